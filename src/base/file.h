@@ -1,0 +1,56 @@
+#ifndef HORA_BASE_FILE_H
+#define HORA_BASE_FILE_H
+/* Files: mapping, reading, writing so that nothing is ever half there, folders. Errors name the
+ * path and say what to do. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+
+/* A read-only mapping. An empty file maps to data = "" and n = 0. */
+typedef struct hora_map {
+    const unsigned char *data;
+    size_t n;
+    char *path; /* owned */
+} hora_map;
+hora_status hora_map_open(hora_map *m, const char *path);
+void hora_map_release(hora_map *m);
+/* Tells the system that the pages of [data+off, +n) are no longer needed (they are read again when
+ * touched). */
+void hora_map_forget(const hora_map *m, size_t off, size_t n);
+
+hora_status hora_file_read(hora_str *out, const char *path); /* whole file */
+/* Writes path.tmp, fsyncs, renames over path, fsyncs the folder. */
+hora_status hora_file_write(const char *path, const void *data, size_t n);
+
+/* A file being written: buffered, counted, errors latched; _commit fsyncs and renames; _abort (or
+ * failure) removes the temporary. */
+typedef struct hora_writer hora_writer;
+hora_status hora_writer_open(hora_writer **out, const char *path);
+void hora_writer_put(hora_writer *w, const void *data, size_t n);
+uint64_t hora_writer_hash(const hora_writer *w); /* XXH3 of all bytes so far */
+hora_status hora_writer_commit(hora_writer *own_w);
+void hora_writer_abort(hora_writer *own_w); /* accepts NULL */
+/* A log that grows: opened for appending, each line flushed. */
+hora_status hora_append_line(const char *path, const char *line, size_t n);
+
+char *hora_path_join(const char *dir, const char *name); /* new string */
+char *hora_path_dir(const char *path);                   /* new string; "." when there is none */
+const char *hora_path_base(const char *path);            /* borrowed tail of path */
+bool hora_path_exists(const char *path);
+bool hora_path_is_dir(const char *path);
+int64_t hora_file_size(const char *path); /* -1 when it cannot be read */
+hora_status hora_mkdirs(const char *path);
+hora_status hora_fsync_dir(const char *path);
+hora_status hora_rename(const char *from, const char *to);
+hora_status hora_remove_tree(const char *path); /* OK when it is not there; does not follow links */
+hora_status hora_copy_file(const char *from, const char *to);
+/* Names in a folder, sorted bytewise, without "." and ".."; free with hora_list_free. */
+hora_status hora_list_dir(const char *path, char ***names, int *n);
+void hora_list_free(char **names, int n);
+/* Refuses before the work: the folder (or its nearest existing parent) must be writable and have
+ * `need` bytes free. */
+hora_status hora_check_writable(const char *dir, uint64_t need);
+#endif

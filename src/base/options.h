@@ -1,0 +1,96 @@
+#ifndef HORA_BASE_OPTIONS_H
+#define HORA_BASE_OPTIONS_H
+/*
+ * One table of rows describes the options of an owner (trainer, data, a method ..). From it come
+ * the command line, recipe keys, C API strings, --help and documentation.
+ *
+ * Values first land in a hora_settings: an ordered list of key, text and origin. Owners then take
+ * the keys of their table out of it into their struct; what nobody took is an unknown option,
+ * refused with the nearest known name. Later settings of the same key win; origins give better
+ * messages.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+typedef enum {
+    HORA_OPT_BOOL,
+    HORA_OPT_INT,
+    HORA_OPT_REAL,
+    HORA_OPT_STRING,
+    HORA_OPT_CHOICE
+} hora_opt_type;
+
+typedef struct hora_option {
+    const char *name;    /* "weight_decay": recipe key; the flag is --weight-decay (both spellings
+                            accepted everywhere) */
+    const char *aliases; /* "wd decay", separated by blanks; NULL: none. PEFT's names go here */
+    hora_opt_type type;  /* field types: bool, int64_t, double, char * (owned, NULL if unset), int
+                            (index of choice)    */
+    size_t offset;       /* of the field in the owner's struct       */
+    const char *def;     /* default as text; NULL: unset (string NULL, others zero)     */
+    double min, max;     /* inclusive range of INT and REAL; both 0: any     */
+    const char *choices; /* CHOICE: "relu identity tanh", separated by blanks */
+    const char *arg;     /* placeholder in --help: "N", "DIR", "FILE"; NULL: from the type     */
+    const char *help;    /* one line    */
+} hora_option;
+
+typedef struct hora_options {
+    const char *title; /* "Training", "Method hora": the heading in --help */
+    const hora_option *rows;
+    int n;
+} hora_options;
+
+typedef struct hora_setting {
+    char *key, *value;  /* key in table spelling is found through aliases; stored as given, '-'
+                           turned into '_' */
+    const char *origin; /* "command line", "recipe", "default", borrowed literal */
+    bool taken;
+} hora_setting;
+
+typedef struct hora_settings {
+    hora_setting *at;
+    int n, cap;
+} hora_settings;
+
+void hora_settings_release(hora_settings *s);
+void hora_settings_put(hora_settings *s, const char *key, const char *value, const char *origin);
+/* The value that wins for `key` (and the row's aliases when `row` is given); NULL when never set.
+ * Does not mark it taken. */
+const char *hora_settings_get(const hora_settings *s, const char *key);
+/* "rank=16,alpha=32": commas separate; a value in "double quotes" may hold commas. A bare key means
+ * key=true. */
+hora_status hora_settings_parse(hora_settings *s, const char *text, const char *origin);
+/* Members of a YAML/JSON object: scalars as text, arrays of scalars joined by '+' (targets: [q, v]
+ * = q+v); one nested level is flattened (method: {name: hora, rank: 8} is method=hora, rank=8;
+ * other groups drop their name). */
+hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin);
+/* --key value, --key=value, --flag (bool rows of `tables`), --no-flag. Everything else goes to
+ * rest[] (borrowed, capacity argc); after `--` all is rest. `tables` is an array of n pointers;
+ * keys not in them are accepted too when `open` (method options), taking the next argument as
+ * value. */
+hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
+                               const hora_options *const *tables, int n, bool open,
+                               const char **rest, int *nrest);
+
+/* Fills every field of `obj` from defaults, then from the settings (marking them taken). Checks
+ * type, range, choice. */
+hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s);
+/* Frees the string fields. */
+void hora_options_release(const hora_options *table, void *obj);
+/* After all owners took theirs: the first untaken key is HORA_EUSAGE, with the nearest name among
+ * `tables`. */
+hora_status hora_settings_finish(const hora_settings *s, const hora_options *const *tables, int n);
+/* Formats the value of a row in `obj` as text (for the recipe as run). "" when unset. */
+void hora_option_format(const hora_option *row, const void *obj, hora_str *out);
+/* The table as --help shows it, two columns, defaults and choices included. */
+void hora_options_help(const hora_options *table, hora_str *out);
+/* Name of choice i of a CHOICE row, as a new string. */
+char *hora_option_choice(const hora_option *row, int i);
+const hora_option *hora_options_find(const hora_options *table,
+                                     const char *key); /* by name or alias; '-' = '_' */
+#endif

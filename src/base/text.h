@@ -1,0 +1,31 @@
+#ifndef HORA_BASE_TEXT_H
+#define HORA_BASE_TEXT_H
+/* Small text tools: UTF-8, numbers, nearest names. Locale-independent throughout. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Decodes one code point at s[0..n). Returns bytes used (1-4), or 0 for invalid UTF-8 or n == 0. */
+int hora_utf8_decode(const char *s, size_t n, uint32_t *cp);
+/* Encodes cp into out[4]; returns bytes written. */
+int hora_utf8_encode(uint32_t cp, char out[4]);
+/* True if the whole span is valid UTF-8; otherwise *bad is the offset of the first bad byte. */
+bool hora_utf8_valid(const char *s, size_t n, size_t *bad);
+
+/* Strict: the whole string must be the number. hora_parse_int takes suffixes k, M, G (powers of
+ * 1000). */
+bool hora_parse_int(const char *s, int64_t *out);
+bool hora_parse_double(const char *s, double *out);
+bool hora_parse_bool(const char *s, bool *out); /* true false yes no on off 1 0 */
+
+bool hora_starts(const char *s, const char *prefix);
+bool hora_ends(const char *s, const char *suffix);
+bool hora_eq(const char *a, const char *b); /* NULL-safe equality */
+/* Edit distance (insert, delete, replace, swap of neighbours). */
+int hora_edit_distance(const char *a, const char *b);
+/* The candidate nearest to `word`, or NULL if none is near enough to be a plausible typo. */
+const char *hora_nearest(const char *word, const char *const *candidates, int n);
+/* "1.5 GiB", "12 MiB", "3 KiB" into buf; "1.23 M", "260 k" for counts. Return buf. */
+char *hora_human_bytes(char buf[32], double bytes);
+char *hora_human_count(char buf[32], double n);
+#endif

@@ -1,0 +1,97 @@
+#ifndef HORA_DATA_DATA_H
+#define HORA_DATA_DATA_H
+/*
+ * From a file to batches of token rows.
+ *
+ *   source (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens -> shuffled
+ * -> micro-batches
+ *
+ * Everything is tokenised once at open. Records are packed into rows once, in file order,
+ * independent of the epoch; an epoch is a permutation of the rows: hora_permute(seed, epoch, n, i).
+ * So the position in the data is one integer, the number of rows consumed.
+ */
+#include "base/options.h"
+#include "data/template.h"
+#include "format/tokenizer.h"
+
+typedef struct hora_data_config { /* filled from hora_data_options */
+    char *format;                 /* auto text jsonl */
+    int64_t seq_len;              /* tokens per row */
+    bool packing;                 /* several records in one row */
+    bool shuffle;
+    bool skip_bad;        /* count bad lines instead of refusing */
+    bool train_on_prompt; /* supervise prompts too */
+    bool add_bos; /* plain text: each window starts with BOS (default off: windows are cut from the
+                     stream) */
+    double
+        eval_split; /* below 1: share of the rows held out at the end; 1 and more: number of rows */
+    int64_t seed;   /* of the shuffle */
+} hora_data_config;
+extern const hora_options hora_data_options;
+
+/* One micro-batch: token rows laid one after another, segments of different samples side by side.
+ * Row i attends to the rows lo[i] <= j < hi[i] of the same micro-batch; a padding row has lo = hi =
+ * 0, weight 0 and target -1. */
+typedef struct hora_batch {
+    int64_t rows;     /* rows used, padding up to the row class included */
+    int64_t capacity; /* rows the arrays have room for */
+    int32_t *ids, *pos, *lo, *hi;
+    int32_t *target; /* token that row i has to predict (the next of its segment), or -1 */
+    float *weight;   /* 1 where target counts, else 0 */
+    int64_t tokens, supervised; /* real rows; rows whose target counts */
+    int64_t target_bytes;       /* bytes of text of the counted targets */
+} hora_batch;
+hora_status hora_batch_init(hora_batch *b, int64_t capacity);
+void hora_batch_release(hora_batch *b);
+
+typedef struct hora_dataset hora_dataset;
+typedef struct hora_data_info {
+    int64_t records, skipped, truncated, rows, tokens, supervised,
+        bytes;     /* records cut to seq_len are `truncated` */
+    uint64_t hash; /* of the file's bytes and of everything in the config that changes the rows */
+} hora_data_info;
+
+/* `path`: a file; the format is recognised by extension and first record. `tmpl` may be NULL: then
+ * a {"messages"} record is refused, naming the missing chat template. Refuses empty data and data
+ * without a supervised token. */
+hora_status hora_data_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
+                           const hora_template *tmpl, const hora_data_config *cfg);
+void hora_data_close(hora_dataset *d); /* accepts NULL */
+/* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
+ * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
+ * the last 8,192 tokens. The pieces share memory; close both, in any order. */
+hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
+const hora_data_info *hora_data_about(const hora_dataset *d);
+/* Row classes: capacity rounded as the plan does. rows actually used are the smallest of R, 3/4 R,
+ * 1/2 R, 1/4 R (rounded up to 64) that holds them. */
+int64_t hora_row_class(int64_t capacity, int64_t rows);
+
+/* Fills `b` with data rows first, first+1, .. first+n-1 of the endless sequence of epochs (at most
+ * b->capacity / seq_len of them). limit: rows at or beyond it do not exist (end of training);
+ * shuffled unless cfg.shuffle is off or `eval`. */
+hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
+                           bool eval, hora_batch *b);
+/* Supervised tokens of the same rows, without filling anything (the loss scale of a step is known
+ * before it starts). */
+int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
+                             bool eval);
+/* Which records (line numbers, 1-based) stand in data row `row`; writes up to cap, returns how
+ * many. For error messages. */
+int hora_data_records(const hora_dataset *d, int64_t row, bool eval, int64_t *lines, int cap);
+/* Prints record i with its mask for people: supervised text in [[..]]. */
+hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out);
+
+/* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
+ * gives it back with the following call. */
+typedef struct hora_prefetch hora_prefetch;
+hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
+                              int64_t rows_per_batch, int64_t limit, bool eval);
+hora_status hora_prefetch_next(hora_prefetch *p,
+                               const hora_batch **b); /* HORA_DONE past the limit */
+void hora_prefetch_free(hora_prefetch *p);
+
+/* One conversation (for generate --chat): messages as JSON, rendered with add_generation_prompt,
+ * tokenised without a second BOS. */
+hora_status hora_chat_prompt(const hora_tokenizer *tok, const hora_template *tmpl,
+                             const hora_json *messages, hora_ids *out, hora_str *text);
+#endif

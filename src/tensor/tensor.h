@@ -1,0 +1,92 @@
+#ifndef HORA_TENSOR_TENSOR_H
+#define HORA_TENSOR_TENSOR_H
+/*
+ * Dtypes, shapes, views and conversion. No other arithmetic. Everything is row-major and
+ * contiguous: the last dimension varies fastest. A view borrows its data.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+
+/* The first four are what hora computes with; the rest are storage of files. */
+typedef enum hora_dtype {
+    HORA_F32,
+    HORA_F64,
+    HORA_BF16,
+    HORA_I32,
+    HORA_F16,
+    HORA_I64,
+    HORA_I16,
+    HORA_I8,
+    HORA_U8,
+    HORA_U16,
+    HORA_U32,
+    HORA_U64,
+    HORA_BOOL,
+    HORA_F8_E4M3,
+    HORA_F8_E5M2,
+    HORA_DTYPE_OTHER, /* other: known to safetensors, not to us; size in bits differs */
+    HORA_DTYPES
+} hora_dtype;
+
+#define HORA_MAX_DIMS 8
+
+typedef struct hora_shape {
+    int n; /* 0: a scalar */
+    int64_t d[HORA_MAX_DIMS];
+} hora_shape;
+
+typedef struct hora_view {
+    void *data; /* borrowed; NULL while only the shape is known */
+    hora_dtype dtype;
+    hora_shape shape;
+} hora_view;
+
+const char *hora_dtype_name(hora_dtype t); /* safetensors' spelling: "F32", "BF16" */
+size_t hora_dtype_size(hora_dtype t);      /* bytes per element; 0 for HORA_DTYPE_OTHER */
+bool hora_dtype_is_float(hora_dtype t);
+
+hora_shape hora_shape_of(int n,
+                         ...); /* int64_t or int arguments must be cast: use the macros below */
+#define HORA_SHAPE1(a)       ((hora_shape){1, {(a)}})
+#define HORA_SHAPE2(a, b)    ((hora_shape){2, {(a), (b)}})
+#define HORA_SHAPE3(a, b, c) ((hora_shape){3, {(a), (b), (c)}})
+int64_t hora_shape_elems(const hora_shape *s); /* 1 for a scalar */
+bool hora_shape_equal(const hora_shape *a, const hora_shape *b);
+char *hora_shape_text(char buf[128], const hora_shape *s); /* "[4, 64]" */
+/* Elements with overflow check: false when the product does not fit into int64_t or a dimension is
+ * negative. */
+bool hora_shape_checked(const hora_shape *s, int64_t *elems);
+
+static inline int64_t hora_elems(const hora_view *v) {
+    return hora_shape_elems(&v->shape);
+}
+static inline size_t hora_view_bytes(const hora_view *v) {
+    return (size_t)hora_elems(v) * hora_dtype_size(v->dtype);
+}
+/* Elements of one row (product of all but the first dimension); 1 for vectors. */
+int64_t hora_row_elems(const hora_shape *s);
+
+/* Copies n elements, converting (round to nearest even; f64 and f32 overflow to inf; NaN kept). Any
+ * float or integer pair. */
+hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype st, int64_t n);
+
+static inline float hora_bf16_to_f32(uint16_t b) {
+    uint32_t u = (uint32_t)b << 16;
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+static inline uint16_t hora_f32_to_bf16(float f) {
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    if ((u & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)((u >> 16) | 0x40u);
+    return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+float hora_f16_to_f32(uint16_t h);
+uint16_t hora_f32_to_f16(float f);
+#endif
