@@ -1,0 +1,11 @@
+# make install: library, header, hora.pc and a CMake package.
+install(TARGETS hora_static hora_shared
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/hora DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+configure_file(cmake/hora.pc.in hora.pc @ONLY)
+configure_file(cmake/hora-config.cmake.in hora-config.cmake @ONLY)
+include(CMakePackageConfigHelpers)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/hora-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/hora.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_BINARY_DIR}/hora-config.cmake ${CMAKE_BINARY_DIR}/hora-config-version.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/hora)

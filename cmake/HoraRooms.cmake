@@ -1,0 +1,61 @@
+# Rows and kernel variants: the .def files and file names drive the build.
+
+# Every row NAME(...) of a .def file must have its source DIR/PREFIXname.c.
+function(hora_check_rows def prefix)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${def})
+    return()
+  endif()
+  get_filename_component(dir ${CMAKE_SOURCE_DIR}/${def} DIRECTORY)
+  file(STRINGS ${CMAKE_SOURCE_DIR}/${def} rows REGEX "^[A-Z]+\\([a-z0-9_]+")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${def})
+  foreach(row ${rows})
+    string(REGEX REPLACE "^[A-Z]+\\(([a-z0-9_]+).*" "\\1" name "${row}")
+    if(NOT EXISTS ${dir}/${prefix}${name}.c)
+      message(FATAL_ERROR "${def}: row ${name} has no ${dir}/${prefix}${name}.c")
+    endif()
+  endforeach()
+endfunction()
+
+# src/backend/cpu/kern_*.c are compiled once per instruction set, with HORA_VARIANT as name suffix; cpu_pick.c
+# chooses at run time. A compiler that lacks a flag lacks the variant.
+include(CheckCSourceCompiles)
+macro(hora_add_kernel_variants target)
+  set(HORA_VARIANT_OBJECTS)
+  file(GLOB KERN_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backend/cpu/kern_*.c)
+  set(flags_portable "-O3")
+  set(flags_avx2 "-O3 -mavx2 -mfma -mf16c")
+  set(flags_avx512 "-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512")
+  set(flags_avx512_bf16 "${flags_avx512} -mavx512bf16")
+  if(KERN_SOURCES)
+    foreach(v portable avx2 avx512 avx512_bf16)
+      set(ok TRUE)
+      if(NOT v STREQUAL portable)
+        set(CMAKE_REQUIRED_FLAGS "${flags_${v}}")
+        check_c_source_compiles("int main(void){return 0;}" HORA_CC_${v})
+        unset(CMAKE_REQUIRED_FLAGS)
+        if(NOT HORA_CC_${v} OR NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+          set(ok FALSE)
+        endif()
+      endif()
+      if(ok)
+        string(REPLACE " " ";" list "${flags_${v}}")
+        add_library(kern_${v} OBJECT ${KERN_SOURCES})
+        target_compile_options(kern_${v} PRIVATE ${list})
+        target_compile_definitions(kern_${v} PRIVATE HORA_VARIANT=${v} HORA_VARIANT_${v}=1)
+        target_include_directories(kern_${v} PRIVATE src include)
+        list(APPEND HORA_VARIANT_OBJECTS $<TARGET_OBJECTS:kern_${v}>)
+        target_compile_definitions(${target} PRIVATE HORA_HAVE_${v}=1)
+      endif()
+    endforeach()
+  endif()
+endmacro()
+
+# BUILD/hora_build.h: version and commit, refreshed at every build.
+function(hora_version_header)
+  add_custom_target(hora_build_header
+    COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DVERSION=${PROJECT_VERSION}
+            -DOUT=${CMAKE_BINARY_DIR}/hora_build.h -P ${CMAKE_SOURCE_DIR}/cmake/version.cmake
+    BYPRODUCTS ${CMAKE_BINARY_DIR}/hora_build.h)
+  add_dependencies(hora_objects hora_build_header)
+  target_include_directories(hora_objects PRIVATE ${CMAKE_BINARY_DIR})
+endfunction()
