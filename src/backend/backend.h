@@ -1,0 +1,78 @@
+#ifndef HORA_BACKEND_BACKEND_H
+#define HORA_BACKEND_BACKEND_H
+/*
+ * Backends: how an op is computed. A kernel gets views and attributes, no graph. All that can fail
+ * fails in query or prepare; run returns void. The first backend of the list whose query accepts a
+ * call runs it.
+ *
+ * Results must not depend on the thread count: work is cut into tiles by shapes alone
+ * (base/threads.h).
+ */
+#include "op/op.h"
+
+typedef enum { HORA_FORWARD, HORA_BACKWARD } hora_phase;
+
+typedef struct hora_call {
+    const hora_op *op;
+    int op_id;
+    hora_phase phase;
+    hora_attr attr;
+    hora_view in[HORA_MAX_IN]; /* absent inputs: shape.n = -1 */
+    hora_view out;
+    hora_view saved[HORA_MAX_SAVED];
+    hora_view din[HORA_MAX_IN]; /* backward: gradient of input i where grad has its bit. Dtype: see
+                                   below */
+    hora_view dout;             /* backward */
+    unsigned grad;              /* forward and backward: inputs that carry gradient */
+    unsigned overwrite;         /* backward: din[i] = instead of += */
+    unsigned frozen; /* inputs whose values never change while this plan lives: may be packed at
+                        prepare */
+    unsigned rows;   /* bit i: input i is a row tensor; HORA_OUT: the output is */
+    const hora_rows *batch; /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
+    void *scratch; /* at run time: `need.scratch` bytes, 64-byte aligned, contents undefined */
+} hora_call;
+/* Views in a call carry their largest row count at query and prepare, the actual one at run.
+ * Pointers are NULL at query; at prepare only frozen inputs have data. In backward, inputs and out
+ * have data only where op->reads says so. Gradients have the dtype of their tensor; those of
+ * parameters are f32 (f64 in an f64 graph). dout of a scalar loss is 1 element. */
+
+typedef struct hora_need {
+    size_t scratch; /* bytes per call */
+    size_t packed;  /* bytes that prepare will keep in the device (0 when the same packing exists
+                       already) */
+} hora_need;
+
+typedef struct hora_impl {
+    void (*run)(const struct hora_impl *, const hora_call *);
+    void *state;      /* of prepare, freed by release */
+    char variant[64]; /* "onednn brgemm:avx512_core", "ref" */
+} hora_impl;
+
+typedef struct hora_device hora_device;
+
+typedef struct hora_backend {
+    const char *name, *device;
+    bool (*query)(hora_device *, const hora_call *, hora_need *);
+    hora_status (*prepare)(hora_device *, const hora_call *, hora_impl *);
+    void (*release)(hora_impl *);
+} hora_backend;
+
+/* The registry, in order of preference: cpu (with onednn products where built), ref. */
+int hora_backend_count(void);
+const hora_backend *hora_backend_at(int i);
+const hora_backend *hora_backend_named(const char *name); /* NULL when absent */
+
+/* The host device owns packed weights: recordings over the same weights share them. */
+hora_device *hora_device_new(void);
+void hora_device_free(hora_device *d);
+/* The packing of `key` (address of the plain weight) in layout `layout`: returns existing memory,
+ * or allocates `bytes` (64-byte aligned) and lets `fill` write it. Never freed before the device,
+ * except by hora_device_drop. *out NULL on failure. */
+hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, size_t bytes,
+                             void (*fill)(void *dst, const void *arg), const void *arg, void **out);
+bool hora_device_has(const hora_device *d, const void *key, uint64_t layout);
+size_t hora_device_packed_bytes(const hora_device *d);
+/* Forgets all packings of a weight that is about to change (merging). No prepared plan may use them
+ * any more. */
+void hora_device_drop(hora_device *d, const void *key);
+#endif

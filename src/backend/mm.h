@@ -1,0 +1,36 @@
+#ifndef HORA_BACKEND_MM_H
+#define HORA_BACKEND_MM_H
+/*
+ * Matrix products, the currency of linear, attention and head_xent: one tile by one thread, y (+)=
+ * alpha x op(w). Providers: onednn, else cpu's own blocks; HORA_PRODUCTS=onednn|own forces one. A
+ * provider never starts threads; callers cut fixed tiles and run them with hora_parallel.
+ */
+#include "backend/backend.h"
+
+typedef struct hora_mm hora_mm;
+
+/* y (m, n) = beta y + alpha x (m, k) B, B = w' with w (n, k) when trans_w, else w (k, n). With
+ * trans_x, x is stored (k, m). Leading dimensions in elements. dtype of x and w; y and accumulation
+ * are f32. */
+typedef struct hora_mm_shape {
+    int64_t m, n, k;
+    int64_t ldx, ldw, ldy;
+    bool trans_x, trans_w;
+    hora_dtype dtype, ydtype;
+    float alpha;
+    bool accumulate; /* beta = 1 */
+    bool packed;     /* w is given as the result of hora_mm_pack of the same n, k, trans_w, dtype */
+} hora_mm_shape;
+
+typedef struct hora_mm_provider {
+    const char *name;
+    hora_status (*make)(hora_mm **out, const hora_mm_shape *);
+    void (*run)(const hora_mm *, const void *x, const void *w, void *y, void *scratch);
+    size_t (*scratch)(const hora_mm *);          /* bytes per running thread */
+    size_t (*pack_bytes)(const hora_mm_shape *); /* 0: this provider does not pack this shape */
+    void (*pack)(const hora_mm_shape *, const void *w, void *packed);
+    const char *(*variant)(const hora_mm *);
+    void (*free)(hora_mm *);
+} hora_mm_provider;
+const hora_mm_provider *hora_mm_get(void); /* the chosen provider */
+#endif

@@ -1,0 +1,131 @@
+#ifndef HORA_OP_OP_H
+#define HORA_OP_OP_H
+/*
+ * Ops: what is computed. One file op_x.c per op with the equations of both passes, the shape rule
+ * and what backward reads; one row in ops.def; one ref kernel ref_x.c. Ops know nothing of graphs
+ * or backends.
+ *
+ * Conventions. Activations are two-dimensional, (rows, width): all tokens of a micro-batch one
+ * after another. Weights are (out, in). Heads lie side by side in a row: q is (rows, H*dh). A row
+ * tensor may be run with fewer rows than it was recorded with.
+ */
+#include <stdbool.h>
+
+#include "base/rng.h"
+#include "tensor/tensor.h"
+
+#define HORA_MAX_IN    6
+#define HORA_MAX_SAVED 2
+
+typedef enum {
+    HORA_ACT_IDENTITY,
+    HORA_ACT_RELU,
+    HORA_ACT_TANH,
+    HORA_ACT_SIGMOID,
+    HORA_ACT_GELU,
+    HORA_ACT_GELU_TANH,
+    HORA_ACT_SILU,
+    HORA_ACTS
+} hora_act;
+const char *hora_act_name(hora_act a);
+
+/* One flat record; each op's file says which fields it reads. */
+typedef struct hora_attr {
+    double alpha; /* linear: factor of x W'; add: factor of the second term; scale: factor; dropout:
+                     probability */
+    double eps;   /* rmsnorm */
+    hora_act act; /* act, glu */
+    int64_t heads, kv_heads, head_dim; /* attention, cache, rope (kv_heads unused there) */
+    int64_t window; /* attention, cache: row i sees at most `window` keys up to and including
+                       itself; 0: all of its range */
+    double scale;   /* attention, cache: of q k' before softmax */
+    const double
+        *freq; /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
+    double rope_scale;       /* rope: factor of cos and sin (attention_factor); 1 */
+    int64_t groups, a, b, w; /* swap: (groups, a, b, w) -> (groups, b, a, w); grouped: groups */
+    const int32_t
+        *index; /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */
+    int64_t nindex;
+    uint64_t stream; /* dropout: random stream of this node */
+} hora_attr;
+
+/* The leaves that a batch fills. Arrays have `rows` entries. Row i attends to rows lo[i] <= j <
+ * hi[i] (for op cache: rows of the cache); a padding row has lo == hi. lo and hi never decrease
+ * inside a segment; causality, padding and packing are all in them. */
+typedef struct hora_rows {
+    int64_t rows;
+    const int32_t *ids, *pos, *lo, *hi;
+    const int32_t *target; /* class to predict, -1: none */
+    const float *weight;   /* of each target */
+    double scale;        /* c: factor of the summed loss, 1 / supervised tokens of the whole step */
+    uint64_t seed, step; /* for dropout */
+    int64_t row0;        /* number of row 0 in the whole step, over micro-batches and ranks */
+    int64_t cache_row;   /* cache: where row 0 goes */
+} hora_rows;
+
+/* What backward reads of a node. */
+#define HORA_IN(i) (1u << (i))
+#define HORA_OUT   (1u << 8)
+#define HORA_SAVED (1u << 9)
+
+struct hora_case;
+
+typedef struct hora_op {
+    const char *name;
+    int nin;           /* inputs, optional ones included */
+    unsigned optional; /* HORA_IN(i): input i may be absent (shape.n == -1) */
+    unsigned options;  /* HORA_OP_* */
+    /* Checks the inputs and sets out->shape and, where it differs from in[0]'s, out->dtype.
+     * HORA_ESHAPE with both shapes in the text. */
+    hora_status (*shape)(const hora_view *in, const hora_attr *, hora_view *out);
+    /* `grad`: HORA_IN bits of the inputs that carry gradient. NULL: forward only or detached. */
+    unsigned (*reads)(unsigned grad);
+    /* Shapes and dtypes of what forward keeps for backward; entries are preset to absent. NULL:
+     * nothing. grad == 0: no backward will come. */
+    void (*saves)(const hora_view *in, const hora_attr *, unsigned grad,
+                  hora_view saved[HORA_MAX_SAVED]);
+    double tol[2]; /* agreement with ref: f32, bf16; max |d| <= tol * (1 + max |ref|) */
+    bool (*sample)(hora_rng *, int k, struct hora_case *); /* k-th test case; false: no more */
+    double (*flops)(const hora_view *in, const hora_view *out,
+                    const hora_attr *); /* forward, 2 per multiply-add; NULL: not counted */
+} hora_op;
+#define HORA_OP_BATCH 1u /* reads hora_rows */
+#define HORA_OP_ROWS                                                                               \
+    2u /* output is a row tensor although no input is (gather with the batch's ids) */
+#define HORA_OP_REDUCES 4u  /* output is no row tensor although in[0] is (losses) */
+#define HORA_OP_EFFECT  8u  /* writes into an input (cache): never recomputed, never dropped */
+#define HORA_OP_RANDOM  16u /* not allowed in `before` */
+
+/* Rows of ops.def, in its order. */
+typedef enum hora_op_id {
+#define OP(x) HORA_OP_##x,
+#include "op/ops.def"
+#undef OP
+    HORA_OPS
+} hora_op_id;
+const hora_op *hora_op_at(int id); /* id < HORA_OPS */
+const hora_op *hora_op_named(const char *name);
+
+/* A test case for gradient and agreement tests and micro-benchmarks. Arrays hang on heap memory of
+ * the case. */
+typedef struct hora_case {
+    hora_view in[HORA_MAX_IN]; /* shapes; absent: shape.n = -1. The runner fills values N(0,1) *
+                                  spread[i] + shift[i] */
+    double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
+    unsigned grad;                                  /* inputs to differentiate */
+    hora_attr attr;
+    hora_rows batch; /* with rows > 0 when the op reads it */
+    void *own[8];    /* freed by hora_case_release */
+    int nown;
+} hora_case;
+void *hora_case_alloc(hora_case *c, size_t n, size_t size);
+void hora_case_release(hora_case *c);
+/* Fills c->batch for `rows` rows cut into segments of random length (causal unless bidirectional),
+ * the last `padding` rows unused; classes: range of target and ids. */
+void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, int64_t padding,
+                     bool bidirectional);
+
+static inline bool hora_absent(const hora_view *v) {
+    return v->shape.n < 0;
+}
+#endif
