@@ -1,22 +1,34 @@
 #ifndef HORA_BASE_TEXT_H
 #define HORA_BASE_TEXT_H
 /* Small text tools: UTF-8, numbers, nearest names. Locale-independent throughout. */
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
+
+/* snprintf in the C locale, whatever the program around us has set: "0.5", never "0,5". */
+int hora_vsnprintf(char *buf, size_t n, const char *fmt, va_list ap);
+int hora_snprintf(char *buf, size_t n, const char *fmt, ...) HORA_PRINTF(3, 4);
+
 /* Decodes one code point at s[0..n). Returns bytes used (1-4), or 0 for invalid UTF-8 or n == 0. */
 int hora_utf8_decode(const char *s, size_t n, uint32_t *cp);
-/* Encodes cp into out[4]; returns bytes written. */
+/* Encodes cp into out[4]; returns bytes written. What is no code point becomes U+FFFD. */
 int hora_utf8_encode(uint32_t cp, char out[4]);
-/* True if the whole span is valid UTF-8; otherwise *bad is the offset of the first bad byte. */
+/* True if the whole span is valid UTF-8; otherwise *bad (may be NULL) is the offset of the first
+ * bad byte. */
 bool hora_utf8_valid(const char *s, size_t n, size_t *bad);
 
-/* Strict: the whole string must be the number. hora_parse_int takes suffixes k, M, G (powers of
- * 1000). */
+/* Strict: the whole string must be the number, *out stays untouched otherwise. hora_parse_int takes
+ * suffixes k, M, G (powers of 1000). hora_parse_double takes inf and nan, refuses what overflows.
+ */
 bool hora_parse_int(const char *s, int64_t *out);
 bool hora_parse_double(const char *s, double *out);
 bool hora_parse_bool(const char *s, bool *out); /* true false yes no on off 1 0 */
+/* Shortest of 15, 16 or 17 digits that reads back to the same double; "2", "0.0002", "1e-30",
+ * "inf". Returns buf. */
+char *hora_format_real(char buf[32], double v);
 
 bool hora_starts(const char *s, const char *prefix);
 bool hora_ends(const char *s, const char *suffix);

@@ -48,6 +48,7 @@ typedef struct hora_view {
 const char *hora_dtype_name(hora_dtype t); /* safetensors' spelling: "F32", "BF16" */
 size_t hora_dtype_size(hora_dtype t);      /* bytes per element; 0 for HORA_DTYPE_OTHER */
 bool hora_dtype_is_float(hora_dtype t);
+hora_dtype hora_dtype_find(const char *name); /* by that spelling; HORA_DTYPE_OTHER when unknown */
 
 hora_shape hora_shape_of(int n,
                          ...); /* int64_t or int arguments must be cast: use the macros below */
@@ -70,8 +71,12 @@ static inline size_t hora_view_bytes(const hora_view *v) {
 /* Elements of one row (product of all but the first dimension); 1 for vectors. */
 int64_t hora_row_elems(const hora_shape *s);
 
-/* Copies n elements, converting (round to nearest even; f64 and f32 overflow to inf; NaN kept). Any
- * float or integer pair. */
+/*
+ * Copies n elements, converting. Any pair but HORA_DTYPE_OTHER, which is HORA_EUNSUPPORTED unless n
+ * is 0. To floats: rounded once, to nearest even; too large is inf (NaN for F8_E4M3, which has no
+ * inf); NaN stays NaN. To integers: towards zero, clamped to the range, NaN is 0. To BOOL: not
+ * zero. Neither pointer need be aligned; the spans must not overlap.
+ */
 hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype st, int64_t n);
 
 static inline float hora_bf16_to_f32(uint16_t b) {

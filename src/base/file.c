@@ -1,0 +1,282 @@
+/*
+ * Mapping, reading and atomic writing of files. Owns the rule that a reader never sees half a file:
+ * bytes go to path.tmp, are synced, renamed over path, and the folder is synced. Folders and names
+ * are in folder.c. Every message names the path, the system's reason and what to do.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/file_impl.h"
+
+#define BUFFER     ((size_t)256 << 10)
+#define WRITE_MOST ((size_t)1 << 30) /* Linux writes at most 2 GiB at once */
+
+hora_status hora_file_error(int error, const char *doing, const char *path) {
+    const char *next = "check the path and try again";
+    hora_status s = HORA_EIO;
+    switch (error) {
+    case ENOENT:
+        s = HORA_ENOTFOUND;
+        next = "check the spelling of the path";
+        break;
+    case EACCES:
+    case EPERM:
+        next = "change its permissions or choose another place";
+        break;
+    case EROFS:
+        next = "choose a place that can be written";
+        break;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        next = "free some space or choose another disk";
+        break;
+    case EISDIR:
+        next = "name a file, not a folder";
+        break;
+    case ENOTDIR:
+        next = "a part of the path is a file; choose another path";
+        break;
+    case EMFILE:
+    case ENFILE:
+        next = "close other programs or raise the limit on open files";
+        break;
+    case EIO:
+        next = "check the disk";
+        break;
+    default:
+        break;
+    }
+    return hora_fail(s, "%s: %s: %s; %s", path, doing, strerror(error), next);
+}
+
+/* Opens a regular file for reading. */
+static hora_status open_read(const char *path, int *fd, size_t *n) {
+    struct stat st;
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return hora_file_error(errno, "cannot be opened", path);
+    int error = fstat(*fd, &st) ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (!error && (uint64_t)st.st_size > SIZE_MAX / 2)
+        error = EFBIG;
+    if (error) {
+        close(*fd);
+        return hora_file_error(error, "cannot be read", path);
+    }
+    *n = (size_t)st.st_size;
+    return HORA_OK;
+}
+
+hora_status hora_map_open(hora_map *m, const char *path) {
+    int fd;
+    size_t n;
+    void *p = NULL;
+    *m = (hora_map){(const unsigned char *)"", 0, NULL};
+    HORA_TRY(open_read(path, &fd, &n));
+    if (n)
+        p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+    int error = errno;
+    close(fd);
+    if (p == MAP_FAILED)
+        return hora_file_error(error, "cannot be mapped", path);
+    if (n)
+        m->data = p;
+    m->n = n;
+    m->path = hora_strdup(path);
+    return HORA_OK;
+}
+
+void hora_map_release(hora_map *m) {
+    if (m->n)
+        munmap((void *)m->data, m->n);
+    hora_free(m->path);
+    *m = (hora_map){(const unsigned char *)"", 0, NULL};
+}
+
+void hora_map_forget(const hora_map *m, size_t off, size_t n) {
+    long page = sysconf(_SC_PAGESIZE);
+    if (page <= 0 || off >= m->n)
+        return;
+    if (n > m->n - off)
+        n = m->n - off;
+    /* Whole pages inside the range only: its neighbours may still be in use. */
+    size_t size = (size_t)page, from = (off + size - 1) / size * size;
+    size_t to = off + n == m->n ? off + n : (off + n) / size * size;
+    if (from < to)
+        madvise((void *)(m->data + from), to - from, MADV_DONTNEED);
+}
+
+hora_status hora_file_read(hora_str *out, const char *path) {
+    int fd;
+    size_t n;
+    char chunk[1 << 14];
+    HORA_TRY(open_read(path, &fd, &n));
+    /* Until the end, not until n: pipes and /proc do not tell their size. */
+    for (;;) {
+        ssize_t got = read(fd, chunk, sizeof chunk);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            int error = errno;
+            close(fd);
+            return hora_file_error(error, "cannot be read", path);
+        }
+        if (!got)
+            break;
+        hora_str_add(out, chunk, (size_t)got);
+    }
+    close(fd);
+    hora_str_add(out, "", 0); /* an empty file gives "" rather than NULL */
+    return HORA_OK;
+}
+
+struct hora_writer {
+    XXH3_state_t hash; /* wants 64-byte alignment: the writer lies in a block of its own */
+    int fd, error;     /* the first errno, 0 while all is well */
+    size_t used;
+    char *path, *tmp;
+    char buf[BUFFER];
+};
+
+hora_status hora_writer_open(hora_writer **out, const char *path) {
+    void *block;
+    *out = NULL;
+    HORA_TRY(hora_block_new(&block, sizeof **out, "write buffer"));
+    hora_writer *w = block;
+    w->path = hora_strdup(path);
+    w->tmp = hora_format("%s.tmp", path);
+    XXH3_64bits_reset(&w->hash);
+    w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (w->fd < 0) {
+        hora_status s = hora_file_error(errno, "cannot be written", w->tmp);
+        hora_free(w->path);
+        hora_free(w->tmp);
+        hora_block_free(w, sizeof *w);
+        return s;
+    }
+    *out = w;
+    return HORA_OK;
+}
+
+static void write_all(hora_writer *w, const char *p, size_t n) {
+    while (n && !w->error) {
+        ssize_t put = write(w->fd, p, n < WRITE_MOST ? n : WRITE_MOST);
+        if (put < 0) {
+            if (errno != EINTR)
+                w->error = errno;
+            continue;
+        }
+        p += put;
+        n -= (size_t)put;
+    }
+}
+
+static void flush(hora_writer *w) {
+    write_all(w, w->buf, w->used);
+    w->used = 0;
+}
+
+void hora_writer_put(hora_writer *w, const void *data, size_t n) {
+    if (!n || w->error)
+        return;
+    XXH3_64bits_update(&w->hash, data, n);
+    if (n > BUFFER - w->used)
+        flush(w);
+    if (n >= BUFFER) {
+        write_all(w, data, n);
+        return;
+    }
+    memcpy(w->buf + w->used, data, n);
+    w->used += n;
+}
+
+uint64_t hora_writer_hash(const hora_writer *w) {
+    return XXH3_64bits_digest(&w->hash);
+}
+
+static void writer_free(hora_writer *w) {
+    if (w->fd >= 0)
+        close(w->fd);
+    hora_free(w->path);
+    hora_free(w->tmp);
+    hora_block_free(w, sizeof *w);
+}
+
+hora_status hora_writer_commit(hora_writer *own_w) {
+    hora_writer *w = own_w;
+    hora_status s = HORA_OK;
+    flush(w);
+    if (!w->error && fsync(w->fd))
+        w->error = errno;
+    if (close(w->fd) && !w->error)
+        w->error = errno;
+    w->fd = -1;
+    if (w->error)
+        s = hora_file_error(w->error, "cannot be written", w->path);
+    else
+        s = hora_rename(w->tmp, w->path);
+    if (s != HORA_OK)
+        unlink(w->tmp);
+    writer_free(w);
+    return s;
+}
+
+void hora_writer_abort(hora_writer *own_w) {
+    if (!own_w)
+        return;
+    unlink(own_w->tmp);
+    writer_free(own_w);
+}
+
+hora_status hora_file_write(const char *path, const void *data, size_t n) {
+    hora_writer *w;
+    HORA_TRY(hora_writer_open(&w, path));
+    hora_writer_put(w, data, n);
+    return hora_writer_commit(w);
+}
+
+hora_status hora_append_line(const char *path, const char *line, size_t n) {
+    hora_str whole = {0};
+    int error = 0;
+    hora_str_add(&whole, line, n);
+    if (!n || line[n - 1] != '\n')
+        hora_str_putc(&whole, '\n');
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0)
+        error = errno;
+    for (size_t done = 0; !error && done < whole.n;) {
+        ssize_t put = write(fd, whole.s + done, whole.n - done);
+        if (put < 0 && errno != EINTR)
+            error = errno;
+        done += put > 0 ? (size_t)put : 0;
+    }
+    if (fd >= 0 && close(fd) && !error)
+        error = errno;
+    hora_str_release(&whole);
+    return error ? hora_file_error(error, "cannot be appended to", path) : HORA_OK;
+}
+
+hora_status hora_copy_file(const char *from, const char *to) {
+    hora_map m;
+    hora_writer *w;
+    HORA_TRY(hora_map_open(&m, from));
+    hora_status s = hora_writer_open(&w, to);
+    if (s == HORA_OK) {
+        hora_writer_put(w, m.data, m.n);
+        s = hora_writer_commit(w);
+    }
+    hora_map_release(&m);
+    return s;
+}

@@ -1,0 +1,401 @@
+/*
+ * JSON trees over jansson; the only file that sees its header. A hora_json is a json_t under
+ * another name. Owns the policy: repeated keys refused, bytes after the value refused, integers
+ * beyond 64 bits become reals (model files have them), text in file order, reals as short as they
+ * read back. RFC 8259.
+ */
+#include "base/json.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/text.h"
+
+static json_t *in(const hora_json *v) {
+    return (json_t *)v;
+}
+
+static hora_json *out_of(json_t *v) {
+    return (hora_json *)v;
+}
+
+/* jansson returns NULL for a new value only when memory ran out. */
+static json_t *fresh(json_t *v) {
+    if (!v)
+        HORA_BUG("a JSON value could not be made");
+    return v;
+}
+
+/* Copies the text with ".0" behind every integer of 19 digits or more. Strings stay as they are. */
+static void widen_integers(hora_str *to, const char *text, size_t n) {
+    for (size_t i = 0; i < n;) {
+        size_t start = i;
+        if (text[i] == '"') {
+            for (i++; i < n && text[i] != '"'; i++)
+                if (text[i] == '\\')
+                    i++;
+            i = i < n ? i + 1 : n;
+            hora_str_add(to, text + start, i - start);
+            continue;
+        }
+        while (i < n && text[i] >= '0' && text[i] <= '9')
+            i++;
+        if (i == start) {
+            hora_str_putc(to, text[i++]);
+            continue;
+        }
+        hora_str_add(to, text + start, i - start);
+        bool whole = i == n || !strchr(".eE", text[i]) || !text[i];
+        bool alone = !start || !strchr(".eE+", text[start - 1]) || !text[start - 1];
+        if (i - start >= 19 && whole && alone)
+            hora_str_puts(to, ".0");
+    }
+}
+
+hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const char *what) {
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    json_error_t e;
+    *out = NULL;
+    json_t *v = json_loadb(text, n, flags, &e);
+    if (!v && json_error_code(&e) == json_error_numeric_overflow) {
+        hora_str wide = {0};
+        widen_integers(&wide, text, n);
+        v = json_loadb(wide.s, wide.n, flags, &e);
+        hora_str_release(&wide);
+    }
+    if (!v)
+        return hora_fail(HORA_EFORMAT,
+                         "%s: line %d, column %d: %s; correct the JSON there (a truncated file has "
+                         "to be fetched or written again)",
+                         what, e.line, e.column, e.text);
+    *out = out_of(v);
+    return HORA_OK;
+}
+
+hora_status hora_json_load(hora_json **out, const char *path) {
+    hora_map m;
+    *out = NULL;
+    HORA_TRY(hora_map_open(&m, path));
+    hora_status s = hora_json_parse(out, (const char *)m.data, m.n, path);
+    hora_map_release(&m);
+    return s;
+}
+
+void hora_json_free(hora_json *root) {
+    json_decref(in(root));
+}
+
+hora_jtype hora_json_type(const hora_json *v) {
+    if (!v)
+        return HORA_JNULL;
+    switch (json_typeof(in(v))) {
+    case JSON_OBJECT:
+        return HORA_JOBJECT;
+    case JSON_ARRAY:
+        return HORA_JARRAY;
+    case JSON_STRING:
+        return HORA_JSTRING;
+    case JSON_INTEGER:
+        return HORA_JINT;
+    case JSON_REAL:
+        return HORA_JREAL;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return HORA_JBOOL;
+    default:
+        return HORA_JNULL;
+    }
+}
+
+const char *hora_json_type_name(hora_jtype t) {
+    static const char *const names[] = {"null",   "boolean", "integer", "number",
+                                        "string", "array",   "object"};
+    return (size_t)t < HORA_COUNT(names) ? names[t] : "unknown";
+}
+
+const hora_json *hora_json_get(const hora_json *obj, const char *key) {
+    return out_of(json_object_get(in(obj), key));
+}
+
+size_t hora_json_len(const hora_json *v) {
+    return json_is_array(in(v)) ? json_array_size(in(v)) : json_object_size(in(v));
+}
+
+const hora_json *hora_json_at(const hora_json *array, size_t i) {
+    return out_of(json_array_get(in(array), i));
+}
+
+void *hora_json_iter(const hora_json *obj) {
+    return json_object_iter(in(obj));
+}
+
+void *hora_json_next(const hora_json *obj, void *it) {
+    return json_object_iter_next(in(obj), it);
+}
+
+const char *hora_json_iter_key(void *it) {
+    return json_object_iter_key(it);
+}
+
+const hora_json *hora_json_iter_value(void *it) {
+    return out_of(json_object_iter_value(it));
+}
+
+const char *hora_json_string(const hora_json *v, size_t *n) {
+    if (!json_is_string(in(v)))
+        return NULL;
+    if (n)
+        *n = json_string_length(in(v));
+    return json_string_value(in(v));
+}
+
+bool hora_json_int(const hora_json *v, int64_t *out) {
+    if (!json_is_integer(in(v)))
+        return false;
+    *out = json_integer_value(in(v));
+    return true;
+}
+
+bool hora_json_real(const hora_json *v, double *out) {
+    if (!json_is_number(in(v)))
+        return false;
+    *out = json_number_value(in(v));
+    return true;
+}
+
+bool hora_json_bool(const hora_json *v, bool *out) {
+    if (!json_is_boolean(in(v)))
+        return false;
+    *out = json_is_true(in(v));
+    return true;
+}
+
+static hora_status wrong_type(const char *key, const char *wanted, const hora_json *v) {
+    hora_jtype t = hora_json_type(v);
+    const char *name = hora_json_type_name(t);
+    return hora_fail(HORA_EFORMAT, "key `%s` should be %s, is %s%s; correct its value", key, wanted,
+                     t == HORA_JNULL                                           ? ""
+                     : t == HORA_JINT || t == HORA_JARRAY || t == HORA_JOBJECT ? "an "
+                                                                               : "a ",
+                     name);
+}
+
+static const hora_json *present(const hora_json *obj, const char *key) {
+    const hora_json *v = hora_json_get(obj, key);
+    return json_is_null(in(v)) ? NULL : v;
+}
+
+hora_status hora_json_get_int(const hora_json *obj, const char *key, int64_t def, int64_t *out) {
+    const hora_json *v = present(obj, key);
+    *out = def;
+    return !v || hora_json_int(v, out) ? HORA_OK : wrong_type(key, "an integer", v);
+}
+
+hora_status hora_json_get_real(const hora_json *obj, const char *key, double def, double *out) {
+    const hora_json *v = present(obj, key);
+    *out = def;
+    return !v || hora_json_real(v, out) ? HORA_OK : wrong_type(key, "a number", v);
+}
+
+hora_status hora_json_get_bool(const hora_json *obj, const char *key, bool def, bool *out) {
+    const hora_json *v = present(obj, key);
+    *out = def;
+    return !v || hora_json_bool(v, out) ? HORA_OK : wrong_type(key, "a boolean", v);
+}
+
+hora_status hora_json_get_string(const hora_json *obj, const char *key, const char *def,
+                                 const char **out) {
+    const hora_json *v = present(obj, key);
+    *out = def;
+    if (!v)
+        return HORA_OK;
+    const char *s = hora_json_string(v, NULL);
+    if (!s)
+        return wrong_type(key, "a string", v);
+    *out = s;
+    return HORA_OK;
+}
+
+hora_json *hora_json_new_object(void) {
+    return out_of(fresh(json_object()));
+}
+
+hora_json *hora_json_new_array(void) {
+    return out_of(fresh(json_array()));
+}
+
+hora_json *hora_json_new_null(void) {
+    return out_of(json_null());
+}
+
+hora_json *hora_json_new_bool(bool v) {
+    return out_of(json_boolean(v));
+}
+
+hora_json *hora_json_new_int(int64_t v) {
+    return out_of(fresh(json_integer(v)));
+}
+
+hora_json *hora_json_new_real(double v) {
+    return isfinite(v) ? out_of(fresh(json_real(v))) : hora_json_new_null();
+}
+
+hora_json *hora_json_new_string(const char *s) {
+    return hora_json_new_string_n(s, strlen(s));
+}
+
+/* Adds s with every byte that is not UTF-8 replaced by U+FFFD, as readers of the text would do. */
+static void add_valid(hora_str *out, const char *s, size_t n) {
+    for (size_t bad; !hora_utf8_valid(s, n, &bad); s += bad + 1, n -= bad + 1) {
+        hora_str_add(out, s, bad);
+        hora_str_puts(out, "\xef\xbf\xbd");
+    }
+    hora_str_add(out, s, n);
+}
+
+hora_json *hora_json_new_string_n(const char *s, size_t n) {
+    json_t *v = json_stringn(n ? s : "", n);
+    if (v)
+        return out_of(v);
+    hora_str clean = {0};
+    add_valid(&clean, s, n);
+    v = fresh(json_stringn(clean.s, clean.n));
+    hora_str_release(&clean);
+    return out_of(v);
+}
+
+hora_json *hora_json_copy(const hora_json *v) {
+    return out_of(fresh(json_deep_copy(in(v))));
+}
+
+hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v) {
+    if (json_object_set_new(in(obj), key, in(own_v)))
+        HORA_BUG("JSON member `%s` could not be set", key);
+    return own_v;
+}
+
+hora_json *hora_json_push(hora_json *array, hora_json *own_v) {
+    if (json_array_append_new(in(array), in(own_v)))
+        HORA_BUG("a JSON element could not be added");
+    return own_v;
+}
+
+bool hora_json_equal(const hora_json *a, const hora_json *b) {
+    return json_equal(in(a), in(b));
+}
+
+void hora_json_quote(hora_str *out, const char *s, size_t n) {
+    static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    hora_str clean = {0};
+    if (!hora_utf8_valid(s, n, NULL)) {
+        add_valid(&clean, s, n);
+        s = clean.s;
+        n = clean.n;
+    }
+    hora_str_putc(out, '"');
+    for (size_t i = 0, from = 0; i <= n; i++) {
+        bool end = i == n, special = !end && ((unsigned char)s[i] < 0x20 || strchr("\"\\", s[i]));
+        if (!end && !special)
+            continue;
+        hora_str_add(out, s + from, i - from);
+        from = i + 1;
+        if (end)
+            break;
+        const char *at = s[i] ? strchr(plain, s[i]) : NULL;
+        if (at)
+            hora_str_printf(out, "\\%c", letters[at - plain]);
+        else
+            hora_str_printf(out, "\\u%04x", (unsigned char)s[i]);
+    }
+    hora_str_putc(out, '"');
+    hora_str_release(&clean);
+}
+
+static void dump(json_t *v, int indent, bool sort, int depth, hora_str *out);
+
+static void new_line(hora_str *out, int indent, int depth) {
+    if (indent > 0)
+        hora_str_printf(out, "\n%*s", indent * depth, "");
+}
+
+static void comma(hora_str *out, int indent, size_t i) {
+    if (i)
+        hora_str_puts(out, indent > 0 ? "," : ", ");
+}
+
+static int by_key(const void *a, const void *b) {
+    return strcmp(json_object_iter_key(*(void *const *)a), json_object_iter_key(*(void *const *)b));
+}
+
+static void dump_object(json_t *v, int indent, bool sort, int depth, hora_str *out) {
+    size_t n = json_object_size(v), i = 0;
+    void **members = hora_calloc(n, sizeof *members);
+    for (void *it = json_object_iter(v); it; it = json_object_iter_next(v, it))
+        members[i++] = it;
+    if (sort && n)
+        qsort(members, n, sizeof *members, by_key);
+    hora_str_putc(out, '{');
+    for (i = 0; i < n; i++) {
+        const char *key = json_object_iter_key(members[i]);
+        comma(out, indent, i);
+        new_line(out, indent, depth + 1);
+        hora_json_quote(out, key, strlen(key));
+        hora_str_puts(out, ": ");
+        dump(json_object_iter_value(members[i]), indent, sort, depth + 1, out);
+    }
+    if (n)
+        new_line(out, indent, depth);
+    hora_str_putc(out, '}');
+    hora_free(members);
+}
+
+static void dump_array(json_t *v, int indent, bool sort, int depth, hora_str *out) {
+    size_t n = json_array_size(v);
+    hora_str_putc(out, '[');
+    for (size_t i = 0; i < n; i++) {
+        comma(out, indent, i);
+        new_line(out, indent, depth + 1);
+        dump(json_array_get(v, i), indent, sort, depth + 1, out);
+    }
+    if (n)
+        new_line(out, indent, depth);
+    hora_str_putc(out, ']');
+}
+
+static void dump(json_t *v, int indent, bool sort, int depth, hora_str *out) {
+    char buf[32];
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        dump_object(v, indent, sort, depth, out);
+        break;
+    case JSON_ARRAY:
+        dump_array(v, indent, sort, depth, out);
+        break;
+    case JSON_STRING:
+        hora_json_quote(out, json_string_value(v), json_string_length(v));
+        break;
+    case JSON_INTEGER:
+        hora_str_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        break;
+    case JSON_REAL: /* a real stays one when read again */
+        hora_str_puts(out, hora_format_real(buf, json_real_value(v)));
+        if (!strpbrk(buf, ".e"))
+            hora_str_puts(out, ".0");
+        break;
+    case JSON_TRUE:
+        hora_str_puts(out, "true");
+        break;
+    case JSON_FALSE:
+        hora_str_puts(out, "false");
+        break;
+    case JSON_NULL:
+        hora_str_puts(out, "null");
+        break;
+    }
+}
+
+void hora_json_dump(const hora_json *v, int indent, bool sort, hora_str *out) {
+    dump(v ? in(v) : json_null(), indent, sort, 0, out);
+}

@@ -1,0 +1,57 @@
+/*
+ * Messages for people. Owns the threshold and the sink, the only settings of the process that
+ * concern nobody's results. A message is one whole line, written at once; nothing is allocated, so
+ * a step may log.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/text.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the sink, keeps lines whole */
+static void (*sink)(void *user, int level, const char *text);
+static void *sink_user;
+static _Atomic int threshold = HORA_LOG_INFO;
+
+void hora_log(hora_log_level level, const char *fmt, ...) {
+    static const char *const prefix[] = {"error: ", "warning: ", "", "debug: "};
+    char line[4096];
+    if ((int)level > atomic_load(&threshold))
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    hora_vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    pthread_mutex_lock(&lock);
+    if (sink)
+        sink(sink_user, (int)level, line);
+    else
+        fprintf(stderr, "%s%s\n", prefix[level], line);
+    pthread_mutex_unlock(&lock);
+}
+
+void hora_log_threshold(hora_log_level level) {
+    atomic_store(&threshold, (int)level);
+}
+
+void hora_log_sink(void (*fn)(void *user, int level, const char *text), void *user) {
+    pthread_mutex_lock(&lock);
+    sink = fn;
+    sink_user = user;
+    pthread_mutex_unlock(&lock);
+}
+
+double hora_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
