@@ -59,26 +59,29 @@ typedef struct hora_settings {
 
 void hora_settings_release(hora_settings *s);
 void hora_settings_put(hora_settings *s, const char *key, const char *value, const char *origin);
-/* The value that wins for `key` (and the row's aliases when `row` is given); NULL when never set.
- * Does not mark it taken. */
+/* The value that wins for `key` in exactly this spelling ('-' = '_'; aliases are not known here);
+ * NULL when never set. Does not mark it taken. */
 const char *hora_settings_get(const hora_settings *s, const char *key);
-/* "rank=16,alpha=32": commas separate; a value in "double quotes" may hold commas. A bare key means
- * key=true. */
+/* "rank=16,alpha=32": commas separate; a value in "double quotes" may hold commas (and \" and \\).
+ * A bare key means key=true. Text that cannot be read is HORA_EUSAGE. */
 hora_status hora_settings_parse(hora_settings *s, const char *text, const char *origin);
 /* Members of a YAML/JSON object: scalars as text, arrays of scalars joined by '+' (targets: [q, v]
  * = q+v); one nested level is flattened (method: {name: hora, rank: 8} is method=hora, rank=8;
  * other groups drop their name). */
 hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin);
-/* --key value, --key=value, --flag (bool rows of `tables`), --no-flag. Everything else goes to
- * rest[] (borrowed, capacity argc); after `--` all is rest. `tables` is an array of n pointers;
- * keys not in them are accepted too when `open` (method options), taking the next argument as
- * value. */
+/* argv without the names of program and command. --key value, --key=value, --set key=value, --flag
+ * (bool rows of `tables`), --no-flag. Everything else goes to rest[] (borrowed, capacity argc);
+ * after `--` all is rest. `tables` is an array of n pointers; keys not in them are accepted too
+ * when `open` (method options), taking the next argument as value (true when there is none or it
+ * begins with --). A value that begins with -- needs the form
+ * --key=value. An unknown key is HORA_EUSAGE with the nearest name. */
 hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
                                const hora_options *const *tables, int n, bool open,
                                const char **rest, int *nrest);
 
-/* Fills every field of `obj` from defaults, then from the settings (marking them taken). Checks
- * type, range, choice. */
+/* Fills every field of `obj` from defaults, then from the settings (marking them taken). What was
+ * in the fields is overwritten, not freed. Checks type, range, choice; after a failure `obj` can be
+ * released. Defaults need not lie in the range. */
 hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s);
 /* Frees the string fields. */
 void hora_options_release(const hora_options *table, void *obj);
