@@ -1,0 +1,102 @@
+#ifndef HORA_GRAPH_GRAPH_H
+#define HORA_GRAPH_GRAPH_H
+/*
+ * Record once, plan once, replay.
+ *
+ *   hora_graph *g = hora_graph_new(..);          leaves and verbs (verbs.h) append in execution
+ * order hora_graph_plan(g, &opts);                   marks, schedules, queries kernels, places
+ * every buffer; takes no memory hora_graph_bind(g, leaf, value, grad);       parameters get their
+ * memory hora_graph_prepare(g, arena);                kernels are built, frozen weights packed
+ *   hora_graph_before(g); { hora_graph_body(g, batch, micro) .. } hora_graph_after(g);
+ *
+ * Errors while recording are sticky: the first is latched and hora_graph_plan reports it. Running
+ * cannot fail and does not allocate.
+ */
+#include "backend/backend.h"
+
+typedef int32_t hora_t; /* handle of a tensor in its graph */
+#define HORA_NONE ((hora_t)-1)
+
+typedef struct hora_graph hora_graph;
+
+typedef struct hora_graph_config {
+    hora_dtype dtype;     /* of activations: HORA_F32, HORA_F64 (ref only) */
+    int64_t rows;         /* largest number of rows of a batch */
+    hora_device *device;  /* borrowed */
+    const char *backends; /* "cpu ref": order of preference; NULL: all in order of the registry */
+} hora_graph_config;
+hora_graph *hora_graph_new(const hora_graph_config *c);
+void hora_graph_free(hora_graph *g); /* accepts NULL */
+hora_dtype hora_graph_dtype(const hora_graph *g);
+int64_t hora_graph_rows(const hora_graph *g);
+
+/* --- recording
+ * ------------------------------------------------------------------------------------- */
+hora_t
+hora_graph_frozen(hora_graph *g, const char *name,
+                  hora_view view); /* values never change; data may be NULL for planning only */
+hora_t hora_graph_param(hora_graph *g, const char *name, hora_shape shape,
+                        void *user); /* trains; memory through _bind */
+hora_t hora_graph_state(hora_graph *g, const char *name, hora_view view); /* written by op cache */
+/* Appends a node; verbs.h wraps it. `in` has op->nin handles. */
+hora_t hora_graph_node(hora_graph *g, hora_op_id op, const hora_t *in, const hora_attr *attr);
+void hora_graph_in_before(hora_graph *g,
+                          bool on); /* nodes made of parameters alone, run once per step */
+void hora_graph_segment(hora_graph *g, int segment); /* layer of the following nodes; -1: none */
+void hora_graph_loss(hora_graph *g, hora_t scalar, double weight); /* differentiated */
+void hora_graph_output(hora_graph *g, hora_t t);                   /* readable after the run */
+hora_status hora_graph_error(
+    hora_graph *g,
+    hora_status s); /* latches s with the thread's text; returns the first one latched */
+const hora_view *
+hora_graph_view(const hora_graph *g,
+                hora_t t); /* shape and dtype while recording; data after prepare */
+const char *hora_graph_name(const hora_graph *g, hora_t t);
+
+/* --- planning
+ * -------------------------------------------------------------------------------------- */
+#define HORA_RECOMPUTE_AUTO (-1)
+#define HORA_RECOMPUTE_ALL  (1 << 30)
+typedef struct hora_plan_options {
+    bool backward;
+    int recompute; /* number of segments, from the first; 0 none; HORA_RECOMPUTE_ALL;
+                      HORA_RECOMPUTE_AUTO: fewest that fit into `limit` */
+    size_t limit;  /* arena bytes for AUTO */
+    bool poison;   /* tests: dead memory is filled with NaN while running */
+} hora_plan_options;
+/* May be called again with other options as long as the graph is not prepared. HORA_ENOMEM: not
+ * even recomputing all fits `limit`. */
+hora_status hora_graph_plan(hora_graph *g, const hora_plan_options *o);
+typedef struct hora_plan_info {
+    size_t arena, scratch, packed; /* bytes: step arena (scratch included), largest scratch,
+                                      packings that prepare will add */
+    size_t kept;                   /* bytes alive between forward and backward at their peak */
+    int nodes, steps, segments, recomputed;
+    double flops_row, flops_pair,
+        flops_once; /* forward + backward, recomputation not counted: per row; per (row, key) pair
+                       of all attention layers; per step */
+} hora_plan_info;
+const hora_plan_info *hora_graph_info(const hora_graph *g);
+void hora_graph_dump(const hora_graph *g,
+                     hora_str *out); /* schedule with buffers and variants, for people */
+
+/* --- running
+ * --------------------------------------------------------------------------------------- */
+void hora_graph_bind(hora_graph *g, hora_t param, void *value,
+                     void *grad);           /* grad may be NULL when it has no backward */
+int hora_graph_params(const hora_graph *g); /* parameter leaves, in recording order */
+hora_t hora_graph_param_at(const hora_graph *g, int i, void **user,
+                           bool *has_grad); /* has_grad after plan: gradient reaches it */
+/* `arena` has info->arena bytes, 64-byte aligned, borrowed; several graphs that never run at once
+ * may share it. */
+hora_status hora_graph_prepare(hora_graph *g, void *arena);
+void hora_graph_before(hora_graph *g);
+/* Forward and backward of one micro-batch; micro 0 overwrites parameter gradients, later ones add.
+ */
+void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro);
+void hora_graph_after(hora_graph *g);
+double hora_graph_scalar(const hora_graph *g,
+                         hora_t loss); /* value of a 1-element output or loss */
+/* Highest arena byte that a kernel was given so far (law: equals info->arena). */
+size_t hora_graph_used(const hora_graph *g);
+#endif

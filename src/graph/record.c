@@ -1,0 +1,204 @@
+/*
+ * Recording: leaves and nodes are appended to arrays in execution order. Shapes are checked here,
+ * so a family or method that errs hears of it at the line of its own text; the first error is
+ * latched and reported by the plan.
+ */
+#include "graph/graph_impl.h"
+
+#include <stdio.h>
+
+static void pick_backends(hora_graph *g) {
+    const char *list = g->config.backends;
+    for (int i = 0; i < hora_backend_count() && g->nbackends < 8; i++) {
+        const hora_backend *b = hora_backend_at(i);
+        if (g->config.dtype == HORA_F64 && strcmp(b->name, "ref") != 0)
+            continue;
+        if (!list || strstr(list, b->name))
+            g->backends[g->nbackends++] = b;
+    }
+    if (!g->nbackends)
+        hora_graph_error(g, hora_fail(HORA_EUSAGE,
+                                      "no backend named `%s` in this build; see `hora --version`",
+                                      list ? list : ""));
+}
+
+hora_graph *hora_graph_new(const hora_graph_config *c) {
+    hora_graph *g = hora_calloc(1, sizeof *g);
+    g->config = *c;
+    g->segment = -1;
+    pick_backends(g);
+    return g;
+}
+
+void hora_graph_free(hora_graph *g) {
+    if (!g)
+        return;
+    for (int i = 0; i < g->ns; i++)
+        if (!g->s[i].again && g->prepared) {
+            hora_impl *impl = &g->impl[g->n[g->s[i].node].impl[g->s[i].phase]];
+            if (g->s[i].backend->release)
+                g->s[i].backend->release(impl);
+        }
+    for (int i = 0; i < g->nt; i++)
+        hora_free(g->t[i].name);
+    hora_free(g->t);
+    hora_free(g->n);
+    hora_free(g->s);
+    hora_free(g->b);
+    hora_free(g->impl);
+    hora_free(g);
+}
+
+hora_dtype hora_graph_dtype(const hora_graph *g) {
+    return g->config.dtype;
+}
+int64_t hora_graph_rows(const hora_graph *g) {
+    return g->config.rows;
+}
+
+hora_status hora_graph_error(hora_graph *g, hora_status s) {
+    if (g->error == HORA_OK && s != HORA_OK) {
+        g->error = s;
+        snprintf(g->error_text, sizeof g->error_text, "%s", hora_errmsg());
+    }
+    return g->error;
+}
+
+static hora_t add_tensor(hora_graph *g, tensor_kind kind, hora_view view, const char *name) {
+    tensor t = {.kind = kind, .view = view, .node = -1, .value = {-1, -1}, .grad = -1};
+    t.name = name ? hora_strdup(name) : NULL;
+    HORA_PUSH(g->t, g->nt, g->ct, t);
+    return g->nt - 1;
+}
+
+hora_t hora_graph_frozen(hora_graph *g, const char *name, hora_view view) {
+    hora_t t = add_tensor(g, LEAF_FROZEN, view, name);
+    g->t[t].before = true;
+    return t;
+}
+
+hora_t hora_graph_param(hora_graph *g, const char *name, hora_shape shape, void *user) {
+    hora_view v = {NULL, g->config.dtype == HORA_F64 ? HORA_F64 : HORA_F32, shape};
+    hora_t t = add_tensor(g, LEAF_PARAM, v, name);
+    g->t[t].before = true;
+    g->t[t].user = user;
+    return t;
+}
+
+hora_t hora_graph_state(hora_graph *g, const char *name, hora_view view) {
+    return add_tensor(g, LEAF_STATE, view, name);
+}
+
+static hora_t fail_node(hora_graph *g, hora_status s, const hora_op *op) {
+    hora_graph_error(g, hora_context(s, "recording %s", op->name));
+    return HORA_NONE;
+}
+
+static hora_status check_inputs(const hora_graph *g, const hora_op *op, const hora_t *in,
+                                hora_view *views) {
+    for (int i = 0; i < op->nin; i++) {
+        if (in[i] == HORA_NONE) {
+            if (!(op->optional & HORA_IN(i)))
+                return hora_fail(HORA_ESHAPE, "input %d is missing", i);
+            views[i] = (hora_view){NULL, g->config.dtype, {-1, {0}}};
+            continue;
+        }
+        if (in[i] < 0 || in[i] >= g->nt)
+            HORA_BUG("%s: input %d is no tensor of this graph", op->name, i);
+        if (g->in_before && !g->t[in[i]].before)
+            return hora_fail(HORA_EUSAGE, "a node of `before` may read parameters, frozen weights "
+                                          "and other `before` nodes only");
+        views[i] = g->t[in[i]].view;
+    }
+    if (g->in_before && (op->options & (HORA_OP_RANDOM | HORA_OP_BATCH)) &&
+        !(op->options & HORA_OP_ROWS))
+        return hora_fail(HORA_EUSAGE,
+                         "random ops and ops that read the batch are not allowed in `before`");
+    return HORA_OK;
+}
+
+hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hora_attr *attr) {
+    if (g->error)
+        return HORA_NONE;
+    HORA_ASSERT(!g->planned);
+    const hora_op *op = hora_op_at(id);
+    hora_view views[HORA_MAX_IN], out = {NULL, g->config.dtype, {-1, {0}}};
+    hora_status s = check_inputs(g, op, in, views);
+    if (s == HORA_OK) {
+        out.dtype = views[0].shape.n >= 0 ? views[0].dtype : g->config.dtype;
+        if (op->options & HORA_OP_ROWS && !attr->index)
+            out.shape = HORA_SHAPE1(g->config.rows); /* the shape rule finds the row count here */
+        s = op->shape(views, attr, &out);
+    }
+    if (s != HORA_OK)
+        return fail_node(g, s, op);
+    node n = {.op = id, .attr = *attr, .segment = g->segment, .before = g->in_before};
+    bool rows = (op->options & HORA_OP_ROWS) && !attr->index;
+    for (int i = 0; i < HORA_MAX_IN; i++) {
+        n.in[i] = i < op->nin ? in[i] : HORA_NONE;
+        rows |= n.in[i] != HORA_NONE && g->t[n.in[i]].rows;
+    }
+    n.out = add_tensor(g, NODE_OUT, out, NULL);
+    tensor *t = &g->t[n.out];
+    t->node = g->nn;
+    t->rows = rows && !(op->options & HORA_OP_REDUCES) && !(id == HORA_OP_gather && attr->index);
+    t->before = g->in_before;
+    HORA_PUSH(g->n, g->nn, g->cn, n);
+    return n.out;
+}
+
+void hora_graph_in_before(hora_graph *g, bool on) {
+    g->in_before = on;
+}
+void hora_graph_segment(hora_graph *g, int segment) {
+    g->segment = segment;
+}
+
+void hora_graph_loss(hora_graph *g, hora_t t, double weight) {
+    if (t == HORA_NONE)
+        return;
+    if (hora_elems(&g->t[t].view) != 1) {
+        hora_graph_error(g, hora_fail(HORA_ESHAPE, "a loss has one element"));
+        return;
+    }
+    g->t[t].loss = weight;
+    g->t[t].output = true;
+}
+
+void hora_graph_output(hora_graph *g, hora_t t) {
+    if (t != HORA_NONE)
+        g->t[t].output = true;
+}
+
+const hora_view *hora_graph_view(const hora_graph *g, hora_t t) {
+    static const hora_view none = {NULL, HORA_F32, {-1, {0}}};
+    return t == HORA_NONE ? &none : &g->t[t].view;
+}
+const char *hora_graph_name(const hora_graph *g, hora_t t) {
+    return g->t[t].name ? g->t[t].name : "";
+}
+
+int hora_graph_params(const hora_graph *g) {
+    int n = 0;
+    for (int i = 0; i < g->nt; i++)
+        n += g->t[i].kind == LEAF_PARAM;
+    return n;
+}
+
+hora_t hora_graph_param_at(const hora_graph *g, int k, void **user, bool *has_grad) {
+    for (int i = 0; i < g->nt; i++)
+        if (g->t[i].kind == LEAF_PARAM && k-- == 0) {
+            if (user)
+                *user = g->t[i].user;
+            if (has_grad)
+                *has_grad = g->t[i].wants;
+            return i;
+        }
+    return HORA_NONE;
+}
+
+void hora_graph_bind(hora_graph *g, hora_t t, void *value, void *grad) {
+    HORA_ASSERT(g->t[t].kind == LEAF_PARAM);
+    g->t[t].view.data = value;
+    g->t[t].grad_data = grad;
+}

@@ -1,0 +1,164 @@
+/*
+ * Prepare and replay. Prepare fills every call with pointers and lets the backends build; after
+ * that a step is a loop over calls: no decision, no allocation.
+ */
+#include "base/log.h"
+#include "graph/graph_impl.h"
+
+static void *at(const hora_graph *g, int b) {
+    return b < 0 ? NULL : g->arena + g->b[b].offset;
+}
+
+static void *value_of(const hora_graph *g, const step *s, hora_t t) {
+    if (t == HORA_NONE)
+        return NULL;
+    return g->t[t].kind == NODE_OUT ? at(g, hora_graph_value_buffer(g, s, t)) : g->t[t].view.data;
+}
+
+static void *loss_gradient(hora_graph *g, const tensor *t) {
+    void *slot = &g->loss_grad[g->nloss++];
+    HORA_ASSERT(g->nloss <= (int)HORA_COUNT(g->loss_grad));
+    if (t->view.dtype == HORA_F64)
+        *(double *)slot = t->loss;
+    else
+        *(float *)slot = (float)t->loss;
+    return slot;
+}
+
+static void point_forward(hora_graph *g, step *s) {
+    const node *n = &g->n[s->node];
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        s->call.in[k].data = value_of(g, s, n->in[k]);
+    s->call.out.data = at(g, g->t[n->out].value[s->again]);
+    for (int k = 0; k < HORA_MAX_SAVED; k++)
+        s->call.saved[k].data = at(g, n->saved_buffer[k][s->again]);
+}
+
+static void point_backward(hora_graph *g, step *s) {
+    const node *n = &g->n[s->node];
+    unsigned reads = s->call.op->reads(n->grad);
+    for (int k = 0; k < HORA_MAX_IN; k++) {
+        s->call.in[k].data = reads & HORA_IN(k) ? value_of(g, s, n->in[k]) : NULL;
+        if (!(n->grad & HORA_IN(k)))
+            continue;
+        const tensor *in = &g->t[n->in[k]];
+        s->call.din[k].data = in->kind == LEAF_PARAM ? in->grad_data : at(g, in->grad);
+        if (!s->call.din[k].data)
+            HORA_BUG("parameter %s has no memory for its gradient", in->name);
+    }
+    if (reads & HORA_OUT)
+        s->call.out.data = value_of(g, s, n->out);
+    for (int k = 0; k < HORA_MAX_SAVED; k++)
+        if (reads & HORA_SAVED)
+            s->call.saved[k].data = at(g, n->saved_buffer[k][n->again]);
+    const tensor *out = &g->t[n->out];
+    s->call.dout.data = is_loss(out) ? loss_gradient(g, out) : at(g, out->grad);
+}
+
+static hora_status prepare_step(hora_graph *g, step *s) {
+    node *n = &g->n[s->node];
+    if (!s->again) { /* recomputation runs the impl of the first forward */
+        hora_impl impl = {0};
+        hora_call c = s->call;
+        HORA_TRY(s->backend->prepare(g->config.device, &c, &impl));
+        n->impl[s->phase] = g->nimpl;
+        HORA_PUSH(g->impl, g->nimpl, g->cimpl, impl);
+        hora_log(HORA_LOG_DEBUG, "%s %s: %s", c.op->name, s->phase == HORA_FORWARD ? "fwd" : "bwd",
+                 impl.variant);
+    }
+    s->phase == HORA_FORWARD ? point_forward(g, s) : point_backward(g, s);
+    s->call.scratch = at(g, s->scratch_buffer);
+    return HORA_OK;
+}
+
+hora_status hora_graph_prepare(hora_graph *g, void *arena) {
+    HORA_ASSERT(g->planned && !g->prepared);
+    g->arena = arena;
+    g->nloss = 0;
+    for (int i = 0; i < g->nt; i++) {
+        tensor *t = &g->t[i];
+        if (t->kind != NODE_OUT && t->needed && !t->view.data)
+            HORA_BUG("leaf %s has no memory", t->name);
+        if (t->kind == NODE_OUT)
+            t->view.data = at(g, t->value[0]);
+    }
+    for (int i = 0; i < g->ns; i++)
+        HORA_TRY(prepare_step(g, &g->s[i]));
+    for (int i = 0; i < g->nb; i++)
+        if (g->b[i].offset + g->b[i].bytes > g->used)
+            g->used = g->b[i].offset + g->b[i].bytes;
+    g->prepared = true;
+    g->current_rows = g->config.rows;
+    return HORA_OK;
+}
+
+static void cut_rows(hora_view *v, int64_t old_rows, int64_t rows) {
+    if (v->shape.n > 0 && v->shape.d[0] == old_rows)
+        v->shape.d[0] = rows;
+}
+
+/* Row tensors of every call get the actual row count; done once per change of it. */
+static void set_rows(hora_graph *g, int64_t rows) {
+    if (rows == g->current_rows)
+        return;
+    for (int i = 0; i < g->ns; i++) {
+        hora_call *c = &g->s[i].call;
+        for (int k = 0; k < HORA_MAX_IN; k++)
+            if (c->rows & HORA_IN(k))
+                c->in[k].shape.d[0] = c->din[k].shape.d[0] = rows;
+        if (c->rows & HORA_OUT)
+            c->out.shape.d[0] = c->dout.shape.d[0] = rows;
+        for (int k = 0; k < HORA_MAX_SAVED; k++)
+            if (c->rows)
+                cut_rows(&c->saved[k], g->current_rows, rows);
+    }
+    for (int i = 0; i < g->nt; i++)
+        if (g->t[i].rows)
+            g->t[i].view.shape.d[0] = rows;
+    g->current_rows = rows;
+}
+
+/* Tests: a buffer whose life ended is filled with NaN, so that a reader that the plan does not know
+ * of shows. */
+static void poison_dead(hora_graph *g, int step) {
+    for (int i = 0; i < g->nb; i++)
+        if (g->b[i].last == step)
+            memset(g->arena + g->b[i].offset, 0xff, g->b[i].bytes);
+}
+
+static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
+    for (int i = from; i < to; i++) {
+        step *s = &g->s[i];
+        s->call.batch = batch;
+        s->call.overwrite = s->overwrite | (micro == 0 ? s->overwrite_first : 0);
+        const hora_impl *impl = &g->impl[g->n[s->node].impl[s->phase]];
+        impl->run(impl, &s->call);
+        if (g->options.poison)
+            poison_dead(g, i);
+    }
+}
+
+void hora_graph_before(hora_graph *g) {
+    if (g->options.poison)
+        memset(g->arena, 0xff, g->info.arena);
+    run_steps(g, 0, g->part_end[PART_BEFORE], NULL, 0);
+}
+
+void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro) {
+    HORA_ASSERT(batch->rows > 0 && batch->rows <= g->config.rows);
+    set_rows(g, batch->rows);
+    run_steps(g, g->part_end[PART_BEFORE], g->part_end[PART_BACKWARD], batch, micro);
+}
+
+void hora_graph_after(hora_graph *g) {
+    run_steps(g, g->part_end[PART_BACKWARD], g->part_end[PART_AFTER], NULL, 0);
+}
+
+double hora_graph_scalar(const hora_graph *g, hora_t t) {
+    const hora_view *v = &g->t[t].view;
+    return v->dtype == HORA_F64 ? *(const double *)v->data : (double)*(const float *)v->data;
+}
+
+size_t hora_graph_used(const hora_graph *g) {
+    return g->used;
+}

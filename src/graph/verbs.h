@@ -1,0 +1,94 @@
+#ifndef HORA_GRAPH_VERBS_H
+#define HORA_GRAPH_VERBS_H
+/*
+ * The verbs a family or method author uses: one typed function per op, shapes beside it.
+ * src/op/README.md has the equations. Any handle may be HORA_NONE after an error: verbs then do
+ * nothing and the plan reports the first error.
+ */
+#include "graph/graph.h"
+
+/* E (V, d) -> (rows, d), rows chosen by the batch's ids. */
+static inline hora_t hora_embed(hora_graph *g, hora_t table) {
+    return hora_graph_node(g, HORA_OP_gather, (hora_t[]){table}, &(hora_attr){0});
+}
+/* E (V, d), n row numbers (borrowed, read at run time) -> (n, d). */
+static inline hora_t hora_gather(hora_graph *g, hora_t x, const int32_t *index, int64_t n) {
+    return hora_graph_node(g, HORA_OP_gather, (hora_t[]){x},
+                           &(hora_attr){.index = index, .nindex = n});
+}
+/* x (n, k), w (o, k), b (o) or NONE, addend (n, o) or NONE -> addend + alpha x w' + b (n, o). */
+static inline hora_t hora_linear(hora_graph *g, hora_t x, hora_t w, hora_t b, hora_t addend,
+                                 double alpha) {
+    return hora_graph_node(g, HORA_OP_linear, (hora_t[]){x, w, b, addend},
+                           &(hora_attr){.alpha = alpha});
+}
+/* x (groups n, k), w (groups o, k) -> (groups n, o), group by group. */
+static inline hora_t hora_grouped(hora_graph *g, hora_t x, hora_t w, int64_t groups) {
+    return hora_graph_node(g, HORA_OP_grouped, (hora_t[]){x, w}, &(hora_attr){.groups = groups});
+}
+/* a + beta b, same shape. */
+static inline hora_t hora_add(hora_graph *g, hora_t a, hora_t b, double beta) {
+    return hora_graph_node(g, HORA_OP_add, (hora_t[]){a, b}, &(hora_attr){.alpha = beta});
+}
+/* a * b, same shape. */
+static inline hora_t hora_mul(hora_graph *g, hora_t a, hora_t b) {
+    return hora_graph_node(g, HORA_OP_mul, (hora_t[]){a, b}, &(hora_attr){0});
+}
+/* x (n, d), v (d) or NONE -> alpha x * v. */
+static inline hora_t hora_scale(hora_graph *g, hora_t x, hora_t v, double alpha) {
+    return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v}, &(hora_attr){.alpha = alpha});
+}
+static inline hora_t hora_activate(hora_graph *g, hora_t x, hora_act act) {
+    return act == HORA_ACT_IDENTITY
+               ? x
+               : hora_graph_node(g, HORA_OP_act, (hora_t[]){x}, &(hora_attr){.act = act});
+}
+/* act(gate) * up, both (n, d). */
+static inline hora_t hora_glu(hora_graph *g, hora_t gate, hora_t up, hora_act act) {
+    return hora_graph_node(g, HORA_OP_glu, (hora_t[]){gate, up}, &(hora_attr){.act = act});
+}
+/* x (n, h width), w (width): each run of `width` columns is normalised on its own. */
+static inline hora_t hora_rmsnorm(hora_graph *g, hora_t x, hora_t w, double eps) {
+    return hora_graph_node(g, HORA_OP_rmsnorm, (hora_t[]){x, w}, &(hora_attr){.eps = eps});
+}
+/* x (rows, heads head_dim); freq (head_dim/2) borrowed. */
+static inline hora_t hora_rope(hora_graph *g, hora_t x, int64_t heads, int64_t head_dim,
+                               const double *freq, double scale) {
+    return hora_graph_node(
+        g, HORA_OP_rope, (hora_t[]){x},
+        &(hora_attr){.heads = heads, .head_dim = head_dim, .freq = freq, .rope_scale = scale});
+}
+/* q (rows, H dh), k v (rows, G dh), prefix kp vp (p, G dh) or NONE -> (rows, H dh). a: heads,
+ * kv_heads, head_dim, window, scale. */
+static inline hora_t hora_attention(hora_graph *g, hora_t q, hora_t k, hora_t v, hora_t kp,
+                                    hora_t vp, const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_attention, (hora_t[]){q, k, v, kp, vp}, a);
+}
+/* As attention, over state leaves K V (capacity, G dh) to which k and v are appended first. Forward
+ * only. */
+static inline hora_t hora_cached_attention(hora_graph *g, hora_t q, hora_t k, hora_t v, hora_t kc,
+                                           hora_t vc, const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_cache, (hora_t[]){q, k, v, kc, vc}, a);
+}
+static inline hora_t hora_dropout(hora_graph *g, hora_t x, double p, uint64_t stream) {
+    return p <= 0 ? x
+                  : hora_graph_node(g, HORA_OP_dropout, (hora_t[]){x},
+                                    &(hora_attr){.alpha = p, .stream = stream});
+}
+/* x of groups*a*b*w elements, read as (groups, a, b, w) -> (groups b, a w): blocks of w change
+ * places. */
+static inline hora_t hora_swap(hora_graph *g, hora_t x, int64_t groups, int64_t a, int64_t b,
+                               int64_t w) {
+    return hora_graph_node(g, HORA_OP_swap, (hora_t[]){x},
+                           &(hora_attr){.groups = groups, .a = a, .b = b, .w = w});
+}
+/* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. Carries no gradient. */
+static inline hora_t hora_lownorm(hora_graph *g, hora_t w, hora_t a, hora_t b, double alpha) {
+    return hora_graph_node(g, HORA_OP_lownorm, (hora_t[]){w, a, b}, &(hora_attr){.alpha = alpha});
+}
+/* x (rows, d), w (V, d), b (V) or NONE -> cross-entropy against the batch's targets, 1 element,
+ * F64. */
+static inline hora_t hora_head_xent(hora_graph *g, hora_t x, hora_t w, hora_t b) {
+    return hora_graph_node(g, HORA_OP_head_xent, (hora_t[]){x, w, b}, &(hora_attr){0});
+}
+#endif
