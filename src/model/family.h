@@ -1,0 +1,44 @@
+#ifndef HORA_MODEL_FAMILY_H
+#define HORA_MODEL_FAMILY_H
+/*
+ * Model families. One file model_x.c (configuration table, weights table, recording), one row
+ * FAMILY(x) in families.def.
+ */
+#include "nn/net.h"
+
+typedef struct hora_family {
+    const char *name;        /* "llama" */
+    const char *summary;     /* "Llama 2 and 3, Mistral, .." */
+    const char *model_types; /* values of config.json's model_type, separated by blanks */
+    const char *gguf;        /* note for export; NULL */
+    /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, own.
+     * Refuses by name what would be computed wrongly. */
+    hora_status (*configure)(hora_base *b);
+    /* Records from the batch's ids to the last hidden state after the final norm, (rows, hidden).
+     */
+    hora_t (*record)(hora_net *n);
+    void (*release)(hora_base *b);
+} hora_family;
+
+int hora_family_count(void);
+const hora_family *hora_family_at(int i);
+
+typedef struct hora_base_options {
+    hora_dtype dtype;  /* HORA_F32, HORA_F64 */
+    bool headers_only; /* no data: for plan and inspect */
+} hora_base_options;
+/* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
+ * misshapen tensors go into one message. */
+hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o);
+void hora_base_close(hora_base *b); /* accepts NULL */
+/* From a config alone, no weights on disk (hora new, bench); values drawn from `seed` unless
+ * headers_only. */
+hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora_base_options *o,
+                            uint64_t seed);
+hora_status hora_base_hash(hora_base *b, uint64_t *hash); /* cached; reads every weight once */
+/* Writes weights (own when replace is NULL; replace[w] where not NULL, f32) and config.json as a
+ * model directory into `dir`, in dtype. */
+hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
+                           hora_dtype dtype);
+hora_t hora_model_record(hora_net *n);
+#endif

@@ -1,0 +1,62 @@
+#ifndef HORA_NN_ADAPTER_H
+#define HORA_NN_ADAPTER_H
+/*
+ * An adapter: a method attached to a base, and its parameters. Parameters are declared once, in the
+ * method's setup, before anything is recorded or allocated; recordings make leaves of them. Initial
+ * values depend on (seed, method, name) alone.
+ */
+#include "nn/base.h"
+
+typedef enum {
+    HORA_INIT_ZERO,
+    HORA_INIT_CONST,
+    HORA_INIT_NORMAL,
+    HORA_INIT_UNIFORM,
+    HORA_INIT_COPY
+} hora_init_kind;
+typedef struct hora_init {
+    hora_init_kind kind;
+    double value;          /* constant, standard deviation, or bound of U(-b, b) */
+    const hora_view *from; /* COPY: borrowed, same number of elements */
+} hora_init;
+
+struct hora_adapter;
+typedef struct hora_param {
+    char *name; /* as on disk: "layers.0.w1_a", "base_model.model...lora_A.weight", or a base
+                   weight's name */
+    hora_shape shape;
+    hora_init init;
+    double lr_factor;       /* of the learning rate; 1 */
+    bool decay;             /* weight decay applies (not to biases and norms) */
+    int weight;             /* index of the base weight that it replaces; -1 */
+    int layer;              /* -1: none */
+    void *value;            /* hora_adapter_allocate */
+    void *grad, *moment[2]; /* the trainer's */
+    int64_t elems, offset;  /* place in the spans */
+    struct hora_adapter *adapter;
+} hora_param;
+
+struct hora_method;
+typedef struct hora_adapter {
+    const struct hora_method *method;
+    const hora_base *base;
+    void *config; /* the method's options */
+    void *state;  /* the method's own, freed by its release */
+    uint64_t seed;
+    bool enabled; /* off: recordings ignore it */
+    hora_param **params;
+    int nparams, cparams;
+    int64_t elems;    /* of all parameters */
+    hora_dtype dtype; /* of parameters: F32, or F64 when the base is */
+    void *values;     /* one span */
+    size_t value_bytes;
+} hora_adapter;
+
+/* Declares a parameter (the name is copied); in setup only. */
+hora_param *hora_adapter_param(hora_adapter *a, const char *name, hora_shape shape, hora_init init);
+hora_param *hora_adapter_find(const hora_adapter *a, const char *name); /* NULL when absent */
+/* Allocates the value span and initialises it. Fill order does not matter: each draw is a function
+ * of (seed, name, index). */
+hora_status hora_adapter_allocate(hora_adapter *a);
+void hora_adapter_release_params(hora_adapter *a);
+#endif

@@ -1,0 +1,73 @@
+#ifndef HORA_NN_BASE_H
+#define HORA_NN_BASE_H
+/*
+ * An opened base model as methods and trainers see it: dimensions, weights, sites. A family
+ * (model/) fills it; methods (peft/) read it; the two never see each other.
+ */
+#include "base/json.h"
+#include "tensor/tensor.h"
+
+typedef enum {
+    HORA_ROLE_EMBED,
+    HORA_ROLE_NORM,
+    HORA_ROLE_WEIGHT,
+    HORA_ROLE_BIAS,
+    HORA_ROLE_HEAD
+} hora_role;
+
+typedef struct hora_weight {
+    char *name;     /* on disk: "model.layers.0.self_attn.q_proj.weight" */
+    hora_view view; /* in the dtype the model was opened with; data NULL when only planning */
+    hora_role role;
+    int layer;       /* -1: outside the blocks */
+    double init_std; /* of a fresh model: N(0, std); norms start at 1, biases at 0 */
+} hora_weight;
+
+/* Projections that methods can adapt. */
+typedef enum {
+    HORA_SITE_Q,
+    HORA_SITE_K,
+    HORA_SITE_V,
+    HORA_SITE_O,
+    HORA_SITE_GATE,
+    HORA_SITE_UP,
+    HORA_SITE_DOWN,
+    HORA_SITES
+} hora_site_kind;
+const char *hora_site_short(hora_site_kind k); /* "q" "k" "v" "o" "gate" "up" "down" */
+
+typedef struct hora_site {
+    hora_site_kind kind;
+    int layer;
+    char *module; /* Hugging Face module path: "model.layers.0.self_attn.q_proj" */
+    int64_t in, out;
+    int64_t heads; /* q: H row blocks, k v: G row blocks, o: H column blocks; 0: no heads */
+    int64_t head_dim;
+    int weight, bias; /* indices into weights; bias -1: none */
+} hora_site;
+
+struct hora_family;
+typedef struct hora_base {
+    char *dir;
+    const struct hora_family *family;
+    char *model_type;  /* "llama", "qwen3": config.json's */
+    hora_json *config; /* normalised config.json */
+    hora_dtype dtype;  /* of weights in memory and of activations */
+    int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab, max_positions;
+    hora_weight *weights;
+    int nweights;
+    hora_site *sites; /* layer by layer, kinds in the order above */
+    int nsites;
+    int embed, head; /* weight indices; head == embed when tied */
+    bool tied;
+    void *own;          /* the family's configuration */
+    void *store;        /* mapping and converted copies, of model/open.c */
+    size_t store_bytes; /* of converted copies */
+    uint64_t hash;      /* of all weights; 0 until hora_base_hash */
+} hora_base;
+
+int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
+const hora_site *hora_base_site(const hora_base *b, hora_site_kind k,
+                                int layer);                 /* NULL when the family has none */
+int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
+#endif

@@ -1,0 +1,66 @@
+#ifndef HORA_NN_NET_H
+#define HORA_NN_NET_H
+/*
+ * Recording a model with methods attached. A net is the short-lived bracket around one recording:
+ * graph, base, adapters, mode.
+ *
+ *   hora_net n; hora_net_init(&n, graph, base, adapters, k, HORA_NET_TRAIN);
+ *   hora_t h = hora_model_record(&n);            (model/family.h)
+ *   loss = hora_head_xent(g, h, hora_net_head(&n), HORA_NONE); hora_graph_loss(g, loss, 1);
+ *   hora_graph_plan(..); hora_net_bind(&n); hora_graph_prepare(..)
+ */
+#include "nn/holes.h"
+
+typedef enum {
+    HORA_NET_TRAIN, /* dropout on */
+    HORA_NET_EVAL,  /* dropout off, no backward */
+    HORA_NET_DECODE /* over key/value caches, no backward */
+} hora_net_mode;
+
+struct hora_net {
+    hora_graph *g;
+    const hora_base *base;
+    hora_adapter *const *adapters;
+    int nadapters;
+    hora_net_mode mode;
+    int layer;
+    int next;                         /* adapter whose hole the chain of a site asks next */
+    hora_t *leaf;                     /* per base weight, NONE until used */
+    hora_t **param_leaf;              /* per adapter, per parameter */
+    const hora_view *kcache, *vcache; /* DECODE: per layer, (capacity, G dh), borrowed */
+};
+
+void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapter *const *adapters,
+                   int nadapters, hora_net_mode mode);
+void hora_net_release(hora_net *n);
+/* Gives every parameter leaf the memory of its hora_param. After plan, before prepare. */
+void hora_net_bind(hora_net *n);
+/* Calls the preludes of all layers without recording a model: for evaluating generated factors. */
+void hora_net_preludes(hora_net *n);
+
+/* --- for families, in the order of a forward pass
+ * ---------------------------------------------------- */
+hora_t hora_net_weight(hora_net *n, int weight); /* leaf of a base weight: frozen, or the parameter
+                                                    that replaces it; -1 gives NONE */
+hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
+hora_t hora_net_block(hora_net *n, int layer,
+                      hora_t h); /* opens block `layer` around residual stream h */
+hora_t hora_net_block_end(hora_net *n, hora_t h);
+hora_t hora_net_site(hora_net *n, hora_site_kind k,
+                     hora_t x); /* projection with whatever is attached */
+/* q (rows, H dh), k v (rows, G dh) -> (rows, H dh); prefix and caches are its business. */
+hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
+/* The new residual stream: res + (what methods make of) y. */
+hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
+hora_t hora_net_head(hora_net *n); /* leaf of the output head's weight (V, hidden) */
+
+/* --- for methods
+ * ------------------------------------------------------------------------------------- */
+hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
+hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b);
+double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
+uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what,
+                         int index); /* random stream of a node */
+/* Auxiliary loss (weight times scalar), averaged over micro-batches. */
+void hora_net_loss(hora_net *n, hora_t scalar, double weight);
+#endif
