@@ -1,10 +1,25 @@
 #ifndef HORA_FORMAT_SAFETENSORS_H
 #define HORA_FORMAT_SAFETENSORS_H
 /*
- * safetensors: u64 little-endian header length; JSON header; then the data, row-major
- * little-endian. Offsets must be contiguous: no holes, no overlaps, nothing past the end. Header at
- * most 100,000,000 bytes, no repeated keys. Files are mapped, never read whole; views point into
- * the mapping. A lying header is refused at open.
+ * safetensors, reading and writing. One file is
+ *
+ *     u64 little-endian header length N <= 100,000,000 | N bytes of JSON | data
+ *
+ *     {"__metadata__": {"format": "pt"},                        strings to strings, optional
+ *      "w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}   + blanks as padding
+ *
+ * Offsets count from the end of the header. Sorted, they must cover the data exactly: no hole, no
+ * overlap, nothing past the end; each length must be what dtype and shape say. The JSON starts with
+ * '{' and repeats no key. Rank 0 (a scalar) and empty tensors are legal. Data is row-major, little-
+ * endian. Several files make a model: model-0000i-of-0000N.safetensors, and
+ * model.safetensors.index.json with {"metadata": {"total_size": bytes}, "weight_map": {name:
+ * file}}.
+ *
+ * Files are mapped, never read whole; a lying header is refused at open, so a view is always inside
+ * its file. Invariant: a view is aligned to its element. Where the file does not align a tensor
+ * (old writers did not pad the header) the view points to a copy made at open; everything else
+ * points into the mapping and must not be written to.
+ * Source: github.com/huggingface/safetensors, README "Format" and safetensors/src/tensor.rs.
  */
 #include "base/file.h"
 #include "base/json.h"
@@ -13,21 +28,21 @@
 typedef struct hora_st hora_st;
 
 typedef struct hora_st_tensor {
-    const char *name; /* borrowed from the file */
-    hora_view
-        view; /* data in the mapping; dtype HORA_DTYPE_OTHER for types hora does not compute with */
+    const char *name;       /* borrowed, valid until hora_st_close */
+    hora_view view;         /* read-only; dtype HORA_DTYPE_OTHER for types hora has no name for */
+    uint64_t bytes;         /* in the file; for HORA_DTYPE_OTHER hora_view_bytes would be 0 */
     const char *dtype_name; /* as written in the file: "F8_E8M0" */
     int file;               /* index of the shard it lies in */
 } hora_st_tensor;
 
-/* One file. */
+/* One file. HORA_EFORMAT with file, tensor and reason for anything that breaks the rules above. */
 hora_status hora_st_open(hora_st **out, const char *path);
 /* A model directory: model.safetensors, or model.safetensors.index.json with its shards. A missing
  * shard, a tensor that the index places elsewhere, or one in two shards is refused. */
 hora_status hora_st_open_model(hora_st **out, const char *dir);
 void hora_st_close(hora_st *st); /* accepts NULL */
 int hora_st_count(const hora_st *st);
-const hora_st_tensor *hora_st_at(const hora_st *st, int i); /* in file order */
+const hora_st_tensor *hora_st_at(const hora_st *st, int i); /* by file, then by offset */
 const hora_st_tensor *hora_st_find(const hora_st *st,
                                    const char *name); /* O(1); NULL when absent */
 /* __metadata__ of the (first) file. */
@@ -39,7 +54,7 @@ const char *hora_st_file_path(const hora_st *st, int i);
 /* Hash of names, dtypes, shapes and all bytes, independent of sharding and order. Reads everything
  * once. */
 uint64_t hora_st_hash(const hora_st *st);
-/* Page range of a tensor is no longer needed in memory. */
+/* The pages of a tensor are no longer needed in memory; they are read again when touched. */
 void hora_st_forget(const hora_st *st, const hora_st_tensor *t);
 
 /* One tensor to write: `view.data` in `view.dtype` is converted to `dtype` on the way out. */
@@ -51,11 +66,23 @@ typedef struct hora_st_entry {
 typedef struct hora_pair {
     const char *key, *value;
 } hora_pair;
-/* Atomic (temporary, fsync, rename). Metadata {"format":"pt"} is always written, `meta` is added to
- * it. Order on disk as the Rust writer's: by dtype size descending, then by name. Refuses repeated
- * names. */
+/*
+ * Atomic (temporary, fsync, rename). Metadata {"format":"pt"} is always written, because
+ * transformers refuses files without it; `meta` follows it in the given order. Tensors lie in the
+ * order of the reference writer: by dtype (U64 I64 F64 F32 U32 I32 BF16 F16 U16 I16 F8_E4M3 F8_E5M2
+ * I8 U8 BOOL), then by name; the same entries give the same bytes. HORA_EUSAGE for repeated or
+ * reserved names, names that are not UTF-8, repeated metadata keys, and tensors without data.
+ */
 hora_status hora_st_write(const char *path, const hora_st_entry *entries, int n,
                           const hora_pair *meta, int nmeta);
-/* Bytes that hora_st_write would produce (for refusing before the work). */
+/* Bytes that hora_st_write would produce without `meta` (for refusing before the work); 0 for
+ * entries that it would refuse. */
 uint64_t hora_st_write_size(const hora_st_entry *entries, int n);
+/*
+ * A model directory that must exist: DIR/model.safetensors, or, when the data is more than
+ * `max_shard` bytes (0: no limit), shards filled in the order of `entries` and the index. The index
+ * is written last, so a directory with an index is whole.
+ */
+hora_status hora_st_write_model(const char *dir, const hora_st_entry *entries, int n,
+                                const hora_pair *meta, int nmeta, uint64_t max_shard);
 #endif

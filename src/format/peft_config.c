@@ -1,0 +1,437 @@
+/*
+ * adapter_config.json of PEFT: read, written, and the tensor names beside it. Owns the list of the
+ * keys that PEFT knows and what each means to us. It does not decide whether hora can run DoRA, a
+ * bias or an embedding adapter: such fields are reported and the caller decides. The rules for
+ * matching modules are in peft_match.c. Invariant: a config that parsed without error computes in
+ * hora what it computes in PEFT, or one of its reported fields says otherwise.
+ */
+#include "format/peft_config.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+
+/* What becomes of a key of LoraConfig. "Set" is anything but null, false, "", [] and {}. */
+typedef enum key_use {
+    KEY_READ,     /* goes into the struct */
+    KEY_IGNORED,  /* says nothing about the result */
+    KEY_TRAINING, /* steers PEFT's initialisation or backward only: warn when set */
+    KEY_CHANGES   /* changes what the adapter computes: refuse when set */
+} key_use;
+
+static const struct {
+    const char *name;
+    key_use use;
+} keys[] = {
+    {"alora_invocation_tokens", KEY_CHANGES},
+    {"alpha_pattern", KEY_READ},
+    {"arrow_config", KEY_CHANGES},
+    {"auto_mapping", KEY_IGNORED},
+    {"base_model_name_or_path", KEY_READ},
+    {"bias", KEY_READ},
+    {"corda_config", KEY_TRAINING},
+    {"ensure_weight_tying", KEY_CHANGES},
+    {"eva_config", KEY_TRAINING},
+    {"exclude_modules", KEY_READ},
+    {"fan_in_fan_out", KEY_READ},
+    {"inference_mode", KEY_IGNORED},
+    {"init_lora_weights", KEY_READ},
+    {"kasa_config", KEY_CHANGES},
+    {"layer_replication", KEY_CHANGES},
+    {"layers_pattern", KEY_READ},
+    {"layers_to_transform", KEY_READ},
+    {"loftq_config", KEY_TRAINING}, /* PEFT ignores it unless init_lora_weights is "loftq" */
+    {"lora_alpha", KEY_READ},
+    {"lora_bias", KEY_READ},
+    {"lora_dropout", KEY_READ},
+    {"lora_ga_config", KEY_TRAINING},
+    {"megatron_config", KEY_TRAINING},
+    {"megatron_core", KEY_IGNORED},
+    {"modules_to_save", KEY_READ},
+    {"monteclora_config", KEY_CHANGES},
+    {"peft_type", KEY_READ},
+    {"peft_version", KEY_IGNORED},
+    {"qalora_group_size", KEY_IGNORED},
+    {"r", KEY_READ},
+    {"rank_pattern", KEY_READ},
+    {"revision", KEY_IGNORED},
+    {"runtime_config", KEY_IGNORED},
+    {"target_modules", KEY_READ},
+    {"target_parameters", KEY_CHANGES},
+    {"task_type", KEY_READ},
+    {"trainable_token_indices", KEY_CHANGES},
+    {"use_bdlora", KEY_CHANGES},
+    {"use_dora", KEY_READ},
+    {"use_qalora", KEY_CHANGES},
+    {"use_rslora", KEY_READ},
+    {"velora_config", KEY_TRAINING},
+};
+
+/* Initialisations that leave the base weights alone. The others ("pissa", "olora", "corda",
+ * "loftq", "lora_ga") rewrite them when PEFT attaches the adapter, so the pair would differ. */
+static const char *const plain_inits[] = {"gaussian", "eva", "orthogonal", "mica"};
+
+static bool is_set(const hora_json *v) {
+    bool b = false;
+    size_t n = 0;
+    switch (hora_json_type(v)) {
+    case HORA_JNULL:
+        return false;
+    case HORA_JBOOL:
+        return hora_json_bool(v, &b) && b;
+    case HORA_JSTRING:
+        return hora_json_string(v, &n) && n;
+    case HORA_JARRAY:
+    case HORA_JOBJECT:
+        return hora_json_len(v) > 0;
+    default:
+        return true;
+    }
+}
+
+static hora_status check_keys(const hora_json *obj, const char *what) {
+    for (void *it = hora_json_iter(obj); it; it = hora_json_next(obj, it)) {
+        const char *name = hora_json_iter_key(it);
+        size_t i = 0;
+        while (i < HORA_COUNT(keys) && !hora_eq(keys[i].name, name))
+            i++;
+        if (i == HORA_COUNT(keys))
+            hora_warn("%s: key `%.80s` is not known and is ignored; a newer PEFT may have written "
+                      "it",
+                      what, name);
+        else if (keys[i].use == KEY_TRAINING && is_set(hora_json_iter_value(it)))
+            hora_warn("%s: key `%s` only matters while PEFT trains and is ignored", what, name);
+        else if (keys[i].use == KEY_CHANGES && is_set(hora_json_iter_value(it)))
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "key `%s` changes what the adapter computes and hora does not support "
+                             "it; merge the adapter with PEFT (merge_and_unload) and use the model",
+                             name);
+    }
+    return HORA_OK;
+}
+
+static hora_status check_init(const hora_json *obj) {
+    const hora_json *v = hora_json_get(obj, "init_lora_weights");
+    const char *s = hora_json_string(v, NULL);
+    hora_jtype t = hora_json_type(v);
+    if (t == HORA_JNULL || t == HORA_JBOOL)
+        return HORA_OK;
+    for (size_t i = 0; s && i < HORA_COUNT(plain_inits); i++)
+        if (hora_eq(plain_inits[i], s))
+            return HORA_OK;
+    return hora_fail(HORA_EUNSUPPORTED,
+                     "`init_lora_weights` = \"%.40s\": this adapter belongs to base weights that "
+                     "PEFT changes while loading; save it as plain LoRA with save_pretrained(.., "
+                     "path_initial_model_for_weight_conversion=..) or merge it with PEFT",
+                     s ? s : "?");
+}
+
+/* null: nothing. A string: *single. An array of strings: names. */
+static hora_status read_names(const hora_json *obj, const char *key, char ***names, int *n,
+                              char **single) {
+    const hora_json *v = hora_json_get(obj, key);
+    hora_jtype t = hora_json_type(v);
+    int cap = 0;
+    if (t == HORA_JNULL)
+        return HORA_OK;
+    if (t == HORA_JSTRING && single) {
+        *single = hora_strdup(hora_json_string(v, NULL));
+        return HORA_OK;
+    }
+    for (size_t i = 0; t == HORA_JARRAY && i < hora_json_len(v); i++) {
+        const char *s = hora_json_string(hora_json_at(v, i), NULL);
+        if (!s) {
+            t = HORA_JNULL;
+            break;
+        }
+        HORA_PUSH(*names, *n, cap, hora_strdup(s));
+    }
+    if (t == HORA_JARRAY)
+        return HORA_OK;
+    return hora_fail(HORA_EFORMAT, "key `%s` should be %sa list of strings; correct the file", key,
+                     single ? "a string or " : "");
+}
+
+static hora_status read_patterns(const hora_json *obj, const char *key, bool whole,
+                                 hora_peft_pattern **out, int *n) {
+    const hora_json *v = hora_json_get(obj, key);
+    int cap = 0;
+    if (hora_json_type(v) != HORA_JNULL && hora_json_type(v) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT, "key `%s` should be an object; correct the file", key);
+    for (void *it = hora_json_iter(v); it; it = hora_json_next(v, it)) {
+        const hora_json *value = hora_json_iter_value(it);
+        hora_peft_pattern p = {NULL, 0};
+        int64_t i;
+        if (whole ? !hora_json_int(value, &i) || i < 1 : !hora_json_real(value, &p.value))
+            return hora_fail(HORA_EFORMAT, "key `%s`: `%.80s` should be a %s; correct the file",
+                             key, hora_json_iter_key(it), whole ? "rank of 1 or more" : "number");
+        if (whole)
+            p.value = (double)i;
+        p.pattern = hora_strdup(hora_json_iter_key(it));
+        HORA_PUSH(*out, *n, cap, p);
+    }
+    return HORA_OK;
+}
+
+static hora_status read_layers(hora_peft_config *c, const hora_json *obj) {
+    const hora_json *v = hora_json_get(obj, "layers_to_transform");
+    int cap = 0;
+    int64_t i;
+    if (hora_json_int(v, &i)) {
+        HORA_PUSH(c->layers, c->n_layers, cap, i);
+    } else if (hora_json_type(v) == HORA_JARRAY) {
+        for (size_t k = 0; k < hora_json_len(v); k++) {
+            if (!hora_json_int(hora_json_at(v, k), &i))
+                return hora_fail(HORA_EFORMAT, "key `layers_to_transform` should hold integers; "
+                                               "correct the file");
+            HORA_PUSH(c->layers, c->n_layers, cap, i);
+        }
+    } else if (hora_json_type(v) != HORA_JNULL) {
+        return hora_fail(HORA_EFORMAT, "key `layers_to_transform` should be an integer or a list "
+                                       "of integers; correct the file");
+    }
+    char *single = NULL;
+    HORA_TRY(read_names(obj, "layers_pattern", &c->layers_pattern, &c->n_layers_pattern, &single));
+    if (single && *single) {
+        int pcap = 0;
+        HORA_PUSH(c->layers_pattern, c->n_layers_pattern, pcap, single);
+    } else {
+        hora_free(single); /* PEFT: an empty pattern is no pattern */
+    }
+    /* The three combinations that PEFT's own config refuses. */
+    bool given = hora_json_type(v) != HORA_JNULL;
+    bool pattern = hora_json_type(hora_json_get(obj, "layers_pattern")) != HORA_JNULL;
+    if (c->target_regex && (given || pattern))
+        return hora_fail(HORA_EFORMAT, "`layers_to_transform` and `layers_pattern` need "
+                                       "`target_modules` to be a list; put the layers into the "
+                                       "regex");
+    if (c->n_layers_pattern && !given)
+        return hora_fail(HORA_EFORMAT, "`layers_pattern` needs `layers_to_transform`; add it or "
+                                       "remove the pattern");
+    return HORA_OK;
+}
+
+static char *copy_of(const char *s) {
+    return s ? hora_strdup(s) : NULL;
+}
+
+static hora_status read_scalars(hora_peft_config *c, const hora_json *obj) {
+    const char *type, *task, *base, *bias;
+    HORA_TRY(hora_json_get_string(obj, "peft_type", NULL, &type));
+    HORA_TRY(hora_json_get_string(obj, "task_type", NULL, &task));
+    HORA_TRY(hora_json_get_string(obj, "base_model_name_or_path", NULL, &base));
+    HORA_TRY(hora_json_get_string(obj, "bias", "none", &bias));
+    if (!type)
+        return hora_fail(HORA_EFORMAT, "key `peft_type` is missing; this is no adapter of PEFT");
+    if (!hora_eq(type, "LORA"))
+        return hora_fail(
+            HORA_EUNSUPPORTED,
+            "peft_type \"%.40s\" is not supported, \"LORA\" is; merge the adapter with "
+            "PEFT and use the model",
+            type);
+    if (!hora_eq(bias, "none") && !hora_eq(bias, "all") && !hora_eq(bias, "lora_only"))
+        return hora_fail(HORA_EFORMAT, "`bias` is \"%.40s\"; it should be none, all or lora_only",
+                         bias);
+    c->peft_type = hora_strdup(type);
+    c->task_type = copy_of(task);
+    c->base_model = copy_of(base);
+    c->bias = hora_strdup(bias);
+    HORA_TRY(hora_json_get_int(obj, "r", 8, &c->r));
+    HORA_TRY(hora_json_get_real(obj, "lora_alpha", 8, &c->lora_alpha));
+    HORA_TRY(hora_json_get_real(obj, "lora_dropout", 0, &c->lora_dropout));
+    HORA_TRY(hora_json_get_bool(obj, "use_rslora", false, &c->use_rslora));
+    HORA_TRY(hora_json_get_bool(obj, "use_dora", false, &c->use_dora));
+    HORA_TRY(hora_json_get_bool(obj, "fan_in_fan_out", false, &c->fan_in_fan_out));
+    HORA_TRY(hora_json_get_bool(obj, "lora_bias", false, &c->lora_bias));
+    if (c->r < 1)
+        return hora_fail(HORA_EFORMAT, "`r` is %" PRId64 "; it should be 1 or more", c->r);
+    if (!(c->lora_dropout >= 0 && c->lora_dropout < 1))
+        return hora_fail(HORA_EFORMAT, "`lora_dropout` is %g; it should be in [0, 1)",
+                         c->lora_dropout);
+    if (c->lora_bias && c->use_dora)
+        return hora_fail(HORA_EFORMAT,
+                         "`lora_bias` and `use_dora` exclude each other; PEFT refuses "
+                         "the pair too");
+    return HORA_OK;
+}
+
+static hora_status read_config(hora_peft_config *c, const hora_json *obj, const char *what) {
+    if (hora_json_type(obj) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT, "should be an object; this is no adapter_config.json");
+    HORA_TRY(read_scalars(c, obj));
+    HORA_TRY(check_keys(obj, what));
+    HORA_TRY(check_init(obj));
+    c->targets_unset = hora_json_type(hora_json_get(obj, "target_modules")) == HORA_JNULL;
+    HORA_TRY(
+        read_names(obj, "target_modules", &c->target_modules, &c->n_targets, &c->target_regex));
+    HORA_TRY(
+        read_names(obj, "exclude_modules", &c->exclude_modules, &c->n_exclude, &c->exclude_regex));
+    HORA_TRY(read_names(obj, "modules_to_save", &c->modules_to_save, &c->n_save, NULL));
+    HORA_TRY(read_patterns(obj, "rank_pattern", true, &c->rank_pattern, &c->n_rank));
+    HORA_TRY(read_patterns(obj, "alpha_pattern", false, &c->alpha_pattern, &c->n_alpha));
+    return read_layers(c, obj);
+}
+
+hora_status hora_peft_config_parse(hora_peft_config *c, const hora_json *obj, const char *what) {
+    *c = (hora_peft_config){0};
+    hora_status s = read_config(c, obj, what);
+    if (s == HORA_OK)
+        return HORA_OK;
+    hora_peft_config_release(c);
+    return hora_context(s, "%s", what);
+}
+
+hora_status hora_peft_config_load(hora_peft_config *c, const char *dir) {
+    hora_json *root = NULL;
+    hora_status s;
+    *c = (hora_peft_config){0};
+    char *path = hora_path_join(dir, "adapter_config.json");
+    if (!hora_path_exists(path))
+        s = hora_fail(HORA_ENOTFOUND, "%s is not there; name the folder of an adapter", path);
+    else if ((s = hora_json_load(&root, path)) == HORA_OK)
+        s = hora_peft_config_parse(c, root, path);
+    hora_json_free(root);
+    hora_free(path);
+    return s;
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static hora_json *string_or_null(const char *s) {
+    return s ? hora_json_new_string(s) : hora_json_new_null();
+}
+
+/* PEFT writes 16, not 16.0. */
+static hora_json *number(double v) {
+    bool whole = v == floor(v) && fabs(v) < 1e15;
+    return whole ? hora_json_new_int((int64_t)v) : hora_json_new_real(v);
+}
+
+static void set_names(hora_json *obj, const char *key, char *const *names, int n, bool null) {
+    if (!n && null) {
+        hora_json_set(obj, key, hora_json_new_null());
+        return;
+    }
+    hora_json *list = hora_json_set(obj, key, hora_json_new_array());
+    for (int i = 0; i < n; i++)
+        hora_json_push(list, hora_json_new_string(names[i]));
+}
+
+static void set_patterns(hora_json *obj, const char *key, const hora_peft_pattern *p, int n) {
+    hora_json *map = hora_json_set(obj, key, hora_json_new_object());
+    for (int i = 0; i < n; i++)
+        hora_json_set(map, p[i].pattern, number(p[i].value));
+}
+
+static void set_targets(hora_json *obj, const hora_peft_config *c) {
+    if (c->target_regex)
+        hora_json_set(obj, "target_modules", hora_json_new_string(c->target_regex));
+    else
+        set_names(obj, "target_modules", c->target_modules, c->n_targets, c->targets_unset);
+    if (c->exclude_regex)
+        hora_json_set(obj, "exclude_modules", hora_json_new_string(c->exclude_regex));
+    else
+        set_names(obj, "exclude_modules", c->exclude_modules, c->n_exclude, true);
+    set_names(obj, "modules_to_save", c->modules_to_save, c->n_save, true);
+    set_names(obj, "layers_pattern", c->layers_pattern, c->n_layers_pattern, true);
+    if (!c->n_layers) {
+        hora_json_set(obj, "layers_to_transform", hora_json_new_null());
+        return;
+    }
+    hora_json *list = hora_json_set(obj, "layers_to_transform", hora_json_new_array());
+    for (int i = 0; i < c->n_layers; i++)
+        hora_json_push(list, hora_json_new_int(c->layers[i]));
+}
+
+void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
+    hora_json *obj = hora_json_new_object();
+    hora_json_set(obj, "base_model_name_or_path", string_or_null(c->base_model));
+    hora_json_set(obj, "bias", hora_json_new_string(c->bias ? c->bias : "none"));
+    hora_json_set(obj, "fan_in_fan_out", hora_json_new_bool(c->fan_in_fan_out));
+    hora_json_set(obj, "inference_mode", hora_json_new_bool(true));
+    hora_json_set(obj, "init_lora_weights", hora_json_new_bool(true));
+    hora_json_set(obj, "lora_alpha", number(c->lora_alpha));
+    hora_json_set(obj, "lora_bias", hora_json_new_bool(c->lora_bias));
+    hora_json_set(obj, "lora_dropout", hora_json_new_real(c->lora_dropout));
+    hora_json_set(obj, "peft_type", hora_json_new_string(c->peft_type ? c->peft_type : "LORA"));
+    hora_json_set(obj, "r", hora_json_new_int(c->r));
+    hora_json_set(obj, "revision", hora_json_new_null());
+    hora_json_set(obj, "task_type", string_or_null(c->task_type));
+    hora_json_set(obj, "use_dora", hora_json_new_bool(c->use_dora));
+    hora_json_set(obj, "use_rslora", hora_json_new_bool(c->use_rslora));
+    set_patterns(obj, "alpha_pattern", c->alpha_pattern, c->n_alpha);
+    set_patterns(obj, "rank_pattern", c->rank_pattern, c->n_rank);
+    set_targets(obj, c);
+    hora_json_dump(obj, 2, true, out);
+    hora_json_free(obj);
+}
+
+static void free_names(char **names, int n) {
+    for (int i = 0; i < n; i++)
+        hora_free(names[i]);
+    hora_free(names);
+}
+
+static void free_patterns(hora_peft_pattern *p, int n) {
+    for (int i = 0; i < n; i++)
+        hora_free(p[i].pattern);
+    hora_free(p);
+}
+
+void hora_peft_config_release(hora_peft_config *c) {
+    hora_free(c->peft_type);
+    hora_free(c->task_type);
+    hora_free(c->base_model);
+    hora_free(c->bias);
+    hora_free(c->target_regex);
+    hora_free(c->exclude_regex);
+    hora_free(c->layers);
+    free_names(c->target_modules, c->n_targets);
+    free_names(c->exclude_modules, c->n_exclude);
+    free_names(c->modules_to_save, c->n_save);
+    free_names(c->layers_pattern, c->n_layers_pattern);
+    free_patterns(c->rank_pattern, c->n_rank);
+    free_patterns(c->alpha_pattern, c->n_alpha);
+    *c = (hora_peft_config){0};
+}
+
+/* --- names of tensors ----------------------------------------------------------------------- */
+
+#define KEY_PREFIX "base_model.model."
+
+/* `.weight` and `.bias` stand last: the longer suffixes end in them. */
+static const char *const suffixes[HORA_PEFT_PARTS] = {
+    [HORA_PEFT_LORA_A] = ".lora_A.weight",
+    [HORA_PEFT_LORA_B] = ".lora_B.weight",
+    [HORA_PEFT_LORA_BIAS] = ".lora_B.bias",
+    [HORA_PEFT_MAGNITUDE] = ".lora_magnitude_vector",
+    [HORA_PEFT_EMB_A] = ".lora_embedding_A",
+    [HORA_PEFT_EMB_B] = ".lora_embedding_B",
+    [HORA_PEFT_BASE_BIAS] = ".base_layer.bias",
+    [HORA_PEFT_WEIGHT] = ".weight",
+    [HORA_PEFT_BIAS] = ".bias",
+};
+
+char *hora_peft_key(const char *module, hora_peft_part part) {
+    return hora_format(KEY_PREFIX "%s%s", module, suffixes[part]);
+}
+
+hora_status hora_peft_parse_key(const char *key, char **module, hora_peft_part *part) {
+    size_t skip = strlen(KEY_PREFIX);
+    *module = NULL;
+    for (int i = 0; hora_starts(key, KEY_PREFIX) && i < HORA_PEFT_PARTS; i++) {
+        size_t n = strlen(key), tail = strlen(suffixes[i]);
+        if (n <= skip + tail || !hora_ends(key, suffixes[i]))
+            continue;
+        *module = hora_strndup(key + skip, n - skip - tail);
+        *part = (hora_peft_part)i;
+        return HORA_OK;
+    }
+    return hora_fail(HORA_EFORMAT,
+                     "`%.120s` is no tensor of a PEFT adapter: " KEY_PREFIX
+                     "MODULE.lora_A.weight and the like are; save the adapter with save_pretrained",
+                     key);
+}

@@ -1,0 +1,22 @@
+#ifndef HORA_FORMAT_SAFETENSORS_IMPL_H
+#define HORA_FORMAT_SAFETENSORS_IMPL_H
+/* What reader and writer of safetensors share: the dtypes of the format and its limits. */
+#include "format/safetensors.h"
+
+#define HORA_ST_MAX_HEADER 100000000u
+#define HORA_ST_META_KEY   "__metadata__"
+#define HORA_ST_ONE_FILE   "model.safetensors"
+#define HORA_ST_INDEX_FILE "model.safetensors.index.json"
+
+/* Rows stand in the order of the format's own list; files are written last row first. */
+typedef struct hora_st_dtype {
+    const char *name;
+    int bits; /* per element */
+    hora_dtype dtype;
+} hora_st_dtype;
+
+/* Row index by the name in the file (-1: not in the format) or by hora's dtype (-1: none). */
+int hora_st_dtype_named(const char *name);
+int hora_st_dtype_row(hora_dtype t);
+const hora_st_dtype *hora_st_dtype_at(int row);
+#endif
