@@ -1,0 +1,147 @@
+/*
+ * Hugging Face's config.json in one spelling, whichever version of transformers wrote it. Owns the
+ * renamings and nothing of their meaning. Invariant: an older file and a newer file of the same
+ * model load to trees with the same values under the same keys. Rules: hf_config.h.
+ */
+#include "format/hf_config.h"
+
+#include "base/file.h"
+#include "base/text.h"
+
+/* Keys that transformers 5 moved into rope_parameters. */
+static const char *const moved[] = {"rope_theta", "partial_rotary_factor"};
+
+static bool is_moved(const char *key) {
+    for (size_t i = 0; i < HORA_COUNT(moved); i++)
+        if (hora_eq(moved[i], key))
+            return true;
+    return false;
+}
+
+static bool is_given(const hora_json *v) {
+    return hora_json_type(v) != HORA_JNULL;
+}
+
+/* A copy of rope_scaling or rope_parameters without the moved keys and with rope_type; JSON null
+ * when plain rotary embedding is meant. */
+static hora_status scaling_of(hora_json **out, const hora_json *rope) {
+    const char *type;
+    *out = NULL;
+    if (hora_json_type(rope) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT,
+                         "rope_scaling or rope_parameters should be an object; correct the file");
+    for (void *it = hora_json_iter(rope); it; it = hora_json_next(rope, it))
+        if (hora_json_type(hora_json_iter_value(it)) == HORA_JOBJECT)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "rope_parameters: `%.40s` has its own set; models whose layers differ "
+                             "in rotary embedding are not supported",
+                             hora_json_iter_key(it));
+    HORA_TRY(hora_json_get_string(rope, "type", "default", &type));
+    HORA_TRY(hora_json_get_string(rope, "rope_type", type, &type));
+    if (hora_eq(type, "default")) {
+        *out = hora_json_new_null();
+        return HORA_OK;
+    }
+    *out = hora_json_new_object();
+    hora_json_set(*out, "rope_type", hora_json_new_string(type));
+    for (void *it = hora_json_iter(rope); it; it = hora_json_next(rope, it)) {
+        const char *key = hora_json_iter_key(it);
+        if (!hora_eq(key, "type") && !hora_eq(key, "rope_type") && !is_moved(key))
+            hora_json_set(*out, key, hora_json_copy(hora_json_iter_value(it)));
+    }
+    return HORA_OK;
+}
+
+hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
+    *out = NULL;
+    if (hora_json_type(config) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT, "should be an object; this is no config.json of a model");
+    const hora_json *params = hora_json_get(config, "rope_parameters");
+    const hora_json *scaling = hora_json_get(config, "rope_scaling");
+    const hora_json *rope = is_given(scaling) ? scaling : params; /* as transformers prefers */
+    const hora_json *dtype = hora_json_get(config, "dtype");
+    hora_json *root = hora_json_new_object(), *plain = NULL;
+    for (void *it = hora_json_iter(config); it; it = hora_json_next(config, it)) {
+        const char *key = hora_json_iter_key(it);
+        bool renamed = hora_eq(key, "rope_parameters") || hora_eq(key, "dtype") ||
+                       (hora_eq(key, "torch_dtype") && is_given(dtype));
+        if (!renamed)
+            hora_json_set(root, key, hora_json_copy(hora_json_iter_value(it)));
+    }
+    if (is_given(dtype))
+        hora_json_set(root, "torch_dtype", hora_json_copy(dtype));
+    if (is_given(rope)) {
+        hora_status s = scaling_of(&plain, rope);
+        if (s != HORA_OK) {
+            hora_json_free(root);
+            return s;
+        }
+        hora_json_set(root, "rope_scaling", plain);
+        for (size_t i = 0; i < HORA_COUNT(moved); i++)
+            if (is_given(hora_json_get(rope, moved[i])))
+                hora_json_set(root, moved[i], hora_json_copy(hora_json_get(rope, moved[i])));
+    }
+    *out = root;
+    return HORA_OK;
+}
+
+hora_status hora_hf_config_load(hora_json **out, const char *dir_or_file) {
+    hora_json *raw = NULL;
+    hora_status s;
+    *out = NULL;
+    char *path = hora_path_is_dir(dir_or_file) ? hora_path_join(dir_or_file, "config.json")
+                                               : hora_strdup(dir_or_file);
+    if (!hora_path_exists(path)) {
+        s = hora_fail(HORA_ENOTFOUND, "%s is not there; name the folder of a Hugging Face model",
+                      path);
+    } else if ((s = hora_json_load(&raw, path)) == HORA_OK) {
+        s = hora_hf_config_normalize(out, raw);
+        if (s != HORA_OK)
+            hora_context(s, "%s", path);
+    }
+    hora_json_free(raw);
+    hora_free(path);
+    return s;
+}
+
+static hora_status add_id(const hora_json *v, int32_t *ids, int cap, int *n) {
+    int64_t id;
+    if (!hora_json_int(v, &id) || id < 0 || id > INT32_MAX)
+        return hora_fail(HORA_EFORMAT,
+                         "eos_token_id should be a token id or a list of them; correct the file");
+    if (*n == cap)
+        return hora_fail(HORA_EUNSUPPORTED, "eos_token_id lists more than %d ids; shorten the list",
+                         cap);
+    ids[(*n)++] = (int32_t)id;
+    return HORA_OK;
+}
+
+static hora_status add_ids(const hora_json *v, int32_t *ids, int cap, int *n) {
+    if (!is_given(v))
+        return HORA_OK;
+    if (hora_json_type(v) != HORA_JARRAY)
+        return add_id(v, ids, cap, n);
+    for (size_t i = 0; i < hora_json_len(v); i++)
+        HORA_TRY(add_id(hora_json_at(v, i), ids, cap, n));
+    return HORA_OK;
+}
+
+hora_status hora_hf_eos_ids(const char *dir, int32_t *ids, int cap, int *n) {
+    static const char *const files[] = {"generation_config.json", "config.json"};
+    hora_status s = HORA_OK;
+    *n = 0;
+    for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK && !*n; i++) {
+        hora_json *root = NULL;
+        char *path = hora_path_join(dir, files[i]);
+        if (hora_path_exists(path))
+            s = hora_json_load(&root, path);
+        if (s == HORA_OK) {
+            s = add_ids(hora_json_get(root, "eos_token_id"), ids, cap, n);
+            if (s != HORA_OK)
+                hora_context(s, "%s", path);
+        }
+        hora_json_free(root);
+        hora_free(path);
+    }
+    return s;
+}
