@@ -116,7 +116,7 @@ static void writer_refuses(void **state) {
     assert_fails(hora_st_write(path, e, n, twice, 2), HORA_EUSAGE, "twice");
     assert_fails(hora_st_write(path, e, n, format, 1), HORA_EUSAGE, "\"pt\"");
     char *nowhere = in_tmp("no/such/folder/a.safetensors");
-    assert_fails(hora_st_write(nowhere, e, n, NULL, 0), HORA_EIO, NULL);
+    assert_fails(hora_st_write(nowhere, e, n, NULL, 0), HORA_ENOTFOUND, NULL);
     assert_false(hora_path_exists(path));
     hora_free(nowhere);
     hora_free(path);
