@@ -104,7 +104,7 @@ static hora_status refuse_range(const hora_option *row, const hora_setting *s) {
     char low[32], high[32], wanted[128];
     hora_format_real(low, row->min);
     hora_format_real(high, row->max);
-    if (row->max >= (row->type == HORA_OPT_INT ? 9e18 : 1e300))
+    if (row->max >= 1e15) /* stands for "no upper end" */
         hora_snprintf(wanted, sizeof wanted, "a number that is at least %s", low);
     else
         hora_snprintf(wanted, sizeof wanted, "a number from %s to %s", low, high);
