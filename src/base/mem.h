@@ -43,16 +43,12 @@ size_t hora_memory_available(void);
         (arr)[(n)++] = (value);                                                                    \
     } while (0)
 
-/* Growable byte string, always NUL-terminated once something was added. Zero-initialise. */
-typedef struct hora_str {
-    char *s; /* NULL while empty */
-    size_t n, cap;
-} hora_str;
+/* hora_str (hora.h): growable byte string, always NUL-terminated once something was added.
+ * Zero-initialise. */
 void hora_str_add(hora_str *b, const char *s, size_t n);
 void hora_str_puts(hora_str *b, const char *s);
 void hora_str_putc(hora_str *b, char c);
 void hora_str_printf(hora_str *b, const char *fmt, ...) HORA_PRINTF(2, 3);
-void hora_str_release(hora_str *b);
 
 #define HORA_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 static inline int64_t hora_min(int64_t a, int64_t b) {

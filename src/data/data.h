@@ -14,6 +14,11 @@
 #include "data/template.h"
 #include "format/tokenizer.h"
 
+/* The front door (hora.h) has functions of these names over its own handle; inside they are
+ * hora_dataset_*. */
+#define hora_data_open  hora_dataset_open
+#define hora_data_close hora_dataset_close
+
 typedef struct hora_data_config { /* filled from hora_data_options */
     char *format;                 /* auto text jsonl */
     int64_t seq_len;              /* tokens per row */

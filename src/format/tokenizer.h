@@ -10,16 +10,11 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-typedef struct hora_tokenizer hora_tokenizer;
-
-typedef struct hora_ids {
-    int32_t *at;
-    size_t n, cap;
-} hora_ids;
+/* hora_tokenizer, hora_ids and the functions that open, close, encode and decode are the front
+ * door's (hora/hora.h); they are said again here so that this page is whole. */
 static inline void hora_ids_push(hora_ids *v, int32_t id) {
     HORA_PUSH(v->at, v->n, v->cap, id);
 }
-void hora_ids_release(hora_ids *v);
 
 /* Reads DIR/tokenizer.json, else DIR/tokenizer.model; DIR/tokenizer_config.json and
  * special_tokens_map.json where they exist. */

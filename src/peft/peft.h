@@ -8,6 +8,14 @@
 #include "base/options.h"
 #include "nn/net.h"
 
+/* The front door (hora.h) has functions of these names over its own handles; inside they are
+ * hora_peft_*. */
+#define hora_adapter_attach hora_peft_attach
+#define hora_adapter_detach hora_peft_detach
+#define hora_adapter_save   hora_peft_save
+#define hora_adapter_load   hora_peft_load
+#define hora_adapter_merge  hora_peft_merge
+
 /* Low-rank form of what a method does to one site: W' = W + scale B A. Memory owned by the adapter,
  * dtype of the adapter. */
 typedef struct hora_factors {
