@@ -1,0 +1,196 @@
+#ifndef HORA_TRAIN_TRAIN_H
+#define HORA_TRAIN_TRAIN_H
+/*
+ * Training: from an opened base, attached adapters and a data set to trained adapters on disk.
+ *
+ *   hora_training *t;                              records and plans; takes no large memory
+ *   hora_training_open(&t, &parts, &config);
+ *   hora_training_report(t) ..                     `hora plan` stops here
+ *   hora_training_prepare(t);                      refuses what cannot fit; then takes memory
+ *   while (!(s = hora_training_step(t, &info))) ..  HORA_DONE after the last step
+ *   hora_training_save(t, out_dir);                out_dir/checkpoint-N
+ *   hora_training_free(t);
+ *
+ * run.h drives all of this from settings to a finished output folder. A training belongs to one
+ * thread; only hora_training_stop may be called from another one or from a signal handler.
+ */
+#include "data/data.h"
+#include "graph/graph.h"
+#include "peft/peft.h"
+
+/* --- options
+ * ------------------------------------------------------------------------------------ */
+typedef struct hora_train_config { /* filled from hora_train_options */
+    int64_t steps;                 /* 0: from epochs */
+    double epochs;
+    int64_t batch_size; /* data rows per micro-batch */
+    int64_t grad_accum; /* micro-batches per step */
+    double lr;          /* 0: the method's own default */
+    int optimizer;      /* row of optimizers.def */
+    int schedule;       /* row of schedules.def */
+    double warmup;      /* below 1: share of the steps (rounded up); else steps */
+    double min_lr;      /* linear, cosine and wsd end here */
+    double decay_share; /* wsd: share of the steps that the final decay takes */
+    double weight_decay;
+    bool decay_all; /* biases and norms too */
+    double beta1, beta2, eps, momentum;
+    double clip;     /* largest gradient norm; 0: no clipping */
+    double loraplus; /* factor of the learning rate of B matrices; 1: off */
+    int dtype;       /* choice: auto f32 */
+    char *recompute; /* none all auto N */
+    int64_t memory;  /* bytes the training may take; 0: what the machine has free */
+    int64_t seed;
+    int64_t save_every; /* steps between checkpoints; 0: only at the end */
+    int64_t save_limit; /* checkpoints kept (the best one is kept besides); 0: all */
+    int64_t eval_every; /* steps between evaluations; 0: only before and after */
+    bool eval_start;    /* evaluate before the first step too */
+    int64_t patience;   /* evaluations without improvement before stopping; 0: never */
+    double min_delta;   /* what counts as improvement */
+    int64_t log_every;  /* steps between lines of progress off a terminal */
+    double explode;     /* stop when loss > explode * max(first loss, ln vocabulary); 0: never */
+    char *backends;     /* order of preference; NULL: the registry's */
+} hora_train_config;
+extern const hora_options hora_train_options;
+
+/* --- schedules and optimizers
+ * ------------------------------------------------------------------- */
+typedef struct hora_schedule_shape {
+    int64_t steps, warmup, decay; /* whole run; of them warming up; of them decaying (wsd) */
+    double floor;                 /* min_lr / lr */
+} hora_schedule_shape;
+typedef struct hora_schedule {
+    const char *name, *summary;
+    double (*factor)(const hora_schedule_shape *, int64_t step); /* for step >= warmup */
+} hora_schedule;
+int hora_schedule_count(void);
+const hora_schedule *hora_schedule_at(int i); /* same order as the choices of the option */
+/* Warm-up steps that `warmup` (steps, or a share below 1) means in a run of `steps`. */
+int64_t hora_schedule_warmup(double warmup, int64_t steps);
+/* Factor of the learning rate in step `step`, counted from 0: step / warmup while warming up, then
+ * the schedule's own. Equal to transformers' get_*_schedule_with_warmup. */
+double hora_schedule_factor(const hora_schedule *s, const hora_schedule_shape *shape, int64_t step);
+
+typedef struct hora_update { /* what an optimizer needs besides the arrays */
+    double lr, decay;        /* of these elements, factors included */
+    double beta1, beta2, eps, momentum;
+    double scale; /* of the gradient: clipping */
+    int64_t step; /* 1 in the first step */
+} hora_update;
+typedef struct hora_optimizer {
+    const char *name, *summary, *paper;
+    int moments; /* arrays of state per parameter: 0 to 2 */
+    const char *moment_name[2];
+    void (*update)(const hora_update *, float *p, const float *g, float *m0, float *m1, int64_t n);
+} hora_optimizer;
+int hora_optimizer_count(void);
+const hora_optimizer *hora_optimizer_at(int i); /* same order as the choices of the option */
+
+/* --- the plan
+ * ----------------------------------------------------------------------------------- */
+typedef struct hora_train_report {
+    int64_t trainable, parameters; /* numbers: adapters'; base's (tied weights once) */
+    int64_t batch_size, seq_len, grad_accum,
+        rows;                 /* rows: token rows of a micro-batch, rounded up */
+    int64_t steps, data_rows; /* of the run; of the training data */
+    double epochs;
+    double lr;                                /* as it will be used */
+    uint64_t weights, packed;                 /* bytes: base weights in memory; packed copies */
+    uint64_t values, gradients, moments;      /* bytes: state */
+    uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
+    uint64_t batches;                         /* bytes: staging */
+    uint64_t total, limit;                    /* bytes: all of it; what may be used, 0 unknown */
+    int segments, recomputed, nodes, calls;   /* of the training graph */
+    double flops_step;                        /* forward and backward, all rows full */
+    double peak_flops;                        /* per second, measured; 0 unknown */
+    double seconds_step, seconds_total;       /* estimate: half of the measured peak */
+    bool fits;
+    char advice[256]; /* what would help when it does not fit; "" otherwise */
+} hora_train_report;
+/* The table that `hora plan` prints. */
+void hora_train_report_text(const hora_train_report *r, hora_str *out);
+hora_json *hora_train_report_json(const hora_train_report *r); /* owned by the caller */
+/* f32 multiply-adds per second (times 2) of all threads, from a loop of some 20 ms. */
+double hora_peak_flops(void);
+
+/* --- a training
+ * --------------------------------------------------------------------------------- */
+typedef struct hora_training_parts { /* all borrowed until hora_training_free */
+    hora_base *base;                 /* headers only: the training can be planned, not prepared */
+    hora_adapter *const *adapters;   /* allocated here when they are not yet */
+    int nadapters;
+    hora_device *device;       /* NULL: its own */
+    const hora_dataset *train; /* NULL: only hora_training_step_on works; config.steps is needed */
+    const hora_dataset *eval;  /* NULL: none */
+    int64_t seq_len;           /* of both data sets */
+    bool poison;               /* tests: dead memory is filled with NaN */
+} hora_training_parts;
+
+typedef struct hora_step_info {
+    int64_t step; /* 1 after the first */
+    double epoch, loss, grad_norm, lr;
+    int64_t tokens, supervised;     /* of this step */
+    double seconds, tok_per_s, mfu; /* mfu: 0 where the peak is unknown */
+    double mem_mib;                 /* resident now */
+    bool updated;                   /* false: nothing supervised, parameters stayed */
+} hora_step_info;
+
+typedef struct hora_eval_info {
+    int64_t step;
+    double loss, perplexity, bits_per_byte, seconds; /* bits_per_byte 0: bytes unknown */
+    int64_t tokens;                                  /* that were predicted */
+    bool best;                                       /* of all evaluations after step 0 */
+    bool worn;                                       /* patience is at its end: stop */
+} hora_eval_info;
+
+typedef struct hora_training_status {
+    int64_t step, steps, rows; /* taken; of the run; data rows consumed */
+    double epoch, lr;
+    double first_loss, last_loss; /* NaN before the first step */
+    double best_loss;             /* NaN before an evaluation */
+    int64_t best_step;            /* 0: none */
+    bool stopped;
+} hora_training_status;
+
+typedef struct hora_training hora_training;
+
+hora_status hora_training_open(hora_training **out, const hora_training_parts *parts,
+                               const hora_train_config *config);
+void hora_training_free(hora_training *t); /* accepts NULL */
+const hora_train_report *hora_training_report(hora_training *t);
+void hora_training_dump(hora_training *t, hora_str *out); /* schedule with buffers, for people */
+/* HORA_ENOMEM with the report's advice when it does not fit. */
+hora_status hora_training_prepare(hora_training *t);
+/* One optimizer step. HORA_DONE when all were taken, HORA_EINTERRUPTED after hora_training_stop,
+ * HORA_ENUMERIC before an update that a loss or gradient forbids: parameters are those of the step
+ * before. */
+hora_status hora_training_step(hora_training *t, hora_step_info *info);
+/* The same on given micro-batches (borrowed): for outside programs and tests. */
+hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int n,
+                                  hora_step_info *info);
+/* Mean loss over the evaluation data; decides what is best. */
+hora_status hora_training_eval(hora_training *t, hora_eval_info *info);
+void hora_training_get(const hora_training *t, hora_training_status *s);
+void hora_training_stop(hora_training *t);
+/* Writes dir/checkpoint-N whole or not at all, then deletes the oldest beyond save_limit. */
+hora_status hora_training_save(hora_training *t, const char *dir);
+/* Goes on from the newest whole checkpoint in `dir`; damaged ones are named in a warning and passed
+ * over. HORA_ENOTFOUND: there is none. HORA_EMISMATCH: of another base, data, method or options;
+ * the text names the difference. */
+hora_status hora_training_resume(hora_training *t, const char *dir);
+/* Puts the values of the best evaluation back (from its checkpoint in `dir`); nothing to do when
+ * there is none. */
+hora_status hora_training_take_best(hora_training *t, const char *dir);
+
+/* --- evaluation alone (hora eval)
+ * --------------------------------------------------------------- */
+typedef struct hora_eval_parts {
+    hora_base *base;
+    hora_adapter *const *adapters; /* allocated */
+    int nadapters;
+    hora_device *device; /* NULL: its own */
+    const hora_dataset *data;
+    int64_t seq_len, batch_size;
+    const char *backends; /* NULL: the registry's order */
+} hora_eval_parts;
+hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info);
+#endif
