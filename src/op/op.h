@@ -113,12 +113,16 @@ typedef struct hora_case {
                                   spread[i] + shift[i] */
     double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
     unsigned grad;                                  /* inputs to differentiate */
+    unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
     hora_attr attr;
     hora_rows batch; /* with rows > 0 when the op reads it */
     void *own[8];    /* freed by hora_case_release */
     int nown;
 } hora_case;
-void *hora_case_alloc(hora_case *c, size_t n, size_t size);
+/* The k-th case of an op, presets included; the same for the same seed. False: no more, and nothing
+ * to release. */
+bool hora_case_make(hora_case *c, int op, int k, uint64_t seed);
+void *hora_case_alloc(hora_case *c, size_t n, size_t size); /* zeroed, owned by the case */
 void hora_case_release(hora_case *c);
 /* Fills c->batch for `rows` rows cut into segments of random length (causal unless bidirectional),
  * the last `padding` rows unused; classes: range of target and ids. */

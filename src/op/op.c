@@ -1,0 +1,151 @@
+/*
+ * The list of ops and what their files share: texts of shape errors and the making of test cases.
+ * Owns no equation and no loop over data. The order is that of ops.def, so an op's number is its
+ * hora_op_id.
+ */
+#include "op/op_impl.h"
+
+#include "base/text.h"
+
+#define OP(x) extern const hora_op hora_op_##x;
+#include "op/ops.def"
+#undef OP
+
+static const hora_op *const ops[HORA_OPS] = {
+#define OP(x) [HORA_OP_##x] = &hora_op_##x,
+#include "op/ops.def"
+#undef OP
+};
+
+const hora_op *hora_op_at(int id) {
+    HORA_ASSERT(id >= 0 && id < HORA_OPS);
+    return ops[id];
+}
+
+const hora_op *hora_op_named(const char *name) {
+    for (int i = 0; i < HORA_OPS; i++)
+        if (hora_eq(ops[i]->name, name))
+            return ops[i];
+    return NULL;
+}
+
+const char *hora_act_name(hora_act a) {
+    static const char *const names[HORA_ACTS] = {
+        "identity", "relu", "tanh", "sigmoid", "gelu", "gelu_tanh", "silu",
+    };
+    HORA_ASSERT((int)a >= 0 && a < HORA_ACTS);
+    return names[a];
+}
+
+/* --- shape rules ---------------------------------------------------------------------------- */
+
+hora_status hora_op_misfit(const char *a_name, const hora_view *a, const char *b_name,
+                           const hora_view *b, const char *rule) {
+    char ta[128], tb[128];
+    hora_shape_text(ta, &a->shape);
+    if (!b)
+        return hora_fail(HORA_ESHAPE, "%s %s: %s", a_name, ta, rule);
+    return hora_fail(HORA_ESHAPE, "%s %s and %s %s: %s", a_name, ta, b_name,
+                     hora_shape_text(tb, &b->shape), rule);
+}
+
+hora_status hora_op_matrix(const char *name, const hora_view *v) {
+    if (v->shape.n != 2 || v->shape.d[0] < 0 || v->shape.d[1] < 0)
+        return hora_op_misfit(name, v, NULL, NULL, "give it two dimensions, (rows, width)");
+    return HORA_OK;
+}
+
+hora_status hora_op_vector(const char *name, const hora_view *v, int64_t n, const char *of) {
+    char text[128];
+    if (v->shape.n != 1 || v->shape.d[0] != n)
+        return hora_fail(HORA_ESHAPE, "%s %s: give it one dimension of %lld, as many as %s", name,
+                         hora_shape_text(text, &v->shape), (long long)n, of);
+    return HORA_OK;
+}
+
+hora_status hora_op_same(const char *a_name, const hora_view *a, const char *b_name,
+                         const hora_view *b) {
+    if (!hora_shape_equal(&a->shape, &b->shape))
+        return hora_op_misfit(a_name, a, b_name, b, "give both the same shape");
+    return HORA_OK;
+}
+
+hora_status hora_op_heads(const hora_view *q, const hora_view *k, const hora_view *v,
+                          const hora_attr *a) {
+    HORA_TRY(hora_op_matrix("q", q));
+    HORA_TRY(hora_op_matrix("k", k));
+    HORA_TRY(hora_op_same("k", k, "v", v));
+    if (a->heads < 1 || a->kv_heads < 1 || a->head_dim < 1 || a->heads % a->kv_heads != 0)
+        return hora_fail(HORA_ESHAPE,
+                         "%lld heads, %lld key-value heads of width %lld; all must be positive and "
+                         "the first a multiple of the second",
+                         (long long)a->heads, (long long)a->kv_heads, (long long)a->head_dim);
+    if (q->shape.d[1] != a->heads * a->head_dim)
+        return hora_op_misfit("q", q, NULL, NULL, "make it as wide as heads x head_dim");
+    if (k->shape.d[1] != a->kv_heads * a->head_dim)
+        return hora_op_misfit("k", k, NULL, NULL, "make it as wide as kv_heads x head_dim");
+    if (q->shape.d[0] != k->shape.d[0])
+        return hora_op_misfit("q", q, "k", k, "give both the same rows");
+    return HORA_OK;
+}
+
+/* --- test cases ----------------------------------------------------------------------------- */
+
+bool hora_case_make(hora_case *c, int op, int k, uint64_t seed) {
+    const hora_op *row = hora_op_at(op);
+    *c = (hora_case){.grad = 0};
+    for (int i = 0; i < HORA_MAX_IN; i++) {
+        c->in[i].shape.n = -1;
+        c->spread[i] = 1;
+    }
+    c->attr.alpha = 1;
+    c->batch.scale = 1;
+    hora_rng rng = hora_rng_new(seed + (uint64_t)k, row->name);
+    return row->sample(&rng, k, c);
+}
+
+void *hora_case_alloc(hora_case *c, size_t n, size_t size) {
+    HORA_ASSERT(c->nown < (int)HORA_COUNT(c->own));
+    return c->own[c->nown++] = hora_calloc(n ? n : 1, size);
+}
+
+void hora_case_release(hora_case *c) {
+    for (int i = 0; i < c->nown; i++)
+        hora_free(c->own[i]);
+    c->nown = 0;
+}
+
+void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, int64_t padding,
+                     bool bidirectional) {
+    size_t n = (size_t)rows;
+    int32_t *ids = hora_case_alloc(c, n, sizeof *ids), *pos = hora_case_alloc(c, n, sizeof *pos);
+    int32_t *lo = hora_case_alloc(c, n, sizeof *lo), *hi = hora_case_alloc(c, n, sizeof *hi);
+    int32_t *target = hora_case_alloc(c, n, sizeof *target);
+    float *weight = hora_case_alloc(c, n, sizeof *weight);
+    int64_t first = 0, end = 0; /* of the segment of row i */
+    for (int64_t i = 0; i < rows; i++) {
+        bool unused = i >= rows - padding;
+        if (i == end) {
+            first = i;
+            end = i + 1 + (unused ? 0 : hora_rng_below(r, rows - padding - i));
+        }
+        ids[i] = (int32_t)hora_rng_below(r, classes);
+        pos[i] = (int32_t)(i - first);
+        lo[i] = (int32_t)first;
+        hi[i] = (int32_t)(unused ? first : bidirectional ? end : i + 1);
+        bool none = unused || (rows > 1 && hora_rng_below(r, 4) == 0);
+        target[i] = none ? -1 : (int32_t)hora_rng_below(r, classes);
+        weight[i] = none ? 0 : (float)(0.5 + hora_rng_uniform(r));
+    }
+    c->batch = (hora_rows){.rows = rows,
+                           .ids = ids,
+                           .pos = pos,
+                           .lo = lo,
+                           .hi = hi,
+                           .target = target,
+                           .weight = weight,
+                           .scale = 1 / (double)hora_max(rows, 1),
+                           .seed = hora_rng_u64(r),
+                           .step = (uint64_t)hora_rng_below(r, 1000),
+                           .row0 = hora_rng_below(r, 100000)};
+}

@@ -1,0 +1,50 @@
+/*
+ * scale: by a number, and by column when there is a v.
+ *
+ *   y = alpha x * v                          x (n, d), v (d); v absent: y = alpha x
+ *   dx = alpha dy * v      dv_j = alpha sum over i of x_ij dy_ij
+ *
+ * Backward reads x if v carries gradient and v, if there is one, if x does.
+ */
+#include "op/op_impl.h"
+
+static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
+    (void)a;
+    if (!hora_absent(&in[1]))
+        HORA_TRY(hora_op_vector("v", &in[1], hora_op_width(&in[0]), "x has columns"));
+    out->shape = in[0].shape;
+    return HORA_OK;
+}
+
+static unsigned reads(unsigned grad) {
+    return (grad & HORA_IN(0) ? HORA_IN(1) : 0) | (grad & HORA_IN(1) ? HORA_IN(0) : 0);
+}
+
+static bool sample(hora_rng *r, int k, hora_case *c) {
+    static const struct {
+        int64_t n, d;
+        bool v;
+        double alpha;
+    } s[] = {{1, 1, true, 1},   {3, 5, false, -0.5}, {13, 7, true, 0.5},
+             {67, 33, true, 1}, {200, 129, true, 2}, {130, 64, false, 3}};
+    (void)r;
+    if (k >= (int)HORA_COUNT(s))
+        return false;
+    hora_case_row(c, 0, s[k].n, s[k].d);
+    c->grad = HORA_IN(0);
+    if (s[k].v) {
+        hora_case_vector(c, 1, s[k].d);
+        c->grad |= HORA_IN(1);
+    }
+    c->rows |= HORA_OUT;
+    c->attr.alpha = s[k].alpha;
+    return true;
+}
+
+const hora_op hora_op_scale = {.name = "scale",
+                               .nin = 2,
+                               .optional = HORA_IN(1),
+                               .shape = shape,
+                               .reads = reads,
+                               .tol = {1e-5, 2e-2},
+                               .sample = sample};
