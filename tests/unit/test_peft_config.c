@@ -1,0 +1,630 @@
+/* adapter_config.json and PEFT's matching rules. The expected names and values are what PEFT 0.21.2
+ * itself selects (LoraConfig, check_target_module_exists, get_pattern_key) for the same config. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "format/peft_config.h"
+#include "hora_test.h"
+
+/* Module paths of a small llama with layers 0, 1, 2 and 10, and some strangers. */
+static const char *const modules[] = {"model",
+                                      "model.embed_tokens",
+                                      "model.layers",
+                                      "model.layers.0",
+                                      "model.layers.0.self_attn",
+                                      "model.layers.0.self_attn.q_proj",
+                                      "model.layers.0.self_attn.k_proj",
+                                      "model.layers.0.self_attn.v_proj",
+                                      "model.layers.0.self_attn.o_proj",
+                                      "model.layers.0.mlp",
+                                      "model.layers.0.mlp.gate_proj",
+                                      "model.layers.0.mlp.up_proj",
+                                      "model.layers.0.mlp.down_proj",
+                                      "model.layers.0.input_layernorm",
+                                      "model.layers.1",
+                                      "model.layers.1.self_attn",
+                                      "model.layers.1.self_attn.q_proj",
+                                      "model.layers.1.self_attn.k_proj",
+                                      "model.layers.1.self_attn.v_proj",
+                                      "model.layers.1.self_attn.o_proj",
+                                      "model.layers.1.mlp",
+                                      "model.layers.1.mlp.gate_proj",
+                                      "model.layers.1.mlp.up_proj",
+                                      "model.layers.1.mlp.down_proj",
+                                      "model.layers.1.input_layernorm",
+                                      "model.layers.2",
+                                      "model.layers.2.self_attn",
+                                      "model.layers.2.self_attn.q_proj",
+                                      "model.layers.2.self_attn.k_proj",
+                                      "model.layers.2.self_attn.v_proj",
+                                      "model.layers.2.self_attn.o_proj",
+                                      "model.layers.2.mlp",
+                                      "model.layers.2.mlp.gate_proj",
+                                      "model.layers.2.mlp.up_proj",
+                                      "model.layers.2.mlp.down_proj",
+                                      "model.layers.2.input_layernorm",
+                                      "model.layers.10",
+                                      "model.layers.10.self_attn",
+                                      "model.layers.10.self_attn.q_proj",
+                                      "model.layers.10.self_attn.k_proj",
+                                      "model.layers.10.self_attn.v_proj",
+                                      "model.layers.10.self_attn.o_proj",
+                                      "model.layers.10.mlp",
+                                      "model.layers.10.mlp.gate_proj",
+                                      "model.layers.10.mlp.up_proj",
+                                      "model.layers.10.mlp.down_proj",
+                                      "model.layers.10.input_layernorm",
+                                      "model.norm",
+                                      "lm_head",
+                                      "model.decoder.h.1.experts.2.q_proj",
+                                      "encoder.1.q_proj",
+                                      "a.b.é.3.q_proj"};
+
+/* config (without peft_type) and the modules PEFT selects; NULL: PEFT raises. */
+static const struct {
+    const char *config, *selected;
+} selections[] = {
+    {"{\"target_modules\": [\"q_proj\", \"v_proj\"]}",
+     "model.layers.0.self_attn.q_proj model.layers.0.self_attn.v_proj "
+     "model.layers.1.self_attn.q_proj model.layers.1.self_attn.v_proj "
+     "model.layers.2.self_attn.q_proj model.layers.2.self_attn.v_proj "
+     "model.layers.10.self_attn.q_proj model.layers.10.self_attn.v_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"model.layers.1.self_attn.q_proj\", \"mlp.up_proj\"]}",
+     "model.layers.0.mlp.up_proj model.layers.1.self_attn.q_proj model.layers.1.mlp.up_proj "
+     "model.layers.2.mlp.up_proj model.layers.10.mlp.up_proj"},
+    {"{\"target_modules\": [\"proj\"]}", ""},
+    {"{\"target_modules\": [\"attn.q_proj\"]}", ""},
+    {"{\"target_modules\": [\"lm_head\", \"embed_tokens\"]}", "model.embed_tokens lm_head"},
+    {"{\"target_modules\": [\"model\"]}", "model"},
+    {"{\"target_modules\": [\"self_attn\"]}", "model.layers.0.self_attn model.layers.1.self_attn "
+                                              "model.layers.2.self_attn model.layers.10.self_attn"},
+    {"{\"target_modules\": [\".*q_proj\"]}", ""},
+    {"{\"target_modules\": [\"\"]}", ""},
+    {"{\"target_modules\": []}", ""},
+    {"{\"target_modules\": \".*\\\\.(q|v)_proj\"}",
+     "model.layers.0.self_attn.q_proj model.layers.0.self_attn.v_proj "
+     "model.layers.1.self_attn.q_proj model.layers.1.self_attn.v_proj "
+     "model.layers.2.self_attn.q_proj model.layers.2.self_attn.v_proj "
+     "model.layers.10.self_attn.q_proj model.layers.10.self_attn.v_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": \"q_proj\"}", ""},
+    {"{\"target_modules\": \"model\\\\.layers\\\\.1\\\\..*\"}",
+     "model.layers.1.self_attn model.layers.1.self_attn.q_proj model.layers.1.self_attn.k_proj "
+     "model.layers.1.self_attn.v_proj model.layers.1.self_attn.o_proj model.layers.1.mlp "
+     "model.layers.1.mlp.gate_proj model.layers.1.mlp.up_proj model.layers.1.mlp.down_proj "
+     "model.layers.1.input_layernorm"},
+    {"{\"target_modules\": \"model.layers.\\\\d.self_attn.(q_proj|k_proj)\"}",
+     "model.layers.0.self_attn.q_proj model.layers.0.self_attn.k_proj "
+     "model.layers.1.self_attn.q_proj model.layers.1.self_attn.k_proj "
+     "model.layers.2.self_attn.q_proj model.layers.2.self_attn.k_proj"},
+    {"{\"target_modules\": \"model\\\\.layers\\\\.\\\\d{2,}\\\\.mlp\\\\..*_proj\"}",
+     "model.layers.10.mlp.gate_proj model.layers.10.mlp.up_proj model.layers.10.mlp.down_proj"},
+    {"{\"target_modules\": \"model\\\\.layers\\\\.\\\\d{,1}\\\\.mlp\\\\.gate_proj\"}",
+     "model.layers.0.mlp.gate_proj model.layers.1.mlp.gate_proj model.layers.2.mlp.gate_proj"},
+    {"{\"target_modules\": \"q_proj|lm_head\"}", "lm_head"},
+    {"{\"target_modules\": \"(?!.*layers\\\\.0\\\\.).*(?<!o_)(?:o|v)_proj\"}",
+     "model.layers.1.self_attn.v_proj model.layers.1.self_attn.o_proj "
+     "model.layers.2.self_attn.v_proj model.layers.2.self_attn.o_proj "
+     "model.layers.10.self_attn.v_proj model.layers.10.self_attn.o_proj"},
+    {"{\"target_modules\": "
+     "\"(?:.*?(?:language|text|model).*?(?:self_attn|attention|attn|mlp|feed_forward|ffn|dense).*?("
+     "?:k_proj|down_proj).*?)|(?:\\\\bmodel\\\\.layers\\\\.[\\\\d]{1,}\\\\.(?:self_attn)\\\\.(?:(?:"
+     "v_proj)))\"}",
+     "model.layers.0.self_attn.k_proj model.layers.0.self_attn.v_proj model.layers.0.mlp.down_proj "
+     "model.layers.1.self_attn.k_proj model.layers.1.self_attn.v_proj model.layers.1.mlp.down_proj "
+     "model.layers.2.self_attn.k_proj model.layers.2.self_attn.v_proj model.layers.2.mlp.down_proj "
+     "model.layers.10.self_attn.k_proj model.layers.10.self_attn.v_proj "
+     "model.layers.10.mlp.down_proj"},
+    {"{\"target_modules\": \"(?P<a>l)m_head\\\\Z\"}", "lm_head"},
+    {"{\"target_modules\": \"(?i)LM_HEAD\"}", "lm_head"},
+    {"{\"target_modules\": \".*[[:alpha:]]_proj\"}", ""},
+    {"{\"target_modules\": \"[]l]m_head\"}", "lm_head"},
+    {"{\"target_modules\": \"[^]x]m_head\"}", "lm_head"},
+    {"{\"target_modules\": \"\\\\x6cm_head|model.\\\\u006eorm\"}", "model.norm lm_head"},
+    {"{\"target_modules\": \"a\\\\.b\\\\.\\\\w\\\\.\\\\d\\\\.q_proj\"}", "a.b.é.3.q_proj"},
+    {"{\"target_modules\": \"\"}", ""},
+    {"{\"target_modules\": \"\\\\hm_head\"}", NULL},
+    {"{\"target_modules\": \"lm_head\\\\N\"}", NULL},
+    {"{\"target_modules\": \"(*UTF)lm_head\"}", NULL},
+    {"{\"target_modules\": \"(lm_head\"}", NULL},
+    {"{\"target_modules\": \"*lm_head\"}", NULL},
+    {"{\"target_modules\": \"lm_head\\\\x4\"}", NULL},
+    {"{\"target_modules\": [\"q_proj\"], \"exclude_modules\": [\"layers.0.self_attn.q_proj\"]}",
+     "model.layers.1.self_attn.q_proj model.layers.2.self_attn.q_proj "
+     "model.layers.10.self_attn.q_proj model.decoder.h.1.experts.2.q_proj encoder.1.q_proj "
+     "a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"exclude_modules\": "
+     "[\"model.layers.10.self_attn.q_proj\", \"h.1.experts.2.q_proj\"]}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.q_proj "
+     "model.layers.2.self_attn.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"exclude_modules\": [\"layers.0\"]}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.q_proj "
+     "model.layers.2.self_attn.q_proj model.layers.10.self_attn.q_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"exclude_modules\": \".*layers\\\\.(0|1)\\\\..*\"}",
+     "model.layers.2.self_attn.q_proj model.layers.10.self_attn.q_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"exclude_modules\": \"layers\\\\.0\"}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.q_proj "
+     "model.layers.2.self_attn.q_proj model.layers.10.self_attn.q_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"exclude_modules\": []}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.q_proj "
+     "model.layers.2.self_attn.q_proj model.layers.10.self_attn.q_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"exclude_modules\": \"\"}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.q_proj "
+     "model.layers.2.self_attn.q_proj model.layers.10.self_attn.q_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": \".*q_proj\", \"exclude_modules\": [\"encoder.1.q_proj\"]}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.q_proj "
+     "model.layers.2.self_attn.q_proj model.layers.10.self_attn.q_proj "
+     "model.decoder.h.1.experts.2.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"lm_head\", \"o_proj\"], \"modules_to_save\": [\"lm_head\"]}",
+     "model.layers.0.self_attn.o_proj model.layers.1.self_attn.o_proj "
+     "model.layers.2.self_attn.o_proj model.layers.10.self_attn.o_proj"},
+    {"{\"target_modules\": [\"o_proj\", \"up_proj\"], \"modules_to_save\": [\"self_attn\"]}",
+     "model.layers.0.mlp.up_proj model.layers.1.mlp.up_proj model.layers.2.mlp.up_proj "
+     "model.layers.10.mlp.up_proj"},
+    {"{\"target_modules\": [\"o_proj\", \"up_proj\"], \"modules_to_save\": [\"attn\", \"up\"]}",
+     "model.layers.0.self_attn.o_proj model.layers.0.mlp.up_proj model.layers.1.self_attn.o_proj "
+     "model.layers.1.mlp.up_proj model.layers.2.self_attn.o_proj model.layers.2.mlp.up_proj "
+     "model.layers.10.self_attn.o_proj model.layers.10.mlp.up_proj"},
+    {"{\"target_modules\": [\"o_proj\", \"up_proj\"], \"modules_to_save\": [\"layers.1\", "
+     "\"layers.2.mlp\"]}",
+     "model.layers.0.self_attn.o_proj model.layers.0.mlp.up_proj model.layers.2.self_attn.o_proj "
+     "model.layers.10.self_attn.o_proj model.layers.10.mlp.up_proj"},
+    {"{\"target_modules\": [\"o_proj\", \"up_proj\"], \"modules_to_save\": [\"layers.[12]\"]}",
+     "model.layers.0.self_attn.o_proj model.layers.0.mlp.up_proj model.layers.10.self_attn.o_proj "
+     "model.layers.10.mlp.up_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1]}",
+     "model.layers.1.self_attn.q_proj model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": 1}",
+     "model.layers.1.self_attn.q_proj model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [0, 10]}",
+     "model.layers.0.self_attn.q_proj model.layers.10.self_attn.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [2]}",
+     "model.layers.2.self_attn.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [3]}", "a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": []}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.q_proj "
+     "model.layers.2.self_attn.q_proj model.layers.10.self_attn.q_proj "
+     "model.decoder.h.1.experts.2.q_proj encoder.1.q_proj a.b.é.3.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [5]}", ""},
+    {"{\"target_modules\": [\"q_proj\", \"lm_head\"], \"layers_to_transform\": [1]}",
+     "model.layers.1.self_attn.q_proj lm_head model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"model.layers.0.self_attn.q_proj\", \"v_proj\"], "
+     "\"layers_to_transform\": [1]}",
+     "model.layers.0.self_attn.q_proj model.layers.1.self_attn.v_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": "
+     "\"layers\"}",
+     "model.layers.1.self_attn.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": "
+     "[\"layers\"]}",
+     "model.layers.1.self_attn.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": \"h\"}",
+     "model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": [\"h\", "
+     "\"layers\"]}",
+     "model.layers.1.self_attn.q_proj model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [2], \"layers_pattern\": "
+     "\"experts\"}",
+     "model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [2, 1], \"layers_pattern\": "
+     "\"h|experts\"}",
+     ""},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": "
+     "\"encoder\"}",
+     "encoder.1.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": "
+     "\"ayers\"}",
+     ""},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": \"\"}",
+     "model.layers.1.self_attn.q_proj model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": []}",
+     "model.layers.1.self_attn.q_proj model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_to_transform\": [1], \"layers_pattern\": "
+     "[\"(?:layers|h)\"]}",
+     "model.layers.1.self_attn.q_proj model.decoder.h.1.experts.2.q_proj"},
+    {"{\"target_modules\": \".*q_proj\", \"layers_to_transform\": [1]}", NULL},
+    {"{\"target_modules\": \".*q_proj\", \"layers_to_transform\": []}", NULL},
+    {"{\"target_modules\": [\"q_proj\"], \"layers_pattern\": \"layers\"}", NULL},
+    {"{\"target_modules\": \".*q_proj\", \"layers_pattern\": \"layers\"}", NULL},
+};
+
+/* patterns, module, value (99: the default); -1: PEFT raises. */
+static const struct {
+    const char *patterns, *module;
+    int value;
+} values[] = {
+    {"{\"q_proj\": 4, \"v_proj\": 2}", "model.layers.0.self_attn.q_proj", 4},
+    {"{\"q_proj\": 4, \"v_proj\": 2}", "model.layers.0.self_attn.v_proj", 2},
+    {"{\"q_proj\": 4, \"v_proj\": 2}", "model.layers.0.self_attn.k_proj", 99},
+    {"{\"layers.0.self_attn.q_proj\": 4, \"q_proj\": 2}", "model.layers.0.self_attn.q_proj", 4},
+    {"{\"layers.0.self_attn.q_proj\": 4, \"q_proj\": 2}", "model.layers.10.self_attn.q_proj", 2},
+    {"{\"q_proj\": 2, \"layers.0.self_attn.q_proj\": 4}", "model.layers.0.self_attn.q_proj", 2},
+    {"{\"^model.layers.0.self_attn.q_proj\": 4, \"^q_proj\": 3}", "model.layers.0.self_attn.q_proj",
+     4},
+    {"{\"^model.layers.0.self_attn.q_proj\": 4, \"^q_proj\": 3}", "q_proj", 3},
+    {"{\"^model.layers.0.self_attn.q_proj\": 4, \"^q_proj\": 3}", "model.layers.1.self_attn.q_proj",
+     99},
+    {"{\".*\\\\.0\\\\..*\": 4, \"layers\\\\.\\\\d+\\\\.mlp\\\\.(up|gate)_proj\": 3}",
+     "model.layers.0.mlp.up_proj", 4},
+    {"{\".*\\\\.0\\\\..*\": 4, \"layers\\\\.\\\\d+\\\\.mlp\\\\.(up|gate)_proj\": 3}",
+     "model.layers.1.mlp.up_proj", 3},
+    {"{\".*\\\\.0\\\\..*\": 4, \"layers\\\\.\\\\d+\\\\.mlp\\\\.(up|gate)_proj\": 3}",
+     "model.layers.1.mlp.down_proj", 99},
+    {"{\"proj\": 4, \"q|k_proj\": 3}", "model.layers.0.self_attn.q_proj", 99},
+    {"{\"proj\": 4, \"q|k_proj\": 3}", "model.layers.0.self_attn.k_proj", 3},
+    {"{\"q_proj$\": 4}", "a.q_proj", 4},
+    {"{\"q_proj$\": 4}", "a.q_proj2", 99},
+    {"{\"layers.1\": 4}", "model.layers.1.self_attn.q_proj", 99},
+    {"{\"layers.1\": 4}", "model.layers.1", 4},
+    {"{\"layers.1\": 4}", "model.layers.10", 99},
+    {"{\"a.b[0]\": 4}", "a.b[0]", 4},
+    {"{\"a.b[0]\": 4}", "a.b0", 4},
+    {"{\"a.b[0]\": 4}", "x.a.b0", 4},
+    {"{\"\": 4}", "a.", 4},
+    {"{\"\": 4}", "a", 99},
+    {"{\"\": 4}", "", 4},
+    {"{\"q_proj\": 4}", "xq_proj", 99},
+    {"{\"q_proj\": 4}", "x.q_proj", 4},
+    {"{\"q_proj\": 4}", "q_proj", 4},
+    {"{\"(q\": 4}", "q", -1},
+};
+
+static hora_status parse(hora_peft_config *c, const char *text) {
+    hora_json *root;
+    assert_ok(hora_json_parse(&root, text, strlen(text), "test"));
+    hora_status s = hora_peft_config_parse(c, root, "adapter_config.json");
+    hora_json_free(root);
+    return s;
+}
+
+/* Parses {"peft_type": "LORA", rest}. `rest` is an object's text or its members. */
+static hora_status parse_lora(hora_peft_config *c, const char *rest) {
+    char *text = *rest == '{' ? hora_format("{\"peft_type\": \"LORA\", %s", rest + 1)
+                              : hora_format("{\"peft_type\": \"LORA\", %s}", rest);
+    hora_status s = parse(c, text);
+    hora_free(text);
+    return s;
+}
+
+static hora_status select_all(const char *config, hora_str *names) {
+    hora_peft_config c;
+    hora_status s = parse_lora(&c, config);
+    if (s != HORA_OK)
+        return s;
+    for (size_t i = 0; i < HORA_COUNT(modules) && s == HORA_OK; i++) {
+        bool yes;
+        s = hora_peft_targets(&c, modules[i], &yes);
+        if (s == HORA_OK && yes)
+            hora_str_printf(names, "%s%s", names->n ? " " : "", modules[i]);
+    }
+    hora_peft_config_release(&c);
+    return s;
+}
+
+static void selects_what_peft_selects(void **state) {
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(selections); i++) {
+        hora_str got = {0};
+        const char *want = selections[i].selected;
+        hora_status s = select_all(selections[i].config, &got);
+        if (!want)
+            assert_fails(s, HORA_EFORMAT, "; ");
+        else if (s != HORA_OK || strcmp(got.s ? got.s : "", want))
+            fail_msg("%s\nselects %s\nbut in PEFT %s%s", selections[i].config, got.s ? got.s : "-",
+                     want, s ? hora_errmsg() : "");
+        hora_str_release(&got);
+    }
+}
+
+static void values_are_pefts(void **state) {
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(values); i++) {
+        hora_peft_config c;
+        double v;
+        char *rest = hora_format("\"alpha_pattern\": %s", values[i].patterns);
+        assert_ok(parse_lora(&c, rest));
+        hora_status s =
+            hora_peft_pattern_value(c.alpha_pattern, c.n_alpha, values[i].module, 99, &v);
+        if (values[i].value < 0)
+            assert_fails(s, HORA_EFORMAT, "; ");
+        else if (s != HORA_OK || v != values[i].value)
+            fail_msg("%s of %s: %g, PEFT says %d", values[i].patterns, values[i].module, v,
+                     values[i].value);
+        hora_peft_config_release(&c);
+        hora_free(rest);
+    }
+}
+
+/* Exponential backtracking ends in an error, not in a hang. */
+static void hostile_patterns_end(void **state) {
+    (void)state;
+    hora_peft_config c;
+    bool yes;
+    assert_ok(parse_lora(&c, "\"target_modules\": \"(a+)+(a+)+(a+)+b\""));
+    assert_fails(hora_peft_targets(&c, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacab", &yes),
+                 HORA_EFORMAT, "backtracks");
+    hora_peft_config_release(&c);
+    hora_str deep = {0};
+    hora_str_puts(&deep, "\"target_modules\": \"");
+    for (int i = 0; i < 5000; i++)
+        hora_str_putc(&deep, '(');
+    hora_str_putc(&deep, '"');
+    assert_ok(parse_lora(&c, deep.s));
+    assert_fails(hora_peft_targets(&c, "a", &yes), HORA_EFORMAT, "regular expression");
+    hora_peft_config_release(&c);
+    hora_str_release(&deep);
+}
+
+static void all_linear(void **state) {
+    (void)state;
+    hora_peft_config c;
+    bool yes;
+    assert_ok(
+        parse_lora(&c, "\"target_modules\": \"All-Linear\", \"exclude_modules\": [\"k_proj\"]"));
+    assert_true(hora_peft_all_linear(&c));
+    assert_ok(hora_peft_targets(&c, "model.layers.0.self_attn.q_proj", &yes));
+    assert_true(yes);
+    assert_ok(hora_peft_targets(&c, "model.layers.0.self_attn.k_proj", &yes));
+    assert_false(yes);
+    hora_peft_config_release(&c);
+    assert_ok(parse_lora(&c, "\"target_modules\": \"all-linea.\""));
+    assert_false(hora_peft_all_linear(&c));
+    hora_peft_config_release(&c);
+}
+
+/* As PEFT 0.21.2 writes it, every key included. */
+static const char *const as_written = "{\"alora_invocation_tokens\": null, "
+                                      "\"alpha_pattern\": {\"q_proj\": 8, \"v_proj\": 6.5}, "
+                                      "\"arrow_config\": null, "
+                                      "\"auto_mapping\": null, "
+                                      "\"base_model_name_or_path\": \"some/base\", "
+                                      "\"bias\": \"none\", "
+                                      "\"corda_config\": null, "
+                                      "\"ensure_weight_tying\": false, "
+                                      "\"eva_config\": null, "
+                                      "\"exclude_modules\": null, "
+                                      "\"fan_in_fan_out\": false, "
+                                      "\"inference_mode\": true, "
+                                      "\"init_lora_weights\": true, "
+                                      "\"kasa_config\": null, "
+                                      "\"layer_replication\": null, "
+                                      "\"layers_pattern\": [\"layers\"], "
+                                      "\"layers_to_transform\": [1, 3], "
+                                      "\"loftq_config\": {}, "
+                                      "\"lora_alpha\": 32, "
+                                      "\"lora_bias\": false, "
+                                      "\"lora_dropout\": 0.05, "
+                                      "\"lora_ga_config\": null, "
+                                      "\"megatron_config\": null, "
+                                      "\"megatron_core\": \"megatron.core\", "
+                                      "\"modules_to_save\": [\"lm_head\"], "
+                                      "\"monteclora_config\": null, "
+                                      "\"peft_type\": \"LORA\", "
+                                      "\"peft_version\": \"0.21.2\", "
+                                      "\"qalora_group_size\": 16, "
+                                      "\"r\": 16, "
+                                      "\"rank_pattern\": {\"q_proj\": 4}, "
+                                      "\"revision\": null, "
+                                      "\"target_modules\": [\"q_proj\", \"v_proj\"], "
+                                      "\"target_parameters\": null, "
+                                      "\"task_type\": \"CAUSAL_LM\", "
+                                      "\"trainable_token_indices\": null, "
+                                      "\"use_bdlora\": null, "
+                                      "\"use_dora\": false, "
+                                      "\"use_qalora\": false, "
+                                      "\"use_rslora\": true, "
+                                      "\"velora_config\": null}";
+
+static int warnings;
+static void count_warnings(void *user, int level, const char *text) {
+    (void)text;
+    *(int *)user += level == HORA_LOG_WARN;
+}
+
+static void reads_what_peft_writes(void **state) {
+    (void)state;
+    hora_peft_config c;
+    warnings = 0;
+    hora_log_sink(count_warnings, &warnings);
+    assert_ok(parse(&c, as_written));
+    hora_log_sink(NULL, NULL);
+    assert_int_equal(warnings, 0);
+    assert_string_equal(c.peft_type, "LORA");
+    assert_string_equal(c.task_type, "CAUSAL_LM");
+    assert_string_equal(c.base_model, "some/base");
+    assert_string_equal(c.bias, "none");
+    assert_int_equal(c.r, 16);
+    assert_true(c.lora_alpha == 32 && c.lora_dropout == 0.05);
+    assert_true(c.use_rslora);
+    assert_false(c.use_dora || c.lora_bias || c.fan_in_fan_out || c.targets_unset);
+    assert_int_equal(c.n_targets, 2);
+    assert_string_equal(c.target_modules[0], "q_proj");
+    assert_string_equal(c.modules_to_save[0], "lm_head");
+    assert_int_equal(c.n_rank, 1);
+    assert_true(c.rank_pattern[0].value == 4);
+    assert_int_equal(c.n_alpha, 2);
+    assert_string_equal(c.alpha_pattern[1].pattern, "v_proj");
+    assert_true(c.alpha_pattern[1].value == 6.5);
+    assert_int_equal(c.n_layers, 2);
+    assert_int_equal(c.layers[1], 3);
+    assert_string_equal(c.layers_pattern[0], "layers");
+    hora_peft_config_release(&c);
+}
+
+static void what_is_dumped_is_read(void **state) {
+    (void)state;
+    hora_peft_config c;
+    hora_str once = {0}, twice = {0};
+    assert_ok(parse(&c, as_written));
+    hora_peft_config_dump(&c, &once);
+    hora_peft_config_release(&c);
+    assert_non_null(strstr(once.s, "\n  \"lora_alpha\": 32,\n"));
+    assert_non_null(strstr(once.s, "\n  \"inference_mode\": true,\n"));
+    assert_non_null(strstr(once.s, "\n  \"revision\": null,\n"));
+    assert_ok(parse(&c, once.s));
+    assert_int_equal(c.n_alpha, 2);
+    hora_peft_config_dump(&c, &twice);
+    hora_peft_config_release(&c);
+    assert_string_equal(once.s, twice.s);
+    hora_str_release(&once);
+    hora_str_release(&twice);
+    hora_peft_config empty = {.r = 4, .lora_alpha = 8};
+    hora_peft_config_dump(&empty, &once);
+    assert_ok(parse(&c, once.s));
+    assert_string_equal(c.bias, "none");
+    assert_int_equal(c.r, 4);
+    assert_null(c.base_model);
+    hora_peft_config_release(&c);
+    hora_str_release(&once);
+}
+
+static void defaults_are_pefts(void **state) {
+    (void)state;
+    hora_peft_config c;
+    assert_ok(parse(&c, "{\"peft_type\": \"LORA\"}"));
+    assert_int_equal(c.r, 8);
+    assert_true(c.lora_alpha == 8 && c.lora_dropout == 0);
+    assert_true(c.targets_unset);
+    assert_null(c.task_type);
+    hora_peft_config_release(&c);
+}
+
+static void refuses_by_name(void **state) {
+    (void)state;
+    static const char *const refused[] = {"\"layer_replication\": [[0, 2]]",
+                                          "\"use_qalora\": true",
+                                          "\"trainable_token_indices\": [1]",
+                                          "\"alora_invocation_tokens\": [5, 6]",
+                                          "\"target_parameters\": [\"w\"]",
+                                          "\"use_bdlora\": {\"nblocks\": 2}",
+                                          "\"arrow_config\": {\"top_k\": 1}",
+                                          "\"kasa_config\": {\"a\": 1}",
+                                          "\"monteclora_config\": {\"num_samples\": 8}",
+                                          "\"ensure_weight_tying\": true",
+                                          "\"init_lora_weights\": \"pissa\"",
+                                          "\"init_lora_weights\": \"pissa_niter_16\"",
+                                          "\"init_lora_weights\": \"olora\"",
+                                          "\"init_lora_weights\": \"corda\"",
+                                          "\"init_lora_weights\": \"loftq\"",
+                                          "\"init_lora_weights\": \"lora_ga\"",
+                                          "\"init_lora_weights\": 3"};
+    hora_peft_config c;
+    for (size_t i = 0; i < HORA_COUNT(refused); i++) {
+        char key[64];
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(refused[i] + 1, "\""), refused[i] + 1);
+        assert_fails(parse_lora(&c, refused[i]), HORA_EUNSUPPORTED, key);
+    }
+    assert_fails(parse(&c, "{\"peft_type\": \"VERA\"}"), HORA_EUNSUPPORTED, "VERA");
+    /* present but saying nothing */
+    assert_ok(parse_lora(&c, "\"layer_replication\": null, \"use_qalora\": false, "
+                             "\"loftq_config\": {}, \"trainable_token_indices\": null, "
+                             "\"target_parameters\": [], \"init_lora_weights\": \"gaussian\""));
+    hora_peft_config_release(&c);
+}
+
+static void warns_by_name(void **state) {
+    (void)state;
+    static const char *const warned[] = {
+        "\"eva_config\": {\"rho\": 2}", "\"megatron_config\": {\"a\": 1}",
+        "\"corda_config\": {\"a\": 1}", "\"loftq_config\": {\"loftq_bits\": 4}",
+        "\"a_key_of_the_future\": 0"};
+    hora_peft_config c;
+    for (size_t i = 0; i < HORA_COUNT(warned); i++) {
+        warnings = 0;
+        hora_log_sink(count_warnings, &warnings);
+        hora_status s = parse_lora(&c, warned[i]);
+        hora_log_sink(NULL, NULL);
+        assert_ok(s);
+        assert_int_equal(warnings, 1);
+        hora_peft_config_release(&c);
+    }
+}
+
+static void wrong_values_are_refused(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"\"r\": 0",
+                                        "\"r\": -1",
+                                        "\"r\": 1.5",
+                                        "\"r\": \"8\"",
+                                        "\"lora_alpha\": \"x\"",
+                                        "\"lora_dropout\": 1",
+                                        "\"lora_dropout\": -0.1",
+                                        "\"use_rslora\": 1",
+                                        "\"bias\": \"some\"",
+                                        "\"bias\": 0",
+                                        "\"target_modules\": 3",
+                                        "\"target_modules\": [1]",
+                                        "\"target_modules\": {\"q\": 1}",
+                                        "\"exclude_modules\": [null]",
+                                        "\"modules_to_save\": \"x\"",
+                                        "\"rank_pattern\": [1]",
+                                        "\"rank_pattern\": {\"q\": 0}",
+                                        "\"rank_pattern\": {\"q\": 1.5}",
+                                        "\"alpha_pattern\": {\"q\": \"1\"}",
+                                        "\"alpha_pattern\": 1",
+                                        "\"layers_to_transform\": \"1\"",
+                                        "\"layers_to_transform\": [1.5]",
+                                        "\"layers_pattern\": 1",
+                                        "\"task_type\": 1",
+                                        "\"lora_bias\": true, \"use_dora\": true"};
+    hora_peft_config c;
+    for (size_t i = 0; i < HORA_COUNT(wrong); i++)
+        assert_fails(parse_lora(&c, wrong[i]), HORA_EFORMAT, "adapter_config.json: ");
+    assert_fails(parse(&c, "[]"), HORA_EFORMAT, "object");
+    assert_fails(parse(&c, "{}"), HORA_EFORMAT, "peft_type");
+    assert_fails(hora_peft_config_load(&c, hora_test_tmp()), HORA_ENOTFOUND, "adapter_config.json");
+}
+
+static void keys_of_tensors(void **state) {
+    (void)state;
+    static const struct {
+        const char *key, *module;
+        hora_peft_part part;
+    } rows[] = {
+        {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+         "model.layers.0.self_attn.q_proj", HORA_PEFT_LORA_A},
+        {"base_model.model.m.lora_B.weight", "m", HORA_PEFT_LORA_B},
+        {"base_model.model.m.lora_B.bias", "m", HORA_PEFT_LORA_BIAS},
+        {"base_model.model.m.lora_magnitude_vector", "m", HORA_PEFT_MAGNITUDE},
+        {"base_model.model.model.embed_tokens.lora_embedding_A", "model.embed_tokens",
+         HORA_PEFT_EMB_A},
+        {"base_model.model.model.embed_tokens.lora_embedding_B", "model.embed_tokens",
+         HORA_PEFT_EMB_B},
+        {"base_model.model.m.base_layer.bias", "m", HORA_PEFT_BASE_BIAS},
+        {"base_model.model.lm_head.weight", "lm_head", HORA_PEFT_WEIGHT},
+        {"base_model.model.classifier.bias", "classifier", HORA_PEFT_BIAS},
+    };
+    char *module;
+    hora_peft_part part;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *key = hora_peft_key(rows[i].module, rows[i].part);
+        assert_string_equal(key, rows[i].key);
+        assert_ok(hora_peft_parse_key(key, &module, &part));
+        assert_string_equal(module, rows[i].module);
+        assert_int_equal(part, rows[i].part);
+        hora_free(module);
+        hora_free(key);
+    }
+    static const char *const strangers[] = {"", "model.layers.0.q_proj.lora_A.weight",
+                                            "base_model.model.", "base_model.model..weight",
+                                            "base_model.model.q_proj.lora_C"};
+    for (size_t i = 0; i < HORA_COUNT(strangers); i++)
+        assert_fails(hora_peft_parse_key(strangers[i], &module, &part), HORA_EFORMAT, "; ");
+}
+
+HORA_TESTS(unit_peft_config, {"selects what PEFT selects", selects_what_peft_selects, HORA_SHORT},
+           {"rank and alpha patterns are PEFT's", values_are_pefts, HORA_SHORT},
+           {"hostile patterns end", hostile_patterns_end, HORA_SHORT},
+           {"all-linear", all_linear, HORA_SHORT},
+           {"reads what PEFT writes", reads_what_peft_writes, HORA_SHORT},
+           {"what is dumped is read", what_is_dumped_is_read, HORA_SHORT},
+           {"defaults are PEFT's", defaults_are_pefts, HORA_SHORT},
+           {"refuses by name", refuses_by_name, HORA_SHORT},
+           {"warns by name", warns_by_name, HORA_SHORT},
+           {"wrong values are refused", wrong_values_are_refused, HORA_SHORT},
+           {"keys of tensors", keys_of_tensors, HORA_SHORT});
