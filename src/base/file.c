@@ -247,25 +247,34 @@ hora_status hora_file_write(const char *path, const void *data, size_t n) {
     return hora_writer_commit(w);
 }
 
-hora_status hora_append_line(const char *path, const char *line, size_t n) {
-    hora_str whole = {0};
+hora_status hora_append(const char *path, const void *data, size_t n) {
     int error = 0;
-    hora_str_add(&whole, line, n);
-    if (!n || line[n - 1] != '\n')
-        hora_str_putc(&whole, '\n');
+    size_t done = 0;
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0)
         error = errno;
-    for (size_t done = 0; !error && done < whole.n;) {
-        ssize_t put = write(fd, whole.s + done, whole.n - done);
+    while (!error && done < n) {
+        ssize_t put = write(fd, (const char *)data + done, n - done);
         if (put < 0 && errno != EINTR)
             error = errno;
         done += put > 0 ? (size_t)put : 0;
     }
+    struct stat at;
+    if (error && done && !fstat(fd, &at) && ftruncate(fd, at.st_size - (off_t)done))
+        error = errno;
     if (fd >= 0 && close(fd) && !error)
         error = errno;
-    hora_str_release(&whole);
     return error ? hora_file_error(error, "cannot be appended to", path) : HORA_OK;
+}
+
+hora_status hora_append_line(const char *path, const char *line, size_t n) {
+    hora_str whole = {0};
+    hora_str_add(&whole, line, n);
+    if (!n || line[n - 1] != '\n')
+        hora_str_putc(&whole, '\n');
+    hora_status s = hora_append(path, whole.s, whole.n);
+    hora_str_release(&whole);
+    return s;
 }
 
 hora_status hora_copy_file(const char *from, const char *to) {

@@ -33,7 +33,10 @@ void hora_writer_put(hora_writer *w, const void *data, size_t n);
 uint64_t hora_writer_hash(const hora_writer *w); /* XXH3 of all bytes so far */
 hora_status hora_writer_commit(hora_writer *own_w);
 void hora_writer_abort(hora_writer *own_w); /* accepts NULL */
-/* A log that grows: opened for appending, each line flushed. */
+/* A log that grows: opened for appending, in the system's hands on return. What could be written
+ * only in part is cut off again. */
+hora_status hora_append(const char *path, const void *data, size_t n);
+/* The same, with a newline behind it when there is none. */
 hora_status hora_append_line(const char *path, const char *line, size_t n);
 
 char *hora_path_join(const char *dir, const char *name); /* new string */

@@ -411,6 +411,7 @@ static const char *const suffixes[HORA_PEFT_PARTS] = {
     [HORA_PEFT_EMB_A] = ".lora_embedding_A",
     [HORA_PEFT_EMB_B] = ".lora_embedding_B",
     [HORA_PEFT_BASE_BIAS] = ".base_layer.bias",
+    [HORA_PEFT_BASE_WEIGHT] = ".base_layer.weight",
     [HORA_PEFT_WEIGHT] = ".weight",
     [HORA_PEFT_BIAS] = ".bias",
 };

@@ -69,15 +69,17 @@ hora_status hora_peft_pattern_value(const hora_peft_pattern *p, int n, const cha
 
 /* What a tensor of adapter_model.safetensors is. Key: "base_model.model." + module + suffix. */
 typedef enum hora_peft_part {
-    HORA_PEFT_LORA_A,    /* .lora_A.weight           [r, in]     */
-    HORA_PEFT_LORA_B,    /* .lora_B.weight           [out, r]    */
-    HORA_PEFT_LORA_BIAS, /* .lora_B.bias             [out]       */
-    HORA_PEFT_MAGNITUDE, /* .lora_magnitude_vector   [out]       */
-    HORA_PEFT_EMB_A,     /* .lora_embedding_A        [r, num]    */
-    HORA_PEFT_EMB_B,     /* .lora_embedding_B        [dim, r]    */
-    HORA_PEFT_BASE_BIAS, /* .base_layer.bias         [out]       */
-    HORA_PEFT_WEIGHT,    /* .weight                  modules_to_save, whole */
-    HORA_PEFT_BIAS,      /* .bias                    modules_to_save, or bias="all" */
+    HORA_PEFT_LORA_A,      /* .lora_A.weight           [r, in]     */
+    HORA_PEFT_LORA_B,      /* .lora_B.weight           [out, r]    */
+    HORA_PEFT_LORA_BIAS,   /* .lora_B.bias             [out]       */
+    HORA_PEFT_MAGNITUDE,   /* .lora_magnitude_vector   [out]       */
+    HORA_PEFT_EMB_A,       /* .lora_embedding_A        [r, num]    */
+    HORA_PEFT_EMB_B,       /* .lora_embedding_B        [dim, r]    */
+    HORA_PEFT_BASE_BIAS,   /* .base_layer.bias         [out]       */
+    HORA_PEFT_BASE_WEIGHT, /* .base_layer.weight     the base's own, which PEFT saves beside an
+                              embedding adapter */
+    HORA_PEFT_WEIGHT,      /* .weight                  modules_to_save, whole */
+    HORA_PEFT_BIAS,        /* .bias                    modules_to_save, or bias="all" */
     HORA_PEFT_PARTS
 } hora_peft_part;
 char *hora_peft_key(const char *module, hora_peft_part part); /* new string */

@@ -596,6 +596,7 @@ static void keys_of_tensors(void **state) {
         {"base_model.model.model.embed_tokens.lora_embedding_B", "model.embed_tokens",
          HORA_PEFT_EMB_B},
         {"base_model.model.m.base_layer.bias", "m", HORA_PEFT_BASE_BIAS},
+        {"base_model.model.m.base_layer.weight", "m", HORA_PEFT_BASE_WEIGHT},
         {"base_model.model.lm_head.weight", "lm_head", HORA_PEFT_WEIGHT},
         {"base_model.model.classifier.bias", "classifier", HORA_PEFT_BIAS},
     };
