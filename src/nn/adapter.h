@@ -37,8 +37,10 @@ typedef struct hora_param {
 } hora_param;
 
 struct hora_method;
+struct hora_holes;
 typedef struct hora_adapter {
-    const struct hora_method *method;
+    const struct hora_method *method; /* peft/'s row */
+    const struct hora_holes *holes;   /* its holes: all that nn sees of it */
     const hora_base *base;
     void *config; /* the method's options */
     void *state;  /* the method's own, freed by its release */

@@ -1,0 +1,365 @@
+/*
+ * The LLaMA family: Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3. One
+ * recording; what differs is a row or a field: biases, norms on q and k, head_dim, tied head,
+ * sliding window, rope scaling. docs/models/llama.md is the specification.
+ *
+ *   h = E[ids]
+ *   per block:  a = rmsnorm(h); q, k, v = sites(a); [q, k = rmsnorm per head]; q, k = rope(q, k)
+ *               h = h + O(attention(q, k, v));  b = rmsnorm(h);  h = h + down(act(gate(b)) * up(b))
+ *   out = rmsnorm(h)
+ */
+#include <math.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "model/family.h"
+
+typedef struct llama_layer {
+    int input_norm, post_norm, q_norm, k_norm; /* weight indices; -1: none */
+    bool windowed;
+} llama_layer;
+
+typedef struct llama {
+    int64_t window;
+    double eps, theta, rope_scale, init_std;
+    hora_act act;
+    bool qkv_bias, o_bias, mlp_bias, qk_norm;
+    double *freq; /* head_dim / 2 */
+    llama_layer *layer;
+    int final_norm;
+} llama;
+
+/* --- configuration
+ * ------------------------------------------------------------------------------------ */
+
+/* key, where, default (-1: required), smallest, largest */
+static const struct {
+    const char *key;
+    size_t offset;
+    int64_t def, min, max;
+} dimensions[] = {
+    {"hidden_size", offsetof(hora_base, hidden), -1, 1, 1 << 20},
+    {"intermediate_size", offsetof(hora_base, intermediate), -1, 1, 1 << 22},
+    {"num_hidden_layers", offsetof(hora_base, layers), -1, 1, 4096},
+    {"num_attention_heads", offsetof(hora_base, heads), -1, 1, 4096},
+    {"num_key_value_heads", offsetof(hora_base, kv_heads), 0, 0, 4096},
+    {"head_dim", offsetof(hora_base, head_dim), 0, 0, 1 << 14},
+    {"vocab_size", offsetof(hora_base, vocab), -1, 1, 1 << 26},
+    {"max_position_embeddings", offsetof(hora_base, max_positions), 2048, 1, INT64_C(1) << 31},
+};
+
+static hora_status read_dimensions(hora_base *b) {
+    for (size_t i = 0; i < HORA_COUNT(dimensions); i++) {
+        int64_t v;
+        HORA_TRY(hora_json_get_int(b->config, dimensions[i].key, dimensions[i].def, &v));
+        if (v == -1 && dimensions[i].def == -1)
+            return hora_fail(HORA_EFORMAT, "config.json has no `%s`; a %s needs it",
+                             dimensions[i].key, b->model_type);
+        if (v < dimensions[i].min || v > dimensions[i].max)
+            return hora_fail(HORA_EFORMAT, "config.json: %s is %lld, which makes no model",
+                             dimensions[i].key, (long long)v);
+        *(int64_t *)((char *)b + dimensions[i].offset) = v;
+    }
+    if (!b->kv_heads)
+        b->kv_heads = b->heads;
+    if (!b->head_dim) {
+        if (b->hidden % b->heads)
+            return hora_fail(HORA_EFORMAT,
+                             "config.json: hidden_size %lld is no multiple of num_attention_heads "
+                             "%lld and there is no head_dim",
+                             (long long)b->hidden, (long long)b->heads);
+        b->head_dim = b->hidden / b->heads;
+    }
+    if (b->heads % b->kv_heads)
+        return hora_fail(
+            HORA_EFORMAT,
+            "config.json: num_attention_heads %lld is no multiple of num_key_value_heads %lld",
+            (long long)b->heads, (long long)b->kv_heads);
+    if (b->head_dim % 2)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "config.json: head_dim %lld is odd; rotary embedding needs pairs",
+                         (long long)b->head_dim);
+    return HORA_OK;
+}
+
+static hora_status read_activation(const hora_base *b, llama *c) {
+    static const struct {
+        const char *name;
+        hora_act act;
+    } acts[] = {{"silu", HORA_ACT_SILU},
+                {"swish", HORA_ACT_SILU},
+                {"gelu", HORA_ACT_GELU},
+                {"relu", HORA_ACT_RELU},
+                {"gelu_pytorch_tanh", HORA_ACT_GELU_TANH},
+                {"gelu_new", HORA_ACT_GELU_TANH}};
+    const char *name;
+    HORA_TRY(hora_json_get_string(b->config, "hidden_act", "silu", &name));
+    for (size_t i = 0; i < HORA_COUNT(acts); i++)
+        if (hora_eq(name, acts[i].name)) {
+            c->act = acts[i].act;
+            return HORA_OK;
+        }
+    return hora_fail(HORA_EUNSUPPORTED,
+                     "config.json: hidden_act `%s` is not known; this family computes silu, gelu, "
+                     "gelu_pytorch_tanh, relu",
+                     name);
+}
+
+/* Llama 3's scaling: long wavelengths are stretched by `factor`, short ones kept, those between
+ * blended. [transformers modeling_rope_utils, rope_type "llama3"] */
+static hora_status scale_llama3(const hora_json *s, double *freq, int64_t n) {
+    double factor, low, high, old;
+    HORA_TRY(hora_json_get_real(s, "factor", 0, &factor));
+    HORA_TRY(hora_json_get_real(s, "low_freq_factor", 1, &low));
+    HORA_TRY(hora_json_get_real(s, "high_freq_factor", 4, &high));
+    HORA_TRY(hora_json_get_real(s, "original_max_position_embeddings", 8192, &old));
+    if (!(factor >= 1) || !(high > low) || !(low > 0) || !(old > 0))
+        return hora_fail(HORA_EFORMAT, "config.json: rope_scaling llama3 needs factor >= 1 and "
+                                       "high_freq_factor > low_freq_factor > 0");
+    for (int64_t i = 0; i < n; i++) {
+        double wave = 2 * M_PI / freq[i];
+        double smooth = (old / wave - low) / (high - low);
+        smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
+        freq[i] = (1 - smooth) * freq[i] / factor + smooth * freq[i];
+    }
+    return HORA_OK;
+}
+
+static hora_status read_rope(const hora_base *b, llama *c) {
+    double partial;
+    HORA_TRY(hora_json_get_real(b->config, "rope_theta", 10000, &c->theta));
+    HORA_TRY(hora_json_get_real(b->config, "partial_rotary_factor", 1, &partial));
+    if (!(c->theta > 0))
+        return hora_fail(HORA_EFORMAT, "config.json: rope_theta must be positive");
+    if (partial != 1)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "config.json: partial_rotary_factor %g; only whole heads are rotated here",
+                         partial);
+    int64_t n = b->head_dim / 2;
+    c->freq = hora_calloc((size_t)n, sizeof *c->freq);
+    c->rope_scale = 1;
+    for (int64_t i = 0; i < n; i++)
+        c->freq[i] = pow(c->theta, -(double)(2 * i) / (double)b->head_dim);
+    const hora_json *s = hora_json_get(b->config, "rope_scaling");
+    if (hora_json_type(s) == HORA_JOBJECT) {
+        const char *type;
+        double factor;
+        HORA_TRY(hora_json_get_string(s, "rope_type", "default", &type));
+        if (hora_eq(type, "llama3")) {
+            HORA_TRY(scale_llama3(s, c->freq, n));
+        } else if (hora_eq(type, "linear")) {
+            HORA_TRY(hora_json_get_real(s, "factor", 1, &factor));
+            if (!(factor > 0))
+                return hora_fail(HORA_EFORMAT, "config.json: rope_scaling factor must be positive");
+            for (int64_t i = 0; i < n; i++)
+                c->freq[i] /= factor;
+        } else if (!hora_eq(type, "default")) {
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "config.json: rope_scaling of type `%s` is not computed here (known: "
+                             "llama3, linear)",
+                             type);
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        c->freq[i] = (float)c->freq[i]; /* the reference keeps them in f32 */
+    return HORA_OK;
+}
+
+static hora_status read_window(const hora_base *b, llama *c) {
+    bool mistral = hora_eq(b->model_type, "mistral"), use, sliding = false;
+    int64_t window, from;
+    HORA_TRY(hora_json_get_int(b->config, "sliding_window", 0, &window));
+    HORA_TRY(hora_json_get_bool(b->config, "use_sliding_window", mistral, &use));
+    HORA_TRY(hora_json_get_int(b->config, "max_window_layers", mistral ? 0 : b->layers, &from));
+    const hora_json *types = hora_json_get(b->config, "layer_types");
+    if (hora_json_type(types) == HORA_JARRAY && (int64_t)hora_json_len(types) != b->layers)
+        return hora_fail(HORA_EFORMAT, "config.json: layer_types has %zu entries for %lld layers",
+                         hora_json_len(types), (long long)b->layers);
+    for (int64_t i = 0; i < b->layers; i++) {
+        c->layer[i].windowed = use && i >= from;
+        if (hora_json_type(types) == HORA_JARRAY) {
+            const char *t = hora_json_string(hora_json_at(types, (size_t)i), NULL);
+            if (!hora_eq(t, "full_attention") && !hora_eq(t, "sliding_attention"))
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "config.json: layer_types holds `%s`; only full_attention and "
+                                 "sliding_attention are computed here",
+                                 t ? t : "?");
+            c->layer[i].windowed = hora_eq(t, "sliding_attention");
+        }
+        sliding |= c->layer[i].windowed;
+    }
+    if (window < 0)
+        return hora_fail(HORA_EFORMAT, "config.json: sliding_window must be positive or null");
+    c->window = sliding ? window : 0;
+    return HORA_OK;
+}
+
+static hora_status read_switches(hora_base *b, llama *c) {
+    bool qwen2 = hora_eq(b->model_type, "qwen2"), attention_bias;
+    double dropout;
+    HORA_TRY(hora_json_get_bool(b->config, "attention_bias", false, &attention_bias));
+    HORA_TRY(hora_json_get_bool(b->config, "mlp_bias", false, &c->mlp_bias));
+    HORA_TRY(hora_json_get_bool(b->config, "tie_word_embeddings", false, &b->tied));
+    HORA_TRY(hora_json_get_real(b->config, "rms_norm_eps", 1e-6, &c->eps));
+    HORA_TRY(hora_json_get_real(b->config, "initializer_range", 0.02, &c->init_std));
+    HORA_TRY(hora_json_get_real(b->config, "attention_dropout", 0, &dropout));
+    c->qkv_bias = attention_bias || qwen2;
+    c->o_bias = attention_bias;
+    c->qk_norm = hora_eq(b->model_type, "qwen3");
+    if (dropout > 0)
+        hora_warn("config.json: attention_dropout %g is not applied in training", dropout);
+    if (!(c->eps > 0))
+        return hora_fail(HORA_EFORMAT, "config.json: rms_norm_eps must be positive");
+    if (hora_json_type(hora_json_get(b->config, "quantization_config")) == HORA_JOBJECT)
+        return hora_fail(HORA_EUNSUPPORTED, "config.json has a quantization_config; open an "
+                                            "unquantised copy of the model (f32, f16, bf16)");
+    return HORA_OK;
+}
+
+/* --- weights table
+ * ------------------------------------------------------------------------------------- */
+
+static int add_weight(hora_base *b, char *own_name, hora_shape shape, hora_role role, int layer,
+                      double std) {
+    hora_weight w = {.name = own_name,
+                     .view = {NULL, b->dtype, shape},
+                     .role = role,
+                     .layer = layer,
+                     .init_std = std};
+    b->weights = hora_realloc(b->weights, ((size_t)b->nweights + 1) * sizeof w);
+    b->weights[b->nweights] = w;
+    return b->nweights++;
+}
+
+static int add_norm(hora_base *b, int layer, const char *name, int64_t width) {
+    return add_weight(b, hora_format("model.layers.%d.%s.weight", layer, name), HORA_SHAPE1(width),
+                      HORA_ROLE_NORM, layer, 0);
+}
+
+/* module, site, width in, width out in terms of the configuration; heads for methods that work head
+ * by head */
+static void add_sites(hora_base *b, const llama *c, int layer) {
+    int64_t d = b->hidden, qw = b->heads * b->head_dim, kw = b->kv_heads * b->head_dim,
+            f = b->intermediate;
+    const struct {
+        const char *module;
+        hora_site_kind kind;
+        int64_t in, out, heads;
+        bool bias;
+    } rows[] = {
+        {"self_attn.q_proj", HORA_SITE_Q, d, qw, b->heads, c->qkv_bias},
+        {"self_attn.k_proj", HORA_SITE_K, d, kw, b->kv_heads, c->qkv_bias},
+        {"self_attn.v_proj", HORA_SITE_V, d, kw, b->kv_heads, c->qkv_bias},
+        {"self_attn.o_proj", HORA_SITE_O, qw, d, b->heads, c->o_bias},
+        {"mlp.gate_proj", HORA_SITE_GATE, d, f, 0, c->mlp_bias},
+        {"mlp.up_proj", HORA_SITE_UP, d, f, 0, c->mlp_bias},
+        {"mlp.down_proj", HORA_SITE_DOWN, f, d, 0, c->mlp_bias},
+    };
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_site *s = &b->sites[b->nsites++];
+        *s = (hora_site){.kind = rows[i].kind,
+                         .layer = layer,
+                         .in = rows[i].in,
+                         .out = rows[i].out,
+                         .heads = rows[i].heads,
+                         .head_dim = b->head_dim,
+                         .bias = -1};
+        s->module = hora_format("model.layers.%d.%s", layer, rows[i].module);
+        s->weight = add_weight(b, hora_format("%s.weight", s->module), HORA_SHAPE2(s->out, s->in),
+                               HORA_ROLE_WEIGHT, layer, c->init_std);
+        if (rows[i].bias)
+            s->bias = add_weight(b, hora_format("%s.bias", s->module), HORA_SHAPE1(s->out),
+                                 HORA_ROLE_BIAS, layer, 0);
+    }
+}
+
+static void add_weights(hora_base *b, llama *c) {
+    b->sites = hora_calloc((size_t)b->layers * HORA_SITES, sizeof *b->sites);
+    b->embed = add_weight(b, hora_strdup("model.embed_tokens.weight"),
+                          HORA_SHAPE2(b->vocab, b->hidden), HORA_ROLE_EMBED, -1, c->init_std);
+    for (int i = 0; i < b->layers; i++) {
+        llama_layer *l = &c->layer[i];
+        l->input_norm = add_norm(b, i, "input_layernorm", b->hidden);
+        add_sites(b, c, i);
+        l->q_norm = c->qk_norm ? add_norm(b, i, "self_attn.q_norm", b->head_dim) : -1;
+        l->k_norm = c->qk_norm ? add_norm(b, i, "self_attn.k_norm", b->head_dim) : -1;
+        l->post_norm = add_norm(b, i, "post_attention_layernorm", b->hidden);
+    }
+    c->final_norm = add_weight(b, hora_strdup("model.norm.weight"), HORA_SHAPE1(b->hidden),
+                               HORA_ROLE_NORM, -1, 0);
+    b->head = b->tied
+                  ? b->embed
+                  : add_weight(b, hora_strdup("lm_head.weight"), HORA_SHAPE2(b->vocab, b->hidden),
+                               HORA_ROLE_HEAD, -1, c->init_std);
+}
+
+static hora_status configure(hora_base *b) {
+    llama *c = b->own = hora_calloc(1, sizeof *c);
+    HORA_TRY(read_dimensions(b));
+    c->layer = hora_calloc((size_t)b->layers, sizeof *c->layer);
+    HORA_TRY(read_activation(b, c));
+    HORA_TRY(read_rope(b, c));
+    HORA_TRY(read_window(b, c));
+    HORA_TRY(read_switches(b, c));
+    add_weights(b, c);
+    return HORA_OK;
+}
+
+static void release(hora_base *b) {
+    llama *c = b->own;
+    if (!c)
+        return;
+    hora_free(c->freq);
+    hora_free(c->layer);
+    hora_free(c);
+}
+
+/* --- recording
+ * ----------------------------------------------------------------------------------------- */
+
+static hora_t attention(hora_net *n, const llama *c, const llama_layer *l, hora_t x) {
+    hora_graph *g = n->g;
+    const hora_base *b = n->base;
+    hora_t q = hora_net_site(n, HORA_SITE_Q, x); /* (rows, H dh) */
+    hora_t k = hora_net_site(n, HORA_SITE_K, x); /* (rows, G dh) */
+    hora_t v = hora_net_site(n, HORA_SITE_V, x); /* (rows, G dh) */
+    if (c->qk_norm) {
+        q = hora_rmsnorm(g, q, hora_net_weight(n, l->q_norm), c->eps);
+        k = hora_rmsnorm(g, k, hora_net_weight(n, l->k_norm), c->eps);
+    }
+    q = hora_rope(g, q, b->heads, b->head_dim, c->freq, c->rope_scale);
+    k = hora_rope(g, k, b->kv_heads, b->head_dim, c->freq, c->rope_scale);
+    hora_t y =
+        hora_net_attend(n, q, k, v, l->windowed ? c->window : 0, 1 / sqrt((double)b->head_dim));
+    return hora_net_site(n, HORA_SITE_O, y);
+}
+
+static hora_t mlp(hora_net *n, const llama *c, hora_t x) {
+    hora_t gate = hora_net_site(n, HORA_SITE_GATE, x); /* (rows, f) */
+    hora_t up = hora_net_site(n, HORA_SITE_UP, x);
+    return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, c->act));
+}
+
+static hora_t record(hora_net *n) {
+    const llama *c = n->base->own;
+    hora_t h = hora_net_embed(n); /* (rows, d) */
+    for (int i = 0; i < n->base->layers; i++) {
+        const llama_layer *l = &c->layer[i];
+        h = hora_net_block(n, i, h);
+        hora_t x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->input_norm), c->eps);
+        h = hora_net_sublayer(n, HORA_BLOCK_ATTN, h, x, attention(n, c, l, x));
+        x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->post_norm), c->eps);
+        h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x, mlp(n, c, x));
+        h = hora_net_block_end(n, h);
+    }
+    return hora_rmsnorm(n->g, h, hora_net_weight(n, c->final_norm), c->eps);
+}
+
+const hora_family hora_family_llama = {
+    .name = "llama",
+    .summary = "Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3",
+    .model_types = "llama mistral qwen2 qwen3",
+    .configure = configure,
+    .record = record,
+    .release = release,
+};

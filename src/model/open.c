@@ -1,0 +1,319 @@
+/*
+ * Opening a base: config.json picks the family, its weights table is bound to the mapped shards.
+ * Weights in the dtype asked for stay mapped; others are converted once into one block. All that is
+ * missing, extra or misshapen is said in one message.
+ */
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "format/hf_config.h"
+#include "format/safetensors.h"
+#include "model/family.h"
+
+#define FAMILY(x) extern const hora_family hora_family_##x;
+#include "model/families.def"
+#undef FAMILY
+
+static const hora_family *const families[] = {
+#define FAMILY(x) &hora_family_##x,
+#include "model/families.def"
+#undef FAMILY
+};
+
+int hora_family_count(void) {
+    return (int)HORA_COUNT(families);
+}
+const hora_family *hora_family_at(int i) {
+    return families[i];
+}
+
+typedef struct store {
+    hora_st *st;
+    void *block; /* converted or fresh weights */
+    size_t bytes;
+} store;
+
+static bool has_word(const char *list, const char *word) {
+    size_t n = strlen(word);
+    for (const char *p = list; p && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+        if (strncmp(p, word, n) == 0 && (p[n] == ' ' || p[n] == '\0'))
+            return true;
+    return false;
+}
+
+static hora_status pick_family(hora_base *b) {
+    const char *type;
+    HORA_TRY(hora_json_get_string(b->config, "model_type", NULL, &type));
+    hora_str known = {0};
+    for (size_t i = 0; i < HORA_COUNT(families); i++) {
+        if (type && has_word(families[i]->model_types, type))
+            b->family = families[i];
+        hora_str_printf(&known, "%s%s", i ? " " : "", families[i]->model_types);
+    }
+    hora_status s = HORA_OK;
+    if (!type)
+        s = hora_fail(HORA_EFORMAT,
+                      "%s: config.json has no model_type; is this a Hugging Face model directory?",
+                      b->dir);
+    else if (!b->family)
+        s = hora_fail(HORA_EUNSUPPORTED,
+                      "%s: model_type `%s` is not known here; `hora models` lists what is (%s)",
+                      b->dir, type, known.s);
+    else
+        b->model_type = hora_strdup(type);
+    hora_str_release(&known);
+    return s;
+}
+
+static hora_status configure(hora_base *b, const char *config_path, hora_dtype dtype) {
+    b->dtype = dtype;
+    HORA_TRY(hora_hf_config_load(&b->config, config_path));
+    if (hora_json_type(b->config) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
+    HORA_TRY(pick_family(b));
+    hora_status s = b->family->configure(b);
+    return s ? hora_context(s, "%s", b->dir) : HORA_OK;
+}
+
+/* The tensor of weight `w`: its name, or without "model." as checkpoints of the bare backbone have
+ * it. */
+static const hora_st_tensor *find(const hora_st *st, const hora_weight *w) {
+    const hora_st_tensor *t = hora_st_find(st, w->name);
+    if (!t && hora_starts(w->name, "model."))
+        t = hora_st_find(st, w->name + strlen("model."));
+    return t;
+}
+
+static bool ignorable(const hora_base *b, const char *name) {
+    return hora_ends(name, "rotary_emb.inv_freq") || (b->tied && hora_eq(name, "lm_head.weight"));
+}
+
+/* One message for all that does not fit; only the first few names of each kind. */
+static hora_status compare(const hora_base *b, const hora_st *st) {
+    hora_str bad = {0};
+    int count = 0, found = 0, expected = 0;
+    for (int i = 0; i < b->nweights; i++) {
+        const hora_weight *w = &b->weights[i];
+        const hora_st_tensor *t = find(st, w);
+        char have[128], want[128];
+        if (!t && count++ < 6)
+            hora_str_printf(&bad, "; missing %s", w->name);
+        else if (t && !hora_shape_equal(&t->view.shape, &w->view.shape) && count++ < 6)
+            hora_str_printf(&bad, "; %s is %s, config.json makes it %s", w->name,
+                            hora_shape_text(have, &t->view.shape),
+                            hora_shape_text(want, &w->view.shape));
+        else if (t && !hora_dtype_is_float(t->view.dtype) && count++ < 6)
+            hora_str_printf(&bad, "; %s has dtype %s", w->name, t->dtype_name);
+        expected += t != NULL;
+    }
+    for (int i = 0; i < hora_st_count(st); i++)
+        found += !ignorable(b, hora_st_at(st, i)->name);
+    for (int i = 0; i < hora_st_count(st) && found > expected; i++) {
+        const char *name = hora_st_at(st, i)->name;
+        char *full = hora_format("model.%s", name);
+        if (!ignorable(b, name) && hora_base_weight(b, name) < 0 && hora_base_weight(b, full) < 0 &&
+            count++ < 6)
+            hora_str_printf(&bad, "; %s is not part of a %s", name, b->model_type);
+        hora_free(full);
+    }
+    hora_status s = count ? hora_fail(HORA_ESHAPE,
+                                      "%s: %d tensors do not fit config.json%s%s; use the weights "
+                                      "and config.json of one model",
+                                      b->dir, count, bad.s, count > 6 ? "; .." : "")
+                          : HORA_OK;
+    hora_str_release(&bad);
+    return s;
+}
+
+static hora_status bind_weights(hora_base *b, store *own, const hora_base_options *o) {
+    size_t bytes = 0, at = 0;
+    for (int i = 0; i < b->nweights; i++) {
+        const hora_view *v = &find(own->st, &b->weights[i])->view;
+        if (v->dtype != b->dtype || (uintptr_t)v->data % hora_dtype_size(b->dtype))
+            bytes += (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
+    }
+    b->store_bytes = bytes;
+    if (o->headers_only)
+        return HORA_OK;
+    if (bytes)
+        HORA_TRY(hora_block_new(&own->block, bytes, "converted weights"));
+    own->bytes = bytes;
+    for (int i = 0; i < b->nweights; i++) {
+        hora_weight *w = &b->weights[i];
+        const hora_st_tensor *t = find(own->st, w);
+        if (t->view.dtype == b->dtype && (uintptr_t)t->view.data % hora_dtype_size(b->dtype) == 0) {
+            w->view.data = t->view.data;
+            continue;
+        }
+        w->view.data = (char *)own->block + at;
+        at += (size_t)hora_round_up((int64_t)hora_view_bytes(&w->view), 64);
+        HORA_TRY(hora_convert(w->view.data, b->dtype, t->view.data, t->view.dtype,
+                              hora_elems(&w->view)));
+        hora_st_forget(own->st, t);
+    }
+    return HORA_OK;
+}
+
+static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {
+    if (!hora_path_is_dir(dir))
+        return hora_fail(
+            HORA_ENOTFOUND,
+            "%s is no model directory (it should hold config.json and model.safetensors)", dir);
+    HORA_TRY(configure(b, dir, o->dtype));
+    store *own = b->store = hora_calloc(1, sizeof *own);
+    HORA_TRY(hora_st_open_model(&own->st, dir));
+    HORA_TRY(compare(b, own->st));
+    return bind_weights(b, own, o);
+}
+
+hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o) {
+    hora_base *b = hora_calloc(1, sizeof *b);
+    b->dir = hora_strdup(dir);
+    hora_status s = open_into(b, dir, o);
+    if (s) {
+        hora_base_close(b);
+        b = NULL;
+    }
+    *out = b;
+    return s;
+}
+
+void hora_base_close(hora_base *b) {
+    if (!b)
+        return;
+    if (b->family && b->family->release)
+        b->family->release(b);
+    store *own = b->store;
+    if (own) {
+        hora_st_close(own->st);
+        hora_block_free(own->block, own->bytes);
+        hora_free(own);
+    }
+    for (int i = 0; i < b->nweights; i++)
+        hora_free(b->weights[i].name);
+    for (int i = 0; i < b->nsites; i++)
+        hora_free(b->sites[i].module);
+    hora_free(b->weights);
+    hora_free(b->sites);
+    hora_json_free(b->config);
+    hora_free(b->model_type);
+    hora_free(b->dir);
+    hora_free(b);
+}
+
+/* --- fresh models
+ * -------------------------------------------------------------------------------------- */
+
+typedef struct draw {
+    const hora_weight *w;
+    hora_rng rng;
+} draw;
+enum { CHUNK = 1 << 14 };
+
+static void draw_chunk(void *arg, int64_t tile, int thread) {
+    (void)thread;
+    const draw *d = arg;
+    int64_t end = hora_min(hora_elems(&d->w->view), (tile + 1) * CHUNK);
+    for (int64_t i = tile * CHUNK; i < end; i++) {
+        hora_rng r = d->rng;
+        r.counter = (uint64_t)i << 8;
+        double v = d->w->role == HORA_ROLE_NORM   ? 1
+                   : d->w->role == HORA_ROLE_BIAS ? 0
+                                                  : d->w->init_std * hora_rng_normal(&r);
+        if (d->w->view.dtype == HORA_F64)
+            ((double *)d->w->view.data)[i] = v;
+        else
+            ((float *)d->w->view.data)[i] = (float)v;
+    }
+}
+
+static hora_status fresh_into(hora_base *b, const char *path, const hora_base_options *o,
+                              uint64_t seed) {
+    HORA_TRY(configure(b, path, o->dtype));
+    store *own = b->store = hora_calloc(1, sizeof *own);
+    for (int i = 0; i < b->nweights; i++)
+        own->bytes += (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
+    b->store_bytes = own->bytes;
+    if (o->headers_only) {
+        own->bytes = 0;
+        return HORA_OK;
+    }
+    HORA_TRY(hora_block_new(&own->block, own->bytes, "fresh weights"));
+    char *at = own->block;
+    for (int i = 0; i < b->nweights; i++) {
+        hora_weight *w = &b->weights[i];
+        w->view.data = at;
+        at += hora_round_up((int64_t)hora_view_bytes(&w->view), 64);
+        draw d = {w, hora_rng_new(seed, w->name)};
+        hora_parallel(hora_ceil_div(hora_elems(&w->view), CHUNK), draw_chunk, &d);
+    }
+    return HORA_OK;
+}
+
+hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora_base_options *o,
+                            uint64_t seed) {
+    hora_base *b = hora_calloc(1, sizeof *b);
+    b->dir = hora_strdup(config_path);
+    hora_status s = fresh_into(b, config_path, o, seed);
+    if (s) {
+        hora_base_close(b);
+        b = NULL;
+    }
+    *out = b;
+    return s;
+}
+
+/* --- identity and saving
+ * -------------------------------------------------------------------------------- */
+
+hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
+    const store *own = b->store;
+    if (!b->hash && own->st)
+        b->hash = hora_st_hash(own->st);
+    for (int i = 0; !own->st && !b->hash && i < b->nweights; i++) {
+        const hora_view *v = &b->weights[i].view;
+        if (!v->data)
+            return hora_fail(HORA_EUSAGE, "a model without data has no hash");
+    }
+    if (!b->hash)
+        b->hash = hora_hash64(own->block, own->bytes, 0);
+    *hash = b->hash;
+    return HORA_OK;
+}
+
+static hora_status save_config(const hora_base *b, const char *dir, hora_dtype dtype) {
+    hora_json *c = hora_json_copy(b->config);
+    const char *name = dtype == HORA_BF16 ? "bfloat16" : dtype == HORA_F16 ? "float16" : "float32";
+    hora_json_set(c, "torch_dtype", hora_json_new_string(name));
+    hora_str text = {0};
+    hora_json_dump(c, 2, true, &text);
+    hora_str_putc(&text, '\n');
+    char *path = hora_path_join(dir, "config.json");
+    hora_status s = hora_file_write(path, text.s, text.n);
+    hora_free(path);
+    hora_str_release(&text);
+    hora_json_free(c);
+    return s;
+}
+
+hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
+                           hora_dtype dtype) {
+    hora_st_entry *e = hora_calloc((size_t)b->nweights, sizeof *e);
+    for (int i = 0; i < b->nweights; i++) {
+        e[i] = (hora_st_entry){b->weights[i].name, b->weights[i].view, dtype};
+        if (replace && replace[i]) {
+            e[i].view.data = replace[i];
+            e[i].view.dtype = HORA_F32;
+        }
+    }
+    char *path = hora_path_join(dir, "model.safetensors");
+    hora_status s = hora_st_write(path, e, b->nweights, NULL, 0);
+    hora_free(path);
+    hora_free(e);
+    return s ? s : save_config(b, dir, dtype);
+}
+
+hora_t hora_model_record(hora_net *n) {
+    return n->base->family->record(n);
+}

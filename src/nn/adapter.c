@@ -1,0 +1,94 @@
+/*
+ * Parameters of an adapter: one list, one span of values. Initial draws depend on (seed, method,
+ * name, index) alone, so neither the order of declaration nor the number of threads changes them.
+ */
+#include "nn/adapter.h"
+
+#include "base/rng.h"
+#include "base/threads.h"
+
+hora_param *hora_adapter_param(hora_adapter *a, const char *name, hora_shape shape,
+                               hora_init init) {
+    HORA_ASSERT(!a->values);
+    hora_param *p = hora_calloc(1, sizeof *p);
+    p->name = hora_strdup(name);
+    p->shape = shape;
+    p->init = init;
+    p->lr_factor = 1;
+    p->decay = true;
+    p->weight = p->layer = -1;
+    p->adapter = a;
+    p->elems = hora_shape_elems(&shape);
+    p->offset = a->elems;
+    a->elems += hora_round_up(p->elems, 16); /* each tensor starts on a cache line */
+    HORA_PUSH(a->params, a->nparams, a->cparams, p);
+    return p;
+}
+
+hora_param *hora_adapter_find(const hora_adapter *a, const char *name) {
+    for (int i = 0; i < a->nparams; i++)
+        if (strcmp(a->params[i]->name, name) == 0)
+            return a->params[i];
+    return NULL;
+}
+
+typedef struct fill {
+    const hora_param *p;
+    hora_dtype dtype;
+    hora_rng rng;
+} fill;
+
+enum { CHUNK = 1 << 14 };
+
+static void fill_chunk(void *arg, int64_t tile, int thread) {
+    (void)thread;
+    const fill *f = arg;
+    int64_t end = hora_min(f->p->elems, (tile + 1) * CHUNK);
+    for (int64_t i = tile * CHUNK; i < end; i++) {
+        hora_rng r = f->rng;
+        r.counter = (uint64_t)i << 8;
+        double v = f->p->init.value;
+        if (f->p->init.kind == HORA_INIT_NORMAL)
+            v *= hora_rng_normal(&r);
+        else if (f->p->init.kind == HORA_INIT_UNIFORM)
+            v *= 2 * hora_rng_uniform(&r) - 1;
+        else if (f->p->init.kind == HORA_INIT_ZERO)
+            v = 0;
+        if (f->dtype == HORA_F64)
+            ((double *)f->p->value)[i] = v;
+        else
+            ((float *)f->p->value)[i] = (float)v;
+    }
+}
+
+hora_status hora_adapter_allocate(hora_adapter *a) {
+    HORA_ASSERT(!a->values);
+    size_t size = hora_dtype_size(a->dtype);
+    a->value_bytes = (size_t)a->elems * size;
+    HORA_TRY(
+        hora_block_new(&a->values, a->value_bytes ? a->value_bytes : size, "adapter parameters"));
+    for (int i = 0; i < a->nparams; i++) {
+        hora_param *p = a->params[i];
+        p->value = (char *)a->values + (size_t)p->offset * size;
+        if (p->init.kind == HORA_INIT_COPY) {
+            HORA_TRY(hora_convert(p->value, a->dtype, p->init.from->data, p->init.from->dtype,
+                                  p->elems));
+            continue;
+        }
+        fill f = {p, a->dtype, hora_rng_new(a->seed, p->name)};
+        hora_parallel(hora_ceil_div(p->elems, CHUNK), fill_chunk, &f);
+    }
+    return HORA_OK;
+}
+
+void hora_adapter_release_params(hora_adapter *a) {
+    for (int i = 0; i < a->nparams; i++) {
+        hora_free(a->params[i]->name);
+        hora_free(a->params[i]);
+    }
+    hora_free(a->params);
+    hora_block_free(a->values, a->value_bytes ? a->value_bytes : hora_dtype_size(a->dtype));
+    a->params = NULL;
+    a->values = NULL;
+    a->nparams = a->cparams = 0;
+}

@@ -1,0 +1,194 @@
+/*
+ * One recording: leaves are made on first use, sites ask the attached methods in order, blocks
+ * bracket segments and call preludes.
+ */
+#include "nn/net.h"
+
+#include <stdio.h>
+
+#include "base/rng.h"
+
+void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapter *const *adapters,
+                   int nadapters, hora_net_mode mode) {
+    *n = (hora_net){.g = g,
+                    .base = base,
+                    .adapters = adapters,
+                    .nadapters = nadapters,
+                    .mode = mode,
+                    .layer = -1};
+    n->leaf = hora_malloc(((size_t)base->nweights + 1) * sizeof *n->leaf);
+    for (int i = 0; i < base->nweights; i++)
+        n->leaf[i] = HORA_NONE;
+    n->param_leaf = hora_calloc((size_t)nadapters + 1, sizeof *n->param_leaf);
+    for (int a = 0; a < nadapters; a++) {
+        n->param_leaf[a] = hora_malloc(((size_t)adapters[a]->nparams + 1) * sizeof **n->param_leaf);
+        for (int i = 0; i < adapters[a]->nparams; i++)
+            n->param_leaf[a][i] = HORA_NONE;
+    }
+}
+
+void hora_net_release(hora_net *n) {
+    for (int a = 0; a < n->nadapters; a++)
+        hora_free(n->param_leaf[a]);
+    hora_free(n->param_leaf);
+    hora_free(n->leaf);
+}
+
+void hora_net_bind(hora_net *n) {
+    for (int i = 0, k = hora_graph_params(n->g); i < k; i++) {
+        void *user;
+        hora_t t = hora_graph_param_at(n->g, i, &user, NULL);
+        const hora_param *p = user;
+        hora_graph_bind(n->g, t, p->value, p->grad);
+    }
+}
+
+/* Holes of adapter `a`, NULL while it is switched off. */
+static const hora_holes *holes_of(const hora_net *n, int a) {
+    return n->adapters[a]->enabled ? n->adapters[a]->holes : NULL;
+}
+
+hora_t hora_net_param(hora_net *n, const hora_param *p) {
+    int a = 0;
+    while (a < n->nadapters && n->adapters[a] != p->adapter)
+        a++;
+    HORA_ASSERT(a < n->nadapters);
+    int i = 0;
+    while (p->adapter->params[i] != p)
+        i++;
+    hora_t *leaf = &n->param_leaf[a][i];
+    if (*leaf == HORA_NONE)
+        *leaf = hora_graph_param(n->g, p->name, p->shape, (void *)p);
+    return *leaf;
+}
+
+hora_t hora_net_weight(hora_net *n, int w) {
+    if (w < 0)
+        return HORA_NONE;
+    for (int a = 0; a < n->nadapters && n->leaf[w] == HORA_NONE; a++) {
+        const hora_holes *h = holes_of(n, a);
+        hora_param *p = h && h->select ? h->select(n->adapters[a], w) : NULL;
+        if (p)
+            n->leaf[w] = hora_net_param(n, p);
+    }
+    if (n->leaf[w] == HORA_NONE)
+        n->leaf[w] = hora_graph_frozen(n->g, n->base->weights[w].name, n->base->weights[w].view);
+    return n->leaf[w];
+}
+
+hora_t hora_net_head(hora_net *n) {
+    return hora_net_weight(n, n->base->head);
+}
+
+static void prelude(hora_net *n, int layer) {
+    n->layer = layer;
+    hora_graph_in_before(n->g, true);
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_holes *h = holes_of(n, a);
+        if (h && h->prelude)
+            h->prelude(n, n->adapters[a], layer);
+    }
+    hora_graph_in_before(n->g, false);
+}
+
+void hora_net_preludes(hora_net *n) {
+    for (int layer = -1; layer < n->base->layers; layer++)
+        prelude(n, layer);
+}
+
+hora_t hora_net_embed(hora_net *n) {
+    prelude(n, -1);
+    hora_t h = hora_embed(n->g, hora_net_weight(n, n->base->embed));
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_holes *o = holes_of(n, a);
+        if (o && o->input)
+            h = o->input(n, n->adapters[a], h);
+    }
+    return h;
+}
+
+static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_holes *h = holes_of(n, a);
+        if (h && h->block)
+            sub.y = h->block(n, n->adapters[a], n->layer, where, &sub);
+    }
+    return sub.y;
+}
+
+hora_t hora_net_block(hora_net *n, int layer, hora_t h) {
+    prelude(n, layer);
+    hora_graph_segment(n->g, layer);
+    return around(n, HORA_BLOCK_IN, (hora_sub){h, h, h});
+}
+
+hora_t hora_net_block_end(hora_net *n, hora_t h) {
+    h = around(n, HORA_BLOCK_OUT, (hora_sub){h, h, h});
+    hora_graph_segment(n->g, -1);
+    n->layer = -1;
+    return h;
+}
+
+hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b) {
+    int saved = n->next;
+    for (int a = n->next; a < n->nadapters; a++) {
+        const hora_holes *h = holes_of(n, a);
+        if (!h || !h->linear)
+            continue;
+        n->next = a + 1;
+        hora_t y = h->linear(n, n->adapters[a], s, x, w, b);
+        n->next = saved;
+        return y;
+    }
+    return hora_linear(n->g, x, w, b, HORA_NONE, 1);
+}
+
+hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
+    const hora_site *s = hora_base_site(n->base, k, n->layer);
+    HORA_ASSERT(s);
+    n->next = 0;
+    return hora_net_next(n, s, x, hora_net_weight(n, s->weight), hora_net_weight(n, s->bias));
+}
+
+hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
+    hora_attr at = {.heads = n->base->heads,
+                    .kv_heads = n->base->kv_heads,
+                    .head_dim = n->base->head_dim,
+                    .window = window,
+                    .scale = scale};
+    hora_t kp = HORA_NONE, vp = HORA_NONE;
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_holes *h = holes_of(n, a);
+        if (h && h->kv)
+            h->kv(n, n->adapters[a], n->layer, &kp, &vp);
+    }
+    if (n->mode != HORA_NET_DECODE)
+        return hora_attention(n->g, q, k, v, kp, vp, &at);
+    if (kp != HORA_NONE) {
+        hora_graph_error(
+            n->g, hora_fail(HORA_EUNSUPPORTED,
+                            "attention prefixes are not decoded with a cache; use --no-cache"));
+        return HORA_NONE;
+    }
+    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
+    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
+    return hora_cached_attention(n->g, q, k, v, kc, vc, &at);
+}
+
+hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y) {
+    return hora_add(n->g, res, around(n, where, (hora_sub){res, x, y}), 1);
+}
+
+double hora_net_dropout(const hora_net *n, double p) {
+    return n->mode == HORA_NET_TRAIN ? p : 0;
+}
+
+uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what, int index) {
+    char name[64];
+    snprintf(name, sizeof name, "%.30s.%d.%d", what, n->layer, index);
+    return hora_hash64(name, strlen(name), a->seed);
+}
+
+void hora_net_loss(hora_net *n, hora_t scalar, double weight) {
+    hora_graph_loss(n->g, scalar, weight);
+}
