@@ -32,6 +32,23 @@ hora_param *hora_adapter_find(const hora_adapter *a, const char *name) {
     return NULL;
 }
 
+hora_param *hora_adapter_replace(hora_adapter *a, int w, const char *name) {
+    const hora_weight *base = &a->base->weights[w];
+    hora_init init = {HORA_INIT_COPY, 0, &base->view};
+    hora_param *p = hora_adapter_param(a, name, base->view.shape, init);
+    p->decay = base->role != HORA_ROLE_BIAS && base->role != HORA_ROLE_NORM;
+    p->weight = w;
+    p->layer = base->layer;
+    if (!a->replaces)
+        a->replaces = hora_calloc((size_t)a->base->nweights, sizeof *a->replaces);
+    a->replaces[w] = p;
+    return p;
+}
+
+hora_param *hora_adapter_replacement(hora_adapter *a, int w) {
+    return a->replaces ? a->replaces[w] : NULL;
+}
+
 typedef struct fill {
     const hora_param *p;
     hora_dtype dtype;
@@ -87,8 +104,10 @@ void hora_adapter_release_params(hora_adapter *a) {
         hora_free(a->params[i]);
     }
     hora_free(a->params);
+    hora_free(a->replaces);
     hora_block_free(a->values, a->value_bytes ? a->value_bytes : hora_dtype_size(a->dtype));
     a->params = NULL;
+    a->replaces = NULL;
     a->values = NULL;
     a->nparams = a->cparams = 0;
 }

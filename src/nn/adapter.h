@@ -28,6 +28,7 @@ typedef struct hora_param {
     hora_init init;
     double lr_factor;       /* of the learning rate; 1 */
     bool decay;             /* weight decay applies (not to biases and norms) */
+    bool lora_b;            /* the factor that starts at zero: LoRA+ gives it a larger rate */
     int weight;             /* index of the base weight that it replaces; -1 */
     int layer;              /* -1: none */
     void *value;            /* hora_adapter_allocate */
@@ -48,15 +49,21 @@ typedef struct hora_adapter {
     bool enabled; /* off: recordings ignore it */
     hora_param **params;
     int nparams, cparams;
-    int64_t elems;    /* of all parameters */
-    hora_dtype dtype; /* of parameters: F32, or F64 when the base is */
-    void *values;     /* one span */
+    hora_param **replaces; /* per base weight: the parameter trained in its place, or NULL */
+    int64_t elems;         /* of all parameters */
+    hora_dtype dtype;      /* of parameters: F32, or F64 when the base is */
+    void *values;          /* one span */
     size_t value_bytes;
 } hora_adapter;
 
 /* Declares a parameter (the name is copied); in setup only. */
 hora_param *hora_adapter_param(hora_adapter *a, const char *name, hora_shape shape, hora_init init);
 hora_param *hora_adapter_find(const hora_adapter *a, const char *name); /* NULL when absent */
+/* Declares a parameter that starts as base weight `w` and takes its place; biases and norms are
+ * spared weight decay. */
+hora_param *hora_adapter_replace(hora_adapter *a, int w, const char *name);
+/* Hole `select` of every method that trains base weights. */
+hora_param *hora_adapter_replacement(hora_adapter *a, int w);
 /* Allocates the value span and initialises it. Fill order does not matter: each draw is a function
  * of (seed, name, index). */
 hora_status hora_adapter_allocate(hora_adapter *a);

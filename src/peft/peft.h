@@ -47,6 +47,8 @@ typedef struct hora_method {
     void (*factors)(hora_adapter *, int site, hora_factors *);
     /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
     hora_status (*materialise)(hora_adapter *);
+    /* LOWRANK: ranks, targets and patterns as adapter_config.json has them, borrowed. */
+    const struct hora_peft_config *(*peft_config)(const hora_adapter *);
     /* Native files beside the PEFT ones (hora_state.safetensors), and reading them back; NULL:
      * none. */
     hora_status (*save_native)(hora_adapter *, const char *dir);

@@ -1,0 +1,94 @@
+/* The registry of methods and the life of an adapter. */
+#include "peft/peft.h"
+#include "base/rng.h"
+#include "base/text.h"
+
+#define METHOD(x) extern const hora_method hora_method_##x;
+#include "peft/methods.def"
+#undef METHOD
+
+static const hora_method *const methods[] = {
+#define METHOD(x) &hora_method_##x,
+#include "peft/methods.def"
+#undef METHOD
+};
+
+int hora_method_count(void) {
+    return (int)HORA_COUNT(methods);
+}
+const hora_method *hora_method_at(int i) {
+    return methods[i];
+}
+
+const hora_method *hora_method_named(const char *name) {
+    for (size_t i = 0; i < HORA_COUNT(methods); i++)
+        if (hora_eq(methods[i]->name, name))
+            return methods[i];
+    return NULL;
+}
+
+static hora_status unknown_method(const char *name) {
+    const char *names[HORA_COUNT(methods)];
+    hora_str all = {0};
+    for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+        names[i] = methods[i]->name;
+        hora_str_printf(&all, "%s%s", i ? " " : "", names[i]);
+    }
+    const char *near = hora_nearest(name ? name : "", names, (int)HORA_COUNT(methods));
+    hora_status s =
+        near ? hora_fail(HORA_ENOTFOUND,
+                         "no method `%s`; did you mean `%s`? `hora methods` lists all", name, near)
+             : hora_fail(HORA_ENOTFOUND, "no method `%s`; there are: %s", name ? name : "", all.s);
+    hora_str_release(&all);
+    return s;
+}
+
+hora_status hora_adapter_attach(hora_adapter **out, const hora_base *base, const char *method,
+                                hora_settings *settings, uint64_t seed) {
+    *out = NULL;
+    const hora_method *m = hora_method_named(method);
+    if (!m)
+        return unknown_method(method);
+    hora_adapter *a = hora_calloc(1, sizeof *a);
+    a->method = m;
+    a->holes = &m->holes;
+    a->base = base;
+    a->seed = hora_hash64(m->name, strlen(m->name), seed);
+    a->dtype = base->dtype == HORA_F64 ? HORA_F64 : HORA_F32;
+    a->enabled = true;
+    a->config = hora_calloc(1, m->config_size ? m->config_size : 1);
+    hora_status s = m->options ? hora_options_take(m->options, a->config, settings) : HORA_OK;
+    if (!s)
+        s = m->setup(a);
+    if (s) {
+        hora_context(s, "method %s", m->name);
+        hora_adapter_detach(a);
+        return s;
+    }
+    *out = a;
+    return HORA_OK;
+}
+
+void hora_adapter_detach(hora_adapter *a) {
+    if (!a)
+        return;
+    if (a->method->release)
+        a->method->release(a);
+    hora_adapter_release_params(a);
+    if (a->method->options)
+        hora_options_release(a->method->options, a->config);
+    hora_free(a->config);
+    hora_free(a->state);
+    hora_free(a);
+}
+
+hora_status hora_adapter_materialise(hora_adapter *a) {
+    return a->method->materialise ? a->method->materialise(a) : HORA_OK;
+}
+
+int64_t hora_adapter_trainable(const hora_adapter *a) {
+    int64_t n = 0;
+    for (int i = 0; i < a->nparams; i++)
+        n += a->params[i]->elems;
+    return n;
+}

@@ -1,0 +1,20 @@
+/* Head only: the output layer trains on frozen features; the linear probe of language models. */
+#include "peft/peft.h"
+
+static hora_status setup(hora_adapter *a) {
+    if (a->base->tied)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "this model's head is its embedding (tie_word_embeddings); training it "
+                         "would change both, use method full");
+    hora_adapter_replace(a, a->base->head, a->base->weights[a->base->head].name);
+    return HORA_OK;
+}
+
+const hora_method hora_method_head = {
+    .name = "head",
+    .summary = "output head only",
+    .default_lr = 1e-3,
+    .traits = HORA_TRAIT_WEIGHTS,
+    .holes = {.select = hora_adapter_replacement},
+    .setup = setup,
+};

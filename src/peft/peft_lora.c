@@ -1,0 +1,149 @@
+/*
+ * LoRA: y = W x + b + s B A dropout(x), s = alpha / r, or alpha / sqrt(r) with rsLoRA. [lora eq.3,
+ * arXiv 2106.09685; rslora, arXiv 2312.03732]
+ *
+ *   A (r, in) ~ U(-1/sqrt(in), 1/sqrt(in)) (Kaiming with a = sqrt 5, as PEFT draws it), B (out, r)
+ * = 0: training starts at the base. dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy all
+ * by op linear
+ */
+#include <math.h>
+
+#include "base/text.h"
+#include "peft/lowrank.h"
+
+typedef struct config {
+    int64_t rank;
+    double alpha, dropout;
+    bool rslora;
+    hora_target_options target;
+    char *rank_pattern, *alpha_pattern;
+} config;
+
+static const hora_option rows[] = {
+    {"rank", "r", HORA_OPT_INT, offsetof(config, rank), "8", 1, 65536, NULL, NULL,
+     "rank of the update"},
+    {"alpha", "lora_alpha", HORA_OPT_REAL, offsetof(config, alpha), NULL, 0, 0, NULL, NULL,
+     "scale is alpha / rank; default twice the rank"},
+    {"dropout", "lora_dropout", HORA_OPT_REAL, offsetof(config, dropout), "0", 0, 0.99, NULL, NULL,
+     "probability of dropping an input of A"},
+    {"targets", "target_modules", HORA_OPT_STRING, offsetof(config, target.targets), "q+v", 0, 0,
+     NULL, "LIST", "sites: q k v o gate up down, module names, all-linear or re:REGEX"},
+    {"layers", "layers_to_transform", HORA_OPT_STRING, offsetof(config, target.layers), NULL, 0, 0,
+     NULL, "LIST", "only these layers"},
+    {"layers_pattern", NULL, HORA_OPT_STRING, offsetof(config, target.layers_pattern), NULL, 0, 0,
+     NULL, "LIST", "name of the list of layers, as PEFT has it"},
+    {"exclude", "exclude_modules", HORA_OPT_STRING, offsetof(config, target.exclude), NULL, 0, 0,
+     NULL, "LIST", "modules left alone"},
+    {"modules_to_save", NULL, HORA_OPT_STRING, offsetof(config, target.save), NULL, 0, 0, NULL,
+     "LIST", "trained whole beside the adapter: lm_head"},
+    {"rslora", "use_rslora", HORA_OPT_BOOL, offsetof(config, rslora), "false", 0, 0, NULL, NULL,
+     "scale by alpha / sqrt(rank)"},
+    {"rank_pattern", NULL, HORA_OPT_STRING, offsetof(config, rank_pattern), NULL, 0, 0, NULL,
+     "P:N;..", "ranks by module name pattern"},
+    {"alpha_pattern", NULL, HORA_OPT_STRING, offsetof(config, alpha_pattern), NULL, 0, 0, NULL,
+     "P:X;..", "alphas by module name pattern"},
+};
+static const hora_options options = {"Method lora", rows, HORA_COUNT(rows)};
+
+typedef struct site {
+    hora_param *a, *b; /* NULL: not adapted */
+    int64_t rank;
+    double alpha, scale;
+} site;
+typedef struct state {
+    hora_peft_config peft;
+    site *sites;
+} state;
+
+static hora_status add_site(hora_adapter *ad, int i) {
+    const config *c = ad->config;
+    state *st = ad->state;
+    const hora_site *s = &ad->base->sites[i];
+    double rank, alpha;
+    HORA_TRY(hora_peft_pattern_value(st->peft.rank_pattern, st->peft.n_rank, s->module,
+                                     (double)c->rank, &rank));
+    HORA_TRY(hora_peft_pattern_value(st->peft.alpha_pattern, st->peft.n_alpha, s->module,
+                                     st->peft.lora_alpha, &alpha));
+    if (rank != floor(rank) || rank < 1)
+        return hora_fail(HORA_EUSAGE,
+                         "rank_pattern gives %s rank %g; ranks are whole numbers above 0",
+                         s->module, rank);
+    site *t = &st->sites[i];
+    t->rank = (int64_t)rank;
+    t->alpha = alpha;
+    t->scale = alpha / (c->rslora ? sqrt(rank) : rank);
+    hora_lowrank_params(ad, s, t->rank, &t->a, &t->b);
+    return HORA_OK;
+}
+
+static hora_status setup(hora_adapter *a) {
+    const config *c = a->config;
+    state *st = a->state = hora_calloc(1, sizeof *st);
+    const hora_base *b = a->base;
+    st->sites = hora_calloc((size_t)b->nsites + 1, sizeof *st->sites);
+    st->peft.r = c->rank;
+    st->peft.lora_alpha = c->alpha > 0 ? c->alpha : 2 * (double)c->rank;
+    st->peft.lora_dropout = c->dropout;
+    st->peft.use_rslora = c->rslora;
+    HORA_TRY(hora_targets_parse(&st->peft, &c->target, b));
+    HORA_TRY(hora_patterns_parse(&st->peft.rank_pattern, &st->peft.n_rank, c->rank_pattern,
+                                 "rank_pattern"));
+    HORA_TRY(hora_patterns_parse(&st->peft.alpha_pattern, &st->peft.n_alpha, c->alpha_pattern,
+                                 "alpha_pattern"));
+    bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
+    hora_status s = hora_targets_match(&st->peft, b, on);
+    for (int i = 0; i < b->nsites && !s; i++)
+        if (on[i])
+            s = add_site(a, i);
+    hora_free(on);
+    return s ? s : hora_targets_save(a, &st->peft);
+}
+
+static void release(hora_adapter *a) {
+    state *st = a->state;
+    if (!st)
+        return;
+    hora_free(st->sites);
+    hora_peft_config_release(&st->peft);
+}
+
+static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
+                     hora_t b) {
+    const config *c = a->config;
+    const state *st = a->state;
+    int i = (int)(s - a->base->sites);
+    const site *t = &st->sites[i];
+    hora_t y = hora_net_next(n, s, x, w, b);
+    if (!t->a)
+        return y;
+    hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
+                             hora_net_stream(n, a, "lora", s->kind));
+    hora_t z =
+        hora_linear(n->g, xd, hora_net_param(n, t->a), HORA_NONE, HORA_NONE, 1); /* (rows, r) */
+    return hora_linear(n->g, z, hora_net_param(n, t->b), HORA_NONE, y, t->scale);
+}
+
+static void factors(hora_adapter *a, int i, hora_factors *f) {
+    const site *t = &((const state *)a->state)->sites[i];
+    *f = t->a ? (hora_factors){t->rank, t->scale, t->alpha, t->a->value, t->b->value}
+              : (hora_factors){0};
+}
+
+static const hora_peft_config *peft_config(const hora_adapter *a) {
+    return &((const state *)a->state)->peft;
+}
+
+const hora_method hora_method_lora = {
+    .name = "lora",
+    .summary = "low-rank update of chosen projections; rsLoRA, rank and alpha patterns",
+    .paper = "arXiv 2106.09685",
+    .default_lr = 2e-4,
+    .traits = HORA_TRAIT_LOWRANK,
+    .options = &options,
+    .config_size = sizeof(config),
+    .holes = {.select = hora_adapter_replacement, .linear = linear},
+    .setup = setup,
+    .release = release,
+    .factors = factors,
+    .peft_config = peft_config,
+};

@@ -1,0 +1,165 @@
+/* Texts of target options into PEFT's own structure, so that one matcher (format/peft_config)
+ * serves files and command line. */
+#include "peft/targets.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+
+static bool separator(char c) {
+    return c == '+' || c == ',' || c == ' ';
+}
+
+/* Splits at + , and blanks; new strings. */
+static void split(const char *text, char ***out, int *n) {
+    int cap = 0;
+    *out = NULL;
+    *n = 0;
+    while (text && *text) {
+        size_t len = 0;
+        while (text[len] && !separator(text[len]))
+            len++;
+        if (len)
+            HORA_PUSH(*out, *n, cap, hora_strndup(text, len));
+        text += len + (text[len] != '\0');
+    }
+}
+
+/* The module name behind a short one: "q" -> "q_proj", whatever the family calls it. */
+static char *long_name(const char *name, const hora_base *b) {
+    for (int i = 0; i < b->nsites; i++)
+        if (hora_eq(hora_site_short(b->sites[i].kind), name)) {
+            const char *dot = strrchr(b->sites[i].module, '.');
+            return hora_strdup(dot ? dot + 1 : b->sites[i].module);
+        }
+    return hora_strdup(name);
+}
+
+static int by_text(const void *x, const void *y) {
+    return strcmp(*(char *const *)x, *(char *const *)y);
+}
+
+static hora_status parse_layers(hora_peft_config *c, const char *text) {
+    char **parts;
+    int n, cap = 0;
+    hora_status s = HORA_OK;
+    split(text, &parts, &n);
+    for (int i = 0; i < n; i++) {
+        int64_t v = 0;
+        if (!hora_parse_int(parts[i], &v) || v < 0)
+            s = hora_fail(HORA_EUSAGE, "layers: `%s` is no layer number; write layers=0+1+5",
+                          parts[i]);
+        HORA_PUSH(c->layers, c->n_layers, cap, v);
+        hora_free(parts[i]);
+    }
+    hora_free(parts);
+    return s;
+}
+
+hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o,
+                               const hora_base *base) {
+    if (o->targets && hora_starts(o->targets, "re:")) {
+        c->target_regex = hora_strdup(o->targets + 3);
+    } else if (hora_eq(o->targets, "all-linear")) {
+        c->target_regex = hora_strdup("all-linear");
+    } else {
+        split(o->targets, &c->target_modules, &c->n_targets);
+        for (int i = 0; i < c->n_targets; i++) {
+            char *full = long_name(c->target_modules[i], base);
+            hora_free(c->target_modules[i]);
+            c->target_modules[i] = full;
+        }
+        qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
+    }
+    split(o->exclude, &c->exclude_modules, &c->n_exclude);
+    split(o->layers_pattern, &c->layers_pattern, &c->n_layers_pattern);
+    split(o->save, &c->modules_to_save, &c->n_save);
+    return parse_layers(c, o->layers);
+}
+
+static hora_status no_match(const hora_peft_config *c, const hora_base *b) {
+    hora_str have = {0}, want = {0};
+    for (int i = 0; i < b->nsites && b->sites[i].layer == b->sites[0].layer; i++)
+        hora_str_printf(&have, " %s", hora_site_short(b->sites[i].kind));
+    hora_str_printf(&want, "%s", c->target_regex ? c->target_regex : "");
+    for (int i = 0; i < c->n_targets; i++)
+        hora_str_printf(&want, "%s%s", i ? "+" : "", c->target_modules[i]);
+    hora_status s = hora_fail(
+        HORA_ENOTFOUND,
+        "no site matches `%s`%s; each of the %lld layers of this model has%s (try targets=q+v)",
+        want.s ? want.s : "", c->n_layers ? " in the layers asked for" : "", (long long)b->layers,
+        have.s ? have.s : " none");
+    hora_str_release(&have);
+    hora_str_release(&want);
+    return s;
+}
+
+hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bool *on) {
+    bool any = false;
+    for (int i = 0; i < c->n_layers; i++)
+        if (c->layers[i] >= b->layers)
+            return hora_fail(HORA_EUSAGE,
+                             "layers: there is no layer %lld; the model has layers 0 to %lld",
+                             (long long)c->layers[i], (long long)b->layers - 1);
+    for (int i = 0; i < b->nsites; i++) {
+        on[i] = hora_eq(c->target_regex, "all-linear");
+        if (!on[i])
+            HORA_TRY(hora_peft_targets(c, b->sites[i].module, &on[i]));
+        any |= on[i];
+    }
+    for (int t = 0; t < c->n_targets;
+         t++) { /* every name must mean something: half a typo is a typo */
+        bool hit = false;
+        hora_peft_config one = *c;
+        one.target_modules = &c->target_modules[t];
+        one.n_targets = 1;
+        for (int i = 0; i < b->nsites && !hit; i++)
+            HORA_TRY(hora_peft_targets(&one, b->sites[i].module, &hit));
+        if (!hit)
+            return no_match(&one, b);
+    }
+    return any ? HORA_OK : no_match(c, b);
+}
+
+hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
+    const hora_base *b = a->base;
+    for (int i = 0; i < c->n_save; i++) {
+        if (!hora_eq(c->modules_to_save[i], "lm_head"))
+            return hora_fail(
+                HORA_EUNSUPPORTED,
+                "modules_to_save: `%s` cannot be trained beside an adapter; only lm_head can",
+                c->modules_to_save[i]);
+        if (b->tied)
+            return hora_fail(
+                HORA_EUNSUPPORTED,
+                "modules_to_save: this model's head is its embedding (tie_word_embeddings); "
+                "training it would change both, use method full");
+        hora_adapter_replace(a, b->head, "base_model.model.lm_head.weight");
+    }
+    return HORA_OK;
+}
+
+hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,
+                                const char *option) {
+    int cap = 0;
+    *out = NULL;
+    *n = 0;
+    while (text && *text) {
+        size_t len = strcspn(text, ";");
+        char *part = hora_strndup(text, len), *colon = strrchr(part, ':');
+        hora_peft_pattern p = {NULL, 0};
+        bool ok = colon && colon != part && hora_parse_double(colon + 1, &p.value) && p.value > 0;
+        if (ok) {
+            p.pattern = hora_strndup(part, (size_t)(colon - part));
+            HORA_PUSH(*out, *n, cap, p);
+        }
+        hora_status s =
+            ok ? HORA_OK
+               : hora_fail(HORA_EUSAGE,
+                           "%s: `%s` should be PATTERN:NUMBER, as in q_proj:16;layers.0.*:4",
+                           option, part);
+        hora_free(part);
+        HORA_TRY(s);
+        text += len + (text[len] != '\0');
+    }
+    return HORA_OK;
+}

@@ -1,0 +1,29 @@
+#ifndef HORA_PEFT_TARGETS_H
+#define HORA_PEFT_TARGETS_H
+/*
+ * Which sites a low-rank method adapts, written as users write it and matched as PEFT matches it.
+ *
+ *   targets  "q+v" | "q_proj+mlp.down_proj" | "all-linear" | "re:.*layers\.[01]\..*"     ('+' or
+ * ',' between names) layers   "0+1+5"  (PEFT's layers_to_transform)
+ */
+#include "format/peft_config.h"
+#include "peft/peft.h"
+
+typedef struct hora_target_options {
+    char *targets, *layers, *layers_pattern, *exclude,
+        *save; /* texts of the option rows; any may be NULL */
+} hora_target_options;
+
+/* Fills target_modules, target_regex, layers, layers_pattern, exclude_modules and modules_to_save
+ * of `c` (zeroed by the caller). */
+hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o,
+                               const hora_base *base);
+/* on[i] for each of base->nsites; no match at all is HORA_ENOTFOUND and names what there is. */
+hora_status hora_targets_match(const hora_peft_config *c, const hora_base *base, bool *on);
+/* Declares what modules_to_save names (lm_head) as a parameter in the adapter's file. A tied head
+ * is refused. */
+hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c);
+/* "q_proj:8;layers.0.*:2" into patterns (value after the last colon). */
+hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,
+                                const char *option);
+#endif
