@@ -14,6 +14,7 @@
  * product is the one op `linear`.
  */
 #include <math.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "base/text.h"
