@@ -36,9 +36,5 @@ void hora_base_close(hora_base *b); /* accepts NULL */
 hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora_base_options *o,
                             uint64_t seed);
 hora_status hora_base_hash(hora_base *b, uint64_t *hash); /* cached; reads every weight once */
-/* Writes weights (own when replace is NULL; replace[w] where not NULL, f32) and config.json as a
- * model directory into `dir`, in dtype. */
-hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
-                           hora_dtype dtype);
 hora_t hora_model_record(hora_net *n);
 #endif

@@ -70,4 +70,9 @@ int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k,
                                 int layer);                 /* NULL when the family has none */
 int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
+/* Writes model.safetensors and config.json into the existing folder `dir`, in `dtype`: the base's
+ * weights, or replace[w] (f32, one entry per weight) where that is not NULL. replace may be NULL.
+ */
+hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
+                           hora_dtype dtype);
 #endif

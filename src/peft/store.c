@@ -1,0 +1,167 @@
+#include "peft/store.h"
+
+#include <math.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "peft/lowrank.h"
+
+hora_status hora_params_write(const hora_adapter *a, const char *dir, const char *file,
+                              const char *prefix, const hora_pair *meta, int nmeta) {
+    hora_st_entry *e = hora_calloc((size_t)a->nparams + 1, sizeof *e);
+    int n = 0;
+    for (int i = 0; i < a->nparams; i++) {
+        const hora_param *p = a->params[i];
+        if (hora_starts(p->name, prefix))
+            e[n++] = (hora_st_entry){p->name, {p->value, a->dtype, p->shape}, HORA_F32};
+    }
+    char *path = hora_path_join(dir, file);
+    hora_status s = hora_st_write(path, e, n, meta, nmeta);
+    hora_free(path);
+    hora_free(e);
+    return s;
+}
+
+static hora_status read_params(hora_adapter *a, const hora_st *st, const char *path,
+                               const char *prefix) {
+    hora_str bad = {0};
+    int count = 0, expected = 0, there = 0;
+    for (int i = 0; i < a->nparams; i++) {
+        const hora_param *p = a->params[i];
+        if (!hora_starts(p->name, prefix))
+            continue;
+        expected++;
+        const hora_st_tensor *t = hora_st_find(st, p->name);
+        char have[128], want[128];
+        if (!t && count++ < 4)
+            hora_str_printf(&bad, "; missing %s", p->name);
+        else if (t && !hora_shape_equal(&t->view.shape, &p->shape) && count++ < 4)
+            hora_str_printf(&bad, "; %s is %s, should be %s", p->name,
+                            hora_shape_text(have, &t->view.shape),
+                            hora_shape_text(want, &p->shape));
+        else if (t && !hora_dtype_is_float(t->view.dtype) && count++ < 4)
+            hora_str_printf(&bad, "; %s has dtype %s", p->name, t->dtype_name);
+    }
+    for (int i = 0; i < hora_st_count(st); i++) {
+        const char *name = hora_st_at(st, i)->name;
+        if (!hora_starts(name, prefix))
+            continue;
+        there++;
+        if (!hora_adapter_find(a, name) && count++ < 4)
+            hora_str_printf(&bad, "; %s is not part of it", name);
+    }
+    hora_status s = HORA_OK;
+    if (count)
+        s = hora_fail(HORA_ESHAPE,
+                      "%s does not fit method %s on this model (%d of %d tensors)%s; is it of "
+                      "another base or other options?",
+                      path, a->method->name, count, (int)hora_max(expected, there), bad.s);
+    for (int i = 0; i < a->nparams && !s; i++) {
+        const hora_param *p = a->params[i];
+        const hora_st_tensor *t = hora_starts(p->name, prefix) ? hora_st_find(st, p->name) : NULL;
+        if (t)
+            s = hora_convert(p->value, a->dtype, t->view.data, t->view.dtype, p->elems);
+    }
+    hora_str_release(&bad);
+    return s;
+}
+
+hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
+                             const char *prefix) {
+    char *path = hora_path_join(dir, file);
+    hora_st *st = NULL;
+    hora_status s = hora_st_open(&st, path);
+    if (!s)
+        s = read_params(a, st, path, prefix);
+    hora_st_close(st);
+    hora_free(path);
+    return s;
+}
+
+/* --- factors
+ * ------------------------------------------------------------------------------------------- */
+
+typedef hora_status (*visit)(const hora_adapter *a, const float *ours, const hora_st_tensor *theirs,
+                             int64_t n, void *arg);
+
+/* Calls `fn` for A and B of every adapted site, in f32, with the file's tensor of the same name (or
+ * none). */
+static hora_status each_factor(hora_adapter *a, const hora_st *st, visit fn, void *arg) {
+    hora_status s = HORA_OK;
+    for (int i = 0; i < a->base->nsites && !s; i++) {
+        hora_factors f;
+        const hora_site *site = &a->base->sites[i];
+        a->method->factors(a, i, &f);
+        for (int side = 0; side < 2 && f.rank && !s; side++) {
+            int64_t n = f.rank * (side ? site->out : site->in);
+            float *v = hora_malloc((size_t)n * sizeof *v);
+            char *name = hora_lowrank_name(site, side ? 'B' : 'A');
+            const hora_st_tensor *t = st ? hora_st_find(st, name) : NULL;
+            s = hora_convert(v, HORA_F32, side ? f.b : f.a, a->dtype, n);
+            if (!s && st && (!t || hora_elems(&t->view) != n))
+                s = hora_fail(
+                    HORA_EMISMATCH,
+                    "adapter_model.safetensors has no %s of the size that hora_state.safetensors "
+                    "makes; choose one with prefer=native or prefer=materialised",
+                    name);
+            if (!s)
+                s = fn(a, v, t, n, arg);
+            hora_free(v);
+            hora_free(name);
+        }
+    }
+    return s;
+}
+
+static hora_status hash_ours(const hora_adapter *a, const float *ours, const hora_st_tensor *t,
+                             int64_t n, void *arg) {
+    (void)a, (void)t;
+    uint64_t *h = arg;
+    *h = hora_hash64(ours, (size_t)n * sizeof *ours, *h);
+    return HORA_OK;
+}
+
+uint64_t hora_factors_hash(hora_adapter *a) {
+    uint64_t h = 0;
+    each_factor(a, NULL, hash_ours, &h);
+    return h;
+}
+
+static hora_status hash_theirs(const hora_adapter *a, const float *ours, const hora_st_tensor *t,
+                               int64_t n, void *arg) {
+    (void)ours;
+    float *v = hora_malloc((size_t)n * sizeof *v);
+    hora_status s = hora_convert(v, HORA_F32, t->view.data, t->view.dtype, n);
+    if (!s)
+        s = hash_ours(a, v, t, n, arg);
+    hora_free(v);
+    return s;
+}
+
+hora_status hora_file_factors_hash(hora_adapter *a, const hora_st *st, uint64_t *hash) {
+    *hash = 0;
+    return each_factor(a, st, hash_theirs, hash);
+}
+
+static hora_status distance(const hora_adapter *a, const float *ours, const hora_st_tensor *t,
+                            int64_t n, void *arg) {
+    (void)a;
+    double *d = arg, worst = 0, largest = 1e-30;
+    float *v = hora_malloc((size_t)n * sizeof *v);
+    hora_status s = hora_convert(v, HORA_F32, t->view.data, t->view.dtype, n);
+    for (int64_t i = 0; i < n && !s; i++) {
+        worst = fmax(worst, fabs((double)ours[i] - (double)v[i]));
+        largest = fmax(largest, fabs((double)v[i]));
+        if (v[i] != v[i] || ours[i] != ours[i])
+            worst = INFINITY;
+    }
+    *d = fmax(*d, worst < 1e-7 ? 0 : worst / largest);
+    hora_free(v);
+    return s;
+}
+
+hora_status hora_file_factors_distance(hora_adapter *a, const hora_st *st, double *out) {
+    *out = 0;
+    return each_factor(a, st, distance, out);
+}

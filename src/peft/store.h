@@ -1,0 +1,26 @@
+#ifndef HORA_PEFT_STORE_H
+#define HORA_PEFT_STORE_H
+/* Parameters to and from safetensors files; the pieces that export.c, import.c and native files
+ * share. */
+#include "format/safetensors.h"
+#include "peft/peft.h"
+
+/* Writes the parameters whose names begin with `prefix`, in f32, under their own names. */
+hora_status hora_params_write(const hora_adapter *a, const char *dir, const char *file,
+                              const char *prefix, const hora_pair *meta, int nmeta);
+/* Reads exactly those parameters: missing, extra (with that prefix) and misshapen tensors go into
+ * one message. */
+hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
+                             const char *prefix);
+/* Hash of all low-rank factors, rounded to f32, in site order. Call hora_adapter_materialise first.
+ */
+uint64_t hora_factors_hash(hora_adapter *a);
+/* The same of the lora_A and lora_B tensors of an adapter_model.safetensors, for the sites that `a`
+ * adapts. */
+hora_status hora_file_factors_hash(hora_adapter *a, const hora_st *st, uint64_t *hash);
+/* Largest |difference| between the adapter's factors and the file's, relative to the largest factor
+ * of the file. */
+hora_status hora_file_factors_distance(hora_adapter *a, const hora_st *st, double *distance);
+/* Model card for the folder. */
+hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *note);
+#endif
