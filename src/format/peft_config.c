@@ -336,7 +336,9 @@ static void set_targets(hora_json *obj, const hora_peft_config *c) {
     else
         set_names(obj, "exclude_modules", c->exclude_modules, c->n_exclude, true);
     set_names(obj, "modules_to_save", c->modules_to_save, c->n_save, true);
-    set_names(obj, "layers_pattern", c->layers_pattern, c->n_layers_pattern, true);
+    /* a pattern without layers says nothing, and PEFT refuses to load it */
+    set_names(obj, "layers_pattern", c->layers_pattern, c->n_layers ? c->n_layers_pattern : 0,
+              true);
     if (!c->n_layers) {
         hora_json_set(obj, "layers_to_transform", hora_json_new_null());
         return;
