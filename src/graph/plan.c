@@ -75,7 +75,7 @@ static void live_ranges(hora_graph *g) {
     for (int i = 0; i < g->nt; i++) {
         tensor *t = &g->t[i];
         if (t->output && t->value[0] >= 0)
-            extend(g, t->value[0], g->ns - 1);
+            extend(g, t->value[0], g->ns); /* read after the run */
         if (t->kind != NODE_OUT || !t->before)
             continue;
         if (t->value[0] >= 0 && g->b[t->value[0]].last >= body)

@@ -1,0 +1,147 @@
+/* Recording golden cases without a trainer, so that the engine is tested before anything is built
+ * on it. */
+#include "vectors/golden.h"
+
+#include <math.h>
+
+#include "base/text.h"
+
+hora_base *golden_base(const char *model, hora_dtype dtype) {
+    bool real = hora_eq(model, "stories260k"); /* the weights of the real model lie in models/ */
+    char *rel = hora_format(real ? "models/%s" : "vectors/%s/base", model);
+    hora_base *b = NULL;
+    assert_ok(hora_base_open(&b, hora_test_shared(rel), &(hora_base_options){.dtype = dtype}));
+    hora_free(rel);
+    return b;
+}
+
+hora_st *golden_file(const char *path) {
+    char *rel = hora_format("vectors/%s", path);
+    hora_st *st = NULL;
+    assert_ok(hora_st_open(&st, hora_test_shared(rel)));
+    hora_free(rel);
+    return st;
+}
+
+static int64_t int_at(const hora_st *st, const char *name, int64_t i, int64_t def) {
+    const hora_st_tensor *t = hora_st_find(st, name);
+    return t ? ((const int64_t *)t->view.data)[i] : def;
+}
+
+/* Row i of sequence b sees the unmasked rows of its sequence up to itself; labels are shifted by
+ * one. */
+static void read_batch(golden_run *r, const hora_st *st) {
+    const hora_st_tensor *ids = hora_st_find(st, "input_ids");
+    assert_non_null(ids);
+    r->batch = ids->view.shape.d[0];
+    r->length = ids->view.shape.d[1];
+    int64_t n = r->batch * r->length, supervised = 0;
+    for (int k = 0; k < 5; k++)
+        r->ints[k] = hora_calloc((size_t)n, sizeof(int32_t));
+    r->weight = hora_calloc((size_t)n, sizeof(float));
+    for (int64_t i = 0; i < n; i++) {
+        int64_t t = i % r->length, start = i - t;
+        bool real = int_at(st, "attention_mask", i, 1) != 0;
+        int64_t label = t + 1 < r->length ? int_at(st, "labels", i + 1, -100) : -100;
+        r->ints[0][i] = (int32_t)int_at(st, "input_ids", i, 0);
+        r->ints[1][i] = (int32_t)t;
+        r->ints[2][i] = (int32_t)(real ? start : 0);
+        r->ints[3][i] = (int32_t)(real ? i + 1 : 0);
+        r->ints[4][i] = label < 0 ? -1 : (int32_t)label;
+        r->weight[i] = label < 0 ? 0 : 1;
+        supervised += label >= 0;
+    }
+    r->rows = (hora_rows){.rows = n,
+                          .ids = r->ints[0],
+                          .pos = r->ints[1],
+                          .lo = r->ints[2],
+                          .hi = r->ints[3],
+                          .target = r->ints[4],
+                          .weight = r->weight,
+                          .scale = 1.0 / (double)(supervised ? supervised : 1)};
+}
+
+void golden_again(golden_run *r) {
+    hora_graph_before(r->g);
+    hora_graph_body(r->g, &r->rows, 0);
+    hora_graph_after(r->g);
+}
+
+void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
+                 const char *batch, const golden_options *o) {
+    *r = (golden_run){0};
+    hora_st *st = golden_file(batch);
+    read_batch(r, st);
+    hora_st_close(st);
+    r->device = hora_device_new();
+    r->g = hora_graph_new(&(hora_graph_config){
+        .dtype = base->dtype, .rows = r->rows.rows, .device = r->device, .backends = o->backends});
+    hora_net_init(&r->net, r->g, base, adapters, n, o->mode);
+    hora_t h = hora_model_record(&r->net), head = hora_net_head(&r->net);
+    r->logits = hora_linear(r->g, h, head, HORA_NONE, HORA_NONE, 1);
+    r->loss = hora_head_xent(r->g, h, head, HORA_NONE);
+    hora_graph_output(r->g, r->logits);
+    hora_graph_loss(r->g, r->loss, 1);
+    assert_ok(hora_graph_plan(r->g, &(hora_plan_options){.backward = o->backward,
+                                                         .recompute = o->recompute,
+                                                         .poison = o->poison}));
+    int64_t elems = 16;
+    for (int a = 0; a < n; a++)
+        elems += adapters[a]->elems;
+    r->grad_bytes = (size_t)elems * 8;
+    assert_ok(hora_block_new(&r->grads, r->grad_bytes, "gradients"));
+    memset(r->grads, 0xff, r->grad_bytes); /* a gradient nobody writes is NaN */
+    for (int a = 0, at = 0; a < n; a++)
+        for (int i = 0; i < adapters[a]->nparams; i++) {
+            hora_param *p = adapters[a]->params[i];
+            p->grad = (char *)r->grads + (size_t)at * hora_dtype_size(adapters[a]->dtype);
+            at += (int)hora_round_up(p->elems, 16);
+        }
+    hora_net_bind(&r->net);
+    r->arena_bytes = hora_graph_info(r->g)->arena + 64;
+    assert_ok(hora_block_new(&r->arena, r->arena_bytes, "arena"));
+    assert_ok(hora_graph_prepare(r->g, r->arena));
+    golden_again(r);
+}
+
+void golden_close(golden_run *r) {
+    hora_net_release(&r->net);
+    hora_graph_free(r->g);
+    hora_device_free(r->device);
+    hora_block_free(r->arena, r->arena_bytes);
+    hora_block_free(r->grads, r->grad_bytes);
+    for (int k = 0; k < 5; k++)
+        hora_free(r->ints[k]);
+    hora_free(r->weight);
+}
+
+const float *golden_logits(golden_run *r) {
+    return hora_graph_view(r->g, r->logits)->data;
+}
+
+void golden_compare(const char *what, const float *got, const hora_st *want, const char *name,
+                    double rel, double abs) {
+    const hora_st_tensor *t = hora_st_find(want, name);
+    if (!t)
+        fail_msg("%s: the file has no %s", what, name);
+    int64_t n = hora_elems(&t->view);
+    const float *w = t->view.data;
+    double largest = 0;
+    for (int64_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)w[i]));
+    char *label = hora_format("%s %s", what, name);
+    hora_assert_close(got, w, (size_t)n, rel * largest + abs, label);
+    hora_free(label);
+}
+
+void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want) {
+    (void)r;
+    int met = 0;
+    for (int i = 0; i < a->nparams; i++) {
+        char *name = hora_format("grad.%s", a->params[i]->name);
+        met += hora_st_find(want, name) != NULL;
+        golden_compare(a->method->name, a->params[i]->grad, want, name, 1e-4, 1e-6);
+        hora_free(name);
+    }
+    assert_int_equal(met, hora_st_count(want));
+}

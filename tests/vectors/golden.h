@@ -1,0 +1,51 @@
+#ifndef HORA_GOLDEN_H
+#define HORA_GOLDEN_H
+/* Golden vectors from PyTorch and PEFT (../shared/vectors): opening a case, recording it, comparing
+ * with its tolerances. */
+#include "format/safetensors.h"
+#include "hora_test.h"
+#include "model/family.h"
+#include "peft/peft.h"
+
+/* One recording of a batch over a base with adapters, outside of any trainer. */
+typedef struct golden_run {
+    hora_device *device;
+    hora_graph *g;
+    hora_net net;
+    void *arena;
+    size_t arena_bytes;
+    void *grads; /* span of all parameters of all adapters */
+    size_t grad_bytes;
+    hora_t logits, loss;
+    hora_rows rows;
+    int32_t *ints[5]; /* ids pos lo hi target */
+    float *weight;
+    int64_t batch, length; /* B, T */
+} golden_run;
+
+typedef struct golden_options {
+    const char *backends; /* NULL: all */
+    bool backward, poison;
+    int recompute;
+    hora_net_mode mode;
+} golden_options;
+
+/* Reads input_ids, labels and attention_mask of a batch file and runs forward (and backward) once.
+ */
+void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
+                 const char *batch, const golden_options *o);
+void golden_again(golden_run *r); /* runs the same recording once more: parameters changed */
+void golden_close(golden_run *r);
+const float *
+golden_logits(golden_run *r); /* (B T, V); converted from f64 where needed, valid until close */
+
+/* max |d| <= rel * max |want| + abs */
+void golden_compare(const char *what, const float *got, const hora_st *want, const char *name,
+                    double rel, double abs);
+/* Every parameter's gradient against `grad.NAME` of the file: 1e-4 of the tensor's largest + 1e-6;
+ * every tensor of the file must be met. */
+void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want);
+hora_base *golden_base(const char *model,
+                       hora_dtype dtype); /* vectors/MODEL/base; skips without ../shared */
+hora_st *golden_file(const char *path_in_vectors);
+#endif

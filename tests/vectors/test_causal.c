@@ -1,0 +1,192 @@
+/* Causal models against PyTorch and PEFT: logits, loss, every gradient, padded batches, merged
+ * logits; on ref and on the fastest backend. */
+#include "vectors/golden.h"
+
+#include <stdio.h>
+
+#include "base/text.h"
+
+static const char *const models[] = {"tiny_llama", "tiny_llama_rope3", "tiny_mistral",
+                                     "tiny_qwen2", "tiny_qwen3",       "stories260k"};
+static const char *const backends[] = {"ref", NULL};
+
+static void check_loss(golden_run *r, const hora_st *want) {
+    float got = (float)hora_graph_scalar(r->g, r->loss);
+    golden_compare("loss", &got, want, "loss", 1e-5, 0);
+}
+
+static void base_case(const char *model, const char *backend) {
+    hora_base *b = golden_base(model, HORA_F32);
+    hora_settings none = {0};
+    hora_adapter *full;
+    assert_ok(hora_adapter_attach(&full, b, "full", &none, 1));
+    assert_ok(hora_adapter_allocate(full));
+    char *batch = hora_format("%s/base/batch.safetensors", model),
+         *expect = hora_format("%s/base/expect.safetensors", model);
+    char *grads = hora_format("%s/base/grads.safetensors", model);
+    golden_run r;
+    golden_open(&r, b, &full, 1, batch,
+                &(golden_options){.backends = backend, .backward = true, .poison = true});
+    hora_st *want = golden_file(expect), *wantg = golden_file(grads);
+    golden_compare(model, golden_logits(&r), want, "logits", 0, 1e-4);
+    check_loss(&r, want);
+    golden_compare_grads(&r, full, wantg);
+    hora_st_close(want);
+    hora_st_close(wantg);
+    golden_close(&r);
+    hora_adapter_detach(full);
+    hora_base_close(b);
+    hora_free(batch);
+    hora_free(expect);
+    hora_free(grads);
+}
+
+static void test_base(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++)
+        for (size_t k = 0; k < HORA_COUNT(backends); k++)
+            base_case(models[m], backends[k]);
+}
+
+/* Logits are compared at real tokens only. */
+static void padded_case(const char *model, const char *backend) {
+    hora_base *b = golden_base(model, HORA_F32);
+    hora_settings none = {0};
+    hora_adapter *full;
+    assert_ok(hora_adapter_attach(&full, b, "full", &none, 1));
+    assert_ok(hora_adapter_allocate(full));
+    char *batch = hora_format("%s/base/padded_batch.safetensors", model),
+         *expect = hora_format("%s/base/padded_expect.safetensors", model);
+    char *grads = hora_format("%s/base/padded_grads.safetensors", model);
+    golden_run r;
+    golden_open(&r, b, &full, 1, batch,
+                &(golden_options){.backends = backend, .backward = true, .poison = true});
+    hora_st *want = golden_file(expect), *wantg = golden_file(grads);
+    const float *w = hora_st_find(want, "logits")->view.data, *got = golden_logits(&r);
+    for (int64_t i = 0; i < r.rows.rows; i++)
+        if (r.rows.hi[i] > r.rows.lo[i])
+            hora_assert_close(got + i * b->vocab, w + i * b->vocab, (size_t)b->vocab, 1e-4, model);
+    check_loss(&r, want);
+    golden_compare_grads(&r, full, wantg);
+    hora_st_close(want);
+    hora_st_close(wantg);
+    golden_close(&r);
+    hora_adapter_detach(full);
+    hora_base_close(b);
+    hora_free(batch);
+    hora_free(expect);
+    hora_free(grads);
+}
+
+static void test_padded(void **state) {
+    static const char *const padded[] = {"tiny_llama", "tiny_mistral", "tiny_qwen2", "tiny_qwen3"};
+    (void)state;
+    for (size_t k = 0; k < HORA_COUNT(backends); k++)
+        for (size_t m = 0; m < HORA_COUNT(padded); m++)
+            padded_case(padded[m], backends[k]);
+}
+
+/* Everything that has an adapter folder and can be computed: MODEL/CASE. */
+static const char *const cases[] = {
+    "tiny_llama/lora_qv",
+    "tiny_llama/lora_all",
+    "tiny_llama/lora_layers",
+    "tiny_llama/rslora",
+    "tiny_llama/lora_head_saved",
+    "tiny_llama/hora_relu",
+    "tiny_llama/hora_identity",
+    "tiny_llama/hora_tanh",
+    "tiny_llama/hora_sigmoid",
+    "tiny_llama/hora_gelu",
+    "tiny_llama/hora_zero",
+    "tiny_llama/hora_qkvo",
+    "tiny_llama/hora_share_qv_off",
+    "tiny_llama/hora_share_heads_off",
+    "tiny_llama_rope3/lora_qv",
+    "tiny_mistral/lora_qv",
+    "tiny_qwen2/lora_qv",
+    "tiny_qwen2/lora_all",
+    "tiny_qwen2/rslora",
+    "tiny_qwen2/hora_relu",
+    "tiny_qwen2/hora_identity",
+    "tiny_qwen2/hora_tanh",
+    "tiny_qwen3/lora_qv",
+    "tiny_qwen3/lora_all",
+    "tiny_qwen3/rslora",
+    "tiny_qwen3/hora_relu",
+    "tiny_qwen3/hora_identity",
+    "tiny_qwen3/hora_tanh",
+    "tiny_qwen3/hora_qkvo",
+    "stories260k/lora_qv",
+    "stories260k/lora_all",
+    "stories260k/hora_relu",
+};
+
+static void split_case(const char *path, char model[64], char batch[128]) {
+    snprintf(model, 64, "%.*s", (int)strcspn(path, "/"), path);
+    snprintf(batch, 128, "%s/base/batch.safetensors", model);
+}
+
+/* Merged weights in the place of the base's give the same logits. */
+static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const hora_st *want,
+                         const char *backend) {
+    float **merged = hora_calloc((size_t)b->nweights, sizeof *merged);
+    void **kept = hora_calloc((size_t)b->nweights, sizeof *kept);
+    assert_ok(hora_adapter_merge(a, merged));
+    for (int w = 0; w < b->nweights; w++)
+        if (merged[w]) {
+            kept[w] = b->weights[w].view.data;
+            b->weights[w].view.data = merged[w];
+        }
+    golden_run r;
+    golden_open(&r, b, NULL, 0, batch,
+                &(golden_options){.backends = backend, .mode = HORA_NET_EVAL});
+    golden_compare("merged", golden_logits(&r), want, "merged_logits", 0, 1e-4);
+    golden_compare("merged", golden_logits(&r), want, "logits", 0, 1e-4);
+    golden_close(&r);
+    for (int w = 0; w < b->nweights; w++) {
+        if (merged[w])
+            b->weights[w].view.data = kept[w];
+        hora_free(merged[w]);
+    }
+    hora_free(merged);
+    hora_free(kept);
+}
+
+static void adapter_case(const char *path, const char *backend) {
+    char model[64], batch[128];
+    split_case(path, model, batch);
+    hora_base *b = golden_base(model, HORA_F32);
+    char *dir = hora_format("vectors/%s/adapter", path),
+         *expect = hora_format("%s/expect.safetensors", path);
+    char *grads = hora_format("%s/grads.safetensors", path);
+    hora_adapter *a;
+    assert_ok(hora_adapter_load(&a, b, hora_test_shared(dir), NULL));
+    golden_run r;
+    golden_open(&r, b, &a, 1, batch,
+                &(golden_options){.backends = backend, .backward = true, .poison = true});
+    hora_st *want = golden_file(expect), *wantg = golden_file(grads);
+    golden_compare(path, golden_logits(&r), want, "logits", 0, 1e-4);
+    check_loss(&r, want);
+    golden_compare_grads(&r, a, wantg);
+    check_merged(b, a, batch, want, backend);
+    golden_close(&r);
+    hora_st_close(want);
+    hora_st_close(wantg);
+    hora_adapter_detach(a);
+    hora_base_close(b);
+    hora_free(dir);
+    hora_free(expect);
+    hora_free(grads);
+}
+
+static void test_adapters(void **state) {
+    (void)state;
+    for (size_t k = 0; k < HORA_COUNT(backends); k++)
+        for (size_t i = 0; i < HORA_COUNT(cases); i++)
+            adapter_case(cases[i], backends[k]);
+}
+
+HORA_TESTS(vectors_causal, {"base logits, loss, gradients", test_base, HORA_MEDIUM},
+           {"padded batches", test_padded, HORA_MEDIUM},
+           {"adapters: logits, loss, gradients, merged logits", test_adapters, HORA_MEDIUM});
