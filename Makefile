@@ -1,0 +1,23 @@
+# A thin front over ./run and CMake, for fingers that type make. CMakeLists.txt is the one truth.
+PREFIX ?= /usr/local
+
+all:
+	@./run build
+
+demo:
+	@./run demo
+
+test:
+	@./run test
+
+install: all
+	cmake --install build --prefix "$(PREFIX)"
+
+# The base model of the demo, from nothing: generated text, generated tokenizer, pretraining. Minutes.
+tiny-base: all
+	examples/tiny/make-base build
+
+clean:
+	rm -rf build
+
+.PHONY: all demo test install tiny-base clean
