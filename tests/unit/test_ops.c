@@ -364,10 +364,8 @@ static void misfits_are_refused(void **state) {
     s.c.attr.w = 8;
     refuse(&s, HORA_ESHAPE, "product");
     start(&s, HORA_OP_gather);
-    input(&s, 0, NULL, 4, 6);
-    s.c.attr.index = (const int32_t[]){0, 4};
-    s.c.attr.nindex = 2;
-    refuse(&s, HORA_ESHAPE, "index 1 is 4");
+    input(&s, 0, NULL, 4, 0);
+    refuse(&s, HORA_ESHAPE, "two dimensions");
     start(&s, HORA_OP_dropout);
     input(&s, 0, NULL, 4, 6);
     refuse(&s, HORA_EUSAGE, "probability 1");
