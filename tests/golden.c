@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "base/file.h"
 #include "base/text.h"
 
 hora_base *golden_base(const char *model, hora_dtype dtype) {
@@ -13,6 +14,25 @@ hora_base *golden_base(const char *model, hora_dtype dtype) {
     assert_ok(hora_base_open(&b, hora_test_shared(rel), &(hora_base_options){.dtype = dtype}));
     hora_free(rel);
     return b;
+}
+
+hora_base *golden_fresh(const char *config, hora_dtype dtype, bool headers_only) {
+    char *path = hora_path_join(hora_test_tmp(), "config.json");
+    assert_ok(hora_file_write(path, config, strlen(config)));
+    hora_base *b = NULL;
+    assert_ok(hora_base_fresh(
+        &b, path, &(hora_base_options){.dtype = dtype, .headers_only = headers_only}, 5));
+    hora_free(path);
+    return b;
+}
+
+hora_adapter *golden_attach(const hora_base *b, const char *method, const char *options) {
+    hora_settings s = {0};
+    hora_adapter *a = NULL;
+    assert_ok(hora_settings_parse(&s, options, "test"));
+    assert_ok(hora_adapter_attach(&a, b, method, &s, 11));
+    hora_settings_release(&s);
+    return a;
 }
 
 hora_st *golden_file(const char *path) {
@@ -73,6 +93,47 @@ void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, 
     hora_st *st = golden_file(batch);
     read_batch(r, st);
     hora_st_close(st);
+    golden_record(r, base, adapters, n, o);
+}
+
+/* Packs sequences of the given lengths one after another; ids and targets from the generator. */
+void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *lengths, int count,
+                      int padding) {
+    *r = (golden_run){0};
+    int64_t n = padding, at = 0, supervised = 0;
+    for (int s = 0; s < count; s++)
+        n += lengths[s];
+    for (int k = 0; k < 5; k++)
+        r->ints[k] = hora_calloc((size_t)n, sizeof(int32_t));
+    r->weight = hora_calloc((size_t)n, sizeof(float));
+    for (int s = 0; s < count; s++)
+        for (int64_t start = at, t = 0; t < lengths[s]; t++, at++) {
+            r->ints[0][at] = (int32_t)hora_rng_below(rng, vocab);
+            r->ints[1][at] = (int32_t)t;
+            r->ints[2][at] = (int32_t)start;
+            r->ints[3][at] = (int32_t)at + 1;
+            r->ints[4][at] = t + 1 < lengths[s] && t % 3 ? (int32_t)hora_rng_below(rng, vocab) : -1;
+            r->weight[at] = r->ints[4][at] >= 0;
+            supervised += r->ints[4][at] >= 0;
+        }
+    for (; at < n; at++)
+        r->ints[4][at] = -1;
+    r->batch = 1;
+    r->length = n;
+    r->rows = (hora_rows){.rows = n,
+                          .ids = r->ints[0],
+                          .pos = r->ints[1],
+                          .lo = r->ints[2],
+                          .hi = r->ints[3],
+                          .target = r->ints[4],
+                          .weight = r->weight,
+                          .scale = 1.0 / (double)supervised,
+                          .seed = 7,
+                          .step = 3};
+}
+
+void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
+                   const golden_options *o) {
     r->device = hora_device_new();
     r->g = hora_graph_new(&(hora_graph_config){
         .dtype = base->dtype, .rows = r->rows.rows, .device = r->device, .backends = o->backends});

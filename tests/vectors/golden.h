@@ -34,6 +34,11 @@ typedef struct golden_options {
  */
 void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                  const char *batch, const golden_options *o);
+void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
+                   const golden_options *o); /* the second half of golden_open: r->rows is set */
+/* A batch of `count` packed sequences and `padding` unused rows. */
+void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *lengths, int count,
+                      int padding);
 void golden_again(golden_run *r); /* runs the same recording once more: parameters changed */
 void golden_close(golden_run *r);
 const float *
@@ -47,5 +52,9 @@ void golden_compare(const char *what, const float *got, const hora_st *want, con
 void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want);
 hora_base *golden_base(const char *model,
                        hora_dtype dtype); /* vectors/MODEL/base; skips without ../shared */
+/* A model with random weights of the configuration text. */
+hora_base *golden_fresh(const char *config, hora_dtype dtype, bool headers_only);
+/* Attaches without allocating; options "rank=3,targets=q+v". */
+hora_adapter *golden_attach(const hora_base *b, const char *method, const char *options);
 hora_st *golden_file(const char *path_in_vectors);
 #endif
