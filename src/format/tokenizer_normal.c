@@ -45,6 +45,10 @@ static hora_status replace(const hora_tok_part *p, hora_tok_work *w, const char 
         else
             hora_tok_str_add(out, s + m->b, m->e - m->b);
     }
+    /* One character may be replaced by another; a longer match takes its beginning along. */
+    uint32_t cp;
+    if (w->nmatch && w->match[0].hit && w->match[0].e > 0)
+        w->front_cut |= !p->text.n || w->match[0].e > (size_t)hora_utf8_decode(s, n, &cp);
     return HORA_OK;
 }
 
@@ -68,8 +72,10 @@ static hora_status lowercase(const hora_tok_part *p, hora_tok_work *w, const cha
 
 static hora_status strip_accents(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                                  hora_str *out) {
-    (void)p, (void)w;
+    (void)p;
     uint32_t cp;
+    hora_utf8_decode(s, n, &cp);
+    w->front_cut |= hora_tok_is_mark(cp);
     for (int len; n; s += len, n -= (size_t)len) {
         len = hora_utf8_decode(s, n, &cp);
         HORA_ASSERT(len > 0);
@@ -86,7 +92,6 @@ static hora_status strip_load(hora_tok_part *p, const hora_json *o) {
 
 static hora_status strip(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                          hora_str *out) {
-    (void)w;
     size_t b = 0, e = 0; /* [b, e): up to the last character that is no space */
     bool seen = false;
     uint32_t cp;
@@ -105,6 +110,7 @@ static hora_status strip(const hora_tok_part *p, hora_tok_work *w, const char *s
         b = p->left ? n : 0, e = p->right ? b : n;
     b = p->left ? b : 0;
     e = p->right ? e : n;
+    w->front_cut |= b > 0;
     if (b < e)
         hora_str_add(out, s + b, e - b);
     return HORA_OK;
@@ -223,6 +229,7 @@ const size_t hora_tok_n_normalizers = HORA_COUNT(hora_tok_normalizers);
 
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n) {
     w->norm.n = 0;
+    w->front_cut = false;
     hora_tok_str_add(&w->norm, s, n);
     for (size_t i = 0; i < t->normalizers.n && w->norm.n; i++) {
         const hora_tok_part *p = &t->normalizers.at[i];

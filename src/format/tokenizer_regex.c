@@ -370,6 +370,8 @@ static hora_status matches_regex(const hora_tok_regex *r, hora_tok_work *w, cons
 
 hora_status hora_tok_matches(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n) {
     w->nmatch = 0;
+    if (!n) /* not even an empty pattern matches */
+        return HORA_OK;
     if (p->regex)
         return matches_regex(p->regex, w, s, n);
     size_t prev = 0, k = p->pattern.n;
@@ -391,10 +393,12 @@ hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const ch
     const char *s = hora_json_string(v, &n);
     if (!s)
         s = hora_json_string(hora_json_get(v, "String"), &n);
-    if (s) {
+    if (s && n) {
         hora_tok_str_add(&p->pattern, s, n);
         return HORA_OK;
     }
+    if (s) /* matches between any two characters */
+        return hora_tok_regex_new(&p->regex, "", 0);
     s = hora_json_string(hora_json_get(v, "Regex"), &n);
     if (!s)
         return hora_fail(HORA_EFORMAT,
