@@ -52,6 +52,7 @@ bool hora_tok_is_punct(uint32_t cp);  /* ASCII punctuation or general category P
 /* GPT-2's alphabet: a printable character for each of the 256 bytes, and back (-1: none). */
 uint32_t hora_tok_byte_char(unsigned char b);
 int hora_tok_char_byte(uint32_t cp);
+void hora_tok_add_byte_chars(hora_str *to, const char *s, size_t n);
 /* Adds bytes as UTF-8; each maximal broken part becomes U+FFFD (Unicode 3.9, as browsers and Rust
  * do). `hold`: a broken part at the very end that more bytes could still complete is left out. */
 void hora_tok_add_lossy(hora_str *to, const char *s, size_t n, bool hold);
@@ -149,6 +150,17 @@ hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t
 void hora_tok_regex_free(hora_tok_regex *r); /* accepts NULL */
 /* Reads {"String": ..} or {"Regex": ..} (or a bare string) into p->pattern and p->regex. */
 hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const char *key);
+
+/* "pattern" and "content" of a Replace, into p->pattern/regex and p->text. */
+hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o);
+/* Adds s[0..n) with each match of the pattern replaced by p->text. w->match stays. */
+hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                             hora_str *out);
+/* The string o[key] into p->text. */
+hora_status hora_tok_text_load(hora_tok_part *p, const hora_json *o, const char *key);
+/* One character o[key], `def` when absent (NULL: required), into p->cp and p->pattern. */
+hora_status hora_tok_char_load(hora_tok_part *p, const hora_json *o, const char *key,
+                               const char *def);
 
 /* The text cut into matches and the gaps between them, in order, without holes; w->match. */
 typedef struct hora_tok_match {

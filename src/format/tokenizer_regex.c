@@ -407,3 +407,44 @@ hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const ch
                          p->row->type, key);
     return hora_tok_regex_new(&p->regex, s, n);
 }
+
+hora_status hora_tok_text_load(hora_tok_part *p, const hora_json *o, const char *key) {
+    size_t n = 0;
+    const char *s = hora_json_string(hora_json_get(o, key), &n);
+    if (!s)
+        return hora_fail(HORA_EFORMAT, "%s needs the string \"%s\"; fetch the file again",
+                         p->row->type, key);
+    hora_tok_str_add(&p->text, s, n);
+    return HORA_OK;
+}
+
+hora_status hora_tok_char_load(hora_tok_part *p, const hora_json *o, const char *key,
+                               const char *def) {
+    const hora_json *v = hora_json_get(o, key);
+    size_t n = def ? strlen(def) : 0;
+    const char *s = hora_json_type(v) == HORA_JNULL ? def : hora_json_string(v, &n);
+    if (!s || n == 0 || hora_utf8_decode(s, n, &p->cp) != (int)n)
+        return hora_fail(HORA_EFORMAT,
+                         "%s: \"%s\" must be one character; correct it or fetch the file again",
+                         p->row->type, key);
+    hora_str_add(&p->pattern, s, n);
+    return HORA_OK;
+}
+
+hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o) {
+    HORA_TRY(hora_tok_pattern_load(p, o, "pattern"));
+    return hora_tok_text_load(p, o, "content");
+}
+
+hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                             hora_str *out) {
+    HORA_TRY(hora_tok_matches(p, w, s, n));
+    for (size_t i = 0; i < w->nmatch; i++) {
+        const hora_tok_match *m = &w->match[i];
+        if (m->hit)
+            hora_tok_str_add(out, p->text.s, p->text.n);
+        else
+            hora_tok_str_add(out, s + m->b, m->e - m->b);
+    }
+    return HORA_OK;
+}

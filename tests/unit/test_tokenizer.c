@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/threads.h"
 #include "format/tokenizer.h"
 #include "format/tokenizer_impl.h"
 #include "hora_test.h"
@@ -265,50 +266,6 @@ static void byte_level(void **state) {
     hora_tokenizer_close(t);
 }
 
-/* The 256 characters of the byte alphabet are different and lead back. */
-static void byte_alphabet(void **state) {
-    (void)state;
-    bool seen[0x144] = {false};
-    for (int b = 0; b < 256; b++) {
-        uint32_t cp = hora_tok_byte_char((unsigned char)b);
-        assert_true(cp < 0x144 && !seen[cp]);
-        seen[cp] = true;
-        assert_int_equal(hora_tok_char_byte(cp), b);
-    }
-    assert_int_equal(hora_tok_byte_char(' '), 0x120);
-    assert_int_equal(hora_tok_char_byte(' '), -1);
-    assert_int_equal(hora_tok_char_byte(0x144), -1);
-}
-
-static void broken_utf8(void **state) {
-    (void)state;
-    static const struct {
-        const char *in, *out, *held;
-    } rows[] = {
-        {"a\xff", "a\xef\xbf\xbd", "a\xef\xbf\xbd"},
-        {"\xe4\xbd\xa0", "\xe4\xbd\xa0", "\xe4\xbd\xa0"},
-        {"\xe4\xbd", "\xef\xbf\xbd", ""},
-        {"\xe4\xbd"
-         "b",
-         "\xef\xbf\xbd"
-         "b",
-         "\xef\xbf\xbd"
-         "b"},
-        {"\xed\xa0", "\xef\xbf\xbd\xef\xbf\xbd", "\xef\xbf\xbd\xef\xbf\xbd"}, /* surrogate */
-        {"\xf0\x9f\x98", "\xef\xbf\xbd", ""},
-        {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd", "\xef\xbf\xbd\xef\xbf\xbd"},
-    };
-    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
-        hora_str a = {0}, b = {0};
-        hora_tok_add_lossy(&a, rows[i].in, strlen(rows[i].in), false);
-        hora_tok_add_lossy(&b, rows[i].in, strlen(rows[i].in), true);
-        assert_string_equal(a.s, rows[i].out);
-        assert_string_equal(b.s ? b.s : "", rows[i].held);
-        hora_str_release(&a);
-        hora_str_release(&b);
-    }
-}
-
 /* --- normalizers ----------------------------------------------------------------------------- */
 static void normalizers(void **state) {
     (void)state;
@@ -500,45 +457,6 @@ static void refusals(void **state) {
     hora_tokenizer_close(t);
 }
 
-/* Oniguruma's reading of a pattern, not PCRE2's. */
-static void regex_dialect(void **state) {
-    (void)state;
-    static const struct {
-        const char *pattern, *text, *first;
-    } rows[] = {
-        {"\\s", "\xe1\xa0\x8e\xc2\x85", "\xc2\x85"}, /* U+180E is no space, U+0085 is */
-        {"[^\\s]", "\xc2\x85\xe1\xa0\x8e", "\xe1\xa0\x8e"},
-        {"[\\S]", " \xe1\xa0\x8e", "\xe1\xa0\x8e"},
-        {"\\w+", "- a\xcc\x81_\xe2\x80\xbf ", "a\xcc\x81_\xe2\x80\xbf"},
-        {"\\ba", "ba a", "a"},
-        {"\\h+", " xyBEEFz", "BEEF"},
-        {"\\v", " \n\x0b", "\x0b"},
-        {"x{,2}y", "xxxy", "xxy"},
-        {"(?m:a.b)", "a\nb", "a\nb"},
-        {"a.b", "a\nb a-b", "a-b"},
-        {"^b", "a\nb", "b"}, /* ^ is at every line */
-        {"(?i:'s)", "'\xc5\xbf", "'\xc5\xbf"},
-        {"\\u0041\\x{42}\\x43", "ABC", "ABC"},
-        {"{a}", "{a}", "{a}"},
-        {"\\s+(?!\\S)", "a  b", " "},
-    };
-    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
-        hora_tok_part p = {0};
-        hora_tok_work w = {0};
-        assert_ok(hora_tok_regex_new(&p.regex, rows[i].pattern, strlen(rows[i].pattern)));
-        assert_ok(hora_tok_matches(&p, &w, rows[i].text, strlen(rows[i].text)));
-        size_t k = 0;
-        while (k < w.nmatch && !w.match[k].hit)
-            k++;
-        if (k == w.nmatch)
-            fail_msg("%s: no match", rows[i].pattern);
-        assert_int_equal(w.match[k].e - w.match[k].b, strlen(rows[i].first));
-        assert_memory_equal(rows[i].text + w.match[k].b, rows[i].first, strlen(rows[i].first));
-        hora_tok_work_release(&w);
-        hora_tok_regex_free(p.regex);
-    }
-}
-
 /* --- hostile text ---------------------------------------------------------------------------- */
 /* A million characters without a cut, and a million marks to order: quadratic work would not end
  * within the test's time. */
@@ -559,6 +477,45 @@ static void long_text(void **state) {
     assert_int_equal(ids.n, 1);
     hora_ids_release(&ids);
     hora_free(text);
+    hora_tokenizer_close(t);
+}
+
+/* One tokenizer, many threads: each call has its own scratch. */
+typedef struct shared {
+    const hora_tokenizer *t;
+    size_t n[16];
+    hora_status st[16];
+} shared;
+
+static void encode_tile(void *arg, int64_t tile, int thread) {
+    shared *s = arg;
+    char text[600];
+    hora_ids ids = {0};
+    (void)thread;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "ab \n"[(i * 7 + (size_t)tile * i / 3) % 4];
+    for (int round = 0; round < 20 && s->st[tile] == HORA_OK; round++) {
+        ids.n = 0;
+        s->st[tile] = hora_tokenizer_encode(s->t, text, sizeof text, false, &ids);
+    }
+    s->n[tile] = ids.n;
+    hora_ids_release(&ids);
+}
+
+static void several_threads(void **state) {
+    (void)state;
+    hora_tokenizer *t =
+        made("{'normalizer':{'type':'NFC'},'pre_tokenizer':{'type':'ByteLevel'}," MODEL(
+            "", "'a':0,'b':1,'ab':2,'\u0120':3,'\u010a':4", "'a b'") "}");
+    shared many = {.t = t}, one = {.t = t};
+    hora_parallel(16, encode_tile, &many);
+    for (int64_t i = 0; i < 16; i++)
+        encode_tile(&one, i, 0);
+    for (int i = 0; i < 16; i++) {
+        assert_ok(many.st[i]);
+        assert_int_equal(many.n[i], one.n[i]);
+    }
+    assert_true(one.n[0] > 0 && one.n[0] != one.n[5]);
     hora_tokenizer_close(t);
 }
 
@@ -641,13 +598,13 @@ HORA_TESTS(unit_tokenizer, {"BPE: rank before place", ranks_before_places, HORA_
            {"BPE: prefix and suffix", affixes, HORA_SHORT}, {"pre-tokenizers", splits, HORA_SHORT},
            {"Metaspace and its schemes", metaspace, HORA_SHORT},
            {"ByteLevel there and back", byte_level, HORA_SHORT},
-           {"the byte alphabet is a bijection", byte_alphabet, HORA_SHORT},
-           {"broken UTF-8 is repaired by the standard", broken_utf8, HORA_SHORT},
+
            {"normalizers", normalizers, HORA_SHORT}, {"added tokens", added_tokens, HORA_SHORT},
            {"post-processors", around_a_sequence, HORA_SHORT},
            {"runs of byte tokens", byte_runs, HORA_SHORT},
            {"tokenizer_config.json", config, HORA_SHORT},
            {"what is refused, by name", refusals, HORA_SHORT},
-           {"regex as Oniguruma reads it", regex_dialect, HORA_SHORT},
+
            {"a megabyte without a cut", long_text, HORA_SHORT},
+           {"several threads share one", several_threads, HORA_SHORT},
            {"SentencePiece", sentencepiece, HORA_SHORT});
