@@ -1,8 +1,10 @@
 /*
- * The host device: packed copies of frozen weights, keyed by the plain weight's address and a
- * layout number, shared by all recordings over the same weights. Owned here, freed with the device.
+ * The host device: packed weights, shared by all recordings over the same weights, and the products
+ * made for their shapes. Both only grow until the device is freed, but for hora_device_drop. Not
+ * thread-safe: it is used while preparing, never in a step.
  */
-#include "backend/backend.h"
+#include "backend/device_impl.h"
+#include "base/threads.h"
 
 typedef struct packing {
     const void *key;
@@ -11,28 +13,51 @@ typedef struct packing {
     size_t bytes;
 } packing;
 
+typedef struct product {
+    hora_mm_shape shape;
+    hora_mm *mm;
+} product;
+
 struct hora_device {
-    packing *at;
-    int n, cap;
+    const hora_mm_provider *provider;
+    int threads;
+    packing *packed;
+    size_t npacked, cpacked;
+    product *products;
+    size_t nproducts, cproducts;
 };
 
 hora_device *hora_device_new(void) {
-    return hora_calloc(1, sizeof(hora_device));
+    hora_device *d = hora_calloc(1, sizeof *d);
+    d->provider = hora_mm_get();
+    d->threads = hora_threads();
+    return d;
 }
 
 void hora_device_free(hora_device *d) {
     if (!d)
         return;
-    for (int i = 0; i < d->n; i++)
-        hora_block_free(d->at[i].data, d->at[i].bytes);
-    hora_free(d->at);
+    for (size_t i = 0; i < d->npacked; i++)
+        hora_block_free(d->packed[i].data, d->packed[i].bytes);
+    for (size_t i = 0; i < d->nproducts; i++)
+        d->provider->free(d->products[i].mm);
+    hora_free(d->packed);
+    hora_free(d->products);
     hora_free(d);
 }
 
-static const packing *find(const hora_device *d, const void *key, uint64_t layout) {
-    for (int i = 0; i < d->n; i++)
-        if (d->at[i].key == key && d->at[i].layout == layout)
-            return &d->at[i];
+const hora_mm_provider *hora_device_products(const hora_device *d) {
+    return d->provider;
+}
+
+int hora_device_threads(const hora_device *d) {
+    return d->threads;
+}
+
+static packing *find(const hora_device *d, const void *key, uint64_t layout) {
+    for (size_t i = 0; i < d->npacked; i++)
+        if (d->packed[i].key == key && d->packed[i].layout == layout)
+            return &d->packed[i];
     return NULL;
 }
 
@@ -43,29 +68,56 @@ bool hora_device_has(const hora_device *d, const void *key, uint64_t layout) {
 hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, size_t bytes,
                              void (*fill)(void *dst, const void *arg), const void *arg,
                              void **out) {
-    const packing *old = find(d, key, layout);
-    *out = old ? old->data : NULL;
-    if (old)
+    *out = NULL;
+    packing *old = find(d, key, layout);
+    if (old) {
+        HORA_ASSERT(old->bytes == bytes);
+        *out = old->data;
         return HORA_OK;
+    }
     packing p = {.key = key, .layout = layout, .bytes = bytes};
-    HORA_TRY(hora_block_new(&p.data, bytes, "packed weights"));
+    HORA_TRY(hora_block_new(&p.data, bytes, "a packed weight"));
     fill(p.data, arg);
-    HORA_PUSH(d->at, d->n, d->cap, p);
+    HORA_PUSH(d->packed, d->npacked, d->cpacked, p);
     *out = p.data;
     return HORA_OK;
 }
 
 size_t hora_device_packed_bytes(const hora_device *d) {
     size_t sum = 0;
-    for (int i = 0; i < d->n; i++)
-        sum += d->at[i].bytes;
+    for (size_t i = 0; i < d->npacked; i++)
+        sum += d->packed[i].bytes;
     return sum;
 }
 
 void hora_device_drop(hora_device *d, const void *key) {
-    for (int i = 0; i < d->n; i++)
-        if (d->at[i].key == key) {
-            hora_block_free(d->at[i].data, d->at[i].bytes);
-            d->at[i--] = d->at[--d->n];
+    size_t kept = 0;
+    for (size_t i = 0; i < d->npacked; i++) {
+        if (d->packed[i].key == key)
+            hora_block_free(d->packed[i].data, d->packed[i].bytes);
+        else
+            d->packed[kept++] = d->packed[i];
+    }
+    d->npacked = kept;
+}
+
+static bool same_shape(const hora_mm_shape *a, const hora_mm_shape *b) {
+    return a->m == b->m && a->n == b->n && a->k == b->k && a->ldx == b->ldx && a->ldw == b->ldw &&
+           a->ldy == b->ldy && a->trans_x == b->trans_x && a->trans_w == b->trans_w &&
+           a->dtype == b->dtype && a->ydtype == b->ydtype && a->alpha == b->alpha &&
+           a->accumulate == b->accumulate && a->packed == b->packed;
+}
+
+hora_status hora_device_mm(hora_device *d, const hora_mm_shape *s, const hora_mm **out) {
+    *out = NULL;
+    for (size_t i = 0; i < d->nproducts; i++)
+        if (same_shape(&d->products[i].shape, s)) {
+            *out = d->products[i].mm;
+            return HORA_OK;
         }
+    product p = {.shape = *s};
+    HORA_TRY(d->provider->make(&p.mm, s));
+    HORA_PUSH(d->products, d->nproducts, d->cproducts, p);
+    *out = p.mm;
+    return HORA_OK;
 }

@@ -35,10 +35,14 @@ void hora_parallel(int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread
     int n = (int)hora_min(tiles, hora_threads());
     if (omp_in_parallel()) {
         self = omp_get_thread_num();
-    } else if (n > 1) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(n)
+    } else {
+        /* a library called from a tile that asks OpenMP for its default team gets one thread */
+        int theirs = omp_get_max_threads();
+        omp_set_num_threads(1);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(n > 1 ? n : 1)
         for (int64_t i = 0; i < tiles; i++)
             fn(arg, i, omp_get_thread_num());
+        omp_set_num_threads(theirs);
         return;
     }
 #endif

@@ -1,0 +1,48 @@
+/*
+ * The cpu backend: SIMD loops by the processor's instruction set, products by oneDNN or own blocks,
+ * threads over tiles cut by shape. A table from op to kernel; what it declines, ref computes.
+ */
+#include "backend/cpu/cpu_impl.h"
+
+#include <stdio.h>
+
+#define OPS(X)    X(linear)
+#define EXTERN(x) extern const hora_cpu_op hora_cpu_op_##x;
+OPS(EXTERN)
+
+static const hora_cpu_op *const ops[HORA_OPS] = {
+#define ROW(x) [HORA_OP_##x] = &hora_cpu_op_##x,
+    OPS(ROW)};
+
+static bool f32(const hora_view *v) {
+    return hora_absent(v) || v->dtype == HORA_F32;
+}
+
+static bool query(hora_device *d, const hora_call *c, hora_need *need) {
+    const hora_cpu_op *op = ops[c->op_id];
+    *need = (hora_need){0};
+    if (!op || (c->phase == HORA_BACKWARD && !c->op->reads))
+        return false;
+    for (int i = 0; i < c->op->nin; i++)
+        if (!f32(&c->in[i]))
+            return false;
+    return !op->query || op->query(d, c, need);
+}
+
+static void release(hora_impl *impl) {
+    hora_free(impl->state);
+    *impl = (hora_impl){0};
+}
+
+static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) {
+    const hora_cpu_op *op = ops[c->op_id];
+    *impl = (hora_impl){.run = op->run};
+    snprintf(impl->variant, sizeof impl->variant, "cpu %s", hora_kern_get()->name);
+    hora_status s = op->prepare ? op->prepare(d, c, impl) : HORA_OK;
+    if (s != HORA_OK)
+        release(impl);
+    return s;
+}
+
+extern const hora_backend hora_backend_cpu;
+const hora_backend hora_backend_cpu = {"cpu", "host", query, prepare, release};

@@ -1,0 +1,98 @@
+#ifndef HORA_BACKEND_CPU_CPU_IMPL_H
+#define HORA_BACKEND_CPU_CPU_IMPL_H
+/*
+ * What the files of the cpu backend share: the row of an op, tiled products, and the way kernels
+ * use threads. Work is cut by shapes alone; every piece is done by one thread.
+ */
+#include "backend/cpu/kern.h"
+#include "backend/device_impl.h"
+#include "base/threads.h"
+
+/* One row per op, hora_cpu_op_x in cpu_x.c. Dtypes were checked: f32 everywhere but the loss. */
+typedef struct hora_cpu_op {
+    /* False: leave it to the next backend. Adds to *need (zeroed). NULL: accepts all, needs
+     * nothing. */
+    bool (*query)(hora_device *, const hora_call *, hora_need *);
+    /* Fills impl->state and, if there is more to say than the ISA, variant. NULL: nothing to build.
+     */
+    hora_status (*prepare)(hora_device *, const hora_call *, hora_impl *);
+    void (*run)(const hora_impl *, const hora_call *);
+} hora_cpu_op;
+
+/* Float elements of a view. */
+static inline float *hora_f32(const hora_view *v) {
+    return v->data;
+}
+static inline int64_t hora_cpu_rows(const hora_view *v) {
+    return v->shape.d[0];
+}
+static inline int64_t hora_cpu_width(const hora_view *v) {
+    return v->shape.n > 0 ? v->shape.d[v->shape.n - 1] : 1;
+}
+static inline bool hora_cpu_wants(const hora_call *c, int i) {
+    return c->phase == HORA_BACKWARD && (c->grad & HORA_IN(i));
+}
+static inline bool hora_cpu_overwrites(const hora_call *c, int i) {
+    return (c->overwrite & HORA_IN(i)) != 0;
+}
+static inline size_t hora_cpu_aligned(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/* hora_parallel for kernels with scratch per thread, which was sized for `threads`: with more of
+ * them today than then, the tiles run one after another. */
+void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread),
+                       void *arg);
+
+/* fn(arg, from, to) over pieces of [0, n), each at most `piece`. */
+void hora_cpu_pieces(int64_t n, int64_t piece, void (*fn)(void *arg, int64_t from, int64_t to),
+                     void *arg);
+
+/* y (+)= a, n elements */
+void hora_cpu_add(int64_t n, float alpha, const float *a, float *y, bool overwrite);
+/* y (width) (+)= alpha times the sum over rows of x, or of x * b where b is not NULL; (rows, width)
+ */
+void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const float *x, const float *b,
+                          float *y, bool overwrite);
+
+/*
+ * A tiled product y (m, n) = add + bias + alpha x (m, k) B: m at most `rows`, any at run time; x, y
+ * and add without gaps; B = w' with w (n, k) when trans_w, else w (k, n). Tiles are row tile x
+ * column panel. Frozen w is packed once, by panels, in the provider's layout.
+ */
+typedef struct hora_product_spec {
+    int64_t rows, n, k;
+    bool trans_w;
+    const void *frozen; /* w, when it never changes and has data; NULL otherwise */
+    bool will_freeze;   /* at query, when the data is not there yet */
+} hora_product_spec;
+
+typedef struct hora_product {
+    hora_product_spec spec;
+    const hora_kern *kern;
+    const hora_mm_provider *provider;
+    int threads;
+    int64_t tile;         /* rows of a tile */
+    int64_t panel, count; /* columns of a panel, how many */
+    bool packs;           /* w is given to the provider packed */
+    const char *packed;
+    size_t panel_bytes;
+    const hora_mm *mm[2][2]; /* [whole tile, 64 rows][whole panel, last panel]; NULL: own blocks */
+    size_t mm_scratch, thread_scratch; /* bytes per thread */
+} hora_product;
+
+/* Adds scratch and packed bytes. */
+void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *need);
+/* Needs no release: what it holds belongs to the device. */
+hora_status hora_product_make(hora_product *p, hora_device *d, const hora_product_spec *s);
+size_t hora_product_scratch(const hora_product *p);
+/* w: the plain weight. add and bias may be NULL, add may be y. */
+void hora_product_run(const hora_product *p, int64_t m, float alpha, const float *x, const float *w,
+                      const float *add, const float *bias, float *y, void *scratch);
+const char *hora_product_variant(const hora_product *p);
+
+/* y (o, k) (+)= alpha a' b with a (rows, o), b (rows, k): a weight's gradient. The whole sum over
+ * rows inside one tile. */
+void hora_cpu_outer(int64_t rows, int64_t o, int64_t k, float alpha, const float *a, const float *b,
+                    float *y, bool overwrite);
+#endif

@@ -1,0 +1,39 @@
+/*
+ * Which variant of the inner loops runs: the best that both the processor (hora_cpu_isa, so
+ * HORA_ISA caps it) and the compiler that built us know.
+ */
+#include "backend/cpu/kern.h"
+#include "base/cpu.h"
+
+#define VARIANT(v)                                                                                 \
+    extern const hora_kern_products hora_kern_products_##v;                                        \
+    extern const hora_kern_rows hora_kern_rows_##v;                                                \
+    static const hora_kern kern_##v = {#v, &hora_kern_products_##v, &hora_kern_rows_##v};
+VARIANT(portable)
+#ifdef HORA_HAVE_avx2
+VARIANT(avx2)
+#endif
+#ifdef HORA_HAVE_avx512
+VARIANT(avx512)
+#endif
+#ifdef HORA_HAVE_avx512_bf16
+VARIANT(avx512_bf16)
+#endif
+
+const hora_kern *hora_kern_get(void) {
+    hora_isa isa = hora_cpu_isa();
+#ifdef HORA_HAVE_avx512_bf16
+    if (isa >= HORA_ISA_AVX512_BF16)
+        return &kern_avx512_bf16;
+#endif
+#ifdef HORA_HAVE_avx512
+    if (isa >= HORA_ISA_AVX512)
+        return &kern_avx512;
+#endif
+#ifdef HORA_HAVE_avx2
+    if (isa >= HORA_ISA_AVX2)
+        return &kern_avx2;
+#endif
+    (void)isa;
+    return &kern_portable;
+}

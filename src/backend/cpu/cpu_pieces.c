@@ -1,0 +1,64 @@
+/*
+ * Element by element work in fixed pieces over the threads, and the two sums that several gradients
+ * share.
+ */
+#include "backend/cpu/cpu_impl.h"
+
+#define PIECE 16384 /* elements: half of a first-level cache for two operands */
+
+typedef struct pieces {
+    int64_t n, piece;
+    void (*fn)(void *arg, int64_t from, int64_t to);
+    void *arg;
+} pieces;
+
+static void one_piece(void *arg, int64_t tile, int thread) {
+    (void)thread;
+    const pieces *p = arg;
+    p->fn(p->arg, tile * p->piece, hora_min(p->n, (tile + 1) * p->piece));
+}
+
+void hora_cpu_pieces(int64_t n, int64_t piece, void (*fn)(void *arg, int64_t from, int64_t to),
+                     void *arg) {
+    pieces p = {n, piece, fn, arg};
+    hora_parallel(hora_ceil_div(n, piece), one_piece, &p);
+}
+
+typedef struct adding {
+    float alpha;
+    const float *a;
+    float *y;
+    bool overwrite;
+} adding;
+
+static void add_piece(void *arg, int64_t from, int64_t to) {
+    const adding *d = arg;
+    hora_kern_get()->products->merge(1, to - from, d->alpha, d->a + from, 0,
+                                     d->overwrite ? NULL : d->y + from, 0, NULL, d->y + from, 0);
+}
+
+void hora_cpu_add(int64_t n, float alpha, const float *a, float *y, bool overwrite) {
+    adding d = {alpha, a, y, overwrite};
+    hora_cpu_pieces(n, PIECE, add_piece, &d);
+}
+
+typedef struct summing {
+    int64_t rows, width;
+    float alpha;
+    const float *x, *b;
+    float *y;
+    bool overwrite;
+} summing;
+
+static void sum_piece(void *arg, int64_t from, int64_t to) {
+    const summing *s = arg;
+    hora_kern_get()->rows->column_sums(s->rows, to - from, s->alpha, s->x + from,
+                                       s->b ? s->b + from : NULL, s->width, s->y + from,
+                                       s->overwrite);
+}
+
+void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const float *x, const float *b,
+                          float *y, bool overwrite) {
+    summing s = {rows, width, alpha, x, b, y, overwrite};
+    hora_cpu_pieces(width, 64, sum_piece, &s);
+}

@@ -1,0 +1,69 @@
+#ifndef HORA_BACKEND_CPU_KERN_H
+#define HORA_BACKEND_CPU_KERN_H
+/*
+ * The inner loops, one table per instruction set. Everything here is one thread's work on memory
+ * that the caller cut; nothing allocates, nothing knows of ops' views. Files kern_*.c are compiled
+ * once per variant; hora_cpu_kern_get() gives the tables for this processor (capped by HORA_ISA).
+ * Matrices are row-major float; ld* are leading dimensions in elements.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "op/op.h"
+
+/* y (m, n) = add + bias + alpha x (m, k) B. B = w' with w (n, k) when trans_w, else w (k, n). With
+ * trans_x, x is stored (k, m). `packed`: w is what `pack` wrote. add NULL: zero; it may be y. */
+typedef struct hora_gemm {
+    int64_t m, n, k, ldx, ldw, ldy, ldadd;
+    bool trans_x, trans_w, packed;
+    float alpha;
+    const float *x, *w, *add, *bias;
+    float *y;
+} hora_gemm;
+
+typedef struct hora_kern_products {
+    int64_t panel; /* columns of a packed panel */
+    void (*gemm)(const hora_gemm *);
+    /* Floats of the packing of B (k, n): panels of `panel` columns, zero-padded, k rows each. */
+    int64_t (*pack_size)(int64_t k, int64_t n);
+    void (*pack)(const float *w, int64_t ldw, bool trans_w, int64_t k, int64_t n, float *dst);
+    /* y (m, n) = add + bias + alpha c; add and bias may be NULL, add may be y */
+    void (*merge)(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
+                  int64_t ldadd, const float *bias, float *y, int64_t ldy);
+} hora_kern_products;
+
+/* Runs of elements and rows. `overwrite` false: the result is added to what is there. */
+typedef struct hora_kern_rows {
+    void (*act)(hora_act s, int64_t n, const float *x, float *y);
+    void (*act_grad)(hora_act s, int64_t n, const float *x, const float *dy, float *dx,
+                     bool overwrite);
+    void (*glu)(hora_act s, int64_t n, const float *g, const float *u, float *y);
+    void (*glu_dg)(hora_act s, int64_t n, const float *g, const float *u, const float *dy,
+                   float *dg, bool overwrite);
+    void (*glu_du)(hora_act s, int64_t n, const float *g, const float *dy, float *du,
+                   bool overwrite);
+    /* y = alpha a * b */
+    void (*mul)(int64_t n, float alpha, const float *a, const float *b, float *y, bool overwrite);
+    /* y (width) = sum over rows of x; with b: of x * b, times alpha */
+    void (*column_sums)(int64_t rows, int64_t width, float alpha, const float *x, const float *b,
+                        int64_t ld, float *y, bool overwrite);
+    /* x, y (n, w), weight (w); r (n) may be NULL */
+    void (*rmsnorm)(int64_t n, int64_t w, float eps, const float *x, const float *weight, float *y,
+                    float *r);
+    void (*rmsnorm_dx)(int64_t n, int64_t w, const float *x, const float *weight, const float *r,
+                       const float *dy, float *dx, bool overwrite);
+    /* dw (columns) of `columns` columns from x, dy, which are parts of rows of width w */
+    void (*rmsnorm_dw)(int64_t n, int64_t w, int64_t columns, const float *x, const float *r,
+                       const float *dy, float *dw, bool overwrite);
+    /* One row: heads of width 2 half, cos and sin (half); sign 1 or -1 */
+    void (*rope)(int64_t heads, int64_t half, const float *cos, const float *sin, float sign,
+                 const float *x, float *y, bool overwrite);
+} hora_kern_rows;
+
+typedef struct hora_kern {
+    const char *name; /* "avx512" */
+    const hora_kern_products *products;
+    const hora_kern_rows *rows;
+} hora_kern;
+const hora_kern *hora_kern_get(void);
+#endif

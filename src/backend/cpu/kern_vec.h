@@ -1,0 +1,190 @@
+#ifndef HORA_BACKEND_CPU_KERN_VEC_H
+#define HORA_BACKEND_CPU_KERN_VEC_H
+/*
+ * Vectors of one instruction set, for kern_*.c alone. Each of those files is compiled once per
+ * variant with HORA_VARIANT set; KERN(name) carries the variant in the symbol. GCC and Clang vector
+ * extensions give +, -, *, / and comparisons; what they lack is named here. A fused multiply-add is
+ * asked for by name and never contracted behind our back, so a variant has one set of bits.
+ *
+ * Polynomials are our own minimax fits in double precision, rounded to float; the largest relative
+ * error is beside each.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/cpu/kern.h"
+
+#if defined(HORA_VARIANT_avx512) || defined(HORA_VARIANT_avx512_bf16)
+#include <immintrin.h>
+#define VL 16
+#elif defined(HORA_VARIANT_avx2)
+#include <immintrin.h>
+#define VL 8
+#else
+#define VL 4
+#endif
+
+#define KERN_JOIN2(a, b) a##_##b
+#define KERN_JOIN(a, b)  KERN_JOIN2(a, b)
+#define KERN(name)       KERN_JOIN(hora_kern_##name, HORA_VARIANT)
+#define INLINE           static inline __attribute__((always_inline, unused))
+
+typedef float vf __attribute__((vector_size(4 * VL)));
+typedef int32_t vi __attribute__((vector_size(4 * VL)));
+typedef float vf_any __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+INLINE vf v_load(const float *p) {
+    return *(const vf_any *)p;
+}
+INLINE void v_store(float *p, vf v) {
+    *(vf_any *)p = v;
+}
+INLINE vf v_set(float s) {
+    return s - (vf){0};
+}
+INLINE vf v_zero(void) {
+    return (vf){0};
+}
+
+#if VL == 16
+/* First n < VL elements; the rest reads as zero and is not touched. */
+INLINE vf v_load_n(const float *p, int64_t n) {
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+}
+INLINE void v_store_n(float *p, vf v, int64_t n) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+}
+INLINE vf v_fma(vf a, vf b, vf c) {
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+INLINE vf v_max(vf a, vf b) {
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+}
+INLINE vf v_sqrt(vf a) {
+    return (vf)_mm512_sqrt_ps((__m512)a);
+}
+#else
+INLINE vf v_load_n(const float *p, int64_t n) {
+    vf v = {0};
+    for (int64_t i = 0; i < n; i++)
+        v[i] = p[i];
+    return v;
+}
+INLINE void v_store_n(float *p, vf v, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        p[i] = v[i];
+}
+#if VL == 8
+INLINE vf v_fma(vf a, vf b, vf c) {
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+INLINE vf v_max(vf a, vf b) {
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+}
+INLINE vf v_sqrt(vf a) {
+    return (vf)_mm256_sqrt_ps((__m256)a);
+}
+#else
+INLINE vf v_fma(vf a, vf b, vf c) {
+    return a * b + c;
+}
+INLINE vf v_max(vf a, vf b) {
+    vi m = a > b;
+    return (vf)(((vi)a & m) | ((vi)b & ~m));
+}
+INLINE vf v_sqrt(vf a) {
+    for (int i = 0; i < VL; i++)
+        a[i] = __builtin_sqrtf(a[i]);
+    return a;
+}
+#endif
+#endif
+
+/* m ? a : b by lanes; m from a comparison. */
+INLINE vf v_select(vi m, vf a, vf b) {
+    return (vf)(((vi)a & m) | ((vi)b & ~m));
+}
+INLINE vf v_abs(vf a) {
+    return (vf)((vi)a & 0x7fffffff);
+}
+
+/* Sums of lanes by halves: the same tree for every call. */
+INLINE float v_sum(vf v) {
+    float t[VL];
+    memcpy(t, &v, sizeof t);
+    for (int w = VL / 2; w; w /= 2)
+        for (int i = 0; i < w; i++)
+            t[i] += t[i + w];
+    return t[0];
+}
+INLINE float v_max_lane(vf v) {
+    float t[VL];
+    memcpy(t, &v, sizeof t);
+    for (int w = VL / 2; w; w /= 2)
+        for (int i = 0; i < w; i++)
+            t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
+    return t[0];
+}
+
+/* e^x, 1e-7 relative; 0 below -87.3, inf above 88.7, NaN kept. 2^n e^r with |r| <= ln 2 / 2,
+ * e^r = 1 + r + r^2 q(r). */
+INLINE vf v_exp(vf x) {
+    const vf magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    vi low = x<v_set(-87.3f), high = x> v_set(88.72f);
+    vf c = v_select(low, v_set(-87.3f), v_select(high, v_set(88.72f), x));
+    vf t = v_fma(c, v_set(1.44269504f), magic);
+    vf n = t - magic;
+    vf r = v_fma(n, v_set(-0.693145751953125f), c);
+    r = v_fma(n, v_set(-1.428606765330187e-06f), r);
+    vf q = v_fma(v_set(1.3814466738550928e-03f), r, v_set(8.368780429086765e-03f));
+    q = v_fma(q, r, v_set(4.1668394217443123e-02f));
+    q = v_fma(q, r, v_set(1.6666520107626473e-01f));
+    q = v_fma(q, r, v_set(4.9999993412469557e-01f));
+    vf e = v_fma(r * r, q, r) + 1.0f;
+    /* 2^n in two halves: n reaches 128 */
+    vi whole = (vi)t - (vi)magic, half = whole >> 1;
+    vf s1 = (vf)((half + 127) << 23), s2 = (vf)((whole - half + 127) << 23);
+    e = e * s1 * s2;
+    e = v_select(high, v_set(__builtin_inff()), e);
+    return v_select(low, v_zero(), e);
+}
+
+INLINE vf v_sigmoid(vf x) {
+    return 1.0f / (1.0f + v_exp(-x));
+}
+
+/* tanh, 3e-7 relative: x + x^3 p(x^2) below 0.625, 1 - 2 / (e^2x + 1) above. */
+INLINE vf v_tanh(vf x) {
+    vf u = x * x;
+    vf p = v_fma(v_set(-5.601559888479266e-03f), u, v_set(2.0549612244478807e-02f));
+    p = v_fma(p, u, v_set(-5.371346590509343e-02f));
+    p = v_fma(p, u, v_set(1.3331145244544268e-01f));
+    p = v_fma(p, u, v_set(-3.33332718119866e-01f));
+    vf small = v_fma(x * u, p, x);
+    vf a = v_abs(x);
+    vf big = 1.0f - 2.0f / (v_exp(a + a) + 1.0f);
+    vi sign = (vi)x & (int32_t)0x80000000;
+    big = (vf)((vi)big | sign);
+    return v_select(a < v_set(0.625f), small, big);
+}
+
+/* Phi(x), the normal distribution function, 1e-6 relative on both tails, and e^{-x^2/2}.
+ * erfc(z) = e^{-z^2} p(t) / (z + 2), t = (z - 2) / (z + 2), z >= 0. */
+INLINE vf v_phi(vf x, vf *gauss) {
+    vf z = v_abs(x) * 0.70710678f;
+    vf d = 1.0f / (z + 2.0f), t = (z - 2.0f) * d;
+    vf p = v_fma(v_set(-4.798178468660811e-05f), t, v_set(-5.310699331931124e-04f));
+    p = v_fma(p, t, v_set(-7.26010467438958e-04f));
+    p = v_fma(p, t, v_set(3.044523229109081e-03f));
+    p = v_fma(p, t, v_set(6.435395917287293e-03f));
+    p = v_fma(p, t, v_set(-2.150324415792635e-02f));
+    p = v_fma(p, t, v_set(-3.643596260544541e-02f));
+    p = v_fma(p, t, v_set(2.7947155748681146e-01f));
+    p = v_fma(p, t, v_set(-6.871609216898208e-01f));
+    p = v_fma(p, t, v_set(1.0215827134156206f));
+    vf g = v_exp(x * x * -0.5f);
+    *gauss = g;
+    vf tail = 0.5f * g * p * d;
+    return v_select(x < v_zero(), tail, 1.0f - tail);
+}
+#endif
