@@ -54,6 +54,7 @@ typedef struct hora_adapter {
     hora_dtype dtype;      /* of parameters: F32, or F64 when the base is */
     void *values;          /* one span */
     size_t value_bytes;
+    void *owner; /* of the front door; NULL inside */
 } hora_adapter;
 
 /* Declares a parameter (the name is copied); in setup only. */
