@@ -7,11 +7,24 @@
 #include "base/file.h"
 #include "base/text.h"
 
+const char *golden_path(const char *relative) {
+    char *own = hora_format("tests/vectors/files/%s", relative),
+         *shared = hora_format("vectors/%s", relative);
+    const char *path = hora_test_source(own);
+    if (!hora_path_exists(path))
+        path = hora_test_shared(shared);
+    hora_free(own);
+    hora_free(shared);
+    return path;
+}
+
 hora_base *golden_base(const char *model, hora_dtype dtype) {
-    bool real = hora_eq(model, "stories260k"); /* the weights of the real model lie in models/ */
-    char *rel = hora_format(real ? "models/%s" : "vectors/%s/base", model);
+    char *rel = hora_format("%s/base", model);
+    /* the real model's weights lie in models/ */
+    const char *dir =
+        hora_eq(model, "stories260k") ? hora_test_shared("models/stories260k") : golden_path(rel);
     hora_base *b = NULL;
-    assert_ok(hora_base_open(&b, hora_test_shared(rel), &(hora_base_options){.dtype = dtype}));
+    assert_ok(hora_base_open(&b, dir, &(hora_base_options){.dtype = dtype}));
     hora_free(rel);
     return b;
 }
@@ -36,10 +49,8 @@ hora_adapter *golden_attach(const hora_base *b, const char *method, const char *
 }
 
 hora_st *golden_file(const char *path) {
-    char *rel = hora_format("vectors/%s", path);
     hora_st *st = NULL;
-    assert_ok(hora_st_open(&st, hora_test_shared(rel)));
-    hora_free(rel);
+    assert_ok(hora_st_open(&st, golden_path(path)));
     return st;
 }
 

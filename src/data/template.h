@@ -15,4 +15,8 @@ void hora_template_close(hora_template *t); /* accepts NULL */
  * text. raise_exception('..') in the template is HORA_EFORMAT and the message ends in that text.
  * Thread-safe. */
 hora_status hora_template_render(const hora_template *t, const hora_json *vars, hora_str *out);
+/* The same with messages cut to the first `turns` (-1: all) and add_generation_prompt set to
+ * `prompt` (-1: as in vars). This is how the loss mask finds where a turn begins and ends. */
+hora_status hora_template_render_turns(const hora_template *t, const hora_json *vars, int64_t turns,
+                                       int prompt, hora_str *out);
 #endif

@@ -184,6 +184,7 @@ static hora_status encode_plain(hora_tok_work *w, const char *s, size_t n, bool 
 static hora_status encode_stretch(hora_tok_work *w, const char *s, size_t n, bool first,
                                   hora_ids *out) {
     HORA_TRY(hora_tok_normalize(w->t, w, s, n));
+    first = first && !w->front_cut;
     hora_tok_cut c = {0};
     while (hora_tok_matcher_next(w->t, &w->t->normal, w->norm.s, w->norm.n, &c)) {
         if (c.b < c.e)
@@ -255,16 +256,14 @@ static hora_status decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
         const hora_tok_token *k = &t->token[ids[i]];
         if (skip_special && (k->flags & HORA_TOK_SPECIAL))
             continue;
-        if (!t->decoders.n && w.a.n)
-            hora_str_putc(&w.a.text, ' ');
         size_t off = w.a.text.n;
+        if (!t->joined && w.a.n)
+            hora_str_putc(&w.a.text, ' ');
         hora_tok_str_add(&w.a.text, hora_tok_spelling(t, ids[i]), k->n);
-        hora_tok_pieces_keep(&w.a, off, k->n);
+        hora_tok_pieces_keep(&w.a, off, w.a.text.n - off);
     }
     hora_status st = hora_tok_run_pieces(&t->decoders, &w);
-    if (st == HORA_OK && !t->decoders.n)
-        hora_tok_str_add(out, w.a.text.s, w.a.text.n);
-    for (size_t i = 0; st == HORA_OK && t->decoders.n && i < w.a.n; i++)
+    for (size_t i = 0; st == HORA_OK && i < w.a.n; i++)
         hora_tok_str_add(out, w.a.text.s + w.a.at[i].off, w.a.at[i].n);
     hora_tok_work_release(&w);
     return st;

@@ -95,35 +95,11 @@ static bool byte_fallback_bytes(const hora_tok_part *p, hora_str *s) {
 }
 
 /* --- Replace --------------------------------------------------------------------------------- */
-static hora_status replace_load(hora_tok_part *p, const hora_json *o) {
-    size_t n = 0;
-    HORA_TRY(hora_tok_pattern_load(p, o, "pattern"));
-    const char *s = hora_json_string(hora_json_get(o, "content"), &n);
-    if (!s)
-        return hora_fail(HORA_EFORMAT, "decoder Replace needs a string \"content\"; fetch the file "
-                                       "again");
-    hora_tok_str_add(&p->text, s, n);
-    return HORA_OK;
-}
-
-static hora_status replace_text(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
-                                hora_str *out) {
-    HORA_TRY(hora_tok_matches(p, w, s, n));
-    for (size_t k = 0; k < w->nmatch; k++) {
-        const hora_tok_match *m = &w->match[k];
-        if (m->hit)
-            hora_tok_str_add(out, p->text.s, p->text.n);
-        else
-            hora_tok_str_add(out, s + m->b, m->e - m->b);
-    }
-    return HORA_OK;
-}
-
 static hora_status replace(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
                            hora_tok_pieces *out) {
     for (size_t i = 0; i < in->n; i++) {
         size_t off = out->text.n;
-        HORA_TRY(replace_text(p, w, in->text.s + in->at[i].off, in->at[i].n, &out->text));
+        HORA_TRY(hora_tok_replace(p, w, in->text.s + in->at[i].off, in->at[i].n, &out->text));
         hora_tok_pieces_keep(out, off, out->text.n - off);
     }
     return HORA_OK;
@@ -132,7 +108,7 @@ static hora_status replace(const hora_tok_part *p, hora_tok_work *w, hora_tok_pi
 static bool replace_bytes(const hora_tok_part *p, hora_str *s) {
     hora_tok_work w = {0};
     hora_str to = {0};
-    if (replace_text(p, &w, s->s, s->n, &to) == HORA_OK) {
+    if (hora_tok_replace(p, &w, s->s, s->n, &to) == HORA_OK) {
         s->n = 0;
         hora_tok_str_add(s, to.s, to.n);
     }
@@ -152,25 +128,20 @@ static hora_status fuse(const hora_tok_part *p, hora_tok_work *w, hora_tok_piece
 }
 
 static hora_status strip_load(hora_tok_part *p, const hora_json *o) {
-    size_t n = 0;
-    const char *s = hora_json_string(hora_json_get(o, "content"), &n);
-    if (!s || n == 0 || hora_utf8_decode(s, n, &p->cp) != (int)n)
-        return hora_fail(HORA_EFORMAT, "decoder Strip: \"content\" must be one character; correct "
-                                       "it or fetch the file again");
-    hora_str_add(&p->text, s, n);
+    HORA_TRY(hora_tok_char_load(p, o, "content", NULL));
     HORA_TRY(hora_json_get_int(o, "start", 0, &p->start));
     return hora_json_get_int(o, "stop", 0, &p->stop);
 }
 
 static hora_status strip(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
                          hora_tok_pieces *out) {
-    size_t k = p->text.n;
+    size_t k = p->pattern.n;
     for (size_t i = 0; i < in->n; i++) {
         size_t b = in->at[i].off, e = b + in->at[i].n;
         const char *s = in->text.s;
-        for (int64_t c = 0; c < p->start && e - b >= k && !memcmp(s + b, p->text.s, k); c++)
+        for (int64_t c = 0; c < p->start && e - b >= k && !memcmp(s + b, p->pattern.s, k); c++)
             b += k;
-        for (int64_t c = 0; c < p->stop && e - b >= k && !memcmp(s + e - k, p->text.s, k); c++)
+        for (int64_t c = 0; c < p->stop && e - b >= k && !memcmp(s + e - k, p->pattern.s, k); c++)
             e -= k;
         hora_tok_pieces_keep(out, b, e - b);
     }
@@ -183,14 +154,8 @@ static hora_status strip(const hora_tok_part *p, hora_tok_work *w, hora_tok_piec
 
 /* --- Metaspace ------------------------------------------------------------------------------- */
 static hora_status metaspace_load(hora_tok_part *p, const hora_json *o) {
-    size_t n = 0;
-    const char *s = hora_json_string(hora_json_get(o, "replacement"), &n), *scheme;
-    if (!s)
-        s = "\xe2\x96\x81", n = 3;
-    if (n == 0 || hora_utf8_decode(s, n, &p->cp) != (int)n)
-        return hora_fail(HORA_EFORMAT, "decoder Metaspace: \"replacement\" must be one character; "
-                                       "correct it or fetch the file again");
-    hora_str_add(&p->pattern, s, n);
+    const char *scheme;
+    HORA_TRY(hora_tok_char_load(p, o, "replacement", "\xe2\x96\x81"));
     hora_str_puts(&p->text, " ");
     bool legacy;
     HORA_TRY(hora_json_get_bool(o, "add_prefix_space", true, &legacy));
@@ -232,8 +197,8 @@ static hora_status bpe(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces
     last.text.n = 0;
     for (size_t i = 0; i < in->n; i++) {
         size_t off = out->text.n;
-        HORA_TRY(replace_text(i + 1 == in->n ? &last : p, w, in->text.s + in->at[i].off,
-                              in->at[i].n, &out->text));
+        HORA_TRY(hora_tok_replace(i + 1 == in->n ? &last : p, w, in->text.s + in->at[i].off,
+                                  in->at[i].n, &out->text));
         hora_tok_pieces_keep(out, off, out->text.n - off);
     }
     return HORA_OK;
@@ -242,7 +207,7 @@ static hora_status bpe(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces
 const hora_tok_row hora_tok_decoders[] = {
     {.type = "ByteLevel", .pieces = byte_level, .bytes = byte_level_bytes},
     {.type = "ByteFallback", .pieces = byte_fallback, .bytes = byte_fallback_bytes},
-    {.type = "Replace", .load = replace_load, .pieces = replace, .bytes = replace_bytes},
+    {.type = "Replace", .load = hora_tok_replace_load, .pieces = replace, .bytes = replace_bytes},
     {.type = "Fuse", .pieces = fuse},
     {.type = "Strip", .load = strip_load, .pieces = strip},
     {.type = "Metaspace", .load = metaspace_load, .pieces = metaspace, .bytes = replace_bytes},

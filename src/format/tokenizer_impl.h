@@ -52,6 +52,7 @@ bool hora_tok_is_punct(uint32_t cp);  /* ASCII punctuation or general category P
 /* GPT-2's alphabet: a printable character for each of the 256 bytes, and back (-1: none). */
 uint32_t hora_tok_byte_char(unsigned char b);
 int hora_tok_char_byte(uint32_t cp);
+void hora_tok_add_byte_chars(hora_str *to, const char *s, size_t n);
 /* Adds bytes as UTF-8; each maximal broken part becomes U+FFFD (Unicode 3.9, as browsers and Rust
  * do). `hold`: a broken part at the very end that more bytes could still complete is left out. */
 void hora_tok_add_lossy(hora_str *to, const char *s, size_t n, bool hold);
@@ -150,6 +151,17 @@ void hora_tok_regex_free(hora_tok_regex *r); /* accepts NULL */
 /* Reads {"String": ..} or {"Regex": ..} (or a bare string) into p->pattern and p->regex. */
 hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const char *key);
 
+/* "pattern" and "content" of a Replace, into p->pattern/regex and p->text. */
+hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o);
+/* Adds s[0..n) with each match of the pattern replaced by p->text. w->match stays. */
+hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                             hora_str *out);
+/* The string o[key] into p->text. */
+hora_status hora_tok_text_load(hora_tok_part *p, const hora_json *o, const char *key);
+/* One character o[key], `def` when absent (NULL: required), into p->cp and p->pattern. */
+hora_status hora_tok_char_load(hora_tok_part *p, const hora_json *o, const char *key,
+                               const char *def);
+
 /* The text cut into matches and the gaps between them, in order, without holes; w->match. */
 typedef struct hora_tok_match {
     size_t b, e;
@@ -204,6 +216,7 @@ struct hora_tokenizer {
     hora_tok_added *added;      /* [nadded] */
     size_t nadded, capadded;
     hora_tok_matcher raw, normal; /* added tokens found before and after normalization */
+    bool joined; /* there is a decoder; without one, tokens are decoded with spaces between */
     hora_tok_chain normalizers, pretokenizers, postprocessors, decoders;
     const hora_tok_model *model;
     void *state; /* the model's */
@@ -215,7 +228,8 @@ struct hora_tokenizer {
 static inline const char *hora_tok_spelling(const hora_tokenizer *t, int32_t id) {
     return t->arena.s + t->token[id].off;
 }
-/* Adds a token; `limit` bounds the id. HORA_EFORMAT when the id or the spelling is taken. */
+/* Adds a token, or flags to one that is there (then s may be its own spelling); `limit` bounds the
+ * id. HORA_EFORMAT when the id or the spelling is taken. */
 hora_status hora_tok_add(hora_tokenizer *t, const char *s, size_t n, int64_t id, int64_t limit,
                          unsigned flags);
 int32_t hora_tok_find(const hora_tokenizer *t, const hora_tok_dict *d, const char *s,
@@ -228,7 +242,8 @@ hora_status hora_tok_added_load(hora_tokenizer *t, const hora_json *list, int64_
 /* --- one call's scratch (tokenizer.c) -------------------------------------------------------- */
 struct hora_tok_work {
     const hora_tokenizer *t;
-    bool stable; /* decoding: hold back what later tokens may change */
+    bool front_cut; /* a normalizer took the beginning of the text away */
+    bool stable;    /* decoding: hold back what later tokens may change */
     hora_str norm, other;
     hora_tok_pieces a, b;
     hora_tok_match *match;
@@ -238,7 +253,7 @@ struct hora_tok_work {
     struct hora_tok_bpe_scratch *bpe;
 };
 void hora_tok_work_release(hora_tok_work *w);
-/* Runs the normalizers over s[0..n); the result is in w->norm. */
+/* Runs the normalizers over s[0..n); the result is in w->norm, w->front_cut is set. */
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n);
 /* Runs a chain of piece rows over w->a; the result is in w->a. */
 hora_status hora_tok_run_pieces(const hora_tok_chain *c, hora_tok_work *w);

@@ -77,6 +77,7 @@ hora_status hora_tok_load_parts(hora_tokenizer *t, const hora_json *root) {
     HORA_TRY(hora_tok_chain_load(&t->postprocessors, hora_tok_postprocessors,
                                  hora_tok_n_postprocessors, "post-processor", "processors",
                                  hora_json_get(root, "post_processor")));
+    t->joined = hora_json_type(hora_json_get(root, "decoder")) != HORA_JNULL;
     return hora_tok_chain_load(&t->decoders, hora_tok_decoders, hora_tok_n_decoders, "decoder",
                                "decoders", hora_json_get(root, "decoder"));
 }

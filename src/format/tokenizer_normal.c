@@ -8,18 +8,8 @@
 
 #include "format/tokenizer_impl.h"
 
-static hora_status load_text(hora_tok_part *p, const hora_json *o, const char *key) {
-    size_t n = 0;
-    const char *s = hora_json_string(hora_json_get(o, key), &n);
-    if (!s)
-        return hora_fail(HORA_EFORMAT, "%s needs the string \"%s\"; fetch the file again",
-                         p->row->type, key);
-    hora_tok_str_add(&p->text, s, n);
-    return HORA_OK;
-}
-
 static hora_status prepend_load(hora_tok_part *p, const hora_json *o) {
-    return load_text(p, o, "prepend");
+    return hora_tok_text_load(p, o, "prepend");
 }
 
 static hora_status prepend(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
@@ -30,21 +20,13 @@ static hora_status prepend(const hora_tok_part *p, hora_tok_work *w, const char 
     return HORA_OK;
 }
 
-static hora_status replace_load(hora_tok_part *p, const hora_json *o) {
-    HORA_TRY(hora_tok_pattern_load(p, o, "pattern"));
-    return load_text(p, o, "content");
-}
-
 static hora_status replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                            hora_str *out) {
-    HORA_TRY(hora_tok_matches(p, w, s, n));
-    for (size_t i = 0; i < w->nmatch; i++) {
-        const hora_tok_match *m = &w->match[i];
-        if (m->hit)
-            hora_tok_str_add(out, p->text.s, p->text.n);
-        else
-            hora_tok_str_add(out, s + m->b, m->e - m->b);
-    }
+    HORA_TRY(hora_tok_replace(p, w, s, n, out));
+    /* One character may be replaced by another; a longer match takes its beginning along. */
+    uint32_t cp;
+    if (w->nmatch && w->match[0].hit && w->match[0].e > 0)
+        w->front_cut |= !p->text.n || w->match[0].e > (size_t)hora_utf8_decode(s, n, &cp);
     return HORA_OK;
 }
 
@@ -68,8 +50,10 @@ static hora_status lowercase(const hora_tok_part *p, hora_tok_work *w, const cha
 
 static hora_status strip_accents(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                                  hora_str *out) {
-    (void)p, (void)w;
+    (void)p;
     uint32_t cp;
+    hora_utf8_decode(s, n, &cp);
+    w->front_cut |= hora_tok_is_mark(cp);
     for (int len; n; s += len, n -= (size_t)len) {
         len = hora_utf8_decode(s, n, &cp);
         HORA_ASSERT(len > 0);
@@ -86,7 +70,6 @@ static hora_status strip_load(hora_tok_part *p, const hora_json *o) {
 
 static hora_status strip(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                          hora_str *out) {
-    (void)w;
     size_t b = 0, e = 0; /* [b, e): up to the last character that is no space */
     bool seen = false;
     uint32_t cp;
@@ -105,6 +88,7 @@ static hora_status strip(const hora_tok_part *p, hora_tok_work *w, const char *s
         b = p->left ? n : 0, e = p->right ? b : n;
     b = p->left ? b : 0;
     e = p->right ? e : n;
+    w->front_cut |= b > 0;
     if (b < e)
         hora_str_add(out, s + b, e - b);
     return HORA_OK;
@@ -113,8 +97,7 @@ static hora_status strip(const hora_tok_part *p, hora_tok_work *w, const char *s
 static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                               hora_str *out) {
     (void)p, (void)w;
-    for (size_t i = 0; i < n; i++)
-        hora_tok_str_cp(out, hora_tok_byte_char((unsigned char)s[i]));
+    hora_tok_add_byte_chars(out, s, n);
     return HORA_OK;
 }
 
@@ -209,7 +192,7 @@ FORM(nfkd, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, 0x80)
 
 const hora_tok_row hora_tok_normalizers[] = {
     {.type = "Prepend", .load = prepend_load, .normal = prepend},
-    {.type = "Replace", .load = replace_load, .normal = replace},
+    {.type = "Replace", .load = hora_tok_replace_load, .normal = replace},
     {.type = "NFC", .normal = nfc},
     {.type = "NFD", .normal = nfd},
     {.type = "NFKC", .normal = nfkc},
@@ -223,6 +206,7 @@ const size_t hora_tok_n_normalizers = HORA_COUNT(hora_tok_normalizers);
 
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n) {
     w->norm.n = 0;
+    w->front_cut = false;
     hora_tok_str_add(&w->norm, s, n);
     for (size_t i = 0; i < t->normalizers.n && w->norm.n; i++) {
         const hora_tok_part *p = &t->normalizers.at[i];

@@ -370,6 +370,8 @@ static hora_status matches_regex(const hora_tok_regex *r, hora_tok_work *w, cons
 
 hora_status hora_tok_matches(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n) {
     w->nmatch = 0;
+    if (!n) /* not even an empty pattern matches */
+        return HORA_OK;
     if (p->regex)
         return matches_regex(p->regex, w, s, n);
     size_t prev = 0, k = p->pattern.n;
@@ -391,10 +393,12 @@ hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const ch
     const char *s = hora_json_string(v, &n);
     if (!s)
         s = hora_json_string(hora_json_get(v, "String"), &n);
-    if (s) {
+    if (s && n) {
         hora_tok_str_add(&p->pattern, s, n);
         return HORA_OK;
     }
+    if (s) /* matches between any two characters */
+        return hora_tok_regex_new(&p->regex, "", 0);
     s = hora_json_string(hora_json_get(v, "Regex"), &n);
     if (!s)
         return hora_fail(HORA_EFORMAT,
@@ -402,4 +406,45 @@ hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const ch
                          "again",
                          p->row->type, key);
     return hora_tok_regex_new(&p->regex, s, n);
+}
+
+hora_status hora_tok_text_load(hora_tok_part *p, const hora_json *o, const char *key) {
+    size_t n = 0;
+    const char *s = hora_json_string(hora_json_get(o, key), &n);
+    if (!s)
+        return hora_fail(HORA_EFORMAT, "%s needs the string \"%s\"; fetch the file again",
+                         p->row->type, key);
+    hora_tok_str_add(&p->text, s, n);
+    return HORA_OK;
+}
+
+hora_status hora_tok_char_load(hora_tok_part *p, const hora_json *o, const char *key,
+                               const char *def) {
+    const hora_json *v = hora_json_get(o, key);
+    size_t n = def ? strlen(def) : 0;
+    const char *s = hora_json_type(v) == HORA_JNULL ? def : hora_json_string(v, &n);
+    if (!s || n == 0 || hora_utf8_decode(s, n, &p->cp) != (int)n)
+        return hora_fail(HORA_EFORMAT,
+                         "%s: \"%s\" must be one character; correct it or fetch the file again",
+                         p->row->type, key);
+    hora_str_add(&p->pattern, s, n);
+    return HORA_OK;
+}
+
+hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o) {
+    HORA_TRY(hora_tok_pattern_load(p, o, "pattern"));
+    return hora_tok_text_load(p, o, "content");
+}
+
+hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                             hora_str *out) {
+    HORA_TRY(hora_tok_matches(p, w, s, n));
+    for (size_t i = 0; i < w->nmatch; i++) {
+        const hora_tok_match *m = &w->match[i];
+        if (m->hit)
+            hora_tok_str_add(out, p->text.s, p->text.n);
+        else
+            hora_tok_str_add(out, s + m->b, m->e - m->b);
+    }
+    return HORA_OK;
 }

@@ -115,9 +115,8 @@ static hora_status byte_level_load(hora_tok_part *p, const hora_json *o) {
 }
 
 /* Copies the pieces with `text` in front of those that do not begin with it. */
-static void prefix(const hora_tok_part *p, const hora_str *text, bool only_first,
-                   const hora_tok_pieces *in, hora_tok_pieces *out) {
-    (void)p;
+static void prefix(const hora_str *text, bool only_first, const hora_tok_pieces *in,
+                   hora_tok_pieces *out) {
     for (size_t i = 0; i < in->n; i++) {
         const hora_tok_piece *k = &in->at[i];
         const char *s = in->text.s + k->off;
@@ -141,7 +140,7 @@ static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, hora_tok
                               hora_tok_pieces *out) {
     if (p->prefix_space) {
         const hora_str space = {.s = (char[]){' ', '\0'}, .n = 1};
-        prefix(p, &space, false, in, out);
+        prefix(&space, false, in, out);
         take(in, out);
     }
     if (p->regex) {
@@ -151,13 +150,7 @@ static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, hora_tok
     for (size_t i = 0; i < in->n; i++) {
         const char *s = in->text.s + in->at[i].off;
         size_t off = out->text.n;
-        for (size_t k = 0; k < in->at[i].n; k++) {
-            unsigned char b = (unsigned char)s[k];
-            if (b > 0x20 && b < 0x7f)
-                hora_str_putc(&out->text, (char)b);
-            else
-                hora_tok_str_cp(&out->text, hora_tok_byte_char(b));
-        }
+        hora_tok_add_byte_chars(&out->text, s, in->at[i].n);
         hora_tok_pieces_span(out, off, out->text.n - off, in->at[i].first);
     }
     return HORA_OK;
@@ -165,15 +158,7 @@ static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, hora_tok
 
 /* --- Metaspace ------------------------------------------------------------------------------- */
 static hora_status metaspace_load(hora_tok_part *p, const hora_json *o) {
-    size_t n = 0;
-    const char *s = hora_json_string(hora_json_get(o, "replacement"), &n);
-    if (!s)
-        s = "\xe2\x96\x81", n = 3;
-    if (n == 0 || hora_utf8_decode(s, n, &p->cp) != (int)n)
-        return hora_fail(HORA_EFORMAT, "Metaspace: \"replacement\" must be one character; correct "
-                                       "it or fetch the file again");
-    hora_str_add(&p->text, s, n);
-    hora_str_add(&p->pattern, s, n);
+    HORA_TRY(hora_tok_char_load(p, o, "replacement", "\xe2\x96\x81"));
     bool legacy; /* before prepend_scheme there was add_prefix_space */
     HORA_TRY(hora_json_get_bool(o, "add_prefix_space", true, &legacy));
     HORA_TRY(hora_json_get_bool(o, "split", true, &p->split));
@@ -188,7 +173,7 @@ static hora_status metaspace(const hora_tok_part *p, hora_tok_work *w, hora_tok_
         for (const char *sp; n && (sp = memchr(s, ' ', n));) {
             size_t k = (size_t)(sp - s);
             hora_tok_str_add(&out->text, s, k);
-            hora_str_add(&out->text, p->text.s, p->text.n);
+            hora_str_add(&out->text, p->pattern.s, p->pattern.n);
             s += k + 1;
             n -= k + 1;
         }
@@ -197,7 +182,7 @@ static hora_status metaspace(const hora_tok_part *p, hora_tok_work *w, hora_tok_
     }
     if (p->mode != NEVER) {
         take(in, out);
-        prefix(p, &p->text, p->mode == FIRST, in, out);
+        prefix(&p->pattern, p->mode == FIRST, in, out);
     }
     if (!p->split)
         return HORA_OK;
@@ -253,14 +238,7 @@ static hora_status whitespace_split(const hora_tok_part *p, hora_tok_work *w, ho
 }
 
 static hora_status delimiter_load(hora_tok_part *p, const hora_json *o) {
-    size_t n = 0;
-    const char *s = hora_json_string(hora_json_get(o, "delimiter"), &n);
-    if (!s || n == 0 || hora_utf8_decode(s, n, &p->cp) != (int)n)
-        return hora_fail(HORA_EFORMAT,
-                         "%s: \"delimiter\" must be one character; correct it or "
-                         "fetch the file again",
-                         p->row->type);
-    return HORA_OK;
+    return hora_tok_char_load(p, o, "delimiter", NULL);
 }
 static hora_status delimiter(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
                              hora_tok_pieces *out) {

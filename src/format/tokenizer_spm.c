@@ -198,8 +198,7 @@ static hora_status read_model(hora_tokenizer *t, spec *sp, const char *data, siz
     return st == HORA_DONE ? HORA_OK : st;
 }
 
-static hora_status check(const hora_tokenizer *t, const spec *sp) {
-    (void)t;
+static hora_status check(const spec *sp) {
     const char *no = NULL;
     if (!sp->n)
         return damaged("it has no pieces");
@@ -220,6 +219,8 @@ static hora_status check(const hora_tokenizer *t, const spec *sp) {
                          no);
     if (sp->unk < 0 || sp->unk >= (int64_t)sp->n || sp->piece[sp->unk].type != UNKNOWN)
         return damaged("unk_id is not the unknown piece");
+    if (sp->bos >= (int64_t)sp->n || sp->eos >= (int64_t)sp->n || sp->pad >= (int64_t)sp->n)
+        return damaged("bos_id, eos_id or pad_id is beyond the pieces");
     return HORA_OK;
 }
 
@@ -328,9 +329,7 @@ static hora_status load_around(hora_tokenizer *t, const spec *sp, const hora_jso
         if (type != UNKNOWN && type != CONTROL && type != USER)
             continue;
         unsigned flags = type == USER ? HORA_TOK_ADDED : HORA_TOK_ADDED | HORA_TOK_SPECIAL;
-        char *name = hora_strndup(hora_tok_spelling(t, id), t->token[id].n);
-        st = hora_tok_add(t, name, t->token[id].n, id, INT32_MAX, flags);
-        hora_free(name);
+        st = hora_tok_add(t, hora_tok_spelling(t, id), t->token[id].n, id, INT32_MAX, flags);
         if (st == HORA_OK)
             st = hora_tok_add_matcher(t, (hora_tok_added){.id = id});
     }
@@ -343,7 +342,7 @@ static void name_special(hora_tokenizer *t, const char *key, int64_t id) {
 }
 
 static hora_status build(hora_tokenizer *t, const spec *sp, const hora_json *config) {
-    HORA_TRY(check(t, sp));
+    HORA_TRY(check(sp));
     hora_tok_bpe_options o = {
         .unk = (int32_t)sp->unk, .fuse_unk = true, .byte_fallback = sp->byte_fallback};
     hora_tok_merge *merges;

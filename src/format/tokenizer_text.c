@@ -108,6 +108,16 @@ int hora_tok_char_byte(uint32_t cp) {
     return hora_tok_byte_char((unsigned char)cp) == cp ? (int)cp : -1;
 }
 
+void hora_tok_add_byte_chars(hora_str *to, const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned char b = (unsigned char)s[i];
+        if (b > 0x20 && b < 0x7f)
+            hora_str_putc(to, (char)b);
+        else
+            hora_tok_str_cp(to, hora_tok_byte_char(b));
+    }
+}
+
 /* How many bytes must follow the lead byte b, and the range of the first of them. 0: b leads
  * nothing (ASCII is handled by the caller). */
 static int follow(unsigned char b, unsigned char *lo, unsigned char *hi) {

@@ -109,6 +109,8 @@ typedef struct hora_train_report {
 /* The table that `hora plan` prints. */
 void hora_train_report_text(const hora_train_report *r, hora_str *out);
 hora_json *hora_train_report_json(const hora_train_report *r); /* owned by the caller */
+/* HORA_ENOMEM with both sizes and the advice when it does not fit. */
+hora_status hora_train_report_fits(const hora_train_report *r);
 /* f32 multiply-adds per second (times 2) of all threads, from a loop of some 20 ms. */
 double hora_peak_flops(void);
 
@@ -177,6 +179,9 @@ hora_status hora_training_save(hora_training *t, const char *dir);
  * over. HORA_ENOTFOUND: there is none. HORA_EMISMATCH: of another base, data, method or options;
  * the text names the difference. */
 hora_status hora_training_resume(hora_training *t, const char *dir);
+/* One checkpoint folder by its own name: written whole (it must not exist), read back. */
+hora_status hora_training_save_to(hora_training *t, const char *checkpoint);
+hora_status hora_training_resume_from(hora_training *t, const char *checkpoint);
 /* Puts the values of the best evaluation back (from its checkpoint in `dir`); nothing to do when
  * there is none. */
 hora_status hora_training_take_best(hora_training *t, const char *dir);

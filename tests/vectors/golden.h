@@ -50,8 +50,10 @@ void golden_compare(const char *what, const float *got, const hora_st *want, con
 /* Every parameter's gradient against `grad.NAME` of the file: 1e-4 of the tensor's largest + 1e-6;
  * every tensor of the file must be met. */
 void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want);
-hora_base *golden_base(const char *model,
-                       hora_dtype dtype); /* vectors/MODEL/base; skips without ../shared */
+/* "tiny_llama/base/batch.safetensors": the copy in tests/vectors/files, else the one in
+ * ../shared/vectors (skips without). */
+const char *golden_path(const char *relative);
+hora_base *golden_base(const char *model, hora_dtype dtype);
 /* A model with random weights of the configuration text. */
 hora_base *golden_fresh(const char *config, hora_dtype dtype, bool headers_only);
 /* Attaches without allocating; options "rank=3,targets=q+v". */

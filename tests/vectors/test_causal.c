@@ -6,8 +6,10 @@
 
 #include "base/text.h"
 
-static const char *const models[] = {"tiny_llama", "tiny_llama_rope3", "tiny_mistral",
-                                     "tiny_qwen2", "tiny_qwen3",       "stories260k"};
+/* The first `own` of each list ship with the project, the rest lies in ../shared. */
+static const char *const models[] = {"tiny_llama",       "tiny_qwen2",   "tiny_qwen3",
+                                     "tiny_llama_rope3", "tiny_mistral", "stories260k"};
+enum { OWN_MODELS = 3, OWN_CASES = 7 };
 static const char *const backends[] = {"ref", NULL};
 
 static void check_loss(golden_run *r, const hora_st *want) {
@@ -41,11 +43,21 @@ static void base_case(const char *model, const char *backend) {
     hora_free(grads);
 }
 
-static void test_base(void **state) {
-    (void)state;
-    for (size_t m = 0; m < HORA_COUNT(models); m++)
+static void bases(size_t from, size_t to) {
+    for (size_t m = from; m < to; m++)
         for (size_t k = 0; k < HORA_COUNT(backends); k++)
             base_case(models[m], backends[k]);
+}
+
+static void test_base(void **state) {
+    (void)state;
+    bases(0, OWN_MODELS);
+}
+
+static void test_base_shared(void **state) {
+    (void)state;
+    hora_test_shared("vectors");
+    bases(OWN_MODELS, HORA_COUNT(models));
 }
 
 /* Logits are compared at real tokens only. */
@@ -79,7 +91,7 @@ static void padded_case(const char *model, const char *backend) {
 }
 
 static void test_padded(void **state) {
-    static const char *const padded[] = {"tiny_llama", "tiny_mistral", "tiny_qwen2", "tiny_qwen3"};
+    static const char *const padded[] = {"tiny_llama", "tiny_qwen2", "tiny_qwen3"};
     (void)state;
     for (size_t k = 0; k < HORA_COUNT(backends); k++)
         for (size_t m = 0; m < HORA_COUNT(padded); m++)
@@ -88,19 +100,21 @@ static void test_padded(void **state) {
 
 /* Everything that has an adapter folder and can be computed: MODEL/CASE. */
 static const char *const cases[] = {
-    "tiny_llama/lora_qv",
     "tiny_llama/lora_all",
     "tiny_llama/lora_layers",
     "tiny_llama/rslora",
-    "tiny_llama/lora_head_saved",
     "tiny_llama/hora_relu",
+    "tiny_llama/hora_qkvo",
+    "tiny_llama/hora_share_qv_off",
+    "tiny_qwen3/hora_qkvo",
+    /* shared */
+    "tiny_llama/lora_qv",
+    "tiny_llama/lora_head_saved",
     "tiny_llama/hora_identity",
     "tiny_llama/hora_tanh",
     "tiny_llama/hora_sigmoid",
     "tiny_llama/hora_gelu",
     "tiny_llama/hora_zero",
-    "tiny_llama/hora_qkvo",
-    "tiny_llama/hora_share_qv_off",
     "tiny_llama/hora_share_heads_off",
     "tiny_llama_rope3/lora_qv",
     "tiny_mistral/lora_qv",
@@ -116,7 +130,6 @@ static const char *const cases[] = {
     "tiny_qwen3/hora_relu",
     "tiny_qwen3/hora_identity",
     "tiny_qwen3/hora_tanh",
-    "tiny_qwen3/hora_qkvo",
     "stories260k/lora_qv",
     "stories260k/lora_all",
     "stories260k/hora_relu",
@@ -157,11 +170,11 @@ static void adapter_case(const char *path, const char *backend) {
     char model[64], batch[128];
     split_case(path, model, batch);
     hora_base *b = golden_base(model, HORA_F32);
-    char *dir = hora_format("vectors/%s/adapter", path),
+    char *dir = hora_format("%s/adapter", path),
          *expect = hora_format("%s/expect.safetensors", path);
     char *grads = hora_format("%s/grads.safetensors", path);
     hora_adapter *a;
-    assert_ok(hora_adapter_load(&a, b, hora_test_shared(dir), NULL));
+    assert_ok(hora_adapter_load(&a, b, golden_path(dir), NULL));
     golden_run r;
     golden_open(&r, b, &a, 1, batch,
                 &(golden_options){.backends = backend, .backward = true, .poison = true});
@@ -180,13 +193,25 @@ static void adapter_case(const char *path, const char *backend) {
     hora_free(grads);
 }
 
-static void test_adapters(void **state) {
-    (void)state;
+static void adapters(size_t from, size_t to) {
     for (size_t k = 0; k < HORA_COUNT(backends); k++)
-        for (size_t i = 0; i < HORA_COUNT(cases); i++)
+        for (size_t i = from; i < to; i++)
             adapter_case(cases[i], backends[k]);
 }
 
-HORA_TESTS(vectors_causal, {"base logits, loss, gradients", test_base, HORA_MEDIUM},
-           {"padded batches", test_padded, HORA_MEDIUM},
-           {"adapters: logits, loss, gradients, merged logits", test_adapters, HORA_MEDIUM});
+static void test_adapters(void **state) {
+    (void)state;
+    adapters(0, OWN_CASES);
+}
+
+static void test_adapters_shared(void **state) {
+    (void)state;
+    hora_test_shared("vectors");
+    adapters(OWN_CASES, HORA_COUNT(cases));
+}
+
+HORA_TESTS(vectors_causal, {"base logits, loss, gradients", test_base, HORA_SHORT},
+           {"base logits, loss, gradients: all models", test_base_shared, HORA_MEDIUM},
+           {"padded batches", test_padded, HORA_SHORT},
+           {"adapters: logits, loss, gradients, merged logits", test_adapters, HORA_SHORT},
+           {"adapters: all cases", test_adapters_shared, HORA_MEDIUM});

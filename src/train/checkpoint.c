@@ -1,0 +1,290 @@
+/*
+ * Checkpoints. A folder checkpoint-N holds the adapter (loadable on its own), state.safetensors
+ * (exact f32 values and moments) and state.json (position, history, what must be equal to go on,
+ * size and hash of every file). It is written as checkpoint-N.tmp, flushed and renamed, and older
+ * ones go only after that: a kill at any moment leaves the newest whole checkpoint in place.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "format/safetensors.h"
+#include "model/family.h"
+#include "train/train_impl.h"
+
+char *hora_checkpoint_path(const char *dir, int64_t step) {
+    char name[64];
+    hora_snprintf(name, sizeof name, CHECKPOINT_PREFIX "%lld", (long long)step);
+    return hora_path_join(dir, name);
+}
+
+static int by_number(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n) {
+    char **names;
+    int count, cap = 0;
+    *steps = NULL;
+    *n = 0;
+    if (!hora_path_is_dir(dir))
+        return HORA_OK;
+    HORA_TRY(hora_list_dir(dir, &names, &count));
+    for (int i = 0; i < count; i++) {
+        int64_t step;
+        const char *tail = names[i] + strlen(CHECKPOINT_PREFIX);
+        if (hora_starts(names[i], CHECKPOINT_PREFIX) && tail[strspn(tail, "0123456789")] == 0 &&
+            hora_parse_int(tail, &step))
+            HORA_PUSH(*steps, *n, cap, step);
+    }
+    hora_list_free(names, count);
+    if (*n)
+        qsort(*steps, (size_t)*n, sizeof **steps, by_number);
+    return HORA_OK;
+}
+
+static hora_json *hex(uint64_t v) {
+    char text[32];
+    hora_snprintf(text, sizeof text, "%016llx", (unsigned long long)v);
+    return hora_json_new_string(text);
+}
+
+static hora_status manifest_into(const char *root, const char *prefix, const char *skip,
+                                 hora_json *out) {
+    char **names = NULL;
+    int n = 0;
+    char *dir = *prefix ? hora_path_join(root, prefix) : hora_strdup(root);
+    hora_status s = hora_list_dir(dir, &names, &n);
+    for (int i = 0; i < n && !s; i++) {
+        char *rel = *prefix ? hora_path_join(prefix, names[i]) : hora_strdup(names[i]);
+        char *path = hora_path_join(root, rel);
+        hora_map m;
+        if (hora_path_is_dir(path)) {
+            s = manifest_into(root, rel, skip, out);
+        } else if (!hora_eq(rel, skip) && !(s = hora_map_open(&m, path))) {
+            hora_json *file = hora_json_set(out, rel, hora_json_new_object());
+            hora_json_set(file, "bytes", hora_json_new_int((int64_t)m.n));
+            hora_json_set(file, "xxh3", hex(hora_hash64(m.data, m.n, 0)));
+            hora_map_release(&m);
+        }
+        hora_free(path);
+        hora_free(rel);
+    }
+    hora_list_free(names, n);
+    hora_free(dir);
+    return s;
+}
+
+hora_status hora_checkpoint_manifest(const char *dir, const char *skip, hora_json **out) {
+    *out = hora_json_new_object();
+    hora_status s = manifest_into(dir, "", skip, *out);
+    if (s) {
+        hora_json_free(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+char *hora_checkpoint_tensor(const hora_training *t, const state_slot *s, int kind) {
+    int a = 0;
+    while (t->parts.adapters[a] != s->p->adapter)
+        a++;
+    return hora_format("%d/%s/%s", a, kind < 0 ? "value" : t->state.optimizer->moment_name[kind],
+                       s->p->name);
+}
+
+/* --- what must be equal
+ * -------------------------------------------------------------------------- */
+/* Options that change how a run goes, not what it computes; a resume may change them. */
+static bool is_free(const char *name) {
+    static const char *const names[] = {"recompute",  "memory",     "save_every", "save_limit",
+                                        "eval_every", "eval_start", "patience",   "min_delta",
+                                        "log_every",  "explode"};
+    for (size_t i = 0; i < HORA_COUNT(names); i++)
+        if (hora_eq(name, names[i]))
+            return true;
+    return false;
+}
+
+static void put_options(hora_json *out, const hora_options *table, const void *config) {
+    for (int i = 0; table && i < table->n; i++) {
+        hora_str text = {0};
+        if (is_free(table->rows[i].name))
+            continue;
+        hora_option_format(&table->rows[i], config, &text);
+        hora_json_set(out, table->rows[i].name, hora_json_new_string(text.s ? text.s : ""));
+        hora_str_release(&text);
+    }
+}
+
+hora_status hora_checkpoint_identity(hora_training *t, hora_json **out) {
+    const hora_training_parts *p = &t->parts;
+    uint64_t base;
+    char lr[32], steps[32];
+    HORA_TRY(hora_base_hash(p->base, &base));
+    hora_json *o = *out = hora_json_new_object();
+    hora_json *b = hora_json_set(o, "base", hora_json_new_object());
+    hora_json_set(b, "model_type", hora_json_new_string(p->base->model_type));
+    hora_json_set(b, "parameters", hora_json_new_int(hora_base_parameters(p->base)));
+    hora_json_set(b, "hash", hex(base));
+    if (p->train) {
+        hora_json *d = hora_json_set(o, "data", hora_json_new_object());
+        hora_json_set(d, "rows", hora_json_new_int(hora_data_about(p->train)->rows));
+        hora_json_set(d, "hash", hex(hora_data_about(p->train)->hash));
+    }
+    for (int a = 0; a < p->nadapters; a++) {
+        const hora_method *m = p->adapters[a]->method;
+        char key[32];
+        hora_snprintf(key, sizeof key, a ? "method %d" : "method", a + 1);
+        hora_json *j = hora_json_set(o, key, hora_json_new_object());
+        hora_json_set(j, "name", hora_json_new_string(m->name));
+        hora_json_set(j, "seed", hora_json_new_int((int64_t)p->adapters[a]->seed));
+        put_options(j, m->options, p->adapters[a]->config);
+    }
+    hora_json *c = hora_json_set(o, "options", hora_json_new_object());
+    put_options(c, &hora_train_options, &t->config);
+    hora_json_set(c, "lr", hora_json_new_string(hora_format_real(lr, t->lr)));
+    hora_snprintf(steps, sizeof steps, "%lld", (long long)t->shape.steps);
+    hora_json_set(c, "steps", hora_json_new_string(steps));
+    hora_json_set(c, "seq_len", hora_json_new_int(p->seq_len));
+    return HORA_OK;
+}
+
+/* --- writing
+ * --------------------------------------------------------------------------------------- */
+static hora_status write_tensors(const hora_training *t, const char *dir) {
+    const train_state *st = &t->state;
+    int moments = st->optimizer->moments, n = 0;
+    hora_st_entry *e = hora_calloc((size_t)st->nslots * 3 + 1, sizeof *e);
+    for (int i = 0; i < st->nslots; i++) {
+        const hora_param *p = st->slots[i].p;
+        for (int k = -1; k < moments; k++)
+            e[n++] = (hora_st_entry){hora_checkpoint_tensor(t, &st->slots[i], k),
+                                     {k < 0 ? p->value : p->moment[k], HORA_F32, p->shape},
+                                     HORA_F32};
+    }
+    char *path = hora_path_join(dir, "state.safetensors");
+    hora_status s = hora_st_write(path, e, n, NULL, 0);
+    hora_free(path);
+    for (int i = 0; i < n; i++)
+        hora_free((char *)e[i].name);
+    hora_free(e);
+    return s;
+}
+
+static hora_status write_state(hora_training *t, const char *dir) {
+    hora_json *identity, *files, *o = hora_json_new_object();
+    hora_str text = {0};
+    char *path = hora_path_join(dir, "state.json");
+    hora_training_status now;
+    hora_training_get(t, &now);
+    hora_status s = hora_checkpoint_identity(t, &identity);
+    if (s)
+        goto out;
+    hora_json_set(o, "format", hora_json_new_int(1));
+    hora_json_set(o, "step", hora_json_new_int(t->step));
+    hora_json_set(o, "rows", hora_json_new_int(now.rows));
+    hora_json_set(o, "first_loss", hora_json_new_real(t->first_loss));
+    hora_json_set(o, "last_loss", hora_json_new_real(t->last_loss));
+    hora_json_set(o, "best_loss", hora_json_new_real(t->best_loss));
+    hora_json_set(o, "best_step", hora_json_new_int(t->best_step));
+    hora_json_set(o, "since_best", hora_json_new_int(t->since_best));
+    hora_json *evals = hora_json_set(o, "evals", hora_json_new_array());
+    for (int i = 0; i < t->nevals; i++) {
+        hora_json *e = hora_json_push(evals, hora_json_new_object());
+        hora_json_set(e, "step", hora_json_new_int(t->evals[i].step));
+        hora_json_set(e, "loss", hora_json_new_real(t->evals[i].loss));
+    }
+    hora_json_set(o, "variant", hora_json_new_string(hora_isa_name(hora_cpu_isa())));
+    hora_json_set(o, "identity", identity);
+    if ((s = hora_checkpoint_manifest(dir, "state.json", &files)))
+        goto out;
+    hora_json_set(o, "files", files);
+    hora_json_dump(o, 2, false, &text);
+    hora_str_putc(&text, '\n');
+    s = hora_file_write(path, text.s, text.n);
+out:
+    hora_free(path);
+    hora_str_release(&text);
+    hora_json_free(o);
+    return s;
+}
+
+static hora_status write_adapters(hora_training *t, const char *dir) {
+    char note[96];
+    hora_snprintf(note, sizeof note, "Checkpoint after %lld of %lld steps.", (long long)t->step,
+                  (long long)t->shape.steps);
+    for (int a = 0; a < t->parts.nadapters; a++) {
+        hora_adapter *ad = t->parts.adapters[a];
+        char *sub = a ? hora_path_join(dir, ad->method->name) : hora_strdup(dir);
+        hora_status s = hora_mkdirs(sub);
+        if (!s)
+            s = hora_adapter_save(ad, sub, note);
+        if (!s)
+            s = hora_fsync_dir(sub);
+        hora_free(sub);
+        HORA_TRY(s);
+    }
+    return HORA_OK;
+}
+
+hora_status hora_training_save_to(hora_training *t, const char *checkpoint) {
+    hora_status s;
+    HORA_ASSERT(t->prepared);
+    if (hora_path_exists(checkpoint))
+        return hora_fail(HORA_EEXISTS, "%s is there already; remove it or give another name",
+                         checkpoint);
+    char *tmp = hora_format("%s.tmp", checkpoint), *parent = hora_path_dir(checkpoint);
+    if ((s = hora_remove_tree(tmp)) || (s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) ||
+        (s = write_tensors(t, tmp)) || (s = write_state(t, tmp)) || (s = hora_fsync_dir(tmp)) ||
+        (s = hora_rename(tmp, checkpoint)))
+        hora_remove_tree(tmp);
+    else
+        s = hora_fsync_dir(parent);
+    hora_free(parent);
+    hora_free(tmp);
+    return s;
+}
+
+/* The oldest beyond the limit; never the newest, never the best. */
+static hora_status drop_old(const hora_training *t, const char *dir) {
+    int64_t *steps;
+    int n, kept = 0;
+    hora_status s;
+    HORA_TRY(hora_checkpoint_list(dir, &steps, &n));
+    s = HORA_OK;
+    for (int i = n - 1; i >= 0 && t->config.save_limit > 0 && !s; i--) {
+        if (steps[i] > t->step || (steps[i] == t->best_step && steps[i] != t->step))
+            continue;
+        if (kept++ < t->config.save_limit)
+            continue;
+        char *old = hora_checkpoint_path(dir, steps[i]);
+        s = hora_remove_tree(old);
+        hora_free(old);
+    }
+    hora_free(steps);
+    return s;
+}
+
+hora_status hora_training_save(hora_training *t, const char *dir) {
+    char *path = hora_checkpoint_path(dir, t->step);
+    hora_status s = HORA_OK;
+    /* the same step again: after a resume, or of a run that went another way */
+    if (hora_path_exists(path)) {
+        char *old = hora_format("%s.old.tmp", path);
+        if (!(s = hora_remove_tree(old)) && !(s = hora_rename(path, old)) &&
+            !(s = hora_training_save_to(t, path)))
+            s = hora_remove_tree(old);
+        hora_free(old);
+    } else {
+        s = hora_training_save_to(t, path);
+    }
+    hora_free(path);
+    return s ? s : drop_old(t, dir);
+}

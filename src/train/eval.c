@@ -1,0 +1,103 @@
+/*
+ * Evaluation: the mean loss per supervised token over a data set, without dropout. Micro-batches
+ * are summed in double with scale 1 and divided once, so the cut into batches does not matter.
+ */
+#include <math.h>
+
+#include "base/log.h"
+#include "train/train_impl.h"
+
+hora_status hora_eval_over(recording *r, const hora_dataset *data, int64_t batch_size,
+                           hora_eval_info *info) {
+    hora_prefetch *feed = NULL;
+    const hora_batch *b;
+    double sum = 0, started = hora_now();
+    int64_t count = 0, bytes = 0;
+    hora_status s;
+    int64_t rows = hora_data_about(data)->rows;
+    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, rows, true));
+    hora_graph_before(r->g);
+    while ((s = hora_prefetch_next(feed, &b)) == HORA_OK) {
+        hora_graph_body(r->g,
+                        &(hora_rows){.rows = b->rows,
+                                     .ids = b->ids,
+                                     .pos = b->pos,
+                                     .lo = b->lo,
+                                     .hi = b->hi,
+                                     .target = b->target,
+                                     .weight = b->weight,
+                                     .scale = 1},
+                        0);
+        sum += hora_graph_scalar(r->g, r->loss);
+        count += b->supervised;
+        bytes += b->target_bytes;
+    }
+    hora_prefetch_free(feed);
+    if (s != HORA_DONE)
+        return s;
+    if (!count)
+        return hora_fail(HORA_EUSAGE, "evaluation: no token of the data counts; check the mask "
+                                      "(hora inspect shows it) or give other data");
+    *info =
+        (hora_eval_info){.loss = sum / (double)count,
+                         .perplexity = exp(sum / (double)count),
+                         .bits_per_byte = bytes ? sum / 0.69314718055994530942 / (double)bytes : 0,
+                         .seconds = hora_now() - started,
+                         .tokens = count};
+    return HORA_OK;
+}
+
+hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
+    HORA_ASSERT(t->prepared);
+    if (!t->parts.eval)
+        return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
+    HORA_TRY(hora_eval_over(&t->eval, t->parts.eval, t->config.batch_size, info));
+    info->step = t->step;
+    for (int i = 0; i < t->nevals; i++)
+        if (t->evals[i].step == t->step) {
+            t->evals[i].loss = info->loss;
+            info->best = t->best_step == t->step;
+            return HORA_OK;
+        }
+    past_eval e = {t->step, info->loss};
+    HORA_PUSH(t->evals, t->nevals, t->cevals, e);
+    if (t->step == 0)
+        return HORA_OK;
+    info->best = isfinite(info->loss) &&
+                 (isnan(t->best_loss) || info->loss < t->best_loss - t->config.min_delta);
+    if (info->best) {
+        t->best_loss = info->loss;
+        t->best_step = t->step;
+    }
+    t->since_best = info->best ? 0 : t->since_best + 1;
+    info->worn = t->config.patience > 0 && t->since_best >= t->config.patience;
+    return HORA_OK;
+}
+
+hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
+    recording r = {0};
+    hora_device *own = p->device ? NULL : hora_device_new();
+    void *arena = NULL;
+    size_t bytes = 0;
+    hora_status s;
+    recording_parts parts = {.base = p->base,
+                             .adapters = p->adapters,
+                             .nadapters = p->nadapters,
+                             .device = own ? own : p->device,
+                             .backends = p->backends,
+                             .rows = hora_round_up(p->batch_size * p->seq_len, 64)};
+    hora_recording_init(&r, &parts);
+    if ((s = hora_graph_plan(r.g, &(hora_plan_options){0})))
+        goto out;
+    hora_net_bind(&r.net);
+    bytes = hora_graph_info(r.g)->arena;
+    if ((s = hora_block_new(&arena, bytes, "evaluation")) || (s = hora_graph_prepare(r.g, arena)))
+        goto out;
+    s = hora_eval_over(&r, p->data, p->batch_size, info);
+out:
+    hora_recording_release(&r);
+    if (arena)
+        hora_block_free(arena, bytes);
+    hora_device_free(own);
+    return s;
+}

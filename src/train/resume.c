@@ -1,0 +1,237 @@
+/*
+ * Going on from a checkpoint. A checkpoint is whole when every file has the size and hash that
+ * state.json says; what is not whole is passed over with a warning. What is whole but belongs to
+ * another base, data set, method or set of options is refused, and the first difference is named.
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "format/safetensors.h"
+#include "train/train_impl.h"
+
+/* --- whole or not
+ * ---------------------------------------------------------------------------------- */
+static hora_status same_files(const char *dir, const hora_json *want) {
+    hora_json *have;
+    hora_status s = HORA_OK;
+    if (hora_json_type(want) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT,
+                         "%s/state.json: key `files` is missing; take another "
+                         "checkpoint",
+                         dir);
+    HORA_TRY(hora_checkpoint_manifest(dir, "state.json", &have));
+    for (void *it = hora_json_iter(want); it && !s; it = hora_json_next(want, it)) {
+        const char *name = hora_json_iter_key(it);
+        const hora_json *file = hora_json_get(have, name);
+        if (!file)
+            s = hora_fail(HORA_EFORMAT, "%s: %s is missing; take another checkpoint", dir, name);
+        else if (!hora_json_equal(file, hora_json_iter_value(it)))
+            s = hora_fail(HORA_EFORMAT, "%s: %s is not what was written; take another checkpoint",
+                          dir, name);
+    }
+    hora_json_free(have);
+    return s;
+}
+
+/* Loads state.json and checks every file against it. */
+static hora_status open_whole(const char *dir, hora_json **out) {
+    char *path = hora_path_join(dir, "state.json");
+    int64_t format = 0;
+    *out = NULL;
+    hora_status s = hora_json_load(out, path);
+    if (!s)
+        s = hora_json_get_int(*out, "format", 0, &format);
+    if (!s && format != 1)
+        s = hora_fail(HORA_EUNSUPPORTED,
+                      "%s: format %lld of another version of hora; resume with "
+                      "that version",
+                      path, (long long)format);
+    if (!s)
+        s = same_files(dir, hora_json_get(*out, "files"));
+    if (s) {
+        hora_json_free(*out);
+        *out = NULL;
+    }
+    hora_free(path);
+    return s;
+}
+
+/* --- ours or not
+ * ----------------------------------------------------------------------------------- */
+static void shown(const hora_json *v, hora_str *out) {
+    const char *text = hora_json_string(v, NULL);
+    if (text)
+        hora_str_puts(out, *text ? text : "unset");
+    else if (v)
+        hora_json_dump(v, 0, false, out);
+    else
+        hora_str_puts(out, "nothing");
+}
+
+static hora_status differs(const char *dir, const char *group, const char *key,
+                           const hora_json *here, const hora_json *there) {
+    hora_str a = {0}, b = {0};
+    shown(here, &a);
+    shown(there, &b);
+    hora_status s = hora_fail(HORA_EMISMATCH,
+                              "%s: %s %s is %s there and %s here; resume with what it was made "
+                              "with, or start anew (init_adapter takes its values)",
+                              dir, group, key, b.s, a.s);
+    hora_str_release(&a);
+    hora_str_release(&b);
+    return s;
+}
+
+static hora_status same_group(const char *dir, const char *group, const hora_json *here,
+                              const hora_json *there) {
+    for (void *it = hora_json_iter(here); it; it = hora_json_next(here, it)) {
+        const char *key = hora_json_iter_key(it);
+        const hora_json *a = hora_json_iter_value(it), *b = hora_json_get(there, key);
+        if (!hora_json_equal(a, b))
+            return differs(dir, group, key, a, b);
+    }
+    return HORA_OK;
+}
+
+static hora_status same_identity(hora_training *t, const char *dir, const hora_json *there) {
+    hora_json *here;
+    hora_status s = hora_checkpoint_identity(t, &here);
+    HORA_TRY(s);
+    for (void *it = hora_json_iter(here); it && !s; it = hora_json_next(here, it)) {
+        const char *group = hora_json_iter_key(it);
+        s = same_group(dir, group, hora_json_iter_value(it), hora_json_get(there, group));
+    }
+    hora_json_free(here);
+    return s;
+}
+
+/* --- reading
+ * --------------------------------------------------------------------------------------- */
+/* One tensor of every parameter: kind -1 the values, else a moment. */
+static hora_status read_span(hora_training *t, const hora_st *st, const char *dir, int kind) {
+    for (int i = 0; i < t->state.nslots; i++) {
+        hora_param *p = t->state.slots[i].p;
+        char *name = hora_checkpoint_tensor(t, &t->state.slots[i], kind);
+        const hora_st_tensor *e = hora_st_find(st, name);
+        bool ok = e && e->view.dtype == HORA_F32 && hora_shape_equal(&e->view.shape, &p->shape);
+        if (ok)
+            memcpy(kind < 0 ? p->value : p->moment[kind], e->view.data,
+                   (size_t)p->elems * sizeof(float));
+        hora_status s = ok ? HORA_OK
+                           : hora_fail(HORA_EMISMATCH,
+                                       "%s/state.safetensors: %s is %s; resume with the method "
+                                       "and options it was made with",
+                                       dir, name, e ? "of another shape" : "missing");
+        hora_free(name);
+        HORA_TRY(s);
+    }
+    return HORA_OK;
+}
+
+static hora_status read_tensors(hora_training *t, const char *dir, bool moments) {
+    hora_st *st;
+    char *path = hora_path_join(dir, "state.safetensors");
+    hora_status s = hora_st_open(&st, path);
+    for (int k = -1; !s && k < (moments ? t->state.optimizer->moments : 0); k++)
+        s = read_span(t, st, dir, k);
+    hora_st_close(st);
+    hora_free(path);
+    return s;
+}
+
+static double real_or_nan(const hora_json *o, const char *key) {
+    double v;
+    return hora_json_real(hora_json_get(o, key), &v) ? v : NAN;
+}
+
+static hora_status read_position(hora_training *t, const char *dir, const hora_json *o) {
+    const hora_json *evals = hora_json_get(o, "evals");
+    int64_t step, best, since;
+    HORA_TRY(hora_json_get_int(o, "step", -1, &step));
+    HORA_TRY(hora_json_get_int(o, "best_step", 0, &best));
+    HORA_TRY(hora_json_get_int(o, "since_best", 0, &since));
+    if (step < 0 || step > t->shape.steps)
+        return hora_fail(HORA_EFORMAT,
+                         "%s/state.json: step %lld of a run of %lld; take another "
+                         "checkpoint",
+                         dir, (long long)step, (long long)t->shape.steps);
+    t->step = step;
+    t->best_step = best;
+    t->since_best = since;
+    t->first_loss = real_or_nan(o, "first_loss");
+    t->last_loss = real_or_nan(o, "last_loss");
+    t->best_loss = real_or_nan(o, "best_loss");
+    t->nevals = 0;
+    for (size_t i = 0; i < hora_json_len(evals); i++) {
+        const hora_json *e = hora_json_at(evals, i);
+        past_eval p = {0, real_or_nan(e, "loss")};
+        HORA_TRY(hora_json_get_int(e, "step", 0, &p.step));
+        HORA_PUSH(t->evals, t->nevals, t->cevals, p);
+    }
+    return HORA_OK;
+}
+
+static hora_status take(hora_training *t, const char *dir, const hora_json *state) {
+    const char *variant;
+    HORA_TRY(same_identity(t, dir, hora_json_get(state, "identity")));
+    HORA_TRY(read_tensors(t, dir, true));
+    HORA_TRY(read_position(t, dir, state));
+    HORA_TRY(hora_json_get_string(state, "variant", "", &variant));
+    if (!hora_eq(variant, hora_isa_name(hora_cpu_isa())))
+        hora_warn("%s was computed with %s kernels, this processor uses %s: the run goes on, but "
+                  "not bit for bit",
+                  dir, variant, hora_isa_name(hora_cpu_isa()));
+    return hora_training_feed(t);
+}
+
+hora_status hora_training_resume_from(hora_training *t, const char *checkpoint) {
+    hora_json *state;
+    HORA_ASSERT(t->prepared);
+    HORA_TRY(open_whole(checkpoint, &state));
+    hora_status s = take(t, checkpoint, state);
+    hora_json_free(state);
+    return s;
+}
+
+hora_status hora_training_resume(hora_training *t, const char *dir) {
+    int64_t *steps;
+    int n;
+    hora_status s = HORA_ENOTFOUND;
+    HORA_ASSERT(t->prepared);
+    HORA_TRY(hora_checkpoint_list(dir, &steps, &n));
+    for (int i = n - 1; i >= 0 && s == HORA_ENOTFOUND; i--) {
+        char *path = hora_checkpoint_path(dir, steps[i]);
+        hora_json *state;
+        if (open_whole(path, &state) == HORA_OK) {
+            s = take(t, path, state);
+            hora_json_free(state);
+        } else {
+            hora_warn("checkpoint passed over: %s", hora_errmsg());
+        }
+        hora_free(path);
+    }
+    hora_free(steps);
+    if (s == HORA_ENOTFOUND)
+        return hora_fail(HORA_ENOTFOUND,
+                         "%s has no whole checkpoint to resume from; start anew "
+                         "(without resume)",
+                         dir);
+    return s;
+}
+
+hora_status hora_training_take_best(hora_training *t, const char *dir) {
+    if (!t->best_step || t->best_step == t->step)
+        return HORA_OK;
+    hora_json *state;
+    char *path = hora_checkpoint_path(dir, t->best_step);
+    hora_status s = open_whole(path, &state);
+    if (!s)
+        s = read_tensors(t, path, false);
+    hora_json_free(state);
+    hora_free(path);
+    return s;
+}

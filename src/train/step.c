@@ -1,0 +1,199 @@
+/*
+ * One training step, the readable heart of the project:
+ *
+ *   take k micro-batches; the number of their supervised tokens is known beforehand
+ *   before        what depends on parameters alone (generators), forward, once
+ *   body          forward and backward of each micro-batch; gradients add up
+ *   after         backward of `before`, once
+ *   clip          one norm over all gradients, in fixed order
+ *   update        optimizer, schedule, counters
+ *
+ * The loss is scaled by c = 1 / supervised tokens of the whole step, so k micro-batches of b rows
+ * equal one of k b. Nothing is allocated here. Nothing is updated when a number is not finite.
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "train/train_impl.h"
+
+/* What a step adds up over its micro-batches. */
+typedef struct tally {
+    double started, scale, loss, pairs;
+    int64_t tokens, supervised, row0;
+    int64_t data_row, data_rows; /* rows of the data set that stand in the step; -1: unknown */
+    int64_t bad_row, bad_rows;   /* of the first micro-batch whose loss is not finite */
+} tally;
+
+void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, int64_t *n) {
+    int64_t per_step = t->config.batch_size * t->config.grad_accum;
+    *first = hora_min(step * per_step, t->limit);
+    *n = hora_min(per_step, t->limit - *first);
+}
+
+static double attended(const hora_batch *b) {
+    int64_t pairs = 0;
+    for (int64_t i = 0; i < b->rows; i++)
+        pairs += b->hi[i] - b->lo[i];
+    return (double)pairs;
+}
+
+static void begin(hora_training *t, tally *a, int64_t supervised) {
+    *a = (tally){.started = hora_now(), .scale = supervised ? 1.0 / (double)supervised : 0};
+    a->data_row = a->bad_row = -1;
+    hora_graph_before(t->train.g);
+}
+
+static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) {
+    hora_rows rows = {.rows = b->rows,
+                      .ids = b->ids,
+                      .pos = b->pos,
+                      .lo = b->lo,
+                      .hi = b->hi,
+                      .target = b->target,
+                      .weight = b->weight,
+                      .scale = a->scale,
+                      .seed = (uint64_t)t->config.seed,
+                      .step = (uint64_t)t->step,
+                      .row0 = a->row0};
+    hora_graph_body(t->train.g, &rows, m);
+    double loss = hora_graph_scalar(t->train.g, t->train.loss);
+    if (!isfinite(loss) && a->bad_row < 0 && a->data_row >= 0) {
+        a->bad_row = a->data_row + m * t->config.batch_size;
+        a->bad_rows = hora_min(t->config.batch_size, a->data_row + a->data_rows - a->bad_row);
+    }
+    a->loss += loss;
+    a->pairs += attended(b);
+    a->row0 += b->tokens;
+    a->tokens += b->tokens;
+    a->supervised += b->supervised;
+}
+
+/* " (records 3, 17 and 20 more)": where to look. */
+static void name_records(const hora_training *t, const tally *a, char *text, size_t n) {
+    int64_t row = a->bad_row >= 0 ? a->bad_row : a->data_row;
+    int64_t rows = a->bad_row >= 0 ? a->bad_rows : a->data_rows;
+    int shown = 0, more = 0;
+    int used = 0;
+    text[0] = 0;
+    for (int64_t r = row; row >= 0 && r < row + rows; r++) {
+        int64_t lines[16];
+        int k = hora_data_records(t->parts.train, r, false, lines, (int)HORA_COUNT(lines));
+        for (int i = 0; i < k; i++) {
+            if (shown == 12 || (size_t)used + 32 > n) {
+                more++;
+                continue;
+            }
+            used += hora_snprintf(text + used, n - (size_t)used, "%s%lld",
+                                  shown ? ", " : " (records ", (long long)lines[i]);
+            shown++;
+        }
+    }
+    if (shown)
+        hora_snprintf(text + used, n - (size_t)used, more ? " and %d more)" : ")", more);
+}
+
+static hora_status refuse(const hora_training *t, const tally *a, const char *what, double value) {
+    char records[300];
+    name_records(t, a, records, sizeof records);
+    return hora_fail(
+        HORA_ENUMERIC,
+        "step %lld: %s is %g%s; nothing was updated. Try a lower lr (it was %g), a "
+        "longer warmup, a smaller clip, or look at these records",
+        (long long)t->step + 1, what, value, records,
+        t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step));
+}
+
+static hora_status check(const hora_training *t, const tally *a, double norm) {
+    double uniform = log((double)t->parts.base->vocab);
+    double first = isnan(t->first_loss) ? a->loss : t->first_loss;
+    if (!isfinite(a->loss))
+        return refuse(t, a, "the loss", a->loss);
+    if (!isfinite(norm))
+        return refuse(t, a, "the norm of the gradient", norm);
+    if (t->config.explode > 0 && a->loss > t->config.explode * fmax(first, uniform))
+        return refuse(t, a, "the loss explodes: it", a->loss);
+    return HORA_OK;
+}
+
+static void update(hora_training *t, double lr, double norm) {
+    const hora_train_config *c = &t->config;
+    double scale = c->clip > 0 ? fmin(1, c->clip / (norm + 1e-6)) : 1;
+    hora_state_update(&t->state, &(hora_update){.lr = lr,
+                                                .decay = c->weight_decay,
+                                                .beta1 = c->beta1,
+                                                .beta2 = c->beta2,
+                                                .eps = c->eps,
+                                                .momentum = c->momentum,
+                                                .scale = scale,
+                                                .step = t->step + 1});
+}
+
+static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
+    hora_graph_after(t->train.g);
+    double lr =
+        t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step);
+    double norm = hora_state_norm(&t->state);
+    HORA_TRY(check(t, a, norm));
+    if (a->supervised)
+        update(t, lr, norm);
+    t->step++;
+    t->last_loss = a->loss;
+    if (isnan(t->first_loss) && a->supervised)
+        t->first_loss = a->loss;
+
+    const hora_plan_info *p = hora_graph_info(t->train.g);
+    double seconds = hora_now() - a->started;
+    double flops = p->flops_once + p->flops_row * (double)a->tokens + p->flops_pair * a->pairs;
+    *info = (hora_step_info){.step = t->step,
+                             .epoch = hora_training_epoch(t),
+                             .loss = a->loss,
+                             .grad_norm = norm,
+                             .lr = lr,
+                             .tokens = a->tokens,
+                             .supervised = a->supervised,
+                             .seconds = seconds,
+                             .tok_per_s = seconds > 0 ? (double)a->tokens / seconds : 0,
+                             .mem_mib = (double)hora_rss() / (1 << 20),
+                             .updated = a->supervised > 0};
+    if (t->report.peak_flops > 0 && seconds > 0)
+        info->mfu = flops / seconds / t->report.peak_flops;
+    return HORA_OK;
+}
+
+hora_status hora_training_step(hora_training *t, hora_step_info *info) {
+    tally a;
+    int64_t first, n;
+    HORA_ASSERT(t->prepared && t->parts.train);
+    if (t->step >= t->shape.steps)
+        return HORA_DONE;
+    if (atomic_load(&t->stop))
+        return hora_fail(HORA_EINTERRUPTED, "stopped after step %lld; save, and resume from there",
+                         (long long)t->step);
+    hora_training_rows(t, t->step, &first, &n);
+    begin(t, &a, hora_data_supervised(t->parts.train, first, n, t->limit, false));
+    a.data_row = first;
+    a.data_rows = n;
+    for (int m = 0; m * t->config.batch_size < n; m++) {
+        const hora_batch *b;
+        HORA_TRY(hora_prefetch_next(t->feed, &b));
+        micro_batch(t, &a, b, m);
+    }
+    return finish(t, &a, info);
+}
+
+hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int n,
+                                  hora_step_info *info) {
+    tally a;
+    int64_t supervised = 0;
+    HORA_ASSERT(t->prepared);
+    if (t->step >= t->shape.steps)
+        return HORA_DONE;
+    for (int m = 0; m < n; m++)
+        supervised += micro[m].supervised;
+    begin(t, &a, supervised);
+    for (int m = 0; m < n; m++)
+        micro_batch(t, &a, &micro[m], m);
+    return finish(t, &a, info);
+}

@@ -1,0 +1,114 @@
+/*
+ * Life of a training: opened (recorded and planned), prepared (memory taken, kernels built), fed,
+ * freed. The steps are in step.c.
+ */
+#include "train/train.h"
+
+#include <math.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "train/train_impl.h"
+
+hora_status hora_training_open(hora_training **out, const hora_training_parts *parts,
+                               const hora_train_config *config) {
+    *out = NULL;
+    hora_training *t = hora_calloc(1, sizeof *t);
+    t->parts = *parts;
+    t->config = *config;
+    t->config.recompute = config->recompute ? hora_strdup(config->recompute) : NULL;
+    t->config.backends = config->backends ? hora_strdup(config->backends) : NULL;
+    t->first_loss = t->last_loss = t->best_loss = NAN;
+    if (!t->parts.device)
+        t->parts.device = t->own_device = hora_device_new();
+    hora_status s = hora_training_plan(t);
+    if (s) {
+        hora_training_free(t);
+        return s;
+    }
+    *out = t;
+    return HORA_OK;
+}
+
+void hora_training_free(hora_training *t) {
+    if (!t)
+        return;
+    hora_prefetch_free(t->feed);
+    hora_recording_release(&t->train);
+    hora_recording_release(&t->eval);
+    hora_state_release(&t->state);
+    if (t->arena)
+        hora_block_free(t->arena, t->arena_bytes);
+    hora_device_free(t->own_device);
+    hora_free(t->config.recompute);
+    hora_free(t->config.backends);
+    hora_free(t->evals);
+    hora_free(t);
+}
+
+const hora_train_report *hora_training_report(hora_training *t) {
+    return &t->report;
+}
+
+void hora_training_dump(hora_training *t, hora_str *out) {
+    hora_graph_dump(t->train.g, out);
+}
+
+hora_status hora_training_feed(hora_training *t) {
+    int64_t first, n;
+    hora_prefetch_free(t->feed);
+    t->feed = NULL;
+    if (!t->parts.train)
+        return HORA_OK;
+    hora_training_rows(t, t->step, &first, &n);
+    return hora_prefetch_new(&t->feed, t->parts.train, first, t->config.batch_size, t->limit,
+                             false);
+}
+
+hora_status hora_training_prepare(hora_training *t) {
+    const hora_train_report *r = &t->report;
+    HORA_ASSERT(!t->prepared);
+    HORA_TRY(hora_train_report_fits(r));
+    for (int a = 0; a < t->parts.nadapters; a++)
+        if (!t->parts.adapters[a]->values)
+            HORA_TRY(hora_adapter_allocate(t->parts.adapters[a]));
+    HORA_TRY(hora_state_allocate(&t->state));
+    t->arena_bytes = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
+    HORA_TRY(hora_block_new(&t->arena, t->arena_bytes, "the step arena"));
+    hora_net_bind(&t->train.net);
+    HORA_TRY(hora_graph_prepare(t->train.g, t->arena));
+    if (t->eval.g) {
+        hora_net_bind(&t->eval.net);
+        HORA_TRY(hora_graph_prepare(t->eval.g, t->arena));
+    }
+    HORA_TRY(hora_training_feed(t));
+    t->prepared = true;
+    return HORA_OK;
+}
+
+double hora_training_epoch(const hora_training *t) {
+    int64_t first, n;
+    hora_training_rows(t, t->step, &first, &n);
+    return t->report.data_rows ? (double)first / (double)t->report.data_rows : 0;
+}
+
+void hora_training_get(const hora_training *t, hora_training_status *s) {
+    int64_t first, n;
+    hora_training_rows(t, t->step, &first, &n);
+    *s = (hora_training_status){
+        .step = t->step,
+        .steps = t->shape.steps,
+        .rows = first,
+        .epoch = hora_training_epoch(t),
+        .lr =
+            t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step),
+        .first_loss = t->first_loss,
+        .last_loss = t->last_loss,
+        .best_loss = t->best_loss,
+        .best_step = t->best_step,
+        .stopped = atomic_load(&t->stop)};
+}
+
+void hora_training_stop(hora_training *t) {
+    atomic_store(&t->stop, true);
+}

@@ -1,0 +1,216 @@
+/*
+ * The plan of a training: length of the run, recordings, bytes of every arena, what would help
+ * when it does not fit. Takes no large memory; `hora plan` is this and the report.
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "train/train_impl.h"
+
+enum { STAGED = 3 }; /* micro-batches in memory: two ahead and the one in use */
+
+/* "none", "all", "auto" or a number; what gradient_checkpointing says is understood. */
+static hora_status parse_recompute(const char *text, int *out) {
+    int64_t n;
+    bool on;
+    if (!text || hora_eq(text, "none"))
+        *out = 0;
+    else if (hora_eq(text, "all"))
+        *out = HORA_RECOMPUTE_ALL;
+    else if (hora_eq(text, "auto"))
+        *out = HORA_RECOMPUTE_AUTO;
+    else if (hora_parse_int(text, &n) && n >= 0 && n < HORA_RECOMPUTE_ALL)
+        *out = (int)n;
+    else if (hora_parse_bool(text, &on))
+        *out = on ? HORA_RECOMPUTE_ALL : 0;
+    else
+        return hora_fail(HORA_EUSAGE, "option recompute=%s: give none, all, auto or a number",
+                         text);
+    return HORA_OK;
+}
+
+static hora_status measure_run(hora_training *t) {
+    const hora_train_config *c = &t->config;
+    hora_train_report *r = &t->report;
+    int64_t per_step = c->batch_size * c->grad_accum;
+    int64_t rows = t->parts.train ? hora_data_about(t->parts.train)->rows : 0;
+    double wanted = ceil(c->epochs * (double)rows);
+    if (!c->steps && !rows)
+        return hora_fail(HORA_EUSAGE, "without training data the length is unknown; give steps");
+    if (!c->steps && !(wanted < 9e15))
+        return hora_fail(HORA_EUSAGE, "epochs=%g is more than can be counted; give less",
+                         c->epochs);
+    if (c->steps > INT64_MAX / per_step)
+        return hora_fail(HORA_EUSAGE, "steps=%lld is more than can be counted; give less",
+                         (long long)c->steps);
+    t->limit = c->steps ? c->steps * per_step : (int64_t)hora_max(1, (int64_t)wanted);
+    r->steps = c->steps ? c->steps : hora_ceil_div(t->limit, per_step);
+    r->data_rows = rows;
+    r->epochs = rows ? (double)t->limit / (double)rows : 0;
+    r->batch_size = c->batch_size;
+    r->grad_accum = c->grad_accum;
+    r->seq_len = t->parts.seq_len;
+    t->lr = c->lr;
+    for (int a = 0; a < t->parts.nadapters && t->lr == 0; a++)
+        t->lr = t->parts.adapters[a]->method->default_lr;
+    r->lr = t->lr;
+    t->shape = (hora_schedule_shape){.steps = r->steps,
+                                     .warmup = hora_schedule_warmup(c->warmup, r->steps),
+                                     .decay = (int64_t)ceil(c->decay_share * (double)r->steps),
+                                     .floor = t->lr > 0 ? fmin(1, c->min_lr / t->lr) : 0};
+    return HORA_OK;
+}
+
+static hora_status check_parts(const hora_training *t) {
+    const hora_training_parts *p = &t->parts;
+    if (p->seq_len < 1 || t->config.batch_size > ((int64_t)1 << 30) / p->seq_len)
+        return hora_fail(HORA_EUSAGE,
+                         "batch_size=%lld rows of seq_len=%lld tokens are no batch; both must be "
+                         "positive and their product at most 2^30",
+                         (long long)t->config.batch_size, (long long)p->seq_len);
+    if (p->base->max_positions && p->seq_len > p->base->max_positions)
+        return hora_fail(HORA_EUSAGE,
+                         "seq_len=%lld is longer than the model's context of %lld tokens; "
+                         "give at most that",
+                         (long long)p->seq_len, (long long)p->base->max_positions);
+    if (p->base->dtype != HORA_F32)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "training computes in f32, the model was opened in %s; "
+                         "open it with dtype=f32",
+                         hora_dtype_name(p->base->dtype));
+    int64_t numbers = 0;
+    for (int a = 0; a < p->nadapters; a++)
+        numbers += p->adapters[a]->elems;
+    if (!numbers)
+        return hora_fail(HORA_EUSAGE, "nothing trains: attach a method first (method=lora)");
+    return HORA_OK;
+}
+
+static uint64_t weight_bytes(const hora_base *b) {
+    uint64_t sum = 0;
+    for (int i = 0; i < b->nweights; i++)
+        sum += hora_view_bytes(&b->weights[i].view);
+    return sum;
+}
+
+static void add_up(hora_train_report *r) {
+    uint64_t arena = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
+    r->total = r->weights + r->packed + r->values + r->gradients + r->moments + arena + r->batches;
+}
+
+/* What is not in memory yet must fit into what is free; a limit that was given counts all. */
+static bool fits(const hora_training *t) {
+    const hora_train_report *r = &t->report;
+    bool opened = t->parts.base->nweights > 0 && t->parts.base->weights[0].view.data;
+    uint64_t there = opened && !t->config.memory ? r->weights : 0;
+    return !r->limit || r->total - there <= r->limit;
+}
+
+static void advise(hora_training *t, const hora_plan_options *o) {
+    hora_train_report *r = &t->report;
+    hora_plan_options all = *o;
+    all.recompute = HORA_RECOMPUTE_ALL;
+    uint64_t kept = r->step_arena;
+    if (hora_graph_plan(t->train.g, &all) == HORA_OK)
+        kept = hora_graph_info(t->train.g)->arena;
+    uint64_t fixed = r->total - hora_max((int64_t)r->step_arena, (int64_t)r->eval_arena);
+    uint64_t arena = kept > r->eval_arena ? kept : r->eval_arena;
+    char need[32];
+    hora_human_bytes(need, (double)(fixed + arena));
+    if (o->recompute == 0 && fixed + arena <= r->limit) {
+        hora_snprintf(r->advice, sizeof r->advice, "recompute=auto fits (recompute=all needs %s)",
+                      need);
+        return;
+    }
+    int64_t b = r->batch_size;
+    while (b > 1 &&
+           (double)fixed + (double)arena * (double)b / (double)r->batch_size > (double)r->limit)
+        b /= 2;
+    double least = (double)fixed + (double)arena * (double)b / (double)r->batch_size;
+    if (b < r->batch_size && least <= (double)r->limit)
+        hora_snprintf(r->advice, sizeof r->advice,
+                      "batch_size=%lld with grad_accum=%lld and recompute=auto would fit",
+                      (long long)b, (long long)(r->grad_accum * hora_ceil_div(r->batch_size, b)));
+    else
+        hora_snprintf(r->advice, sizeof r->advice,
+                      "even one row at a time needs about %s: use a shorter seq_len, a smaller "
+                      "model, a method that trains less, or raise memory",
+                      hora_human_bytes(need, least));
+}
+
+static hora_status plan_graphs(hora_training *t) {
+    hora_train_report *r = &t->report;
+    hora_plan_options o = {.backward = true, .poison = t->parts.poison};
+    HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
+    r->limit = t->config.memory ? (uint64_t)t->config.memory : hora_memory_available();
+    if (t->eval.g) {
+        HORA_TRY(hora_graph_plan(t->eval.g, &(hora_plan_options){.poison = t->parts.poison}));
+        r->eval_arena = hora_graph_info(t->eval.g)->arena;
+    }
+    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches;
+    o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;
+    hora_status s = hora_graph_plan(t->train.g, &o);
+    if (s == HORA_ENOMEM && o.recompute == HORA_RECOMPUTE_AUTO) {
+        o.recompute = HORA_RECOMPUTE_ALL;
+        s = hora_graph_plan(t->train.g, &o);
+    }
+    HORA_TRY(s);
+    const hora_plan_info *i = hora_graph_info(t->train.g);
+    r->step_arena = i->arena;
+    r->scratch = i->scratch;
+    r->packed = i->packed;
+    r->segments = i->segments;
+    r->recomputed = i->recomputed;
+    r->nodes = i->nodes;
+    r->calls = i->steps;
+    add_up(r);
+    r->fits = fits(t);
+    if (!r->fits)
+        advise(t, &o);
+    return HORA_OK;
+}
+
+static void estimate_time(hora_training *t) {
+    hora_train_report *r = &t->report;
+    const hora_plan_info *i = hora_graph_info(t->train.g);
+    double length = (double)r->seq_len, rows = (double)r->batch_size * (double)r->grad_accum;
+    double pairs = rows * length * (length + 1) / 2;
+    r->flops_step = i->flops_once + i->flops_row * rows * length + i->flops_pair * pairs;
+    r->peak_flops = hora_peak_flops();
+    r->seconds_step = r->peak_flops > 0 ? r->flops_step / (0.5 * r->peak_flops) : 0;
+    r->seconds_total = r->seconds_step * (double)t->limit / rows;
+}
+
+hora_status hora_training_plan(hora_training *t) {
+    const hora_training_parts *p = &t->parts;
+    hora_train_report *r = &t->report;
+    HORA_TRY(check_parts(t));
+    HORA_TRY(measure_run(t));
+    HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters, &t->config));
+    r->rows = hora_round_up(t->config.batch_size * p->seq_len, 64);
+    r->parameters = hora_base_parameters(p->base);
+    r->weights = weight_bytes(p->base);
+    for (int a = 0; a < p->nadapters; a++) {
+        r->trainable += hora_adapter_trainable(p->adapters[a]);
+        r->values += (uint64_t)p->adapters[a]->elems * sizeof(float);
+    }
+    r->gradients = hora_state_bytes(&t->state);
+    r->moments = hora_state_bytes(&t->state) * (uint64_t)t->state.optimizer->moments;
+    r->batches = (uint64_t)r->rows * STAGED * 6 * sizeof(int32_t);
+    recording_parts parts = {.base = p->base,
+                             .adapters = p->adapters,
+                             .nadapters = p->nadapters,
+                             .device = p->device,
+                             .backends = t->config.backends,
+                             .rows = r->rows,
+                             .train = true};
+    hora_recording_init(&t->train, &parts);
+    parts.train = false;
+    if (p->eval)
+        hora_recording_init(&t->eval, &parts);
+    HORA_TRY(plan_graphs(t));
+    hora_state_activate(&t->state, t->train.g);
+    estimate_time(t);
+    return HORA_OK;
+}
