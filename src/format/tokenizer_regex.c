@@ -26,11 +26,14 @@ struct hora_tok_scan {
 #define SPACES                                                                                     \
     "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"        \
     "\\x{205f}\\x{3000}"
-/* Oniguruma's Word: Alphabetic, M, Nd, Pc. PCRE2's own \w differs between its versions. */
+/* Oniguruma's Word: Alphabetic, M, Nd, Pc. PCRE2's own \w differs between its versions. Outside a
+ * class Oniguruma looks characters below U+0100 up in an older table, which also has these six. */
 #define WORDS                                                                                      \
     "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{"     \
     "1f169}"                                                                                       \
     "\\x{1f170}-\\x{1f189}"
+#define WORD     "[" WORDS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}]"
+#define NOT_WORD "[^" WORDS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}]"
 
 static const struct {
     char letter;
@@ -38,10 +41,10 @@ static const struct {
 } escapes[] = {
     {'s', "[" SPACES "]", SPACES},
     {'S', "[^" SPACES "]", "\\S\\x{180e}"},
-    {'w', "[" WORDS "]", WORDS},
-    {'W', "[^" WORDS "]", NULL},
-    {'b', "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))", "\\x08"},
-    {'B', "(?:(?<=[" WORDS "])(?=[" WORDS "])|(?<![" WORDS "])(?![" WORDS "]))", NULL},
+    {'w', WORD, WORDS},
+    {'W', NOT_WORD, NULL},
+    {'b', "(?:(?<=" WORD ")(?!" WORD ")|(?<!" WORD ")(?=" WORD "))", "\\x08"},
+    {'B', "(?:(?<=" WORD ")(?=" WORD ")|(?<!" WORD ")(?!" WORD "))", NULL},
     {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
     {'H', "[^0-9a-fA-F]", NULL},
     {'v', "\\x0b", "\\x0b"},

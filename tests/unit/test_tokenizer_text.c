@@ -60,6 +60,8 @@ static void regex_dialect(void **state) {
         {"[\\S]", " \xe1\xa0\x8e", "\xe1\xa0\x8e"},
         {"\\w+", "- a\xcc\x81_\xe2\x80\xbf ", "a\xcc\x81_\xe2\x80\xbf"},
         {"\\ba", "ba a", "a"},
+        {"\\w+", "-\xc2\xb2", "\xc2\xb2"},   /* superscript two: a word alone, .. */
+        {"[^\\w]", "a\xc2\xb2", "\xc2\xb2"}, /* .. but none in a class */
         {"\\h+", " xyBEEFz", "BEEF"},
         {"\\v", " \n\x0b", "\x0b"},
         {"x{,2}y", "xxxy", "xxy"},
