@@ -55,6 +55,11 @@ static void widen_integers(hora_str *to, const char *text, size_t n) {
 }
 
 hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const char *what) {
+    return hora_json_parse_at(out, text, n, what, 1, 1);
+}
+
+hora_status hora_json_parse_at(hora_json **out, const char *text, size_t n, const char *what,
+                               int64_t line, int64_t column) {
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     json_error_t e;
     *out = NULL;
@@ -66,10 +71,12 @@ hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const c
         hora_str_release(&wide);
     }
     if (!v)
-        return hora_fail(HORA_EFORMAT,
-                         "%s: line %d, column %d: %s; correct the JSON there (a truncated file has "
-                         "to be fetched or written again)",
-                         what, e.line, e.column, e.text);
+        return hora_fail(
+            HORA_EFORMAT,
+            "%s: line %lld, column %lld: %s; correct the JSON there (a truncated file has "
+            "to be fetched or written again)",
+            what, (long long)(e.line + line - 1),
+            (long long)(e.column + (e.line == 1 ? column - 1 : 0)), e.text);
     *out = out_of(v);
     return HORA_OK;
 }

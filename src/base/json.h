@@ -26,6 +26,9 @@ typedef enum {
 /* `what` names the source in messages (a path, "header of x.safetensors"). Any JSON value is
  * accepted at the root. */
 hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const char *what);
+/* The same for text that is part of a file and begins at that line and column (1-based) of it. */
+hora_status hora_json_parse_at(hora_json **out, const char *text, size_t n, const char *what,
+                               int64_t line, int64_t column);
 hora_status hora_json_load(hora_json **out, const char *path);
 void hora_json_free(hora_json *root); /* accepts NULL */
 

@@ -51,14 +51,17 @@ void hora_batch_release(hora_batch *b);
 
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
-    int64_t records, skipped, truncated, rows, tokens, supervised,
-        bytes;     /* records cut to seq_len are `truncated` */
+    int64_t records;   /* in the rows (of plain text: windows) */
+    int64_t skipped;   /* bad records, and records whose supervised part lies behind seq_len */
+    int64_t truncated; /* records cut to seq_len, skipped ones among them */
+    int64_t rows, tokens, supervised; /* tokens in the rows; those that are targets */
+    int64_t bytes;                    /* of the text of the supervised tokens */
     uint64_t hash; /* of the file's bytes and of everything in the config that changes the rows */
 } hora_data_info;
 
-/* `path`: a file; the format is recognised by extension and first record. `tmpl` may be NULL: then
- * a {"messages"} record is refused, naming the missing chat template. Refuses empty data and data
- * without a supervised token. */
+/* `tok` is borrowed until the close (for hora_data_show). `path`: a file; the format is recognised
+ * by extension and first record. `tmpl` may be NULL: then a {"messages"} record is refused, naming
+ * the missing chat template. Refuses empty data and data without a supervised token. */
 hora_status hora_data_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                            const hora_template *tmpl, const hora_data_config *cfg);
 void hora_data_close(hora_dataset *d); /* accepts NULL */
@@ -80,8 +83,8 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
  * before it starts). */
 int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
                              bool eval);
-/* Which records (line numbers, 1-based) stand in data row `row`; writes up to cap, returns how
- * many. For error messages. */
+/* Which records (line numbers, 1-based; of plain text: windows, 1-based) stand in data row `row`;
+ * writes up to cap, returns how many. For error messages. */
 int hora_data_records(const hora_dataset *d, int64_t row, bool eval, int64_t *lines, int cap);
 /* Prints record i with its mask for people: supervised text in [[..]]. */
 hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out);

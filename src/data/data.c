@@ -1,0 +1,323 @@
+/*
+ * The dataset: opens a file, tokenises everything once, cuts rows, splits, shows records. A bad
+ * record names file, line and column; with skip_bad it is counted instead. Refused are data sets
+ * without a row or without a supervised token. What is shared by the pieces of a split lives in a
+ * counted store; rows and segments are each piece's own.
+ */
+#include "data/data.h"
+
+#include <math.h>
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "data/data_impl.h"
+
+#define AT(field) offsetof(hora_data_config, field)
+static const hora_option rows[] = {
+    {"format", NULL, HORA_OPT_STRING, AT(format), "auto", 0, 0, NULL, "NAME",
+     "auto, text (one stream of tokens) or jsonl (records, or an array of them)"},
+    {"seq_len", "max_length max_seq_length cutoff_len", HORA_OPT_INT, AT(seq_len), "512", 2,
+     1 << 24, NULL, NULL, "tokens per row; longer records are cut"},
+    {"packing", NULL, HORA_OPT_BOOL, AT(packing), "true", 0, 0, NULL, NULL,
+     "put several records into one row; they do not see each other"},
+    {"shuffle", NULL, HORA_OPT_BOOL, AT(shuffle), "true", 0, 0, NULL, NULL,
+     "another order of rows in every epoch"},
+    {"skip_bad", NULL, HORA_OPT_BOOL, AT(skip_bad), "false", 0, 0, NULL, NULL,
+     "count bad records instead of refusing the file"},
+    {"train_on_prompt", NULL, HORA_OPT_BOOL, AT(train_on_prompt), "false", 0, 0, NULL, NULL,
+     "learn prompts and user turns too"},
+    {"add_bos", NULL, HORA_OPT_BOOL, AT(add_bos), "false", 0, 0, NULL, NULL,
+     "plain text: every window begins with BOS"},
+    {"eval_split", NULL, HORA_OPT_REAL, AT(eval_split), "0", 0, 1e12, NULL, NULL,
+     "hold out this share (below 1) or number of rows, from the end"},
+    {"seed", NULL, HORA_OPT_INT, AT(seed), "42", 0, 9e15, NULL, NULL, "seed of the shuffle"}};
+const hora_options hora_data_options = {"Data", rows, HORA_COUNT(rows)};
+
+/* ---- reading ---- */
+typedef struct opening {
+    hora_dataset *d;
+    const hora_data_config *cfg;
+    const char *path;
+    hora_reader reader;
+    char *first_bad; /* text of the first record that was skipped */
+} opening;
+
+/* A record that cannot be used: ends the reading, or is counted. */
+static hora_status bad_record(void *arg, hora_status s) {
+    opening *o = arg;
+    if (!o->cfg->skip_bad)
+        return s;
+    if (!o->first_bad)
+        o->first_bad = hora_strdup(hora_errmsg());
+    o->d->info.skipped++;
+    return HORA_OK;
+}
+
+static hora_status sample_of(opening *o, const hora_json *record, hora_sample *out) {
+    const hora_source *source = hora_source_of(record);
+    if (!source)
+        return hora_source_unknown(record);
+    return source->read(&o->reader, record, out);
+}
+
+static int64_t targets(const hora_masked *t, size_t from, size_t to) {
+    int64_t n = 0;
+    for (size_t i = from + 1; i < to; i++)
+        n += t->mask[i];
+    return n;
+}
+
+/* Appends the sample's tokens, cut to seq_len. */
+static hora_status keep(opening *o, const hora_sample *sample, int64_t line) {
+    hora_dataset *d = o->d;
+    hora_masked *t = &d->store->tokens;
+    size_t at = t->n;
+    hora_status s = hora_sample_ids(o->reader.tok, sample, t);
+    if (!s && !targets(t, at, t->n))
+        s = hora_fail(HORA_EFORMAT,
+                      "the record has no token to learn; give it text that counts, or "
+                      "remove it");
+    size_t cut = at + (size_t)d->seq_len;
+    bool longer = !s && t->n > cut, lost = longer && !targets(t, at, cut);
+    d->info.truncated += longer;
+    d->info.skipped += lost;
+    t->n = s || lost ? at : longer ? cut : t->n;
+    t->ids.n = t->n;
+    if (!s && !lost) {
+        hora_store *st = d->store;
+        hora_data_record r = {at, (int64_t)(t->n - at), line};
+        HORA_PUSH(st->records, st->nrecords, st->crecords, r);
+    }
+    return s;
+}
+
+static hora_status take_record(void *arg, const hora_json *record, hora_place at) {
+    opening *o = arg;
+    hora_sample sample = {0};
+    hora_status s = sample_of(o, record, &sample);
+    if (!s)
+        s = keep(o, &sample, at.line);
+    hora_sample_release(&sample);
+    if (!s)
+        return HORA_OK;
+    return bad_record(o, hora_context(s, "%s: line %lld, column %lld", o->path, (long long)at.line,
+                                      (long long)at.column));
+}
+
+static hora_status not_utf8(const opening *o, const char *s, size_t bad) {
+    int64_t line = 1;
+    size_t start = 0;
+    for (size_t i = 0; i < bad; i++)
+        if (s[i] == '\n') {
+            line++;
+            start = i + 1;
+        }
+    return hora_fail(HORA_EFORMAT, "%s: line %lld, column %zu: not UTF-8; convert the file",
+                     o->path, (long long)line, bad - start + 1);
+}
+
+static hora_status take_text(opening *o, const char *s, size_t n) {
+    size_t bad;
+    if (!hora_utf8_valid(s, n, &bad))
+        return not_utf8(o, s, bad);
+    hora_masked *t = &o->d->store->tokens;
+    HORA_TRY(hora_tokenizer_encode(o->reader.tok, s, n, false, &t->ids));
+    t->n = t->ids.n;
+    hora_pack_stream(o->d, 0, t->n);
+    return HORA_OK;
+}
+
+/* Bytes of text per token id, so that filling a batch asks no tokenizer. */
+static void measure_tokens(hora_store *st, const hora_tokenizer *tok) {
+    st->nbytes = hora_tokenizer_size(tok);
+    st->bytes = hora_calloc((size_t)st->nbytes + 1, sizeof *st->bytes);
+    for (int32_t i = 0; i < st->nbytes; i++)
+        st->bytes[i] = hora_tokenizer_bytes(tok, i);
+}
+
+/* Everything that decides the rows: the file, what it was turned into, and the cut. */
+static uint64_t fingerprint(const hora_dataset *d, const hora_data_config *c, const char *s,
+                            size_t n) {
+    const hora_masked *t = &d->store->tokens;
+    const uint64_t parts[] = {hora_hash64(s, n, 0),
+                              t->n ? hora_hash64(t->ids.at, t->n * sizeof *t->ids.at, 1) : 0,
+                              d->store->plain || !t->n ? 0 : hora_hash64(t->mask, t->n, 2),
+                              (uint64_t)c->seq_len,
+                              (uint64_t)c->packing,
+                              (uint64_t)(d->bos + 1),
+                              hora_hash64(&c->eval_split, sizeof c->eval_split, 3)};
+    return hora_hash64(parts, sizeof parts, 4);
+}
+
+static hora_status read_file(opening *o, const char *s, size_t n) {
+    hora_dataset *d = o->d;
+    const char *format = o->cfg->format ? o->cfg->format : "auto";
+    if (!hora_eq(format, "auto") && !hora_eq(format, "text") && !hora_eq(format, "jsonl"))
+        return hora_fail(HORA_EUSAGE, "format `%s` is not known; choose auto, text or jsonl",
+                         format);
+    if (n >= 3 && !memcmp(s, "\xef\xbb\xbf", 3)) { /* a byte order mark is no text */
+        s += 3;
+        n -= 3;
+    }
+    d->store->plain =
+        hora_eq(format, "text") || (hora_eq(format, "auto") && hora_read_is_text(o->path, s, n));
+    d->bos = -1;
+    if (d->store->plain) {
+        d->bos = o->cfg->add_bos ? hora_tokenizer_bos(o->reader.tok) : -1;
+        if (o->cfg->add_bos && d->bos < 0)
+            return hora_fail(HORA_EUSAGE, "add_bos: this tokenizer has no BOS; leave add_bos out");
+        HORA_TRY(take_text(o, s, n));
+    } else {
+        HORA_TRY(hora_read_records(s, n, o->path, take_record, bad_record, o));
+        hora_pack_records(d, 0, d->store->nrecords);
+    }
+    d->info.hash = d->store->hash = fingerprint(d, o->cfg, s, n);
+    return HORA_OK;
+}
+
+static hora_status check_rows(const opening *o) {
+    const hora_data_info *i = &o->d->info;
+    if (o->first_bad)
+        hora_warn("%s: records that were skipped: %lld; the first: %s", o->path,
+                  (long long)i->skipped, o->first_bad);
+    if (i->supervised)
+        return HORA_OK;
+    if (o->first_bad)
+        return hora_fail(HORA_EFORMAT, "%s: no record can be used; the first fails with: %s",
+                         o->path, o->first_bad);
+    if (i->skipped)
+        return hora_fail(HORA_EFORMAT,
+                         "%s: what should be learned lies behind the first %lld tokens of all %lld "
+                         "records; choose a larger seq_len",
+                         o->path, (long long)o->d->seq_len, (long long)i->skipped);
+    return hora_fail(HORA_EFORMAT, "%s: nothing to learn in it; give a file with text or records",
+                     o->path);
+}
+
+hora_status hora_data_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
+                           const hora_template *tmpl, const hora_data_config *cfg) {
+    hora_map map = {0};
+    *out = NULL;
+    if (cfg->seq_len < 2 || cfg->seq_len > 1 << 24)
+        return hora_fail(HORA_EUSAGE, "seq_len=%lld is not possible; choose 2 to %d",
+                         (long long)cfg->seq_len, 1 << 24);
+    hora_dataset *d = hora_calloc(1, sizeof *d);
+    d->store = hora_calloc(1, sizeof *d->store);
+    d->store->refs = 1;
+    d->tok = tok;
+    d->seq_len = cfg->seq_len;
+    d->packing = cfg->packing;
+    d->shuffle = cfg->shuffle;
+    d->eval_split = cfg->eval_split;
+    d->seed = (uint64_t)cfg->seed;
+    opening o = {d, cfg, path, {tok, tmpl, cfg->train_on_prompt}, NULL};
+    measure_tokens(d->store, tok);
+    hora_status s = hora_map_open(&map, path);
+    if (!s)
+        s = read_file(&o, (const char *)map.data, map.n);
+    if (!s)
+        s = check_rows(&o);
+    hora_map_release(&map);
+    hora_free(o.first_bad);
+    if (s)
+        hora_data_close(d);
+    else
+        *out = d;
+    return s;
+}
+
+void hora_data_close(hora_dataset *d) {
+    if (!d)
+        return;
+    hora_store *st = d->store;
+    if (--st->refs == 0) {
+        hora_ids_release(&st->tokens.ids);
+        hora_free(st->tokens.mask);
+        hora_free(st->bytes);
+        hora_free(st->records);
+        hora_free(st);
+    }
+    hora_free(d->segments);
+    hora_free(d->rows);
+    hora_free(d);
+}
+
+const hora_data_info *hora_data_about(const hora_dataset *d) {
+    return &d->info;
+}
+
+/* ---- split ---- */
+/* A piece over the same store, without rows. */
+static hora_dataset *piece(const hora_dataset *d) {
+    hora_dataset *e = hora_calloc(1, sizeof *e);
+    *e = *d;
+    e->segments = NULL;
+    e->rows = NULL;
+    e->csegments = e->crows = 0;
+    e->nsegments = e->nrows = 0;
+    e->store->refs++;
+    e->info = (hora_data_info){.hash = hora_hash64("held out", 8, d->info.hash)};
+    e->eval_split = 0;
+    return e;
+}
+
+hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
+    double all = (double)d->nrows;
+    *eval = NULL;
+    if (d->eval_split <= 0)
+        return HORA_OK;
+    double want = d->eval_split < 1 ? fmax(1, round(d->eval_split * all)) : floor(d->eval_split);
+    if (want >= all)
+        return hora_fail(HORA_EUSAGE,
+                         "eval_split=%g leaves none of %zu rows to train on; choose fewer, or give "
+                         "eval_data",
+                         d->eval_split, d->nrows);
+    size_t k = (size_t)want, n = d->store->tokens.n;
+    hora_dataset *e = piece(d);
+    if (d->store->plain) {
+        size_t body = (size_t)(d->seq_len - (d->bos >= 0)), cut = n - k * body;
+        hora_pack_stream(e, cut, n);
+        hora_pack_stream(d, 0, cut);
+    } else {
+        size_t first = d->rows[d->nrows - k].first; /* a segment per record, in order */
+        hora_pack_records(e, first, d->store->nrecords);
+        hora_pack_records(d, 0, first);
+    }
+    d->eval_split = 0;
+    if (!d->info.supervised || !e->info.supervised) {
+        hora_data_close(e);
+        return hora_fail(HORA_EUSAGE,
+                         "the split leaves a part without anything to learn; choose another "
+                         "eval_split, or give eval_data");
+    }
+    *eval = e;
+    return HORA_OK;
+}
+
+/* ---- for people ---- */
+hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out) {
+    if (record < 0 || record >= (int64_t)d->nsegments)
+        return hora_fail(HORA_EUSAGE, "record %lld does not exist; there are %zu, counted from 0",
+                         (long long)record, d->nsegments);
+    const hora_data_segment *s = &d->segments[record];
+    const hora_masked *t = &d->store->tokens;
+    const int32_t *ids = t->ids.at + s->at;
+    hora_str text = {0};
+    size_t shown = 0;
+    hora_status st = HORA_OK;
+    for (int64_t i = 0, end; i < s->n && !st; i = end) {
+        bool on = d->store->plain || t->mask[s->at + (size_t)i];
+        for (end = i + 1; end < s->n && (d->store->plain || t->mask[s->at + (size_t)end]) == on;)
+            end++;
+        text.n = 0; /* the text of a run is what it adds to the text before it */
+        st = hora_tokenizer_decode(d->tok, ids, (size_t)end, false, &text);
+        hora_str_puts(out, on ? "[[" : "");
+        if (!st && text.n > shown)
+            hora_str_add(out, text.s + shown, text.n - shown);
+        hora_str_puts(out, on ? "]]" : "");
+        shown = text.n > shown ? text.n : shown;
+    }
+    hora_str_release(&text);
+    return st;
+}

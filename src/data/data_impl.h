@@ -1,0 +1,112 @@
+#ifndef HORA_DATA_DATA_IMPL_H
+#define HORA_DATA_DATA_IMPL_H
+/*
+ * Inside of the data room:  read.c finds the records of a file, sources.def and source_*.c turn a
+ * record into a sample (text and the bytes of it that count), mask.c turns a sample into ids and a
+ * mask, pack.c cuts rows and fills batches, data.c owns the dataset, prefetch.c the thread.
+ */
+#include "base/file.h"
+#include "data/data.h"
+
+/* ---- a sample: text, and which bytes of it are supervised ---- */
+typedef struct hora_span {
+    size_t from, to;
+} hora_span;
+typedef struct hora_sample {
+    hora_str text;
+    hora_span *spans; /* in order, disjoint */
+    int nspans, cspans;
+    bool special; /* run the tokenizer's post-processor (BOS) */
+    bool eos;     /* append EOS, supervised if the last span reaches the end of the text */
+} hora_sample;
+void hora_sample_release(hora_sample *s);
+void hora_sample_span(hora_sample *s, size_t from, size_t to);
+/* ids of the sample and a byte per id, 1 where it is supervised. Both are appended to. */
+typedef struct hora_masked {
+    hora_ids ids;
+    uint8_t *mask;
+    size_t n, cap;
+} hora_masked;
+hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hora_masked *out);
+
+/* ---- sources: rows of sources.def ---- */
+typedef struct hora_reader {
+    const hora_tokenizer *tok;
+    const hora_template *tmpl; /* NULL: none */
+    bool train_on_prompt;
+} hora_reader;
+typedef struct hora_source {
+    const char *keys;  /* a record that has all of these is one, separated by blanks */
+    const char *shape; /* for messages: {"instruction", "input", "output"} */
+    hora_status (*read)(const hora_reader *r, const hora_json *record, hora_sample *out);
+} hora_source;
+const hora_source *hora_source_of(const hora_json *record); /* NULL: none */
+hora_status hora_source_unknown(const hora_json *record);   /* the error that says what is known */
+/* A string of the record. `need` false: an absent key is "". Borrowed from the record. */
+hora_status hora_source_string(const hora_json *record, const char *key, bool need, const char **s,
+                               size_t *n);
+/* prompt then completion; the completion and EOS count. */
+void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const char *completion,
+                      size_t nc, hora_sample *out);
+/* A conversation through the model's template; what the assistant says counts. */
+hora_status hora_source_chat(const hora_reader *r, const hora_json *messages,
+                             const hora_json *tools, hora_sample *out);
+
+/* ---- records of a file ---- */
+typedef struct hora_place {
+    int64_t line, column; /* 1-based */
+} hora_place;
+typedef hora_status (*hora_record_fn)(void *arg, const hora_json *record, hora_place at);
+/* JSON records, one per line or as an array. A record that does not parse goes to `bad` with the
+ * failure; what `bad` returns ends the reading or lets it go on. */
+hora_status hora_read_records(const char *text, size_t n, const char *what, hora_record_fn fn,
+                              hora_status (*bad)(void *arg, hora_status s), void *arg);
+bool hora_read_is_text(const char *path, const char *text, size_t n); /* for format=auto */
+
+/* ---- the dataset ---- */
+typedef struct hora_data_record {
+    size_t at; /* in the store's ids */
+    int64_t n, line;
+} hora_data_record;
+typedef struct hora_store { /* shared by the pieces of a split */
+    int refs;
+    hora_masked tokens;
+    int32_t *bytes; /* per token id */
+    int32_t nbytes;
+    hora_data_record *records;
+    size_t nrecords, crecords;
+    bool plain; /* one stream of tokens, all supervised */
+    uint64_t hash;
+} hora_store;
+typedef struct hora_data_segment {
+    size_t at;
+    int64_t n; /* tokens, BOS not counted */
+    int64_t line;
+} hora_data_segment;
+typedef struct hora_data_row {
+    size_t first; /* segment */
+    int64_t nsegments, tokens, supervised;
+} hora_data_row;
+struct hora_dataset {
+    hora_store *store;
+    const hora_tokenizer *tok; /* borrowed; for hora_data_show */
+    hora_data_segment *segments;
+    size_t nsegments, csegments;
+    hora_data_row *rows;
+    size_t nrows, crows;
+    int64_t seq_len;
+    int32_t bos; /* -1: windows do not start with BOS */
+    bool packing, shuffle;
+    double eval_split;
+    uint64_t seed;
+    hora_data_info info;
+};
+/* Makes the rows: of the store's records [from, to), or of the stream's tokens [from, to). */
+void hora_pack_records(hora_dataset *d, size_t from, size_t to);
+void hora_pack_stream(hora_dataset *d, size_t from, size_t to);
+/* Counts of the segment's targets: tokens that count and the bytes of their text. */
+void hora_data_count(const hora_dataset *d, const hora_data_segment *s, int64_t *supervised,
+                     int64_t *bytes);
+/* Row at position `at` of the endless sequence. */
+const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);
+#endif

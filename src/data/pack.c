@@ -1,0 +1,181 @@
+/*
+ * Cuts rows of at most seq_len tokens, once, and fills micro-batches from them. A row is a list of
+ * segments; a segment is a record or a window of the stream. With packing, records are put into
+ * rows next-fit: in file order, into the open row or else into a new one. In a micro-batch the
+ * segments of all its rows stand side by side without padding; only the end is filled up to the row
+ * class. Filling allocates nothing: it runs within a step.
+ */
+#include "base/rng.h"
+#include "data/data_impl.h"
+
+/* ---- row classes ---- */
+int64_t hora_row_class(int64_t capacity, int64_t rows) {
+    int64_t all = hora_round_up(capacity, 64);
+    for (int64_t quarter = 1; quarter < 4; quarter++) {
+        int64_t n = hora_round_up(hora_ceil_div(all * quarter, 4), 64);
+        if (n >= rows)
+            return n;
+    }
+    return all;
+}
+
+/* ---- cutting ---- */
+void hora_data_count(const hora_dataset *d, const hora_data_segment *s, int64_t *supervised,
+                     int64_t *bytes) {
+    const hora_store *st = d->store;
+    const int32_t *ids = st->tokens.ids.at + s->at;
+    *supervised = *bytes = 0;
+    for (int64_t i = d->bos >= 0 ? 0 : 1; i < s->n; i++)
+        if (st->plain || st->tokens.mask[s->at + (size_t)i]) {
+            ++*supervised;
+            *bytes += ids[i] < st->nbytes ? st->bytes[ids[i]] : 0;
+        }
+}
+
+static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
+    int64_t supervised, bytes, n = s.n + (d->bos >= 0);
+    hora_data_count(d, &s, &supervised, &bytes);
+    if (new_row)
+        HORA_PUSH(d->rows, d->nrows, d->crows, ((hora_data_row){.first = d->nsegments}));
+    HORA_PUSH(d->segments, d->nsegments, d->csegments, s);
+    hora_data_row *r = &d->rows[d->nrows - 1];
+    r->nsegments++;
+    r->tokens += n;
+    r->supervised += supervised;
+    d->info.records++;
+    d->info.rows = (int64_t)d->nrows;
+    d->info.tokens += n;
+    d->info.supervised += supervised;
+    d->info.bytes += bytes;
+}
+
+static void clear(hora_dataset *d) {
+    d->nsegments = d->nrows = 0;
+    d->info.records = d->info.rows = d->info.tokens = d->info.supervised = d->info.bytes = 0;
+}
+
+void hora_pack_records(hora_dataset *d, size_t from, size_t to) {
+    clear(d);
+    for (size_t i = from; i < to; i++) {
+        const hora_data_record *r = &d->store->records[i];
+        bool fits = d->packing && d->nrows && d->rows[d->nrows - 1].tokens + r->n <= d->seq_len;
+        add_segment(d, (hora_data_segment){r->at, r->n, r->line}, !fits);
+    }
+}
+
+void hora_pack_stream(hora_dataset *d, size_t from, size_t to) {
+    size_t body = (size_t)(d->seq_len - (d->bos >= 0));
+    clear(d);
+    for (size_t at = from; at < to; at += body) {
+        size_t n = to - at < body ? to - at : body;
+        if (n + (d->bos >= 0) >= 2) /* a single token has nothing to predict */
+            add_segment(d, (hora_data_segment){at, (int64_t)n, (int64_t)((at - from) / body) + 1},
+                        true);
+    }
+}
+
+const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval) {
+    int64_t n = (int64_t)d->nrows, i = at % n;
+    if (d->shuffle && !eval)
+        i = hora_permute(d->seed, (uint64_t)(at / n), n, i);
+    return &d->rows[i];
+}
+
+/* ---- filling ---- */
+static size_t batch_bytes(int64_t capacity) {
+    return (size_t)capacity * (5 * sizeof(int32_t) + sizeof(float));
+}
+
+hora_status hora_batch_init(hora_batch *b, int64_t capacity) {
+    void *block;
+    *b = (hora_batch){0};
+    if (capacity < 1 || capacity > INT32_MAX - 64)
+        return hora_fail(
+            HORA_EUSAGE,
+            "a micro-batch of %lld tokens is not possible; choose another batch_size or "
+            "seq_len",
+            (long long)capacity);
+    capacity = hora_round_up(capacity, 64);
+    HORA_TRY(hora_block_new(&block, batch_bytes(capacity), "a batch of tokens"));
+    b->capacity = capacity;
+    b->ids = block;
+    b->pos = b->ids + capacity;
+    b->lo = b->pos + capacity;
+    b->hi = b->lo + capacity;
+    b->target = b->hi + capacity;
+    b->weight = (float *)(b->target + capacity);
+    return HORA_OK;
+}
+
+void hora_batch_release(hora_batch *b) {
+    if (b->ids)
+        hora_block_free(b->ids, batch_bytes(b->capacity));
+    *b = (hora_batch){0};
+}
+
+static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_batch *b) {
+    const hora_store *st = d->store;
+    const int32_t *ids = st->tokens.ids.at + s->at;
+    const uint8_t *mask = st->plain ? NULL : st->tokens.mask + s->at;
+    int64_t bos = d->bos >= 0, n = s->n + bos, lo = b->tokens;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t k = lo + i, next = i + 1 - bos; /* of this row; of its target in the segment */
+        bool counts = next < s->n && (!mask || mask[next]);
+        b->ids[k] = i < bos ? d->bos : ids[i - bos];
+        b->pos[k] = (int32_t)i;
+        b->lo[k] = (int32_t)lo;
+        b->hi[k] = (int32_t)(lo + n);
+        b->target[k] = counts ? ids[next] : -1;
+        b->weight[k] = counts;
+        b->supervised += counts;
+        b->target_bytes += counts && ids[next] < st->nbytes ? st->bytes[ids[next]] : 0;
+    }
+    b->tokens += n;
+}
+
+static int64_t rows_there(int64_t first, int64_t n, int64_t limit) {
+    return limit <= first ? 0 : hora_min(n, limit - first);
+}
+
+hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
+                           bool eval, hora_batch *b) {
+    b->rows = b->tokens = b->supervised = b->target_bytes = 0;
+    if (first < 0 || n < 0)
+        return hora_fail(HORA_EUSAGE, "data rows %lld to %lld do not exist; count from 0",
+                         (long long)first, (long long)(first + n - 1));
+    n = rows_there(first, n, limit);
+    for (int64_t i = 0; i < n; i++) {
+        const hora_data_row *r = hora_data_row_at(d, first + i, eval);
+        if (r->tokens > b->capacity - b->tokens)
+            return hora_fail(
+                HORA_EUSAGE,
+                "%lld data rows do not fit into a batch of %lld tokens; take fewer rows",
+                (long long)n, (long long)b->capacity);
+        for (int64_t k = 0; k < r->nsegments; k++)
+            put_segment(d, &d->segments[r->first + (size_t)k], b);
+    }
+    b->rows = b->tokens ? hora_row_class(b->capacity, b->tokens) : 0;
+    for (int64_t k = b->tokens; k < b->rows; k++) {
+        b->ids[k] = b->pos[k] = b->lo[k] = b->hi[k] = 0;
+        b->target[k] = -1;
+        b->weight[k] = 0;
+    }
+    return HORA_OK;
+}
+
+int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
+                             bool eval) {
+    int64_t sum = 0;
+    n = rows_there(first, n, limit);
+    for (int64_t i = 0; i < n; i++)
+        sum += hora_data_row_at(d, first + i, eval)->supervised;
+    return sum;
+}
+
+int hora_data_records(const hora_dataset *d, int64_t row, bool eval, int64_t *lines, int cap) {
+    const hora_data_row *r = hora_data_row_at(d, row, eval);
+    int n = r->nsegments < cap ? (int)r->nsegments : cap;
+    for (int i = 0; i < n; i++)
+        lines[i] = d->segments[r->first + (size_t)i].line;
+    return n;
+}

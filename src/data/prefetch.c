@@ -1,0 +1,120 @@
+/*
+ * A thread that fills micro-batches ahead of the consumer: one is in the consumer's hands, two are
+ * ready or being made. The order is that of the data, so a run does not depend on timing. A failure
+ * in the thread is raised again where its batch would have been handed out. Batches are allocated
+ * at the start; nothing is allocated afterwards.
+ */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "data/data_impl.h"
+
+enum { BATCHES = 3 };
+
+struct hora_prefetch {
+    const hora_dataset *d;
+    int64_t first, rows, limit;
+    bool eval, started;
+    hora_batch batch[BATCHES];
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* under the lock */
+    int64_t made, given; /* batches finished, batches handed out; the last of these is in use */
+    bool stop, ended;
+    hora_status status; /* of the batch that could not be made */
+    char text[1024];
+};
+
+/* Number of batches that may be filled: the one in use keeps its place until the next is asked. */
+static int64_t room(const hora_prefetch *p) {
+    return (p->given ? p->given - 1 : 0) + BATCHES;
+}
+
+static void *work(void *arg) {
+    hora_prefetch *p = arg;
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        while (!p->stop && p->made >= room(p))
+            pthread_cond_wait(&p->changed, &p->lock);
+        int64_t k = p->made, left = p->limit - p->first;
+        bool none = left <= 0 || k > (left - 1) / p->rows;
+        if (p->stop || none)
+            break;
+        pthread_mutex_unlock(&p->lock);
+        hora_status s = hora_data_fill(p->d, p->first + k * p->rows, p->rows, p->limit, p->eval,
+                                       &p->batch[k % BATCHES]);
+        pthread_mutex_lock(&p->lock);
+        if (s) {
+            p->status = s;
+            snprintf(p->text, sizeof p->text, "%s", hora_errmsg());
+            break;
+        }
+        p->made++;
+        pthread_cond_broadcast(&p->changed);
+    }
+    p->ended = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
+                              int64_t rows_per_batch, int64_t limit, bool eval) {
+    *out = NULL;
+    if (first < 0 || rows_per_batch < 1 || rows_per_batch > INT32_MAX / d->seq_len)
+        return hora_fail(HORA_EUSAGE,
+                         "%lld rows of %lld tokens are no micro-batch; choose a smaller batch_size",
+                         (long long)rows_per_batch, (long long)d->seq_len);
+    hora_prefetch *p = hora_calloc(1, sizeof *p);
+    p->d = d;
+    p->first = first;
+    p->rows = rows_per_batch;
+    p->limit = limit;
+    p->eval = eval;
+    hora_status s = HORA_OK;
+    for (int i = 0; i < BATCHES && !s; i++)
+        s = hora_batch_init(&p->batch[i], rows_per_batch * d->seq_len);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    if (!s && pthread_create(&p->thread, NULL, work, p) != 0)
+        s = hora_fail(HORA_ENOMEM, "no thread for reading ahead; raise the limit of processes");
+    p->started = !s;
+    if (s)
+        hora_prefetch_free(p);
+    else
+        *out = p;
+    return s;
+}
+
+hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b) {
+    hora_status s = HORA_OK;
+    *b = NULL;
+    pthread_mutex_lock(&p->lock);
+    while (p->made <= p->given && !p->ended)
+        pthread_cond_wait(&p->changed, &p->lock);
+    if (p->made > p->given)
+        *b = &p->batch[p->given++ % BATCHES];
+    else
+        s = p->status ? p->status : HORA_DONE;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+    return s < 0 ? hora_fail(s, "%s", p->text) : s;
+}
+
+void hora_prefetch_free(hora_prefetch *p) {
+    if (!p)
+        return;
+    if (p->started) {
+        pthread_mutex_lock(&p->lock);
+        p->stop = true;
+        pthread_cond_broadcast(&p->changed);
+        pthread_mutex_unlock(&p->lock);
+        pthread_join(p->thread, NULL);
+    }
+    for (int i = 0; i < BATCHES; i++)
+        hora_batch_release(&p->batch[i]);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    hora_free(p);
+}

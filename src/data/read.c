@@ -1,0 +1,139 @@
+/*
+ * Finds the records of a JSON file: one per line (JSON Lines), or the elements of one array. An
+ * array is cut into elements here, by brackets and strings alone, so that each has its line and
+ * column, and one that does not parse can be skipped. Knows nothing of what records mean.
+ */
+#include "base/text.h"
+#include "data/data_impl.h"
+
+typedef struct cursor {
+    const char *s;
+    size_t n, at;
+    int64_t line;
+    size_t line_at; /* offset of the first byte of the line */
+    const char *what;
+    hora_record_fn fn;
+    hora_status (*bad)(void *arg, hora_status s);
+    void *arg;
+} cursor;
+
+static hora_place place(const cursor *c) {
+    return (hora_place){c->line, (int64_t)(c->at - c->line_at) + 1};
+}
+
+static void advance(cursor *c) {
+    if (c->s[c->at++] == '\n') {
+        c->line++;
+        c->line_at = c->at;
+    }
+}
+
+static bool blank(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static void skip_blanks(cursor *c) {
+    while (c->at < c->n && blank(c->s[c->at]))
+        advance(c);
+}
+
+static hora_status one_record(cursor *c, size_t from, size_t to, hora_place at) {
+    hora_json *record;
+    hora_status s =
+        hora_json_parse_at(&record, c->s + from, to - from, c->what, at.line, at.column);
+    if (s)
+        return c->bad(c->arg, s);
+    s = c->fn(c->arg, record, at);
+    hora_json_free(record);
+    return s;
+}
+
+static hora_status read_lines(cursor *c) {
+    while (c->at < c->n) {
+        const char *nl = memchr(c->s + c->at, '\n', c->n - c->at);
+        size_t from = c->at, to = nl ? (size_t)(nl - c->s) : c->n;
+        hora_place at = {c->line, 1};
+        while (c->at < to && blank(c->s[c->at]))
+            c->at++;
+        if (c->at < to)
+            HORA_TRY(one_record(c, from, to, at));
+        c->at = to;
+        if (nl)
+            advance(c);
+    }
+    return HORA_OK;
+}
+
+/* Moves behind the element at the cursor: up to a comma or bracket that does not belong to it. */
+static void skip_element(cursor *c) {
+    int64_t depth = 0;
+    while (c->at < c->n) {
+        char k = c->s[c->at];
+        if (k == '"') {
+            for (advance(c); c->at < c->n && c->s[c->at] != '"'; advance(c))
+                if (c->s[c->at] == '\\' && c->at + 1 < c->n)
+                    advance(c);
+            if (c->at == c->n)
+                return;
+        } else if (k == '[' || k == '{') {
+            depth++;
+        } else if (k == ']' || k == '}' || k == ',') {
+            if (!depth)
+                return;
+            depth -= k != ',';
+        }
+        advance(c);
+    }
+}
+
+static hora_status structure(cursor *c, const char *expected) {
+    hora_place at = place(c);
+    return hora_fail(HORA_EFORMAT, "%s: line %lld, column %lld: %s is expected; correct the array",
+                     c->what, (long long)at.line, (long long)at.column, expected);
+}
+
+static hora_status read_array(cursor *c) {
+    advance(c); /* [ */
+    skip_blanks(c);
+    if (c->at < c->n && c->s[c->at] == ']')
+        advance(c);
+    else
+        for (;;) {
+            size_t from = c->at;
+            hora_place at = place(c);
+            skip_element(c);
+            HORA_TRY(one_record(c, from, c->at, at));
+            if (c->at == c->n || (c->s[c->at] != ',' && c->s[c->at] != ']'))
+                return structure(c, "`,` or `]`");
+            bool last = c->s[c->at] == ']';
+            advance(c);
+            skip_blanks(c);
+            if (last)
+                break;
+        }
+    skip_blanks(c);
+    return c->at == c->n ? HORA_OK : structure(c, "the end of the file");
+}
+
+hora_status hora_read_records(const char *text, size_t n, const char *what, hora_record_fn fn,
+                              hora_status (*bad)(void *arg, hora_status s), void *arg) {
+    cursor c = {.s = text, .n = n, .line = 1, .what = what, .fn = fn, .bad = bad, .arg = arg};
+    skip_blanks(&c);
+    if (c.at < c.n && c.s[c.at] == '[')
+        return read_array(&c);
+    c.at = c.line_at; /* a line starts with its blanks */
+    return read_lines(&c);
+}
+
+bool hora_read_is_text(const char *path, const char *text, size_t n) {
+    static const char *const json[] = {".jsonl", ".ndjson", ".json"};
+    size_t i = 0;
+    if (hora_ends(path, ".txt"))
+        return true;
+    for (size_t k = 0; k < HORA_COUNT(json); k++)
+        if (hora_ends(path, json[k]))
+            return false;
+    while (i < n && blank(text[i]))
+        i++;
+    return i == n || text[i] != '{';
+}

@@ -1,0 +1,642 @@
+/*
+ * Data by hand, with a tokenizer of single characters: which ids and which mask each kind of record
+ * becomes, packing, what stands in a micro-batch, windows and splits, the order of epochs, bad
+ * files. Then the shared data sets with a real tokenizer.
+ */
+#include "hora_test.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "data/data_impl.h"
+#include "tiny_tokenizer.h"
+
+/* What a test works with: the tiny tokenizer, its template, a configuration without surprises. */
+typedef struct kit {
+    hora_tokenizer *tok;
+    hora_template *tmpl;
+    hora_data_config cfg;
+} kit;
+
+static kit set_up(void) {
+    kit k = {.cfg = {.seq_len = 64}};
+    k.tok = tiny_tokenizer();
+    assert_ok(hora_template_open(&k.tmpl, tiny_chat, strlen(tiny_chat), "tiny chat"));
+    return k;
+}
+
+static void take_down(kit *k) {
+    hora_template_close(k->tmpl);
+    hora_tokenizer_close(k->tok);
+}
+
+static hora_status open_bytes(hora_dataset **d, const kit *k, const char *name, const char *text,
+                              size_t n) {
+    char *path = hora_path_join(hora_test_tmp(), name);
+    assert_ok(hora_file_write(path, text, n));
+    *d = NULL;
+    hora_status s = hora_data_open(d, path, k->tok, k->tmpl, &k->cfg);
+    hora_free(path);
+    return s;
+}
+
+static hora_status open_text(hora_dataset **d, const kit *k, const char *name, const char *text) {
+    return open_bytes(d, k, name, text, strlen(text));
+}
+
+static hora_dataset *opened(const kit *k, const char *name, const char *text) {
+    hora_dataset *d;
+    assert_ok(open_text(&d, k, name, text));
+    return d;
+}
+
+/* ---- masks ---- */
+static void shows(const kit *k, const char *record, const char *want) {
+    hora_dataset *d = opened(k, "one.jsonl", record);
+    hora_str out = {0};
+    assert_ok(hora_data_show(d, 0, &out));
+    assert_string_equal(out.s, want);
+    hora_str_release(&out);
+    hora_data_close(d);
+}
+
+static void masks(void **state) {
+    (void)state;
+    kit k = set_up();
+    shows(&k, "{\"text\": \"hello\"}", "[[<s>hello</s>]]");
+    shows(&k, "{\"prompt\": \"q:\", \"completion\": \" yes\"}", "<s>q:[[ yes</s>]]");
+    shows(&k, "{\"prompt\": \"q\", \"completion\": \"\"}", "<s>q[[</s>]]");
+    shows(&k, "{\"prompt\": \"\", \"completion\": \"q\"}", "[[<s>q</s>]]"); /* BOS is no target */
+    shows(&k, "{\"prompt\": \"q\", \"completion\": \"a</s>\"}", "<s>q[[a</s>]]"); /* EOS once */
+    /* a token over the boundary counts: abc is one token, of which a is prompt */
+    shows(&k, "{\"prompt\": \"-a\", \"completion\": \"bc\"}", "<s>-[[abc</s>]]");
+    /* alone the prompt ends in xy, in the whole text in x|yz: x does not count */
+    shows(&k, "{\"prompt\": \"-xy\", \"completion\": \"z\"}", "<s>-x[[yz</s>]]");
+    shows(&k,
+          "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"assistant\", "
+          "\"content\": \"yo\"}, {\"role\": \"user\", \"content\": \"ab\"}, {\"role\": "
+          "\"assistant\", "
+          "\"content\": \"c\"}]}",
+          "<|u|>hi<|end|><|a|>[[yo<|end|>]]<|u|>ab<|end|><|a|>[[c<|end|>]]");
+    shows(&k,
+          "{\"conversations\": [{\"from\": \"system\", \"value\": \"s\"}, {\"from\": \"human\", "
+          "\"value\": \"h\"}, {\"from\": \"gpt\", \"value\": \"g\"}]}",
+          "<|u|>s<|end|><|u|>h<|end|><|a|>[[g<|end|>]]");
+    k.cfg.seq_len = 1024;
+    shows(&k, "{\"instruction\": \"I\", \"output\": \"O\"}",
+          "<s>Below is an instruction that describes a task. Write a response that appropriately "
+          "completes the request.\n\n### Instruction:\nI\n\n### Response:\n[[O</s>]]");
+    shows(&k, "{\"instruction\": \"I\", \"input\": \"N\", \"output\": \"O\"}",
+          "<s>Below is an instruction that describes a task, paired with an input that provides "
+          "further context. Write a response that appropriately completes the request.\n\n### "
+          "Instruction:\nI\n\n### Input:\nN\n\n### Response:\n[[O</s>]]");
+    k.cfg.train_on_prompt = true;
+    shows(&k, "{\"prompt\": \"q\", \"completion\": \"a\"}", "[[<s>qa</s>]]");
+    shows(&k, "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}", "[[<|u|>hi<|end|>]]");
+    take_down(&k);
+}
+
+static void templates_that_do_not_continue(void **state) {
+    (void)state;
+    kit k = set_up();
+    hora_dataset *d;
+    static const char record[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"u\"}, {\"role\": \"assistant\", "
+        "\"content\": \"a\"}, {\"role\": \"user\", \"content\": \"v\"}]}";
+    static const struct {
+        const char *source, *part;
+    } rows[] = {{"{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}>"
+                 "{% endif %}",
+                 "message 2 in another way than its prompt"},
+                {"{% for m in messages %}{{ m.content }}{{ '.' if loop.last }}{% endfor %}",
+                 "message 2 in another way"},
+                {"{% for m in messages %}{% if loop.last and m.role == 'assistant' %}!{% endif %}"
+                 "{{ m.content }}{% endfor %}",
+                 "message 2 in another way once messages follow"},
+                {"{% if messages | length < 2 %}{{ raise_exception('too few') }}{% endif %}",
+                 "the prompt before message 2 cannot be rendered"}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_template_close(k.tmpl);
+        assert_ok(hora_template_open(&k.tmpl, rows[i].source, strlen(rows[i].source), "case"));
+        assert_int_not_equal(open_text(&d, &k, "one.jsonl", record), HORA_OK);
+        assert_non_null(strstr(hora_errmsg(), rows[i].part));
+        assert_null(d);
+    }
+    hora_template_close(k.tmpl);
+    k.tmpl = NULL;
+    assert_fails(open_text(&d, &k, "one.jsonl", record), HORA_EUNSUPPORTED, "chat template");
+    take_down(&k);
+}
+
+/* ---- batches ---- */
+static void check_row(const hora_batch *b, int64_t i, int32_t id, int pos, int lo, int hi,
+                      int32_t target) {
+    if (b->ids[i] != id || b->pos[i] != pos || b->lo[i] != lo || b->hi[i] != hi ||
+        b->target[i] != target || b->weight[i] != (target >= 0))
+        fail_msg("row %lld: id %d pos %d lo %d hi %d target %d weight %g, wanted %d %d %d %d %d",
+                 (long long)i, b->ids[i], b->pos[i], b->lo[i], b->hi[i], b->target[i],
+                 (double)b->weight[i], id, pos, lo, hi, target);
+}
+
+static const char three[] = "{\"prompt\": \"p\", \"completion\": \"qr\"}\n\n"
+                            "{\"text\": \"ab\"}\n"
+                            "{\"prompt\": \"stu\", \"completion\": \"v\"}\n";
+
+static void batch_by_hand(void **state) {
+    (void)state;
+    kit k = set_up();
+    k.cfg.seq_len = 9; /* 5 + 3 tokens fit, 6 more do not */
+    k.cfg.packing = true;
+    hora_dataset *d = opened(&k, "three.jsonl", three);
+    const hora_data_info *info = hora_data_about(d);
+    hora_batch b;
+    int64_t lines[4];
+    int32_t p = tiny_id(k.tok, "p"), q = tiny_id(k.tok, "q"), r = tiny_id(k.tok, "r"),
+            ab = tiny_id(k.tok, "ab"), v = tiny_id(k.tok, "v");
+    assert_int_equal(info->records, 3);
+    assert_int_equal(info->rows, 2);
+    assert_int_equal(info->tokens, 14);
+    assert_int_equal(info->supervised, 3 + 2 + 2); /* q r EOS, ab EOS, v EOS */
+    assert_int_equal(info->bytes, 2 + 2 + 1);
+    assert_ok(hora_batch_init(&b, 2 * 9));
+    assert_int_equal(b.capacity, 64);
+    assert_ok(hora_data_fill(d, 0, 2, 100, true, &b));
+    assert_int_equal(b.tokens, 14);
+    assert_int_equal(b.rows, 64);
+    assert_int_equal(b.supervised, 7);
+    assert_int_equal(b.target_bytes, 5);
+    check_row(&b, 0, TINY_BOS, 0, 0, 5, -1);
+    check_row(&b, 1, p, 1, 0, 5, q);
+    check_row(&b, 2, q, 2, 0, 5, r);
+    check_row(&b, 3, r, 3, 0, 5, TINY_EOS);
+    check_row(&b, 4, TINY_EOS, 4, 0, 5, -1);
+    check_row(&b, 5, TINY_BOS, 0, 5, 8, ab);
+    check_row(&b, 6, ab, 1, 5, 8, TINY_EOS);
+    check_row(&b, 7, TINY_EOS, 2, 5, 8, -1);
+    check_row(&b, 8, TINY_BOS, 0, 8, 14, -1); /* the second row follows without padding */
+    check_row(&b, 11, tiny_id(k.tok, "u"), 3, 8, 14, v);
+    check_row(&b, 13, TINY_EOS, 5, 8, 14, -1);
+    for (int64_t i = 14; i < b.rows; i++)
+        check_row(&b, i, 0, 0, 0, 0, -1);
+    assert_int_equal(hora_data_supervised(d, 0, 2, 100, true), 7);
+    assert_int_equal(hora_data_supervised(d, 1, 1, 100, true), 2);
+    assert_int_equal(hora_data_records(d, 0, true, lines, 4), 2);
+    assert_int_equal(lines[0], 1);
+    assert_int_equal(lines[1], 3); /* line 2 is blank */
+    assert_int_equal(hora_data_records(d, 0, true, lines, 1), 1);
+    /* the end of training: row 1 is there, row 2 is not */
+    assert_ok(hora_data_fill(d, 1, 2, 2, true, &b));
+    assert_int_equal(b.tokens, 6);
+    assert_ok(hora_data_fill(d, 2, 2, 2, true, &b));
+    assert_int_equal(b.rows, 0);
+    assert_fails(hora_data_fill(d, 0, 20, 100, true, &b), HORA_EUSAGE, "do not fit");
+    assert_fails(hora_data_fill(d, -1, 1, 100, true, &b), HORA_EUSAGE, "do not exist");
+    hora_data_close(d);
+    k.cfg.packing = false;
+    d = opened(&k, "three.jsonl", three);
+    assert_int_equal(hora_data_about(d)->rows, 3);
+    assert_int_equal(hora_data_about(d)->supervised, 7);
+    hora_data_close(d);
+    hora_batch_release(&b);
+    take_down(&k);
+}
+
+static void row_classes(void **state) {
+    (void)state;
+    static const int64_t rows[][3] = {{1024, 1, 256},    {1024, 256, 256},  {1024, 257, 512},
+                                      {1024, 513, 768},  {1024, 769, 1024}, {1000, 1000, 1024},
+                                      {100, 1, 64},      {100, 65, 128},    {64, 64, 64},
+                                      {2048, 1025, 1536}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        assert_int_equal(hora_row_class(rows[i][0], rows[i][1]), rows[i][2]);
+}
+
+static void filling_allocates_nothing(void **state) {
+    (void)state;
+    kit k = set_up();
+    k.cfg.shuffle = true;
+    hora_dataset *d = opened(&k, "three.jsonl", three);
+    hora_batch b;
+    assert_ok(hora_batch_init(&b, 64 * 3));
+    uint64_t before = hora_alloc_count();
+    for (int64_t i = 0; i < 100; i++)
+        assert_ok(hora_data_fill(d, 2 * i, 2, 1000, false, &b));
+    assert_int_equal(hora_data_supervised(d, 0, 300, 1000, false), 700);
+    assert_true(hora_alloc_count() == before);
+    hora_batch_release(&b);
+    hora_data_close(d);
+    take_down(&k);
+}
+
+/* ---- plain text ---- */
+static char *numbered(size_t n) { /* a character that tells its place, no merges */
+    char *s = hora_malloc(n + 1);
+    for (size_t i = 0; i < n; i++)
+        s[i] = (char)('0' + (i * 7 + i / 10) % 10);
+    s[n] = 0;
+    return s;
+}
+
+/* The text of one data row. */
+static void row_is(const hora_dataset *d, const hora_tokenizer *tok, int64_t row, const char *text,
+                   size_t n) {
+    hora_batch b;
+    hora_str got = {0};
+    assert_ok(hora_batch_init(&b, 256));
+    assert_ok(hora_data_fill(d, row, 1, row + 1, true, &b));
+    assert_ok(hora_tokenizer_decode(tok, b.ids, (size_t)b.tokens, false, &got));
+    assert_int_equal(got.n, n);
+    assert_memory_equal(got.s, text, n);
+    for (int64_t i = 0; i + 1 < b.tokens; i++)
+        assert_int_equal(b.target[i], b.ids[i + 1]);
+    assert_int_equal(b.target[b.tokens - 1], -1);
+    hora_str_release(&got);
+    hora_batch_release(&b);
+}
+
+static void windows_and_split(void **state) {
+    (void)state;
+    kit k = set_up();
+    char *text = numbered(103);
+    k.cfg.seq_len = 10;
+    k.cfg.eval_split = 4;
+    hora_dataset *d = opened(&k, "plain.txt", text), *e;
+    assert_int_equal(hora_data_about(d)->rows, 11);
+    assert_int_equal(hora_data_about(d)->tokens, 103);
+    assert_int_equal(hora_data_about(d)->supervised, 103 - 11);
+    assert_int_equal(hora_data_about(d)->bytes, 103 - 11);
+    row_is(d, k.tok, 0, text, 10);
+    row_is(d, k.tok, 10, text + 100, 3);
+    assert_ok(hora_data_split(d, &e));
+    assert_int_equal(hora_data_about(e)->rows, 4);
+    assert_int_equal(hora_data_about(e)->tokens, 40);
+    row_is(e, k.tok, 0, text + 63, 10); /* cut back from the end */
+    row_is(e, k.tok, 3, text + 93, 10);
+    assert_int_equal(hora_data_about(d)->rows, 7);
+    assert_int_equal(hora_data_about(d)->tokens, 63);
+    row_is(d, k.tok, 6, text + 60, 3);
+    assert_true(hora_data_about(d)->hash != hora_data_about(e)->hash);
+    hora_data_close(d);
+    row_is(e, k.tok, 1, text + 73, 10); /* lives without the other piece */
+    hora_data_close(e);
+
+    k.cfg.eval_split = 0.2;
+    k.cfg.add_bos = true; /* windows of BOS and 9 tokens: 12, the last one 4 */
+    d = opened(&k, "plain.txt", text);
+    assert_int_equal(hora_data_about(d)->rows, 12);
+    assert_int_equal(hora_data_about(d)->tokens, 103 + 12);
+    assert_int_equal(hora_data_about(d)->supervised, 103);
+    assert_ok(hora_data_split(d, &e));
+    assert_int_equal(hora_data_about(e)->rows, 2);
+    hora_str want = {0};
+    hora_str_printf(&want, "<s>%.9s", text + 103 - 9);
+    row_is(e, k.tok, 1, want.s, want.n);
+    hora_str_release(&want);
+    hora_data_close(e);
+    hora_data_close(d);
+
+    k.cfg.eval_split = 12;
+    d = opened(&k, "plain.txt", text);
+    assert_fails(hora_data_split(d, &e), HORA_EUSAGE, "none of 12 rows");
+    assert_null(e);
+    hora_data_close(d);
+    hora_free(text);
+    take_down(&k);
+}
+
+static void split_of_records(void **state) {
+    (void)state;
+    kit k = set_up();
+    k.cfg.packing = true;
+    k.cfg.seq_len = 9;
+    k.cfg.eval_split = 1;
+    hora_dataset *d = opened(&k, "three.jsonl", three), *e;
+    assert_ok(hora_data_split(d, &e));
+    assert_int_equal(hora_data_about(d)->rows, 1);
+    assert_int_equal(hora_data_about(d)->records, 2);
+    assert_int_equal(hora_data_about(e)->records, 1);
+    hora_str shown = {0};
+    assert_ok(hora_data_show(d, 1, &shown));
+    assert_ok(hora_data_show(e, 0, &shown));
+    assert_string_equal(shown.s, "[[<s>ab</s>]]<s>stu[[v</s>]]");
+    assert_fails(hora_data_show(e, 1, &shown), HORA_EUSAGE, "there are 1");
+    hora_str_release(&shown);
+    hora_data_close(e);
+    hora_data_close(d);
+    k.cfg.eval_split = 0;
+    d = opened(&k, "three.jsonl", three);
+    assert_ok(hora_data_split(d, &e));
+    assert_null(e);
+    hora_data_close(d);
+    take_down(&k);
+}
+
+/* ---- order ---- */
+static int first_id(const hora_dataset *d, int64_t row, hora_batch *b) {
+    assert_ok(hora_data_fill(d, row, 1, row + 1, false, b));
+    return b->ids[0];
+}
+
+static void order_of_epochs(void **state) {
+    (void)state;
+    kit k = set_up();
+    enum { ROWS = 90 };
+    hora_str text = {0}; /* rows of two characters, the first one different in each */
+    for (int i = 0; i < ROWS; i++)
+        hora_str_printf(&text, "%c%c", '!' + i, '!');
+    k.cfg.seq_len = 2;
+    k.cfg.shuffle = true;
+    k.cfg.seed = 7;
+    hora_dataset *d = opened(&k, "order.txt", text.s);
+    hora_batch b;
+    int moved = 0, differ = 0, rows = (int)hora_data_about(d)->rows;
+    int *place = hora_calloc(1024, sizeof *place), seen;
+    assert_ok(hora_batch_init(&b, 2));
+    for (int e = 0; e < 3; e++) {
+        memset(place, 0, 1024 * sizeof *place);
+        for (int i = 0; i < rows; i++) {
+            int id = first_id(d, (int64_t)e * rows + i, &b);
+            place[id]++;
+            moved += id != TINY_FIRST + 2 + i;
+            differ += id != first_id(d, i, &b);
+        }
+        for (int id = seen = 0; id < 1024; id++) {
+            assert_true(place[id] <= 1);
+            seen += place[id];
+        }
+        assert_int_equal(seen, rows);
+    }
+    assert_true(moved > rows);
+    assert_true(differ > rows);
+    hora_free(place);
+    hora_data_close(d);
+    hora_batch_release(&b);
+    hora_str_release(&text);
+    take_down(&k);
+}
+
+static void same_batch(const hora_batch *a, const hora_batch *b) {
+    size_t n = (size_t)a->rows * sizeof *a->ids;
+    assert_int_equal(a->rows, b->rows);
+    assert_int_equal(a->tokens, b->tokens);
+    assert_int_equal(a->supervised, b->supervised);
+    assert_int_equal(a->target_bytes, b->target_bytes);
+    assert_memory_equal(a->ids, b->ids, n);
+    assert_memory_equal(a->pos, b->pos, n);
+    assert_memory_equal(a->lo, b->lo, n);
+    assert_memory_equal(a->hi, b->hi, n);
+    assert_memory_equal(a->target, b->target, n);
+    assert_memory_equal(a->weight, b->weight, n);
+}
+
+/* Batches of the thread, from any position on, are those of hora_data_fill. */
+static void prefetched_from(const hora_dataset *d, int64_t first, int64_t rows, int64_t limit) {
+    hora_prefetch *p;
+    const hora_batch *got;
+    hora_batch want;
+    int64_t n = 0;
+    assert_ok(hora_batch_init(&want, rows * 16));
+    assert_ok(hora_prefetch_new(&p, d, first, rows, limit, false));
+    uint64_t before = hora_alloc_count();
+    for (; first < limit; first += rows, n++) {
+        assert_ok(hora_prefetch_next(p, &got));
+        assert_ok(hora_data_fill(d, first, rows, limit, false, &want));
+        same_batch(got, &want);
+    }
+    assert_true(hora_alloc_count() == before);
+    assert_int_equal(hora_prefetch_next(p, &got), HORA_DONE);
+    assert_int_equal(hora_prefetch_next(p, &got), HORA_DONE);
+    assert_null(got);
+    hora_prefetch_free(p);
+    hora_batch_release(&want);
+}
+
+static void prefetching(void **state) {
+    (void)state;
+    kit k = set_up();
+    char *text = numbered(700);
+    k.cfg.seq_len = 16;
+    k.cfg.shuffle = true;
+    hora_dataset *d = opened(&k, "plain.txt", text);
+    hora_prefetch *p;
+    const hora_batch *b;
+    prefetched_from(d, 0, 3, 200);
+    prefetched_from(d, 57, 3, 200); /* a resumed run */
+    prefetched_from(d, 199, 3, 200);
+    prefetched_from(d, 5, 1, 5);
+    for (int taken = 0; taken < 5; taken++) { /* given back at any time */
+        assert_ok(hora_prefetch_new(&p, d, 0, 4, INT64_MAX, true));
+        for (int i = 0; i < taken; i++)
+            assert_ok(hora_prefetch_next(p, &b));
+        hora_prefetch_free(p);
+    }
+    assert_fails(hora_prefetch_new(&p, d, 0, 0, 10, false), HORA_EUSAGE, "batch_size");
+    assert_null(p);
+    hora_prefetch_free(NULL);
+    hora_data_close(d);
+    hora_free(text);
+    take_down(&k);
+}
+
+static void failures_in_the_thread_come_back(void **state) {
+    (void)state;
+    kit k = set_up();
+    char *text = numbered(400);
+    k.cfg.seq_len = 100;
+    hora_dataset *d = opened(&k, "plain.txt", text);
+    hora_prefetch *p;
+    const hora_batch *b;
+    d->seq_len = 1; /* rows of 100 tokens into batches of 64: what cannot happen, happens */
+    assert_ok(hora_prefetch_new(&p, d, 0, 1, 4, false));
+    assert_fails(hora_prefetch_next(p, &b), HORA_EUSAGE, "do not fit");
+    assert_null(b);
+    assert_fails(hora_prefetch_next(p, &b), HORA_EUSAGE, "do not fit");
+    hora_prefetch_free(p);
+    hora_data_close(d);
+    hora_free(text);
+    take_down(&k);
+}
+
+/* ---- bad files ---- */
+static void bad_files(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *text;
+        hora_status code;
+        const char *part;
+    } rows[] = {
+        {"a.jsonl", "{\"text\": \"a\"}\n{\"text\": }\n", HORA_EFORMAT,
+         "a.jsonl: line 2, column 10"},
+        {"a.jsonl", "{\"text\": \"a\"}\n\n{\"txt\": 1}\n", HORA_EFORMAT,
+         "line 3, column 1: a record "
+         "has the keys `txt`; write"},
+        {"a.jsonl", "{\"text\": 5}", HORA_EFORMAT, "line 1, column 1: `text` should be a string"},
+        {"a.jsonl", "{\"prompt\": \"a\", \"completion\": null}", HORA_EFORMAT, "`completion`"},
+        {"a.jsonl", "[1]", HORA_EFORMAT, "line 1, column 2: a record has a JSON integer"},
+        {"a.jsonl", "{\"text\": \"\"}", HORA_EFORMAT, "`text` is empty"},
+        {"a.jsonl", "{\"messages\": []}", HORA_EFORMAT, "not empty"},
+        {"a.jsonl", "{\"messages\": [{\"content\": \"a\"}]}", HORA_EFORMAT, "message 1"},
+        {"a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", HORA_EFORMAT,
+         "nothing to learn"},
+        {"a.jsonl", "{\"conversations\": [{\"from\": \"me\", \"value\": \"a\"}]}", HORA_EFORMAT,
+         "`from` of turn 1 is me"},
+        {"a.jsonl", "{\"conversations\": 3}", HORA_EFORMAT, "not empty"},
+        {"a.json", "[{\"text\": \"a\"},\n {\"text\": tru}]", HORA_EFORMAT, "line 2, column 13"},
+        {"a.json", "[{\"text\": \"a\"},\n {\"text\": 1}]", HORA_EFORMAT,
+         "line 2, column 2: `text`"},
+        {"a.json", "[{\"text\": \"a\"} {\"text\": \"b\"}]", HORA_EFORMAT, "a.json: line 1"},
+        {"a.json", "[{\"text\": \"a\"}", HORA_EFORMAT, "`,` or `]` is expected"},
+        {"a.json", "[{\"text\": \"a\"}] x", HORA_EFORMAT, "the end of the file is expected"},
+        {"a.json", "[{\"text\": \"a\"},]", HORA_EFORMAT, "a.json: line 1"},
+        {"a.json", "[]", HORA_EFORMAT, "nothing to learn"},
+        {"a.txt", "", HORA_EFORMAT, "nothing to learn"},
+        {"a.txt", "a", HORA_EFORMAT, "nothing to learn"},
+        {"a.jsonl", " \n\n ", HORA_EFORMAT, "nothing to learn"},
+        {"a.txt", "one\ntw\xff", HORA_EFORMAT, "a.txt: line 2, column 3: not UTF-8"},
+        {"a.jsonl",
+         "{\"prompt\": \"0123456789012345678901234567890123456789012345678901234567890123\","
+         " \"completion\": \"a\"}",
+         HORA_EFORMAT, "choose a larger seq_len"}};
+    kit k = set_up();
+    hora_dataset *d;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        assert_fails(open_text(&d, &k, rows[i].name, rows[i].text), rows[i].code, rows[i].part);
+        assert_null(d);
+    }
+    assert_fails(hora_data_open(&d, "/nowhere/at.all", k.tok, NULL, &k.cfg), HORA_ENOTFOUND,
+                 "/nowhere");
+    k.cfg.seq_len = 1;
+    assert_fails(open_text(&d, &k, "a.txt", "abc"), HORA_EUSAGE, "seq_len");
+    k.cfg.seq_len = 8;
+    k.cfg.format = (char *)"csv";
+    assert_fails(open_text(&d, &k, "a.txt", "abc"), HORA_EUSAGE, "choose auto, text or jsonl");
+    k.cfg.format = (char *)"text"; /* asked for, so the records are plain text */
+    d = opened(&k, "a.jsonl", "{\"text\": 5}");
+    assert_int_equal(hora_data_about(d)->tokens, 11);
+    hora_data_close(d);
+    take_down(&k);
+}
+
+static void bad_records_are_counted(void **state) {
+    (void)state;
+    kit k = set_up();
+    hora_dataset *d;
+    k.cfg.skip_bad = true;
+    k.cfg.seq_len = 5;
+    static const char lines[] = "{\"text\": \"abc\"}\n{\"text\": }\n[1, 2]\n{\"nothing\": 1}\n"
+                                "{\"text\": \"defghi\"}\n"
+                                "{\"prompt\": \"0123456\", \"completion\": \"8\"}\n";
+    d = opened(&k, "a.jsonl", lines);
+    assert_int_equal(hora_data_about(d)->records, 2);
+    assert_int_equal(hora_data_about(d)->skipped, 4); /* three bad, one cut before its completion */
+    assert_int_equal(hora_data_about(d)->truncated, 2);
+    row_is(d, k.tok, 1, "<s>defg", 7);
+    hora_data_close(d);
+    d = opened(&k, "a.json", "[{\"text\": \"abc\"}, {\"text\": tru}, {\"text\": \"x\"}]");
+    assert_int_equal(hora_data_about(d)->records, 2);
+    assert_int_equal(hora_data_about(d)->skipped, 1);
+    hora_data_close(d);
+    assert_fails(open_text(&d, &k, "a.jsonl", "{\n{\n"), HORA_EFORMAT, "line 1");
+    take_down(&k);
+}
+
+static void formats_are_recognised(void **state) {
+    (void)state;
+    kit k = set_up();
+    static const struct {
+        const char *name, *text;
+        int64_t tokens;
+    } rows[] = {{"a.txt", "{\"text\": \"a\"}", 13},
+                {"a.jsonl", "{\"text\": \"a\"}", 3},
+                {"a.data", " {\"text\": \"a\"}", 3},
+                {"a.data", "[1] a note", 10},
+                {"a.json", "[{\"text\": \"a\"}]", 3},
+                {"a.jsonl", "\xef\xbb\xbf{\"text\": \"a\"}", 3},
+                {"a.jsonl", "{\"text\": \"a\"}\r\n{\"text\": \"b\"}\r\n", 6}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_dataset *d = opened(&k, rows[i].name, rows[i].text);
+        assert_int_equal(hora_data_about(d)->tokens, rows[i].tokens);
+        hora_data_close(d);
+    }
+    take_down(&k);
+}
+
+static uint64_t hash_of(const kit *k, const char *text) {
+    hora_dataset *d = opened(k, "three.jsonl", text);
+    uint64_t h = hora_data_about(d)->hash;
+    hora_data_close(d);
+    return h;
+}
+
+static void hash_follows_the_rows(void **state) {
+    (void)state;
+    kit k = set_up();
+    uint64_t h = hash_of(&k, three);
+    k.cfg.shuffle = true;
+    k.cfg.seed = 9;
+    assert_true(hash_of(&k, three) == h); /* another order of the same rows */
+    assert_true(hash_of(&k, "{\"text\": \"ab\"}\n") != h);
+    k.cfg.packing = true;
+    assert_true(hash_of(&k, three) != h);
+    k.cfg.packing = false;
+    k.cfg.seq_len++;
+    assert_true(hash_of(&k, three) != h);
+    k.cfg.seq_len--;
+    k.cfg.train_on_prompt = true;
+    assert_true(hash_of(&k, three) != h);
+    take_down(&k);
+}
+
+static void chat_prompt(void **state) {
+    (void)state;
+    kit k = set_up();
+    static const char talk[] = "[{\"role\": \"user\", \"content\": \"hi\"}]";
+    hora_json *messages;
+    hora_ids ids = {0};
+    hora_str text = {0};
+    assert_ok(hora_json_parse(&messages, talk, sizeof talk - 1, "talk"));
+    assert_ok(hora_chat_prompt(k.tok, k.tmpl, messages, &ids, &text));
+    assert_string_equal(text.s, "<|u|>hi<|end|><|a|>");
+    assert_int_equal(ids.n, 5); /* no BOS but what the template writes */
+    assert_int_equal(ids.at[0], TINY_U);
+    assert_int_equal(ids.at[4], TINY_A);
+    assert_fails(hora_chat_prompt(k.tok, NULL, messages, &ids, &text), HORA_EUNSUPPORTED,
+                 "chat template");
+    hora_json_free(messages);
+    hora_ids_release(&ids);
+    hora_str_release(&text);
+    take_down(&k);
+}
+
+static void options_have_defaults(void **state) {
+    (void)state;
+    hora_data_config c = {0};
+    hora_settings s = {0};
+    hora_settings_put(&s, "max_length", "128", "test");
+    hora_settings_put(&s, "no_such", "1", "test");
+    assert_ok(hora_options_take(&hora_data_options, &c, &s));
+    assert_int_equal(c.seq_len, 128);
+    assert_string_equal(c.format, "auto");
+    assert_true(c.packing && c.shuffle && !c.skip_bad && !c.train_on_prompt && !c.add_bos);
+    assert_true(c.eval_split == 0 && c.seed == 42);
+    hora_options_release(&hora_data_options, &c);
+    hora_settings_release(&s);
+}
+
+HORA_TESTS(unit_data, {"masks of every kind of record", masks, HORA_SHORT},
+           {"templates that do not continue are refused", templates_that_do_not_continue,
+            HORA_SHORT},
+           {"a batch by hand", batch_by_hand, HORA_SHORT}, {"row classes", row_classes, HORA_SHORT},
+           {"filling allocates nothing", filling_allocates_nothing, HORA_SHORT},
+           {"windows of plain text, and their split", windows_and_split, HORA_SHORT},
+           {"split of records", split_of_records, HORA_SHORT},
+           {"every epoch is a permutation", order_of_epochs, HORA_SHORT},
+           {"prefetched batches are the filled ones", prefetching, HORA_SHORT},
+           {"failures in the thread come back", failures_in_the_thread_come_back, HORA_SHORT},
+           {"bad files say where", bad_files, HORA_SHORT},
+           {"bad records are counted", bad_records_are_counted, HORA_SHORT},
+           {"formats are recognised", formats_are_recognised, HORA_SHORT},
+           {"the hash follows the rows", hash_follows_the_rows, HORA_SHORT},
+           {"prompt of a conversation", chat_prompt, HORA_SHORT},
+           {"options", options_have_defaults, HORA_SHORT});
