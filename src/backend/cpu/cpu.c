@@ -6,11 +6,7 @@
 
 #include <stdio.h>
 
-/* clang-format off */
-#define OPS(X)                                                                      \
-    X(gather) X(linear) X(grouped) X(add) X(mul) X(scale) X(act) X(glu) X(rmsnorm)  \
-    X(rope) X(attention) X(cache) X(dropout) X(swap)
-/* clang-format on */
+#define OPS(X)    X(linear)
 #define EXTERN(x) extern const hora_cpu_op hora_cpu_op_##x;
 OPS(EXTERN)
 

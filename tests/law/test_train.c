@@ -1,0 +1,775 @@
+/*
+ * Laws of training, on a tiny random model that the test makes for itself: going on after a kill
+ * is going on as if nothing had happened; threads, micro-batches, recomputation and packing change
+ * nothing; a step allocates nothing; what cannot work is refused with its reason.
+ */
+#include "hora_test.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "format/safetensors.h"
+#include "model/family.h"
+#include "train/run.h"
+#include "train/train_impl.h"
+
+enum { VOCAB = 32, LENGTH = 16 };
+
+/* --- a world: model folder, text, settings
+ * ------------------------------------------------------- */
+static const char config_text[] =
+    "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 32,"
+    " \"hidden_size\": 32, \"intermediate_size\": 48, \"num_hidden_layers\": 3,"
+    " \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"max_position_embeddings\": 64,"
+    " \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\","
+    " \"tie_word_embeddings\": false, \"torch_dtype\": \"float32\"}\n";
+
+static const char *in_tmp(const char *name) {
+    static char paths[8][512];
+    static int next;
+    char *p = paths[next++ % 8];
+    hora_snprintf(p, 512, "%s/%s", hora_test_tmp(), name);
+    return p;
+}
+
+static void write_tokenizer(const char *path) {
+    hora_str s = {0};
+    hora_str_puts(&s,
+                  "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, "
+                  "\"added_tokens\": [], \"normalizer\": null, \"pre_tokenizer\": null, "
+                  "\"post_processor\": null, \"decoder\": null, \"model\": {\"type\": \"BPE\", "
+                  "\"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, "
+                  "\"end_of_word_suffix\": null, \"fuse_unk\": false, \"byte_fallback\": false, "
+                  "\"ignore_merges\": false, \"vocab\": {");
+    for (int i = 0; i < VOCAB; i++)
+        hora_str_printf(&s, "%s\"%c\": %d", i ? ", " : "", 'A' + i == '\\' ? '!' : 'A' + i, i);
+    hora_str_puts(&s, "}, \"merges\": []}}");
+    assert_ok(hora_file_write(path, s.s, s.n));
+    hora_str_release(&s);
+}
+
+/* Text with something to learn: the alphabet over and over, with some noise. */
+static void write_text(const char *path, int rows, uint64_t seed) {
+    hora_rng r = hora_rng_new(seed, "text");
+    hora_str s = {0};
+    int c = 0;
+    for (int i = 0; i < rows * LENGTH; i++) {
+        c = hora_rng_below(&r, 8) ? (c + 1) % 26 : (int)hora_rng_below(&r, 26);
+        hora_str_putc(&s, (char)('A' + c));
+    }
+    assert_ok(hora_file_write(path, s.s, s.n));
+    hora_str_release(&s);
+}
+
+static hora_base *fresh_base(uint64_t seed) {
+    hora_base *b = NULL;
+    const char *path = in_tmp("config.json");
+    assert_ok(hora_file_write(path, config_text, strlen(config_text)));
+    assert_ok(hora_base_fresh(&b, path, &(hora_base_options){.dtype = HORA_F32}, seed));
+    return b;
+}
+
+static void make_world(uint64_t seed) {
+    const char *dir = in_tmp("model");
+    hora_base *b = fresh_base(seed);
+    assert_ok(hora_mkdirs(dir));
+    assert_ok(hora_base_save(b, dir, NULL, HORA_F32));
+    hora_base_close(b);
+    write_tokenizer(in_tmp("model/tokenizer.json"));
+    write_text(in_tmp("text.txt"), 40, 1);
+}
+
+static void quiet(void *user, int level, const char *text) {
+    hora_str *seen = user;
+    (void)level;
+    if (seen)
+        hora_str_printf(seen, "%s\n", text);
+}
+
+/* Settings of a run of ten steps in the world; `more` is added. */
+static void settings(hora_settings *s, const char *out, const char *more) {
+    hora_settings_put(s, "model", in_tmp("model"), "test");
+    hora_settings_put(s, "data", in_tmp("text.txt"), "test");
+    hora_settings_put(s, "out", in_tmp(out), "test");
+    assert_ok(hora_settings_parse(s,
+                                  "method=hora,rank=4,dropout=0.1,steps=10,batch_size=2,"
+                                  "grad_accum=2,seq_len=16,lr=1e-2,save_every=5,save_limit=0,"
+                                  "weight_decay=0.01",
+                                  "test"));
+    assert_ok(hora_settings_parse(s, more, "test"));
+}
+
+static hora_status run_train(const char *out, const char *more, const hora_run_hooks *hooks,
+                             hora_run_result *result) {
+    hora_settings s = {0};
+    hora_run_result own;
+    settings(&s, out, more);
+    hora_status status = hora_run_train(&s, hooks, result ? result : &own);
+    hora_settings_release(&s);
+    return status;
+}
+
+static hora_status resume_only(const char *out, const char *more, const hora_run_hooks *hooks,
+                               hora_run_result *result) {
+    hora_settings s = {0};
+    hora_run_result own;
+    hora_settings_put(&s, "out", in_tmp(out), "test");
+    hora_settings_put(&s, "resume", "true", "test");
+    assert_ok(hora_settings_parse(&s, more, "test"));
+    hora_status status = hora_run_train(&s, hooks, result ? result : &own);
+    hora_settings_release(&s);
+    return status;
+}
+
+static void assert_same_file(const char *a, const char *b) {
+    hora_str x = {0}, y = {0};
+    assert_ok(hora_file_read(&x, a));
+    assert_ok(hora_file_read(&y, b));
+    if (x.n != y.n || memcmp(x.s, y.s, x.n))
+        fail_msg("%s and %s differ", a, b);
+    hora_str_release(&x);
+    hora_str_release(&y);
+}
+
+static void assert_same_adapter(const char *a, const char *b) {
+    static const char *const files[] = {"adapter_model.safetensors", "adapter_config.json",
+                                        "hora_state.safetensors", "README.md"};
+    for (size_t i = 0; i < HORA_COUNT(files); i++) {
+        char x[256], y[256];
+        hora_snprintf(x, sizeof x, "%s/%s", a, files[i]);
+        hora_snprintf(y, sizeof y, "%s/%s", b, files[i]);
+        assert_same_file(in_tmp(x), in_tmp(y));
+    }
+}
+
+/* Steps of log.jsonl, which must be 1, 2 .. n, each once. */
+static void assert_log_counts(const char *path, int n) {
+    hora_str text = {0};
+    assert_ok(hora_file_read(&text, path));
+    int seen = 0;
+    for (char *line = text.s, *end; line && *line; line = end + 1) {
+        hora_json *o;
+        int64_t step;
+        end = strchr(line, '\n');
+        assert_non_null(end);
+        assert_ok(hora_json_parse(&o, line, (size_t)(end - line), path));
+        assert_true(hora_json_int(hora_json_get(o, "step"), &step));
+        if (hora_json_get(o, "loss"))
+            assert_int_equal(step, ++seen);
+        hora_json_free(o);
+    }
+    assert_int_equal(seen, n);
+    hora_str_release(&text);
+}
+
+/* --- kill, resume
+ * --------------------------------------------------------------------------------- */
+static void kill_in_step_7(void *user, const hora_run_event *e) {
+    (void)user;
+    if (e->kind == HORA_RUN_STEP && e->step->step == 7)
+        kill(getpid(), SIGKILL);
+}
+
+/* First in the list: a child after threads were started would miss them. */
+static void killed_run_goes_on(void **state) {
+    (void)state;
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(120);
+        run_train("killed", "threads=1", &(hora_run_hooks){.event = kill_in_step_7}, NULL);
+        _exit(0);
+    }
+    int how;
+    assert_true(child > 0 && waitpid(child, &how, 0) == child);
+    assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+    assert_false(hora_path_exists(in_tmp("killed/adapter_model.safetensors")));
+
+    hora_run_result cut, whole;
+    assert_ok(resume_only("killed", "threads=3", NULL, &cut));
+    assert_ok(run_train("whole", "threads=2", NULL, &whole));
+    assert_same_adapter("killed", "whole");
+    assert_same_file(in_tmp("killed/checkpoint-10/state.safetensors"),
+                     in_tmp("whole/checkpoint-10/state.safetensors"));
+    assert_true(cut.status.last_loss == whole.status.last_loss);
+    assert_log_counts(in_tmp("killed/log.jsonl"), 10);
+    hora_threads_limit(0);
+    hora_log_sink(NULL, NULL);
+}
+
+static void stop_at_4(void *user, const hora_run_event *e) {
+    if (e->kind == HORA_RUN_STEP && e->step->step == 4)
+        *(volatile int *)user = 1;
+}
+
+static void interrupted_run_goes_on(void **state) {
+    (void)state;
+    volatile int stop = 0;
+    hora_run_hooks hooks = {stop_at_4, (void *)&stop, &stop};
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    assert_fails(run_train("cut", "", &hooks, NULL), HORA_EINTERRUPTED, "--resume --out");
+    assert_true(hora_path_is_dir(in_tmp("cut/checkpoint-4")));
+    assert_ok(resume_only("cut", "", NULL, NULL));
+    assert_ok(run_train("whole", "", NULL, NULL));
+    assert_same_adapter("cut", "whole");
+    assert_log_counts(in_tmp("cut/log.jsonl"), 10);
+    /* a finished run has nothing left, and says the same again */
+    assert_ok(resume_only("cut", "", NULL, NULL));
+    assert_same_adapter("cut", "whole");
+    hora_log_sink(NULL, NULL);
+}
+
+static void truncate_half(const char *path) {
+    assert_int_equal(truncate(path, hora_file_size(path) / 2), 0);
+}
+
+static void damaged_checkpoints_are_passed_over(void **state) {
+    (void)state;
+    hora_str seen = {0};
+    make_world(3);
+    hora_log_sink(quiet, &seen);
+    assert_ok(run_train("whole", "", NULL, NULL));
+    assert_ok(run_train("broken", "", NULL, NULL));
+    truncate_half(in_tmp("broken/checkpoint-10/state.safetensors"));
+    assert_ok(hora_mkdirs(in_tmp("broken/checkpoint-12")));
+    assert_ok(hora_mkdirs(in_tmp("broken/checkpoint-11.tmp")));
+    assert_ok(hora_remove_tree(in_tmp("broken/adapter_model.safetensors")));
+    hora_run_result r;
+    assert_ok(resume_only("broken", "", NULL, &r));
+    assert_int_equal(r.last.step, 10);
+    assert_non_null(strstr(seen.s, "checkpoint-10"));
+    assert_non_null(strstr(seen.s, "checkpoint-12"));
+    assert_same_adapter("broken", "whole");
+    /* nothing whole: refused */
+    assert_ok(hora_remove_tree(in_tmp("broken/checkpoint-5/state.json")));
+    truncate_half(in_tmp("broken/checkpoint-10/adapter_model.safetensors"));
+    assert_fails(resume_only("broken", "", NULL, NULL), HORA_ENOTFOUND, "no whole checkpoint");
+    hora_log_sink(NULL, NULL);
+    hora_str_release(&seen);
+}
+
+static void others_are_refused(void **state) {
+    (void)state;
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    assert_ok(run_train("out", "steps=5", NULL, NULL));
+    assert_fails(resume_only("out", "lr=2e-2", NULL, NULL), HORA_EMISMATCH, "lr");
+    assert_fails(resume_only("out", "rank=2", NULL, NULL), HORA_EMISMATCH, "rank");
+    assert_fails(resume_only("out", "steps=7", NULL, NULL), HORA_EMISMATCH, "steps");
+    assert_ok(resume_only("out", "save_every=2,recompute=all", NULL, NULL));
+    write_text(in_tmp("text.txt"), 40, 2);
+    assert_fails(resume_only("out", "", NULL, NULL), HORA_EMISMATCH, "data hash");
+    write_text(in_tmp("text.txt"), 40, 1);
+    hora_base *other = fresh_base(4);
+    assert_ok(hora_base_save(other, in_tmp("model"), NULL, HORA_F32));
+    hora_base_close(other);
+    assert_fails(resume_only("out", "", NULL, NULL), HORA_EMISMATCH, "base hash");
+    hora_log_sink(NULL, NULL);
+}
+
+static void folders_are_respected(void **state) {
+    (void)state;
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    assert_ok(run_train("out", "steps=2", NULL, NULL));
+    assert_ok(run_train("same", "steps=2", NULL, NULL));
+    assert_fails(run_train("out", "steps=3", NULL, NULL), HORA_EEXISTS, "--overwrite");
+    assert_fails(resume_only("nowhere", "", NULL, NULL), HORA_ENOTFOUND, "recipe.yaml");
+    /* an overwrite that fails before it has anything leaves the old result */
+    assert_fails(
+        run_train("out", "steps=3,overwrite,lr=1000,schedule=constant,warmup=0,clip=0", NULL, NULL),
+        HORA_ENUMERIC, "lower lr");
+    assert_same_adapter("out", "same");
+    assert_log_counts(in_tmp("out/log.jsonl"), 2);
+    assert_false(hora_path_exists(in_tmp("out.replaced-by-hora")));
+    assert_ok(run_train("out", "steps=3,overwrite", NULL, NULL));
+    assert_log_counts(in_tmp("out/log.jsonl"), 3);
+    assert_false(hora_path_exists(in_tmp("out.replaced-by-hora")));
+    /* what is not ours stays */
+    assert_ok(hora_mkdirs(in_tmp("precious")));
+    assert_ok(hora_file_write(in_tmp("precious/diary.txt"), "dear", 4));
+    assert_fails(run_train("precious", "overwrite", NULL, NULL), HORA_EEXISTS, "no run of hora");
+    assert_true(hora_path_exists(in_tmp("precious/diary.txt")));
+    hora_log_sink(NULL, NULL);
+}
+
+static void limit_keeps_newest_and_best(void **state) {
+    (void)state;
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    assert_ok(run_train("out", "steps=6,save_every=1,save_limit=2", NULL, NULL));
+    for (int k = 1; k <= 6; k++) {
+        char name[64];
+        hora_snprintf(name, sizeof name, "out/checkpoint-%d", k);
+        assert_int_equal(hora_path_is_dir(in_tmp(name)), k > 4);
+    }
+    hora_run_result r;
+    assert_ok(run_train("best",
+                        "steps=12,eval_split=8,eval_every=2,save_every=1,save_limit=1,"
+                        "patience=3,lr=0.3,schedule=constant",
+                        NULL, &r));
+    assert_true(r.first_eval.step == 0 && r.status.best_step >= 2);
+    char name[64];
+    hora_snprintf(name, sizeof name, "best/checkpoint-%d", (int)r.status.best_step);
+    assert_true(hora_path_is_dir(in_tmp(name)));
+    hora_snprintf(name, sizeof name, "best/checkpoint-%d/adapter_model.safetensors",
+                  (int)r.status.best_step);
+    assert_same_file(in_tmp(name), in_tmp("best/adapter_model.safetensors"));
+    hora_log_sink(NULL, NULL);
+}
+
+static void patience_stops(void **state) {
+    (void)state;
+    make_world(3);
+    hora_run_result r;
+    hora_log_sink(quiet, NULL);
+    assert_ok(run_train("out",
+                        "steps=10,eval_split=0.2,eval_every=1,patience=2,min_delta=0.5,"
+                        "lr=1e-12,method=lora",
+                        NULL, &r));
+    /* the first counts as improvement over nothing, the next two do not */
+    assert_int_equal(r.status.step, 3);
+    assert_int_equal(r.status.best_step, 1);
+    hora_log_sink(NULL, NULL);
+}
+
+/* --- steps on batches of our own
+ * ----------------------------------------------------------------- */
+typedef struct rig {
+    hora_base *base;
+    hora_adapter *adapter;
+    hora_training *t;
+} rig;
+
+static void rig_open(rig *r, const char *method, const char *options, const char *training,
+                     bool poison) {
+    hora_settings s = {0};
+    hora_train_config c;
+    *r = (rig){.base = fresh_base(3)};
+    assert_ok(hora_settings_parse(&s, options, "test"));
+    assert_ok(hora_adapter_attach(&r->adapter, r->base, method, &s, 5));
+    hora_settings_release(&s);
+    assert_ok(
+        hora_settings_parse(&s, "steps=2000,batch_size=4,schedule=constant,warmup=0", "test"));
+    assert_ok(hora_settings_parse(&s, training, "test"));
+    assert_ok(hora_options_take(&hora_train_options, &c, &s));
+    hora_settings_release(&s);
+    hora_training_parts p = {.base = r->base,
+                             .adapters = &r->adapter,
+                             .nadapters = 1,
+                             .seq_len = LENGTH,
+                             .poison = poison};
+    assert_ok(hora_training_open(&r->t, &p, &c));
+    hora_options_release(&hora_train_options, &c);
+    assert_ok(hora_training_prepare(r->t));
+}
+
+static void rig_close(rig *r) {
+    hora_training_free(r->t);
+    hora_adapter_detach(r->adapter);
+    hora_base_close(r->base);
+}
+
+/* Rows first .. first+n-1 of an endless text, each a segment of its own, or `packed` in twos. */
+static void fill(hora_batch *b, int first, int n) {
+    assert_ok(hora_batch_init(b, 64));
+    b->rows = b->tokens = b->supervised = 0;
+    for (int i = 0; i < n; i++) {
+        hora_rng r = hora_rng_new((uint64_t)(first + i), "row");
+        int32_t start = (int32_t)b->rows, id = (int32_t)hora_rng_below(&r, VOCAB);
+        int length = LENGTH - (first + i) % 5;
+        for (int k = 0; k < length; k++) {
+            int64_t at = b->rows++;
+            int32_t next = (int32_t)hora_rng_below(&r, VOCAB);
+            b->ids[at] = id;
+            b->pos[at] = k;
+            b->lo[at] = start;
+            b->hi[at] = (int32_t)at + 1;
+            b->target[at] = k + 1 < length ? next : -1;
+            b->weight[at] = k + 1 < length;
+            b->supervised += k + 1 < length;
+            id = next;
+        }
+        b->tokens += length;
+    }
+    for (; b->rows < 64; b->rows++) {
+        b->ids[b->rows] = b->pos[b->rows] = b->lo[b->rows] = b->hi[b->rows] = 0;
+        b->target[b->rows] = -1;
+        b->weight[b->rows] = 0;
+    }
+}
+
+/* `steps` steps, each of `per_step` rows in micro-batches of `micro` rows. */
+static double rig_run(rig *r, int steps, int per_step, int micro, hora_step_info *info) {
+    hora_batch b[8];
+    double sum = 0;
+    for (int s = 0; s < steps; s++) {
+        int k = per_step / micro;
+        for (int m = 0; m < k; m++)
+            fill(&b[m], s * per_step + m * micro, micro);
+        assert_ok(hora_training_step_on(r->t, b, k, info));
+        for (int m = 0; m < k; m++)
+            hora_batch_release(&b[m]);
+        sum += info->loss;
+    }
+    return sum / steps;
+}
+
+static float *values(const rig *r) {
+    float *copy = hora_malloc(r->adapter->value_bytes);
+    memcpy(copy, r->adapter->values, r->adapter->value_bytes);
+    return copy;
+}
+
+static const char hora_options_text[] = "rank=4,dropout=0.1";
+
+/* Values after six steps under the given settings. */
+static float *after(const char *training, int threads, bool poison, size_t *bytes) {
+    rig r;
+    hora_step_info info;
+    hora_threads_limit(threads);
+    rig_open(&r, "hora", hora_options_text, training, poison);
+    rig_run(&r, 6, 4, 2, &info);
+    float *v = values(&r);
+    *bytes = r.adapter->value_bytes;
+    if (poison) /* planned peak is what kernels are given */
+        assert_int_equal(hora_graph_used(r.t->train.g), r.t->report.step_arena);
+    rig_close(&r);
+    hora_threads_limit(0);
+    return v;
+}
+
+static void assert_same_as(const float *want, const char *training, int threads, bool poison) {
+    size_t bytes;
+    float *got = after(training, threads, poison, &bytes);
+    if (memcmp(want, got, bytes))
+        fail_msg("other bits with %s, %d threads, poison %d", training, threads, poison);
+    hora_free(got);
+}
+
+static void same_bits(void **state) {
+    (void)state;
+    size_t bytes;
+    float *one = after("", 1, false, &bytes), sum = 0;
+    for (size_t i = 0; i < bytes / sizeof *one; i++)
+        sum += fabsf(one[i]);
+    assert_true(isfinite(sum) && sum > 0);
+    assert_same_as(one, "", 2, false);
+    assert_same_as(one, "", 3, false);
+    assert_same_as(one, "", 8, false);
+    assert_same_as(one, "recompute=all", 2, false);
+    assert_same_as(one, "recompute=2", 2, false);
+    assert_same_as(one, "", 2, true);
+    assert_same_as(one, "recompute=all", 2, true);
+    hora_free(one);
+}
+
+static void recompute_needs_less(void **state) {
+    (void)state;
+    rig kept, again;
+    rig_open(&kept, "lora", "rank=4", "", false);
+    rig_open(&again, "lora", "rank=4", "recompute=all", false);
+    assert_true(again.t->report.step_arena < kept.t->report.step_arena);
+    assert_int_equal(again.t->report.recomputed, 3);
+    rig_close(&kept);
+    rig_close(&again);
+}
+
+static void micro_batches_are_one(void **state) {
+    (void)state;
+    static const int micro[] = {4, 2, 1};
+    float *first = NULL;
+    double loss = 0;
+    for (int i = 0; i < 3; i++) {
+        rig r;
+        hora_step_info info;
+        rig_open(&r, "hora", hora_options_text, "optimizer=sgd,lr=0.1", false);
+        double mean = rig_run(&r, 4, 4, micro[i], &info);
+        float *v = values(&r);
+        if (!first) {
+            first = v;
+            loss = mean;
+        } else {
+            assert_true(fabs(mean - loss) < 1e-6 * loss);
+            hora_assert_close(v, first, r.adapter->value_bytes / sizeof *v, 2e-6, "values");
+            hora_free(v);
+        }
+        rig_close(&r);
+    }
+    hora_free(first);
+}
+
+/* Four rows side by side, or each alone in its micro-batch: rows do not see each other. */
+static void packed_is_unpacked(void **state) {
+    (void)state;
+    rig r;
+    hora_batch packed, alone[4];
+    hora_step_info a, b;
+    rig_open(&r, "lora", "rank=4", "lr=1e-30", false);
+    fill(&packed, 0, 4);
+    for (int i = 0; i < 4; i++)
+        fill(&alone[i], i, 1);
+    assert_ok(hora_training_step_on(r.t, &packed, 1, &a));
+    assert_ok(hora_training_step_on(r.t, alone, 4, &b));
+    assert_int_equal(a.supervised, b.supervised);
+    assert_true(fabs(a.loss - b.loss) < 1e-6 * a.loss);
+    assert_true(fabs(a.grad_norm - b.grad_norm) < 1e-5 * a.grad_norm);
+    hora_batch_release(&packed);
+    for (int i = 0; i < 4; i++)
+        hora_batch_release(&alone[i]);
+    rig_close(&r);
+}
+
+static void steps_take_no_memory(void **state) {
+    (void)state;
+    rig r;
+    hora_batch b;
+    hora_step_info info;
+    rig_open(&r, "hora", hora_options_text, "", false);
+    fill(&b, 0, 4);
+    for (int k = 0; k < 200; k++)
+        assert_ok(hora_training_step_on(r.t, &b, 1, &info));
+    uint64_t count = hora_alloc_count();
+    size_t resident = hora_rss();
+    for (int k = 0; k < 1000; k++)
+        assert_ok(hora_training_step_on(r.t, &b, 1, &info));
+    assert_int_equal(hora_alloc_count() - count, 0);
+#ifndef __SANITIZE_ADDRESS__ /* the sanitizer keeps what the system libraries free */
+    assert_true(hora_rss() <= resident + (256 << 10));
+#else
+    (void)resident;
+#endif
+    hora_batch_release(&b);
+    rig_close(&r);
+}
+
+static void nothing_is_updated_on_nan(void **state) {
+    (void)state;
+    rig r;
+    hora_batch b;
+    hora_step_info info;
+    hora_training_status now;
+    rig_open(&r, "lora", "rank=4", "lr=1e-3", false);
+    fill(&b, 0, 4);
+    assert_ok(hora_training_step_on(r.t, &b, 1, &info));
+    ((float *)r.adapter->params[0]->value)[3] = NAN;
+    float *before = values(&r);
+    assert_fails(hora_training_step_on(r.t, &b, 1, &info), HORA_ENUMERIC, "step 2");
+    assert_memory_equal(before, r.adapter->values, r.adapter->value_bytes);
+    hora_training_get(r.t, &now);
+    assert_int_equal(now.step, 1);
+    hora_free(before);
+    hora_batch_release(&b);
+    rig_close(&r);
+}
+
+static void nothing_supervised_moves_nothing(void **state) {
+    (void)state;
+    rig r;
+    hora_batch b;
+    hora_step_info info;
+    rig_open(&r, "lora", "rank=4", "lr=1e-1,weight_decay=0.1", false);
+    fill(&b, 0, 4);
+    assert_ok(hora_training_step_on(r.t, &b, 1, &info));
+    for (int i = 0; i < 64; i++) {
+        b.target[i] = -1;
+        b.weight[i] = 0;
+    }
+    b.supervised = 0;
+    float *before = values(&r);
+    assert_ok(hora_training_step_on(r.t, &b, 1, &info));
+    assert_false(info.updated);
+    assert_true(info.loss == 0 && info.step == 2);
+    assert_memory_equal(before, r.adapter->values, r.adapter->value_bytes);
+    hora_free(before);
+    hora_batch_release(&b);
+    rig_close(&r);
+}
+
+/* Clipping scales the whole gradient: with plain descent a step is lr * clip long. */
+static void clipping_limits_the_step(void **state) {
+    (void)state;
+    rig r;
+    hora_batch b;
+    hora_step_info info;
+    rig_open(&r, "full", "", "optimizer=sgd,momentum=0,lr=1,clip=0.01", false);
+    fill(&b, 0, 4);
+    float *before = values(&r);
+    assert_ok(hora_training_step_on(r.t, &b, 1, &info));
+    assert_true(info.grad_norm > 0.1);
+    double moved = 0;
+    for (size_t i = 0; i < r.adapter->value_bytes / sizeof *before; i++) {
+        double d = (double)((float *)r.adapter->values)[i] - (double)before[i];
+        moved += d * d;
+    }
+    assert_true(fabs(sqrt(moved) - 0.01) < 1e-5);
+    hora_free(before);
+    hora_batch_release(&b);
+    rig_close(&r);
+}
+
+static void loraplus_speeds_up_b(void **state) {
+    (void)state;
+    rig a, b;
+    hora_batch batch;
+    hora_step_info info;
+    fill(&batch, 0, 4);
+    rig_open(&a, "lora", "rank=4", "lr=1e-3,clip=0", false);
+    rig_open(&b, "lora", "rank=4", "lr=1e-3,clip=0,loraplus=8", false);
+    assert_ok(hora_training_step_on(a.t, &batch, 1, &info));
+    assert_ok(hora_training_step_on(b.t, &batch, 1, &info));
+    int seen = 0;
+    for (int i = 0; i < a.adapter->nparams; i++) {
+        const hora_param *p = a.adapter->params[i], *q = b.adapter->params[i];
+        const float *x = p->value, *y = q->value;
+        for (int64_t k = 0; p->lora_b && k < p->elems; k++, seen++)
+            assert_true(fabsf(y[k] - 8 * x[k]) <= 1e-6f);
+    }
+    assert_true(seen > 0);
+    hora_batch_release(&batch);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+/* --- plans
+ * ---------------------------------------------------------------------------------------- */
+static hora_status plan_with(const char *more, hora_train_report *report) {
+    hora_settings s = {0};
+    settings(&s, "plan", more);
+    hora_status status = hora_run_plan(&s, report, NULL);
+    hora_settings_release(&s);
+    return status;
+}
+
+static void plans_refuse_what_cannot_fit(void **state) {
+    (void)state;
+    hora_train_report r, all;
+    char more[64];
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    assert_ok(plan_with("", &r));
+    assert_true(r.fits && r.steps == 10 && r.trainable > 0 && r.flops_step > 0);
+    assert_true(r.total >= r.weights + r.values + r.gradients + r.moments + r.step_arena);
+    assert_int_equal(r.moments, 2 * r.gradients);
+    assert_ok(plan_with("recompute=all", &all));
+    assert_true(all.step_arena < r.step_arena);
+    /* room for recomputing only: auto takes it, none is refused and says so */
+    hora_snprintf(more, sizeof more, "memory=%llu", (unsigned long long)(all.total + r.total) / 2);
+    assert_fails(plan_with(more, &r), HORA_ENOMEM, "recompute=auto");
+    assert_false(r.fits);
+    strcat(more, ",recompute=auto");
+    assert_ok(plan_with(more, &r));
+    assert_true(r.recomputed > 0);
+    assert_fails(plan_with("memory=1000,recompute=all", &r), HORA_ENOMEM, "smaller");
+    assert_fails(run_train("plan", "memory=1000", NULL, NULL), HORA_ENOMEM, "available");
+    assert_false(hora_path_exists(in_tmp("plan")));
+    hora_log_sink(NULL, NULL);
+}
+
+static void wrong_settings_are_refused(void **state) {
+    (void)state;
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    hora_train_report r;
+    assert_fails(plan_with("seq_len=65", &r), HORA_EUSAGE, "context");
+    assert_fails(plan_with("learning_rat=1", &r), HORA_EUSAGE, "learning_rate");
+    assert_fails(plan_with("schedule=cosin", &r), HORA_EUSAGE, "cosine");
+    assert_fails(plan_with("recompute=some", &r), HORA_EUSAGE, "auto");
+    assert_fails(plan_with("eval_split=0.1,eval_data=x.txt", &r), HORA_EUSAGE, "give one");
+    assert_fails(run_train("x", "resume,overwrite", NULL, NULL), HORA_EUSAGE, "contradict");
+    hora_log_sink(NULL, NULL);
+}
+
+/* --- learning and evaluating
+ * --------------------------------------------------------------------- */
+static void it_learns(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *options;
+        double less; /* low-rank changes of attention in a random model cannot do much */
+    } runs[] = {{"hora", "targets=q+k+v+o,rank=8,lr=1e-2", 0.04},
+                {"lora", "targets=q+k+v+o,rank=8,lr=3e-2", 0.06},
+                {"full", "lr=1e-2", 1.0}};
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    for (size_t i = 0; i < HORA_COUNT(runs); i++) {
+        hora_settings s = {0};
+        hora_run_result r;
+        hora_settings_put(&s, "model", in_tmp("model"), "test");
+        hora_settings_put(&s, "data", in_tmp("text.txt"), "test");
+        hora_settings_put(&s, "method", runs[i].name, "test");
+        hora_settings_put(&s, "out", in_tmp(runs[i].name), "test");
+        assert_ok(hora_settings_parse(
+            &s, "steps=100,batch_size=8,seq_len=16,save_every=0,eval_split=8", "test"));
+        assert_ok(hora_settings_parse(&s, runs[i].options, "test"));
+        assert_ok(hora_run_train(&s, NULL, &r));
+        hora_settings_release(&s);
+        assert_true(fabs(r.first_eval.loss - log(VOCAB)) < 0.2);
+        assert_true(r.last_eval.loss < r.first_eval.loss - runs[i].less);
+    }
+    hora_log_sink(NULL, NULL);
+}
+
+static void evaluation_is_one_number(void **state) {
+    (void)state;
+    make_world(3);
+    hora_base *base;
+    hora_tokenizer *tok;
+    hora_dataset *d;
+    hora_settings s = {0};
+    hora_data_config c;
+    hora_eval_info info[3];
+    static const int batch[] = {1, 3, 8};
+    assert_ok(hora_base_open(&base, in_tmp("model"), &(hora_base_options){.dtype = HORA_F32}));
+    assert_ok(hora_tokenizer_open(&tok, in_tmp("model")));
+    assert_ok(hora_settings_parse(&s, "seq_len=16", "test"));
+    assert_ok(hora_options_take(&hora_data_options, &c, &s));
+    assert_ok(hora_data_open(&d, in_tmp("text.txt"), tok, NULL, &c));
+    for (int i = 0; i < 3; i++) {
+        hora_eval_parts p = {.base = base, .data = d, .seq_len = LENGTH, .batch_size = batch[i]};
+        assert_ok(hora_evaluate(&p, &info[i]));
+        assert_int_equal(info[i].tokens, hora_data_about(d)->supervised);
+        assert_true(fabs(info[i].loss - info[0].loss) < 1e-6 * info[0].loss);
+        assert_true(fabs(info[i].perplexity - exp(info[i].loss)) < 1e-9 * info[i].perplexity);
+        /* a token is a byte here */
+        assert_true(fabs(info[i].bits_per_byte - info[i].loss / log(2)) < 1e-9);
+    }
+    hora_data_close(d);
+    hora_tokenizer_close(tok);
+    hora_base_close(base);
+    hora_options_release(&hora_data_options, &c);
+    hora_settings_release(&s);
+}
+
+HORA_TESTS(law_train,
+           {"10 steps = 5, kill -9, resume, 5: every byte", killed_run_goes_on, HORA_SHORT},
+           {"stopped and resumed = never stopped", interrupted_run_goes_on, HORA_SHORT},
+           {"damaged and partial checkpoints are passed over", damaged_checkpoints_are_passed_over,
+            HORA_SHORT},
+           {"another base, data or options: refused by name", others_are_refused, HORA_SHORT},
+           {"output folders are respected", folders_are_respected, HORA_SHORT},
+           {"newest and best checkpoints are kept", limit_keeps_newest_and_best, HORA_SHORT},
+           {"patience stops a run", patience_stops, HORA_SHORT},
+           {"threads, recomputation and poison: same bits", same_bits, HORA_SHORT},
+           {"recomputation needs less memory", recompute_needs_less, HORA_SHORT},
+           {"k micro-batches = one", micro_batches_are_one, HORA_SHORT},
+           {"packed = unpacked", packed_is_unpacked, HORA_SHORT},
+           {"1000 steps: no allocation, no growth", steps_take_no_memory, HORA_SHORT},
+           {"not finite: nothing is updated", nothing_is_updated_on_nan, HORA_SHORT},
+           {"nothing supervised: nothing moves", nothing_supervised_moves_nothing, HORA_SHORT},
+           {"clipping limits the step", clipping_limits_the_step, HORA_SHORT},
+           {"LoRA+ speeds up B", loraplus_speeds_up_b, HORA_SHORT},
+           {"plans refuse what cannot fit", plans_refuse_what_cannot_fit, HORA_SHORT},
+           {"wrong settings are refused", wrong_settings_are_refused, HORA_SHORT},
+           {"it learns", it_learns, HORA_MEDIUM},
+           {"evaluation does not depend on its batches", evaluation_is_one_number, HORA_SHORT});

@@ -1,0 +1,218 @@
+/*
+ * Eight AdamW steps of PyTorch, taken by the trainer: losses, norms of the gradient before
+ * clipping, tensors after the steps, logits of the trained model.
+ */
+#include "vectors/golden.h"
+
+#include <math.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "train/train.h"
+
+enum { STEPS = 8 };
+
+/* The batch of a case as one micro-batch; arrays are borrowed from `r`. */
+static hora_batch batch_of(const golden_run *r) {
+    hora_batch b = {.rows = r->rows.rows,
+                    .ids = r->ints[0],
+                    .pos = r->ints[1],
+                    .lo = r->ints[2],
+                    .hi = r->ints[3],
+                    .target = r->ints[4],
+                    .weight = r->weight};
+    for (int64_t i = 0; i < b.rows; i++) {
+        b.tokens += b.hi[i] > b.lo[i];
+        b.supervised += b.target[i] >= 0;
+    }
+    return b;
+}
+
+static hora_training *train_open(hora_base *base, hora_adapter **a, const golden_run *r,
+                                 const char *backends) {
+    hora_settings s = {0};
+    hora_train_config c;
+    hora_training *t = NULL;
+    assert_ok(hora_settings_parse(&s,
+                                  "steps=8,lr=1e-3,schedule=constant,warmup=0,weight_decay=0.01,"
+                                  "decay_all,clip=1",
+                                  "test"));
+    assert_ok(hora_options_take(&hora_train_options, &c, &s));
+    c.batch_size = r->batch;
+    c.backends = backends ? hora_strdup(backends) : NULL;
+    hora_training_parts p = {.base = base, .adapters = a, .nadapters = 1, .seq_len = r->length};
+    assert_ok(hora_training_open(&t, &p, &c));
+    assert_ok(hora_training_prepare(t));
+    hora_options_release(&hora_train_options, &c);
+    hora_settings_release(&s);
+    return t;
+}
+
+static const float *floats(const hora_st *st, const char *name, int64_t n) {
+    const hora_st_tensor *t = hora_st_find(st, name);
+    if (!t || hora_elems(&t->view) != n)
+        fail_msg("the file has no %s of %lld numbers", name, (long long)n);
+    return t->view.data;
+}
+
+static void eight_steps(const char *path, hora_training *t, const hora_batch *b,
+                        const hora_st *want) {
+    const float *losses = floats(want, "losses", STEPS), *norms = floats(want, "grad_norms", STEPS);
+    for (int k = 0; k < STEPS; k++) {
+        hora_step_info i;
+        assert_ok(hora_training_step_on(t, b, 1, &i));
+        if (!(fabs(i.loss - losses[k]) <= 1e-4 * losses[k]))
+            fail_msg("%s, step %d: loss %.9g, should be %.9g", path, k + 1, i.loss, losses[k]);
+        if (!(fabs(i.grad_norm - norms[k]) <= 1e-3 * norms[k]))
+            fail_msg("%s, step %d: norm %.9g, should be %.9g", path, k + 1, i.grad_norm, norms[k]);
+    }
+    hora_step_info none;
+    assert_int_equal(hora_training_step_on(t, b, 1, &none), HORA_DONE);
+}
+
+/* 98 % of all entries within 1e-5, every one within 2 lr steps. */
+typedef struct count {
+    int64_t all, near;
+} count;
+
+static void compare(const char *path, const float *got, const float *want, int64_t n, count *c) {
+    hora_assert_close(got, want, (size_t)n, 0.016, path);
+    for (int64_t i = 0; i < n; i++)
+        c->near += fabsf(got[i] - want[i]) <= 1e-5f;
+    c->all += n;
+}
+
+static bool has_no_gradient(const hora_json *note, const char *name) {
+    const hora_json *list = hora_json_get(note, "no_gradient");
+    for (size_t i = 0; i < hora_json_len(list); i++)
+        if (hora_eq(hora_json_string(hora_json_at(list, i), NULL), name))
+            return true;
+    return false;
+}
+
+static void compare_adapters(const char *path, const hora_adapter *got, const hora_adapter *want,
+                             count *c) {
+    assert_int_equal(got->nparams, want->nparams);
+    for (int i = 0; i < got->nparams; i++) {
+        const hora_param *p = got->params[i], *q = hora_adapter_find(want, p->name);
+        assert_non_null(q);
+        compare(path, p->value, q->value, p->elems, c);
+    }
+}
+
+static void compare_file(const char *path, const hora_adapter *got, const hora_st *want,
+                         const hora_json *note, count *c) {
+    assert_int_equal(got->nparams, hora_st_count(want));
+    for (int i = 0; i < got->nparams; i++) {
+        const hora_param *p = got->params[i];
+        const float *w = floats(want, p->name, p->elems);
+        if (!has_no_gradient(note, p->name))
+            compare(path, p->value, w, p->elems, c);
+    }
+}
+
+static void one_case(const char *path, const char *backend) {
+    char model[64], batch[128];
+    hora_snprintf(model, sizeof model, "%.*s", (int)strcspn(path, "/"), path);
+    hora_snprintf(batch, sizeof batch, "%s/base/batch.safetensors", model);
+    char *dir = hora_format("%s/adapter", path), *after = hora_format("%s/adapter_step8", path);
+    char *expect = hora_format("%s/expect.safetensors", path);
+    char *values = hora_format("%s/step8.safetensors", path);
+    char *json = hora_format("%s/case.json", path);
+    const char *method = strchr(path, '/') + 1;
+    bool plain = hora_eq(method, "full") || hora_eq(method, "bitfit");
+    hora_base *b = golden_base(model, HORA_F32);
+    hora_adapter *a;
+    if (plain) {
+        a = golden_attach(b, method, "");
+        assert_ok(hora_adapter_allocate(a));
+    } else {
+        assert_ok(hora_adapter_load(&a, b, golden_path(dir), NULL));
+    }
+    golden_run r;
+    golden_options o = {.backends = backend};
+    golden_open(&r, b, NULL, 0, batch, &o); /* for the batch alone */
+    hora_st *want = golden_file(expect);
+    hora_json *note;
+    assert_ok(hora_json_load(&note, golden_path(json)));
+    hora_training *t = train_open(b, &a, &r, backend);
+    hora_batch one = batch_of(&r);
+    eight_steps(path, t, &one, want);
+    count c = {0, 0};
+    if (plain) {
+        hora_st *file = golden_file(values);
+        compare_file(path, a, file, note, &c);
+        hora_st_close(file);
+    } else {
+        hora_adapter *trained;
+        assert_ok(hora_adapter_load(&trained, b, golden_path(after), NULL));
+        compare_adapters(path, a, trained, &c);
+        hora_adapter_detach(trained);
+    }
+    if (!((double)c.near >= 0.98 * (double)c.all) || !c.all)
+        fail_msg("%s: %lld of %lld entries within 1e-5", path, (long long)c.near, (long long)c.all);
+    hora_training_free(t);
+    golden_close(&r);
+    golden_open(&r, b, &a, 1, batch, &o);
+    golden_compare(path, golden_logits(&r), want, "logits_after", 1e-3, 1e-3);
+    golden_close(&r);
+    hora_json_free(note);
+    hora_st_close(want);
+    hora_adapter_detach(a);
+    hora_base_close(b);
+    char *const strings[] = {dir, after, expect, values, json};
+    for (size_t i = 0; i < HORA_COUNT(strings); i++)
+        hora_free(strings[i]);
+}
+
+static void test_own(void **state) {
+    static const char *const cases[] = {"tiny_llama/lora_all",  "tiny_llama/lora_layers",
+                                        "tiny_llama/rslora",    "tiny_llama/hora_relu",
+                                        "tiny_llama/hora_qkvo", "tiny_llama/hora_share_qv_off",
+                                        "tiny_qwen3/hora_qkvo", "tiny_qwen2/bitfit"};
+    static const char *const backends[] = {"ref", NULL};
+    (void)state;
+    for (size_t k = 0; k < HORA_COUNT(backends); k++)
+        for (size_t i = 0; i < HORA_COUNT(cases); i++)
+            one_case(cases[i], backends[k]);
+}
+
+/* Every case of the causal models that our methods compute. */
+static void test_shared(void **state) {
+    static const char *const models[] = {"tiny_llama", "tiny_llama_rope3", "tiny_mistral",
+                                         "tiny_qwen2", "tiny_qwen3",       "stories260k"};
+    static const char *const methods[] = {"lora_qv",
+                                          "lora_all",
+                                          "lora_layers",
+                                          "lora_head_saved",
+                                          "rslora",
+                                          "full",
+                                          "bitfit",
+                                          "hora_relu",
+                                          "hora_identity",
+                                          "hora_tanh",
+                                          "hora_sigmoid",
+                                          "hora_gelu",
+                                          "hora_zero",
+                                          "hora_qkvo",
+                                          "hora_share_qv_off",
+                                          "hora_share_heads_off"};
+    (void)state;
+    const char *root = hora_test_shared("vectors");
+    int seen = 0;
+    for (size_t m = 0; m < HORA_COUNT(models); m++)
+        for (size_t k = 0; k < HORA_COUNT(methods); k++) {
+            char *path = hora_format("%s/%s", models[m], methods[k]);
+            char *there = hora_format("%s/%s/case.json", root, path);
+            if (hora_path_exists(there)) {
+                one_case(path, NULL);
+                seen++;
+            }
+            hora_free(there);
+            hora_free(path);
+        }
+    assert_true(seen >= 30);
+}
+
+HORA_TESTS(vectors_steps, {"eight AdamW steps", test_own, HORA_SHORT},
+           {"eight AdamW steps: all cases", test_shared, HORA_MEDIUM});
