@@ -35,7 +35,8 @@ typedef struct hora_data_config { /* filled from hora_data_options */
 extern const hora_options hora_data_options;
 
 /* One micro-batch: token rows laid one after another, segments of different samples side by side.
- * Row i attends to the rows lo[i] <= j < hi[i] of the same micro-batch; a padding row has lo = hi =
+ * Row i attends to the rows lo[i] <= j < hi[i] of the same micro-batch: those of its segment up to
+ * itself (hi[i] = i + 1, causal); a padding row has lo = hi =
  * 0, weight 0 and target -1. */
 typedef struct hora_batch {
     int64_t rows;     /* rows used, padding up to the row class included */

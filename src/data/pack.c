@@ -124,7 +124,7 @@ static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_
         b->ids[k] = i < bos ? d->bos : ids[i - bos];
         b->pos[k] = (int32_t)i;
         b->lo[k] = (int32_t)lo;
-        b->hi[k] = (int32_t)(lo + n);
+        b->hi[k] = (int32_t)(k + 1); /* causal: itself and what stands before it */
         b->target[k] = counts ? ids[next] : -1;
         b->weight[k] = counts;
         b->supervised += counts;

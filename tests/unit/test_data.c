@@ -166,16 +166,16 @@ static void batch_by_hand(void **state) {
     assert_int_equal(b.rows, 64);
     assert_int_equal(b.supervised, 7);
     assert_int_equal(b.target_bytes, 5);
-    check_row(&b, 0, TINY_BOS, 0, 0, 5, -1);
-    check_row(&b, 1, p, 1, 0, 5, q);
-    check_row(&b, 2, q, 2, 0, 5, r);
-    check_row(&b, 3, r, 3, 0, 5, TINY_EOS);
+    check_row(&b, 0, TINY_BOS, 0, 0, 1, -1);
+    check_row(&b, 1, p, 1, 0, 2, q);
+    check_row(&b, 2, q, 2, 0, 3, r);
+    check_row(&b, 3, r, 3, 0, 4, TINY_EOS);
     check_row(&b, 4, TINY_EOS, 4, 0, 5, -1);
-    check_row(&b, 5, TINY_BOS, 0, 5, 8, ab);
-    check_row(&b, 6, ab, 1, 5, 8, TINY_EOS);
+    check_row(&b, 5, TINY_BOS, 0, 5, 6, ab);
+    check_row(&b, 6, ab, 1, 5, 7, TINY_EOS);
     check_row(&b, 7, TINY_EOS, 2, 5, 8, -1);
-    check_row(&b, 8, TINY_BOS, 0, 8, 14, -1); /* the second row follows without padding */
-    check_row(&b, 11, tiny_id(k.tok, "u"), 3, 8, 14, v);
+    check_row(&b, 8, TINY_BOS, 0, 8, 9, -1); /* the second row follows without padding */
+    check_row(&b, 11, tiny_id(k.tok, "u"), 3, 8, 12, v);
     check_row(&b, 13, TINY_EOS, 5, 8, 14, -1);
     for (int64_t i = 14; i < b.rows; i++)
         check_row(&b, i, 0, 0, 0, 0, -1);
