@@ -234,20 +234,33 @@ static hora_status write_adapters(hora_training *t, const char *dir) {
     return HORA_OK;
 }
 
-hora_status hora_training_save_to(hora_training *t, const char *checkpoint) {
+/* Everything, flushed, under a name that no reader takes for a checkpoint. */
+static hora_status write_whole(hora_training *t, const char *tmp) {
     hora_status s;
     HORA_ASSERT(t->prepared);
+    if ((s = hora_remove_tree(tmp)) || (s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) ||
+        (s = write_tensors(t, tmp)) || (s = write_state(t, tmp)) || (s = hora_fsync_dir(tmp)))
+        hora_remove_tree(tmp);
+    return s;
+}
+
+static hora_status rename_into(const char *tmp, const char *checkpoint) {
+    char *parent = hora_path_dir(checkpoint);
+    hora_status s = hora_rename(tmp, checkpoint);
+    if (!s)
+        s = hora_fsync_dir(parent);
+    hora_free(parent);
+    return s;
+}
+
+hora_status hora_training_save_to(hora_training *t, const char *checkpoint) {
     if (hora_path_exists(checkpoint))
         return hora_fail(HORA_EEXISTS, "%s is there already; remove it or give another name",
                          checkpoint);
-    char *tmp = hora_format("%s.tmp", checkpoint), *parent = hora_path_dir(checkpoint);
-    if ((s = hora_remove_tree(tmp)) || (s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) ||
-        (s = write_tensors(t, tmp)) || (s = write_state(t, tmp)) || (s = hora_fsync_dir(tmp)) ||
-        (s = hora_rename(tmp, checkpoint)))
-        hora_remove_tree(tmp);
-    else
-        s = hora_fsync_dir(parent);
-    hora_free(parent);
+    char *tmp = hora_format("%s" CHECKPOINT_TMP, checkpoint);
+    hora_status s = write_whole(t, tmp);
+    if (!s)
+        s = rename_into(tmp, checkpoint);
     hora_free(tmp);
     return s;
 }
@@ -272,19 +285,37 @@ static hora_status drop_old(const hora_training *t, const char *dir) {
     return s;
 }
 
+/* What kills left half done. */
+static hora_status drop_torn(const char *dir) {
+    char **names;
+    int n;
+    hora_status s = HORA_OK;
+    HORA_TRY(hora_list_dir(dir, &names, &n));
+    for (int i = 0; i < n && !s; i++)
+        if (hora_starts(names[i], CHECKPOINT_PREFIX) && hora_ends(names[i], CHECKPOINT_TMP)) {
+            char *path = hora_path_join(dir, names[i]);
+            s = hora_remove_tree(path);
+            hora_free(path);
+        }
+    hora_list_free(names, n);
+    return s;
+}
+
 hora_status hora_training_save(hora_training *t, const char *dir) {
     char *path = hora_checkpoint_path(dir, t->step);
-    hora_status s = HORA_OK;
-    /* the same step again: after a resume, or of a run that went another way */
-    if (hora_path_exists(path)) {
-        char *old = hora_format("%s.old.tmp", path);
-        if (!(s = hora_remove_tree(old)) && !(s = hora_rename(path, old)) &&
-            !(s = hora_training_save_to(t, path)))
-            s = hora_remove_tree(old);
-        hora_free(old);
-    } else {
-        s = hora_training_save_to(t, path);
-    }
+    char *tmp = hora_format("%s" CHECKPOINT_TMP, path);
+    char *old = hora_format("%s.old" CHECKPOINT_TMP, path);
+    hora_status s = write_whole(t, tmp);
+    /* One of this step may stand there, damaged or of an evaluation ago. It makes room only when
+     * its successor is whole; a kill in between is mended by the next resume. */
+    if (!s && hora_path_exists(path) && !(s = hora_remove_tree(old)))
+        s = hora_rename(path, old);
+    if (!s)
+        s = rename_into(tmp, path);
+    if (!s)
+        s = drop_torn(dir);
+    hora_free(old);
+    hora_free(tmp);
     hora_free(path);
     return s ? s : drop_old(t, dir);
 }

@@ -197,11 +197,36 @@ hora_status hora_training_resume_from(hora_training *t, const char *checkpoint) 
     return s;
 }
 
+/* A kill between the last flush and the rename left a whole checkpoint under its other name. */
+static hora_status mend(const char *dir) {
+    char **names;
+    int n;
+    hora_status s = HORA_OK;
+    if (!hora_path_is_dir(dir))
+        return HORA_OK;
+    HORA_TRY(hora_list_dir(dir, &names, &n));
+    for (int i = 0; i < n && !s; i++) {
+        if (!hora_starts(names[i], CHECKPOINT_PREFIX) || !hora_ends(names[i], CHECKPOINT_TMP))
+            continue;
+        char *torn = hora_path_join(dir, names[i]);
+        char *name = hora_strndup(torn, strlen(torn) - strlen(CHECKPOINT_TMP));
+        hora_json *state = NULL;
+        if (!hora_path_exists(name) && open_whole(torn, &state) == HORA_OK)
+            s = hora_rename(torn, name);
+        hora_json_free(state);
+        hora_free(name);
+        hora_free(torn);
+    }
+    hora_list_free(names, n);
+    return s;
+}
+
 hora_status hora_training_resume(hora_training *t, const char *dir) {
     int64_t *steps;
     int n;
     hora_status s = HORA_ENOTFOUND;
     HORA_ASSERT(t->prepared);
+    HORA_TRY(mend(dir));
     HORA_TRY(hora_checkpoint_list(dir, &steps, &n));
     for (int i = n - 1; i >= 0 && s == HORA_ENOTFOUND; i--) {
         char *path = hora_checkpoint_path(dir, steps[i]);

@@ -104,6 +104,7 @@ hora_status hora_training_feed(hora_training *t);
 /* --- checkpoints
  * --------------------------------------------------------------------------------- */
 #define CHECKPOINT_PREFIX "checkpoint-"
+#define CHECKPOINT_TMP    ".tmp"
 /* Numbers of the checkpoint folders in `dir`, ascending; free with hora_free. */
 hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n);
 char *hora_checkpoint_path(const char *dir, int64_t step);
