@@ -38,7 +38,12 @@ static void finish(FILE *f, const char *path) {
         die(path);
 }
 
-/* The language needs no escapes in JSON. */
+/* The language needs no escapes in JSON. Only completions are learned: the letters of a question
+ * follow no rule. */
+static void write_record(FILE *f, const record *r) {
+    fprintf(f, "{\"prompt\": \"%s\", \"completion\": \"%s\"}\n", r->prompt.at, r->completion.at);
+}
+
 static void pretraining(const char *dir, bpe *b) {
     text path;
     FILE *f = create(dir, "pretrain.jsonl", &path);
@@ -46,7 +51,7 @@ static void pretraining(const char *dir, bpe *b) {
     for (int i = 0; i < PRETRAIN; i++) {
         record r;
         task_record((int)roll(&d, (uint32_t)task_count()), &d, &r);
-        fprintf(f, "{\"text\": \"%s%s\"}\n", r.prompt.at, r.completion.at);
+        write_record(f, &r);
         bpe_count(b, r.prompt.at);
         bpe_count(b, r.completion.at);
     }
@@ -62,7 +67,7 @@ static void held_out(const char *dir) {
     for (int i = 0; i < TEST; i++) {
         held_out_record(&d, &r);
         strcpy(test[i], r.prompt.at);
-        fprintf(f, "{\"prompt\": \"%s\", \"completion\": \"%s\"}\n", r.prompt.at, r.completion.at);
+        write_record(f, &r);
     }
     finish(f, path.at);
     f = create(dir, "train.jsonl", &path);
@@ -73,7 +78,7 @@ static void held_out(const char *dir) {
             known = strcmp(test[j], r.prompt.at) == 0;
         if (known)
             continue;
-        fprintf(f, "{\"prompt\": \"%s\", \"completion\": \"%s\"}\n", r.prompt.at, r.completion.at);
+        write_record(f, &r);
         i++;
     }
     finish(f, path.at);
