@@ -90,10 +90,10 @@ static void configs(const char *dir, const bpe *b) {
     fprintf(
         f,
         "{\n  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n"
-        "  \"vocab_size\": %d,\n  \"hidden_size\": 128,\n  \"intermediate_size\": 352,\n"
+        "  \"vocab_size\": %d,\n  \"hidden_size\": 96,\n  \"intermediate_size\": 256,\n"
         "  \"num_hidden_layers\": 4,\n  \"num_attention_heads\": 4,\n  \"num_key_value_heads\": "
         "2,\n"
-        "  \"head_dim\": 32,\n  \"hidden_act\": \"silu\",\n  \"max_position_embeddings\": 256,\n"
+        "  \"head_dim\": 24,\n  \"hidden_act\": \"silu\",\n  \"max_position_embeddings\": 256,\n"
         "  \"rms_norm_eps\": 1e-05,\n  \"rope_theta\": 10000.0,\n  \"rope_scaling\": null,\n"
         "  \"attention_bias\": false,\n  \"mlp_bias\": false,\n  \"tie_word_embeddings\": true,\n"
         "  \"initializer_range\": 0.02,\n  \"bos_token_id\": 0,\n  \"eos_token_id\": 1,\n"
