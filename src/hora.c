@@ -316,6 +316,7 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
                              hora_dtype dtype, const char *companions, bool overwrite) {
     if (hora_path_exists(dir) && !overwrite)
         return hora_fail(HORA_EEXISTS, "%s exists; choose another or say overwrite", dir);
+    HORA_TRY(hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype)));
     char *tmp = hora_format("%s.tmp", dir);
     hora_status s = hora_remove_tree(tmp);
     if (s == HORA_OK)

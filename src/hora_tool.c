@@ -50,6 +50,7 @@ hora_status hora_tool_train(hora_settings *s, volatile int *stop, hora_json **ou
     hora_progress progress = {0};
     const hora_run_hooks hooks = {hora_progress_event, &progress, stop};
     hora_run_result result = {0};
+    HORA_TRY(hora_tool_check("train", "*", s));
     HORA_TRY(hora_run_train(s, &hooks, &result));
     *out = hora_run_summary(&result);
     return HORA_OK;
@@ -57,6 +58,7 @@ hora_status hora_tool_train(hora_settings *s, volatile int *stop, hora_json **ou
 
 hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table, hora_str *dump) {
     hora_train_report r = {0};
+    HORA_TRY(hora_tool_check("plan", "*", s));
     hora_status st = hora_run_plan(s, &r, dump);
     if (st == HORA_OK || st == HORA_ENOMEM) {
         *out = hora_train_report_json(&r);
@@ -70,18 +72,22 @@ hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table, h
 static hora_status evaluate(hora_model *m, const hora_tool_eval_config *c, hora_settings *s,
                             hora_json **out) {
     hora_data *d = NULL;
+    hora_dataset *held_out = NULL; /* with eval_split: what train would hold out */
     hora_eval_info info = {0};
     const double start = hora_now();
     HORA_TRY(hora_tool_required("data", c->data, "a text or JSONL file"));
     HORA_TRY(hora_model_data(&d, m, c->data, s));
+    hora_status st = d->config.eval_split > 0 ? hora_data_split(d->set, &held_out) : HORA_OK;
     const hora_eval_parts parts = {.base = m->base,
                                    .adapters = m->adapters,
                                    .nadapters = m->n,
                                    .device = m->device,
-                                   .data = d->set,
+                                   .data = held_out ? held_out : d->set,
                                    .seq_len = d->config.seq_len,
                                    .batch_size = c->batch_size};
-    hora_status st = hora_evaluate(&parts, &info);
+    if (st == HORA_OK)
+        st = hora_evaluate(&parts, &info);
+    hora_dataset_close(held_out);
     hora_data_close(d);
     HORA_TRY(st);
     *out = hora_json_new_object();

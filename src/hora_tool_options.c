@@ -148,7 +148,7 @@ hora_status hora_tool_check(const char *command, const char *method, hora_settin
     for (int i = 0; i < all.n; i++) {
         bool others = false;
         for (int k = 0; k < hora_method_count(); k++)
-            others |= all.at[i] == hora_method_at(k)->options &&
+            others |= all.at[i] == hora_method_at(k)->options && !hora_eq(method, "*") &&
                       !hora_eq(method, hora_method_at(k)->name);
         if (!others)
             t.at[t.n++] = all.at[i];
