@@ -52,6 +52,8 @@ const char *hora_test_shared(const char *relative);
 const char *hora_test_source(const char *relative);
 /* A fresh empty folder, removed after the test. */
 const char *hora_test_tmp(void);
+/* DIR/NAME; valid until the test ends. */
+const char *hora_test_path(const char *dir, const char *name);
 /* Loud skip: counted and printed with its reason at the end. Does not return. */
 void hora_test_skip(const char *fmt, ...) HORA_PRINTF(1, 2) HORA_NORETURN;
 /* Runs a shell command, captures stdout and stderr (either may be NULL) into the strings; returns

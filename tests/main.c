@@ -58,6 +58,10 @@ const char *hora_test_source(const char *relative) {
     return keep(hora_path_join(HORA_SOURCE_DIR, relative));
 }
 
+const char *hora_test_path(const char *dir, const char *name) {
+    return keep(hora_path_join(dir, name));
+}
+
 const char *hora_test_shared(const char *relative) {
     const char *root = getenv("HORA_SHARED");
     const char *path = keep(hora_path_join(root ? root : HORA_SOURCE_DIR "/../shared", relative));

@@ -1,0 +1,88 @@
+/* The front of the tool: help, version, near names, exit codes, tables. */
+#include "tool.h"
+
+static const char *const commands[] = {"train", "eval",    "generate", "forward", "tokenize",
+                                       "plan",  "inspect", "methods",  "models",  "new"};
+
+static void test_help(void **state) {
+    (void)state;
+    tool_check(2, "", "usage: hora COMMAND", "%s", "");
+    for (size_t i = 0; i < HORA_COUNT(commands); i++) {
+        char *line = hora_format("\n  %s ", commands[i]),
+             *usage = hora_format("usage: hora %s", commands[i]);
+        char *flag = hora_format("%s --help", commands[i]),
+             *word = hora_format("help %s", commands[i]);
+        tool_check(0, line, "", "%s", "--help");
+        tool_check(0, usage, "", "%s", flag);
+        tool_check(0, "--json", "", "%s", word);
+        hora_free(line);
+        hora_free(usage);
+        hora_free(flag);
+        hora_free(word);
+    }
+    tool_check(0, "(also --r", NULL, "%s", "train --help"); /* PEFT's names stand beside ours */
+    tool_check(0, "--lora-alpha", NULL, "%s", "train --help");
+    tool_check(0, "--target-modules", NULL, "%s", "train --help");
+}
+
+static void test_near_names(void **state) {
+    (void)state;
+    tool_check(2, "", "did you mean `generate`?", "%s", "genrate");
+    tool_check(2, "", "`hora --help` lists them", "%s", "xyzzy");
+    tool_check(2, "", "did you mean `--model`?", "%s", "generate --modle x");
+    tool_check(2, "", "did you mean `--rank`?", "%s", "train --rnak 8");
+    tool_check(2, "", "did you mean `--lr`?", "%s", "train --set lr_=1");
+    tool_check(2, "", "write --set key=value", "%s", "train --set rank");
+    tool_check(2, "", "needs a value", "%s", "eval --batch-size");
+    tool_check(2, "", "a whole number", "%s", "eval --batch-size none");
+    tool_check(2, "", "one argument too many", "%s", "inspect a b");
+}
+
+static void test_required(void **state) {
+    (void)state;
+    tool_check(2, "", "--model", "%s", "train");
+    tool_check(2, "", "--model", "%s", "plan");
+    tool_check(2, "", "--model", "%s", "eval");
+    tool_check(2, "", "--model is missing", "%s", "generate --prompt x");
+    tool_check(2, "", "--batch is missing", "%s", "forward");
+    tool_check(2, "", "--model is missing", "%s", "tokenize --text x");
+    tool_check(2, "", "give one of --text", "%s", "tokenize --model x --text x --file y");
+    tool_check(2, "", "--config is missing", "%s", "new");
+    tool_check(2, "", "nothing to inspect", "%s", "inspect");
+}
+
+static void test_version(void **state) {
+    (void)state;
+    hora_str o = {0};
+    hora_json *v;
+    char *command = hora_format("%s --version --json", hora_test_tool());
+    static const char *const keys[] = {"version",  "commit", "compiler",
+                                       "backends", "cpu",    "cpu_features"};
+    assert_int_equal(hora_test_run(command, &o, NULL), 0);
+    assert_ok(hora_json_parse(&v, o.s, o.n, "version"));
+    for (size_t i = 0; i < HORA_COUNT(keys); i++)
+        assert_non_null(hora_json_string(hora_json_get(v, keys[i]), NULL));
+    assert_string_equal(hora_json_string(hora_json_get(v, "version"), NULL), HORA_VERSION);
+    assert_non_null(strstr(hora_json_string(hora_json_get(v, "backends"), NULL), "ref"));
+    hora_json_free(v);
+    hora_free(command);
+    hora_str_release(&o);
+    tool_check(0, "hora " HORA_VERSION, "", "%s", "--version");
+}
+
+static void test_tables(void **state) {
+    (void)state;
+    tool_check(0, "hora: ", "", "%s", "methods");
+    tool_check(0, "2510.04295", "", "%s", "methods");
+    tool_check(0, "default learning rate 0.0001", "", "%s", "methods");
+    tool_check(0, "default learning rate 0.0002", "", "%s", "methods");
+    tool_check(0, "{\"name\": \"lora\"", "", "%s", "methods --json");
+    tool_check(0, "qwen3", "", "%s", "models");
+    tool_check(0, "\"model_types\"", "", "%s", "models --json");
+}
+
+HORA_TESTS(cli_front, {"help of every command comes from its tables", test_help, HORA_SHORT},
+           {"unknown commands and options name the nearest", test_near_names, HORA_SHORT},
+           {"what is missing is named", test_required, HORA_SHORT},
+           {"version, commit, compiler, backends, cpu", test_version, HORA_SHORT},
+           {"methods and models", test_tables, HORA_SHORT});

@@ -1,0 +1,216 @@
+/* Laws at the front door: an adapter off is the base, saved is loaded, merged is attached, exported
+ * is merged, cached is uncached, scores are logits. */
+#include <math.h>
+
+#include <stdio.h>
+
+#include "base/text.h"
+#include "hora/hora.h"
+#include "hora_test.h"
+#include "tiny_model.h"
+
+static const int32_t ids[] = {0, 17, 40, 9, 66, 31, 5, 80, 12};
+enum { N = sizeof ids / sizeof *ids, Z = N * TINY_VOCAB };
+
+static void logits(hora_model *m, float *z) {
+    hora_predictor *p;
+    assert_ok(hora_predictor_new(&p, m, NULL));
+    assert_ok(hora_predictor_logits(p, ids, N, z));
+    hora_predictor_free(p);
+}
+
+static double apart(const float *a, const float *b) {
+    double worst = 0;
+    for (int i = 0; i < Z; i++)
+        worst = fmax(worst, fabs((double)a[i] - b[i]));
+    return worst;
+}
+
+/* A few steps, so that the adapter does something. */
+static void train(hora_model *m, const char *options) {
+    hora_str text = {0};
+    for (int i = 0; i < 40; i++)
+        hora_str_puts(&text, "a rolling stone gathers no moss\n");
+    const char *path = tiny_file("moss.txt", text.s);
+    hora_data *d;
+    hora_trainer *t;
+    double before, after, step;
+    hora_status s;
+    hora_str_release(&text);
+    assert_ok(hora_data_open(&d, m, path, "seq_len=32"));
+    assert_true(hora_data_rows(d) > 10);
+    assert_ok(hora_trainer_new(&t, m, d, options));
+    assert_ok(hora_trainer_eval(t, d, &before));
+    while ((s = hora_trainer_step(t)) == HORA_OK)
+        ;
+    assert_int_equal(s, HORA_DONE);
+    assert_ok(hora_trainer_eval(t, d, &after));
+    assert_ok(hora_trainer_get(t, "step", &step));
+    assert_true(step == 6);
+    assert_true(after < before);
+    hora_trainer_free(t);
+    hora_data_close(d);
+}
+
+static void method_case(const char *method, const char *options) {
+    hora_model *m, *fresh;
+    hora_adapter *a, *b;
+    float base[Z], attached[Z], other[Z];
+    double off;
+    const char *dir = hora_test_path(hora_test_tmp(), method);
+    char *merged = hora_format("%s-merged", dir);
+    assert_ok(hora_model_open(&m, tiny_model(), NULL));
+    logits(m, base);
+    assert_ok(hora_adapter_attach(&a, m, method, options));
+    logits(m, other);
+    hora_assert_close(other, base, Z, 0, "a fresh adapter changes nothing");
+    train(m, "steps=6,batch_size=4,lr=1e-2");
+    logits(m, attached);
+    assert_true(apart(attached, base) > 1e-3);
+    hora_adapter_enable(a, false);
+    logits(m, other);
+    hora_assert_close(other, base, Z, 0, "switched off");
+    hora_adapter_enable(a, true);
+
+    assert_ok(hora_adapter_save(a, dir));
+    assert_ok(hora_model_open(&fresh, tiny_model(), NULL));
+    assert_ok(hora_adapter_load(&b, fresh, dir, NULL));
+    logits(fresh, other);
+    hora_assert_close(other, attached, Z, 0, "saved and loaded");
+    hora_model_close(fresh);
+
+    assert_ok(hora_model_verify(m, 20, &off));
+    assert_true(off < 1e-4);
+    assert_ok(hora_model_export(m, merged, NULL));
+    assert_fails(hora_model_export(m, merged, NULL), HORA_EEXISTS, "overwrite");
+    assert_ok(hora_model_export(m, merged, "overwrite=true"));
+    assert_ok(hora_model_open(&fresh, merged, NULL));
+    logits(fresh, other);
+    hora_assert_close(other, attached, Z, 1e-4, "exported");
+    hora_model_close(fresh);
+    assert_ok(hora_adapter_merge(a));
+    logits(m, other);
+    hora_assert_close(other, attached, Z, 1e-4, "merged in memory");
+    hora_free(merged);
+    hora_model_close(m);
+}
+
+static void test_lora(void **state) {
+    (void)state;
+    method_case("lora", "rank=2,targets=q+v+o");
+}
+static void test_hora(void **state) {
+    (void)state;
+    method_case("hora", "rank=2,targets=q+k+v+o");
+}
+
+/* Two adapters at once are folded one after the other. */
+static void test_two(void **state) {
+    (void)state;
+    hora_model *m, *fresh;
+    hora_adapter *a, *b;
+    float attached[Z], other[Z];
+    double off;
+    const char *dir = hora_test_path(hora_test_tmp(), "both");
+    assert_ok(hora_model_open(&m, tiny_model(), NULL));
+    assert_ok(hora_adapter_attach(&a, m, "lora", "rank=2,targets=q"));
+    assert_ok(hora_adapter_attach(&b, m, "hora", "rank=2,targets=q+v"));
+    train(m, "steps=6,batch_size=4,lr=1e-2");
+    logits(m, attached);
+    assert_ok(hora_model_verify(m, 20, &off));
+    assert_true(off < 1e-4);
+    assert_ok(hora_model_export(m, dir, NULL));
+    assert_ok(hora_model_open(&fresh, dir, NULL));
+    logits(fresh, other);
+    hora_assert_close(other, attached, Z, 1e-4, "both exported");
+    hora_model_close(fresh);
+    hora_model_close(m); /* detaches what is still attached */
+}
+
+static void test_prediction(void **state) {
+    (void)state;
+    hora_model *m;
+    hora_predictor *p, *plain;
+    hora_ids x = {0}, y = {0};
+    hora_str text = {0};
+    float z[Z];
+    double logp, want = 0;
+    assert_ok(hora_model_open(&m, tiny_model(), NULL));
+    assert_ok(hora_predictor_new(&p, m, "context=64,prefill=3"));
+    assert_ok(hora_predictor_new(&plain, m, "context=64,cache=false"));
+    assert_ok(hora_predictor_logits(p, ids, N, z));
+    for (int i = 2; i < N; i++) {
+        const float *row = z + (i - 1) * TINY_VOCAB;
+        double sum = 0;
+        for (int k = 0; k < TINY_VOCAB; k++)
+            sum += exp(row[k]);
+        want += row[ids[i]] - log(sum);
+    }
+    assert_ok(hora_predictor_score(p, ids, N, 2, &logp));
+    assert_true(fabs(logp - want) < 1e-4);
+    assert_ok(hora_predictor_generate(p, ids, N, "max_new_tokens=20", &x, &text, NULL, NULL));
+    assert_ok(hora_predictor_generate(plain, ids, N, "max_new_tokens=20", &y, NULL, NULL, NULL));
+    assert_int_equal(x.n, y.n);
+    assert_memory_equal(x.at, y.at, x.n * sizeof *x.at);
+    int best = 0;
+    for (int k = 1; k < TINY_VOCAB; k++)
+        best = z[Z - TINY_VOCAB + k] > z[Z - TINY_VOCAB + best] ? k : best;
+    assert_int_equal(x.at[0], best);
+    assert_fails(hora_predictor_score(p, ids, N, 0, &logp), HORA_EUSAGE, "at least one");
+    assert_fails(hora_predictor_generate(p, ids, N, "tempreature=1", NULL, NULL, NULL, NULL),
+                 HORA_EUSAGE, "did you mean `temperature`");
+    hora_ids_release(&x);
+    hora_ids_release(&y);
+    hora_str_release(&text);
+    hora_predictor_free(p);
+    hora_predictor_free(plain);
+    hora_model_close(m);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    hora_model *m = NULL;
+    hora_adapter *a = NULL;
+    hora_trainer *t = NULL;
+    hora_row row;
+    hora_option_row o;
+    double v;
+    assert_fails(hora_model_open(&m, "/nowhere", NULL), HORA_ENOTFOUND, "/nowhere");
+    assert_null(m);
+    assert_fails(hora_model_open(&m, tiny_model(), "dtyp=f32"), HORA_EUSAGE, "dtype");
+    assert_null(m);
+    assert_ok(hora_model_open(&m, tiny_model(), ""));
+    assert_fails(hora_adapter_attach(&a, m, "hroa", NULL), HORA_ENOTFOUND, "hora");
+    assert_fails(hora_adapter_attach(&a, m, "lora", "rank=2,act=relu"), HORA_EUSAGE, "act");
+    assert_fails(hora_adapter_attach(&a, m, "hora", "rank=4,hidden=2"), HORA_EUSAGE, "hidden");
+    assert_null(a);
+    assert_fails(hora_trainer_new(&t, m, NULL, "steps=1"), HORA_EUSAGE, "attach");
+    assert_fails(hora_model_info(m, "colour", &v), HORA_ENOTFOUND, "vocab");
+    assert_ok(hora_model_info(m, "vocab", &v));
+    assert_true(v == TINY_VOCAB);
+    hora_model_close(m);
+    int methods = 0;
+    while (hora_row_at("methods", methods, &row) == HORA_OK) {
+        assert_true(row.number > 0 && row.summary);
+        methods++;
+    }
+    assert_true(methods >= 5);
+    assert_fails(hora_row_at("colours", 0, &row), HORA_ENOTFOUND, "methods");
+    assert_ok(hora_option_at("method:lora", 0, &o));
+    assert_fails(hora_option_at("method:nobody", 0, &o), HORA_ENOTFOUND, "method:NAME");
+}
+
+static void test_version(void **state) {
+    (void)state;
+    char numbers[32];
+    snprintf(numbers, sizeof numbers, "%d.%d.%d", HORA_VERSION_MAJOR, HORA_VERSION_MINOR,
+             HORA_VERSION_PATCH);
+    assert_string_equal(numbers, HORA_VERSION);
+    assert_true(hora_starts(hora_version(), HORA_VERSION " ("));
+}
+
+HORA_TESTS(law_front_door, {"lora: off, saved, exported, merged", test_lora, HORA_SHORT},
+           {"hora: off, saved, exported, merged", test_hora, HORA_SHORT},
+           {"two adapters at once", test_two, HORA_SHORT},
+           {"scores, logits, cache", test_prediction, HORA_SHORT},
+           {"refusals", test_refusals, HORA_SHORT}, {"version", test_version, HORA_SHORT});
