@@ -166,7 +166,7 @@ hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *
     hora_str_puts(&t, "---\n");
     hora_str_puts(&t, "base_model: ");
     hora_json_quote(&t, a->base->dir, strlen(a->base->dir));
-    hora_str_printf(&t, "\n%spipeline_tag: text-generation\ntags:\n- hora\n- %s\n---\n\n",
+    hora_str_printf(&t, "\n%spipeline_tag: text-generation\ntags:\n- %s\n- made-with-hora\n---\n\n",
                     lowrank ? "library_name: peft\n" : "", a->method->name);
     hora_str_printf(&t, "# %s, fine-tuned with %s\n\n%s%s%s.\n\n", name, a->method->name,
                     a->method->summary, a->method->paper ? "; " : "",
