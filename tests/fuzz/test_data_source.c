@@ -54,11 +54,12 @@ static void promises(const hora_dataset *d, const hora_tokenizer *tok) {
         for (int64_t i = 0; i < b.rows; i++) {
             bool real = i < b.tokens;
             assert_true(b.ids[i] >= 0 && b.ids[i] < hora_tokenizer_size(tok));
-            assert_true(real ? b.lo[i] <= i && i < b.hi[i] && b.pos[i] == i - b.lo[i]
+            assert_true(real ? b.lo[i] <= i && b.hi[i] == i + 1 && b.pos[i] == i - b.lo[i]
                              : !b.lo[i] && !b.hi[i]);
             assert_true((b.target[i] >= 0) == (b.weight[i] == 1));
             if (b.target[i] >= 0)
-                assert_true(i + 1 < b.hi[i] && b.target[i] == b.ids[i + 1]);
+                assert_true(i + 1 < b.tokens && b.lo[i + 1] == b.lo[i] &&
+                            b.target[i] == b.ids[i + 1]);
         }
         supervised += b.supervised;
         tokens += b.tokens;
