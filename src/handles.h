@@ -10,15 +10,6 @@
 #include "train/run.h"
 #include "train/train.h"
 
-/* Outside, these names mean the front door's. */
-#undef hora_adapter_attach
-#undef hora_adapter_detach
-#undef hora_adapter_save
-#undef hora_adapter_load
-#undef hora_adapter_merge
-#undef hora_data_open
-#undef hora_data_close
-
 typedef struct hora_model_config { /* filled from hora_model_options */
     int dtype;                     /* choice: auto f32 f64 */
 } hora_model_config;

@@ -43,7 +43,7 @@ hora_adapter *golden_attach(const hora_base *b, const char *method, const char *
     hora_settings s = {0};
     hora_adapter *a = NULL;
     assert_ok(hora_settings_parse(&s, options, "test"));
-    assert_ok(hora_adapter_attach(&a, b, method, &s, 11));
+    assert_ok(hora_peft_attach(&a, b, method, &s, 11));
     hora_settings_release(&s);
     return a;
 }

@@ -195,8 +195,8 @@ static hora_status check_rows(const opening *o) {
                      o->path);
 }
 
-hora_status hora_data_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
-                           const hora_template *tmpl, const hora_data_config *cfg) {
+hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
+                              const hora_template *tmpl, const hora_data_config *cfg) {
     hora_map map = {0};
     *out = NULL;
     if (cfg->seq_len < 2 || cfg->seq_len > 1 << 24)
@@ -221,13 +221,13 @@ hora_status hora_data_open(hora_dataset **out, const char *path, const hora_toke
     hora_map_release(&map);
     hora_free(o.first_bad);
     if (s)
-        hora_data_close(d);
+        hora_dataset_close(d);
     else
         *out = d;
     return s;
 }
 
-void hora_data_close(hora_dataset *d) {
+void hora_dataset_close(hora_dataset *d) {
     if (!d)
         return;
     hora_store *st = d->store;
@@ -286,7 +286,7 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
     }
     d->eval_split = 0;
     if (!d->info.supervised || !e->info.supervised) {
-        hora_data_close(e);
+        hora_dataset_close(e);
         return hora_fail(HORA_EUSAGE,
                          "the split leaves a part without anything to learn; choose another "
                          "eval_split, or give eval_data");

@@ -14,11 +14,6 @@
 #include "data/template.h"
 #include "format/tokenizer.h"
 
-/* The front door (hora.h) has functions of these names over its own handle; inside they are
- * hora_dataset_*. */
-#define hora_data_open  hora_dataset_open
-#define hora_data_close hora_dataset_close
-
 typedef struct hora_data_config { /* filled from hora_data_options */
     char *format;                 /* auto text jsonl */
     int64_t seq_len;              /* tokens per row */
@@ -63,9 +58,9 @@ typedef struct hora_data_info {
 /* `tok` is borrowed until the close (for hora_data_show). `path`: a file; the format is recognised
  * by extension and first record. `tmpl` may be NULL: then a {"messages"} record is refused, naming
  * the missing chat template. Refuses empty data and data without a supervised token. */
-hora_status hora_data_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
-                           const hora_template *tmpl, const hora_data_config *cfg);
-void hora_data_close(hora_dataset *d); /* accepts NULL */
+hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
+                              const hora_template *tmpl, const hora_data_config *cfg);
+void hora_dataset_close(hora_dataset *d); /* accepts NULL */
 /* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
  * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
  * the last 8,192 tokens. The pieces share memory; close both, in any order. */

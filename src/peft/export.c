@@ -87,7 +87,7 @@ static hora_status save_model(hora_adapter *a, const char *dir) {
                                          "tokenizer_config.json",  "special_tokens_map.json",
                                          "generation_config.json", "chat_template.jinja"};
     float **w = hora_calloc((size_t)a->base->nweights, sizeof *w);
-    hora_status s = hora_adapter_merge(a, w);
+    hora_status s = hora_peft_merge(a, w);
     if (!s)
         s = hora_base_save(a->base, dir, w, HORA_F32);
     for (int i = 0; i < a->base->nweights; i++)
@@ -103,7 +103,7 @@ static hora_status save_model(hora_adapter *a, const char *dir) {
     return s;
 }
 
-hora_status hora_adapter_save(hora_adapter *a, const char *dir, const char *card_note) {
+hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
     unsigned t = a->method->traits;
     HORA_TRY(t & HORA_TRAIT_MODEL     ? save_model(a, dir)
              : t & HORA_TRAIT_WEIGHTS ? save_delta(a, dir)
@@ -139,7 +139,7 @@ static hora_status merge_site(const hora_adapter *a, const hora_site *s, const h
     return HORA_OK;
 }
 
-hora_status hora_adapter_merge(hora_adapter *a, float **out) {
+hora_status hora_peft_merge(hora_adapter *a, float **out) {
     HORA_TRY(hora_adapter_materialise(a));
     for (int w = 0; a->replaces && w < a->base->nweights; w++)
         if (a->replaces[w]) {

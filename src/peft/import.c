@@ -92,7 +92,7 @@ static void lora_settings(const hora_peft_config *c, hora_settings *s) {
 
 static hora_status attach_and_read(hora_adapter **out, const hora_base *base, const char *method,
                                    hora_settings *s, const char *dir) {
-    HORA_TRY(hora_adapter_attach(out, base, method, s, 0));
+    HORA_TRY(hora_peft_attach(out, base, method, s, 0));
     HORA_TRY(hora_adapter_allocate(*out));
     return hora_adapter_read(*out, dir);
 }
@@ -223,8 +223,8 @@ static hora_status load_delta(hora_adapter **out, const hora_base *base, const c
     return s;
 }
 
-hora_status hora_adapter_load(hora_adapter **out, const hora_base *base, const char *dir,
-                              const char *prefer) {
+hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char *dir,
+                           const char *prefer) {
     *out = NULL;
     hora_status s;
     hora_settings none = {0};
@@ -244,7 +244,7 @@ hora_status hora_adapter_load(hora_adapter **out, const hora_base *base, const c
                       "delta_config.json or a model",
                       dir);
     if (s) {
-        hora_adapter_detach(*out);
+        hora_peft_detach(*out);
         *out = NULL;
     }
     return s;

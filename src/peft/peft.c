@@ -43,8 +43,8 @@ static hora_status unknown_method(const char *name) {
     return s;
 }
 
-hora_status hora_adapter_attach(hora_adapter **out, const hora_base *base, const char *method,
-                                hora_settings *settings, uint64_t seed) {
+hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,
+                             hora_settings *settings, uint64_t seed) {
     *out = NULL;
     const hora_method *m = hora_method_named(method);
     if (!m)
@@ -62,14 +62,14 @@ hora_status hora_adapter_attach(hora_adapter **out, const hora_base *base, const
         s = m->setup(a);
     if (s) {
         hora_context(s, "method %s", m->name);
-        hora_adapter_detach(a);
+        hora_peft_detach(a);
         return s;
     }
     *out = a;
     return HORA_OK;
 }
 
-void hora_adapter_detach(hora_adapter *a) {
+void hora_peft_detach(hora_adapter *a) {
     if (!a)
         return;
     if (a->method->release)

@@ -8,14 +8,6 @@
 #include "base/options.h"
 #include "nn/net.h"
 
-/* The front door (hora.h) has functions of these names over its own handles; inside they are
- * hora_peft_*. */
-#define hora_adapter_attach hora_peft_attach
-#define hora_adapter_detach hora_peft_detach
-#define hora_adapter_save   hora_peft_save
-#define hora_adapter_load   hora_peft_load
-#define hora_adapter_merge  hora_peft_merge
-
 /* Low-rank form of what a method does to one site: W' = W + scale B A. Memory owned by the adapter,
  * dtype of the adapter. */
 typedef struct hora_factors {
@@ -63,28 +55,28 @@ const hora_method *hora_method_named(const char *name); /* NULL when absent */
 
 /* Attaches: takes the method's options out of `settings` (which may hold others' too), matches
  * targets, declares parameters. No memory for values yet: hora_adapter_allocate, or
- * hora_adapter_load. */
-hora_status hora_adapter_attach(hora_adapter **out, const hora_base *base, const char *method,
-                                hora_settings *settings, uint64_t seed);
-void hora_adapter_detach(hora_adapter *a); /* accepts NULL */
+ * hora_peft_load. */
+hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,
+                             hora_settings *settings, uint64_t seed);
+void hora_peft_detach(hora_adapter *a); /* accepts NULL */
 hora_status hora_adapter_materialise(hora_adapter *a);
 
 /* Writes into an existing folder: adapter_config.json + adapter_model.safetensors (low-rank
  * methods, with modules_to_save), native state, or delta.safetensors + delta_config.json (bitfit,
  * head), or model.safetensors + config.json and tokenizer files (full); README.md (model card). */
-hora_status hora_adapter_save(hora_adapter *a, const char *dir, const char *card_note);
+hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note);
 /* Opens a saved folder of any kind against the base: PEFT's LoRA files become method `lora`; with
  * hora_state.safetensors beside them, method `hora`, unless the two disagree (HORA_EMISMATCH;
  * prefer = "native" or "materialised" decides). delta.safetensors: bitfit or head. */
-hora_status hora_adapter_load(hora_adapter **out, const hora_base *base, const char *dir,
-                              const char *prefer);
+hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char *dir,
+                           const char *prefer);
 /* Reads values from such a folder into an attached, allocated adapter of the same method and
  * options (--init-adapter, resume). */
 hora_status hora_adapter_read(hora_adapter *a, const char *dir);
 /* Merged weight of every touched site into a copy of the base weights (f32): out[w] is NULL where
  * nothing changes, else a new block of view's size to free with hora_free. out has base->nweights
  * entries. */
-hora_status hora_adapter_merge(hora_adapter *a, float **out);
+hora_status hora_peft_merge(hora_adapter *a, float **out);
 /* Counts of trainable numbers and the method's options as run, for plan, inspect and cards. */
 int64_t hora_adapter_trainable(const hora_adapter *a);
 #endif

@@ -225,7 +225,7 @@ static hora_status write_adapters(hora_training *t, const char *dir) {
         char *sub = a ? hora_path_join(dir, ad->method->name) : hora_strdup(dir);
         hora_status s = hora_mkdirs(sub);
         if (!s)
-            s = hora_adapter_save(ad, sub, note);
+            s = hora_peft_save(ad, sub, note);
         if (!s)
             s = hora_fsync_dir(sub);
         hora_free(sub);

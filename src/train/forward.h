@@ -4,7 +4,8 @@
  * One pass over a rectangular batch as Hugging Face understands it: input_ids (B, T),
  * attention_mask, labels. Positions are 0 .. T-1 whatever the mask says; masked tokens are never
  * keys; labels are shifted by one, -100 does not count, the loss is their mean. A padded query sees
- * the kept keys before it; one that has none before it gets zeros from attention.
+ * the kept keys before it; one that has none before it gets zeros from attention, as transformers'
+ * default (sdpa) attention gives.
  */
 #include "graph/graph.h"
 #include "nn/net.h"

@@ -188,10 +188,10 @@ static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir
                          "give --model DIR",
                          dir, from ? from : "");
     HORA_TRY(hora_base_open(&b, from, &bo));
-    hora_status s = hora_adapter_load(&a, b, dir, NULL);
+    hora_status s = hora_peft_load(&a, b, dir, NULL);
     if (s == HORA_OK) {
         s = hora_inspect_heads(a, &heads);
-        hora_adapter_detach(a);
+        hora_peft_detach(a);
     }
     if (s == HORA_OK)
         hora_json_set(o, "heads", heads);

@@ -95,7 +95,7 @@ static hora_status take_settings(run *r, hora_settings *given) {
  * ----------------------------------------------------------------------------------------- */
 static void close_model(run *r) {
     hora_training_free(r->training);
-    hora_adapter_detach(r->adapter);
+    hora_peft_detach(r->adapter);
     hora_base_close(r->base);
     r->training = NULL;
     r->adapter = NULL;
@@ -107,7 +107,7 @@ static hora_status open_model(run *r, bool headers_only) {
     hora_base_options o = {HORA_F32, headers_only};
     HORA_TRY(hora_base_open(&r->base, r->run.model, &o));
     HORA_TRY(
-        hora_adapter_attach(&r->adapter, r->base, r->run.method, &r->all, (uint64_t)r->train.seed));
+        hora_peft_attach(&r->adapter, r->base, r->run.method, &r->all, (uint64_t)r->train.seed));
     return hora_settings_finish(&r->all, tables, hora_run_tables(r->run.method, tables));
 }
 
@@ -131,11 +131,11 @@ static hora_status open_data(run *r) {
         hora_warn("conversations cannot be read: %s", hora_errmsg());
         r->chat = NULL;
     }
-    HORA_TRY(hora_data_open(&r->rows, r->run.data, r->tokenizer, r->chat, &r->data));
+    HORA_TRY(hora_dataset_open(&r->rows, r->run.data, r->tokenizer, r->chat, &r->data));
     if (r->run.eval_data) {
         hora_data_config c = r->data;
         c.eval_split = 0;
-        HORA_TRY(hora_data_open(&r->eval_rows, r->run.eval_data, r->tokenizer, r->chat, &c));
+        HORA_TRY(hora_dataset_open(&r->eval_rows, r->run.eval_data, r->tokenizer, r->chat, &c));
     } else if (r->data.eval_split > 0) {
         HORA_TRY(hora_data_split(r->rows, &r->eval_rows));
     }
@@ -332,7 +332,7 @@ static hora_status finish(run *r) {
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);
-    hora_status s = hora_adapter_save(r->adapter, r->run.out, note.s);
+    hora_status s = hora_peft_save(r->adapter, r->run.out, note.s);
     hora_str_release(&note);
     HORA_TRY(s);
     HORA_TRY(hora_fsync_dir(r->run.out));
@@ -375,8 +375,8 @@ static hora_status start(run *r) {
 static void release(run *r) {
     hora_train_log_close(r->log);
     close_model(r);
-    hora_data_close(r->eval_rows);
-    hora_data_close(r->rows);
+    hora_dataset_close(r->eval_rows);
+    hora_dataset_close(r->rows);
     hora_template_close(r->chat);
     hora_tokenizer_close(r->tokenizer);
     hora_options_release(&hora_run_options, &r->run);

@@ -120,7 +120,7 @@ static void test_plan(void **state) {
                m, data);
 }
 
-/* Ctrl-C: the step ends, a checkpoint is there, the text says how to go on, and going on works. */
+/* Ctrl-C: the step ends, a checkpoint is there, the text says how to go on. */
 static void test_interrupt(void **state) {
     (void)state;
     const char *m = tiny_model(), *data = data_file();

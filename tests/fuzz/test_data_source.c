@@ -96,7 +96,7 @@ static void damaged_files(void **state) {
                                 .add_bos = hora_rng_below(&r, 2),
                                 .eval_split = hora_rng_below(&r, 2)};
         hora_dataset *d = NULL, *e = NULL;
-        hora_status s = hora_data_open(&d, path, tok, tmpl, &cfg);
+        hora_status s = hora_dataset_open(&d, path, tok, tmpl, &cfg);
         assert_true((s == HORA_OK) == (d != NULL));
         if (d) {
             opened++;
@@ -109,8 +109,8 @@ static void damaged_files(void **state) {
             refused++;
             assert_non_null(strstr(hora_errmsg(), seeds[i].name));
         }
-        hora_data_close(d);
-        hora_data_close(e);
+        hora_dataset_close(d);
+        hora_dataset_close(e);
         hora_free(text);
         hora_free(path);
     }

@@ -104,7 +104,7 @@ static void check_case(const shape *s, const char *method, const char *options) 
     }
     hora_free(grads);
     golden_close(&r);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
 }
 
@@ -160,7 +160,7 @@ static void test_recompute(void **state) {
             golden_close(&r);
         }
         hora_free(first);
-        hora_adapter_detach(a);
+        hora_peft_detach(a);
         hora_base_close(b);
     }
 }

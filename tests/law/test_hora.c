@@ -73,7 +73,7 @@ static void test_starts_at_base(void **state) {
         double *got = logits_of(b, a, &n);
         assert_memory_equal(base, got, (size_t)n * sizeof *got);
         hora_free(got);
-        hora_adapter_detach(a);
+        hora_peft_detach(a);
     }
     hora_free(base);
     hora_base_close(b);
@@ -118,7 +118,7 @@ static void test_wakes_after_one_step(void **state) {
     a->method->diagnose(a);
     hora_log_sink(NULL, NULL);
     assert_int_equal(warnings, 1);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
 }
 
@@ -126,7 +126,7 @@ static int64_t count(const char *config, const char *method, const char *options
     hora_base *b = golden_fresh(config, HORA_F32, true);
     hora_adapter *a = golden_attach(b, method, options);
     int64_t n = hora_adapter_trainable(a);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
     return n;
 }
@@ -214,11 +214,10 @@ static void test_rank(void **state) {
         assert_in_range(rank, 1, 3);
         hora_free(w);
     }
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_settings s = {0};
     assert_ok(hora_settings_parse(&s, "rank=8,hidden=4", "test"));
-    assert_fails(hora_adapter_attach(&a, b, "hora", &s, 1), HORA_EUSAGE,
-                 "hidden 4 is below rank 8");
+    assert_fails(hora_peft_attach(&a, b, "hora", &s, 1), HORA_EUSAGE, "hidden 4 is below rank 8");
     hora_settings_release(&s);
     hora_base_close(b);
 }
@@ -254,7 +253,7 @@ static void test_head_permutation(void **state) {
     assert_memory_not_equal(f.b, before, total);
     hora_free(before);
     hora_free(xb_old);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
 }
 
@@ -306,8 +305,8 @@ static void test_same_function(void **state) {
     hora_free(base);
     hora_free(plain);
     hora_free(merged);
-    hora_adapter_detach(a);
-    hora_adapter_detach(l);
+    hora_peft_detach(a);
+    hora_peft_detach(l);
     hora_base_close(b);
 }
 
@@ -344,7 +343,7 @@ static void test_linear_generator(void **state) {
     for (int j = 0; j < R; j++) /* and A = W2_a' */
         for (int64_t k = 0; k < b->hidden; k++)
             assert_true(((const double *)f.a)[j * b->hidden + k] == w2a[k * R + j]);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
 }
 
@@ -390,7 +389,7 @@ static void test_hidden_permutation(void **state) {
     hora_free(first);
     hora_free(broken);
     hora_free(second);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
 }
 
@@ -405,30 +404,30 @@ static void test_files(void **state) {
         for (int64_t k = 0; k < a->params[i]->elems; k++)
             ((float *)a->params[i]->value)[k] += (float)hora_rng_normal(&r);
     const char *dir = hora_test_tmp();
-    assert_ok(hora_adapter_save(a, dir, NULL));
-    assert_ok(hora_adapter_load(&back, b, dir, NULL));
+    assert_ok(hora_peft_save(a, dir, NULL));
+    assert_ok(hora_peft_load(&back, b, dir, NULL));
     assert_string_equal(back->method->name, "hora");
     assert_int_equal(back->nparams, a->nparams);
     assert_memory_equal(back->values, a->values, a->value_bytes);
-    hora_adapter_detach(back);
-    assert_ok(hora_adapter_load(&back, b, dir, "materialised"));
+    hora_peft_detach(back);
+    assert_ok(hora_peft_load(&back, b, dir, "materialised"));
     assert_string_equal(back->method->name, "lora");
-    hora_adapter_detach(back);
+    hora_peft_detach(back);
     /* the factors of another generator beside this one */
     char *path = hora_path_join(dir, "adapter_model.safetensors"),
          *native = hora_path_join(dir, "hora_state.safetensors");
     hora_str kept = {0};
     assert_ok(hora_file_read(&kept, native));
     ((float *)a->params[0]->value)[0] += 1;
-    assert_ok(hora_adapter_save(a, dir, NULL));
+    assert_ok(hora_peft_save(a, dir, NULL));
     assert_ok(hora_file_write(native, kept.s, kept.n));
-    assert_fails(hora_adapter_load(&back, b, dir, NULL), HORA_EMISMATCH, "prefer=native");
-    assert_ok(hora_adapter_load(&back, b, dir, "native"));
-    hora_adapter_detach(back);
+    assert_fails(hora_peft_load(&back, b, dir, NULL), HORA_EMISMATCH, "prefer=native");
+    assert_ok(hora_peft_load(&back, b, dir, "native"));
+    hora_peft_detach(back);
     hora_str_release(&kept);
     hora_free(path);
     hora_free(native);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
 }
 

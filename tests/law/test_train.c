@@ -363,7 +363,7 @@ static void rig_open(rig *r, const char *method, const char *options, const char
     hora_train_config c;
     *r = (rig){.base = fresh_base(3)};
     assert_ok(hora_settings_parse(&s, options, "test"));
-    assert_ok(hora_adapter_attach(&r->adapter, r->base, method, &s, 5));
+    assert_ok(hora_peft_attach(&r->adapter, r->base, method, &s, 5));
     hora_settings_release(&s);
     assert_ok(
         hora_settings_parse(&s, "steps=2000,batch_size=4,schedule=constant,warmup=0", "test"));
@@ -382,7 +382,7 @@ static void rig_open(rig *r, const char *method, const char *options, const char
 
 static void rig_close(rig *r) {
     hora_training_free(r->t);
-    hora_adapter_detach(r->adapter);
+    hora_peft_detach(r->adapter);
     hora_base_close(r->base);
 }
 
@@ -740,7 +740,7 @@ static void evaluation_is_one_number(void **state) {
     assert_ok(hora_tokenizer_open(&tok, in_tmp("model")));
     assert_ok(hora_settings_parse(&s, "seq_len=16", "test"));
     assert_ok(hora_options_take(&hora_data_options, &c, &s));
-    assert_ok(hora_data_open(&d, in_tmp("text.txt"), tok, NULL, &c));
+    assert_ok(hora_dataset_open(&d, in_tmp("text.txt"), tok, NULL, &c));
     for (int i = 0; i < 3; i++) {
         hora_eval_parts p = {.base = base, .data = d, .seq_len = LENGTH, .batch_size = batch[i]};
         assert_ok(hora_evaluate(&p, &info[i]));
@@ -750,7 +750,7 @@ static void evaluation_is_one_number(void **state) {
         /* a token is a byte here */
         assert_true(fabs(info[i].bits_per_byte - info[i].loss / log(2)) < 1e-9);
     }
-    hora_data_close(d);
+    hora_dataset_close(d);
     hora_tokenizer_close(tok);
     hora_base_close(base);
     hora_options_release(&hora_data_options, &c);

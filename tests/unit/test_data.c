@@ -36,7 +36,7 @@ static hora_status open_bytes(hora_dataset **d, const kit *k, const char *name, 
     char *path = hora_path_join(hora_test_tmp(), name);
     assert_ok(hora_file_write(path, text, n));
     *d = NULL;
-    hora_status s = hora_data_open(d, path, k->tok, k->tmpl, &k->cfg);
+    hora_status s = hora_dataset_open(d, path, k->tok, k->tmpl, &k->cfg);
     hora_free(path);
     return s;
 }
@@ -58,7 +58,7 @@ static void shows(const kit *k, const char *record, const char *want) {
     assert_ok(hora_data_show(d, 0, &out));
     assert_string_equal(out.s, want);
     hora_str_release(&out);
-    hora_data_close(d);
+    hora_dataset_close(d);
 }
 
 static void masks(void **state) {
@@ -192,12 +192,12 @@ static void batch_by_hand(void **state) {
     assert_int_equal(b.rows, 0);
     assert_fails(hora_data_fill(d, 0, 20, 100, true, &b), HORA_EUSAGE, "do not fit");
     assert_fails(hora_data_fill(d, -1, 1, 100, true, &b), HORA_EUSAGE, "do not exist");
-    hora_data_close(d);
+    hora_dataset_close(d);
     k.cfg.packing = false;
     d = opened(&k, "three.jsonl", three);
     assert_int_equal(hora_data_about(d)->rows, 3);
     assert_int_equal(hora_data_about(d)->supervised, 7);
-    hora_data_close(d);
+    hora_dataset_close(d);
     hora_batch_release(&b);
     take_down(&k);
 }
@@ -225,7 +225,7 @@ static void filling_allocates_nothing(void **state) {
     assert_int_equal(hora_data_supervised(d, 0, 300, 1000, false), 700);
     assert_true(hora_alloc_count() == before);
     hora_batch_release(&b);
-    hora_data_close(d);
+    hora_dataset_close(d);
     take_down(&k);
 }
 
@@ -277,9 +277,9 @@ static void windows_and_split(void **state) {
     assert_int_equal(hora_data_about(d)->tokens, 63);
     row_is(d, k.tok, 6, text + 60, 3);
     assert_true(hora_data_about(d)->hash != hora_data_about(e)->hash);
-    hora_data_close(d);
+    hora_dataset_close(d);
     row_is(e, k.tok, 1, text + 73, 10); /* lives without the other piece */
-    hora_data_close(e);
+    hora_dataset_close(e);
 
     k.cfg.eval_split = 0.2;
     k.cfg.add_bos = true; /* windows of BOS and 9 tokens: 12, the last one 4 */
@@ -293,14 +293,14 @@ static void windows_and_split(void **state) {
     hora_str_printf(&want, "<s>%.9s", text + 103 - 9);
     row_is(e, k.tok, 1, want.s, want.n);
     hora_str_release(&want);
-    hora_data_close(e);
-    hora_data_close(d);
+    hora_dataset_close(e);
+    hora_dataset_close(d);
 
     k.cfg.eval_split = 12;
     d = opened(&k, "plain.txt", text);
     assert_fails(hora_data_split(d, &e), HORA_EUSAGE, "none of 12 rows");
     assert_null(e);
-    hora_data_close(d);
+    hora_dataset_close(d);
     hora_free(text);
     take_down(&k);
 }
@@ -322,13 +322,13 @@ static void split_of_records(void **state) {
     assert_string_equal(shown.s, "[[<s>ab</s>]]<s>stu[[v</s>]]");
     assert_fails(hora_data_show(e, 1, &shown), HORA_EUSAGE, "there are 1");
     hora_str_release(&shown);
-    hora_data_close(e);
-    hora_data_close(d);
+    hora_dataset_close(e);
+    hora_dataset_close(d);
     k.cfg.eval_split = 0;
     d = opened(&k, "three.jsonl", three);
     assert_ok(hora_data_split(d, &e));
     assert_null(e);
-    hora_data_close(d);
+    hora_dataset_close(d);
     take_down(&k);
 }
 
@@ -370,7 +370,7 @@ static void order_of_epochs(void **state) {
     assert_true(moved > rows);
     assert_true(differ > rows);
     hora_free(place);
-    hora_data_close(d);
+    hora_dataset_close(d);
     hora_batch_release(&b);
     hora_str_release(&text);
     take_down(&k);
@@ -434,7 +434,7 @@ static void prefetching(void **state) {
     assert_fails(hora_prefetch_new(&p, d, 0, 0, 10, false), HORA_EUSAGE, "batch_size");
     assert_null(p);
     hora_prefetch_free(NULL);
-    hora_data_close(d);
+    hora_dataset_close(d);
     hora_free(text);
     take_down(&k);
 }
@@ -453,7 +453,7 @@ static void failures_in_the_thread_come_back(void **state) {
     assert_null(b);
     assert_fails(hora_prefetch_next(p, &b), HORA_EUSAGE, "do not fit");
     hora_prefetch_free(p);
-    hora_data_close(d);
+    hora_dataset_close(d);
     hora_free(text);
     take_down(&k);
 }
@@ -504,7 +504,7 @@ static void bad_files(void **state) {
         assert_fails(open_text(&d, &k, rows[i].name, rows[i].text), rows[i].code, rows[i].part);
         assert_null(d);
     }
-    assert_fails(hora_data_open(&d, "/nowhere/at.all", k.tok, NULL, &k.cfg), HORA_ENOTFOUND,
+    assert_fails(hora_dataset_open(&d, "/nowhere/at.all", k.tok, NULL, &k.cfg), HORA_ENOTFOUND,
                  "/nowhere");
     k.cfg.seq_len = 1;
     assert_fails(open_text(&d, &k, "a.txt", "abc"), HORA_EUSAGE, "seq_len");
@@ -514,7 +514,7 @@ static void bad_files(void **state) {
     k.cfg.format = (char *)"text"; /* asked for, so the records are plain text */
     d = opened(&k, "a.jsonl", "{\"text\": 5}");
     assert_int_equal(hora_data_about(d)->tokens, 11);
-    hora_data_close(d);
+    hora_dataset_close(d);
     take_down(&k);
 }
 
@@ -532,11 +532,11 @@ static void bad_records_are_counted(void **state) {
     assert_int_equal(hora_data_about(d)->skipped, 4); /* three bad, one cut before its completion */
     assert_int_equal(hora_data_about(d)->truncated, 2);
     row_is(d, k.tok, 1, "<s>defg", 7);
-    hora_data_close(d);
+    hora_dataset_close(d);
     d = opened(&k, "a.json", "[{\"text\": \"abc\"}, {\"text\": tru}, {\"text\": \"x\"}]");
     assert_int_equal(hora_data_about(d)->records, 2);
     assert_int_equal(hora_data_about(d)->skipped, 1);
-    hora_data_close(d);
+    hora_dataset_close(d);
     assert_fails(open_text(&d, &k, "a.jsonl", "{\n{\n"), HORA_EFORMAT, "line 1");
     take_down(&k);
 }
@@ -557,7 +557,7 @@ static void formats_are_recognised(void **state) {
     for (size_t i = 0; i < HORA_COUNT(rows); i++) {
         hora_dataset *d = opened(&k, rows[i].name, rows[i].text);
         assert_int_equal(hora_data_about(d)->tokens, rows[i].tokens);
-        hora_data_close(d);
+        hora_dataset_close(d);
     }
     take_down(&k);
 }
@@ -565,7 +565,7 @@ static void formats_are_recognised(void **state) {
 static uint64_t hash_of(const kit *k, const char *text) {
     hora_dataset *d = opened(k, "three.jsonl", text);
     uint64_t h = hora_data_about(d)->hash;
-    hora_data_close(d);
+    hora_dataset_close(d);
     return h;
 }
 

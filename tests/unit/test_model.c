@@ -154,7 +154,7 @@ static void test_targets(void **state) {
                 hora_settings_put(&s, part, value + 1, "test");
                 hora_free(part);
             }
-        hora_status st = hora_adapter_attach(&a, b, "lora", &s, 1);
+        hora_status st = hora_peft_attach(&a, b, "lora", &s, 1);
         if (rows[i].adapted) {
             assert_int_equal(st, HORA_OK);
             assert_int_equal(a->nparams, 2 * rows[i].adapted);
@@ -162,19 +162,18 @@ static void test_targets(void **state) {
             assert_true(st < 0);
             assert_non_null(strstr(hora_errmsg(), rows[i].text));
         }
-        hora_adapter_detach(a);
+        hora_peft_detach(a);
         hora_settings_release(&s);
     }
     hora_adapter *a;
     hora_settings none = {0};
-    assert_fails(hora_adapter_attach(&a, b, "lorra", &none, 1), HORA_ENOTFOUND,
-                 "did you mean `lora`");
-    assert_fails(hora_adapter_attach(&a, b, "head", &none, 1), HORA_EUNSUPPORTED,
+    assert_fails(hora_peft_attach(&a, b, "lorra", &none, 1), HORA_ENOTFOUND, "did you mean `lora`");
+    assert_fails(hora_peft_attach(&a, b, "head", &none, 1), HORA_EUNSUPPORTED,
                  "tie_word_embeddings");
-    assert_fails(hora_adapter_attach(&a, b, "bitfit", &none, 1), HORA_EUNSUPPORTED, "no biases");
+    assert_fails(hora_peft_attach(&a, b, "bitfit", &none, 1), HORA_EUNSUPPORTED, "no biases");
     hora_settings mlp = {0};
     hora_settings_put(&mlp, "targets", "q+down", "test");
-    assert_fails(hora_adapter_attach(&a, b, "hora", &mlp, 1), HORA_EUSAGE, "no attention heads");
+    assert_fails(hora_peft_attach(&a, b, "hora", &mlp, 1), HORA_EUSAGE, "no attention heads");
     hora_settings_release(&mlp);
     hora_base_close(b);
 }
@@ -202,8 +201,8 @@ static void test_adapter_files(void **state) {
                 ((float *)a->params[k]->value)[j] = (float)hora_rng_normal(&r);
         char *dir = hora_format("%s/%zu", hora_test_tmp(), i);
         assert_ok(hora_mkdirs(dir));
-        assert_ok(hora_adapter_save(a, dir, "made by a test"));
-        assert_ok(hora_adapter_load(&back, b, dir, NULL));
+        assert_ok(hora_peft_save(a, dir, "made by a test"));
+        assert_ok(hora_peft_load(&back, b, dir, NULL));
         assert_string_equal(back->method->name, rows[i].method);
         assert_int_equal(back->nparams, a->nparams);
         for (int k = 0; k < a->nparams; k++) {
@@ -211,19 +210,19 @@ static void test_adapter_files(void **state) {
             assert_non_null(p);
             assert_memory_equal(p->value, a->params[k]->value, (size_t)p->elems * sizeof(float));
         }
-        hora_adapter_detach(back);
+        hora_peft_detach(back);
         hora_base *other =
             golden_fresh("{\"model_type\":\"llama\",\"hidden_size\":16,\"intermediate_size\":12,"
                          "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":11}",
                          HORA_F32, false);
-        assert_fails(hora_adapter_load(&back, other, dir, NULL), HORA_ESHAPE, "another base");
+        assert_fails(hora_peft_load(&back, other, dir, NULL), HORA_ESHAPE, "another base");
         assert_null(back);
         hora_base_close(other);
-        hora_adapter_detach(a);
+        hora_peft_detach(a);
         hora_free(dir);
     }
     hora_adapter *none;
-    assert_fails(hora_adapter_load(&none, b, "/nonexistent", NULL), HORA_ENOTFOUND,
+    assert_fails(hora_peft_load(&none, b, "/nonexistent", NULL), HORA_ENOTFOUND,
                  "no adapter folder");
     hora_base_close(b);
 }

@@ -21,7 +21,7 @@ static hora_dataset *open_data(const hora_tokenizer *tok, const char *path, cons
     hora_dataset *d;
     assert_ok(hora_settings_parse(&s, options, "test"));
     assert_ok(hora_options_take(&hora_data_options, &c, &s));
-    assert_ok(hora_data_open(&d, path, tok, NULL, &c));
+    assert_ok(hora_dataset_open(&d, path, tok, NULL, &c));
     hora_options_release(&hora_data_options, &c);
     hora_settings_release(&s);
     return d;
@@ -40,8 +40,8 @@ static void test_windows(void **state) {
     assert_ok(hora_data_split(d, &eval));
     assert_int_equal(hora_data_about(eval)->rows, 64);
     assert_true(fabs(evaluate(b, eval, 128, 16) - 5.209514617919922) < 5e-5);
-    hora_data_close(eval);
-    hora_data_close(d);
+    hora_dataset_close(eval);
+    hora_dataset_close(d);
     hora_tokenizer_close(tok);
     hora_base_close(b);
 }
@@ -69,7 +69,7 @@ static void test_records(void **state) {
     double loss = evaluate(b, d, 513, 4);
     /* the file's 30 x 512 targets; ours are the same while every piece is longer than 513 ids */
     assert_true(fabs(loss - 4.6380404790242515) < 2e-4);
-    hora_data_close(d);
+    hora_dataset_close(d);
     hora_tokenizer_close(tok);
     hora_base_close(b);
     hora_str_release(&all);

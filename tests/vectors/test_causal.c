@@ -21,7 +21,7 @@ static void base_case(const char *model, const char *backend) {
     hora_base *b = golden_base(model, HORA_F32);
     hora_settings none = {0};
     hora_adapter *full;
-    assert_ok(hora_adapter_attach(&full, b, "full", &none, 1));
+    assert_ok(hora_peft_attach(&full, b, "full", &none, 1));
     assert_ok(hora_adapter_allocate(full));
     char *batch = hora_format("%s/base/batch.safetensors", model),
          *expect = hora_format("%s/base/expect.safetensors", model);
@@ -36,7 +36,7 @@ static void base_case(const char *model, const char *backend) {
     hora_st_close(want);
     hora_st_close(wantg);
     golden_close(&r);
-    hora_adapter_detach(full);
+    hora_peft_detach(full);
     hora_base_close(b);
     hora_free(batch);
     hora_free(expect);
@@ -65,7 +65,7 @@ static void padded_case(const char *model, const char *backend) {
     hora_base *b = golden_base(model, HORA_F32);
     hora_settings none = {0};
     hora_adapter *full;
-    assert_ok(hora_adapter_attach(&full, b, "full", &none, 1));
+    assert_ok(hora_peft_attach(&full, b, "full", &none, 1));
     assert_ok(hora_adapter_allocate(full));
     char *batch = hora_format("%s/base/padded_batch.safetensors", model),
          *expect = hora_format("%s/base/padded_expect.safetensors", model);
@@ -83,7 +83,7 @@ static void padded_case(const char *model, const char *backend) {
     hora_st_close(want);
     hora_st_close(wantg);
     golden_close(&r);
-    hora_adapter_detach(full);
+    hora_peft_detach(full);
     hora_base_close(b);
     hora_free(batch);
     hora_free(expect);
@@ -145,7 +145,7 @@ static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const
                          const char *backend) {
     float **merged = hora_calloc((size_t)b->nweights, sizeof *merged);
     void **kept = hora_calloc((size_t)b->nweights, sizeof *kept);
-    assert_ok(hora_adapter_merge(a, merged));
+    assert_ok(hora_peft_merge(a, merged));
     for (int w = 0; w < b->nweights; w++)
         if (merged[w]) {
             kept[w] = b->weights[w].view.data;
@@ -174,7 +174,7 @@ static void adapter_case(const char *path, const char *backend) {
          *expect = hora_format("%s/expect.safetensors", path);
     char *grads = hora_format("%s/grads.safetensors", path);
     hora_adapter *a;
-    assert_ok(hora_adapter_load(&a, b, golden_path(dir), NULL));
+    assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
     golden_run r;
     golden_open(&r, b, &a, 1, batch,
                 &(golden_options){.backends = backend, .backward = true, .poison = true});
@@ -186,7 +186,7 @@ static void adapter_case(const char *path, const char *backend) {
     golden_close(&r);
     hora_st_close(want);
     hora_st_close(wantg);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
     hora_free(dir);
     hora_free(expect);

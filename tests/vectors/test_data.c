@@ -71,7 +71,7 @@ static void completions(void **state) {
     const char *path = hora_test_shared("data/instruct/prompt_completion.jsonl");
     hora_dataset *d;
     hora_json *all = records_of(path);
-    assert_ok(hora_data_open(&d, path, k.tok, k.tmpl, &k.cfg));
+    assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg));
     assert_int_equal(hora_data_about(d)->records, 200);
     assert_int_equal(hora_data_about(d)->truncated, 0);
     for (size_t i = 0; i < hora_json_len(all); i++) {
@@ -82,7 +82,7 @@ static void completions(void **state) {
         hora_str_release(&want);
     }
     hora_json_free(all);
-    hora_data_close(d);
+    hora_dataset_close(d);
     take_down(&k);
 }
 
@@ -90,10 +90,10 @@ static void alpaca(void **state) {
     (void)state;
     kit k = set_up("zephyr");
     hora_dataset *lines, *array;
-    assert_ok(hora_data_open(&lines, hora_test_shared("data/instruct/alpaca.jsonl"), k.tok, k.tmpl,
-                             &k.cfg));
-    assert_ok(hora_data_open(&array, hora_test_shared("data/instruct/alpaca.json"), k.tok, k.tmpl,
-                             &k.cfg));
+    assert_ok(hora_dataset_open(&lines, hora_test_shared("data/instruct/alpaca.jsonl"), k.tok,
+                                k.tmpl, &k.cfg));
+    assert_ok(hora_dataset_open(&array, hora_test_shared("data/instruct/alpaca.json"), k.tok,
+                                k.tmpl, &k.cfg));
     hora_json *all = records_of(hora_test_shared("data/instruct/alpaca.jsonl"));
     assert_int_equal(hora_data_about(lines)->records, 200);
     assert_int_equal(hora_data_about(array)->records, 20);
@@ -112,8 +112,8 @@ static void alpaca(void **state) {
         hora_str_release(&again);
     }
     hora_json_free(all);
-    hora_data_close(lines);
-    hora_data_close(array);
+    hora_dataset_close(lines);
+    hora_dataset_close(array);
     take_down(&k);
 }
 
@@ -124,7 +124,7 @@ static void chat(void **state) {
     const char *path = hora_test_shared("data/instruct/chat.jsonl");
     hora_dataset *d;
     hora_json *all = records_of(path);
-    assert_ok(hora_data_open(&d, path, k.tok, k.tmpl, &k.cfg));
+    assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg));
     assert_int_equal(hora_data_about(d)->records, 200);
     for (size_t i = 0; i < hora_json_len(all); i++) {
         const hora_json *messages = hora_json_get(hora_json_at(all, i), "messages");
@@ -139,7 +139,7 @@ static void chat(void **state) {
         hora_str_release(&want);
     }
     hora_json_free(all);
-    hora_data_close(d);
+    hora_dataset_close(d);
     take_down(&k);
 }
 
@@ -154,7 +154,7 @@ static void shakespeare(void **state) {
     k.cfg.seq_len = 128;
     k.cfg.eval_split = 64;
     k.cfg.shuffle = true;
-    assert_ok(hora_data_open(&d, path, k.tok, NULL, &k.cfg));
+    assert_ok(hora_dataset_open(&d, path, k.tok, NULL, &k.cfg));
     assert_ok(hora_data_split(d, &e));
     assert_ok(hora_file_read(&text, path));
     assert_ok(hora_tokenizer_encode(k.tok, text.s, text.n, false, &ids));
@@ -170,8 +170,8 @@ static void shakespeare(void **state) {
     hora_batch_release(&b);
     hora_ids_release(&ids);
     hora_str_release(&text);
-    hora_data_close(d);
-    hora_data_close(e);
+    hora_dataset_close(d);
+    hora_dataset_close(e);
     take_down(&k);
 }
 
@@ -186,9 +186,9 @@ static void packing(void **state) {
         snprintf(rel, sizeof rel, "data/instruct/%s.jsonl", files[i]);
         const char *path = hora_test_shared(rel);
         k.cfg.packing = false;
-        assert_ok(hora_data_open(&d, path, k.tok, k.tmpl, &k.cfg));
+        assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg));
         k.cfg.packing = true;
-        assert_ok(hora_data_open(&p, path, k.tok, k.tmpl, &k.cfg));
+        assert_ok(hora_dataset_open(&p, path, k.tok, k.tmpl, &k.cfg));
         const hora_data_info *one = hora_data_about(d), *all = hora_data_about(p);
         assert_int_equal(one->rows, 200);
         assert_true(all->rows < 60);
@@ -196,8 +196,8 @@ static void packing(void **state) {
         assert_int_equal(one->supervised, all->supervised);
         assert_int_equal(one->bytes, all->bytes);
         assert_int_equal(hora_data_supervised(p, 0, all->rows, all->rows, false), all->supervised);
-        hora_data_close(d);
-        hora_data_close(p);
+        hora_dataset_close(d);
+        hora_dataset_close(p);
     }
     take_down(&k);
 }

@@ -127,7 +127,7 @@ static void one_case(const char *path, const char *backend) {
         a = golden_attach(b, method, "");
         assert_ok(hora_adapter_allocate(a));
     } else {
-        assert_ok(hora_adapter_load(&a, b, golden_path(dir), NULL));
+        assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
     }
     golden_run r;
     golden_options o = {.backends = backend};
@@ -145,9 +145,9 @@ static void one_case(const char *path, const char *backend) {
         hora_st_close(file);
     } else {
         hora_adapter *trained;
-        assert_ok(hora_adapter_load(&trained, b, golden_path(after), NULL));
+        assert_ok(hora_peft_load(&trained, b, golden_path(after), NULL));
         compare_adapters(path, a, trained, &c);
-        hora_adapter_detach(trained);
+        hora_peft_detach(trained);
     }
     if (!((double)c.near >= 0.98 * (double)c.all) || !c.all)
         fail_msg("%s: %lld of %lld entries within 1e-5", path, (long long)c.near, (long long)c.all);
@@ -158,7 +158,7 @@ static void one_case(const char *path, const char *backend) {
     golden_close(&r);
     hora_json_free(note);
     hora_st_close(want);
-    hora_adapter_detach(a);
+    hora_peft_detach(a);
     hora_base_close(b);
     char *const strings[] = {dir, after, expect, values, json};
     for (size_t i = 0; i < HORA_COUNT(strings); i++)
