@@ -3,7 +3,7 @@
 
 static hora_status run(hora_cli *c) {
     hora_json *r = NULL;
-    hora_str table = {0}, dump = {0};
+    hora_str table = {0};
     HORA_TRY(hora_cli_recipe(c));
     hora_status s = hora_tool_plan(&c->settings, &r, &table, NULL);
     if (r && c->json) {
@@ -14,7 +14,6 @@ static hora_status run(hora_cli *c) {
     }
     hora_json_free(r);
     hora_str_release(&table);
-    hora_str_release(&dump);
     return s;
 }
 
