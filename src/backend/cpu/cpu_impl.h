@@ -48,7 +48,13 @@ void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t
 void hora_cpu_pieces(int64_t n, int64_t piece, void (*fn)(void *arg, int64_t from, int64_t to),
                      void *arg);
 
-/* y (+)= a, n elements */
+#define HORA_CPU_PIECE 16384 /* elements: with two operands, half of a second-level cache */
+/* Rows of this width that make about a piece, one at least. */
+static inline int64_t hora_cpu_rows_in_piece(int64_t width) {
+    return hora_max(1, HORA_CPU_PIECE / hora_max(1, width));
+}
+
+/* y (+)= alpha a, n elements */
 void hora_cpu_add(int64_t n, float alpha, const float *a, float *y, bool overwrite);
 /* y (width) (+)= alpha times the sum over rows of x, or of x * b where b is not NULL; (rows, width)
  */

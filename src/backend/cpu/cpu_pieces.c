@@ -4,8 +4,6 @@
  */
 #include "backend/cpu/cpu_impl.h"
 
-#define PIECE 16384 /* elements: half of a first-level cache for two operands */
-
 typedef struct pieces {
     int64_t n, piece;
     void (*fn)(void *arg, int64_t from, int64_t to);
@@ -39,7 +37,7 @@ static void add_piece(void *arg, int64_t from, int64_t to) {
 
 void hora_cpu_add(int64_t n, float alpha, const float *a, float *y, bool overwrite) {
     adding d = {alpha, a, y, overwrite};
-    hora_cpu_pieces(n, PIECE, add_piece, &d);
+    hora_cpu_pieces(n, HORA_CPU_PIECE, add_piece, &d);
 }
 
 typedef struct summing {

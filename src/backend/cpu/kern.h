@@ -60,10 +60,31 @@ typedef struct hora_kern_rows {
                  const float *x, float *y, bool overwrite);
 } hora_kern_rows;
 
+/* Pieces of softmax. Row i of a tile sees columns [from_i, to_i). */
+typedef struct hora_kern_softmax {
+    /* One more tile of scores s (rows, columns): running maximum m and sum l of each row, and its
+     * weighted sum o (rows, dh), are corrected; s becomes exp(s - m), 0 where not seen. */
+    void (*tile)(int64_t rows, int64_t columns, float *s, int64_t ld, const int32_t *from,
+                 const int32_t *to, float *m, float *l, float *o, int64_t dh);
+    /* y = o / l and lse = m + log l; zeros for rows that saw nothing. lse may be NULL. */
+    void (*end)(int64_t rows, int64_t dh, const float *m, const float *l, const float *o, float *y,
+                int64_t ldy, float *lse, int64_t ldlse);
+    /* s becomes p = exp(s - lse), dp becomes scale p (dp - d); 0 where not seen */
+    void (*grad)(int64_t rows, int64_t columns, float scale, float *s, float *dp, int64_t ld,
+                 const int32_t *from, const int32_t *to, const float *lse, const float *d,
+                 int64_t ldrow);
+    float (*dot)(int64_t n, const float *a, const float *b);
+    /* log of the sum of exp z */
+    float (*lse)(int64_t n, const float *z);
+    /* z becomes factor exp(z - lse) */
+    void (*weigh)(int64_t n, float lse, float factor, float *z);
+} hora_kern_softmax;
+
 typedef struct hora_kern {
     const char *name; /* "avx512" */
     const hora_kern_products *products;
     const hora_kern_rows *rows;
+    const hora_kern_softmax *softmax;
 } hora_kern;
 const hora_kern *hora_kern_get(void);
 #endif

@@ -4,12 +4,6 @@
  */
 #include "backend/cpu/kern_vec.h"
 
-/* EACH(n) { .. GET(p) .. PUT(p, v) }: vectors of VL, the rest by the same text on part of one. */
-#define EACH(n)      for (int64_t at_ = 0, left_ = (n); left_ > 0; at_ += VL, left_ -= VL)
-#define GET(p)       (left_ >= VL ? v_load((p) + at_) : v_load_n((p) + at_, left_))
-#define SET(p, v)    (left_ >= VL ? v_store((p) + at_, (v)) : v_store_n((p) + at_, (v), left_))
-#define PUT(p, v, o) SET(p, (o) ? (v) : GET(p) + (v))
-
 /* s(x) */
 INLINE vf value(const hora_act s, vf x) {
     vf g;
@@ -153,26 +147,10 @@ static void column_sums(int64_t rows, int64_t width, float alpha, const float *x
     }
 }
 
-/* Sum over j of a_j b_j in double where rows are long would cost more than it tells: f32 lanes. */
-INLINE float dot(int64_t n, const float *a, const float *b) {
-    vf s0 = v_zero(), s1 = v_zero();
-    int64_t i = 0;
-    for (; i + 2 * VL <= n; i += 2 * VL) {
-        s0 = v_fma(v_load(a + i), v_load(b + i), s0);
-        s1 = v_fma(v_load(a + i + VL), v_load(b + i + VL), s1);
-    }
-    for (; i < n; i += VL) {
-        int64_t left = n - i;
-        s0 = left >= VL ? v_fma(v_load(a + i), v_load(b + i), s0)
-                        : v_fma(v_load_n(a + i, left), v_load_n(b + i, left), s0);
-    }
-    return v_sum(s0 + s1);
-}
-
 static void rmsnorm(int64_t n, int64_t w, float eps, const float *x, const float *weight, float *y,
                     float *r) {
     for (int64_t i = 0; i < n; i++, x += w, y += w) {
-        float ri = 1.0f / __builtin_sqrtf(dot(w, x, x) / (float)w + eps);
+        float ri = 1.0f / __builtin_sqrtf(v_dot(w, x, x) / (float)w + eps);
         if (r)
             r[i] = ri;
         EACH(w)

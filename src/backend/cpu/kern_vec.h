@@ -187,4 +187,26 @@ INLINE vf v_phi(vf x, vf *gauss) {
     vf tail = 0.5f * g * p * d;
     return v_select(x < v_zero(), tail, 1.0f - tail);
 }
+
+/* EACH(n) { .. GET(p) .. PUT(p, v) }: vectors of VL, the rest by the same text on part of one. */
+#define EACH(n)      for (int64_t at_ = 0, left_ = (n); left_ > 0; at_ += VL, left_ -= VL)
+#define GET(p)       (left_ >= VL ? v_load((p) + at_) : v_load_n((p) + at_, left_))
+#define SET(p, v)    (left_ >= VL ? v_store((p) + at_, (v)) : v_store_n((p) + at_, (v), left_))
+#define PUT(p, v, o) SET(p, (o) ? (v) : GET(p) + (v))
+
+/* Sum of a_i b_i in lanes. */
+INLINE float v_dot(int64_t n, const float *a, const float *b) {
+    vf s0 = v_zero(), s1 = v_zero();
+    int64_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL) {
+        s0 = v_fma(v_load(a + i), v_load(b + i), s0);
+        s1 = v_fma(v_load(a + i + VL), v_load(b + i + VL), s1);
+    }
+    for (; i < n; i += VL) {
+        int64_t left = n - i;
+        s0 = left >= VL ? v_fma(v_load(a + i), v_load(b + i), s0)
+                        : v_fma(v_load_n(a + i, left), v_load_n(b + i, left), s0);
+    }
+    return v_sum(s0 + s1);
+}
 #endif

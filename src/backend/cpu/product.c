@@ -103,8 +103,16 @@ static void fill(void *dst, const void *arg) {
     hora_parallel(f.p->count, fill_panel, &f);
 }
 
+/* Column panels of a plain (k, n) are strided: the own blocks copy them chunk by chunk, a provider
+ * would copy whole panels. */
+static bool by_provider(const hora_product *p) {
+    return p->packs || p->spec.trans_w || p->count == 1;
+}
+
 /* Products of the provider for whole tiles and 64 rows, whole panels and the last one. */
 static hora_status make_products(hora_product *p, hora_device *d) {
+    if (!by_provider(p))
+        return HORA_OK;
     int64_t widths[2] = {hora_min(p->panel, p->spec.n), width_of(p, p->count - 1)};
     int64_t rows[2] = {p->tile, UNIT};
     for (int i = 0; i < 2; i++)
@@ -163,7 +171,7 @@ const char *hora_product_variant(const hora_product *p) {
 
 typedef struct product_run {
     const hora_product *p;
-    int64_t m, tiles;
+    int64_t m, tiles, columns;
     float alpha;
     const float *x, *w, *add, *bias;
     float *y;
@@ -221,25 +229,23 @@ static void run_tile(void *arg, int64_t tile, int thread) {
         own(r, i, end, panel * p->panel, panel * p->panel + width_of(p, panel));
 }
 
-/* Thin products and few rows: tiles of 64 rows, and of 64 columns when there are few of those. */
+/* Thin products, few rows and strided weights: tiles of own blocks. Few rows are cut into more
+ * columns. */
 static void run_own(void *arg, int64_t tile, int thread) {
     (void)thread;
     const product_run *r = arg;
-    int64_t n = r->p->spec.n, columns = r->m <= UNIT ? UNIT : hora_max(n, 1);
-    int64_t i = tile % r->tiles * UNIT, j = tile / r->tiles * columns;
-    own(r, i, hora_min(r->m, i + UNIT), j, hora_min(n, j + columns));
+    int64_t i = tile % r->tiles * r->p->tile, j = tile / r->tiles * r->columns;
+    own(r, i, hora_min(r->m, i + r->p->tile), j, hora_min(r->p->spec.n, j + r->columns));
 }
 
 void hora_product_run(const hora_product *p, int64_t m, float alpha, const float *x, const float *w,
                       const float *add, const float *bias, float *y, void *scratch) {
-    product_run r = {p, m, 0, alpha, x, w, add, bias, y, scratch};
+    product_run r = {p, m, hora_ceil_div(m, p->tile), 0, alpha, x, w, add, bias, y, scratch};
     if (!p->mm[0][0] || m < UNIT) {
-        r.tiles = hora_ceil_div(m, UNIT);
-        int64_t across = m <= UNIT ? hora_ceil_div(p->spec.n, UNIT) : 1;
-        hora_parallel(r.tiles * across, run_own, &r);
+        r.columns = m <= UNIT ? UNIT : p->panel;
+        hora_parallel(r.tiles * hora_ceil_div(p->spec.n, r.columns), run_own, &r);
         return;
     }
-    r.tiles = hora_ceil_div(m, p->tile);
     hora_cpu_parallel(p->threads, r.tiles * p->count, run_tile, &r);
 }
 

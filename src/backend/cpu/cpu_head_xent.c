@@ -1,0 +1,249 @@
+/*
+ * Kernels of op_head_xent.c. Only rows with a target go through the head, gathered in chunks whose
+ * logits fill at most ROOM floats of scratch. In a chunk: logits by a tiled product, then row by
+ * row the log-sum-exp and, where needed, logits turned into dz in place, then the products that
+ * read dz. Loss terms are added in the order of rows, in double; chunks follow from the targets.
+ */
+#include "backend/cpu/cpu_impl.h"
+
+#define ROOM ((int64_t)8 << 20)
+
+typedef struct state {
+    hora_product logits, back; /* back: dx = dz W */
+    int64_t rows, chunk;
+} state;
+
+static bool only_x(const hora_call *c) {
+    return c->grad == HORA_IN(0);
+}
+
+/* dz is needed in this phase. */
+static bool differentiates(const hora_call *c) {
+    return c->phase == HORA_FORWARD ? only_x(c) : !only_x(c);
+}
+
+static int64_t chunk_of(const hora_call *c) {
+    int64_t most = hora_max(64, hora_min(512, ROOM / hora_cpu_rows(&c->in[1]) / 64 * 64));
+    return hora_min(most, hora_round_up(hora_cpu_rows(&c->in[0]), 64));
+}
+
+static void specs(const hora_call *c, hora_product_spec *logits, hora_product_spec *back) {
+    const hora_view *w = &c->in[1];
+    bool frozen = c->frozen & HORA_IN(1);
+    *logits = (hora_product_spec){.rows = chunk_of(c),
+                                  .n = hora_cpu_rows(w),
+                                  .k = hora_cpu_width(w),
+                                  .trans_w = true,
+                                  .frozen = frozen ? w->data : NULL,
+                                  .will_freeze = frozen};
+    *back = *logits;
+    back->n = logits->k;
+    back->k = logits->n;
+    back->trans_w = false;
+}
+
+/* Pieces of scratch, in bytes from its start. */
+typedef struct layout {
+    size_t rows, lse, terms, x, z, dx, products, total;
+} layout;
+
+static layout layout_of(const hora_call *c, int64_t rows, size_t products) {
+    size_t chunk = (size_t)chunk_of(c), d = (size_t)hora_cpu_width(&c->in[1]);
+    size_t classes = (size_t)hora_cpu_rows(&c->in[1]);
+    layout l;
+    l.rows = 0;
+    l.lse = l.rows + hora_cpu_aligned((size_t)rows * sizeof(int32_t));
+    l.terms = l.lse + hora_cpu_aligned(chunk * sizeof(float));
+    l.x = l.terms + hora_cpu_aligned(chunk * sizeof(double));
+    l.z = l.x + hora_cpu_aligned(chunk * d * sizeof(float));
+    l.dx = l.z + hora_cpu_aligned(chunk * classes * sizeof(float));
+    l.products = l.dx + hora_cpu_aligned(chunk * d * sizeof(float));
+    l.total = l.products + products;
+    return l;
+}
+
+static bool query(hora_device *d, const hora_call *c, hora_need *need) {
+    if (c->phase == HORA_BACKWARD && only_x(c))
+        return true;
+    hora_product_spec logits, back;
+    specs(c, &logits, &back);
+    hora_product_query(d, &logits, need);
+    if (differentiates(c))
+        hora_product_query(d, &back, need);
+    need->scratch = layout_of(c, hora_cpu_rows(&c->in[0]), need->scratch).total;
+    return true;
+}
+
+static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) {
+    if (c->phase == HORA_BACKWARD && only_x(c))
+        return HORA_OK;
+    state *s = hora_calloc(1, sizeof *s);
+    impl->state = s;
+    s->rows = hora_cpu_rows(&c->in[0]);
+    s->chunk = chunk_of(c);
+    hora_product_spec logits, back;
+    specs(c, &logits, &back);
+    HORA_TRY(hora_product_make(&s->logits, d, &logits));
+    return differentiates(c) ? hora_product_make(&s->back, d, &back) : HORA_OK;
+}
+
+/* One chunk of rows with targets. */
+typedef struct chunk {
+    const hora_call *c;
+    const int32_t *row; /* their numbers */
+    int64_t n, classes, d;
+    bool dense; /* rows follow each other */
+    const float *x;
+    float *z, *lse;
+    double *terms;
+} chunk;
+
+static int64_t find_rows(const hora_call *c, int32_t *row) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < hora_cpu_rows(&c->in[0]); i++) {
+        HORA_ASSERT(c->batch->target[i] >= -1 && c->batch->target[i] < hora_cpu_rows(&c->in[1]));
+        if (c->batch->target[i] >= 0)
+            row[n++] = (int32_t)i;
+    }
+    return n;
+}
+
+static void copy_rows(void *arg, int64_t from, int64_t to) {
+    const chunk *k = arg;
+    for (int64_t i = from; i < to; i++)
+        memcpy((float *)(uintptr_t)k->x + i * k->d, hora_f32(&k->c->in[0]) + k->row[i] * k->d,
+               (size_t)k->d * sizeof(float));
+}
+
+static void compute_logits(const state *s, chunk *k, const layout *l, const int32_t *rows,
+                           int64_t first, int64_t n) {
+    const hora_call *c = k->c;
+    char *scratch = c->scratch;
+    k->row = rows + first;
+    k->n = n;
+    k->dense = k->row[n - 1] - k->row[0] == n - 1;
+    k->x = k->dense ? hora_f32(&c->in[0]) + k->row[0] * k->d : (const float *)(scratch + l->x);
+    if (!k->dense)
+        hora_cpu_pieces(n, hora_cpu_rows_in_piece(k->d), copy_rows, k);
+    hora_product_run(&s->logits, n, 1, k->x, c->in[1].data, NULL,
+                     hora_absent(&c->in[2]) ? NULL : c->in[2].data, k->z, scratch + l->products);
+}
+
+/* z becomes dz = factor (exp(z - lse) - e_t) */
+static void to_dz(const chunk *k, int64_t i, double factor) {
+    float *z = k->z + i * k->classes, f = (float)factor;
+    hora_kern_get()->softmax->weigh(k->classes, k->lse[i], f, z);
+    z[k->c->batch->target[k->row[i]]] -= f;
+}
+
+static void forward_rows(void *arg, int64_t from, int64_t to) {
+    const chunk *k = arg;
+    const hora_rows *b = k->c->batch;
+    for (int64_t i = from; i < to; i++) {
+        const float *z = k->z + i * k->classes;
+        int32_t row = k->row[i];
+        k->lse[i] = hora_kern_get()->softmax->lse(k->classes, z);
+        k->terms[i] = (double)b->weight[row] * ((double)k->lse[i] - (double)z[b->target[row]]);
+        if (only_x(k->c))
+            to_dz(k, i, b->scale * (double)b->weight[row]);
+        else if (k->c->grad)
+            hora_f32(&k->c->saved[0])[row] = k->lse[i];
+    }
+}
+
+static void backward_rows(void *arg, int64_t from, int64_t to) {
+    const chunk *k = arg;
+    const hora_rows *b = k->c->batch;
+    double scale = *(const double *)k->c->dout.data * b->scale;
+    for (int64_t i = from; i < to; i++) {
+        k->lse[i] = hora_f32(&k->c->saved[0])[k->row[i]];
+        to_dz(k, i, scale * (double)b->weight[k->row[i]]);
+    }
+}
+
+/* dx rows of the chunk (+)= dz W; rows outside of any chunk were cleared before. */
+static void put_dx(const state *s, const chunk *k, const layout *l, float *dx, bool overwrite) {
+    char *scratch = k->c->scratch;
+    float *y = k->dense ? dx + k->row[0] * k->d : (float *)(scratch + l->dx);
+    hora_product_run(&s->back, k->n, 1, k->z, k->c->in[1].data, k->dense && !overwrite ? y : NULL,
+                     NULL, y, scratch + l->products);
+    for (int64_t i = 0; !k->dense && i < k->n; i++) {
+        float *to = dx + k->row[i] * k->d;
+        hora_kern_get()->products->merge(1, k->d, 1, y + i * k->d, k->d, overwrite ? NULL : to,
+                                         k->d, NULL, to, k->d);
+    }
+}
+
+/* Zero in rows without a target. */
+static void clear_others(const hora_call *c, float *y, int64_t width) {
+    for (int64_t i = 0; i < hora_cpu_rows(&c->in[0]); i++)
+        if (c->batch->target[i] < 0)
+            memset(y + i * width, 0, (size_t)width * sizeof(float));
+}
+
+static chunk chunk_in(const hora_call *c, const layout *l) {
+    char *scratch = c->scratch;
+    return (chunk){.c = c,
+                   .classes = hora_cpu_rows(&c->in[1]),
+                   .d = hora_cpu_width(&c->in[1]),
+                   .z = (float *)(scratch + l->z),
+                   .lse = (float *)(scratch + l->lse),
+                   .terms = (double *)(scratch + l->terms)};
+}
+
+static void forward(const state *s, const hora_call *c) {
+    layout l = layout_of(c, s->rows, 0);
+    chunk k = chunk_in(c, &l);
+    int32_t *rows = c->scratch;
+    int64_t n = find_rows(c, rows);
+    double loss = 0;
+    if (c->grad)
+        clear_others(c, c->saved[0].data, only_x(c) ? k.d : 1);
+    for (int64_t at = 0; at < n; at += s->chunk) {
+        compute_logits(s, &k, &l, rows, at, hora_min(s->chunk, n - at));
+        hora_cpu_pieces(k.n, 1, forward_rows, &k);
+        for (int64_t i = 0; i < k.n; i++)
+            loss += k.terms[i];
+        if (only_x(c))
+            put_dx(s, &k, &l, c->saved[0].data, true);
+    }
+    *(double *)c->out.data = c->batch->scale * loss;
+}
+
+static void backward(const state *s, const hora_call *c) {
+    layout l = layout_of(c, s->rows, 0);
+    chunk k = chunk_in(c, &l);
+    int32_t *rows = c->scratch;
+    int64_t n = find_rows(c, rows);
+    bool fresh = true;
+    if (hora_cpu_wants(c, 0) && hora_cpu_overwrites(c, 0))
+        clear_others(c, c->din[0].data, k.d);
+    for (int64_t at = 0; at < n; at += s->chunk, fresh = false) {
+        compute_logits(s, &k, &l, rows, at, hora_min(s->chunk, n - at));
+        hora_cpu_pieces(k.n, 1, backward_rows, &k);
+        if (hora_cpu_wants(c, 0))
+            put_dx(s, &k, &l, c->din[0].data, hora_cpu_overwrites(c, 0));
+        if (hora_cpu_wants(c, 1))
+            hora_cpu_outer(k.n, k.classes, k.d, 1, k.z, k.x, c->din[1].data,
+                           fresh && hora_cpu_overwrites(c, 1));
+        if (hora_cpu_wants(c, 2))
+            hora_cpu_column_sums(k.n, k.classes, 1, k.z, NULL, c->din[2].data,
+                                 fresh && hora_cpu_overwrites(c, 2));
+    }
+    for (int i = 1; n == 0 && i < 3; i++)
+        if (hora_cpu_wants(c, i) && hora_cpu_overwrites(c, i))
+            memset(c->din[i].data, 0, hora_view_bytes(&c->din[i]));
+}
+
+static void run(const hora_impl *impl, const hora_call *c) {
+    if (c->phase == HORA_FORWARD)
+        forward(impl->state, c);
+    else if (!only_x(c))
+        backward(impl->state, c);
+    else /* made in forward */
+        hora_cpu_add(hora_elems(&c->din[0]), (float)*(const double *)c->dout.data, c->saved[0].data,
+                     c->din[0].data, hora_cpu_overwrites(c, 0));
+}
+
+extern const hora_cpu_op hora_cpu_op_head_xent;
+const hora_cpu_op hora_cpu_op_head_xent = {query, prepare, run};

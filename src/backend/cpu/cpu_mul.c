@@ -1,0 +1,28 @@
+/* Kernels of op_mul.c. */
+#include "backend/cpu/cpu_impl.h"
+
+static void mul(void *arg, int64_t from, int64_t to) {
+    const hora_call *c = arg;
+    hora_kern_get()->rows->mul(to - from, 1, hora_f32(&c->in[0]) + from, hora_f32(&c->in[1]) + from,
+                               hora_f32(&c->out) + from, true);
+}
+
+/* In a piece the gradient of input 0 is finished before that of input 1: both may be one tensor. */
+static void grad(void *arg, int64_t from, int64_t to) {
+    const hora_call *c = arg;
+    for (int i = 0; i < 2; i++)
+        if (hora_cpu_wants(c, i))
+            hora_kern_get()->rows->mul(to - from, 1, hora_f32(&c->dout) + from,
+                                       hora_f32(&c->in[1 - i]) + from, hora_f32(&c->din[i]) + from,
+                                       hora_cpu_overwrites(c, i));
+}
+
+static void run(const hora_impl *impl, const hora_call *c) {
+    (void)impl;
+    bool forward = c->phase == HORA_FORWARD;
+    hora_cpu_pieces(hora_elems(forward ? &c->out : &c->dout), HORA_CPU_PIECE, forward ? mul : grad,
+                    (void *)(uintptr_t)c);
+}
+
+extern const hora_cpu_op hora_cpu_op_mul;
+const hora_cpu_op hora_cpu_op_mul = {NULL, NULL, run};

@@ -1,0 +1,125 @@
+/*
+ * Kernels of op_rope.c. Cosines and sines of the positions below the largest row count are made
+ * once, in double, and shared by all calls with the same frequencies; positions beyond are computed
+ * for their row.
+ *
+ *   table: row pos = cos of head_dim/2 angles, then their sines
+ */
+#include "backend/cpu/cpu_impl.h"
+
+#include <math.h>
+
+#include "base/rng.h"
+
+/* Positions of a decoder pass its few rows soon; a table that small would not help it. */
+static int64_t positions(const hora_call *c) {
+    int64_t n = hora_cpu_rows(&c->out);
+    return n >= 64 ? n : 0;
+}
+
+static void angles(const hora_attr *a, int64_t pos, float *row) {
+    int64_t half = a->head_dim / 2;
+    for (int64_t j = 0; j < half; j++) {
+        double t = (double)pos * a->freq[j];
+        row[j] = (float)(a->rope_scale * cos(t));
+        row[half + j] = (float)(a->rope_scale * sin(t));
+    }
+}
+
+typedef struct table {
+    const hora_attr *attr;
+    int64_t rows;
+    float *data;
+} table;
+
+static void fill_rows(void *arg, int64_t from, int64_t to) {
+    const table *t = arg;
+    for (int64_t pos = from; pos < to; pos++)
+        angles(t->attr, pos, t->data + pos * t->attr->head_dim);
+}
+
+static void fill(void *dst, const void *arg) {
+    table t = *(const table *)arg;
+    t.data = dst;
+    hora_cpu_pieces(t.rows, 64, fill_rows, &t);
+}
+
+static uint64_t layout_of(const hora_attr *a, int64_t rows) {
+    uint64_t h = hora_hash64(a->freq, (size_t)(a->head_dim / 2) * sizeof *a->freq, (uint64_t)rows);
+    return hora_hash64(&a->rope_scale, sizeof a->rope_scale, h);
+}
+
+static size_t table_bytes(const hora_call *c) {
+    return (size_t)(positions(c) * c->attr.head_dim) * sizeof(float);
+}
+
+/* Tables hang on this address: their content is in the layout number. */
+static const char tables = 0;
+
+static bool query(hora_device *d, const hora_call *c, hora_need *need) {
+    need->scratch =
+        hora_cpu_aligned((size_t)c->attr.head_dim * sizeof(float)) * (size_t)hora_device_threads(d);
+    if (positions(c) && !hora_device_has(d, &tables, layout_of(&c->attr, positions(c))))
+        need->packed = table_bytes(c);
+    return true;
+}
+
+typedef struct state {
+    int threads;
+    int64_t rows;
+    const float *table;
+} state;
+
+static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) {
+    state *s = hora_calloc(1, sizeof *s);
+    impl->state = s;
+    s->threads = hora_device_threads(d);
+    s->rows = positions(c);
+    table t = {&c->attr, s->rows, NULL};
+    void *data = NULL;
+    if (s->rows)
+        HORA_TRY(hora_device_pack(d, &tables, layout_of(&c->attr, s->rows), table_bytes(c), fill,
+                                  &t, &data));
+    s->table = data;
+    return HORA_OK;
+}
+
+typedef struct turning {
+    const hora_call *c;
+    const state *s;
+    int64_t rows, piece;
+} turning;
+
+static void turn(void *arg, int64_t tile, int thread) {
+    const turning *t = arg;
+    const hora_call *c = t->c;
+    const hora_attr *a = &c->attr;
+    bool forward = c->phase == HORA_FORWARD;
+    int64_t width = a->heads * a->head_dim, end = hora_min(t->rows, (tile + 1) * t->piece);
+    float *own = (float *)((char *)c->scratch +
+                           (size_t)thread * hora_cpu_aligned((size_t)a->head_dim * sizeof(float)));
+    for (int64_t i = tile * t->piece; i < end; i++) {
+        int64_t pos = c->batch->pos[i];
+        const float *row = t->s->table + pos * a->head_dim;
+        if (pos < 0 || pos >= t->s->rows) {
+            angles(a, pos, own);
+            row = own;
+        }
+        const float *x = hora_f32(forward ? &c->in[0] : &c->dout);
+        float *y = hora_f32(forward ? &c->out : &c->din[0]);
+        hora_kern_get()->rows->rope(a->heads, a->head_dim / 2, row, row + a->head_dim / 2,
+                                    forward ? 1.0f : -1.0f, x + i * width, y + i * width,
+                                    forward || hora_cpu_overwrites(c, 0));
+    }
+}
+
+static void run(const hora_impl *impl, const hora_call *c) {
+    bool forward = c->phase == HORA_FORWARD;
+    turning t = {c, impl->state, hora_cpu_rows(forward ? &c->out : &c->dout),
+                 hora_cpu_rows_in_piece(c->attr.heads * c->attr.head_dim)};
+    if (forward || hora_cpu_wants(c, 0))
+        hora_cpu_parallel(t.s->threads, hora_ceil_div(t.rows, t.piece), turn, &t);
+}
+
+extern const hora_cpu_op hora_cpu_op_rope;
+const hora_cpu_op hora_cpu_op_rope = {query, prepare, run};
