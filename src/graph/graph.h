@@ -61,7 +61,7 @@ typedef struct hora_plan_options {
     bool backward;
     int recompute; /* number of segments, from the first; 0 none; HORA_RECOMPUTE_ALL;
                       HORA_RECOMPUTE_AUTO: fewest that fit into `limit` */
-    size_t limit;  /* arena bytes for AUTO */
+    size_t limit;  /* bytes of arena and packed weights for AUTO */
     bool poison;   /* tests: dead memory is filled with NaN while running */
 } hora_plan_options;
 /* May be called again with other options as long as the graph is not prepared. HORA_ENOMEM: not

@@ -197,20 +197,24 @@ static hora_status plan_with(hora_graph *g, int recompute) {
     return HORA_OK;
 }
 
-/* The fewest recomputed segments whose arena fits: arena(N) falls with N but for small bumps, so
- * bisect. */
+static bool fits(const hora_graph *g) {
+    return g->info.packed <= g->options.limit && g->info.arena <= g->options.limit - g->info.packed;
+}
+
+/* The fewest recomputed segments whose arena fits beside the packed weights: arena(N) falls with N
+ * but for small bumps, so bisect. */
 static hora_status plan_auto(hora_graph *g) {
     HORA_TRY(plan_with(g, 0));
-    if (g->info.arena <= g->options.limit || !g->options.backward)
+    if (fits(g) || !g->options.backward)
         return HORA_OK;
-    size_t none = g->info.arena;
+    size_t none = g->info.arena + g->info.packed;
     HORA_TRY(plan_with(g, g->segments));
-    if (g->info.arena > g->options.limit) {
+    if (!fits(g)) {
         char need[32], has[32], was[32];
         return hora_fail(HORA_ENOMEM,
                          "a step needs %s (%s without recomputing), but %s are left; lower "
                          "--batch-size or --seq-len, or raise --grad-accum instead of --batch-size",
-                         hora_human_bytes(need, (double)g->info.arena),
+                         hora_human_bytes(need, (double)(g->info.arena + g->info.packed)),
                          hora_human_bytes(was, (double)none),
                          hora_human_bytes(has, (double)g->options.limit));
     }
@@ -218,7 +222,7 @@ static hora_status plan_auto(hora_graph *g) {
     while (high - low > 1) {
         int mid = (low + high) / 2;
         HORA_TRY(plan_with(g, mid));
-        *(g->info.arena <= g->options.limit ? &high : &low) = mid;
+        *(fits(g) ? &high : &low) = mid;
     }
     return plan_with(g, high);
 }

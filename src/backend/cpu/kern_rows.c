@@ -147,10 +147,22 @@ static void column_sums(int64_t rows, int64_t width, float alpha, const float *x
     }
 }
 
+/* (mean of x^2 + eps)^-1/2. Squares of large values leave the range of float where the result does
+ * not; zeros in their place would hide a run that went wrong. */
+INLINE float reciprocal_norm(int64_t w, float eps, const float *x) {
+    float sum = v_dot(w, x, x);
+    if (sum <= __FLT_MAX__)
+        return 1.0f / __builtin_sqrtf(sum / (float)w + eps);
+    double wide = 0;
+    for (int64_t j = 0; j < w; j++)
+        wide += (double)x[j] * (double)x[j];
+    return (float)(1 / __builtin_sqrt(wide / (double)w + (double)eps));
+}
+
 static void rmsnorm(int64_t n, int64_t w, float eps, const float *x, const float *weight, float *y,
                     float *r) {
     for (int64_t i = 0; i < n; i++, x += w, y += w) {
-        float ri = 1.0f / __builtin_sqrtf(v_dot(w, x, x) / (float)w + eps);
+        float ri = reciprocal_norm(w, eps, x);
         if (r)
             r[i] = ri;
         EACH(w)
@@ -163,10 +175,10 @@ static void rmsnorm_dx(int64_t n, int64_t w, const float *x, const float *weight
     for (int64_t i = 0; i < n; i++, x += w, dy += w, dx += w) {
         vf sum = v_zero();
         EACH(w)
-        sum = v_fma(GET(weight) * GET(dy), GET(x), sum);
-        float m = v_sum(sum) / (float)w * r[i] * r[i];
+        sum = v_fma(GET(weight) * GET(dy), GET(x) * r[i], sum);
+        float m = v_sum(sum) / (float)w;
         EACH(w)
-        PUT(dx, r[i] * (GET(weight) * GET(dy) - GET(x) * m), overwrite);
+        PUT(dx, r[i] * (GET(weight) * GET(dy) - GET(x) * r[i] * m), overwrite);
     }
 }
 
@@ -175,7 +187,7 @@ static void rmsnorm_dw(int64_t n, int64_t w, int64_t columns, const float *x, co
     EACH(columns) {
         vf sum = v_zero();
         for (int64_t i = 0; i < n; i++)
-            sum = v_fma(GET(dy + i * w) * r[i], GET(x + i * w), sum);
+            sum = v_fma(GET(x + i * w) * r[i], GET(dy + i * w), sum);
         PUT(dw, sum, overwrite);
     }
 }
