@@ -52,6 +52,7 @@ typedef struct hora_data_info {
     int64_t truncated; /* records cut to seq_len, skipped ones among them */
     int64_t rows, tokens, supervised; /* tokens in the rows; those that are targets */
     int64_t bytes;                    /* of the text of the supervised tokens */
+    int32_t max_id;                   /* largest token id: must be below the model's vocabulary */
     uint64_t hash; /* of the file's bytes and of everything in the config that changes the rows */
 } hora_data_info;
 

@@ -45,12 +45,16 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     d->info.records++;
     d->info.rows = (int64_t)d->nrows;
     d->info.tokens += n;
+    for (int64_t i = 0; i < s.n; i++)
+        d->info.max_id =
+            (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
     d->info.supervised += supervised;
     d->info.bytes += bytes;
 }
 
 static void clear(hora_dataset *d) {
     d->nsegments = d->nrows = 0;
+    d->info.max_id = d->bos > 0 ? d->bos : 0;
     d->info.records = d->info.rows = d->info.tokens = d->info.supervised = d->info.bytes = 0;
 }
 

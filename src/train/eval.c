@@ -7,6 +7,16 @@
 #include "base/log.h"
 #include "train/train_impl.h"
 
+hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
+    int32_t id = d ? hora_data_about(d)->max_id : 0;
+    if (id < b->vocab)
+        return HORA_OK;
+    return hora_fail(HORA_EMISMATCH,
+                     "the data holds token %d, but the model's vocabulary has %lld; the tokenizer "
+                     "is another model's, put the right tokenizer.json beside the weights",
+                     (int)id, (long long)b->vocab);
+}
+
 hora_status hora_eval_over(recording *r, const hora_dataset *data, int64_t batch_size,
                            hora_eval_info *info) {
     hora_prefetch *feed = NULL;
@@ -79,7 +89,9 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
     hora_device *own = p->device ? NULL : hora_device_new();
     void *arena = NULL;
     size_t bytes = 0;
-    hora_status s;
+    hora_status s = hora_check_vocabulary(p->base, p->data);
+    if (s)
+        goto out;
     recording_parts parts = {.base = p->base,
                              .adapters = p->adapters,
                              .nadapters = p->nadapters,

@@ -86,8 +86,9 @@ static hora_status take_list(table *x, int k, const hora_json *v, const char *pa
                           path, keys[k], (long long)i, hora_json_len(row), (long long)t);
         for (int64_t j = 0; j < t && s == HORA_OK; j++)
             if (!hora_json_int(hora_json_at(row, (size_t)j), &wide[i * t + j]))
-                s = hora_fail(HORA_EFORMAT, "%s: %s: element %lld of list %lld is no integer; write token ids", path,
-                              keys[k], (long long)j, (long long)i);
+                s = hora_fail(HORA_EFORMAT,
+                              "%s: %s: element %lld of list %lld is no integer; write token ids",
+                              path, keys[k], (long long)j, (long long)i);
     }
     if (s == HORA_OK)
         s = put(x, k, wide, b, t, path);

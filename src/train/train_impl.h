@@ -118,6 +118,9 @@ char *hora_checkpoint_tensor(const hora_training *t, const state_slot *s, int ki
 
 /* --- standing alone
  * ------------------------------------------------------------------------------ */
+/* Refuses data whose tokens the model does not have: a tokenizer of another model. NULL: nothing to
+ * check. */
+hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
 hora_status hora_eval_over(recording *r, const hora_dataset *data, int64_t batch_size,
                            hora_eval_info *info);
 #endif

@@ -79,6 +79,8 @@ static hora_status check_parts(const hora_training *t) {
                          "training computes in f32, the model was opened in %s; "
                          "open it with dtype=f32",
                          hora_dtype_name(p->base->dtype));
+    HORA_TRY(hora_check_vocabulary(p->base, p->train));
+    HORA_TRY(hora_check_vocabulary(p->base, p->eval));
     int64_t numbers = 0;
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;

@@ -189,8 +189,28 @@ static void test_adapters(void **state) {
                tiny_model(), a);
 }
 
+/* A tokenizer with more tokens than the model has rows: said before anything is read past the end.
+ */
+static void test_foreign_tokenizer(void **state) {
+    (void)state;
+    const char *config = tiny_file(
+        "small.json", "{\"model_type\":\"llama\",\"hidden_size\":8,\"intermediate_size\":8,"
+                      "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"vocab_size\":20}");
+    const char *data = tiny_file("text.txt", "zzzz zzzz zzzz zzzz zzzz");
+    const char *model = hora_test_path(hora_test_tmp(), "small"),
+               *out = hora_test_path(hora_test_tmp(), "never");
+    tool_check(0, NULL, NULL, "new --config '%s' --out '%s' --seed 1", config, model);
+    assert_ok(hora_copy_file(hora_test_path(tiny_model(), "tokenizer.json"),
+                             hora_test_path(model, "tokenizer.json")));
+    tool_check(10, "", "another model's",
+               "train --model '%s' --data '%s' --out '%s' --seq-len 8 --steps 1", model, data, out);
+    tool_check(10, "", "another model's", "eval --model '%s' --data '%s' --seq-len 8", model, data);
+    assert_false(hora_path_exists(out));
+}
+
 HORA_TESTS(cli_bad_input, {"weights", test_weights, HORA_SHORT},
            {"a shard that is missing", test_missing_shard, HORA_SHORT},
            {"configurations", test_config, HORA_SHORT}, {"tokenizers", test_tokenizer, HORA_SHORT},
            {"data", test_data, HORA_SHORT}, {"places to write", test_output, HORA_SHORT},
-           {"adapters", test_adapters, HORA_SHORT});
+           {"adapters", test_adapters, HORA_SHORT},
+           {"a tokenizer of another model", test_foreign_tokenizer, HORA_SHORT});
