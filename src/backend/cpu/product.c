@@ -28,6 +28,18 @@ void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t
         fn(arg, i, 0);
 }
 
+/* Waking a thread costs microseconds, so tiles of a product that one finishes in a few run one
+ * after another; the tiles, and with them the bits, are the same. */
+static void few_or_parallel(double products, int64_t tiles,
+                            void (*fn)(void *arg, int64_t tile, int thread), void *arg) {
+    if (products > 2e6) {
+        hora_parallel(tiles, fn, arg);
+        return;
+    }
+    for (int64_t i = 0; i < tiles; i++)
+        fn(arg, i, 0);
+}
+
 /* Columns of a panel: multiples of 64 near 192 or 256, about equal. By n alone, so that recordings
  * with other row counts share the packing. */
 static int64_t panel_of(int64_t n) {
@@ -243,7 +255,8 @@ void hora_product_run(const hora_product *p, int64_t m, float alpha, const float
     product_run r = {p, m, hora_ceil_div(m, p->tile), 0, alpha, x, w, add, bias, y, scratch};
     if (!p->mm[0][0] || m < UNIT) {
         r.columns = m <= UNIT ? UNIT : p->panel;
-        hora_parallel(r.tiles * hora_ceil_div(p->spec.n, r.columns), run_own, &r);
+        few_or_parallel((double)m * (double)p->spec.n * (double)p->spec.k,
+                        r.tiles * hora_ceil_div(p->spec.n, r.columns), run_own, &r);
         return;
     }
     hora_cpu_parallel(p->threads, r.tiles * p->count, run_tile, &r);
@@ -284,5 +297,6 @@ void hora_cpu_outer(int64_t rows, int64_t o, int64_t k, float alpha, const float
     if (o * k < 64 * 128 * 128) /* a low-rank factor or a small matrix: more, smaller tiles */
         r.tile_o = r.tile_k = 64;
     r.across = hora_ceil_div(k, r.tile_k);
-    hora_parallel(hora_ceil_div(o, r.tile_o) * r.across, outer_tile, &r);
+    few_or_parallel((double)rows * (double)o * (double)k, hora_ceil_div(o, r.tile_o) * r.across,
+                    outer_tile, &r);
 }
