@@ -5,7 +5,7 @@ static hora_status run(hora_cli *c) {
     hora_json *r = NULL;
     hora_str table = {0};
     HORA_TRY(hora_cli_recipe(c));
-    hora_status s = hora_tool_plan(&c->settings, &r, &table, NULL);
+    hora_status s = hora_tool_plan(&c->settings, &r, &table);
     if (r && c->json) {
         hora_cli_print(r);
         r = NULL;

@@ -56,14 +56,33 @@ hora_status hora_tool_train(hora_settings *s, volatile int *stop, hora_json **ou
     return HORA_OK;
 }
 
-hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table, hora_str *dump) {
+/* Takes the command's own options out of the settings: what is left is the recipe of a run. */
+static void drop(hora_settings *s, const hora_options *table) {
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        if (hora_options_find(table, s->at[i].key)) {
+            hora_free(s->at[i].key);
+            hora_free(s->at[i].value);
+        } else {
+            s->at[n++] = s->at[i];
+        }
+    s->n = n;
+}
+
+hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table) {
     hora_train_report r = {0};
+    hora_tool_plan_config c;
+    hora_str schedule = {0};
     HORA_TRY(hora_tool_check("plan", "*", s));
-    hora_status st = hora_run_plan(s, &r, dump);
+    HORA_TRY(hora_options_take(&hora_tool_plan_options, &c, s));
+    drop(s, &hora_tool_plan_options);
+    hora_status st = hora_run_plan(s, &r, c.dump ? &schedule : NULL);
     if (st == HORA_OK || st == HORA_ENOMEM) {
         *out = hora_train_report_json(&r);
         hora_train_report_text(&r, table);
+        hora_str_add(table, schedule.s, schedule.n);
     }
+    hora_str_release(&schedule);
     return st;
 }
 

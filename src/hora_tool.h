@@ -22,9 +22,9 @@ typedef bool (*hora_tool_text)(void *user, const char *text, size_t n);
 /* Trains; progress goes to stderr. *stop set by a signal handler ends it with a checkpoint and
  * HORA_EINTERRUPTED. */
 hora_status hora_tool_train(hora_settings *s, volatile int *stop, hora_json **out);
-/* The plan; `table` gets it for people, `dump` (may be NULL) the schedule. HORA_ENOMEM, with both
- * filled, when it cannot fit. */
-hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table, hora_str *dump);
+/* The plan; `table` gets it for people, with option dump the schedule behind it. HORA_ENOMEM, with
+ * both set, when it cannot fit. */
+hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table);
 /* loss, perplexity, tokens, bits_per_byte, seconds. */
 hora_status hora_tool_eval(hora_settings *s, hora_json **out);
 /* text, ids, prompt_tokens, tokens, finish, seconds. `piece` gets the text as it comes. */

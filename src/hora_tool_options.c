@@ -20,6 +20,12 @@ static const hora_option source_rows[] = {
 const hora_options hora_tool_source_options = {"Model and adapter", source_rows,
                                                HORA_COUNT(source_rows)};
 
+static const hora_option plan_rows[] = {
+    {"dump", NULL, HORA_OPT_BOOL, offsetof(hora_tool_plan_config, dump), "false", 0, 0, NULL, NULL,
+     "the whole schedule too: a line per kernel call with its buffers"},
+};
+const hora_options hora_tool_plan_options = {"Plan", plan_rows, HORA_COUNT(plan_rows)};
+
 static const hora_option eval_rows[] = {
     {"data", NULL, HORA_OPT_STRING, offsetof(hora_tool_eval_config, data), NULL, 0, 0, NULL, "FILE",
      "text or JSONL to evaluate on"},
@@ -117,6 +123,8 @@ void hora_tool_tables_of(const char *command, hora_tool_tables *t) {
         const int n = hora_run_tables(NULL, run);
         for (int i = 0; i < n; i++)
             add(t, run[i]);
+        if (hora_eq(command, "plan"))
+            add(t, &hora_tool_plan_options);
         add_methods(t);
     } else if (hora_eq(command, "eval") || hora_eq(command, "generate") ||
                hora_eq(command, "forward")) {

@@ -7,6 +7,11 @@ typedef struct hora_tool_source {
     char *model, *adapter;
     int prefer;
 } hora_tool_source;
+typedef struct hora_tool_plan_config {
+    bool dump;
+} hora_tool_plan_config;
+extern const hora_options hora_tool_plan_options;
+
 typedef struct hora_tool_eval_config {
     char *data;
     int64_t batch_size;
