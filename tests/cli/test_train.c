@@ -114,6 +114,8 @@ static void test_plan(void **state) {
     assert_int_equal((int)tool_number(p, "trainable"), 2 * 2 * (32 + 32));
     assert_true(tool_number(hora_json_get(p, "memory"), "total") > 0);
     hora_json_free(p);
+    tool_check(0, "backward attention", NULL, "plan --model '%s' --data '%s' --seq-len 16 --dump",
+               m, data);
     tool_check(7, NULL, "memory",
                "plan --model '%s' --data '%s' --seq-len 96 --batch-size 100k "
                "--memory 1M",
