@@ -2,6 +2,9 @@
 install(TARGETS hora_static hora_shared
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/hora DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+# Both files find the library from where they lie, so that any --prefix works.
+file(RELATIVE_PATH HORA_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+file(RELATIVE_PATH HORA_PACKAGE_PREFIX /${CMAKE_INSTALL_LIBDIR}/cmake/hora /)
 configure_file(cmake/hora.pc.in hora.pc @ONLY)
 configure_file(cmake/hora-config.cmake.in hora-config.cmake @ONLY)
 include(CMakePackageConfigHelpers)
