@@ -15,8 +15,8 @@
 #define TRAINING "batch_size=4,schedule=cosine,warmup=0.1"
 #define ROWS     "seq_len=128"
 
-/* Rates: the best of 1e-3, 3e-3, 1e-2 for hora, of 3e-3, 1e-2, 3e-2 for lora, of 3e-4, 1e-3, 3e-3
- * for full, by mean accuracy over three seeds; examples/tiny/README.md has the numbers. */
+/* Rates: the best of 1e-3, 2e-3, 3e-3, 1e-2 for hora, of 3e-3, 1e-2, 3e-2 for lora, of 3e-4, 1e-3,
+ * 3e-3 for full, by mean accuracy over three seeds; examples/tiny/README.md has the numbers. */
 static const struct {
     const char *method, *options, *rate;
 } runs[] = {
