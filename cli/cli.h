@@ -2,8 +2,9 @@
 #define HORA_CLI_H
 /*
  * The tool: `hora COMMAND ..`. A command is a row of commands.def and a file cmd_x.c that prints
- * what hora_tool.h gives. stdout is for results (JSON lines with --json), stderr for progress and
- * failures; exit codes are status.def's.
+ * what hora_tool.h gives; those of `hora theory` are rows of theory.def and files theory_x.c.
+ * stdout is for results (JSON lines with --json), stderr for progress and failures; exit codes are
+ * status.def's.
  */
 #include <stdio.h>
 
@@ -22,11 +23,16 @@ typedef struct hora_command {
     const char *more;  /* a paragraph for --help; NULL */
     int most;          /* arguments that are no options: at most so many */
     hora_status (*run)(hora_cli *c);
+    /* Instead of `run`: the commands behind this word, ending in NULL; their names hold both. */
+    const struct hora_command *const *group;
 } hora_command;
 
 #define COMMAND(x) extern const hora_command hora_command_##x;
 #include "commands.def"
 #undef COMMAND
+#define THEORY(x) extern const hora_command hora_theory_##x;
+#include "theory.def"
+#undef THEORY
 
 /* Prints a JSON value as one line; owns it. */
 void hora_cli_print(hora_json *own_v);

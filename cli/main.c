@@ -13,6 +13,7 @@ static const hora_command *const commands[] = {
 #define COMMAND(x) &hora_command_##x,
 #include "commands.def"
 #undef COMMAND
+    NULL,
 };
 
 /* Options that every command has. */
@@ -72,11 +73,29 @@ bool hora_cli_line(void *user, const char *text, size_t n) {
 
 /* --- help
  * --------------------------------------------------------------------------------------- */
-static void print_overview(FILE *f) {
+/* A command's own name: "rates" of "theory rates". */
+static const char *last_word(const hora_command *c) {
+    const char *blank = strrchr(c->name, ' ');
+    return blank ? blank + 1 : c->name;
+}
+
+static void print_list(FILE *f, const hora_command *const *list) {
+    for (; *list; list++)
+        fprintf(f, "  %-10s %s\n", last_word(*list), (*list)->summary);
+}
+
+/* `group` NULL: the tool itself. */
+static void print_overview(FILE *f, const hora_command *group) {
+    if (group) {
+        fprintf(f, "usage: hora %s %s\n\n%s.\n%s\n\n", group->name, group->usage, group->summary,
+                group->more);
+        print_list(f, group->group);
+        fprintf(f, "\n`hora %s COMMAND --help` lists a command's options.\n", group->name);
+        return;
+    }
     fprintf(f, "hora: fine-tune language models with small additions (HoRA, LoRA and others)\n\n"
                "usage: hora COMMAND [options]\n\n");
-    for (size_t i = 0; i < HORA_COUNT(commands); i++)
-        fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    print_list(f, commands);
     fprintf(f, "\n`hora COMMAND --help` lists a command's options; `hora --version` says what this "
                "is.\n");
 }
@@ -122,13 +141,25 @@ static hora_status print_version(bool json) {
 
 /* --- commands
  * ----------------------------------------------------------------------------------- */
-static hora_status unknown_command(const char *name) {
-    const char *names[HORA_COUNT(commands)];
-    for (size_t i = 0; i < HORA_COUNT(commands); i++)
-        names[i] = commands[i]->name;
-    const char *near = hora_nearest(name, names, (int)HORA_COUNT(commands));
-    return near ? hora_fail(HORA_EUSAGE, "no command `%s`; did you mean `%s`?", name, near)
-                : hora_fail(HORA_EUSAGE, "no command `%s`; `hora --help` lists them", name);
+static hora_status unknown_command(const char *name, const hora_command *group) {
+    const hora_command *const *list = group ? group->group : commands;
+    const char *names[32], *space = group ? " " : "", *prefix = group ? group->name : "";
+    int n = 0;
+    for (; list[n]; n++) {
+        HORA_ASSERT(n < (int)HORA_COUNT(names));
+        names[n] = last_word(list[n]);
+    }
+    const char *near = hora_nearest(name, names, n);
+    return near ? hora_fail(HORA_EUSAGE, "no command `%s%s%s`; did you mean `%s`?", prefix, space,
+                            name, near)
+                : hora_fail(HORA_EUSAGE, "no command `%s%s%s`; `hora %s%s--help` lists them",
+                            prefix, space, name, prefix, space);
+}
+
+static const hora_command *named(const hora_command *const *list, const char *name) {
+    while (*list && !hora_eq(last_word(*list), name))
+        list++;
+    return *list;
 }
 
 /* Takes the options of every command out; the others stay for the command. */
@@ -186,29 +217,37 @@ static void spell_out(int argc, char **argv) {
                 argv[i] = longer[k][1];
 }
 
-static hora_status dispatch(int argc, char **argv) {
-    if (argc < 2) {
-        print_overview(stderr);
-        return hora_fail(HORA_EUSAGE, "no command given; see the list above");
+/* Words of argv from `at` on name a command, one of a group by two words; then its options. */
+static hora_status dispatch(int argc, char **argv, bool help) {
+    const hora_command *group = NULL, *c;
+    for (int at = help ? 2 : 1;; at++) {
+        const char *name = at < argc ? argv[at] : NULL;
+        if (hora_eq(name, "--help") || (!name && help)) {
+            print_overview(stdout, group);
+            return hora_cli_flush();
+        }
+        if (!name) {
+            print_overview(stderr, group);
+            return hora_fail(HORA_EUSAGE, "no command given; see the list above");
+        }
+        c = named(group ? group->group : commands, name);
+        if (!c)
+            return unknown_command(name, group);
+        if (!c->group)
+            return help ? run(c, 1, (char *[]){"--help"}) : run(c, argc - at - 1, argv + at + 1);
+        group = c;
     }
+}
+
+static hora_status start(int argc, char **argv) {
     spell_out(argc, argv);
-    if (hora_eq(argv[1], "--version") || hora_eq(argv[1], "version"))
+    if (argc > 1 && (hora_eq(argv[1], "--version") || hora_eq(argv[1], "version")))
         return print_version(argc > 2 && hora_eq(argv[2], "--json"));
-    const bool help = hora_eq(argv[1], "help");
-    if (hora_eq(argv[1], "--help") || (help && argc == 2)) {
-        print_overview(stdout);
-        return hora_cli_flush();
-    }
-    const char *name = argv[help ? 2 : 1];
-    for (size_t i = 0; i < HORA_COUNT(commands); i++)
-        if (hora_eq(name, commands[i]->name))
-            return help ? run(commands[i], 1, (char *[]){"--help"})
-                        : run(commands[i], argc - 2, argv + 2);
-    return unknown_command(name);
+    return dispatch(argc, argv, argc > 1 && hora_eq(argv[1], "help"));
 }
 
 int main(int argc, char **argv) {
-    const hora_status s = dispatch(argc, argv);
+    const hora_status s = start(argc, argv);
     if (s != HORA_OK && s != HORA_DONE)
         fprintf(stderr, "hora: %s\n", hora_errmsg());
     return hora_status_exit(s);

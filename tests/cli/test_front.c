@@ -1,8 +1,9 @@
 /* The front of the tool: help, version, near names, exit codes, tables. */
 #include "tool.h"
 
-static const char *const commands[] = {"train", "eval",    "generate", "forward", "tokenize",
-                                       "plan",  "inspect", "methods",  "models",  "new"};
+static const char *const commands[] = {"train",    "eval", "generate", "forward",
+                                       "tokenize", "plan", "inspect",  "methods",
+                                       "models",   "new",  "theory"};
 
 static void test_help(void **state) {
     (void)state;
@@ -14,7 +15,8 @@ static void test_help(void **state) {
              *word = hora_format("help %s", commands[i]);
         tool_check(0, line, "", "%s", "--help");
         tool_check(0, usage, "", "%s", flag);
-        tool_check(0, "--json", "", "%s", word);
+        if (strcmp(commands[i], "theory")) /* a group has no options of its own */
+            tool_check(0, "--json", "", "%s", word);
         hora_free(line);
         hora_free(usage);
         hora_free(flag);
@@ -23,6 +25,15 @@ static void test_help(void **state) {
     tool_check(0, "(also --r", NULL, "%s", "train --help"); /* PEFT's names stand beside ours */
     tool_check(0, "--lora-alpha", NULL, "%s", "train --help");
     tool_check(0, "--target-modules", NULL, "%s", "train --help");
+}
+
+/* `hora theory x` is a command behind a word. */
+static void test_group(void **state) {
+    (void)state;
+    tool_check(2, "", "usage: hora theory COMMAND", "%s", "theory");
+    tool_check(0, "usage: hora theory COMMAND", "", "%s", "theory --help");
+    tool_check(2, "", "`hora theory --help` lists them", "%s", "theory xyzzy");
+    tool_check(2, "", "`hora theory --help` lists them", "%s", "help theory xyzzy");
 }
 
 static void test_near_names(void **state) {
@@ -82,6 +93,7 @@ static void test_tables(void **state) {
 }
 
 HORA_TESTS(cli_front, {"help of every command comes from its tables", test_help, HORA_SHORT},
+           {"commands in a group", test_group, HORA_SHORT},
            {"unknown commands and options name the nearest", test_near_names, HORA_SHORT},
            {"what is missing is named", test_required, HORA_SHORT},
            {"version, commit, compiler, backends, cpu", test_version, HORA_SHORT},
