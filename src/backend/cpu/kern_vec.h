@@ -31,6 +31,7 @@
 
 typedef float vf __attribute__((vector_size(4 * VL)));
 typedef int32_t vi __attribute__((vector_size(4 * VL)));
+typedef uint32_t vu __attribute__((vector_size(4 * VL)));
 typedef float vf_any __attribute__((vector_size(4 * VL), aligned(4), may_alias));
 
 INLINE vf v_load(const float *p) {
@@ -98,6 +99,62 @@ INLINE vf v_sqrt(vf a) {
     return a;
 }
 #endif
+#endif
+
+/* bf16 elements: widened exactly; rounded to nearest even, NaN kept. vcvtneps2bf16 takes denormal
+ * floats for zero, so the bits of one variant are not those of another there. */
+#if VL == 16
+INLINE vf v_load_bf16(const uint16_t *p) {
+    __m256i h = _mm256_loadu_si256((const __m256i_u *)p);
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
+}
+INLINE vf v_load_bf16_n(const uint16_t *p, int64_t n) {
+    __m256i h = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
+}
+INLINE __m256i v_to_bf16(vf v) {
+#ifdef HORA_VARIANT_avx512_bf16
+    return (__m256i)_mm512_cvtneps_pbh((__m512)v);
+#else
+    __m512i u = (__m512i)v, lsb = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    __m512i r = _mm512_add_epi32(u, _mm512_add_epi32(lsb, _mm512_set1_epi32(0x7fff)));
+    __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+    r = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16));
+#endif
+}
+INLINE void v_store_bf16(uint16_t *p, vf v) {
+    _mm256_storeu_si256((__m256i_u *)p, v_to_bf16(v));
+}
+INLINE void v_store_bf16_n(uint16_t *p, vf v, int64_t n) {
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), v_to_bf16(v));
+}
+#else
+INLINE vf v_load_bf16_n(const uint16_t *p, int64_t n) {
+    vu v = {0};
+    for (int64_t i = 0; i < n; i++)
+        v[i] = (uint32_t)p[i] << 16;
+    return (vf)v;
+}
+INLINE void v_store_bf16_n(uint16_t *p, vf v, int64_t n) {
+    vu u = (vu)v, r = (u + 0x7fff + ((u >> 16) & 1)) >> 16, nan = (vu)(v != v);
+    r = (((u >> 16) | 0x40) & nan) | (r & ~nan);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = (uint16_t)r[i];
+}
+#if VL == 8
+INLINE vf v_load_bf16(const uint16_t *p) {
+    __m128i h = _mm_loadu_si128((const __m128i_u *)p);
+    return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16);
+}
+#else
+INLINE vf v_load_bf16(const uint16_t *p) {
+    return v_load_bf16_n(p, VL);
+}
+#endif
+INLINE void v_store_bf16(uint16_t *p, vf v) {
+    v_store_bf16_n(p, v, VL);
+}
 #endif
 
 /* m ? a : b by lanes; m from a comparison. */
