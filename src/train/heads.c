@@ -1,8 +1,7 @@
 /*
  * What each head learned [HORA.md section 8]. Everything follows from the factors Delta W = s B A:
  *
- *   singular values   sigma^2 = eigenvalues of (B'B)^1/2 (A A') (B'B)^1/2, r x r, so the full
- *                     matrix is never made
+ *   singular values   of B A, which is never formed
  *   effective rank    exp(entropy of sigma / sum sigma)  [Roy and Vetterli 2007]
  *   head h            rows of B (q, k, v) or columns of A (o); |Delta W_h|_F^2 = s^2 <B_h'B_h, AA'>
  *   cosine            <B_h, B_g> / |B_h| |B_g| over pairs of heads
@@ -11,133 +10,10 @@
  */
 #include <math.h>
 
+#include "base/dense.h"
 #include "base/text.h"
 #include "peft/peft.h"
 #include "train/inspect.h"
-
-/* --- small dense matrices, row by row
- * ---------------------------------------------------------------- */
-/* Eigenvalues of the symmetric a (n x n, destroyed) by cyclic Jacobi rotations, into w, falling; v
- * (n x n, may be NULL) gets the eigenvectors in its columns, in the order of w. */
-static void eigen(double *a, int64_t n, double *w, double *v) {
-    for (int64_t i = 0; v && i < n * n; i++)
-        v[i] = i % (n + 1) == 0;
-    for (int sweep = 0; sweep < 60; sweep++) {
-        double off = 0, all = 0;
-        for (int64_t i = 0; i < n * n; i++) {
-            all += a[i] * a[i];
-            off += i % (n + 1) ? a[i] * a[i] : 0;
-        }
-        if (off <= 1e-30 * all)
-            break;
-        for (int64_t p = 0; p < n; p++)
-            for (int64_t q = p + 1; q < n; q++) {
-                if (a[p * n + q] == 0)
-                    continue;
-                double theta = (a[q * n + q] - a[p * n + p]) / (2 * a[p * n + q]);
-                double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                for (int64_t k = 0; k < n; k++) {
-                    double x = a[k * n + p], y = a[k * n + q];
-                    a[k * n + p] = c * x - s * y;
-                    a[k * n + q] = s * x + c * y;
-                }
-                for (int64_t k = 0; k < n; k++) {
-                    double x = a[p * n + k], y = a[q * n + k];
-                    a[p * n + k] = c * x - s * y;
-                    a[q * n + k] = s * x + c * y;
-                }
-                for (int64_t k = 0; v && k < n; k++) {
-                    double x = v[k * n + p], y = v[k * n + q];
-                    v[k * n + p] = c * x - s * y;
-                    v[k * n + q] = s * x + c * y;
-                }
-            }
-    }
-    for (int64_t i = 0; i < n; i++)
-        w[i] = a[i * n + i];
-    for (int64_t i = 0; i < n; i++) /* selection sort: n is a rank */
-        for (int64_t j = i + 1; j < n; j++)
-            if (w[j] > w[i]) {
-                double t = w[i];
-                w[i] = w[j];
-                w[j] = t;
-                for (int64_t k = 0; v && k < n; k++) {
-                    t = v[k * n + i];
-                    v[k * n + i] = v[k * n + j];
-                    v[k * n + j] = t;
-                }
-            }
-}
-
-/* out (r x r) = x'y of the rows x, y (n x r). */
-static void gram(const double *x, const double *y, int64_t n, int64_t r, double *out) {
-    memset(out, 0, (size_t)(r * r) * sizeof *out);
-    for (int64_t k = 0; k < n; k++)
-        for (int64_t i = 0; i < r; i++)
-            for (int64_t j = 0; j < r; j++)
-                out[i * r + j] += x[k * r + i] * y[k * r + j];
-}
-
-static double inner(const double *x, const double *y, int64_t n) {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++)
-        s += x[i] * y[i];
-    return s;
-}
-
-/* Singular values of the matrix with left Gram `left` and right Gram `right` (r x r), into w. */
-static void singular(const double *left, const double *right, int64_t r, double *w) {
-    double *a = hora_calloc((size_t)(4 * r * r), sizeof *a);
-    double *v = a + r * r, *h = v + r * r, *m = h + r * r;
-    memcpy(a, left, (size_t)(r * r) * sizeof *a);
-    eigen(a, r, w, v);
-    for (int64_t i = 0; i < r; i++) /* h = D^1/2 V' */
-        for (int64_t j = 0; j < r; j++)
-            h[i * r + j] = sqrt(fmax(w[i], 0)) * v[j * r + i];
-    memset(a, 0, (size_t)(r * r) * sizeof *a);
-    for (int64_t i = 0; i < r; i++)
-        for (int64_t k = 0; k < r; k++)
-            for (int64_t j = 0; j < r; j++)
-                a[i * r + j] += h[i * r + k] * right[k * r + j];
-    memset(m, 0, (size_t)(r * r) * sizeof *m);
-    for (int64_t i = 0; i < r; i++)
-        for (int64_t j = 0; j < r; j++)
-            for (int64_t k = 0; k < r; k++)
-                m[i * r + j] += a[i * r + k] * h[j * r + k];
-    eigen(m, r, w, NULL);
-    for (int64_t i = 0; i < r; i++)
-        w[i] = sqrt(fmax(w[i], 0));
-    hora_free(a);
-}
-
-/* Orthonormal basis of the columns of x (n x r) into q (n x r); returns how many columns it has. */
-static int64_t basis(const double *x, int64_t n, int64_t r, double *q) {
-    int64_t k = 0;
-    double scale = sqrt(inner(x, x, n * r));
-    for (int64_t j = 0; j < r && scale > 0; j++) {
-        for (int64_t i = 0; i < n; i++)
-            q[i * r + k] = x[i * r + j];
-        for (int pass = 0; pass < 2; pass++) /* twice is enough */
-            for (int64_t l = 0; l < k; l++) {
-                double dot = 0;
-                for (int64_t i = 0; i < n; i++)
-                    dot += q[i * r + l] * q[i * r + k];
-                for (int64_t i = 0; i < n; i++)
-                    q[i * r + k] -= dot * q[i * r + l];
-            }
-        double norm = 0;
-        for (int64_t i = 0; i < n; i++)
-            norm += q[i * r + k] * q[i * r + k];
-        norm = sqrt(norm);
-        if (norm <= 1e-7 * scale)
-            continue;
-        for (int64_t i = 0; i < n; i++)
-            q[i * r + k] /= norm;
-        k++;
-    }
-    return k;
-}
 
 /* --- one site
  * ----------------------------------------------------------------------------------- */
@@ -169,8 +45,8 @@ static void put_norms(hora_json *o, const blocks *b, double scale) {
     hora_json *norms = hora_json_new_array();
     for (int64_t h = 0; h < b->heads; h++) {
         const double *x = b->x + h * b->n * b->r;
-        gram(x, x, b->n, b->r, g);
-        double sq = inner(g, b->other, b->r * b->r);
+        hora_dense_gram(x, b->r, x, b->r, b->n, g);
+        double sq = hora_dense_inner(g, b->other, b->r * b->r);
         hora_json_push(norms, hora_json_new_real(scale * sqrt(fmax(sq, 0))));
     }
     hora_json_set(o, "head_norms", norms);
@@ -186,23 +62,25 @@ static void put_pairs(hora_json *o, const blocks *b) {
     int64_t *k = hora_calloc((size_t)b->heads, sizeof *k), pairs = 0;
     double cosine = 0, highest = -1, first = 0, last = 0;
     for (int64_t h = 0; h < b->heads; h++)
-        k[h] = basis(b->x + h * size, b->n, b->r, q + h * size);
+        k[h] = hora_dense_basis(b->x + h * size, b->n, b->r, q + h * size);
     for (int64_t h = 0; h < b->heads; h++)
         for (int64_t e = h + 1; e < b->heads; e++) {
             const double *x = b->x + h * size, *y = b->x + e * size;
             if (!k[h] || !k[e])
                 continue;
-            double c = inner(x, y, size) / sqrt(inner(x, x, size) * inner(y, y, size));
+            double c = hora_dense_inner(x, y, size) /
+                       sqrt(hora_dense_inner(x, x, size) * hora_dense_inner(y, y, size));
             cosine += c;
             highest = fmax(highest, c);
             const int64_t common = hora_min(k[h], k[e]);
-            gram(q + h * size, q + e * size, b->n, b->r, g); /* columns beyond the bases: cut */
+            /* columns beyond the bases: cut */
+            hora_dense_gram(q + h * size, b->r, q + e * size, b->r, b->n, g);
             memset(m, 0, (size_t)(b->r * b->r) * sizeof *m);
             for (int64_t i = 0; i < k[h]; i++)
                 for (int64_t s = 0; s < k[e]; s++)
                     for (int64_t t = 0; t < k[e]; t++)
                         m[s * k[e] + t] += g[i * b->r + s] * g[i * b->r + t];
-            eigen(m, k[e], w, NULL);
+            hora_dense_eigen(m, k[e], w, NULL);
             first += acos(fmin(1, sqrt(fmax(w[0], 0)))) * degree;
             last += acos(fmin(1, sqrt(fmax(w[common - 1], 0)))) * degree;
             pairs++;
@@ -217,32 +95,21 @@ static void put_pairs(hora_json *o, const blocks *b) {
     hora_free(q);
 }
 
-/* n rows of r numbers out of a matrix in the adapter's dtype; `across`: out of columns. */
-static hora_status widen(double *out, const void *src, hora_dtype t, int64_t rows, int64_t cols,
-                         bool across) {
-    double *x = across ? hora_calloc((size_t)(rows * cols), sizeof *x) : out;
-    hora_status s = hora_convert(x, HORA_F64, src, t, rows * cols);
-    if (!across)
-        return s;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++)
-            out[j * rows + i] = x[i * cols + j];
-    hora_free(x);
-    return s;
-}
-
 static hora_status put_site(const hora_adapter *a, const hora_site *site, const hora_factors *f,
                             hora_json *o) {
     const int64_t r = f->rank, left = site->out * r, right = site->in * r;
-    double *b = hora_calloc((size_t)(left + right + 2 * r * r + r), sizeof *b);
-    double *at = b + left, *gb = at + right, *ga = gb + r * r, *w = ga + r * r;
-    hora_status s = widen(b, f->b, a->dtype, site->out, r, false);
+    double *b = hora_calloc((size_t)(left + 2 * right + 2 * r * r + r), sizeof *b);
+    double *a0 = b + left, *at = a0 + right, *gb = at + right, *ga = gb + r * r, *w = ga + r * r;
+    hora_status s = hora_convert(b, HORA_F64, f->b, a->dtype, left);
     if (s == HORA_OK)
-        s = widen(at, f->a, a->dtype, r, site->in, true); /* A', in x r */
+        s = hora_convert(a0, HORA_F64, f->a, a->dtype, right);
     if (s == HORA_OK) {
-        gram(b, b, site->out, r, gb);
-        gram(at, at, site->in, r, ga);
-        singular(gb, ga, r, w);
+        for (int64_t i = 0; i < r; i++)
+            for (int64_t j = 0; j < site->in; j++)
+                at[j * r + i] = a0[i * site->in + j];
+        hora_dense_gram(b, r, b, r, site->out, gb);
+        hora_dense_gram(at, r, at, r, site->in, ga);
+        hora_dense_singular_product(b, a0, site->out, r, site->in, w);
         for (int64_t i = 0; i < r; i++)
             w[i] *= fabs(f->scale);
         put_rank(o, w, r);
