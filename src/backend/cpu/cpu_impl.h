@@ -54,12 +54,12 @@ static inline int64_t hora_cpu_rows_in_piece(int64_t width) {
     return hora_max(1, HORA_CPU_PIECE / hora_max(1, width));
 }
 
-/* y (+)= alpha a, n elements */
-void hora_cpu_add(int64_t n, float alpha, const float *a, float *y, bool overwrite);
+/* y (+)= alpha a, the first n elements; both of F32 or both of BF16 */
+void hora_cpu_add(int64_t n, float alpha, const hora_view *a, const hora_view *y, bool overwrite);
 /* y (width) (+)= alpha times the sum over rows of x, or of x * b where b is not NULL; (rows, width)
  */
-void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const float *x, const float *b,
-                          float *y, bool overwrite);
+void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const hora_view *x,
+                          const hora_view *b, float *y, bool overwrite);
 
 /*
  * A tiled product y (m, n) = add + bias + alpha (x (m, k) B + scale z (m, r) F): m at most `rows`, any
@@ -96,6 +96,7 @@ typedef struct hora_product_args {
     int64_t m;
     float alpha;
     const void *x, *w; /* w: plain */
+    int64_t ldx;       /* of x, elements; 0: k. Own blocks only */
     const void *add;   /* NULL: none; may be y */
     const hora_view *bias; /* (n) of F32 or BF16; absent or NULL: none */
     void *y;
@@ -110,6 +111,11 @@ typedef struct hora_product_args {
     void *scratch;
 } hora_product_args;
 
+/* Can products of rows of x by w be computed? */
+static inline bool hora_cpu_multiplies(const hora_view *x, const hora_view *w) {
+    return (x->dtype == HORA_F32 || x->dtype == HORA_BF16) &&
+           (w->dtype == HORA_F32 || w->dtype == x->dtype);
+}
 /* Adds scratch and packed bytes. */
 void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *need);
 /* Needs no release: what it holds belongs to the device. */

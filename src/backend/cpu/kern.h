@@ -81,6 +81,8 @@ typedef struct hora_kern_rows {
     /* y (m, n) = add + bias + alpha c; add and bias may be NULL, add may be y */
     void (*merge)(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
                   int64_t ldadd, const float *bias, float *y, int64_t ldy);
+    /* y = x rounded to bf16; y may begin where x does */
+    void (*narrow)(int64_t n, const float *x, uint16_t *y);
     /* y = alpha a * b */
     void (*mul)(int64_t n, float alpha, const float *a, const float *b, float *y, bool overwrite);
     /* y (width) = sum over rows of x; with b: of x * b, times alpha */

@@ -151,6 +151,15 @@ static void merge(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc
     }
 }
 
+static void narrow(int64_t n, const float *x, uint16_t *y) {
+    for (int64_t i = 0; i < n; i += VL) {
+        if (n - i >= VL)
+            v_store_bf16(y + i, v_load(x + i));
+        else
+            v_store_bf16_n(y + i, v_load_n(x + i, n - i), n - i);
+    }
+}
+
 static void mul(int64_t n, float alpha, const float *a, const float *b, float *y, bool overwrite) {
     EACH(n)
     PUT(y, alpha * GET(a) * GET(b), overwrite);
@@ -223,5 +232,5 @@ static void rope(int64_t heads, int64_t half, const float *cos, const float *sin
 }
 
 extern const hora_kern_rows KERN(rows);
-const hora_kern_rows KERN(rows) = {act,         act_grad, glu,        glu_dg,     glu_du, merge, mul,
+const hora_kern_rows KERN(rows) = {act,         act_grad, glu,        glu_dg,     glu_du, merge, narrow, mul,
                                    column_sums, rmsnorm,  rmsnorm_dx, rmsnorm_dw, rope};

@@ -268,12 +268,13 @@ static hora_gemm around(const product_run *r, int64_t i0, int64_t i1, int64_t j0
 static void by_blocks(const product_run *r, hora_gemm *g, int64_t i0, const char *b) {
     const hora_product *p = r->p;
     int64_t k = p->spec.k, depth = p->spec.dtype == HORA_F32 ? DEPTH : k;
+    int64_t ldx = r->a->ldx ? r->a->ldx : k;
     int64_t step = (int64_t)p->blocks->pack_bytes(1, g->n);
     hora_gemm_term low = g->t[1];
     for (int64_t k0 = 0; k0 < k; k0 += depth) {
         g->t[0] = (hora_gemm_term){.k = hora_min(depth, k - k0),
-                                   .x = (const char *)r->a->x + (size_t)(i0 * k + k0) * elem(p),
-                                   .sxi = k * (int64_t)elem(p),
+                                   .x = (const char *)r->a->x + (size_t)(i0 * ldx + k0) * elem(p),
+                                   .sxi = ldx * (int64_t)elem(p),
                                    .sxp = 4,
                                    .b = b + k0 * step};
         p->blocks->gemm(g);
@@ -291,6 +292,7 @@ static void by_library(const product_run *r, const hora_gemm *around, int64_t i0
     char *scratch = scratch_of(r, thread);
     float *c = (float *)(scratch + p->mm_scratch);
     const char *x = (const char *)r->a->x + (size_t)(i0 * p->spec.k) * elem(p);
+    HORA_ASSERT(!r->a->ldx || r->a->ldx == p->spec.k);
     p->library->run(p->mm[whole ? 0 : 1][j == p->count - 1], x, b, c, scratch);
     hora_gemm g = *around;
     g.c = c;
@@ -345,7 +347,7 @@ static void run_few(void *arg, int64_t tile, int thread) {
     p->blocks->few(&(hora_few){.m = a->m,
                                .n = n,
                                .k = k,
-                               .ldx = k,
+                               .ldx = a->ldx ? a->ldx : k,
                                .ldw = k,
                                .ldy = n,
                                .x = a->x,
