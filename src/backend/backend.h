@@ -76,6 +76,9 @@ void hora_device_free(hora_device *d);
  * except by hora_device_drop. *out NULL on failure. */
 hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, size_t bytes,
                              void (*fill)(void *dst, const void *arg), const void *arg, void **out);
+/* done(user, key) is called after every packing: its plain weight may leave memory for now. */
+void hora_device_after_packing(hora_device *d, void (*done)(void *user, const void *key),
+                               void *user);
 bool hora_device_has(const hora_device *d, const void *key, uint64_t layout);
 size_t hora_device_packed_bytes(const hora_device *d);
 /* Forgets all packings of a weight that is about to change (merging). No prepared plan may use them

@@ -22,6 +22,8 @@ struct hora_device {
     const hora_mm_provider *provider[2]; /* of f32 and bf16 products; NULL: own blocks */
     hora_pack_policy policy;
     int threads;
+    void (*done)(void *user, const void *key);
+    void *user;
     packing *packed;
     size_t npacked, cpacked;
     product *products;
@@ -88,9 +90,17 @@ hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, s
     packing p = {.key = key, .layout = layout, .bytes = bytes};
     HORA_TRY(hora_block_new(&p.data, bytes, "a packed weight"));
     fill(p.data, arg);
+    if (d->done)
+        d->done(d->user, key);
     HORA_PUSH(d->packed, d->npacked, d->cpacked, p);
     *out = p.data;
     return HORA_OK;
+}
+
+void hora_device_after_packing(hora_device *d, void (*done)(void *user, const void *key),
+                               void *user) {
+    d->done = done;
+    d->user = user;
 }
 
 size_t hora_device_packed_bytes(const hora_device *d) {
