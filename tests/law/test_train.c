@@ -664,7 +664,7 @@ static void plans_refuse_what_cannot_fit(void **state) {
     hora_log_sink(quiet, NULL);
     assert_ok(plan_with("pack=both", &all));
     assert_ok(plan_with("pack=one", &r));
-    assert_true(all.pack_both && all.packed > 0 && !r.pack_both && r.packed == 0);
+    assert_true(all.pack_both && !r.pack_both && r.packed < all.packed);
     /* few rows: packed where there is room for it */
     hora_snprintf(more, sizeof more, "memory=%llu", (unsigned long long)all.total);
     assert_ok(plan_with(more, &r));
