@@ -43,4 +43,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_cache;
-const hora_cpu_op hora_cpu_op_cache = {query, prepare, run};
+const hora_cpu_op hora_cpu_op_cache = {query, prepare, run, false};
