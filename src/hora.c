@@ -13,12 +13,13 @@
  * ------------------------------------------------------------------------------------- */
 static const hora_option model_rows[] = {
     {"dtype", NULL, HORA_OPT_CHOICE, offsetof(hora_model_config, dtype), "auto", 0, 0,
-     "auto f32 f64", NULL, "of weights and activations; auto is f32"},
+     "auto f32 f64 bf16", NULL, "of weights and activations; auto is f32"},
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
 hora_dtype hora_model_dtype(const hora_model_config *c) {
-    return c->dtype == 2 ? HORA_F64 : HORA_F32;
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
+    return dtypes[c->dtype];
 }
 
 hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,

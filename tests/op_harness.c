@@ -44,14 +44,15 @@ void op_view_poison(const hora_view *v) {
 }
 
 double op_view_get(const hora_view *v, int64_t i) {
-    return v->dtype == HORA_F64 ? ((const double *)v->data)[i] : (double)((float *)v->data)[i];
+    double x;
+    size_t size = hora_dtype_size(v->dtype);
+    assert_ok(hora_convert(&x, HORA_F64, (const char *)v->data + (size_t)i * size, v->dtype, 1));
+    return x;
 }
 
 void op_view_set(const hora_view *v, int64_t i, double x) {
-    if (v->dtype == HORA_F64)
-        ((double *)v->data)[i] = x;
-    else
-        ((float *)v->data)[i] = (float)x;
+    size_t size = hora_dtype_size(v->dtype);
+    assert_ok(hora_convert((char *)v->data + (size_t)i * size, v->dtype, &x, HORA_F64, 1));
 }
 
 void op_view_fill(const hora_view *v, hora_rng *rng, double spread, double shift) {
@@ -61,7 +62,8 @@ void op_view_fill(const hora_view *v, hora_rng *rng, double spread, double shift
 
 const char *op_rig_text(const op_rig *r) {
     static char text[128];
-    snprintf(text, sizeof text, "%s, case %d, gradient of 0x%x", r->row->name, r->k, r->grad);
+    snprintf(text, sizeof text, "%s in %s with %s, case %d, gradient of 0x%x", r->row->name,
+             hora_dtype_name(r->dtype), hora_dtype_name(r->weights), r->k, r->grad);
     return text;
 }
 
@@ -84,7 +86,8 @@ static void shapes(const op_rig *r, int64_t spare, hora_view *in, hora_view *out
         if (r->c.rows & HORA_IN(i))
             in[i].shape.d[0] += spare;
     }
-    *out = (hora_view){.dtype = in[0].dtype, .shape = HORA_SHAPE1(case_rows(&r->c) + spare)};
+    *out = (hora_view){.dtype = r->c.rows & HORA_OUT ? r->dtype : in[0].dtype,
+                       .shape = HORA_SHAPE1(case_rows(&r->c) + spare)};
     assert_ok(r->row->shape(in, &r->c.attr, out));
     for (int i = 0; i < HORA_MAX_SAVED; i++)
         saved[i] = (hora_view){.dtype = in[0].dtype, .shape = {.n = -1}};
@@ -99,14 +102,16 @@ static void drop_results(op_rig *r) {
         op_view_free(&r->din[i]);
 }
 
-bool op_rig_open(op_rig *r, int op, int k, hora_dtype dtype) {
-    *r = (op_rig){.op = op, .row = hora_op_at(op), .k = k};
+bool op_rig_open(op_rig *r, int op, int k, hora_dtype dtype, hora_dtype weights) {
+    *r = (op_rig){.op = op, .row = hora_op_at(op), .k = k, .dtype = dtype, .weights = weights};
     if (!hora_case_make(&r->c, op, k, 20251004))
         return false;
     hora_rng rng = hora_rng_new((uint64_t)k, r->row->name);
     for (int i = 0; i < HORA_MAX_IN; i++) {
         r->in[i] = r->c.in[i];
-        r->in[i].dtype = dtype;
+        r->in[i].dtype = r->c.rows & HORA_IN(i) ? dtype : weights;
+        if (r->c.params & HORA_IN(i) && weights == HORA_BF16)
+            r->in[i].dtype = HORA_F32;
         if (hora_absent(&r->in[i]))
             continue;
         op_view_new(&r->in[i]);

@@ -11,6 +11,7 @@ typedef struct op_rig {
     int op;
     const hora_op *row;
     int k; /* number of the case */
+    hora_dtype dtype, weights;
     hora_case c;
     unsigned grad; /* of the calls; set by op_rig_grad */
     hora_view in[HORA_MAX_IN], out, saved[HORA_MAX_SAVED], din[HORA_MAX_IN], dout; /* owned */
@@ -25,8 +26,9 @@ typedef struct op_how {
     unsigned overwrite; /* backward */
 } op_how;
 
-/* Case k of op with every tensor of `dtype`, inputs filled, dout random. False: no such case. */
-bool op_rig_open(op_rig *r, int op, int k, hora_dtype dtype);
+/* Case k of op, inputs filled, dout random: row tensors of `dtype`, other inputs of `weights`.
+ * False: no such case. */
+bool op_rig_open(op_rig *r, int op, int k, hora_dtype dtype, hora_dtype weights);
 void op_rig_close(op_rig *r);
 /* Which inputs carry gradient in the calls that follow; makes saved and din, full of NaN. */
 void op_rig_grad(op_rig *r, unsigned grad);
@@ -41,7 +43,7 @@ void op_view_free(hora_view *v);
 void op_view_poison(const hora_view *v);
 /* N(0, 1) spread + shift. */
 void op_view_fill(const hora_view *v, hora_rng *rng, double spread, double shift);
-double op_view_get(const hora_view *v, int64_t i); /* F32 or F64 */
+double op_view_get(const hora_view *v, int64_t i); /* F32, F64 or BF16 */
 void op_view_set(const hora_view *v, int64_t i, double x);
 /* "linear, case 3, gradient of 0x3" for messages; valid until the next call. */
 const char *op_rig_text(const op_rig *r);

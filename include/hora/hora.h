@@ -134,7 +134,8 @@ HORA_API void hora_recipe_close(hora_recipe *r);
 
 /* --- models
  * -------------------------------------------------------------------------------------- */
-/* A Hugging Face directory of a supported family. Options: dtype=f32. */
+/* A Hugging Face directory of a supported family. Options: dtype=f32|bf16|f64; f32
+ * unless told. */
 HORA_API hora_status hora_model_open(hora_model **out, const char *dir, const char *options);
 HORA_API void hora_model_close(hora_model *m);
 /* A fact: parameters, trainable, vocab, hidden, layers, heads, kv_heads, head_dim, max_positions.

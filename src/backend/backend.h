@@ -33,8 +33,10 @@ typedef struct hora_call {
 } hora_call;
 /* Views in a call carry their largest row count at query and prepare, the actual one at run.
  * Pointers are NULL at query; at prepare only frozen inputs have data. In backward, inputs and out
- * have data only where op->reads says so. Gradients have the dtype of their tensor; those of
- * parameters are f32 (f64 in an f64 graph). dout of a scalar loss is 1 element. */
+ * have data only where op->reads says so. Gradients have the dtype of their tensor. A call of a
+ * bf16 graph mixes dtypes: row tensors are bf16, frozen weights bf16 or f32, parameters and what is
+ * made of them f32, saved statistics f32, a loss f64. Sums and products run in f32 at least and are
+ * rounded once, when they are stored. dout of a scalar loss is 1 element. */
 
 typedef struct hora_need {
     size_t scratch; /* bytes per call */

@@ -20,7 +20,8 @@ typedef int32_t hora_t; /* handle of a tensor in its graph */
 typedef struct hora_graph hora_graph;
 
 typedef struct hora_graph_config {
-    hora_dtype dtype;     /* of activations: HORA_F32, HORA_F64 (ref only) */
+    hora_dtype dtype;     /* of activations, which is to say row tensors, and of their gradients:
+                             HORA_F32, HORA_BF16, HORA_F64 (ref only) */
     int64_t rows;         /* largest number of rows of a batch */
     hora_device *device;  /* borrowed */
     const char *backends; /* "cpu ref": order of preference; NULL: all in order of the registry */

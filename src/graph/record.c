@@ -117,6 +117,18 @@ static hora_status check_inputs(const hora_graph *g, const hora_op *op, const ho
     return HORA_OK;
 }
 
+/* The output of a node has the batch's rows. */
+static bool makes_rows(const hora_graph *g, hora_op_id id, const hora_t *in,
+                       const hora_attr *attr) {
+    const hora_op *op = hora_op_at(id);
+    if (op->options & HORA_OP_REDUCES || (id == HORA_OP_gather && attr->index))
+        return false;
+    bool rows = op->options & HORA_OP_ROWS;
+    for (int i = 0; i < op->nin; i++)
+        rows |= in[i] != HORA_NONE && g->t[in[i]].rows;
+    return rows;
+}
+
 hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hora_attr *attr) {
     if (g->error)
         return HORA_NONE;
@@ -124,8 +136,9 @@ hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hor
     const hora_op *op = hora_op_at(id);
     hora_view views[HORA_MAX_IN], out = {NULL, g->config.dtype, {-1, {0}}};
     hora_status s = check_inputs(g, op, in, views);
+    bool rows = s == HORA_OK && makes_rows(g, id, in, attr);
     if (s == HORA_OK) {
-        out.dtype = views[0].shape.n >= 0 ? views[0].dtype : g->config.dtype;
+        out.dtype = rows ? g->config.dtype : views[0].dtype;
         if (op->options & HORA_OP_ROWS && !attr->index)
             out.shape = HORA_SHAPE1(g->config.rows); /* the shape rule finds the row count here */
         s = op->shape(views, attr, &out);
@@ -133,15 +146,12 @@ hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hor
     if (s != HORA_OK)
         return fail_node(g, s, op);
     node n = {.op = id, .attr = *attr, .segment = g->segment, .before = g->in_before};
-    bool rows = (op->options & HORA_OP_ROWS) && !attr->index;
-    for (int i = 0; i < HORA_MAX_IN; i++) {
+    for (int i = 0; i < HORA_MAX_IN; i++)
         n.in[i] = i < op->nin ? in[i] : HORA_NONE;
-        rows |= n.in[i] != HORA_NONE && g->t[n.in[i]].rows;
-    }
     n.out = add_tensor(g, NODE_OUT, out, NULL);
     tensor *t = &g->t[n.out];
     t->node = g->nn;
-    t->rows = rows && !(op->options & HORA_OP_REDUCES) && !(id == HORA_OP_gather && attr->index);
+    t->rows = rows;
     t->before = g->in_before;
     HORA_PUSH(g->n, g->nn, g->cn, n);
     return n.out;

@@ -24,7 +24,7 @@ int hora_family_count(void);
 const hora_family *hora_family_at(int i);
 
 typedef struct hora_base_options {
-    hora_dtype dtype;  /* HORA_F32, HORA_F64 */
+    hora_dtype dtype;  /* HORA_F32, HORA_BF16, HORA_F64 */
     bool headers_only; /* no data: for plan and inspect */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and

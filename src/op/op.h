@@ -75,8 +75,9 @@ typedef struct hora_op {
     int nin;           /* inputs, optional ones included */
     unsigned optional; /* HORA_IN(i): input i may be absent (shape.n == -1) */
     unsigned options;  /* HORA_OP_* */
-    /* Checks the inputs and sets out->shape and, where it differs from in[0]'s, out->dtype.
-     * HORA_ESHAPE with both shapes in the text. */
+    /* Checks the inputs and sets out->shape. out->dtype is preset, to the graph's for a row tensor
+     * and to in[0]'s for others; an op may know better. HORA_ESHAPE with both shapes in the text.
+     */
     hora_status (*shape)(const hora_view *in, const hora_attr *, hora_view *out);
     /* `grad`: HORA_IN bits of the inputs that carry gradient. NULL: forward only or detached. */
     unsigned (*reads)(unsigned grad);
@@ -114,6 +115,7 @@ typedef struct hora_case {
     double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
     unsigned grad;                                  /* inputs to differentiate */
     unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
+    unsigned params; /* inputs that a method made: never bf16 */
     hora_attr attr;
     hora_rows batch; /* with rows > 0 when the op reads it */
     void *own[8];    /* freed by hora_case_release */

@@ -20,6 +20,7 @@ static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out
     if (in[1].shape.d[0] != in[2].shape.d[1])
         return hora_op_misfit("A", &in[1], "B", &in[2], "make B as wide as A has rows");
     out->shape = HORA_SHAPE1(in[0].shape.d[0]);
+    out->dtype = hora_op_wide(&in[0]);
     return HORA_OK;
 }
 

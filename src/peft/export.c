@@ -115,6 +115,8 @@ hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_no
  * ------------------------------------------------------------------------------------------- */
 
 static double at(const void *p, hora_dtype t, int64_t i) {
+    if (t == HORA_BF16)
+        return (double)hora_bf16_to_f32(((const uint16_t *)p)[i]);
     return t == HORA_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
 }
 

@@ -20,6 +20,7 @@
 
 /* --- options
  * ------------------------------------------------------------------------------------ */
+typedef enum { HORA_TRAIN_AUTO, HORA_TRAIN_F32, HORA_TRAIN_BF16 } hora_train_dtypes;
 typedef struct hora_train_config { /* filled from hora_train_options */
     int64_t steps;                 /* 0: from epochs */
     double epochs;
@@ -36,7 +37,7 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double beta1, beta2, eps, momentum;
     double clip;     /* largest gradient norm; 0: no clipping */
     double loraplus; /* factor of the learning rate of B matrices; 1: off */
-    int dtype;       /* choice: auto f32 */
+    int dtype;       /* choice: auto f32 bf16; once a base is open, what it was opened in */
     int pack;        /* choice: auto both one */
     char *recompute; /* none all auto N */
     int64_t memory;  /* bytes the training may take; 0: what the machine has free */
@@ -52,6 +53,8 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     char *backends;     /* order of preference; NULL: the registry's */
 } hora_train_config;
 extern const hora_options hora_train_options;
+/* What to open a base in: bf16 for `auto` where the processor multiplies bf16, else f32. */
+hora_dtype hora_train_dtype(const hora_train_config *c);
 
 /* --- schedules and optimizers
  * ------------------------------------------------------------------- */

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "base/cpu.h"
+
 #define AT(f) offsetof(hora_train_config, f)
 #define BIG   9.2e18
 #define HUGE_ 1e300
@@ -45,8 +47,8 @@ static const hora_option rows[] = {
      "largest norm of the gradient; 0: no clipping"},
     {"loraplus", "loraplus_lr_ratio", HORA_OPT_REAL, AT(loraplus), "1", 1e-6, 1e6, NULL, NULL,
      "LoRA+: factor of the learning rate of the B matrices"},
-    {"dtype", NULL, HORA_OPT_CHOICE, AT(dtype), "auto", 0, 0, "auto f32", NULL,
-     "what activations and frozen weights are computed in"},
+    {"dtype", NULL, HORA_OPT_CHOICE, AT(dtype), "auto", 0, 0, "auto f32 bf16", NULL,
+     "of activations and frozen weights; auto: bf16 where the processor has it, else f32"},
     {"recompute", "gradient_checkpointing", HORA_OPT_STRING, AT(recompute), "none", 0, 0, NULL, "N",
      "layers recomputed in backward: none, all, auto (as few as fit) or a number"},
     {"pack", NULL, HORA_OPT_CHOICE, AT(pack), "auto", 0, 0, "auto both one", NULL,
@@ -74,4 +76,11 @@ static const hora_option rows[] = {
     {"backends", NULL, HORA_OPT_STRING, AT(backends), NULL, 0, 0, NULL, "NAMES",
      "kernels in order of preference (cpu ref); unset: the fastest"},
 };
+
+hora_dtype hora_train_dtype(const hora_train_config *c) {
+    const hora_dtype best = hora_cpu_isa() >= HORA_ISA_AVX512_BF16 ? HORA_BF16 : HORA_F32;
+    const hora_dtype dtypes[] = {best, HORA_F32, HORA_BF16};
+    return dtypes[c->dtype];
+}
+
 const hora_options hora_train_options = {"Training", rows, (int)HORA_COUNT(rows)};

@@ -63,7 +63,24 @@ static hora_status measure_run(hora_training *t) {
     return HORA_OK;
 }
 
-static hora_status check_parts(const hora_training *t) {
+/* The base is open, so `auto` is what it was opened in. */
+static hora_status check_dtype(hora_training *t) {
+    const hora_dtype base = t->parts.base->dtype;
+    if (base != HORA_F32 && base != HORA_BF16)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "training computes in f32 or bf16, the model was opened in %s; "
+                         "open it with dtype=f32",
+                         hora_dtype_name(base));
+    if (t->config.dtype != HORA_TRAIN_AUTO && hora_train_dtype(&t->config) != base)
+        return hora_fail(HORA_EUSAGE,
+                         "dtype=%s was asked for, but the model was opened in %s; open it with "
+                         "that dtype",
+                         hora_dtype_name(hora_train_dtype(&t->config)), hora_dtype_name(base));
+    t->config.dtype = base == HORA_F32 ? HORA_TRAIN_F32 : HORA_TRAIN_BF16;
+    return HORA_OK;
+}
+
+static hora_status check_parts(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     if (p->seq_len < 1 || t->config.batch_size > ((int64_t)1 << 30) / p->seq_len)
         return hora_fail(HORA_EUSAGE,
@@ -75,11 +92,7 @@ static hora_status check_parts(const hora_training *t) {
                          "seq_len=%lld is longer than the model's context of %lld tokens; "
                          "give at most that",
                          (long long)p->seq_len, (long long)p->base->max_positions);
-    if (p->base->dtype != HORA_F32)
-        return hora_fail(HORA_EUNSUPPORTED,
-                         "training computes in f32, the model was opened in %s; "
-                         "open it with dtype=f32",
-                         hora_dtype_name(p->base->dtype));
+    HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
     int64_t numbers = 0;

@@ -82,6 +82,7 @@ static hora_status take_settings(run *r, hora_settings *given) {
     HORA_TRY(hora_options_take(&hora_run_options, &r->run, &r->all));
     HORA_TRY(hora_options_take(&hora_train_options, &r->train, &r->all));
     HORA_TRY(hora_options_take(&hora_data_options, &r->data, &r->all));
+    r->train.dtype = hora_train_dtype(&r->train) == HORA_BF16 ? HORA_TRAIN_BF16 : HORA_TRAIN_F32;
     if (!r->run.model)
         return hora_fail(HORA_EUSAGE, "no model: give --model DIR");
     if (r->run.eval_data && r->data.eval_split > 0)
@@ -104,7 +105,7 @@ static void close_model(run *r) {
 
 static hora_status open_model(run *r, bool headers_only) {
     const hora_options *tables[HORA_RUN_TABLES];
-    hora_base_options o = {HORA_F32, headers_only};
+    hora_base_options o = {hora_train_dtype(&r->train), headers_only};
     HORA_TRY(hora_base_open(&r->base, r->run.model, &o));
     HORA_TRY(
         hora_peft_attach(&r->adapter, r->base, r->run.method, &r->all, (uint64_t)r->train.seed));

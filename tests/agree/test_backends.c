@@ -1,6 +1,7 @@
 /*
- * Does every other backend compute what ref computes? For every op and case it accepts, in f32, all
- * inputs differentiated and each alone: outputs, saved tensors and gradients within the op's `tol`.
+ * Does every other backend compute what ref computes? For every op and case it accepts, in f32 and
+ * in bf16 with frozen weights (bf16) and with parameters (f32), all inputs differentiated and each
+ * alone: outputs, saved tensors and gradients within the op's `tol`.
  * Backward is fed ref's outputs and saved tensors, since one backend's backward may follow
  * another's forward. The number of threads must not change a bit.
  */
@@ -29,7 +30,7 @@ typedef struct answer {
 static answer ask(const hora_backend *b, const op_rig *like, variant v, const op_rig *law) {
     answer a = {.forward = false};
     op_how how = {.backend = b, .device = hora_device_new(), .spare = v.spare, .freeze = v.freeze};
-    assert_true(op_rig_open(&a.rig, like->op, like->k, HORA_F32));
+    assert_true(op_rig_open(&a.rig, like->op, like->k, like->dtype, like->weights));
     op_rig_grad(&a.rig, like->grad);
     a.forward = op_rig_forward(&a.rig, &how);
     if (like->grad) {
@@ -51,12 +52,12 @@ static answer ask(const hora_backend *b, const op_rig *like, variant v, const op
 
 static void near(const hora_view *got, const hora_view *want, const op_rig *r, const char *b,
                  const char *what) {
-    double most = 0;
+    double most = 0, tol = r->row->tol[r->dtype == HORA_BF16];
     for (int64_t i = 0; i < hora_elems(want); i++)
         most = fmax(most, fabs(op_view_get(want, i)));
     for (int64_t i = 0; i < hora_elems(want); i++) {
         double g = op_view_get(got, i), w = op_view_get(want, i);
-        if (!(fabs(g - w) <= r->row->tol[0] * (1 + most)))
+        if (!(fabs(g - w) <= tol * (1 + most)))
             fail_msg("%s: %s: element %lld of %s is %.9g, ref has %.9g (largest %.3g)",
                      op_rig_text(r), b, (long long)i, what, g, w, most);
     }
@@ -122,35 +123,43 @@ static int64_t size_of(const op_rig *r) {
     return n;
 }
 
-static void check_backend(const hora_backend *b, bool large) {
+/* Frozen weights carry no gradient; a case without row tensors and bf16 weights is one of f32. */
+static void check_case(const hora_backend *b, op_rig *r, int n[2]) {
+    unsigned all = r->c.grad & (r->weights == HORA_BF16 ? r->c.rows : ~0u);
+    if (r->dtype == HORA_BF16 && r->weights == HORA_F32 && !r->c.rows)
+        return;
+    check_mask(b, r, 0, n);
+    for (unsigned mask = 1; mask <= all; mask++)
+        if (mask == all || ((mask & ~all) == 0 && (mask & (mask - 1)) == 0))
+            check_mask(b, r, mask, n);
+    r->grad = 0;
+}
+
+static void check_backend(const hora_backend *b, hora_dtype dtype, hora_dtype weights, bool large) {
     int accepted = 0;
     for (int op = 0; op < HORA_OPS; op++) {
         int n[2] = {0, 0};
         op_rig r;
-        for (int k = 0; op_rig_open(&r, op, k, HORA_F32); k++, op_rig_close(&r)) {
-            unsigned all = r.c.grad;
-            if ((size_of(&r) > LARGE) != large)
-                continue;
-            check_mask(b, &r, 0, n);
-            for (unsigned mask = 1; mask <= all; mask++)
-                if (mask == all || ((mask & ~all) == 0 && (mask & (mask - 1)) == 0))
-                    check_mask(b, &r, mask, n);
-            r.grad = 0;
-        }
+        for (int k = 0; op_rig_open(&r, op, k, dtype, weights); k++, op_rig_close(&r))
+            if ((size_of(&r) > LARGE) == large)
+                check_case(b, &r, n);
         accepted += n[0] + n[1];
-        print_message("%s %s: %d forward, %d backward calls agree\n", b->name, hora_op_at(op)->name,
-                      n[0], n[1]);
+        print_message("%s %s in %s with %s: %d forward, %d backward calls agree\n", b->name,
+                      hora_op_at(op)->name, hora_dtype_name(dtype), hora_dtype_name(weights), n[0],
+                      n[1]);
     }
-    if (!accepted)
+    if (!accepted && dtype == HORA_F32)
         fail_msg("%s accepts no call", b->name);
 }
 
-static void check_all(bool large) {
+static void check_all(hora_dtype dtype, bool large) {
     int others = 0;
     for (int i = 0; i < hora_backend_count(); i++)
         if (strcmp(hora_backend_at(i)->name, "ref") != 0 &&
             strcmp(hora_backend_at(i)->device, "host") == 0) {
-            check_backend(hora_backend_at(i), large);
+            check_backend(hora_backend_at(i), dtype, HORA_F32, large);
+            if (dtype == HORA_BF16)
+                check_backend(hora_backend_at(i), dtype, HORA_BF16, large);
             others++;
         }
     if (!others)
@@ -158,10 +167,10 @@ static void check_all(bool large) {
 }
 
 /* mul(x, x) and the like: the gradient of input 0 is finished before that of input 1 is added. */
-static void check_twice(const hora_backend *b, hora_op_id op, int k) {
+static void check_twice(const hora_backend *b, hora_op_id op, int k, hora_dtype dtype) {
     hora_device *d = hora_device_new();
     op_rig r, both;
-    assert_true(op_rig_open(&r, op, k, HORA_F32));
+    assert_true(op_rig_open(&r, op, k, dtype, HORA_F32));
     memcpy(r.in[1].data, r.in[0].data, hora_view_bytes(&r.in[0]));
     op_rig_grad(&r, HORA_IN(0) | HORA_IN(1));
     op_how how = {.backend = b, .device = d, .overwrite = r.grad};
@@ -185,23 +194,31 @@ static void check_twice(const hora_backend *b, hora_op_id op, int k) {
 static void one_tensor_twice(void **state) {
     (void)state;
     for (int i = 0; i < hora_backend_count(); i++)
-        for (int k = 0; k < 5; k++) {
-            check_twice(hora_backend_at(i), HORA_OP_add, k);
-            check_twice(hora_backend_at(i), HORA_OP_mul, k);
-            check_twice(hora_backend_at(i), HORA_OP_glu, k);
+        for (int k = 0; k < 10; k++) {
+            hora_dtype dtype = k < 5 ? HORA_F32 : HORA_BF16;
+            check_twice(hora_backend_at(i), HORA_OP_add, k % 5, dtype);
+            check_twice(hora_backend_at(i), HORA_OP_mul, k % 5, dtype);
+            check_twice(hora_backend_at(i), HORA_OP_glu, k % 5, dtype);
         }
 }
 
 static void small_cases(void **state) {
     (void)state;
-    check_all(false);
+    check_all(HORA_F32, false);
+}
+
+static void small_cases_bf16(void **state) {
+    (void)state;
+    check_all(HORA_BF16, false);
 }
 
 static void large_cases(void **state) {
     (void)state;
-    check_all(true);
+    check_all(HORA_F32, true);
+    check_all(HORA_BF16, true);
 }
 
 HORA_TESTS(agree_backends, {"backends agree with ref: small cases", small_cases, HORA_SHORT},
+           {"backends agree with ref in bf16: small cases", small_cases_bf16, HORA_SHORT},
            {"one tensor as both inputs", one_tensor_twice, HORA_SHORT},
            {"backends agree with ref: large cases", large_cases, HORA_MEDIUM});

@@ -31,12 +31,12 @@ static double held_out(const char *model, const char *adapter, const char *text)
 
 static void fine_tune(const char *method, const char *model, const char *text) {
     char *out = hora_path_join(hora_test_tmp(), method);
-    hora_json *run =
-        tool_json("train --model '%s' --data '%s' --eval-split 64 --no-eval-start --seq-len 128 "
-                  "--batch-size 16 --steps 150 --rank 8 --alpha 16 --targets q+v "
-                  "--lr 1e-2 --warmup 10 --schedule cosine --weight-decay 0 --clip 1 --method %s "
-                  "--out '%s' --json --quiet",
-                  model, text, method, out);
+    hora_json *run = tool_json(
+        "train --model '%s' --data '%s' --eval-split 64 --no-eval-start --seq-len 128 "
+        "--batch-size 16 --steps 150 --rank 8 --alpha 16 --targets q+v "
+        "--dtype f32 --lr 1e-2 --warmup 10 --schedule cosine --weight-decay 0 --clip 1 --method %s "
+        "--out '%s' --json --quiet",
+        model, text, method, out);
     hora_json_free(run);
     double first = held_out(model, NULL, text), loss = held_out(model, out, text);
     printf("%s: held-out loss %.4f -> %.4f\n", method, first, loss);

@@ -69,17 +69,17 @@ static void write_text(const char *path, int rows, uint64_t seed) {
     hora_str_release(&s);
 }
 
-static hora_base *fresh_base(uint64_t seed) {
+static hora_base *fresh_base(uint64_t seed, hora_dtype dtype) {
     hora_base *b = NULL;
     const char *path = in_tmp("config.json");
     assert_ok(hora_file_write(path, config_text, strlen(config_text)));
-    assert_ok(hora_base_fresh(&b, path, &(hora_base_options){.dtype = HORA_F32}, seed));
+    assert_ok(hora_base_fresh(&b, path, &(hora_base_options){.dtype = dtype}, seed));
     return b;
 }
 
 static void make_world(uint64_t seed) {
     const char *dir = in_tmp("model");
-    hora_base *b = fresh_base(seed);
+    hora_base *b = fresh_base(seed, HORA_F32);
     assert_ok(hora_mkdirs(dir));
     assert_ok(hora_base_save(b, dir, NULL, HORA_F32));
     hora_base_close(b);
@@ -100,7 +100,7 @@ static void settings(hora_settings *s, const char *out, const char *more) {
     hora_settings_put(s, "data", in_tmp("text.txt"), "test");
     hora_settings_put(s, "out", in_tmp(out), "test");
     assert_ok(hora_settings_parse(s,
-                                  "method=hora,rank=4,dropout=0.1,steps=10,batch_size=2,"
+                                  "method=hora,rank=4,dropout=0.1,steps=10,batch_size=2,dtype=f32,"
                                   "grad_accum=2,seq_len=16,lr=1e-2,save_every=5,save_limit=0,"
                                   "weight_decay=0.01",
                                   "test"));
@@ -276,7 +276,7 @@ static void others_are_refused(void **state) {
     write_text(in_tmp("text.txt"), 40, 2);
     assert_fails(resume_only("out", "", NULL, NULL), HORA_EMISMATCH, "data hash");
     write_text(in_tmp("text.txt"), 40, 1);
-    hora_base *other = fresh_base(4);
+    hora_base *other = fresh_base(4, HORA_F32);
     assert_ok(hora_base_save(other, in_tmp("model"), NULL, HORA_F32));
     hora_base_close(other);
     assert_fails(resume_only("out", "", NULL, NULL), HORA_EMISMATCH, "base hash");
@@ -360,14 +360,14 @@ static void rig_open(rig *r, const char *method, const char *options, const char
                      bool poison) {
     hora_settings s = {0};
     hora_train_config c;
-    *r = (rig){.base = fresh_base(3)};
-    assert_ok(hora_settings_parse(&s, options, "test"));
-    assert_ok(hora_peft_attach(&r->adapter, r->base, method, &s, 5));
-    hora_settings_release(&s);
-    assert_ok(
-        hora_settings_parse(&s, "steps=2000,batch_size=4,schedule=constant,warmup=0", "test"));
+    assert_ok(hora_settings_parse(
+        &s, "steps=2000,batch_size=4,schedule=constant,warmup=0,dtype=f32", "test"));
     assert_ok(hora_settings_parse(&s, training, "test"));
     assert_ok(hora_options_take(&hora_train_options, &c, &s));
+    hora_settings_release(&s);
+    *r = (rig){.base = fresh_base(3, hora_train_dtype(&c))};
+    assert_ok(hora_settings_parse(&s, options, "test"));
+    assert_ok(hora_peft_attach(&r->adapter, r->base, method, &s, 5));
     hora_settings_release(&s);
     hora_training_parts p = {.base = r->base,
                              .adapters = &r->adapter,
@@ -462,21 +462,76 @@ static void assert_same_as(const float *want, const char *training, int threads,
     hora_free(got);
 }
 
-static void same_bits(void **state) {
-    (void)state;
+static void same_bits_in(const char *dtype) {
+    static const char *const recompute[] = {"none", "2", "all"};
     size_t bytes;
-    float *one = after("", 1, false, &bytes), sum = 0;
+    float *one = after(dtype, 1, false, &bytes), sum = 0;
     for (size_t i = 0; i < bytes / sizeof *one; i++)
         sum += fabsf(one[i]);
     assert_true(isfinite(sum) && sum > 0);
-    assert_same_as(one, "", 2, false);
-    assert_same_as(one, "", 3, false);
-    assert_same_as(one, "", 8, false);
-    assert_same_as(one, "recompute=all", 2, false);
-    assert_same_as(one, "recompute=2", 2, false);
-    assert_same_as(one, "", 2, true);
-    assert_same_as(one, "recompute=all", 2, true);
+    assert_same_as(one, dtype, 2, false);
+    assert_same_as(one, dtype, 3, false);
+    assert_same_as(one, dtype, 8, false);
+    for (size_t i = 0; i < HORA_COUNT(recompute); i++) {
+        char *training = hora_format("%s,recompute=%s", dtype, recompute[i]);
+        assert_same_as(one, training, 2, false);
+        assert_same_as(one, training, 2, true);
+        hora_free(training);
+    }
     hora_free(one);
+}
+
+static void same_bits(void **state) {
+    (void)state;
+    same_bits_in("dtype=f32");
+    same_bits_in("dtype=bf16");
+}
+
+/* Rounding of activations to 8 bits is noise: the losses of the same steps stay together, not their
+ * bits, and a bf16 step needs less memory. */
+static void bf16_follows_f32(void **state) {
+    (void)state;
+    static const char *const methods[][2] = {{"hora", "rank=4"}, {"lora", "rank=4"}, {"full", ""}};
+    for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+        double loss[2];
+        uint64_t arena[2];
+        for (int narrow = 0; narrow < 2; narrow++) {
+            rig r;
+            hora_step_info info;
+            rig_open(&r, methods[i][0], methods[i][1],
+                     narrow ? "dtype=bf16,lr=1e-2" : "dtype=f32,lr=1e-2", false);
+            assert_int_equal(r.base->weights[0].view.dtype, narrow ? HORA_BF16 : HORA_F32);
+            assert_int_equal(r.adapter->dtype, HORA_F32);
+            loss[narrow] = rig_run(&r, 10, 4, 2, &info);
+            arena[narrow] = r.t->report.step_arena - r.t->report.scratch;
+            rig_close(&r);
+        }
+        assert_true(loss[0] != loss[1] && fabs(loss[0] - loss[1]) < 4e-3 * loss[0]);
+        assert_true(arena[1] < arena[0]);
+    }
+}
+
+/* The base is open when a training hears of its dtype. */
+static void dtype_is_the_bases(void **state) {
+    (void)state;
+    hora_settings s = {0};
+    hora_train_config c;
+    hora_training *t;
+    hora_adapter *a;
+    hora_base *b = fresh_base(3, HORA_BF16);
+    assert_ok(hora_peft_attach(&a, b, "lora", &s, 5));
+    hora_training_parts p = {.base = b, .adapters = &a, .nadapters = 1, .seq_len = LENGTH};
+    assert_ok(hora_settings_parse(&s, "steps=1,dtype=f32", "test"));
+    assert_ok(hora_options_take(&hora_train_options, &c, &s));
+    assert_fails(hora_training_open(&t, &p, &c), HORA_EUSAGE, "opened in BF16");
+    c.dtype = HORA_TRAIN_AUTO;
+    assert_ok(hora_training_open(&t, &p, &c));
+    assert_int_equal(t->config.dtype, HORA_TRAIN_BF16);
+    hora_training_free(t);
+    hora_peft_detach(a);
+    hora_base_close(b);
+    hora_options_release(&hora_train_options, &c);
+    hora_settings_release(&s);
 }
 
 static void recompute_needs_less(void **state) {
@@ -725,7 +780,7 @@ static void it_learns(void **state) {
         hora_settings_put(&s, "method", runs[i].name, "test");
         hora_settings_put(&s, "out", in_tmp(runs[i].name), "test");
         assert_ok(hora_settings_parse(
-            &s, "steps=100,batch_size=8,seq_len=16,save_every=0,eval_split=8", "test"));
+            &s, "dtype=f32,steps=100,batch_size=8,seq_len=16,save_every=0,eval_split=8", "test"));
         assert_ok(hora_settings_parse(&s, runs[i].options, "test"));
         assert_ok(hora_run_train(&s, NULL, &r));
         hora_settings_release(&s);
@@ -776,6 +831,8 @@ HORA_TESTS(law_train,
            {"newest and best checkpoints are kept", limit_keeps_newest_and_best, HORA_SHORT},
            {"patience stops a run", patience_stops, HORA_SHORT},
            {"threads, recomputation and poison: same bits", same_bits, HORA_SHORT},
+           {"bf16 follows f32", bf16_follows_f32, HORA_SHORT},
+           {"a training computes in its base's dtype", dtype_is_the_bases, HORA_SHORT},
            {"recomputation needs less memory", recompute_needs_less, HORA_SHORT},
            {"k micro-batches = one", micro_batches_are_one, HORA_SHORT},
            {"packed = unpacked", packed_is_unpacked, HORA_SHORT},

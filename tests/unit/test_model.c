@@ -42,6 +42,28 @@ static void test_round_trip(void **state) {
     }
 }
 
+/* What is stored as bf16 is mapped, the rest rounded once. */
+static void test_bf16(void **state) {
+    static const hora_dtype dtypes[] = {HORA_BF16, HORA_F32};
+    const char *config = "{\"model_type\":\"llama\"," DIMS "}";
+    (void)state;
+    for (size_t d = 0; d < HORA_COUNT(dtypes); d++) {
+        const char *dir = write_model(config, dtypes[d]);
+        hora_base *b, *fresh = golden_fresh(config, HORA_F32, false);
+        assert_ok(hora_base_open(&b, dir, &(hora_base_options){.dtype = HORA_BF16}));
+        assert_int_equal(b->store_bytes == 0, dtypes[d] == HORA_BF16);
+        for (int w = 0; w < b->nweights; w++) {
+            const hora_view *v = &b->weights[w].view;
+            const float *want = fresh->weights[w].view.data;
+            assert_int_equal(v->dtype, HORA_BF16);
+            for (int64_t i = 0; i < hora_elems(v); i++)
+                assert_int_equal(((const uint16_t *)v->data)[i], hora_f32_to_bf16(want[i]));
+        }
+        hora_base_close(b);
+        hora_base_close(fresh);
+    }
+}
+
 static void test_config_refusals(void **state) {
     static const struct {
         const char *config;
@@ -228,6 +250,7 @@ static void test_adapter_files(void **state) {
 }
 
 HORA_TESTS(unit_model, {"written models come back", test_round_trip, HORA_SHORT},
+           {"bf16 is mapped, the rest is rounded once", test_bf16, HORA_SHORT},
            {"configurations that are refused", test_config_refusals, HORA_SHORT},
            {"weights that do not fit", test_weights_that_do_not_fit, HORA_SHORT},
            {"targets", test_targets, HORA_SHORT},

@@ -18,8 +18,8 @@ static const hora_cpu_op *const ops[HORA_OPS] = {
 #define ROW(x) [HORA_OP_##x] = &hora_cpu_op_##x,
     OPS(ROW)};
 
-static bool f32(const hora_view *v) {
-    return hora_absent(v) || v->dtype == HORA_F32;
+static bool takes(const hora_cpu_op *op, const hora_view *v) {
+    return hora_absent(v) || v->dtype == HORA_F32 || (op->bf16 && v->dtype == HORA_BF16);
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
@@ -28,8 +28,10 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     if (!op || (c->phase == HORA_BACKWARD && !c->op->reads))
         return false;
     for (int i = 0; i < c->op->nin; i++)
-        if (!f32(&c->in[i]))
+        if (!takes(op, &c->in[i]))
             return false;
+    if (c->out.dtype == HORA_BF16 && !op->bf16)
+        return false;
     return !op->query || op->query(d, c, need);
 }
 

@@ -23,4 +23,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_act;
-const hora_cpu_op hora_cpu_op_act = {NULL, NULL, run};
+const hora_cpu_op hora_cpu_op_act = {NULL, NULL, run, false};

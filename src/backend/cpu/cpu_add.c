@@ -21,4 +21,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_add;
-const hora_cpu_op hora_cpu_op_add = {NULL, NULL, run};
+const hora_cpu_op hora_cpu_op_add = {NULL, NULL, run, false};

@@ -34,4 +34,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_dropout;
-const hora_cpu_op hora_cpu_op_dropout = {NULL, NULL, run};
+const hora_cpu_op hora_cpu_op_dropout = {NULL, NULL, run, false};

@@ -66,4 +66,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_grouped;
-const hora_cpu_op hora_cpu_op_grouped = {query, prepare, run};
+const hora_cpu_op hora_cpu_op_grouped = {query, prepare, run, true};

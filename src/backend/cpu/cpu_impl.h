@@ -8,7 +8,9 @@
 #include "backend/device_impl.h"
 #include "base/threads.h"
 
-/* One row per op, hora_cpu_op_x in cpu_x.c. Dtypes were checked by cpu.c. */
+/* One row per op, hora_cpu_op_x in cpu_x.c. Dtypes were checked: f32 everywhere but the loss, and
+ * with `bf16` any of inputs and output may be bf16 instead; query declines what it has no loop for.
+ */
 typedef struct hora_cpu_op {
     /* False: leave it to the next backend. Adds to *need (zeroed). NULL: accepts all, needs
      * nothing. */
@@ -17,6 +19,7 @@ typedef struct hora_cpu_op {
      */
     hora_status (*prepare)(hora_device *, const hora_call *, hora_impl *);
     void (*run)(const hora_impl *, const hora_call *);
+    bool bf16;
 } hora_cpu_op;
 
 /* Float elements of a view. */

@@ -85,4 +85,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_linear;
-const hora_cpu_op hora_cpu_op_linear = {query, prepare, run};
+const hora_cpu_op hora_cpu_op_linear = {query, prepare, run, true};

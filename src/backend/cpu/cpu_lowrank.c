@@ -171,4 +171,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_lowrank;
-const hora_cpu_op hora_cpu_op_lowrank = {query, prepare, run};
+const hora_cpu_op hora_cpu_op_lowrank = {query, prepare, run, true};

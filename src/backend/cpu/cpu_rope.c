@@ -122,4 +122,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_rope;
-const hora_cpu_op hora_cpu_op_rope = {query, prepare, run};
+const hora_cpu_op hora_cpu_op_rope = {query, prepare, run, false};

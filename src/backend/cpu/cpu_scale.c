@@ -42,4 +42,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_scale;
-const hora_cpu_op hora_cpu_op_scale = {NULL, NULL, run};
+const hora_cpu_op hora_cpu_op_scale = {NULL, NULL, run, false};

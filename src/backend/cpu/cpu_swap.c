@@ -38,4 +38,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_swap;
-const hora_cpu_op hora_cpu_op_swap = {NULL, NULL, run};
+const hora_cpu_op hora_cpu_op_swap = {NULL, NULL, run, false};

@@ -1,6 +1,6 @@
 /*
  * The reference backend: the law that other backends are held against. One table from op to kernel,
- * f32 and f64. Accepts every call whose tensors are all of one of these dtypes, prepares nothing.
+ * f32 and f64; calls of any mix of f32, f64 and bf16 go through mixed.c. Prepares nothing.
  */
 #include "backend/ref/ref_impl.h"
 
@@ -16,34 +16,48 @@ static const hora_ref_kernel *const kernels[HORA_OPS] = {
 #undef OP
 };
 
+/* A REF_ dtype; -1: not for us. */
 static int dtype_of(const hora_call *c) {
-    return c->in[0].dtype == HORA_F32 ? REF_F32 : c->in[0].dtype == HORA_F64 ? REF_F64 : -1;
+    bool mixed = !hora_absent(&c->out) && c->out.dtype == HORA_BF16;
+    for (int i = 0; i < c->op->nin; i++) {
+        if (hora_absent(&c->in[i]))
+            continue;
+        hora_dtype t = c->in[i].dtype;
+        if (t != HORA_F32 && t != HORA_F64 && t != HORA_BF16)
+            return -1;
+        mixed |= t == HORA_BF16 || t != c->in[0].dtype;
+    }
+    return mixed ? REF_MIXED : c->in[0].dtype == HORA_F32 ? REF_F32 : REF_F64;
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     (void)d;
-    if (dtype_of(c) < 0)
-        return false;
-    for (int i = 1; i < c->op->nin; i++)
-        if (!hora_absent(&c->in[i]) && c->in[i].dtype != c->in[0].dtype)
-            return false;
-    if (c->phase == HORA_BACKWARD && !kernels[c->op_id]->backward[0])
+    int t = dtype_of(c);
+    if (t < 0 || (c->phase == HORA_BACKWARD && !kernels[c->op_id]->backward[0]))
         return false;
     size_t (*scratch)(const hora_call *) = kernels[c->op_id]->scratch;
     *need = (hora_need){.scratch = scratch ? scratch(c) : 0};
+    if (t == REF_MIXED)
+        need->scratch += hora_ref_mixed_scratch(c);
     return true;
 }
 
 static void run(const hora_impl *impl, const hora_call *c) {
     (void)impl;
     const hora_ref_kernel *k = kernels[c->op_id];
-    (c->phase == HORA_FORWARD ? k->forward : k->backward)[dtype_of(c)](c);
+    void (*const *kernel)(const hora_call *) = c->phase == HORA_FORWARD ? k->forward : k->backward;
+    int t = dtype_of(c);
+    if (t == REF_MIXED)
+        hora_ref_mixed_run(c, kernel[REF_F64]);
+    else
+        kernel[t](c);
 }
 
 static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) {
+    static const char *const names[] = {"f32", "f64", [REF_MIXED] = "mixed"};
     (void)d;
     *impl = (hora_impl){.run = run};
-    snprintf(impl->variant, sizeof impl->variant, "ref %s", dtype_of(c) == REF_F64 ? "f64" : "f32");
+    snprintf(impl->variant, sizeof impl->variant, "ref %s", names[dtype_of(c)]);
     return HORA_OK;
 }
 

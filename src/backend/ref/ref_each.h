@@ -1,6 +1,6 @@
 /*
- * No guard: included by ref_x.c, compiles REF_TEXT once per dtype. bf16 storage would be a third
- * block here, with REAL uint16_t, WIDE float and the conversions of tensor.h.
+ * No guard: included by ref_x.c, compiles REF_TEXT once per dtype. bf16 has no text: see
+ * mixed.c.
  */
 #define REAL    float
 #define WIDE    float

@@ -15,7 +15,7 @@
 
 #include "backend/backend.h"
 
-enum { REF_F32, REF_F64, REF_DTYPES };
+enum { REF_F32, REF_F64, REF_DTYPES, REF_MIXED };
 
 typedef struct hora_ref_kernel {
     void (*forward[REF_DTYPES])(const hora_call *);
@@ -30,6 +30,10 @@ typedef struct hora_ref_kernel {
 #define REF_KERNEL_FORWARD(name, bytes)                                                            \
     extern const hora_ref_kernel hora_ref_op_##name;                                               \
     const hora_ref_kernel hora_ref_op_##name = {{forward_f32, forward_f64}, {NULL, NULL}, bytes}
+
+/* mixed.c: bytes of scratch before the kernel's own, and a call run by its f64 kernel. */
+size_t hora_ref_mixed_scratch(const hora_call *c);
+void hora_ref_mixed_run(const hora_call *c, void (*f64)(const hora_call *));
 
 /* s(x) and s'(x) of op_act.c. */
 double hora_ref_act(hora_act s, double x);
