@@ -66,10 +66,10 @@ const hora_backend *hora_backend_named(const char *name); /* NULL when absent */
 
 /* The host device owns packed weights: recordings over the same weights share them. */
 hora_device *hora_device_new(void);
-/* Frozen weights are packed once per orientation (forward and dx), or stay as they are and every
- * call packs the panels it is about to use: half the memory, a few per cent of the time of products
- * of 500 rows and more. Before the first query. */
-typedef enum { HORA_PACK_BOTH, HORA_PACK_ONE } hora_pack_policy;
+/* Frozen weights stay as they are and every call packs the panels it is about to use, a per cent or
+ * two of the time of a product of some hundred rows; or they are packed once per orientation
+ * (forward and dx), each the size of the model. Set before the first query. */
+typedef enum { HORA_PACK_ONE, HORA_PACK_BOTH } hora_pack_policy;
 void hora_device_set_packing(hora_device *d, hora_pack_policy p);
 hora_pack_policy hora_device_packing(const hora_device *d);
 void hora_device_free(hora_device *d);

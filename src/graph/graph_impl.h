@@ -47,6 +47,7 @@ typedef struct step {
     bool again;
     unsigned overwrite;       /* always */
     unsigned overwrite_first; /* in micro-batch 0 */
+    unsigned passed;          /* gradients that took dout's memory over */
     size_t scratch;           /* bytes */
     int scratch_buffer;
     const hora_backend *backend;

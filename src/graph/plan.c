@@ -43,8 +43,21 @@ static void live_forward(hora_graph *g, int at) {
             extend(g, hora_graph_value_buffer(g, s, n->in[k]), at);
 }
 
+/* The gradient of input k is dout, which nobody reads after this step. */
+static bool takes_over(const hora_graph *g, const step *s, int k) {
+    const node *n = &g->n[s->node];
+    const tensor *in = &g->t[n->in[k]], *out = &g->t[n->out];
+    if (!(hora_op_at(n->op)->passes & s->overwrite & HORA_IN(k)) || n->before || in->before ||
+        out->grad < 0 || in->view.dtype != out->view.dtype)
+        return false;
+    for (int i = 0; i < HORA_MAX_IN; i++)
+        if (i != k && n->in[i] == n->in[k])
+            return false;
+    return true;
+}
+
 static void live_backward(hora_graph *g, int at) {
-    const step *s = &g->s[at];
+    step *s = &g->s[at];
     node *n = &g->n[s->node];
     unsigned reads = hora_op_at(n->op)->reads(n->grad);
     for (int k = 0; k < HORA_MAX_IN; k++) {
@@ -54,8 +67,12 @@ static void live_backward(hora_graph *g, int at) {
             extend(g, hora_graph_value_buffer(g, s, n->in[k]), at);
         tensor *in = &g->t[n->in[k]];
         if (n->grad & HORA_IN(k) && in->kind == NODE_OUT) {
-            if (in->grad < 0)
+            if (in->grad < 0 && takes_over(g, s, k)) {
+                in->grad = g->t[n->out].grad;
+                s->passed |= HORA_IN(k);
+            } else if (in->grad < 0) {
                 in->grad = new_buffer(g, &in->view, in->rows, at);
+            }
             extend(g, in->grad, at);
         }
     }

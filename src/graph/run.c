@@ -51,6 +51,7 @@ static void point_backward(hora_graph *g, step *s) {
     for (int k = 0; k < HORA_MAX_SAVED; k++)
         if (reads & HORA_SAVED)
             s->call.saved[k].data = at(g, n->saved_buffer[k][n->again]);
+    s->call.grad &= ~s->passed;
     const tensor *out = &g->t[n->out];
     s->call.dout.data = is_loss(out) ? loss_gradient(g, out) : at(g, out->grad);
 }

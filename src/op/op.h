@@ -85,6 +85,9 @@ typedef struct hora_op {
      * nothing. grad == 0: no backward will come. */
     void (*saves)(const hora_view *in, const hora_attr *, unsigned grad,
                   hora_view saved[HORA_MAX_SAVED]);
+    /* Inputs whose gradient is dout as it is. Where such a gradient is written first here, the plan
+     * lets it take dout's memory over and the kernel is not asked for it. */
+    unsigned passes;
     double tol[2]; /* agreement with ref: f32, bf16; max |d| <= tol * (1 + max |ref|) */
     bool (*sample)(hora_rng *, int k, struct hora_case *); /* k-th test case; false: no more */
     double (*flops)(const hora_view *in, const hora_view *out,

@@ -67,6 +67,7 @@ const hora_op hora_op_linear = {.name = "linear",
                                 .optional = HORA_IN(2) | HORA_IN(3),
                                 .shape = shape,
                                 .reads = reads,
+                                .passes = HORA_IN(3),
                                 .tol = {2e-5, 2e-2},
                                 .sample = sample,
                                 .flops = flops};

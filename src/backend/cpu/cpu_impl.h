@@ -65,17 +65,17 @@ void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const hora_v
                           const hora_view *b, float *y, bool overwrite);
 
 /*
- * A tiled product y (m, n) = add + bias + alpha (x (m, k) B + scale z (m, r) F): m at most `rows`, any
- * at run time; x, y, z and add without gaps; B = w' with w (n, k) when trans_w, else w (k, n); F
- * likewise from a factor f of f32. Tiles are a chunk of rows x a panel of columns. A frozen w is
+ * A tiled product y (m, n) = add + bias + alpha (x (m, k) B + scale z (m, r) F): m at most `rows`,
+ * any at run time; x, y, z and add without gaps; B = w' with w (n, k) when trans_w, else w (k, n);
+ * F likewise from a factor f of f32. Tiles are a chunk of rows x a panel of columns. A frozen w is
  * packed once, by panels, where the device's policy says so; any other is packed panel by panel on
  * the way.
  */
 typedef struct hora_product_spec {
     int64_t rows, n, k;
     bool trans_w;
-    hora_dtype dtype;  /* of x, z and (unless wide) y and add: F32 or BF16 */
-    hora_dtype wdtype; /* of w: dtype or F32 */
+    hora_dtype dtype;   /* of x, z and (unless wide) y and add: F32 or BF16 */
+    hora_dtype wdtype;  /* of w: dtype or F32 */
     const void *frozen; /* w, when it never changes and has data; NULL otherwise */
     bool will_freeze;   /* at query, when the data is not there yet */
     int64_t rank;       /* largest r; 0: no low-rank term */
@@ -98,9 +98,9 @@ typedef struct hora_product {
 typedef struct hora_product_args {
     int64_t m;
     float alpha;
-    const void *x, *w; /* w: plain */
-    int64_t ldx;       /* of x, elements; 0: k. Own blocks only */
-    const void *add;   /* NULL: none; may be y */
+    const void *x, *w;     /* w: plain */
+    int64_t ldx;           /* of x, elements; 0: k. Own blocks only */
+    const void *add;       /* NULL: none; may be y */
     const hora_view *bias; /* (n) of F32 or BF16; absent or NULL: none */
     void *y;
     bool wide; /* y and add are F32 */

@@ -16,8 +16,9 @@
  * follow each other along k; the second half of the last unit is zero in B when k is odd.
  *
  * A term adds x (m, k) times a packed B (k, n). Unit (i, p) of x, of row i and elements p or 2p and
- * 2p + 1 along k, lies at x + i sxi + p sxp bytes: row-major x has sxp = 4; x that `pack` wrote as a
- * B (k, m) of one panel is read transposed, with sxi = 4 and sxp = 4 times the columns of the panel.
+ * 2p + 1 along k, lies at x + i sxi + p sxp bytes: row-major x has sxp = 4; x that `pack` wrote as
+ * a B (k, m) of one panel is read transposed, with sxi = 4 and sxp = 4 times the columns of the
+ * panel.
  */
 typedef struct hora_gemm_term {
     int64_t k; /* elements; 0: no such term */
@@ -122,7 +123,7 @@ typedef struct hora_kern_softmax {
 } hora_kern_softmax;
 
 typedef struct hora_kern {
-    const char *name; /* "avx512" */
+    const char *name;                      /* "avx512" */
     const hora_kern_products *products[2]; /* of f32 and of bf16 elements */
     const hora_kern_rows *rows;
     const hora_kern_softmax *softmax;

@@ -15,8 +15,8 @@
 #include "base/rng.h"
 
 enum {
-    UNIT = 64, /* every row class is a multiple of it */
-    FEW = 4,   /* rows for which packing w does not pay */
+    UNIT = 64,    /* every row class is a multiple of it */
+    FEW = 4,      /* rows for which packing w does not pay */
     DEPTH = 4096, /* f32: elements of k that are summed in registers at once */
     OUTER = 1024  /* rows of a weight's gradient that are packed at a time */
 };
@@ -96,8 +96,8 @@ static hora_status make_library(hora_product *p, hora_device *d) {
         for (int j = 0; j < 2; j++) {
             hora_mm_shape s = shape_of(p, rows[i], widths[j]);
             HORA_TRY(hora_device_mm(d, &s, &p->mm[i][j]));
-            p->mm_scratch = (size_t)hora_max((int64_t)p->mm_scratch,
-                                             (int64_t)p->library->scratch(p->mm[i][j]));
+            p->mm_scratch =
+                (size_t)hora_max((int64_t)p->mm_scratch, (int64_t)p->library->scratch(p->mm[i][j]));
         }
     p->mm_scratch = hora_cpu_aligned(p->mm_scratch);
     p->sums = hora_cpu_aligned((size_t)(p->chunk * p->panel) * sizeof(float));
@@ -127,8 +127,7 @@ static void cut(hora_product *p, hora_device *d, const hora_product_spec *s) {
         bool packs = may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH;
         p->chunk = s->rows >= 16 * UNIT && !packs && s->n > UNIT ? 8 * UNIT : 4 * UNIT;
         p->panel = p->blocks->panel;
-        p->panel_bytes =
-            hora_cpu_aligned(p->blocks->pack_bytes(s->k, hora_min(p->panel, s->n)));
+        p->panel_bytes = hora_cpu_aligned(p->blocks->pack_bytes(s->k, hora_min(p->panel, s->n)));
     }
     p->count = hora_ceil_div(s->n, p->panel);
 }
@@ -237,7 +236,8 @@ static hora_gemm around(const product_run *r, int64_t i0, int64_t i1, int64_t j0
     const hora_product_args *a = r->a;
     int64_t ld = p->spec.n;
     size_t size = a->wide ? sizeof(float) : elem(p), at = (size_t)(i0 * ld + j0) * size;
-    hora_gemm g = {.m = i1 - i0, .n = n, .alpha = a->alpha, .ldy = ld, .ldadd = ld, .wide = a->wide};
+    hora_gemm g = {
+        .m = i1 - i0, .n = n, .alpha = a->alpha, .ldy = ld, .ldadd = ld, .wide = a->wide};
     g.y = (char *)a->y + at;
     g.add = a->add ? (const char *)a->add + at : NULL;
     if (a->bias && !hora_absent(a->bias)) {
@@ -324,15 +324,16 @@ static void run_tile(void *arg, int64_t tile, int thread) {
     for (int64_t at = 0; i < end && at < n; at += p->blocks->panel) { /* what a library left over */
         int64_t j0 = j * p->panel + at, left = hora_min(p->blocks->panel, n - at);
         hora_gemm g = around(r, i, end, j0, left, bias, low);
-        p->blocks->pack(&(hora_pack){.w = (const char *)r->a->w +
-                                          (size_t)(j0 * (p->spec.trans_w ? p->spec.k : 1)) * elem(p),
-                                     .ldw = p->spec.trans_w ? p->spec.k : p->spec.n,
-                                     .trans_w = p->spec.trans_w,
-                                     .wide = p->spec.wdtype == HORA_F32,
-                                     .scale = 1,
-                                     .k = p->spec.k,
-                                     .n = left},
-                        room);
+        p->blocks->pack(
+            &(hora_pack){.w = (const char *)r->a->w +
+                              (size_t)(j0 * (p->spec.trans_w ? p->spec.k : 1)) * elem(p),
+                         .ldw = p->spec.trans_w ? p->spec.k : p->spec.n,
+                         .trans_w = p->spec.trans_w,
+                         .wide = p->spec.wdtype == HORA_F32,
+                         .scale = 1,
+                         .k = p->spec.k,
+                         .n = left},
+            room);
         by_blocks(r, &g, i, room);
     }
 }
@@ -419,7 +420,8 @@ static void outer_tile(void *arg, int64_t tile, int thread) {
         for (int64_t at = 0; at < m; at += blocks->panel) {
             int64_t width = hora_min(blocks->panel, m - at);
             float *y = r->y + (o0 + at) * r->k + k0;
-            hora_gemm g = {.m = width, .n = n, .alpha = r->alpha, .y = y, .ldy = r->k, .wide = true};
+            hora_gemm g = {
+                .m = width, .n = n, .alpha = r->alpha, .y = y, .ldy = r->k, .wide = true};
             int64_t units = (int64_t)blocks->pack_bytes(rows, blocks->panel);
             g.t[0] = (hora_gemm_term){.k = rows,
                                       .x = pa + at / blocks->panel * units,
@@ -437,8 +439,8 @@ static void outer_tile(void *arg, int64_t tile, int thread) {
 void hora_cpu_outer(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k, float alpha,
                     const void *a, const void *b, float *y, bool overwrite, void *scratch) {
     const hora_kern_products *blocks = hora_kern_get()->products[dtype == HORA_BF16];
-    outer_run r = {blocks, rows, o, k, UNIT, hora_ceil_div(k, UNIT), alpha, a, b, y, overwrite,
-                   scratch, outer_panel(blocks)};
+    outer_run r = {blocks, rows, o, k,         UNIT,    hora_ceil_div(k, UNIT), alpha,
+                   a,      b,    y, overwrite, scratch, outer_panel(blocks)};
     few_or_parallel(threads, (double)rows * (double)o * (double)k,
                     hora_ceil_div(o, UNIT) * r.across, outer_tile, &r);
 }
