@@ -173,15 +173,16 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
 }
 
 /* auto: packing on the way costs a per cent or two from some hundred rows on, a second copy of the
- * model always costs its size. Below that, both, if they fit. */
+ * model always costs its size. Both, if they fit, below that and for a library's layouts. */
 static hora_status choose_packing(hora_training *t, const hora_plan_options *o) {
     enum { AUTO, BOTH, ONE, ENOUGH_ROWS = 512 };
     const hora_train_report *r = &t->report;
-    bool small = r->rows < ENOUGH_ROWS;
-    HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && small)));
+    bool wants = r->rows < ENOUGH_ROWS ||
+                 hora_device_uses_library(t->parts.device, t->parts.base->dtype);
+    HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
     uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
-    if (t->config.pack == AUTO && small && r->limit && need + i->packed > r->limit)
+    if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
         return plan_packed(t, o, false);
     return HORA_OK;
 }
