@@ -162,35 +162,6 @@ static hora_status ask_kernels(hora_graph *g) {
     return HORA_OK;
 }
 
-static void count_flops(hora_graph *g) {
-    hora_plan_info *f = &g->info;
-    f->flops_row = f->flops_pair = f->flops_once = 0;
-    for (int i = 0; i < g->nn; i++) {
-        const node *n = &g->n[i];
-        const hora_op *op = hora_op_at(n->op);
-        const tensor *out = &g->t[n->out];
-        if (!out->needed)
-            continue;
-        if (n->op == HORA_OP_attention ||
-            n->op == HORA_OP_cache) { /* two products forward, five backward */
-            f->flops_pair +=
-                (n->backward ? 14.0 : 4.0) * (double)(n->attr.heads * n->attr.head_dim);
-            continue;
-        }
-        if (!op->flops)
-            continue;
-        hora_view in[HORA_MAX_IN];
-        for (int k = 0; k < HORA_MAX_IN; k++)
-            in[k] = *hora_graph_view(g, n->in[k]);
-        double fl = op->flops(in, &out->view, &n->attr);
-        if (n->backward) /* one more product of the same size for each of the two factors that
-                            carries gradient */
-            fl *= 1 + !!(n->grad & HORA_IN(0)) + !!(n->grad & HORA_IN(1));
-        bool rows = out->rows || g->t[n->in[0]].rows;
-        *(rows ? &f->flops_row : &f->flops_once) += rows ? fl / (double)g->config.rows : fl;
-    }
-}
-
 static void sum_up(hora_graph *g) {
     hora_plan_info *f = &g->info;
     f->nodes = g->nn;
@@ -201,7 +172,7 @@ static void sum_up(hora_graph *g) {
     for (int i = 0; i < g->nb; i++)
         if (g->b[i].first < g->part_end[PART_FORWARD] && g->b[i].last >= g->part_end[PART_FORWARD])
             f->kept += g->b[i].bytes;
-    count_flops(g);
+    hora_graph_sum_flops(g);
 }
 
 static hora_status plan_with(hora_graph *g, int recompute) {

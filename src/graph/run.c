@@ -130,12 +130,16 @@ static void poison_dead(hora_graph *g, int step) {
 }
 
 static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
+    if (g->profile)
+        hora_graph_profile_begin(g, batch);
     for (int i = from; i < to; i++) {
         step *s = &g->s[i];
         s->call.batch = batch;
         s->call.overwrite = s->overwrite | (micro == 0 ? s->overwrite_first : 0);
         const hora_impl *impl = &g->impl[g->n[s->node].impl[s->phase]];
         impl->run(impl, &s->call);
+        if (g->profile)
+            hora_graph_profile_step(g, i);
         if (g->options.poison)
             poison_dead(g, i);
     }

@@ -92,6 +92,10 @@ typedef struct hora_op {
     bool (*sample)(hora_rng *, int k, struct hora_case *); /* k-th test case; false: no more */
     double (*flops)(const hora_view *in, const hora_view *out,
                     const hora_attr *); /* forward, 2 per multiply-add; NULL: not counted */
+    /* Of backward for these inputs; NULL: a product of forward's size for each of inputs 0 and 1.
+     */
+    double (*flops_back)(const hora_view *in, const hora_view *out, const hora_attr *,
+                         unsigned grad);
 } hora_op;
 #define HORA_OP_BATCH 1u /* reads hora_rows */
 #define HORA_OP_ROWS                                                                               \
@@ -117,7 +121,7 @@ typedef struct hora_case {
                                   spread[i] + shift[i] */
     double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
     unsigned grad;                                  /* inputs to differentiate */
-    unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
+    unsigned rows;   /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
     unsigned params; /* inputs that a method made: never bf16 */
     hora_attr attr;
     hora_rows batch; /* with rows > 0 when the op reads it */

@@ -70,6 +70,18 @@ static double flops(const hora_view *in, const hora_view *out, const hora_attr *
     return 2 * n * (o * k + r * (o + k));
 }
 
+static double flops_back(const hora_view *in, const hora_view *out, const hora_attr *a,
+                         unsigned grad) {
+    (void)a;
+    const double n = (double)out->shape.d[0], o = (double)out->shape.d[1];
+    const double k = (double)in[X].shape.d[1], r = (double)in[A].shape.d[0];
+    const bool dropped = !hora_absent(&in[XD]);
+    const bool through = grad & (dropped ? HORA_IN(XD) : HORA_IN(X)), da = grad & HORA_IN(A);
+    const double big = !!(grad & HORA_IN(X)) + !!(grad & HORA_IN(W));
+    const double of_o = !!(grad & HORA_IN(B)) + (through || da), of_k = da + through;
+    return 2 * n * (big * o * k + r * (of_o * o + of_k * k));
+}
+
 static bool sample(hora_rng *r, int k, hora_case *c) {
     static const struct {
         int64_t n, k, o, r;
@@ -115,4 +127,5 @@ const hora_op hora_op_lowrank = {.name = "lowrank",
                                  .saves = saves,
                                  .tol = {2e-5, 2e-2},
                                  .sample = sample,
-                                 .flops = flops};
+                                 .flops = flops,
+                                 .flops_back = flops_back};

@@ -122,11 +122,23 @@ typedef struct hora_kern_softmax {
     void (*weigh)(int64_t n, float lse, float factor, float *z);
 } hora_kern_softmax;
 
+/* Loops at the best this instruction set reaches; for measuring, not for computing. */
+typedef struct hora_kern_loop {
+    float (*run)(int64_t rounds); /* products in registers; NULL: no such instruction */
+    double flops;                 /* of a round */
+} hora_kern_loop;
+typedef struct hora_kern_peak {
+    hora_kern_loop f32, bf16, tiles; /* tiles (AMX, bf16): only where hora_cpu_isa() says so */
+    /* Reads n words, a multiple of 64, and folds them. */
+    uint32_t (*read)(const uint32_t *p, int64_t n);
+} hora_kern_peak;
+
 typedef struct hora_kern {
     const char *name;                      /* "avx512" */
     const hora_kern_products *products[2]; /* of f32 and of bf16 elements */
     const hora_kern_rows *rows;
     const hora_kern_softmax *softmax;
+    const hora_kern_peak *peak;
 } hora_kern;
 const hora_kern *hora_kern_get(void);
 #endif
