@@ -38,6 +38,8 @@ typedef struct hora_call {
  * made of them f32, saved statistics f32, a loss f64. Sums and products run in f32 at least and are
  * rounded once, when they are stored. dout of a scalar loss is 1 element. */
 
+#define HORA_MAX_JOINED 4
+
 typedef struct hora_need {
     size_t scratch; /* bytes per call */
     size_t packed;  /* bytes that prepare will keep in the device (0 when the same packing exists
@@ -46,6 +48,10 @@ typedef struct hora_need {
 
 typedef struct hora_impl {
     void (*run)(const struct hora_impl *, const hora_call *);
+    /* Runs n calls with this function as if one after another. The plan joins neighbours that read
+     * the same in[0] forward, or add to the same din[0] backward, of ops with HORA_OP_JOINS, and
+     * keeps all their memory apart. NULL: not joined. */
+    void (*run_joined)(const struct hora_impl *const *, const hora_call *const *, int n);
     void *state;      /* of prepare, freed by release */
     char variant[64]; /* "onednn brgemm:avx512_core", "ref" */
 } hora_impl;

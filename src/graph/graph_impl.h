@@ -48,6 +48,7 @@ typedef struct step {
     unsigned overwrite;       /* always */
     unsigned overwrite_first; /* in micro-batch 0 */
     unsigned passed;          /* gradients that took dout's memory over */
+    int joined;               /* steps after this one that run with it; -1: runs with one before */
     size_t scratch;           /* bytes */
     int scratch_buffer;
     const hora_backend *backend;
@@ -107,6 +108,6 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
 void hora_graph_sum_flops(hora_graph *g);
 /* profile.c: before the first of a run of steps, and after each. */
 void hora_graph_profile_begin(hora_graph *g, const hora_rows *batch);
-void hora_graph_profile_step(hora_graph *g, int i);
+void hora_graph_profile_steps(hora_graph *g, int i, int n); /* n joined steps from i ran */
 void hora_graph_profile_free(hora_graph *g);
 #endif

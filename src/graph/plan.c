@@ -84,6 +84,57 @@ static void live_backward(hora_graph *g, int at) {
     extend(g, g->t[n->out].grad, at);
 }
 
+/* May step b run together with step a, some steps before it and like it? */
+static bool can_join(const hora_graph *g, const step *a, const step *b) {
+    const node *m = &g->n[a->node], *n = &g->n[b->node];
+    const unsigned options = hora_op_at(m->op)->options & hora_op_at(n->op)->options;
+    if (!(options & HORA_OP_JOINS) || a->phase != b->phase || a->again != b->again ||
+        a->backend != b->backend || m->in[0] != n->in[0] || m->before || n->before)
+        return false;
+    if (a->phase == HORA_BACKWARD)
+        return m->grad & n->grad & HORA_IN(0) && g->t[m->in[0]].kind == NODE_OUT;
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        if (n->in[k] == m->out)
+            return false;
+    return true;
+}
+
+/* Backward of m writes a gradient that backward of n reads. */
+static bool feeds(const node *m, const node *n) {
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        if (m->grad & HORA_IN(k) && m->in[k] == n->out)
+            return true;
+    return false;
+}
+
+static void join_steps(hora_graph *g) {
+    for (int i = 0; i < g->ns; i++)
+        g->s[i].joined = 0;
+    for (int i = 0; i < g->ns; i += 1 + g->s[i].joined)
+        for (int j = i + 1; j < g->ns && j - i < HORA_MAX_JOINED; j++) {
+            bool may = true;
+            for (int k = i; k < j; k++)
+                may &= can_join(g, &g->s[k], &g->s[j]) &&
+                       (g->s[j].phase == HORA_FORWARD ||
+                        !feeds(&g->n[g->s[k].node], &g->n[g->s[j].node]));
+            if (!may)
+                break;
+            g->s[i].joined = j - i;
+            g->s[j].joined = -1;
+        }
+}
+
+/* What lives in part of a run of joined steps lives in all of it. */
+static void widen_ranges(hora_graph *g) {
+    for (int i = 0; i < g->nb; i++) {
+        buffer *b = &g->b[i];
+        while (b->first > 0 && g->s[b->first].joined < 0)
+            b->first--;
+        while (b->last + 1 < g->ns && g->s[b->last + 1].joined < 0)
+            b->last++;
+    }
+}
+
 static void live_ranges(hora_graph *g) {
     int body = g->part_end[PART_BEFORE], body_end = g->part_end[PART_BACKWARD] - 1;
     g->nb = 0;
@@ -107,6 +158,7 @@ static void live_ranges(hora_graph *g) {
             hora_view v = {NULL, HORA_I8, HORA_SHAPE1((int64_t)g->s[i].scratch)};
             g->s[i].scratch_buffer = new_buffer(g, &v, false, i);
         }
+    widen_ranges(g);
 }
 
 /* --- the call of a step, without pointers
@@ -179,6 +231,7 @@ static hora_status plan_with(hora_graph *g, int recompute) {
     g->recomputed = g->options.backward ? recompute : 0;
     HORA_TRY(hora_graph_build_schedule(g));
     HORA_TRY(ask_kernels(g));
+    join_steps(g);
     live_ranges(g);
     hora_graph_place(g);
     sum_up(g);

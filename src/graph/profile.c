@@ -57,17 +57,25 @@ static double bytes_of(const hora_call *c) {
     return (double)sum;
 }
 
-void hora_graph_profile_step(hora_graph *g, int i) {
+/* Joined steps share their time by their work. */
+void hora_graph_profile_steps(hora_graph *g, int first, int n) {
     struct profile *p = g->profile;
-    const step *s = &g->s[i];
-    double f[HORA_WORKS] = {0};
-    tally *t = &p->of[i];
-    t->seconds += hora_now() - p->started;
-    t->calls++;
-    t->bytes += bytes_of(&s->call);
-    hora_graph_node_flops(g, &g->n[s->node], s->phase, f);
-    for (int k = 0; k < HORA_WORKS; k++)
-        t->flops += f[k] * p->work[k];
+    double seconds = hora_now() - p->started, all = 0, flops[HORA_MAX_JOINED] = {0};
+    for (int i = 0; i < n; i++) {
+        const step *s = &g->s[first + i];
+        double f[HORA_WORKS] = {0};
+        hora_graph_node_flops(g, &g->n[s->node], s->phase, f);
+        for (int k = 0; k < HORA_WORKS; k++)
+            flops[i] += f[k] * p->work[k];
+        all += flops[i];
+    }
+    for (int i = 0; i < n; i++) {
+        tally *t = &p->of[first + i];
+        t->seconds += n > 1 && all > 0 ? seconds * flops[i] / all : seconds / n;
+        t->calls++;
+        t->bytes += bytes_of(&g->s[first + i].call);
+        t->flops += flops[i];
+    }
     p->started = hora_now();
 }
 

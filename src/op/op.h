@@ -103,6 +103,7 @@ typedef struct hora_op {
 #define HORA_OP_REDUCES 4u  /* output is no row tensor although in[0] is (losses) */
 #define HORA_OP_EFFECT  8u  /* writes into an input (cache): never recomputed, never dropped */
 #define HORA_OP_RANDOM  16u /* not allowed in `before` */
+#define HORA_OP_JOINS   32u /* neighbours over the same rows may run as one (q, k, v; gate, up) */
 
 /* Rows of ops.def, in its order. */
 typedef enum hora_op_id {
