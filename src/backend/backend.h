@@ -66,12 +66,21 @@ const hora_backend *hora_backend_named(const char *name); /* NULL when absent */
 
 /* The host device owns packed weights: recordings over the same weights share them. */
 hora_device *hora_device_new(void);
+/* Frozen weights are packed once per orientation (forward and dx), or stay as they are and every
+ * call packs the panels it is about to use: half the memory, a few per cent of the time of products
+ * of 500 rows and more. Before the first query. */
+typedef enum { HORA_PACK_BOTH, HORA_PACK_ONE } hora_pack_policy;
+void hora_device_set_packing(hora_device *d, hora_pack_policy p);
+hora_pack_policy hora_device_packing(const hora_device *d);
 void hora_device_free(hora_device *d);
 /* The packing of `key` (address of the plain weight) in layout `layout`: returns existing memory,
  * or allocates `bytes` (64-byte aligned) and lets `fill` write it. Never freed before the device,
  * except by hora_device_drop. *out NULL on failure. */
 hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, size_t bytes,
                              void (*fill)(void *dst, const void *arg), const void *arg, void **out);
+/* done(user, key) is called after every packing: its plain weight may leave memory for now. */
+void hora_device_after_packing(hora_device *d, void (*done)(void *user, const void *key),
+                               void *user);
 bool hora_device_has(const hora_device *d, const void *key, uint64_t layout);
 size_t hora_device_packed_bytes(const hora_device *d);
 /* Forgets all packings of a weight that is about to change (merging). No prepared plan may use them

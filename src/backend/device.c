@@ -19,8 +19,11 @@ typedef struct product {
 } product;
 
 struct hora_device {
-    const hora_mm_provider *provider;
+    const hora_mm_provider *provider[2]; /* of f32 and bf16 products; NULL: own blocks */
+    hora_pack_policy policy;
     int threads;
+    void (*done)(void *user, const void *key);
+    void *user;
     packing *packed;
     size_t npacked, cpacked;
     product *products;
@@ -29,7 +32,8 @@ struct hora_device {
 
 hora_device *hora_device_new(void) {
     hora_device *d = hora_calloc(1, sizeof *d);
-    d->provider = hora_mm_get();
+    d->provider[0] = hora_mm_for(HORA_F32);
+    d->provider[1] = hora_mm_for(HORA_BF16);
     d->threads = hora_threads();
     return d;
 }
@@ -40,14 +44,22 @@ void hora_device_free(hora_device *d) {
     for (size_t i = 0; i < d->npacked; i++)
         hora_block_free(d->packed[i].data, d->packed[i].bytes);
     for (size_t i = 0; i < d->nproducts; i++)
-        d->provider->free(d->products[i].mm);
+        hora_device_products(d, d->products[i].shape.dtype)->free(d->products[i].mm);
     hora_free(d->packed);
     hora_free(d->products);
     hora_free(d);
 }
 
-const hora_mm_provider *hora_device_products(const hora_device *d) {
-    return d->provider;
+const hora_mm_provider *hora_device_products(const hora_device *d, hora_dtype dtype) {
+    return d->provider[dtype == HORA_BF16];
+}
+
+void hora_device_set_packing(hora_device *d, hora_pack_policy p) {
+    d->policy = p;
+}
+
+hora_pack_policy hora_device_packing(const hora_device *d) {
+    return d->policy;
 }
 
 int hora_device_threads(const hora_device *d) {
@@ -78,9 +90,17 @@ hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, s
     packing p = {.key = key, .layout = layout, .bytes = bytes};
     HORA_TRY(hora_block_new(&p.data, bytes, "a packed weight"));
     fill(p.data, arg);
+    if (d->done)
+        d->done(d->user, key);
     HORA_PUSH(d->packed, d->npacked, d->cpacked, p);
     *out = p.data;
     return HORA_OK;
+}
+
+void hora_device_after_packing(hora_device *d, void (*done)(void *user, const void *key),
+                               void *user) {
+    d->done = done;
+    d->user = user;
 }
 
 size_t hora_device_packed_bytes(const hora_device *d) {
@@ -116,7 +136,7 @@ hora_status hora_device_mm(hora_device *d, const hora_mm_shape *s, const hora_mm
             return HORA_OK;
         }
     product p = {.shape = *s};
-    HORA_TRY(d->provider->make(&p.mm, s));
+    HORA_TRY(hora_device_products(d, s->dtype)->make(&p.mm, s));
     HORA_PUSH(d->products, d->nproducts, d->cproducts, p);
     *out = p.mm;
     return HORA_OK;

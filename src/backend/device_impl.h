@@ -3,8 +3,8 @@
 /* What backends of the host ask of its device beyond backend.h. */
 #include "backend/mm.h"
 
-/* The provider chosen when the device was made. */
-const hora_mm_provider *hora_device_products(const hora_device *d);
+/* The provider of products of this dtype, chosen when the device was made; NULL: own blocks. */
+const hora_mm_provider *hora_device_products(const hora_device *d, hora_dtype dtype);
 /* A product of this shape, made once and shared by all calls; owned by the device. */
 hora_status hora_device_mm(hora_device *d, const hora_mm_shape *s, const hora_mm **out);
 /* Threads that per-thread scratch is sized for: hora_threads() when the device was made. */

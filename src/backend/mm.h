@@ -1,9 +1,10 @@
 #ifndef HORA_BACKEND_MM_H
 #define HORA_BACKEND_MM_H
 /*
- * Matrix products, the currency of linear, attention and head_xent: one tile by one thread, y (+)=
- * alpha x op(w). Providers: onednn, else cpu's own blocks; HORA_PRODUCTS=onednn|own forces one. A
- * provider never starts threads; callers cut fixed tiles and run them with hora_parallel.
+ * Matrix products by a library: one tile by one thread, y (+)= alpha x op(w). The cpu backend has
+ * its own blocks (backend/cpu/kern.h) and asks a library where that is faster; HORA_PRODUCTS=
+ * own|onednn forces one of the two. A provider never starts threads; callers cut fixed tiles and run
+ * them with hora_parallel.
  */
 #include "backend/backend.h"
 
@@ -32,5 +33,8 @@ typedef struct hora_mm_provider {
     const char *(*variant)(const hora_mm *);
     void (*free)(hora_mm *);
 } hora_mm_provider;
-const hora_mm_provider *hora_mm_get(void); /* the chosen provider */
+int hora_mm_count(void); /* providers in this build */
+const hora_mm_provider *hora_mm_at(int i);
+/* The provider for products of this dtype; NULL: the backend's own blocks. */
+const hora_mm_provider *hora_mm_for(hora_dtype dtype);
 #endif

@@ -157,6 +157,31 @@ hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hor
     return n.out;
 }
 
+enum { ADDEND = 3 }; /* input of linear and lowrank */
+
+static bool can_take(const hora_graph *g, hora_t base, hora_t y) {
+    const tensor *t = &g->t[y], *b = &g->t[base];
+    const node *n = t->node >= 0 ? &g->n[t->node] : NULL;
+    if (!n || (n->op != HORA_OP_linear && n->op != HORA_OP_lowrank) || n->in[ADDEND] != HORA_NONE ||
+        t->output || b->node >= t->node || t->view.dtype != b->view.dtype ||
+        !hora_shape_equal(&t->view.shape, &b->view.shape))
+        return false;
+    for (int i = t->node + 1; i < g->nn; i++)
+        for (int k = 0; k < HORA_MAX_IN; k++)
+            if (g->n[i].in[k] == y)
+                return false;
+    return true;
+}
+
+hora_t hora_graph_onto(hora_graph *g, hora_t base, hora_t y) {
+    if (g->error)
+        return HORA_NONE;
+    if (!can_take(g, base, y))
+        return hora_graph_node(g, HORA_OP_add, (hora_t[]){base, y}, &(hora_attr){.alpha = 1});
+    g->n[g->t[y].node].in[ADDEND] = base;
+    return y;
+}
+
 void hora_graph_in_before(hora_graph *g, bool on) {
     g->in_before = on;
 }

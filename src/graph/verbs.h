@@ -22,6 +22,12 @@ static inline hora_t hora_linear(hora_graph *g, hora_t x, hora_t w, hora_t b, ho
     return hora_graph_node(g, HORA_OP_linear, (hora_t[]){x, w, b, addend},
                            &(hora_attr){.alpha = alpha});
 }
+/* addend + x w' + b + alpha (xd a') f', with a (r, k), f (o, r); xd NONE: x. */
+static inline hora_t hora_lowrank(hora_graph *g, hora_t x, hora_t w, hora_t b, hora_t addend,
+                                  hora_t a, hora_t f, hora_t xd, double alpha) {
+    return hora_graph_node(g, HORA_OP_lowrank, (hora_t[]){x, w, b, addend, a, f, xd},
+                           &(hora_attr){.alpha = alpha});
+}
 /* x (groups n, k), w (groups o, k) -> (groups n, o), group by group. */
 static inline hora_t hora_grouped(hora_graph *g, hora_t x, hora_t w, int64_t groups) {
     return hora_graph_node(g, HORA_OP_grouped, (hora_t[]){x, w}, &(hora_attr){.groups = groups});

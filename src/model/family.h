@@ -36,5 +36,11 @@ void hora_base_close(hora_base *b); /* accepts NULL */
 hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora_base_options *o,
                             uint64_t seed);
 hora_status hora_base_hash(hora_base *b, uint64_t *hash); /* cached; reads every weight once */
+/* Bytes of projections (and an untied head) that lie in the files as they are: once packed, their
+ * pages need not stay in memory. */
+uint64_t hora_base_mapped(const hora_base *b);
+/* The pages of the weight whose values begin at `data` may leave memory; they are read again when
+ * touched. Nothing happens to weights that were converted. */
+void hora_base_forget(const hora_base *b, const void *data);
 hora_t hora_model_record(hora_net *n);
 #endif

@@ -126,11 +126,15 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
     return s;
 }
 
+/* The tensor can be used where it lies in the file. */
+static bool fits_as_is(const hora_base *b, const hora_view *v) {
+    return v->dtype == b->dtype && (uintptr_t)v->data % hora_dtype_size(b->dtype) == 0;
+}
+
 static hora_status bind_weights(hora_base *b, store *own, const hora_base_options *o) {
     size_t bytes = 0, at = 0;
     for (int i = 0; i < b->nweights; i++) {
-        const hora_view *v = &find(own->st, &b->weights[i])->view;
-        if (v->dtype != b->dtype || (uintptr_t)v->data % hora_dtype_size(b->dtype))
+        if (!fits_as_is(b, &find(own->st, &b->weights[i])->view))
             bytes += (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
     }
     b->store_bytes = bytes;
@@ -142,7 +146,7 @@ static hora_status bind_weights(hora_base *b, store *own, const hora_base_option
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = find(own->st, w);
-        if (t->view.dtype == b->dtype && (uintptr_t)t->view.data % hora_dtype_size(b->dtype) == 0) {
+        if (fits_as_is(b, &t->view)) {
             w->view.data = t->view.data;
             continue;
         }
@@ -264,6 +268,29 @@ hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora
     }
     *out = b;
     return s;
+}
+
+uint64_t hora_base_mapped(const hora_base *b) {
+    const store *own = b->store;
+    uint64_t sum = 0;
+    for (int i = 0; own->st && i < b->nweights; i++) {
+        const hora_weight *w = &b->weights[i];
+        bool product = w->role == HORA_ROLE_WEIGHT || (w->role == HORA_ROLE_HEAD && !b->tied);
+        if (product && fits_as_is(b, &find(own->st, w)->view))
+            sum += hora_view_bytes(&w->view);
+    }
+    return sum;
+}
+
+void hora_base_forget(const hora_base *b, const void *data) {
+    const store *own = b->store;
+    for (int i = 0; own->st && i < b->nweights; i++) {
+        const hora_st_tensor *t = find(own->st, &b->weights[i]);
+        if (t->view.data == data) {
+            hora_st_forget(own->st, t);
+            return;
+        }
+    }
 }
 
 /* --- identity and recording

@@ -129,18 +129,30 @@ hora_t hora_net_block_end(hora_net *n, hora_t h) {
     return h;
 }
 
+/* The first adapter from `a` on that has something to say about projections; nadapters: none. */
+static int speaker(const hora_net *n, int a) {
+    while (a < n->nadapters && !(holes_of(n, a) && holes_of(n, a)->linear))
+        a++;
+    return a;
+}
+
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b) {
-    int saved = n->next;
-    for (int a = n->next; a < n->nadapters; a++) {
-        const hora_holes *h = holes_of(n, a);
-        if (!h || !h->linear)
-            continue;
-        n->next = a + 1;
-        hora_t y = h->linear(n, n->adapters[a], s, x, w, b);
-        n->next = saved;
-        return y;
-    }
-    return hora_linear(n->g, x, w, b, HORA_NONE, 1);
+    int saved = n->next, a = speaker(n, n->next);
+    if (a == n->nadapters)
+        return hora_linear(n->g, x, w, b, HORA_NONE, 1);
+    n->next = a + 1;
+    hora_t y = holes_of(n, a)->linear(n, n->adapters[a], s, x, w, b);
+    n->next = saved;
+    return y;
+}
+
+hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
+                        hora_t a, hora_t f, double alpha) {
+    if (speaker(n, n->next) == n->nadapters)
+        return hora_lowrank(n->g, x, w, b, HORA_NONE, a, f, xd == x ? HORA_NONE : xd, alpha);
+    hora_t y = hora_net_next(n, s, x, w, b);
+    hora_t z = hora_linear(n->g, xd, a, HORA_NONE, HORA_NONE, 1); /* (rows, r) */
+    return hora_linear(n->g, z, f, HORA_NONE, y, alpha);
 }
 
 hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
@@ -176,7 +188,7 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
 }
 
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y) {
-    return hora_add(n->g, res, around(n, where, (hora_sub){res, x, y}), 1);
+    return hora_graph_onto(n->g, res, around(n, where, (hora_sub){res, x, y}));
 }
 
 double hora_net_dropout(const hora_net *n, double p) {

@@ -58,6 +58,10 @@ hora_t hora_net_head(hora_net *n); /* leaf of the output head's weight (V, hidde
  * ------------------------------------------------------------------------------------- */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b);
+/* The projection plus alpha (xd a') f', with a (r, in), f (out, r) and xd made of x (or x itself):
+ * one op where this method is the last of the chain. */
+hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
+                        hora_t a, hora_t f, double alpha);
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
 uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what,
                          int index); /* random stream of a node */

@@ -14,7 +14,7 @@
 #include "base/rng.h"
 #include "tensor/tensor.h"
 
-#define HORA_MAX_IN    6
+#define HORA_MAX_IN    7
 #define HORA_MAX_SAVED 2
 
 typedef enum {

@@ -280,15 +280,14 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
                      hora_t b) {
     const hora_cfg *c = a->config;
     const hora_block *block = &((const hora_state *)a->state)->block[s->layer];
-    hora_t y = hora_net_next(n, s, x, w, b);
     for (int t = 0; t < HORA_TARGETS; t++)
         if (block->site[t] == (int)(s - a->base->sites)) {
             hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
                                      hora_net_stream(n, a, "hora", s->kind));
-            hora_t z = hora_linear(n->g, xd, block->a[t], HORA_NONE, HORA_NONE, 1); /* (rows, r) */
-            return hora_linear(n->g, z, block->b[t], HORA_NONE, y, c->alpha / (double)c->rank);
+            return hora_net_lowrank(n, s, x, w, b, xd, block->a[t], block->b[t],
+                                    c->alpha / (double)c->rank);
         }
-    return y;
+    return hora_net_next(n, s, x, w, b);
 }
 
 /* --- the plain LoRA that it is

@@ -4,7 +4,7 @@
  *
  *   A (r, in) ~ U(-1/sqrt(in), 1/sqrt(in)) (Kaiming with a = sqrt 5, as PEFT draws it), B (out, r)
  * = 0: training starts at the base. dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy all
- * by op linear
+ * by op lowrank
  */
 #include <math.h>
 
@@ -113,14 +113,12 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     const state *st = a->state;
     int i = (int)(s - a->base->sites);
     const site *t = &st->sites[i];
-    hora_t y = hora_net_next(n, s, x, w, b);
     if (!t->a)
-        return y;
+        return hora_net_next(n, s, x, w, b);
     hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
                              hora_net_stream(n, a, "lora", s->kind));
-    hora_t z =
-        hora_linear(n->g, xd, hora_net_param(n, t->a), HORA_NONE, HORA_NONE, 1); /* (rows, r) */
-    return hora_linear(n->g, z, hora_net_param(n, t->b), HORA_NONE, y, t->scale);
+    return hora_net_lowrank(n, s, x, w, b, xd, hora_net_param(n, t->a), hora_net_param(n, t->b),
+                            t->scale);
 }
 
 static void factors(hora_adapter *a, int i, hora_factors *f) {

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "model/family.h"
 #include "train/train_impl.h"
 
 hora_status hora_training_open(hora_training **out, const hora_training_parts *parts,
@@ -65,6 +66,10 @@ hora_status hora_training_feed(hora_training *t) {
                              false);
 }
 
+static void forget_weight(void *base, const void *data) {
+    hora_base_forget(base, data);
+}
+
 hora_status hora_training_prepare(hora_training *t) {
     const hora_train_report *r = &t->report;
     HORA_ASSERT(!t->prepared);
@@ -76,6 +81,7 @@ hora_status hora_training_prepare(hora_training *t) {
     t->arena_bytes = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
     HORA_TRY(hora_block_new(&t->arena, t->arena_bytes, "the step arena"));
     hora_net_bind(&t->train.net);
+    hora_device_after_packing(t->parts.device, forget_weight, t->parts.base);
     HORA_TRY(hora_graph_prepare(t->train.g, t->arena));
     if (t->eval.g) {
         hora_net_bind(&t->eval.net);

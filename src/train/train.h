@@ -38,6 +38,7 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double clip;     /* largest gradient norm; 0: no clipping */
     double loraplus; /* factor of the learning rate of B matrices; 1: off */
     int dtype;       /* choice: auto f32 bf16; once a base is open, what it was opened in */
+    int pack;        /* choice: auto both one */
     char *recompute; /* none all auto N */
     int64_t memory;  /* bytes the training may take; 0: what the machine has free */
     int64_t seed;
@@ -97,6 +98,7 @@ typedef struct hora_train_report {
     int64_t steps, data_rows; /* of the run; of the training data */
     double epochs;
     double lr;                                /* as it will be used */
+    bool pack_both;                           /* frozen weights are packed for both directions */
     uint64_t weights, packed;                 /* bytes: base weights in memory; packed copies */
     uint64_t values, gradients, moments;      /* bytes: state */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */

@@ -51,6 +51,8 @@ static const hora_option rows[] = {
      "of activations and frozen weights; auto: bf16 where the processor has it, else f32"},
     {"recompute", "gradient_checkpointing", HORA_OPT_STRING, AT(recompute), "none", 0, 0, NULL, "N",
      "layers recomputed in backward: none, all, auto (as few as fit) or a number"},
+    {"pack", NULL, HORA_OPT_CHOICE, AT(pack), "auto", 0, 0, "auto both one", NULL,
+     "frozen weights in memory: both orientations packed, or one plain copy packed on the way"},
     {"memory", NULL, HORA_OPT_INT, AT(memory), NULL, 0, BIG, NULL, "BYTES",
      "memory the training may take (8G, 500M); unset: what is free"},
     {"seed", NULL, HORA_OPT_INT, AT(seed), "42", 0, BIG, NULL, NULL,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "model/family.h"
 #include "train/train_impl.h"
 
 enum { STAGED = 3 }; /* micro-batches in memory: two ahead and the one in use */
@@ -154,15 +155,13 @@ static void advise(hora_training *t, const hora_plan_options *o) {
                       hora_human_bytes(need, least));
 }
 
-static hora_status plan_graphs(hora_training *t) {
+/* Plans with one policy of packing. Packed weights need not stay where the files are mapped. */
+static hora_status plan_packed(hora_training *t, const hora_plan_options *like, bool both) {
     hora_train_report *r = &t->report;
-    hora_plan_options o = {.backward = true, .poison = t->parts.poison};
-    HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
-    r->limit = t->config.memory ? (uint64_t)t->config.memory : hora_memory_available();
-    if (t->eval.g) {
-        HORA_TRY(hora_graph_plan(t->eval.g, &(hora_plan_options){.poison = t->parts.poison}));
-        r->eval_arena = hora_graph_info(t->eval.g)->arena;
-    }
+    hora_plan_options o = *like;
+    hora_device_set_packing(t->parts.device, both ? HORA_PACK_BOTH : HORA_PACK_ONE);
+    r->pack_both = both;
+    r->weights = weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0);
     uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches;
     o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;
     hora_status s = hora_graph_plan(t->train.g, &o);
@@ -170,7 +169,33 @@ static hora_status plan_graphs(hora_training *t) {
         o.recompute = HORA_RECOMPUTE_ALL;
         s = hora_graph_plan(t->train.g, &o);
     }
-    HORA_TRY(s);
+    return s;
+}
+
+/* auto: packing on the way costs a per cent or two from some hundred rows on, a second copy of the
+ * model always costs its size. Below that, both, if they fit. */
+static hora_status choose_packing(hora_training *t, const hora_plan_options *o) {
+    enum { AUTO, BOTH, ONE, ENOUGH_ROWS = 512 };
+    const hora_train_report *r = &t->report;
+    bool small = r->rows < ENOUGH_ROWS;
+    HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && small)));
+    const hora_plan_info *i = hora_graph_info(t->train.g);
+    uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
+    if (t->config.pack == AUTO && small && r->limit && need + i->packed > r->limit)
+        return plan_packed(t, o, false);
+    return HORA_OK;
+}
+
+static hora_status plan_graphs(hora_training *t) {
+    hora_train_report *r = &t->report;
+    hora_plan_options o = {.backward = true, .poison = t->parts.poison};
+    HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
+    r->limit = t->config.memory ? (uint64_t)t->config.memory : hora_memory_available();
+    HORA_TRY(choose_packing(t, &o));
+    if (t->eval.g) {
+        HORA_TRY(hora_graph_plan(t->eval.g, &(hora_plan_options){.poison = t->parts.poison}));
+        r->eval_arena = hora_graph_info(t->eval.g)->arena;
+    }
     const hora_plan_info *i = hora_graph_info(t->train.g);
     r->step_arena = i->arena;
     r->scratch = i->scratch;
@@ -205,7 +230,6 @@ hora_status hora_training_plan(hora_training *t) {
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters, &t->config));
     r->rows = hora_round_up(t->config.batch_size * p->seq_len, 64);
     r->parameters = hora_base_parameters(p->base);
-    r->weights = weight_bytes(p->base);
     for (int a = 0; a < p->nadapters; a++) {
         r->trainable += hora_adapter_trainable(p->adapters[a]);
         r->values += (uint64_t)p->adapters[a]->elems * sizeof(float);

@@ -45,8 +45,10 @@ static void text_run(const hora_train_report *r, hora_str *out) {
 void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     text_run(r, out);
     hora_str_puts(out, "memory\n");
-    bytes_row(out, "weights", r->weights, "frozen, mapped from the files where they are f32");
-    bytes_row(out, "packed", r->packed, "frozen weights in the layout of the products");
+    bytes_row(out, "weights", r->weights, r->pack_both ? "frozen, and not packed" : "frozen, mapped from the files where they can");
+    bytes_row(out, "packed", r->packed,
+              r->pack_both ? "frozen weights in the layouts of forward and backward"
+                           : "on the way, panel by panel");
     bytes_row(out, "parameters", r->values, "");
     bytes_row(out, "gradients", r->gradients, "");
     bytes_row(out, "moments", r->moments, "of the optimizer");
@@ -77,6 +79,7 @@ static void put_bytes(hora_json *o, const char *key, uint64_t v) {
 hora_json *hora_train_report_json(const hora_train_report *r) {
     hora_json *o = hora_json_new_object();
     hora_json *m = hora_json_set(o, "memory", hora_json_new_object());
+    hora_json_set(o, "pack", hora_json_new_string(r->pack_both ? "both" : "one"));
     put_bytes(m, "weights", r->weights);
     put_bytes(m, "packed", r->packed);
     put_bytes(m, "parameters", r->values);

@@ -714,17 +714,27 @@ static hora_status plan_with(const char *more, hora_train_report *report) {
 static void plans_refuse_what_cannot_fit(void **state) {
     (void)state;
     hora_train_report r, all;
-    char more[64];
+    char more[80];
     make_world(3);
     hora_log_sink(quiet, NULL);
-    assert_ok(plan_with("", &r));
+    assert_ok(plan_with("pack=both", &all));
+    assert_ok(plan_with("pack=one", &r));
+    assert_true(all.pack_both && !r.pack_both && r.packed < all.packed);
+    /* few rows: packed where there is room for it */
+    hora_snprintf(more, sizeof more, "memory=%llu", (unsigned long long)all.total);
+    assert_ok(plan_with(more, &r));
+    assert_true(r.pack_both);
+    hora_snprintf(more, sizeof more, "memory=%llu", (unsigned long long)all.total - 1);
+    assert_ok(plan_with(more, &r));
+    assert_true(!r.pack_both && r.total < all.total);
     assert_true(r.fits && r.steps == 10 && r.trainable > 0 && r.flops_step > 0);
     assert_true(r.total >= r.weights + r.values + r.gradients + r.moments + r.step_arena);
     assert_int_equal(r.moments, 2 * r.gradients);
-    assert_ok(plan_with("recompute=all", &all));
+    assert_ok(plan_with("recompute=all,pack=one", &all));
     assert_true(all.step_arena < r.step_arena);
     /* room for recomputing only: auto takes it, none is refused and says so */
-    hora_snprintf(more, sizeof more, "memory=%llu", (unsigned long long)(all.total + r.total) / 2);
+    hora_snprintf(more, sizeof more, "pack=one,memory=%llu",
+                  (unsigned long long)(all.total + r.total) / 2);
     assert_fails(plan_with(more, &r), HORA_ENOMEM, "recompute=auto");
     assert_false(r.fits);
     strcat(more, ",recompute=auto");

@@ -1,17 +1,26 @@
 /*
  * Kernels of op_head_xent.c. Only rows with a target go through the head, gathered in chunks whose
- * logits fill at most ROOM floats of scratch. In a chunk: logits by a tiled product, then row by
- * row the log-sum-exp and, where needed, logits turned into dz in place, then the products that
- * read dz. Loss terms are added in the order of rows, in double; chunks follow from the targets.
+ * logits fill at most ROOM floats of scratch. In a chunk: logits in f32 by a tiled product, then row
+ * by row the log-sum-exp and, where needed, logits turned into dz of x's dtype in place, then the
+ * products that read dz. Loss terms are added in the order of rows, in double; chunks follow from
+ * the targets.
  */
 #include "backend/cpu/cpu_impl.h"
 
-#define ROOM ((int64_t)8 << 20)
+#define ROOM ((int64_t)12 << 20)
 
 typedef struct state {
     hora_product logits, back; /* back: dx = dz W */
     int64_t rows, chunk;
+    int threads;
 } state;
+
+static bool small(const hora_view *x) {
+    return x->dtype == HORA_BF16;
+}
+static size_t elem(const hora_view *x) {
+    return hora_dtype_size(x->dtype);
+}
 
 static bool only_x(const hora_call *c) {
     return c->grad == HORA_IN(0);
@@ -34,6 +43,8 @@ static void specs(const hora_call *c, hora_product_spec *logits, hora_product_sp
                                   .n = hora_cpu_rows(w),
                                   .k = hora_cpu_width(w),
                                   .trans_w = true,
+                                  .dtype = c->in[0].dtype,
+                                  .wdtype = w->dtype,
                                   .frozen = frozen ? w->data : NULL,
                                   .will_freeze = frozen};
     *back = *logits;
@@ -55,9 +66,9 @@ static layout layout_of(const hora_call *c, int64_t rows, size_t products) {
     l.lse = l.rows + hora_cpu_aligned((size_t)rows * sizeof(int32_t));
     l.terms = l.lse + hora_cpu_aligned(chunk * sizeof(float));
     l.x = l.terms + hora_cpu_aligned(chunk * sizeof(double));
-    l.z = l.x + hora_cpu_aligned(chunk * d * sizeof(float));
+    l.z = l.x + hora_cpu_aligned(chunk * d * elem(&c->in[0]));
     l.dx = l.z + hora_cpu_aligned(chunk * classes * sizeof(float));
-    l.products = l.dx + hora_cpu_aligned(chunk * d * sizeof(float));
+    l.products = l.dx + hora_cpu_aligned(chunk * d * elem(&c->in[0]));
     l.total = l.products + products;
     return l;
 }
@@ -65,11 +76,16 @@ static layout layout_of(const hora_call *c, int64_t rows, size_t products) {
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     if (c->phase == HORA_BACKWARD && only_x(c))
         return true;
+    if (!hora_cpu_multiplies(&c->in[0], &c->in[1]))
+        return false;
     hora_product_spec logits, back;
     specs(c, &logits, &back);
     hora_product_query(d, &logits, need);
     if (differentiates(c))
         hora_product_query(d, &back, need);
+    if (hora_cpu_wants(c, 1))
+        need->scratch = (size_t)hora_max((int64_t)need->scratch,
+                                         (int64_t)hora_cpu_outer_scratch(d, c->in[0].dtype));
     need->scratch = layout_of(c, hora_cpu_rows(&c->in[0]), need->scratch).total;
     return true;
 }
@@ -81,6 +97,7 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     impl->state = s;
     s->rows = hora_cpu_rows(&c->in[0]);
     s->chunk = chunk_of(c);
+    s->threads = hora_device_threads(d);
     hora_product_spec logits, back;
     specs(c, &logits, &back);
     HORA_TRY(hora_product_make(&s->logits, d, &logits));
@@ -93,8 +110,8 @@ typedef struct chunk {
     const int32_t *row; /* their numbers */
     int64_t n, classes, d;
     bool dense; /* rows follow each other */
-    const float *x;
-    float *z, *lse;
+    const char *x;
+    float *z, *lse; /* dz is z's memory, rows side by side in x's dtype */
     double *terms;
 } chunk;
 
@@ -110,9 +127,10 @@ static int64_t find_rows(const hora_call *c, int32_t *row) {
 
 static void copy_rows(void *arg, int64_t from, int64_t to) {
     const chunk *k = arg;
+    size_t bytes = (size_t)k->d * elem(&k->c->in[0]);
     for (int64_t i = from; i < to; i++)
-        memcpy((float *)(uintptr_t)k->x + i * k->d, hora_f32(&k->c->in[0]) + k->row[i] * k->d,
-               (size_t)k->d * sizeof(float));
+        memcpy((char *)(uintptr_t)k->x + (size_t)i * bytes,
+               (const char *)k->c->in[0].data + (size_t)k->row[i] * bytes, bytes);
 }
 
 static void compute_logits(const state *s, chunk *k, const layout *l, const int32_t *rows,
@@ -122,18 +140,35 @@ static void compute_logits(const state *s, chunk *k, const layout *l, const int3
     k->row = rows + first;
     k->n = n;
     k->dense = k->row[n - 1] - k->row[0] == n - 1;
-    k->x = k->dense ? hora_f32(&c->in[0]) + k->row[0] * k->d : (const float *)(scratch + l->x);
+    k->x = k->dense ? (const char *)c->in[0].data + (size_t)(k->row[0] * k->d) * elem(&c->in[0])
+                    : scratch + l->x;
     if (!k->dense)
         hora_cpu_pieces(n, hora_cpu_rows_in_piece(k->d), copy_rows, k);
-    hora_product_run(&s->logits, n, 1, k->x, c->in[1].data, NULL,
-                     hora_absent(&c->in[2]) ? NULL : c->in[2].data, k->z, scratch + l->products);
+    hora_product_run(&s->logits, &(hora_product_args){.m = n,
+                                                      .alpha = 1,
+                                                      .x = k->x,
+                                                      .w = c->in[1].data,
+                                                      .bias = &c->in[2],
+                                                      .y = k->z,
+                                                      .wide = true,
+                                                      .scratch = scratch + l->products});
 }
 
-/* z becomes dz = factor (exp(z - lse) - e_t) */
+/* z becomes dz = factor (exp(z - lse) - e_t); bf16 goes to the front half of its row. */
 static void to_dz(const chunk *k, int64_t i, double factor) {
     float *z = k->z + i * k->classes, f = (float)factor;
     hora_kern_get()->softmax->weigh(k->classes, k->lse[i], f, z);
     z[k->c->batch->target[k->row[i]]] -= f;
+    if (small(&k->c->in[0]))
+        hora_kern_get()->rows->narrow(k->classes, z, (uint16_t *)z);
+}
+
+/* bf16 rows of dz move together for the sums over rows; row 0 is there already. */
+static void close_ranks(const chunk *k) {
+    if (small(&k->c->in[0]))
+        for (int64_t i = 1; i < k->n; i++)
+            memmove((uint16_t *)k->z + i * k->classes, k->z + i * k->classes,
+                    (size_t)k->classes * sizeof(uint16_t));
 }
 
 static void forward_rows(void *arg, int64_t from, int64_t to) {
@@ -162,23 +197,32 @@ static void backward_rows(void *arg, int64_t from, int64_t to) {
 }
 
 /* dx rows of the chunk (+)= dz W; rows outside of any chunk were cleared before. */
-static void put_dx(const state *s, const chunk *k, const layout *l, float *dx, bool overwrite) {
+static void put_dx(const state *s, const chunk *k, const layout *l, int64_t ldz,
+                   const hora_view *dx, bool overwrite) {
     char *scratch = k->c->scratch;
-    float *y = k->dense ? dx + k->row[0] * k->d : (float *)(scratch + l->dx);
-    hora_product_run(&s->back, k->n, 1, k->z, k->c->in[1].data, k->dense && !overwrite ? y : NULL,
-                     NULL, y, scratch + l->products);
+    size_t bytes = (size_t)k->d * elem(dx);
+    char *y = k->dense ? (char *)dx->data + (size_t)k->row[0] * bytes : scratch + l->dx;
+    hora_product_run(&s->back, &(hora_product_args){.m = k->n,
+                                                    .alpha = 1,
+                                                    .x = k->z,
+                                                    .ldx = ldz,
+                                                    .w = k->c->in[1].data,
+                                                    .add = k->dense && !overwrite ? y : NULL,
+                                                    .y = y,
+                                                    .scratch = scratch + l->products});
     for (int64_t i = 0; !k->dense && i < k->n; i++) {
-        float *to = dx + k->row[i] * k->d;
-        hora_kern_get()->products->merge(1, k->d, 1, y + i * k->d, k->d, overwrite ? NULL : to,
-                                         k->d, NULL, to, k->d);
+        hora_view from = {y + (size_t)i * bytes, dx->dtype, HORA_SHAPE1(k->d)}, to = from;
+        to.data = (char *)dx->data + (size_t)k->row[i] * bytes;
+        hora_cpu_add(k->d, 1, &from, &to, overwrite);
     }
 }
 
 /* Zero in rows without a target. */
-static void clear_others(const hora_call *c, float *y, int64_t width) {
+static void clear_others(const hora_call *c, const hora_view *y) {
+    size_t bytes = (size_t)hora_row_elems(&y->shape) * elem(y);
     for (int64_t i = 0; i < hora_cpu_rows(&c->in[0]); i++)
         if (c->batch->target[i] < 0)
-            memset(y + i * width, 0, (size_t)width * sizeof(float));
+            memset((char *)y->data + (size_t)i * bytes, 0, bytes);
 }
 
 static chunk chunk_in(const hora_call *c, const layout *l) {
@@ -198,14 +242,14 @@ static void forward(const state *s, const hora_call *c) {
     int64_t n = find_rows(c, rows);
     double loss = 0;
     if (c->grad)
-        clear_others(c, c->saved[0].data, only_x(c) ? k.d : 1);
+        clear_others(c, &c->saved[0]);
     for (int64_t at = 0; at < n; at += s->chunk) {
         compute_logits(s, &k, &l, rows, at, hora_min(s->chunk, n - at));
         hora_cpu_pieces(k.n, 1, forward_rows, &k);
         for (int64_t i = 0; i < k.n; i++)
             loss += k.terms[i];
         if (only_x(c))
-            put_dx(s, &k, &l, c->saved[0].data, true);
+            put_dx(s, &k, &l, k.classes * (small(&c->in[0]) ? 2 : 1), &c->saved[0], true);
     }
     *(double *)c->out.data = c->batch->scale * loss;
 }
@@ -217,17 +261,19 @@ static void backward(const state *s, const hora_call *c) {
     int64_t n = find_rows(c, rows);
     bool fresh = true;
     if (hora_cpu_wants(c, 0) && hora_cpu_overwrites(c, 0))
-        clear_others(c, c->din[0].data, k.d);
+        clear_others(c, &c->din[0]);
     for (int64_t at = 0; at < n; at += s->chunk, fresh = false) {
         compute_logits(s, &k, &l, rows, at, hora_min(s->chunk, n - at));
         hora_cpu_pieces(k.n, 1, backward_rows, &k);
+        close_ranks(&k);
         if (hora_cpu_wants(c, 0))
-            put_dx(s, &k, &l, c->din[0].data, hora_cpu_overwrites(c, 0));
+            put_dx(s, &k, &l, k.classes, &c->din[0], hora_cpu_overwrites(c, 0));
+        hora_view dz = {k.z, c->in[0].dtype, HORA_SHAPE2(k.n, k.classes)};
         if (hora_cpu_wants(c, 1))
-            hora_cpu_outer(k.n, k.classes, k.d, 1, k.z, k.x, c->din[1].data,
-                           fresh && hora_cpu_overwrites(c, 1));
+            hora_cpu_outer(dz.dtype, s->threads, k.n, k.classes, k.d, 1, k.z, k.x, c->din[1].data,
+                           fresh && hora_cpu_overwrites(c, 1), (char *)c->scratch + l.products);
         if (hora_cpu_wants(c, 2))
-            hora_cpu_column_sums(k.n, k.classes, 1, k.z, NULL, c->din[2].data,
+            hora_cpu_column_sums(k.n, k.classes, 1, &dz, NULL, c->din[2].data,
                                  fresh && hora_cpu_overwrites(c, 2));
     }
     for (int i = 1; n == 0 && i < 3; i++)
@@ -241,9 +287,9 @@ static void run(const hora_impl *impl, const hora_call *c) {
     else if (!only_x(c))
         backward(impl->state, c);
     else /* made in forward */
-        hora_cpu_add(hora_elems(&c->din[0]), (float)*(const double *)c->dout.data, c->saved[0].data,
-                     c->din[0].data, hora_cpu_overwrites(c, 0));
+        hora_cpu_add(hora_elems(&c->din[0]), (float)*(const double *)c->dout.data, &c->saved[0],
+                     &c->din[0], hora_cpu_overwrites(c, 0));
 }
 
 extern const hora_cpu_op hora_cpu_op_head_xent;
-const hora_cpu_op hora_cpu_op_head_xent = {query, prepare, run, false};
+const hora_cpu_op hora_cpu_op_head_xent = {query, prepare, run, true};

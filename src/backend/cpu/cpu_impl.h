@@ -57,51 +57,82 @@ static inline int64_t hora_cpu_rows_in_piece(int64_t width) {
     return hora_max(1, HORA_CPU_PIECE / hora_max(1, width));
 }
 
-/* y (+)= alpha a, n elements */
-void hora_cpu_add(int64_t n, float alpha, const float *a, float *y, bool overwrite);
+/* y (+)= alpha a, the first n elements; both of F32 or both of BF16 */
+void hora_cpu_add(int64_t n, float alpha, const hora_view *a, const hora_view *y, bool overwrite);
 /* y (width) (+)= alpha times the sum over rows of x, or of x * b where b is not NULL; (rows, width)
  */
-void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const float *x, const float *b,
-                          float *y, bool overwrite);
+void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const hora_view *x,
+                          const hora_view *b, float *y, bool overwrite);
 
 /*
- * A tiled product y (m, n) = add + bias + alpha x (m, k) B: m at most `rows`, any at run time; x, y
- * and add without gaps; B = w' with w (n, k) when trans_w, else w (k, n). Tiles are row tile x
- * column panel. Frozen w is packed once, by panels, in the provider's layout.
+ * A tiled product y (m, n) = add + bias + alpha (x (m, k) B + scale z (m, r) F): m at most `rows`, any
+ * at run time; x, y, z and add without gaps; B = w' with w (n, k) when trans_w, else w (k, n); F
+ * likewise from a factor f of f32. Tiles are a chunk of rows x a panel of columns. A frozen w is
+ * packed once, by panels, where the device's policy says so; any other is packed panel by panel on
+ * the way.
  */
 typedef struct hora_product_spec {
     int64_t rows, n, k;
     bool trans_w;
+    hora_dtype dtype;  /* of x, z and (unless wide) y and add: F32 or BF16 */
+    hora_dtype wdtype; /* of w: dtype or F32 */
     const void *frozen; /* w, when it never changes and has data; NULL otherwise */
     bool will_freeze;   /* at query, when the data is not there yet */
+    int64_t rank;       /* largest r; 0: no low-rank term */
 } hora_product_spec;
 
 typedef struct hora_product {
     hora_product_spec spec;
     const hora_kern *kern;
-    const hora_mm_provider *provider;
+    const hora_kern_products *blocks; /* of spec.dtype */
+    const hora_mm_provider *library;  /* NULL: own blocks */
     int threads;
-    int64_t tile;         /* rows of a tile */
+    int64_t chunk;        /* rows of a tile */
     int64_t panel, count; /* columns of a panel, how many */
-    bool packs;           /* w is given to the provider packed */
-    const char *packed;
+    const char *packed;   /* NULL: on the way */
     size_t panel_bytes;
-    const hora_mm *mm[2][2]; /* [whole tile, 64 rows][whole panel, last panel]; NULL: own blocks */
-    size_t mm_scratch, thread_scratch; /* bytes per thread */
+    const hora_mm *mm[2][2]; /* library: [whole chunk, 64 rows][whole panel, last panel] */
+    size_t mm_scratch, sums, thread_scratch; /* bytes per thread */
 } hora_product;
 
+typedef struct hora_product_args {
+    int64_t m;
+    float alpha;
+    const void *x, *w; /* w: plain */
+    int64_t ldx;       /* of x, elements; 0: k. Own blocks only */
+    const void *add;   /* NULL: none; may be y */
+    const hora_view *bias; /* (n) of F32 or BF16; absent or NULL: none */
+    void *y;
+    bool wide; /* y and add are F32 */
+    struct {
+        int64_t rank; /* 0: none */
+        const void *z;
+        const float *f; /* (n, rank) when trans, else (rank, n) */
+        bool trans;
+        float scale;
+    } low;
+    void *scratch;
+} hora_product_args;
+
+/* Can products of rows of x by w be computed? */
+static inline bool hora_cpu_multiplies(const hora_view *x, const hora_view *w) {
+    return (x->dtype == HORA_F32 || x->dtype == HORA_BF16) &&
+           (w->dtype == HORA_F32 || w->dtype == x->dtype);
+}
 /* Adds scratch and packed bytes. */
 void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *need);
 /* Needs no release: what it holds belongs to the device. */
 hora_status hora_product_make(hora_product *p, hora_device *d, const hora_product_spec *s);
 size_t hora_product_scratch(const hora_product *p);
-/* w: the plain weight. add and bias may be NULL, add may be y. */
-void hora_product_run(const hora_product *p, int64_t m, float alpha, const float *x, const float *w,
-                      const float *add, const float *bias, float *y, void *scratch);
+void hora_product_run(const hora_product *p, const hora_product_args *a);
 const char *hora_product_variant(const hora_product *p);
 
-/* y (o, k) (+)= alpha a' b with a (rows, o), b (rows, k): a weight's gradient. The whole sum over
- * rows inside one tile. */
-void hora_cpu_outer(int64_t rows, int64_t o, int64_t k, float alpha, const float *a, const float *b,
-                    float *y, bool overwrite);
+/* y (o, k) of f32 (+)= alpha a' b with a (rows, o), b (rows, k) of dtype: a weight's gradient. The
+ * sum over rows goes in pieces of fixed length inside one tile. */
+size_t hora_cpu_outer_scratch(hora_device *d, hora_dtype dtype);
+void hora_cpu_outer(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k, float alpha,
+                    const void *a, const void *b, float *y, bool overwrite, void *scratch);
+
+/* The same bytes for vectors of F32 or BF16: n floats of v from element `at`. */
+void hora_cpu_widen(const hora_view *v, int64_t at, int64_t n, float *to);
 #endif

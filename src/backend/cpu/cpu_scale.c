@@ -31,13 +31,13 @@ static void run(const hora_impl *impl, const hora_call *c) {
         if (by_column)
             hora_cpu_pieces(n, hora_cpu_rows_in_piece(d), forward ? forward_rows : dx_rows, arg);
         else if (forward)
-            hora_cpu_add(n * d, (float)c->attr.alpha, c->in[0].data, c->out.data, true);
+            hora_cpu_add(n * d, (float)c->attr.alpha, &c->in[0], &c->out, true);
         else
-            hora_cpu_add(n * d, (float)c->attr.alpha, c->dout.data, c->din[0].data,
+            hora_cpu_add(n * d, (float)c->attr.alpha, &c->dout, &c->din[0],
                          hora_cpu_overwrites(c, 0));
     }
     if (hora_cpu_wants(c, 1))
-        hora_cpu_column_sums(n, d, (float)c->attr.alpha, c->dout.data, c->in[0].data,
+        hora_cpu_column_sums(n, d, (float)c->attr.alpha, &c->dout, &c->in[0],
                              c->din[1].data, hora_cpu_overwrites(c, 1));
 }
 

@@ -11,25 +11,61 @@
 
 #include "op/op.h"
 
-/* y (m, n) = add + bias + alpha x (m, k) B. B = w' with w (n, k) when trans_w, else w (k, n). With
- * trans_x, x is stored (k, m). `packed`: w is what `pack` wrote. add NULL: zero; it may be y. */
+/*
+ * Products. Elements are f32 or bf16, and both go in units of 4 bytes: an f32, or two bf16 that
+ * follow each other along k; the second half of the last unit is zero in B when k is odd.
+ *
+ * A term adds x (m, k) times a packed B (k, n). Unit (i, p) of x, of row i and elements p or 2p and
+ * 2p + 1 along k, lies at x + i sxi + p sxp bytes: row-major x has sxp = 4; x that `pack` wrote as a
+ * B (k, m) of one panel is read transposed, with sxi = 4 and sxp = 4 times the columns of the panel.
+ */
+typedef struct hora_gemm_term {
+    int64_t k; /* elements; 0: no such term */
+    const void *x;
+    int64_t sxi, sxp; /* bytes */
+    const void *b;    /* as `pack` wrote it */
+    int64_t sb;       /* bytes from one panel of B to the next */
+} hora_gemm_term;
+
+/* y (m, n) = add + bias + alpha (c + term 0 + term 1). add may be y. */
 typedef struct hora_gemm {
-    int64_t m, n, k, ldx, ldw, ldy, ldadd;
-    bool trans_x, trans_w, packed;
+    int64_t m, n;
+    hora_gemm_term t[2];
     float alpha;
-    const float *x, *w, *add, *bias;
-    float *y;
+    const float *c; /* f32, (m, n) with ldc; NULL: none */
+    int64_t ldc;
+    const void *add; /* of y's elements; NULL: none */
+    int64_t ldadd;
+    const float *bias; /* (n); NULL: none */
+    void *y;
+    int64_t ldy;
+    bool wide; /* y and add are f32, whatever the elements of x and B */
 } hora_gemm;
 
+/* What is packed: B (k, n) = scale w' with w (n, k) when trans_w, else scale w (k, n). */
+typedef struct hora_pack {
+    const void *w;
+    int64_t ldw; /* elements */
+    bool trans_w;
+    bool wide;   /* w is f32, whatever the elements of B; always so for f32 */
+    float scale; /* 1 unless wide */
+    int64_t k, n;
+} hora_pack;
+
+/* y (m, n) = x w' of few rows, with w (n, k) of x's elements in place. */
+typedef struct hora_few {
+    int64_t m, n, k, ldx, ldw, ldy;
+    const void *x, *w;
+    float *y;
+} hora_few;
+
 typedef struct hora_kern_products {
-    int64_t panel; /* columns of a packed panel */
+    int64_t panel; /* columns of a packed panel; the last is as wide as it must, in whole vectors */
+    size_t elem;   /* bytes of an element */
     void (*gemm)(const hora_gemm *);
-    /* Floats of the packing of B (k, n): panels of `panel` columns, zero-padded, k rows each. */
-    int64_t (*pack_size)(int64_t k, int64_t n);
-    void (*pack)(const float *w, int64_t ldw, bool trans_w, int64_t k, int64_t n, float *dst);
-    /* y (m, n) = add + bias + alpha c; add and bias may be NULL, add may be y */
-    void (*merge)(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
-                  int64_t ldadd, const float *bias, float *y, int64_t ldy);
+    void (*few)(const hora_few *);
+    size_t (*pack_bytes)(int64_t k, int64_t n);
+    void (*pack)(const hora_pack *, void *to); /* panels one after another, without gaps */
 } hora_kern_products;
 
 /* Runs of elements and rows. `overwrite` false: the result is added to what is there. */
@@ -42,6 +78,11 @@ typedef struct hora_kern_rows {
                    float *dg, bool overwrite);
     void (*glu_du)(hora_act s, int64_t n, const float *g, const float *dy, float *du,
                    bool overwrite);
+    /* y (m, n) = add + bias + alpha c; add and bias may be NULL, add may be y */
+    void (*merge)(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
+                  int64_t ldadd, const float *bias, float *y, int64_t ldy);
+    /* y = x rounded to bf16; y may begin where x does */
+    void (*narrow)(int64_t n, const float *x, uint16_t *y);
     /* y = alpha a * b */
     void (*mul)(int64_t n, float alpha, const float *a, const float *b, float *y, bool overwrite);
     /* y (width) = sum over rows of x; with b: of x * b, times alpha */
@@ -82,7 +123,7 @@ typedef struct hora_kern_softmax {
 
 typedef struct hora_kern {
     const char *name; /* "avx512" */
-    const hora_kern_products *products;
+    const hora_kern_products *products[2]; /* of f32 and of bf16 elements */
     const hora_kern_rows *rows;
     const hora_kern_softmax *softmax;
 } hora_kern;

@@ -132,6 +132,34 @@ static void glu_du(hora_act s, int64_t n, const float *g, const float *dy, float
 #undef CALL
 }
 
+static void merge(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
+                  int64_t ldadd, const float *bias, float *y, int64_t ldy) {
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n; j += VL) {
+            int64_t left = n - j;
+            bool whole = left >= VL;
+            vf v = alpha * (whole ? v_load(c + i * ldc + j) : v_load_n(c + i * ldc + j, left));
+            if (add)
+                v += whole ? v_load(add + i * ldadd + j) : v_load_n(add + i * ldadd + j, left);
+            if (bias)
+                v += whole ? v_load(bias + j) : v_load_n(bias + j, left);
+            if (whole)
+                v_store(y + i * ldy + j, v);
+            else
+                v_store_n(y + i * ldy + j, v, left);
+        }
+    }
+}
+
+static void narrow(int64_t n, const float *x, uint16_t *y) {
+    for (int64_t i = 0; i < n; i += VL) {
+        if (n - i >= VL)
+            v_store_bf16(y + i, v_load(x + i));
+        else
+            v_store_bf16_n(y + i, v_load_n(x + i, n - i), n - i);
+    }
+}
+
 static void mul(int64_t n, float alpha, const float *a, const float *b, float *y, bool overwrite) {
     EACH(n)
     PUT(y, alpha * GET(a) * GET(b), overwrite);
@@ -204,5 +232,5 @@ static void rope(int64_t heads, int64_t half, const float *cos, const float *sin
 }
 
 extern const hora_kern_rows KERN(rows);
-const hora_kern_rows KERN(rows) = {act,         act_grad, glu,        glu_dg,     glu_du, mul,
+const hora_kern_rows KERN(rows) = {act,         act_grad, glu,        glu_dg,     glu_du, merge, narrow, mul,
                                    column_sums, rmsnorm,  rmsnorm_dx, rmsnorm_dw, rope};

@@ -67,13 +67,15 @@ INLINE vf v_sqrt(vf a) {
 #else
 INLINE vf v_load_n(const float *p, int64_t n) {
     vf v = {0};
-    for (int64_t i = 0; i < n; i++)
-        v[i] = p[i];
+    for (int i = 0; i < VL; i++)
+        if (i < n)
+            v[i] = p[i];
     return v;
 }
 INLINE void v_store_n(float *p, vf v, int64_t n) {
-    for (int64_t i = 0; i < n; i++)
-        p[i] = v[i];
+    for (int i = 0; i < VL; i++)
+        if (i < n)
+            p[i] = v[i];
 }
 #if VL == 8
 INLINE vf v_fma(vf a, vf b, vf c) {
@@ -132,15 +134,17 @@ INLINE void v_store_bf16_n(uint16_t *p, vf v, int64_t n) {
 #else
 INLINE vf v_load_bf16_n(const uint16_t *p, int64_t n) {
     vu v = {0};
-    for (int64_t i = 0; i < n; i++)
-        v[i] = (uint32_t)p[i] << 16;
+    for (int i = 0; i < VL; i++)
+        if (i < n)
+            v[i] = (uint32_t)p[i] << 16;
     return (vf)v;
 }
 INLINE void v_store_bf16_n(uint16_t *p, vf v, int64_t n) {
     vu u = (vu)v, r = (u + 0x7fff + ((u >> 16) & 1)) >> 16, nan = (vu)(v != v);
     r = (((u >> 16) | 0x40) & nan) | (r & ~nan);
-    for (int64_t i = 0; i < n; i++)
-        p[i] = (uint16_t)r[i];
+    for (int i = 0; i < VL; i++)
+        if (i < n)
+            p[i] = (uint16_t)r[i];
 }
 #if VL == 8
 INLINE vf v_load_bf16(const uint16_t *p) {

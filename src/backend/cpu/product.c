@@ -1,22 +1,25 @@
 /*
- * Products cut into tiles: rows x column panels, the whole sum over k in one tile by one thread.
- * The cut follows from n, k and the row count of the call, never from threads.
+ * Products cut into tiles: chunks of rows x panels of columns, the whole sum over k in one tile by
+ * one thread. The cut follows from n, k and the row count of the call, never from threads.
  *
- *              panel 0   panel 1  ..                 tile index = panel * row tiles + row tile:
- *   tile 0   |         |         |                   neighbours share a panel of w in the cache
- *   tile 1   |         |         |
- *   rest     | 64-row products, then own blocks for fewer rows
+ *              panel 0   panel 1  ..                 tile index = chunk * panels + panel
+ *   chunk 0  |         |         |
+ *   chunk 1  |         |         |
  *
- * A provider's product runs a dense tile in scratch, which `merge` turns into y with bias, addend
- * and scale in one pass. Thin products (k or n of a low rank) and few rows go to the own blocks,
- * which do all that in registers.
+ * Own blocks read w from its packing or pack the panel into the thread's scratch first, which pays
+ * with some hundred rows; bias, addend, scale and the low-rank term are done in registers. A
+ * library's product runs a dense tile in scratch, to which the blocks add the same in one pass.
  */
 #include "backend/cpu/cpu_impl.h"
 
 #include "base/rng.h"
 
-#define UNIT 64 /* every row class is a multiple of it */
-#define THIN 64
+enum {
+    UNIT = 64, /* every row class is a multiple of it */
+    FEW = 4,   /* rows for which packing w does not pay */
+    DEPTH = 4096, /* f32: elements of k that are summed in registers at once */
+    OUTER = 1024  /* rows of a weight's gradient that are packed at a time */
+};
 
 void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread),
                        void *arg) {
@@ -30,30 +33,45 @@ void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t
 
 /* Waking a thread costs microseconds, so tiles of a product that one finishes in a few run one
  * after another; the tiles, and with them the bits, are the same. */
-static void few_or_parallel(double products, int64_t tiles,
+static void few_or_parallel(int threads, double products, int64_t tiles,
                             void (*fn)(void *arg, int64_t tile, int thread), void *arg) {
     if (products > 2e6) {
-        hora_parallel(tiles, fn, arg);
+        hora_cpu_parallel(threads, tiles, fn, arg);
         return;
     }
     for (int64_t i = 0; i < tiles; i++)
         fn(arg, i, 0);
 }
 
-/* Columns of a panel: multiples of 64 near 192 or 256, about equal. By n alone, so that recordings
- * with other row counts share the packing. */
-static int64_t panel_of(int64_t n) {
-    int64_t most = n >= 2048 ? 256 : 192;
-    int64_t count = hora_ceil_div(n, most);
-    return hora_round_up(hora_ceil_div(n, count), UNIT);
+void hora_cpu_widen(const hora_view *v, int64_t at, int64_t n, float *to) {
+    if (v->dtype == HORA_F32) {
+        memcpy(to, (const float *)v->data + at, (size_t)n * sizeof(float));
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        to[i] = hora_bf16_to_f32(((const uint16_t *)v->data)[at + i]);
 }
 
-static bool thin(const hora_product_spec *s) {
-    return s->rows < UNIT || s->k <= THIN || s->n < THIN;
+static bool may_freeze(const hora_product_spec *s) {
+    return s->frozen || s->will_freeze;
 }
 
 static int64_t width_of(const hora_product *p, int64_t panel) {
     return hora_min(p->panel, p->spec.n - panel * p->panel);
+}
+
+static size_t elem(const hora_product *p) {
+    return p->blocks->elem;
+}
+
+/* --- the library's side
+ * -------------------------------------------------------------------------------------- */
+
+/* Columns of a panel: multiples of 64 near 192 or 256, about equal. By n alone, so that recordings
+ * with other row counts share the packing. */
+static int64_t library_panel(int64_t n) {
+    int64_t count = hora_ceil_div(n, n >= 2048 ? 256 : 192);
+    return hora_round_up(hora_ceil_div(n, count), UNIT);
 }
 
 static hora_mm_shape shape_of(const hora_product *p, int64_t m, int64_t n) {
@@ -65,33 +83,80 @@ static hora_mm_shape shape_of(const hora_product *p, int64_t m, int64_t n) {
                            .ldw = s->trans_w ? s->k : s->n,
                            .ldy = n,
                            .trans_w = s->trans_w,
-                           .dtype = HORA_F32,
+                           .dtype = s->dtype,
                            .ydtype = HORA_F32,
                            .alpha = 1,
-                           .packed = p->packs};
+                           .packed = true};
 }
+
+static hora_status make_library(hora_product *p, hora_device *d) {
+    int64_t widths[2] = {hora_min(p->panel, p->spec.n), width_of(p, p->count - 1)};
+    int64_t rows[2] = {p->chunk, UNIT};
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            hora_mm_shape s = shape_of(p, rows[i], widths[j]);
+            HORA_TRY(hora_device_mm(d, &s, &p->mm[i][j]));
+            p->mm_scratch = (size_t)hora_max((int64_t)p->mm_scratch,
+                                             (int64_t)p->library->scratch(p->mm[i][j]));
+        }
+    p->mm_scratch = hora_cpu_aligned(p->mm_scratch);
+    p->sums = hora_cpu_aligned((size_t)(p->chunk * p->panel) * sizeof(float));
+    return HORA_OK;
+}
+
+/* --- cutting and packing
+ * ------------------------------------------------------------------------------------- */
 
 static void cut(hora_product *p, hora_device *d, const hora_product_spec *s) {
     *p = (hora_product){.spec = *s,
                         .kern = hora_kern_get(),
-                        .provider = hora_device_products(d),
-                        .threads = hora_device_threads(d),
-                        .tile = s->rows >= 8 * UNIT ? 2 * UNIT : UNIT,
-                        .panel = panel_of(s->n)};
+                        .library = hora_device_products(d, s->dtype),
+                        .threads = hora_device_threads(d)};
+    p->blocks = p->kern->products[s->dtype == HORA_BF16];
+    hora_mm_shape like = shape_of(p, UNIT, UNIT);
+    /* thin products and weights that are rounded on the way are not worth a library's tiles */
+    if (s->rows < UNIT || s->k <= UNIT || s->n < UNIT || s->wdtype != s->dtype ||
+        (p->library && !p->library->pack_bytes(&like)))
+        p->library = NULL;
+    if (p->library) {
+        p->chunk = s->rows >= 8 * UNIT ? 2 * UNIT : UNIT;
+        p->panel = library_panel(s->n);
+        like = shape_of(p, UNIT, hora_min(p->panel, s->n));
+        p->panel_bytes = hora_cpu_aligned(p->library->pack_bytes(&like));
+    } else {
+        bool packs = may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH;
+        p->chunk = s->rows >= 16 * UNIT && !packs && s->n > UNIT ? 8 * UNIT : 4 * UNIT;
+        p->panel = p->blocks->panel;
+        p->panel_bytes =
+            hora_cpu_aligned(p->blocks->pack_bytes(s->k, hora_min(p->panel, s->n)));
+    }
     p->count = hora_ceil_div(s->n, p->panel);
 }
 
-/* Bytes of the packing; the last panel is padded to a whole one where it is narrower. */
-static size_t packing_bytes(hora_product *p) {
-    hora_mm_shape s = shape_of(p, UNIT, hora_min(p->panel, p->spec.n));
-    s.packed = true;
-    p->panel_bytes = hora_cpu_aligned(p->provider->pack_bytes(&s));
-    return p->panel_bytes * (size_t)p->count;
+static void pack_panel(const hora_product *p, const void *w, int64_t j, void *to) {
+    const hora_product_spec *s = &p->spec;
+    bool wide = s->wdtype == HORA_F32;
+    int64_t first = j * p->panel * (s->trans_w ? s->k : 1);
+    w = (const char *)w + (size_t)first * (wide ? sizeof(float) : elem(p));
+    if (p->library) {
+        hora_mm_shape shape = shape_of(p, UNIT, width_of(p, j));
+        p->library->pack(&shape, w, to);
+    } else {
+        p->blocks->pack(&(hora_pack){.w = w,
+                                     .ldw = s->trans_w ? s->k : s->n,
+                                     .trans_w = s->trans_w,
+                                     .wide = wide,
+                                     .scale = 1,
+                                     .k = s->k,
+                                     .n = width_of(p, j)},
+                        to);
+    }
 }
 
 static uint64_t layout_of(const hora_product *p) {
-    const int64_t key[] = {p->spec.n, p->spec.k, p->spec.trans_w, p->panel};
-    return hora_hash64(key, sizeof key, hora_hash_text(p->provider->name));
+    const int64_t key[] = {p->spec.n, p->spec.k, p->spec.trans_w, p->panel,
+                           p->spec.dtype == HORA_BF16};
+    return hora_hash64(key, sizeof key, hora_hash_text(p->library ? p->library->name : "own"));
 }
 
 typedef struct filling {
@@ -102,12 +167,7 @@ typedef struct filling {
 static void fill_panel(void *arg, int64_t j, int thread) {
     (void)thread;
     const filling *f = arg;
-    const hora_product *p = f->p;
-    const float *w = p->spec.frozen;
-    hora_mm_shape s = shape_of(p, UNIT, width_of(p, j));
-    s.packed = true;
-    w += j * p->panel * (p->spec.trans_w ? p->spec.k : 1);
-    p->provider->pack(&s, w, f->dst + (size_t)j * p->panel_bytes);
+    pack_panel(f->p, f->p->spec.frozen, j, f->dst + (size_t)j * f->p->panel_bytes);
 }
 
 static void fill(void *dst, const void *arg) {
@@ -115,62 +175,38 @@ static void fill(void *dst, const void *arg) {
     hora_parallel(f.p->count, fill_panel, &f);
 }
 
-/* Column panels of a plain (k, n) are strided: the own blocks copy them chunk by chunk, a provider
- * would copy whole panels. */
-static bool by_provider(const hora_product *p) {
-    return p->packs || p->spec.trans_w || p->count == 1;
+static size_t low_bytes(const hora_product *p) {
+    return p->spec.rank ? hora_cpu_aligned(p->blocks->pack_bytes(p->spec.rank, p->panel)) : 0;
 }
 
-/* Products of the provider for whole tiles and 64 rows, whole panels and the last one. */
-static hora_status make_products(hora_product *p, hora_device *d) {
-    if (!by_provider(p))
-        return HORA_OK;
-    int64_t widths[2] = {hora_min(p->panel, p->spec.n), width_of(p, p->count - 1)};
-    int64_t rows[2] = {p->tile, UNIT};
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++) {
-            hora_mm_shape s = shape_of(p, rows[i], widths[j]);
-            HORA_TRY(hora_device_mm(d, &s, &p->mm[i][j]));
-            p->mm_scratch = (size_t)hora_max((int64_t)p->mm_scratch,
-                                             (int64_t)p->provider->scratch(p->mm[i][j]));
-        }
-    p->mm_scratch = hora_cpu_aligned(p->mm_scratch);
-    p->thread_scratch =
-        p->mm_scratch + hora_cpu_aligned((size_t)(p->tile * p->panel) * sizeof(float));
+/* Scratch of a thread: the library's own and its tile | a panel of w | a panel of f. */
+static hora_status lay_out(hora_product *p, hora_device *d) {
+    if (p->library)
+        HORA_TRY(make_library(p, d));
+    p->thread_scratch = p->mm_scratch + p->sums + p->panel_bytes + low_bytes(p);
     return HORA_OK;
 }
 
 void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *need) {
     hora_product p;
-    if (thin(s))
-        return;
     cut(&p, d, s);
-    if (s->frozen || s->will_freeze) {
-        size_t bytes = packing_bytes(&p);
-        if (bytes) {
-            p.packs = true;
-            if (!s->frozen || !hora_device_has(d, s->frozen, layout_of(&p)))
-                need->packed += bytes;
-        }
-    }
+    if (may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH &&
+        (!s->frozen || !hora_device_has(d, s->frozen, layout_of(&p))))
+        need->packed += p.panel_bytes * (size_t)p.count;
     /* a product that cannot be made fails in prepare, with its reason */
-    if (make_products(&p, d) == HORA_OK)
+    if (lay_out(&p, d) == HORA_OK)
         need->scratch = (size_t)hora_max((int64_t)need->scratch, (int64_t)hora_product_scratch(&p));
 }
 
 hora_status hora_product_make(hora_product *p, hora_device *d, const hora_product_spec *s) {
     cut(p, d, s);
-    if (thin(s))
-        return HORA_OK;
-    if (s->frozen) {
-        size_t bytes = packing_bytes(p);
+    if (s->frozen && hora_device_packing(d) == HORA_PACK_BOTH) {
         void *data = NULL;
-        if (bytes)
-            HORA_TRY(hora_device_pack(d, s->frozen, layout_of(p), bytes, fill, p, &data));
+        HORA_TRY(hora_device_pack(d, s->frozen, layout_of(p), p->panel_bytes * (size_t)p->count,
+                                  fill, p, &data));
         p->packed = data;
-        p->packs = data != NULL;
     }
-    return make_products(p, d);
+    return lay_out(p, d);
 }
 
 size_t hora_product_scratch(const hora_product *p) {
@@ -178,125 +214,231 @@ size_t hora_product_scratch(const hora_product *p) {
 }
 
 const char *hora_product_variant(const hora_product *p) {
-    return p->mm[0][0] ? p->provider->variant(p->mm[0][0]) : p->kern->name;
+    return p->library ? p->library->variant(p->mm[0][0]) : p->kern->name;
 }
+
+/* --- running
+ * --------------------------------------------------------------------------------------------- */
 
 typedef struct product_run {
     const hora_product *p;
-    int64_t m, tiles, columns;
-    float alpha;
-    const float *x, *w, *add, *bias;
-    float *y;
-    char *scratch;
+    const hora_product_args *a;
+    int64_t columns; /* few rows: of a tile */
 } product_run;
 
-/* Own blocks on rows [i0, i1) and columns [j0, j1), from the plain weight. */
-static void own(const product_run *r, int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-    const hora_product_spec *s = &r->p->spec;
-    hora_gemm g = {.m = i1 - i0,
-                   .n = j1 - j0,
-                   .k = s->k,
-                   .ldx = s->k,
-                   .ldw = s->trans_w ? s->k : s->n,
-                   .ldy = s->n,
-                   .ldadd = s->n,
-                   .trans_w = s->trans_w,
-                   .alpha = r->alpha,
-                   .x = r->x + i0 * s->k,
-                   .w = r->w + j0 * (s->trans_w ? s->k : 1),
-                   .add = r->add ? r->add + i0 * s->n + j0 : NULL,
-                   .bias = r->bias ? r->bias + j0 : NULL,
-                   .y = r->y + i0 * s->n + j0};
-    r->p->kern->products->gemm(&g);
+static char *scratch_of(const product_run *r, int thread) {
+    return (char *)r->a->scratch + (size_t)thread * r->p->thread_scratch;
 }
 
-/* The provider's product on `rows` rows from i0 of one panel. */
-static void tile_of(const product_run *r, int64_t i0, int64_t panel, bool whole, int thread) {
+/* All but the sum over k: rows [i0, i1) and n columns from j0. */
+static hora_gemm around(const product_run *r, int64_t i0, int64_t i1, int64_t j0, int64_t n,
+                        float *bias, char *low) {
     const hora_product *p = r->p;
-    const hora_product_spec *s = &p->spec;
-    int64_t j0 = panel * p->panel, n = width_of(p, panel);
-    const hora_mm *mm = p->mm[whole ? 0 : 1][panel == p->count - 1];
-    char *scratch = r->scratch + (size_t)thread * p->thread_scratch;
+    const hora_product_args *a = r->a;
+    int64_t ld = p->spec.n;
+    size_t size = a->wide ? sizeof(float) : elem(p), at = (size_t)(i0 * ld + j0) * size;
+    hora_gemm g = {.m = i1 - i0, .n = n, .alpha = a->alpha, .ldy = ld, .ldadd = ld, .wide = a->wide};
+    g.y = (char *)a->y + at;
+    g.add = a->add ? (const char *)a->add + at : NULL;
+    if (a->bias && !hora_absent(a->bias)) {
+        hora_cpu_widen(a->bias, j0, n, bias);
+        g.bias = bias;
+    }
+    if (a->low.rank) {
+        int64_t q = a->low.rank;
+        p->blocks->pack(&(hora_pack){.w = a->low.f + (a->low.trans ? j0 * q : j0),
+                                     .ldw = a->low.trans ? q : p->spec.n,
+                                     .trans_w = a->low.trans,
+                                     .wide = true,
+                                     .scale = a->low.scale,
+                                     .k = q,
+                                     .n = n},
+                        low);
+        g.t[1] = (hora_gemm_term){.k = q,
+                                  .x = (const char *)a->low.z + (size_t)(i0 * q) * elem(p),
+                                  .sxi = q * (int64_t)elem(p),
+                                  .sxp = 4,
+                                  .b = low,
+                                  .sb = (int64_t)p->blocks->pack_bytes(q, p->blocks->panel)};
+    }
+    return g;
+}
+
+/* Own blocks on a panel b of w: in f32 a long sum is cut, for accuracy. */
+static void by_blocks(const product_run *r, hora_gemm *g, int64_t i0, const char *b) {
+    const hora_product *p = r->p;
+    int64_t k = p->spec.k, depth = p->spec.dtype == HORA_F32 ? DEPTH : k;
+    int64_t ldx = r->a->ldx ? r->a->ldx : k;
+    int64_t step = (int64_t)p->blocks->pack_bytes(1, g->n);
+    hora_gemm_term low = g->t[1];
+    for (int64_t k0 = 0; k0 < k; k0 += depth) {
+        g->t[0] = (hora_gemm_term){.k = hora_min(depth, k - k0),
+                                   .x = (const char *)r->a->x + (size_t)(i0 * ldx + k0) * elem(p),
+                                   .sxi = ldx * (int64_t)elem(p),
+                                   .sxp = 4,
+                                   .b = b + k0 * step};
+        p->blocks->gemm(g);
+        g->t[1].k = 0;
+        g->bias = NULL;
+        g->add = g->y;
+    }
+    g->t[1] = low;
+}
+
+/* The library's product on `rows` rows from i0 of one panel. */
+static void by_library(const product_run *r, const hora_gemm *around, int64_t i0, int64_t j,
+                       bool whole, const char *b, int thread) {
+    const hora_product *p = r->p;
+    char *scratch = scratch_of(r, thread);
     float *c = (float *)(scratch + p->mm_scratch);
-    const void *w = p->packs ? (const void *)(p->packed + (size_t)panel * p->panel_bytes)
-                             : r->w + j0 * (s->trans_w ? s->k : 1);
-    p->provider->run(mm, r->x + i0 * s->k, w, c, scratch);
-    p->kern->products->merge(whole ? p->tile : UNIT, n, r->alpha, c, n,
-                             r->add ? r->add + i0 * s->n + j0 : NULL, s->n,
-                             r->bias ? r->bias + j0 : NULL, r->y + i0 * s->n + j0, s->n);
+    const char *x = (const char *)r->a->x + (size_t)(i0 * p->spec.k) * elem(p);
+    HORA_ASSERT(!r->a->ldx || r->a->ldx == p->spec.k);
+    p->library->run(p->mm[whole ? 0 : 1][j == p->count - 1], x, b, c, scratch);
+    hora_gemm g = *around;
+    g.c = c;
+    g.ldc = g.n;
+    p->blocks->gemm(&g);
 }
 
 static void run_tile(void *arg, int64_t tile, int thread) {
     const product_run *r = arg;
     const hora_product *p = r->p;
-    int64_t panel = tile / r->tiles, i = tile % r->tiles * p->tile;
-    int64_t end = hora_min(r->m, i + p->tile);
-    if (end - i == p->tile) {
-        tile_of(r, i, panel, true, thread);
-        return;
+    int64_t j = tile % p->count, i = tile / p->count * p->chunk, n = width_of(p, j);
+    int64_t end = hora_min(r->a->m, i + p->chunk);
+    char *room = scratch_of(r, thread) + p->mm_scratch + p->sums;
+    char *low = room + p->panel_bytes;
+    const char *b = p->packed ? p->packed + (size_t)j * p->panel_bytes : room;
+    float bias[256];
+    HORA_ASSERT(p->panel <= (int64_t)HORA_COUNT(bias));
+    if (!p->packed)
+        pack_panel(p, r->a->w, j, room);
+    int64_t rows = p->library ? (end - i == p->chunk ? p->chunk : UNIT) : end - i;
+    for (; end - i >= rows && i < end; i += rows) {
+        hora_gemm g = around(r, i, i + rows, j * p->panel, n, bias, low);
+        if (p->library) {
+            by_library(r, &g, i, j, rows == p->chunk, b, thread);
+        } else {
+            by_blocks(r, &g, i, b);
+        }
     }
-    for (; end - i >= UNIT; i += UNIT)
-        tile_of(r, i, panel, false, thread);
-    if (i < end)
-        own(r, i, end, panel * p->panel, panel * p->panel + width_of(p, panel));
+    for (int64_t at = 0; i < end && at < n; at += p->blocks->panel) { /* what a library left over */
+        int64_t j0 = j * p->panel + at, left = hora_min(p->blocks->panel, n - at);
+        hora_gemm g = around(r, i, end, j0, left, bias, low);
+        p->blocks->pack(&(hora_pack){.w = (const char *)r->a->w +
+                                          (size_t)(j0 * (p->spec.trans_w ? p->spec.k : 1)) * elem(p),
+                                     .ldw = p->spec.trans_w ? p->spec.k : p->spec.n,
+                                     .trans_w = p->spec.trans_w,
+                                     .wide = p->spec.wdtype == HORA_F32,
+                                     .scale = 1,
+                                     .k = p->spec.k,
+                                     .n = left},
+                        room);
+        by_blocks(r, &g, i, room);
+    }
 }
 
-/* Thin products, few rows and strided weights: tiles of own blocks. Few rows are cut into more
- * columns. */
-static void run_own(void *arg, int64_t tile, int thread) {
-    (void)thread;
+/* Few rows: w is read once, in place. */
+static void run_few(void *arg, int64_t tile, int thread) {
     const product_run *r = arg;
-    int64_t i = tile % r->tiles * r->p->tile, j = tile / r->tiles * r->columns;
-    own(r, i, hora_min(r->m, i + r->p->tile), j, hora_min(r->p->spec.n, j + r->columns));
+    const hora_product *p = r->p;
+    const hora_product_args *a = r->a;
+    int64_t j0 = tile * r->columns, n = hora_min(r->columns, p->spec.n - j0), k = p->spec.k;
+    float sums[FEW * UNIT], bias[UNIT];
+    p->blocks->few(&(hora_few){.m = a->m,
+                               .n = n,
+                               .k = k,
+                               .ldx = a->ldx ? a->ldx : k,
+                               .ldw = k,
+                               .ldy = n,
+                               .x = a->x,
+                               .w = (const char *)a->w + (size_t)(j0 * k) * elem(p),
+                               .y = sums});
+    char *low = scratch_of(r, thread) + p->mm_scratch + p->sums + p->panel_bytes;
+    hora_gemm g = around(r, 0, a->m, j0, n, bias, low);
+    g.c = sums;
+    g.ldc = n;
+    p->blocks->gemm(&g);
 }
 
-void hora_product_run(const hora_product *p, int64_t m, float alpha, const float *x, const float *w,
-                      const float *add, const float *bias, float *y, void *scratch) {
-    product_run r = {p, m, hora_ceil_div(m, p->tile), 0, alpha, x, w, add, bias, y, scratch};
-    if (!p->mm[0][0] || m < UNIT) {
-        r.columns = m <= UNIT ? UNIT : p->panel;
-        few_or_parallel((double)m * (double)p->spec.n * (double)p->spec.k,
-                        r.tiles * hora_ceil_div(p->spec.n, r.columns), run_own, &r);
-        return;
-    }
-    hora_cpu_parallel(p->threads, r.tiles * p->count, run_tile, &r);
+void hora_product_run(const hora_product *p, const hora_product_args *a) {
+    product_run r = {p, a, hora_min(UNIT, p->blocks->panel)};
+    double products = (double)a->m * (double)p->spec.n * (double)p->spec.k;
+    if (a->m <= FEW && p->spec.trans_w && p->spec.wdtype == p->spec.dtype && a->w)
+        few_or_parallel(p->threads, products, hora_ceil_div(p->spec.n, r.columns), run_few, &r);
+    else
+        few_or_parallel(p->threads, products, hora_ceil_div(a->m, p->chunk) * p->count, run_tile,
+                        &r);
 }
+
+/* --- gradients of weights
+ * ------------------------------------------------------------------------------------ */
 
 typedef struct outer_run {
-    const hora_kern *kern;
-    int64_t rows, o, k, tile_o, tile_k, across;
+    const hora_kern_products *blocks;
+    int64_t rows, o, k, tile, across;
     float alpha;
-    const float *a, *b;
+    const char *a, *b;
     float *y;
     bool overwrite;
+    char *scratch;
+    size_t each; /* bytes of a thread */
 } outer_run;
 
-static void outer_tile(void *arg, int64_t tile, int thread) {
-    (void)thread;
-    const outer_run *r = arg;
-    int64_t i = tile / r->across * r->tile_o, j = tile % r->across * r->tile_k;
-    hora_gemm g = {.m = hora_min(r->tile_o, r->o - i),
-                   .n = hora_min(r->tile_k, r->k - j),
-                   .k = r->rows,
-                   .ldx = r->o,
-                   .ldw = r->k,
-                   .ldy = r->k,
-                   .ldadd = r->k,
-                   .trans_x = true,
-                   .alpha = r->alpha,
-                   .x = r->a + i,
-                   .w = r->b + j,
-                   .y = r->y + i * r->k + j};
-    g.add = r->overwrite ? NULL : g.y;
-    r->kern->products->gemm(&g);
+static size_t outer_panel(const hora_kern_products *b) {
+    return hora_cpu_aligned(b->pack_bytes(OUTER, UNIT));
 }
 
-void hora_cpu_outer(int64_t rows, int64_t o, int64_t k, float alpha, const float *a, const float *b,
-                    float *y, bool overwrite) {
-    outer_run r = {hora_kern_get(), rows, o, k, 128, 128, 0, alpha, a, b, y, overwrite};
-    if (o * k < 64 * 128 * 128) /* a low-rank factor or a small matrix: more, smaller tiles */
-        r.tile_o = r.tile_k = 64;
-    r.across = hora_ceil_div(k, r.tile_k);
-    few_or_parallel((double)rows * (double)o * (double)k, hora_ceil_div(o, r.tile_o) * r.across,
-                    outer_tile, &r);
+size_t hora_cpu_outer_scratch(hora_device *d, hora_dtype dtype) {
+    const hora_kern_products *b = hora_kern_get()->products[dtype == HORA_BF16];
+    return 2 * outer_panel(b) * (size_t)hora_device_threads(d);
+}
+
+/* Columns [at, at + n) of rows [i, i + m) of a matrix of `width` columns, as B. */
+static void pack_rows(const outer_run *r, const char *from, int64_t width, int64_t i, int64_t m,
+                      int64_t at, int64_t n, char *to) {
+    size_t size = r->blocks->elem;
+    r->blocks->pack(&(hora_pack){.w = from + (size_t)(i * width + at) * size,
+                                 .ldw = width,
+                                 .wide = size == sizeof(float),
+                                 .scale = 1,
+                                 .k = m,
+                                 .n = n},
+                    to);
+}
+
+static void outer_tile(void *arg, int64_t tile, int thread) {
+    const outer_run *r = arg;
+    const hora_kern_products *blocks = r->blocks;
+    int64_t o0 = tile / r->across * r->tile, k0 = tile % r->across * r->tile;
+    int64_t m = hora_min(r->tile, r->o - o0), n = hora_min(r->tile, r->k - k0);
+    char *pa = r->scratch + (size_t)thread * 2 * r->each, *pb = pa + r->each;
+    for (int64_t i = 0; i < r->rows; i += OUTER) {
+        int64_t rows = hora_min(OUTER, r->rows - i);
+        pack_rows(r, r->a, r->o, i, rows, o0, m, pa);
+        pack_rows(r, r->b, r->k, i, rows, k0, n, pb);
+        for (int64_t at = 0; at < m; at += blocks->panel) {
+            int64_t width = hora_min(blocks->panel, m - at);
+            float *y = r->y + (o0 + at) * r->k + k0;
+            hora_gemm g = {.m = width, .n = n, .alpha = r->alpha, .y = y, .ldy = r->k, .wide = true};
+            int64_t units = (int64_t)blocks->pack_bytes(rows, blocks->panel);
+            g.t[0] = (hora_gemm_term){.k = rows,
+                                      .x = pa + at / blocks->panel * units,
+                                      .sxi = 4,
+                                      .sxp = (int64_t)blocks->pack_bytes(1, width),
+                                      .b = pb,
+                                      .sb = units};
+            g.add = i || !r->overwrite ? y : NULL;
+            g.ldadd = r->k;
+            blocks->gemm(&g);
+        }
+    }
+}
+
+void hora_cpu_outer(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k, float alpha,
+                    const void *a, const void *b, float *y, bool overwrite, void *scratch) {
+    const hora_kern_products *blocks = hora_kern_get()->products[dtype == HORA_BF16];
+    outer_run r = {blocks, rows, o, k, UNIT, hora_ceil_div(k, UNIT), alpha, a, b, y, overwrite,
+                   scratch, outer_panel(blocks)};
+    few_or_parallel(threads, (double)rows * (double)o * (double)k,
+                    hora_ceil_div(o, UNIT) * r.across, outer_tile, &r);
 }

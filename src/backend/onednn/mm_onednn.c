@@ -217,7 +217,7 @@ static void run(const hora_mm *mm, const void *x, const void *w, void *y, void *
         w = dense(cw, w, s->trans_w ? s->n : s->k, s->trans_w ? s->k : s->n, s->ldw, size);
     execute(mm, x, w, mm->y_bytes ? (void *)cy : y, pad);
     if (mm->y_bytes)
-        mm->kern->products->merge(s->m, s->n, s->alpha, (const float *)cy, s->n,
+        mm->kern->rows->merge(s->m, s->n, s->alpha, (const float *)cy, s->n,
                                   s->accumulate ? y : NULL, s->ldy, NULL, y, s->ldy);
 }
 

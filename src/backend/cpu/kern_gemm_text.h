@@ -1,0 +1,374 @@
+/*
+ * The text of kern_gemm.c for one element: ELEM bf16 (ELEM_BF16 1) or f32 (0). See there.
+ */
+
+#if ELEM_BF16
+#define G(name) KERN_JOIN2(name, bf16)
+typedef uint16_t KERN_JOIN2(elem, bf16);
+#define PER 2 /* elements of a unit */
+#else
+#define G(name) KERN_JOIN2(name, f32)
+typedef float KERN_JOIN2(elem, f32);
+#define PER 1
+#endif
+#define E G(elem)
+
+#if VL == 16 && (!ELEM_BF16 || defined(HORA_VARIANT_avx512_bf16))
+#define MR 6
+#define NV 4
+#elif VL == 16
+#define MR 8
+#define NV 2
+#elif VL == 8 && !ELEM_BF16
+#define MR 6
+#define NV 2
+#else
+#define MR 4
+#define NV 2
+#endif
+#define NR (NV * VL)
+
+/* Vectors of B at one step, ready to be multiplied, and a unit of x in all lanes. */
+#if ELEM_BF16 && !defined(HORA_VARIANT_avx512_bf16)
+typedef struct G(bvec) {
+    vf even, odd;
+} G(bvec);
+INLINE G(bvec) G(b_of)(vu u) {
+    return (G(bvec)){(vf)(u << 16), (vf)(u & 0xffff0000u)};
+}
+INLINE vf G(dot)(uint32_t x, G(bvec) b, vf acc) {
+    union {
+        uint32_t u;
+        float f;
+    } even = {x << 16}, odd = {x & 0xffff0000u};
+    return v_fma(v_set(odd.f), b.odd, v_fma(v_set(even.f), b.even, acc));
+}
+#else
+typedef vu G(bvec);
+INLINE G(bvec) G(b_of)(vu u) {
+    return u;
+}
+INLINE vf G(dot)(uint32_t x, G(bvec) b, vf acc) {
+#if ELEM_BF16
+    return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)_mm512_set1_epi32((int)x), (__m512bh)b);
+#else
+    union {
+        uint32_t u;
+        float f;
+    } one = {x};
+    return v_fma(v_set(one.f), (vf)b, acc);
+#endif
+}
+#endif
+
+/* Adds a term to the sums of mr rows and nv vectors. */
+INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_t i, const char *b,
+                     vf acc[][NV]) {
+    const char *x = (const char *)t->x + i * t->sxi;
+    const int64_t sxi = t->sxi, sxp = t->sxp, whole = t->k / PER;
+    for (int64_t p = 0; p < whole; p++) {
+        G(bvec) bj[NV];
+        for (int j = 0; j < nv; j++)
+            bj[j] = G(b_of)(*(const vu_any *)(b + (p * nv + j) * (int64_t)sizeof(vu)));
+        for (int r = 0; r < mr; r++) {
+            uint32_t xr = *(const u32_any *)(x + r * sxi + p * sxp);
+            for (int j = 0; j < nv; j++)
+                acc[r][j] = G(dot)(xr, bj[j], acc[r][j]);
+        }
+    }
+#if ELEM_BF16
+    if (t->k % 2) /* the last unit of x may be half outside */
+        for (int j = 0; j < nv; j++) {
+            G(bvec) bj = G(b_of)(*(const vu_any *)(b + (whole * nv + j) * (int64_t)sizeof(vu)));
+            for (int r = 0; r < mr; r++)
+                acc[r][j] =
+                    G(dot)(*(const uint16_t *)(x + r * sxi + whole * sxp), bj, acc[r][j]);
+        }
+#endif
+}
+
+INLINE vf G(get)(const void *p, bool wide, int64_t n) {
+#if ELEM_BF16
+    if (!wide)
+        return n >= VL ? v_load_bf16(p) : v_load_bf16_n(p, n);
+#endif
+    (void)wide;
+    return n >= VL ? v_load(p) : v_load_n(p, n);
+}
+
+INLINE void G(put)(void *p, bool wide, vf v, int64_t n) {
+#if ELEM_BF16
+    if (!wide) {
+        if (n >= VL)
+            v_store_bf16(p, v);
+        else
+            v_store_bf16_n(p, v, n);
+        return;
+    }
+#endif
+    (void)wide;
+    if (n >= VL)
+        v_store(p, v);
+    else
+        v_store_n(p, v, n);
+}
+
+/* y = add + bias + alpha (c + acc) for mr rows and n columns from (i, j). */
+INLINE void G(finish)(const int mr, const int nv, const hora_gemm *g, int64_t i, int64_t j,
+                      int64_t n, vf acc[][NV]) {
+    const int64_t size = g->wide ? 4 : (int64_t)sizeof(E);
+    for (int r = 0; r < mr; r++)
+        for (int v = 0; v < nv; v++) {
+            int64_t left = n - v * VL, at = j + v * VL;
+            if (left <= 0)
+                break;
+            vf s = acc[r][v];
+            if (g->c)
+                s += G(get)(g->c + (i + r) * g->ldc + at, true, left);
+            s *= g->alpha;
+            if (g->bias)
+                s += G(get)(g->bias + at, true, left);
+            if (g->add)
+                s += G(get)((const char *)g->add + ((i + r) * g->ldadd + at) * size, g->wide, left);
+            G(put)((char *)g->y + ((i + r) * g->ldy + at) * size, g->wide, s, left);
+        }
+}
+
+#define BLOCK(mr, nv)                                                                              \
+    static void G(block_##mr##_##nv)(const hora_gemm *g, int64_t i, int64_t j, int64_t n) {        \
+        vf acc[mr][NV];                                                                            \
+        for (int r = 0; r < mr; r++)                                                               \
+            for (int v = 0; v < nv; v++)                                                           \
+                acc[r][v] = v_zero();                                                              \
+        for (int t = 0; t < 2; t++)                                                                \
+            if (g->t[t].k)                                                                         \
+                G(block)(mr, nv, &g->t[t], i, (const char *)g->t[t].b + j / NR * g->t[t].sb, acc); \
+        G(finish)(mr, nv, g, i, j, n, acc);                                                        \
+    }
+#define STRIP(nv)                                                                                  \
+    BLOCK(1, nv)                                                                                   \
+    BLOCK(2, nv)                                                                                   \
+    BLOCK(4, nv)                                                                                   \
+    BLOCK_MOST(nv)                                                                                 \
+    static void G(strip_##nv)(const hora_gemm *g, int64_t j, int64_t n) {                          \
+        int64_t i = 0;                                                                             \
+        for (; i + MR <= g->m; i += MR)                                                            \
+            STRIP_MOST(nv)(g, i, j, n);                                                            \
+        for (; i + 4 <= g->m; i += 4)                                                              \
+            G(block_4_##nv)(g, i, j, n);                                                           \
+        for (; i + 2 <= g->m; i += 2)                                                              \
+            G(block_2_##nv)(g, i, j, n);                                                           \
+        if (i < g->m)                                                                              \
+            G(block_1_##nv)(g, i, j, n);                                                           \
+    }
+#if MR == 8
+#define BLOCK_MOST(nv) BLOCK(8, nv)
+#define STRIP_MOST(nv) G(block_8_##nv)
+#elif MR == 6
+#define BLOCK_MOST(nv) BLOCK(6, nv)
+#define STRIP_MOST(nv) G(block_6_##nv)
+#else
+#define BLOCK_MOST(nv)
+#define STRIP_MOST(nv) G(block_4_##nv)
+#endif
+STRIP(1)
+STRIP(2)
+#if NV == 4
+STRIP(3)
+STRIP(4)
+#endif
+
+static void G(gemm)(const hora_gemm *g) {
+    for (int64_t j = 0; j < g->n; j += NR) {
+        int64_t n = g->n - j < NR ? g->n - j : NR;
+        switch ((n + VL - 1) / VL) {
+        case 1:
+            G(strip_1)(g, j, n);
+            break;
+        case 2:
+            G(strip_2)(g, j, n);
+            break;
+#if NV == 4
+        case 3:
+            G(strip_3)(g, j, n);
+            break;
+        default:
+            G(strip_4)(g, j, n);
+#endif
+        }
+    }
+}
+
+/* Columns that a panel of n has in memory. */
+INLINE int64_t G(columns)(int64_t n) {
+    return n >= NR ? NR : (n + VL - 1) / VL * VL;
+}
+
+static size_t G(pack_bytes)(int64_t k, int64_t n) {
+    int64_t last = n % NR ? G(columns)(n % NR) : 0;
+    return (size_t)((n / NR * NR + last) * ((k + PER - 1) / PER)) * 4;
+}
+
+/* A panel of B = w' from w (n, ldw) of elements: units of a row of w lie side by side already, so
+ * this turns a matrix of units. */
+static void G(turn_panel)(const E *w, int64_t ldw, int64_t k, int64_t n, int64_t columns,
+                          uint32_t *dst) {
+    int64_t whole = k / PER, j = 0;
+    for (; j + 4 <= n; j += 4) {
+        const E *row = w + j * ldw;
+        int64_t p = 0;
+#if VL == 16
+        for (; j + 16 <= n && p + 16 <= whole; p += 16)
+            turn16(row + p * PER, ldw * (int64_t)sizeof(E), dst + p * columns + j, columns);
+        if (j + 16 <= n && p == whole) {
+            j += 12;
+            continue;
+        }
+#endif
+        for (; p + 4 <= whole; p += 4)
+            turn4(row + p * PER, ldw * (int64_t)sizeof(E), dst + p * columns + j, columns);
+        for (; p < whole; p++)
+            for (int c = 0; c < 4; c++)
+                dst[p * columns + j + c] = *(const u32_any *)(row + c * ldw + p * PER);
+    }
+    for (; j < n; j++)
+        for (int64_t p = 0; p < whole; p++)
+            dst[p * columns + j] = *(const u32_any *)(w + j * ldw + p * PER);
+    for (int64_t c = 0; k % PER && c < n; c++)
+        dst[whole * columns + c] = *(const uint16_t *)(w + c * ldw + k - 1);
+}
+
+/* A panel of B = w from w (k, ldw). */
+static void G(copy_panel)(const E *w, int64_t ldw, int64_t k, int64_t n, int64_t columns,
+                          uint32_t *dst) {
+    for (int64_t p = 0; p < k; p += PER, dst += columns)
+        for (int64_t j = 0; j < n; j += VL) {
+            const E *at = w + p * ldw + j;
+            int64_t left = n - j;
+#if ELEM_BF16
+            vu even = (vu)G(get)(at, false, left) >> 16;
+            vu odd = p + 1 < k ? (vu)G(get)(at + ldw, false, left) : (vu){0};
+            *(vu_any *)(dst + j) = even | odd;
+#else
+            *(vu_any *)(dst + j) = (vu)G(get)(at, true, left);
+#endif
+        }
+}
+
+#if ELEM_BF16
+enum { NARROWED = 128 }; /* elements of a row that are rounded at a time */
+
+/* The same from w of floats, scaled and rounded first, piece by piece. */
+static void G(round_panel)(const float *w, int64_t ldw, bool trans_w, float scale, int64_t k,
+                           int64_t n, int64_t columns, uint32_t *dst) {
+    uint16_t piece[NR * NARROWED];
+    for (int64_t p0 = 0; p0 < k; p0 += NARROWED) {
+        int64_t kc = k - p0 < NARROWED ? k - p0 : NARROWED;
+        int64_t rows = trans_w ? n : kc, width = trans_w ? kc : n, ld = trans_w ? NARROWED : NR;
+        for (int64_t i = 0; i < rows; i++) {
+            const float *from = trans_w ? w + i * ldw + p0 : w + (p0 + i) * ldw;
+            for (int64_t j = 0; j < width; j += VL)
+                G(put)(piece + i * ld + j, false, scale * G(get)(from + j, true, width - j),
+                       width - j);
+        }
+        if (trans_w)
+            G(turn_panel)(piece, ld, kc, n, columns, dst + p0 / 2 * columns);
+        else
+            G(copy_panel)(piece, ld, kc, n, columns, dst + p0 / 2 * columns);
+    }
+}
+#endif
+
+static void G(pack)(const hora_pack *p, void *to) {
+    uint32_t *dst = to;
+    for (int64_t j = 0; j < p->n; j += NR) {
+        int64_t n = p->n - j < NR ? p->n - j : NR, columns = G(columns)(n);
+        int64_t units = (p->k + PER - 1) / PER;
+        const char *w = (const char *)p->w + j * (p->trans_w ? p->ldw : 1) * (p->wide ? 4 : (int64_t)sizeof(E));
+        for (int64_t u = 0; n < columns && u < units; u++)
+            memset(dst + u * columns + n, 0, (size_t)(columns - n) * 4);
+#if ELEM_BF16
+        if (p->wide)
+            G(round_panel)((const float *)w, p->ldw, p->trans_w, p->scale, p->k, n, columns, dst);
+        else
+#endif
+            if (p->trans_w)
+            G(turn_panel)((const E *)w, p->ldw, p->k, n, columns, dst);
+        else
+            G(copy_panel)((const E *)w, p->ldw, p->k, n, columns, dst);
+#if !ELEM_BF16
+        if (p->scale != 1)
+            for (int64_t u = 0; u < units * columns; u += VL)
+                v_store((float *)dst + u, p->scale * v_load((float *)dst + u));
+#endif
+        dst += units * columns;
+    }
+}
+
+
+/* mr rows against nj rows of w, each read once, in place; the sums of the lanes run side by side and
+ * are folded by v_sum. */
+INLINE void G(dots)(const int mr, const int nj, const hora_few *f, int64_t i, int64_t j) {
+    vf acc[4][4];
+    const E *x = (const E *)f->x + i * f->ldx, *w = (const E *)f->w + j * f->ldw;
+    for (int a = 0; a < mr; a++)
+        for (int b = 0; b < nj; b++)
+            acc[a][b] = v_zero();
+    int64_t p = 0;
+#if ELEM_BF16 && defined(HORA_VARIANT_avx512_bf16)
+    for (; p + 2 * VL <= f->k; p += 2 * VL)
+        for (int b = 0; b < nj; b++) {
+            __m512bh wb = (__m512bh)_mm512_loadu_si512(w + b * f->ldw + p);
+            for (int a = 0; a < mr; a++)
+                acc[a][b] = (vf)_mm512_dpbf16_ps(
+                    (__m512)acc[a][b], (__m512bh)_mm512_loadu_si512(x + a * f->ldx + p), wb);
+        }
+#endif
+    for (; p < f->k; p += VL)
+        for (int b = 0; b < nj; b++) {
+            vf wb = G(get)(w + b * f->ldw + p, false, f->k - p);
+            for (int a = 0; a < mr; a++)
+                acc[a][b] = v_fma(G(get)(x + a * f->ldx + p, false, f->k - p), wb, acc[a][b]);
+        }
+    for (int a = 0; a < mr; a++)
+        for (int b = 0; b < nj; b++)
+            f->y[(i + a) * f->ldy + j + b] = v_sum(acc[a][b]);
+}
+
+static void G(few)(const hora_few *f) {
+    for (int64_t i = 0; i < f->m; i += 2) {
+        int64_t j = 0;
+        if (i + 2 <= f->m) {
+            for (; j + 4 <= f->n; j += 4)
+                G(dots)(2, 4, f, i, j);
+            for (; j < f->n; j++)
+                G(dots)(2, 1, f, i, j);
+        } else {
+            for (; j + 4 <= f->n; j += 4)
+                G(dots)(1, 4, f, i, j);
+            for (; j < f->n; j++)
+                G(dots)(1, 1, f, i, j);
+        }
+    }
+}
+
+#if ELEM_BF16
+#define TABLE KERN(products_bf16)
+#else
+#define TABLE KERN(products_f32)
+#endif
+extern const hora_kern_products TABLE;
+const hora_kern_products TABLE = {NR, sizeof(E), G(gemm), G(few), G(pack_bytes), G(pack)};
+
+#undef G
+#undef E
+#undef PER
+#undef MR
+#undef NV
+#undef NR
+#undef BLOCK
+#undef STRIP
+#undef BLOCK_MOST
+#undef STRIP_MOST
+#undef TABLE
+#undef ELEM_BF16
