@@ -62,8 +62,9 @@ void op_view_fill(const hora_view *v, hora_rng *rng, double spread, double shift
 
 const char *op_rig_text(const op_rig *r) {
     static char text[128];
-    snprintf(text, sizeof text, "%s in %s with %s, case %d, gradient of 0x%x", r->row->name,
-             hora_dtype_name(r->dtype), hora_dtype_name(r->weights), r->k, r->grad);
+    snprintf(text, sizeof text, "%s of %s %s %s, case %d, gradient of 0x%x", r->row->name,
+             hora_dtype_name(r->types.rows), hora_dtype_name(r->types.weight),
+             hora_dtype_name(r->types.rest), r->k, r->grad);
     return text;
 }
 
@@ -86,7 +87,7 @@ static void shapes(const op_rig *r, int64_t spare, hora_view *in, hora_view *out
         if (r->c.rows & HORA_IN(i))
             in[i].shape.d[0] += spare;
     }
-    *out = (hora_view){.dtype = r->c.rows & HORA_OUT ? r->dtype : in[0].dtype,
+    *out = (hora_view){.dtype = r->c.rows & HORA_OUT ? r->types.rows : in[0].dtype,
                        .shape = HORA_SHAPE1(case_rows(&r->c) + spare)};
     assert_ok(r->row->shape(in, &r->c.attr, out));
     for (int i = 0; i < HORA_MAX_SAVED; i++)
@@ -102,18 +103,19 @@ static void drop_results(op_rig *r) {
         op_view_free(&r->din[i]);
 }
 
-bool op_rig_open(op_rig *r, int op, int k, hora_dtype dtype, hora_dtype weights) {
-    *r = (op_rig){.op = op, .row = hora_op_at(op), .k = k, .dtype = dtype, .weights = weights};
+bool op_rig_open(op_rig *r, int op, int k, op_types types) {
+    *r = (op_rig){.op = op, .row = hora_op_at(op), .k = k, .types = types};
     if (!hora_case_make(&r->c, op, k, 20251004))
         return false;
     hora_rng rng = hora_rng_new((uint64_t)k, r->row->name);
+    int others = 0;
     for (int i = 0; i < HORA_MAX_IN; i++) {
         r->in[i] = r->c.in[i];
-        r->in[i].dtype = r->c.rows & HORA_IN(i) ? dtype : weights;
-        if (r->c.params & HORA_IN(i) && weights == HORA_BF16)
-            r->in[i].dtype = HORA_F32;
+        r->in[i].dtype = types.rows;
         if (hora_absent(&r->in[i]))
             continue;
+        bool weight = !(r->c.rows & HORA_IN(i));
+        r->in[i].dtype = !weight ? types.rows : others++ ? types.rest : types.weight;
         op_view_new(&r->in[i]);
         op_view_fill(&r->in[i], &rng, r->c.spread[i], r->c.shift[i]);
     }

@@ -7,11 +7,17 @@
  */
 #include "backend/backend.h"
 
+/* Dtypes of row tensors, of the first of the other inputs (a weight, where there is one), and of
+ * the rest. */
+typedef struct op_types {
+    hora_dtype rows, weight, rest;
+} op_types;
+
 typedef struct op_rig {
     int op;
     const hora_op *row;
     int k; /* number of the case */
-    hora_dtype dtype, weights;
+    op_types types;
     hora_case c;
     unsigned grad; /* of the calls; set by op_rig_grad */
     hora_view in[HORA_MAX_IN], out, saved[HORA_MAX_SAVED], din[HORA_MAX_IN], dout; /* owned */
@@ -26,9 +32,8 @@ typedef struct op_how {
     unsigned overwrite; /* backward */
 } op_how;
 
-/* Case k of op, inputs filled, dout random: row tensors of `dtype`, other inputs of `weights`.
- * False: no such case. */
-bool op_rig_open(op_rig *r, int op, int k, hora_dtype dtype, hora_dtype weights);
+/* Case k of op, inputs filled, dout random. False: no such case. */
+bool op_rig_open(op_rig *r, int op, int k, op_types types);
 void op_rig_close(op_rig *r);
 /* Which inputs carry gradient in the calls that follow; makes saved and din, full of NaN. */
 void op_rig_grad(op_rig *r, unsigned grad);

@@ -123,7 +123,6 @@ typedef struct hora_case {
     double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
     unsigned grad;                                  /* inputs to differentiate */
     unsigned rows;   /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
-    unsigned params; /* inputs that a method made: never bf16 */
     hora_attr attr;
     hora_rows batch; /* with rows > 0 when the op reads it */
     void *own[8];    /* freed by hora_case_release */

@@ -112,7 +112,6 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
         c->grad |= HORA_IN(XD);
     }
     c->rows |= HORA_OUT;
-    c->params = HORA_IN(A) | HORA_IN(B);
     c->spread[A] = c->spread[B] = 0.3;
     c->attr.alpha = s[k].alpha;
     return true;

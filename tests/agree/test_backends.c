@@ -1,7 +1,7 @@
 /*
  * Does every other backend compute what ref computes? For every op and case it accepts, in f32 and
- * in bf16 with frozen weights (bf16) and with parameters (f32), all inputs differentiated and each
- * alone: outputs, saved tensors and gradients within the op's `tol`.
+ * in the mixes of bf16 that a graph may make, all inputs differentiated and each alone: outputs,
+ * saved tensors and gradients within the op's `tol`.
  * Backward is fed ref's outputs and saved tensors, since one backend's backward may follow
  * another's forward. The number of threads must not change a bit.
  */
@@ -31,7 +31,7 @@ static answer ask(const hora_backend *b, const op_rig *like, variant v, const op
     answer a = {.forward = false};
     op_how how = {.backend = b, .device = hora_device_new(), .spare = v.spare, .freeze = v.freeze};
     hora_device_set_packing(how.device, v.add ? HORA_PACK_BOTH : HORA_PACK_ONE);
-    assert_true(op_rig_open(&a.rig, like->op, like->k, like->dtype, like->weights));
+    assert_true(op_rig_open(&a.rig, like->op, like->k, like->types));
     op_rig_grad(&a.rig, like->grad);
     a.forward = op_rig_forward(&a.rig, &how);
     if (like->grad) {
@@ -53,7 +53,7 @@ static answer ask(const hora_backend *b, const op_rig *like, variant v, const op
 
 static void near(const hora_view *got, const hora_view *want, const op_rig *r, const char *b,
                  const char *what) {
-    double most = 0, tol = r->row->tol[r->dtype == HORA_BF16];
+    double most = 0, tol = r->row->tol[r->types.rows == HORA_BF16];
     for (int64_t i = 0; i < hora_elems(want); i++)
         most = fmax(most, fabs(op_view_get(want, i)));
     for (int64_t i = 0; i < hora_elems(want); i++) {
@@ -124,11 +124,23 @@ static int64_t size_of(const op_rig *r) {
     return n;
 }
 
-/* Frozen weights carry no gradient; a case without row tensors and bf16 weights is one of f32. */
+static const op_types f32 = {HORA_F32, HORA_F32, HORA_F32};
+/* Parameters, frozen weights, and both. */
+static const op_types mixes[] = {{HORA_BF16, HORA_F32, HORA_F32},
+                                 {HORA_BF16, HORA_BF16, HORA_BF16},
+                                 {HORA_BF16, HORA_BF16, HORA_F32}};
+
+/* Weights of bf16 are frozen: they carry no gradient. */
+static unsigned may_train(const op_rig *r) {
+    unsigned all = r->c.grad;
+    for (int i = 0; i < HORA_MAX_IN; i++)
+        if (!(r->c.rows & HORA_IN(i)) && r->in[i].dtype == HORA_BF16)
+            all &= ~HORA_IN(i);
+    return all;
+}
+
 static void check_case(const hora_backend *b, op_rig *r, int n[2]) {
-    unsigned all = r->c.grad & (r->weights == HORA_BF16 ? r->c.rows : ~0u);
-    if (r->dtype == HORA_BF16 && r->weights == HORA_F32 && !r->c.rows)
-        return;
+    unsigned all = may_train(r);
     check_mask(b, r, 0, n);
     for (unsigned mask = 1; mask <= all; mask++)
         if (mask == all || ((mask & ~all) == 0 && (mask & (mask - 1)) == 0))
@@ -136,31 +148,34 @@ static void check_case(const hora_backend *b, op_rig *r, int n[2]) {
     r->grad = 0;
 }
 
-static void check_backend(const hora_backend *b, hora_dtype dtype, hora_dtype weights, bool large) {
+/* Returns how many calls were accepted. */
+static int check_op(const hora_backend *b, int op, op_types types, bool large) {
+    int n[2] = {0, 0};
+    op_rig r;
+    for (int k = 0; op_rig_open(&r, op, k, types); k++, op_rig_close(&r))
+        if ((size_of(&r) > LARGE) == large)
+            check_case(b, &r, n);
+    print_message("%s %s of %s %s %s: %d forward, %d backward calls agree\n", b->name,
+                  hora_op_at(op)->name, hora_dtype_name(types.rows), hora_dtype_name(types.weight),
+                  hora_dtype_name(types.rest), n[0], n[1]);
+    return n[0] + n[1];
+}
+
+static void check_backend(const hora_backend *b, op_types types, bool large) {
     int accepted = 0;
-    for (int op = 0; op < HORA_OPS; op++) {
-        int n[2] = {0, 0};
-        op_rig r;
-        for (int k = 0; op_rig_open(&r, op, k, dtype, weights); k++, op_rig_close(&r))
-            if ((size_of(&r) > LARGE) == large)
-                check_case(b, &r, n);
-        accepted += n[0] + n[1];
-        print_message("%s %s in %s with %s: %d forward, %d backward calls agree\n", b->name,
-                      hora_op_at(op)->name, hora_dtype_name(dtype), hora_dtype_name(weights), n[0],
-                      n[1]);
-    }
-    if (!accepted && dtype == HORA_F32)
+    for (int op = 0; op < HORA_OPS; op++)
+        accepted += check_op(b, op, types, large);
+    if (!accepted)
         fail_msg("%s accepts no call", b->name);
 }
 
-static void check_all(hora_dtype dtype, bool large) {
+static void check_all(const op_types *types, size_t n, bool large) {
     int others = 0;
     for (int i = 0; i < hora_backend_count(); i++)
         if (strcmp(hora_backend_at(i)->name, "ref") != 0 &&
             strcmp(hora_backend_at(i)->device, "host") == 0) {
-            check_backend(hora_backend_at(i), dtype, HORA_F32, large);
-            if (dtype == HORA_BF16)
-                check_backend(hora_backend_at(i), dtype, HORA_BF16, large);
+            for (size_t k = 0; k < n; k++)
+                check_backend(hora_backend_at(i), types[k], large);
             others++;
         }
     if (!others)
@@ -168,10 +183,10 @@ static void check_all(hora_dtype dtype, bool large) {
 }
 
 /* mul(x, x) and the like: the gradient of input 0 is finished before that of input 1 is added. */
-static void check_twice(const hora_backend *b, hora_op_id op, int k, hora_dtype dtype) {
+static void check_twice(const hora_backend *b, hora_op_id op, int k, op_types types) {
     hora_device *d = hora_device_new();
     op_rig r, both;
-    assert_true(op_rig_open(&r, op, k, dtype, HORA_F32));
+    assert_true(op_rig_open(&r, op, k, types));
     memcpy(r.in[1].data, r.in[0].data, hora_view_bytes(&r.in[0]));
     op_rig_grad(&r, HORA_IN(0) | HORA_IN(1));
     op_how how = {.backend = b, .device = d, .overwrite = r.grad};
@@ -196,27 +211,27 @@ static void one_tensor_twice(void **state) {
     (void)state;
     for (int i = 0; i < hora_backend_count(); i++)
         for (int k = 0; k < 10; k++) {
-            hora_dtype dtype = k < 5 ? HORA_F32 : HORA_BF16;
-            check_twice(hora_backend_at(i), HORA_OP_add, k % 5, dtype);
-            check_twice(hora_backend_at(i), HORA_OP_mul, k % 5, dtype);
-            check_twice(hora_backend_at(i), HORA_OP_glu, k % 5, dtype);
+            op_types types = k < 5 ? f32 : mixes[0];
+            check_twice(hora_backend_at(i), HORA_OP_add, k % 5, types);
+            check_twice(hora_backend_at(i), HORA_OP_mul, k % 5, types);
+            check_twice(hora_backend_at(i), HORA_OP_glu, k % 5, types);
         }
 }
 
 static void small_cases(void **state) {
     (void)state;
-    check_all(HORA_F32, false);
+    check_all(&f32, 1, false);
 }
 
 static void small_cases_bf16(void **state) {
     (void)state;
-    check_all(HORA_BF16, false);
+    check_all(mixes, HORA_COUNT(mixes), false);
 }
 
 static void large_cases(void **state) {
     (void)state;
-    check_all(HORA_F32, true);
-    check_all(HORA_BF16, true);
+    check_all(&f32, 1, true);
+    check_all(mixes, HORA_COUNT(mixes), true);
 }
 
 HORA_TESTS(agree_backends, {"backends agree with ref: small cases", small_cases, HORA_SHORT},

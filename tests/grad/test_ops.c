@@ -15,6 +15,8 @@
 #define DIRECTIONS 2
 #define LARGE      8000 /* elements; cases above are not in the short tier */
 
+static const op_types f64 = {HORA_F64, HORA_F64, HORA_F64};
+
 static op_how on_ref(unsigned overwrite) {
     return (op_how){.backend = hora_backend_named("ref"), .spare = 3, .overwrite = overwrite};
 }
@@ -131,7 +133,7 @@ static void check_ops(bool large) {
     int checked = 0;
     for (int op = 0; op < HORA_OPS; op++) {
         op_rig r;
-        for (int k = 0; op_rig_open(&r, op, k, HORA_F64, HORA_F64); k++, op_rig_close(&r)) {
+        for (int k = 0; op_rig_open(&r, op, k, f64); k++, op_rig_close(&r)) {
             hora_rng rng = hora_rng_new((uint64_t)k, "directions");
             if (!r.row->reads || (size_of(&r) > LARGE) != large)
                 continue;
@@ -162,7 +164,7 @@ static void every_row_has_cases(void **state) {
         op_rig r;
         const hora_op *row = hora_op_at(op);
         assert_ptr_equal(hora_op_named(row->name), row);
-        if (!op_rig_open(&r, op, 0, HORA_F64, HORA_F64))
+        if (!op_rig_open(&r, op, 0, f64))
             fail_msg("%s has no case", row->name);
         if (!row->reads && r.c.grad)
             fail_msg("%s has no backward, but its case asks for a gradient", row->name);

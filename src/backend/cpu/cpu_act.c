@@ -1,17 +1,23 @@
 /* Kernels of op_act.c. */
 #include "backend/cpu/cpu_impl.h"
 
+static bool query(hora_device *d, const hora_call *c, hora_need *need) {
+    (void)d;
+    (void)need;
+    return hora_cpu_alike(c, 1);
+}
+
 static void act(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
-    hora_kern_get()->rows->act(c->attr.act, to - from, hora_f32(&c->in[0]) + from,
-                               hora_f32(&c->out) + from);
+    hora_cpu_loops(&c->out)->act(c->attr.act, to - from, hora_cpu_at(&c->in[0], from),
+                                 hora_cpu_at(&c->out, from));
 }
 
 static void grad(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
-    hora_kern_get()->rows->act_grad(c->attr.act, to - from, hora_f32(&c->in[0]) + from,
-                                    hora_f32(&c->dout) + from, hora_f32(&c->din[0]) + from,
-                                    hora_cpu_overwrites(c, 0));
+    hora_cpu_loops(&c->dout)->act_grad(c->attr.act, to - from, hora_cpu_at(&c->in[0], from),
+                                       hora_cpu_at(&c->dout, from), hora_cpu_at(&c->din[0], from),
+                                       hora_cpu_overwrites(c, 0));
 }
 
 static void run(const hora_impl *impl, const hora_call *c) {
@@ -23,4 +29,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_act;
-const hora_cpu_op hora_cpu_op_act = {NULL, NULL, run, false};
+const hora_cpu_op hora_cpu_op_act = {query, NULL, run, true};

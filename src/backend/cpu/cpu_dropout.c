@@ -2,27 +2,39 @@
 #include "backend/cpu/cpu_impl.h"
 #include "op/op_dropout.h"
 
-static void drop_row(const hora_call *c, int64_t i, const float *x, float *y, bool overwrite) {
-    int64_t d = hora_cpu_width(&c->in[0]);
+enum { COLUMNS = 512 }; /* of the mask at a time */
+
+static bool query(hora_device *d, const hora_call *c, hora_need *need) {
+    (void)d;
+    (void)need;
+    return hora_cpu_alike(c, 1);
+}
+
+/* Columns [at, at + n) of the mask of row i: 1 or 0; at a multiple of 4. */
+static void fill_mask(const hora_call *c, int64_t i, int64_t at, int64_t n, float *mask) {
     uint32_t least = hora_dropout_threshold(c->attr.alpha), words[4];
-    float keep = (float)(1 / (1 - c->attr.alpha));
-    for (int64_t j = 0; j < d; j++) {
+    for (int64_t j = 0; j < n; j++) {
         if (j % 4 == 0)
             hora_dropout_words(c->batch->seed, c->batch->step, c->attr.stream, c->batch->row0 + i,
-                               j / 4, words);
-        float v = words[j % 4] >= least ? x[j] * keep : 0.0f;
-        y[j] = overwrite ? v : y[j] + v;
+                               (at + j) / 4, words);
+        mask[j] = words[j % 4] >= least ? 1 : 0;
     }
 }
 
 static void drop(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     bool forward = c->phase == HORA_FORWARD;
-    int64_t d = hora_cpu_width(&c->in[0]);
-    const float *x = hora_f32(forward ? &c->in[0] : &c->dout);
-    float *y = hora_f32(forward ? &c->out : &c->din[0]);
+    const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
+    int64_t d = hora_cpu_width(x);
+    float mask[COLUMNS], keep = (float)(1 / (1 - c->attr.alpha));
     for (int64_t i = from; i < to; i++)
-        drop_row(c, i, x + i * d, y + i * d, forward || hora_cpu_overwrites(c, 0));
+        for (int64_t at = 0; at < d; at += COLUMNS) {
+            int64_t n = hora_min(COLUMNS, d - at);
+            fill_mask(c, i, at, n, mask);
+            hora_cpu_loops(x)->scale(n, keep, hora_cpu_at(x, i * d + at), mask,
+                                     hora_cpu_at(y, i * d + at),
+                                     forward || hora_cpu_overwrites(c, 0));
+        }
 }
 
 static void run(const hora_impl *impl, const hora_call *c) {
@@ -34,4 +46,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_dropout;
-const hora_cpu_op hora_cpu_op_dropout = {NULL, NULL, run, false};
+const hora_cpu_op hora_cpu_op_dropout = {query, NULL, run, true};

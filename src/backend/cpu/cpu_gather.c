@@ -9,11 +9,23 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     if (c->phase == HORA_BACKWARD)
         need->scratch =
             (size_t)(hora_cpu_rows(&c->in[0]) + hora_cpu_rows(&c->out)) * sizeof(int32_t);
-    return true;
+    return hora_cpu_sums_f32(c, 0);
 }
 
 static const int32_t *numbers(const hora_call *c) {
     return c->attr.index ? c->attr.index : c->batch->ids;
+}
+
+/* A row of the table in the output's dtype. */
+static void copy_row(const hora_view *to, int64_t i, const hora_view *from, int64_t at, int64_t d) {
+    const void *x = hora_cpu_at(from, at * d);
+    void *y = hora_cpu_at(to, i * d);
+    if (to->dtype == from->dtype)
+        memcpy(y, x, (size_t)((char *)hora_cpu_at(to, d) - (char *)to->data));
+    else if (to->dtype == HORA_BF16)
+        hora_kern_get()->rows->narrow(d, x, y);
+    else
+        hora_cpu_loops(from)->accumulate(d, x, y, true);
 }
 
 static void copy(void *arg, int64_t from, int64_t to) {
@@ -22,8 +34,7 @@ static void copy(void *arg, int64_t from, int64_t to) {
     const int32_t *id = numbers(c);
     for (int64_t i = from; i < to; i++) {
         HORA_ASSERT(id[i] >= 0 && id[i] < rows);
-        memcpy(hora_f32(&c->out) + i * d, hora_f32(&c->in[0]) + id[i] * d,
-               (size_t)d * sizeof(float));
+        copy_row(&c->out, i, &c->in[0], id[i], d);
     }
 }
 
@@ -35,8 +46,7 @@ static void sum(void *arg, int64_t from, int64_t to) {
         float *y = hora_f32(&c->din[0]) + v * d;
         bool fresh = hora_cpu_overwrites(c, 0);
         for (int64_t i = first[v]; i >= 0; i = next[i], fresh = false)
-            hora_kern_get()->rows->merge(1, d, 1, hora_f32(&c->dout) + i * d, d, fresh ? NULL : y,
-                                         d, NULL, y, d);
+            hora_cpu_loops(&c->dout)->accumulate(d, hora_cpu_at(&c->dout, i * d), y, fresh);
         if (fresh)
             memset(y, 0, (size_t)d * sizeof(float));
     }
@@ -66,4 +76,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_gather;
-const hora_cpu_op hora_cpu_op_gather = {query, NULL, run, false};
+const hora_cpu_op hora_cpu_op_gather = {query, NULL, run, true};

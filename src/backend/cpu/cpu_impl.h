@@ -26,6 +26,24 @@ typedef struct hora_cpu_op {
 static inline float *hora_f32(const hora_view *v) {
     return v->data;
 }
+/* Element i of a view of F32 or BF16, and the loops over such. */
+static inline void *hora_cpu_at(const hora_view *v, int64_t i) {
+    return (char *)v->data + (size_t)i * (v->dtype == HORA_BF16 ? 2 : 4);
+}
+static inline const hora_kern_rows *hora_cpu_loops(const hora_view *v) {
+    return v->dtype == HORA_BF16 ? hora_kern_get()->rows_bf16 : hora_kern_get()->rows;
+}
+/* The first n inputs and the output have one dtype. */
+static inline bool hora_cpu_alike(const hora_call *c, int n) {
+    for (int i = 0; i < n; i++)
+        if (c->in[i].dtype != c->out.dtype)
+            return false;
+    return true;
+}
+/* The gradient of input i, a sum over rows, is f32 if it is wanted at all. */
+static inline bool hora_cpu_sums_f32(const hora_call *c, int i) {
+    return c->phase == HORA_FORWARD || !(c->grad & HORA_IN(i)) || c->din[i].dtype == HORA_F32;
+}
 static inline int64_t hora_cpu_rows(const hora_view *v) {
     return v->shape.d[0];
 }
@@ -141,4 +159,16 @@ void hora_cpu_outer(hora_dtype dtype, int threads, int64_t rows, int64_t o, int6
 
 /* The same bytes for vectors of F32 or BF16: n floats of v from element `at`. */
 void hora_cpu_widen(const hora_view *v, int64_t at, int64_t n, float *to);
+/* All of v in f32: where it is, or widened into `room` of hora_cpu_floats_bytes. */
+static inline size_t hora_cpu_floats_bytes(const hora_view *v) {
+    return hora_absent(v) || v->dtype == HORA_F32
+               ? 0
+               : hora_cpu_aligned((size_t)hora_elems(v) * sizeof(float));
+}
+static inline const float *hora_cpu_floats(const hora_view *v, void *room) {
+    if (v->dtype == HORA_F32)
+        return v->data;
+    hora_cpu_widen(v, 0, hora_elems(v), room);
+    return room;
+}
 #endif

@@ -1,10 +1,16 @@
 /* Kernels of op_mul.c. */
 #include "backend/cpu/cpu_impl.h"
 
+static bool query(hora_device *d, const hora_call *c, hora_need *need) {
+    (void)d;
+    (void)need;
+    return hora_cpu_alike(c, 2);
+}
+
 static void mul(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
-    hora_kern_get()->rows->mul(to - from, 1, hora_f32(&c->in[0]) + from, hora_f32(&c->in[1]) + from,
-                               hora_f32(&c->out) + from, true);
+    hora_cpu_loops(&c->out)->mul(to - from, hora_cpu_at(&c->in[0], from),
+                                 hora_cpu_at(&c->in[1], from), hora_cpu_at(&c->out, from), true);
 }
 
 /* In a piece the gradient of input 0 is finished before that of input 1: both may be one tensor. */
@@ -12,9 +18,9 @@ static void grad(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     for (int i = 0; i < 2; i++)
         if (hora_cpu_wants(c, i))
-            hora_kern_get()->rows->mul(to - from, 1, hora_f32(&c->dout) + from,
-                                       hora_f32(&c->in[1 - i]) + from, hora_f32(&c->din[i]) + from,
-                                       hora_cpu_overwrites(c, i));
+            hora_cpu_loops(&c->dout)->mul(to - from, hora_cpu_at(&c->dout, from),
+                                          hora_cpu_at(&c->in[1 - i], from),
+                                          hora_cpu_at(&c->din[i], from), hora_cpu_overwrites(c, i));
 }
 
 static void run(const hora_impl *impl, const hora_call *c) {
@@ -25,4 +31,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_mul;
-const hora_cpu_op hora_cpu_op_mul = {NULL, NULL, run, false};
+const hora_cpu_op hora_cpu_op_mul = {query, NULL, run, true};

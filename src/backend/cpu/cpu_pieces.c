@@ -30,17 +30,9 @@ typedef struct adding {
 
 static void add_piece(void *arg, int64_t from, int64_t to) {
     const adding *d = arg;
-    if (d->y->dtype == HORA_F32) {
-        float *y = hora_f32(d->y) + from;
-        hora_kern_get()->rows->merge(1, to - from, d->alpha, hora_f32(d->a) + from, 0,
-                                     d->overwrite ? NULL : y, 0, NULL, y, 0);
-        return;
-    }
-    const uint16_t *a = d->a->data;
-    uint16_t *y = d->y->data;
-    for (int64_t i = from; i < to; i++)
-        y[i] = hora_f32_to_bf16(d->alpha * hora_bf16_to_f32(a[i]) +
-                                (d->overwrite ? 0 : hora_bf16_to_f32(y[i])));
+    void *y = hora_cpu_at(d->y, from);
+    hora_cpu_loops(d->y)->add(to - from, d->alpha, d->overwrite ? NULL : y, hora_cpu_at(d->a, from),
+                              y);
 }
 
 void hora_cpu_add(int64_t n, float alpha, const hora_view *a, const hora_view *y, bool overwrite) {
@@ -58,21 +50,9 @@ typedef struct summing {
 
 static void sum_piece(void *arg, int64_t from, int64_t to) {
     const summing *s = arg;
-    if (s->x->dtype == HORA_F32) {
-        hora_kern_get()->rows->column_sums(s->rows, to - from, s->alpha, hora_f32(s->x) + from,
-                                           s->b ? hora_f32(s->b) + from : NULL, s->width,
-                                           s->y + from, s->overwrite);
-        return;
-    }
-    for (int64_t j = from; j < to; j++) {
-        float sum = 0;
-        for (int64_t i = 0; i < s->rows; i++) {
-            float v = hora_bf16_to_f32(((const uint16_t *)s->x->data)[i * s->width + j]);
-            sum +=
-                s->b ? v * hora_bf16_to_f32(((const uint16_t *)s->b->data)[i * s->width + j]) : v;
-        }
-        s->y[j] = (s->overwrite ? 0 : s->y[j]) + s->alpha * sum;
-    }
+    hora_cpu_loops(s->x)->column_sums(s->rows, to - from, s->alpha, hora_cpu_at(s->x, from),
+                                      s->b ? hora_cpu_at(s->b, from) : NULL, s->width, s->y + from,
+                                      s->overwrite);
 }
 
 void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const hora_view *x,

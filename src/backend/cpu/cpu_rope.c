@@ -61,7 +61,7 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
         hora_cpu_aligned((size_t)c->attr.head_dim * sizeof(float)) * (size_t)hora_device_threads(d);
     if (positions(c) && !hora_device_has(d, &tables, layout_of(&c->attr, positions(c))))
         need->packed = table_bytes(c);
-    return true;
+    return hora_cpu_alike(c, 1);
 }
 
 typedef struct state {
@@ -105,11 +105,10 @@ static void turn(void *arg, int64_t tile, int thread) {
             angles(a, pos, own);
             row = own;
         }
-        const float *x = hora_f32(forward ? &c->in[0] : &c->dout);
-        float *y = hora_f32(forward ? &c->out : &c->din[0]);
-        hora_kern_get()->rows->rope(a->heads, a->head_dim / 2, row, row + a->head_dim / 2,
-                                    forward ? 1.0f : -1.0f, x + i * width, y + i * width,
-                                    forward || hora_cpu_overwrites(c, 0));
+        const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
+        hora_cpu_loops(x)->rope(a->heads, a->head_dim / 2, row, row + a->head_dim / 2,
+                                forward ? 1.0f : -1.0f, hora_cpu_at(x, i * width),
+                                hora_cpu_at(y, i * width), forward || hora_cpu_overwrites(c, 0));
     }
 }
 
@@ -122,4 +121,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_rope;
-const hora_cpu_op hora_cpu_op_rope = {query, prepare, run, false};
+const hora_cpu_op hora_cpu_op_rope = {query, prepare, run, true};

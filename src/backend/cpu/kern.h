@@ -69,37 +69,43 @@ typedef struct hora_kern_products {
     void (*pack)(const hora_pack *, void *to); /* panels one after another, without gaps */
 } hora_kern_products;
 
-/* Runs of elements and rows. `overwrite` false: the result is added to what is there. */
+/* Runs of elements and rows. There is a table for f32 and one for bf16: `void` is the table's
+ * elements. `overwrite` false: the result is added to what is there. */
 typedef struct hora_kern_rows {
-    void (*act)(hora_act s, int64_t n, const float *x, float *y);
-    void (*act_grad)(hora_act s, int64_t n, const float *x, const float *dy, float *dx,
+    void (*act)(hora_act s, int64_t n, const void *x, void *y);
+    void (*act_grad)(hora_act s, int64_t n, const void *x, const void *dy, void *dx,
                      bool overwrite);
-    void (*glu)(hora_act s, int64_t n, const float *g, const float *u, float *y);
-    void (*glu_dg)(hora_act s, int64_t n, const float *g, const float *u, const float *dy,
-                   float *dg, bool overwrite);
-    void (*glu_du)(hora_act s, int64_t n, const float *g, const float *dy, float *du,
-                   bool overwrite);
-    /* y (m, n) = add + bias + alpha c; add and bias may be NULL, add may be y */
-    void (*merge)(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
-                  int64_t ldadd, const float *bias, float *y, int64_t ldy);
-    /* y = x rounded to bf16; y may begin where x does */
-    void (*narrow)(int64_t n, const float *x, uint16_t *y);
-    /* y = alpha a * b */
-    void (*mul)(int64_t n, float alpha, const float *a, const float *b, float *y, bool overwrite);
+    void (*glu)(hora_act s, int64_t n, const void *g, const void *u, void *y);
+    /* dg or du NULL: not wanted. u is read for dg only. dg and du may be one. */
+    void (*glu_grad)(hora_act s, int64_t n, const void *g, const void *u, const void *dy, void *dg,
+                     void *du, bool overwrite_dg, bool overwrite_du);
+    /* y = a + alpha b; a NULL: zero; it may be y */
+    void (*add)(int64_t n, float alpha, const void *a, const void *b, void *y);
+    /* y = a * b */
+    void (*mul)(int64_t n, const void *a, const void *b, void *y, bool overwrite);
+    /* y = alpha x * v */
+    void (*scale)(int64_t n, float alpha, const void *x, const float *v, void *y, bool overwrite);
+    /* y = x */
+    void (*accumulate)(int64_t n, const void *x, float *y, bool overwrite);
     /* y (width) = sum over rows of x; with b: of x * b, times alpha */
-    void (*column_sums)(int64_t rows, int64_t width, float alpha, const float *x, const float *b,
+    void (*column_sums)(int64_t rows, int64_t width, float alpha, const void *x, const void *b,
                         int64_t ld, float *y, bool overwrite);
     /* x, y (n, w), weight (w); r (n) may be NULL */
-    void (*rmsnorm)(int64_t n, int64_t w, float eps, const float *x, const float *weight, float *y,
+    void (*rmsnorm)(int64_t n, int64_t w, float eps, const void *x, const float *weight, void *y,
                     float *r);
-    void (*rmsnorm_dx)(int64_t n, int64_t w, const float *x, const float *weight, const float *r,
-                       const float *dy, float *dx, bool overwrite);
+    void (*rmsnorm_dx)(int64_t n, int64_t w, const void *x, const float *weight, const float *r,
+                       const void *dy, void *dx, bool overwrite);
     /* dw (columns) of `columns` columns from x, dy, which are parts of rows of width w */
-    void (*rmsnorm_dw)(int64_t n, int64_t w, int64_t columns, const float *x, const float *r,
-                       const float *dy, float *dw, bool overwrite);
+    void (*rmsnorm_dw)(int64_t n, int64_t w, int64_t columns, const void *x, const float *r,
+                       const void *dy, float *dw, bool overwrite);
     /* One row: heads of width 2 half, cos and sin (half); sign 1 or -1 */
     void (*rope)(int64_t heads, int64_t half, const float *cos, const float *sin, float sign,
-                 const float *x, float *y, bool overwrite);
+                 const void *x, void *y, bool overwrite);
+    /* y = x rounded to bf16; y may begin where x does */
+    void (*narrow)(int64_t n, const float *x, uint16_t *y);
+    /* y (m, n) = add + bias + alpha c, all f32; add and bias may be NULL, add may be y */
+    void (*merge)(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
+                  int64_t ldadd, const float *bias, float *y, int64_t ldy);
 } hora_kern_rows;
 
 /* Pieces of softmax. Row i of a tile sees columns [from_i, to_i). */
@@ -136,7 +142,7 @@ typedef struct hora_kern_peak {
 typedef struct hora_kern {
     const char *name;                      /* "avx512" */
     const hora_kern_products *products[2]; /* of f32 and of bf16 elements */
-    const hora_kern_rows *rows;
+    const hora_kern_rows *rows, *rows_bf16;
     const hora_kern_softmax *softmax;
     const hora_kern_peak *peak;
 } hora_kern;
