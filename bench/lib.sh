@@ -1,6 +1,6 @@
-# What compare and scaling share. Sourced, with the working directory in the source tree; HORA is the tool.
+# What compare and scaling share. Sourced, with the working directory in the source tree; HORA is the tool, LEDGER the file that rows are added to.
 HORA=${HORA:-build/hora}
-ledger=bench/ledger.csv
+ledger=${LEDGER:-bench/ledger.csv}
 head=date,cpu,threads,engine,commit,shape,dtype,method,options,units_per_s,step_ms,mfu,peak_gflops,peak_rss_mib,load_s
 
 fail() {
