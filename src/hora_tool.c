@@ -90,8 +90,6 @@ hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table) {
 /* --- bench
  * -------------------------------------------------------------------------------------- */
 hora_status hora_tool_bench(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text) {
-    const char *method = hora_settings_get(s, "method");
-    HORA_TRY(hora_tool_check("bench", method ? method : "hora", s));
     return hora_bench_run(s, stop, out, text);
 }
 

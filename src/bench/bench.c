@@ -115,21 +115,19 @@ static hora_status take_settings(bench *b) {
 
 /* --- model
  * ----------------------------------------------------------------------------------- */
-static hora_status make_model(bench *b) {
+static hora_status make_folder(bench *b) {
     const char *parent = getenv("TMPDIR");
-    const int64_t positions = hora_max(2048, b->c.seq_len);
-    hora_dtype dtype = hora_eq(b->c.dtype, "f32") ? HORA_F32 : HORA_BF16;
     char *dir = hora_path_join(parent && *parent ? parent : "/tmp", "hora-bench-XXXXXX");
-    if (!mkdtemp(dir)) {
-        hora_status s = hora_fail(HORA_EIO,
-                                  "cannot make a folder like %s; set TMPDIR to one where "
-                                  "files can be written",
-                                  dir);
-        hora_free(dir);
-        return s;
+    if (mkdtemp(dir)) {
+        b->dir = dir;
+        return HORA_OK;
     }
-    b->dir = dir;
-    return hora_bench_model_write(b->shape, positions, dtype, dir);
+    hora_status s = hora_fail(HORA_EIO,
+                              "cannot make a folder like %s; set TMPDIR to one where files can be "
+                              "written",
+                              dir);
+    hora_free(dir);
+    return s;
 }
 
 static hora_status remove_model(bench *b) {
@@ -137,6 +135,54 @@ static hora_status remove_model(bench *b) {
     hora_free(b->dir);
     b->dir = NULL;
     return s;
+}
+
+static void close_all(bench *b) {
+    hora_training_free(b->training);
+    hora_peft_detach(b->adapter);
+    hora_base_close(b->base);
+    b->training = NULL;
+    b->adapter = NULL;
+    b->base = NULL;
+}
+
+/* The opened base gets its adapter and a plan that fits. */
+static hora_status plan(bench *b) {
+    HORA_TRY(hora_peft_attach(&b->adapter, b->base, b->c.method, b->given, (uint64_t)b->c.seed));
+    const hora_training_parts p = {
+        .base = b->base, .adapters = &b->adapter, .nadapters = 1, .seq_len = b->c.seq_len};
+    HORA_TRY(hora_training_open(&b->training, &p, &b->train));
+    b->result.plan = *hora_training_report(b->training);
+    return hora_train_report_fits(&b->result.plan);
+}
+
+/* Options that neither we nor the method have. */
+static hora_status check_options(const bench *b) {
+    const hora_options *tables[] = {&hora_bench_options, b->adapter->method->options};
+    return hora_settings_finish(b->given, tables, tables[1] ? 2 : 1);
+}
+
+/* What can be refused is refused by a plan on headers alone, before weights are written or read. */
+static hora_status rehearse(bench *b) {
+    const hora_base_options headers = {dtype_of(&b->train), true};
+    HORA_TRY(b->shape ? hora_base_fresh(&b->base, b->dir, &headers, 0)
+                      : hora_base_open(&b->base, b->c.model, &headers));
+    HORA_TRY(plan(b));
+    HORA_TRY(check_options(b));
+    close_all(b);
+    return unless_stopped(b);
+}
+
+static hora_status make_model(bench *b) {
+    const int64_t positions = hora_max(2048, b->c.seq_len);
+    hora_dtype dtype = hora_eq(b->c.dtype, "f32") ? HORA_F32 : HORA_BF16;
+    if (!b->shape)
+        return rehearse(b);
+    HORA_TRY(make_folder(b));
+    HORA_TRY(hora_bench_config_write(b->shape, positions, dtype, b->dir));
+    HORA_TRY(rehearse(b));
+    HORA_TRY(hora_bench_weights_write(dtype, b->dir));
+    return unless_stopped(b);
 }
 
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
@@ -148,11 +194,7 @@ static hora_status open_all(bench *b) {
     HORA_TRY(remove_model(b));
     HORA_TRY(unless_stopped(b));
     started = hora_now();
-    HORA_TRY(hora_peft_attach(&b->adapter, b->base, b->c.method, b->given, (uint64_t)b->c.seed));
-    const hora_training_parts p = {
-        .base = b->base, .adapters = &b->adapter, .nadapters = 1, .seq_len = b->c.seq_len};
-    HORA_TRY(hora_training_open(&b->training, &p, &b->train));
-    b->result.plan = *hora_training_report(b->training);
+    HORA_TRY(plan(b));
     HORA_TRY(hora_training_prepare(b->training));
     b->result.prepare_s = hora_now() - started;
     return unless_stopped(b);
@@ -249,10 +291,8 @@ static hora_status measure(bench *b) {
     HORA_TRY(take_settings(b));
     if (b->c.peak)
         return hora_bench_machine_measure(&b->result.machine);
-    if (b->shape)
-        HORA_TRY(make_model(b));
+    HORA_TRY(make_model(b));
     b->result.rss_exact = hora_rss_peak_reset() || !b->shape;
-    HORA_TRY(unless_stopped(b));
     HORA_TRY(open_all(b));
     HORA_TRY(make_batch(b));
     HORA_TRY(run_steps(b));
@@ -263,9 +303,7 @@ static hora_status measure(bench *b) {
 
 static void release(bench *b) {
     hora_batch_release(&b->batch);
-    hora_training_free(b->training);
-    hora_peft_detach(b->adapter);
-    hora_base_close(b->base);
+    close_all(b);
     hora_free(b->result.step);
     hora_free(b->result.ops);
     hora_options_release(&hora_train_options, &b->train);

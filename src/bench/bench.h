@@ -28,11 +28,12 @@ int hora_bench_shape_count(void);
 const hora_bench_shape *hora_bench_shape_at(int i);
 /* HORA_EUSAGE with the names there are. */
 hora_status hora_bench_shape_named(const hora_bench_shape **out, const char *name);
-/* A model directory of that shape with room for `positions` tokens, random weights of standard
- * deviation 0.02 in `dtype`, written into the existing folder `dir`. Takes the memory of the
- * largest tensor and gives it back. */
-hora_status hora_bench_model_write(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
-                                   const char *dir);
+/* A model directory of that shape in the existing folder `dir`: first its config.json, with room
+ * for `positions` tokens; then its weights, random of standard deviation 0.02 in `dtype`. The
+ * weights take the memory of the largest tensor and give it back. */
+hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
+                                    const char *dir);
+hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir);
 
 /* What this machine reaches; 0 where it is not known. */
 typedef struct hora_bench_machine {

@@ -50,8 +50,9 @@ hora_status hora_bench_shape_named(const hora_bench_shape **out, const char *nam
 
 /* --- config.json
  * -------------------------------------------------------------------------------- */
-static hora_status write_config(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
-                                const char *path) {
+hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
+                                    const char *dir) {
+    char *path = hora_path_join(dir, "config.json");
     const struct {
         const char *key;
         int64_t value;
@@ -75,6 +76,7 @@ static hora_status write_config(const hora_bench_shape *s, int64_t positions, ho
     hora_status st = hora_file_write(path, text.s, text.n);
     hora_str_release(&text);
     hora_json_free(c);
+    hora_free(path);
     return st;
 }
 
@@ -151,17 +153,11 @@ static hora_status fill_and_write(const hora_base *b, hora_dtype dtype, const ch
     return s;
 }
 
-hora_status hora_bench_model_write(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
-                                   const char *dir) {
+hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir) {
     const hora_base_options headers = {HORA_F32, true};
-    hora_base *b = NULL;
-    char *config = hora_path_join(dir, "config.json");
-    hora_status st = write_config(s, positions, dtype, config);
-    if (st == HORA_OK)
-        st = hora_base_fresh(&b, config, &headers, 0);
-    if (st == HORA_OK)
-        st = fill_and_write(b, dtype, dir);
+    hora_base *b;
+    HORA_TRY(hora_base_fresh(&b, dir, &headers, 0));
+    hora_status s = fill_and_write(b, dtype, dir);
     hora_base_close(b);
-    hora_free(config);
-    return st;
+    return s;
 }
