@@ -35,8 +35,8 @@ static void sum(void *arg, int64_t from, int64_t to) {
         float *y = hora_f32(&c->din[0]) + v * d;
         bool fresh = hora_cpu_overwrites(c, 0);
         for (int64_t i = first[v]; i >= 0; i = next[i], fresh = false)
-            hora_kern_get()->rows->merge(1, d, 1, hora_f32(&c->dout) + i * d, d,
-                                             fresh ? NULL : y, d, NULL, y, d);
+            hora_kern_get()->rows->merge(1, d, 1, hora_f32(&c->dout) + i * d, d, fresh ? NULL : y,
+                                         d, NULL, y, d);
         if (fresh)
             memset(y, 0, (size_t)d * sizeof(float));
     }

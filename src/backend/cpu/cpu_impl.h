@@ -65,20 +65,21 @@ void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const hora_v
                           const hora_view *b, float *y, bool overwrite);
 
 /*
- * A tiled product y (m, n) = add + bias + alpha (x (m, k) B + scale z (m, r) F): m at most `rows`, any
- * at run time; x, y, z and add without gaps; B = w' with w (n, k) when trans_w, else w (k, n); F
- * likewise from a factor f of f32. Tiles are a chunk of rows x a panel of columns. A frozen w is
+ * A tiled product y (m, n) = add + bias + alpha (x (m, k) B + scale z (m, r) F): m at most `rows`,
+ * any at run time; x, y, z and add without gaps; B = w' with w (n, k) when trans_w, else w (k, n);
+ * F likewise from a factor f of f32. Tiles are a chunk of rows x a panel of columns. A frozen w is
  * packed once, by panels, where the device's policy says so; any other is packed panel by panel on
  * the way.
  */
 typedef struct hora_product_spec {
     int64_t rows, n, k;
     bool trans_w;
-    hora_dtype dtype;  /* of x, z and (unless wide) y and add: F32 or BF16 */
-    hora_dtype wdtype; /* of w: dtype or F32 */
+    hora_dtype dtype;   /* of x, z and (unless wide) y and add: F32 or BF16 */
+    hora_dtype wdtype;  /* of w: dtype or F32 */
     const void *frozen; /* w, when it never changes and has data; NULL otherwise */
     bool will_freeze;   /* at query, when the data is not there yet */
     int64_t rank;       /* largest r; 0: no low-rank term */
+    bool summed;        /* hora_product_sum will run it */
 } hora_product_spec;
 
 typedef struct hora_product {
@@ -98,9 +99,9 @@ typedef struct hora_product {
 typedef struct hora_product_args {
     int64_t m;
     float alpha;
-    const void *x, *w; /* w: plain */
-    int64_t ldx;       /* of x, elements; 0: k. Own blocks only */
-    const void *add;   /* NULL: none; may be y */
+    const void *x, *w;     /* w: plain */
+    int64_t ldx;           /* of x, elements; 0: k. Own blocks only */
+    const void *add;       /* NULL: none; may be y */
     const hora_view *bias; /* (n) of F32 or BF16; absent or NULL: none */
     void *y;
     bool wide; /* y and add are F32 */
@@ -125,6 +126,11 @@ void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *n
 hora_status hora_product_make(hora_product *p, hora_device *d, const hora_product_spec *s);
 size_t hora_product_scratch(const hora_product *p);
 void hora_product_run(const hora_product *p, const hora_product_args *a);
+/* n independent products, as if one after another; n may be 0. Chunks of rows are the outer loop,
+ * so products of the same x share what they read of it. */
+void hora_product_run_all(const hora_product *const *p, const hora_product_args *a, int n);
+/* y of a[0] = its add + the n products, which have the same rows, n, dtype and y. */
+void hora_product_sum(const hora_product *const *p, const hora_product_args *a, int n);
 const char *hora_product_variant(const hora_product *p);
 
 /* y (o, k) of f32 (+)= alpha a' b with a (rows, o), b (rows, k) of dtype: a weight's gradient. The

@@ -68,7 +68,8 @@ static void sum_piece(void *arg, int64_t from, int64_t to) {
         float sum = 0;
         for (int64_t i = 0; i < s->rows; i++) {
             float v = hora_bf16_to_f32(((const uint16_t *)s->x->data)[i * s->width + j]);
-            sum += s->b ? v * hora_bf16_to_f32(((const uint16_t *)s->b->data)[i * s->width + j]) : v;
+            sum +=
+                s->b ? v * hora_bf16_to_f32(((const uint16_t *)s->b->data)[i * s->width + j]) : v;
         }
         s->y[j] = (s->overwrite ? 0 : s->y[j]) + s->alpha * sum;
     }

@@ -37,8 +37,8 @@ static void run(const hora_impl *impl, const hora_call *c) {
                          hora_cpu_overwrites(c, 0));
     }
     if (hora_cpu_wants(c, 1))
-        hora_cpu_column_sums(n, d, (float)c->attr.alpha, &c->dout, &c->in[0],
-                             c->din[1].data, hora_cpu_overwrites(c, 1));
+        hora_cpu_column_sums(n, d, (float)c->attr.alpha, &c->dout, &c->in[0], c->din[1].data,
+                             hora_cpu_overwrites(c, 1));
 }
 
 extern const hora_cpu_op hora_cpu_op_scale;

@@ -16,8 +16,9 @@
  * follow each other along k; the second half of the last unit is zero in B when k is odd.
  *
  * A term adds x (m, k) times a packed B (k, n). Unit (i, p) of x, of row i and elements p or 2p and
- * 2p + 1 along k, lies at x + i sxi + p sxp bytes: row-major x has sxp = 4; x that `pack` wrote as a
- * B (k, m) of one panel is read transposed, with sxi = 4 and sxp = 4 times the columns of the panel.
+ * 2p + 1 along k, lies at x + i sxi + p sxp bytes: row-major x has sxp = 4; x that `pack` wrote as
+ * a B (k, m) of one panel is read transposed, with sxi = 4 and sxp = 4 times the columns of the
+ * panel.
  */
 typedef struct hora_gemm_term {
     int64_t k; /* elements; 0: no such term */
@@ -25,7 +26,8 @@ typedef struct hora_gemm_term {
     int64_t sxi, sxp; /* bytes */
     const void *b;    /* as `pack` wrote it */
     int64_t sb;       /* bytes from one panel of B to the next */
-    int64_t su; /* n columns of a wider panel: bytes from one of its units to the next. 0: all of it */
+    int64_t
+        su; /* n columns of a wider panel: bytes from one of its units to the next. 0: all of it */
 } hora_gemm_term;
 
 /* y (m, n) = add + bias + alpha (c + term 0 + term 1). add may be y. */
@@ -155,12 +157,24 @@ typedef struct hora_kern_attention {
                 const void *v, int64_t ldv, float *o);
 } hora_kern_attention;
 
+/* Loops at the best this instruction set reaches; for measuring, not for computing. */
+typedef struct hora_kern_loop {
+    float (*run)(int64_t rounds); /* products in registers; NULL: no such instruction */
+    double flops;                 /* of a round */
+} hora_kern_loop;
+typedef struct hora_kern_peak {
+    hora_kern_loop f32, bf16, tiles; /* tiles (AMX, bf16): only where hora_cpu_isa() says so */
+    /* Reads n words, a multiple of 64, and folds them. */
+    uint32_t (*read)(const uint32_t *p, int64_t n);
+} hora_kern_peak;
+
 typedef struct hora_kern {
-    const char *name; /* "avx512" */
+    const char *name;                      /* "avx512" */
     const hora_kern_products *products[2]; /* of f32 and of bf16 elements */
     const hora_kern_rows *rows;
     const hora_kern_softmax *softmax;
     const hora_kern_attention *attention[2]; /* of f32 and of bf16 elements */
+    const hora_kern_peak *peak;
 } hora_kern;
 const hora_kern *hora_kern_get(void);
 #endif

@@ -73,8 +73,7 @@ INLINE vu v_pairs(vf a, vf b) {
     const __m512i order =
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                          21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    return (vu)_mm512_permutexvar_epi16(order,
-                                        (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a));
+    return (vu)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a));
 #else
     vu u = (vu)a, w = (vu)b;
     u = (vu)v_select((vi)(a != a), (vf)(u | 0x400000), (vf)(u + 0x7fff + ((u >> 16) & 1)));
@@ -191,7 +190,7 @@ static void shrink(int64_t rows, int64_t width, const float *factor, float *o) {
     for (int64_t i = 0; i < rows; i++, o += width)
         if (factor[i] != 1)
             EACH(width)
-            SET(o, GET(o) * factor[i]);
+    SET(o, GET(o) * factor[i]);
 }
 
 INLINE void end(const bool bf16, int64_t rows, int64_t width, const float *m, const float *l,
@@ -211,7 +210,8 @@ INLINE void dots(const bool bf16, int64_t rows, int64_t width, const void *a, co
     for (int64_t i = 0; i < rows; i++) {
         vf sum = v_zero();
         EACH(width)
-        sum = v_fma(e_load(bf16, a, i * ld + at_, left_), e_load(bf16, b, i * ld + at_, left_), sum);
+        sum =
+            v_fma(e_load(bf16, a, i * ld + at_, left_), e_load(bf16, b, i * ld + at_, left_), sum);
         out[i] = v_sum(sum);
     }
 }

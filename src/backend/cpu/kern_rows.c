@@ -232,5 +232,5 @@ static void rope(int64_t heads, int64_t half, const float *cos, const float *sin
 }
 
 extern const hora_kern_rows KERN(rows);
-const hora_kern_rows KERN(rows) = {act,         act_grad, glu,        glu_dg,     glu_du, merge, narrow, mul,
-                                   column_sums, rmsnorm,  rmsnorm_dx, rmsnorm_dw, rope};
+const hora_kern_rows KERN(rows) = {act, act_grad,    glu,     glu_dg,     glu_du,     merge, narrow,
+                                   mul, column_sums, rmsnorm, rmsnorm_dx, rmsnorm_dw, rope};
