@@ -66,10 +66,11 @@ INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_
                      vf acc[][NV]) {
     const char *x = (const char *)t->x + i * t->sxi;
     const int64_t sxi = t->sxi, sxp = t->sxp, whole = t->k / PER;
+    const int64_t su = t->su ? t->su : nv * (int64_t)sizeof(vu);
     for (int64_t p = 0; p < whole; p++) {
         G(bvec) bj[NV];
         for (int j = 0; j < nv; j++)
-            bj[j] = G(b_of)(*(const vu_any *)(b + (p * nv + j) * (int64_t)sizeof(vu)));
+            bj[j] = G(b_of)(*(const vu_any *)(b + p * su + j * (int64_t)sizeof(vu)));
         for (int r = 0; r < mr; r++) {
             uint32_t xr = *(const u32_any *)(x + r * sxi + p * sxp);
             for (int j = 0; j < nv; j++)
@@ -79,7 +80,7 @@ INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_
 #if ELEM_BF16
     if (t->k % 2) /* the last unit of x may be half outside */
         for (int j = 0; j < nv; j++) {
-            G(bvec) bj = G(b_of)(*(const vu_any *)(b + (whole * nv + j) * (int64_t)sizeof(vu)));
+            G(bvec) bj = G(b_of)(*(const vu_any *)(b + whole * su + j * (int64_t)sizeof(vu)));
             for (int r = 0; r < mr; r++)
                 acc[r][j] = G(dot)(*(const uint16_t *)(x + r * sxi + whole * sxp), bj, acc[r][j]);
         }
