@@ -92,8 +92,8 @@ typedef struct hora_op {
     bool (*sample)(hora_rng *, int k, struct hora_case *); /* k-th test case; false: no more */
     double (*flops)(const hora_view *in, const hora_view *out,
                     const hora_attr *); /* forward, 2 per multiply-add; NULL: not counted */
-    /* Of backward for these inputs; NULL: a product of forward's size for each of inputs 0 and 1.
-     */
+    /* Of backward, with `grad` as in reads; NULL: as many as forward for each of in[0] and in[1]
+     * that carries gradient. */
     double (*flops_back)(const hora_view *in, const hora_view *out, const hora_attr *,
                          unsigned grad);
 } hora_op;
