@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "bench/bench.h"
 #include "handles.h"
 #include "hora_tool_options.h"
 #include "train/forward.h"
@@ -84,6 +85,12 @@ hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table) {
     }
     hora_str_release(&schedule);
     return st;
+}
+
+/* --- bench
+ * -------------------------------------------------------------------------------------- */
+hora_status hora_tool_bench(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text) {
+    return hora_bench_run(s, stop, out, text);
 }
 
 /* --- eval

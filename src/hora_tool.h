@@ -25,6 +25,9 @@ hora_status hora_tool_train(hora_settings *s, volatile int *stop, hora_json **ou
 /* The plan; `table` gets it for people, with option dump the schedule behind it. HORA_ENOMEM, with
  * both set, when it cannot fit. */
 hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table);
+/* Speed and memory of a training step, or the machine's yardsticks (option peak); `text` gets them
+ * for people. *stop as above; nothing is left on the disk. */
+hora_status hora_tool_bench(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text);
 /* loss, perplexity, tokens, bits_per_byte, seconds. */
 hora_status hora_tool_eval(hora_settings *s, hora_json **out);
 /* text, ids, prompt_tokens, tokens, finish, seconds. `piece` gets the text as it comes. */

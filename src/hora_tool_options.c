@@ -4,6 +4,7 @@
 #include "hora_tool_options.h"
 
 #include "base/text.h"
+#include "bench/bench.h"
 #include "handles.h"
 
 /* --- option tables
@@ -143,6 +144,9 @@ void hora_tool_tables_of(const char *command, hora_tool_tables *t) {
         }
     } else if (hora_eq(command, "tokenize")) {
         add(t, &hora_tool_tokenize_options);
+    } else if (hora_eq(command, "bench")) {
+        add(t, &hora_bench_options);
+        add_methods(t);
     } else if (hora_eq(command, "inspect")) {
         add(t, &hora_tool_inspect_options);
     } else if (hora_eq(command, "new")) {

@@ -38,6 +38,8 @@ typedef struct hora_call {
  * made of them f32, saved statistics f32, a loss f64. Sums and products run in f32 at least and are
  * rounded once, when they are stored. dout of a scalar loss is 1 element. */
 
+#define HORA_MAX_JOINED 4
+
 typedef struct hora_need {
     size_t scratch; /* bytes per call */
     size_t packed;  /* bytes that prepare will keep in the device (0 when the same packing exists
@@ -46,6 +48,10 @@ typedef struct hora_need {
 
 typedef struct hora_impl {
     void (*run)(const struct hora_impl *, const hora_call *);
+    /* Runs n calls with this function as if one after another. The plan joins neighbours that read
+     * the same in[0] forward, or add to the same din[0] backward, of ops with HORA_OP_JOINS, and
+     * keeps all their memory apart. NULL: not joined. */
+    void (*run_joined)(const struct hora_impl *const *, const hora_call *const *, int n);
     void *state;      /* of prepare, freed by release */
     char variant[64]; /* "onednn brgemm:avx512_core", "ref" */
 } hora_impl;
@@ -66,12 +72,14 @@ const hora_backend *hora_backend_named(const char *name); /* NULL when absent */
 
 /* The host device owns packed weights: recordings over the same weights share them. */
 hora_device *hora_device_new(void);
-/* Frozen weights are packed once per orientation (forward and dx), or stay as they are and every
- * call packs the panels it is about to use: half the memory, a few per cent of the time of products
- * of 500 rows and more. Before the first query. */
-typedef enum { HORA_PACK_BOTH, HORA_PACK_ONE } hora_pack_policy;
+/* Frozen weights stay as they are and every call packs the panels it is about to use, a per cent or
+ * two of the time of a product of some hundred rows; or they are packed once per orientation
+ * (forward and dx), each the size of the model. Set before the first query. */
+typedef enum { HORA_PACK_ONE, HORA_PACK_BOTH } hora_pack_policy;
 void hora_device_set_packing(hora_device *d, hora_pack_policy p);
 hora_pack_policy hora_device_packing(const hora_device *d);
+/* Products of this dtype are a library's, whose layouts are dear to make on the way. */
+bool hora_device_uses_library(const hora_device *d, hora_dtype dtype);
 void hora_device_free(hora_device *d);
 /* The packing of `key` (address of the plain weight) in layout `layout`: returns existing memory,
  * or allocates `bytes` (64-byte aligned) and lets `fill` write it. Never freed before the device,

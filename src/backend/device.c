@@ -54,6 +54,10 @@ const hora_mm_provider *hora_device_products(const hora_device *d, hora_dtype dt
     return d->provider[dtype == HORA_BF16];
 }
 
+bool hora_device_uses_library(const hora_device *d, hora_dtype dtype) {
+    return hora_device_products(d, dtype) != NULL;
+}
+
 void hora_device_set_packing(hora_device *d, hora_pack_policy p) {
     d->policy = p;
 }

@@ -3,8 +3,8 @@
 /*
  * Matrix products by a library: one tile by one thread, y (+)= alpha x op(w). The cpu backend has
  * its own blocks (backend/cpu/kern.h) and asks a library where that is faster; HORA_PRODUCTS=
- * own|onednn forces one of the two. A provider never starts threads; callers cut fixed tiles and run
- * them with hora_parallel.
+ * own|onednn forces one of the two. A provider never starts threads; callers cut fixed tiles and
+ * run them with hora_parallel.
  */
 #include "backend/backend.h"
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
+#include <sys/syscall.h>
 #endif
 #if defined(__x86_64__) && defined(__GNUC__)
 #define X86 1
@@ -77,6 +78,16 @@ static uint64_t read_xcr0(void) {
     return (uint64_t)hi << 32 | lo;
 }
 
+/* Linux saves the tile registers of a process only when it has asked for them. */
+static bool tiles_allowed(void) {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
 static void read_features(record *r) {
     uint32_t a, b, c, d, reg[REGISTERS] = {0};
     uint64_t xcr0 = 0;
@@ -103,6 +114,8 @@ static void read_features(record *r) {
         size_t used = strlen(r->features);
         snprintf(r->features + used, sizeof r->features - used, used ? " %s" : "%s", f->name);
     }
+    if (whole[HORA_ISA_AMX])
+        whole[HORA_ISA_AMX] = tiles_allowed();
     r->isa = HORA_ISA_PORTABLE;
     while (r->isa < HORA_ISA_AMX && whole[r->isa + 1])
         r->isa = (hora_isa)(r->isa + 1);

@@ -7,7 +7,7 @@
  *   avx512       avx512f avx512bw avx512dq avx512vl   (-mavx512f -mavx512bw -mavx512dq -mavx512vl)
  *   avx512_bf16  avx512_bf16
  *   amx          amx_tile amx_bf16
- * and the operating system saves the registers it needs.
+ * and the operating system saves the registers it needs (for amx, it is asked to).
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -30,6 +30,8 @@ uint64_t hora_alloc_count(void);
 /* Resident set now and its peak, in bytes; 0 where the system does not tell. */
 size_t hora_rss(void);
 size_t hora_rss_peak(void);
+/* The peak counts from now on; false where the system does not let us. */
+bool hora_rss_peak_reset(void);
 /* Physical memory of the machine available to us now (cgroup limit respected), bytes; 0 unknown. */
 size_t hora_memory_available(void);
 

@@ -71,16 +71,28 @@ typedef struct hora_plan_options {
 /* May be called again with other options as long as the graph is not prepared. HORA_ENOMEM: not
  * even recomputing all fits `limit`. */
 hora_status hora_graph_plan(hora_graph *g, const hora_plan_options *o);
+/* What the products of a step are counted by; `work` arrays hold how many of each there are. */
+typedef enum hora_work {
+    HORA_WORK_ONCE,     /* a step, whatever its micro-batches; its entry is 1 */
+    HORA_WORK_ROW,      /* a token */
+    HORA_WORK_TARGET,   /* a token with a target: the head */
+    HORA_WORK_PAIR,     /* a token and one that it sees: attention without a window */
+    HORA_WORK_WINDOWED, /* the same inside the window, of the layers that have one */
+    HORA_WORKS
+} hora_work;
 typedef struct hora_plan_info {
     size_t arena, scratch, packed; /* bytes: step arena (scratch included), largest scratch,
                                       packings that prepare will add */
     size_t kept;                   /* bytes alive between forward and backward at their peak */
     int nodes, steps, segments, recomputed;
-    double flops_row, flops_pair,
-        flops_once; /* forward + backward, recomputation not counted: per row; per (row, key) pair
-                       of all attention layers; per step */
+    double flops[HORA_WORKS]; /* forward + backward, recomputation not counted, of each unit */
+    int64_t window;           /* of the layers that have one (a model has one size); 0: none */
 } hora_plan_info;
 const hora_plan_info *hora_graph_info(const hora_graph *g);
+/* Adds what a micro-batch holds; or n causal rows of t tokens that all have targets. */
+void hora_graph_add_work(const hora_graph *g, const hora_rows *batch, double work[HORA_WORKS]);
+void hora_graph_add_full_work(const hora_graph *g, int64_t n, int64_t t, double work[HORA_WORKS]);
+double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]);
 void hora_graph_dump(const hora_graph *g,
                      hora_str *out); /* schedule with buffers and variants, for people */
 
@@ -101,6 +113,20 @@ void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro);
 void hora_graph_after(hora_graph *g);
 double hora_graph_scalar(const hora_graph *g,
                          hora_t loss); /* value of a 1-element output or loss */
+/* --- profile
+ * --------------------------------------------------------------------------------------- */
+typedef struct hora_op_time { /* all calls of one kind */
+    const char *op;
+    hora_phase phase;
+    bool again;  /* forward, recomputed for backward */
+    bool frozen; /* a product with a frozen weight */
+    int64_t calls;
+    double seconds, flops, bytes; /* bytes: inputs and outputs once */
+} hora_op_time;
+/* Of a prepared graph: on starts with zeros, off (the beginning) forgets. */
+void hora_graph_profile(hora_graph *g, bool on);
+/* Fills up to cap rows, in the order of the schedule; returns how many. */
+int hora_graph_profile_get(const hora_graph *g, hora_op_time *rows, int cap);
 /* Highest arena byte that a kernel was given so far (law: equals info->arena). */
 size_t hora_graph_used(const hora_graph *g);
 #endif

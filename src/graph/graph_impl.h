@@ -47,6 +47,8 @@ typedef struct step {
     bool again;
     unsigned overwrite;       /* always */
     unsigned overwrite_first; /* in micro-batch 0 */
+    unsigned passed;          /* gradients that took dout's memory over */
+    int joined;               /* steps after this one that run with it; -1: runs with one before */
     size_t scratch;           /* bytes */
     int scratch_buffer;
     const hora_backend *backend;
@@ -89,6 +91,7 @@ struct hora_graph {
     int64_t current_rows;
     double loss_grad[8]; /* dout of the losses, in their dtype */
     int nloss;
+    struct profile *profile; /* NULL: off */
 };
 
 static inline bool is_loss(const tensor *t) {
@@ -99,4 +102,12 @@ void hora_graph_place(hora_graph *g);                 /* place.c: offsets; sets 
 /* The view of input, output and so on as the step sees it: which of the two computations it reads.
  */
 int hora_graph_value_buffer(const hora_graph *g, const step *s, hora_t t);
+/* flops.c: adds what one pass of a node takes, by unit of work; all of them into info. */
+void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
+                           double f[HORA_WORKS]);
+void hora_graph_sum_flops(hora_graph *g);
+/* profile.c: before the first of a run of steps, and after each. */
+void hora_graph_profile_begin(hora_graph *g, const hora_rows *batch);
+void hora_graph_profile_steps(hora_graph *g, int i, int n); /* n joined steps from i ran */
+void hora_graph_profile_free(hora_graph *g);
 #endif

@@ -43,8 +43,21 @@ static void live_forward(hora_graph *g, int at) {
             extend(g, hora_graph_value_buffer(g, s, n->in[k]), at);
 }
 
+/* The gradient of input k is dout, which nobody reads after this step. */
+static bool takes_over(const hora_graph *g, const step *s, int k) {
+    const node *n = &g->n[s->node];
+    const tensor *in = &g->t[n->in[k]], *out = &g->t[n->out];
+    if (!(hora_op_at(n->op)->passes & s->overwrite & HORA_IN(k)) || n->before || in->before ||
+        out->grad < 0 || in->view.dtype != out->view.dtype)
+        return false;
+    for (int i = 0; i < HORA_MAX_IN; i++)
+        if (i != k && n->in[i] == n->in[k])
+            return false;
+    return true;
+}
+
 static void live_backward(hora_graph *g, int at) {
-    const step *s = &g->s[at];
+    step *s = &g->s[at];
     node *n = &g->n[s->node];
     unsigned reads = hora_op_at(n->op)->reads(n->grad);
     for (int k = 0; k < HORA_MAX_IN; k++) {
@@ -54,8 +67,12 @@ static void live_backward(hora_graph *g, int at) {
             extend(g, hora_graph_value_buffer(g, s, n->in[k]), at);
         tensor *in = &g->t[n->in[k]];
         if (n->grad & HORA_IN(k) && in->kind == NODE_OUT) {
-            if (in->grad < 0)
+            if (in->grad < 0 && takes_over(g, s, k)) {
+                in->grad = g->t[n->out].grad;
+                s->passed |= HORA_IN(k);
+            } else if (in->grad < 0) {
                 in->grad = new_buffer(g, &in->view, in->rows, at);
+            }
             extend(g, in->grad, at);
         }
     }
@@ -65,6 +82,57 @@ static void live_backward(hora_graph *g, int at) {
         if (reads & HORA_SAVED)
             extend(g, n->saved_buffer[k][n->again], at);
     extend(g, g->t[n->out].grad, at);
+}
+
+/* May step b run together with step a, some steps before it and like it? */
+static bool can_join(const hora_graph *g, const step *a, const step *b) {
+    const node *m = &g->n[a->node], *n = &g->n[b->node];
+    const unsigned options = hora_op_at(m->op)->options & hora_op_at(n->op)->options;
+    if (!(options & HORA_OP_JOINS) || a->phase != b->phase || a->again != b->again ||
+        a->backend != b->backend || m->in[0] != n->in[0] || m->before || n->before)
+        return false;
+    if (a->phase == HORA_BACKWARD)
+        return m->grad & n->grad & HORA_IN(0) && g->t[m->in[0]].kind == NODE_OUT;
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        if (n->in[k] == m->out)
+            return false;
+    return true;
+}
+
+/* Backward of m writes a gradient that backward of n reads. */
+static bool feeds(const node *m, const node *n) {
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        if (m->grad & HORA_IN(k) && m->in[k] == n->out)
+            return true;
+    return false;
+}
+
+static void join_steps(hora_graph *g) {
+    for (int i = 0; i < g->ns; i++)
+        g->s[i].joined = 0;
+    for (int i = 0; i < g->ns; i += 1 + g->s[i].joined)
+        for (int j = i + 1; j < g->ns && j - i < HORA_MAX_JOINED; j++) {
+            bool may = true;
+            for (int k = i; k < j; k++)
+                may &= can_join(g, &g->s[k], &g->s[j]) &&
+                       (g->s[j].phase == HORA_FORWARD ||
+                        !feeds(&g->n[g->s[k].node], &g->n[g->s[j].node]));
+            if (!may)
+                break;
+            g->s[i].joined = j - i;
+            g->s[j].joined = -1;
+        }
+}
+
+/* What lives in part of a run of joined steps lives in all of it. */
+static void widen_ranges(hora_graph *g) {
+    for (int i = 0; i < g->nb; i++) {
+        buffer *b = &g->b[i];
+        while (b->first > 0 && g->s[b->first].joined < 0)
+            b->first--;
+        while (b->last + 1 < g->ns && g->s[b->last + 1].joined < 0)
+            b->last++;
+    }
 }
 
 static void live_ranges(hora_graph *g) {
@@ -90,6 +158,7 @@ static void live_ranges(hora_graph *g) {
             hora_view v = {NULL, HORA_I8, HORA_SHAPE1((int64_t)g->s[i].scratch)};
             g->s[i].scratch_buffer = new_buffer(g, &v, false, i);
         }
+    widen_ranges(g);
 }
 
 /* --- the call of a step, without pointers
@@ -145,35 +214,6 @@ static hora_status ask_kernels(hora_graph *g) {
     return HORA_OK;
 }
 
-static void count_flops(hora_graph *g) {
-    hora_plan_info *f = &g->info;
-    f->flops_row = f->flops_pair = f->flops_once = 0;
-    for (int i = 0; i < g->nn; i++) {
-        const node *n = &g->n[i];
-        const hora_op *op = hora_op_at(n->op);
-        const tensor *out = &g->t[n->out];
-        if (!out->needed)
-            continue;
-        if (n->op == HORA_OP_attention ||
-            n->op == HORA_OP_cache) { /* two products forward, five backward */
-            f->flops_pair +=
-                (n->backward ? 14.0 : 4.0) * (double)(n->attr.heads * n->attr.head_dim);
-            continue;
-        }
-        if (!op->flops)
-            continue;
-        hora_view in[HORA_MAX_IN];
-        for (int k = 0; k < HORA_MAX_IN; k++)
-            in[k] = *hora_graph_view(g, n->in[k]);
-        double fl = op->flops(in, &out->view, &n->attr);
-        if (n->backward) /* one more product of the same size for each of the two factors that
-                            carries gradient */
-            fl *= 1 + !!(n->grad & HORA_IN(0)) + !!(n->grad & HORA_IN(1));
-        bool rows = out->rows || g->t[n->in[0]].rows;
-        *(rows ? &f->flops_row : &f->flops_once) += rows ? fl / (double)g->config.rows : fl;
-    }
-}
-
 static void sum_up(hora_graph *g) {
     hora_plan_info *f = &g->info;
     f->nodes = g->nn;
@@ -184,13 +224,14 @@ static void sum_up(hora_graph *g) {
     for (int i = 0; i < g->nb; i++)
         if (g->b[i].first < g->part_end[PART_FORWARD] && g->b[i].last >= g->part_end[PART_FORWARD])
             f->kept += g->b[i].bytes;
-    count_flops(g);
+    hora_graph_sum_flops(g);
 }
 
 static hora_status plan_with(hora_graph *g, int recompute) {
     g->recomputed = g->options.backward ? recompute : 0;
     HORA_TRY(hora_graph_build_schedule(g));
     HORA_TRY(ask_kernels(g));
+    join_steps(g);
     live_ranges(g);
     hora_graph_place(g);
     sum_up(g);

@@ -39,6 +39,7 @@ void hora_graph_free(hora_graph *g) {
             if (g->s[i].backend->release)
                 g->s[i].backend->release(impl);
         }
+    hora_graph_profile_free(g);
     for (int i = 0; i < g->nt; i++)
         hora_free(g->t[i].name);
     hora_free(g->t);

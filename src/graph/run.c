@@ -51,6 +51,7 @@ static void point_backward(hora_graph *g, step *s) {
     for (int k = 0; k < HORA_MAX_SAVED; k++)
         if (reads & HORA_SAVED)
             s->call.saved[k].data = at(g, n->saved_buffer[k][n->again]);
+    s->call.grad &= ~s->passed;
     const tensor *out = &g->t[n->out];
     s->call.dout.data = is_loss(out) ? loss_gradient(g, out) : at(g, out->grad);
 }
@@ -128,15 +129,36 @@ static void poison_dead(hora_graph *g, int step) {
             memset(g->arena + g->b[i].offset, 0xff, g->b[i].bytes);
 }
 
-static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
-    for (int i = from; i < to; i++) {
-        step *s = &g->s[i];
+/* Runs step i and those joined to it; returns how many. */
+static int run_step(hora_graph *g, int i, const hora_rows *batch, int micro) {
+    const hora_impl *impls[HORA_MAX_JOINED];
+    const hora_call *calls[HORA_MAX_JOINED];
+    int n = 1 + g->s[i].joined;
+    for (int k = 0; k < n; k++) {
+        step *s = &g->s[i + k];
         s->call.batch = batch;
         s->call.overwrite = s->overwrite | (micro == 0 ? s->overwrite_first : 0);
-        const hora_impl *impl = &g->impl[g->n[s->node].impl[s->phase]];
-        impl->run(impl, &s->call);
-        if (g->options.poison)
-            poison_dead(g, i);
+        impls[k] = &g->impl[g->n[s->node].impl[s->phase]];
+        calls[k] = &s->call;
+    }
+    if (n > 1 && impls[0]->run_joined)
+        impls[0]->run_joined(impls, calls, n);
+    else
+        for (int k = 0; k < n; k++)
+            impls[k]->run(impls[k], calls[k]);
+    return n;
+}
+
+static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
+    if (g->profile)
+        hora_graph_profile_begin(g, batch);
+    for (int i = from; i < to;) {
+        int n = run_step(g, i, batch, micro);
+        if (g->profile)
+            hora_graph_profile_steps(g, i, n);
+        for (int end = i + n; i < end; i++)
+            if (g->options.poison)
+                poison_dead(g, i);
     }
 }
 

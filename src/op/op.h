@@ -85,10 +85,17 @@ typedef struct hora_op {
      * nothing. grad == 0: no backward will come. */
     void (*saves)(const hora_view *in, const hora_attr *, unsigned grad,
                   hora_view saved[HORA_MAX_SAVED]);
+    /* Inputs whose gradient is dout as it is. Where such a gradient is written first here, the plan
+     * lets it take dout's memory over and the kernel is not asked for it. */
+    unsigned passes;
     double tol[2]; /* agreement with ref: f32, bf16; max |d| <= tol * (1 + max |ref|) */
     bool (*sample)(hora_rng *, int k, struct hora_case *); /* k-th test case; false: no more */
     double (*flops)(const hora_view *in, const hora_view *out,
                     const hora_attr *); /* forward, 2 per multiply-add; NULL: not counted */
+    /* Of backward for these inputs; NULL: a product of forward's size for each of inputs 0 and 1.
+     */
+    double (*flops_back)(const hora_view *in, const hora_view *out, const hora_attr *,
+                         unsigned grad);
 } hora_op;
 #define HORA_OP_BATCH 1u /* reads hora_rows */
 #define HORA_OP_ROWS                                                                               \
@@ -96,6 +103,7 @@ typedef struct hora_op {
 #define HORA_OP_REDUCES 4u  /* output is no row tensor although in[0] is (losses) */
 #define HORA_OP_EFFECT  8u  /* writes into an input (cache): never recomputed, never dropped */
 #define HORA_OP_RANDOM  16u /* not allowed in `before` */
+#define HORA_OP_JOINS   32u /* neighbours over the same rows may run as one (q, k, v; gate, up) */
 
 /* Rows of ops.def, in its order. */
 typedef enum hora_op_id {
@@ -114,7 +122,7 @@ typedef struct hora_case {
                                   spread[i] + shift[i] */
     double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
     unsigned grad;                                  /* inputs to differentiate */
-    unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
+    unsigned rows;   /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
     hora_attr attr;
     hora_rows batch; /* with rows > 0 when the op reads it */
     void *own[8];    /* freed by hora_case_release */

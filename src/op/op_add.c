@@ -33,5 +33,10 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     return true;
 }
 
-const hora_op hora_op_add = {
-    .name = "add", .nin = 2, .shape = shape, .reads = reads, .tol = {1e-6, 1e-2}, .sample = sample};
+const hora_op hora_op_add = {.name = "add",
+                             .nin = 2,
+                             .shape = shape,
+                             .reads = reads,
+                             .passes = HORA_IN(0),
+                             .tol = {1e-6, 1e-2},
+                             .sample = sample};

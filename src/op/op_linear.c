@@ -65,8 +65,10 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_linear = {.name = "linear",
                                 .nin = 4,
                                 .optional = HORA_IN(2) | HORA_IN(3),
+                                .options = HORA_OP_JOINS,
                                 .shape = shape,
                                 .reads = reads,
+                                .passes = HORA_IN(3),
                                 .tol = {2e-5, 2e-2},
                                 .sample = sample,
                                 .flops = flops};

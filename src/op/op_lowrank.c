@@ -2,13 +2,15 @@
  * lowrank: a projection with a low-rank update, in one pass over its output.
  *
  *   z = xd A'                                xd (n, k), A (r, k), z (n, r); xd absent: xd = x
- *   y = a + x W' + b + alpha z B'            x (n, k), W (o, k), b (o), a (n, o), B (o, r), y (n, o)
+ *   y = a + x W' + b + alpha z B'            x (n, k), W (o, k), b (o), a (n, o), B (o, r), y (n,
+ * o)
  *
  *   dz = alpha dy B      dB = alpha dy' z    dA = dz' xd         dxd = dz A
- *   dx = dy W (+ dz A where xd is x)         dW = dy' x          db = sum of the rows of dy    da = dy
+ *   dx = dy W (+ dz A where xd is x)         dW = dy' x          db = sum of the rows of dy    da =
+ * dy
  *
- * The update of LoRA [lora eq.3, arXiv 2106.09685] and of all that shares its form, whatever makes A
- * and B; xd is x after dropout. Saved: z, when B carries gradient. With frozen W and b, backward
+ * The update of LoRA [lora eq.3, arXiv 2106.09685] and of all that shares its form, whatever makes
+ * A and B; xd is x after dropout. Saved: z, when B carries gradient. With frozen W and b, backward
  * reads x only for dA.
  */
 #include "op/op_impl.h"
@@ -68,14 +70,26 @@ static double flops(const hora_view *in, const hora_view *out, const hora_attr *
     return 2 * n * (o * k + r * (o + k));
 }
 
+static double flops_back(const hora_view *in, const hora_view *out, const hora_attr *a,
+                         unsigned grad) {
+    (void)a;
+    const double n = (double)out->shape.d[0], o = (double)out->shape.d[1];
+    const double k = (double)in[X].shape.d[1], r = (double)in[A].shape.d[0];
+    const bool dropped = !hora_absent(&in[XD]);
+    const bool through = grad & (dropped ? HORA_IN(XD) : HORA_IN(X)), da = grad & HORA_IN(A);
+    const double big = !!(grad & HORA_IN(X)) + !!(grad & HORA_IN(W));
+    const double of_o = !!(grad & HORA_IN(B)) + (through || da), of_k = da + through;
+    return 2 * n * (big * o * k + r * (of_o * o + of_k * k));
+}
+
 static bool sample(hora_rng *r, int k, hora_case *c) {
     static const struct {
         int64_t n, k, o, r;
         bool bias, addend, dropped;
         double alpha;
-    } s[] = {{1, 1, 1, 1, true, true, false, 1},     {2, 3, 5, 2, false, false, true, 2},
-             {7, 13, 11, 3, true, false, false, 1},  {33, 17, 65, 5, true, true, true, -2},
-             {67, 131, 8, 4, false, true, false, 2}, {130, 65, 97, 8, true, true, false, 0.25},
+    } s[] = {{1, 1, 1, 1, true, true, false, 1},      {2, 3, 5, 2, false, false, true, 2},
+             {7, 13, 11, 3, true, false, false, 1},   {33, 17, 65, 5, true, true, true, -2},
+             {67, 131, 8, 4, false, true, false, 2},  {130, 65, 97, 8, true, true, false, 0.25},
              {257, 64, 96, 16, false, true, true, 2}, {600, 72, 130, 16, false, true, false, 2}};
     (void)r;
     if (k >= (int)HORA_COUNT(s))
@@ -106,9 +120,12 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_lowrank = {.name = "lowrank",
                                  .nin = 7,
                                  .optional = HORA_IN(BIAS) | HORA_IN(ADDEND) | HORA_IN(XD),
+                                 .options = HORA_OP_JOINS,
                                  .shape = shape,
                                  .reads = reads,
+                                 .passes = HORA_IN(ADDEND),
                                  .saves = saves,
                                  .tol = {2e-5, 2e-2},
                                  .sample = sample,
-                                 .flops = flops};
+                                 .flops = flops,
+                                 .flops_back = flops_back};

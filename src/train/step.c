@@ -20,7 +20,8 @@
 
 /* What a step adds up over its micro-batches. */
 typedef struct tally {
-    double started, scale, loss, pairs;
+    double started, scale, loss;
+    double work[HORA_WORKS];
     int64_t tokens, supervised, row0;
     int64_t data_row, data_rows; /* rows of the data set that stand in the step; -1: unknown */
     int64_t bad_row, bad_rows;   /* of the first micro-batch whose loss is not finite */
@@ -32,15 +33,10 @@ void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, in
     *n = hora_min(per_step, t->limit - *first);
 }
 
-static double attended(const hora_batch *b) {
-    int64_t pairs = 0;
-    for (int64_t i = 0; i < b->rows; i++)
-        pairs += b->hi[i] - b->lo[i];
-    return (double)pairs;
-}
-
 static void begin(hora_training *t, tally *a, int64_t supervised) {
-    *a = (tally){.started = hora_now(), .scale = supervised ? 1.0 / (double)supervised : 0};
+    *a = (tally){.started = hora_now(),
+                 .scale = supervised ? 1.0 / (double)supervised : 0,
+                 .work = {[HORA_WORK_ONCE] = 1}};
     a->data_row = a->bad_row = -1;
     hora_graph_before(t->train.g);
 }
@@ -64,7 +60,7 @@ static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) 
         a->bad_rows = hora_min(t->config.batch_size, a->data_row + a->data_rows - a->bad_row);
     }
     a->loss += loss;
-    a->pairs += attended(b);
+    hora_graph_add_work(t->train.g, &rows, a->work);
     a->row0 += b->tokens;
     a->tokens += b->tokens;
     a->supervised += b->supervised;
@@ -143,9 +139,7 @@ static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
     if (isnan(t->first_loss) && a->supervised)
         t->first_loss = a->loss;
 
-    const hora_plan_info *p = hora_graph_info(t->train.g);
     double seconds = hora_now() - a->started;
-    double flops = p->flops_once + p->flops_row * (double)a->tokens + p->flops_pair * a->pairs;
     *info = (hora_step_info){.step = t->step,
                              .epoch = hora_training_epoch(t),
                              .loss = a->loss,
@@ -158,7 +152,7 @@ static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
                              .mem_mib = (double)hora_rss() / (1 << 20),
                              .updated = a->supervised > 0};
     if (t->report.peak_flops > 0 && seconds > 0)
-        info->mfu = flops / seconds / t->report.peak_flops;
+        info->mfu = hora_graph_flops(t->train.g, a->work) / seconds / t->report.peak_flops;
     return HORA_OK;
 }
 

@@ -55,6 +55,10 @@ void hora_training_dump(hora_training *t, hora_str *out) {
     hora_graph_dump(t->train.g, out);
 }
 
+hora_graph *hora_training_graph(hora_training *t) {
+    return t->train.g;
+}
+
 hora_status hora_training_feed(hora_training *t) {
     int64_t first, n;
     hora_prefetch_free(t->feed);

@@ -116,8 +116,10 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out);
 hora_json *hora_train_report_json(const hora_train_report *r); /* owned by the caller */
 /* HORA_ENOMEM with both sizes and the advice when it does not fit. */
 hora_status hora_train_report_fits(const hora_train_report *r);
-/* f32 multiply-adds per second (times 2) of all threads, from a loop of some 20 ms. */
-double hora_peak_flops(void);
+/* Multiply-adds per second (times 2) that all threads reach in registers on operands of `dtype`,
+ * the best of the windows of a loop that runs for `seconds`. HORA_BF16 where the processor has no
+ * products of bf16: those of f32. 0: not known here. */
+double hora_peak_flops(hora_dtype dtype, double seconds);
 
 /* --- a training
  * --------------------------------------------------------------------------------- */
@@ -165,6 +167,8 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
 void hora_training_free(hora_training *t); /* accepts NULL */
 const hora_train_report *hora_training_report(hora_training *t);
 void hora_training_dump(hora_training *t, hora_str *out); /* schedule with buffers, for people */
+/* The graph of a step, for profiles (graph.h); borrowed. */
+hora_graph *hora_training_graph(hora_training *t);
 /* HORA_ENOMEM with the report's advice when it does not fit. */
 hora_status hora_training_prepare(hora_training *t);
 /* One optimizer step. HORA_DONE when all were taken, HORA_EINTERRUPTED after hora_training_stop,

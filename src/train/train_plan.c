@@ -173,15 +173,16 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
 }
 
 /* auto: packing on the way costs a per cent or two from some hundred rows on, a second copy of the
- * model always costs its size. Below that, both, if they fit. */
+ * model always costs its size. Both, if they fit, below that and for a library's layouts. */
 static hora_status choose_packing(hora_training *t, const hora_plan_options *o) {
     enum { AUTO, BOTH, ONE, ENOUGH_ROWS = 512 };
     const hora_train_report *r = &t->report;
-    bool small = r->rows < ENOUGH_ROWS;
-    HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && small)));
+    bool wants = r->rows < ENOUGH_ROWS ||
+                 hora_device_uses_library(t->parts.device, t->parts.base->dtype);
+    HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
     uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
-    if (t->config.pack == AUTO && small && r->limit && need + i->packed > r->limit)
+    if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
         return plan_packed(t, o, false);
     return HORA_OK;
 }
@@ -213,13 +214,13 @@ static hora_status plan_graphs(hora_training *t) {
 
 static void estimate_time(hora_training *t) {
     hora_train_report *r = &t->report;
-    const hora_plan_info *i = hora_graph_info(t->train.g);
-    double length = (double)r->seq_len, rows = (double)r->batch_size * (double)r->grad_accum;
-    double pairs = rows * length * (length + 1) / 2;
-    r->flops_step = i->flops_once + i->flops_row * rows * length + i->flops_pair * pairs;
-    r->peak_flops = hora_peak_flops();
+    double work[HORA_WORKS] = {[HORA_WORK_ONCE] = 1};
+    int64_t rows = r->batch_size * r->grad_accum;
+    hora_graph_add_full_work(t->train.g, rows, r->seq_len, work);
+    r->flops_step = hora_graph_flops(t->train.g, work);
+    r->peak_flops = hora_peak_flops(t->parts.base->dtype, 0.02);
     r->seconds_step = r->peak_flops > 0 ? r->flops_step / (0.5 * r->peak_flops) : 0;
-    r->seconds_total = r->seconds_step * (double)t->limit / rows;
+    r->seconds_total = r->seconds_step * (double)t->limit / (double)rows;
 }
 
 hora_status hora_training_plan(hora_training *t) {

@@ -30,6 +30,7 @@ typedef struct answer {
 static answer ask(const hora_backend *b, const op_rig *like, variant v, const op_rig *law) {
     answer a = {.forward = false};
     op_how how = {.backend = b, .device = hora_device_new(), .spare = v.spare, .freeze = v.freeze};
+    hora_device_set_packing(how.device, v.add ? HORA_PACK_BOTH : HORA_PACK_ONE);
     assert_true(op_rig_open(&a.rig, like->op, like->k, like->types));
     op_rig_grad(&a.rig, like->grad);
     a.forward = op_rig_forward(&a.rig, &how);

@@ -3,7 +3,7 @@
 
 static const char *const commands[] = {"train",    "eval", "generate", "forward",
                                        "tokenize", "plan", "inspect",  "methods",
-                                       "models",   "new",  "theory"};
+                                       "models",   "new",  "theory",   "bench"};
 
 static void test_help(void **state) {
     (void)state;

@@ -1,11 +1,13 @@
 /* Memory, threads, processor, log: what the rest of hora takes for granted of the system. */
 #include "hora_test.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
 #include "base/log.h"
+#include "base/rate.h"
 #include "base/threads.h"
 
 static void strings_grow(void **state) {
@@ -76,6 +78,21 @@ static void memory_is_known(void **state) {
     hora_block_free(p, n);
     assert_true(hora_rss() < now + n / 2);
     assert_true(hora_rss_peak() > now + n / 2);
+    if (hora_rss_peak_reset())
+        assert_true(hora_rss_peak() < now + n / 2);
+}
+
+static double one(void *arg, int thread) {
+    (void)thread;
+    atomic_fetch_add((_Atomic int *)arg, 1);
+    return 2;
+}
+
+static void rates(void **state) {
+    (void)state;
+    _Atomic int calls = 0;
+    assert_true(hora_best_rate(0.02, one, &calls) > 0 && calls > 0);
+    assert_true(hora_best_rate(0, one, &calls) == 0);
 }
 
 enum { TILES = 1000 };
@@ -173,5 +190,6 @@ HORA_TESTS(unit_system, {"strings grow", strings_grow, HORA_SHORT},
            {"blocks are zero and aligned", blocks, HORA_SHORT},
            {"memory is known", memory_is_known, HORA_MEDIUM},
            {"each tile runs once", each_tile_once, HORA_SHORT},
+           {"rates are sums over all threads", rates, HORA_SHORT},
            {"the processor is known", processor, HORA_SHORT},
            {"log goes to the sink", log_goes_to_the_sink, HORA_SHORT});

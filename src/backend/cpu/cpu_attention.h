@@ -1,18 +1,38 @@
 #ifndef HORA_BACKEND_CPU_CPU_ATTENTION_H
 #define HORA_BACKEND_CPU_CPU_ATTENTION_H
-/* Forward attention, shared by the ops attention and cache, which differ in where keys lie. */
+/*
+ * What attention's two passes share, after T. Dao et al., "FlashAttention" (2022): scores live in
+ * tiles and nowhere else. A tile is a block of keys times a block of query rows of one head,
+ * transposed (see kern.h), and is cut into cells: what no row of a cell sees is not computed where
+ * it costs much, and only cells that are seen in part are masked. Causal, windowed and packed
+ * batches so pay for little more than what they use.
+ */
 #include "backend/cpu/cpu_impl.h"
 
-#define HORA_CPU_BLOCK 64 /* rows and keys of a tile of scores */
+#define HORA_CELL   16  /* keys and rows of a cell */
+#define HORA_KEYS   64  /* keys of a tile, at most */
+#define HORA_ROWS   128 /* rows of a block, at most */
+#define HORA_LANES  64  /* rows whose scores are made at a time: they stay in the first cache */
+#define HORA_STRIPS (HORA_ROWS / HORA_CELL) /* of rows */
+#define HORA_LOG2E  1.4426950408889634
 
 typedef struct hora_attention {
     const hora_call *c;
-    int64_t heads, groups, dh;
-    int64_t first; /* number of row 0 among the keys */
-    const float *q, *k, *v;
-    float *out;
+    const hora_kern_products *products;
+    const hora_kern_attention *kern;
+    int64_t heads, groups, each, dh; /* each: query heads of a key-value head */
+    int64_t ldq, ldk;                /* elements of a row of q and of k */
+    int64_t elem;                    /* bytes of an element of q, k, v and out */
+    int64_t first;                   /* number of row 0 among the keys */
+    const char *q, *k, *v;
+    char *out;
     float *lse; /* (n, heads) or NULL */
 } hora_attention;
+
+/* Are q, k, v and y all f32 or all bf16? */
+bool hora_attention_takes(const hora_call *c);
+/* first and lse are 0. */
+hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const hora_view *v);
 
 /* Keys that row i sees, [from, to); from >= to: none. */
 typedef struct hora_seen {
@@ -24,10 +44,70 @@ static inline hora_seen hora_attention_sees(const hora_attention *a, int64_t i) 
         s.from = hora_max(s.from, a->first + i - a->c->attr.window + 1);
     return s;
 }
-/* What rows [i0, i1) see of keys [j0, j1), relative to j0, empty as lo = hi = 0. False: nothing. */
-bool hora_attention_window(const hora_attention *a, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
-                           int32_t *lo, int32_t *hi);
 
-size_t hora_attention_scratch(const hora_call *c); /* bytes per thread */
+/* What a block of rows sees. Rows that see nothing, and those past the end, have 0, 0. */
+typedef struct hora_sight {
+    int64_t rows, pairs; /* pairs: of a row and a key that it sees */
+    int32_t from[HORA_ROWS], to[HORA_ROWS];
+    int32_t least, most; /* some row sees keys of [least, most) only */
+    struct {
+        int32_t from, to;         /* the same for a strip of rows */
+        int32_t all_from, all_to; /* what every row of it sees */
+    } strip[HORA_STRIPS];
+} hora_sight;
+void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t i1);
+
+/* Cells that are computed: of each strip of rows the keys [from, to), counted from j0; whole cells,
+ * or up to the last key. */
+typedef struct hora_tile {
+    int64_t j0, keys;
+    struct {
+        int64_t from, to;
+        bool masked;
+    } strip[HORA_STRIPS];
+} hora_tile;
+/* False: nothing to compute. The strips that compute a key follow each other. */
+bool hora_tile_make(hora_tile *t, const hora_sight *s, int64_t j0, int64_t j1);
+/* Strips [from, to) alone. */
+hora_tile hora_tile_part(const hora_tile *t, int from, int to);
+
+/* Rectangles of cells: keys [from, to) of strips [s0, s1). */
+typedef struct hora_run {
+    int s0, s1;
+    int64_t from, to;
+    bool masked; /* of runs by strips */
+} hora_run;
+/* The next run of keys that the same strips compute, of strips that compute the same keys; r
+ * zeroed for the first. False: no more. */
+bool hora_tile_keys(const hora_tile *t, hora_run *r);
+bool hora_tile_strips(const hora_tile *t, hora_run *r);
+
+/* A packed B (k, n), see kern.h. */
+typedef struct hora_packed {
+    const char *b;
+    int64_t k, n;
+} hora_packed;
+/* Bytes, in whole cache lines. */
+size_t hora_attention_pack_bytes(const hora_attention *a, int64_t k, int64_t n);
+hora_packed hora_attention_pack(const hora_attention *a, const char *w, int64_t ldw, bool trans_w,
+                                int64_t k, int64_t n, void *to);
+/* y = alpha x B for columns [c0, c1) of B; x (m, k) row-major, y at column c0 */
+void hora_attention_across(const hora_attention *a, const hora_packed *b, const char *x,
+                           int64_t ldx, int64_t m, int64_t c0, int64_t c1, float alpha, float *y,
+                           int64_t ldy);
+/* An x (m, k), see kern.h. */
+typedef struct hora_left {
+    const void *x;
+    int64_t sxi, sxp, m, k;
+} hora_left;
+/* y (m, n) += x B from row k0 of B on, which is even */
+void hora_attention_down(const hora_attention *a, const hora_packed *b, int64_t k0, hora_left x,
+                         float *y);
+
+size_t hora_attention_scratch(const hora_attention *a); /* bytes per thread, forward */
 void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *scratch);
+
+/* Backward: scratch for n rows, most of a call, and what prepare must remember. */
+size_t hora_attention_grad_scratch(const hora_attention *a, int64_t n, int threads);
+void hora_attention_grad_run(const hora_call *c, int64_t most, int threads);
 #endif

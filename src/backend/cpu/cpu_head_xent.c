@@ -1,9 +1,9 @@
 /*
  * Kernels of op_head_xent.c. Only rows with a target go through the head, gathered in chunks whose
- * logits fill at most ROOM floats of scratch. In a chunk: logits in f32 by a tiled product, then row
- * by row the log-sum-exp and, where needed, logits turned into dz of x's dtype in place, then the
- * products that read dz. Loss terms are added in the order of rows, in double; chunks follow from
- * the targets.
+ * logits fill at most ROOM floats of scratch. In a chunk: logits in f32 by a tiled product, then
+ * row by row the log-sum-exp and, where needed, logits turned into dz of x's dtype in place, then
+ * the products that read dz. Loss terms are added in the order of rows, in double; chunks follow
+ * from the targets.
  */
 #include "backend/cpu/cpu_impl.h"
 

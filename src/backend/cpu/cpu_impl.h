@@ -97,6 +97,7 @@ typedef struct hora_product_spec {
     const void *frozen; /* w, when it never changes and has data; NULL otherwise */
     bool will_freeze;   /* at query, when the data is not there yet */
     int64_t rank;       /* largest r; 0: no low-rank term */
+    bool summed;        /* hora_product_sum will run it */
 } hora_product_spec;
 
 typedef struct hora_product {
@@ -143,6 +144,11 @@ void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *n
 hora_status hora_product_make(hora_product *p, hora_device *d, const hora_product_spec *s);
 size_t hora_product_scratch(const hora_product *p);
 void hora_product_run(const hora_product *p, const hora_product_args *a);
+/* n independent products, as if one after another; n may be 0. Chunks of rows are the outer loop,
+ * so products of the same x share what they read of it. */
+void hora_product_run_all(const hora_product *const *p, const hora_product_args *a, int n);
+/* y of a[0] = its add + the n products, which have the same rows, n, dtype and y. */
+void hora_product_sum(const hora_product *const *p, const hora_product_args *a, int n);
 const char *hora_product_variant(const hora_product *p);
 
 /* y (o, k) of f32 (+)= alpha a' b with a (rows, o), b (rows, k) of dtype: a weight's gradient. The

@@ -26,6 +26,8 @@ typedef struct hora_gemm_term {
     int64_t sxi, sxp; /* bytes */
     const void *b;    /* as `pack` wrote it */
     int64_t sb;       /* bytes from one panel of B to the next */
+    int64_t
+        su; /* n columns of a wider panel: bytes from one of its units to the next. 0: all of it */
 } hora_gemm_term;
 
 /* y (m, n) = add + bias + alpha (c + term 0 + term 1). add may be y. */
@@ -112,31 +114,77 @@ typedef struct hora_kern_rows {
                   int64_t ldadd, const float *bias, float *y, int64_t ldy);
 } hora_kern_rows;
 
-/* Pieces of softmax. Row i of a tile sees columns [from_i, to_i). */
+/* Rows of logits. */
 typedef struct hora_kern_softmax {
-    /* One more tile of scores s (rows, columns): running maximum m and sum l of each row, and its
-     * weighted sum o (rows, dh), are corrected; s becomes exp(s - m), 0 where not seen. */
-    void (*tile)(int64_t rows, int64_t columns, float *s, int64_t ld, const int32_t *from,
-                 const int32_t *to, float *m, float *l, float *o, int64_t dh);
-    /* y = o / l and lse = m + log l; zeros for rows that saw nothing. lse may be NULL. */
-    void (*end)(int64_t rows, int64_t dh, const float *m, const float *l, const float *o, float *y,
-                int64_t ldy, float *lse, int64_t ldlse);
-    /* s becomes p = exp(s - lse), dp becomes scale p (dp - d); 0 where not seen */
-    void (*grad)(int64_t rows, int64_t columns, float scale, float *s, float *dp, int64_t ld,
-                 const int32_t *from, const int32_t *to, const float *lse, const float *d,
-                 int64_t ldrow);
-    float (*dot)(int64_t n, const float *a, const float *b);
     /* log of the sum of exp z */
     float (*lse)(int64_t n, const float *z);
     /* z becomes factor exp(z - lse) */
     void (*weigh)(int64_t n, float lse, float factor, float *z);
 } hora_kern_softmax;
 
+/*
+ * Attention goes over transposed tiles of scores: a row per key, the query rows side by side, so
+ * that maxima and sums run down the lanes. Scores are in units of log 2: they have the factor
+ * log2(e), and what is exp elsewhere is a power of two here.
+ *
+ * Lanes are worked on in whole vectors: what lies along them, from `rows` on to the next multiple
+ * of 16, is read and written.
+ */
+typedef struct hora_scores {
+    int64_t keys, rows;
+    int64_t first;            /* number of key 0 */
+    const int32_t *from, *to; /* row i sees keys from_i <= j < to_i; NULL: all */
+    const float *s, *dp;      /* (keys, ld): s = log2(e) scale k q' and dp = v dy' */
+    int64_t ld;
+    /* Results are elements of products. `pairs` ((keys + 1) / 2, ldp) are units of two keys, which
+     * products read transposed; f32 has none, there the plain rows serve. */
+    void *p, *ds; /* (keys, ldp) */
+    uint32_t *pairs;
+    int64_t ldp;
+} hora_scores;
+
+#define HORA_NO_SCORE (-1e30f) /* maximum of a row that saw no key yet */
+
+/* One table per element. o is f32; y, a, b, v are elements. */
+typedef struct hora_kern_attention {
+    /* One more tile: maximum m and sum l of each row go on, o is to be multiplied by shrink;
+     * p = 2^(s - m), 0 where not seen, goes to `p` in f32 and to `pairs` in bf16. */
+    void (*fold)(const hora_scores *t, float *m, float *l, float *shrink);
+    /* o (rows, width), row i times factor_i */
+    void (*shrink)(int64_t rows, int64_t width, const float *factor, float *o);
+    /* y = o / l and lse = ln 2 (m + log2 l); zeros for rows that saw nothing. lse may be NULL. */
+    void (*end)(int64_t rows, int64_t width, const float *m, const float *l, const float *o,
+                void *y, int64_t ldy, float *lse, int64_t ldlse);
+    /* p = 2^(s - lse2) and ds = p (dp - d), 0 where not seen; `pairs` are those of ds. */
+    void (*grad)(const hora_scores *t, const float *lse2, const float *d);
+    /* out_i = a_i b_i' */
+    void (*dots)(int64_t rows, int64_t width, const void *a, const void *b, int64_t ld, float *out);
+    /* y = alpha (x + x from `next` on + .. , `parts` of them) */
+    void (*store)(int64_t rows, int64_t width, float alpha, const float *x, int64_t parts,
+                  int64_t next, void *y, int64_t ldy, bool overwrite);
+    /* o (rows, width) += p' v with p (keys, ldp) of f32, v (keys, width) in place: few rows */
+    void (*mix)(int64_t rows, int64_t width, int64_t keys, const float *p, int64_t ldp,
+                const void *v, int64_t ldv, float *o);
+} hora_kern_attention;
+
+/* Loops at the best this instruction set reaches; for measuring, not for computing. */
+typedef struct hora_kern_loop {
+    float (*run)(int64_t rounds); /* products in registers; NULL: no such instruction */
+    double flops;                 /* of a round */
+} hora_kern_loop;
+typedef struct hora_kern_peak {
+    hora_kern_loop f32, bf16, tiles; /* tiles (AMX, bf16): only where hora_cpu_isa() says so */
+    /* Reads n words, a multiple of 64, and folds them. */
+    uint32_t (*read)(const uint32_t *p, int64_t n);
+} hora_kern_peak;
+
 typedef struct hora_kern {
     const char *name;                      /* "avx512" */
     const hora_kern_products *products[2]; /* of f32 and of bf16 elements */
     const hora_kern_rows *rows, *rows_bf16;
     const hora_kern_softmax *softmax;
+    const hora_kern_attention *attention[2]; /* of f32 and of bf16 elements */
+    const hora_kern_peak *peak;
 } hora_kern;
 const hora_kern *hora_kern_get(void);
 #endif

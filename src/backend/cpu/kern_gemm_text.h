@@ -9,7 +9,7 @@ typedef uint16_t KERN_JOIN2(elem, bf16);
 #else
 #define G(name) KERN_JOIN2(name, f32)
 typedef float KERN_JOIN2(elem, f32);
-#define PER 1
+#define PER     1
 #endif
 #define E G(elem)
 
@@ -66,10 +66,11 @@ INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_
                      vf acc[][NV]) {
     const char *x = (const char *)t->x + i * t->sxi;
     const int64_t sxi = t->sxi, sxp = t->sxp, whole = t->k / PER;
+    const int64_t su = t->su ? t->su : nv * (int64_t)sizeof(vu);
     for (int64_t p = 0; p < whole; p++) {
         G(bvec) bj[NV];
         for (int j = 0; j < nv; j++)
-            bj[j] = G(b_of)(*(const vu_any *)(b + (p * nv + j) * (int64_t)sizeof(vu)));
+            bj[j] = G(b_of)(*(const vu_any *)(b + p * su + j * (int64_t)sizeof(vu)));
         for (int r = 0; r < mr; r++) {
             uint32_t xr = *(const u32_any *)(x + r * sxi + p * sxp);
             for (int j = 0; j < nv; j++)
@@ -79,10 +80,9 @@ INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_
 #if ELEM_BF16
     if (t->k % 2) /* the last unit of x may be half outside */
         for (int j = 0; j < nv; j++) {
-            G(bvec) bj = G(b_of)(*(const vu_any *)(b + (whole * nv + j) * (int64_t)sizeof(vu)));
+            G(bvec) bj = G(b_of)(*(const vu_any *)(b + whole * su + j * (int64_t)sizeof(vu)));
             for (int r = 0; r < mr; r++)
-                acc[r][j] =
-                    G(dot)(*(const uint16_t *)(x + r * sxi + whole * sxp), bj, acc[r][j]);
+                acc[r][j] = G(dot)(*(const uint16_t *)(x + r * sxi + whole * sxp), bj, acc[r][j]);
         }
 #endif
 }
@@ -268,8 +268,8 @@ static void G(round_panel)(const float *w, int64_t ldw, bool trans_w, float scal
         for (int64_t i = 0; i < rows; i++) {
             const float *from = trans_w ? w + i * ldw + p0 : w + (p0 + i) * ldw;
             for (int64_t j = 0; j < width; j += VL)
-                G(put)(piece + i * ld + j, false, scale * G(get)(from + j, true, width - j),
-                       width - j);
+                G(put)
+                (piece + i * ld + j, false, scale * G(get)(from + j, true, width - j), width - j);
         }
         if (trans_w)
             G(turn_panel)(piece, ld, kc, n, columns, dst + p0 / 2 * columns);
@@ -284,7 +284,8 @@ static void G(pack)(const hora_pack *p, void *to) {
     for (int64_t j = 0; j < p->n; j += NR) {
         int64_t n = p->n - j < NR ? p->n - j : NR, columns = G(columns)(n);
         int64_t units = (p->k + PER - 1) / PER;
-        const char *w = (const char *)p->w + j * (p->trans_w ? p->ldw : 1) * (p->wide ? 4 : (int64_t)sizeof(E));
+        const char *w =
+            (const char *)p->w + j * (p->trans_w ? p->ldw : 1) * (p->wide ? 4 : (int64_t)sizeof(E));
         for (int64_t u = 0; n < columns && u < units; u++)
             memset(dst + u * columns + n, 0, (size_t)(columns - n) * 4);
 #if ELEM_BF16
@@ -305,9 +306,8 @@ static void G(pack)(const hora_pack *p, void *to) {
     }
 }
 
-
-/* mr rows against nj rows of w, each read once, in place; the sums of the lanes run side by side and
- * are folded by v_sum. */
+/* mr rows against nj rows of w, each read once, in place; the sums of the lanes run side by side
+ * and are folded by v_sum. */
 INLINE void G(dots)(const int mr, const int nj, const hora_few *f, int64_t i, int64_t j) {
     vf acc[4][4];
     const E *x = (const E *)f->x + i * f->ldx, *w = (const E *)f->w + j * f->ldw;

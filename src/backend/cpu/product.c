@@ -15,8 +15,8 @@
 #include "base/rng.h"
 
 enum {
-    UNIT = 64, /* every row class is a multiple of it */
-    FEW = 4,   /* rows for which packing w does not pay */
+    UNIT = 64,    /* every row class is a multiple of it */
+    FEW = 4,      /* rows for which packing w does not pay */
     DEPTH = 4096, /* f32: elements of k that are summed in registers at once */
     OUTER = 1024  /* rows of a weight's gradient that are packed at a time */
 };
@@ -96,8 +96,8 @@ static hora_status make_library(hora_product *p, hora_device *d) {
         for (int j = 0; j < 2; j++) {
             hora_mm_shape s = shape_of(p, rows[i], widths[j]);
             HORA_TRY(hora_device_mm(d, &s, &p->mm[i][j]));
-            p->mm_scratch = (size_t)hora_max((int64_t)p->mm_scratch,
-                                             (int64_t)p->library->scratch(p->mm[i][j]));
+            p->mm_scratch =
+                (size_t)hora_max((int64_t)p->mm_scratch, (int64_t)p->library->scratch(p->mm[i][j]));
         }
     p->mm_scratch = hora_cpu_aligned(p->mm_scratch);
     p->sums = hora_cpu_aligned((size_t)(p->chunk * p->panel) * sizeof(float));
@@ -127,8 +127,7 @@ static void cut(hora_product *p, hora_device *d, const hora_product_spec *s) {
         bool packs = may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH;
         p->chunk = s->rows >= 16 * UNIT && !packs && s->n > UNIT ? 8 * UNIT : 4 * UNIT;
         p->panel = p->blocks->panel;
-        p->panel_bytes =
-            hora_cpu_aligned(p->blocks->pack_bytes(s->k, hora_min(p->panel, s->n)));
+        p->panel_bytes = hora_cpu_aligned(p->blocks->pack_bytes(s->k, hora_min(p->panel, s->n)));
     }
     p->count = hora_ceil_div(s->n, p->panel);
 }
@@ -183,6 +182,8 @@ static size_t low_bytes(const hora_product *p) {
 static hora_status lay_out(hora_product *p, hora_device *d) {
     if (p->library)
         HORA_TRY(make_library(p, d));
+    else if (p->spec.summed)
+        p->sums = hora_cpu_aligned((size_t)(p->chunk * p->panel) * sizeof(float));
     p->thread_scratch = p->mm_scratch + p->sums + p->panel_bytes + low_bytes(p);
     return HORA_OK;
 }
@@ -237,7 +238,8 @@ static hora_gemm around(const product_run *r, int64_t i0, int64_t i1, int64_t j0
     const hora_product_args *a = r->a;
     int64_t ld = p->spec.n;
     size_t size = a->wide ? sizeof(float) : elem(p), at = (size_t)(i0 * ld + j0) * size;
-    hora_gemm g = {.m = i1 - i0, .n = n, .alpha = a->alpha, .ldy = ld, .ldadd = ld, .wide = a->wide};
+    hora_gemm g = {
+        .m = i1 - i0, .n = n, .alpha = a->alpha, .ldy = ld, .ldadd = ld, .wide = a->wide};
     g.y = (char *)a->y + at;
     g.add = a->add ? (const char *)a->add + at : NULL;
     if (a->bias && !hora_absent(a->bias)) {
@@ -279,6 +281,7 @@ static void by_blocks(const product_run *r, hora_gemm *g, int64_t i0, const char
                                    .b = b + k0 * step};
         p->blocks->gemm(g);
         g->t[1].k = 0;
+        g->c = NULL;
         g->bias = NULL;
         g->add = g->y;
     }
@@ -300,10 +303,9 @@ static void by_library(const product_run *r, const hora_gemm *around, int64_t i0
     p->blocks->gemm(&g);
 }
 
-static void run_tile(void *arg, int64_t tile, int thread) {
-    const product_run *r = arg;
+static void run_tile(const product_run *r, int64_t chunk, int64_t j, int thread) {
     const hora_product *p = r->p;
-    int64_t j = tile % p->count, i = tile / p->count * p->chunk, n = width_of(p, j);
+    int64_t i = chunk * p->chunk, n = width_of(p, j);
     int64_t end = hora_min(r->a->m, i + p->chunk);
     char *room = scratch_of(r, thread) + p->mm_scratch + p->sums;
     char *low = room + p->panel_bytes;
@@ -324,15 +326,16 @@ static void run_tile(void *arg, int64_t tile, int thread) {
     for (int64_t at = 0; i < end && at < n; at += p->blocks->panel) { /* what a library left over */
         int64_t j0 = j * p->panel + at, left = hora_min(p->blocks->panel, n - at);
         hora_gemm g = around(r, i, end, j0, left, bias, low);
-        p->blocks->pack(&(hora_pack){.w = (const char *)r->a->w +
-                                          (size_t)(j0 * (p->spec.trans_w ? p->spec.k : 1)) * elem(p),
-                                     .ldw = p->spec.trans_w ? p->spec.k : p->spec.n,
-                                     .trans_w = p->spec.trans_w,
-                                     .wide = p->spec.wdtype == HORA_F32,
-                                     .scale = 1,
-                                     .k = p->spec.k,
-                                     .n = left},
-                        room);
+        p->blocks->pack(
+            &(hora_pack){.w = (const char *)r->a->w +
+                              (size_t)(j0 * (p->spec.trans_w ? p->spec.k : 1)) * elem(p),
+                         .ldw = p->spec.trans_w ? p->spec.k : p->spec.n,
+                         .trans_w = p->spec.trans_w,
+                         .wide = p->spec.wdtype == HORA_F32,
+                         .scale = 1,
+                         .k = p->spec.k,
+                         .n = left},
+            room);
         by_blocks(r, &g, i, room);
     }
 }
@@ -360,14 +363,107 @@ static void run_few(void *arg, int64_t tile, int thread) {
     p->blocks->gemm(&g);
 }
 
+static bool is_few(const hora_product *p, const hora_product_args *a) {
+    return a->m <= FEW && p->spec.trans_w && p->spec.wdtype == p->spec.dtype && a->w;
+}
+
+static double products_of(const hora_product *p, const hora_product_args *a) {
+    return (double)a->m * (double)p->spec.n * (double)p->spec.k;
+}
+
+/* Products that go together. */
+typedef struct all_run {
+    product_run of[HORA_MAX_JOINED];
+    int n;
+    int64_t across; /* panels of all */
+} all_run;
+
+static void run_all_tile(void *arg, int64_t tile, int thread) {
+    const all_run *all = arg;
+    int64_t chunk = tile / all->across, j = tile % all->across;
+    int i = 0;
+    for (; j >= all->of[i].p->count; i++)
+        j -= all->of[i].p->count;
+    run_tile(&all->of[i], chunk, j, thread);
+}
+
 void hora_product_run(const hora_product *p, const hora_product_args *a) {
-    product_run r = {p, a, hora_min(UNIT, p->blocks->panel)};
-    double products = (double)a->m * (double)p->spec.n * (double)p->spec.k;
-    if (a->m <= FEW && p->spec.trans_w && p->spec.wdtype == p->spec.dtype && a->w)
-        few_or_parallel(p->threads, products, hora_ceil_div(p->spec.n, r.columns), run_few, &r);
+    all_run all = {.of = {{p, a, hora_min(UNIT, p->blocks->panel)}}, .n = 1, .across = p->count};
+    if (is_few(p, a))
+        few_or_parallel(p->threads, products_of(p, a), hora_ceil_div(p->spec.n, all.of[0].columns),
+                        run_few, &all.of[0]);
     else
-        few_or_parallel(p->threads, products, hora_ceil_div(a->m, p->chunk) * p->count, run_tile,
-                        &r);
+        few_or_parallel(p->threads, products_of(p, a), hora_ceil_div(a->m, p->chunk) * p->count,
+                        run_all_tile, &all);
+}
+
+void hora_product_run_all(const hora_product *const *p, const hora_product_args *a, int n) {
+    all_run all = {.n = n};
+    double work = 0;
+    bool alike = n <= HORA_MAX_JOINED;
+    for (int i = 0; i < n && alike; i++) {
+        alike = p[i]->chunk == p[0]->chunk && a[i].m == a[0].m && !is_few(p[i], &a[i]);
+        all.of[i] = (product_run){p[i], &a[i], 0};
+        all.across += p[i]->count;
+        work += products_of(p[i], &a[i]);
+    }
+    if (n > 1 && alike)
+        few_or_parallel(p[0]->threads, work, hora_ceil_div(a[0].m, p[0]->chunk) * all.across,
+                        run_all_tile, &all);
+    else
+        for (int i = 0; i < n; i++)
+            hora_product_run(p[i], &a[i]);
+}
+
+/* One tile of a sum: shares are added up in f32 in scratch, the last one finishes. */
+static void sum_tile(void *arg, int64_t tile, int thread) {
+    const all_run *all = arg;
+    const hora_product *p0 = all->of[0].p;
+    int64_t j = tile % p0->count, i0 = tile / p0->count * p0->chunk, n = width_of(p0, j);
+    int64_t i1 = hora_min(all->of[0].a->m, i0 + p0->chunk);
+    float *sums = (float *)scratch_of(&all->of[0], thread);
+    for (int i = 0; i < all->n; i++) {
+        const product_run *r = &all->of[i];
+        const hora_product *p = r->p;
+        char *room = scratch_of(r, thread) + p->sums;
+        const char *b = p->packed ? p->packed + (size_t)j * p->panel_bytes : room;
+        if (!p->packed)
+            pack_panel(p, r->a->w, j, room);
+        hora_gemm g = around(r, i0, i1, j * p->panel, n, NULL, room + p->panel_bytes);
+        g.c = i ? sums : NULL;
+        g.ldc = n;
+        if (i + 1 < all->n) {
+            g.add = NULL;
+            g.y = sums;
+            g.ldy = n;
+            g.wide = true;
+        }
+        by_blocks(r, &g, i0, b);
+    }
+}
+
+void hora_product_sum(const hora_product *const *p, const hora_product_args *a, int n) {
+    all_run all = {.n = n};
+    double work = 0;
+    bool alike = n <= HORA_MAX_JOINED;
+    hora_product_args last = n ? a[n - 1] : (hora_product_args){0};
+    last.add = n ? a[0].add : NULL;
+    for (int i = 0; i < n && alike; i++) {
+        alike = !p[i]->library && p[i]->spec.summed && p[i]->chunk == p[0]->chunk &&
+                a[i].alpha == 1 && p[i]->spec.k <= DEPTH;
+        all.of[i] = (product_run){p[i], i + 1 < n ? &a[i] : &last, 0};
+        work += products_of(p[i], &a[i]);
+    }
+    if (n > 1 && alike) {
+        few_or_parallel(p[0]->threads, work, hora_ceil_div(a[0].m, p[0]->chunk) * p[0]->count,
+                        sum_tile, &all);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        hora_product_args one = a[i];
+        one.add = i ? one.y : one.add;
+        hora_product_run(p[i], &one);
+    }
 }
 
 /* --- gradients of weights
@@ -419,7 +515,8 @@ static void outer_tile(void *arg, int64_t tile, int thread) {
         for (int64_t at = 0; at < m; at += blocks->panel) {
             int64_t width = hora_min(blocks->panel, m - at);
             float *y = r->y + (o0 + at) * r->k + k0;
-            hora_gemm g = {.m = width, .n = n, .alpha = r->alpha, .y = y, .ldy = r->k, .wide = true};
+            hora_gemm g = {
+                .m = width, .n = n, .alpha = r->alpha, .y = y, .ldy = r->k, .wide = true};
             int64_t units = (int64_t)blocks->pack_bytes(rows, blocks->panel);
             g.t[0] = (hora_gemm_term){.k = rows,
                                       .x = pa + at / blocks->panel * units,
@@ -437,8 +534,8 @@ static void outer_tile(void *arg, int64_t tile, int thread) {
 void hora_cpu_outer(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k, float alpha,
                     const void *a, const void *b, float *y, bool overwrite, void *scratch) {
     const hora_kern_products *blocks = hora_kern_get()->products[dtype == HORA_BF16];
-    outer_run r = {blocks, rows, o, k, UNIT, hora_ceil_div(k, UNIT), alpha, a, b, y, overwrite,
-                   scratch, outer_panel(blocks)};
+    outer_run r = {blocks, rows, o, k,         UNIT,    hora_ceil_div(k, UNIT), alpha,
+                   a,      b,    y, overwrite, scratch, outer_panel(blocks)};
     few_or_parallel(threads, (double)rows * (double)o * (double)k,
                     hora_ceil_div(o, UNIT) * r.across, outer_tile, &r);
 }

@@ -1,0 +1,310 @@
+/*
+ * Backward of attention. Spans are runs of rows that attend to themselves alone (a segment, or
+ * several). A piece of work is a key-value head of a span, or one of `parts` equal shares of it:
+ * blocks of query rows, the query heads of each, one after another. A block meets the keys it sees
+ * tile by tile; scores and their gradient are made transposed, so that both lie as the three
+ * products that follow want them. dq of a block is complete when it has met its keys; dk and dv of
+ * a piece are summed over its blocks, those of the parts of a span at the end, in f32 and a fixed
+ * order. Spans follow from lo and hi, parts from their number: nothing depends on threads.
+ */
+#include "backend/cpu/cpu_attention.h"
+
+#define BLOCK  HORA_ROWS
+#define PIECES 16                  /* that are worth having at once */
+#define SUMS   ((size_t)64 << 20)  /* bytes of sums of parts, at most */
+#define NEAR   ((size_t)512 << 10) /* bytes of sums of one piece that stay with its thread */
+#define PAD    HORA_CELL           /* lanes behind the last row are read */
+
+/* Bytes of one thread: packed rows of q and dout, both ways, and of k; two tiles of scores, and
+ * what becomes of them; sums dq; sums dk and dv of short spans. */
+typedef struct room {
+    size_t qc, qr, dc, dr, k, s, dp, p, ds, pairs, dq, sums, total;
+} room;
+
+static int64_t near_rows(const hora_attention *a) {
+    return (int64_t)(NEAR / sizeof(float) / 2) / a->dh;
+}
+
+static room room_of(const hora_attention *a) {
+    room r;
+    size_t columns = hora_attention_pack_bytes(a, a->dh, BLOCK);
+    size_t rows = hora_attention_pack_bytes(a, BLOCK, a->dh);
+    size_t tile = (size_t)HORA_KEYS * BLOCK * (size_t)a->elem;
+    size_t scores = (size_t)HORA_KEYS * HORA_LANES * sizeof(float);
+    r.qc = 0;
+    r.qr = r.qc + columns;
+    r.dc = r.qr + rows;
+    r.dr = r.dc + columns;
+    r.k = r.dr + rows;
+    r.s = r.k + hora_attention_pack_bytes(a, HORA_KEYS, a->dh);
+    r.dp = r.s + scores;
+    r.p = r.dp + scores;
+    r.ds = r.p + tile;
+    r.pairs = r.ds + tile;
+    r.dq = r.pairs + (a->elem == 2 ? tile : 0);
+    r.sums = r.dq + hora_cpu_aligned((size_t)(BLOCK * a->dh) * sizeof(float));
+    r.total = r.sums + hora_cpu_aligned((size_t)(2 * near_rows(a) * a->dh) * sizeof(float));
+    return r;
+}
+
+/* Bytes of a call of at most n rows: lse2 and d (H, n), ends of spans and a running minimum, sums
+ * (parts, G, dk and dv, n, dh), rooms. */
+typedef struct layout {
+    int64_t parts; /* most */
+    size_t d, ends, sums, rooms, total;
+} layout;
+
+static layout layout_of(const hora_attention *a, int64_t n, int threads) {
+    layout l;
+    size_t lanes = hora_cpu_aligned((size_t)(n * a->heads + PAD) * sizeof(float));
+    size_t part = (size_t)(2 * a->groups * n * a->dh) * sizeof(float);
+    l.parts = hora_max(1, hora_min(hora_ceil_div(PIECES, a->groups), (int64_t)(SUMS / part)));
+    l.d = lanes;
+    l.ends = l.d + lanes;
+    l.sums = l.ends + hora_cpu_aligned((size_t)(2 * n + 1) * sizeof(int32_t));
+    l.rooms = l.sums;
+    if (l.parts > 1 || n > near_rows(a))
+        l.rooms += hora_cpu_aligned((size_t)l.parts * part);
+    l.total = l.rooms + room_of(a).total * (size_t)threads;
+    return l;
+}
+
+size_t hora_attention_grad_scratch(const hora_attention *a, int64_t n, int threads) {
+    return layout_of(a, n, threads).total;
+}
+
+typedef struct backward {
+    hora_attention a;
+    int64_t n;
+    const char *dout;
+    char *dq, *dk, *dv; /* NULL: not wanted */
+    float *lse2, *d;    /* (H, n): log2(e) L and dy_i y_i' */
+    int32_t *ends;      /* of spans */
+    int64_t spans, parts;
+    float *sums;
+    char *rooms;
+    room room;
+} backward;
+
+/* Where runs of rows that see only each other end. Rows that see nothing go with those before. */
+static int64_t cut_spans(const hora_attention *a, int64_t n, int32_t *ends, int32_t *least) {
+    int64_t spans = 0, far = 0;
+    least[n] = (int32_t)n;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        hora_seen r = hora_attention_sees(a, i);
+        least[i] = r.from < r.to ? (int32_t)hora_min(r.from, least[i + 1]) : least[i + 1];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        hora_seen r = hora_attention_sees(a, i);
+        if (i && r.from < r.to && far <= i && least[i] >= i)
+            ends[spans++] = (int32_t)i;
+        far = hora_max(far, r.from < r.to ? hora_max(r.to, i + 1) : far);
+    }
+    ends[spans++] = (int32_t)n;
+    return spans;
+}
+
+/* What a piece works with. */
+typedef struct piece {
+    const backward *b;
+    char *room;
+    int64_t g, from, to; /* span */
+    float *dk, *dv;      /* sums, row 0 is key `from` */
+} piece;
+
+/* A block of rows of a query head. */
+typedef struct block {
+    int64_t i0, head;
+    const hora_sight *sight;
+    hora_packed qc, qr, dc, dr; /* q and dout, rows as columns and as rows */
+    float *dq;
+} block;
+
+/* p and ds of one tile. */
+static void scores(const piece *w, const block *k, const hora_tile *t) {
+    const backward *b = w->b;
+    const hora_attention *a = &b->a;
+    float *s = (float *)(w->room + b->room.s), *dp = (float *)(w->room + b->room.dp);
+    for (int half = 0; half < BLOCK / HORA_LANES; half++) {
+        const int s0 = half * (HORA_LANES / HORA_CELL);
+        hora_tile part = hora_tile_part(t, s0, s0 + HORA_LANES / HORA_CELL);
+        for (hora_run r = {0}; hora_tile_keys(&part, &r);) {
+            int64_t c0 = r.s0 * HORA_CELL, c1 = hora_min(r.s1 * HORA_CELL, k->sight->rows);
+            int64_t row = ((t->j0 + r.from) * a->ldk + w->g * a->dh) * a->elem;
+            int64_t at = r.from * HORA_LANES + c0 - half * HORA_LANES, m = r.to - r.from;
+            hora_attention_across(a, &k->qc, a->k + row, a->ldk, m, c0, c1,
+                                  (float)(a->c->attr.scale * HORA_LOG2E), s + at, HORA_LANES);
+            hora_attention_across(a, &k->dc, a->v + row, a->ldk, m, c0, c1, 1, dp + at, HORA_LANES);
+        }
+        for (hora_run r = {0}; hora_tile_strips(&part, &r);) {
+            int64_t i = r.s0 * HORA_CELL, in = r.from * HORA_LANES + i - half * HORA_LANES;
+            int64_t lane = k->head * b->n + k->i0 + i, out = r.from * BLOCK + i;
+            hora_scores e = {.keys = r.to - r.from,
+                             .rows = hora_min(r.s1 * HORA_CELL, k->sight->rows) - i,
+                             .first = t->j0 + r.from,
+                             .from = r.masked ? k->sight->from + i : NULL,
+                             .to = r.masked ? k->sight->to + i : NULL,
+                             .s = s + in,
+                             .dp = dp + in,
+                             .ld = HORA_LANES,
+                             .p = w->room + b->room.p + out * a->elem,
+                             .ds = w->room + b->room.ds + out * a->elem,
+                             .pairs =
+                                 (uint32_t *)(w->room + b->room.pairs) + r.from / 2 * BLOCK + i,
+                             .ldp = BLOCK};
+            a->kern->grad(&e, b->lse2 + lane, b->d + lane);
+        }
+    }
+}
+
+/* A block against keys [j0, j1). */
+static void meet(const piece *w, const block *k, int64_t j0, int64_t j1) {
+    const backward *b = w->b;
+    const hora_attention *a = &b->a;
+    hora_tile t;
+    if (!hora_tile_make(&t, k->sight, j0, j1))
+        return;
+    scores(w, k, &t);
+    for (hora_run r = {0}; hora_tile_keys(&t, &r);) {
+        int64_t i = r.s0 * HORA_CELL, at = (r.from * BLOCK + i) * a->elem;
+        int64_t key = (j0 - w->from + r.from) * a->dh;
+        hora_left x = {w->room + b->room.p + at, BLOCK * a->elem, 4, r.to - r.from,
+                       hora_min(r.s1 * HORA_CELL, k->sight->rows) - i};
+        if (b->dv)
+            hora_attention_down(a, &k->dr, i, x, w->dv + key);
+        x.x = w->room + b->room.ds + at;
+        if (b->dk)
+            hora_attention_down(a, &k->qr, i, x, w->dk + key);
+    }
+    if (!b->dq)
+        return;
+    hora_packed keys = hora_attention_pack(a, a->k + (j0 * a->ldk + w->g * a->dh) * a->elem, a->ldk,
+                                           false, j1 - j0, a->dh, w->room + b->room.k);
+    for (hora_run r = {0}; hora_tile_strips(&t, &r);) {
+        int64_t i = r.s0 * HORA_CELL, row = a->elem == 2 ? r.from / 2 : r.from;
+        hora_left x = {w->room + (a->elem == 2 ? b->room.pairs : b->room.ds) +
+                           (row * BLOCK + i) * 4,
+                       4, BLOCK * 4, hora_min(r.s1 * HORA_CELL, k->sight->rows) - i, r.to - r.from};
+        hora_attention_down(a, &keys, r.from, x, k->dq + i * a->dh);
+    }
+}
+
+/* Everything that one block of one query head has to do. */
+static void one_block(const piece *w, const hora_sight *sight, int64_t i0, int64_t head) {
+    const backward *b = w->b;
+    const hora_attention *a = &b->a;
+    const int64_t rows = sight->rows, at = (i0 * a->ldq + head * a->dh) * a->elem;
+    block k = {.i0 = i0, .head = head, .sight = sight, .dq = (float *)(w->room + b->room.dq)};
+    if (sight->pairs) {
+        k.qc = hora_attention_pack(a, a->q + at, a->ldq, true, a->dh, rows, w->room + b->room.qc);
+        k.qr = hora_attention_pack(a, a->q + at, a->ldq, false, rows, a->dh, w->room + b->room.qr);
+        k.dc =
+            hora_attention_pack(a, b->dout + at, a->ldq, true, a->dh, rows, w->room + b->room.dc);
+        k.dr =
+            hora_attention_pack(a, b->dout + at, a->ldq, false, rows, a->dh, w->room + b->room.dr);
+    }
+    memset(k.dq, 0, (size_t)(rows * a->dh) * sizeof(float));
+    if (sight->pairs)
+        for (int64_t j0 = w->from + (sight->least - w->from) / HORA_KEYS * HORA_KEYS;
+             j0 < sight->most; j0 += HORA_KEYS)
+            meet(w, &k, j0, hora_min(sight->most, j0 + HORA_KEYS));
+    if (b->dq)
+        a->kern->store(rows, a->dh, (float)a->c->attr.scale, k.dq, 1, 0, b->dq + at, a->ldq,
+                       hora_cpu_overwrites(a->c, 0));
+}
+
+/* dk and dv of keys [j0, j1) from `parts` sums, `next` floats apart. */
+static void put(const backward *b, int64_t g, int64_t j0, int64_t j1, const float *dk,
+                const float *dv, int64_t parts, int64_t next) {
+    const hora_attention *a = &b->a;
+    const int64_t at = (j0 * a->ldk + g * a->dh) * a->elem;
+    if (b->dk)
+        a->kern->store(j1 - j0, a->dh, (float)a->c->attr.scale, dk, parts, next, b->dk + at, a->ldk,
+                       hora_cpu_overwrites(a->c, 1));
+    if (b->dv)
+        a->kern->store(j1 - j0, a->dh, 1, dv, parts, next, b->dv + at, a->ldk,
+                       hora_cpu_overwrites(a->c, 2));
+}
+
+/* Sums of part p, dk or dv, from key j on. */
+static float *sums_at(const backward *b, int64_t p, int64_t g, int which, int64_t j) {
+    return b->sums + (((p * b->a.groups + g) * 2 + which) * b->n + j) * b->a.dh;
+}
+
+static void one_piece(void *arg, int64_t tile, int thread) {
+    const backward *b = arg;
+    const hora_attention *a = &b->a;
+    const int64_t part = tile % b->parts, span = tile / b->parts / a->groups;
+    piece w = {.b = b, .g = tile / b->parts % a->groups};
+    w.from = span ? b->ends[span - 1] : 0;
+    w.to = b->ends[span];
+    w.room = b->rooms + (size_t)thread * b->room.total;
+    const int64_t rows = w.to - w.from;
+    bool near = b->parts == 1 && rows <= near_rows(a);
+    w.dk = near ? (float *)(w.room + b->room.sums) : sums_at(b, part, w.g, 0, w.from);
+    w.dv = near ? w.dk + rows * a->dh : sums_at(b, part, w.g, 1, w.from);
+    memset(w.dk, 0, (size_t)(rows * a->dh) * sizeof(float));
+    memset(w.dv, 0, (size_t)(rows * a->dh) * sizeof(float));
+    int64_t all = 0, done = 0;
+    for (int64_t i = w.from; i < w.to; i++) {
+        hora_seen s = hora_attention_sees(a, i);
+        all += a->each * hora_max(0, s.to - s.from);
+    }
+    for (int64_t i0 = w.from; i0 < w.to; i0 += BLOCK) {
+        hora_sight sight;
+        hora_sight_make(&sight, a, i0, hora_min(w.to, i0 + BLOCK));
+        for (int64_t e = 0; e < a->each; e++, done += sight.pairs)
+            if (hora_min(b->parts - 1, done * b->parts / hora_max(1, all)) == part)
+                one_block(&w, &sight, i0, w.g * a->each + e);
+    }
+    if (b->parts == 1)
+        put(b, w.g, w.from, w.to, w.dk, w.dv, 1, 0);
+}
+
+/* Sums of the parts of BLOCK keys of a key-value head. */
+static void join(void *arg, int64_t tile, int thread) {
+    (void)thread;
+    const backward *b = arg;
+    int64_t g = tile % b->a.groups, j = tile / b->a.groups * BLOCK;
+    put(b, g, j, hora_min(b->n, j + BLOCK), sums_at(b, 0, g, 0, j), sums_at(b, 0, g, 1, j),
+        b->parts, 2 * b->a.groups * b->n * b->a.dh);
+}
+
+/* lse2 and d of BLOCK rows. */
+static void start(void *arg, int64_t tile, int thread) {
+    (void)thread;
+    const backward *b = arg;
+    const hora_attention *a = &b->a;
+    int64_t i0 = tile * BLOCK, rows = hora_min(b->n - i0, BLOCK);
+    for (int64_t h = 0; h < a->heads; h++) {
+        int64_t at = (i0 * a->ldq + h * a->dh) * a->elem, lane = h * b->n + i0;
+        a->kern->dots(rows, a->dh, b->dout + at, a->out + at, a->ldq, b->d + lane);
+        for (int64_t i = 0; i < rows; i++)
+            b->lse2[lane + i] = (float)HORA_LOG2E * a->lse[(i0 + i) * a->heads + h];
+    }
+}
+
+void hora_attention_grad_run(const hora_call *c, int64_t most, int threads) {
+    hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
+    a.lse = c->saved[0].data;
+    layout l = layout_of(&a, most, threads);
+    char *scratch = c->scratch;
+    backward b = {.a = a,
+                  .n = hora_cpu_rows(&c->in[0]),
+                  .dout = c->dout.data,
+                  .dq = hora_cpu_wants(c, 0) ? c->din[0].data : NULL,
+                  .dk = hora_cpu_wants(c, 1) ? c->din[1].data : NULL,
+                  .dv = hora_cpu_wants(c, 2) ? c->din[2].data : NULL,
+                  .lse2 = c->scratch,
+                  .d = (float *)(scratch + l.d),
+                  .ends = (int32_t *)(scratch + l.ends),
+                  .sums = (float *)(scratch + l.sums),
+                  .rooms = scratch + l.rooms,
+                  .room = room_of(&a)};
+    b.spans = cut_spans(&a, b.n, b.ends, b.ends + most);
+    b.parts = hora_min(l.parts, hora_ceil_div(PIECES, a.groups * b.spans));
+    hora_parallel(hora_ceil_div(b.n, BLOCK), start, &b);
+    hora_cpu_parallel(threads, b.spans * a.groups * b.parts, one_piece, &b);
+    if (b.parts > 1)
+        hora_parallel(hora_ceil_div(b.n, BLOCK) * a.groups, join, &b);
+}

@@ -1,0 +1,208 @@
+/* Sights, tiles and products of attention; see cpu_attention.h. */
+#include "backend/cpu/cpu_attention.h"
+
+bool hora_attention_takes(const hora_call *c) {
+    hora_dtype t = c->in[0].dtype;
+    return (t == HORA_F32 || t == HORA_BF16) && c->in[1].dtype == t && c->in[2].dtype == t &&
+           c->out.dtype == t;
+}
+
+hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const hora_view *v) {
+    const hora_attr *a = &c->attr;
+    bool bf16 = c->in[0].dtype == HORA_BF16;
+    const hora_kern *kern = hora_kern_get();
+    return (hora_attention){.c = c,
+                            .products = kern->products[bf16],
+                            .kern = kern->attention[bf16],
+                            .heads = a->heads,
+                            .groups = a->kv_heads,
+                            .each = a->heads / a->kv_heads,
+                            .dh = a->head_dim,
+                            .ldq = a->heads * a->head_dim,
+                            .ldk = a->kv_heads * a->head_dim,
+                            .elem = bf16 ? 2 : 4,
+                            .q = c->in[0].data,
+                            .k = k->data,
+                            .v = v->data,
+                            .out = c->out.data};
+}
+
+void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t i1) {
+    s->rows = i1 - i0;
+    s->pairs = 0;
+    s->least = INT32_MAX;
+    s->most = 0;
+    for (int g = 0; g < HORA_STRIPS; g++) {
+        int32_t from = INT32_MAX, to = 0, all_from = 0, all_to = INT32_MAX;
+        for (int64_t r = g * HORA_CELL; r < (g + 1) * HORA_CELL; r++) {
+            hora_seen e = r < s->rows ? hora_attention_sees(a, i0 + r) : (hora_seen){0, 0};
+            bool any = e.from < e.to;
+            s->from[r] = any ? (int32_t)e.from : 0;
+            s->to[r] = any ? (int32_t)e.to : 0;
+            if (r >= s->rows)
+                continue; /* nobody reads what this lane makes */
+            s->pairs += s->to[r] - s->from[r];
+            from = any ? (int32_t)hora_min(from, e.from) : from;
+            to = (int32_t)hora_max(to, s->to[r]);
+            all_from = (int32_t)hora_max(all_from, s->from[r]);
+            all_to = (int32_t)hora_min(all_to, s->to[r]);
+        }
+        s->strip[g].from = from;
+        s->strip[g].to = to;
+        s->strip[g].all_from = all_from;
+        s->strip[g].all_to = all_to;
+        s->least = (int32_t)hora_min(s->least, from);
+        s->most = (int32_t)hora_max(s->most, to);
+    }
+}
+
+static bool computes(const hora_tile *t, int g, int64_t key) {
+    return t->strip[g].from <= key && key < t->strip[g].to;
+}
+
+/* Strips [*s0, *s1) compute `key`; false: there are others between them. */
+static bool who(const hora_tile *t, int64_t key, int *s0, int *s1) {
+    *s0 = *s1 = 0;
+    bool dense = true;
+    for (int g = 0; g < HORA_STRIPS; g++)
+        if (computes(t, g, key)) {
+            if (*s0 == *s1)
+                *s0 = g;
+            else
+                dense &= *s1 == g;
+            *s1 = g + 1;
+        }
+    return dense;
+}
+
+/* Rows in an order that batches do not have: all strips compute what any of them needs. */
+static void fill(hora_tile *t) {
+    int64_t from = t->keys, to = 0;
+    for (int g = 0; g < HORA_STRIPS; g++)
+        if (t->strip[g].from < t->strip[g].to) {
+            from = hora_min(from, t->strip[g].from);
+            to = hora_max(to, t->strip[g].to);
+        }
+    for (int g = 0; g < HORA_STRIPS; g++) {
+        t->strip[g].from = from;
+        t->strip[g].to = to;
+        t->strip[g].masked = true;
+    }
+}
+
+bool hora_tile_make(hora_tile *t, const hora_sight *s, int64_t j0, int64_t j1) {
+    bool any = false, dense = true;
+    *t = (hora_tile){.j0 = j0, .keys = j1 - j0};
+    if (s->most <= j0 || s->least >= j1)
+        return false;
+    for (int g = 0; g < HORA_STRIPS; g++) {
+        int64_t from = hora_max(s->strip[g].from, j0), to = hora_min(s->strip[g].to, j1);
+        if (from >= to)
+            continue;
+        any = true;
+        from = (from - j0) / HORA_CELL * HORA_CELL;
+        to = hora_min(hora_round_up(to - j0, HORA_CELL), t->keys);
+        t->strip[g].from = from;
+        t->strip[g].to = to;
+        t->strip[g].masked = s->strip[g].all_from > j0 + from || s->strip[g].all_to < j0 + to;
+    }
+    for (int64_t key = 0; key < t->keys; key += HORA_CELL) {
+        int s0, s1;
+        dense &= who(t, key, &s0, &s1);
+    }
+    if (!dense)
+        fill(t);
+    return any;
+}
+
+hora_tile hora_tile_part(const hora_tile *t, int from, int to) {
+    hora_tile part = *t;
+    for (int g = 0; g < HORA_STRIPS; g++)
+        if (g < from || g >= to)
+            part.strip[g].from = part.strip[g].to = 0;
+    return part;
+}
+
+bool hora_tile_keys(const hora_tile *t, hora_run *r) {
+    int s0, s1;
+    for (r->from = r->to;; r->from += HORA_CELL) {
+        if (r->from >= t->keys)
+            return false;
+        who(t, r->from, &r->s0, &r->s1);
+        if (r->s0 < r->s1)
+            break;
+    }
+    for (r->to = r->from; r->to < t->keys; r->to += HORA_CELL) {
+        who(t, r->to, &s0, &s1);
+        if (s0 != r->s0 || s1 != r->s1)
+            break;
+    }
+    r->to = hora_min(r->to, t->keys);
+    return true;
+}
+
+bool hora_tile_strips(const hora_tile *t, hora_run *r) {
+    int g = r->s1;
+    while (g < HORA_STRIPS && t->strip[g].from >= t->strip[g].to)
+        g++;
+    if (g == HORA_STRIPS)
+        return false;
+    *r = (hora_run){g, g, t->strip[g].from, t->strip[g].to, t->strip[g].masked};
+    while (r->s1 < HORA_STRIPS && t->strip[r->s1].from == r->from && t->strip[r->s1].to == r->to &&
+           t->strip[r->s1].masked == r->masked)
+        r->s1++;
+    return true;
+}
+
+size_t hora_attention_pack_bytes(const hora_attention *a, int64_t k, int64_t n) {
+    return hora_cpu_aligned(a->products->pack_bytes(k, n));
+}
+
+hora_packed hora_attention_pack(const hora_attention *a, const char *w, int64_t ldw, bool trans_w,
+                                int64_t k, int64_t n, void *to) {
+    hora_pack p = {
+        .w = w, .ldw = ldw, .trans_w = trans_w, .wide = a->elem == 4, .scale = 1, .k = k, .n = n};
+    a->products->pack(&p, to);
+    return (hora_packed){to, k, n};
+}
+
+/* Bytes of a unit of all columns of the panel that begins at column c. */
+static int64_t unit_bytes(const hora_attention *a, const hora_packed *b, int64_t c) {
+    return (int64_t)a->products->pack_bytes(1, hora_min(a->products->panel, b->n - c));
+}
+
+/* Rows of units. */
+static int64_t units(const hora_attention *a, int64_t k) {
+    return hora_ceil_div(k * a->elem, 4);
+}
+
+void hora_attention_across(const hora_attention *a, const hora_packed *b, const char *x,
+                           int64_t ldx, int64_t m, int64_t c0, int64_t c1, float alpha, float *y,
+                           int64_t ldy) {
+    const int64_t panel = a->products->panel, whole = (int64_t)a->products->pack_bytes(b->k, panel);
+    hora_gemm g = {.m = m, .alpha = alpha, .ldy = ldy, .wide = true};
+    g.t[0] = (hora_gemm_term){.k = b->k, .x = x, .sxi = ldx * a->elem, .sxp = 4, .sb = whole};
+    for (int64_t c = c0; c < c1; c += g.n) {
+        int64_t at = c / panel * panel;
+        bool apart = c > at || c1 - c < panel;
+        g.n = apart ? hora_min(c1, at + panel) - c : (c1 - c) / panel * panel;
+        g.t[0].su = apart ? unit_bytes(a, b, at) : 0;
+        g.t[0].b = b->b + at / panel * whole + (c - at) * 4;
+        g.y = y + (c - c0);
+        a->products->gemm(&g);
+    }
+}
+
+void hora_attention_down(const hora_attention *a, const hora_packed *b, int64_t k0, hora_left x,
+                         float *y) {
+    const int64_t panel = a->products->panel, whole = b->n / panel * panel;
+    hora_gemm g = {.m = x.m, .alpha = 1, .ldy = b->n, .ldadd = b->n, .wide = true};
+    g.t[0] = (hora_gemm_term){.k = x.k, .x = x.x, .sxi = x.sxi, .sxp = x.sxp};
+    g.t[0].sb = (int64_t)a->products->pack_bytes(b->k, panel);
+    for (int64_t c = 0; c < b->n; c += g.n) { /* whole panels, then what is left */
+        g.n = c < whole ? whole : b->n - whole;
+        g.t[0].b = b->b + c * units(a, b->k) * 4 + units(a, k0) * unit_bytes(a, b, c);
+        g.add = g.y = y + c;
+        a->products->gemm(&g);
+    }
+}

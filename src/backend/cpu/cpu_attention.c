@@ -1,0 +1,40 @@
+/* Kernels of op_attention.c. Calls with a prefix are left to ref. */
+#include "backend/cpu/cpu_attention.h"
+
+static bool query(hora_device *d, const hora_call *c, hora_need *need) {
+    if (!hora_absent(&c->in[3]) || !hora_attention_takes(c))
+        return false;
+    int threads = hora_device_threads(d);
+    hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
+    need->scratch = c->phase == HORA_FORWARD
+                        ? hora_attention_scratch(&a) * (size_t)threads
+                        : hora_attention_grad_scratch(&a, hora_cpu_rows(&c->in[0]), threads);
+    return true;
+}
+
+typedef struct state {
+    int threads;
+    int64_t rows; /* most */
+} state;
+
+static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) {
+    state *s = hora_calloc(1, sizeof *s);
+    s->threads = hora_device_threads(d);
+    s->rows = hora_cpu_rows(&c->in[0]);
+    impl->state = s;
+    return HORA_OK;
+}
+
+static void run(const hora_impl *impl, const hora_call *c) {
+    const state *s = impl->state;
+    if (c->phase == HORA_BACKWARD) {
+        hora_attention_grad_run(c, s->rows, s->threads);
+        return;
+    }
+    hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
+    a.lse = c->grad ? c->saved[0].data : NULL;
+    hora_attention_run(&a, hora_cpu_rows(&c->in[0]), s->threads, c->scratch);
+}
+
+extern const hora_cpu_op hora_cpu_op_attention;
+const hora_cpu_op hora_cpu_op_attention = {query, prepare, run, true};

@@ -1,0 +1,98 @@
+/*
+ * Work: the FLOPs of products of matrices, two per multiply-add, that a step must compute. Forward
+ * one product; backward one for each factor that carries gradient, so nothing below the lowest
+ * parameter. The head counts for tokens with a target; attention for pairs that are seen: forward
+ * two products (scores, values), backward the scores again, their gradient, and one for each of q,
+ * k, v that carries gradient: five in most layers. Layers that are recomputed do not count twice.
+ */
+#include "graph/graph_impl.h"
+
+static void attention_flops(const node *n, hora_phase phase, double prefix, double f[HORA_WORKS]) {
+    const bool q = n->grad & HORA_IN(0), k = n->grad & HORA_IN(1), v = n->grad & HORA_IN(2);
+    double products = phase == HORA_FORWARD ? 2 : 1 + (q || k) + q + k + v;
+    double pair = products * 2.0 * (double)(n->attr.heads * n->attr.head_dim);
+    f[n->attr.window ? HORA_WORK_WINDOWED : HORA_WORK_PAIR] += pair;
+    f[HORA_WORK_ROW] += pair * prefix;
+}
+
+/* The head makes its gradient in the chunk that holds its logits, when only x carries one. */
+static double products(const node *n, hora_phase phase) {
+    const bool early = n->op == HORA_OP_head_xent && n->backward && n->grad == HORA_IN(0);
+    if (phase == HORA_FORWARD)
+        return early ? 2 : 1;
+    return early ? 0 : !!(n->grad & HORA_IN(0)) + !!(n->grad & HORA_IN(1));
+}
+
+void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
+                           double f[HORA_WORKS]) {
+    const hora_op *op = hora_op_at(n->op);
+    const tensor *out = &g->t[n->out];
+    hora_view in[HORA_MAX_IN];
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        in[k] = *hora_graph_view(g, n->in[k]);
+    if (n->op == HORA_OP_attention || n->op == HORA_OP_cache) {
+        const bool prefix = n->op == HORA_OP_attention && !hora_absent(&in[3]);
+        attention_flops(n, phase, prefix ? (double)in[3].shape.d[0] : 0, f);
+        return;
+    }
+    if (!op->flops)
+        return;
+    double all = phase == HORA_BACKWARD && op->flops_back
+                     ? op->flops_back(in, &out->view, &n->attr, n->grad)
+                     : op->flops(in, &out->view, &n->attr) * products(n, phase);
+    const bool rows = out->rows || g->t[n->in[0]].rows;
+    const int64_t current = g->prepared ? g->current_rows : g->config.rows;
+    if (n->op == HORA_OP_head_xent)
+        f[HORA_WORK_TARGET] += all / (double)current;
+    else if (rows)
+        f[HORA_WORK_ROW] += all / (double)current;
+    else
+        f[HORA_WORK_ONCE] += all;
+}
+
+void hora_graph_sum_flops(hora_graph *g) {
+    hora_plan_info *info = &g->info;
+    memset(info->flops, 0, sizeof info->flops);
+    info->window = 0;
+    for (int i = 0; i < g->nn; i++) {
+        const node *n = &g->n[i];
+        if (!g->t[n->out].needed)
+            continue;
+        hora_graph_node_flops(g, n, HORA_FORWARD, info->flops);
+        if (n->backward)
+            hora_graph_node_flops(g, n, HORA_BACKWARD, info->flops);
+        if (n->op == HORA_OP_attention && n->attr.window)
+            info->window = n->attr.window;
+    }
+}
+
+void hora_graph_add_work(const hora_graph *g, const hora_rows *b, double work[HORA_WORKS]) {
+    const int64_t window = g->info.window;
+    int64_t rows = 0, targets = 0, pairs = 0, windowed = 0;
+    for (int64_t i = 0; i < b->rows; i++) {
+        int64_t sees = b->hi[i] - b->lo[i], from = hora_max(b->lo[i], i + 1 - window);
+        rows += sees > 0;
+        pairs += sees;
+        targets += b->target && b->target[i] >= 0;
+        windowed += window ? hora_max(0, b->hi[i] - from) : 0;
+    }
+    work[HORA_WORK_ROW] += (double)rows;
+    work[HORA_WORK_TARGET] += (double)targets;
+    work[HORA_WORK_PAIR] += (double)pairs;
+    work[HORA_WORK_WINDOWED] += (double)windowed;
+}
+
+void hora_graph_add_full_work(const hora_graph *g, int64_t n, int64_t t, double work[HORA_WORKS]) {
+    const double rows = (double)n, w = (double)hora_min(g->info.window, t), all = (double)t;
+    work[HORA_WORK_ROW] += rows * all;
+    work[HORA_WORK_TARGET] += rows * all;
+    work[HORA_WORK_PAIR] += rows * all * (all + 1) / 2;
+    work[HORA_WORK_WINDOWED] += rows * (w * (w + 1) / 2 + w * (all - w));
+}
+
+double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]) {
+    double sum = 0;
+    for (int i = 0; i < HORA_WORKS; i++)
+        sum += g->info.flops[i] * work[i];
+    return sum;
+}
