@@ -70,18 +70,23 @@ INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_
     const int64_t su = t->su ? t->su : nv * (int64_t)sizeof(vu);
     for (int64_t p = 0; p < whole; p++) {
         G(bvec) bj[NV];
+#pragma GCC unroll 4
         for (int j = 0; j < nv; j++)
             bj[j] = G(b_of)(*(const vu_any *)(b + p * su + j * (int64_t)sizeof(vu)));
+#pragma GCC unroll 8
         for (int r = 0; r < mr; r++) {
             uint32_t xr = *(const u32_any *)(x + r * sxi + p * sxp);
+#pragma GCC unroll 4
             for (int j = 0; j < nv; j++)
                 acc[r][j] = G(dot)(xr, bj[j], acc[r][j]);
         }
     }
 #if ELEM_BF16
     if (t->k % 2) /* the last unit of x may be half outside */
+#pragma GCC unroll 4
         for (int j = 0; j < nv; j++) {
             G(bvec) bj = G(b_of)(*(const vu_any *)(b + whole * su + j * (int64_t)sizeof(vu)));
+#pragma GCC unroll 8
             for (int r = 0; r < mr; r++)
                 acc[r][j] = G(dot)(*(const uint16_t *)(x + r * sxi + whole * sxp), bj, acc[r][j]);
         }
@@ -135,16 +140,51 @@ INLINE void G(finish)(const int mr, const int nv, const hora_gemm *g, int64_t i,
         }
 }
 
+/* The same for whole vectors without c and bias, unrolled so that sums never leave registers. */
+INLINE void G(finish_plain)(const int mr, const int nv, const hora_gemm *g, int64_t i, int64_t j,
+                            const bool wide, const bool add, vf acc[][NV]) {
+    const int64_t size = wide ? 4 : (int64_t)sizeof(E);
+    const vf alpha = v_set(g->alpha);
+    char *y = (char *)g->y + (i * g->ldy + j) * size;
+    const char *x = add ? (const char *)g->add + (i * g->ldadd + j) * size : NULL;
+#pragma GCC unroll 8
+    for (int r = 0; r < mr; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++) {
+            vf s = acc[r][v] * alpha;
+            if (add)
+                s += G(get)(x + v * VL * size, wide, VL);
+            G(put)(y + v * VL * size, wide, s, VL);
+        }
+        y += g->ldy * size;
+        x += add ? g->ldadd * size : 0;
+    }
+}
+
 #define BLOCK(mr, nv)                                                                              \
     static void G(block_##mr##_##nv)(const hora_gemm *g, int64_t i, int64_t j, int64_t n) {        \
         vf acc[mr][NV];                                                                            \
-        for (int r = 0; r < mr; r++)                                                               \
-            for (int v = 0; v < nv; v++)                                                           \
-                acc[r][v] = v_zero();                                                              \
-        for (int t = 0; t < 2; t++)                                                                \
-            if (g->t[t].k)                                                                         \
-                G(block)(mr, nv, &g->t[t], i, (const char *)g->t[t].b + j / NR * g->t[t].sb, acc); \
-        G(finish)(mr, nv, g, i, j, n, acc);                                                        \
+        _Pragma("GCC unroll 8") for (int r = 0; r < mr; r++)                                       \
+            _Pragma("GCC unroll 4") for (int v = 0; v < nv; v++) acc[r][v] = v_zero();             \
+        if (g->t[0].k)                                                                             \
+            G(block)(mr, nv, &g->t[0], i, (const char *)g->t[0].b + j / NR * g->t[0].sb, acc);     \
+        if (g->t[1].k)                                                                             \
+            G(block)(mr, nv, &g->t[1], i, (const char *)g->t[1].b + j / NR * g->t[1].sb, acc);     \
+        if (n == nv * VL && !g->c && !g->bias) {                                                   \
+            if (g->wide && g->add)                                                                 \
+                G(finish_plain)(mr, nv, g, i, j, true, true, acc);                                 \
+            else if (g->wide)                                                                      \
+                G(finish_plain)(mr, nv, g, i, j, true, false, acc);                                \
+            else if (g->add)                                                                       \
+                G(finish_plain)(mr, nv, g, i, j, false, true, acc);                                \
+            else                                                                                   \
+                G(finish_plain)(mr, nv, g, i, j, false, false, acc);                               \
+            return;                                                                                \
+        }                                                                                          \
+        vf out[mr][NV];                                                                            \
+        _Pragma("GCC unroll 8") for (int r = 0; r < mr; r++)                                       \
+            _Pragma("GCC unroll 4") for (int v = 0; v < nv; v++) out[r][v] = acc[r][v];            \
+        G(finish)(mr, nv, g, i, j, n, out);                                                        \
     }
 #define STRIP(nv)                                                                                  \
     BLOCK(1, nv)                                                                                   \
@@ -273,7 +313,7 @@ static void G(round_panel)(const float *w, int64_t ldw, bool trans_w, float scal
             const float *from = trans_w ? w + i * ldw + p0 : w + (p0 + i) * ldw;
             for (int64_t j = 0; j < width; j += VL)
                 G(put)
-                (piece + i * ld + j, false, scale * G(get)(from + j, true, width - j), width - j);
+            (piece + i * ld + j, false, scale * G(get)(from + j, true, width - j), width - j);
         }
         if (trans_w)
             G(turn_panel)(piece, ld, kc, n, columns, dst + p0 / 2 * columns);
