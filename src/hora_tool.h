@@ -35,6 +35,9 @@ hora_status hora_tool_forward(hora_settings *s, hora_json **out);
 hora_status hora_tool_tokenize(hora_settings *s, bool quoted, hora_tool_text line, void *user);
 /* What is in a file or directory; heads: the diagnostics of an adapter's heads. */
 hora_status hora_tool_inspect(hora_settings *s, const char *path, hora_json **out);
+/* hora theory hmoe: the report, also as text for people. Both are set when a computation turns out
+ * to be wrong (HORA_ENUMERIC). */
+hora_status hora_tool_hmoe(hora_settings *s, hora_json **out, hora_str *table);
 /* Writes a randomly initialised model directory. */
 hora_status hora_tool_new(hora_settings *s, hora_json **out);
 /* The registries with their options and defaults. */

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "handles.h"
+#include "theory/hmoe_report.h"
 
 /* --- option tables
  * ------------------------------------------------------------------------------ */
@@ -141,6 +142,10 @@ void hora_tool_tables_of(const char *command, hora_tool_tables *t) {
             add(t, &hora_tool_forward_options);
             add_methods(t);
         }
+    } else if (hora_eq(command, "theory hmoe")) {
+        add(t, &hora_tool_source_options);
+        add(t, &hora_model_options);
+        add(t, &hora_hmoe_options);
     } else if (hora_eq(command, "tokenize")) {
         add(t, &hora_tool_tokenize_options);
     } else if (hora_eq(command, "inspect")) {

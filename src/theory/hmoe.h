@@ -39,6 +39,7 @@ typedef struct hora_hmoe_layer { /* everything borrowed */
     double scale;          /* of the scores: 1/sqrt(dh), times what a rotation multiplies */
     const double *norm[2]; /* weights (dh) of RMS norms over each head of q and k; NULL: none */
     double eps;            /* of those norms */
+    double rounding; /* relative error that the factors were stored with: 2^-24 of f32, or 0 */
 } hora_hmoe_layer;
 
 /* The keys [*lo, *hi) that query i of sequence s sees; empty only for rows beyond the length. */

@@ -1,8 +1,4 @@
-/*
- * One layer from a file. HoRA's factors are generated here, in f64 and in loops of this file:
- *   Z_a = act(W1_a X_a)   Z_b,h = act(W1_b X_b,h)   A_P = (W2_a,P Z_a)'   B_P,h = W2_b,P Z_b,h
- * and v takes the Z_b of the first query head of its group [HORA.md section 2].
- */
+/* One layer from a file: every tensor is checked against x and the metadata before it is used. */
 #include <math.h>
 
 #include "base/text.h"
@@ -29,7 +25,7 @@ typedef struct reader {
     hora_st *file;
     const char *path;
     hora_hmoe_source *out;
-    int64_t r, e, m;
+    int64_t r;
     double alpha;
     char kind[8]; /* lora hora none */
     int taken;    /* tensors that were read */
@@ -211,31 +207,10 @@ static hora_status read_lora(reader *r) {
         HORA_TRY(take_2(r, rows[i].a, r->r, r->out->layer.d, &a));
         HORA_TRY(take_2(r, rows[i].b, hora_hmoe_out(&r->out->layer, rows[i].map), r->r, &b));
         put_update(r, rows[i].map, a, b);
+        if (hora_st_find(r->file, rows[i].b)->view.dtype == HORA_F32)
+            r->out->layer.rounding = 0x1p-24;
     }
     return HORA_OK;
-}
-
-/* Z (m, r) = act(W1 (m, e) X (e, r)) */
-static void hidden(const reader *r, const double *w1, const double *x, double *z) {
-    for (int64_t i = 0; i < r->m; i++)
-        for (int64_t c = 0; c < r->r; c++) {
-            double u = 0;
-            for (int64_t k = 0; k < r->e; k++)
-                u += w1[i * r->e + k] * x[k * r->r + c];
-            z[i * r->r + c] = hora_hmoe_activate(r->out->gen.act, u);
-        }
-}
-
-/* out = W2 (rows, m) Z (m, r): (rows, r), or its transpose. */
-static void second(const reader *r, const double *w2, const double *z, int64_t rows, bool transpose,
-                   double *out) {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t c = 0; c < r->r; c++) {
-            double sum = 0;
-            for (int64_t k = 0; k < r->m; k++)
-                sum += w2[i * r->m + k] * z[k * r->r + c];
-            out[transpose ? c * rows + i : i * r->r + c] = sum;
-        }
 }
 
 static hora_status read_hora(reader *r) {
@@ -243,40 +218,32 @@ static hora_status read_hora(reader *r) {
     static const char *const names_b[] = {"w2_b_q", "w2_b_v"};
     static const int maps[] = {HORA_HMOE_Q, HORA_HMOE_V};
     hora_hmoe_layer *l = &r->out->layer;
-    int64_t shape[] = {-1, r->r}, shape1[] = {-1, -1};
-    double *xa, *w1a;
-    const double *w1b, *w2a[2], *w2b[2];
-    double *xb;
-    HORA_TRY(take(r, "input_a", 2, shape, &xa));
-    r->e = shape1[1] = shape[0];
-    HORA_TRY(take(r, "w1_a", 2, shape1, &w1a));
-    r->m = shape1[0];
-    HORA_TRY(take(r, "input_b", 3, (int64_t[]){l->heads, r->e, r->r}, &xb));
-    HORA_TRY(take_2(r, "w1_b", r->m, r->e, &w1b));
+    hora_hmoe_generator *g = &r->out->gen;
+    int64_t x[] = {-1, r->r}, w1[] = {-1, -1};
+    double *v;
+    HORA_TRY(take(r, "input_a", 2, x, &v));
+    g->input_a = v;
+    g->e = w1[1] = x[0];
+    HORA_TRY(take(r, "w1_a", 2, w1, &v));
+    g->w1_a = v;
+    HORA_TRY(take(r, "input_b", 3, (int64_t[]){l->heads, g->e, r->r}, &v));
+    g->input_b = v;
+    HORA_TRY(take_2(r, "w1_b", w1[0], g->e, &g->w1_b));
+    g->r = r->r;
+    g->m = w1[0];
+    g->heads = l->heads;
     for (int i = 0; i < 2; i++) {
-        HORA_TRY(take_2(r, names_a[i], l->d, r->m, &w2a[i]));
-        HORA_TRY(take_2(r, names_b[i], l->dh, r->m, &w2b[i]));
-    }
-    double *z = hora_hmoe_source_new(r->out, r->m * r->r);
-    for (int i = 0; i < 2; i++) {
-        const int64_t heads = i ? l->groups : l->heads;
-        double *a = hora_hmoe_source_new(r->out, r->r * l->d);
-        double *b = hora_hmoe_source_new(r->out, heads * l->dh * r->r);
-        hidden(r, w1a, xa, z);
-        second(r, w2a[i], z, l->d, true, a);
-        for (int64_t h = 0; h < heads; h++) {
-            hidden(r, w1b, xb + h * (l->heads / heads) * r->e * r->r, z);
-            second(r, w2b[i], z, l->dh, false, b + h * l->dh * r->r);
-        }
+        const double *w2_a, *w2_b;
+        double *a = hora_hmoe_source_new(r->out, g->r * l->d);
+        double *b = hora_hmoe_source_new(r->out, hora_hmoe_out(l, maps[i]) * g->r);
+        HORA_TRY(take_2(r, names_a[i], l->d, g->m, &w2_a));
+        HORA_TRY(take_2(r, names_b[i], l->dh, g->m, &w2_b));
+        hora_hmoe_generate(g, l, maps[i], w2_a, w2_b, a, b);
         put_update(r, maps[i], a, b);
+        if (i == 0)
+            g->w2_b_q = w2_b;
     }
-    r->out->gen = (hora_hmoe_generator){.r = r->r,
-                                        .e = r->e,
-                                        .m = r->m,
-                                        .act = r->out->gen.act,
-                                        .input = xb,
-                                        .w1 = w1b,
-                                        .w2_q = w2b[0]};
+    r->out->shared = true;
     return HORA_OK;
 }
 

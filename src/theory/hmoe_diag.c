@@ -338,7 +338,7 @@ static void put_coupling(const hora_hmoe_layer *l, hora_hmoe_values *out) {
     double *rank = hora_hmoe_add(out, "coupling_rank", HORA_SHAPE1(1));
     hora_dense_singular(m, rows, cols, sv);
     for (int64_t i = 0; i < n; i++)
-        *rank += sv[i] > 1e-8 * sv[0];
+        *rank += sv[i] > fmax(1e-8, 16 * l->rounding) * sv[0];
     hora_free(m);
 }
 
@@ -352,36 +352,21 @@ int64_t hora_hmoe_coupling_bound(const hora_hmoe_layer *l, const hora_hmoe_gener
 
 /* --- the generator
  * ------------------------------------------------------------------------------- */
-const char *const hora_hmoe_act_names[HORA_HMOE_ACTS] = {"relu", "identity", "tanh", "sigmoid",
-                                                         "gelu"};
-
-double hora_hmoe_activate(hora_hmoe_act act, double u) {
-    switch (act) {
-    case HORA_HMOE_RELU:
-        return u > 0 ? u : 0;
-    case HORA_HMOE_TANH:
-        return tanh(u);
-    case HORA_HMOE_SIGMOID:
-        return 1 / (1 + exp(-u));
-    case HORA_HMOE_GELU:
-        return 0.5 * u * (1 + erf(u / sqrt(2.0)));
-    default:
-        return u;
-    }
-}
-
 /* Unit i of Z_h is zero for every head and column. */
-static bool is_dead(const hora_hmoe_layer *l, const hora_hmoe_generator *g, int64_t i) {
-    for (int64_t h = 0; h < l->heads; h++)
-        for (int64_t c = 0; c < g->r; c++) {
-            const double *w1 = g->w1 + ((g->own_w1 ? h * g->m : 0) + i) * g->e;
-            double u = 0;
-            for (int64_t k = 0; k < g->e; k++)
-                u += w1[k] * g->input[(h * g->e + k) * g->r + c];
-            if (hora_hmoe_activate(g->act, u) != 0)
-                return false;
-        }
-    return true;
+static int64_t dead_units(const hora_hmoe_generator *g) {
+    int64_t dead = 0;
+    double *z = hora_calloc((size_t)(g->heads * g->m * g->r), sizeof *z);
+    for (int64_t h = 0; h < g->heads; h++)
+        hora_hmoe_hidden(g, h, z + h * g->m * g->r);
+    for (int64_t i = 0; i < g->m; i++) {
+        bool active = false;
+        for (int64_t h = 0; h < g->heads; h++)
+            for (int64_t c = 0; c < g->r; c++)
+                active |= z[(h * g->m + i) * g->r + c] != 0;
+        dead += !active;
+    }
+    hora_free(z);
+    return dead;
 }
 
 static void put_tied(const hora_hmoe_layer *l, const hora_hmoe_generator *g,
@@ -389,11 +374,10 @@ static void put_tied(const hora_hmoe_layer *l, const hora_hmoe_generator *g,
     double *t = hora_hmoe_add(out, "tied", HORA_SHAPE1(HORA_TIED_N));
     const int64_t n = hora_min(l->dh, g->m);
     double *sv = hora_calloc((size_t)n, sizeof *sv);
-    hora_dense_singular(g->w2_q, l->dh, g->m, sv);
+    hora_dense_singular(g->w2_b_q, l->dh, g->m, sv);
     for (int64_t i = 0; i < n; i++)
         t[HORA_TIED_RANK] += sv[i] > 1e-8 * sv[0];
-    for (int64_t i = 0; i < g->m; i++)
-        t[HORA_TIED_DEAD] += is_dead(l, g, i) ? 1 / (double)g->m : 0;
+    t[HORA_TIED_DEAD] = (double)dead_units(g) / (double)g->m;
     const double width = (double)(g->act == HORA_HMOE_IDENTITY ? hora_min(g->m, g->e) : g->e);
     t[HORA_TIED_SIGMA] = ratio_or_nan(sv[n - 1], sv[0]);
     t[HORA_TIED_WIDTH] = width;
@@ -430,6 +414,6 @@ void hora_hmoe_diagnose(const hora_hmoe_layer *l, const hora_hmoe_plain *before,
     }
     if (l->update[HORA_HMOE_Q].r || l->update[HORA_HMOE_V].r)
         put_coupling(l, out);
-    if (gen)
+    if (gen && gen->w2_b_q)
         put_tied(l, gen, out);
 }

@@ -32,17 +32,22 @@ typedef enum { /* in the order of HoRA's option */
                HORA_HMOE_ACTS
 } hora_hmoe_act;
 extern const char *const hora_hmoe_act_names[HORA_HMOE_ACTS];
-double hora_hmoe_activate(hora_hmoe_act act, double u);
 
-/* The head side of HoRA's generator, shared by q and v: Z_h = act(W1 X_h), B_q,h = W2 Z_h. */
+/* HoRA's generator up to its hidden layer: Z_a = act(W1_a X_a), Z_b,h = act(W1_b X_b,h). */
 typedef struct hora_hmoe_generator { /* borrowed */
-    int64_t r, e, m;
+    int64_t r, e, m, heads;
     hora_hmoe_act act;
-    bool own_w1;         /* a W1 per head: (H, m, e) */
-    const double *input; /* X (H, e, r) */
-    const double *w1;    /* (m, e) */
-    const double *w2_q;  /* (dh, m) */
+    bool own_w1;                     /* a W1_b per head: (H, m, e) */
+    const double *input_a, *input_b; /* (e, r), (H, e, r) */
+    const double *w1_a, *w1_b;       /* (m, e) */
+    const double *w2_b_q;            /* (dh, m), for `tied`; NULL when q is not generated */
 } hora_hmoe_generator;
+/* Z of the A side (head -1) or of a head, (m, r). */
+void hora_hmoe_hidden(const hora_hmoe_generator *g, int64_t head, double *z);
+/* Factors a (r, in), b (out, r) of a map of l from its second layers: q k v w2_a (d, m), w2_b (dh,
+ * m); o w2_a (dh, m), w2_b (d, m). k and v take Z of the first query head of their group. */
+void hora_hmoe_generate(const hora_hmoe_generator *g, const hora_hmoe_layer *l, int map,
+                        const double *w2_a, const double *w2_b, double *a, double *b);
 
 /* Everything about the layer; generator NULL: the update is not HoRA's. */
 void hora_hmoe_diagnose(const hora_hmoe_layer *l, const hora_hmoe_plain *before,
@@ -59,6 +64,7 @@ enum {
     HORA_TIED_A,     /* m >= r: the A side constrains nothing */
     HORA_TIED_N
 };
-/* Largest value that coupling_rank can have: min(2 dh, G r), and m (identity: also e) of HoRA. */
+/* Largest value that coupling_rank can have: min(2 dh, G r), and m (identity: also e) of HoRA, for
+ * a generator that q and v share (NULL: not so). */
 int64_t hora_hmoe_coupling_bound(const hora_hmoe_layer *l, const hora_hmoe_generator *gen);
 #endif

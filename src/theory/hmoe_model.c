@@ -178,33 +178,33 @@ static hora_status copy_weight(hora_hmoe_source *s, const hora_base *base, int w
     return copy_in(s, v->data, v->dtype, hora_elems(v), out);
 }
 
-static hora_status copy_update(hora_hmoe_source *s, const hora_base *base, hora_adapter *a,
-                               const hora_site *site, hora_hmoe_update *out) {
-    hora_factors f = {0};
-    a->method->factors(a, (int)(site - base->sites), &f);
-    if (f.rank <= 0)
-        return HORA_OK;
-    out->r = f.rank;
-    out->scale = f.scale;
-    HORA_TRY(copy_in(s, f.a, a->dtype, f.rank * site->in, &out->a));
-    return copy_in(s, f.b, a->dtype, f.rank * site->out, &out->b);
-}
-
-/* A parameter layers.N.NAME of HoRA's state; NULL when the adapter has none. */
-static const hora_param *state_param(const hora_adapter *a, int layer, const char *name) {
-    char *full = hora_format("layers.%d.%s", layer, name);
+/* --- HoRA's state: the generator runs again, in f64
+ * ------------------------------------------- */
+/* Parameter layers.N.NAME, or layers.N.NAME_P where targets have their own; NULL: none. */
+static const hora_param *state_param(const hora_adapter *a, int layer, const char *name,
+                                     char letter) {
+    char *full = letter ? hora_format("layers.%d.%s_%c", layer, name, letter)
+                        : hora_format("layers.%d.%s", layer, name);
     const hora_param *p = hora_adapter_find(a, full);
     hora_free(full);
     return p;
 }
 
-static hora_status copy_generator(hora_hmoe_source *s, hora_adapter *a, int layer) {
+static hora_status copy_param(hora_hmoe_source *s, const hora_adapter *a, int layer,
+                              const char *name, char letter, const double **out) {
+    const hora_param *p = state_param(a, layer, name, letter);
+    return copy_in(s, p->value, a->dtype, p->elems, out);
+}
+
+/* The generator behind target `letter` (0: behind all of them); m = 0 when there is none. */
+static hora_status copy_generator(hora_hmoe_source *s, const hora_adapter *a, int layer,
+                                  char letter, hora_hmoe_generator *g) {
     const hora_option *act =
         a->method->options ? hora_options_find(a->method->options, "act") : NULL;
-    const hora_param *x = state_param(a, layer, "input_b"), *w1 = state_param(a, layer, "w1_b");
-    const hora_param *w2 = state_param(a, layer, "w2_b_q");
-    hora_hmoe_generator *g = &s->gen;
-    if (!act || !x || !w1 || !w2 || !state_param(a, layer, "w2_b_v") || x->shape.n != 3)
+    const hora_param *x = state_param(a, layer, "input_b", letter);
+    const hora_param *w1 = state_param(a, layer, "w1_b", letter);
+    *g = (hora_hmoe_generator){.heads = a->base->heads};
+    if (!act || !x || !w1 || x->shape.n != 3)
         return HORA_OK;
     hora_str name = {0};
     hora_option_format(act, a->config, &name);
@@ -214,11 +214,52 @@ static hora_status copy_generator(hora_hmoe_source *s, hora_adapter *a, int laye
     hora_str_release(&name);
     g->e = x->shape.d[1];
     g->r = x->shape.d[2];
-    g->m = w2->shape.d[w2->shape.n - 1];
+    g->m = w1->shape.d[w1->shape.n - 2];
     g->own_w1 = w1->shape.n == 3;
-    HORA_TRY(copy_in(s, x->value, a->dtype, x->elems, &g->input));
-    HORA_TRY(copy_in(s, w1->value, a->dtype, w1->elems, &g->w1));
-    return copy_in(s, w2->value, a->dtype, w2->elems, &g->w2_q);
+    HORA_TRY(copy_param(s, a, layer, "input_a", letter, &g->input_a));
+    HORA_TRY(copy_param(s, a, layer, "input_b", letter, &g->input_b));
+    HORA_TRY(copy_param(s, a, layer, "w1_a", letter, &g->w1_a));
+    return copy_param(s, a, layer, "w1_b", letter, &g->w1_b);
+}
+
+/* The factors of a map in f64: generated where HoRA generates them, else as the method has them. */
+static hora_status copy_update(hora_hmoe_source *s, hora_adapter *a, const hora_site *site,
+                               int map) {
+    static const char letters[HORA_HMOE_MAPS] = {'q', 'k', 'v', 'o'};
+    const hora_base *base = a->base;
+    hora_hmoe_update *up = &s->layer.update[map];
+    hora_hmoe_generator g;
+    hora_factors f = {0};
+    a->method->factors(a, (int)(site - base->sites), &f);
+    if (f.rank <= 0)
+        return HORA_OK;
+    *up = (hora_hmoe_update){.r = f.rank, .scale = f.scale};
+    HORA_TRY(copy_generator(s, a, site->layer, 0, &g));
+    if (!g.m)
+        HORA_TRY(copy_generator(s, a, site->layer, letters[map], &g));
+    if (!g.m || !state_param(a, site->layer, "w2_b", letters[map])) {
+        s->layer.rounding = a->dtype == HORA_F32 ? 0x1p-24 : 0;
+        HORA_TRY(copy_in(s, f.a, a->dtype, f.rank * site->in, &up->a));
+        return copy_in(s, f.b, a->dtype, f.rank * site->out, &up->b);
+    }
+    const double *w2_a, *w2_b;
+    double *va = hora_hmoe_source_new(s, f.rank * site->in);
+    double *vb = hora_hmoe_source_new(s, f.rank * site->out);
+    HORA_TRY(copy_param(s, a, site->layer, "w2_a", letters[map], &w2_a));
+    HORA_TRY(copy_param(s, a, site->layer, "w2_b", letters[map], &w2_b));
+    hora_hmoe_generate(&g, &s->layer, map, w2_a, w2_b, va, vb);
+    up->a = va;
+    up->b = vb;
+    return HORA_OK;
+}
+
+/* What `tied` and the bound of the coupling need: one generator behind both q and v. */
+static hora_status copy_shared(hora_hmoe_source *s, const hora_adapter *a, int layer) {
+    if (!state_param(a, layer, "w2_b", 'q') || !state_param(a, layer, "w2_b", 'v'))
+        return HORA_OK;
+    HORA_TRY(copy_generator(s, a, layer, 0, &s->gen));
+    s->shared = s->gen.m > 0;
+    return s->shared ? copy_param(s, a, layer, "w2_b", 'q', &s->gen.w2_b_q) : HORA_OK;
 }
 
 hora_status hora_hmoe_model_layer(hora_hmoe_source *s, const hora_base *base, hora_adapter *adapter,
@@ -243,9 +284,9 @@ hora_status hora_hmoe_model_layer(hora_hmoe_source *s, const hora_base *base, ho
         HORA_TRY(copy_weight(s, base, site->weight, &l->w[i]));
         HORA_TRY(copy_weight(s, base, site->bias, &l->bias[i]));
         if (adapter)
-            HORA_TRY(copy_update(s, base, adapter, site, &l->update[i]));
+            HORA_TRY(copy_update(s, adapter, site, i));
     }
     HORA_TRY(copy_weight(s, base, form.q_norm, &l->norm[0]));
     HORA_TRY(copy_weight(s, base, form.k_norm, &l->norm[1]));
-    return adapter ? copy_generator(s, adapter, layer) : HORA_OK;
+    return adapter ? copy_shared(s, adapter, layer) : HORA_OK;
 }
