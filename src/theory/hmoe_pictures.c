@@ -21,6 +21,11 @@ static void put_real(hora_str *out, double v) {
     hora_str_printf(out, ",%s", isnan(v) ? "NaN" : hora_format_real(text, v));
 }
 
+/* Distance of tick marks over 0 .. n-1: whole numbers, not too many. */
+static int64_t tick(int64_t n) {
+    return hora_ceil_div(n, 10);
+}
+
 /* Writes the data, then draws; frees both texts. */
 static hora_status draw(const char *dir, const char *name, const char *tag, const char *data_name,
                         hora_str *data, hora_str *body, double width, double height, bool *drawn) {
@@ -133,20 +138,21 @@ static hora_status draw_heads(const char *dir, const char *label, const char *ta
     char name[64];
     hora_snprintf(name, sizeof name, "hmoe_bars_%s.csv", tag);
     head_data(l, v, &data);
-    hora_str_printf(&body,
-                    "set multiplot layout %d,1 title \"Heads of %s\"\n"
-                    "set style data histograms\nset style histogram clustered gap 1\n"
-                    "set style fill solid border rgb \"#404040\"\nset boxwidth 0.9\n"
-                    "set key outside right top vertical\nunset xlabel\n"
-                    "set yrange [0:*]\nset tics nomirror\nset rmargin 24\nset lmargin 10\n"
-                    "set ylabel \"entropy / ln keys\"\n"
-                    "plot \"%s\" using \"ratio_before\":xtic(1) title \"gate, before\" %s, '' "
-                    "using \"ratio_after\" title \"gate, after\" %s\n"
-                    "set ylabel \"share of output\"\n%s"
-                    "plot \"%s\" using \"share_before\":xtic(1) title \"share, before\" %s, '' "
-                    "using \"share_after\" title \"share, after\" %s\n",
-                    adapted ? 3 : 2, label, name, light, dark,
-                    adapted ? "" : "set xlabel \"head\"\n", name, light, dark);
+    hora_str_printf(
+        &body,
+        "set multiplot layout %d,1 title \"Heads of %s\"\n"
+        "set style data histograms\nset style histogram clustered gap 1\n"
+        "set style fill solid border rgb \"#404040\"\nset boxwidth 0.9\n"
+        "set key outside right top vertical\nunset xlabel\n"
+        "set yrange [0:*]\nset tics nomirror\nset xtics scale 0\nset rmargin 24\nset lmargin 10\n"
+        "set ylabel \"entropy / ln keys\"\n"
+        "plot \"%s\" using \"ratio_before\":xtic(1) title \"gate, before\" %s, '' "
+        "using \"ratio_after\" title \"gate, after\" %s\n"
+        "set ylabel \"share of output\"\n%s"
+        "plot \"%s\" using \"share_before\":xtic(1) title \"share, before\" %s, '' "
+        "using \"share_after\" title \"share, after\" %s\n",
+        adapted ? 3 : 2, label, name, light, dark, adapted ? "" : "set xlabel \"head\"\n", name,
+        light, dark);
     if (adapted)
         hora_str_printf(&body,
                         "set ylabel \"relative change\"\nset xlabel \"head\"\n"
@@ -209,6 +215,9 @@ static hora_status draw_pairs(const char *dir, const char *label, const char *ta
                     "%sset multiplot layout %d,3 title \"Similarity between heads' updates, %s\"\n"
                     "set tics out nomirror\nset size ratio 1\n",
                     palette, lines, label);
+    const int64_t most = hora_max(heads[0], heads[1]);
+    hora_str_printf(&body, "set xtics 0,%lld\nset ytics 0,%lld\n", (long long)tick(most),
+                    (long long)tick(most));
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 3 && heads[i]; k++)
             hora_str_printf(&body,
@@ -233,7 +242,8 @@ hora_status hora_hmoe_pictures(const char *dir, const char *label, const char *t
     return draw_pairs(dir, label, tag, v, drawn);
 }
 
-hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, bool *drawn) {
+hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, int layers,
+                                     bool *drawn) {
     static const struct {
         const char *title, *before, *after;
     } panels[] = {{"gate entropy / ln keys", "ratio_before", "ratio_after"},
@@ -242,9 +252,11 @@ hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, bool 
     hora_str data = {0}, body = {0};
     *drawn = true;
     hora_str_add(&data, csv->s, csv->n);
-    hora_str_puts(&body, "set multiplot layout 1,3 title \"Layers, before and after adaptation\"\n"
-                         "set xlabel \"layer\"\nset offsets graph 0.04, graph 0.04, graph 0.08, "
-                         "graph 0.08\nset tics nomirror\n");
+    hora_str_printf(&body,
+                    "set multiplot layout 1,3 title \"Layers, before and after adaptation\"\n"
+                    "set xlabel \"layer\"\nset offsets graph 0.04, graph 0.04, graph 0.08, "
+                    "graph 0.08\nset tics nomirror\nset xtics %lld\n",
+                    (long long)tick(layers));
     for (size_t i = 0; i < HORA_COUNT(panels); i++)
         hora_str_printf(&body,
                         "set title \"%s\"\nplot \"hmoe_layers.csv\" using \"layer\":\"%s\" with "

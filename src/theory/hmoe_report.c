@@ -49,9 +49,9 @@ struct hora_hmoe_report {
     hora_json *json; /* root */
     hora_json *layers, *checks;
     hora_str summary, detail, layer_csv, head_csv;
-    hora_st_entry *tensors; /* names and data owned */
-    int ntensors, ctensors, nlayers;
-    bool drawn, missing; /* pictures */
+    hora_st_entry *tensors;                /* names and data owned */
+    int ntensors, ctensors, nlayers, last; /* layers so far, and the last one */
+    bool drawn;                            /* all pictures */
 };
 
 /* --- out
@@ -480,6 +480,7 @@ hora_status hora_hmoe_report_layer(hora_hmoe_report *r, const hora_hmoe_source *
     char label[32];
     hora_snprintf(label, sizeof label, layer < 0 ? "case" : "layer %d", layer);
     r->nlayers++;
+    r->last = layer;
     hora_hmoe_attention(l, false, &before);
     hora_hmoe_attention(l, true, &after);
     hora_hmoe_diagnose(l, &before, &after, s->shared ? &s->gen : NULL, &v);
@@ -511,7 +512,7 @@ static hora_status write_folder(hora_hmoe_report *r) {
     HORA_TRY(hora_mkdirs(r->dir));
     HORA_TRY(write_in(r->dir, "hmoe_heads.csv", &r->head_csv));
     if (r->nlayers > 1) {
-        HORA_TRY(hora_hmoe_picture_layers(r->dir, &r->layer_csv, &drawn));
+        HORA_TRY(hora_hmoe_picture_layers(r->dir, &r->layer_csv, r->last + 1, &drawn));
         r->drawn &= drawn;
     } else {
         HORA_TRY(write_in(r->dir, "hmoe_layers.csv", &r->layer_csv));

@@ -32,10 +32,11 @@ hora_status hora_hmoe_report_layer(hora_hmoe_report *r, const hora_hmoe_source *
 hora_status hora_hmoe_report_finish(hora_hmoe_report *r, hora_json **out, hora_str *table);
 
 /* hmoe_pictures.c: data, scripts and pictures of one layer, `label` "layer 3" or "case", files
- * NAME_`tag`.*; and of all layers, when there are several. *drawn: gnuplot was there. */
+ * NAME_`tag`.*; and of all layers (the last is layers - 1), when there are
+ * several. *drawn: gnuplot was there. */
 hora_status hora_hmoe_pictures(const char *dir, const char *label, const char *tag,
                                const hora_hmoe_layer *l, const hora_hmoe_plain *before,
                                const hora_hmoe_plain *after, const hora_hmoe_values *v,
                                bool *drawn);
-hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, bool *drawn);
+hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, int layers, bool *drawn);
 #endif
