@@ -46,4 +46,29 @@ static void test_cases(void **state) {
     }
 }
 
-HORA_TESTS(vectors_hmoe, {"cases: outputs, gates and every diagnostic", test_cases, HORA_SHORT});
+/* Models with biases, norms on q and k, windows and scaled rotations, with adapters of PyTorch's
+ * making: the engine, attention and mixture agree in every layer. */
+static void test_models(void **state) {
+    (void)state;
+    static const char *const shipped[] = {"tiny_llama/lora_all",    "tiny_llama/hora_qkvo",
+                                          "tiny_llama/rslora",      "tiny_llama/hora_share_qv_off",
+                                          "tiny_llama/lora_layers", "tiny_qwen3/hora_qkvo"};
+    for (size_t i = 0; i < HORA_COUNT(shipped); i++) {
+        char *model = hora_strdup(shipped[i]);
+        *strchr(model, '/') = 0;
+        tool_check(0, "coupling rank", "",
+                   "theory hmoe --model '%s/%s/base' --adapter '%s/%s/adapter' --random 2 "
+                   "--tokens 20",
+                   hora_test_source("tests/vectors/files"), model,
+                   hora_test_source("tests/vectors/files"), shipped[i]);
+        hora_free(model);
+    }
+    static const char *const bases[] = {"tiny_qwen2", "tiny_mistral", "tiny_llama_rope3"};
+    for (size_t i = 0; i < HORA_COUNT(bases); i++)
+        tool_check(0, "layer 1: |attention - engine|", "",
+                   "theory hmoe --model '%s/%s/base' --random 2 --tokens 20",
+                   hora_test_shared("vectors"), bases[i]);
+}
+
+HORA_TESTS(vectors_hmoe, {"models and adapters made elsewhere", test_models, HORA_MEDIUM},
+           {"cases: outputs, gates and every diagnostic", test_cases, HORA_SHORT});
