@@ -91,6 +91,8 @@ static hora_status take_layers(const char *list, int64_t layers, bool *want) {
 static hora_status from_case(const hora_hmoe_config *c, hora_hmoe_report **r) {
     hora_hmoe_source s = {0};
     hora_status st = hora_hmoe_case_open(&s, c->case_file);
+    if (st == HORA_OK)
+        st = hora_hmoe_fits(c, &s.layer);
     if (st == HORA_OK) {
         hora_json *facts = hora_json_new_object();
         hora_json_set(facts, "case", hora_json_new_string(c->case_file));
@@ -139,11 +141,21 @@ static hora_status from_model(hora_model *m, const char *adapter, const hora_hmo
                               hora_hmoe_report **r) {
     tokens t = {0};
     hora_hmoe_catch caught = {0};
+    if (adapter && !m->n)
+        return hora_fail(HORA_EUSAGE,
+                         "%s is a whole model, not an adapter with heads; give it as --model",
+                         adapter);
     HORA_TRY(hora_hmoe_model_ready(m->base, m->n ? m->adapters[0] : NULL));
     bool *want = hora_calloc((size_t)m->base->layers + 1, sizeof *want);
     hora_status st = take_layers(c->layers, m->base->layers, want);
     if (st == HORA_OK)
         st = take_tokens(m, c, &t);
+    if (st == HORA_OK)
+        st = hora_hmoe_fits(c, &(hora_hmoe_layer){.seqs = t.seqs,
+                                                  .n = t.n,
+                                                  .d = m->base->hidden,
+                                                  .heads = m->base->heads,
+                                                  .dh = m->base->head_dim});
     if (st == HORA_OK)
         st = hora_hmoe_catch_run(&caught, m->base, m->adapters, m->n, m->device, t.ids, t.seqs, t.n,
                                  want);

@@ -62,8 +62,10 @@ static void gate_data(const hora_hmoe_layer *l, const hora_hmoe_plain *const *wh
             hora_str_printf(data, "%lld,%lld", (long long)i, (long long)j);
             for (int w = 0; w < 2; w++)
                 for (int64_t h = 0; h < heads; h++)
-                    put_real(data,
-                             j >= lo && j < hi ? when[w]->gate[(h * l->n + i) * l->n + j] : NAN);
+                    if (j >= lo && j < hi)
+                        hora_str_printf(data, ",%.6g", when[w]->gate[(h * l->n + i) * l->n + j]);
+                    else
+                        hora_str_puts(data, ",NaN");
             hora_str_putc(data, '\n');
         }
 }
@@ -254,9 +256,9 @@ hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, int l
     hora_str_add(&data, csv->s, csv->n);
     hora_str_printf(&body,
                     "set multiplot layout 1,3 title \"Layers, before and after adaptation\"\n"
-                    "set xlabel \"layer\"\nset offsets graph 0.04, graph 0.04, graph 0.08, "
-                    "graph 0.08\nset tics nomirror\nset xtics %lld\n",
-                    (long long)tick(layers));
+                    "set xlabel \"layer\"\nset offsets 0, 0, graph 0.08, "
+                    "graph 0.08\nset tics nomirror\nset xtics %lld\nset xrange [-0.3:%lld.3]\n",
+                    (long long)tick(layers), (long long)layers - 1);
     for (size_t i = 0; i < HORA_COUNT(panels); i++)
         hora_str_printf(&body,
                         "set title \"%s\"\nplot \"hmoe_layers.csv\" using \"layer\":\"%s\" with "

@@ -84,6 +84,22 @@ hora_status hora_hmoe_out_ready(const hora_hmoe_config *c) {
     return s;
 }
 
+hora_status hora_hmoe_fits(const hora_hmoe_config *c, const hora_hmoe_layer *l) {
+    char need[32], have[32];
+    const double rows = (double)(l->seqs * l->n), heads = (double)l->heads;
+    const double kept = hora_hmoe_out_is_file(c) ? 2 : 1;
+    const double numbers = rows * (2 * kept * heads * (double)l->n + 8 * heads * (double)l->dh +
+                                   (4 + heads) * (double)l->d);
+    const double free = (double)hora_memory_available();
+    if (free <= 0 || 8 * numbers < free)
+        return HORA_OK;
+    return hora_fail(HORA_ENOMEM,
+                     "the gates of %lld sequences of %lld tokens take %s, and %s are free; give "
+                     "fewer sequences or tokens",
+                     (long long)l->seqs, (long long)l->n, hora_human_bytes(need, 8 * numbers),
+                     hora_human_bytes(have, free));
+}
+
 hora_hmoe_report *hora_hmoe_report_new(const hora_hmoe_config *c, hora_json *own_facts) {
     hora_hmoe_report *r = hora_calloc(1, sizeof *r);
     r->config = c;
@@ -323,10 +339,14 @@ static void put_detail(hora_hmoe_report *r, const char *label, const hora_hmoe_s
     const hora_hmoe_layer *l = &s->layer;
     const double m = s->shared ? (double)hora_min(s->gen.m, l->dh) : (double)l->dh;
     hora_str *t = &r->detail;
-    hora_str_printf(t, "\n%s%s: before and after adaptation\n", label,
+    bool adapted = false;
+    for (int i = 0; i < HORA_HMOE_MAPS; i++)
+        adapted |= l->update[i].r > 0;
+    hora_str_printf(t, "\n%s%s: %s\n", label,
                     l->norm[0] || l->norm[1]
                         ? " (norms on q and k: the gate is a normalised bilinear form)"
-                        : "");
+                        : "",
+                    adapted ? "before and after adaptation" : "not adapted, so before is after");
     put_heads(t, l, v);
     put_update(t, v, "q", (double)l->update[HORA_HMOE_Q].r / m);
     put_update(t, v, "v", (double)l->update[HORA_HMOE_V].r / m);

@@ -19,6 +19,9 @@ bool hora_hmoe_out_is_file(const hora_hmoe_config *c);
 /* Refuses before the work what could not be written. */
 hora_status hora_hmoe_out_ready(const hora_hmoe_config *c);
 
+/* HORA_ENOMEM when a layer of these sizes would not fit: gates are a square of the tokens. */
+hora_status hora_hmoe_fits(const hora_hmoe_config *c, const hora_hmoe_layer *l);
+
 typedef struct hora_hmoe_report hora_hmoe_report;
 /* `facts` describe the run (model, adapter, tokens ..) and become the head of the JSON. */
 hora_hmoe_report *hora_hmoe_report_new(const hora_hmoe_config *c, hora_json *own_facts);

@@ -182,6 +182,9 @@ static void test_refusals(void **state) {
     const char *head = trained(m, text, "head", "");
     tool_check(5, "", "has no heads", "theory hmoe --model '%s' --adapter '%s' --random 1", m,
                head);
+    const char *full = trained(m, text, "full", "");
+    tool_check(2, "", "is a whole model", "theory hmoe --model '%s' --adapter '%s' --random 1", m,
+               full);
     tool_check(9, "", "is a file", "theory hmoe --model '%s' --random 1 --out '%s'", m, text);
     tool_check(3, "", "proc", "theory hmoe --model '%s' --random 1 --out /proc/hora", m);
     tool_check(3, "", "proc", "theory hmoe --model '%s' --random 1 --out /proc/x.safetensors", m);
@@ -231,6 +234,10 @@ static void test_bad_cases(void **state) {
                                            "alpha", "causal", "rope_theta", "kind"};
     tool_check(0, "coupling", "", "theory hmoe --case '%s'",
                broken_case(NULL, NULL, NULL, NULL, 0));
+    const char *out = hora_test_path(hora_test_tmp(), "of a case");
+    tool_check(0, "hmoe.json", NULL, "theory hmoe --case '%s' --out '%s'",
+               broken_case(NULL, NULL, NULL, NULL, 0), out);
+    assert_true(is_there(out, "hmoe_gates_case.gp") && is_there(out, "hmoe_layers.csv"));
     for (size_t i = 0; i < HORA_COUNT(needed); i++)
         tool_check(4, "", needed[i], "theory hmoe --case '%s'",
                    broken_case(needed[i], NULL, NULL, NULL, 0));
