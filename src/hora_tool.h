@@ -38,6 +38,8 @@ hora_status hora_tool_inspect(hora_settings *s, const char *path, hora_json **ou
 /* hora theory hmoe: the report, also as text for people. Both are set when a computation turns out
  * to be wrong (HORA_ENUMERIC). */
 hora_status hora_tool_hmoe(hora_settings *s, hora_json **out, hora_str *table);
+/* hora theory lowdata --model; trains, with progress to stderr. */
+hora_status hora_tool_lowdata_model(hora_settings *s, hora_json **out, hora_str *table);
 /* Writes a randomly initialised model directory. */
 hora_status hora_tool_new(hora_settings *s, hora_json **out);
 /* The registries with their options and defaults. */

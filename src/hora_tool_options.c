@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "handles.h"
 #include "theory/hmoe_report.h"
+#include "theory/lowdata_model.h"
 
 /* --- option tables
  * ------------------------------------------------------------------------------ */
@@ -146,6 +147,8 @@ void hora_tool_tables_of(const char *command, hora_tool_tables *t) {
         add(t, &hora_tool_source_options);
         add(t, &hora_model_options);
         add(t, &hora_hmoe_options);
+    } else if (hora_eq(command, "theory lowdata")) {
+        add(t, &hora_lowdata_model_options);
     } else if (hora_eq(command, "tokenize")) {
         add(t, &hora_tool_tokenize_options);
     } else if (hora_eq(command, "inspect")) {
