@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "handles.h"
+#include "theory/rates.h"
 
 /* --- option tables
  * ------------------------------------------------------------------------------ */
@@ -147,6 +148,10 @@ void hora_tool_tables_of(const char *command, hora_tool_tables *t) {
         add(t, &hora_tool_inspect_options);
     } else if (hora_eq(command, "new")) {
         add(t, &hora_tool_new_options);
+    } else if (hora_eq(command, "theory rates")) {
+        add(t, &hora_rates_options);
+    } else if (hora_eq(command, "theory lowdata")) {
+        add(t, &hora_lowdata_options);
     }
 }
 
