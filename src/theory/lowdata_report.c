@@ -211,7 +211,7 @@ static void plot_csv(const lowdata_run *r, const summary *s, hora_str *out) {
 }
 
 static void plot_body(const lowdata_run *r, hora_str *out) {
-    hora_str_puts(out, "set logscale xy\nset xlabel \"n\" offset 0,0.5\nset xtics (");
+    hora_str_puts(out, "set logscale xy\nset xlabel \"n\"\nset xtics (");
     for (int size = 0; size < r->sizes; size++)
         hora_str_printf(out, "%s%lld", size ? ", " : "", (long long)r->n[size]);
     hora_str_printf(out,
@@ -221,8 +221,7 @@ static void plot_body(const lowdata_run *r, hora_str *out) {
     hora_str_puts(out, "set format y \"10^{%L}\"\n");
     for (int row = 0; row < 2; row++) {
         if (row)
-            hora_str_puts(out, "set format y \"%g\"\nset yrange [0.3:6]\n"
-                               "set ytics (0.5, 1, 2, 4)\n");
+            hora_str_puts(out, "set format y \"%g\"\nset ytics (0.25, 0.5, 1, 2, 4, 8)\n");
         for (int g = 0; g < LOWDATA_TEACHERS; g++) {
             const int at = g * LOWDATA_PLAIN;
             hora_str_printf(out, "set title \"%s (g = %g)\"\nset ylabel \"%s\"\nplot \\\n",

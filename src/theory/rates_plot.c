@@ -69,7 +69,7 @@ static void panel(const rates_report *r, const int *list, const int *block, int 
 }
 
 static void axes(const rates_group *g, hora_str *out) {
-    hora_str_puts(out, "set logscale xy\nset format y \"10^{%L}\"\nset xlabel \"n\" offset 0,0.5\n"
+    hora_str_puts(out, "set logscale xy\nset format y \"10^{%L}\"\nset xlabel \"n\"\n"
                        "set xtics (");
     for (int k = 0; k < g->sizes; k++)
         hora_str_printf(out, "%s%lld", k ? ", " : "", (long long)g->n[k]);
