@@ -236,29 +236,29 @@ static void cell_text(const rates_summary *s, int m, hora_str *out) {
     const hora_interval *v = &s->slope[m];
     const double first = s->median[m][0], last = s->median[m][s->group->sizes - 1];
     if (isnan(v->value))
-        hora_snprintf(cell, sizeof cell, "(%.2g)", last);
+        hora_snprintf(cell, sizeof cell, "%.2g", last);
     else
-        hora_snprintf(cell, sizeof cell, "%5.2f [%5.2f, %5.2f] (%.2g > %.2g)", v->value, v->lo,
-                      v->hi, first, last);
-    hora_str_printf(out, "  %-39s", cell);
+        hora_snprintf(cell, sizeof cell, "%.2f [%.2f, %.2f] %.2g>%.2g", v->value, v->lo, v->hi,
+                      first, last);
+    hora_str_printf(out, "  %-33s", cell);
 }
 
 static void groups_text(const rates_report *r, hora_str *out) {
     const double sigma = r->run->c->sigma;
-    hora_str_printf(out,
-                    "slopes over n with 95 %% intervals of %lld seeds (medians at the first > "
-                    "last n)\n%-26s %-12s %-6s %3s  %-39s  %-39s  %-39s  %s\n",
-                    (long long)r->run->c->seeds, "setting, teacher", "student", "start", "p", "D",
-                    "V", "mse", "last mse n/sigma^2");
+    hora_str_printf(
+        out,
+        "slopes over n with 95 %% intervals (%lld seeds), medians at the first>last n; k: the "
+        "last mse n / sigma^2\n%-24s %-12s %3s  %-33s  %-33s  %-33s  %s\n",
+        (long long)r->run->c->seeds, "setting, teacher, start", "student", "p", "D", "V", "mse",
+        "k");
     for (int i = 0; i < r->run->groups; i++) {
         const rates_summary *s = &r->sum[i];
         const rates_group *g = s->group;
         if (g->limit)
             continue;
-        char *where =
-            hora_format("%s, %s", rates_setting_names[g->setting], rates_teacher_names[g->teacher]);
-        hora_str_printf(out, "%-26s %-12s %-6s %3d", where, g->student->name,
-                        rates_init_names[g->init], g->p);
+        char *where = hora_format("%s, %s, %s", rates_setting_names[g->setting],
+                                  rates_teacher_names[g->teacher], rates_init_names[g->init]);
+        hora_str_printf(out, "%-24s %-12s %3d", where, g->student->name, g->p);
         cell_text(s, SUM_D, out);
         cell_text(s, SUM_V, out);
         cell_text(s, SUM_MSE, out);

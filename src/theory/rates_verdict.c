@@ -207,9 +207,11 @@ static void judge_tied(rates_report *r) {
     if (!linear)
         return;
     say(r, "over", "tied heads are identified, at the rate n^(-1/4) in shared cells",
-        c->slope > c->hi || (late && linear->late.lo > -0.3)                    ? REFUTED
-        : quadratic && late && linear->late.hi < -0.3 && linear->late.lo > -0.9 ? SUPPORTED
-                                                                                : NOT_SHOWN,
+        c->slope > c->hi || (late && linear->late.lo > -0.3) ? REFUTED
+        : quadratic && late && linear->late.lo <= -0.5 && linear->late.hi >= -0.5 &&
+                linear->late.hi < -0.1
+            ? SUPPORTED
+            : NOT_SHOWN,
         "the gap grows with the power %.2f of the distance; D, quadratic in shared cells, falls "
         "with slope %.2f [%.2f, %.2f] from n 1000 on (-0.5 is expected)",
         c->slope, linear->late.value, linear->late.lo, linear->late.hi);
