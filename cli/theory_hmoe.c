@@ -4,7 +4,7 @@
 static hora_status run(hora_cli *c) {
     hora_json *r = NULL;
     hora_str table = {0};
-    const hora_status s = hora_tool_hmoe(&c->settings, &r, &table);
+    const hora_status s = hora_tool_theory_hmoe(&c->settings, &r, &table);
     if (r && c->json)
         hora_cli_print(r);
     else if (r) {

@@ -1,24 +1,28 @@
-/* hora theory lowdata: error against the size of the data, at equal parameters. */
+/* hora theory lowdata: test error against the number of samples at equal parameter count. */
 #include "cli.h"
 
 static hora_status run(hora_cli *c) {
     hora_json *r = NULL;
-    hora_str table = {0};
-    const hora_status s = hora_tool_lowdata_model(&c->settings, &r, &table);
-    if (r && c->json)
+    hora_str text = {0};
+    hora_status s = hora_tool_theory_lowdata(&c->settings, &r, &text);
+    if (r && c->json) {
         hora_cli_print(r);
-    else if (r) {
-        fputs(table.s, stdout);
-        hora_json_free(r);
+        r = NULL;
+    } else if (r) {
+        fputs(text.s ? text.s : "", stdout);
     }
-    hora_str_release(&table);
+    hora_json_free(r);
+    hora_str_release(&text);
     return s;
 }
 
 const hora_command hora_theory_lowdata = {
     .name = "theory lowdata",
-    .summary = "LoRA against HoRA where data are few, at equal parameters",
-    .usage = "--model DIR --data FILE --eval FILE [--n 50,100,.. | --fractions 0.01,..] [options]",
-    .more = "Rates are tuned for each method and size on rows held out of each subset. Finished\n"
-            "trainings are kept in --out; the same command goes on where it was stopped.",
+    .summary = "Test error against the number of samples, at equal parameter count",
+    .usage = "[options]\n"
+             "       hora theory lowdata --model DIR --data FILE --eval FILE [options]",
+    .more =
+        "Simulated heads that share a generator wholly, in part or not at all; with --model,\n"
+        "LoRA and HoRA on subsets of real data, rates tuned for each method and size. Finished\n"
+        "trainings are kept in --out: the same command goes on where it was stopped.",
     .run = run};

@@ -35,16 +35,16 @@ hora_status hora_tool_forward(hora_settings *s, hora_json **out);
 hora_status hora_tool_tokenize(hora_settings *s, bool quoted, hora_tool_text line, void *user);
 /* What is in a file or directory; heads: the diagnostics of an adapter's heads. */
 hora_status hora_tool_inspect(hora_settings *s, const char *path, hora_json **out);
-/* hora theory hmoe: the report, also as text for people. Both are set when a computation turns out
- * to be wrong (HORA_ENUMERIC). */
-hora_status hora_tool_hmoe(hora_settings *s, hora_json **out, hora_str *table);
-/* hora theory lowdata --model; trains, with progress to stderr. */
-hora_status hora_tool_lowdata_model(hora_settings *s, hora_json **out, hora_str *table);
 /* Writes a randomly initialised model directory. */
 hora_status hora_tool_new(hora_settings *s, hora_json **out);
 /* The registries with their options and defaults. */
 void hora_tool_methods(hora_json **out);
 void hora_tool_models(hora_json **out);
+/* The experiments behind `hora theory`; `text` is the report for people. HORA_ENUMERIC with both
+ * set: a check of the computation failed. */
+hora_status hora_tool_theory_hmoe(hora_settings *s, hora_json **out, hora_str *text);
+hora_status hora_tool_theory_rates(hora_settings *s, hora_json **out, hora_str *text);
+hora_status hora_tool_theory_lowdata(hora_settings *s, hora_json **out, hora_str *text);
 /* name, version, commit, compiler, backends, cpu, cpu_features, threads. */
 void hora_tool_version(hora_json **out);
 #endif

@@ -184,7 +184,7 @@ static hora_status ready(const hora_hmoe_config *c, const hora_settings *s) {
     return hora_hmoe_out_ready(c);
 }
 
-hora_status hora_tool_hmoe(hora_settings *s, hora_json **out, hora_str *table) {
+hora_status hora_tool_theory_hmoe(hora_settings *s, hora_json **out, hora_str *table) {
     hora_model *m = NULL;
     hora_hmoe_config c = {0};
     hora_hmoe_report *r = NULL;

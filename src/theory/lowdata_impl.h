@@ -1,46 +1,39 @@
 #ifndef HORA_THEORY_LOWDATA_IMPL_H
 #define HORA_THEORY_LOWDATA_IMPL_H
-/* Shared by lowdata_model.c (trainings) and lowdata_model_report.c (what comes out of them). */
-#include "theory/lowdata_model.h"
+/* One run of the simulated `hora theory lowdata`: lowdata.c fits, lowdata_report.c reports. */
+#include "base/json.h"
+#include "theory/rates_impl.h"
 
-enum {
-    HORA_LOWDATA_STUDENTS = 12,
-    HORA_LOWDATA_SIZES = 16,
-    HORA_LOWDATA_RATES = 16,
-    HORA_LOWDATA_LORA = 0, /* rows of the two that the claim is about */
-    HORA_LOWDATA_EQUAL = 1
-};
+enum { LOWDATA_TEACHERS = 3, LOWDATA_STUDENTS = 6, LOWDATA_PLAIN = 3, LOWDATA_SIZES = 16 };
 
-typedef struct hora_lowdata_student {
-    const char *name, *method;
-    char options[64];   /* "rank=4,hidden=4" */
-    int64_t parameters; /* stored numbers that train */
-} hora_lowdata_student;
+typedef struct lowdata_config {
+    char *n, *out;
+    int64_t seeds, seed;
+    double sigma;
+    bool quick;
+} lowdata_config;
 
-typedef struct hora_lowdata_run { /* one training */
-    bool done;
-    double val_loss, eval_loss, bits_per_byte; /* NaN: the training blew up */
-    double seconds, steps_per_s, bytes;        /* bytes: what the training took, as planned */
-} hora_lowdata_run;
+typedef struct lowdata_student {
+    const char *name, *row; /* row of rates_students */
+    int m, e;
+    bool ridge;
+    int expected; /* parameters */
+} lowdata_student;
+extern const lowdata_student lowdata_students[LOWDATA_STUDENTS]; /* the first 3 without ridge */
+extern const double lowdata_g[LOWDATA_TEACHERS];
+rates_model lowdata_model(int student);
 
-typedef struct hora_lowdata_grid { /* every run of the experiment */
-    const hora_lowdata_model_config *config;
-    hora_lowdata_student student[HORA_LOWDATA_STUDENTS];
-    int64_t n[HORA_LOWDATA_SIZES], train[HORA_LOWDATA_SIZES], steps[HORA_LOWDATA_SIZES];
-    double rate[HORA_LOWDATA_RATES];
-    int students, sizes, rates, seeds;
-    int64_t rows, eval_rows; /* of the whole data; of the evaluation set */
-    double base_loss;        /* of the model as it is, on the evaluation set */
-    hora_lowdata_run *run;   /* (students, sizes, rates, seeds) */
-} hora_lowdata_grid;
-static inline hora_lowdata_run *hora_lowdata_at(const hora_lowdata_grid *g, int student, int size,
-                                                int rate, int seed) {
-    return &g->run[((student * g->sizes + size) * g->rates + rate) * g->seeds + seed];
-}
-/* The rate with the lowest validation loss, by mean over seeds; one that blew up is none. -1: all
- * did. */
-int hora_lowdata_best(const hora_lowdata_grid *g, int student, int size);
-/* Report as JSON and text; files into dir when it is not NULL. */
-hora_status hora_lowdata_report(const hora_lowdata_grid *g, const char *dir, hora_json **out,
-                                hora_str *table);
+typedef struct lowdata_row {
+    double mse, unadapted, loss; /* loss: training error / (sigma^2 dh) */
+    int steps;
+} lowdata_row;
+
+typedef struct lowdata_run {
+    const lowdata_config *c;
+    int64_t n[LOWDATA_SIZES];
+    int sizes, students;
+    lowdata_row *rows;
+} lowdata_run;
+int64_t lowdata_at(const lowdata_run *r, int teacher, int student, int size, int64_t seed);
+hora_status lowdata_report(const lowdata_run *r, hora_json **out, hora_str *text);
 #endif

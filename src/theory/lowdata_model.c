@@ -14,7 +14,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "model/family.h"
-#include "theory/lowdata_impl.h"
+#include "theory/lowdata_model_impl.h"
 #include "train/train.h"
 
 enum { HELD_OUT = 32 };
@@ -504,6 +504,8 @@ hora_status hora_lowdata_model(const hora_lowdata_model_config *c, hora_json **o
         s = measure(&b, NULL, b.eval, &info);
     if (s == HORA_OK)
         s = recall(&b);
+    if (s == HORA_OK && !b.log)
+        hora_info("without --out nothing is kept: %d trainings, done again next time", b.todo);
     if (s == HORA_OK) {
         b.g.base_loss = info.loss;
         s = train_all(&b);

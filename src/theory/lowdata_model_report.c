@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "theory/lowdata_impl.h"
+#include "theory/lowdata_model_impl.h"
 #include "theory/plot.h"
 #include "theory/report.h"
 

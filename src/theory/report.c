@@ -140,3 +140,14 @@ void hora_checks_text(const hora_json *checks, hora_str *out) {
         hora_str_putc(out, '\n');
     }
 }
+
+void hora_verdicts_text(const hora_json *verdicts, hora_str *out) {
+    for (size_t i = 0; i < hora_json_len(verdicts); i++) {
+        const hora_json *v = hora_json_at(verdicts, i);
+        hora_str_printf(out, "%-10s %s: %s\n           %s\n",
+                        hora_json_string(hora_json_get(v, "verdict"), NULL),
+                        hora_json_string(hora_json_get(v, "where"), NULL),
+                        hora_json_string(hora_json_get(v, "claim"), NULL),
+                        hora_json_string(hora_json_get(v, "because"), NULL));
+    }
+}

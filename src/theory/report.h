@@ -33,6 +33,9 @@ bool hora_check(hora_json *checks, hora_check_kind kind, const char *name, doubl
                 double hi);
 /* HORA_ENUMERIC naming the first computation that failed its check, else HORA_OK. */
 hora_status hora_checks_sound(const hora_json *checks);
+/* Verdicts are objects {"where", "claim", "verdict": "supported", "refuted" or "not shown",
+ * "because"}; two lines each for people. */
+void hora_verdicts_text(const hora_json *verdicts, hora_str *out);
 /* A line per check for people: "ok", "DIFFERS" (a finding) or "WRONG" (a computation). */
 void hora_checks_text(const hora_json *checks, hora_str *out);
 #endif

@@ -45,6 +45,8 @@ static void test_refusals(void **state) {
                m, text, text);
     tool_check(2, "", "use --rank 4", "theory lowdata --model '%s' --data '%s' --eval '%s'", m,
                text, text);
+    tool_check(2, "", "--data goes with --model", "theory lowdata --data '%s'", text);
+    tool_check(2, "", "--sigma goes without --model", "theory lowdata --model '%s' --sigma 1", m);
     tool_check(3, "", "proc", "theory lowdata --model '%s' --data '%s' --eval '%s' --out /proc/x",
                m, text, text);
 }
