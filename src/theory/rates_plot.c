@@ -74,7 +74,7 @@ static void axes(const rates_group *g, hora_str *out) {
     for (int k = 0; k < g->sizes; k++)
         hora_str_printf(out, "%s%lld", k ? ", " : "", (long long)g->n[k]);
     hora_str_printf(out,
-                    ")\nset xrange [%g:%g]\nset key below maxrows 3 samplen 3 spacing 1.1 "
+                    ")\nset xrange [%g:%g]\nset key below height 1 maxrows 3 samplen 3 spacing 1.1 "
                     "font \",8\"\n",
                     0.85 * (double)g->n[0], 1.18 * (double)g->n[g->sizes - 1]);
 }
