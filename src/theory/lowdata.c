@@ -82,33 +82,33 @@ static void fit(lowdata_run *r, int teacher, int student, int size, int64_t at) 
     rates_data_release(&test);
 }
 
-typedef struct job {
+typedef struct job { /* the fits of one size and teacher */
     lowdata_run *run;
-    int size;
+    int size, teacher;
 } job;
 
 static void fit_tile(void *arg, int64_t tile, int thread) {
     const job *j = arg;
-    const int64_t seeds = j->run->c->seeds, pair = tile / seeds;
+    const int64_t seeds = j->run->c->seeds;
     (void)thread;
-    fit(j->run, (int)(pair / j->run->students), (int)(pair % j->run->students), j->size,
-        tile % seeds);
+    fit(j->run, j->teacher, (int)(tile / seeds), j->size, tile % seeds);
 }
 
 /* The dearest size first, progress after each; a fit takes about as long as it has samples. */
 static void fit_all(lowdata_run *r) {
-    const int64_t fits = (int64_t)LOWDATA_TEACHERS * r->students * r->c->seeds;
+    const int64_t fits = r->students * r->c->seeds;
     const double start = hora_now();
     double all = 0, done = 0;
     for (int k = 0; k < r->sizes; k++)
-        all += (double)r->n[k] + 50;
-    for (int k = r->sizes - 1; k >= 0; k--) {
-        job j = {r, k};
+        all += LOWDATA_TEACHERS * ((double)r->n[k] + 50);
+    for (int i = 0; i < r->sizes * LOWDATA_TEACHERS; i++) {
+        const int k = r->sizes - 1 - i / LOWDATA_TEACHERS;
+        job j = {r, k, i % LOWDATA_TEACHERS};
         hora_parallel(fits, fit_tile, &j);
         done += (double)r->n[k] + 50;
         const double left = (hora_now() - start) * (all - done) / done;
-        hora_info("n %lld: %lld fits  left %d:%02d", (long long)r->n[k], (long long)fits,
-                  (int)left / 60, (int)left % 60);
+        hora_info("n %lld, g %g: %lld fits  left %d:%02d", (long long)r->n[k], lowdata_g[j.teacher],
+                  (long long)fits, (int)left / 60, (int)left % 60);
     }
 }
 

@@ -215,7 +215,7 @@ static void plot_body(const lowdata_run *r, hora_str *out) {
     for (int size = 0; size < r->sizes; size++)
         hora_str_printf(out, "%s%lld", size ? ", " : "", (long long)r->n[size]);
     hora_str_printf(out,
-                    ")\nset xrange [%g:%g]\nset key below samplen 3\nset multiplot layout "
+                    ")\nset xrange [%g:%g]\nset key below height 1 samplen 3\nset multiplot layout "
                     "2,%d\n",
                     0.8 * (double)r->n[0], 1.25 * (double)r->n[r->sizes - 1], LOWDATA_TEACHERS);
     hora_str_puts(out, "set format y \"10^{%L}\"\n");
@@ -226,19 +226,23 @@ static void plot_body(const lowdata_run *r, hora_str *out) {
             const int at = g * LOWDATA_PLAIN;
             hora_str_printf(out, "set title \"%s (g = %g)\"\nset ylabel \"%s\"\nplot \\\n",
                             g == 0   ? "all shared"
-                            : g == 1 ? "half shared"
+                            : g == 1 ? "partly shared"
                                      : "nothing shared",
                             lowdata_g[g],
                             g     ? ""
                             : row ? "error / LoRA's error"
                                   : "error / error without adapter");
-            for (int k = row; k < LOWDATA_PLAIN; k++)
+            for (int k = row; k < LOWDATA_PLAIN; k++) {
+                if (row)
+                    hora_str_printf(out,
+                                    "  \"lowdata-plot.csv\" index %d using 1:3:4:5 with "
+                                    "yerrorbars ls %d dashtype 1 notitle, \\\n",
+                                    at + k, k + 1);
                 hora_str_printf(out,
-                                row ? "  \"lowdata-plot.csv\" index %d using 1:3:4:5 with "
-                                      "yerrorlines ls %d title \"%s\", \\\n"
-                                    : "  \"lowdata-plot.csv\" index %d using 1:2 with linespoints "
-                                      "ls %d title \"%s\", \\\n",
-                                at + k, k + 1, lowdata_students[k].name);
+                                "  \"lowdata-plot.csv\" index %d using 1:%d with linespoints "
+                                "ls %d title \"%s\", \\\n",
+                                at + k, row ? 3 : 2, k + 1, lowdata_students[k].name);
+            }
             hora_str_printf(out, "  1 with lines ls 9 title \"%s\"\n", row ? "lora" : "no adapter");
         }
     }

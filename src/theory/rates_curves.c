@@ -143,9 +143,9 @@ static int rank_of(const scene *x) {
     return rank;
 }
 
-int rates_fisher_rank(rates_setting s, rates_kind teacher, const rates_student *st) {
+static int fisher_rank(rates_setting s, const rates_student *st) {
     scene *x = hora_calloc(1, sizeof *x);
-    set_scene(x, s, teacher, st, RANK_INPUTS);
+    set_scene(x, s, RATES_LINEAR, st, RANK_INPUTS);
     const int rank = rank_of(x);
     rates_data_release(&x->data);
     hora_free(x);
@@ -202,9 +202,8 @@ void rates_algebra_run(rates_algebra *a) {
     for (int i = 0; i < RANKS; i++) {
         const char *name = students[i % 2];
         const rates_setting s = (rates_setting)(i / 2);
-        a->rank[i] =
-            (rates_rank){s, name, rates_fisher_rank(s, RATES_LINEAR, rates_student_find(name)),
-                         rank_expected(s, i % 2)};
+        a->rank[i] = (rates_rank){s, name, fisher_rank(s, rates_student_find(name)),
+                                  rank_expected(s, i % 2)};
     }
     for (int i = 0; i < rates_student_count; i++)
         for (int s = 0; s < RATES_SETTINGS; s++)

@@ -49,22 +49,21 @@ static void panel(const rates_report *r, const int *list, const int *block, int 
                         style_of(r->run->group[list[i]].student));
     for (int i = 0; i < n; i++) {
         const rates_summary *s = &r->sum[list[i]];
-        hora_str_printf(out,
-                        "  \"%s\" index %d using 1:%d with linespoints ls %d title \"%s, "
-                        "slope %.2f\", \\\n",
-                        file, block[i], column, style_of(s->group->student),
-                        s->group->student->name, s->slope[measure].value);
+        hora_str_printf(
+            out, "  \"%s\" index %d using 1:%d with linespoints ls %d title \"%s (%.2f)\", \\\n",
+            file, block[i], column, style_of(s->group->student), s->group->student->name,
+            s->slope[measure].value);
         low = fmin(low, s->median[measure][0]);
     }
     const double n0 = (double)r->run->group[list[0]].n[0],
                  high = r->sum[list[0]].median[measure][0];
     if (column == 2) /* guides */
         hora_str_printf(out,
-                        "  %g * (x / %g)**(-0.5) with lines ls 9 title \"guide, slope -1/2\", "
+                        "  %g * (x / %g)**(-0.5) with lines ls 9 title \"guide (-1/2)\", "
                         "\\\n  %g with lines ls 9 notitle\n",
                         low / 2, n0, high);
     else
-        hora_str_printf(out, "  %g * (x / %g)**(-1) with lines ls 9 title \"guide, slope -1\"\n",
+        hora_str_printf(out, "  %g * (x / %g)**(-1) with lines ls 9 title \"guide (-1)\"\n",
                         low / 2, n0);
 }
 
@@ -74,7 +73,7 @@ static void axes(const rates_group *g, hora_str *out) {
     for (int k = 0; k < g->sizes; k++)
         hora_str_printf(out, "%s%lld", k ? ", " : "", (long long)g->n[k]);
     hora_str_printf(out,
-                    ")\nset xrange [%g:%g]\nset key below maxrows 3 samplen 3 spacing 1.1 "
+                    ")\nset xrange [%g:%g]\nset key below height 1 maxrows 3 samplen 3 spacing 1.1 "
                     "font \",8\"\n",
                     0.85 * (double)g->n[0], 1.18 * (double)g->n[g->sizes - 1]);
 }
@@ -103,7 +102,7 @@ static hora_status draw(const rates_report *r, rates_kind t, int init, const cha
         for (int s = 0, at = 0; s < RATES_SETTINGS; s++) {
             if (!n[s])
                 continue;
-            hora_str_printf(&body, "set title \"%s, %s teacher\"\nset ylabel \"%s\"\n",
+            hora_str_printf(&body, "set title \"%s, %s teacher (slopes)\"\nset ylabel \"%s\"\n",
                             rates_setting_names[s], rates_teacher_names[t],
                             at++  ? ""
                             : row ? "squared prediction error"

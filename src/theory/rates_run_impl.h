@@ -95,7 +95,6 @@ typedef struct rates_algebra { /* everything that needs no fitting */
     double jacobian; /* largest relative difference from central differences */
 } rates_algebra;
 void rates_algebra_run(rates_algebra *a);
-int rates_fisher_rank(rates_setting s, rates_kind teacher, const rates_student *st);
 
 /* --- summaries (rates_report.c) */
 enum { SUM_D, SUM_Q, SUM_V, SUM_RAW, SUM_MSE, SUM_MEASURES };

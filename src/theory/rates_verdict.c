@@ -67,7 +67,8 @@ static void check_finite(rates_report *r) {
     check(r, HORA_CHECK_SOUND, (double)broken, 0, 0, "numbers that are not finite");
 }
 
-/* Exact heads: wide has the model of lora in other coordinates (fact 5). */
+/* Exact heads: wide has the model of lora in other coordinates (fact 5). At smaller n a fit
+ * may end in another minimum than its twin. */
 static void check_wide(rates_report *r) {
     const rates_summary *wide = linear_near(r, RATES_EXACT, "wide");
     const rates_summary *lora = linear_near(r, RATES_EXACT, "lora");
@@ -75,10 +76,12 @@ static void check_wide(rates_report *r) {
     if (!wide || !lora)
         return;
     for (int64_t i = 0; i < wide->group->sizes * r->run->c->seeds; i++)
-        worst = fmax(
-            worst, fabs(wide->group->rows[i].value[ROW_D] / lora->group->rows[i].value[ROW_D] - 1));
+        if (wide->group->rows[i].n >= 1000)
+            worst = fmax(
+                worst,
+                fabs(wide->group->rows[i].value[ROW_D] / lora->group->rows[i].value[ROW_D] - 1));
     check(r, HORA_CHECK_FINDING, worst, 0, 0.01,
-          "exact: D of wide is that of lora, fit for fit, largest difference");
+          "exact, n >= 1000: D of wide is that of lora, fit for fit, largest difference");
 }
 
 static void check_over(rates_report *r, bool slopes) {
@@ -117,8 +120,7 @@ static void check_prediction(rates_report *r) {
     for (int i = 0; i < r->run->groups; i++) {
         const rates_summary *s = &r->sum[i];
         const rates_group *g = s->group;
-        const bool biased = g->teacher == RATES_FREE && g->student->coords != NULL &&
-                            hora_eq(g->student->name, "linear");
+        const bool biased = g->teacher == RATES_FREE && hora_eq(g->student->name, "linear");
         if (g->limit || g->init != RATES_NEAR || (g->teacher == RATES_FREE && g->student->m) ||
             (hora_eq(g->student->name, "tanh") && g->teacher != RATES_TANH))
             continue;
@@ -198,7 +200,8 @@ static void judge_flat(rates_report *r) {
         "the gap along V + D, V - D is at most %.1e; %s", c->most, limit);
 }
 
-/* Tied heads reach n^(-1/4) in shared cells. */
+/* Tied heads reach n^(-1/4) in shared cells: the slope of V says so directly; D is quadratic there,
+ * and steeper while cells still change hands. */
 static void judge_tied(rates_report *r) {
     const rates_curve *c = curve(r, "over linear u");
     const rates_summary *linear = linear_near(r, RATES_OVER, "linear");
@@ -206,15 +209,14 @@ static void judge_tied(rates_report *r) {
     const bool late = linear && !isnan(linear->late.value);
     if (!linear)
         return;
+    const hora_interval *v = &linear->slope[SUM_V];
     say(r, "over", "tied heads are identified, at the rate n^(-1/4) in shared cells",
-        c->slope > c->hi || (late && linear->late.lo > -0.3) ? REFUTED
-        : quadratic && late && linear->late.lo <= -0.5 && linear->late.hi >= -0.5 &&
-                linear->late.hi < -0.1
-            ? SUPPORTED
-            : NOT_SHOWN,
-        "the gap grows with the power %.2f of the distance; D, quadratic in shared cells, falls "
-        "with slope %.2f [%.2f, %.2f] from n 1000 on (-0.5 is expected)",
-        c->slope, linear->late.value, linear->late.lo, linear->late.hi);
+        c->slope > c->hi || (late && linear->late.lo > -0.3)    ? REFUTED
+        : quadratic && late && v->lo <= -0.25 && v->hi >= -0.25 ? SUPPORTED
+                                                                : NOT_SHOWN,
+        "the gap grows with the power %.2f of the distance; V falls with slope %.2f [%.2f, %.2f] "
+        "(-0.25 is expected), D, quadratic in shared cells, with %.2f [%.2f, %.2f] from n 1000 on",
+        c->slope, v->value, v->lo, v->hi, linear->late.value, linear->late.lo, linear->late.hi);
 }
 
 static void judge_wide(rates_report *r) {
