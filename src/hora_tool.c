@@ -27,7 +27,7 @@ static bool is_model(const char *dir) {
     return model;
 }
 
-static hora_status open_source(hora_model **m, hora_settings *s) {
+hora_status hora_tool_open(hora_model **m, hora_settings *s) {
     static const char *const prefer[] = {NULL, "native", "materialised"};
     hora_tool_source c;
     hora_adapter *a;
@@ -133,7 +133,7 @@ hora_status hora_tool_eval(hora_settings *s, hora_json **out) {
     HORA_TRY(hora_tool_check("eval", NULL, s));
     hora_status st = hora_options_take(&hora_tool_eval_options, &c, s);
     if (st == HORA_OK)
-        st = open_source(&m, s);
+        st = hora_tool_open(&m, s);
     if (st == HORA_OK)
         st = evaluate(m, &c, s, out);
     hora_model_close(m);
@@ -240,7 +240,7 @@ hora_status hora_tool_generate(hora_settings *s, hora_tool_text piece, void *use
     if (st == HORA_OK)
         st = hora_options_take(&hora_sampling_options, &sampling, s);
     if (st == HORA_OK)
-        st = open_source(&m, s);
+        st = hora_tool_open(&m, s);
     if (st == HORA_OK)
         st = generate(m, &c, &g, s, out);
     hora_model_close(m);
@@ -310,7 +310,7 @@ hora_status hora_tool_forward(hora_settings *s, hora_json **out) {
     if (st == HORA_OK)
         st = hora_forward_batch_load(&b, c.batch);
     if (st == HORA_OK)
-        st = open_source(&m, s);
+        st = hora_tool_open(&m, s);
     if (st == HORA_OK && c.method)
         st = hora_model_attach(&a, m, c.method, s);
     if (st == HORA_OK && c.grads && !m->n)

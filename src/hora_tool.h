@@ -43,6 +43,11 @@ hora_status hora_tool_new(hora_settings *s, hora_json **out);
 /* The registries with their options and defaults. */
 void hora_tool_methods(hora_json **out);
 void hora_tool_models(hora_json **out);
+/* The experiments behind `hora theory`; `text` is the report for people. HORA_ENUMERIC with both
+ * set: a check of the computation failed. */
+hora_status hora_tool_theory_hmoe(hora_settings *s, hora_json **out, hora_str *text);
+hora_status hora_tool_theory_rates(hora_settings *s, hora_json **out, hora_str *text);
+hora_status hora_tool_theory_lowdata(hora_settings *s, hora_json **out, hora_str *text);
 /* name, version, commit, compiler, backends, cpu, cpu_features, threads. */
 void hora_tool_version(hora_json **out);
 #endif

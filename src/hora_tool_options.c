@@ -6,6 +6,9 @@
 #include "base/text.h"
 #include "bench/bench.h"
 #include "handles.h"
+#include "theory/hmoe_report.h"
+#include "theory/lowdata_model.h"
+#include "theory/rates.h"
 
 /* --- option tables
  * ------------------------------------------------------------------------------ */
@@ -142,6 +145,10 @@ void hora_tool_tables_of(const char *command, hora_tool_tables *t) {
             add(t, &hora_tool_forward_options);
             add_methods(t);
         }
+    } else if (hora_eq(command, "theory hmoe")) {
+        add(t, &hora_tool_source_options);
+        add(t, &hora_model_options);
+        add(t, &hora_hmoe_options);
     } else if (hora_eq(command, "tokenize")) {
         add(t, &hora_tool_tokenize_options);
     } else if (hora_eq(command, "bench")) {
@@ -151,6 +158,11 @@ void hora_tool_tables_of(const char *command, hora_tool_tables *t) {
         add(t, &hora_tool_inspect_options);
     } else if (hora_eq(command, "new")) {
         add(t, &hora_tool_new_options);
+    } else if (hora_eq(command, "theory rates")) {
+        add(t, &hora_rates_options);
+    } else if (hora_eq(command, "theory lowdata")) {
+        add(t, &hora_lowdata_options);
+        add(t, &hora_lowdata_model_options);
     }
 }
 

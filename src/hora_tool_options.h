@@ -50,6 +50,8 @@ extern const hora_options hora_tool_new_options;
 /* Refuses settings that no table of the command has, before anything is opened. `method`: whose
  * options count besides; NULL: nobody's; "*": everybody's. */
 hora_status hora_tool_check(const char *command, const char *method, hora_settings *s);
+/* The model, with its adapter attached, that the source options name. */
+hora_status hora_tool_open(struct hora_model **m, hora_settings *s);
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
 hora_status hora_tool_required(const char *flag, const char *value, const char *what);
 #endif

@@ -172,3 +172,24 @@ int64_t hora_dense_basis(const double *x, int64_t n, int64_t r, double *q) {
     }
     return k;
 }
+
+/* --- linear systems
+ * ---------------------------------------------------------------------------- */
+bool hora_dense_solve(double *a, int64_t n, double *b) {
+    for (int64_t i = 0; i < n; i++) { /* a = l l', row by row */
+        double *row = a + i * n;
+        for (int64_t j = 0; j <= i; j++) {
+            const double left = row[j] - hora_dense_inner(row, a + j * n, j);
+            if (j == i && !(left > 0))
+                return false;
+            row[j] = j == i ? sqrt(left) : left / a[j * n + j];
+        }
+        b[i] = (b[i] - hora_dense_inner(row, b, i)) / row[i];
+    }
+    for (int64_t i = n - 1; i >= 0; i--) {
+        b[i] /= a[i * n + i];
+        for (int64_t j = 0; j < i; j++)
+            b[j] -= a[i * n + j] * b[i];
+    }
+    return true;
+}

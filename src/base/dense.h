@@ -4,6 +4,7 @@
  * Small dense matrices in f64, row by row, for looking at what was learned: a few hundred rows and
  * columns at most, one thread, no blocking. Nothing here is on the way of a training step.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Sum of the products of x and y, both of n. */
@@ -23,4 +24,7 @@ void hora_dense_singular_product(const double *b, const double *a, int64_t m, in
 /* Orthonormal basis of the columns of x (n, r) into the first columns of q (n, r); returns how many
  * there are. A column that adds less than 1e-7 of |x| is none. */
 int64_t hora_dense_basis(const double *x, int64_t n, int64_t r, double *q);
+/* Solves a x = b for the symmetric positive a (n, n; its lower half is read and destroyed); b (n)
+ * becomes x. False when a is not positive. Cholesky. */
+bool hora_dense_solve(double *a, int64_t n, double *b);
 #endif

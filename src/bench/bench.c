@@ -31,6 +31,8 @@ static const hora_option rows[] = {
      "too, else its weights are bf16"},
     {"recompute", "gradient_checkpointing", HORA_OPT_STRING, AT(recompute), NULL, 0, 0, NULL, "N",
      "layers recomputed in backward: none, all, auto or a number"},
+    {"pack", NULL, HORA_OPT_STRING, AT(pack), NULL, 0, 0, NULL, "NAME",
+     "frozen weights in memory, as in train: auto, both or one"},
     {"optimizer", "optim", HORA_OPT_STRING, AT(optimizer), NULL, 0, 0, NULL, "NAME",
      "update rule, as in train"},
     {"backends", NULL, HORA_OPT_STRING, AT(backends), NULL, 0, 0, NULL, "NAMES",
@@ -74,6 +76,7 @@ static hora_status take_training(bench *b) {
         const char *key, *value;
     } passed[] = {{"dtype", b->c.dtype},
                   {"recompute", b->c.recompute},
+                  {"pack", b->c.pack},
                   {"optimizer", b->c.optimizer},
                   {"backends", b->c.backends}};
     hora_settings s = {0};
@@ -89,15 +92,6 @@ static hora_status take_training(bench *b) {
     b->train.steps = b->c.settle + 2 * b->c.repeats;
     b->train.explode = 0; /* random targets are not learned */
     return HORA_OK;
-}
-
-/* What the model is opened in. */
-static hora_dtype dtype_of(const hora_train_config *c) {
-    const hora_option *row = hora_options_find(&hora_train_options, "dtype");
-    char *name = hora_option_choice(row, c->dtype);
-    hora_dtype t = hora_eq(name, "bf16") ? HORA_BF16 : HORA_F32;
-    hora_free(name);
-    return t;
 }
 
 static hora_status take_settings(bench *b) {
@@ -164,7 +158,7 @@ static hora_status check_options(const bench *b) {
 
 /* What can be refused is refused by a plan on headers alone, before weights are written or read. */
 static hora_status rehearse(bench *b) {
-    const hora_base_options headers = {dtype_of(&b->train), true};
+    const hora_base_options headers = {hora_train_dtype(&b->train), true};
     HORA_TRY(b->shape ? hora_base_fresh(&b->base, b->dir, &headers, 0)
                       : hora_base_open(&b->base, b->c.model, &headers));
     HORA_TRY(plan(b));
@@ -187,7 +181,7 @@ static hora_status make_model(bench *b) {
 
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
 static hora_status open_all(bench *b) {
-    const hora_base_options o = {dtype_of(&b->train), false};
+    const hora_base_options o = {hora_train_dtype(&b->train), false};
     double started = hora_now();
     HORA_TRY(hora_base_open(&b->base, b->dir ? b->dir : b->c.model, &o));
     b->result.open_s = hora_now() - started;

@@ -7,14 +7,14 @@
  */
 #include "train/train.h"
 
-typedef struct hora_bench_config { /* filled from hora_bench_options */
-    char *shape, *model, *method;  /* shape: row of shapes.def, unless model is given */
-    int64_t batch_size, seq_len;   /* 0: the shape's */
-    char *dtype, *recompute;       /* options of a training, passed on as they are */
-    char *optimizer, *backends;    /* NULL: the training's default */
-    int64_t memory, seed;          /* of the training */
-    int64_t repeats, settle;       /* steps that are measured; steps before them */
-    bool peak;                     /* measure the machine alone */
+typedef struct hora_bench_config {  /* filled from hora_bench_options */
+    char *shape, *model, *method;   /* shape: row of shapes.def, unless model is given */
+    int64_t batch_size, seq_len;    /* 0: the shape's */
+    char *dtype, *recompute, *pack; /* options of a training, passed on as they are */
+    char *optimizer, *backends;     /* NULL: the training's default */
+    int64_t memory, seed;           /* of the training */
+    int64_t repeats, settle;        /* steps that are measured; steps before them */
+    bool peak;                      /* measure the machine alone */
 } hora_bench_config;
 extern const hora_options hora_bench_options;
 

@@ -295,6 +295,23 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
     return HORA_OK;
 }
 
+hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
+                           uint64_t seed) {
+    hora_dataset *e = piece(d);
+    const uint64_t parts[] = {d->info.hash, hora_hash64(at, (size_t)n * sizeof *at, 5), seed};
+    *out = NULL;
+    e->seed = seed;
+    hora_pack_rows(e, d, at, n);
+    e->info.hash = hora_hash64(parts, sizeof parts, 6);
+    if (!e->info.supervised) {
+        hora_dataset_close(e);
+        return hora_fail(HORA_EUSAGE, "the %lld rows picked hold nothing to learn; pick more",
+                         (long long)n);
+    }
+    *out = e;
+    return HORA_OK;
+}
+
 /* ---- for people ---- */
 hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out) {
     if (record < 0 || record >= (int64_t)d->nsegments)

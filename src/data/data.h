@@ -66,6 +66,10 @@ void hora_dataset_close(hora_dataset *d); /* accepts NULL */
  * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
  * the last 8,192 tokens. The pieces share memory; close both, in any order. */
 hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
+/* The rows `at` (n of them, each below the number of rows, each at most once) of d as a set of
+ * their own, shuffled by `seed`; d may be closed first. HORA_EUSAGE when nothing in them counts. */
+hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
+                           uint64_t seed);
 const hora_data_info *hora_data_about(const hora_dataset *d);
 /* Row classes: capacity rounded as the plan does. rows actually used are the smallest of R, 3/4 R,
  * 1/2 R, 1/4 R (rounded up to 64) that holds them. */

@@ -104,6 +104,8 @@ struct hora_dataset {
 /* Makes the rows: of the store's records [from, to), or of the stream's tokens [from, to). */
 void hora_pack_records(hora_dataset *d, size_t from, size_t to);
 void hora_pack_stream(hora_dataset *d, size_t from, size_t to);
+/* Copies of the rows `at` of another set over the same store. */
+void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
 /* Counts of the segment's targets: tokens that count and the bytes of their text. */
 void hora_data_count(const hora_dataset *d, const hora_data_segment *s, int64_t *supervised,
                      int64_t *bytes);

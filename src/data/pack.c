@@ -78,6 +78,16 @@ void hora_pack_stream(hora_dataset *d, size_t from, size_t to) {
     }
 }
 
+void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n) {
+    clear(d);
+    for (int64_t i = 0; i < n; i++) {
+        HORA_ASSERT(at[i] >= 0 && at[i] < (int64_t)from->nrows);
+        const hora_data_row *r = &from->rows[at[i]];
+        for (int64_t k = 0; k < r->nsegments; k++)
+            add_segment(d, from->segments[r->first + (size_t)k], k == 0);
+    }
+}
+
 const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval) {
     int64_t n = (int64_t)d->nrows, i = at % n;
     if (d->shuffle && !eval)

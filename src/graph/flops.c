@@ -16,11 +16,15 @@ static void attention_flops(const node *n, hora_phase phase, double prefix, doub
 }
 
 /* The head makes its gradient in the chunk that holds its logits, when only x carries one. */
-static double products(const node *n, hora_phase phase) {
+static double product_flops(const node *n, hora_phase phase, const hora_view *in,
+                            const hora_view *out) {
+    const hora_op *op = hora_op_at(n->op);
     const bool early = n->op == HORA_OP_head_xent && n->backward && n->grad == HORA_IN(0);
-    if (phase == HORA_FORWARD)
-        return early ? 2 : 1;
-    return early ? 0 : !!(n->grad & HORA_IN(0)) + !!(n->grad & HORA_IN(1));
+    if (phase == HORA_BACKWARD && op->flops_back)
+        return op->flops_back(in, out, &n->attr, n->grad);
+    int factors = !!(n->grad & HORA_IN(0)) + !!(n->grad & HORA_IN(1));
+    int products = phase == HORA_FORWARD ? 1 + early : early ? 0 : factors;
+    return products * op->flops(in, out, &n->attr);
 }
 
 void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
@@ -37,9 +41,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
     }
     if (!op->flops)
         return;
-    double all = phase == HORA_BACKWARD && op->flops_back
-                     ? op->flops_back(in, &out->view, &n->attr, n->grad)
-                     : op->flops(in, &out->view, &n->attr) * products(n, phase);
+    double all = product_flops(n, phase, in, &out->view);
     const bool rows = out->rows || g->t[n->in[0]].rows;
     const int64_t current = g->prepared ? g->current_rows : g->config.rows;
     if (n->op == HORA_OP_head_xent)

@@ -33,7 +33,8 @@ typedef struct node {
     /* plan */
     unsigned grad; /* inputs that get a gradient */
     bool backward; /* scheduled */
-    bool again;    /* recomputed before the backward of its segment */
+    bool again;    /* recomputed before the backward of its segment, or late */
+    int late;      /* recomputed just before the backward of this node; -1: not so */
     hora_view saved[HORA_MAX_SAVED];
     int saved_buffer[HORA_MAX_SAVED][2];
     int impl[2]; /* by phase */

@@ -15,7 +15,7 @@ int hora_graph_value_buffer(const hora_graph *g, const step *s, hora_t t) {
         return -1;
     const node *p = &g->n[v->node];
     bool late = s->again || s->phase == HORA_BACKWARD;
-    return v->value[late && p->again && p->segment == g->n[s->node].segment];
+    return v->value[late && p->again && (p->late >= 0 || p->segment == g->n[s->node].segment)];
 }
 
 static int new_buffer(hora_graph *g, const hora_view *v, bool rows, int at) {

@@ -1,11 +1,16 @@
 /*
- * The schedule: what is computed, in which order, and who writes first. Three passes over the
- * recording. 1 needed:   from losses and outputs backwards; what nobody reads is dropped 2 carries:
- * a tensor carries gradient if an input does (a leaf: if it trains) and its op has a backward 3
- * wants:    from the losses backwards, the tensors whose gradient is computed Then the steps:
- * before | forward | backward, segment by segment in reverse, each recomputed one preceded by what
- * its backward reads | after. Frozen branches fall out: nothing below the lowest parameter is
- * `carries`.
+ * The schedule: what is computed, in which order, and who writes first. Passes over the recording:
+ *
+ *   needed    from losses and outputs backwards; what nobody reads is dropped
+ *   carries   a tensor carries gradient if an input does (a leaf: if it trains) and its op has a
+ *             backward
+ *   wants     from the losses backwards, the tensors whose gradient is computed
+ *   again     what the backward of a recomputed segment reads
+ *   late      what is cheaper computed again than kept, in the other segments
+ *
+ * Then the steps: before | forward | backward, segment by segment in reverse, each recomputed one
+ * preceded by what its backward reads, late nodes by their first reader | after. Frozen branches
+ * fall out: nothing below the lowest parameter `carries`.
  */
 #include "graph/graph_impl.h"
 
@@ -35,6 +40,7 @@ static void mark_gradients(hora_graph *g, bool backward) {
         const hora_op *op = hora_op_at(n->op);
         n->grad = 0;
         n->backward = n->again = false;
+        n->late = -1;
         if (op->reads && g->t[n->out].needed)
             for (int k = 0; k < op->nin; k++)
                 if (n->in[k] != HORA_NONE && g->t[n->in[k]].carries)
@@ -117,6 +123,91 @@ static void mark_again(hora_graph *g) {
     }
 }
 
+/* --- what is cheap ----------------------------------------------------------------------------
+ * The output of a cheap op that backward reads is not kept from forward, but computed again just
+ * before: in segments that are not recomputed as a whole, and where all that it reads is kept for
+ * others' sake until then. Time runs backwards here: the backward of a node of larger index comes
+ * first. */
+
+static bool reads_in_backward(const node *n, hora_t t) {
+    if (!n->backward)
+        return false;
+    unsigned reads = hora_op_at(n->op)->reads(n->grad);
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        if (reads & HORA_IN(k) && n->in[k] == t)
+            return true;
+    return reads & HORA_OUT && n->out == t;
+}
+
+static bool has_input(const node *n, hora_t t) {
+    for (int k = 0; k < HORA_MAX_IN; k++)
+        if (n->in[k] == t)
+            return true;
+    return false;
+}
+
+/* Tensor t is there until the backward of node `at`, late recomputations left aside. */
+static bool kept_until(const hora_graph *g, hora_t t, int at) {
+    const tensor *v = &g->t[t];
+    if (v->kind != NODE_OUT || v->before || v->output)
+        return true;
+    for (int i = at; i >= 0; i--)
+        if (reads_in_backward(&g->n[i], t))
+            return true;
+    return false;
+}
+
+/* The first of the backward steps that might be joined with that of node i: nothing comes between
+ * them, or a sum would be in other bits where segments are recomputed. */
+static int run_start(const hora_graph *g, int i) {
+    const node *n = &g->n[i];
+    if (!(hora_op_at(n->op)->options & HORA_OP_JOINS))
+        return i;
+    for (int k = i + 1; k < g->nn; k++) {
+        const node *m = &g->n[k];
+        if (!m->backward || m->before)
+            continue;
+        if (!(hora_op_at(m->op)->options & HORA_OP_JOINS) || m->in[0] != n->in[0])
+            break;
+        i = k;
+    }
+    return i;
+}
+
+/* The node before whose backward the output of node i has to be there; -1: backward never reads it.
+ */
+static int needed_by(const hora_graph *g, int i) {
+    hora_t t = g->n[i].out;
+    int first = -1;
+    for (int k = i + 1; k < g->nn; k++) {
+        const node *n = &g->n[k];
+        if (!has_input(n, t))
+            continue;
+        if (n->again && n->late < 0)
+            return -1; /* read while a whole segment is recomputed */
+        if (reads_in_backward(n, t))
+            first = k;
+        if (n->late > first)
+            first = n->late;
+    }
+    return first < 0 ? -1 : run_start(g, first);
+}
+
+static void mark_late(hora_graph *g) {
+    for (int i = g->nn - 1; i >= 0; i--) {
+        node *n = &g->n[i];
+        if (!(hora_op_at(n->op)->options & HORA_OP_CHEAP) || n->before ||
+            recomputed(g, n->segment) || g->t[n->out].output || !g->t[n->out].needed)
+            continue;
+        int at = needed_by(g, i);
+        bool kept = at >= 0;
+        for (int k = 0; k < HORA_MAX_IN; k++)
+            kept = kept && (n->in[k] == HORA_NONE || kept_until(g, n->in[k], at));
+        n->again = kept;
+        n->late = kept ? at : -1;
+    }
+}
+
 static void push_step(hora_graph *g, int n, hora_phase phase, bool again) {
     step s = {.node = n, .phase = phase, .again = again, .scratch_buffer = -1};
     HORA_PUSH(g->s, g->ns, g->cs, s);
@@ -139,9 +230,12 @@ static void order_steps(hora_graph *g) {
         if (recomputed(g, n->segment) && n->segment != done) {
             done = n->segment;
             for (int k = 0; k < g->nn; k++)
-                if (g->n[k].again && g->n[k].segment == done)
+                if (g->n[k].again && g->n[k].late < 0 && g->n[k].segment == done)
                     push_step(g, k, HORA_FORWARD, true);
         }
+        for (int k = 0; k < i; k++)
+            if (g->n[k].late == i)
+                push_step(g, k, HORA_FORWARD, true);
         push_step(g, i, HORA_BACKWARD, false);
     }
     g->part_end[PART_BACKWARD] = g->ns;
@@ -191,6 +285,7 @@ hora_status hora_graph_build_schedule(hora_graph *g) {
                 "nothing trains: no parameter has a path to the loss; choose other targets");
     }
     mark_again(g);
+    mark_late(g);
     ask_saved(g);
     order_steps(g);
     first_writers(g);

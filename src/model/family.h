@@ -6,6 +6,18 @@
  */
 #include "nn/net.h"
 
+/* What attention of one layer computes between its four projections, for whoever recomputes it:
+ * softmax(scale q'k) over the keys a query sees, q and k normalised per head and turned first. */
+typedef struct hora_attention_form {
+    bool causal;
+    int64_t window;     /* keys a query sees, itself the last; 0: all */
+    const double *freq; /* (head_dim/2) radians per position, pairs (c, c + head_dim/2); borrowed;
+                           NULL: no rotation */
+    double scale;       /* of q'k, with what the rotation multiplies both by */
+    int q_norm, k_norm; /* weights (head_dim) of the RMS norms; -1: none */
+    double eps;         /* of those */
+} hora_attention_form;
+
 typedef struct hora_family {
     const char *name;        /* "llama" */
     const char *summary;     /* "Llama 2 and 3, Mistral, .." */
@@ -18,6 +30,7 @@ typedef struct hora_family {
      */
     hora_t (*record)(hora_net *n);
     void (*release)(hora_base *b);
+    void (*attention)(const hora_base *b, int layer, hora_attention_form *out); /* NULL: not told */
 } hora_family;
 
 int hora_family_count(void);

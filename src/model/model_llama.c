@@ -355,6 +355,20 @@ static hora_t record(hora_net *n) {
     return hora_rmsnorm(n->g, h, hora_net_weight(n, c->final_norm), c->eps);
 }
 
+/* --- for those who recompute a layer
+ * ------------------------------------------------------------- */
+static void attention_form(const hora_base *b, int layer, hora_attention_form *out) {
+    const llama *c = b->own;
+    const llama_layer *l = &c->layer[layer];
+    *out = (hora_attention_form){.causal = true,
+                                 .window = l->windowed ? c->window : 0,
+                                 .freq = c->freq,
+                                 .scale = c->rope_scale * c->rope_scale / sqrt((double)b->head_dim),
+                                 .q_norm = l->q_norm,
+                                 .k_norm = l->k_norm,
+                                 .eps = c->eps};
+}
+
 const hora_family hora_family_llama = {
     .name = "llama",
     .summary = "Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3",
@@ -362,4 +376,5 @@ const hora_family hora_family_llama = {
     .configure = configure,
     .record = record,
     .release = release,
+    .attention = attention_form,
 };

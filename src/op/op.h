@@ -92,8 +92,8 @@ typedef struct hora_op {
     bool (*sample)(hora_rng *, int k, struct hora_case *); /* k-th test case; false: no more */
     double (*flops)(const hora_view *in, const hora_view *out,
                     const hora_attr *); /* forward, 2 per multiply-add; NULL: not counted */
-    /* Of backward for these inputs; NULL: a product of forward's size for each of inputs 0 and 1.
-     */
+    /* Of backward, with `grad` as in reads; NULL: as many as forward for each of in[0] and in[1]
+     * that carries gradient. */
     double (*flops_back)(const hora_view *in, const hora_view *out, const hora_attr *,
                          unsigned grad);
 } hora_op;
@@ -104,6 +104,7 @@ typedef struct hora_op {
 #define HORA_OP_EFFECT  8u  /* writes into an input (cache): never recomputed, never dropped */
 #define HORA_OP_RANDOM  16u /* not allowed in `before` */
 #define HORA_OP_JOINS   32u /* neighbours over the same rows may run as one (q, k, v; gate, up) */
+#define HORA_OP_CHEAP   64u /* no more than reading and writing: recomputed sooner than kept */
 
 /* Rows of ops.def, in its order. */
 typedef enum hora_op_id {
@@ -122,7 +123,7 @@ typedef struct hora_case {
                                   spread[i] + shift[i] */
     double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
     unsigned grad;                                  /* inputs to differentiate */
-    unsigned rows;   /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
+    unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
     hora_attr attr;
     hora_rows batch; /* with rows > 0 when the op reads it */
     void *own[8];    /* freed by hora_case_release */

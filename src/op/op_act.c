@@ -44,5 +44,10 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     return true;
 }
 
-const hora_op hora_op_act = {
-    .name = "act", .nin = 1, .shape = shape, .reads = reads, .tol = {2e-6, 1e-2}, .sample = sample};
+const hora_op hora_op_act = {.name = "act",
+                             .nin = 1,
+                             .options = HORA_OP_CHEAP,
+                             .shape = shape,
+                             .reads = reads,
+                             .tol = {2e-6, 1e-2},
+                             .sample = sample};

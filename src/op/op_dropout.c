@@ -42,7 +42,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 
 const hora_op hora_op_dropout = {.name = "dropout",
                                  .nin = 1,
-                                 .options = HORA_OP_BATCH | HORA_OP_RANDOM,
+                                 .options = HORA_OP_BATCH | HORA_OP_RANDOM | HORA_OP_CHEAP,
                                  .shape = shape,
                                  .reads = reads,
                                  .tol = {1e-6, 1e-2},

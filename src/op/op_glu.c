@@ -40,5 +40,10 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     return true;
 }
 
-const hora_op hora_op_glu = {
-    .name = "glu", .nin = 2, .shape = shape, .reads = reads, .tol = {5e-6, 1e-2}, .sample = sample};
+const hora_op hora_op_glu = {.name = "glu",
+                             .nin = 2,
+                             .options = HORA_OP_CHEAP,
+                             .shape = shape,
+                             .reads = reads,
+                             .tol = {5e-6, 1e-2},
+                             .sample = sample};

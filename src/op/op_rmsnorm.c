@@ -51,6 +51,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 
 const hora_op hora_op_rmsnorm = {.name = "rmsnorm",
                                  .nin = 2,
+                                 .options = HORA_OP_CHEAP,
                                  .shape = shape,
                                  .reads = reads,
                                  .saves = saves,

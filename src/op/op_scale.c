@@ -44,6 +44,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_scale = {.name = "scale",
                                .nin = 2,
                                .optional = HORA_IN(1),
+                               .options = HORA_OP_CHEAP,
                                .shape = shape,
                                .reads = reads,
                                .tol = {1e-5, 2e-2},

@@ -98,6 +98,7 @@ typedef struct hora_train_report {
     int64_t steps, data_rows; /* of the run; of the training data */
     double epochs;
     double lr;                                /* as it will be used */
+    hora_dtype dtype;                         /* of activations and frozen weights */
     bool pack_both;                           /* frozen weights are packed for both directions */
     uint64_t weights, packed;                 /* bytes: base weights in memory; packed copies */
     uint64_t values, gradients, moments;      /* bytes: state */

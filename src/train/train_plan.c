@@ -177,8 +177,8 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
 static hora_status choose_packing(hora_training *t, const hora_plan_options *o) {
     enum { AUTO, BOTH, ONE, ENOUGH_ROWS = 512 };
     const hora_train_report *r = &t->report;
-    bool wants = r->rows < ENOUGH_ROWS ||
-                 hora_device_uses_library(t->parts.device, t->parts.base->dtype);
+    bool wants =
+        r->rows < ENOUGH_ROWS || hora_device_uses_library(t->parts.device, t->parts.base->dtype);
     HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
     uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
@@ -231,6 +231,7 @@ hora_status hora_training_plan(hora_training *t) {
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters, &t->config));
     r->rows = hora_round_up(t->config.batch_size * p->seq_len, 64);
     r->parameters = hora_base_parameters(p->base);
+    r->dtype = p->base->dtype;
     for (int a = 0; a < p->nadapters; a++) {
         r->trainable += hora_adapter_trainable(p->adapters[a]);
         r->values += (uint64_t)p->adapters[a]->elems * sizeof(float);

@@ -18,6 +18,10 @@ static void duration(char text[48], double s) {
         hora_snprintf(text, 48, "%.3g days", s / 86400);
 }
 
+static const char *dtype_text(const hora_train_report *r) {
+    return r->dtype == HORA_BF16 ? "bf16" : "f32";
+}
+
 static void text_run(const hora_train_report *r, hora_str *out) {
     char trainable[32], all[32], lr[32], step[48], total[48];
     hora_human_count(trainable, (double)r->trainable);
@@ -38,8 +42,8 @@ static void text_run(const hora_train_report *r, hora_str *out) {
         hora_str_printf(out, "; about %s per step, %s in all, at half of the %.4g GFLOP/s measured",
                         step, total, r->peak_flops / 1e9);
     }
-    hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d kernel calls\n",
-                    r->segments, r->recomputed, r->nodes, r->calls);
+    hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d kernel calls; %s\n",
+                    r->segments, r->recomputed, r->nodes, r->calls, dtype_text(r));
 }
 
 void hora_train_report_text(const hora_train_report *r, hora_str *out) {
@@ -81,6 +85,7 @@ static void put_bytes(hora_json *o, const char *key, uint64_t v) {
 hora_json *hora_train_report_json(const hora_train_report *r) {
     hora_json *o = hora_json_new_object();
     hora_json *m = hora_json_set(o, "memory", hora_json_new_object());
+    hora_json_set(o, "dtype", hora_json_new_string(dtype_text(r)));
     hora_json_set(o, "pack", hora_json_new_string(r->pack_both ? "both" : "one"));
     put_bytes(m, "weights", r->weights);
     put_bytes(m, "packed", r->packed);

@@ -71,6 +71,10 @@ static void test_keys(void **state) {
             fail_msg("log.jsonl lacks %s", log_keys[i]);
     hora_json_free(v);
     hora_str_release(&log);
+    hora_str recipe = {0}; /* says what auto was */
+    assert_ok(hora_file_read(&recipe, hora_test_path(out, "recipe.yaml")));
+    assert_true(strstr(recipe.s, "dtype: f32") || strstr(recipe.s, "dtype: bf16"));
+    hora_str_release(&recipe);
     v = tool_json("eval --model '%s' --data '%s' --seq-len 16 --json", m, data);
     for (size_t i = 0; i < HORA_COUNT(eval_keys); i++)
         if (!hora_json_get(v, eval_keys[i]))

@@ -545,6 +545,41 @@ static void recompute_needs_less(void **state) {
     rig_close(&again);
 }
 
+/* Lines of a dump that say both, and the largest number behind "until" in them. */
+static int count_lines(const char *dump, const char *part, const char *op, int *until) {
+    int n = 0;
+    for (const char *line = dump; line && *line; line = strchr(line, '\n'), line += line != NULL) {
+        char text[512];
+        int last;
+        hora_snprintf(text, sizeof text, "%.*s", (int)strcspn(line, "\n"), line);
+        if (!strstr(text, part) || !strstr(text, op))
+            continue;
+        n++;
+        const char *at = strstr(text, "until ");
+        if (at && sscanf(at, "until %d", &last) == 1 && last > *until)
+            *until = last;
+    }
+    return n;
+}
+
+/* Outputs of norms and gated products are not kept for backward, in no layer; the first norm's
+ * input is nobody else's, so its output is. */
+static void cheap_is_computed_twice(void **state) {
+    (void)state;
+    rig r;
+    hora_str dump = {0};
+    int until = -1, any = -1;
+    rig_open(&r, "lora", "rank=4,targets=all-linear", "", false);
+    hora_training_dump(r.t, &dump);
+    assert_int_equal(count_lines(dump.s, "again", "glu", &any), 3);
+    assert_int_equal(count_lines(dump.s, "again", "rmsnorm", &any), 5);
+    assert_int_equal(count_lines(dump.s, "again", "lowrank", &any), 0);
+    assert_int_equal(count_lines(dump.s, "forward", "glu", &until), 3);
+    assert_true(until > 0 && until < count_lines(dump.s, " forward ", "node", &any));
+    hora_str_release(&dump);
+    rig_close(&r);
+}
+
 static void micro_batches_are_one(void **state) {
     (void)state;
     static const int micro[] = {4, 2, 1};
@@ -833,6 +868,7 @@ HORA_TESTS(law_train,
            {"threads, recomputation and poison: same bits", same_bits, HORA_SHORT},
            {"bf16 follows f32", bf16_follows_f32, HORA_SHORT},
            {"a training computes in its base's dtype", dtype_is_the_bases, HORA_SHORT},
+           {"cheap outputs are computed twice, not kept", cheap_is_computed_twice, HORA_SHORT},
            {"recomputation needs less memory", recompute_needs_less, HORA_SHORT},
            {"k micro-batches = one", micro_batches_are_one, HORA_SHORT},
            {"packed = unpacked", packed_is_unpacked, HORA_SHORT},

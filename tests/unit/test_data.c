@@ -624,7 +624,45 @@ static void options_have_defaults(void **state) {
     hora_settings_release(&s);
 }
 
-HORA_TESTS(unit_data, {"masks of every kind of record", masks, HORA_SHORT},
+/* Rows picked out of a set keep their tokens, outlive it, and come in an order of their own. */
+static void test_pick(void **state) {
+    (void)state;
+    kit k = set_up();
+    k.cfg.seq_len = 10;
+    k.cfg.shuffle = true;
+    static const int64_t at[] = {4, 0, 2}, lone[] = {3};
+    char *text = numbered(103);
+    hora_dataset *d = opened(&k, "pick.txt", text), *e, *f;
+    hora_batch b;
+    assert_int_equal(hora_data_about(d)->rows, 11);
+    assert_ok(hora_data_pick(&e, d, at, 3, 7));
+    assert_ok(hora_data_pick(&f, d, lone, 1, 7));
+    const uint64_t whole = hora_data_about(d)->hash;
+    hora_dataset_close(d);
+    assert_int_equal(hora_data_about(e)->rows, 3);
+    assert_int_equal(hora_data_about(e)->tokens, 30);
+    assert_int_equal(hora_data_about(f)->supervised, 9);
+    assert_true(hora_data_about(e)->hash != whole &&
+                hora_data_about(e)->hash != hora_data_about(f)->hash);
+    for (int i = 0; i < 3; i++)
+        row_is(e, k.tok, i, text + 10 * at[i], 10);
+    row_is(f, k.tok, 0, text + 30, 10);
+    assert_ok(hora_batch_init(&b, 64));
+    for (int64_t epoch = 0; epoch < 2; epoch++) {
+        assert_ok(hora_data_fill(e, 3 * epoch, 3, 6, false, &b)); /* every row once an epoch */
+        assert_int_equal(b.tokens, 30);
+        assert_true(memcmp(b.ids, b.ids + 10, 40) && memcmp(b.ids, b.ids + 20, 40) &&
+                    memcmp(b.ids + 10, b.ids + 20, 40));
+    }
+    hora_batch_release(&b);
+    hora_dataset_close(e);
+    hora_dataset_close(f);
+    hora_free(text);
+    take_down(&k);
+}
+
+HORA_TESTS(unit_data, {"rows picked out of a set", test_pick, HORA_SHORT},
+           {"masks of every kind of record", masks, HORA_SHORT},
            {"templates that do not continue are refused", templates_that_do_not_continue,
             HORA_SHORT},
            {"a batch by hand", batch_by_hand, HORA_SHORT}, {"row classes", row_classes, HORA_SHORT},

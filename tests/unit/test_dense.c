@@ -108,7 +108,24 @@ static void test_basis(void **state) {
     assert_int_equal(hora_dense_basis(zero, M, 1, q), 0);
 }
 
-HORA_TESTS(unit_dense, {"eigenvectors of a symmetric matrix", test_eigen, HORA_SHORT},
+/* The solution of a symmetric positive system is what it was made of; any other is refused. */
+static void test_solve(void **state) {
+    (void)state;
+    double x[M * N], a[N * N], kept[N * N], b[N], want[N];
+    draw(x, M * N, "solve");
+    draw(want, N, "solution");
+    hora_dense_gram(x, N, x, N, M, a);
+    memcpy(kept, a, sizeof a);
+    product(a, want, N, N, 1, b);
+    assert_true(hora_dense_solve(a, N, b));
+    for (int i = 0; i < N; i++)
+        near(b[i], want[i], 1e-12);
+    kept[2 * N + 2] = -1;
+    assert_false(hora_dense_solve(kept, N, b));
+}
+
+HORA_TESTS(unit_dense, {"a symmetric positive system", test_solve, HORA_SHORT},
+           {"eigenvectors of a symmetric matrix", test_eigen, HORA_SHORT},
            {"singular values, small ones too", test_singular, HORA_SHORT},
            {"singular values of a product", test_product, HORA_SHORT},
            {"bases, of dependent columns and of nothing", test_basis, HORA_SHORT});

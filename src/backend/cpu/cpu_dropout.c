@@ -2,7 +2,7 @@
 #include "backend/cpu/cpu_impl.h"
 #include "op/op_dropout.h"
 
-enum { COLUMNS = 512 }; /* of the mask at a time */
+enum { COLUMNS = 512 }; /* of the mask at a time; a multiple of 64 */
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     (void)d;
@@ -10,27 +10,20 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     return hora_cpu_alike(c, 1);
 }
 
-/* Columns [at, at + n) of the mask of row i: 1 or 0; at a multiple of 4. */
-static void fill_mask(const hora_call *c, int64_t i, int64_t at, int64_t n, float *mask) {
-    uint32_t least = hora_dropout_threshold(c->attr.alpha), words[4];
-    for (int64_t j = 0; j < n; j++) {
-        if (j % 4 == 0)
-            hora_dropout_words(c->batch->seed, c->batch->step, c->attr.stream, c->batch->row0 + i,
-                               (at + j) / 4, words);
-        mask[j] = words[j % 4] >= least ? 1 : 0;
-    }
-}
-
 static void drop(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     bool forward = c->phase == HORA_FORWARD;
     const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
+    const hora_rows *b = c->batch;
     int64_t d = hora_cpu_width(x);
     float mask[COLUMNS], keep = (float)(1 / (1 - c->attr.alpha));
     for (int64_t i = from; i < to; i++)
         for (int64_t at = 0; at < d; at += COLUMNS) {
             int64_t n = hora_min(COLUMNS, d - at);
-            fill_mask(c, i, at, n, mask);
+            hora_kern_get()->rows->mask(hora_dropout_key(b->seed, b->step), c->attr.stream,
+                                        hora_dropout_counter(b->row0 + i, at / 4),
+                                        hora_ceil_div(n, 4), hora_dropout_threshold(c->attr.alpha),
+                                        mask);
             hora_cpu_loops(x)->scale(n, keep, hora_cpu_at(x, i * d + at), mask,
                                      hora_cpu_at(y, i * d + at),
                                      forward || hora_cpu_overwrites(c, 0));

@@ -105,6 +105,10 @@ typedef struct hora_kern_rows {
                  const void *x, void *y, bool overwrite);
     /* y = x rounded to bf16; y may begin where x does */
     void (*narrow)(int64_t n, const float *x, uint16_t *y);
+    /* m (4 n) = 1 where a word of philox's is at least `least`, else 0; counters from `counter` on,
+     * whose lowest 24 bits do not run over. m has room for a multiple of 64. */
+    void (*mask)(uint64_t seed, uint64_t stream, uint64_t counter, int64_t n, uint32_t least,
+                 float *m);
     /* y (m, n) = add + bias + alpha c, all f32; add and bias may be NULL, add may be y */
     void (*merge)(int64_t m, int64_t n, float alpha, const float *c, int64_t ldc, const float *add,
                   int64_t ldadd, const float *bias, float *y, int64_t ldy);

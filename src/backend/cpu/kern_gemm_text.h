@@ -27,6 +27,7 @@ typedef float KERN_JOIN2(elem, f32);
 #define NV 2
 #endif
 #define NR (NV * VL)
+#define AHEAD 32 /* rows between what is packed and what is fetched */
 
 /* Vectors of B at one step, ready to be multiplied, and a unit of x in all lanes. */
 #if ELEM_BF16 && !defined(HORA_VARIANT_avx512_bf16)
@@ -278,13 +279,16 @@ static void G(turn_panel)(const E *w, int64_t ldw, int64_t k, int64_t n, int64_t
         dst[whole * columns + c] = *(const uint16_t *)(w + c * ldw + k - 1);
 }
 
-/* A panel of B = w from w (k, ldw). */
+/* A panel of B = w from w (k, ldw). Its rows lie on pages of their own, where no hardware
+ * prefetcher follows. */
 static void G(copy_panel)(const E *w, int64_t ldw, int64_t k, int64_t n, int64_t columns,
                           uint32_t *dst) {
     for (int64_t p = 0; p < k; p += PER, dst += columns)
         for (int64_t j = 0; j < n; j += VL) {
             const E *at = w + p * ldw + j;
             int64_t left = n - j;
+            for (int ahead = 0; ahead < PER; ahead++)
+                __builtin_prefetch(at + (AHEAD + ahead) * ldw);
 #if ELEM_BF16
             vu even = (vu)G(get)(at, false, left) >> 16;
             vu odd = p + 1 < k ? (vu)G(get)(at + ldw, false, left) : (vu){0};
@@ -406,6 +410,7 @@ const hora_kern_products TABLE = {NR, sizeof(E), G(gemm), G(few), G(pack_bytes),
 #undef MR
 #undef NV
 #undef NR
+#undef AHEAD
 #undef BLOCK
 #undef STRIP
 #undef BLOCK_MOST

@@ -112,6 +112,42 @@ static void narrow(int64_t n, const float *x, uint16_t *y) {
     }
 }
 
+/* hora_philox of base/rng.c in every lane. */
+INLINE void philox(uint64_t seed, uint64_t stream, uint64_t counter, vu c[4]) {
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    uint32_t lane[VL];
+    for (uint32_t i = 0; i < VL; i++)
+        lane[i] = i;
+    memcpy(c, lane, sizeof lane);
+    c[0] += (uint32_t)counter;
+    c[1] = (uint32_t)(counter >> 32) - (vu){0};
+    c[2] = (uint32_t)stream - (vu){0};
+    c[3] = (uint32_t)(stream >> 32) - (vu){0};
+    for (int round = 0; round < 10; round++) {
+        vu high0 = v_mul_high(c[0], 0xD2511F53u), low0 = c[0] * 0xD2511F53u;
+        vu high1 = v_mul_high(c[2], 0xCD9E8D57u), low1 = c[2] * 0xCD9E8D57u;
+        c[0] = high1 ^ c[1] ^ k0;
+        c[2] = high0 ^ c[3] ^ k1;
+        c[1] = low1;
+        c[3] = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+}
+
+static void mask(uint64_t seed, uint64_t stream, uint64_t counter, int64_t n, uint32_t least,
+                 float *m) {
+    for (int64_t i = 0; i < n; i += VL, m += 4 * VL) {
+        vu c[4];
+        uint32_t words[4][VL];
+        philox(seed, stream, counter + (uint64_t)i, c);
+        memcpy(words, c, sizeof words);
+        for (int lane = 0; lane < VL; lane++)
+            for (int k = 0; k < 4; k++)
+                m[4 * lane + k] = words[k][lane] >= least ? 1.0f : 0.0f;
+    }
+}
+
 #define ELEM    float
 #define LOAD    v_load
 #define LOAD_N  v_load_n

@@ -208,7 +208,7 @@ extern const hora_kern_rows ROWS;
 const hora_kern_rows ROWS = {R(act),         R(act_grad), R(glu),        R(glu_grad),
                              R(add),         R(mul),      R(scale),      R(accumulate),
                              R(column_sums), R(rmsnorm),  R(rmsnorm_dx), R(rmsnorm_dw),
-                             R(rope),        narrow,      merge};
+                             R(rope),        narrow,      mask,          merge};
 
 #undef EGET
 #undef ESET

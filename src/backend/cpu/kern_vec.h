@@ -161,6 +161,23 @@ INLINE void v_store_bf16(uint16_t *p, vf v) {
 }
 #endif
 
+/* The upper halves of the 64-bit products. */
+INLINE vu v_mul_high(vu a, uint32_t m) {
+#if VL == 16
+    __m512i f = _mm512_set1_epi32((int32_t)m), even = _mm512_mul_epu32((__m512i)a, f);
+    __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)a, 32), f);
+    return (vu)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+#elif VL == 8
+    __m256i f = _mm256_set1_epi32((int32_t)m), even = _mm256_mul_epu32((__m256i)a, f);
+    __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64((__m256i)a, 32), f);
+    return (vu)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+#else
+    for (int i = 0; i < VL; i++)
+        a[i] = (uint32_t)(((uint64_t)a[i] * m) >> 32);
+    return a;
+#endif
+}
+
 /* m ? a : b by lanes; m from a comparison. */
 INLINE vf v_select(vi m, vf a, vf b) {
     return (vf)(((vi)a & m) | ((vi)b & ~m));
@@ -198,19 +215,38 @@ INLINE float v_max_lane(vf v) {
 
 /* e^x, 1e-7 relative; 0 below -87.3, inf above 88.7, NaN kept. 2^n e^r with |r| <= ln 2 / 2,
  * e^r = 1 + r + r^2 q(r). */
-INLINE vf v_exp(vf x) {
-    const vf magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    vi low = x<v_set(-87.3f), high = x> v_set(88.72f);
-    vf c = v_select(low, v_set(-87.3f), v_select(high, v_set(88.72f), x));
-    vf t = v_fma(c, v_set(1.44269504f), magic);
-    vf n = t - magic;
+INLINE vf v_exp_core(vf n, vf c) {
     vf r = v_fma(n, v_set(-0.693145751953125f), c);
     r = v_fma(n, v_set(-1.428606765330187e-06f), r);
     vf q = v_fma(v_set(1.3814466738550928e-03f), r, v_set(8.368780429086765e-03f));
     q = v_fma(q, r, v_set(4.1668394217443123e-02f));
     q = v_fma(q, r, v_set(1.6666520107626473e-01f));
     q = v_fma(q, r, v_set(4.9999993412469557e-01f));
-    vf e = v_fma(r * r, q, r) + 1.0f;
+    return v_fma(r * r, q, r) + 1.0f;
+}
+#if VL == 16
+INLINE vf v_exp(vf x) { /* min and max give their second operand where one is NaN */
+    const __m512 low = _mm512_set1_ps(-87.3f), high = _mm512_set1_ps(89.0f);
+    __m512 c = _mm512_min_ps(high, _mm512_max_ps(low, (__m512)x));
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(c, _mm512_set1_ps(1.44269504f)), 0x08);
+    __mmask16 seen = _mm512_cmp_ps_mask((__m512)x, low, _CMP_NLT_UQ);
+    return (vf)_mm512_maskz_scalef_ps(seen, (__m512)v_exp_core((vf)n, (vf)c), n);
+}
+
+/* 1 / (1 + e^-x), 2e-7 relative: an estimate of 14 bits and a step of Newton's. -x is cut where
+ * e^-x is finite still, for there is no step from inf. */
+INLINE vf v_sigmoid(vf x) {
+    __m512 cut = _mm512_min_ps(_mm512_set1_ps(88.0f), (__m512)-x);
+    vf d = v_exp((vf)cut) + 1.0f, y = (vf)_mm512_rcp14_ps((__m512)d);
+    return v_fma(y, (vf)_mm512_fnmadd_ps((__m512)d, (__m512)y, _mm512_set1_ps(1.0f)), y);
+}
+#else
+INLINE vf v_exp(vf x) {
+    const vf magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    vi low = x<v_set(-87.3f), high = x> v_set(88.72f);
+    vf c = v_select(low, v_set(-87.3f), v_select(high, v_set(88.72f), x));
+    vf t = v_fma(c, v_set(1.44269504f), magic);
+    vf e = v_exp_core(t - magic, c);
     /* 2^n in two halves: n reaches 128 */
     vi whole = (vi)t - (vi)magic, half = whole >> 1;
     vf s1 = (vf)((half + 127) << 23), s2 = (vf)((whole - half + 127) << 23);
@@ -222,6 +258,7 @@ INLINE vf v_exp(vf x) {
 INLINE vf v_sigmoid(vf x) {
     return 1.0f / (1.0f + v_exp(-x));
 }
+#endif
 
 /* tanh, 3e-7 relative: x + x^3 p(x^2) below 0.625, 1 - 2 / (e^2x + 1) above. */
 INLINE vf v_tanh(vf x) {

@@ -125,7 +125,7 @@ static void cut(hora_product *p, hora_device *d, const hora_product_spec *s) {
         p->panel_bytes = hora_cpu_aligned(p->library->pack_bytes(&like));
     } else {
         bool packs = may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH;
-        p->chunk = s->rows >= 16 * UNIT && !packs && s->n > UNIT ? 8 * UNIT : 4 * UNIT;
+        p->chunk = packs || s->n <= UNIT ? 4 * UNIT : 16 * UNIT;
         p->panel = p->blocks->panel;
         p->panel_bytes = hora_cpu_aligned(p->blocks->pack_bytes(s->k, hora_min(p->panel, s->n)));
     }
