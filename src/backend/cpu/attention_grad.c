@@ -13,12 +13,11 @@
 #define PIECES 16                  /* that are worth having at once */
 #define SUMS   ((size_t)64 << 20)  /* bytes of sums of parts, at most */
 #define NEAR   ((size_t)512 << 10) /* bytes of sums of one piece that stay with its thread */
-#define PAD    HORA_CELL           /* lanes behind the last row are read */
 
 /* Bytes of one thread: packed rows of q and dout, both ways, and of k; two tiles of scores, and
- * what becomes of them; sums dq; sums dk and dv of short spans. */
+ * what becomes of them; log2(e) L and dy y' of the rows; sums dq; sums dk and dv of short spans. */
 typedef struct room {
-    size_t qc, qr, dc, dr, k, s, dp, p, ds, pairs, dq, sums, total;
+    size_t qc, qr, dc, dr, k, s, dp, p, ds, pairs, lse2, d, dq, sums, total;
 } room;
 
 static int64_t near_rows(const hora_attention *a) {
@@ -41,27 +40,26 @@ static room room_of(const hora_attention *a) {
     r.p = r.dp + scores;
     r.ds = r.p + tile;
     r.pairs = r.ds + tile;
-    r.dq = r.pairs + (a->elem == 2 ? tile : 0);
+    r.lse2 = r.pairs + (a->elem == 2 ? tile : 0);
+    r.d = r.lse2 + BLOCK * sizeof(float);
+    r.dq = r.d + BLOCK * sizeof(float);
     r.sums = r.dq + hora_cpu_aligned((size_t)(BLOCK * a->dh) * sizeof(float));
     r.total = r.sums + hora_cpu_aligned((size_t)(2 * near_rows(a) * a->dh) * sizeof(float));
     return r;
 }
 
-/* Bytes of a call of at most n rows: lse2 and d (H, n), ends of spans and a running minimum, sums
- * (parts, G, dk and dv, n, dh), rooms. */
+/* Bytes of a call of at most n rows: ends of spans and a running minimum, sums (parts, G, dk and
+ * dv, n, dh), rooms. */
 typedef struct layout {
     int64_t parts; /* most */
-    size_t d, ends, sums, rooms, total;
+    size_t sums, rooms, total;
 } layout;
 
 static layout layout_of(const hora_attention *a, int64_t n, int threads) {
     layout l;
-    size_t lanes = hora_cpu_aligned((size_t)(n * a->heads + PAD) * sizeof(float));
     size_t part = (size_t)(2 * a->groups * n * a->dh) * sizeof(float);
     l.parts = hora_max(1, hora_min(hora_ceil_div(PIECES, a->groups), (int64_t)(SUMS / part)));
-    l.d = lanes;
-    l.ends = l.d + lanes;
-    l.sums = l.ends + hora_cpu_aligned((size_t)(2 * n + 1) * sizeof(int32_t));
+    l.sums = hora_cpu_aligned((size_t)(2 * n + 1) * sizeof(int32_t));
     l.rooms = l.sums;
     if (l.parts > 1 || n > near_rows(a))
         l.rooms += hora_cpu_aligned((size_t)l.parts * part);
@@ -78,7 +76,6 @@ typedef struct backward {
     int64_t n;
     const char *dout;
     char *dq, *dk, *dv; /* NULL: not wanted */
-    float *lse2, *d;    /* (H, n): log2(e) L and dy_i y_i' */
     int32_t *ends;      /* of spans */
     int64_t spans, parts;
     float *sums;
@@ -117,7 +114,7 @@ typedef struct block {
     int64_t i0, head;
     const hora_sight *sight;
     hora_packed qc, qr, dc, dr; /* q and dout, rows as columns and as rows */
-    float *dq;
+    float *lse2, *d, *dq;
 } block;
 
 /* p and ds of one tile. */
@@ -138,7 +135,7 @@ static void scores(const piece *w, const block *k, const hora_tile *t) {
         }
         for (hora_run r = {0}; hora_tile_strips(&part, &r);) {
             int64_t i = r.s0 * HORA_CELL, in = r.from * HORA_LANES + i - half * HORA_LANES;
-            int64_t lane = k->head * b->n + k->i0 + i, out = r.from * BLOCK + i;
+            int64_t out = r.from * BLOCK + i;
             hora_scores e = {.keys = r.to - r.from,
                              .rows = hora_min(r.s1 * HORA_CELL, k->sight->rows) - i,
                              .first = t->j0 + r.from,
@@ -152,7 +149,7 @@ static void scores(const piece *w, const block *k, const hora_tile *t) {
                              .pairs =
                                  (uint32_t *)(w->room + b->room.pairs) + r.from / 2 * BLOCK + i,
                              .ldp = BLOCK};
-            a->kern->grad(&e, b->lse2 + lane, b->d + lane);
+            a->kern->grad(&e, k->lse2 + i, k->d + i);
         }
     }
 }
@@ -189,27 +186,41 @@ static void meet(const piece *w, const block *k, int64_t j0, int64_t j1) {
     }
 }
 
+/* What the block's tiles need of its rows; k->dq is cleared. */
+static void prepare(const piece *w, block *k, int64_t at) {
+    const backward *b = w->b;
+    const hora_attention *a = &b->a;
+    const int64_t rows = k->sight->rows;
+    const char *q = a->q + at, *dout = b->dout + at;
+    k->qc = hora_attention_pack(a, q, a->ldq, true, a->dh, rows, w->room + b->room.qc);
+    k->qr = hora_attention_pack(a, q, a->ldq, false, rows, a->dh, w->room + b->room.qr);
+    k->dc = hora_attention_pack(a, dout, a->ldq, true, a->dh, rows, w->room + b->room.dc);
+    k->dr = hora_attention_pack(a, dout, a->ldq, false, rows, a->dh, w->room + b->room.dr);
+    a->kern->dots(rows, a->dh, dout, a->out + at, a->ldq, k->d);
+    for (int64_t i = 0; i < rows; i++)
+        k->lse2[i] = (float)HORA_LOG2E * a->lse[(k->i0 + i) * a->heads + k->head];
+}
+
 /* Everything that one block of one query head has to do. */
 static void one_block(const piece *w, const hora_sight *sight, int64_t i0, int64_t head) {
     const backward *b = w->b;
     const hora_attention *a = &b->a;
-    const int64_t rows = sight->rows, at = (i0 * a->ldq + head * a->dh) * a->elem;
-    block k = {.i0 = i0, .head = head, .sight = sight, .dq = (float *)(w->room + b->room.dq)};
+    const int64_t at = (i0 * a->ldq + head * a->dh) * a->elem;
+    block k = {.i0 = i0,
+               .head = head,
+               .sight = sight,
+               .lse2 = (float *)(w->room + b->room.lse2),
+               .d = (float *)(w->room + b->room.d),
+               .dq = (float *)(w->room + b->room.dq)};
+    memset(k.dq, 0, (size_t)(sight->rows * a->dh) * sizeof(float));
     if (sight->pairs) {
-        k.qc = hora_attention_pack(a, a->q + at, a->ldq, true, a->dh, rows, w->room + b->room.qc);
-        k.qr = hora_attention_pack(a, a->q + at, a->ldq, false, rows, a->dh, w->room + b->room.qr);
-        k.dc =
-            hora_attention_pack(a, b->dout + at, a->ldq, true, a->dh, rows, w->room + b->room.dc);
-        k.dr =
-            hora_attention_pack(a, b->dout + at, a->ldq, false, rows, a->dh, w->room + b->room.dr);
-    }
-    memset(k.dq, 0, (size_t)(rows * a->dh) * sizeof(float));
-    if (sight->pairs)
+        prepare(w, &k, at);
         for (int64_t j0 = w->from + (sight->least - w->from) / HORA_KEYS * HORA_KEYS;
              j0 < sight->most; j0 += HORA_KEYS)
             meet(w, &k, j0, hora_min(sight->most, j0 + HORA_KEYS));
+    }
     if (b->dq)
-        a->kern->store(rows, a->dh, (float)a->c->attr.scale, k.dq, 1, 0, b->dq + at, a->ldq,
+        a->kern->store(sight->rows, a->dh, (float)a->c->attr.scale, k.dq, 1, 0, b->dq + at, a->ldq,
                        hora_cpu_overwrites(a->c, 0));
 }
 
@@ -270,20 +281,6 @@ static void join(void *arg, int64_t tile, int thread) {
         b->parts, 2 * b->a.groups * b->n * b->a.dh);
 }
 
-/* lse2 and d of BLOCK rows. */
-static void start(void *arg, int64_t tile, int thread) {
-    (void)thread;
-    const backward *b = arg;
-    const hora_attention *a = &b->a;
-    int64_t i0 = tile * BLOCK, rows = hora_min(b->n - i0, BLOCK);
-    for (int64_t h = 0; h < a->heads; h++) {
-        int64_t at = (i0 * a->ldq + h * a->dh) * a->elem, lane = h * b->n + i0;
-        a->kern->dots(rows, a->dh, b->dout + at, a->out + at, a->ldq, b->d + lane);
-        for (int64_t i = 0; i < rows; i++)
-            b->lse2[lane + i] = (float)HORA_LOG2E * a->lse[(i0 + i) * a->heads + h];
-    }
-}
-
 void hora_attention_grad_run(const hora_call *c, int64_t most, int threads) {
     hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
     a.lse = c->saved[0].data;
@@ -295,15 +292,12 @@ void hora_attention_grad_run(const hora_call *c, int64_t most, int threads) {
                   .dq = hora_cpu_wants(c, 0) ? c->din[0].data : NULL,
                   .dk = hora_cpu_wants(c, 1) ? c->din[1].data : NULL,
                   .dv = hora_cpu_wants(c, 2) ? c->din[2].data : NULL,
-                  .lse2 = c->scratch,
-                  .d = (float *)(scratch + l.d),
-                  .ends = (int32_t *)(scratch + l.ends),
+                  .ends = c->scratch,
                   .sums = (float *)(scratch + l.sums),
                   .rooms = scratch + l.rooms,
                   .room = room_of(&a)};
     b.spans = cut_spans(&a, b.n, b.ends, b.ends + most);
     b.parts = hora_min(l.parts, hora_ceil_div(PIECES, a.groups * b.spans));
-    hora_parallel(hora_ceil_div(b.n, BLOCK), start, &b);
     hora_cpu_parallel(threads, b.spans * a.groups * b.parts, one_piece, &b);
     if (b.parts > 1)
         hora_parallel(hora_ceil_div(b.n, BLOCK) * a.groups, join, &b);

@@ -29,10 +29,10 @@ hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const h
 
 void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t i1) {
     s->rows = i1 - i0;
-    s->pairs = 0;
-    s->least = INT32_MAX;
-    s->most = 0;
-    for (int g = 0; g < HORA_STRIPS; g++) {
+    s->strips = (int)hora_ceil_div(s->rows, HORA_CELL);
+    s->pairs = s->most = s->all_from = 0;
+    s->least = s->all_to = INT32_MAX;
+    for (int g = 0; g < s->strips; g++) {
         int32_t from = INT32_MAX, to = 0, all_from = 0, all_to = INT32_MAX;
         for (int64_t r = g * HORA_CELL; r < (g + 1) * HORA_CELL; r++) {
             hora_seen e = r < s->rows ? hora_attention_sees(a, i0 + r) : (hora_seen){0, 0};
@@ -42,10 +42,10 @@ void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t
             if (r >= s->rows)
                 continue; /* nobody reads what this lane makes */
             s->pairs += s->to[r] - s->from[r];
-            from = any ? (int32_t)hora_min(from, e.from) : from;
-            to = (int32_t)hora_max(to, s->to[r]);
-            all_from = (int32_t)hora_max(all_from, s->from[r]);
-            all_to = (int32_t)hora_min(all_to, s->to[r]);
+            from = any && e.from < from ? (int32_t)e.from : from;
+            to = s->to[r] > to ? s->to[r] : to;
+            all_from = s->from[r] > all_from ? s->from[r] : all_from;
+            all_to = s->to[r] < all_to ? s->to[r] : all_to;
         }
         s->strip[g].from = from;
         s->strip[g].to = to;
@@ -53,19 +53,17 @@ void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t
         s->strip[g].all_to = all_to;
         s->least = (int32_t)hora_min(s->least, from);
         s->most = (int32_t)hora_max(s->most, to);
+        s->all_from = (int32_t)hora_max(s->all_from, all_from);
+        s->all_to = (int32_t)hora_min(s->all_to, all_to);
     }
-}
-
-static bool computes(const hora_tile *t, int g, int64_t key) {
-    return t->strip[g].from <= key && key < t->strip[g].to;
 }
 
 /* Strips [*s0, *s1) compute `key`; false: there are others between them. */
 static bool who(const hora_tile *t, int64_t key, int *s0, int *s1) {
     *s0 = *s1 = 0;
     bool dense = true;
-    for (int g = 0; g < HORA_STRIPS; g++)
-        if (computes(t, g, key)) {
+    for (int g = 0; g < t->strips; g++)
+        if (t->strip[g].from <= key && key < t->strip[g].to) {
             if (*s0 == *s1)
                 *s0 = g;
             else
@@ -75,49 +73,49 @@ static bool who(const hora_tile *t, int64_t key, int *s0, int *s1) {
     return dense;
 }
 
-/* Rows in an order that batches do not have: all strips compute what any of them needs. */
-static void fill(hora_tile *t) {
-    int64_t from = t->keys, to = 0;
-    for (int g = 0; g < HORA_STRIPS; g++)
-        if (t->strip[g].from < t->strip[g].to) {
-            from = hora_min(from, t->strip[g].from);
-            to = hora_max(to, t->strip[g].to);
-        }
-    for (int g = 0; g < HORA_STRIPS; g++) {
+/* Every strip computes keys [from, to). */
+static void fill(hora_tile *t, int64_t from, int64_t to, bool masked) {
+    for (int g = 0; g < t->strips; g++) {
         t->strip[g].from = from;
         t->strip[g].to = to;
-        t->strip[g].masked = true;
+        t->strip[g].masked = masked;
     }
 }
 
 bool hora_tile_make(hora_tile *t, const hora_sight *s, int64_t j0, int64_t j1) {
-    bool any = false, dense = true;
-    *t = (hora_tile){.j0 = j0, .keys = j1 - j0};
     if (s->most <= j0 || s->least >= j1)
         return false;
-    for (int g = 0; g < HORA_STRIPS; g++) {
+    *t = (hora_tile){.j0 = j0, .keys = j1 - j0, .strips = s->strips};
+    t->whole = s->all_from <= j0 && s->all_to >= j1;
+    if (t->whole) {
+        fill(t, 0, t->keys, false);
+        return true;
+    }
+    bool dense = true;
+    int64_t least = t->keys, most = 0;
+    for (int g = 0; g < t->strips; g++) {
         int64_t from = hora_max(s->strip[g].from, j0), to = hora_min(s->strip[g].to, j1);
         if (from >= to)
             continue;
-        any = true;
-        from = (from - j0) / HORA_CELL * HORA_CELL;
-        to = hora_min(hora_round_up(to - j0, HORA_CELL), t->keys);
-        t->strip[g].from = from;
-        t->strip[g].to = to;
+        t->strip[g].from = from = (from - j0) / HORA_CELL * HORA_CELL;
+        t->strip[g].to = to = hora_min(hora_round_up(to - j0, HORA_CELL), t->keys);
         t->strip[g].masked = s->strip[g].all_from > j0 + from || s->strip[g].all_to < j0 + to;
+        least = hora_min(least, from);
+        most = hora_max(most, to);
     }
     for (int64_t key = 0; key < t->keys; key += HORA_CELL) {
         int s0, s1;
         dense &= who(t, key, &s0, &s1);
     }
-    if (!dense)
-        fill(t);
-    return any;
+    if (!dense) /* rows in an order that batches do not have */
+        fill(t, least, most, true);
+    return least < most;
 }
 
 hora_tile hora_tile_part(const hora_tile *t, int from, int to) {
     hora_tile part = *t;
-    for (int g = 0; g < HORA_STRIPS; g++)
+    part.whole = t->whole && from == 0 && to >= t->strips;
+    for (int g = 0; g < t->strips; g++)
         if (g < from || g >= to)
             part.strip[g].from = part.strip[g].to = 0;
     return part;
@@ -125,6 +123,11 @@ hora_tile hora_tile_part(const hora_tile *t, int from, int to) {
 
 bool hora_tile_keys(const hora_tile *t, hora_run *r) {
     int s0, s1;
+    if (t->whole) {
+        bool more = r->to == 0;
+        *r = (hora_run){0, t->strips, 0, t->keys, false};
+        return more;
+    }
     for (r->from = r->to;; r->from += HORA_CELL) {
         if (r->from >= t->keys)
             return false;
@@ -132,7 +135,7 @@ bool hora_tile_keys(const hora_tile *t, hora_run *r) {
         if (r->s0 < r->s1)
             break;
     }
-    for (r->to = r->from; r->to < t->keys; r->to += HORA_CELL) {
+    for (r->to = r->from + HORA_CELL; r->to < t->keys; r->to += HORA_CELL) {
         who(t, r->to, &s0, &s1);
         if (s0 != r->s0 || s1 != r->s1)
             break;
@@ -143,12 +146,12 @@ bool hora_tile_keys(const hora_tile *t, hora_run *r) {
 
 bool hora_tile_strips(const hora_tile *t, hora_run *r) {
     int g = r->s1;
-    while (g < HORA_STRIPS && t->strip[g].from >= t->strip[g].to)
+    while (g < t->strips && t->strip[g].from >= t->strip[g].to)
         g++;
-    if (g == HORA_STRIPS)
+    if (g == t->strips)
         return false;
     *r = (hora_run){g, g, t->strip[g].from, t->strip[g].to, t->strip[g].masked};
-    while (r->s1 < HORA_STRIPS && t->strip[r->s1].from == r->from && t->strip[r->s1].to == r->to &&
+    while (r->s1 < t->strips && t->strip[r->s1].from == r->from && t->strip[r->s1].to == r->to &&
            t->strip[r->s1].masked == r->masked)
         r->s1++;
     return true;

@@ -48,11 +48,12 @@ static inline hora_seen hora_attention_sees(const hora_attention *a, int64_t i) 
 /* What a block of rows sees. Rows that see nothing, and those past the end, have 0, 0. */
 typedef struct hora_sight {
     int64_t rows, pairs; /* pairs: of a row and a key that it sees */
+    int strips;          /* that have rows */
     int32_t from[HORA_ROWS], to[HORA_ROWS];
-    int32_t least, most; /* some row sees keys of [least, most) only */
+    int32_t least, most;      /* nobody sees keys outside [least, most) */
+    int32_t all_from, all_to; /* what every row sees */
     struct {
-        int32_t from, to;         /* the same for a strip of rows */
-        int32_t all_from, all_to; /* what every row of it sees */
+        int32_t from, to, all_from, all_to; /* the same for a strip of rows */
     } strip[HORA_STRIPS];
 } hora_sight;
 void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t i1);
@@ -61,6 +62,8 @@ void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t
  * or up to the last key. */
 typedef struct hora_tile {
     int64_t j0, keys;
+    int strips;
+    bool whole; /* all cells of all strips, none masked */
     struct {
         int64_t from, to;
         bool masked;

@@ -100,6 +100,21 @@ INLINE vf weight(const bool bf16, const bool masked, const hora_scores *t, int64
     return masked ? (vf)((vi)p & sees(t, i, j)) : p;
 }
 
+/* Two rows of elements. */
+INLINE void store_two(const bool bf16, void *y, int64_t at, int64_t ld, vf a, vf b) {
+#ifdef HORA_VARIANT_avx512_bf16
+    if (bf16) {
+        __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
+        _mm256_storeu_si256((__m256i_u *)((uint16_t *)y + at), _mm512_castsi512_si256(both));
+        _mm256_storeu_si256((__m256i_u *)((uint16_t *)y + at + ld),
+                            _mm512_extracti64x4_epi64(both, 1));
+        return;
+    }
+#endif
+    e_store(bf16, y, at, a, VL);
+    e_store(bf16, y, at + ld, b, VL);
+}
+
 /* nv vectors of lanes from i on. */
 INLINE void fold_lanes(const bool bf16, const bool masked, const int nv, const hora_scores *t,
                        int64_t i, float *m, float *l, float *shrink) {
@@ -112,41 +127,47 @@ INLINE void fold_lanes(const bool bf16, const bool masked, const int nv, const h
             most[v] = v_max(most[v], masked ? v_select(sees(t, i + v * VL, j), s, most[v]) : s);
         }
     for (int v = 0; v < nv; v++) {
-        vf less = v_pow2(false, v_load(m + i + v * VL) - most[v]);
+        vf old = v_load(m + i + v * VL);
+        /* weights up to 2^8 are as good as those up to 1 and spare o a correction */
+        most[v] = v_select((vi)(most[v] - old <= v_set(8)), old, most[v]);
+        vf less = v_pow2(false, old - most[v]);
+        less = v_select((vi)(old == v_set(HORA_NO_SCORE)), v_set(1), less); /* nothing there yet */
         v_store(m + i + v * VL, most[v]);
         v_store(shrink + i + v * VL, less);
         sum[v] = v_load(l + i + v * VL) * less;
     }
-    for (int64_t j = 0; j < t->keys; j += 2)
+    int64_t j = 0;
+    for (; j + 2 <= t->keys; j += 2)
         for (int v = 0; v < nv; v++) {
             int64_t at = i + v * VL;
-            bool two = j + 1 < t->keys;
-            vf a = weight(bf16, masked, t, at, j, most[v]), b = v_zero();
+            vf a = weight(bf16, masked, t, at, j, most[v]);
+            vf b = weight(bf16, masked, t, at, j + 1, most[v]);
             sum[v] += a;
-            if (two) {
-                b = weight(bf16, masked, t, at, j + 1, most[v]);
-                sum[v] += b;
-            }
-            if (bf16) {
+            sum[v] += b;
+            if (bf16)
                 store_pairs(t->pairs + j / 2 * t->ldp + at, a, b);
-            } else {
-                v_store((float *)t->p + j * t->ldp + at, a);
-                if (two)
-                    v_store((float *)t->p + (j + 1) * t->ldp + at, b);
-            }
+            else
+                store_two(false, t->p, j * t->ldp + at, t->ldp, a, b);
         }
+    for (int v = 0; v < nv && j < t->keys; v++) {
+        int64_t at = i + v * VL;
+        vf p = weight(bf16, masked, t, at, j, most[v]);
+        sum[v] += p;
+        if (bf16)
+            store_pairs(t->pairs + j / 2 * t->ldp + at, p, v_zero());
+        else
+            v_store((float *)t->p + j * t->ldp + at, p);
+    }
     for (int v = 0; v < nv; v++)
         v_store(l + i + v * VL, sum[v]);
 }
 
-/* p and ds of one key and vector; p comes back, ds in *ds. */
+/* p of one key and vector; ds in *ds. */
 INLINE vf grad_of(const bool bf16, const bool masked, const hora_scores *t, int64_t i, int64_t j,
                   vf lse, vf d, vf *ds) {
     vf p = weight(bf16, masked, t, i, j, lse);
     vf g = p * (v_load(t->dp + j * t->ld + i) - d);
     *ds = masked ? (vf)((vi)g & sees(t, i, j)) : g;
-    e_store(bf16, t->p, j * t->ldp + i, p, VL);
-    e_store(bf16, t->ds, j * t->ldp + i, *ds, VL);
     return p;
 }
 
@@ -157,15 +178,25 @@ INLINE void grad_lanes(const bool bf16, const bool masked, const int nv, const h
         lse[v] = v_load(lse2 + i + v * VL);
         d[v] = v_load(dots + i + v * VL);
     }
-    for (int64_t j = 0; j < t->keys; j += 2)
+    int64_t j = 0;
+    for (; j + 2 <= t->keys; j += 2)
         for (int v = 0; v < nv; v++) {
-            vf a, b = v_zero();
-            grad_of(bf16, masked, t, i + v * VL, j, lse[v], d[v], &a);
-            if (j + 1 < t->keys)
-                grad_of(bf16, masked, t, i + v * VL, j + 1, lse[v], d[v], &b);
+            int64_t at = i + v * VL;
+            vf da, a = grad_of(bf16, masked, t, at, j, lse[v], d[v], &da);
+            vf db, b = grad_of(bf16, masked, t, at, j + 1, lse[v], d[v], &db);
+            store_two(bf16, t->p, j * t->ldp + at, t->ldp, a, b);
+            store_two(bf16, t->ds, j * t->ldp + at, t->ldp, da, db);
             if (bf16)
-                store_pairs(t->pairs + j / 2 * t->ldp + i + v * VL, a, b);
+                store_pairs(t->pairs + j / 2 * t->ldp + at, da, db);
         }
+    for (int v = 0; v < nv && j < t->keys; v++) {
+        int64_t at = i + v * VL;
+        vf ds, p = grad_of(bf16, masked, t, at, j, lse[v], d[v], &ds);
+        e_store(bf16, t->p, j * t->ldp + at, p, VL);
+        e_store(bf16, t->ds, j * t->ldp + at, ds, VL);
+        if (bf16)
+            store_pairs(t->pairs + j / 2 * t->ldp + at, ds, v_zero());
+    }
 }
 
 INLINE void fold(const bool bf16, const bool masked, const hora_scores *t, float *m, float *l,
@@ -193,15 +224,40 @@ static void shrink(int64_t rows, int64_t width, const float *factor, float *o) {
     SET(o, GET(o) * factor[i]);
 }
 
+/* log2 x of normal x > 0, 1e-7: e + log2 m with m near 1, whose series is one of (m - 1) / (m + 1).
+ */
+INLINE vf v_log2(vf x) {
+    vi u = (vi)x - 0x3f3504f3; /* sqrt(1/2) */
+    vf m = (vf)((u & 0x7fffff) + 0x3f3504f3), s = (m - 1.0f) / (m + 1.0f), z = s * s;
+    vf q = v_fma(v_set(3.2059889e-01f), z, v_set(4.1219858e-01f));
+    q = v_fma(q, z, v_set(5.7707802e-01f));
+    q = v_fma(q, z, v_set(9.6179669e-01f));
+    q = v_fma(q, z, v_set(2.8853901e+00f));
+    vf e;
+    for (int i = 0; i < VL; i++)
+        e[i] = (float)(u[i] >> 23);
+    return v_fma(q, s, e);
+}
+
+/* lse of the lanes from i on. */
+INLINE void ends(int64_t i, int64_t rows, const float *m, const float *l, float *lse,
+                 int64_t ldlse) {
+    float z[VL];
+    vf most = v_load(m + i);
+    v_store(z, v_select((vi)(most == v_set(HORA_NO_SCORE)), v_zero(),
+                        0.69314718f * (most + v_log2(v_load(l + i)))));
+    for (int64_t r = i; r < i + VL && r < rows; r++)
+        lse[r * ldlse] = z[r - i];
+}
+
 INLINE void end(const bool bf16, int64_t rows, int64_t width, const float *m, const float *l,
                 const float *o, void *y, int64_t ldy, float *lse, int64_t ldlse) {
+    for (int64_t i = 0; lse && i < rows; i += VL)
+        ends(i, rows, m, l, lse, ldlse);
     for (int64_t i = 0; i < rows; i++, o += width) {
-        bool saw = m[i] != HORA_NO_SCORE;
-        float each = saw ? 1.0f / l[i] : 0.0f;
+        float each = m[i] != HORA_NO_SCORE ? 1.0f / l[i] : 0.0f;
         EACH(width)
         e_store(bf16, y, i * ldy + at_, GET(o) * each, left_);
-        if (lse)
-            lse[i * ldlse] = saw ? 0.69314718f * (m[i] + log2f(l[i])) : 0.0f;
     }
 }
 

@@ -187,6 +187,14 @@ INLINE vf v_abs(vf a) {
 }
 
 /* Sums of lanes by halves: the same tree for every call. */
+#if VL == 16
+INLINE float v_sum(vf v) {
+    __m256 a = _mm512_castps512_ps256((__m512)v) + _mm512_extractf32x8_ps((__m512)v, 1);
+    __m128 b = _mm256_castps256_ps128(a) + _mm256_extractf128_ps(a, 1);
+    b += _mm_movehl_ps(b, b);
+    return b[0] + b[1];
+}
+#else
 INLINE float v_sum(vf v) {
     float t[VL];
     memcpy(t, &v, sizeof t);
@@ -195,6 +203,7 @@ INLINE float v_sum(vf v) {
             t[i] += t[i + w];
     return t[0];
 }
+#endif
 INLINE float v_max_lane(vf v) {
     float t[VL];
     memcpy(t, &v, sizeof t);
