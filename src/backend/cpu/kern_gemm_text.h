@@ -26,7 +26,7 @@ typedef float KERN_JOIN2(elem, f32);
 #define MR 4
 #define NV 2
 #endif
-#define NR (NV * VL)
+#define NR    (NV * VL)
 #define AHEAD 32 /* rows between what is packed and what is fetched */
 
 /* Vectors of B at one step, ready to be multiplied, and a unit of x in all lanes. */

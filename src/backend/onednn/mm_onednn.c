@@ -218,7 +218,7 @@ static void run(const hora_mm *mm, const void *x, const void *w, void *y, void *
     execute(mm, x, w, mm->y_bytes ? (void *)cy : y, pad);
     if (mm->y_bytes)
         mm->kern->rows->merge(s->m, s->n, s->alpha, (const float *)cy, s->n,
-                                  s->accumulate ? y : NULL, s->ldy, NULL, y, s->ldy);
+                              s->accumulate ? y : NULL, s->ldy, NULL, y, s->ldy);
 }
 
 static size_t scratch_bytes(const hora_mm *mm) {
