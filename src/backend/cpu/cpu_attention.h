@@ -110,7 +110,7 @@ void hora_attention_down(const hora_attention *a, const hora_packed *b, int64_t 
 size_t hora_attention_scratch(const hora_attention *a); /* bytes per thread, forward */
 void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *scratch);
 
-/* Backward: scratch for n rows, most of a call, and what prepare must remember. */
+/* Backward: bytes for calls of at most n rows, which is `most` at run time. */
 size_t hora_attention_grad_scratch(const hora_attention *a, int64_t n, int threads);
 void hora_attention_grad_run(const hora_call *c, int64_t most, int threads);
 #endif

@@ -147,8 +147,8 @@ typedef struct hora_scores {
 
 /* One table per element. o is f32; y, a, b, v are elements. */
 typedef struct hora_kern_attention {
-    /* One more tile: maximum m and sum l of each row go on, o is to be multiplied by shrink;
-     * p = 2^(s - m), 0 where not seen, goes to `p` in f32 and to `pairs` in bf16. */
+    /* One more tile: m, within 8 of each row's maximum, and sum l go on, o is to be multiplied by
+     * shrink; p = 2^(s - m), 0 where not seen, goes to `p` in f32 and to `pairs` in bf16. */
     void (*fold)(const hora_scores *t, float *m, float *l, float *shrink);
     /* o (rows, width), row i times factor_i */
     void (*shrink)(int64_t rows, int64_t width, const float *factor, float *o);
