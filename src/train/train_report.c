@@ -54,7 +54,7 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
                            : "frozen, mapped from the files where they can");
     bytes_row(out, "packed", r->packed,
               r->pack_both ? "frozen weights in the layouts of forward and backward"
-                           : "on the way, panel by panel");
+                           : "tables; weights are packed on the way");
     bytes_row(out, "parameters", r->values, "");
     bytes_row(out, "gradients", r->gradients, "");
     bytes_row(out, "moments", r->moments, "of the optimizer");
