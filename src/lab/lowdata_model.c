@@ -394,7 +394,8 @@ static hora_status draw_subset(const lab *b, int size, int seed, hora_dataset **
     const int64_t n = b->g.n[size], k = b->g.train[size];
     int64_t *at = hora_malloc((size_t)n * sizeof *at);
     for (int64_t i = 0; i < n; i++)
-        at[i] = hora_rng_permutation((uint64_t)seed, hora_hash_text("lowdata subset"), b->g.rows, i);
+        at[i] =
+            hora_rng_permutation((uint64_t)seed, hora_hash_text("lowdata subset"), b->g.rows, i);
     hora_status s = hora_data_pick(train, b->data, at, k, (uint64_t)seed);
     if (s == HORA_OK)
         s = hora_data_pick(val, b->data, at + k, n - k, (uint64_t)seed);
