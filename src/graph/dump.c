@@ -21,8 +21,8 @@ void hora_graph_dump(const hora_graph *g, hora_str *out) {
         const step *s = &g->steps[i];
         const node *n = &g->nodes[s->node];
         char shape[128];
-        hora_str_printf(out, "%5d %-9s %-10s%s node %d layer %d out %s", i,
-                        s->recomputed ? "recompute" : parts[p], s->call.op->name,
+        hora_str_printf(out, "%5d %-8s %-10s%s node %d layer %d out %s", i,
+                        s->recomputed ? "again" : parts[p], s->call.op->name,
                         s->phase == HORA_FORWARD ? " " : "'", s->node, n->segment,
                         hora_shape_text(shape, &g->tensors[n->out].view.shape));
         if (s->phase == HORA_FORWARD)
