@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "format/image.h"
 #include "hora_test.h"
+#include "image_libraries.h"
 
 static const hora_image_options variants[] = {
     {0}, {.white = true}, {.mask = true}, {.no_exif = true}};
@@ -70,6 +71,7 @@ static void cut(const char *name, hora_str *bytes, hora_rng *r) {
 
 static void cut_files(void **state) {
     (void)state;
+    need_image_libraries();
     for_each(cut);
 }
 
@@ -90,6 +92,7 @@ static void damage(const char *name, hora_str *bytes, hora_rng *r) {
 
 static void damaged_files(void **state) {
     (void)state;
+    need_image_libraries();
     for_each(damage);
 }
 

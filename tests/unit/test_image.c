@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "format/image.h"
 #include "hora_test.h"
+#include "image_libraries.h"
 
 /* A PPM or PGM whose sample i is i (mod 256). */
 static hora_str pnm(const char *header, int samples) {
@@ -117,6 +118,7 @@ static void names(void **state) {
 
 static void png_there_and_back(void **state) {
     (void)state;
+    need_image_libraries();
     const char *path = hora_test_path(hora_test_tmp(), "x.png");
     for (int channels = 1; channels <= 3; channels += 2) {
         hora_image im, back;
@@ -141,6 +143,7 @@ static const char *made(const char *name) {
 
 static void masks_are_class_numbers(void **state) {
     (void)state;
+    need_image_libraries();
     static const hora_image_options mask = {.mask = true};
     hora_image im;
     assert_ok(hora_image_load(&im, made("palette2.png"), &mask, NULL));
@@ -181,6 +184,7 @@ static const struct {
 /* The header alone says what the whole file says. */
 static void what_a_file_tells(void **state) {
     (void)state;
+    need_image_libraries();
     for (size_t i = 0; i < HORA_COUNT(about); i++) {
         hora_str bytes = {0};
         hora_image im;

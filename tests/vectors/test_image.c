@@ -10,6 +10,7 @@
 #include "format/image.h"
 #include "format/safetensors.h"
 #include "hora_test.h"
+#include "image_libraries.h"
 
 /* Largest difference between a picture and the (height, width, 3) tensor `name`; shapes must agree. */
 static int difference(const hora_image *im, const hora_st_tensor *t) {
@@ -57,6 +58,7 @@ static int compare_all(const char *folder, const char *prefix, const hora_image_
 
 static void decode_cases(void **state) {
     (void)state;
+    need_image_libraries();
     static const char *const cases[] = {
         "animated",           "exif-orientation",     "extreme-shapes",    "icc-profile",
         "jpeg-colour-spaces", "jpeg-entropy-codings", "names-and-endings", "png-16-bit",
@@ -73,6 +75,7 @@ static void decode_cases(void **state) {
 
 static void jpeg_set(void **state) {
     (void)state;
+    need_image_libraries();
     const char *folder = hora_test_shared("data/jpeg");
     char **names;
     int n, seen = 0, worst = 0;
@@ -103,6 +106,7 @@ static void jpeg_set(void **state) {
 
 static void own_set(void **state) {
     (void)state;
+    need_image_libraries();
     const char *folder = hora_test_source("tests/vectors/files/image");
     assert_int_equal(compare_all(folder, "pixels.", NULL, 2), 40);
     assert_int_equal(compare_all(folder, "white.", &(hora_image_options){.white = true}, 2), 7);
@@ -128,6 +132,7 @@ static void check_list(const char *folder, const hora_json *expect, const char *
 
 static void broken_files(void **state) {
     (void)state;
+    need_image_libraries();
     const char *folder = hora_test_shared("cases/vision-files-broken");
     hora_json *root;
     assert_ok(hora_json_load(&root, hora_test_path(folder, "case.json")));
