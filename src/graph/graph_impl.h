@@ -90,6 +90,7 @@ struct hora_graph {
     unsigned char *arena;
     size_t used;
     int64_t current_rows;
+    hora_leaves leaves;  /* that a batch must hold */
     double loss_grad[8]; /* dout of the losses, in their dtype */
     int nloss;
     struct profile *profile; /* NULL: off */
@@ -108,7 +109,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
                            double f[HORA_WORKS]);
 void hora_graph_sum_flops(hora_graph *g);
 /* profile.c: before the first of a run of steps, and after each. */
-void hora_graph_profile_begin(hora_graph *g, const hora_rows *batch);
+void hora_graph_profile_begin(hora_graph *g, const hora_batch *batch);
 void hora_graph_profile_steps(hora_graph *g, int i, int n); /* n joined steps from i ran */
 void hora_graph_profile_free(hora_graph *g);
 #endif
