@@ -4,7 +4,8 @@
 
 Offline tool (Pillow, numpy, safetensors; versions in requirements.txt). images/NAME are files of every kind that hora
 reads, as small as they can be; expected.safetensors holds `pixels.NAME`, the levels (height, width, 3) after
-exif_transpose and convert("RGB"), and `white.NAME`, laid on white, where there is transparency.
+exif_transpose and convert("RGB"), and `white.NAME`, laid on white, where there is transparency. operations.safetensors
+holds `picture` and, as `NAME/ARGUMENT/..`, what Pillow's operations make of it (hue as torchvision turns it).
 """
 import io
 import os
@@ -13,7 +14,7 @@ import sys
 import zlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 from safetensors.numpy import save_file
 
 
@@ -122,6 +123,41 @@ def webps(files):
     put("animated.webp", im, lossless=True, save_all=True, append_images=[Image.fromarray(255 - a)], duration=40)
 
 
+def turn_hue(im, factor):
+    h, s, v = im.convert("HSV").split()
+    h = (np.array(h).astype(int) + int(factor * 255)) % 256
+    return Image.merge("HSV", (Image.fromarray(h.astype(np.uint8)), s, v)).convert("RGB")
+
+
+def operations():
+    im = Image.fromarray(picture(23, 17, 5))
+    out = {"picture": im}
+    for number, name in enumerate(["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]):
+        for w, h in (9, 5), (40, 31), (23, 9), (50, 17), (1, 1), (3, 64), (22, 16):
+            out[f"resize/{name}/{w}/{h}"] = im.resize((w, h), Image.Resampling(number))
+    enhance = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast,
+               "saturation": ImageEnhance.Color, "sharpness": ImageEnhance.Sharpness}
+    for name, kind in enhance.items():
+        for factor in 0.0, 0.3, 0.9, 1.0, 1.45, 1.9:
+            out[f"{name}/{factor}"] = kind(im).enhance(factor)
+    for factor in -0.5, -0.11, 0.0, 0.25, 0.5:
+        out[f"hue/{factor}"] = turn_hue(im, factor)
+    for bits in 1, 4, 7, 8:
+        out[f"posterize/{bits}"] = ImageOps.posterize(im, bits)
+    for threshold in 0, 100, 256:
+        out[f"solarize/{threshold}"] = ImageOps.solarize(im, threshold)
+    out["autocontrast"] = ImageOps.autocontrast(ImageEnhance.Contrast(im).enhance(0.4))
+    out["autocontrast_of"] = ImageEnhance.Contrast(im).enhance(0.4)
+    out["equalize"] = ImageOps.equalize(im.resize((64, 64)))
+    out["equalize_of"] = im.resize((64, 64))
+    out["flip"] = im.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    for degrees in -30.0, -7.5, 0.0, 3.0, 19.0, 30.0:
+        out[f"rotate/{degrees}"] = im.rotate(degrees, Image.Resampling.NEAREST)
+    for m in (1, 0.21, 0, 0, 1, 0), (1, -0.3, 0, 0, 1, 0), (1, 0, 0, 0.17, 1, 0), (1, 0, -4, 0, 1, 0), (1, 0, 0, 0, 1, 6):
+        out["affine/" + "/".join(map(str, m))] = im.transform(im.size, Image.Transform.AFFINE, m, Image.Resampling.NEAREST)
+    return {k: np.array(v) for k, v in out.items()}
+
+
 def main(folder):
     files, expected = {}, {}
     jpegs(files)
@@ -143,6 +179,7 @@ def main(folder):
             white = Image.new("RGBA", im.size, (255, 255, 255, 255))
             expected["white." + name] = np.array(Image.alpha_composite(white, im.convert("RGBA")).convert("RGB"))
     save_file(expected, os.path.join(folder, "expected.safetensors"), {"format": "pt"})
+    save_file(operations(), os.path.join(folder, "operations.safetensors"), {"format": "pt"})
 
 
 if __name__ == "__main__":
