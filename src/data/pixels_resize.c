@@ -1,6 +1,6 @@
 /*
- * Resizing with Pillow's filters and its fixed-point arithmetic. A pass over columns, then one over
- * rows, each with 8-bit results: level = (sum of c_k p_k + 2^21) >> 22, clamped, the weights c_k
+ * Resizing with Pillow's filters and its fixed-point arithmetic. One pass for the columns and
+ * one for the rows, each with 8-bit results: level = (sum of c_k p_k + 2^21) >> 22, clamped, the weights c_k
  * rounded to 22 bits. A filter is stretched by the scale when it shrinks, which is the antialiasing.
  * Weights depend on scale and position alone, so any window of the result is computed by itself.
  */
@@ -29,7 +29,8 @@ static double hamming(double x) {
     if (x >= 1)
         return 0;
     x *= PI;
-    return sin(x) / x * (0.54 + 0.46 * cos(x));
+    return sin(x) / x *
+           ((double)0.54f + (double)0.46f * cos(x)); /* Pillow's constants are floats */
 }
 
 static double bicubic(double x) {
@@ -175,40 +176,69 @@ static void across(uint8_t *to, const uint8_t *row, const axis *a, int c) {
         across_channels(to, row, a, 1);
 }
 
-/* Row i of the result from the rows of `rows`, whose first is row `lo` of the picture. */
-static void down(uint8_t *to, const uint8_t *rows, size_t stride, int64_t lo, const axis *a,
-                 int64_t i, int32_t *sum) {
-    const uint8_t *p = rows + (size_t)(a->first[i] - lo) * stride;
+/* Result i of the rows p, p + pitch, ..: n bytes of each. */
+static void down(uint8_t *to, const uint8_t *p, size_t pitch, size_t n, const axis *a, int64_t i,
+                 int32_t *sum) {
     if (!a->weight) {
-        memcpy(to, p, stride);
+        memcpy(to, p, n);
         return;
     }
-    for (size_t x = 0; x < stride; x++)
+    for (size_t x = 0; x < n; x++)
         sum[x] = 1 << (BITS - 1);
-    for (int64_t k = 0; k < a->n[i]; k++, p += stride) {
+    for (int64_t k = 0; k < a->n[i]; k++, p += pitch) {
         int32_t w = a->weight[i * a->reach + k];
-        for (size_t x = 0; x < stride; x++)
+        for (size_t x = 0; x < n; x++)
             sum[x] += w * p[x];
     }
-    for (size_t x = 0; x < stride; x++)
+    for (size_t x = 0; x < n; x++)
         to[x] = level(sum[x]);
 }
 
-/* Fills the rectangle `at` of out: the columns and rows of the two axes. */
-static hora_status resample(hora_image *out, const hora_rect *at, const hora_image *im,
-                            const hora_rect *from, const axis *h, const axis *v) {
-    int c = im->channels;
-    size_t stride = (size_t)(at->width * c), rows = (size_t)(v->hi - v->lo);
-    void *between;
-    HORA_TRY(hora_block_new(&between, rows * stride, "a resize"));
+/* The first pass goes to `between`, the second from there to the rectangle `at` of out. */
+typedef struct passes {
+    hora_image *out;
+    const hora_rect *at;
+    const uint8_t *px; /* first pixel of the part to stretch */
+    size_t pitch;      /* of its rows */
+    int c;
+    const axis *h, *v;
+    uint8_t *between;
+    int32_t *sum;
+} passes;
+
+static uint8_t *result_row(const passes *p, int64_t y) {
+    return p->out->px + ((p->at->y + y) * p->out->width + p->at->x) * p->c;
+}
+
+static void columns_first(const passes *p) {
+    const axis *h = p->h, *v = p->v;
+    size_t n = (size_t)h->count * (size_t)p->c;
     for (int64_t y = v->lo; y < v->hi; y++)
-        across((uint8_t *)between + (size_t)(y - v->lo) * stride,
-               im->px + ((from->y + y) * im->width + from->x) * c, h, c);
-    int32_t *sum = hora_malloc(stride * sizeof *sum);
-    for (int64_t y = 0; y < at->height; y++)
-        down(out->px + ((at->y + y) * out->width + at->x) * c, between, stride, v->lo, v, y, sum);
-    hora_free(sum);
-    hora_block_free(between, rows * stride);
+        across(p->between + (size_t)(y - v->lo) * n, p->px + (size_t)y * p->pitch, h, p->c);
+    for (int64_t y = 0; y < v->count; y++)
+        down(result_row(p, y), p->between + (size_t)(v->first[y] - v->lo) * n, n, n, v, y, p->sum);
+}
+
+static void rows_first(const passes *p) {
+    const axis *h = p->h, *v = p->v;
+    size_t left = (size_t)h->lo * (size_t)p->c, n = (size_t)(h->hi - h->lo) * (size_t)p->c;
+    for (int64_t y = 0; y < v->count; y++) {
+        down(p->between + left, p->px + (size_t)v->first[y] * p->pitch + left, p->pitch, n, v, y,
+             p->sum);
+        across(result_row(p, y), p->between, h, p->c);
+    }
+}
+
+static hora_status resample(passes *p, bool rows) {
+    size_t n = (size_t)p->c * (size_t)(rows ? p->h->hi : p->h->count);
+    size_t bytes = n * (rows ? 1 : (size_t)(p->v->hi - p->v->lo));
+    void *between;
+    HORA_TRY(hora_block_new(&between, bytes, "a resize"));
+    p->between = between;
+    p->sum = hora_malloc(n * sizeof *p->sum);
+    (rows ? rows_first : columns_first)(p);
+    hora_free(p->sum);
+    hora_block_free(between, bytes);
     return HORA_OK;
 }
 
@@ -238,6 +268,13 @@ static hora_status check(const hora_image *im, const hora_rect *from, int64_t wi
     return HORA_OK;
 }
 
+/* Pillow's rule since version 13 (github.com/python-pillow/Pillow/pull/9549); before, columns always
+ * came first. The levels between the passes are rounded, so the order shows in the result. */
+static bool rows_come_first(const hora_rect *from, const hora_stretch *how) {
+    int64_t lower = from->height - how->height, narrower = from->width - how->width;
+    return lower > 0 && lower > 2 * narrower;
+}
+
 hora_status hora_image_stretch(hora_image *out, const hora_image *im, const hora_stretch *how) {
     const hora_rect all = {0, 0, im->width, im->height};
     const hora_rect every = {0, 0, how->width, how->height};
@@ -258,8 +295,15 @@ hora_status hora_image_stretch(hora_image *out, const hora_image *im, const hora
     hora_status s = axis_init(&h, f, from->width, how->width, x0, x1 - x0);
     if (s == HORA_OK)
         s = axis_init(&v, f, from->height, how->height, y0, y1 - y0);
+    passes p = {.out = out,
+                .at = &at,
+                .px = im->px + (from->y * im->width + from->x) * im->channels,
+                .pitch = (size_t)im->width * (size_t)im->channels,
+                .c = im->channels,
+                .h = &h,
+                .v = &v};
     if (s == HORA_OK)
-        s = resample(out, &at, im, from, &h, &v);
+        s = resample(&p, rows_come_first(from, how));
     axis_release(&h);
     axis_release(&v);
     if (s != HORA_OK)

@@ -245,7 +245,7 @@ static void operations_on_pixels(void **state) {
         hora_free(words);
     }
     hora_st_close(st);
-    assert_int_equal(seen, 42 + 24 + 5 + 4 + 3 + 3 + 6 + 5);
+    assert_int_equal(seen, 48 + 24 + 5 + 4 + 3 + 3 + 6 + 5);
 }
 
 HORA_TESTS(vectors_image, {"decoded levels of the cases", decode_cases, HORA_SHORT},
