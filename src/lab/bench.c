@@ -195,7 +195,7 @@ static hora_status make_batch(bench *b) {
     hora_batch *x = &b->batch;
     const int64_t n = b->c.batch_size, t = b->c.seq_len;
     hora_rng r = hora_rng_new((uint64_t)b->c.seed, "bench batch");
-    HORA_TRY(hora_batch_init(x, b->result.plan.rows));
+    HORA_TRY(hora_batch_init(x, b->result.plan.rows, NULL));
     x->rows = x->capacity;
     for (int64_t i = 0; i < x->rows; i++) {
         const bool real = i < n * t;

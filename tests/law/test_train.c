@@ -429,7 +429,7 @@ static void rig_close(rig *r) {
 
 /* Rows first .. first+n-1 of an endless text, each a segment of its own, or `packed` in twos. */
 static void fill(hora_batch *b, int first, int n) {
-    assert_ok(hora_batch_init(b, 64));
+    assert_ok(hora_batch_init(b, 64, NULL));
     b->rows = b->tokens = b->supervised = 0;
     for (int i = 0; i < n; i++) {
         hora_rng r = hora_rng_new((uint64_t)(first + i), "row");
