@@ -1,9 +1,10 @@
 /*
- * Picture sets: which kind a path is, labels by name, samples, and what a look at all of them finds.
+ * Picture sets: which kind a path is, labels by name, samples, and what a look at all of them
+ * finds.
  */
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "data/images_impl.h"
@@ -242,6 +243,26 @@ static hora_status check_labels(hora_images *s) {
     return HORA_OK;
 }
 
+static uint64_t hash_text(const char *text, uint64_t seed) {
+    return hora_hash64(text, strlen(text) + 1, seed);
+}
+
+/* Names without the path of the set, or, in a list, of its folder: it may be moved. */
+static uint64_t fingerprint(const hora_images *s) {
+    char *dir = hora_path_dir(s->path);
+    uint64_t h = hash_text(s->kind->name, 0);
+    for (size_t i = 0; i < s->n; i++) {
+        const hora_images_item *it = &s->items[i];
+        const char *known = hora_starts(it->name, s->path) ? s->path : dir;
+        int64_t size = it->file < 0 ? hora_file_size(it->name) : (int64_t)it->n;
+        h = hash_text(it->name + (hora_starts(it->name, known) ? strlen(known) : 0), h);
+        h = hash_text(it->number < 0 ? "" : s->classes[it->number], h);
+        h = hora_hash64(&size, sizeof size, h);
+    }
+    hora_free(dir);
+    return h;
+}
+
 static hora_status label_all(hora_images *s) {
     HORA_TRY(check_labels(s));
     if (!s->cfg.labels) {
@@ -255,6 +276,7 @@ static hora_status label_all(hora_images *s) {
     }
     HORA_TRY(number_labels(s));
     settle(s);
+    s->info.hash = fingerprint(s);
     return HORA_OK;
 }
 
@@ -438,5 +460,6 @@ hora_status hora_images_screen(hora_images *s, const hora_images_survey *v) {
     }
     s->n = kept;
     s->info.samples = (int64_t)kept;
+    s->info.hash = fingerprint(s);
     return HORA_OK;
 }

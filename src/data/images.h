@@ -9,10 +9,11 @@
  *     idx      train-images-idx3-ubyte     MNIST; the labels lie beside it
  *     cifar    data_batch_1.bin, train.bin CIFAR-10 and -100, binary
  *
- * A set is listed at open and not read; hora_images_read decodes one sample and may be called by any
- * number of threads. The order is that of the names' bytes (or the file's), so an index means the
- * same sample everywhere. A label is a NAME: what it is in the caller's list (the training set's, a
- * model's id2label), never its place among its neighbours. Nothing is dropped without a count.
+ * A set is listed at open and not read; hora_images_read decodes one sample and may be called by
+ * any number of threads. The order is that of the names' bytes (or the file's), so an index means
+ * the same sample everywhere. A label is a NAME: what it is in the caller's list (the training
+ * set's, a model's id2label), never its place among its neighbours. Nothing is dropped without a
+ * count.
  */
 #include "format/image.h"
 
@@ -29,6 +30,7 @@ typedef struct hora_images_config {
 typedef struct hora_images_info {
     const char *kind; /* "folder", "list", .. */
     int64_t samples, classes, empty_classes;
+    uint64_t hash; /* of names, sizes and classes in order: is this the same set? */
     /* what was left out: */
     int64_t hidden;        /* files and folders whose names begin with a dot, and such */
     int64_t not_pictures;  /* by their endings */

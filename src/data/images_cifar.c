@@ -1,8 +1,9 @@
 /*
- * CIFAR, binary: records of a label (CIFAR-100: coarse, then fine, which is taken) and 3072 bytes, the
- * red, green and blue plane of 32 x 32. Files are data_batch_1.bin .. and test_batch.bin (10), train.bin
- * and test.bin (100); class names lie beside them in batches.meta.txt or fine_label_names.txt, one a
- * line. A folder with them is its training set. Source: www.cs.toronto.edu/~kriz/cifar.html.
+ * CIFAR, binary: records of a label (CIFAR-100: coarse, then fine, which is taken) and 3072 bytes,
+ * the red, green and blue plane of 32 x 32. Files are data_batch_1.bin .. and test_batch.bin (10),
+ * train.bin and test.bin (100); class names lie beside them in batches.meta.txt or
+ * fine_label_names.txt, one a line. A folder with them is its training set. Source:
+ * www.cs.toronto.edu/~kriz/cifar.html.
  */
 #include "base/text.h"
 #include "data/images_impl.h"

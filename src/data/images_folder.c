@@ -1,6 +1,6 @@
 /*
- * A folder for each class, with pictures at any depth. Classes are the folders' names in the order of
- * their bytes; empty ones keep their place. Links are followed, a loop is an error. A folder of
+ * A folder for each class, with pictures at any depth. Classes are the folders' names in the order
+ * of their bytes; empty ones keep their place. Links are followed, a loop is an error. A folder of
  * pictures without folders is a set without labels.
  */
 #include <sys/stat.h>

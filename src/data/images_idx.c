@@ -1,8 +1,8 @@
 /*
  * MNIST's idx: 0, 0, type (8: bytes), number of dimensions, the dimensions as 32-bit big-endian
- * numbers, the values. Pictures are (n, height, width) or (n, height, width, 3); the labels, (n), lie
- * in a file beside it of the same name with "labels" for "images" and "idx1" for "idx3". A folder
- * with train-images-idx3-ubyte is its training set. Source: yann.lecun.com/exdb/mnist.
+ * numbers, the values. Pictures are (n, height, width) or (n, height, width, 3); the labels, (n),
+ * lie in a file beside it of the same name with "labels" for "images" and "idx1" for "idx3". A
+ * folder with train-images-idx3-ubyte is its training set. Source: yann.lecun.com/exdb/mnist.
  */
 #include "base/text.h"
 #include "data/images_impl.h"
@@ -49,7 +49,7 @@ static hora_status header(const hora_map *m, int least, int most, int64_t *dims,
     *at = 4 + 4 * (size_t)*n;
     for (int i = 0; i < *n; i++) {
         dims[i] = big(p + 4 + 4 * i);
-        if (dims[i] < 1 || total > m->n)
+        if (dims[i] < 1 || (uint64_t)dims[i] > m->n / total)
             return hora_fail(HORA_EFORMAT,
                              "%s: a dimension is 0 or larger than the file; fetch it again",
                              m->path);

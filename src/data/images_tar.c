@@ -1,12 +1,13 @@
 /*
- * A tar of samples, as WebDataset writes them: files of one key (the path up to the first dot of its
- * base name) belong together; key.jpg is the picture, key.cls holds its class, or key.json has it as
- * "label", "cls" or "class". Where no sample has either, the folder that a picture lies in is its
- * class. The archive is mapped; nothing is unpacked.
+ * A tar of samples, as WebDataset writes them: files of one key (the path up to the first dot of
+ * its base name) belong together; key.jpg is the picture, key.cls holds its class, or key.json has
+ * it as "label", "cls" or "class". Where no sample has either, the folder that a picture lies in
+ * is its class. The archive is mapped; nothing is unpacked.
  *
- * A header is 512 bytes: name (0, 100), size in octal (124, 12; base 256 when the top bit is set), sum
- * of the header's bytes (148, 8), type (156), "ustar" (257), prefix of the name (345, 155). Long names
- * come in front as an entry of type L (GNU) or x with "path=" (pax). Source: POSIX pax, GNU tar.
+ * A header is 512 bytes: name (0, 100), size in octal (124, 12; base 256 when the top bit is set),
+ * sum of the header's bytes (148, 8), type (156), "ustar" (257), prefix of the name (345, 155).
+ * Long names come in front as an entry of type L (GNU) or x with "path=" (pax). Source: POSIX pax,
+ * GNU tar.
  */
 #include "base/json.h"
 #include "base/text.h"

@@ -1,5 +1,6 @@
-/* Containers of pictures that lie: tar, idx and CIFAR cut and damaged at random. They are listed or refused, and what is
- * listed can be read or refused. The sanitizers watch; the seed is fixed. */
+/* Containers of pictures that lie: tar, idx and CIFAR cut and damaged at random. They are listed
+ * or refused, and what is listed can be read or refused. The sanitizers watch; the seed is
+ * fixed. */
 #include <stdio.h>
 
 #include "base/file.h"

@@ -1,4 +1,5 @@
-/* Sets of pictures made here: folders with their oddities, lists, tar, idx, CIFAR; labels by name. */
+/* Sets of pictures made here: folders with their oddities, lists, tar, idx, CIFAR; labels by
+ * name. */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -88,7 +89,17 @@ static void folders(void **state) {
         assert_int_equal(im.px[2], level[i]);
         hora_image_release(&im);
     }
+    uint64_t hash = about->hash;
     hora_images_close(s);
+    assert_int_equal(rename(in("set"), in("moved")), 0); /* the same set elsewhere */
+    assert_ok(hora_images_open(&s, in("moved"), NULL));
+    assert_true(hora_images_about(s)->hash == hash);
+    hora_images_close(s);
+    put("moved/10/x.pgm", "P5 1 1 255 longer");
+    assert_ok(hora_images_open(&s, in("moved"), NULL));
+    assert_true(hora_images_about(s)->hash != hash);
+    hora_images_close(s);
+    assert_int_equal(rename(in("moved"), in("set")), 0);
     assert_int_equal(symlink("..", in("set/Zebra/loop")), 0);
     assert_fails(hora_images_open(&s, in("set"), NULL), HORA_EFORMAT, "loop");
 }
@@ -181,7 +192,8 @@ static void lists(void **state) {
     assert_fails(hora_images_open(&s, in("l/float.jsonl"), NULL), HORA_EFORMAT, "class number");
 }
 
-/* --- tar ---------------------------------------------------------------------------------------- */
+/* --- tar
+ * ---------------------------------------------------------------------------------------- */
 
 static void tar_add(hora_str *tar, const char *name, char type, const void *bytes, size_t n) {
     char h[512] = {0};
@@ -252,7 +264,8 @@ static void tars(void **state) {
     hora_str_release(&t);
 }
 
-/* --- MNIST and CIFAR ---------------------------------------------------------------------------- */
+/* --- MNIST and CIFAR
+ * ---------------------------------------------------------------------------- */
 
 static void idx(void **state) {
     (void)state;
@@ -318,7 +331,8 @@ static void cifar(void **state) {
     hora_images_close(s);
 }
 
-/* --- a look at all ------------------------------------------------------------------------------ */
+/* --- a look at all
+ * ------------------------------------------------------------------------------ */
 
 static void looks(void **state) {
     (void)state;
@@ -359,7 +373,8 @@ static void looks(void **state) {
     hora_images_close(s);
 }
 
-/* --- the cases ---------------------------------------------------------------------------------- */
+/* --- the cases
+ * ---------------------------------------------------------------------------------- */
 
 static void case_folder_oddities(void **state) {
     (void)state;
