@@ -254,9 +254,10 @@ static hora_status open_lab(lab *b) {
         return hora_fail(HORA_EUSAGE, "--seq-len %lld, but the model has %lld positions",
                          (long long)c->seq_len, (long long)b->base->max_positions);
     HORA_TRY(hora_tokenizer_open(&b->tokenizer, c->model));
-    const char *source = hora_tokenizer_chat_template(b->tokenizer);
-    if (source && hora_template_open(&b->chat, source, strlen(source), "chat template"))
+    char *date = NULL;
+    if (hora_chat_open(&b->chat, b->tokenizer, &date))
         b->chat = NULL; /* only conversations need it: they are refused by name */
+    hora_free(date);
     HORA_TRY(open_set(b, c->data, &b->data));
     HORA_TRY(open_set(b, c->eval, &b->eval));
     HORA_TRY(take_sizes(b));

@@ -112,24 +112,27 @@ static hora_status open_model(run *r, bool headers_only) {
 
 static void say_data(run *r, const char *path, const hora_dataset *d) {
     const hora_data_info *i = hora_data_about(d);
-    char text[400], records[32], tokens[32];
+    char text[2048], records[32], tokens[32];
+    hora_str notes = {0};
     hora_human_count(records, (double)i->records);
     hora_human_count(tokens, (double)i->tokens);
+    hora_data_notes(d, &notes);
     hora_snprintf(text, sizeof text,
-                  "%s: %s records, %lld rows, %s tokens, %.1f %% of them supervised%s", path,
+                  "%s: %s records, %lld rows, %s tokens, %.1f %% of them supervised%s%s%s", path,
                   records, (long long)i->rows, tokens,
                   i->tokens ? 100.0 * (double)i->supervised / (double)i->tokens : 0,
-                  i->skipped ? " (bad lines were skipped)" : "");
+                  notes.n ? " (" : "", notes.n ? notes.s : "", notes.n ? ")" : "");
+    hora_str_release(&notes);
     tell(r, HORA_RUN_DATA, text);
 }
 
 static hora_status open_data(run *r) {
     HORA_TRY(hora_tokenizer_open(&r->tokenizer, r->run.model));
-    const char *source = hora_tokenizer_chat_template(r->tokenizer);
-    if (source && hora_template_open(&r->chat, source, strlen(source), "chat template")) {
+    hora_status s = hora_chat_open(&r->chat, r->tokenizer, &r->data.date);
+    if (s == HORA_EUSAGE) /* the date */
+        return s;
+    if (s)
         hora_warn("conversations cannot be read: %s", hora_errmsg());
-        r->chat = NULL;
-    }
     HORA_TRY(hora_dataset_open(&r->rows, r->run.data, r->tokenizer, r->chat, &r->data));
     if (r->run.eval_data) {
         hora_data_config c = r->data;
