@@ -96,8 +96,8 @@ static size_t special_at(const hora_json *specials, const view *v, size_t i) {
 static size_t settle(const hora_json *specials, const view *a, const view *b, size_t i) {
     if (i == a->n || i == b->n) /* one goes on where the other ends: nothing is cut */
         return i;
-    while (i > 0 && (((unsigned char)at(a, i) & 0xC0) == 0x80 ||
-                     ((unsigned char)at(b, i) & 0xC0) == 0x80))
+    while (i > 0 &&
+           (((unsigned char)at(a, i) & 0xC0) == 0x80 || ((unsigned char)at(b, i) & 0xC0) == 0x80))
         i--;
     for (int k = 0; k < 2; k++) {
         const view *v = k ? b : a;
@@ -111,9 +111,9 @@ static size_t settle(const hora_json *specials, const view *a, const view *b, si
 /* ---- the turns ---- */
 typedef struct turn {
     size_t message;
-    bool off;       /* weight 0: not to be learned */
-    bool context;   /* cannot be rendered, or leaves nothing to write */
-    bool fits;      /* W has it */
+    bool off;          /* weight 0: not to be learned */
+    bool context;      /* cannot be rendered, or leaves nothing to write */
+    bool fits;         /* W has it */
     int before, after; /* its cuts P and C; after -1: C is W */
     size_t from, to;   /* what counts: of W when it fits, else of C */
 } turn;
@@ -259,9 +259,9 @@ static void endings(talk *t, const turn *k) {
     for (size_t i = 0; i < k->message; i++)
         hora_json_push(messages, hora_json_share(hora_json_at(t->chat->messages, i)));
     message = hora_json_push(messages, hora_json_new_object());
-    hora_json_set(message, "role",
-                  hora_json_share(hora_json_get(
-                      hora_json_at(t->chat->messages, k->message), "role")));
+    hora_json_set(
+        message, "role",
+        hora_json_share(hora_json_get(hora_json_at(t->chat->messages, k->message), "role")));
     hora_json_set(message, "content", hora_json_new_string(word));
     if (hora_template_render_turns(t->r->tmpl, vars, -1, 0, &text, NULL) == HORA_OK) {
         const char *last = NULL;
@@ -393,10 +393,11 @@ static hora_status nothing_left(const talk *t) {
         if (!why && !k->off && k->after >= 0)
             why = t->cuts[k->after].failed;
         if (why)
-            return hora_fail(HORA_EFORMAT,
-                             "the prompt before message %zu cannot be rendered, so there is nothing "
-                             "to learn: %s",
-                             k->message + 1, why);
+            return hora_fail(
+                HORA_EFORMAT,
+                "the prompt before message %zu cannot be rendered, so there is nothing "
+                "to learn: %s",
+                k->message + 1, why);
     }
     return hora_fail(HORA_EFORMAT, "no message of the assistant counts, so there is nothing to "
                                    "learn; give one a weight other than 0, or remove the record");
@@ -582,16 +583,23 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
     return s;
 }
 
+hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
+                           const hora_chat *chat, const hora_json *kwargs, bool prompt,
+                           hora_str *text) {
+    const hora_reader r = {.tok = tok, .tmpl = tmpl, .kwargs = kwargs};
+    HORA_TRY(check_messages(tmpl, chat->messages));
+    hora_json *vars = variables(&r, chat);
+    hora_status s = hora_template_render_turns(tmpl, vars, -1, prompt, text, NULL);
+    hora_json_free(vars);
+    return s;
+}
+
 hora_status hora_chat_prompt(const hora_tokenizer *tok, const hora_template *tmpl,
                              const hora_chat *chat, const hora_json *kwargs, hora_ids *out,
                              hora_str *text) {
-    const hora_reader r = {.tok = tok, .tmpl = tmpl, .kwargs = kwargs};
-    HORA_TRY(check_messages(tmpl, chat->messages));
     size_t before = text->n;
-    hora_json *vars = variables(&r, chat);
-    hora_status s = hora_template_render_turns(tmpl, vars, -1, 1, text, NULL);
-    hora_json_free(vars);
-    if (!s && text->n > before)
-        s = hora_tokenizer_encode(tok, text->s + before, text->n - before, false, out);
-    return s;
+    HORA_TRY(hora_chat_text(tok, tmpl, chat, kwargs, true, text));
+    return text->n > before
+               ? hora_tokenizer_encode(tok, text->s + before, text->n - before, false, out)
+               : HORA_OK;
 }

@@ -39,10 +39,11 @@ static hora_status tool_calls(const char *s, size_t n, size_t i, hora_json *mess
     for (size_t k = 0; k < (list ? hora_json_len(tree) : 1) && !st; k++) {
         const hora_json *one = list ? hora_json_at(tree, k) : tree;
         if (!hora_json_string(hora_json_get(one, "name"), NULL)) {
-            st = hora_fail(HORA_EFORMAT,
-                           "turn %zu: a function_call is {\"name\": .., \"arguments\": ..} as JSON; "
-                           "correct the record",
-                           i + 1);
+            st =
+                hora_fail(HORA_EFORMAT,
+                          "turn %zu: a function_call is {\"name\": .., \"arguments\": ..} as JSON; "
+                          "correct the record",
+                          i + 1);
             break;
         }
         hora_json *call = hora_json_push(calls, hora_json_new_object());
@@ -124,8 +125,9 @@ hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
     c->documents = hora_json_get(record, "documents");
     c->kwargs = hora_json_get(record, "chat_template_kwargs");
     if (hora_json_type(c->kwargs) != HORA_JNULL && hora_json_type(c->kwargs) != HORA_JOBJECT)
-        return hora_fail(HORA_EFORMAT, "`chat_template_kwargs` should be an object, is of type %s; "
-                                       "correct the record",
+        return hora_fail(HORA_EFORMAT,
+                         "`chat_template_kwargs` should be an object, is of type %s; "
+                         "correct the record",
                          hora_json_type_name(hora_json_type(c->kwargs)));
     if (hora_json_type(tools) == HORA_JNULL || (text && !n)) /* "": a column without a value */
         return HORA_OK;

@@ -25,8 +25,9 @@ static const hora_option rows[] = {
              "put several records into one row; they do not see each other"),
     OPT_BOOL(shuffle, "shuffle", NULL, "true", "another order of rows in every epoch"),
     OPT_BOOL(skip_bad, "skip_bad", NULL, "false", "count bad records instead of refusing the file"),
-    OPT_CHOICE(train_on, "train_on", NULL, "assistant", "all assistant last",
-               "what is learned of a row: all of it, what the assistant says, or the last of that"),
+    OPT_CHOICE(
+        train_on, "train_on", NULL, "assistant", "assistant all last",
+        "what is learned of a row: what the assistant says, all of it, or the last turn alone"),
     OPT_BOOL(train_on_prompt, "train_on_prompt", NULL, "false",
              "learn prompts and user turns too; the same as train_on=all"),
     OPT_CHOICE(turns, "turns", NULL, "auto", "auto split last",
@@ -377,11 +378,12 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
         say(out, "%lld bad records were skipped", (long long)i->skipped);
     if (i->lost)
         say(out,
-            "%lld of %lld %s were left out: what is to be learned lies behind the first %lld tokens",
+            "%lld of %lld %s were left out: what is to be learned lies behind the first %lld "
+            "tokens",
             (long long)i->lost, all, unit, (long long)d->seq_len);
     if (i->truncated > i->lost)
-        say(out, "%lld of %lld %s were cut to %lld tokens", (long long)(i->truncated - i->lost), all,
-            unit, (long long)d->seq_len);
+        say(out, "%lld of %lld %s were cut to %lld tokens", (long long)(i->truncated - i->lost),
+            all, unit, (long long)d->seq_len);
     if (i->split)
         say(out, "%lld rows hold one turn of a conversation each, as the template writes it there",
             (long long)i->split);

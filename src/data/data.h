@@ -33,19 +33,19 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     int64_t seed;   /* of the shuffle */
 } hora_data_config;
 extern const hora_options hora_data_options;
-/* What of a row is supervised: prompts too, what the assistant says, the last of that alone. */
-enum { HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_LAST };
+/* What of a row is supervised: what the assistant says, prompts too, the assistant's last turn. */
+enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
 /* Rows of a conversation: one, and one more for each turn that later turns make the template write
  * in another way; one per turn; the one that ends with the last turn. */
 enum { HORA_TURNS_AUTO, HORA_TURNS_SPLIT, HORA_TURNS_LAST };
 
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
-    int64_t records;   /* in the rows (of plain text: windows) */
-    int64_t skipped;   /* bad records (skip_bad) */
-    int64_t truncated; /* rows of records cut to seq_len, lost ones among them */
-    int64_t lost;      /* of those: whose supervised part lies behind seq_len */
-    int64_t cut;       /* tokens cut off */
+    int64_t records;                 /* in the rows (of plain text: windows) */
+    int64_t skipped;                 /* bad records (skip_bad) */
+    int64_t truncated;               /* rows of records cut to seq_len, lost ones among them */
+    int64_t lost;                    /* of those: whose supervised part lies behind seq_len */
+    int64_t cut;                     /* tokens cut off */
     int64_t context, split, dropped; /* turns that are context only; rows that hold one turn each;
                                         turns that turns=last leaves out */
     int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
@@ -104,18 +104,22 @@ void hora_prefetch_free(hora_prefetch *p);
 
 /* A conversation. Zero-initialise, release. */
 typedef struct hora_chat {
-    const hora_json *messages;                  /* borrowed */
+    const hora_json *messages;                   /* borrowed */
     const hora_json *tools, *documents, *kwargs; /* variables of the template; NULL: none */
-    size_t given;                               /* that many messages are a prompt: not learned */
-    hora_json *own[2];                          /* what was made of the record */
+    size_t given;                                /* that many messages are a prompt: not learned */
+    hora_json *own[2];                           /* what was made of the record */
 } hora_chat;
 /* From a list of messages, or from an object with `messages` (or `conversations`) and, where they
  * are, `tools` (a list, an object, or either as JSON text), `documents` and `chat_template_kwargs`;
  * borrows from it. */
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree);
 void hora_chat_release(hora_chat *c);
-/* Rendered with add_generation_prompt (for generate --chat), tokenised without a second BOS.
- * `kwargs`: variables from outside, may be NULL; the conversation's own win. */
+/* Appends the conversation as the template writes it. `kwargs`: variables from outside, may be NULL;
+ * the conversation's own win. */
+hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
+                           const hora_chat *chat, const hora_json *kwargs, bool prompt,
+                           hora_str *text);
+/* With the generation prompt (for generate --chat), tokenised without a second BOS. */
 hora_status hora_chat_prompt(const hora_tokenizer *tok, const hora_template *tmpl,
                              const hora_chat *chat, const hora_json *kwargs, hora_ids *out,
                              hora_str *text);

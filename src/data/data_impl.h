@@ -25,8 +25,8 @@ typedef struct hora_masked {
     size_t n, cap;
 } hora_masked;
 typedef struct hora_mask_notes { /* counted up */
-    int64_t straddling; /* tokens of both sides of a boundary */
-    int64_t bos;        /* texts that began with BOS, which was not put in front again */
+    int64_t straddling;          /* tokens of both sides of a boundary */
+    int64_t bos;                 /* texts that began with BOS, which was not put in front again */
 } hora_mask_notes;
 hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hora_masked *out,
                             hora_mask_notes *notes);
@@ -51,7 +51,7 @@ typedef struct hora_reader {
 } hora_reader;
 typedef struct hora_source {
     const char *name;  /* of the kind, for people */
-    const char *keys;  /* a record that has all of these is one, separated by blanks */
+    const char *keys;  /* words, all of which a record of the kind has; a|b: one of the two */
     const char *shape; /* for messages: {"instruction", "input", "output"} */
     hora_status (*read)(const hora_reader *r, const hora_json *record, hora_samples *out);
 } hora_source;

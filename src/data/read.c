@@ -38,23 +38,6 @@ static void skip_blanks(cursor *c) {
         advance(c);
 }
 
-static hora_status one_record(cursor *c, size_t from, size_t to, hora_place at) {
-    hora_json *record;
-    hora_status s =
-        hora_json_parse_at(&record, c->s + from, to - from, c->what, at.line, at.column);
-    bool more = c->n > to; /* in the file */
-    if (s && c->lines && more && unfinished(c->s + from, to - from))
-        s = hora_fail(HORA_EFORMAT,
-                      "%s: line %lld: this record goes on in the next line; write each record on one "
-                      "line (`jq -c . FILE` does that), or all of them as one array",
-                      c->what, (long long)at.line);
-    if (s)
-        return c->bad(c->arg, s);
-    s = c->fn(c->arg, record, at);
-    hora_json_free(record);
-    return s;
-}
-
 /* More brackets open than close: the record goes on in the next line. */
 static bool unfinished(const char *s, size_t n) {
     int64_t depth = 0;
@@ -66,6 +49,24 @@ static bool unfinished(const char *s, size_t n) {
             depth += (s[i] == '{' || s[i] == '[') - (s[i] == '}' || s[i] == ']');
     }
     return depth > 0;
+}
+
+static hora_status one_record(cursor *c, size_t from, size_t to, hora_place at) {
+    hora_json *record;
+    hora_status s =
+        hora_json_parse_at(&record, c->s + from, to - from, c->what, at.line, at.column);
+    bool more = c->n > to; /* in the file */
+    if (s && c->lines && more && unfinished(c->s + from, to - from))
+        s = hora_fail(
+            HORA_EFORMAT,
+            "%s: line %lld: this record goes on in the next line; write each record on one "
+            "line (`jq -c . FILE` does that), or all of them as one array",
+            c->what, (long long)at.line);
+    if (s)
+        return c->bad(c->arg, s);
+    s = c->fn(c->arg, record, at);
+    hora_json_free(record);
+    return s;
 }
 
 static hora_status read_lines(cursor *c) {

@@ -40,15 +40,21 @@ void hora_sample_span(hora_sample *s, size_t from, size_t to) {
         HORA_PUSH(s->spans, s->nspans, s->cspans, ((hora_span){from, to}));
 }
 
+/* Words with blanks between them, of which a record has all; a|b: one of the two. */
 static bool has_keys(const hora_json *record, const char *keys) {
     while (*keys) {
-        size_t n = strcspn(keys, " ");
-        char *key = hora_strndup(keys, n);
-        bool has = hora_json_get(record, key) != NULL;
-        hora_free(key);
+        bool has = false;
+        size_t n;
+        do {
+            n = strcspn(keys, " |");
+            char *key = hora_strndup(keys, n);
+            has = has || hora_json_get(record, key) != NULL;
+            hora_free(key);
+            keys += n + 1;
+        } while (keys[-1] == '|');
         if (!has)
             return false;
-        keys += n + (keys[n] == ' ');
+        keys -= !keys[-1];
     }
     return true;
 }

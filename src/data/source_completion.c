@@ -15,10 +15,11 @@ static hora_status add_messages(const hora_json *v, const char *role, const char
         return HORA_OK;
     }
     if (hora_json_type(v) != HORA_JARRAY)
-        return hora_fail(HORA_EFORMAT,
-                         "`%s` should be a string or a list of messages, is of type %s; correct the "
-                         "record",
-                         key, hora_json_type_name(hora_json_type(v)));
+        return hora_fail(
+            HORA_EFORMAT,
+            "`%s` should be a string or a list of messages, is of type %s; correct the "
+            "record",
+            key, hora_json_type_name(hora_json_type(v)));
     for (size_t i = 0; i < hora_json_len(v); i++) {
         hora_json *m;
         HORA_TRY(hora_chat_message(hora_json_at(v, i), i, &m));

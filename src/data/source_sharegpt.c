@@ -7,6 +7,7 @@
 
 static hora_status messages_of(const hora_json *record, hora_json *messages) {
     const hora_json *turns = hora_json_get(record, "conversations");
+    turns = turns ? turns : hora_json_get(record, "conversation");
     const char *system;
     size_t n;
     HORA_TRY(hora_source_string(record, "system", false, &system, &n));
@@ -36,6 +37,6 @@ static hora_status read_sharegpt(const hora_reader *r, const hora_json *record, 
     return s;
 }
 
-const hora_source hora_source_sharegpt = {
-    "sharegpt", "conversations", "{\"conversations\": [{\"from\": .., \"value\": ..}]}",
-    read_sharegpt};
+const hora_source hora_source_sharegpt = {"sharegpt", "conversations|conversation",
+                                          "{\"conversations\": [{\"from\": .., \"value\": ..}]}",
+                                          read_sharegpt};
