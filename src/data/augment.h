@@ -40,10 +40,11 @@ hora_augment_view hora_augment_draw(const hora_augment *a, int64_t width, int64_
                                     uint64_t seed, int64_t epoch, int64_t index);
 
 /* One training picture, 8 bits, of the size that the model reads (`p` must give all pictures one
- * size: HORA_EUSAGE otherwise). */
+ * size: HORA_EUSAGE otherwise). `fitted`: im already is what hora_image_processor_fit gives; with
+ * `crop` it must not be. */
 hora_status hora_augment_picture(const hora_augment *a, const hora_image_processor *p,
-                                 const hora_image *im, uint64_t seed, int64_t epoch, int64_t index,
-                                 hora_image *out);
+                                 const hora_image *im, bool fitted, uint64_t seed, int64_t epoch,
+                                 int64_t index, hora_image *out);
 /* Random erasing of its values (3, height, width), in place. */
 void hora_augment_erase(const hora_augment *a, float *values, int64_t height, int64_t width,
                         uint64_t seed, int64_t epoch, int64_t index);

@@ -411,6 +411,7 @@ static void count(hora_images_survey *v, const hora_image_info *f) {
     v->least_height = v->read ? hora_min(v->least_height, f->height) : f->height;
     v->most_width = hora_max(v->most_width, f->width);
     v->most_height = hora_max(v->most_height, f->height);
+    v->bytes += f->width * f->height * 3;
     v->read++;
 }
 

@@ -63,6 +63,7 @@ typedef struct hora_images_survey {
     int64_t read, turned, alpha, grey16, animated;
     int64_t dark; /* no level above 7 of 255: 16 bits of which few are used, mostly */
     int64_t least_width, least_height, most_width, most_height; /* of those read */
+    int64_t bytes; /* of all of them, decoded: what a cache of whole pictures takes */
     hora_images_bad *bad;
     int64_t nbad;
 } hora_images_survey;

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "data/images.h"
+#include "data/image_loader.h"
 #include "hora_test.h"
 #include "image_libraries.h"
 
@@ -351,6 +351,7 @@ static void looks(void **state) {
     assert_int_equal(v.dark, 1);
     assert_int_equal(v.least_width, 1);
     assert_int_equal(v.most_width, 2);
+    assert_int_equal(v.bytes, 3 * (1 + 1 + 2));
     assert_non_null(strstr(v.bad[0].why, "k/a/2.pgm"));
     assert_non_null(strstr(v.bad[1].why, "web page"));
     assert_fails(hora_images_screen(s, &v), HORA_EFORMAT, "k/a/2.pgm");
@@ -370,6 +371,71 @@ static void looks(void **state) {
     assert_ok(hora_images_look(s, &v));
     assert_fails(hora_images_screen(s, &v), HORA_EFORMAT, "none of the 1");
     hora_images_survey_release(&v);
+    hora_images_close(s);
+}
+
+/* --- loading ------------------------------------------------------------------------------------ */
+
+/* Values do not depend on the cache, the threads, the order or the company. */
+static void loading(void **state) {
+    (void)state;
+    enum { N = 12, S = 3 * 8 * 8 };
+    static const hora_augment flips = {.flip = 0.5, .brightness = 0.4, .erase = 0.3};
+    static const hora_augment parts = {.crop = true, .flip = 0.5, .ops = 2, .magnitude = 9};
+    const hora_augment *const augments[] = {NULL, &flips, &parts};
+    static const int64_t order[N] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
+                         back[N] = {11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+    hora_images *s;
+    hora_image_processor p;
+    for (int i = 0; i < N; i++) {
+        char name[32], pgm[16 + 20 * 30] = "P5 20 30 255 ";
+        snprintf(name, sizeof name, "load/c%d/%02d.pgm", i % 3, i);
+        for (int k = 0; k < 600; k++)
+            pgm[13 + k] = (char)(k * (i + 1));
+        put_bytes(name, pgm, 13 + 600);
+    }
+    assert_ok(hora_images_open(&s, in("load"), NULL));
+    assert_ok(hora_image_processor_default(&p, "ViT"));
+    p.height = p.width = 8;
+    for (size_t k = 0; k < HORA_COUNT(augments); k++) {
+        float *want = hora_calloc(N * S, sizeof *want), *got = hora_calloc(N * S, sizeof *got);
+        for (int cache = 0; cache < 3; cache++) { /* none, room for some, for all */
+            hora_image_loader *l;
+            const hora_image_loader_config c = {s, &p, augments[k], 4,
+                                                cache == 2 ? 1 << 20 : cache * 4000};
+            assert_ok(hora_image_loader_open(&l, &c));
+            for (int epoch = 0; epoch < 2; epoch++) {
+                assert_ok(hora_image_loader_fill(l, 7, back, N, got));
+                for (int i = 0; i < N; i++)
+                    if (cache == 0 && epoch == 0)
+                        memcpy(want + i * S, got + (N - 1 - i) * S, S * sizeof *got);
+                    else
+                        assert_memory_equal(want + i * S, got + (N - 1 - i) * S, S * sizeof *got);
+            }
+            assert_ok(hora_image_loader_get(l, 7, 5, got));
+            assert_memory_equal(got, want + 5 * S, S * sizeof *got);
+            assert_ok(hora_image_loader_fill(l, 8, order, N, got));
+            assert_int_equal(memcmp(got, want, N * S * sizeof *got) == 0, augments[k] == NULL);
+            int64_t each = augments[k] == &parts ? 1800 : S;
+            assert_int_equal(hora_image_loader_cached(l),
+                             cache == 0 ? 0
+                                        : hora_min(N, (cache == 2 ? 1 << 20 : 4000) / each) * each);
+            hora_image_loader_close(l);
+        }
+        hora_free(want);
+        hora_free(got);
+    }
+    put("load/c0/03.pgm", "P5 20 30 255 cut");
+    float values[2 * S];
+    hora_image_loader *l;
+    assert_ok(hora_image_loader_open(&l, &(hora_image_loader_config){.set = s, .processor = &p}));
+    assert_fails(hora_image_loader_fill(l, 0, (int64_t[]){0, 1}, 2, values), HORA_EFORMAT,
+                 "03.pgm");
+    hora_image_loader_close(l);
+    p.fit = HORA_FIT_SHORTEST;
+    p.shortest = 8;
+    assert_fails(hora_image_loader_open(&l, &(hora_image_loader_config){.set = s, .processor = &p}),
+                 HORA_EUSAGE, "do_center_crop");
     hora_images_close(s);
 }
 
@@ -462,7 +528,7 @@ HORA_TESTS(unit_images, {"folders", folders, HORA_SHORT},
            {"labels by name", labels_by_name, HORA_SHORT},
            {"what is no set", what_is_no_set, HORA_SHORT}, {"lists", lists, HORA_SHORT},
            {"tar", tars, HORA_SHORT}, {"idx", idx, HORA_SHORT}, {"CIFAR", cifar, HORA_SHORT},
-           {"a look at all", looks, HORA_SHORT},
+           {"a look at all", looks, HORA_SHORT}, {"loading", loading, HORA_SHORT},
            {"case: folder oddities", case_folder_oddities, HORA_SHORT},
            {"case: splits differ", case_splits_differ, HORA_SHORT},
            {"case: broken files", case_files_broken, HORA_SHORT},
