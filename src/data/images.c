@@ -290,6 +290,12 @@ static hora_status open_set(hora_images *s) {
     for (size_t i = 0; i < HORA_COUNT(kinds) && !s->kind; i++)
         if (kinds[i]->is(s->path))
             s->kind = kinds[i];
+    static const char *const packed[] = {".gz", ".tgz", ".zip", ".xz", ".zst", ".7z"};
+    for (size_t i = 0; i < HORA_COUNT(packed) && !s->kind; i++)
+        if (hora_ends(s->path, packed[i]))
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "%s: packed files are not read; unpack it and give what comes out",
+                             s->path);
     if (!s->kind)
         return hora_fail(HORA_EUNSUPPORTED,
                          "%s: this is no set of pictures; give a folder of class folders, a "

@@ -137,6 +137,9 @@ static void what_is_no_set(void **state) {
     assert_fails(hora_images_open(&s, in("absent"), NULL), HORA_ENOTFOUND, "absent");
     put("x.bin", "");
     assert_fails(hora_images_open(&s, in("x.bin"), NULL), HORA_EUNSUPPORTED, "no set");
+    put("train-images-idx3-ubyte.gz", "");
+    assert_fails(hora_images_open(&s, in("train-images-idx3-ubyte.gz"), NULL), HORA_EUNSUPPORTED,
+                 "unpack");
     assert_ok(hora_mkdirs(in("nothing/in")));
     assert_fails(hora_images_open(&s, in("nothing"), NULL), HORA_ENOTFOUND, "no picture");
     put_picture("parts/train/a/1.pgm", 1);
