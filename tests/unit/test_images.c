@@ -195,8 +195,7 @@ static void lists(void **state) {
     assert_fails(hora_images_open(&s, in("l/float.jsonl"), NULL), HORA_EFORMAT, "class number");
 }
 
-/* --- tar
- * ---------------------------------------------------------------------------------------- */
+/* --- tar -------------------------------------------------------------------------------------- */
 
 static void tar_add(hora_str *tar, const char *name, char type, const void *bytes, size_t n) {
     char h[512] = {0};
@@ -267,8 +266,7 @@ static void tars(void **state) {
     hora_str_release(&t);
 }
 
-/* --- MNIST and CIFAR
- * ---------------------------------------------------------------------------- */
+/* --- MNIST and CIFAR -------------------------------------------------------------------------- */
 
 static void idx(void **state) {
     (void)state;
@@ -334,8 +332,7 @@ static void cifar(void **state) {
     hora_images_close(s);
 }
 
-/* --- a look at all
- * ------------------------------------------------------------------------------ */
+/* --- a look at all ---------------------------------------------------------------------------- */
 
 static void looks(void **state) {
     (void)state;
@@ -442,8 +439,7 @@ static void loading(void **state) {
     hora_images_close(s);
 }
 
-/* --- the cases
- * ---------------------------------------------------------------------------------- */
+/* --- the cases -------------------------------------------------------------------------------- */
 
 static void case_folder_oddities(void **state) {
     (void)state;

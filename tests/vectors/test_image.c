@@ -146,8 +146,7 @@ static void broken_files(void **state) {
     hora_json_free(root);
 }
 
-/* --- operations on pixels
- * ---------------------------------------------------------------------- */
+/* --- operations on pixels --------------------------------------------------------------------- */
 
 static void copy_tensor(hora_image *im, const hora_st *st, const char *name) {
     const hora_st_tensor *t = hora_st_find(st, name);
