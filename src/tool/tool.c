@@ -103,9 +103,9 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK && c.adapter && is_model(c.adapter)) {
-        st = hora_model_open_with(m, c.adapter, s, false);
+        st = hora_model_open_with(m, c.adapter, s);
     } else if (st == HORA_OK) {
-        st = hora_model_open_with(m, c.model, s, false);
+        st = hora_model_open_with(m, c.model, s);
         if (st == HORA_OK && c.adapter)
             st = hora_model_load_adapter(&a, *m, c.adapter, prefer[c.prefer]);
     }
