@@ -7,21 +7,20 @@
 #include "infer/generate.h"
 #include "model/family.h"
 #include "peft/peft.h"
+#include "run/open.h"
 #include "run/run.h"
 #include "train/train.h"
 
 extern const hora_options hora_model_options;
 
 struct hora_model {
-    hora_base *base;
+    hora_opened opened; /* tokenizer and template when first asked for */
+    hora_base *base;    /* its */
     hora_device *device;
     hora_adapter **adapters; /* in attach order */
     int n, cap;
-    hora_tokenizer *tokenizer; /* opened when first asked for */
-    hora_template *tmpl;       /* NULL: the model has none */
-    void **merged;             /* blocks that replaced weights, hora_free */
+    void **merged; /* blocks that replaced weights, hora_free */
     int nmerged, cmerged;
-    bool tmpl_refused;
 };
 
 struct hora_data {
