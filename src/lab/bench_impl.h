@@ -24,8 +24,6 @@ typedef struct bench_result {
     hora_bench_machine machine;
 } bench_result;
 
-double hora_bench_median(const double *ascending, int n); /* n > 0 */
-double hora_bench_peak(const bench_result *r);            /* per second, of the dtype; 0 unknown */
 hora_json *hora_bench_json(const bench_result *r);
 void hora_bench_text(const bench_result *r, hora_str *out);
 hora_json *hora_bench_machine_json(const hora_bench_machine *m);
