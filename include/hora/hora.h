@@ -200,7 +200,8 @@ HORA_API hora_status hora_trainer_eval(hora_trainer *t, hora_data *d, double *lo
 HORA_API hora_status hora_trainer_get(const hora_trainer *t, const char *key, double *value);
 /* A whole checkpoint, written atomically; `dir` must not exist. */
 HORA_API hora_status hora_trainer_save(hora_trainer *t, const char *dir);
-/* Goes on from a checkpoint: every following bit is as if never stopped. */
+/* Goes on from a checkpoint, or from the newest whole checkpoint-N in the output folder of a run:
+ * every following bit is as if never stopped. */
 HORA_API hora_status hora_trainer_resume(hora_trainer *t, const char *dir);
 /* Asks for a stop after the present step. May be called from a signal handler or another thread. */
 HORA_API void hora_trainer_stop(hora_trainer *t);

@@ -16,6 +16,7 @@ void hora_settings_release(hora_settings *s) {
         hora_free(s->at[i].value);
     }
     hora_free(s->at);
+    hora_free(s->file);
     *s = (hora_settings){0};
 }
 

@@ -5,6 +5,8 @@
  */
 #include "infer/forward.h"
 
+#include <math.h>
+
 #include "format/safetensors.h"
 #include "graph/verbs.h"
 #include "model/family.h"
@@ -162,6 +164,26 @@ static hora_status pass_run(pass *p, hora_forward *f, const leaves *l, int64_t r
     return hora_convert(f->logits, HORA_F32, z->data, z->dtype, rows * f->base->vocab);
 }
 
+/* What is not finite is no result. */
+static hora_status check_result(const hora_forward *f, const hora_forward_batch *b) {
+    const int64_t n = f->logits ? b->b * b->t * f->base->vocab : 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(f->logits[i]))
+            return hora_fail(HORA_ENUMERIC,
+                             "the logits of sample %lld, token %lld are not finite (%g); the model "
+                             "or the adapter holds such numbers, or the batch makes them",
+                             (long long)(i / (b->t * f->base->vocab)) + 1,
+                             (long long)(i / f->base->vocab % b->t) + 1, (double)f->logits[i]);
+    if (b->labels && !isfinite(f->loss))
+        return hora_fail(HORA_ENUMERIC,
+                         "the loss is %g; the model or the adapter holds numbers that are not "
+                         "finite, or the batch makes them",
+                         f->loss);
+    for (int a = 0; a < f->nadapters && f->grads; a++)
+        HORA_TRY(hora_adapter_finite(f->adapters[a], true));
+    return HORA_OK;
+}
+
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
     leaves l = {0};
     pass p = {.logits = HORA_NONE, .loss = HORA_NONE};
@@ -174,6 +196,8 @@ hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
         s = pass_prepare(&p, f, b->b * b->t, b->labels != NULL);
     if (s == HORA_OK)
         s = pass_run(&p, f, &l, b->b * b->t);
+    if (s == HORA_OK)
+        s = check_result(f, b);
     pass_release(&p);
     leaves_release(&l);
     return s;

@@ -36,7 +36,7 @@ typedef struct hora_command {
 
 /* Prints a JSON value as one line; owns it. */
 void hora_cli_print(hora_json *own_v);
-/* Members as text: "" or 0 when absent. The string is borrowed from `o`. */
+/* Members as text: "" or NaN when absent or null, never a number that nobody computed. The string is borrowed from `o`. */
 const char *hora_cli_text(const hora_json *o, const char *key);
 double hora_cli_number(const hora_json *o, const char *key);
 /* Flushes stdout: HORA_EIO when what was printed did not arrive. */

@@ -2,6 +2,7 @@
  * The front of the tool: finds the command, parses flags with the command's own tables, prints
  * help from the same tables, turns a failure into text and exit code.
  */
+#include <math.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -47,7 +48,7 @@ const char *hora_cli_text(const hora_json *o, const char *key) {
 }
 
 double hora_cli_number(const hora_json *o, const char *key) {
-    double v = 0;
+    double v = NAN;
     hora_json_real(hora_json_get(o, key), &v);
     return v;
 }
