@@ -82,14 +82,14 @@ static void read_batch(golden_run *r, const hora_st *st) {
         r->weight[i] = label < 0 ? 0 : 1;
         supervised += label >= 0;
     }
-    r->rows = (hora_rows){.rows = n,
-                          .ids = r->ints[0],
-                          .pos = r->ints[1],
-                          .lo = r->ints[2],
-                          .hi = r->ints[3],
-                          .target = r->ints[4],
-                          .weight = r->weight,
-                          .scale = 1.0 / (double)(supervised ? supervised : 1)};
+    r->rows = (hora_batch){.rows = n,
+                           .ids = r->ints[0],
+                           .pos = r->ints[1],
+                           .lo = r->ints[2],
+                           .hi = r->ints[3],
+                           .target = r->ints[4],
+                           .weight = r->weight,
+                           .scale = 1.0 / (double)(supervised ? supervised : 1)};
 }
 
 void golden_again(golden_run *r) {
@@ -131,29 +131,36 @@ void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *le
         r->ints[4][at] = -1;
     r->batch = 1;
     r->length = n;
-    r->rows = (hora_rows){.rows = n,
-                          .ids = r->ints[0],
-                          .pos = r->ints[1],
-                          .lo = r->ints[2],
-                          .hi = r->ints[3],
-                          .target = r->ints[4],
-                          .weight = r->weight,
-                          .scale = 1.0 / (double)supervised,
-                          .seed = 7,
-                          .step = 3};
+    r->rows = (hora_batch){.rows = n,
+                           .ids = r->ints[0],
+                           .pos = r->ints[1],
+                           .lo = r->ints[2],
+                           .hi = r->ints[3],
+                           .target = r->ints[4],
+                           .weight = r->weight,
+                           .scale = 1.0 / (double)supervised,
+                           .seed = 7,
+                           .step = 3};
 }
 
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                    const golden_options *o) {
     r->device = hora_device_new();
-    r->g = hora_graph_new(&(hora_graph_config){
-        .dtype = base->dtype, .rows = r->rows.rows, .device = r->device, .backends = o->backends});
-    hora_net_init(&r->net, r->g, base, adapters, n, o->mode);
-    hora_t h = hora_model_record(&r->net), head = hora_net_head(&r->net);
-    r->logits = hora_linear(r->g, h, head, HORA_NONE, HORA_NONE, 1);
-    r->loss = hora_head_xent(r->g, h, head, HORA_NONE);
-    hora_graph_output(r->g, r->logits);
-    hora_graph_loss(r->g, r->loss, 1);
+    const hora_recording_parts parts = {.base = base,
+                                        .adapters = adapters,
+                                        .nadapters = n,
+                                        .device = r->device,
+                                        .backends = o->backends,
+                                        .rows = r->rows.rows,
+                                        .mode = o->mode,
+                                        .model = hora_model_record,
+                                        .outputs = hora_task_causal,
+                                        .user = &r->out};
+    r->out = (hora_outputs){.want_loss = true, .want_logits = true, .differentiate = true};
+    hora_recording_init(&r->r, &parts);
+    r->g = r->r.g;
+    r->logits = r->out.logits;
+    r->loss = r->out.loss;
     assert_ok(hora_graph_plan(r->g, &(hora_plan_options){.backward = o->backward,
                                                          .recompute = o->recompute,
                                                          .poison = o->poison}));
@@ -169,18 +176,13 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
             p->grad = (char *)r->grads + (size_t)at * hora_dtype_size(adapters[a]->dtype);
             at += (int)hora_round_up(p->elems, 16);
         }
-    hora_net_bind(&r->net);
-    r->arena_bytes = hora_graph_info(r->g)->arena + 64;
-    assert_ok(hora_block_new(&r->arena, r->arena_bytes, "arena"));
-    assert_ok(hora_graph_prepare(r->g, r->arena));
+    assert_ok(hora_recordings_prepare((hora_recording *[]){&r->r}, 1, "arena"));
     golden_again(r);
 }
 
 void golden_close(golden_run *r) {
-    hora_net_release(&r->net);
-    hora_graph_free(r->g);
+    hora_recording_release(&r->r);
     hora_device_free(r->device);
-    hora_block_free(r->arena, r->arena_bytes);
     hora_block_free(r->grads, r->grad_bytes);
     for (int k = 0; k < 5; k++)
         hora_free(r->ints[k]);

@@ -231,7 +231,7 @@ static bool make_and_run(op_rig *r, const op_how *how, hora_phase phase) {
     assert_ok(how->backend->prepare(how->device, &c, &impl));
     assert_true(impl.variant[0] != 0);
     aim_call(r, &c);
-    hora_rows batch = r->c.batch;
+    hora_batch batch = r->c.batch;
     batch.rows = case_rows(&r->c);
     c.batch = &batch;
     c.scratch = guarded(need.scratch);

@@ -28,7 +28,8 @@ typedef struct hora_call {
     unsigned frozen; /* inputs whose values never change while this plan lives: may be packed at
                         prepare */
     unsigned rows;   /* bit i: input i is a row tensor; HORA_OUT: the output is */
-    const hora_rows *batch; /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
+    const hora_batch
+        *batch;    /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
     void *scratch; /* at run time: `need.scratch` bytes, 64-byte aligned, contents undefined */
 } hora_call;
 /* Views in a call carry their largest row count at query and prepare, the actual one at run.

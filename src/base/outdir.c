@@ -29,8 +29,8 @@ struct hora_outdir {
     hora_out_mode mode;
     hora_input *in; /* strings are copies */
     int n;
-    int fd; /* the folder, locked; -1: not there yet */
-    bool made, begun;
+    int fd;                  /* the folder, locked; -1: not there yet */
+    bool made, first, begun; /* by this process: the folder; its mark */
     hora_mark mark;
 };
 
@@ -362,7 +362,7 @@ hora_status hora_outdir_begin(hora_outdir *o) {
     if (!s && !o->mark.there) {
         if (getrandom(&o->mark.id, sizeof o->mark.id, 0) != sizeof o->mark.id)
             o->mark.id = (uint64_t)getpid();
-        o->mark.there = true;
+        o->mark.there = o->first = true;
         s = save_mark(o);
     }
     if (!s && o->mode == HORA_OUT_REPLACE && seen.nall)
@@ -394,13 +394,14 @@ hora_status hora_outdir_undo(hora_outdir *o) {
     return s ? s : save_mark(o);
 }
 
-/* A folder that this process made and that holds nothing goes again. */
+/* A mark, and then a folder, that this process made for nothing go again. */
 static void unmake(hora_outdir *o) {
     scan seen;
     hora_guard *none = hora_guard_new(NULL, 0);
-    if (look(&seen, o, none) == HORA_OK && !seen.nall && !seen.nforeign) {
+    if (look(&seen, o, none) == HORA_OK && !seen.top.n) {
         unlinkat(o->fd, HORA_MARK, 0);
-        rmdir(o->dir);
+        if (o->made)
+            rmdir(o->dir); /* which fails while anything is in it */
     }
     scan_release(&seen);
     hora_guard_free(none);
@@ -419,7 +420,7 @@ void hora_outdir_close(hora_outdir *o) {
                           HORA_UNFINISHED
                       " there, and the next --resume or --overwrite tries again",
                       o->dir, hora_errmsg());
-        if (o->made)
+        if (o->first)
             unmake(o);
     }
     if (o->fd >= 0)

@@ -53,12 +53,13 @@ static void add_chain(hora_guard *g, const char *path, int input) {
     }
 }
 
-/* What the links in a folder point at. */
+/* The files that the links in a folder point at. */
 static void add_links(hora_guard *g, const char *path, int input) {
     DIR *d = opendir(path);
     struct stat st;
     for (struct dirent *e; d && (e = readdir(d));)
-        if (!fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode)) {
+        if (!fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode) &&
+            !fstatat(dirfd(d), e->d_name, &st, 0) && S_ISREG(st.st_mode)) {
             char *link = hora_path_join(path, e->d_name);
             add_chain(g, link, input);
             hora_free(link);

@@ -90,6 +90,7 @@ hora_status hora_graph_prepare(hora_graph *g, void *arena) {
         if (g->buffers[i].offset + g->buffers[i].bytes > g->arena_used)
             g->arena_used = g->buffers[i].offset + g->buffers[i].bytes;
     g->prepared = true;
+    g->leaves = hora_graph_leaves(g);
     g->current_rows = g->config.rows;
     return HORA_OK;
 }
@@ -132,7 +133,7 @@ static void poison_dead(hora_graph *g, int step) {
 }
 
 /* Runs step i and those joined to it; returns how many. */
-static int run_step(hora_graph *g, int i, const hora_rows *batch, int micro) {
+static int run_step(hora_graph *g, int i, const hora_batch *batch, int micro) {
     const hora_impl *impls[HORA_MAX_JOINED];
     const hora_call *calls[HORA_MAX_JOINED];
     int n = 1 + g->steps[i].joined;
@@ -151,7 +152,7 @@ static int run_step(hora_graph *g, int i, const hora_rows *batch, int micro) {
     return n;
 }
 
-static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
+static void run_steps(hora_graph *g, int from, int to, const hora_batch *batch, int micro) {
     if (g->profile)
         hora_graph_profile_begin(g, batch);
     for (int i = from; i < to;) {
@@ -170,8 +171,11 @@ void hora_graph_before(hora_graph *g) {
     run_steps(g, 0, g->part_end[PART_BEFORE], NULL, 0);
 }
 
-void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro) {
+void hora_graph_body(hora_graph *g, const hora_batch *batch, int micro) {
     HORA_ASSERT(batch->rows > 0 && batch->rows <= g->config.rows);
+    for (int k = 0; k < HORA_LEAVES; k++)
+        if (g->leaves.columns[k] && !hora_batch_leaf(batch, k))
+            HORA_BUG("the batch has no %s", hora_leaf_at(k)->name);
     set_rows(g, batch->rows);
     run_steps(g, g->part_end[PART_BEFORE], g->part_end[PART_BACKWARD], batch, micro);
 }

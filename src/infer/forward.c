@@ -8,23 +8,12 @@
 #include <math.h>
 
 #include "format/safetensors.h"
-#include "graph/verbs.h"
 #include "model/family.h"
+#include "task/task.h"
 
 enum { IGNORED = -100 };
 
-/* --- the leaves of the recording -------------------------------------------------------------- */
-typedef struct leaves {
-    int32_t *ids, *pos, *lo, *hi, *target;
-    float *weight;
-    int64_t counted;
-} leaves;
-
-static void leaves_release(leaves *l) {
-    hora_free(l->ids);
-    hora_free(l->weight);
-}
-
+/* --- the batch ------------------------------------------------------------------------------- */
 /* The kept tokens [*s, *e) of sample i. */
 static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int64_t *e) {
     const int32_t *m = b->mask ? b->mask + i * b->t : NULL;
@@ -46,10 +35,11 @@ static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int6
     return HORA_OK;
 }
 
-static hora_status put_target(const hora_forward_batch *b, const hora_base *base, leaves *l,
+static hora_status put_target(const hora_forward_batch *b, const hora_base *base, hora_batch *l,
                               int64_t row, int64_t k) {
     int32_t label = k + 1 < b->t && b->labels ? b->labels[row + 1] : IGNORED;
     l->target[row] = -1;
+    l->weight[row] = 0;
     if (label == IGNORED)
         return HORA_OK;
     if (label < 0 || label >= base->vocab)
@@ -59,18 +49,14 @@ static hora_status put_target(const hora_forward_batch *b, const hora_base *base
                          label, (long long)(row + 1), (long long)base->vocab);
     l->target[row] = label;
     l->weight[row] = 1;
-    l->counted++;
+    l->supervised++;
     return HORA_OK;
 }
 
-static hora_status fill(const hora_forward_batch *b, const hora_base *base, leaves *l) {
+static hora_status fill(const hora_forward_batch *b, const hora_base *base, hora_batch *l) {
     const int64_t rows = b->b * b->t;
-    l->ids = hora_calloc((size_t)rows * 5, sizeof *l->ids);
-    l->pos = l->ids + rows;
-    l->lo = l->pos + rows;
-    l->hi = l->lo + rows;
-    l->target = l->hi + rows;
-    l->weight = hora_calloc((size_t)rows, sizeof *l->weight);
+    HORA_TRY(hora_batch_init(l, rows, NULL));
+    l->rows = l->tokens = rows;
     for (int64_t i = 0; i < b->b; i++) {
         int64_t s, e;
         HORA_TRY(kept(b, i, &s, &e));
@@ -105,63 +91,32 @@ static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
 }
 
 /* --- the pass --------------------------------------------------------------------------------- */
-typedef struct pass {
-    hora_graph *g;
-    hora_net net;
-    hora_t logits, loss;
-    void *arena;
-    size_t arena_bytes;
-} pass;
-
-static hora_status pass_prepare(pass *p, const hora_forward *f, int64_t rows, bool labels) {
-    const hora_graph_config gc = {.dtype = f->base->dtype, .rows = rows, .device = f->device};
-    p->g = hora_graph_new(&gc);
-    hora_net_init(&p->net, p->g, f->base, f->adapters, f->nadapters, HORA_NET_EVAL);
-    hora_t h = hora_model_record(&p->net);
-    hora_t head = hora_net_head(&p->net);
-    if (f->logits) {
-        p->logits = hora_linear(p->g, h, head, HORA_NONE, HORA_NONE, 1);
-        hora_graph_output(p->g, p->logits);
+static hora_status pass(hora_forward *f, hora_batch *b, bool labels) {
+    hora_recording r = {0};
+    hora_outputs o = {.want_logits = f->logits, .want_loss = labels, .differentiate = labels};
+    const hora_recording_parts parts = {.base = f->base,
+                                        .adapters = f->adapters,
+                                        .nadapters = f->nadapters,
+                                        .device = f->device,
+                                        .rows = b->rows,
+                                        .mode = HORA_NET_EVAL,
+                                        .model = hora_model_record,
+                                        .outputs = hora_task_causal,
+                                        .user = &o};
+    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){.backward = f->grads},
+                                        "one pass (give a smaller batch)");
+    if (!s) {
+        b->scale = b->supervised ? 1.0 / (double)b->supervised : 0;
+        hora_recording_run(&r, b);
+        if (labels)
+            f->loss = hora_graph_scalar(r.g, o.loss);
     }
-    if (labels) {
-        p->loss = hora_head_xent(p->g, h, head, HORA_NONE);
-        hora_graph_loss(p->g, p->loss, 1);
+    if (!s && f->logits) {
+        const hora_view *z = hora_graph_view(r.g, o.logits);
+        s = hora_convert(f->logits, HORA_F32, z->data, z->dtype, b->rows * f->base->vocab);
     }
-    const hora_plan_options po = {.backward = f->grads};
-    HORA_TRY(hora_graph_plan(p->g, &po));
-    hora_net_bind(&p->net);
-    p->arena_bytes = hora_graph_info(p->g)->arena;
-    HORA_TRY(hora_block_new(&p->arena, p->arena_bytes ? p->arena_bytes : 64,
-                            "one pass (give a smaller batch)"));
-    return hora_graph_prepare(p->g, p->arena);
-}
-
-static void pass_release(pass *p) {
-    if (p->g)
-        hora_net_release(&p->net);
-    hora_graph_free(p->g);
-    hora_block_free(p->arena, p->arena_bytes ? p->arena_bytes : 64);
-}
-
-static hora_status pass_run(pass *p, hora_forward *f, const leaves *l, int64_t rows) {
-    const hora_rows batch = {.rows = rows,
-                             .ids = l->ids,
-                             .pos = l->pos,
-                             .lo = l->lo,
-                             .hi = l->hi,
-                             .target = l->target,
-                             .weight = l->weight,
-                             .scale = l->counted ? 1.0 / (double)l->counted : 0};
-    hora_graph_before(p->g);
-    hora_graph_body(p->g, &batch, 0);
-    if (f->grads)
-        hora_graph_after(p->g);
-    if (p->loss != HORA_NONE)
-        f->loss = hora_graph_scalar(p->g, p->loss);
-    if (!f->logits)
-        return HORA_OK;
-    const hora_view *z = hora_graph_view(p->g, p->logits);
-    return hora_convert(f->logits, HORA_F32, z->data, z->dtype, rows * f->base->vocab);
+    hora_recording_release(&r);
+    return s;
 }
 
 /* What is not finite is no result. */
@@ -185,21 +140,17 @@ static hora_status check_result(const hora_forward *f, const hora_forward_batch 
 }
 
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
-    leaves l = {0};
-    pass p = {.logits = HORA_NONE, .loss = HORA_NONE};
+    hora_batch l = {0};
     HORA_TRY(check(f, b));
     hora_status s = fill(b, f->base, &l);
-    if (s == HORA_OK && b->labels && !l.counted)
+    if (s == HORA_OK && b->labels && !l.supervised)
         s = hora_fail(HORA_EUSAGE, "no label counts, so there is no loss; give a label other than "
                                    "-100 behind the first token of a sample");
     if (s == HORA_OK)
-        s = pass_prepare(&p, f, b->b * b->t, b->labels != NULL);
-    if (s == HORA_OK)
-        s = pass_run(&p, f, &l, b->b * b->t);
+        s = pass(f, &l, b->labels != NULL);
     if (s == HORA_OK)
         s = check_result(f, b);
-    pass_release(&p);
-    leaves_release(&l);
+    hora_batch_release(&l);
     return s;
 }
 

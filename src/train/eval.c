@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "model/family.h"
 #include "train/train_impl.h"
 
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
@@ -48,28 +49,22 @@ static hora_status refuse(const hora_dataset *d, int64_t row, int64_t rows, doub
                      (long long)row + 1, (long long)(row + rows), value, records);
 }
 
-hora_status hora_eval_over(hora_recording *r, const hora_dataset *data, int64_t batch_size,
-                           hora_eval_info *info) {
+hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                           int64_t batch_size, hora_eval_info *info) {
     hora_prefetch *feed = NULL;
     const hora_batch *b;
     double sum = 0, started = hora_now();
     int64_t count = 0, bytes = 0, first = 0;
     hora_status s;
     int64_t rows = hora_data_about(data)->rows;
-    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, rows, true));
+    const hora_leaves leaves = hora_graph_leaves(r->g);
+    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, rows, true, &leaves));
     hora_graph_before(r->g);
     while ((s = hora_prefetch_next(feed, &b)) == HORA_OK) {
-        hora_graph_body(r->g,
-                        &(hora_rows){.rows = b->rows,
-                                     .ids = b->ids,
-                                     .pos = b->pos,
-                                     .lo = b->lo,
-                                     .hi = b->hi,
-                                     .target = b->target,
-                                     .weight = b->weight,
-                                     .scale = 1},
-                        0);
-        const double loss = hora_graph_scalar(r->g, r->loss);
+        hora_batch pass = *b;
+        pass.scale = 1;
+        hora_graph_body(r->g, &pass, 0);
+        const double loss = hora_graph_scalar(r->g, o->loss);
         if (!isfinite(loss)) {
             s = refuse(data, first, hora_min(batch_size, rows - first), loss);
             break;
@@ -91,6 +86,11 @@ hora_status hora_eval_over(hora_recording *r, const hora_dataset *data, int64_t 
                          .bits_per_byte = bytes ? sum / 0.69314718055994530942 / (double)bytes : 0,
                          .seconds = hora_now() - started,
                          .tokens = count};
+    if (!isfinite(info->perplexity))
+        return hora_fail(HORA_ENUMERIC,
+                         "evaluation: the loss is %g, and its perplexity is no finite number; the "
+                         "model or the adapter does not fit these data",
+                         info->loss);
     return HORA_OK;
 }
 
@@ -98,7 +98,7 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     HORA_ASSERT(t->prepared);
     if (!t->parts.eval)
         return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
-    HORA_TRY(hora_eval_over(&t->eval, t->parts.eval, t->config.batch_size, info));
+    HORA_TRY(hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, info));
     info->step = t->step;
     for (int i = 0; i < t->nevals; i++)
         if (t->evals[i].step == t->step) {
@@ -123,30 +123,23 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
 
 hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
     hora_recording r = {0};
+    hora_outputs o = {.want_loss = true};
+    HORA_TRY(hora_check_vocabulary(p->base, p->data));
     hora_device *own = p->device ? NULL : hora_device_new();
-    void *arena = NULL;
-    size_t bytes = 0;
-    hora_status s = hora_check_vocabulary(p->base, p->data);
-    if (s)
-        goto out;
-    hora_recording_parts parts = {.base = p->base,
-                                  .adapters = p->adapters,
-                                  .nadapters = p->nadapters,
-                                  .device = own ? own : p->device,
-                                  .backends = p->backends,
-                                  .rows = hora_round_up(p->batch_size * p->seq_len, 64)};
-    hora_recording_init(&r, &parts);
-    if ((s = hora_graph_plan(r.g, &(hora_plan_options){0})))
-        goto out;
-    hora_net_bind(&r.net);
-    bytes = hora_graph_info(r.g)->arena;
-    if ((s = hora_block_new(&arena, bytes, "evaluation")) || (s = hora_graph_prepare(r.g, arena)))
-        goto out;
-    s = hora_eval_over(&r, p->data, p->batch_size, info);
-out:
+    const hora_recording_parts parts = {.base = p->base,
+                                        .adapters = p->adapters,
+                                        .nadapters = p->nadapters,
+                                        .device = own ? own : p->device,
+                                        .backends = p->backends,
+                                        .rows = hora_round_up(p->batch_size * p->seq_len, 64),
+                                        .mode = HORA_NET_EVAL,
+                                        .model = hora_model_record,
+                                        .outputs = hora_task_causal,
+                                        .user = &o};
+    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation");
+    if (!s)
+        s = hora_eval_over(&r, &o, p->data, p->batch_size, info);
     hora_recording_release(&r);
-    if (arena)
-        hora_block_free(arena, bytes);
     hora_device_free(own);
     return s;
 }

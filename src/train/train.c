@@ -38,8 +38,6 @@ void hora_training_free(hora_training *t) {
     hora_recording_release(&t->train);
     hora_recording_release(&t->eval);
     hora_state_release(&t->state);
-    if (t->arena)
-        hora_block_free(t->arena, t->arena_bytes);
     hora_device_free(t->own_device);
     hora_free(t->config.recompute);
     hora_free(t->config.backends);
@@ -66,8 +64,9 @@ hora_status hora_training_feed(hora_training *t) {
     if (!t->parts.train)
         return HORA_OK;
     hora_training_rows(t, t->step, &first, &n);
-    return hora_prefetch_new(&t->feed, t->parts.train, first, t->config.batch_size, t->limit,
-                             false);
+    const hora_leaves leaves = hora_graph_leaves(t->train.g);
+    return hora_prefetch_new(&t->feed, t->parts.train, first, t->config.batch_size, t->limit, false,
+                             &leaves);
 }
 
 static void forget_weight(void *base, const void *data) {
@@ -75,22 +74,15 @@ static void forget_weight(void *base, const void *data) {
 }
 
 hora_status hora_training_prepare(hora_training *t) {
-    const hora_train_report *r = &t->report;
     HORA_ASSERT(!t->prepared);
-    HORA_TRY(hora_train_report_fits(r));
+    HORA_TRY(hora_train_report_fits(&t->report));
     for (int a = 0; a < t->parts.nadapters; a++)
         if (!t->parts.adapters[a]->values)
             HORA_TRY(hora_adapter_allocate(t->parts.adapters[a]));
     HORA_TRY(hora_state_allocate(&t->state));
-    t->arena_bytes = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
-    HORA_TRY(hora_block_new(&t->arena, t->arena_bytes, "the step arena"));
-    hora_net_bind(&t->train.net);
     hora_device_after_packing(t->parts.device, forget_weight, t->parts.base);
-    HORA_TRY(hora_graph_prepare(t->train.g, t->arena));
-    if (t->eval.g) {
-        hora_net_bind(&t->eval.net);
-        HORA_TRY(hora_graph_prepare(t->eval.g, t->arena));
-    }
+    HORA_TRY(
+        hora_recordings_prepare((hora_recording *[]){&t->train, &t->eval}, 2, "the step arena"));
     HORA_TRY(hora_training_feed(t));
     t->prepared = true;
     return HORA_OK;

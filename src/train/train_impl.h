@@ -23,9 +23,8 @@ struct hora_training {
     hora_schedule_shape shape;
     double lr;
     hora_recording train, eval;
+    hora_outputs out, eval_out; /* of these */
     hora_state state;
-    void *arena;
-    size_t arena_bytes;
     hora_prefetch *feed;
     int64_t limit; /* data rows of the whole run */
     bool prepared;
@@ -68,6 +67,6 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
  * negative. ordered: as the rows lie in the data, not as they are shuffled. */
 void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
                        size_t n);
-hora_status hora_eval_over(hora_recording *r, const hora_dataset *data, int64_t batch_size,
-                           hora_eval_info *info);
+hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                           int64_t batch_size, hora_eval_info *info);
 #endif
