@@ -16,7 +16,7 @@
 void *hora_malloc(size_t bytes); /* never NULL; aborts with a message when there is none */
 void *hora_calloc(size_t n, size_t bytes); /* zeroed; checks n * bytes for overflow */
 void *hora_realloc(void *p, size_t bytes);
-void hora_free(void *p); /* accepts NULL */
+void hora_free(void *p);                 /* accepts NULL */
 void *hora_malloc_or_null(size_t bytes); /* counted like the others; NULL when there is none */
 /* What happens when a small request cannot be met: says so and aborts, or calls `fn`, which must not
  * return. A setting of the process for programs that own it; the library never sets it. */
