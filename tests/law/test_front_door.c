@@ -239,6 +239,7 @@ static void test_folders(void **state) {
     assert_ok(hora_file_write(hora_test_path(out, "diary"), "dear", 4));
     assert_fails(hora_model_export(m, out, "overwrite"), HORA_EEXISTS, "diary");
     assert_true(hora_path_exists(hora_test_path(out, "config.json")));
+    hora_adapter_detach(b);
     /* a checkpoint is written to a new name, and that is all that is touched */
     assert_ok(hora_data_open(
         &d, m, tiny_file("text.txt", "a text, and some more of it, to the end"), "seq_len=8"));
