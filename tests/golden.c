@@ -18,6 +18,21 @@ const char *golden_path(const char *relative) {
     return path;
 }
 
+bool golden_has(const char *relative) {
+    char *own = hora_format("tests/vectors/files/%s", relative);
+    const char *path = hora_test_source(own);
+    char *folder = hora_path_dir(path); /* a case lies in one place */
+    bool yes = hora_path_exists(path);
+    if (!yes && !hora_path_exists(folder)) {
+        char *shared = hora_format("%s/%s", hora_test_shared("vectors"), relative);
+        yes = hora_path_exists(shared);
+        hora_free(shared);
+    }
+    hora_free(folder);
+    hora_free(own);
+    return yes;
+}
+
 hora_base *golden_base(const char *model, hora_dtype dtype) {
     char *rel = hora_format("%s/base", model);
     /* the real model's weights lie in models/ */

@@ -1,7 +1,7 @@
 /*
  * scale: by a number, and by column when there is a v.
  *
- *   y = alpha x * v                          x (n, d), v (d); v absent: y = alpha x
+ *   y = alpha x * v                          x (n, d), v (d), or (d, 1), (1, d); v absent: y = alpha x
  *   dx = alpha dy * v      dv_j = alpha sum over i of x_ij dy_ij
  *
  * Backward reads x if v carries gradient and v, if there is one, if x does.
@@ -10,7 +10,7 @@
 
 static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
     (void)a;
-    if (!hora_absent(&in[1]))
+    if (!hora_absent(&in[1]) && hora_elems(&in[1]) != hora_op_width(&in[0]))
         HORA_TRY(hora_op_vector("v", &in[1], hora_op_width(&in[0]), "x has columns"));
     out->shape = in[0].shape;
     return HORA_OK;

@@ -36,6 +36,15 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
     return s;
 }
 
+hora_status hora_peft_files_save(hora_adapter *a, const hora_peft_config *config, const char *dir) {
+    HORA_TRY(hora_params_write(a, dir, "adapter_model.safetensors", "", NULL, 0));
+    return hora_peft_config_write(a, config, dir);
+}
+
+hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
+    return hora_params_read(a, f->dir, "adapter_model.safetensors", "");
+}
+
 /* --- model card ------------------------------------------------------------------------------- */
 
 hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *note) {

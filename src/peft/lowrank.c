@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "peft/replaced.h"
-#include "peft/store.h"
 
 char *hora_lowrank_name(const hora_site *s, char side) {
     return hora_peft_key(s->module, side == 'A' ? HORA_PEFT_LORA_A : HORA_PEFT_LORA_B);
@@ -66,10 +65,6 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
         hora_free((char *)e[i].name);
     hora_free(e);
     return s ? s : hora_peft_config_write(a, a->method->peft_config(a), dir);
-}
-
-hora_status hora_lowrank_load(hora_adapter *a, const hora_foreign *f) {
-    return hora_params_read(a, f->dir, "adapter_model.safetensors", "");
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */

@@ -107,3 +107,13 @@ hora_status hora_replaced_merge(hora_adapter *a, float **w) {
     }
     return HORA_OK;
 }
+
+hora_status hora_merge_weight(const hora_adapter *a, float **w, int i, float **out) {
+    const hora_view *v = &a->base->weights[i].view;
+    if (!w[i]) {
+        w[i] = hora_malloc((size_t)hora_elems(v) * sizeof **w);
+        HORA_TRY(hora_convert(w[i], HORA_F32, v->data, v->dtype, hora_elems(v)));
+    }
+    *out = w[i];
+    return HORA_OK;
+}
