@@ -178,7 +178,8 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
     r->loss = r->out.loss;
     assert_ok(hora_graph_plan(r->g, &(hora_plan_options){.backward = o->backward,
                                                          .recompute = o->recompute,
-                                                         .poison = o->poison}));
+                                                         .poison = o->poison,
+                                                         .hold = o->hold}));
     int64_t elems = 16;
     for (int a = 0; a < n; a++)
         elems += adapters[a]->elems;
@@ -193,6 +194,8 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
         }
     assert_ok(hora_recordings_prepare((hora_recording *[]){&r->r}, 1, "arena"));
     golden_again(r);
+    if (o->hold)
+        hora_graph_hold(r->g);
 }
 
 void golden_close(golden_run *r) {

@@ -16,8 +16,8 @@
 bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f);
 /* Factors of all sites, whatever modules_to_save names, and the configuration. */
 hora_status hora_lowrank_save(hora_adapter *a, const char *dir);
-/* W + s B A, and the replaced weights. */
-hora_status hora_lowrank_merge(hora_adapter *a, float **w);
+/* W + s B A, with a magnitude c (W + s B A). */
+hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m);
 
 /* "base_model.model.MODULE.lora_A.weight" (side 'A' or 'B'); new string. */
 char *hora_lowrank_name(const hora_site *s, char side);

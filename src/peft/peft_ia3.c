@@ -7,7 +7,6 @@
  * l starts at 1, so training starts at the base. Merges: rows of W and b, or columns of W, times l.
  */
 #include "base/text.h"
-#include "peft/replaced.h"
 #include "peft/store.h"
 #include "peft/targets.h"
 
@@ -68,7 +67,7 @@ static hora_status add_site(hora_adapter *a, int i) {
     const hora_shape shape = st->input[i] ? HORA_SHAPE2(1, s->in) : HORA_SHAPE2(s->out, 1);
     char *name = hora_format("base_model.model.%s.ia3_l", s->module);
     hora_param *p = st->l[i] =
-        hora_adapter_param(a, name, shape, (hora_init){HORA_INIT_CONST, 1, NULL});
+        hora_adapter_param(a, name, shape, (hora_init){.kind = HORA_INIT_CONST, .value = 1});
     hora_free(name);
     p->layer = s->layer;
     p->decay = false; /* towards 0 it would take the base away */
@@ -146,17 +145,17 @@ static hora_status save(hora_adapter *a, const char *dir) {
 }
 
 /* Rows of W and b, or columns of W, times l. */
-static hora_status merge_site(const hora_adapter *a, int i, float **w) {
+static hora_status merge_site(const hora_adapter *a, int i, const hora_merging *m) {
     const state *st = a->state;
     const hora_site *s = &a->base->sites[i];
     float *l = hora_malloc((size_t)st->l[i]->elems * sizeof *l), *x = NULL;
     hora_status r = hora_convert(l, HORA_F32, st->l[i]->value, a->dtype, st->l[i]->elems);
     if (!r)
-        r = hora_merge_weight(a, w, s->weight, &x);
+        r = hora_merging_weight(m, s->weight, &x);
     for (int64_t k = 0; k < s->out * s->in && !r; k++)
         x[k] *= l[st->input[i] ? k % s->in : k / s->in];
     if (!r && s->bias >= 0 && !st->input[i]) {
-        r = hora_merge_weight(a, w, s->bias, &x);
+        r = hora_merging_weight(m, s->bias, &x);
         for (int64_t k = 0; k < s->out && !r; k++)
             x[k] *= l[k];
     }
@@ -164,11 +163,10 @@ static hora_status merge_site(const hora_adapter *a, int i, float **w) {
     return r;
 }
 
-static hora_status merge(hora_adapter *a, float **w) {
-    HORA_TRY(hora_replaced_merge(a, w));
+static hora_status merge(hora_adapter *a, const hora_merging *m) {
     for (int i = 0; i < a->base->nsites; i++)
         if (((const state *)a->state)->l[i])
-            HORA_TRY(merge_site(a, i, w));
+            HORA_TRY(merge_site(a, i, m));
     return HORA_OK;
 }
 

@@ -92,8 +92,9 @@ static bool check_case(const shape *s, const char *method, const char *options) 
     hora_rng rng = hora_rng_new(1, s->name);
     golden_run r;
     golden_synthetic(&r, &rng, b->vocab, lengths, 3, 2);
-    golden_record(&r, b, &a, 1,
-                  &(golden_options){.backward = true, .poison = true, .recompute = 1});
+    golden_record(
+        &r, b, &a, 1,
+        &(golden_options){.backward = true, .poison = true, .recompute = 1, .hold = true});
     double *grads = hora_malloc(r.grad_bytes);
     memcpy(grads, r.grads, r.grad_bytes);
     for (int i = 0; i < a->nparams; i++) {

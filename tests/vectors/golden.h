@@ -26,6 +26,7 @@ typedef struct golden_run {
 typedef struct golden_options {
     const char *backends; /* NULL: all */
     bool backward, poison;
+    bool hold; /* what is detached stays as the first run made it */
     int recompute;
     hora_net_mode mode;
 } golden_options;

@@ -82,7 +82,7 @@ static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const
                          const char *backend) {
     float **merged = hora_calloc((size_t)b->nweights, sizeof *merged);
     void **kept = hora_calloc((size_t)b->nweights, sizeof *kept);
-    assert_ok(hora_peft_merge(a, merged));
+    assert_ok(hora_peft_merge(&a, 1, merged));
     for (int w = 0; w < b->nweights; w++)
         if (merged[w]) {
             kept[w] = b->weights[w].view.data;
