@@ -69,8 +69,6 @@ void hora_help_overview(FILE *f, const hora_command *group);
 void hora_help_command(FILE *f, const hora_command *c);
 
 /* --- printing --------------------------------------------------------------------------------- */
-/* A JSON value as one line; owns it. */
-void hora_cli_print(hora_json *own_v);
 /* A result as JSON with --json, else as `print` or as the text says it. Owns it; NULL: nothing to
  * print. */
 void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r));
@@ -90,6 +88,8 @@ hora_status hora_cli_flush(void);
 extern const hora_options hora_cli_source_options;
 /* The model, with its adapter attached, that those options name. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
+/* What `hora data` does; `hora inspect` does the same with a data file. */
+hora_status hora_cli_data(hora_cli *c);
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
 hora_status hora_cli_required(const char *flag, const char *value, const char *what);
 /* From now on the first Ctrl-C (or SIGTERM) sets what is returned, the second ends at once. */
