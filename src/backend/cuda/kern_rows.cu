@@ -1,0 +1,186 @@
+/* Sums over rows and over columns, in pieces that follow from shapes alone. */
+#include "backend/cuda/kern_common.cuh"
+
+/* --- columns
+ * -------------------------------------------------------------------------------------- */
+enum { COLUMNS = 64, LANES = 4, MOST_PIECES = 128, LEAST_ROWS = 32 };
+
+static int64_t pieces_of(int64_t rows) {
+    int64_t p = (rows + LEAST_ROWS - 1) / LEAST_ROWS;
+    return p < 1 ? 1 : p > MOST_PIECES ? MOST_PIECES : p;
+}
+
+extern "C" int64_t hora_cuda_column_partials(int64_t rows, int64_t width) {
+    return pieces_of(rows) * width;
+}
+
+/* Piece blockIdx.y of the rows; four lanes of rows, added in order. */
+template <class T>
+__global__ void column_pieces(const T *x, const T *b, const float *r, float *partial, int64_t rows,
+                              int64_t width) {
+    __shared__ float lane[LANES][COLUMNS];
+    int64_t j = (int64_t)blockIdx.x * COLUMNS + threadIdx.x;
+    int64_t step = (rows + gridDim.y - 1) / gridDim.y;
+    int64_t from = blockIdx.y * step, to = min(from + step, rows);
+    float sum = 0;
+    if (j < width)
+        for (int64_t i = from + threadIdx.y; i < to; i += LANES) {
+            float v = to_float(x[i * width + j]);
+            if (b)
+                v *= to_float(b[i * width + j]);
+            if (r)
+                v *= r[i];
+            sum += v;
+        }
+    lane[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && j < width)
+        partial[blockIdx.y * width + j] =
+            (lane[0][threadIdx.x] + lane[1][threadIdx.x]) +
+            (lane[2][threadIdx.x] + lane[3][threadIdx.x]);
+}
+
+__global__ void add_pieces(float alpha, const float *partial, int64_t pieces, float *y, bool add,
+                           int64_t width) {
+    int64_t j = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (j >= width)
+        return;
+    float sum = 0;
+    for (int64_t p = 0; p < pieces; p++)
+        sum += partial[p * width + j];
+    y[j] = (add ? y[j] : 0) + alpha * sum;
+}
+
+extern "C" void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha, const void *x,
+                                      const void *b, const float *r, float *y, bool add,
+                                      float *partial, int64_t rows, int64_t width) {
+    if (!width)
+        return;
+    int64_t pieces = pieces_of(rows);
+    dim3 grid(blocks_for(width, COLUMNS), (unsigned)pieces), block(COLUMNS, LANES);
+    WITH_TYPE(t, T, {
+        column_pieces<T><<<grid, block, 0, s>>>((const T *)x, (const T *)b, r, partial, rows,
+                                                width);
+    });
+    add_pieces<<<blocks_for(width, 128), 128, 0, s>>>(alpha, partial, pieces, y, add, width);
+}
+
+/* --- rmsnorm: G threads to a group of `width` elements, V at a time
+ * ------------------------------- */
+template <class T, class W, int G, int V>
+__global__ void rmsnorm(float eps, const T *x, const W *w, T *y, float *keep, int64_t groups,
+                        int64_t width) {
+    int64_t at = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    if (at >= groups)
+        return;
+    x += at * width;
+    y += at * width;
+    float sum = 0, a[V], b[V];
+    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
+        load<V>(x + j, a);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            sum += a[k] * a[k];
+    }
+    float r = rsqrtf(block_sum<G>(sum) / (float)width + eps);
+    if (keep && threadIdx.x == 0)
+        keep[at] = r;
+    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
+        load<V>(x + j, a);
+        load<V>(w + j, b);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            a[k] *= r * b[k];
+        store<V>(y + j, a);
+    }
+}
+
+/* dx_j = r (w_j dy_j - x_j r m),  m = mean of w_j dy_j x_j r */
+template <class T, class W, int G, int V>
+__global__ void rmsnorm_back(const T *x, const W *w, const float *keep, const T *dy, T *dx,
+                             bool add, int64_t groups, int64_t width) {
+    int64_t at = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    if (at >= groups)
+        return;
+    x += at * width;
+    dy += at * width;
+    dx += at * width;
+    float sum = 0, a[V], b[V], c[V], r = keep[at];
+    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
+        load<V>(x + j, a);
+        load<V>(w + j, b);
+        load<V>(dy + j, c);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            sum += a[k] * b[k] * c[k];
+    }
+    float m = block_sum<G>(sum) * r / (float)width;
+    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
+        load<V>(x + j, a);
+        load<V>(w + j, b);
+        load<V>(dy + j, c);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            a[k] = r * (b[k] * c[k] - a[k] * r * m);
+        put<V>(dx + j, a, add);
+    }
+}
+
+static bool in_packs(int64_t width, const void *a, const void *b, const void *c) {
+    return width % 8 == 0 && aligned16(a) && aligned16(b) && aligned16(c);
+}
+
+#define BY_WIDTH(KERNEL, packs, ...)                                                               \
+    do {                                                                                           \
+        if ((packs) && width > 1024)                                                               \
+            KERNEL<T, W, 256, 8><<<(unsigned)groups, 256, 0, s>>>(__VA_ARGS__);                    \
+        else if (packs)                                                                            \
+            KERNEL<T, W, 32, 8><<<blocks_for(groups, 8), dim3(32, 8), 0, s>>>(__VA_ARGS__);                      \
+        else                                                                                       \
+            KERNEL<T, W, 128, 1><<<(unsigned)groups, 128, 0, s>>>(__VA_ARGS__);                    \
+    } while (0)
+
+extern "C" void hora_cuda_rmsnorm(cudaStream_t s, hora_dtype t, hora_dtype tw, float eps,
+                                  const void *x, const void *w, void *y, float *r, int64_t groups,
+                                  int64_t width) {
+    if (!groups)
+        return;
+    WITH_TYPE(t, T, WITH_TYPE(tw, W, {
+                  BY_WIDTH(rmsnorm, in_packs(width, x, w, y), eps, (const T *)x, (const W *)w,
+                           (T *)y, r, groups, width);
+              }));
+}
+
+extern "C" void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype tw, const void *x,
+                                       const void *w, const float *r, const void *dy, void *dx,
+                                       bool add, int64_t groups, int64_t width) {
+    if (!groups)
+        return;
+    WITH_TYPE(t, T, WITH_TYPE(tw, W, {
+                  BY_WIDTH(rmsnorm_back, in_packs(width, x, w, dx) && aligned16(dy), (const T *)x,
+                           (const W *)w, r, (const T *)dy, (T *)dx, add, groups, width);
+              }));
+}
+
+/* --- norms of rows
+ * -------------------------------------------------------------------------------- */
+template <class W>
+__global__ void row_norms(const W *w, const float *low, float *n, int64_t width) {
+    int64_t o = blockIdx.x;
+    float sum = 0;
+    for (int64_t j = threadIdx.x; j < width; j += 128) {
+        float v = to_float(w[o * width + j]) + low[o * width + j];
+        sum += v * v;
+    }
+    sum = block_sum<128>(sum);
+    if (threadIdx.x == 0)
+        n[o] = sqrtf(sum);
+}
+
+extern "C" void hora_cuda_row_norms(cudaStream_t s, hora_dtype tw, const void *w, const float *low,
+                                    float *n, int64_t rows, int64_t width) {
+    if (rows)
+        WITH_TYPE(tw, W, {
+            row_norms<W><<<(unsigned)rows, 128, 0, s>>>((const W *)w, low, n, width);
+        });
+}
