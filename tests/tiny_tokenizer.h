@@ -5,7 +5,7 @@
  * ASCII character and line break, four merges (yz before xy; ab, then abc), BOS put in front by the
  * post-processor, EOS, and three special tokens for conversations: <|u|> <|a|> <|end|>.
  */
-#include "format/tokenizer.h"
+#include "token/tokenizer.h"
 
 enum { TINY_UNK, TINY_BOS, TINY_EOS, TINY_U, TINY_A, TINY_END, TINY_FIRST };
 hora_tokenizer *tiny_tokenizer(void); /* its files lie in the test's temporary folder */

@@ -114,8 +114,7 @@ void bpe_learn(bpe *b, int size) {
     }
 }
 
-/* --- tokenizer.json
- * --------------------------------------------------------------------------------- */
+/* --- tokenizer.json --------------------------------------------------------------------------- */
 
 /* GPT-2's alphabet: printable bytes stand for themselves, the others for U+0100 and on. */
 static void put_byte(FILE *f, int byte) {

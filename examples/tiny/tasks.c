@@ -46,8 +46,7 @@ static const char *const words[][2] = {
     {"small", "inki"},  {"old", "vesh"},
 };
 
-/* --- lists of letters
- * ------------------------------------------------------------------------------- */
+/* --- lists of letters ------------------------------------------------------------------------- */
 
 enum { SHORTEST = 1, LONGEST = 7 };
 typedef struct letters {
@@ -151,8 +150,7 @@ static void count(dice *d, record *r) {
     add(&r->completion, " %d", hits);
 }
 
-/* --- numbers, words, stories
- * ------------------------------------------------------------------------ */
+/* --- numbers, words, stories ------------------------------------------------------------------ */
 
 static void compare(dice *d, record *r) {
     int a = (int)roll(d, 100), b = roll(d, 8) ? (int)roll(d, 100) : a;
@@ -220,8 +218,7 @@ static void story(dice *d, record *r) {
     }
 }
 
-/* --- the tasks
- * ---------------------------------------------------------------------------------------- */
+/* --- the tasks -------------------------------------------------------------------------------- */
 
 /* Drawn evenly; what needs the longest practice stands twice. */
 static void (*const tasks[])(dice *, record *) = {

@@ -95,8 +95,7 @@ typedef struct hora_ids {
 HORA_API void hora_str_release(hora_str *b);
 HORA_API void hora_ids_release(hora_ids *v);
 
-/* --- library
- * ------------------------------------------------------------------------------------- */
+/* --- library ---------------------------------------------------------------------------------- */
 HORA_API const char *hora_version(void); /* of the library that runs: "0.1.0 (commit)" */
 /* Text of the last failure on this thread; "" when there was none. Never NULL. */
 HORA_API const char *hora_errmsg(void);
@@ -121,8 +120,7 @@ typedef struct hora_option_row {
 } hora_option_row;
 HORA_API hora_status hora_option_at(const char *owner, int i, hora_option_row *row);
 
-/* --- recipes: a whole run as a file
- * -------------------------------------------------------------- */
+/* --- recipes: a whole run as a file ----------------------------------------------------------- */
 /* Reads a YAML recipe (path NULL: an empty one). */
 HORA_API hora_status hora_recipe_open(hora_recipe **out, const char *path);
 /* As --set key=value does: later settings win over the file. */
@@ -132,8 +130,7 @@ HORA_API hora_status hora_recipe_set(hora_recipe *r, const char *key, const char
 HORA_API hora_status hora_recipe_run(hora_recipe *r, hora_str *summary);
 HORA_API void hora_recipe_close(hora_recipe *r);
 
-/* --- models
- * -------------------------------------------------------------------------------------- */
+/* --- models ----------------------------------------------------------------------------------- */
 /* A Hugging Face directory of a supported family. Options: dtype=f32|bf16|f64; f32
  * unless told. */
 HORA_API hora_status hora_model_open(hora_model **out, const char *dir, const char *options);
@@ -148,8 +145,7 @@ HORA_API hora_status hora_model_export(hora_model *m, const char *dir, const cha
  * `rows` random tokens. */
 HORA_API hora_status hora_model_verify(hora_model *m, int rows, double *difference);
 
-/* --- adapters
- * ------------------------------------------------------------------------------------ */
+/* --- adapters --------------------------------------------------------------------------------- */
 /* Attaches a fresh adapter: method "hora", "lora", "full", "bitfit", "head". Options: those of the
  * method, and seed. */
 HORA_API hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *method,
@@ -166,8 +162,7 @@ HORA_API hora_status hora_adapter_merge(hora_adapter *a);
 HORA_API void hora_adapter_enable(hora_adapter *a, bool on);
 HORA_API void hora_adapter_detach(hora_adapter *a);
 
-/* --- tokenizers: immutable, usable by several threads
- * ----------------------------------------------- */
+/* --- tokenizers: immutable, usable by several threads ----------------------------------------- */
 /* DIR/tokenizer.json or tokenizer.model; only these files are needed. */
 HORA_API hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir);
 HORA_API void hora_tokenizer_close(hora_tokenizer *t);
@@ -181,8 +176,7 @@ HORA_API hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_
 HORA_API hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages,
                                            bool generation, hora_str *out);
 
-/* --- data
- * ---------------------------------------------------------------------------------------- */
+/* --- data ------------------------------------------------------------------------------------- */
 /* A text or JSONL file, tokenised with the model's own tokenizer and cut or packed into rows.
  * Options: seq_len, format, packing, .. */
 HORA_API hora_status hora_data_open(hora_data **out, hora_model *m, const char *path,
@@ -190,8 +184,7 @@ HORA_API hora_status hora_data_open(hora_data **out, hora_model *m, const char *
 HORA_API int64_t hora_data_rows(const hora_data *d);
 HORA_API void hora_data_close(hora_data *d);
 
-/* --- trainers
- * ------------------------------------------------------------------------------------ */
+/* --- trainers --------------------------------------------------------------------------------- */
 /* Trains the adapters attached to the model. Options: steps, lr, batch_size, .. Nothing is
  * allocated before the first step. */
 HORA_API hora_status hora_trainer_new(hora_trainer **out, hora_model *m, hora_data *d,
@@ -212,8 +205,7 @@ HORA_API hora_status hora_trainer_resume(hora_trainer *t, const char *dir);
 /* Asks for a stop after the present step. May be called from a signal handler or another thread. */
 HORA_API void hora_trainer_stop(hora_trainer *t);
 
-/* --- prediction
- * ---------------------------------------------------------------------------------- */
+/* --- prediction ------------------------------------------------------------------------------- */
 /* Over the model with its adapters as they are now. Options: context (0: the model's), cache
  * (true). */
 HORA_API hora_status hora_predictor_new(hora_predictor **out, hora_model *m, const char *options);

@@ -94,4 +94,8 @@ size_t hora_device_packed_bytes(const hora_device *d);
 /* Forgets all packings of a weight that is about to change (merging). No prepared plan may use them
  * any more. */
 void hora_device_drop(hora_device *d, const void *key);
+/* Multiply-adds per second (times 2) that all threads reach in registers on operands of `dtype`,
+ * the best of the windows of a loop that runs for `seconds`. HORA_BF16 where the processor has no
+ * products of bf16: those of f32. 0: not known here. */
+double hora_peak_flops(hora_dtype dtype, double seconds);
 #endif

@@ -41,8 +41,7 @@ static void angle(double first, double second, double off, double *c, double *s)
     *s = t * *c;
 }
 
-/* --- symmetric matrices
- * ------------------------------------------------------------------------- */
+/* --- symmetric matrices ----------------------------------------------------------------------- */
 static void sort_eigen(double *w, double *v, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         int64_t best = i;
@@ -88,8 +87,7 @@ void hora_dense_eigen(double *a, int64_t n, double *w, double *v) {
     sort_eigen(w, v, n);
 }
 
-/* --- singular values
- * ---------------------------------------------------------------------------- */
+/* --- singular values -------------------------------------------------------------------------- */
 /* Turns the n rows of x (n, len) until they are orthogonal; `with` (n, width; may be NULL) is
  * turned along, so with'x stays what it was. */
 static void orthogonalise(double *x, int64_t n, int64_t len, double *with, int64_t width) {
@@ -173,8 +171,7 @@ int64_t hora_dense_basis(const double *x, int64_t n, int64_t r, double *q) {
     return k;
 }
 
-/* --- linear systems
- * ---------------------------------------------------------------------------- */
+/* --- linear systems --------------------------------------------------------------------------- */
 bool hora_dense_solve(double *a, int64_t n, double *b) {
     for (int64_t i = 0; i < n; i++) { /* a = l l', row by row */
         double *row = a + i * n;

@@ -81,7 +81,7 @@ double hora_rng_normal(hora_rng *r) {
 
 /* A Feistel network permutes 0 .. 4^half - 1; walking along a cycle until the value is below n
  * permutes 0 .. n-1. At least 4 bits a side, else few permutations could be reached. */
-int64_t hora_permute(uint64_t seed, uint64_t epoch, int64_t n, int64_t i) {
+int64_t hora_rng_permutation(uint64_t seed, uint64_t epoch, int64_t n, int64_t i) {
     HORA_ASSERT(n > 0 && i >= 0 && i < n);
     int half = 4;
     while (half < 32 && (uint64_t)(n - 1) >> (2 * half))

@@ -23,5 +23,5 @@ int64_t hora_rng_below(hora_rng *r, int64_t n); /* 0 .. n-1, without bias       
 double hora_rng_normal(hora_rng *r);            /* N(0, 1), Box-Muller, no state kept   */
 /* Position `i` of a permutation of 0..n-1 that depends on (seed, epoch) alone (Feistel network with
  * cycle walking). O(1) memory. */
-int64_t hora_permute(uint64_t seed, uint64_t epoch, int64_t n, int64_t i);
+int64_t hora_rng_permutation(uint64_t seed, uint64_t epoch, int64_t n, int64_t i);
 #endif

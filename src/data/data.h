@@ -7,12 +7,12 @@
  * -> micro-batches
  *
  * Everything is tokenised once at open. Records are packed into rows once, in file order,
- * independent of the epoch; an epoch is a permutation of the rows: hora_permute(seed, epoch, n, i).
+ * independent of the epoch; an epoch is a permutation of the rows: hora_rng_permutation(seed, epoch, n, i).
  * So the position in the data is one integer, the number of rows consumed.
  */
 #include "base/options.h"
-#include "data/template.h"
-#include "format/tokenizer.h"
+#include "template/template.h"
+#include "token/tokenizer.h"
 
 typedef struct hora_data_config { /* filled from hora_data_options */
     char *format;                 /* auto text jsonl */

@@ -91,7 +91,7 @@ void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at
 const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval) {
     int64_t n = (int64_t)d->nrows, i = at % n;
     if (d->shuffle && !eval)
-        i = hora_permute(d->seed, (uint64_t)(at / n), n, i);
+        i = hora_rng_permutation(d->seed, (uint64_t)(at / n), n, i);
     return &d->rows[i];
 }
 

@@ -34,7 +34,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
     hora_view in[HORA_MAX_IN];
     for (int k = 0; k < HORA_MAX_IN; k++)
         in[k] = *hora_graph_view(g, n->in[k]);
-    if (n->op == HORA_OP_attention || n->op == HORA_OP_cache) {
+    if (n->op == HORA_OP_attention || n->op == HORA_OP_cached_attention) {
         const bool prefix = n->op == HORA_OP_attention && !hora_absent(&in[3]);
         attention_flops(n, phase, prefix ? (double)in[3].shape.d[0] : 0, f);
         return;

@@ -31,8 +31,7 @@ void hora_graph_free(hora_graph *g); /* accepts NULL */
 hora_dtype hora_graph_dtype(const hora_graph *g);
 int64_t hora_graph_rows(const hora_graph *g);
 
-/* --- recording
- * ------------------------------------------------------------------------------------- */
+/* --- recording -------------------------------------------------------------------------------- */
 hora_t
 hora_graph_frozen(hora_graph *g, const char *name,
                   hora_view view); /* values never change; data may be NULL for planning only */
@@ -57,8 +56,7 @@ hora_graph_view(const hora_graph *g,
                 hora_t t); /* shape and dtype while recording; data after prepare */
 const char *hora_graph_name(const hora_graph *g, hora_t t);
 
-/* --- planning
- * -------------------------------------------------------------------------------------- */
+/* --- planning --------------------------------------------------------------------------------- */
 #define HORA_RECOMPUTE_AUTO (-1)
 #define HORA_RECOMPUTE_ALL  (1 << 30)
 typedef struct hora_plan_options {
@@ -96,8 +94,7 @@ double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]);
 void hora_graph_dump(const hora_graph *g,
                      hora_str *out); /* schedule with buffers and variants, for people */
 
-/* --- running
- * --------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 void hora_graph_bind(hora_graph *g, hora_t param, void *value,
                      void *grad);           /* grad may be NULL when it has no backward */
 int hora_graph_params(const hora_graph *g); /* parameter leaves, in recording order */
@@ -113,8 +110,7 @@ void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro);
 void hora_graph_after(hora_graph *g);
 double hora_graph_scalar(const hora_graph *g,
                          hora_t loss); /* value of a 1-element output or loss */
-/* --- profile
- * --------------------------------------------------------------------------------------- */
+/* --- profile ---------------------------------------------------------------------------------- */
 typedef struct hora_op_time { /* all calls of one kind */
     const char *op;
     hora_phase phase;

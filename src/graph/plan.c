@@ -161,8 +161,7 @@ static void live_ranges(hora_graph *g) {
     widen_ranges(g);
 }
 
-/* --- the call of a step, without pointers
- * ------------------------------------------------------------ */
+/* --- the call of a step, without pointers ----------------------------------------------------- */
 static void make_call(const hora_graph *g, step *s) {
     const node *n = &g->n[s->node];
     hora_call *c = &s->call;

@@ -74,7 +74,7 @@ static inline hora_t hora_attention(hora_graph *g, hora_t q, hora_t k, hora_t v,
  * only. */
 static inline hora_t hora_cached_attention(hora_graph *g, hora_t q, hora_t k, hora_t v, hora_t kc,
                                            hora_t vc, const hora_attr *a) {
-    return hora_graph_node(g, HORA_OP_cache, (hora_t[]){q, k, v, kc, vc}, a);
+    return hora_graph_node(g, HORA_OP_cached_attention, (hora_t[]){q, k, v, kc, vc}, a);
 }
 static inline hora_t hora_dropout(hora_graph *g, hora_t x, double p, uint64_t stream) {
     return p <= 0 ? x
@@ -83,9 +83,9 @@ static inline hora_t hora_dropout(hora_graph *g, hora_t x, double p, uint64_t st
 }
 /* x of groups*a*b*w elements, read as (groups, a, b, w) -> (groups b, a w): blocks of w change
  * places. */
-static inline hora_t hora_swap(hora_graph *g, hora_t x, int64_t groups, int64_t a, int64_t b,
-                               int64_t w) {
-    return hora_graph_node(g, HORA_OP_swap, (hora_t[]){x},
+static inline hora_t hora_permute(hora_graph *g, hora_t x, int64_t groups, int64_t a, int64_t b,
+                                  int64_t w) {
+    return hora_graph_node(g, HORA_OP_permute, (hora_t[]){x},
                            &(hora_attr){.groups = groups, .a = a, .b = b, .w = w});
 }
 /* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. Carries no gradient. */

@@ -29,8 +29,7 @@ typedef struct llama {
     int final_norm;
 } llama;
 
-/* --- configuration
- * ------------------------------------------------------------------------------------ */
+/* --- configuration ---------------------------------------------------------------------------- */
 
 /* key, where, default (-1: required), smallest, largest */
 static const struct {
@@ -216,8 +215,7 @@ static hora_status read_switches(hora_base *b, llama *c) {
     return HORA_OK;
 }
 
-/* --- weights table
- * ------------------------------------------------------------------------------------- */
+/* --- weights table ---------------------------------------------------------------------------- */
 
 static int add_weight(hora_base *b, char *own_name, hora_shape shape, hora_role role, int layer,
                       double std) {
@@ -314,8 +312,7 @@ static void release(hora_base *b) {
     hora_free(c);
 }
 
-/* --- recording
- * ----------------------------------------------------------------------------------------- */
+/* --- recording -------------------------------------------------------------------------------- */
 
 static hora_t attention(hora_net *n, const llama *c, const llama_layer *l, hora_t x) {
     hora_graph *g = n->g;
@@ -355,8 +352,7 @@ static hora_t record(hora_net *n) {
     return hora_rmsnorm(n->g, h, hora_net_weight(n, c->final_norm), c->eps);
 }
 
-/* --- for those who recompute a layer
- * ------------------------------------------------------------- */
+/* --- for those who recompute a layer ---------------------------------------------------------- */
 static void attention_form(const hora_base *b, int layer, hora_attention_form *out) {
     const llama *c = b->own;
     const llama_layer *l = &c->layer[layer];

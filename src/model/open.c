@@ -206,8 +206,7 @@ void hora_base_close(hora_base *b) {
     hora_free(b);
 }
 
-/* --- fresh models
- * -------------------------------------------------------------------------------------- */
+/* --- fresh models ----------------------------------------------------------------------------- */
 
 typedef struct draw {
     const hora_weight *w;
@@ -293,8 +292,7 @@ void hora_base_forget(const hora_base *b, const void *data) {
     }
 }
 
-/* --- identity and recording
- * -------------------------------------------------------------------------------- */
+/* --- identity and recording ------------------------------------------------------------------- */
 
 hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
     const store *own = b->store;

@@ -38,10 +38,10 @@ typedef struct hora_param {
 } hora_param;
 
 struct hora_method;
-struct hora_holes;
+struct hora_hooks;
 typedef struct hora_adapter {
     const struct hora_method *method; /* peft/'s row */
-    const struct hora_holes *holes;   /* its holes: all that nn sees of it */
+    const struct hora_hooks *hooks;   /* its hooks: all that nn sees of it */
     const hora_base *base;
     void *config; /* the method's options */
     void *state;  /* the method's own, freed by its release */
@@ -63,7 +63,7 @@ hora_param *hora_adapter_find(const hora_adapter *a, const char *name); /* NULL 
 /* Declares a parameter that starts as base weight `w` and takes its place; biases and norms are
  * spared weight decay. */
 hora_param *hora_adapter_replace(hora_adapter *a, int w, const char *name);
-/* Hole `select` of every method that trains base weights. */
+/* Hook `select` of every method that trains base weights. */
 hora_param *hora_adapter_replacement(hora_adapter *a, int w);
 /* Allocates the value span and initialises it. Fill order does not matter: each draw is a function
  * of (seed, name, index). */

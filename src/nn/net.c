@@ -43,9 +43,9 @@ void hora_net_bind(hora_net *n) {
     }
 }
 
-/* Holes of adapter `a`, NULL while it is switched off. */
-static const hora_holes *holes_of(const hora_net *n, int a) {
-    return n->adapters[a]->enabled ? n->adapters[a]->holes : NULL;
+/* Hooks of adapter `a`, NULL while it is switched off. */
+static const hora_hooks *hooks_of(const hora_net *n, int a) {
+    return n->adapters[a]->enabled ? n->adapters[a]->hooks : NULL;
 }
 
 hora_t hora_net_param(hora_net *n, const hora_param *p) {
@@ -66,7 +66,7 @@ hora_t hora_net_weight(hora_net *n, int w) {
     if (w < 0)
         return HORA_NONE;
     for (int a = 0; a < n->nadapters && n->leaf[w] == HORA_NONE; a++) {
-        const hora_holes *h = holes_of(n, a);
+        const hora_hooks *h = hooks_of(n, a);
         hora_param *p = h && h->select ? h->select(n->adapters[a], w) : NULL;
         if (p)
             n->leaf[w] = hora_net_param(n, p);
@@ -84,7 +84,7 @@ static void prelude(hora_net *n, int layer) {
     n->layer = layer;
     hora_graph_in_before(n->g, true);
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_holes *h = holes_of(n, a);
+        const hora_hooks *h = hooks_of(n, a);
         if (h && h->prelude)
             h->prelude(n, n->adapters[a], layer);
     }
@@ -100,7 +100,7 @@ hora_t hora_net_embed(hora_net *n) {
     prelude(n, -1);
     hora_t h = hora_embed(n->g, hora_net_weight(n, n->base->embed));
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_holes *o = holes_of(n, a);
+        const hora_hooks *o = hooks_of(n, a);
         if (o && o->input)
             h = o->input(n, n->adapters[a], h);
     }
@@ -109,7 +109,7 @@ hora_t hora_net_embed(hora_net *n) {
 
 static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_holes *h = holes_of(n, a);
+        const hora_hooks *h = hooks_of(n, a);
         if (h && h->block)
             sub.y = h->block(n, n->adapters[a], n->layer, where, &sub);
     }
@@ -131,7 +131,7 @@ hora_t hora_net_block_end(hora_net *n, hora_t h) {
 
 /* The first adapter from `a` on that has something to say about projections; nadapters: none. */
 static int speaker(const hora_net *n, int a) {
-    while (a < n->nadapters && !(holes_of(n, a) && holes_of(n, a)->linear))
+    while (a < n->nadapters && !(hooks_of(n, a) && hooks_of(n, a)->linear))
         a++;
     return a;
 }
@@ -141,7 +141,7 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
     if (a == n->nadapters)
         return hora_linear(n->g, x, w, b, HORA_NONE, 1);
     n->next = a + 1;
-    hora_t y = holes_of(n, a)->linear(n, n->adapters[a], s, x, w, b);
+    hora_t y = hooks_of(n, a)->linear(n, n->adapters[a], s, x, w, b);
     n->next = saved;
     return y;
 }
@@ -170,7 +170,7 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
                     .scale = scale};
     hora_t kp = HORA_NONE, vp = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_holes *h = holes_of(n, a);
+        const hora_hooks *h = hooks_of(n, a);
         if (h && h->kv)
             h->kv(n, n->adapters[a], n->layer, &kp, &vp);
     }

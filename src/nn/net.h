@@ -9,7 +9,7 @@
  *   loss = hora_head_xent(g, h, hora_net_head(&n), HORA_NONE); hora_graph_loss(g, loss, 1);
  *   hora_graph_plan(..); hora_net_bind(&n); hora_graph_prepare(..)
  */
-#include "nn/holes.h"
+#include "nn/hooks.h"
 
 typedef enum {
     HORA_NET_TRAIN, /* dropout on */
@@ -24,7 +24,7 @@ struct hora_net {
     int nadapters;
     hora_net_mode mode;
     int layer;
-    int next;                         /* adapter whose hole the chain of a site asks next */
+    int next;                         /* adapter whose hook the chain of a site asks next */
     hora_t *leaf;                     /* per base weight, NONE until used */
     hora_t **param_leaf;              /* per adapter, per parameter */
     const hora_view *kcache, *vcache; /* DECODE: per layer, (capacity, G dh), borrowed */
@@ -38,8 +38,7 @@ void hora_net_bind(hora_net *n);
 /* Calls the preludes of all layers without recording a model: for evaluating generated factors. */
 void hora_net_preludes(hora_net *n);
 
-/* --- for families, in the order of a forward pass
- * ---------------------------------------------------- */
+/* --- for families, in the order of a forward pass --------------------------------------------- */
 hora_t hora_net_weight(hora_net *n, int weight); /* leaf of a base weight: frozen, or the parameter
                                                     that replaces it; -1 gives NONE */
 hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
@@ -54,8 +53,7 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
 hora_t hora_net_head(hora_net *n); /* leaf of the output head's weight (V, hidden) */
 
-/* --- for methods
- * ------------------------------------------------------------------------------------- */
+/* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b);
 /* The projection plus alpha (xd a') f', with a (r, in), f (out, r) and xd made of x (or x itself):

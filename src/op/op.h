@@ -42,7 +42,7 @@ typedef struct hora_attr {
     const double
         *freq; /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
     double rope_scale;       /* rope: factor of cos and sin (attention_factor); 1 */
-    int64_t groups, a, b, w; /* swap: (groups, a, b, w) -> (groups, b, a, w); grouped: groups */
+    int64_t groups, a, b, w; /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups */
     const int32_t
         *index; /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */
     int64_t nindex;

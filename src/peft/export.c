@@ -111,8 +111,7 @@ hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_no
     return hora_card_write(a, dir, card_note);
 }
 
-/* --- merging
- * ------------------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------- */
 
 static double at(const void *p, hora_dtype t, int64_t i) {
     if (t == HORA_BF16)
@@ -158,8 +157,7 @@ hora_status hora_peft_merge(hora_adapter *a, float **out) {
     return HORA_OK;
 }
 
-/* --- model card
- * ---------------------------------------------------------------------------------------- */
+/* --- model card ------------------------------------------------------------------------------- */
 
 hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *note) {
     hora_str t = {0};

@@ -17,8 +17,7 @@ static bool has(const char *dir, const char *file) {
     return yes;
 }
 
-/* --- PEFT's LoRA
- * ----------------------------------------------------------------------------------------- */
+/* --- PEFT's LoRA ------------------------------------------------------------------------------ */
 
 static hora_status refuse(const hora_peft_config *c, const char *dir) {
     const char *what = c->use_dora                            ? "use_dora"
@@ -110,8 +109,7 @@ static hora_status load_lora(hora_adapter **out, const hora_base *base, const ch
     return st;
 }
 
-/* --- HoRA's native state
- * ----------------------------------------------------------------------------------- */
+/* --- HoRA's native state ---------------------------------------------------------------------- */
 
 /* metadata key -> option; a missing key means the default */
 static const struct {
@@ -200,8 +198,7 @@ static hora_status load_hora(hora_adapter **out, const hora_base *base, const ch
     return r;
 }
 
-/* --- any folder
- * ------------------------------------------------------------------------------------------ */
+/* --- any folder ------------------------------------------------------------------------------- */
 
 static hora_status load_delta(hora_adapter **out, const hora_base *base, const char *dir) {
     hora_json *c = NULL;

@@ -51,7 +51,7 @@ hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const ch
         return unknown_method(method);
     hora_adapter *a = hora_calloc(1, sizeof *a);
     a->method = m;
-    a->holes = &m->holes;
+    a->hooks = &m->hooks;
     a->base = base;
     a->seed = hora_hash64(m->name, strlen(m->name), seed);
     a->dtype = base->dtype == HORA_F64 ? HORA_F64 : HORA_F32;

@@ -2,7 +2,7 @@
 #define HORA_PEFT_PEFT_H
 /*
  * Methods. One file peft_x.c, one row METHOD(x) in methods.def. To add one, copy a neighbour. A
- * method declares its parameters in setup and records through its holes; saving, merging and
+ * method declares its parameters in setup and records through its hooks; saving, merging and
  * counting fall out of `factors` and the parameter list.
  */
 #include "base/options.h"
@@ -30,7 +30,7 @@ typedef struct hora_method {
     unsigned traits;
     const hora_options *options;
     size_t config_size;
-    hora_holes holes;
+    hora_hooks hooks;
     hora_status (*setup)(
         hora_adapter *); /* checks options against the base, matches targets, declares parameters */
     void (*release)(hora_adapter *);

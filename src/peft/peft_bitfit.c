@@ -18,6 +18,6 @@ const hora_method hora_method_bitfit = {
     .paper = "arXiv 2106.10199",
     .default_lr = 1e-3,
     .traits = HORA_TRAIT_WEIGHTS,
-    .holes = {.select = hora_adapter_replacement},
+    .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
 };

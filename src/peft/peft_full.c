@@ -12,6 +12,6 @@ const hora_method hora_method_full = {
     .summary = "every weight trains; the yardstick of the others",
     .default_lr = 2e-5,
     .traits = HORA_TRAIT_WEIGHTS | HORA_TRAIT_MODEL,
-    .holes = {.select = hora_adapter_replacement},
+    .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
 };

@@ -15,6 +15,6 @@ const hora_method hora_method_head = {
     .summary = "output head only",
     .default_lr = 1e-3,
     .traits = HORA_TRAIT_WEIGHTS,
-    .holes = {.select = hora_adapter_replacement},
+    .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
 };

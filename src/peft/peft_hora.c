@@ -50,8 +50,7 @@ static const hora_options options = {"Method hora", rows, HORA_COUNT(rows)};
 static const hora_act acts[] = {HORA_ACT_RELU, HORA_ACT_IDENTITY, HORA_ACT_TANH, HORA_ACT_SIGMOID,
                                 HORA_ACT_GELU};
 
-/* --- parameters
- * ---------------------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
 /* Per target: which site it is, and how wide. */
 static const hora_site_kind kinds[HORA_TARGETS] = {HORA_SITE_Q, HORA_SITE_K, HORA_SITE_V,
@@ -120,8 +119,7 @@ static void declare_block(hora_adapter *a, int layer, hora_block *b) {
     }
 }
 
-/* --- setup
- * --------------------------------------------------------------------------------------------- */
+/* --- setup ------------------------------------------------------------------------------------ */
 
 static hora_status check(hora_cfg *c) {
     if (!(c->alpha > 0))
@@ -203,8 +201,7 @@ static void release(hora_adapter *a) {
     hora_peft_config_release(&st->peft);
 }
 
-/* --- recording
- * ----------------------------------------------------------------------------------------- */
+/* --- recording -------------------------------------------------------------------------------- */
 
 /* act(first layer) transposed: za (r, m), zb (H r, m); rep: zb (r, m). */
 static void record_first(hora_net *n, const hora_adapter *a, const hora_first *f, hora_t *za,
@@ -215,13 +212,13 @@ static void record_first(hora_net *n, const hora_adapter *a, const hora_first *f
     hora_t xa = hora_net_param(n, f->input_a), xb = hora_net_param(n, f->input_b);
     hora_t wa = hora_net_param(n, f->w1_a), wb = hora_net_param(n, f->w1_b);
     if (c->generator == HORA_GEN_REP) { /* W1 diag(a) scales the columns of W1 (m, r) */
-        *za = hora_swap(g, hora_scale(g, wa, xa, 1), 1, m, r, 1);
-        *zb = hora_swap(g, hora_scale(g, wb, xb, 1), 1, m, r, 1);
+        *za = hora_permute(g, hora_scale(g, wa, xa, 1), 1, m, r, 1);
+        *zb = hora_permute(g, hora_scale(g, wb, xb, 1), 1, m, r, 1);
     } else {
-        *za = hora_linear(g, hora_swap(g, xa, 1, e, r, 1), wa, HORA_NONE, HORA_NONE, 1);
-        xb = hora_swap(g, xb, h, e, r, 1); /* (H r, e) */
+        *za = hora_linear(g, hora_permute(g, xa, 1, e, r, 1), wa, HORA_NONE, HORA_NONE, 1);
+        xb = hora_permute(g, xb, h, e, r, 1); /* (H r, e) */
         *zb = c->share_heads ? hora_linear(g, xb, wb, HORA_NONE, HORA_NONE, 1)
-                             : hora_grouped(g, xb, hora_swap(g, wb, 1, 1, h * m, e), h);
+                             : hora_grouped(g, xb, hora_permute(g, wb, 1, 1, h * m, e), h);
     }
     *za = hora_activate(g, *za, acts[c->act]);
     *zb = hora_activate(g, *zb, acts[c->act]);
@@ -242,21 +239,21 @@ static void record_second(hora_net *n, const hora_adapter *a, hora_block *b, int
     }
     if (c->generator == HORA_GEN_REP) {
         b->a[t] = hora_linear(g, za, wa, HORA_NONE, HORA_NONE, 1); /* (r, in)  */
-        b->b[t] = hora_swap(g, hora_linear(g, zb, wb, HORA_NONE, HORA_NONE, 1), 1, r, s->out,
-                            1); /* (out, r) */
+        b->b[t] = hora_permute(g, hora_linear(g, zb, wb, HORA_NONE, HORA_NONE, 1), 1, r, s->out,
+                               1); /* (out, r) */
         return;
     }
     if (kinds[t] == HORA_SITE_O) {
         hora_t blocks = hora_linear(g, zb, wa, HORA_NONE, HORA_NONE, 1); /* (H r, dh)  */
-        b->a[t] = hora_swap(g, blocks, 1, heads, r, dh);                 /* (r, H dh)  */
-        b->b[t] = hora_swap(g, hora_linear(g, za, wb, HORA_NONE, HORA_NONE, 1), 1, r, s->out, 1);
+        b->a[t] = hora_permute(g, blocks, 1, heads, r, dh);              /* (r, H dh)  */
+        b->b[t] = hora_permute(g, hora_linear(g, za, wb, HORA_NONE, HORA_NONE, 1), 1, r, s->out, 1);
         return;
     }
     if (heads != a->base->heads)
         zb = hora_gather(g, zb, st->leaders, heads * r);             /* (G r, m)   */
     b->a[t] = hora_linear(g, za, wa, HORA_NONE, HORA_NONE, 1);       /* (r, d)     */
     hora_t blocks = hora_linear(g, zb, wb, HORA_NONE, HORA_NONE, 1); /* (heads r, dh) */
-    b->b[t] = hora_swap(g, blocks, heads, r, dh, 1);                 /* (heads dh, r) */
+    b->b[t] = hora_permute(g, blocks, heads, r, dh, 1);              /* (heads dh, r) */
 }
 
 static void prelude(hora_net *n, hora_adapter *a, int layer) {
@@ -290,8 +287,7 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     return hora_net_next(n, s, x, w, b);
 }
 
-/* --- the plain LoRA that it is
- * --------------------------------------------------------------------------- */
+/* --- the plain LoRA that it is ---------------------------------------------------------------- */
 
 static hora_status copy_factors(const hora_graph *g, const hora_adapter *a, hora_state *st) {
     size_t size = hora_dtype_size(a->dtype);
@@ -388,7 +384,7 @@ const hora_method hora_method_hora = {
     .traits = HORA_TRAIT_LOWRANK,
     .options = &options,
     .config_size = sizeof(hora_cfg),
-    .holes = {.select = hora_adapter_replacement, .prelude = prelude, .linear = linear},
+    .hooks = {.select = hora_adapter_replacement, .prelude = prelude, .linear = linear},
     .setup = setup,
     .release = release,
     .factors = factors,

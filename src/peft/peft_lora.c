@@ -139,7 +139,7 @@ const hora_method hora_method_lora = {
     .traits = HORA_TRAIT_LOWRANK,
     .options = &options,
     .config_size = sizeof(config),
-    .holes = {.select = hora_adapter_replacement, .linear = linear},
+    .hooks = {.select = hora_adapter_replacement, .linear = linear},
     .setup = setup,
     .release = release,
     .factors = factors,

@@ -79,8 +79,7 @@ hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
     return s;
 }
 
-/* --- factors
- * ------------------------------------------------------------------------------------------- */
+/* --- factors ---------------------------------------------------------------------------------- */
 
 typedef hora_status (*visit)(const hora_adapter *a, const float *ours, const hora_st_tensor *theirs,
                              int64_t n, void *arg);

@@ -91,7 +91,7 @@ hora_status hora_checkpoint_manifest(const char *dir, const char *skip, hora_jso
     return s;
 }
 
-char *hora_checkpoint_tensor(const hora_training *t, const state_slot *s, int kind) {
+char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, int kind) {
     int a = 0;
     while (t->parts.adapters[a] != s->p->adapter)
         a++;
@@ -99,8 +99,7 @@ char *hora_checkpoint_tensor(const hora_training *t, const state_slot *s, int ki
                        s->p->name);
 }
 
-/* --- what must be equal
- * -------------------------------------------------------------------------- */
+/* --- what must be equal ----------------------------------------------------------------------- */
 /* Options that change how a run goes, not what it computes; a resume may change them. */
 static bool is_free(const char *name) {
     static const char *const names[] = {"recompute",  "memory",     "save_every", "save_limit",
@@ -156,10 +155,9 @@ hora_status hora_checkpoint_identity(hora_training *t, hora_json **out) {
     return HORA_OK;
 }
 
-/* --- writing
- * --------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 static hora_status write_tensors(const hora_training *t, const char *dir) {
-    const train_state *st = &t->state;
+    const hora_state *st = &t->state;
     int moments = st->optimizer->moments, n = 0;
     hora_st_entry *e = hora_calloc((size_t)st->nslots * 3 + 1, sizeof *e);
     for (int i = 0; i < st->nslots; i++) {

@@ -17,7 +17,7 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
                      (int)id, (long long)b->vocab);
 }
 
-hora_status hora_eval_over(recording *r, const hora_dataset *data, int64_t batch_size,
+hora_status hora_eval_over(hora_recording *r, const hora_dataset *data, int64_t batch_size,
                            hora_eval_info *info) {
     hora_prefetch *feed = NULL;
     const hora_batch *b;
@@ -85,19 +85,19 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
 }
 
 hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
-    recording r = {0};
+    hora_recording r = {0};
     hora_device *own = p->device ? NULL : hora_device_new();
     void *arena = NULL;
     size_t bytes = 0;
     hora_status s = hora_check_vocabulary(p->base, p->data);
     if (s)
         goto out;
-    recording_parts parts = {.base = p->base,
-                             .adapters = p->adapters,
-                             .nadapters = p->nadapters,
-                             .device = own ? own : p->device,
-                             .backends = p->backends,
-                             .rows = hora_round_up(p->batch_size * p->seq_len, 64)};
+    hora_recording_parts parts = {.base = p->base,
+                                  .adapters = p->adapters,
+                                  .nadapters = p->nadapters,
+                                  .device = own ? own : p->device,
+                                  .backends = p->backends,
+                                  .rows = hora_round_up(p->batch_size * p->seq_len, 64)};
     hora_recording_init(&r, &parts);
     if ((s = hora_graph_plan(r.g, &(hora_plan_options){0})))
         goto out;

@@ -13,8 +13,7 @@
 #include "format/safetensors.h"
 #include "train/train_impl.h"
 
-/* --- whole or not
- * ---------------------------------------------------------------------------------- */
+/* --- whole or not ----------------------------------------------------------------------------- */
 static hora_status same_files(const char *dir, const hora_json *want) {
     hora_json *have;
     hora_status s = HORA_OK;
@@ -60,8 +59,7 @@ static hora_status open_whole(const char *dir, hora_json **out) {
     return s;
 }
 
-/* --- ours or not
- * ----------------------------------------------------------------------------------- */
+/* --- ours or not ------------------------------------------------------------------------------ */
 static void shown(const hora_json *v, hora_str *out) {
     const char *text = hora_json_string(v, NULL);
     if (text)
@@ -109,8 +107,7 @@ static hora_status same_identity(hora_training *t, const char *dir, const hora_j
     return s;
 }
 
-/* --- reading
- * --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 /* One tensor of every parameter: kind -1 the values, else a moment. */
 static hora_status read_span(hora_training *t, const hora_st *st, const char *dir, int kind) {
     for (int i = 0; i < t->state.nslots; i++) {

@@ -16,10 +16,10 @@
  */
 #include "data/data.h"
 #include "graph/graph.h"
+#include "optim/optim.h"
 #include "peft/peft.h"
 
-/* --- options
- * ------------------------------------------------------------------------------------ */
+/* --- options ---------------------------------------------------------------------------------- */
 typedef enum { HORA_TRAIN_AUTO, HORA_TRAIN_F32, HORA_TRAIN_BF16 } hora_train_dtypes;
 typedef struct hora_train_config { /* filled from hora_train_options */
     int64_t steps;                 /* 0: from epochs */
@@ -56,41 +56,7 @@ extern const hora_options hora_train_options;
 /* What to open a base in: bf16 for `auto` where the processor multiplies bf16, else f32. */
 hora_dtype hora_train_dtype(const hora_train_config *c);
 
-/* --- schedules and optimizers
- * ------------------------------------------------------------------- */
-typedef struct hora_schedule_shape {
-    int64_t steps, warmup, decay; /* whole run; of them warming up; of them decaying (wsd) */
-    double floor;                 /* min_lr / lr */
-} hora_schedule_shape;
-typedef struct hora_schedule {
-    const char *name, *summary;
-    double (*factor)(const hora_schedule_shape *, int64_t step); /* for step >= warmup */
-} hora_schedule;
-int hora_schedule_count(void);
-const hora_schedule *hora_schedule_at(int i); /* same order as the choices of the option */
-/* Warm-up steps that `warmup` (steps, or a share below 1) means in a run of `steps`. */
-int64_t hora_schedule_warmup(double warmup, int64_t steps);
-/* Factor of the learning rate in step `step`, counted from 0: step / warmup while warming up, then
- * the schedule's own. Equal to transformers' get_*_schedule_with_warmup. */
-double hora_schedule_factor(const hora_schedule *s, const hora_schedule_shape *shape, int64_t step);
-
-typedef struct hora_update { /* what an optimizer needs besides the arrays */
-    double lr, decay;        /* of these elements, factors included */
-    double beta1, beta2, eps, momentum;
-    double scale; /* of the gradient: clipping */
-    int64_t step; /* 1 in the first step */
-} hora_update;
-typedef struct hora_optimizer {
-    const char *name, *summary, *paper;
-    int moments; /* arrays of state per parameter: 0 to 2 */
-    const char *moment_name[2];
-    void (*update)(const hora_update *, float *p, const float *g, float *m0, float *m1, int64_t n);
-} hora_optimizer;
-int hora_optimizer_count(void);
-const hora_optimizer *hora_optimizer_at(int i); /* same order as the choices of the option */
-
-/* --- the plan
- * ----------------------------------------------------------------------------------- */
+/* --- the plan --------------------------------------------------------------------------------- */
 typedef struct hora_train_report {
     int64_t trainable, parameters; /* numbers: adapters'; base's (tied weights once) */
     int64_t batch_size, seq_len, grad_accum,
@@ -117,13 +83,8 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out);
 hora_json *hora_train_report_json(const hora_train_report *r); /* owned by the caller */
 /* HORA_ENOMEM with both sizes and the advice when it does not fit. */
 hora_status hora_train_report_fits(const hora_train_report *r);
-/* Multiply-adds per second (times 2) that all threads reach in registers on operands of `dtype`,
- * the best of the windows of a loop that runs for `seconds`. HORA_BF16 where the processor has no
- * products of bf16: those of f32. 0: not known here. */
-double hora_peak_flops(hora_dtype dtype, double seconds);
 
-/* --- a training
- * --------------------------------------------------------------------------------- */
+/* --- a training ------------------------------------------------------------------------------- */
 typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     hora_base *base;                 /* headers only: the training can be planned, not prepared */
     hora_adapter *const *adapters;   /* allocated here when they are not yet */
@@ -196,8 +157,7 @@ hora_status hora_training_resume_from(hora_training *t, const char *checkpoint);
  * there is none. */
 hora_status hora_training_take_best(hora_training *t, const char *dir);
 
-/* --- evaluation alone (hora eval)
- * --------------------------------------------------------------- */
+/* --- evaluation alone (hora eval) ------------------------------------------------------------- */
 typedef struct hora_eval_parts {
     hora_base *base;
     hora_adapter *const *adapters; /* allocated */

@@ -228,7 +228,9 @@ hora_status hora_training_plan(hora_training *t) {
     hora_train_report *r = &t->report;
     HORA_TRY(check_parts(t));
     HORA_TRY(measure_run(t));
-    HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters, &t->config));
+    HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,
+                               hora_optimizer_at(t->config.optimizer), t->config.loraplus,
+                               t->config.decay_all));
     r->rows = hora_round_up(t->config.batch_size * p->seq_len, 64);
     r->parameters = hora_base_parameters(p->base);
     r->dtype = p->base->dtype;
@@ -239,13 +241,13 @@ hora_status hora_training_plan(hora_training *t) {
     r->gradients = hora_state_bytes(&t->state);
     r->moments = hora_state_bytes(&t->state) * (uint64_t)t->state.optimizer->moments;
     r->batches = (uint64_t)r->rows * STAGED * 6 * sizeof(int32_t);
-    recording_parts parts = {.base = p->base,
-                             .adapters = p->adapters,
-                             .nadapters = p->nadapters,
-                             .device = p->device,
-                             .backends = t->config.backends,
-                             .rows = r->rows,
-                             .train = true};
+    hora_recording_parts parts = {.base = p->base,
+                                  .adapters = p->adapters,
+                                  .nadapters = p->nadapters,
+                                  .device = p->device,
+                                  .backends = t->config.backends,
+                                  .rows = r->rows,
+                                  .train = true};
     hora_recording_init(&t->train, &parts);
     parts.train = false;
     if (p->eval)

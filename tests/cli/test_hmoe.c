@@ -158,8 +158,7 @@ static void test_pictures(void **state) {
     hora_free(args);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------ */
+/* --- refusals --------------------------------------------------------------------------------- */
 static void test_refusals(void **state) {
     (void)state;
     const char *m = tiny_model(), *text = prose();

@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
-#include "data/template.h"
+#include "template/template.h"
 
 enum { ROUNDS = 3000 };
 

@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 #include "base/file.h"
-#include "format/tokenizer.h"
-#include "format/tokenizer_impl.h"
 #include "hora_test.h"
+#include "token/tokenizer.h"
+#include "token/tokenizer_impl.h"
 
 static uint32_t next(uint64_t *seed) {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;

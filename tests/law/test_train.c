@@ -18,13 +18,12 @@
 #include "base/threads.h"
 #include "format/safetensors.h"
 #include "model/family.h"
-#include "train/run.h"
+#include "run/run.h"
 #include "train/train_impl.h"
 
 enum { VOCAB = 32, LENGTH = 16 };
 
-/* --- a world: model folder, text, settings
- * ------------------------------------------------------- */
+/* --- a world: model folder, text, settings ---------------------------------------------------- */
 static const char config_text[] =
     "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 32,"
     " \"hidden_size\": 32, \"intermediate_size\": 48, \"num_hidden_layers\": 3,"
@@ -170,8 +169,7 @@ static void assert_log_counts(const char *path, int n) {
     hora_str_release(&text);
 }
 
-/* --- kill, resume
- * --------------------------------------------------------------------------------- */
+/* --- kill, resume ----------------------------------------------------------------------------- */
 static void kill_in_step_7(void *user, const hora_run_event *e) {
     (void)user;
     if (e->kind == HORA_RUN_STEP && e->step->step == 7)
@@ -348,8 +346,7 @@ static void patience_stops(void **state) {
     hora_log_sink(NULL, NULL);
 }
 
-/* --- steps on batches of our own
- * ----------------------------------------------------------------- */
+/* --- steps on batches of our own -------------------------------------------------------------- */
 typedef struct rig {
     hora_base *base;
     hora_adapter *adapter;
@@ -736,8 +733,7 @@ static void loraplus_speeds_up_b(void **state) {
     rig_close(&b);
 }
 
-/* --- plans
- * ---------------------------------------------------------------------------------------- */
+/* --- plans ------------------------------------------------------------------------------------ */
 static hora_status plan_with(const char *more, hora_train_report *report) {
     hora_settings s = {0};
     settings(&s, "plan", more);
@@ -795,8 +791,7 @@ static void wrong_settings_are_refused(void **state) {
     hora_log_sink(NULL, NULL);
 }
 
-/* --- learning and evaluating
- * --------------------------------------------------------------------- */
+/* --- learning and evaluating ------------------------------------------------------------------ */
 static void it_learns(void **state) {
     (void)state;
     static const struct {

@@ -107,8 +107,7 @@ static void a_window_sees_less(void **state) {
     assert_flops(all - some, (pairs - seen) * L * 14 * H * DH);
 }
 
-/* --- work of a batch, and the profile
- * ------------------------------------------------------------------- */
+/* --- work of a batch, and the profile --------------------------------------------------------- */
 /* Causal rows of T tokens; every second token of them has a target. */
 static void fill(rig *r) {
     hora_batch *b = &r->batch;

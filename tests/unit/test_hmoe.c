@@ -8,12 +8,11 @@
 #include "base/text.h"
 #include "format/safetensors.h"
 #include "hora_test.h"
+#include "lab/hmoe_source.h"
 #include "model/family.h"
 #include "peft/peft.h"
-#include "theory/hmoe_source.h"
 
-/* --- random layers
- * ------------------------------------------------------------------------------- */
+/* --- random layers ---------------------------------------------------------------------------- */
 typedef struct shape {
     const char *name;
     int64_t seqs, n, d, heads, groups, dh, r, m, e;   /* m 0: LoRA */
@@ -223,8 +222,7 @@ static void test_coupling(void **state) {
     }
 }
 
-/* --- known by hand
- * ------------------------------------------------------------------------------- */
+/* --- known by hand ---------------------------------------------------------------------------- */
 /* Two heads of width 2 over two tokens of width 2; every q is zero, so gates are uniform. */
 typedef struct simple {
     double x[4], wq[8], wv[8], wo[8], a[2], bq[4], bv[4];
@@ -379,8 +377,7 @@ static void test_tied(void **state) {
     }
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------ */
+/* --- refusals --------------------------------------------------------------------------------- */
 static void test_no_attention(void **state) {
     (void)state;
     const hora_family family = {.name = "perceptron"};

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "hora_test.h"
-#include "theory/lowdata_model.h"
+#include "lab/lowdata_model.h"
 #include "tiny_model.h"
 
 /* Some lines of letters that follow a rule. */

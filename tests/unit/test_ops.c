@@ -146,7 +146,7 @@ static void by_element(void **state) {
     s.c.attr.alpha = 3;
     forward(&s);
     WANT(&s, 3, 0, -9, 12, 0, -18);
-    start(&s, HORA_OP_swap);
+    start(&s, HORA_OP_permute);
     input(&s, 0, a, 2, 3);
     s.c.attr.groups = s.c.attr.w = 1;
     s.c.attr.a = 2;
@@ -239,7 +239,7 @@ static void cache_is_attention(void **state) {
     for (int i = 0; i < 10 * DH; i++)
         keys[i] = values[i] = NAN; /* rows not yet written are never read */
     for (int at = 0, n = 1; at < N; at += n, n = 2) {
-        start(&part, HORA_OP_cache);
+        start(&part, HORA_OP_cached_attention);
         input(&part, 0, q + at * H * DH, n, H * DH);
         input(&part, 1, k + at * DH, n, DH);
         input(&part, 2, v + at * DH, n, DH);
@@ -358,7 +358,7 @@ static void misfits_are_refused(void **state) {
     s.c.attr.heads = 2;
     s.c.attr.head_dim = 3;
     refuse(&s, HORA_ESHAPE, "even");
-    start(&s, HORA_OP_swap);
+    start(&s, HORA_OP_permute);
     input(&s, 0, NULL, 4, 6);
     s.c.attr.groups = s.c.attr.a = s.c.attr.b = INT64_MAX / 2;
     s.c.attr.w = 8;

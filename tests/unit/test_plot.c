@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "hora_test.h"
-#include "theory/plot.h"
+#include "lab/plot.h"
 
 static void keep_text(void *user, int level, const char *text) {
     (void)level;

@@ -3,8 +3,8 @@
 #include <math.h>
 
 #include "hora_test.h"
-#include "theory/rates.h"
-#include "theory/rates_run_impl.h"
+#include "lab/rates.h"
+#include "lab/rates_run_impl.h"
 
 /* Every curve and rank of the table, and the Jacobian of every student in every setting. */
 static void test_algebra(void **state) {

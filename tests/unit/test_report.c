@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "hora_test.h"
-#include "theory/report.h"
+#include "lab/report.h"
 
 static void test_quantiles(void **state) {
     (void)state;

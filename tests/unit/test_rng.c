@@ -84,7 +84,7 @@ static void below_is_even(void **state) {
 static void permutation(int64_t n, uint64_t seed, uint64_t epoch) {
     unsigned char *seen = hora_calloc((size_t)n, 1);
     for (int64_t i = 0; i < n; i++) {
-        int64_t p = hora_permute(seed, epoch, n, i);
+        int64_t p = hora_rng_permutation(seed, epoch, n, i);
         if (p < 0 || p >= n || seen[p])
             fail_msg("n %lld: %lld goes to %lld", (long long)n, (long long)i, (long long)p);
         seen[p] = 1;
@@ -101,7 +101,7 @@ static void permute_is_a_bijection(void **state) {
         permutation(sizes[i], 1, 2);
     const int64_t huge = INT64_MAX;
     for (int64_t i = 0; i < 100; i++)
-        assert_true(hora_permute(5, 0, huge, huge - 1 - i) >= 0);
+        assert_true(hora_rng_permutation(5, 0, huge, huge - 1 - i) >= 0);
 }
 
 /* Every position should get every value about equally often over the epochs, and seed and epoch
@@ -112,13 +112,13 @@ static void permute_mixes(void **state) {
     int count[N][N] = {{0}};
     for (uint64_t e = 0; e < EPOCHS; e++)
         for (int i = 0; i < N; i++)
-            count[i][hora_permute(9, e, N, i)]++;
+            count[i][hora_rng_permutation(9, e, N, i)]++;
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++)
             assert_in_range(count[i][j], 850, 1150); /* 1000 +- 28 */
     int same = 0;
     for (int i = 0; i < 1000; i++)
-        same += hora_permute(1, 0, 1000, i) == hora_permute(2, 0, 1000, i);
+        same += hora_rng_permutation(1, 0, 1000, i) == hora_rng_permutation(2, 0, 1000, i);
     assert_true(same < 12);
 }
 

@@ -3,8 +3,8 @@
 #include <math.h>
 
 #include "base/file.h"
+#include "format/tb_events.h"
 #include "hora_test.h"
-#include "train/tb_events.h"
 
 typedef struct event {
     double wall_time;

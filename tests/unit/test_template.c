@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "data/template.h"
+#include "template/template.h"
 
 static hora_template *open_template(const char *source) {
     hora_template *t = NULL;

@@ -8,9 +8,9 @@
 
 #include "base/file.h"
 #include "base/threads.h"
-#include "format/tokenizer.h"
-#include "format/tokenizer_impl.h"
 #include "hora_test.h"
+#include "token/tokenizer.h"
+#include "token/tokenizer_impl.h"
 
 /* JSON here is written with ' for ". */
 static char *quoted(const char *s) {

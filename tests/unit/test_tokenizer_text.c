@@ -2,8 +2,8 @@
  * The tokenizer's ground: GPT-2's byte alphabet, repair of broken UTF-8, and patterns read as
  * Oniguruma reads them.
  */
-#include "format/tokenizer_impl.h"
 #include "hora_test.h"
+#include "token/tokenizer_impl.h"
 
 /* The 256 characters of the byte alphabet are different and lead back. */
 static void byte_alphabet(void **state) {

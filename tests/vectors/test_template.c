@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "data/template.h"
+#include "template/template.h"
 
 typedef void (*record_fn)(const hora_json *record, void *arg, size_t line);
 

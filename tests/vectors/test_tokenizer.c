@@ -7,8 +7,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "format/tokenizer.h"
 #include "hora_test.h"
+#include "token/tokenizer.h"
 
 typedef void (*each_case)(const hora_tokenizer *t, const hora_json *o, const char *where);
 

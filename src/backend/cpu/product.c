@@ -64,8 +64,7 @@ static size_t elem(const hora_product *p) {
     return p->blocks->elem;
 }
 
-/* --- the library's side
- * -------------------------------------------------------------------------------------- */
+/* --- the library's side ----------------------------------------------------------------------- */
 
 /* Columns of a panel: multiples of 64 near 192 or 256, about equal. By n alone, so that recordings
  * with other row counts share the packing. */
@@ -104,8 +103,7 @@ static hora_status make_library(hora_product *p, hora_device *d) {
     return HORA_OK;
 }
 
-/* --- cutting and packing
- * ------------------------------------------------------------------------------------- */
+/* --- cutting and packing ---------------------------------------------------------------------- */
 
 static void cut(hora_product *p, hora_device *d, const hora_product_spec *s) {
     *p = (hora_product){.spec = *s,
@@ -218,8 +216,7 @@ const char *hora_product_variant(const hora_product *p) {
     return p->library ? p->library->variant(p->mm[0][0]) : p->kern->name;
 }
 
-/* --- running
- * --------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 typedef struct product_run {
     const hora_product *p;
@@ -466,8 +463,7 @@ void hora_product_sum(const hora_product *const *p, const hora_product_args *a, 
     }
 }
 
-/* --- gradients of weights
- * ------------------------------------------------------------------------------------ */
+/* --- gradients of weights --------------------------------------------------------------------- */
 
 typedef struct outer_run {
     const hora_kern_products *blocks;

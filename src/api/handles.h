@@ -1,0 +1,77 @@
+#ifndef HORA_API_HANDLES_H
+#define HORA_API_HANDLES_H
+/* What stands behind the handles of hora.h. Shared by the files of this room and the tool, seen
+ * by nobody else. */
+#include "base/options.h"
+#include "data/data.h"
+#include "infer/generate.h"
+#include "model/family.h"
+#include "peft/peft.h"
+#include "run/run.h"
+#include "train/train.h"
+
+typedef struct hora_model_config { /* filled from hora_model_options */
+    int dtype;                     /* choice: auto f32 f64 bf16 */
+} hora_model_config;
+extern const hora_options hora_model_options;
+
+struct hora_model {
+    hora_base *base;
+    hora_device *device;
+    hora_adapter **adapters; /* in attach order */
+    int n, cap;
+    hora_tokenizer *tokenizer; /* opened when first asked for */
+    hora_template *tmpl;       /* NULL: the model has none */
+    void **merged;             /* blocks that replaced weights, hora_free */
+    int nmerged, cmerged;
+    bool headers_only, tmpl_refused;
+};
+
+struct hora_data {
+    hora_dataset *set;
+    hora_data_config config;
+};
+
+hora_dtype hora_model_dtype(const hora_model_config *c);
+/* headers_only: for inspection and planning. */
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
+                                 bool headers_only);
+/* The tokenizer beside the model (and *tmpl, which may become NULL or be NULL), borrowed. */
+hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
+                                 const hora_template **tmpl);
+hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *method,
+                              hora_settings *s);
+hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const char *dir,
+                                    const char *prefer);
+/* Data rows of `path` as the settings say. seq_len that nobody set is at most the model's. */
+hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s);
+
+struct hora_trainer {
+    hora_training *t;
+    hora_model *m;
+    hora_step_info last;
+    int64_t batch_size;
+    bool prepared;
+};
+
+/* The options of hora_predictor_new, and the same from settings. */
+extern const hora_options hora_predictor_options;
+hora_status hora_predictor_new_with(hora_predictor **out, hora_model *m, hora_settings *s);
+/* hora_generate with the model's stop tokens (chat: the template's turn end too); g->sampling and
+ * g->tokenizer are set by the caller. */
+hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t n,
+                               hora_generation *g, bool chat);
+/* Tokenizer, generation and template files of one model directory into another. */
+hora_status hora_copy_companions(const char *from, const char *to);
+/* A model directory, whole or not at all; companions: directory to copy those files from, or NULL.
+ */
+hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
+                             hora_dtype dtype, const char *companions, bool overwrite);
+/* Option text as settings, released by the caller also after a failure. */
+hora_status hora_settings_of(hora_settings *s, const char *options);
+/* Refuses what nobody took and releases the settings; a status that failed before wins. */
+hora_status hora_settings_done(hora_status st, hora_settings *s, const hora_options *const *tables,
+                               int n);
+/* A run's result as JSON: steps, losses, seconds, memory. */
+hora_json *hora_run_summary(const hora_run_result *r);
+#endif

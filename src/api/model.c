@@ -1,0 +1,405 @@
+/*
+ * The front door: models and adapters. Handles are thin: they hold the rooms' own objects together,
+ * turn option text into settings and refuse what nobody took.
+ */
+#include "api/handles.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "infer/forward.h"
+
+/* --- models ----------------------------------------------------------------------------------- */
+static const hora_option model_rows[] = {
+    {"dtype", NULL, HORA_OPT_CHOICE, offsetof(hora_model_config, dtype), "auto", 0, 0,
+     "auto f32 f64 bf16", NULL, "of weights and activations; auto is f32"},
+};
+const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
+
+hora_dtype hora_model_dtype(const hora_model_config *c) {
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
+    return dtypes[c->dtype];
+}
+
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
+                                 bool headers_only) {
+    hora_model_config c;
+    HORA_TRY(hora_options_take(&hora_model_options, &c, s));
+    const hora_base_options o = {hora_model_dtype(&c), headers_only};
+    hora_base *base;
+    HORA_TRY(hora_base_open(&base, dir, &o));
+    hora_model *m = hora_calloc(1, sizeof *m);
+    m->base = base;
+    m->device = hora_device_new();
+    m->headers_only = headers_only;
+    *out = m;
+    return HORA_OK;
+}
+
+hora_status hora_model_open(hora_model **out, const char *dir, const char *options) {
+    hora_settings s;
+    hora_model *m = NULL;
+    hora_status st = hora_settings_of(&s, options);
+    if (st == HORA_OK)
+        st = hora_model_open_with(&m, dir, &s, false);
+    st = hora_settings_done(st, &s, (const hora_options *[]){&hora_model_options}, 1);
+    if (st != HORA_OK)
+        hora_model_close(m);
+    else
+        *out = m;
+    return st;
+}
+
+void hora_model_close(hora_model *m) {
+    if (!m)
+        return;
+    while (m->n)
+        hora_adapter_detach(m->adapters[m->n - 1]);
+    hora_device_free(m->device);
+    hora_template_close(m->tmpl);
+    hora_tokenizer_close(m->tokenizer);
+    hora_base_close(m->base);
+    for (int i = 0; i < m->nmerged; i++)
+        hora_free(m->merged[i]);
+    hora_free(m->merged);
+    hora_free(m->adapters);
+    hora_free(m);
+}
+
+hora_status hora_model_info(const hora_model *m, const char *key, double *value) {
+    const hora_base *b = m->base;
+    int64_t trainable = 0;
+    for (int i = 0; i < m->n; i++)
+        trainable += hora_adapter_trainable(m->adapters[i]);
+    const struct {
+        const char *key;
+        int64_t value;
+    } facts[] = {{"parameters", hora_base_parameters(b)},
+                 {"trainable", trainable},
+                 {"vocab", b->vocab},
+                 {"hidden", b->hidden},
+                 {"layers", b->layers},
+                 {"heads", b->heads},
+                 {"kv_heads", b->kv_heads},
+                 {"head_dim", b->head_dim},
+                 {"max_positions", b->max_positions}};
+    for (size_t i = 0; i < HORA_COUNT(facts); i++)
+        if (hora_eq(key, facts[i].key)) {
+            *value = (double)facts[i].value;
+            return HORA_OK;
+        }
+    return hora_fail(HORA_ENOTFOUND,
+                     "a model has no `%s`; ask for parameters, trainable, vocab, hidden, layers, "
+                     "heads, kv_heads, head_dim or max_positions",
+                     key ? key : "");
+}
+
+hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
+                                 const hora_template **tmpl) {
+    if (!m->tokenizer)
+        HORA_TRY(hora_tokenizer_open(&m->tokenizer, m->base->dir));
+    *tok = m->tokenizer;
+    if (!tmpl)
+        return HORA_OK;
+    const char *source = hora_tokenizer_chat_template(m->tokenizer);
+    if (source && !m->tmpl && !m->tmpl_refused &&
+        hora_template_open(&m->tmpl, source, strlen(source), "chat template") != HORA_OK) {
+        m->tmpl_refused = true; /* only conversations need it: they will be refused by name */
+        hora_warn("%s: %s; conversations cannot be rendered", m->base->dir, hora_errmsg());
+    }
+    *tmpl = m->tmpl;
+    return HORA_OK;
+}
+
+/* --- adapters --------------------------------------------------------------------------------- */
+static void enlist(hora_model *m, hora_adapter *a) {
+    a->owner = m;
+    HORA_PUSH(m->adapters, m->n, m->cap, a);
+}
+
+static void delist(hora_adapter *a) {
+    hora_model *m = a->owner;
+    int at = 0;
+    while (at < m->n && m->adapters[at] != a)
+        at++;
+    for (m->n -= at < m->n; at < m->n; at++)
+        m->adapters[at] = m->adapters[at + 1];
+}
+
+hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *method,
+                              hora_settings *s) {
+    static const hora_option rows[] = {
+        {"seed", NULL, HORA_OPT_INT, 0, "42", 0, 0, NULL, NULL, "of the initial values"}};
+    static const hora_options table = {"Adapter", rows, 1};
+    int64_t seed;
+    hora_adapter *a = NULL;
+    HORA_TRY(hora_options_take(&table, &seed, s));
+    HORA_TRY(hora_peft_attach(&a, m->base, method, s, (uint64_t)seed));
+    hora_status st = m->headers_only ? HORA_OK : hora_adapter_allocate(a);
+    if (st != HORA_OK) {
+        hora_peft_detach(a);
+        return st;
+    }
+    enlist(m, a);
+    *out = a;
+    return HORA_OK;
+}
+
+hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *method,
+                                const char *options) {
+    hora_settings s;
+    hora_adapter *a = NULL;
+    hora_status st = hora_settings_of(&s, options);
+    if (st == HORA_OK)
+        st = hora_model_attach(&a, m, method, &s);
+    const hora_method *row = hora_method_named(method);
+    st = hora_settings_done(st, &s, (const hora_options *[]){row ? row->options : NULL},
+                            row && row->options ? 1 : 0);
+    if (st == HORA_OK)
+        *out = a;
+    else
+        hora_adapter_detach(a);
+    return st;
+}
+
+hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const char *dir,
+                                    const char *prefer) {
+    HORA_TRY(hora_peft_load(out, m->base, dir, prefer));
+    enlist(m, *out);
+    return HORA_OK;
+}
+
+hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir,
+                              const char *options) {
+    typedef struct config {
+        int prefer;
+    } config;
+    static const hora_option rows[] = {{"prefer", NULL, HORA_OPT_CHOICE, offsetof(config, prefer),
+                                        "none", 0, 0, "none native materialised", NULL,
+                                        "which one counts when native state and adapter differ"}};
+    static const hora_options table = {"Adapter", rows, 1};
+    static const char *const names[] = {NULL, "native", "materialised"};
+    hora_settings s;
+    config c = {0};
+    hora_status st = hora_settings_of(&s, options);
+    if (st == HORA_OK)
+        st = hora_options_take(&table, &c, &s);
+    st = hora_settings_done(st, &s, (const hora_options *[]){&table}, 1);
+    return st ? st : hora_model_load_adapter(out, m, dir, names[c.prefer]);
+}
+
+hora_status hora_adapter_save(hora_adapter *a, const char *dir) {
+    HORA_TRY(hora_mkdirs(dir));
+    return hora_peft_save(a, dir, NULL);
+}
+
+/* Puts the merged weights into the model's views; `old` (may be NULL) gets what stood there. */
+static void install(hora_base *b, float *const *merged, hora_view *old) {
+    for (int w = 0; w < b->nweights; w++) {
+        if (!merged[w])
+            continue;
+        if (old)
+            old[w] = b->weights[w].view;
+        b->weights[w].view.data = merged[w];
+        b->weights[w].view.dtype = HORA_F32;
+    }
+}
+
+static void free_merged(float **merged, int n) {
+    for (int w = 0; w < n; w++)
+        hora_free(merged[w]);
+    hora_free(merged);
+}
+
+/* Folds every enabled adapter, one after another, into one set of weights; the base is as before
+ * afterwards. *out has an entry per weight, NULL where nothing changes. */
+static hora_status merge_all(hora_model *m, float ***out) {
+    hora_base *b = m->base;
+    const size_t n = (size_t)b->nweights;
+    float **all = hora_calloc(n + 1, sizeof *all), **part = hora_calloc(n + 1, sizeof *part);
+    hora_view *before = hora_calloc(n + 1, sizeof *before);
+    for (size_t w = 0; w < n; w++)
+        before[w] = b->weights[w].view;
+    hora_status s = HORA_OK;
+    for (int i = 0; i < m->n && s == HORA_OK; i++) {
+        if (!m->adapters[i]->enabled)
+            continue;
+        s = hora_peft_merge(m->adapters[i], part);
+        if (s == HORA_OK)
+            install(b, part, NULL);
+        for (size_t w = 0; w < n; w++)
+            if (part[w]) {
+                hora_free(all[w]);
+                all[w] = part[w];
+                part[w] = NULL;
+            }
+    }
+    for (size_t w = 0; w < n; w++)
+        b->weights[w].view = before[w];
+    hora_free(before);
+    hora_free(part);
+    if (s != HORA_OK)
+        free_merged(all, b->nweights);
+    else
+        *out = all;
+    return s;
+}
+
+hora_status hora_adapter_merge(hora_adapter *a) {
+    hora_model *m = a->owner;
+    hora_base *b = m->base;
+    if (b->dtype != HORA_F32)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "merging in memory works in f32; open the model with dtype=f32");
+    float **merged = hora_calloc((size_t)b->nweights + 1, sizeof *merged);
+    hora_status s = hora_peft_merge(a, merged);
+    if (s != HORA_OK) {
+        free_merged(merged, b->nweights);
+        return s;
+    }
+    for (int w = 0; w < b->nweights; w++) {
+        if (!merged[w])
+            continue;
+        hora_device_drop(m->device, b->weights[w].view.data);
+        HORA_PUSH(m->merged, m->nmerged, m->cmerged, merged[w]);
+    }
+    install(b, merged, NULL);
+    b->hash = 0;
+    hora_free(merged);
+    hora_adapter_detach(a);
+    return HORA_OK;
+}
+
+void hora_adapter_enable(hora_adapter *a, bool on) {
+    a->enabled = on;
+}
+
+void hora_adapter_detach(hora_adapter *a) {
+    if (!a)
+        return;
+    delist(a);
+    hora_peft_detach(a);
+}
+
+/* --- whole models ----------------------------------------------------------------------------- */
+typedef struct export_config {
+    int dtype;
+    bool overwrite;
+} export_config;
+static const hora_option export_rows[] = {
+    {"dtype", NULL, HORA_OPT_CHOICE, offsetof(export_config, dtype), "f32", 0, 0, "f32 bf16", NULL,
+     "of the written weights"},
+    {"overwrite", NULL, HORA_OPT_BOOL, offsetof(export_config, overwrite), "false", 0, 0, NULL,
+     NULL, "replace a directory that exists"},
+};
+static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
+
+hora_status hora_copy_companions(const char *from, const char *to) {
+    static const char *const files[] = {"tokenizer.json",         "tokenizer.model",
+                                        "tokenizer_config.json",  "special_tokens_map.json",
+                                        "generation_config.json", "chat_template.jinja",
+                                        "added_tokens.json"};
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
+        char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
+        if (hora_path_exists(a))
+            s = hora_copy_file(a, b);
+        hora_free(a);
+        hora_free(b);
+    }
+    return s;
+}
+
+hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
+                             hora_dtype dtype, const char *companions, bool overwrite) {
+    if (hora_path_exists(dir) && !overwrite)
+        return hora_fail(HORA_EEXISTS, "%s exists; choose another or say overwrite", dir);
+    HORA_TRY(hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype)));
+    char *tmp = hora_format("%s.tmp", dir);
+    hora_status s = hora_remove_tree(tmp);
+    if (s == HORA_OK)
+        s = hora_mkdirs(tmp);
+    if (s == HORA_OK)
+        s = hora_base_save(b, tmp, replace, dtype);
+    if (s == HORA_OK && companions)
+        s = hora_copy_companions(companions, tmp);
+    if (s == HORA_OK && overwrite)
+        s = hora_remove_tree(dir);
+    if (s == HORA_OK)
+        s = hora_rename(tmp, dir);
+    if (s != HORA_OK) {
+        hora_str kept = {0}; /* removing must not change the text of the failure */
+        hora_str_puts(&kept, hora_errmsg());
+        hora_remove_tree(tmp);
+        s = hora_fail(s, "%s", kept.s);
+        hora_str_release(&kept);
+    }
+    hora_free(tmp);
+    return s;
+}
+
+hora_status hora_model_export(hora_model *m, const char *dir, const char *options) {
+    hora_settings s;
+    export_config c = {0};
+    float **merged = NULL;
+    hora_status st = hora_settings_of(&s, options);
+    if (st == HORA_OK)
+        st = hora_options_take(&export_options, &c, &s);
+    st = hora_settings_done(st, &s, (const hora_options *[]){&export_options}, 1);
+    if (st == HORA_OK)
+        st = merge_all(m, &merged);
+    if (st == HORA_OK)
+        st = hora_write_model(m->base, dir, merged, c.dtype ? HORA_BF16 : HORA_F32, m->base->dir,
+                              c.overwrite);
+    if (merged)
+        free_merged(merged, m->base->nweights);
+    return st;
+}
+
+/* Logits of the batch with the given adapters, on a device of their own. */
+static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adapters,
+                             float *logits) {
+    hora_forward f = {.base = m->base,
+                      .adapters = m->adapters,
+                      .nadapters = adapters ? m->n : 0,
+                      .device = hora_device_new(),
+                      .logits = logits};
+    hora_status s = hora_forward_run(&f, batch);
+    hora_device_free(f.device);
+    return s;
+}
+
+hora_status hora_model_verify(hora_model *m, int rows, double *difference) {
+    hora_base *b = m->base;
+    float **merged = NULL;
+    const size_t n = (size_t)hora_max(rows, 1) * (size_t)b->vocab;
+    hora_forward_batch batch = {.b = 1, .t = hora_max(rows, 1)};
+    hora_rng r = hora_rng_new(42, "verify");
+    hora_view *old = hora_calloc((size_t)b->nweights + 1, sizeof *old);
+    float *x = hora_calloc(2 * n, sizeof *x), *y = x + n;
+    batch.ids = hora_calloc((size_t)batch.t, sizeof *batch.ids);
+    for (int64_t i = 0; i < batch.t; i++)
+        batch.ids[i] = (int32_t)hora_rng_below(&r, b->vocab);
+    hora_status s = logits_of(m, &batch, true, x);
+    if (s == HORA_OK)
+        s = merge_all(m, &merged);
+    if (s == HORA_OK) {
+        install(b, merged, old);
+        s = logits_of(m, &batch, false, y);
+        for (int w = 0; w < b->nweights; w++)
+            if (merged[w])
+                b->weights[w].view = old[w];
+        free_merged(merged, b->nweights);
+    }
+    double worst = 0;
+    for (size_t i = 0; i < n && s == HORA_OK; i++) {
+        double d = (double)x[i] - (double)y[i];
+        worst = d > worst ? d : -d > worst ? -d : worst;
+    }
+    if (s == HORA_OK)
+        *difference = worst;
+    hora_free(x);
+    hora_free(old);
+    hora_forward_batch_release(&batch);
+    return s;
+}

@@ -1,0 +1,43 @@
+#ifndef HORA_INFER_FORWARD_H
+#define HORA_INFER_FORWARD_H
+/*
+ * One pass over a rectangular batch as Hugging Face understands it: input_ids (B, T),
+ * attention_mask, labels. Positions are 0 .. T-1 whatever the mask says; masked tokens are never
+ * keys; labels are shifted by one, -100 does not count, the loss is their mean. A padded query sees
+ * the kept keys before it; one that has none before it gets zeros from attention, as transformers'
+ * default (sdpa) attention gives.
+ */
+#include "graph/graph.h"
+#include "nn/net.h"
+
+typedef struct hora_forward_batch {
+    int64_t b, t;
+    int32_t *ids;    /* (b, t) */
+    int32_t *mask;   /* (b, t) of 0 and 1, each row's ones in one piece; NULL: all ones */
+    int32_t *labels; /* (b, t), -100: ignored; NULL: no loss */
+} hora_forward_batch;
+/* Reads safetensors or JSON with input_ids and, if there, attention_mask, labels and
+ * token_type_ids (all zero: the family has none). Anything else in the file is refused by name. */
+hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path);
+void hora_forward_batch_release(hora_forward_batch *batch);
+
+typedef struct hora_forward {
+    const hora_base *base;
+    hora_adapter *const *adapters; /* allocated; disabled ones are ignored */
+    int nadapters;
+    hora_device *device;
+    float *logits; /* (b, t, vocab), or NULL */
+    double loss;   /* set when the batch has labels */
+    bool grads;    /* fill `grad` of every parameter (given memory by hora_forward_grads) */
+} hora_forward;
+/* HORA_EUSAGE for ids outside the vocabulary, rows longer than the model's positions, labels that
+ * all are -100, grads without labels; HORA_EUNSUPPORTED for a mask with holes. */
+hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *batch);
+/* One span for all gradients of an adapter, zeroed, in its dtype; free with
+ * hora_forward_grads_free. */
+hora_status hora_forward_grads(hora_adapter *a);
+void hora_forward_grads_free(hora_adapter *a);
+/* logits F32 (b, t, vocab), loss (1) when there are labels, grad.NAME F32 for each parameter. */
+hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *batch,
+                              const char *path);
+#endif

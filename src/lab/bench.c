@@ -1,0 +1,317 @@
+/*
+ * A measurement: a model directory (written for a named shape), opened, planned, prepared and
+ * stepped as a training does it, on a batch of random tokens that are all supervised. The machine's
+ * yardsticks are measured on the spot, after the peak of memory was read.
+ */
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "lab/bench_impl.h"
+#include "model/family.h"
+
+#define AT(f) offsetof(hora_bench_config, f)
+
+static const hora_option rows[] = {
+    {"shape", NULL, HORA_OPT_STRING, AT(shape), "smol135", 0, 0, NULL, "NAME",
+     "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06"},
+    {"model", NULL, HORA_OPT_STRING, AT(model), NULL, 0, 0, NULL, "DIR",
+     "measure this model directory instead of a shape"},
+    {"method", "peft_type", HORA_OPT_STRING, AT(method), "hora", 0, 0, NULL, "NAME",
+     "what trains, as in train"},
+    {"batch_size", "per_device_train_batch_size bs", HORA_OPT_INT, AT(batch_size), NULL, 1, 1e6,
+     NULL, "N", "rows in a step; unset: the shape's"},
+    {"seq_len", "max_length max_seq_length cutoff_len", HORA_OPT_INT, AT(seq_len), NULL, 1, 1e9,
+     NULL, "N", "tokens of a row; unset: the shape's"},
+    {"dtype", NULL, HORA_OPT_STRING, AT(dtype), NULL, 0, 0, NULL, "NAME",
+     "what activations and frozen weights are computed in, as in train; f32 makes the model f32 "
+     "too, else its weights are bf16"},
+    {"recompute", "gradient_checkpointing", HORA_OPT_STRING, AT(recompute), NULL, 0, 0, NULL, "N",
+     "layers recomputed in backward: none, all, auto or a number"},
+    {"pack", NULL, HORA_OPT_STRING, AT(pack), NULL, 0, 0, NULL, "NAME",
+     "frozen weights in memory, as in train: auto, both or one"},
+    {"optimizer", "optim", HORA_OPT_STRING, AT(optimizer), NULL, 0, 0, NULL, "NAME",
+     "update rule, as in train"},
+    {"backends", NULL, HORA_OPT_STRING, AT(backends), NULL, 0, 0, NULL, "NAMES",
+     "kernels in order of preference, as in train"},
+    {"memory", NULL, HORA_OPT_INT, AT(memory), NULL, 0, 9.2e18, NULL, "BYTES",
+     "memory the training may take; unset: what is free"},
+    {"seed", NULL, HORA_OPT_INT, AT(seed), "42", 0, 9.2e18, NULL, NULL,
+     "of the batch and the initial values"},
+    {"repeats", NULL, HORA_OPT_INT, AT(repeats), "10", 1, 1e5, NULL, NULL,
+     "steps that are timed; profiled ones stand between them"},
+    {"settle", NULL, HORA_OPT_INT, AT(settle), "2", 0, 1e5, NULL, NULL, "steps before those"},
+    {"peak", NULL, HORA_OPT_BOOL, AT(peak), "false", 0, 0, NULL, NULL,
+     "measure the machine alone: products in registers and reading memory"},
+};
+const hora_options hora_bench_options = {"Bench", rows, (int)HORA_COUNT(rows)};
+
+typedef struct bench {
+    hora_bench_config c;
+    hora_train_config train;
+    hora_settings *given;
+    volatile int *stop;
+    const hora_bench_shape *shape; /* NULL: a model of the user's */
+    char *dir;                     /* temporary folder while it is there */
+    hora_base *base;
+    hora_adapter *adapter;
+    hora_training *training;
+    hora_batch batch;
+    bench_result result;
+} bench;
+
+static hora_status unless_stopped(const bench *b) {
+    return b->stop && *b->stop ? hora_fail(HORA_EINTERRUPTED, "stopped; nothing is left behind")
+                               : HORA_OK;
+}
+
+/* --- settings --------------------------------------------------------------------------------- */
+/* The training's own table checks and reads what is passed on to it. */
+static hora_status take_training(bench *b) {
+    const struct {
+        const char *key, *value;
+    } passed[] = {{"dtype", b->c.dtype},
+                  {"recompute", b->c.recompute},
+                  {"pack", b->c.pack},
+                  {"optimizer", b->c.optimizer},
+                  {"backends", b->c.backends}};
+    hora_settings s = {0};
+    for (size_t i = 0; i < HORA_COUNT(passed); i++)
+        if (passed[i].value)
+            hora_settings_put(&s, passed[i].key, passed[i].value, "command line");
+    hora_status st = hora_options_take(&hora_train_options, &b->train, &s);
+    hora_settings_release(&s);
+    HORA_TRY(st);
+    b->train.batch_size = b->c.batch_size;
+    b->train.memory = b->c.memory;
+    b->train.seed = b->c.seed;
+    b->train.steps = b->c.settle + 2 * b->c.repeats;
+    b->train.explode = 0; /* random targets are not learned */
+    return HORA_OK;
+}
+
+static hora_status take_settings(bench *b) {
+    HORA_TRY(hora_options_take(&hora_bench_options, &b->c, b->given));
+    if (b->c.model && hora_settings_get(b->given, "shape"))
+        return hora_fail(HORA_EUSAGE, "--model and --shape exclude each other; give one");
+    if (!b->c.model)
+        HORA_TRY(hora_bench_shape_named(&b->shape, b->c.shape));
+    if (!b->c.batch_size)
+        b->c.batch_size = b->shape ? b->shape->batch_size : 4;
+    if (!b->c.seq_len)
+        b->c.seq_len = b->shape ? b->shape->seq_len : 512;
+    return take_training(b);
+}
+
+/* --- model ------------------------------------------------------------------------------------ */
+static hora_status make_folder(bench *b) {
+    const char *parent = getenv("TMPDIR");
+    char *dir = hora_path_join(parent && *parent ? parent : "/tmp", "hora-bench-XXXXXX");
+    if (mkdtemp(dir)) {
+        b->dir = dir;
+        return HORA_OK;
+    }
+    hora_status s = hora_fail(HORA_EIO,
+                              "cannot make a folder like %s; set TMPDIR to one where files can be "
+                              "written",
+                              dir);
+    hora_free(dir);
+    return s;
+}
+
+static hora_status remove_model(bench *b) {
+    hora_status s = b->dir ? hora_remove_tree(b->dir) : HORA_OK;
+    hora_free(b->dir);
+    b->dir = NULL;
+    return s;
+}
+
+static void close_all(bench *b) {
+    hora_training_free(b->training);
+    hora_peft_detach(b->adapter);
+    hora_base_close(b->base);
+    b->training = NULL;
+    b->adapter = NULL;
+    b->base = NULL;
+}
+
+/* The opened base gets its adapter and a plan that fits. */
+static hora_status plan(bench *b) {
+    HORA_TRY(hora_peft_attach(&b->adapter, b->base, b->c.method, b->given, (uint64_t)b->c.seed));
+    const hora_training_parts p = {
+        .base = b->base, .adapters = &b->adapter, .nadapters = 1, .seq_len = b->c.seq_len};
+    HORA_TRY(hora_training_open(&b->training, &p, &b->train));
+    b->result.plan = *hora_training_report(b->training);
+    return hora_train_report_fits(&b->result.plan);
+}
+
+/* Options that neither we nor the method have. */
+static hora_status check_options(const bench *b) {
+    const hora_options *tables[] = {&hora_bench_options, b->adapter->method->options};
+    return hora_settings_finish(b->given, tables, tables[1] ? 2 : 1);
+}
+
+/* What can be refused is refused by a plan on headers alone, before weights are written or read. */
+static hora_status rehearse(bench *b) {
+    const hora_base_options headers = {hora_train_dtype(&b->train), true};
+    HORA_TRY(b->shape ? hora_base_fresh(&b->base, b->dir, &headers, 0)
+                      : hora_base_open(&b->base, b->c.model, &headers));
+    HORA_TRY(plan(b));
+    HORA_TRY(check_options(b));
+    close_all(b);
+    return unless_stopped(b);
+}
+
+static hora_status make_model(bench *b) {
+    const int64_t positions = hora_max(2048, b->c.seq_len);
+    hora_dtype dtype = hora_eq(b->c.dtype, "f32") ? HORA_F32 : HORA_BF16;
+    if (!b->shape)
+        return rehearse(b);
+    HORA_TRY(make_folder(b));
+    HORA_TRY(hora_bench_config_write(b->shape, positions, dtype, b->dir));
+    HORA_TRY(rehearse(b));
+    HORA_TRY(hora_bench_weights_write(dtype, b->dir));
+    return unless_stopped(b);
+}
+
+/* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
+static hora_status open_all(bench *b) {
+    const hora_base_options o = {hora_train_dtype(&b->train), false};
+    double started = hora_now();
+    HORA_TRY(hora_base_open(&b->base, b->dir ? b->dir : b->c.model, &o));
+    b->result.open_s = hora_now() - started;
+    HORA_TRY(remove_model(b));
+    HORA_TRY(unless_stopped(b));
+    started = hora_now();
+    HORA_TRY(plan(b));
+    HORA_TRY(hora_training_prepare(b->training));
+    b->result.prepare_s = hora_now() - started;
+    return unless_stopped(b);
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+static hora_status make_batch(bench *b) {
+    hora_batch *x = &b->batch;
+    const int64_t n = b->c.batch_size, t = b->c.seq_len;
+    hora_rng r = hora_rng_new((uint64_t)b->c.seed, "bench batch");
+    HORA_TRY(hora_batch_init(x, b->result.plan.rows));
+    x->rows = x->capacity;
+    for (int64_t i = 0; i < x->rows; i++) {
+        const bool real = i < n * t;
+        x->ids[i] = real ? (int32_t)hora_rng_below(&r, b->base->vocab) : 0;
+        x->target[i] = real ? (int32_t)hora_rng_below(&r, b->base->vocab) : -1;
+        x->weight[i] = real;
+        x->pos[i] = (int32_t)(real ? i % t : 0);
+        x->lo[i] = (int32_t)(real ? i - i % t : 0);
+        x->hi[i] = (int32_t)(real ? i + 1 : 0);
+    }
+    x->tokens = x->supervised = n * t;
+    return HORA_OK;
+}
+
+static hora_status one_step(bench *b, double *seconds) {
+    hora_step_info info;
+    HORA_TRY(unless_stopped(b));
+    double started = hora_now();
+    HORA_TRY(hora_training_step_on(b->training, &b->batch, 1, &info));
+    *seconds = hora_now() - started;
+    b->result.loss = info.loss;
+    return HORA_OK;
+}
+
+static int ascending(const void *pa, const void *pb) {
+    const double a = *(const double *)pa, b = *(const double *)pb;
+    return (a > b) - (a < b);
+}
+
+/* The rows of one graph are the same in every step. */
+static void add_profile(bench_result *r, const hora_graph *g, double seconds) {
+    hora_op_time now[MAX_OPS];
+    r->nops = hora_graph_profile_get(g, now, MAX_OPS);
+    for (int i = 0; i < r->nops; i++) {
+        const hora_op_time sum = r->ops[i];
+        r->ops[i] = now[i];
+        r->ops[i].calls += sum.calls;
+        r->ops[i].seconds += sum.seconds;
+        r->ops[i].flops += sum.flops;
+        r->ops[i].bytes += sum.bytes;
+    }
+    r->profiled += seconds;
+    r->nprofiled++;
+}
+
+/* Every third step is profiled, so that both kinds see the same machine; at least one is. */
+static hora_status run_steps(bench *b) {
+    bench_result *r = &b->result;
+    hora_graph *g = hora_training_graph(b->training);
+    double seconds;
+    r->step = hora_calloc((size_t)b->c.repeats, sizeof *r->step);
+    r->ops = hora_calloc(MAX_OPS, sizeof *r->ops);
+    for (int64_t i = 0; i < b->c.settle; i++)
+        HORA_TRY(one_step(b, &seconds));
+    while (r->nsteps < b->c.repeats) {
+        HORA_TRY(one_step(b, &r->step[r->nsteps++]));
+        if (r->nsteps % 3 && r->nsteps < b->c.repeats)
+            continue;
+        hora_graph_profile(g, true);
+        HORA_TRY(one_step(b, &seconds));
+        add_profile(r, g, seconds);
+        hora_graph_profile(g, false);
+    }
+    qsort(r->step, (size_t)r->nsteps, sizeof *r->step, ascending);
+    return HORA_OK;
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+static void describe(bench *b) {
+    bench_result *r = &b->result;
+    hora_snprintf(r->name, sizeof r->name, "%s",
+                  b->shape ? b->shape->name : hora_path_base(b->c.model));
+    r->adapter = b->adapter;
+    r->dtype = b->base->dtype;
+    r->threads = hora_threads();
+    r->batch_size = b->c.batch_size;
+    r->seq_len = b->c.seq_len;
+}
+
+static hora_status measure(bench *b) {
+    HORA_TRY(take_settings(b));
+    if (b->c.peak)
+        return hora_bench_machine_measure(&b->result.machine);
+    HORA_TRY(make_model(b));
+    b->result.rss_exact = hora_rss_peak_reset() || !b->shape;
+    HORA_TRY(open_all(b));
+    HORA_TRY(make_batch(b));
+    HORA_TRY(run_steps(b));
+    describe(b);
+    b->result.rss_peak = hora_rss_peak();
+    return hora_bench_machine_measure(&b->result.machine);
+}
+
+static void release(bench *b) {
+    hora_batch_release(&b->batch);
+    close_all(b);
+    hora_free(b->result.step);
+    hora_free(b->result.ops);
+    hora_options_release(&hora_train_options, &b->train);
+    hora_options_release(&hora_bench_options, &b->c);
+}
+
+hora_status hora_bench_run(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text) {
+    bench b = {.given = s, .stop = stop};
+    hora_status st = measure(&b);
+    if (remove_model(&b) != HORA_OK)
+        hora_warn("%s", hora_errmsg());
+    if (st == HORA_OK && b.c.peak) {
+        *out = bench_machine_json(&b.result.machine);
+        bench_machine_text(&b.result.machine, text);
+    } else if (st == HORA_OK) {
+        *out = bench_json(&b.result);
+        bench_text(&b.result, text);
+    }
+    release(&b);
+    return st;
+}

@@ -1,0 +1,50 @@
+#ifndef HORA_LAB_BENCH_H
+#define HORA_LAB_BENCH_H
+/*
+ * Speed and memory of a training step, measured on what users run: a model directory opened by the
+ * ordinary path, trained by hora_training_step_on. Behind `hora bench`; docs/performance.md says
+ * what the numbers mean.
+ */
+#include "train/train.h"
+
+typedef struct hora_bench_config {  /* filled from hora_bench_options */
+    char *shape, *model, *method;   /* shape: row of shapes.def, unless model is given */
+    int64_t batch_size, seq_len;    /* 0: the shape's */
+    char *dtype, *recompute, *pack; /* options of a training, passed on as they are */
+    char *optimizer, *backends;     /* NULL: the training's default */
+    int64_t memory, seed;           /* of the training */
+    int64_t repeats, settle;        /* steps that are measured; steps before them */
+    bool peak;                      /* measure the machine alone */
+} hora_bench_config;
+extern const hora_options hora_bench_options;
+
+typedef struct hora_bench_shape {
+    const char *name;
+    int64_t hidden, layers, heads, kv_heads, intermediate, vocab;
+    bool tied; /* head and embedding are one matrix */
+    int64_t batch_size, seq_len;
+} hora_bench_shape;
+int hora_bench_shape_count(void);
+const hora_bench_shape *hora_bench_shape_at(int i);
+/* HORA_EUSAGE with the names there are. */
+hora_status hora_bench_shape_named(const hora_bench_shape **out, const char *name);
+/* A model directory of that shape in the existing folder `dir`: first its config.json, with room
+ * for `positions` tokens; then its weights, random of standard deviation 0.02 in `dtype`. The
+ * weights take the memory of the largest tensor and give it back. */
+hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
+                                    const char *dir);
+hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir);
+
+/* What this machine reaches; 0 where it is not known. */
+typedef struct hora_bench_machine {
+    double f32_flops, bf16_flops; /* per second: products in registers, accumulated in f32 */
+    double read_bytes;            /* per second, from memory */
+} hora_bench_machine;
+/* Takes a block of 256 MiB while it runs. */
+hora_status hora_bench_machine_measure(hora_bench_machine *m);
+
+/* Measures what the settings (bench's and the method's options) say. *stop set by a signal handler
+ * ends it with HORA_EINTERRUPTED; nothing is left on the disk. `text` gets the tables for people.
+ */
+hora_status hora_bench_run(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text);
+#endif

@@ -1,0 +1,33 @@
+#ifndef HORA_LAB_BENCH_IMPL_H
+#define HORA_LAB_BENCH_IMPL_H
+/* What bench.c measured and report.c prints. */
+#include "lab/bench.h"
+
+enum { MAX_OPS = 96 }; /* kinds of calls in a breakdown */
+
+typedef struct bench_result {
+    char name[64];               /* of the shape, or of the model's folder */
+    const hora_adapter *adapter; /* borrowed, with method and options */
+    hora_dtype dtype;
+    int threads;
+    int64_t batch_size, seq_len;
+    hora_train_report plan;
+    double *step; /* seconds of the measured steps, ascending */
+    int nsteps;
+    hora_op_time *ops; /* of all profiled steps */
+    int nops, nprofiled;
+    double profiled; /* seconds of all profiled steps */
+    double open_s, prepare_s;
+    double loss; /* of the last step */
+    size_t rss_peak;
+    bool rss_exact; /* the writer of the model is not in rss_peak */
+    hora_bench_machine machine;
+} bench_result;
+
+double bench_median(const double *ascending, int n); /* n > 0 */
+double bench_peak(const bench_result *r);            /* per second, of the dtype; 0 unknown */
+hora_json *bench_json(const bench_result *r);
+void bench_text(const bench_result *r, hora_str *out);
+hora_json *bench_machine_json(const hora_bench_machine *m);
+void bench_machine_text(const hora_bench_machine *m, hora_str *out);
+#endif

@@ -1,0 +1,138 @@
+/*
+ * `hora theory lowdata`, simulated: labelled heads as real models have them, a teacher that shares
+ * in part (B = sqrt(1 - g^2) shared + g free), students at nearly equal parameter count, starts as
+ * in practice (B = 0). Excess error relative to the layer without adapter.
+ */
+#include <math.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "lab/lowdata_impl.h"
+#include "lab/rates.h"
+
+enum { TEST = 4000, SPACE = 4 << 20 };
+
+#define ROW(field, kind, def, min, max, arg, help)                                                 \
+    {                                                                                              \
+#field, NULL, HORA_OPT_##kind, offsetof(lowdata_config, field), def, min, max, NULL, arg,  \
+            help                                                                                   \
+    }
+static const hora_option rows[] = {
+    ROW(n, STRING, NULL, 0, 0, "LIST", "sample sizes; unset: 16,32,64,128,256,512 (quick: 32,512)"),
+    ROW(seeds, INT, "0", 0, 10000, "N", "teachers and samples per size; 0: 16 (quick: 4)"),
+    ROW(seed, INT, "0", 0, 1e9, "N", "the first seed"),
+    ROW(sigma, REAL, "0.1", 1e-10, 10, "X", "deviation of the noise"),
+    ROW(quick, BOOL, "false", 0, 0, NULL, "few sizes and seeds, no ridge"),
+    ROW(out, STRING, "out/theory", 0, 0, "DIR", "folder for lowdata.csv, .json and .svg"),
+};
+const hora_options hora_lowdata_options = {"Low data", rows, HORA_COUNT(rows)};
+
+const double lowdata_g[LOWDATA_TEACHERS] = {0, 0.5, 1};
+const lowdata_student lowdata_students[LOWDATA_STUDENTS] = {
+    {"lora", "lora", 0, 0, false, 112},       {"linear", "linear", 4, 0, false, 104},
+    {"tanh", "tanh", 4, 4, false, 120},       {"lora-wd", "lora", 0, 0, true, 112},
+    {"linear-wd", "linear", 4, 0, true, 104}, {"tanh-wd", "tanh", 4, 4, true, 120},
+};
+#define RIDGE 3.5 /* times sigma^2 / n: a prior of variance 1 / 3.5 on each number of B */
+
+static const rates_shape shape = {.d = 8, .dh = 8, .tokens = 6, .heads = 6, .labelled = true};
+
+rates_model lowdata_model(int student) {
+    const lowdata_student *s = &lowdata_students[student];
+    return rates_model_new(rates_student_find(s->row), &shape, RATES_FREE, s->m, s->e);
+}
+
+int64_t lowdata_at(const lowdata_run *r, int teacher, int student, int size, int64_t seed) {
+    return ((teacher * r->students + student) * (int64_t)r->sizes + size) * r->c->seeds + seed;
+}
+
+/* All students of one teacher, size and seed see the same data. */
+static void fit(lowdata_run *r, int teacher, int student, int size, int64_t at) {
+    const double sigma = r->c->sigma;
+    const int64_t n = r->n[size];
+    const uint64_t seed = (uint64_t)(r->c->seed + at);
+    const rates_model m = lowdata_model(student);
+    const rates_fit_options o = {
+        .ridge = lowdata_students[student].ridge ? RIDGE * sigma * sigma / (double)n : 0,
+        .damping = 0.1,
+        .tolerance = 1e-6,
+        .iterations = 80};
+    rates_base base;
+    rates_teacher t;
+    rates_data data, test;
+    double c[RATES_COORDS], theta[RATES_PARAMS];
+    int steps;
+    lowdata_row *row = &r->rows[lowdata_at(r, teacher, student, size, at)];
+    rates_base_draw(&base, &shape, seed);
+    rates_teacher_draw(&t, RATES_LINEAR, shape.d, shape.dh, shape.heads, 3, seed);
+    rates_teacher_mix(&t, lowdata_g[teacher], seed);
+    rates_teacher_coords(&t, &shape, c);
+    rates_data_draw(&data, &shape, &base, c, &shape, sigma, n, seed, "lowdata.train");
+    rates_data_draw(&test, &shape, &base, c, &shape, 0, TEST, seed, "lowdata.test");
+    rates_start_random(&m, true, seed, 0, theta);
+    m.student->coords(&m, theta, c);
+    row->unadapted = rates_error(&m.shape, c, &test);
+    row->loss = rates_fit(&m, &data, &o, theta, &steps) / (sigma * sigma * shape.dh);
+    row->steps = steps;
+    m.student->coords(&m, theta, c);
+    row->mse = rates_error(&m.shape, c, &test);
+    rates_data_release(&data);
+    rates_data_release(&test);
+}
+
+typedef struct job { /* the fits of one size and teacher */
+    lowdata_run *run;
+    int size, teacher;
+} job;
+
+static void fit_tile(void *arg, int64_t tile, int thread) {
+    const job *j = arg;
+    const int64_t seeds = j->run->c->seeds;
+    (void)thread;
+    fit(j->run, j->teacher, (int)(tile / seeds), j->size, tile % seeds);
+}
+
+/* The dearest size first, progress after each; a fit takes about as long as it has samples. */
+static void fit_all(lowdata_run *r) {
+    const int64_t fits = r->students * r->c->seeds;
+    const double start = hora_now();
+    double all = 0, done = 0;
+    for (int k = 0; k < r->sizes; k++)
+        all += LOWDATA_TEACHERS * ((double)r->n[k] + 50);
+    for (int i = 0; i < r->sizes * LOWDATA_TEACHERS; i++) {
+        const int k = r->sizes - 1 - i / LOWDATA_TEACHERS;
+        job j = {r, k, i % LOWDATA_TEACHERS};
+        hora_parallel(fits, fit_tile, &j);
+        done += (double)r->n[k] + 50;
+        const double left = (hora_now() - start) * (all - done) / done;
+        hora_info("n %lld, g %g: %lld fits  left %d:%02d", (long long)r->n[k], lowdata_g[j.teacher],
+                  (long long)fits, (int)left / 60, (int)left % 60);
+    }
+}
+
+static hora_status run_all(const lowdata_config *c, hora_json **out, hora_str *text) {
+    lowdata_run r = {.c = c, .students = c->quick ? 3 : LOWDATA_STUDENTS};
+    const char *n = c->n ? c->n : c->quick ? "32,512" : "16,32,64,128,256,512";
+    HORA_TRY(hora_sizes_parse("n", n, 2, r.n, LOWDATA_SIZES, &r.sizes));
+    HORA_TRY(hora_check_writable(c->out, SPACE));
+    HORA_TRY(hora_mkdirs(c->out));
+    r.rows = hora_calloc((size_t)lowdata_at(&r, LOWDATA_TEACHERS, 0, 0, 0), sizeof *r.rows);
+    fit_all(&r);
+    const hora_status s = lowdata_report(&r, out, text);
+    hora_free(r.rows);
+    return s;
+}
+
+hora_status hora_lowdata(hora_settings *settings, hora_json **out, hora_str *text) {
+    lowdata_config c = {0};
+    *out = NULL;
+    hora_status s = hora_options_take(&hora_lowdata_options, &c, settings);
+    if (s == HORA_OK && !c.seeds)
+        c.seeds = c.quick ? 4 : 16;
+    if (s == HORA_OK)
+        s = run_all(&c, out, text);
+    hora_options_release(&hora_lowdata_options, &c);
+    return s;
+}

@@ -1,0 +1,34 @@
+#ifndef HORA_NN_HOOKS_H
+#define HORA_NN_HOOKS_H
+/*
+ * Where methods change a model: six hooks. NULL means "as the base model does". A family never
+ * calls a verb for a projection, it calls a site; the site asks the attached methods in order.
+ */
+#include "graph/verbs.h"
+#include "nn/adapter.h"
+
+typedef struct hora_net hora_net;
+
+typedef enum { HORA_BLOCK_IN, HORA_BLOCK_ATTN, HORA_BLOCK_MLP, HORA_BLOCK_OUT } hora_where;
+/* What a block hook sees: res, the residual stream; x, what the sublayer's first maps read (after
+ * the norm); y, its result before it is added. At IN and OUT all three are the residual stream. */
+typedef struct hora_sub {
+    hora_t res, x, y;
+} hora_sub;
+
+typedef struct hora_hooks {
+    /* 1 Base weights to train: the parameter that replaces weight `w`, or NULL. */
+    hora_param *(*select)(hora_adapter *, int w);
+    /* 2 Nodes made of parameters alone; layer -1 once, then once per block before its sites.
+     * Recorded into `before`. */
+    void (*prelude)(hora_net *, hora_adapter *, int layer);
+    /* 3 Embedded rows. */
+    hora_t (*input)(hora_net *, hora_adapter *, hora_t h);
+    /* 4 A projection; call hora_net_next for the next method's, finally the base's, result. */
+    hora_t (*linear)(hora_net *, hora_adapter *, const hora_site *, hora_t x, hora_t w, hora_t b);
+    /* 5 Attention prefix: kp, vp (p, G dh). Preset to NONE. */
+    void (*kv)(hora_net *, hora_adapter *, int layer, hora_t *kp, hora_t *vp);
+    /* 6 Around sublayers: returns the new y. */
+    hora_t (*block)(hora_net *, hora_adapter *, int layer, hora_where, const hora_sub *);
+} hora_hooks;
+#endif

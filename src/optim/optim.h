@@ -1,0 +1,77 @@
+#ifndef HORA_OPTIM_OPTIM_H
+#define HORA_OPTIM_OPTIM_H
+/*
+ * What changes the parameters: schedules of the learning rate, optimizers, and the spans of
+ * gradients and moments that an update walks over. One file and one row each: sched_x.c in
+ * schedules.def, opt_x.c in optimizers.def.
+ */
+#include "graph/graph.h"
+#include "nn/adapter.h"
+
+/* --- schedules -------------------------------------------------------------------------------- */
+typedef struct hora_schedule_shape {
+    int64_t steps, warmup, decay; /* whole run; of them warming up; of them decaying (wsd) */
+    double floor;                 /* min_lr / lr */
+} hora_schedule_shape;
+typedef struct hora_schedule {
+    const char *name, *summary;
+    double (*factor)(const hora_schedule_shape *, int64_t step); /* for step >= warmup */
+} hora_schedule;
+int hora_schedule_count(void);
+const hora_schedule *hora_schedule_at(int i); /* same order as the choices of the option */
+/* Warm-up steps that `warmup` (steps, or a share below 1) means in a run of `steps`. */
+int64_t hora_schedule_warmup(double warmup, int64_t steps);
+/* Factor of the learning rate in step `step`, counted from 0: step / warmup while warming up, then
+ * the schedule's own. Equal to transformers' get_*_schedule_with_warmup. */
+double hora_schedule_factor(const hora_schedule *s, const hora_schedule_shape *shape, int64_t step);
+
+/* --- optimizers ------------------------------------------------------------------------------- */
+typedef struct hora_update { /* what an optimizer needs besides the arrays */
+    double lr, decay;        /* of these elements, factors included */
+    double beta1, beta2, eps, momentum;
+    double scale; /* of the gradient: clipping */
+    int64_t step; /* 1 in the first step */
+} hora_update;
+typedef struct hora_optimizer {
+    const char *name, *summary, *paper;
+    int moments; /* arrays of state per parameter: 0 to 2 */
+    const char *moment_name[2];
+    void (*update)(const hora_update *, float *p, const float *g, float *m0, float *m1, int64_t n);
+} hora_optimizer;
+int hora_optimizer_count(void);
+const hora_optimizer *hora_optimizer_at(int i); /* same order as the choices of the option */
+
+/* --- parameters, gradients, moments ----------------------------------------------------------- */
+typedef struct hora_state_slot { /* one parameter */
+    hora_param *p;
+    int64_t offset;     /* in gradients and moments */
+    double lr_factor;   /* LoRA+ included */
+    bool decay, active; /* active: the gradient reaches it */
+} hora_state_slot;
+typedef struct hora_state_tile { /* a piece of one parameter; cut by shapes alone */
+    int slot;
+    int64_t from, n;
+} hora_state_tile;
+typedef struct hora_state {
+    const hora_optimizer *optimizer;
+    hora_state_slot *slots;
+    int nslots;
+    hora_state_tile *tiles;
+    int ntiles, ctiles;
+    double *partial; /* sum of squares of each tile */
+    int64_t elems;   /* of one span, padding included */
+    float *grad, *moment[2];
+} hora_state;
+/* optimizer: a row; loraplus: factor of the rate of B matrices, 1 is off; decay_all: biases and
+ * norms too. HORA_EUSAGE when loraplus finds no B matrix. */
+hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int n,
+                              const hora_optimizer *optimizer, double loraplus, bool decay_all);
+hora_status hora_state_allocate(hora_state *s);
+void hora_state_release(hora_state *s);
+/* Marks the parameters that the graph's backward reaches; the others are never updated. */
+void hora_state_activate(hora_state *s, const hora_graph *g);
+uint64_t hora_state_bytes(const hora_state *s); /* of one span */
+double hora_state_norm(hora_state *s);          /* of all gradients, in fixed order */
+/* u->lr and u->decay are the run's; factors of the parameters are applied here. */
+void hora_state_update(hora_state *s, const hora_update *u);
+#endif

@@ -1,0 +1,280 @@
+/*
+ * Looking into files. What a directory is follows from the files in it: state.json makes a
+ * checkpoint, adapter_config.json or delta_config.json an adapter, config.json a model.
+ */
+#include "run/inspect.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "format/peft_config.h"
+#include "format/safetensors.h"
+#include "model/family.h"
+#include "peft/peft.h"
+
+static bool has(const char *dir, const char *name) {
+    char *path = hora_path_join(dir, name);
+    const bool yes = hora_path_exists(path);
+    hora_free(path);
+    return yes;
+}
+
+static void put_int(hora_json *o, const char *key, int64_t v) {
+    hora_json_set(o, key, hora_json_new_int(v));
+}
+static void put_text(hora_json *o, const char *key, const char *v) {
+    hora_json_set(o, key, v ? hora_json_new_string(v) : hora_json_new_null());
+}
+
+/* --- safetensors ------------------------------------------------------------------------------ */
+static hora_json *shape_json(const hora_shape *s) {
+    hora_json *a = hora_json_new_array();
+    for (int i = 0; i < s->n; i++)
+        hora_json_push(a, hora_json_new_int(s->d[i]));
+    return a;
+}
+
+static void put_tensors(hora_json *o, const hora_st *st) {
+    int64_t numbers = 0;
+    hora_json *meta = hora_json_new_object(), *list = hora_json_new_array();
+    for (int i = 0; i < hora_st_meta_count(st); i++) {
+        const char *key, *value;
+        hora_st_meta_at(st, i, &key, &value);
+        put_text(meta, key, value);
+    }
+    for (int i = 0; i < hora_st_count(st); i++) {
+        const hora_st_tensor *t = hora_st_at(st, i);
+        hora_json *e = hora_json_push(list, hora_json_new_object());
+        put_text(e, "name", t->name);
+        put_text(e, "dtype", t->dtype_name);
+        hora_json_set(e, "shape", shape_json(&t->view.shape));
+        numbers += hora_elems(&t->view);
+    }
+    put_int(o, "count", hora_st_count(st));
+    put_int(o, "numbers", numbers);
+    hora_json_set(o, "metadata", meta);
+    hora_json_set(o, "tensors", list);
+}
+
+static hora_status inspect_file(const char *path, hora_json *o) {
+    hora_st *st;
+    HORA_TRY(hora_st_open(&st, path));
+    put_text(o, "kind", "safetensors");
+    put_int(o, "bytes", hora_file_size(path));
+    put_tensors(o, st);
+    hora_st_close(st);
+    return HORA_OK;
+}
+
+/* Numbers in DIR/NAME; -1 when it is not there. */
+static hora_status count_file(const char *dir, const char *name, int64_t *numbers) {
+    hora_st *st;
+    char *path = hora_path_join(dir, name);
+    *numbers = -1;
+    hora_status s = HORA_OK;
+    if (hora_path_exists(path)) {
+        s = hora_st_open(&st, path);
+        for (int i = 0; s == HORA_OK && i < hora_st_count(st); i++)
+            *numbers += hora_elems(&hora_st_at(st, i)->view) + !i;
+        if (s == HORA_OK)
+            hora_st_close(st);
+    }
+    hora_free(path);
+    return s;
+}
+
+/* --- models ----------------------------------------------------------------------------------- */
+static void put_dtypes(hora_json *o, const char *dir) {
+    hora_st *st;
+    if (hora_st_open_model(&st, dir) != HORA_OK)
+        return;
+    hora_json *d = hora_json_new_object();
+    for (int i = 0; i < hora_st_count(st); i++) {
+        const char *name = hora_st_at(st, i)->dtype_name;
+        int64_t n = 0;
+        hora_json_int(hora_json_get(d, name), &n);
+        put_int(d, name, n + 1);
+    }
+    hora_json_set(o, "dtypes", d);
+    put_int(o, "files", hora_st_files(st));
+    hora_st_close(st);
+}
+
+static hora_status inspect_model(const char *dir, hora_json *o) {
+    const hora_base_options bo = {HORA_F32, true};
+    hora_base *b;
+    HORA_TRY(hora_base_open(&b, dir, &bo));
+    put_text(o, "kind", "model");
+    put_text(o, "model_type", b->model_type);
+    put_text(o, "family", b->family->name);
+    put_int(o, "parameters", hora_base_parameters(b));
+    put_int(o, "hidden", b->hidden);
+    put_int(o, "intermediate", b->intermediate);
+    put_int(o, "layers", b->layers);
+    put_int(o, "heads", b->heads);
+    put_int(o, "kv_heads", b->kv_heads);
+    put_int(o, "head_dim", b->head_dim);
+    put_int(o, "vocab", b->vocab);
+    put_int(o, "max_positions", b->max_positions);
+    hora_json_set(o, "tied", hora_json_new_bool(b->tied));
+    put_dtypes(o, dir);
+    hora_json *sites = hora_json_set(o, "sites", hora_json_new_array());
+    for (int i = 0; i < b->nsites && b->sites[i].layer == 0; i++) {
+        const hora_site *s = &b->sites[i];
+        hora_json *e = hora_json_push(sites, hora_json_new_object());
+        put_text(e, "target", hora_site_short(s->kind));
+        put_text(e, "module", s->module);
+        put_int(e, "in", s->in);
+        put_int(e, "out", s->out);
+        put_int(e, "heads", s->heads);
+        hora_json_set(e, "bias", hora_json_new_bool(s->bias >= 0));
+    }
+    hora_base_close(b);
+    return HORA_OK;
+}
+
+/* --- adapters --------------------------------------------------------------------------------- */
+static void put_peft(hora_json *o, const hora_peft_config *c) {
+    put_text(o, "peft_type", c->peft_type);
+    put_int(o, "rank", c->r);
+    hora_json_set(o, "alpha", hora_json_new_real(c->lora_alpha));
+    hora_json_set(o, "dropout", hora_json_new_real(c->lora_dropout));
+    hora_json_set(o, "rslora", hora_json_new_bool(c->use_rslora));
+    put_text(o, "base", c->base_model);
+    if (c->target_regex)
+        put_text(o, "targets", c->target_regex);
+    else {
+        hora_json *t = hora_json_set(o, "targets", hora_json_new_array());
+        for (int i = 0; i < c->n_targets; i++)
+            hora_json_push(t, hora_json_new_string(c->target_modules[i]));
+    }
+}
+
+/* The generator's hyper-parameters, and its size beside the LoRA that it makes. */
+static hora_status put_native(hora_json *o, const char *dir, int64_t lora) {
+    hora_st *st;
+    int64_t native = 0;
+    char *path = hora_path_join(dir, "hora_state.safetensors");
+    hora_status s = hora_st_open(&st, path);
+    hora_free(path);
+    HORA_TRY(s);
+    hora_json *meta = hora_json_set(o, "native", hora_json_new_object());
+    for (int i = 0; i < hora_st_meta_count(st); i++) {
+        const char *key, *value;
+        hora_st_meta_at(st, i, &key, &value);
+        put_text(meta, key, value);
+    }
+    for (int i = 0; i < hora_st_count(st); i++)
+        native += hora_elems(&hora_st_at(st, i)->view);
+    hora_st_close(st);
+    put_int(o, "trainable", native);
+    put_int(o, "lora_of_same_rank", lora);
+    hora_json_set(o, "ratio", hora_json_new_real(lora > 0 ? (double)native / (double)lora : 0));
+    return HORA_OK;
+}
+
+static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir,
+                             const char *named) {
+    const hora_base_options bo = {HORA_F32, true};
+    const char *from = base_dir ? base_dir : named;
+    hora_base *b;
+    hora_adapter *a;
+    hora_json *heads;
+    if (!from || !hora_path_is_dir(from))
+        return hora_fail(HORA_ENOTFOUND,
+                         "%s: heads need the base's configuration, and `%s` is no directory here; "
+                         "give --model DIR",
+                         dir, from ? from : "");
+    HORA_TRY(hora_base_open(&b, from, &bo));
+    hora_status s = hora_peft_load(&a, b, dir, NULL);
+    if (s == HORA_OK) {
+        s = hora_inspect_heads(a, &heads);
+        hora_peft_detach(a);
+    }
+    if (s == HORA_OK)
+        hora_json_set(o, "heads", heads);
+    hora_base_close(b);
+    return s;
+}
+
+static hora_status inspect_adapter(const char *dir, const char *base_dir, bool heads,
+                                   hora_json *o) {
+    hora_peft_config c;
+    int64_t numbers;
+    HORA_TRY(hora_peft_config_load(&c, dir));
+    const bool native = has(dir, "hora_state.safetensors");
+    put_text(o, "kind", "adapter");
+    put_text(o, "method", native ? "hora" : "lora");
+    put_peft(o, &c);
+    hora_status s = count_file(dir, "adapter_model.safetensors", &numbers);
+    if (s == HORA_OK && numbers < 0)
+        s = hora_fail(HORA_ENOTFOUND,
+                      "%s: has adapter_config.json, but no adapter_model.safetensors; copy it too",
+                      dir);
+    if (s == HORA_OK && native)
+        s = put_native(o, dir, numbers);
+    else if (s == HORA_OK)
+        put_int(o, "trainable", numbers);
+    if (s == HORA_OK && heads)
+        s = put_heads(o, dir, base_dir, c.base_model);
+    hora_peft_config_release(&c);
+    return s;
+}
+
+static hora_status inspect_delta(const char *dir, hora_json *o) {
+    int64_t numbers;
+    hora_json *config;
+    char *path = hora_path_join(dir, "delta_config.json");
+    hora_status s = hora_json_load(&config, path);
+    hora_free(path);
+    HORA_TRY(s);
+    put_text(o, "kind", "delta");
+    hora_json_set(o, "config", config);
+    HORA_TRY(count_file(dir, "delta.safetensors", &numbers));
+    put_int(o, "trainable", numbers);
+    return HORA_OK;
+}
+
+/* What an adapter directory of either sort holds, added to `o`. */
+static hora_status inspect_dir(const char *dir, const char *base_dir, bool heads, hora_json *o) {
+    if (has(dir, "adapter_config.json"))
+        return inspect_adapter(dir, base_dir, heads, o);
+    if (has(dir, "delta_config.json"))
+        return inspect_delta(dir, o);
+    if (has(dir, "config.json"))
+        return inspect_model(dir, o);
+    return hora_fail(HORA_EFORMAT,
+                     "%s: is no model, adapter or checkpoint (no config.json, adapter_config.json, "
+                     "delta_config.json or state.json); give another path",
+                     dir);
+}
+
+static hora_status inspect_checkpoint(const char *dir, const char *base_dir, bool heads,
+                                      hora_json *o) {
+    hora_json *state;
+    int64_t numbers;
+    char *path = hora_path_join(dir, "state.json");
+    hora_status s = hora_json_load(&state, path);
+    hora_free(path);
+    HORA_TRY(s);
+    put_text(o, "kind", "checkpoint");
+    hora_json_set(o, "state", state);
+    HORA_TRY(count_file(dir, "state.safetensors", &numbers));
+    put_int(o, "state_numbers", numbers);
+    hora_json *inside = hora_json_set(o, "contents", hora_json_new_object());
+    return inspect_dir(dir, base_dir, heads, inside);
+}
+
+hora_status hora_inspect(const char *path, const char *base_dir, bool heads, hora_json **out) {
+    if (!hora_path_exists(path))
+        return hora_fail(HORA_ENOTFOUND, "%s: is not there; check the path", path);
+    hora_json *o = hora_json_new_object();
+    hora_json_set(o, "path", hora_json_new_string(path));
+    hora_status s = !hora_path_is_dir(path)   ? inspect_file(path, o)
+                    : has(path, "state.json") ? inspect_checkpoint(path, base_dir, heads, o)
+                                              : inspect_dir(path, base_dir, heads, o);
+    if (s != HORA_OK)
+        hora_json_free(o);
+    else
+        *out = o;
+    return s;
+}

@@ -1,0 +1,103 @@
+/*
+ * Progress for people, on stderr. On a terminal one line is kept up to date; elsewhere a plain
+ * line every log_every steps. Nothing here is a result.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "run/run.h"
+
+static void clock_text(char text[32], double s) {
+    long long n = s > 0 && s < 1e9 ? (long long)(s + 0.5) : 0;
+    if (n >= 3600)
+        hora_snprintf(text, 32, "%lld:%02lld:%02lld", n / 3600, n / 60 % 60, n % 60);
+    else
+        hora_snprintf(text, 32, "%lld:%02lld", n / 60, n % 60);
+}
+
+static void close_line(hora_progress *p) {
+    if (p->open_line)
+        fputc('\n', stderr);
+    p->open_line = false;
+}
+
+/* The mean of the losses, the latest weighing most: single batches jump too much to be read. */
+static double smooth(hora_progress *p, double loss) {
+    p->average = p->started ? 0.9 * p->average + 0.1 * loss : loss;
+    p->started = true;
+    return p->average;
+}
+
+static void step_line(hora_progress *p, const hora_run_event *e, char *line, size_t n) {
+    const hora_step_info *i = e->step;
+    char eta[32], rate[32], mfu[24] = "";
+    int64_t taken = i->step - e->first_step;
+    double left = taken > 0 ? e->seconds / (double)taken * (double)(e->steps - i->step) : 0;
+    clock_text(eta, left);
+    hora_human_count(rate, i->tok_per_s);
+    if (i->mfu > 0)
+        hora_snprintf(mfu, sizeof mfu, "  mfu %.1f %%", 100 * i->mfu);
+    hora_snprintf(line, n, "step %lld/%lld  loss %.4f  lr %.3g  %s tok/s%s  eta %s  %.0f MiB",
+                  (long long)i->step, (long long)e->steps, p->average, i->lr, rate, mfu, eta,
+                  i->mem_mib);
+}
+
+static void on_step(hora_progress *p, const hora_run_event *e) {
+    char line[200];
+    const hora_step_info *i = e->step;
+    smooth(p, i->loss);
+    bool last = i->step == e->steps;
+    double now = hora_now();
+    if (p->terminal ? now - p->last < 0.1 && !last : i->step % e->log_every != 0 && !last)
+        return;
+    p->last = now;
+    step_line(p, e, line, sizeof line);
+    if (p->terminal) {
+        fprintf(stderr, "\r\033[K%s", line);
+        fflush(stderr);
+        p->open_line = true;
+    } else {
+        hora_info("%s", line);
+    }
+}
+
+static void on_plan(const hora_train_report *r) {
+    hora_str text = {0};
+    hora_train_report_text(r, &text);
+    if (text.n && text.s[text.n - 1] == '\n')
+        text.s[text.n - 1] = 0;
+    hora_info("%s", text.s);
+    hora_str_release(&text);
+}
+
+void hora_progress_event(void *user, const hora_run_event *e) {
+    hora_progress *p = user;
+    if (e->kind == HORA_RUN_STEP) {
+        on_step(p, e);
+        return;
+    }
+    close_line(p);
+    switch (e->kind) {
+    case HORA_RUN_PLANNED:
+        p->terminal = isatty(STDERR_FILENO) == 1;
+        on_plan(e->report);
+        break;
+    case HORA_RUN_EVAL:
+        hora_info("step %lld/%lld  evaluation loss %.4f  perplexity %.4g%s",
+                  (long long)e->eval->step, (long long)e->steps, e->eval->loss, e->eval->perplexity,
+                  e->eval->best ? "  (best)" : "");
+        break;
+    case HORA_RUN_SAVED:
+        hora_info("saved %s", e->text);
+        break;
+    case HORA_RUN_DATA:
+    case HORA_RUN_END:
+        hora_info("%s", e->text);
+        break;
+    case HORA_RUN_STEP:
+        break;
+    }
+}

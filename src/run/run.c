@@ -1,0 +1,427 @@
+/*
+ * A run from settings to a finished output folder. Everything that can be refused is refused before
+ * the first large allocation: options, model, data, memory, output folder, disk. What an earlier
+ * run left in OUT stays aside until the new one has written something whole.
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "base/yaml.h"
+#include "model/family.h"
+#include "run/run.h"
+#include "run/train_log.h"
+
+#define ASIDE ".replaced-by-hora" /* suffix of the old OUT while its successor has nothing yet */
+
+typedef struct run {
+    hora_settings all; /* recipe of OUT when resuming, then what was given */
+    hora_run_config run;
+    hora_train_config train;
+    hora_data_config data;
+    const hora_run_hooks *hooks;
+    hora_base *base;
+    hora_adapter *adapter;
+    hora_tokenizer *tokenizer;
+    hora_template *chat;
+    hora_dataset *rows, *eval_rows;
+    hora_training *training;
+    hora_train_log *log;
+    char *aside;
+    double started;
+    int64_t first_step;
+    hora_run_result result;
+} run;
+
+static void tell(run *r, hora_run_event_kind kind, const char *text) {
+    hora_run_event e = {.kind = kind,
+                        .report = &r->result.report,
+                        .step = &r->result.last,
+                        .eval = &r->result.last_eval,
+                        .steps = r->result.report.steps,
+                        .log_every = r->train.log_every,
+                        .seconds = hora_now() - r->started,
+                        .first_step = r->first_step,
+                        .text = text};
+    if (r->hooks && r->hooks->event)
+        r->hooks->event(r->hooks->user, &e);
+}
+
+/* --- settings --------------------------------------------------------------------------------- */
+static hora_status recipe_of_out(run *r) {
+    hora_json *recipe = NULL;
+    char *path = hora_path_join(r->run.out, "recipe.yaml");
+    hora_status s = HORA_OK;
+    if (!hora_path_exists(path))
+        s = hora_fail(HORA_ENOTFOUND,
+                      "%s is no run that could be resumed (no recipe.yaml); start "
+                      "it without resume",
+                      r->run.out);
+    if (!s && !(s = hora_yaml_load(&recipe, path)))
+        s = hora_settings_json(&r->all, recipe, "recipe of out");
+    hora_json_free(recipe);
+    hora_free(path);
+    return s;
+}
+
+static hora_status take_settings(run *r, hora_settings *given) {
+    HORA_TRY(hora_options_take(&hora_run_options, &r->run, given));
+    if (r->run.resume && !r->run.out)
+        return hora_fail(HORA_EUSAGE, "resume: give out, the folder of the run to go on with");
+    if (r->run.resume && r->run.overwrite)
+        return hora_fail(HORA_EUSAGE, "resume and overwrite contradict each other; give one");
+    if (r->run.resume)
+        HORA_TRY(recipe_of_out(r));
+    for (int i = 0; i < given->n; i++)
+        hora_settings_put(&r->all, given->at[i].key, given->at[i].value, given->at[i].origin);
+    hora_options_release(&hora_run_options, &r->run);
+    HORA_TRY(hora_options_take(&hora_run_options, &r->run, &r->all));
+    HORA_TRY(hora_options_take(&hora_train_options, &r->train, &r->all));
+    HORA_TRY(hora_options_take(&hora_data_options, &r->data, &r->all));
+    r->train.dtype = hora_train_dtype(&r->train) == HORA_BF16 ? HORA_TRAIN_BF16 : HORA_TRAIN_F32;
+    if (!r->run.model)
+        return hora_fail(HORA_EUSAGE, "no model: give --model DIR");
+    if (r->run.eval_data && r->data.eval_split > 0)
+        return hora_fail(HORA_EUSAGE, "eval_data and eval_split contradict each other; give one");
+    if (r->run.threads)
+        hora_threads_limit((int)r->run.threads);
+    return HORA_OK;
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+static void close_model(run *r) {
+    hora_training_free(r->training);
+    hora_peft_detach(r->adapter);
+    hora_base_close(r->base);
+    r->training = NULL;
+    r->adapter = NULL;
+    r->base = NULL;
+}
+
+static hora_status open_model(run *r, bool headers_only) {
+    const hora_options *tables[HORA_RUN_TABLES];
+    hora_base_options o = {hora_train_dtype(&r->train), headers_only};
+    HORA_TRY(hora_base_open(&r->base, r->run.model, &o));
+    HORA_TRY(
+        hora_peft_attach(&r->adapter, r->base, r->run.method, &r->all, (uint64_t)r->train.seed));
+    return hora_settings_finish(&r->all, tables, hora_run_tables(r->run.method, tables));
+}
+
+static void say_data(run *r, const char *path, const hora_dataset *d) {
+    const hora_data_info *i = hora_data_about(d);
+    char text[400], records[32], tokens[32];
+    hora_human_count(records, (double)i->records);
+    hora_human_count(tokens, (double)i->tokens);
+    hora_snprintf(text, sizeof text,
+                  "%s: %s records, %lld rows, %s tokens, %.1f %% of them supervised%s", path,
+                  records, (long long)i->rows, tokens,
+                  i->tokens ? 100.0 * (double)i->supervised / (double)i->tokens : 0,
+                  i->skipped ? " (bad lines were skipped)" : "");
+    tell(r, HORA_RUN_DATA, text);
+}
+
+static hora_status open_data(run *r) {
+    HORA_TRY(hora_tokenizer_open(&r->tokenizer, r->run.model));
+    const char *source = hora_tokenizer_chat_template(r->tokenizer);
+    if (source && hora_template_open(&r->chat, source, strlen(source), "chat template")) {
+        hora_warn("conversations cannot be read: %s", hora_errmsg());
+        r->chat = NULL;
+    }
+    HORA_TRY(hora_dataset_open(&r->rows, r->run.data, r->tokenizer, r->chat, &r->data));
+    if (r->run.eval_data) {
+        hora_data_config c = r->data;
+        c.eval_split = 0;
+        HORA_TRY(hora_dataset_open(&r->eval_rows, r->run.eval_data, r->tokenizer, r->chat, &c));
+    } else if (r->data.eval_split > 0) {
+        HORA_TRY(hora_data_split(r->rows, &r->eval_rows));
+    }
+    say_data(r, r->run.data, r->rows);
+    if (r->eval_rows)
+        say_data(r, r->run.eval_data ? r->run.eval_data : "held out for evaluation", r->eval_rows);
+    return HORA_OK;
+}
+
+static hora_status open_training(run *r) {
+    hora_training_parts p = {.base = r->base,
+                             .adapters = &r->adapter,
+                             .nadapters = 1,
+                             .train = r->rows,
+                             .eval = r->eval_rows,
+                             .seq_len = r->data.seq_len};
+    HORA_TRY(hora_training_open(&r->training, &p, &r->train));
+    r->result.report = *hora_training_report(r->training);
+    return HORA_OK;
+}
+
+/* --- the output folder ------------------------------------------------------------------------ */
+static bool has(const char *dir, const char *name) {
+    char *path = hora_path_join(dir, name);
+    bool there = hora_path_exists(path);
+    hora_free(path);
+    return there;
+}
+
+static bool is_empty(const char *dir) {
+    char **names;
+    int n;
+    if (hora_list_dir(dir, &names, &n))
+        return false;
+    hora_list_free(names, n);
+    return n == 0;
+}
+
+static bool looks_ours(const char *dir) {
+    return has(dir, "recipe.yaml") || has(dir, "adapter_config.json") ||
+           has(dir, "delta_config.json") || has(dir, "log.jsonl");
+}
+
+static hora_status check_out(run *r) {
+    const char *out = r->run.out;
+    const hora_train_report *p = &r->result.report;
+    uint64_t kept = (uint64_t)(r->train.save_limit ? r->train.save_limit + 2 : 3);
+    uint64_t need = (4 * p->values + p->moments) * kept + (1 << 20);
+    if (!out)
+        return hora_fail(HORA_EUSAGE, "no output folder: give --out DIR");
+    if (hora_path_exists(out) && !hora_path_is_dir(out))
+        return hora_fail(HORA_EEXISTS, "%s is a file; give a folder as out", out);
+    if (hora_path_is_dir(out) && !is_empty(out) && !r->run.resume) {
+        if (!r->run.overwrite)
+            return hora_fail(HORA_EEXISTS,
+                             "%s exists; --resume goes on with it, --overwrite replaces it", out);
+        if (!looks_ours(out))
+            return hora_fail(HORA_EEXISTS,
+                             "%s holds something that is no run of hora; remove it yourself or "
+                             "give another folder",
+                             out);
+    }
+    return hora_check_writable(out, need);
+}
+
+/* Puts an old OUT aside; it goes when its successor has written something whole. */
+static hora_status put_aside(run *r) {
+    const char *out = r->run.out;
+    if (!r->run.overwrite || !hora_path_is_dir(out) || is_empty(out))
+        return HORA_OK;
+    size_t n = strlen(out);
+    while (n > 1 && out[n - 1] == '/')
+        n--;
+    r->aside = hora_format("%.*s" ASIDE, (int)n, out);
+    if (!hora_path_exists(r->aside))
+        return hora_rename(out, r->aside);
+    /* An overwrite was killed: what stands in OUT is whole only when it has a result. */
+    if (!has(out, "adapter_config.json") && !has(out, "delta_config.json") &&
+        !has(out, "config.json"))
+        return hora_remove_tree(out);
+    HORA_TRY(hora_remove_tree(r->aside));
+    return hora_rename(out, r->aside);
+}
+
+static hora_status something_whole(run *r) {
+    hora_status s = r->aside ? hora_remove_tree(r->aside) : HORA_OK;
+    hora_free(r->aside);
+    r->aside = NULL;
+    return s;
+}
+
+static void put_back(run *r) {
+    if (r->aside && hora_path_exists(r->aside) && !hora_remove_tree(r->run.out))
+        hora_rename(r->aside, r->run.out);
+    hora_free(r->aside);
+}
+
+static hora_status write_recipe(run *r) {
+    const hora_options *tables[HORA_RUN_TABLES];
+    int n = hora_run_tables(r->run.method, tables);
+    r->train.lr = r->result.report.lr;
+    hora_run_config as_run = r->run;
+    as_run.resume = as_run.overwrite = false;
+    const void *objects[HORA_RUN_TABLES] = {&as_run, &r->train, &r->data, r->adapter->config};
+    hora_json *recipe = hora_run_recipe(tables, objects, n);
+    hora_str text = {0};
+    hora_yaml_dump(recipe, &text);
+    char *path = hora_path_join(r->run.out, "recipe.yaml");
+    hora_status s = hora_file_write(path, text.s, text.n);
+    hora_free(path);
+    hora_str_release(&text);
+    hora_json_free(recipe);
+    return s;
+}
+
+/* --- the run itself --------------------------------------------------------------------------- */
+static hora_status save(run *r) {
+    hora_training_status now;
+    HORA_TRY(hora_training_save(r->training, r->run.out));
+    HORA_TRY(something_whole(r));
+    hora_training_get(r->training, &now);
+    char *text = hora_format("%s/checkpoint-%lld", r->run.out, (long long)now.step);
+    tell(r, HORA_RUN_SAVED, text);
+    hora_free(text);
+    return HORA_OK;
+}
+
+static hora_status evaluate(run *r) {
+    hora_training_status now;
+    hora_training_get(r->training, &now);
+    HORA_TRY(hora_training_eval(r->training, &r->result.last_eval));
+    if (r->result.first_eval.step < 0)
+        r->result.first_eval = r->result.last_eval;
+    tell(r, HORA_RUN_EVAL, NULL);
+    return hora_train_log_eval(r->log, &r->result.last_eval, now.epoch);
+}
+
+static hora_status interrupted(run *r, int64_t step) {
+    HORA_TRY(save(r));
+    return hora_fail(HORA_EINTERRUPTED,
+                     "stopped after step %lld, everything is saved; go on with: hora train "
+                     "--resume --out %s",
+                     (long long)step, r->run.out);
+}
+
+static bool due(int64_t every, int64_t step) {
+    return every > 0 && step % every == 0;
+}
+
+static hora_status loop(run *r) {
+    const hora_train_config *c = &r->train;
+    const int64_t steps = r->result.report.steps;
+    hora_status s = HORA_OK;
+    hora_training_status now;
+    hora_training_get(r->training, &now);
+    r->first_step = now.step;
+    if (r->eval_rows && now.step == 0 && c->eval_start)
+        HORA_TRY(evaluate(r));
+    r->started = hora_now();
+    for (bool worn = false; !worn;) {
+        hora_training_get(r->training, &now);
+        if (now.step < steps && ((r->hooks && r->hooks->stop && *r->hooks->stop) || now.stopped))
+            return interrupted(r, now.step);
+        s = hora_training_step(r->training, &r->result.last);
+        if (s)
+            break;
+        int64_t step = r->result.last.step;
+        bool best = false;
+        HORA_TRY(hora_train_log_step(r->log, &r->result.last));
+        tell(r, HORA_RUN_STEP, NULL);
+        if (r->eval_rows && (step == steps || due(c->eval_every, step))) {
+            HORA_TRY(evaluate(r));
+            best = r->result.last_eval.best;
+            worn = r->result.last_eval.worn;
+        }
+        if (step == steps || best || worn || due(c->save_every, step))
+            HORA_TRY(save(r));
+    }
+    return s == HORA_DONE ? HORA_OK : s;
+}
+
+static hora_status finish(run *r) {
+    hora_training_status *now = &r->result.status;
+    const hora_train_report *p = &r->result.report;
+    HORA_TRY(hora_training_take_best(r->training, r->run.out));
+    hora_training_get(r->training, now);
+    hora_str note = {0};
+    hora_str_printf(&note,
+                    "Trained on `%s`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
+                    hora_path_base(r->run.data), (long long)now->step, (long long)p->steps,
+                    (long long)p->grad_accum, (long long)p->batch_size, (long long)p->seq_len);
+    if (now->best_step)
+        hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
+                        (long long)now->best_step);
+    hora_status s = hora_peft_save(r->adapter, r->run.out, note.s);
+    hora_str_release(&note);
+    HORA_TRY(s);
+    HORA_TRY(hora_fsync_dir(r->run.out));
+    HORA_TRY(something_whole(r));
+    char *text =
+        hora_format("%s is done: %lld steps, %s", r->run.out, (long long)now->step,
+                    now->best_step && now->best_step != now->step ? "values of the best evaluation"
+                                                                  : "values of the last step");
+    tell(r, HORA_RUN_END, text);
+    hora_free(text);
+    return HORA_OK;
+}
+
+/* All that can be refused before anything large is taken or anything is written. */
+static hora_status plan(run *r, hora_settings *given) {
+    HORA_TRY(take_settings(r, given));
+    HORA_TRY(open_model(r, true));
+    if (r->run.data)
+        HORA_TRY(open_data(r));
+    return open_training(r);
+}
+
+static hora_status start(run *r) {
+    close_model(r);
+    HORA_TRY(open_model(r, false));
+    HORA_TRY(hora_adapter_allocate(r->adapter));
+    if (r->run.init_adapter && !r->run.resume)
+        HORA_TRY(hora_adapter_read(r->adapter, r->run.init_adapter));
+    HORA_TRY(open_training(r));
+    HORA_TRY(hora_training_prepare(r->training));
+    if (r->run.resume)
+        HORA_TRY(hora_training_resume(r->training, r->run.out));
+    HORA_TRY(put_aside(r));
+    HORA_TRY(hora_mkdirs(r->run.out));
+    HORA_TRY(write_recipe(r));
+    hora_training_get(r->training, &r->result.status);
+    return hora_train_log_open(&r->log, r->run.out, r->result.status.step);
+}
+
+static void release(run *r) {
+    hora_train_log_close(r->log);
+    close_model(r);
+    hora_dataset_close(r->eval_rows);
+    hora_dataset_close(r->rows);
+    hora_template_close(r->chat);
+    hora_tokenizer_close(r->tokenizer);
+    hora_options_release(&hora_run_options, &r->run);
+    hora_options_release(&hora_train_options, &r->train);
+    hora_options_release(&hora_data_options, &r->data);
+    hora_settings_release(&r->all);
+}
+
+static void init(run *r, const hora_run_hooks *hooks) {
+    *r = (run){.hooks = hooks, .started = hora_now()};
+    r->result.first_eval.step = r->result.last_eval.step = -1;
+}
+
+static hora_status train_all(run *r, hora_settings *given) {
+    HORA_TRY(plan(r, given));
+    if (!r->run.data)
+        return hora_fail(HORA_EUSAGE, "no training data: give --data FILE");
+    HORA_TRY(check_out(r));
+    HORA_TRY(hora_train_report_fits(&r->result.report));
+    tell(r, HORA_RUN_PLANNED, NULL);
+    HORA_TRY(start(r));
+    HORA_TRY(loop(r));
+    return finish(r);
+}
+
+hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_run_result *result) {
+    run r;
+    init(&r, hooks);
+    double started = hora_now();
+    hora_status status = train_all(&r, s);
+    if (r.training && status)
+        hora_training_get(r.training, &r.result.status);
+    r.result.seconds = hora_now() - started;
+    *result = r.result;
+    put_back(&r);
+    release(&r);
+    return status;
+}
+
+hora_status hora_run_plan(hora_settings *s, hora_train_report *report, hora_str *dump) {
+    run r;
+    init(&r, NULL);
+    hora_status status = plan(&r, s);
+    *report = r.result.report;
+    if (!status && dump)
+        hora_training_dump(r.training, dump);
+    if (!status)
+        status = hora_train_report_fits(report);
+    release(&r);
+    return status;
+}

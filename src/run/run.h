@@ -1,0 +1,72 @@
+#ifndef HORA_RUN_RUN_H
+#define HORA_RUN_RUN_H
+/*
+ * A whole run: from settings (recipe, command line) to a finished output folder, as `hora train`
+ * and `hora plan` need it. Opens model, tokenizer and data itself.
+ *
+ * OUT holds the adapter (last, or best when evaluating), checkpoint-N/, log.jsonl, log.csv, a
+ * TensorBoard event file and recipe.yaml, the recipe as run.
+ */
+#include "train/train.h"
+
+typedef struct hora_run_config { /* filled from hora_run_options */
+    char *model, *data, *eval_data, *method, *out, *init_adapter;
+    bool resume, overwrite;
+    int64_t threads; /* 0: all cores */
+} hora_run_config;
+extern const hora_options hora_run_options;
+/* Tables of a run for flags, help and hora_settings_finish: run, train, data, and the options of
+ * `method` (NULL: none of them). Returns how many. */
+#define HORA_RUN_TABLES 4
+int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABLES]);
+
+typedef enum {
+    HORA_RUN_PLANNED, /* report */
+    HORA_RUN_DATA,    /* text: what was read */
+    HORA_RUN_STEP,    /* step */
+    HORA_RUN_EVAL,    /* eval */
+    HORA_RUN_SAVED,   /* text: path */
+    HORA_RUN_END      /* text: where the result is */
+} hora_run_event_kind;
+typedef struct hora_run_event {
+    hora_run_event_kind kind;
+    const hora_train_report *report;
+    const hora_step_info *step;
+    const hora_eval_info *eval;
+    int64_t steps;      /* of the whole run */
+    int64_t log_every;  /* of the configuration */
+    double seconds;     /* since the first step of this run */
+    int64_t first_step; /* steps taken before this run (resumed) */
+    const char *text;
+} hora_run_event;
+typedef struct hora_run_hooks {
+    void (*event)(void *user, const hora_run_event *e); /* NULL: quiet */
+    void *user;
+    volatile int *stop; /* a signal handler sets it to 1; NULL: never */
+} hora_run_hooks;
+/* An `event` that prints progress to stderr: one line kept up to date on a terminal, plain lines
+ * elsewhere. `user` is a zeroed hora_progress. */
+typedef struct hora_progress {
+    bool started, terminal, open_line;
+    double last, average;
+} hora_progress;
+void hora_progress_event(void *user, const hora_run_event *e);
+
+typedef struct hora_run_result {
+    hora_train_report report;
+    hora_training_status status;
+    hora_step_info last;
+    hora_eval_info first_eval, last_eval; /* step -1: none */
+    double seconds;
+} hora_run_result;
+
+/* With `resume` set in the settings (or OUT as the only one), the recipe of OUT comes first and the
+ * settings must not contradict its checkpoint. Returns HORA_EINTERRUPTED when stopped: a checkpoint
+ * is there and the text says how to go on. */
+hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_run_result *result);
+/* The report alone; reads headers and data, takes no arena. HORA_ENOMEM (with `report` filled) when
+ * it cannot fit. dump: the schedule of the training graph, may be NULL. */
+hora_status hora_run_plan(hora_settings *s, hora_train_report *report, hora_str *dump);
+/* Writes the options of `n` tables as one flat object of typed values. */
+hora_json *hora_run_recipe(const hora_options *const *tables, const void *const *objects, int n);
+#endif

@@ -1,0 +1,532 @@
+/*
+ * Filters and tests on single values. A row names its parameters; the binding of arguments and the
+ * check of names happened elsewhere (hora_ts_bind, template_parse.c). Filters over lists are in
+ * template_list.c, which this table refers to. Letters beyond ASCII are not converted between upper
+ * and lower case but refused: a wrong letter would be silent.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "template/template_list_impl.h"
+
+#define HAS(a, k) ((a)->set >> (k)&1)
+
+/* Texts that filters take may be anything; they work on str(value). */
+static hora_status as_text(hora_ts *st, const hora_tv *v, hora_tv *out) {
+    return hora_tv_text(st, v, out);
+}
+
+/* ---- text filters ---- */
+static bool ascii_alpha(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+static char to_case(char c, bool upper) {
+    return ascii_alpha(c) ? (char)(upper ? c & ~0x20 : c | 0x20) : c;
+}
+
+/* mode: 'u' all upper, 'l' all lower, 'c' first upper, 't' first of each word, as Jinja's title (a
+ * word starts after - ( { [ < or white space), 'T' as Python's str.title (after any non-letter) */
+hora_status hora_tpl_case(hora_ts *st, const hora_tv *in, char mode, hora_tv *out) {
+    hora_tv v;
+    hora_tv *room;
+    bool start = true;
+    HORA_TRY(as_text(st, in, &v));
+    HORA_TRY(hora_tv_room(st, v.n, 1, &room));
+    char *s = (char *)room;
+    for (size_t i = 0; i < v.n; i++) {
+        char c = v.s[i];
+        if ((unsigned char)c >= 0x80)
+            return hora_ts_fail(st,
+                                "letters beyond ASCII are not converted to upper or lower case; "
+                                "correct the template or the data");
+        s[i] = mode == 'u' || (mode != 'l' && start) ? to_case(c, true) : to_case(c, false);
+        if (mode == 't')
+            start = c && strchr("-({[<", c) ? true : hora_utf8_space(&c, 1) != 0;
+        else
+            start = mode == 'T' && !ascii_alpha(c);
+    }
+    *out = hora_tv_borrow(s, v.n);
+    return HORA_OK;
+}
+
+#define CASE(fn, mode)                                                                             \
+    static hora_status fn(hora_ts *st, const hora_args *a, hora_tv *out) {                         \
+        return hora_tpl_case(st, &a->in, mode, out);                                               \
+    }
+CASE(f_upper, 'u')
+CASE(f_lower, 'l')
+CASE(f_capitalize, 'c')
+CASE(f_title, 't')
+
+/* Ends of text: sides 1 left, 2 right, 3 both; chars NULL: white space. */
+hora_status hora_tpl_strip(hora_ts *st, const hora_tv *in, const hora_tv *chars, int sides,
+                           hora_tv *out) {
+    hora_tv v;
+    HORA_TRY(as_text(st, in, &v));
+    if (chars && chars->type == HORA_TV_NONE)
+        chars = NULL;
+    if (chars && chars->type != HORA_TV_STRING)
+        return hora_ts_fail(st, "characters to strip are a string, not %s; correct the template",
+                            hora_tv_name(chars));
+    const char *s = v.s;
+    size_t n = v.n, k;
+    for (int side = 1; side <= 2; side++)
+        while ((sides & side) && n) {
+            if (!chars) {
+                k = side == 1 ? hora_utf8_space(s, n) : hora_utf8_space_back(s, n);
+            } else {
+                size_t at = side == 1 ? 0 : n - 1;
+                while (at && side == 2 && ((unsigned char)s[at] & 0xC0) == 0x80)
+                    at--;
+                uint32_t c;
+                k = (size_t)hora_utf8_decode(s + at, n - at, &c);
+                bool in_set = false;
+                hora_tv one = hora_tv_borrow(s + at, k);
+                HORA_TRY(hora_tv_contains(st, chars, &one, &in_set));
+                k = in_set ? k : 0;
+            }
+            if (!k)
+                break;
+            s += side == 1 ? k : 0;
+            n -= k;
+        }
+    *out = hora_tv_borrow(s, n);
+    return hora_ts_step(st, v.n / 64);
+}
+
+static hora_status f_trim(hora_ts *st, const hora_args *a, hora_tv *out) {
+    return hora_tpl_strip(st, &a->in, HAS(a, 0) ? &a->at[0] : NULL, 3, out);
+}
+
+/* str.replace: `count` below 0 is all. An empty `old` stands between all characters. */
+hora_status hora_tpl_replace(hora_ts *st, const hora_tv *in, const hora_tv *from, const hora_tv *to,
+                             int64_t count, hora_tv *out) {
+    hora_tv v;
+    hora_str b = {0};
+    hora_status s = HORA_OK;
+    HORA_TRY(as_text(st, in, &v));
+    for (size_t i = 0; i <= v.n && !s;) {
+        uint32_t c;
+        bool hit = count && i + from->n <= v.n && !memcmp(v.s + i, from->n ? from->s : "", from->n);
+        if (hit) {
+            hora_str_add(&b, to->s, to->n);
+            count--;
+            s = b.n > HORA_TPL_OUTPUT ? hora_ts_fail(st, "the text gets too long; cut the data")
+                                      : hora_ts_step(st, 1 + to->n / 64);
+        }
+        if (i == v.n)
+            break;
+        size_t k = hit && from->n ? from->n : (size_t)hora_utf8_decode(v.s + i, v.n - i, &c);
+        if (!(hit && from->n))
+            hora_str_add(&b, v.s + i, k);
+        i += k;
+    }
+    return hora_tv_take(st, &b, s ? s : hora_ts_step(st, v.n / 8), out);
+}
+
+static hora_status f_replace(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv from, to;
+    int64_t count = -1;
+    HORA_TRY(as_text(st, &a->at[0], &from));
+    HORA_TRY(as_text(st, &a->at[1], &to));
+    if (HAS(a, 2) && a->at[2].type != HORA_TV_NONE && !hora_tv_integer(&a->at[2], &count))
+        return hora_ts_fail(st, "the count of `replace` is an integer; correct the template");
+    return hora_tpl_replace(st, &a->in, &from, &to, count, out);
+}
+
+/* Lines but the first (unless `first`) get blanks in front; empty lines only with `blank`. */
+static hora_status f_indent(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv v, pad = hora_tv_borrow("    ", 4), width = hora_tv_int(4),
+               one = hora_tv_borrow(" ", 1);
+    bool first = HAS(a, 1) && hora_tv_truth(&a->at[1]),
+         blank = HAS(a, 2) && hora_tv_truth(&a->at[2]);
+    hora_str b = {0};
+    hora_status s = HORA_OK;
+    HORA_TRY(as_text(st, &a->in, &v));
+    for (size_t i = 0; i < v.n; i++)
+        if (v.s[i] != '\n' && hora_tpl_break(v.s + i, v.n - i))
+            return hora_ts_fail(st, "only \\n breaks lines in `indent` here; correct the data");
+    if (HAS(a, 0))
+        width = a->at[0];
+    if (width.type == HORA_TV_STRING)
+        pad = width;
+    else
+        HORA_TRY(hora_tv_binary(st, '*', &one, &width, &pad));
+    for (size_t i = 0, line = 0; i <= v.n && !s; line++) {
+        const char *nl = i < v.n ? memchr(v.s + i, '\n', v.n - i) : NULL;
+        size_t end = nl ? (size_t)(nl - v.s) : v.n;
+        if (line ? blank || end > i : first)
+            hora_str_add(&b, pad.s, pad.n);
+        hora_str_add(&b, v.s + i, end - i);
+        if (nl)
+            hora_str_putc(&b, '\n');
+        s = b.n > HORA_TPL_OUTPUT ? hora_ts_fail(st, "the text gets too long; cut the data")
+                                  : hora_ts_step(st, 1 + (end - i) / 64);
+        i = end + 1;
+    }
+    return hora_tv_take(st, &b, s, out);
+}
+
+static hora_status f_string(hora_ts *st, const hora_args *a, hora_tv *out) {
+    return as_text(st, &a->in, out);
+}
+
+static hora_status f_safe(hora_ts *st, const hora_args *a, hora_tv *out) {
+    HORA_TRY(as_text(st, &a->in, out));
+    out->safe = true;
+    return HORA_OK;
+}
+
+static hora_status f_default(hora_ts *st, const hora_args *a, hora_tv *out) {
+    bool use = a->in.type == HORA_TV_UNDEFINED;
+    if (HAS(a, 1) && hora_tv_truth(&a->at[1]))
+        use = !hora_tv_truth(&a->in);
+    *out = !use ? a->in : HAS(a, 0) ? a->at[0] : hora_tv_borrow("", 0);
+    (void)st;
+    return HORA_OK;
+}
+
+static hora_status f_length(hora_ts *st, const hora_args *a, hora_tv *out) {
+    switch (a->in.type) {
+    case HORA_TV_UNDEFINED:
+        *out = hora_tv_int(0);
+        return HORA_OK;
+    case HORA_TV_STRING:
+        *out = hora_tv_int((int64_t)hora_utf8_length(a->in.s, a->in.n));
+        return hora_ts_step(st, a->in.n / 64);
+    case HORA_TV_LIST:
+        if (a->in.once)
+            return hora_tv_plain(st, &a->in);
+        *out = hora_tv_int((int64_t)a->in.n);
+        return HORA_OK;
+    case HORA_TV_TUPLE:
+    case HORA_TV_DICT:
+        *out = hora_tv_int((int64_t)a->in.n);
+        return HORA_OK;
+    case HORA_TV_LOOP:
+        *out = hora_tv_int((int64_t)a->in.loop->n);
+        return HORA_OK;
+    default:
+        return hora_ts_fail(st, "%s has no length; correct the template or the data",
+                            hora_tv_name(&a->in));
+    }
+}
+
+static hora_status f_tojson(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_dumps how = {.indent = -1, .item = ", ", .nitem = 2, .key = ": ", .nkey = 2};
+    hora_str b = {0};
+    how.ascii = HAS(a, 0) && hora_tv_truth(&a->at[0]);
+    how.sort = HAS(a, 3) && hora_tv_truth(&a->at[3]);
+    if (HAS(a, 1) && a->at[1].type != HORA_TV_NONE) {
+        if (!hora_tv_integer(&a->at[1], &how.indent) || how.indent < 0 || how.indent > 64)
+            return hora_ts_fail(st, "the indent of `tojson` is 0 to 64; correct the template");
+        how.item = ",";
+        how.nitem = 1;
+    }
+    if (HAS(a, 2) && a->at[2].type != HORA_TV_NONE) {
+        const hora_tv *v = &a->at[2];
+        if ((v->type != HORA_TV_TUPLE && v->type != HORA_TV_LIST) || v->n != 2 ||
+            v->list[0].type != HORA_TV_STRING || v->list[1].type != HORA_TV_STRING)
+            return hora_ts_fail(st, "the separators of `tojson` are two strings; correct the "
+                                    "template");
+        how.item = v->list[0].s;
+        how.nitem = v->list[0].n;
+        how.key = v->list[1].s;
+        how.nkey = v->list[1].n;
+    }
+    hora_status s = hora_tv_dumps(st, &a->in, &how, &b);
+    return hora_tv_take(st, &b, s, out);
+}
+
+/* ---- numbers ---- */
+/* The number that stands in a string, blanks around it allowed; false when it is none. */
+static bool text_number(const hora_tv *v, bool integer, hora_tv *out) {
+    char b[64];
+    const char *s = v->s;
+    size_t n = v->n, k;
+    while ((k = hora_utf8_space(s, n)) != 0) {
+        s += k;
+        n -= k;
+    }
+    while ((k = hora_utf8_space_back(s, n)) != 0)
+        n -= k;
+    if (!n || n >= sizeof b)
+        return false;
+    memcpy(b, s, n);
+    b[n] = 0;
+    size_t sign = b[0] == '-' || b[0] == '+';
+    if (integer && strspn(b + sign, "0123456789") + sign != n)
+        return false;
+    *out = hora_tv_real(0);
+    if (!integer)
+        return hora_parse_double(b, &out->r);
+    *out = hora_tv_int(0);
+    return hora_parse_int(b[0] == '+' ? b + 1 : b, &out->i);
+}
+
+static hora_status defined(hora_ts *st, const hora_tv *v) {
+    if (v->type == HORA_TV_UNDEFINED)
+        return hora_ts_fail(
+            st, "`%.60s` is undefined and no number; correct the template or the data", v->s);
+    return HORA_OK;
+}
+
+static hora_status f_int(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv v = a->in;
+    int64_t i;
+    HORA_TRY(defined(st, &v));
+    if (HAS(a, 1) && !(hora_tv_integer(&a->at[1], &i) && i == 10))
+        return hora_ts_fail(st, "`int` has base 10 only; correct the template");
+    *out = HAS(a, 0) ? a->at[0] : hora_tv_int(0);
+    if (v.type == HORA_TV_STRING && text_number(&v, true, out))
+        return HORA_OK;
+    if (v.type == HORA_TV_STRING && !text_number(&v, false, &v))
+        return HORA_OK;
+    if (hora_tv_integer(&v, &i))
+        *out = hora_tv_int(i);
+    else if (v.type == HORA_TV_REAL && fabs(v.r) < 9e18)
+        *out = hora_tv_int((int64_t)v.r);
+    else if (v.type == HORA_TV_REAL && isfinite(v.r))
+        return hora_ts_fail(st, "an integer leaves 64 bits; correct the template or the data");
+    return HORA_OK;
+}
+
+static hora_status f_float(hora_ts *st, const hora_args *a, hora_tv *out) {
+    double r;
+    HORA_TRY(defined(st, &a->in));
+    *out = HAS(a, 0) ? a->at[0] : hora_tv_real(0);
+    if (hora_tv_number(&a->in, &r))
+        *out = hora_tv_real(r);
+    else if (a->in.type == HORA_TV_STRING) {
+        hora_tv v;
+        if (text_number(&a->in, false, &v))
+            *out = v;
+    }
+    return HORA_OK;
+}
+
+static hora_status f_abs(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv zero = hora_tv_int(0);
+    double r;
+    if (!hora_tv_number(&a->in, &r))
+        return hora_ts_fail(st, "%s has no absolute value; correct the template",
+                            hora_tv_name(&a->in));
+    if (a->in.type == HORA_TV_REAL)
+        *out = hora_tv_real(fabs(r));
+    else
+        return hora_tv_binary(st, a->in.i < 0 ? '-' : '+', &zero, &a->in, out);
+    return HORA_OK;
+}
+
+static hora_status f_round(hora_ts *st, const hora_args *a, hora_tv *out) {
+    int64_t digits = 0;
+    double r;
+    char b[400];
+    if (!hora_tv_number(&a->in, &r) || (HAS(a, 0) && !hora_tv_integer(&a->at[0], &digits)) ||
+        digits < 0 || digits > 15)
+        return hora_ts_fail(st, "`round` takes a number and 0 to 15 digits; correct the template");
+    if (HAS(a, 1)) {
+        const hora_tv *m = &a->at[1];
+        double scale = pow(10, (double)digits);
+        bool common = m->type == HORA_TV_STRING && m->n == 6 && !memcmp(m->s, "common", 6);
+        bool ceil_ = m->type == HORA_TV_STRING && m->n == 4 && !memcmp(m->s, "ceil", 4);
+        bool floor_ = m->type == HORA_TV_STRING && m->n == 5 && !memcmp(m->s, "floor", 5);
+        if (!common && !ceil_ && !floor_)
+            return hora_ts_fail(st, "`round` knows common, ceil and floor; correct the template");
+        if (!common) {
+            *out = hora_tv_real((ceil_ ? ceil(r * scale) : floor(r * scale)) / scale);
+            return HORA_OK;
+        }
+    }
+    if (a->in.type != HORA_TV_REAL || !isfinite(r)) {
+        *out = a->in.type == HORA_TV_BOOL ? hora_tv_int(a->in.i) : a->in;
+        return HORA_OK;
+    }
+    snprintf(b, sizeof b, "%.*f", (int)digits, r); /* exact, ties to even, as Python rounds */
+    *out = hora_tv_real(strtod(b, NULL));
+    return HORA_OK;
+}
+
+/* ---- tests ---- */
+#define TEST(fn, cond)                                                                             \
+    static hora_status fn(hora_ts *st, const hora_args *a, hora_tv *out) {                         \
+        const hora_tv *v = &a->in;                                                                 \
+        (void)st;                                                                                  \
+        *out = hora_tv_bool(cond);                                                                 \
+        return HORA_OK;                                                                            \
+    }
+TEST(t_defined, v->type != HORA_TV_UNDEFINED)
+TEST(t_undefined, v->type == HORA_TV_UNDEFINED)
+TEST(t_none, v->type == HORA_TV_NONE)
+TEST(t_boolean, v->type == HORA_TV_BOOL)
+TEST(t_true, v->type == HORA_TV_BOOL && v->i)
+TEST(t_false, v->type == HORA_TV_BOOL && !v->i)
+TEST(t_integer, v->type == HORA_TV_INT)
+TEST(t_float, v->type == HORA_TV_REAL)
+TEST(t_number, v->type == HORA_TV_INT || v->type == HORA_TV_REAL || v->type == HORA_TV_BOOL)
+TEST(t_string, v->type == HORA_TV_STRING)
+TEST(t_mapping, v->type == HORA_TV_DICT)
+TEST(t_iterable, v->type == HORA_TV_UNDEFINED || v->type == HORA_TV_LOOP ||
+                     (v->type >= HORA_TV_STRING && v->type <= HORA_TV_DICT))
+TEST(t_sequence,
+     v->type == HORA_TV_UNDEFINED || (v->type >= HORA_TV_STRING && v->type <= HORA_TV_DICT &&
+                                      !(v->type == HORA_TV_LIST && (v->once || v->safe))))
+TEST(t_callable, v->type == HORA_TV_UNDEFINED || v->type >= HORA_TV_MACRO)
+TEST(t_escaped, v->type == HORA_TV_STRING && v->safe)
+
+static hora_status t_case(hora_ts *st, const hora_args *a, bool upper, hora_tv *out) {
+    hora_tv v;
+    bool letters = false, ok = true;
+    HORA_TRY(as_text(st, &a->in, &v));
+    for (size_t i = 0; i < v.n; i++) {
+        if ((unsigned char)v.s[i] >= 0x80)
+            return hora_ts_fail(st,
+                                "the case of letters beyond ASCII is not known here; correct the "
+                                "template or the data");
+        letters = letters || ascii_alpha(v.s[i]);
+        ok = ok && to_case(v.s[i], upper) == v.s[i];
+    }
+    *out = hora_tv_bool(letters && ok);
+    return HORA_OK;
+}
+static hora_status t_upper(hora_ts *st, const hora_args *a, hora_tv *out) {
+    return t_case(st, a, true, out);
+}
+static hora_status t_lower(hora_ts *st, const hora_args *a, hora_tv *out) {
+    return t_case(st, a, false, out);
+}
+
+static hora_status modulo(hora_ts *st, const hora_tv *v, const hora_tv *by, int64_t want,
+                          hora_tv *out) {
+    hora_tv rest, w = hora_tv_int(want);
+    double r;
+    if (!hora_tv_number(v, &r)) /* text % something would format it */
+        return hora_ts_fail(st, "%s is not divided; correct the template or the data",
+                            hora_tv_name(v));
+    HORA_TRY(hora_tv_binary(st, '%', v, by, &rest));
+    return hora_tv_binary(st, HORA_OP2('=', '='), &rest, &w, out);
+}
+static hora_status t_divisible(hora_ts *st, const hora_args *a, hora_tv *out) {
+    return modulo(st, &a->in, &a->at[0], 0, out);
+}
+static hora_status t_even(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv two = hora_tv_int(2);
+    return modulo(st, &a->in, &two, 0, out);
+}
+static hora_status t_odd(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv two = hora_tv_int(2);
+    return modulo(st, &a->in, &two, 1, out);
+}
+
+#define COMPARE(fn, op)                                                                            \
+    static hora_status fn(hora_ts *st, const hora_args *a, hora_tv *out) {                         \
+        return hora_tv_binary(st, op, &a->in, &a->at[0], out);                                     \
+    }
+COMPARE(t_eq, HORA_OP2('=', '='))
+COMPARE(t_ne, HORA_OP2('!', '='))
+COMPARE(t_lt, '<')
+COMPARE(t_le, HORA_OP2('<', '='))
+COMPARE(t_gt, '>')
+COMPARE(t_ge, HORA_OP2('>', '='))
+COMPARE(t_in, 'i')
+
+static hora_status t_sameas(hora_ts *st, const hora_args *a, hora_tv *out) {
+    const hora_tv *x = &a->in, *y = &a->at[0];
+    if (x->type != HORA_TV_BOOL && x->type != HORA_TV_NONE && y->type != HORA_TV_BOOL &&
+        y->type != HORA_TV_NONE)
+        return hora_ts_fail(st, "`sameas` is for true, false and none here; write ==");
+    *out = hora_tv_bool(x->type == y->type && (x->type == HORA_TV_NONE || x->i == y->i));
+    return HORA_OK;
+}
+
+/* ---- tables ---- */
+static const hora_builtin filters[] = {
+    {"upper", "", 0, f_upper, 0},
+    {"lower", "", 0, f_lower, 0},
+    {"capitalize", "", 0, f_capitalize, 0},
+    {"title", "", 0, f_title, 0},
+    {"trim", "chars", 0, f_trim, 0},
+    {"replace", "old new count", 2, f_replace, 0},
+    {"indent", "width first blank", 0, f_indent, 0},
+    {"string", "", 0, f_string, 0},
+    {"safe", "", 0, f_safe, 0},
+    {"default", "default_value boolean", 0, f_default, 0},
+    {"d", "default_value boolean", 0, f_default, 0},
+    {"length", "", 0, f_length, 0},
+    {"count", "", 0, f_length, 0},
+    {"tojson", "ensure_ascii indent separators sort_keys", 0, f_tojson, 0},
+    {"int", "default base", 0, f_int, 0},
+    {"float", "default", 0, f_float, 0},
+    {"abs", "", 0, f_abs, 0},
+    {"round", "precision method", 0, f_round, 0},
+    {"list", "", 0, hora_tpl_list, 0},
+    {"first", "", 0, hora_tpl_first, 0},
+    {"last", "", 0, hora_tpl_last, 0},
+    {"reverse", "", 0, hora_tpl_reverse, 0},
+    {"join", "d attribute", 0, hora_tpl_join, 0},
+    {"sort", "reverse case_sensitive attribute", 0, hora_tpl_sort, 0},
+    {"dictsort", "case_sensitive by reverse", 0, hora_tpl_dictsort, 0},
+    {"unique", "case_sensitive attribute", 0, hora_tpl_unique, 0},
+    {"items", "", 0, hora_tpl_items, 0},
+    {"min", "case_sensitive attribute", 0, hora_tpl_min, 0},
+    {"max", "case_sensitive attribute", 0, hora_tpl_max, 0},
+    {"sum", "attribute start", 0, hora_tpl_sum, 0},
+    {"map", "*f", 1, hora_tpl_map, 0},
+    {"select", "*t", 0, hora_tpl_select, 0},
+    {"reject", "*t", 0, hora_tpl_reject, 0},
+    {"selectattr", "*at", 1, hora_tpl_selectattr, 0},
+    {"rejectattr", "*at", 1, hora_tpl_rejectattr, 0}};
+
+static const hora_builtin tests[] = {
+    {"defined", "", 0, t_defined, 0},    {"undefined", "", 0, t_undefined, 0},
+    {"none", "", 0, t_none, 0},          {"boolean", "", 0, t_boolean, 0},
+    {"true", "", 0, t_true, 0},          {"false", "", 0, t_false, 0},
+    {"integer", "", 0, t_integer, 0},    {"float", "", 0, t_float, 0},
+    {"number", "", 0, t_number, 0},      {"string", "", 0, t_string, 0},
+    {"mapping", "", 0, t_mapping, 0},    {"iterable", "", 0, t_iterable, 0},
+    {"sequence", "", 0, t_sequence, 0},  {"callable", "", 0, t_callable, 0},
+    {"escaped", "", 0, t_escaped, 0},    {"upper", "", 0, t_upper, 0},
+    {"lower", "", 0, t_lower, 0},        {"divisibleby", "num", 1, t_divisible, 0},
+    {"even", "", 0, t_even, 0},          {"odd", "", 0, t_odd, 0},
+    {"eq", "other", 1, t_eq, 0},         {"equalto", "other", 1, t_eq, 0},
+    {"ne", "other", 1, t_ne, 0},         {"lt", "other", 1, t_lt, 0},
+    {"lessthan", "other", 1, t_lt, 0},   {"le", "other", 1, t_le, 0},
+    {"gt", "other", 1, t_gt, 0},         {"greaterthan", "other", 1, t_gt, 0},
+    {"ge", "other", 1, t_ge, 0},         {"in", "seq", 1, t_in, 0},
+    {"sameas", "other", 1, t_sameas, 0}, {"==", "other", 1, t_eq, 0},
+    {"!=", "other", 1, t_ne, 0},         {"<", "other", 1, t_lt, 0},
+    {"<=", "other", 1, t_le, 0},         {">", "other", 1, t_gt, 0},
+    {">=", "other", 1, t_ge, 0}};
+
+const hora_builtin *hora_tpl_find(const hora_builtin *rows, size_t count, const char *s, size_t n) {
+    for (size_t i = 0; i < count; i++)
+        if (strlen(rows[i].name) == n && !memcmp(rows[i].name, s, n))
+            return &rows[i];
+    return NULL;
+}
+const hora_builtin *hora_tpl_filter(const char *s, size_t n) {
+    return hora_tpl_find(filters, HORA_COUNT(filters), s, n);
+}
+const hora_builtin *hora_tpl_test(const char *s, size_t n) {
+    return hora_tpl_find(tests, HORA_COUNT(tests), s, n);
+}
+
+int hora_tpl_params(const hora_builtin *fn) {
+    int n = fn->params[0] != 0;
+    for (const char *s = fn->params; *s; s++)
+        n += *s == ' ';
+    return n;
+}
+
+int hora_tpl_param(const hora_builtin *fn, const char *s, size_t n) {
+    int k = 0;
+    for (const char *p = fn->params; *p; k++) {
+        size_t len = strcspn(p, " ");
+        if (len == n && !memcmp(p, s, n))
+            return k;
+        p += len + (p[len] == ' ');
+    }
+    return -1;
+}

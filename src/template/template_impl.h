@@ -1,0 +1,316 @@
+#ifndef HORA_TEMPLATE_IMPL_H
+#define HORA_TEMPLATE_IMPL_H
+/*
+ * Inside of the template engine: source -> tokens (template_lex.c) -> tree (template_parse.c,
+ * template_tag.c) -> text (template_run.c, with values in template_value.c and the built-in
+ * filters, tests, methods and functions in template_filter.c, template_list.c, template_call.c).
+ *
+ * A template is immutable after open. A rendering owns a hora_ts; every value it makes lives in the
+ * arena of that state and dies with it. Values are immutable but for namespaces. The language is
+ * that of Jinja 3.1 (jinja.palletsprojects.com), its values those of Python.
+ */
+#include "base/json.h"
+#include "base/mem.h"
+#include "template/template.h"
+
+/* Bounds: what a template on the hub needs, a hundred times over. */
+#define HORA_TPL_SOURCE ((size_t)1 << 20)   /* bytes of a template                     */
+#define HORA_TPL_NAMES  1000                /* distinct names in it                    */
+#define HORA_TPL_NEST   100                 /* nesting of expressions and tags in it   */
+#define HORA_TPL_DEPTH  1000                /* nesting of evaluations and of values    */
+#define HORA_TPL_STEPS  (INT64_C(20000000)) /* evaluations of a rendering              */
+#define HORA_TPL_OUTPUT ((size_t)64 << 20)  /* bytes of text of a rendering            */
+#define HORA_TPL_MEMORY ((size_t)256 << 20) /* bytes of values of a rendering          */
+
+/* ---- memory: freed as a whole ---- */
+typedef struct hora_pool {
+    struct hora_pool_chunk *head;
+    size_t left, total; /* bytes left in the head chunk; bytes handed out */
+} hora_pool;
+void *hora_pool_get(hora_pool *p, size_t bytes); /* zeroed, aligned for any value */
+void hora_pool_release(hora_pool *p);
+
+/* ---- tokens ---- */
+typedef enum {
+    HORA_TK_EOF,
+    HORA_TK_TEXT,
+    HORA_TK_VAR,       /* {{ */
+    HORA_TK_VAR_END,   /* }} */
+    HORA_TK_BLOCK,     /* {% */
+    HORA_TK_BLOCK_END, /* %} */
+    HORA_TK_NAME,
+    HORA_TK_STRING,
+    HORA_TK_INT,
+    HORA_TK_REAL,
+    HORA_TK_OP /* i holds the operator: HORA_OP1 or HORA_OP2 */
+} hora_tk;
+#define HORA_OP2(a, b) ((a) | (b) << 8)
+
+typedef struct hora_token {
+    hora_tk type;
+    int line, col;
+    const char *s; /* TEXT, NAME, STRING (escapes resolved): in the template's pool */
+    size_t n;
+    int64_t i;
+    double r;
+} hora_token;
+
+/* ---- tree ---- */
+typedef enum {
+    /* expressions */
+    HORA_TN_CONST, /* value                                              */
+    HORA_TN_NAME,
+    HORA_TN_LIST, /* list                                                */
+    HORA_TN_TUPLE,
+    HORA_TN_DICT,  /* list: key, value, key, value ..                     */
+    HORA_TN_ATTR,  /* a.s                                                 */
+    HORA_TN_ITEM,  /* a[b]                                                */
+    HORA_TN_SLICE, /* a[list[0]:list[1]:list[2]], each may be NULL        */
+    HORA_TN_CALL,  /* a(list); keyword arguments are HORA_TN_KEYWORD      */
+    HORA_TN_KEYWORD,
+    HORA_TN_FILTER, /* a | builtin(list)                                   */
+    HORA_TN_TEST,   /* a is builtin(list); op = 1: is not                  */
+    HORA_TN_NOT,
+    HORA_TN_AND,
+    HORA_TN_OR,
+    HORA_TN_NEG,
+    HORA_TN_POS,
+    HORA_TN_BINARY,  /* a op b                                              */
+    HORA_TN_COMPARE, /* a, then list of HORA_TN_BINARY with a NULL: a op b op c */
+    HORA_TN_IF_ELSE, /* a if b else c (c may be NULL)                       */
+    /* statements */
+    HORA_TN_TEXT,     /* s                                                   */
+    HORA_TN_PRINT,    /* a                                                   */
+    HORA_TN_IF,       /* if a: list, else b (IF or BODY or NULL)             */
+    HORA_TN_FOR,      /* for targets in a if b: list, else c                 */
+    HORA_TN_SET,      /* targets = a, or targets[0].s = a when op = 1        */
+    HORA_TN_SETBLOCK, /* targets[0] = text of list                           */
+    HORA_TN_MACRO,    /* name, targets = parameters (a = default), list      */
+    HORA_TN_SCOPE,    /* list in a scope of its own (generation)             */
+    HORA_TN_BODY,     /* list                                                */
+    HORA_TN_BREAK,
+    HORA_TN_CONTINUE
+} hora_tn_kind;
+
+typedef struct hora_tn hora_tn;
+typedef struct hora_tv hora_tv;
+typedef struct hora_ts hora_ts;
+typedef struct hora_builtin hora_builtin;
+
+/* ---- values ---- */
+typedef enum {
+    HORA_TV_UNDEFINED, /* s: what was not there, for messages */
+    HORA_TV_NONE,
+    HORA_TV_BOOL, /* i */
+    HORA_TV_INT,
+    HORA_TV_REAL,
+    HORA_TV_STRING, /* s, n bytes of UTF-8 */
+    HORA_TV_LIST,   /* list, n */
+    HORA_TV_TUPLE,
+    HORA_TV_DICT,  /* list: n pairs key, value */
+    HORA_TV_SPACE, /* namespace */
+    HORA_TV_LOOP,
+    HORA_TV_MACRO,
+    HORA_TV_FUNCTION, /* built-in function      */
+    HORA_TV_METHOD    /* built-in method bound to list[0] */
+} hora_tv_type;
+
+struct hora_tv {
+    hora_tv_type type;
+    bool safe; /* a string out of `safe`: joining it with others would escape them, so that is
+                  refused; a list: the view of a mapping that items() and its like return */
+    size_t n;
+    union {
+        int64_t i;
+        double r;
+        const char *s;
+        const hora_tv *list;
+        struct hora_space *space;
+        struct hora_loop *loop;
+        struct hora_macro *macro;
+    };
+    union {
+        const hora_builtin *fn; /* of a function or method */
+        bool *once; /* of a list: it is a generator in Jinja, may be read once; set when it was */
+    };
+};
+
+struct hora_tn {
+    hora_tn_kind kind;
+    int line, col;
+    int name; /* interned; -1 */
+    int64_t op;
+    const char *s;
+    size_t n;
+    hora_tv value;
+    hora_tn *a, *b, *c;
+    hora_tn **list, **targets;
+    int nlist, ntargets;
+    const hora_builtin *fn;
+};
+
+struct hora_template {
+    char *what;
+    char *src; /* line breaks are \n, the last one dropped */
+    size_t n;
+    hora_pool pool; /* tree, names, strings */
+    const char **names;
+    int nnames, cnames;
+    hora_tn *body;
+};
+
+/* A namespace, a scope: few names, searched in order. */
+typedef struct hora_space {
+    struct hora_space *outer;
+    int *names;
+    hora_tv *values;
+    int n, cap;
+} hora_space;
+
+typedef struct hora_loop {
+    const hora_tv *items;
+    size_t n, i;
+    hora_tv *changed; /* arguments of the last loop.changed() */
+    int nchanged;
+} hora_loop;
+
+typedef struct hora_macro {
+    const hora_tn *node;
+    hora_space *scope;
+} hora_macro;
+
+/* ---- a rendering ---- */
+struct hora_ts {
+    const hora_template *t;
+    hora_pool pool;
+    hora_str *out; /* where PRINT and TEXT go */
+    const hora_tn *at;
+    hora_space *scope;
+    const hora_json *vars;
+    int64_t turns; /* messages[:turns]; -1: all */
+    int prompt;    /* add_generation_prompt; -1: as in vars */
+    int64_t steps;
+    int depth;
+};
+
+/* Built-ins. `params` names the parameters, separated by blanks; at[k] is the argument of parameter
+ * k where bit k of `set` is on. '*' in front: any number as given, n of them, list[k] tells
+ * keywords; letters behind '*' say what the first ones are: a an attribute, t the name of a test, f
+ * of a filter. At least `need` arguments must be there. */
+typedef struct hora_args {
+    hora_tv in; /* filtered or tested value, receiver of a method */
+    hora_tv *at;
+    hora_tn *const *list;
+    int n;
+    unsigned set;
+} hora_args;
+struct hora_builtin {
+    const char *name;
+    const char *params;
+    int need;
+    hora_status (*call)(hora_ts *st, const hora_args *a, hora_tv *out);
+    unsigned on; /* methods: bit per hora_tv_type of the receiver */
+};
+#define HORA_TPL_MAX_ARGS 64
+#define HORA_ON(type)     (1u << (type))
+
+const hora_builtin *hora_tpl_filter(const char *s, size_t n); /* NULL: unknown */
+const hora_builtin *hora_tpl_test(const char *s, size_t n);
+const hora_builtin *hora_tpl_function(const char *s, size_t n);
+/* type < 0: a method of any type */
+const hora_builtin *hora_tpl_method(int type, const char *s, size_t n);
+int hora_tpl_params(const hora_builtin *fn); /* how many names stand in fn->params */
+/* Number of parameter `s` in fn->params, or -1. */
+int hora_tpl_param(const hora_builtin *fn, const char *s, size_t n);
+
+/* template_lex.c, template_parse.c */
+hora_status hora_tpl_lex(hora_template *t, hora_token **tokens, int *n);
+hora_status hora_tpl_parse(hora_template *t, const hora_token *tokens, int n);
+int hora_tpl_intern(hora_template *t, const char *s, size_t n); /* -1: too many */
+int hora_tpl_name(const hora_template *t, const char *s, size_t n);
+
+/* A parser at work, shared by template_parse.c (expressions) and template_tag.c (statements). */
+typedef struct hora_tp {
+    hora_template *t;
+    const hora_token *tok; /* current */
+    int depth, loops, macros;
+    bool *bound;    /* per name: something in the template assigns it */
+    hora_tn **free; /* calls of plain names, checked at the end */
+    int nfree, cfree;
+} hora_tp;
+hora_status hora_tp_fail(hora_tp *p, hora_status code, const char *fmt, ...) HORA_PRINTF(3, 4);
+hora_tn *hora_tp_node(hora_tp *p, hora_tn_kind kind);
+hora_tn **hora_tp_list(hora_tp *p, hora_tn *const *at, int n); /* copies into the pool */
+bool hora_tp_is_op(const hora_tp *p, int64_t op);
+bool hora_tp_is_name(const hora_tp *p, const char *name);
+hora_status hora_tp_expect_op(hora_tp *p, int64_t op, const char *what);
+hora_status hora_tp_expect(hora_tp *p, hora_tk type, const char *what);
+hora_status hora_tp_expr(hora_tp *p, hora_tn **out); /* no tuple */
+hora_status hora_tp_or(hora_tp *p, hora_tn **out);   /* no tuple, no if-else */
+hora_status hora_tp_tuple(hora_tp *p, bool if_else, hora_tn **out);
+hora_status hora_tp_target(hora_tp *p, hora_tn **out); /* a name to assign */
+hora_status hora_tp_body(hora_tp *p, const char *ends, const char **end, hora_tn **out);
+const char *hora_tk_text(const hora_token *k, char buf[40]);
+
+/* template_run.c */
+hora_status hora_ts_fail(hora_ts *st, const char *fmt, ...) HORA_PRINTF(2, 3);
+hora_status hora_ts_step(hora_ts *st, size_t cost);
+hora_status hora_ts_enter(hora_ts *st);
+hora_status hora_ts_eval(hora_ts *st, const hora_tn *e, hora_tv *out);
+hora_status hora_ts_body(hora_ts *st, hora_tn *const *list, int n, int *signal);
+hora_status hora_ts_call(hora_ts *st, const hora_tv *f, const hora_tn *call, hora_tv *out);
+/* Evaluates and binds the arguments of a filter, test, method or function. `at` has room for
+ * HORA_TPL_MAX_ARGS. */
+hora_status hora_ts_bind(hora_ts *st, const hora_builtin *fn, hora_tn *const *list, int n,
+                         hora_args *a);
+void hora_space_set(hora_ts *st, hora_space *s, int name, hora_tv v);
+bool hora_space_get(const hora_space *s, int name, hora_tv *out);
+hora_space *hora_space_new(hora_ts *st, hora_space *outer);
+
+/* template_value.c: what Python does with its values. */
+hora_tv hora_tv_undefined(const char *name);
+hora_tv hora_tv_none(void);
+hora_tv hora_tv_bool(bool v);
+hora_tv hora_tv_int(int64_t v);
+hora_tv hora_tv_real(double v);
+hora_tv hora_tv_borrow(const char *s, size_t n); /* string that outlives the rendering */
+hora_tv hora_tv_seq(hora_tv_type type, const hora_tv *list, size_t n);
+hora_status hora_tv_string(hora_ts *st, const char *s, size_t n, hora_tv *out); /* copies */
+hora_status hora_tv_take(hora_ts *st, hora_str *own, hora_status s, hora_tv *out);
+hora_status hora_tv_room(hora_ts *st, size_t n, size_t each, hora_tv **out);
+const char *hora_tv_name(const hora_tv *v); /* "a string", "none" .. */
+hora_status hora_tv_json(hora_ts *st, const hora_json *j, hora_tv *out);
+bool hora_tv_truth(const hora_tv *v);
+bool hora_tv_number(const hora_tv *v, double *out); /* bool, int, real */
+bool hora_tv_integer(const hora_tv *v, int64_t *out);
+hora_status hora_tv_equal(hora_ts *st, const hora_tv *a, const hora_tv *b, bool *out);
+hora_status hora_tv_order(hora_ts *st, const hora_tv *a, const hora_tv *b, int *out);
+hora_status hora_tv_contains(hora_ts *st, const hora_tv *box, const hora_tv *v, bool *out);
+hora_status hora_tv_attr(hora_ts *st, const hora_tv *v, const char *s, size_t n, hora_tv *out);
+hora_status hora_tv_item(hora_ts *st, const hora_tv *v, const hora_tv *key, hora_tv *out);
+hora_status hora_tv_slice(hora_ts *st, const hora_tv *v, const hora_tv part[3], hora_tv *out);
+/* Elements of anything iterable: list, tuple, keys of a dict, characters of a string, nothing of
+ * undefined. */
+hora_status hora_tv_elements(hora_ts *st, const hora_tv *v, const hora_tv **items, size_t *n);
+hora_status hora_tv_plain(hora_ts *st, const hora_tv *v); /* refuses generators and views */
+/* Makes a list what Jinja's lazy filters return: true when empty, without length, read once. */
+hora_status hora_tv_generator(hora_ts *st, hora_tv *v);
+hora_status hora_tv_dict_get(hora_ts *st, const hora_tv *d, const hora_tv *key,
+                             const hora_tv **out);
+hora_status hora_tv_binary(hora_ts *st, int64_t op, const hora_tv *a, const hora_tv *b,
+                           hora_tv *out);
+/* template_text.c: str(), repr(), json.dumps(), Python's white space */
+hora_status hora_tv_print(hora_ts *st, const hora_tv *v, hora_str *out);
+hora_status hora_tv_text(hora_ts *st, const hora_tv *v, hora_tv *out); /* str(v) as a value */
+typedef struct hora_dumps {
+    bool ascii, sort;
+    int64_t indent; /* -1: one line */
+    const char *item, *key;
+    size_t nitem, nkey;
+} hora_dumps;
+hora_status hora_tv_dumps(hora_ts *st, const hora_tv *v, const hora_dumps *how, hora_str *out);
+size_t hora_utf8_space(const char *s, size_t n);      /* bytes of the white space at s, or 0  */
+size_t hora_utf8_space_back(const char *s, size_t n); /* the same, at the end of s[0..n)      */
+size_t hora_utf8_length(const char *s, size_t n);     /* code points */
+hora_status hora_tv_sort(hora_ts *st, hora_tv *keys, hora_tv *items, size_t n, bool reverse);
+#endif

@@ -1,0 +1,328 @@
+/*
+ * The tokenizer as its users see it: opening a folder, encoding, decoding. Encoding cuts out added
+ * tokens, normalizes, cuts again, splits into pieces, lets the model encode each, and puts the
+ * post-processor's ids around the whole. Decoding runs the decoders over the spellings.
+ */
+#include "token/tokenizer.h"
+
+#include "base/file.h"
+#include "token/tokenizer_impl.h"
+
+void hora_ids_release(hora_ids *v) {
+    hora_free(v->at);
+    memset(v, 0, sizeof *v);
+}
+
+void hora_tok_work_release(hora_tok_work *w) {
+    hora_str_release(&w->norm);
+    hora_str_release(&w->other);
+    hora_tok_pieces_release(&w->a);
+    hora_tok_pieces_release(&w->b);
+    hora_free(w->match);
+    hora_tok_scan_free(w->scan);
+    hora_ids_release(&w->sym);
+    hora_tok_bpe_scratch_free(w->bpe);
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+/* Parses DIR/NAME into *out; NULL when the file is not there. */
+static hora_status load_beside(hora_json **out, const char *dir, const char *name) {
+    char *path = hora_path_join(dir, name);
+    *out = NULL;
+    hora_status st = hora_path_exists(path) ? hora_json_load(out, path) : HORA_OK;
+    hora_free(path);
+    return st;
+}
+
+/* "bos_token": "<s>" or {"content": "<s>", ..}; takes what is not set yet. */
+static void take_specials(hora_tokenizer *t, const hora_json *config, bool replace) {
+    for (void *it = hora_json_iter(config); it; it = hora_json_next(config, it)) {
+        const char *key = hora_json_iter_key(it);
+        const hora_json *v = hora_json_iter_value(it);
+        size_t n = 0;
+        if (!hora_ends(key, "_token") || hora_starts(key, "add_"))
+            continue;
+        const char *s = hora_json_string(v, &n);
+        if (!s)
+            s = hora_json_string(hora_json_get(v, "content"), &n);
+        if (s && (replace || !hora_json_get(t->special_map, key)))
+            hora_json_set(t->special_map, key, hora_json_new_string_n(s, n));
+    }
+}
+
+static hora_status take_template(hora_tokenizer *t, const char *dir, const hora_json *config) {
+    char *path = hora_path_join(dir, "chat_template.jinja");
+    hora_str text = {0};
+    hora_status st = HORA_OK;
+    const hora_json *v = hora_json_get(config, "chat_template");
+    const char *s = hora_json_string(v, NULL);
+    if (hora_path_exists(path)) {
+        st = hora_file_read(&text, path);
+        s = text.s ? text.s : "";
+    }
+    hora_free(path);
+    for (size_t i = 0; !s && i < hora_json_len(v); i++) {
+        const hora_json *e = hora_json_at(v, i);
+        if (hora_eq(hora_json_string(hora_json_get(e, "name"), NULL), "default"))
+            s = hora_json_string(hora_json_get(e, "template"), NULL);
+    }
+    if (st == HORA_OK && s)
+        t->chat_template = hora_strdup(s);
+    hora_str_release(&text);
+    return st;
+}
+
+static int32_t special_id(const hora_tokenizer *t, const char *key) {
+    const char *s = hora_json_string(hora_json_get(t->special_map, key), NULL);
+    return s ? hora_tokenizer_id(t, s) : -1;
+}
+
+static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hora_json *config) {
+    char *json = hora_path_join(dir, "tokenizer.json"),
+         *spm = hora_path_join(dir, "tokenizer.model");
+    hora_map map = {0};
+    bool is_json = hora_path_exists(json);
+    hora_status st;
+    if (!is_json && !hora_path_exists(spm))
+        st = hora_fail(HORA_ENOTFOUND,
+                       "%s has neither tokenizer.json nor tokenizer.model; copy one of them from "
+                       "the model's page",
+                       dir);
+    else
+        st = hora_map_open(&map, is_json ? json : spm);
+    if (st == HORA_OK) {
+        const char *data = (const char *)map.data;
+        st = is_json ? hora_tok_load_json(t, data, map.n, json)
+                     : hora_tok_load_sentencepiece(t, data, map.n, config, spm);
+        hora_map_release(&map);
+    }
+    hora_free(json);
+    hora_free(spm);
+    return st;
+}
+
+static hora_status open_all(hora_tokenizer *t, const char *dir) {
+    hora_json *config = NULL, *map = NULL;
+    hora_status st = load_beside(&config, dir, "tokenizer_config.json");
+    if (st == HORA_OK)
+        st = load_beside(&map, dir, "special_tokens_map.json");
+    if (st == HORA_OK)
+        st = open_vocabulary(t, dir, config);
+    if (st == HORA_OK) {
+        take_specials(t, map, true);
+        take_specials(t, config, true);
+        t->bos = special_id(t, "bos_token");
+        t->eos = special_id(t, "eos_token");
+        t->pad = special_id(t, "pad_token");
+        st = take_template(t, dir, config);
+    }
+    hora_json_free(config);
+    hora_json_free(map);
+    return st;
+}
+
+hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir) {
+    hora_tokenizer *t = hora_calloc(1, sizeof *t);
+    t->special_map = hora_json_new_object();
+    t->bos = t->eos = t->pad = -1;
+    hora_status st = open_all(t, dir);
+    if (st != HORA_OK) {
+        hora_tokenizer_close(t);
+        return st;
+    }
+    *out = t;
+    return HORA_OK;
+}
+
+void hora_tokenizer_close(hora_tokenizer *t) {
+    if (!t)
+        return;
+    if (t->model)
+        t->model->free(t->state);
+    hora_tok_chain_release(&t->normalizers);
+    hora_tok_chain_release(&t->pretokenizers);
+    hora_tok_chain_release(&t->postprocessors);
+    hora_tok_chain_release(&t->decoders);
+    hora_tok_matcher_release(&t->raw);
+    hora_tok_matcher_release(&t->normal);
+    hora_json_free(t->special_map);
+    hora_str_release(&t->arena);
+    hora_free(t->chat_template);
+    hora_free(t->token);
+    hora_free(t->vocab.slot);
+    hora_free(t->extra.slot);
+    hora_free(t->added);
+    hora_free(t);
+}
+
+/* --- encoding -------------------------------------------------------------------------------- */
+hora_status hora_tok_run_pieces(const hora_tok_chain *c, hora_tok_work *w) {
+    for (size_t i = 0; i < c->n; i++) {
+        hora_tok_pieces_clear(&w->b);
+        HORA_TRY(c->at[i].row->pieces(&c->at[i], w, &w->a, &w->b));
+        hora_tok_pieces swap = w->a;
+        w->a = w->b;
+        w->b = swap;
+    }
+    return HORA_OK;
+}
+
+/* Normalized text without added tokens. `first`: the caller's text begins with it. */
+static hora_status encode_plain(hora_tok_work *w, const char *s, size_t n, bool first,
+                                hora_ids *out) {
+    const hora_tokenizer *t = w->t;
+    hora_tok_pieces_clear(&w->a);
+    hora_tok_str_add(&w->a.text, s, n);
+    hora_tok_pieces_span(&w->a, 0, n, first);
+    HORA_TRY(hora_tok_run_pieces(&t->pretokenizers, w));
+    for (size_t i = 0; i < w->a.n; i++)
+        HORA_TRY(t->model->encode(t, w, w->a.text.s + w->a.at[i].off, w->a.at[i].n, out));
+    return HORA_OK;
+}
+
+/* A stretch of the caller's text between two unnormalized added tokens. */
+static hora_status encode_stretch(hora_tok_work *w, const char *s, size_t n, bool first,
+                                  hora_ids *out) {
+    HORA_TRY(hora_tok_normalize(w->t, w, s, n));
+    first = first && !w->front_cut;
+    hora_tok_cut c = {0};
+    while (hora_tok_matcher_next(w->t, &w->t->normal, w->norm.s, w->norm.n, &c)) {
+        if (c.b < c.e)
+            HORA_TRY(encode_plain(w, w->norm.s + c.b, c.e - c.b, first && c.b == 0, out));
+        if (c.id >= 0)
+            hora_ids_push(out, c.id);
+    }
+    return HORA_OK;
+}
+
+static hora_status encode_text(hora_tok_work *w, const char *s, size_t n, hora_ids *out) {
+    hora_tok_cut c = {0};
+    while (hora_tok_matcher_next(w->t, &w->t->raw, s, n, &c)) {
+        if (c.b < c.e)
+            HORA_TRY(encode_stretch(w, s + c.b, c.e - c.b, c.b == 0, out));
+        if (c.id >= 0)
+            hora_ids_push(out, c.id);
+    }
+    return HORA_OK;
+}
+
+/* Puts each post-processor's ids around out[base..). */
+static void post_process(const hora_tokenizer *t, size_t base, hora_ids *out) {
+    for (size_t i = 0; i < t->postprocessors.n; i++) {
+        const hora_ids *around = &t->postprocessors.at[i].ids;
+        size_t before = 0;
+        if (!around->n)
+            continue;
+        while (around->at[before] != HORA_TOK_SEQUENCE)
+            before++;
+        for (size_t k = 0; k < before; k++)
+            hora_ids_push(out, 0);
+        if (before) {
+            memmove(out->at + base + before, out->at + base,
+                    (out->n - base - before) * sizeof *out->at);
+            memcpy(out->at + base, around->at, before * sizeof *out->at);
+        }
+        for (size_t k = before + 1; k < around->n; k++)
+            hora_ids_push(out, around->at[k]);
+    }
+}
+
+hora_status hora_tokenizer_encode(const hora_tokenizer *t, const char *text, size_t n, bool special,
+                                  hora_ids *out) {
+    size_t bad, base = out->n;
+    if (!hora_utf8_valid(text, n, &bad))
+        return hora_fail(HORA_EFORMAT,
+                         "the text is not UTF-8 at byte %zu; convert it (for instance with iconv)",
+                         bad);
+    hora_tok_work w = {.t = t};
+    hora_status st = encode_text(&w, text, n, out);
+    hora_tok_work_release(&w);
+    if (st != HORA_OK) {
+        out->n = base;
+        return st;
+    }
+    if (special)
+        post_process(t, base, out);
+    return HORA_OK;
+}
+
+/* --- decoding -------------------------------------------------------------------------------- */
+static hora_status decode(const hora_tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
+                          bool stable, hora_str *out) {
+    hora_tok_work w = {.t = t, .stable = stable};
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || (size_t)ids[i] >= t->size || !t->token[ids[i]].flags)
+            continue; /* rows that a model has beyond its vocabulary */
+        const hora_tok_token *k = &t->token[ids[i]];
+        if (skip_special && (k->flags & HORA_TOK_SPECIAL))
+            continue;
+        size_t off = w.a.text.n;
+        if (!t->joined && w.a.n)
+            hora_str_putc(&w.a.text, ' ');
+        hora_tok_str_add(&w.a.text, hora_tok_spelling(t, ids[i]), k->n);
+        hora_tok_pieces_keep(&w.a, off, w.a.text.n - off);
+    }
+    hora_status st = hora_tok_run_pieces(&t->decoders, &w);
+    for (size_t i = 0; st == HORA_OK && i < w.a.n; i++)
+        hora_tok_str_add(out, w.a.text.s + w.a.at[i].off, w.a.at[i].n);
+    hora_tok_work_release(&w);
+    return st;
+}
+
+hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
+                                  bool skip_special, hora_str *out) {
+    return decode(t, ids, n, skip_special, false, out);
+}
+
+hora_status hora_tokenizer_decode_stable(const hora_tokenizer *t, const int32_t *ids, size_t n,
+                                         bool skip_special, hora_str *out) {
+    return decode(t, ids, n, skip_special, true, out);
+}
+
+/* --- questions ------------------------------------------------------------------------------- */
+int32_t hora_tokenizer_size(const hora_tokenizer *t) {
+    return (int32_t)t->size;
+}
+
+int32_t hora_tokenizer_id(const hora_tokenizer *t, const char *token) {
+    int32_t id = hora_tok_find(t, &t->extra, token, strlen(token));
+    return id >= 0 ? id : hora_tok_find(t, &t->vocab, token, strlen(token));
+}
+
+static const hora_tok_token *token_at(const hora_tokenizer *t, int32_t id) {
+    return id >= 0 && (size_t)id < t->size && t->token[id].flags ? &t->token[id] : NULL;
+}
+
+const char *hora_tokenizer_token(const hora_tokenizer *t, int32_t id) {
+    return token_at(t, id) ? hora_tok_spelling(t, id) : NULL;
+}
+
+bool hora_tokenizer_is_special(const hora_tokenizer *t, int32_t id) {
+    const hora_tok_token *k = token_at(t, id);
+    return k && (k->flags & HORA_TOK_SPECIAL);
+}
+
+int hora_tokenizer_bytes(const hora_tokenizer *t, int32_t id) {
+    const hora_tok_token *k = token_at(t, id);
+    return k ? k->bytes : 0;
+}
+
+int32_t hora_tokenizer_bos(const hora_tokenizer *t) {
+    return t->bos;
+}
+
+int32_t hora_tokenizer_eos(const hora_tokenizer *t) {
+    return t->eos;
+}
+
+int32_t hora_tokenizer_pad(const hora_tokenizer *t) {
+    return t->pad;
+}
+
+const char *hora_tokenizer_chat_template(const hora_tokenizer *t) {
+    return t->chat_template;
+}
+
+const hora_json *hora_tokenizer_special_map(const hora_tokenizer *t) {
+    return t->special_map;
+}

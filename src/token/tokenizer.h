@@ -1,0 +1,52 @@
+#ifndef HORA_TOKEN_TOKENIZER_H
+#define HORA_TOKEN_TOKENIZER_H
+/*
+ * Tokenizers of Hugging Face's tokenizer.json (version 1.0) and SentencePiece's tokenizer.model
+ * (BPE). The pipeline: added tokens -> normalizer -> pre-tokenizer -> model -> post-processor;
+ * decoders back. Unknown parts are refused by name. A tokenizer is immutable after open and may be
+ * used by several threads at once.
+ */
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+/* hora_tokenizer, hora_ids and the functions that open, close, encode and decode are the front
+ * door's (hora/hora.h); they are said again here so that this page is whole. */
+static inline void hora_ids_push(hora_ids *v, int32_t id) {
+    HORA_PUSH(v->at, v->n, v->cap, id);
+}
+
+/* Reads DIR/tokenizer.json, else DIR/tokenizer.model; DIR/tokenizer_config.json and
+ * special_tokens_map.json where they exist. */
+hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir);
+void hora_tokenizer_close(hora_tokenizer *t); /* accepts NULL */
+/* Appends the ids of text[0..n). `special`: run the post-processor (BOS and the like). Text that is
+ * not UTF-8 is refused with its offset. Special tokens spelled out in the text become their ids, as
+ * Hugging Face does. */
+hora_status hora_tokenizer_encode(const hora_tokenizer *t, const char *text, size_t n, bool special,
+                                  hora_ids *out);
+hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
+                                  bool skip_special, hora_str *out);
+
+int32_t hora_tokenizer_size(const hora_tokenizer *t); /* largest id + 1, added tokens included */
+int32_t hora_tokenizer_id(const hora_tokenizer *t, const char *token); /* -1 when absent */
+const char *hora_tokenizer_token(const hora_tokenizer *t,
+                                 int32_t id); /* as spelled in the vocabulary; NULL when absent */
+bool hora_tokenizer_is_special(const hora_tokenizer *t, int32_t id);
+/* Bytes of text that the token stands for (0 for special tokens): "Ġthe" -> 4, "<0x0A>" -> 1,
+ * "▁the" -> 4. */
+int hora_tokenizer_bytes(const hora_tokenizer *t, int32_t id);
+int32_t hora_tokenizer_bos(
+    const hora_tokenizer *t); /* from tokenizer_config / special_tokens_map; -1 when none */
+int32_t hora_tokenizer_eos(const hora_tokenizer *t);
+int32_t hora_tokenizer_pad(const hora_tokenizer *t);
+/* The chat template: DIR/chat_template.jinja, else tokenizer_config.json's chat_template (string,
+ * or the entry "default" of a list). NULL: none. */
+const char *hora_tokenizer_chat_template(const hora_tokenizer *t);
+/* Names and spellings for the template's variables: "bos_token" -> "<s>". Object, borrowed. */
+const hora_json *hora_tokenizer_special_map(const hora_tokenizer *t);
+/* Incremental decoding for streaming: text that is certain after `ids[0..n)`, i.e. without a
+ * trailing incomplete character. */
+hora_status hora_tokenizer_decode_stable(const hora_tokenizer *t, const int32_t *ids, size_t n,
+                                         bool skip_special, hora_str *out);
+#endif
