@@ -170,9 +170,7 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
             at += (int)hora_round_up(p->elems, 16);
         }
     hora_net_bind(&r->net);
-    r->arena_bytes = hora_graph_info(r->g)->arena + 64;
-    assert_ok(hora_block_new(&r->arena, r->arena_bytes, "arena"));
-    assert_ok(hora_graph_prepare(r->g, r->arena));
+    assert_ok(hora_graph_prepare(r->g, NULL));
     golden_again(r);
 }
 
@@ -180,7 +178,6 @@ void golden_close(golden_run *r) {
     hora_net_release(&r->net);
     hora_graph_free(r->g);
     hora_device_free(r->device);
-    hora_block_free(r->arena, r->arena_bytes);
     hora_block_free(r->grads, r->grad_bytes);
     for (int k = 0; k < 5; k++)
         hora_free(r->ints[k]);

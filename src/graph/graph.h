@@ -100,9 +100,10 @@ void hora_graph_bind(hora_graph *g, hora_t param, void *value,
 int hora_graph_params(const hora_graph *g); /* parameter leaves, in recording order */
 hora_t hora_graph_param_at(const hora_graph *g, int i, void **user,
                            bool *has_grad); /* has_grad after plan: gradient reaches it */
-/* `arena` has info->arena bytes, 64-byte aligned, borrowed; several graphs that never run at once
- * may share it. */
-hora_status hora_graph_prepare(hora_graph *g, void *arena);
+/* Takes the arena from the device, kept until hora_graph_free, and brings leaves and parameters
+ * there. lender: NULL, or a prepared graph of an arena at least as large, which lives longer and
+ * never runs at the same time: its arena serves both. */
+hora_status hora_graph_prepare(hora_graph *g, const hora_graph *lender);
 void hora_graph_before(hora_graph *g);
 /* Forward and backward of one micro-batch; micro 0 overwrites parameter gradients, later ones add.
  */
@@ -110,6 +111,8 @@ void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro);
 void hora_graph_after(hora_graph *g);
 double hora_graph_scalar(const hora_graph *g,
                          hora_t loss); /* value of a 1-element output or loss */
+/* Copies an output to the host's memory, in its own dtype. */
+void hora_graph_get(const hora_graph *g, hora_t t, void *to);
 /* --- profile ---------------------------------------------------------------------------------- */
 typedef struct hora_op_time { /* all calls of one kind */
     const char *op;

@@ -87,17 +87,27 @@ struct hora_graph {
     /* prepare */
     hora_impl *impl;
     int nimpl, cimpl;
-    unsigned char *arena;
+    unsigned char *arena; /* of the device */
+    bool owns_arena;
+    void *staged; /* room for the batch */
     size_t used;
     int64_t current_rows;
     double loss_grad[8]; /* dout of the losses, in their dtype */
     int nloss;
+    struct replay { /* a run of steps that the device keeps */
+        int from;
+        int64_t rows;
+        bool first; /* micro-batch 0 */
+        void *kept; /* NULL: ran once, to be kept the next time */
+    } * replay;
+    int nreplay, creplay;
     struct profile *profile; /* NULL: off */
 };
 
 static inline bool is_loss(const tensor *t) {
     return t->loss != 0;
 }
+void hora_graph_release(hora_graph *g); /* run.c: what prepare took */
 hora_status hora_graph_build_schedule(hora_graph *g); /* schedule.c: mark and order */
 void hora_graph_place(hora_graph *g);                 /* place.c: offsets; sets info.arena */
 /* The view of input, output and so on as the step sees it: which of the two computations it reads.

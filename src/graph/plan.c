@@ -206,8 +206,10 @@ static hora_status ask_kernels(hora_graph *g) {
         }
         if (!s->backend)
             return hora_fail(HORA_EUNSUPPORTED,
-                             "no backend computes op %s (%s) in %s; try another dtype or backend",
-                             s->call.op->name, s->phase == HORA_FORWARD ? "forward" : "backward",
+                             "no backend of device %s computes op %s (%s) in %s; try another dtype, "
+                             "backend or device",
+                             hora_device_kind_of(g->config.device)->name, s->call.op->name,
+                             s->phase == HORA_FORWARD ? "forward" : "backward",
                              hora_dtype_name(g->config.dtype));
     }
     return HORA_OK;

@@ -9,17 +9,20 @@
 
 static void pick_backends(hora_graph *g) {
     const char *list = g->config.backends;
+    const char *device = hora_device_kind_of(g->config.device)->name;
     for (int i = 0; i < hora_backend_count() && g->nbackends < 8; i++) {
         const hora_backend *b = hora_backend_at(i);
-        if (g->config.dtype == HORA_F64 && strcmp(b->name, "ref") != 0)
+        if (strcmp(b->device, device) != 0 ||
+            (g->config.dtype == HORA_F64 && strcmp(b->name, "ref") != 0))
             continue;
         if (!list || strstr(list, b->name))
             g->backends[g->nbackends++] = b;
     }
     if (!g->nbackends)
         hora_graph_error(g, hora_fail(HORA_EUSAGE,
-                                      "no backend named `%s` in this build; see `hora --version`",
-                                      list ? list : ""));
+                                      "device %s has no backend `%s` for %s; leave backends out, or take "
+                                      "another device or dtype",
+                                      device, list ? list : "", hora_dtype_name(g->config.dtype)));
 }
 
 hora_graph *hora_graph_new(const hora_graph_config *c) {
@@ -40,6 +43,7 @@ void hora_graph_free(hora_graph *g) {
                 g->s[i].backend->release(impl);
         }
     hora_graph_profile_free(g);
+    hora_graph_release(g);
     for (int i = 0; i < g->nt; i++)
         hora_free(g->t[i].name);
     hora_free(g->t);

@@ -1,9 +1,14 @@
 /*
- * Prepare and replay. Prepare fills every call with pointers and lets the backends build; after
- * that a step is a loop over calls: no decision, no allocation.
+ * Prepare and replay. Prepare takes memory of the device, fills every call with pointers and lets
+ * the backends build; after that a step is a loop over calls: no decision, no allocation. A device
+ * that can keep a run of calls makes the loop once for each row class and replays it.
  */
 #include "base/log.h"
 #include "graph/graph_impl.h"
+
+static const hora_device_kind *kind_of(const hora_graph *g) {
+    return hora_device_kind_of(g->config.device);
+}
 
 static void *at(const hora_graph *g, int b) {
     return b < 0 ? NULL : g->arena + g->b[b].offset;
@@ -16,13 +21,16 @@ static void *value_of(const hora_graph *g, const step *s, hora_t t) {
 }
 
 static void *loss_gradient(hora_graph *g, const tensor *t) {
-    void *slot = &g->loss_grad[g->nloss++];
+    void *slot = &g->loss_grad[g->nloss++], *copy;
     HORA_ASSERT(g->nloss <= (int)HORA_COUNT(g->loss_grad));
     if (t->view.dtype == HORA_F64)
         *(double *)slot = t->loss;
     else
         *(float *)slot = (float)t->loss;
-    return slot;
+    hora_status s = hora_device_mirror(g->config.device, &copy, slot, sizeof(double), "");
+    HORA_ASSERT(s == HORA_OK); /* prepare has mirrored them all */
+    (void)s;
+    return copy;
 }
 
 static void point_forward(hora_graph *g, step *s) {
@@ -72,19 +80,62 @@ static hora_status prepare_step(hora_graph *g, step *s) {
     return HORA_OK;
 }
 
-hora_status hora_graph_prepare(hora_graph *g, void *arena) {
-    HORA_ASSERT(g->planned && !g->prepared);
+/* The leaves where the device reads them. */
+static hora_status place_leaf(hora_graph *g, tensor *t) {
+    hora_device *d = g->config.device;
+    const size_t bytes = hora_view_bytes(&t->view);
+    if (!t->view.data)
+        HORA_BUG("leaf %s has no memory", t->name);
+    HORA_TRY(hora_device_mirror(d, &t->view.data, t->view.data, bytes, t->name));
+    if (t->grad_data)
+        HORA_TRY(hora_device_mirror(d, &t->grad_data, t->grad_data, bytes, t->name));
+    return HORA_OK;
+}
+
+static hora_status take_memory(hora_graph *g, const hora_graph *lender) {
+    const hora_device_kind *k = kind_of(g);
+    const size_t stage = k->stage_bytes(g->config.rows);
+    void *arena = lender ? lender->arena : NULL, *copy;
+    HORA_ASSERT(!lender || lender->info.arena >= g->info.arena);
+    if (!lender)
+        HORA_TRY(k->alloc(g->config.device, &arena, hora_max((int64_t)g->info.arena, 64),
+                          "activations and scratch (a smaller batch needs less)"));
     g->arena = arena;
+    g->owns_arena = !lender;
+    if (stage)
+        HORA_TRY(k->alloc(g->config.device, &g->staged, stage, "a batch"));
+    return hora_device_mirror(g->config.device, &copy, g->loss_grad, sizeof g->loss_grad,
+                              "gradients of losses");
+}
+
+void hora_graph_release(hora_graph *g) {
+    const hora_device_kind *k = kind_of(g);
+    for (int i = 0; i < g->nreplay; i++)
+        if (g->replay[i].kept)
+            k->forget(g->config.device, g->replay[i].kept);
+    hora_free(g->replay);
+    if (g->arena && g->owns_arena)
+        k->free(g->config.device, g->arena, hora_max((int64_t)g->info.arena, 64));
+    if (g->staged)
+        k->free(g->config.device, g->staged, k->stage_bytes(g->config.rows));
+    if (!hora_device_is_host(g->config.device))
+        hora_device_drop(g->config.device, g->loss_grad);
+}
+
+hora_status hora_graph_prepare(hora_graph *g, const hora_graph *lender) {
+    HORA_ASSERT(g->planned && !g->prepared);
+    HORA_TRY(take_memory(g, lender));
     g->nloss = 0;
     for (int i = 0; i < g->nt; i++) {
         tensor *t = &g->t[i];
-        if (t->kind != NODE_OUT && t->needed && !t->view.data)
-            HORA_BUG("leaf %s has no memory", t->name);
         if (t->kind == NODE_OUT)
             t->view.data = at(g, t->value[0]);
+        else if (t->needed)
+            HORA_TRY(place_leaf(g, t));
     }
     for (int i = 0; i < g->ns; i++)
         HORA_TRY(prepare_step(g, &g->s[i]));
+    hora_device_push(g->config.device, g->loss_grad, sizeof g->loss_grad);
     for (int i = 0; i < g->nb; i++)
         if (g->b[i].offset + g->b[i].bytes > g->used)
             g->used = g->b[i].offset + g->b[i].bytes;
@@ -126,7 +177,7 @@ static void poison_dead(hora_graph *g, int step) {
     int body = g->part_end[PART_BEFORE], body_end = g->part_end[PART_BACKWARD] - 1;
     for (int i = 0; i < g->nb; i++)
         if (g->b[i].last == step && !(step == body_end && g->b[i].first < body))
-            memset(g->arena + g->b[i].offset, 0xff, g->b[i].bytes);
+            kind_of(g)->fill(g->config.device, g->arena + g->b[i].offset, 0xff, g->b[i].bytes);
 }
 
 /* Runs step i and those joined to it; returns how many. */
@@ -149,9 +200,7 @@ static int run_step(hora_graph *g, int i, const hora_rows *batch, int micro) {
     return n;
 }
 
-static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
-    if (g->profile)
-        hora_graph_profile_begin(g, batch);
+static void make_calls(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
     for (int i = from; i < to;) {
         int n = run_step(g, i, batch, micro);
         if (g->profile)
@@ -162,9 +211,41 @@ static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, i
     }
 }
 
+static struct replay *replay_of(hora_graph *g, int from, int micro) {
+    const struct replay new = {.from = from, .rows = g->current_rows, .first = micro == 0};
+    for (int i = 0; i < g->nreplay; i++)
+        if (g->replay[i].from == from && g->replay[i].rows == new.rows &&
+            g->replay[i].first == new.first)
+            return &g->replay[i];
+    HORA_PUSH(g->replay, g->nreplay, g->creplay, new);
+    return NULL;
+}
+
+/* The first time calls are made, since what they need may still be built; the second time they are
+ * kept as well. */
+static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
+    const hora_device_kind *k = kind_of(g);
+    if (g->profile)
+        hora_graph_profile_begin(g, batch);
+    if (batch)
+        batch = k->stage(g->config.device, g->staged, batch);
+    struct replay *r = NULL;
+    if (k->begin && from < to && !g->profile && !g->options.poison)
+        r = replay_of(g, from, micro);
+    if (r && !r->kept) {
+        k->begin(g->config.device);
+        make_calls(g, from, to, batch, micro);
+        r->kept = k->end(g->config.device);
+    }
+    if (r)
+        k->replay(g->config.device, r->kept);
+    else
+        make_calls(g, from, to, batch, micro);
+}
+
 void hora_graph_before(hora_graph *g) {
     if (g->options.poison)
-        memset(g->arena, 0xff, g->info.arena);
+        kind_of(g)->fill(g->config.device, g->arena, 0xff, g->info.arena);
     run_steps(g, 0, g->part_end[PART_BEFORE], NULL, 0);
 }
 
@@ -180,7 +261,16 @@ void hora_graph_after(hora_graph *g) {
 
 double hora_graph_scalar(const hora_graph *g, hora_t t) {
     const hora_view *v = &g->t[t].view;
-    return v->dtype == HORA_F64 ? *(const double *)v->data : (double)*(const float *)v->data;
+    double wide = 0;
+    float narrow = 0;
+    void *to = v->dtype == HORA_F64 ? (void *)&wide : &narrow;
+    kind_of(g)->get(g->config.device, to, v->data, hora_dtype_size(v->dtype));
+    return v->dtype == HORA_F64 ? wide : (double)narrow;
+}
+
+void hora_graph_get(const hora_graph *g, hora_t t, void *to) {
+    const hora_view *v = &g->t[t].view;
+    kind_of(g)->get(g->config.device, to, v->data, hora_view_bytes(v));
 }
 
 size_t hora_graph_used(const hora_graph *g) {

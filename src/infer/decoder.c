@@ -18,8 +18,6 @@ typedef struct recording {
     int64_t rows;
     int32_t *last; /* row whose logits are wanted; the graph reads it at run time */
     int32_t *ids, *pos, *lo, *hi;
-    void *arena;
-    size_t bytes;
     bool ready; /* `before` has run */
 } recording;
 
@@ -56,17 +54,13 @@ static hora_status record(hora_decoder *d, recording *r, int64_t rows) {
     const hora_plan_options po = {.backward = false};
     HORA_TRY(hora_graph_plan(r->g, &po));
     hora_net_bind(&r->net);
-    r->bytes = hora_graph_info(r->g)->arena;
-    r->bytes = r->bytes ? r->bytes : 64;
-    HORA_TRY(hora_block_new(&r->arena, r->bytes, "decoding"));
-    return hora_graph_prepare(r->g, r->arena);
+    return hora_graph_prepare(r->g, NULL);
 }
 
 static void unrecord(recording *r) {
     if (r->g)
         hora_net_release(&r->net);
     hora_graph_free(r->g);
-    hora_block_free(r->arena, r->bytes);
     hora_free(r->last);
 }
 

@@ -107,8 +107,6 @@ typedef struct pass {
     hora_graph *g;
     hora_net net;
     hora_t logits, loss;
-    void *arena;
-    size_t arena_bytes;
 } pass;
 
 static hora_status pass_prepare(pass *p, const hora_forward *f, int64_t rows, bool labels) {
@@ -128,17 +126,34 @@ static hora_status pass_prepare(pass *p, const hora_forward *f, int64_t rows, bo
     const hora_plan_options po = {.backward = f->grads};
     HORA_TRY(hora_graph_plan(p->g, &po));
     hora_net_bind(&p->net);
-    p->arena_bytes = hora_graph_info(p->g)->arena;
-    HORA_TRY(hora_block_new(&p->arena, p->arena_bytes ? p->arena_bytes : 64,
-                            "one pass (give a smaller batch)"));
-    return hora_graph_prepare(p->g, p->arena);
+    return hora_graph_prepare(p->g, NULL);
 }
 
 static void pass_release(pass *p) {
     if (p->g)
         hora_net_release(&p->net);
     hora_graph_free(p->g);
-    hora_block_free(p->arena, p->arena_bytes ? p->arena_bytes : 64);
+}
+
+/* What the device computed, where the host reads it. */
+static hora_status fetch(pass *p, hora_forward *f, int64_t rows) {
+    for (int a = 0; f->grads && a < f->nadapters; a++)
+        for (int i = 0; i < f->adapters[a]->nparams; i++) {
+            const hora_param *param = f->adapters[a]->params[i];
+            hora_device_pull(f->device, param->grad,
+                             (size_t)param->elems * hora_dtype_size(f->adapters[a]->dtype));
+        }
+    if (p->loss != HORA_NONE)
+        f->loss = hora_graph_scalar(p->g, p->loss);
+    if (!f->logits)
+        return HORA_OK;
+    const hora_view *z = hora_graph_view(p->g, p->logits);
+    void *raw;
+    HORA_TRY(hora_block_new(&raw, hora_view_bytes(z), "logits (give a smaller batch)"));
+    hora_graph_get(p->g, p->logits, raw);
+    hora_status s = hora_convert(f->logits, HORA_F32, raw, z->dtype, rows * f->base->vocab);
+    hora_block_free(raw, hora_view_bytes(z));
+    return s;
 }
 
 static hora_status pass_run(pass *p, hora_forward *f, const leaves *l, int64_t rows) {
@@ -154,12 +169,8 @@ static hora_status pass_run(pass *p, hora_forward *f, const leaves *l, int64_t r
     hora_graph_body(p->g, &batch, 0);
     if (f->grads)
         hora_graph_after(p->g);
-    if (p->loss != HORA_NONE)
-        f->loss = hora_graph_scalar(p->g, p->loss);
-    if (!f->logits)
-        return HORA_OK;
-    const hora_view *z = hora_graph_view(p->g, p->logits);
-    return hora_convert(f->logits, HORA_F32, z->data, z->dtype, rows * f->base->vocab);
+    HORA_TRY(hora_device_kind_of(f->device)->sync(f->device));
+    return fetch(p, f, rows);
 }
 
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {

@@ -34,8 +34,6 @@ static hora_t watch(hora_net *n, hora_adapter *a, int layer, hora_where where,
 typedef struct pass {
     hora_graph *g;
     hora_net net;
-    void *arena;
-    size_t bytes;
 } pass;
 
 static hora_status pass_prepare(pass *p, const hora_base *base, hora_adapter *const *adapters,
@@ -46,9 +44,8 @@ static hora_status pass_prepare(pass *p, const hora_base *base, hora_adapter *co
     hora_graph_output(p->g, hora_model_record(&p->net));
     HORA_TRY(hora_graph_plan(p->g, &(hora_plan_options){0}));
     hora_net_bind(&p->net);
-    p->bytes = hora_graph_info(p->g)->arena + 64;
-    HORA_TRY(hora_block_new(&p->arena, p->bytes, "one pass (give fewer --tokens)"));
-    return hora_graph_prepare(p->g, p->arena);
+    hora_status s = hora_graph_prepare(p->g, NULL);
+    return s ? hora_context(s, "one pass (give fewer --tokens)") : HORA_OK;
 }
 
 static void pass_run(pass *p, const int32_t *ids, int64_t seqs, int64_t n, bool causal) {
@@ -111,7 +108,6 @@ hora_status hora_hmoe_catch_run(hora_hmoe_catch *c, const hora_base *base,
     }
     hora_net_release(&p.net);
     hora_graph_free(p.g);
-    hora_block_free(p.arena, p.bytes);
     hora_free(w.x);
     hora_free(w.y);
     hora_free(all);

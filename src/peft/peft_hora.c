@@ -305,7 +305,7 @@ static hora_status copy_factors(const hora_graph *g, const hora_adapter *a, hora
     return HORA_OK;
 }
 
-static hora_status run_generator(hora_adapter *a, hora_graph *g, hora_net *n, void **arena) {
+static hora_status run_generator(hora_adapter *a, hora_graph *g, hora_net *n) {
     hora_state *st = a->state;
     hora_net_preludes(n);
     for (int64_t i = 0; i < a->base->layers; i++)
@@ -315,9 +315,8 @@ static hora_status run_generator(hora_adapter *a, hora_graph *g, hora_net *n, vo
                 hora_graph_output(g, st->block[i].b[t]);
             }
     HORA_TRY(hora_graph_plan(g, &(hora_plan_options){0}));
-    HORA_TRY(hora_block_new(arena, hora_graph_info(g)->arena + 64, "generated factors"));
     hora_net_bind(n);
-    HORA_TRY(hora_graph_prepare(g, *arena));
+    HORA_TRY(hora_graph_prepare(g, NULL));
     hora_graph_before(g);
     return copy_factors(g, a, st);
 }
@@ -328,13 +327,10 @@ static hora_status materialise(hora_adapter *a) {
         hora_graph_new(&(hora_graph_config){.dtype = a->dtype, .rows = 64, .device = d});
     hora_adapter *only[] = {a};
     hora_net n;
-    void *arena = NULL;
     hora_net_init(&n, g, a->base, only, 1, HORA_NET_EVAL);
-    hora_status s = run_generator(a, g, &n, &arena);
-    size_t bytes = hora_graph_info(g)->arena + 64;
+    hora_status s = run_generator(a, g, &n);
     hora_net_release(&n);
     hora_graph_free(g);
-    hora_block_free(arena, bytes);
     hora_device_free(d);
     return s;
 }

@@ -87,8 +87,6 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
 hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
     hora_recording r = {0};
     hora_device *own = p->device ? NULL : hora_device_new();
-    void *arena = NULL;
-    size_t bytes = 0;
     hora_status s = hora_check_vocabulary(p->base, p->data);
     if (s)
         goto out;
@@ -102,14 +100,11 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
     if ((s = hora_graph_plan(r.g, &(hora_plan_options){0})))
         goto out;
     hora_net_bind(&r.net);
-    bytes = hora_graph_info(r.g)->arena;
-    if ((s = hora_block_new(&arena, bytes, "evaluation")) || (s = hora_graph_prepare(r.g, arena)))
-        goto out;
-    s = hora_eval_over(&r, p->data, p->batch_size, info);
+    s = hora_graph_prepare(r.g, NULL);
+    if (s == HORA_OK)
+        s = hora_eval_over(&r, p->data, p->batch_size, info);
 out:
     hora_recording_release(&r);
-    if (arena)
-        hora_block_free(arena, bytes);
     hora_device_free(own);
     return s;
 }

@@ -35,11 +35,10 @@ void hora_training_free(hora_training *t) {
     if (!t)
         return;
     hora_prefetch_free(t->feed);
-    hora_recording_release(&t->train);
-    hora_recording_release(&t->eval);
+    const bool lent = t->report.eval_arena > t->report.step_arena;
+    hora_recording_release(lent ? &t->train : &t->eval); /* the borrower first */
+    hora_recording_release(lent ? &t->eval : &t->train);
     hora_state_release(&t->state);
-    if (t->arena)
-        hora_block_free(t->arena, t->arena_bytes);
     hora_device_free(t->own_device);
     hora_free(t->config.recompute);
     hora_free(t->config.backends);
@@ -74,6 +73,14 @@ static void forget_weight(void *base, const void *data) {
     hora_base_forget(base, data);
 }
 
+static hora_status prepare(hora_recording *r, const hora_graph *lender) {
+    if (!r->g)
+        return HORA_OK;
+    hora_net_bind(&r->net);
+    return hora_graph_prepare(r->g, lender);
+}
+
+/* The two recordings share the larger arena. */
 hora_status hora_training_prepare(hora_training *t) {
     const hora_train_report *r = &t->report;
     HORA_ASSERT(!t->prepared);
@@ -81,16 +88,11 @@ hora_status hora_training_prepare(hora_training *t) {
     for (int a = 0; a < t->parts.nadapters; a++)
         if (!t->parts.adapters[a]->values)
             HORA_TRY(hora_adapter_allocate(t->parts.adapters[a]));
-    HORA_TRY(hora_state_allocate(&t->state));
-    t->arena_bytes = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
-    HORA_TRY(hora_block_new(&t->arena, t->arena_bytes, "the step arena"));
-    hora_net_bind(&t->train.net);
+    HORA_TRY(hora_state_allocate(&t->state, t->parts.device));
     hora_device_after_packing(t->parts.device, forget_weight, t->parts.base);
-    HORA_TRY(hora_graph_prepare(t->train.g, t->arena));
-    if (t->eval.g) {
-        hora_net_bind(&t->eval.net);
-        HORA_TRY(hora_graph_prepare(t->eval.g, t->arena));
-    }
+    const bool lent = r->eval_arena > r->step_arena;
+    HORA_TRY(prepare(lent ? &t->eval : &t->train, NULL));
+    HORA_TRY(prepare(lent ? &t->train : &t->eval, lent ? t->eval.g : t->train.g));
     HORA_TRY(hora_training_feed(t));
     t->prepared = true;
     return HORA_OK;

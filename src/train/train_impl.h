@@ -24,8 +24,6 @@ struct hora_training {
     double lr;
     hora_recording train, eval;
     hora_state state;
-    void *arena;
-    size_t arena_bytes;
     hora_prefetch *feed;
     int64_t limit; /* data rows of the whole run */
     bool prepared;

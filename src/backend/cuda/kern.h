@@ -9,8 +9,7 @@
 
 #include "op/op.h"
 
-/* --- kern_each.cu: element by element; all operands have dtype t
- * -------------------------------- */
+/* --- kern_each.cu: element by element; all operands have dtype t */
 typedef enum {
     HORA_CUDA_AXPY,  /* a + alpha b; b NULL: alpha a */
     HORA_CUDA_MUL,   /* a b */
@@ -37,6 +36,8 @@ void hora_cuda_cast(cudaStream_t s, hora_dtype to, void *dst, hora_dtype from, c
 /* y (+)= *factor x, factor in the device's memory */
 void hora_cuda_times(cudaStream_t s, hora_dtype t, const double *factor, const void *x, void *y,
                      bool add, int64_t n);
+/* uniform numbers of (-1, 1), a function of seed and position */
+void hora_cuda_noise(cudaStream_t s, hora_dtype t, uint64_t seed, void *y, int64_t n);
 /* op dropout: y (+)= x mask / (1 - p) */
 void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_rows *batch, uint64_t stream,
                        double p, const void *x, void *y, bool add, int64_t rows, int64_t width);
@@ -44,8 +45,8 @@ void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_rows *batch, uin
 void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_rows *batch, const double *freq,
                     double scale, int sign, const void *x, void *y, bool add, int64_t rows,
                     int64_t heads, int64_t head_dim);
-/* op swap; groups x a x b runs of w elements */
-void hora_cuda_swap(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add, int64_t groups,
+/* op permute; groups x a x b runs of w elements */
+void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add, int64_t groups,
                     int64_t a, int64_t b, int64_t w);
 /* op gather. index NULL: the batch's ids */
 void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt, const hora_rows *batch,
@@ -55,8 +56,7 @@ void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_rows *batch, con
                        const void *dy, float *de, bool add, int64_t n, int64_t vocab,
                        int64_t width);
 
-/* --- kern_rows.cu: sums over rows and columns
- * --------------------------------------------------- */
+/* --- kern_rows.cu: sums over rows and columns */
 /* y[j] (+)= alpha sum over i of x_ij b_ij r_i; b of dtype t or NULL, r F32 or NULL; y F32.
  * `partial` holds hora_cuda_column_partials floats. */
 int64_t hora_cuda_column_partials(int64_t rows, int64_t width);
@@ -73,8 +73,7 @@ void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype tw, const v
 void hora_cuda_row_norms(cudaStream_t s, hora_dtype tw, const void *w, const float *low, float *n,
                          int64_t rows, int64_t width);
 
-/* --- kern_xent.cu: cross-entropy over a chunk of logits
- * ----------------------------------------- */
+/* --- kern_xent.cu: cross-entropy over a chunk of logits */
 typedef struct hora_cuda_xent {
     hora_dtype t, tb;       /* of dz, of the bias */
     const hora_rows *batch; /* rows row0 .. row0 + rows of it */
@@ -119,8 +118,7 @@ cudaError_t hora_cuda_flash_prepare(void); /* raises limits of shared memory; on
 void hora_cuda_flash(cudaStream_t s, const hora_cuda_attention *a);
 void hora_cuda_flash_back(cudaStream_t s, const hora_cuda_attention *a);
 
-/* --- kern_product.cu: products that the library declines
- * ---------------------------------------- */
+/* --- kern_product.cu: products that the library declines */
 /* d (m, n) = alpha op(a) op(b) + beta c, of each of `batch` pairs; leading dimensions and strides
  * in elements */
 typedef struct hora_cuda_plain {
@@ -131,12 +129,21 @@ typedef struct hora_cuda_plain {
 void hora_cuda_plain_run(cudaStream_t s, const hora_cuda_plain *p, float alpha, const void *a,
                          const void *b, float beta, const void *c, void *d);
 
-/* --- kern_update.cu: the spans
- * ------------------------------------------------------------------ */
-typedef struct hora_cuda_piece { /* of one parameter, at most HORA_CUDA_PIECE elements */
-    float *value;
-    int64_t at, n; /* in gradients and moments */
-    float lr, decay; /* factors of the run's */
-    int32_t active, pad;
+/* --- kern_update.cu: the spans ---------------------------------------------------------------- */
+typedef enum { HORA_CUDA_ADAMW, HORA_CUDA_SGD, HORA_CUDA_LION } hora_cuda_rule;
+typedef struct hora_cuda_piece { /* hora_piece, with the device's addresses */
+    float *value, *grad, *moment[2];
+    int64_t n;
+    double lr;
+    int32_t decays, active;
 } hora_cuda_piece;
+typedef struct hora_cuda_rates { /* hora_update, and what follows from its step */
+    double lr, decay, beta1, beta2, eps, momentum, scale;
+    double first, root; /* 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
+} hora_cuda_rates;
+/* out = sum of squares of all gradients; partial holds n numbers */
+void hora_cuda_squares(cudaStream_t s, const hora_cuda_piece *p, int n, double *partial,
+                       double *out);
+void hora_cuda_update(cudaStream_t s, hora_cuda_rule rule, const hora_cuda_piece *p, int n,
+                      hora_cuda_rates r);
 #endif

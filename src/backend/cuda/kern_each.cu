@@ -282,6 +282,19 @@ __device__ void philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_
     out[3] = c3;
 }
 
+template <class T> __global__ void noise(uint64_t seed, T *y, int64_t n) {
+    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    uint32_t words[4];
+    if (i >= n)
+        return;
+    philox(seed, 0, (uint64_t)i, words);
+    y[i] = from_float<T>((float)words[0] * 0x1p-31f - 1);
+}
+
+extern "C" void hora_cuda_noise(cudaStream_t s, hora_dtype t, uint64_t seed, void *y, int64_t n) {
+    WITH_TYPE(t, T, { noise<T><<<blocks_for(n, THREADS), THREADS, 0, s>>>(seed, (T *)y, n); });
+}
+
 template <class T>
 __global__ void dropout(const hora_rows *batch, uint64_t stream, uint32_t threshold, float grow,
                         const T *x, T *y, bool add, int64_t rows, int64_t width) {
@@ -353,7 +366,7 @@ extern "C" void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_rows *ba
 /* --- moving rows
  * ---------------------------------------------------------------------------------- */
 template <class T>
-__global__ void swap(const T *x, T *y, bool add, int64_t n, int64_t a, int64_t b, int64_t w) {
+__global__ void permute(const T *x, T *y, bool add, int64_t n, int64_t a, int64_t b, int64_t w) {
     int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x; /* of y: g, j, i, k */
     if (at >= n)
         return;
@@ -362,13 +375,13 @@ __global__ void swap(const T *x, T *y, bool add, int64_t n, int64_t a, int64_t b
     put<1>(y + at, v, add);
 }
 
-extern "C" void hora_cuda_swap(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
+extern "C" void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
                                int64_t groups, int64_t a, int64_t b, int64_t w) {
     int64_t n = groups * a * b * w;
     if (!n)
         return;
     WITH_TYPE(t, T, {
-        swap<T><<<blocks_for(n, THREADS), THREADS, 0, s>>>((const T *)x, (T *)y, add, n, a, b, w);
+        permute<T><<<blocks_for(n, THREADS), THREADS, 0, s>>>((const T *)x, (T *)y, add, n, a, b, w);
     });
 }
 
