@@ -10,9 +10,10 @@
 #include "infer/forward.h"
 
 /* --- models ----------------------------------------------------------------------------------- */
+#define OPT_OF hora_model_config
 static const hora_option model_rows[] = {
-    {"dtype", NULL, HORA_OPT_CHOICE, offsetof(hora_model_config, dtype), "auto", 0, 0,
-     "auto f32 f64 bf16", NULL, "of weights and activations; auto is f32"},
+    OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
+               "of weights and activations; auto is f32"),
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
@@ -128,13 +129,18 @@ static void delist(hora_adapter *a) {
 
 hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *method,
                               hora_settings *s) {
+    struct config {
+        int64_t seed;
+    } c;
+#undef OPT_OF
+#define OPT_OF struct config
     static const hora_option rows[] = {
-        {"seed", NULL, HORA_OPT_INT, 0, "42", 0, 0, NULL, NULL, "of the initial values"}};
+        OPT_INT(seed, "seed", NULL, "42", 0, 0, "of the initial values"),
+    };
     static const hora_options table = {"Adapter", rows, 1};
-    int64_t seed;
     hora_adapter *a = NULL;
-    HORA_TRY(hora_options_take(&table, &seed, s));
-    HORA_TRY(hora_peft_attach(&a, m->base, method, s, (uint64_t)seed));
+    HORA_TRY(hora_options_take(&table, &c, s));
+    HORA_TRY(hora_peft_attach(&a, m->base, method, s, (uint64_t)c.seed));
     hora_status st = m->headers_only ? HORA_OK : hora_adapter_allocate(a);
     if (st != HORA_OK) {
         hora_peft_detach(a);
@@ -174,9 +180,12 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
     typedef struct config {
         int prefer;
     } config;
-    static const hora_option rows[] = {{"prefer", NULL, HORA_OPT_CHOICE, offsetof(config, prefer),
-                                        "none", 0, 0, "none native materialised", NULL,
-                                        "which one counts when native state and adapter differ"}};
+#undef OPT_OF
+#define OPT_OF config
+    static const hora_option rows[] = {
+        OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
+                   "which one counts when native state and adapter differ"),
+    };
     static const hora_options table = {"Adapter", rows, 1};
     static const char *const names[] = {NULL, "native", "materialised"};
     hora_settings s;
@@ -286,11 +295,11 @@ typedef struct export_config {
     int dtype;
     bool overwrite;
 } export_config;
+#undef OPT_OF
+#define OPT_OF export_config
 static const hora_option export_rows[] = {
-    {"dtype", NULL, HORA_OPT_CHOICE, offsetof(export_config, dtype), "f32", 0, 0, "f32 bf16", NULL,
-     "of the written weights"},
-    {"overwrite", NULL, HORA_OPT_BOOL, offsetof(export_config, overwrite), "false", 0, 0, NULL,
-     NULL, "replace a directory that exists"},
+    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16", "of the written weights"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace a directory that exists"),
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
 

@@ -203,13 +203,12 @@ typedef struct predictor_config {
     int64_t context, prefill;
     bool cache;
 } predictor_config;
+#define OPT_OF predictor_config
 static const hora_option predictor_rows[] = {
-    {"context", NULL, HORA_OPT_INT, offsetof(predictor_config, context), "0", 0, 1e9, NULL, "N",
-     "longest sequence; 0: the model's, at most 4096"},
-    {"prefill", NULL, HORA_OPT_INT, offsetof(predictor_config, prefill), "0", 0, 1e6, NULL, "N",
-     "prompt tokens computed at a time; 0: 128"},
-    {"cache", NULL, HORA_OPT_BOOL, offsetof(predictor_config, cache), "true", 0, 0, NULL, NULL,
-     "keep keys and values of what was computed"},
+    OPT_INT(context, "context", NULL, "0", 0, 1e9,
+            "longest sequence; 0: the model's, at most 4096"),
+    OPT_INT(prefill, "prefill", NULL, "0", 0, 1e6, "prompt tokens computed at a time; 0: 128"),
+    OPT_BOOL(cache, "cache", NULL, "true", "keep keys and values of what was computed"),
 };
 const hora_options hora_predictor_options = {"Prediction", predictor_rows,
                                              HORA_COUNT(predictor_rows)};

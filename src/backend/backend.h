@@ -81,12 +81,12 @@ typedef struct hora_update { /* what an optimizer needs besides the arrays */
     double scale; /* of the gradient: clipping */
     int64_t step; /* 1 in the first step */
 } hora_update;
-typedef struct hora_piece { /* of one parameter; addresses are the host's */
+typedef struct hora_piece {          /* of one parameter; addresses are the host's */
     float *value, *grad, *moment[2]; /* moments may be NULL */
     int64_t n;
-    double lr;    /* factor of the update's */
-    bool decays;  /* the update's decay applies */
-    bool active;  /* the gradient reaches it; set before attach */
+    double lr;   /* factor of the update's */
+    bool decays; /* the update's decay applies */
+    bool active; /* the gradient reaches it; set before attach */
 } hora_piece;
 typedef struct hora_spans { /* what an update walks over, in pieces cut by shapes alone */
     const char *rule;       /* "adamw" */
@@ -98,8 +98,8 @@ typedef struct hora_spans { /* what an update walks over, in pieces cut by shape
 } hora_spans;
 
 typedef struct hora_device_kind {
-    const char *name;                       /* "host", "cuda" */
-    hora_status (*open)(hora_device *);     /* HORA_EUNSUPPORTED: this machine has none */
+    const char *name;                   /* "host", "cuda" */
+    hora_status (*open)(hora_device *); /* HORA_EUNSUPPORTED: this machine has none */
     void (*close)(hora_device *);
     /* 64-byte aligned, contents undefined; HORA_ENOMEM with what is needed and what is free. */
     hora_status (*alloc)(hora_device *, void **out, size_t bytes, const char *what);
@@ -107,8 +107,8 @@ typedef struct hora_device_kind {
     void (*put)(hora_device *, void *to, const void *host, size_t bytes);
     void (*get)(hora_device *, void *host, const void *from, size_t bytes); /* waits */
     void (*fill)(hora_device *, void *p, int byte, size_t bytes);
-    hora_status (*sync)(hora_device *);     /* waits; HORA_EIO: what went wrong since the last */
-    size_t (*memory)(hora_device *);        /* bytes that are free; 0 unknown */
+    hora_status (*sync)(hora_device *); /* waits; HORA_EIO: what went wrong since the last */
+    size_t (*memory)(hora_device *);    /* bytes that are free; 0 unknown */
     double (*flops)(hora_device *, hora_dtype, double seconds); /* peak of products, measured */
     /* The batch where kernels read it: `room` of stage_bytes(rows), filled anew; or the batch. */
     size_t (*stage_bytes)(int64_t rows);

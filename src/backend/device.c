@@ -74,8 +74,9 @@ static hora_status no_kind(const char *name) {
     hora_str all = {0};
     for (size_t i = 0; i < HORA_COUNT(kinds); i++)
         hora_str_printf(&all, "%s%s", i ? ", " : "", kinds[i]->name);
-    hora_status s = hora_fail(HORA_EUSAGE, "no device `%s` in this build; there is %s%s", name,
-                              all.s, HORA_COUNT(kinds) > 1 ? "" : " (build where nvcc is for cuda)");
+    hora_status s =
+        hora_fail(HORA_EUSAGE, "no device `%s` in this build; there is %s%s", name, all.s,
+                  HORA_COUNT(kinds) > 1 ? "" : " (build where nvcc is for cuda)");
     hora_str_release(&all);
     return s;
 }

@@ -25,19 +25,53 @@ typedef enum {
     HORA_OPT_CHOICE
 } hora_opt_type;
 
-typedef struct hora_option {
+typedef struct hora_option { /* written with the OPT_ macros below */
     const char *name;    /* "weight_decay": recipe key; the flag is --weight-decay (both spellings
                             accepted everywhere) */
     const char *aliases; /* "wd decay", separated by blanks; NULL: none. PEFT's names go here */
     hora_opt_type type;  /* field types: bool, int64_t, double, char * (owned, NULL if unset), int
-                            (index of choice)    */
-    size_t offset;       /* of the field in the owner's struct       */
-    const char *def;     /* default as text; NULL: unset (string NULL, others zero)     */
-    double min, max;     /* inclusive range of INT and REAL; both 0: any     */
+                            (index of choice) */
+    size_t offset;       /* of the field in the owner's struct */
+    const char *def;     /* default as text; NULL: unset (string NULL, others zero) */
+    double min, max;     /* inclusive range of INT and REAL; both 0: any */
     const char *choices; /* CHOICE: "relu identity tanh", separated by blanks */
-    const char *arg;     /* placeholder in --help: "N", "DIR", "FILE"; NULL: from the type     */
-    const char *help;    /* one line    */
+    const char *arg;     /* placeholder in --help: "N", "DIR", "FILE"; NULL: from the type */
+    const char *help;    /* one line */
+    unsigned flags;      /* HORA_OPT_RESUMABLE .. */
 } hora_option;
+
+/* A resumed run may change it: it says how a run goes, not what it computes. */
+#define HORA_OPT_RESUMABLE 1u
+
+/*
+ * The rows of a table, by kind. `field` is a member of OPT_OF, the owner's struct, which stands in
+ * front of the table:
+ *
+ *   #define OPT_OF hora_sampling
+ *   static const hora_option rows[] = {
+ *       OPT_INT(top_k, "top_k", NULL, "0", 0, 1e9, "the k likeliest tokens; 0: all"), ..
+ *
+ * Behind the help text flags may follow.
+ */
+#define OPT_BOOL(field, name_, aliases_, def_, ...)                                                \
+    OPT_ROW(BOOL, field, name_, aliases_, def_, .help = __VA_ARGS__)
+#define OPT_INT(field, name_, aliases_, def_, min_, max_, ...)                                     \
+    OPT_ROW(INT, field, name_, aliases_, def_, .min = min_, .max = max_, .help = __VA_ARGS__)
+#define OPT_SIZE(field, name_, aliases_, def_, min_, max_, ...) /* INT: bytes */                   \
+    OPT_ROW(INT, field, name_, aliases_, def_, .min = min_, .max = max_, .arg = "BYTES",           \
+            .help = __VA_ARGS__)
+#define OPT_REAL(field, name_, aliases_, def_, min_, max_, ...)                                    \
+    OPT_ROW(REAL, field, name_, aliases_, def_, .min = min_, .max = max_, .help = __VA_ARGS__)
+#define OPT_STRING(field, name_, aliases_, def_, arg_, ...)                                        \
+    OPT_ROW(STRING, field, name_, aliases_, def_, .arg = arg_, .help = __VA_ARGS__)
+/* choices: a literal, or a registry's names (HORA_OPTIMIZER_NAMES) */
+#define OPT_CHOICE(field, name_, aliases_, def_, choices_, ...)                                    \
+    OPT_ROW(CHOICE, field, name_, aliases_, def_, .choices = choices_, .help = __VA_ARGS__)
+#define OPT_ROW(kind, field, name_, aliases_, def_, ...)                                           \
+    {                                                                                              \
+        .name = name_, .aliases = aliases_, .type = HORA_OPT_##kind,                               \
+        .offset = offsetof(OPT_OF, field), .def = def_, __VA_ARGS__                                \
+    }
 
 typedef struct hora_options {
     const char *title; /* "Training", "Method hora": the heading in --help */

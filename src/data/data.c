@@ -13,25 +13,22 @@
 #include "base/text.h"
 #include "data/data_impl.h"
 
-#define AT(field) offsetof(hora_data_config, field)
+#define OPT_OF hora_data_config
 static const hora_option rows[] = {
-    {"format", NULL, HORA_OPT_STRING, AT(format), "auto", 0, 0, NULL, "NAME",
-     "auto, text (one stream of tokens) or jsonl (records, or an array of them)"},
-    {"seq_len", "max_length max_seq_length cutoff_len", HORA_OPT_INT, AT(seq_len), "512", 2,
-     1 << 24, NULL, NULL, "tokens per row; longer records are cut"},
-    {"packing", NULL, HORA_OPT_BOOL, AT(packing), "true", 0, 0, NULL, NULL,
-     "put several records into one row; they do not see each other"},
-    {"shuffle", NULL, HORA_OPT_BOOL, AT(shuffle), "true", 0, 0, NULL, NULL,
-     "another order of rows in every epoch"},
-    {"skip_bad", NULL, HORA_OPT_BOOL, AT(skip_bad), "false", 0, 0, NULL, NULL,
-     "count bad records instead of refusing the file"},
-    {"train_on_prompt", NULL, HORA_OPT_BOOL, AT(train_on_prompt), "false", 0, 0, NULL, NULL,
-     "learn prompts and user turns too"},
-    {"add_bos", NULL, HORA_OPT_BOOL, AT(add_bos), "false", 0, 0, NULL, NULL,
-     "plain text: every window begins with BOS"},
-    {"eval_split", NULL, HORA_OPT_REAL, AT(eval_split), "0", 0, 1e12, NULL, NULL,
-     "hold out this share (below 1) or number of rows, from the end"},
-    {"seed", NULL, HORA_OPT_INT, AT(seed), "42", 0, 9e15, NULL, NULL, "seed of the shuffle"}};
+    OPT_STRING(format, "format", NULL, "auto", "NAME",
+               "auto, text (one stream of tokens) or jsonl (records, or an array of them)"),
+    OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", "512", 2, 1 << 24,
+            "tokens per row; longer records are cut"),
+    OPT_BOOL(packing, "packing", NULL, "true",
+             "put several records into one row; they do not see each other"),
+    OPT_BOOL(shuffle, "shuffle", NULL, "true", "another order of rows in every epoch"),
+    OPT_BOOL(skip_bad, "skip_bad", NULL, "false", "count bad records instead of refusing the file"),
+    OPT_BOOL(train_on_prompt, "train_on_prompt", NULL, "false", "learn prompts and user turns too"),
+    OPT_BOOL(add_bos, "add_bos", NULL, "false", "plain text: every window begins with BOS"),
+    OPT_REAL(eval_split, "eval_split", NULL, "0", 0, 1e12,
+             "hold out this share (below 1) or number of rows, from the end"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 9e15, "seed of the shuffle"),
+};
 const hora_options hora_data_options = {"Data", rows, HORA_COUNT(rows)};
 
 /* ---- reading ---- */

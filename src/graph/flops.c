@@ -8,7 +8,8 @@
 #include "graph/graph_impl.h"
 
 static void attention_flops(const node *n, hora_phase phase, double prefix, double f[HORA_WORKS]) {
-    const bool q = n->grad & HORA_IN(0), k = n->grad & HORA_IN(1), v = n->grad & HORA_IN(2);
+    const bool q = n->grad_inputs & HORA_IN(0), k = n->grad_inputs & HORA_IN(1),
+               v = n->grad_inputs & HORA_IN(2);
     double products = phase == HORA_FORWARD ? 2 : 1 + (q || k) + q + k + v;
     double pair = products * 2.0 * (double)(n->attr.heads * n->attr.head_dim);
     f[n->attr.window ? HORA_WORK_WINDOWED : HORA_WORK_PAIR] += pair;
@@ -19,10 +20,11 @@ static void attention_flops(const node *n, hora_phase phase, double prefix, doub
 static double product_flops(const node *n, hora_phase phase, const hora_view *in,
                             const hora_view *out) {
     const hora_op *op = hora_op_at(n->op);
-    const bool early = n->op == HORA_OP_head_xent && n->backward && n->grad == HORA_IN(0);
+    const bool early =
+        n->op == HORA_OP_head_xent && n->has_backward && n->grad_inputs == HORA_IN(0);
     if (phase == HORA_BACKWARD && op->flops_back)
-        return op->flops_back(in, out, &n->attr, n->grad);
-    int factors = !!(n->grad & HORA_IN(0)) + !!(n->grad & HORA_IN(1));
+        return op->flops_back(in, out, &n->attr, n->grad_inputs);
+    int factors = !!(n->grad_inputs & HORA_IN(0)) + !!(n->grad_inputs & HORA_IN(1));
     int products = phase == HORA_FORWARD ? 1 + early : early ? 0 : factors;
     return products * op->flops(in, out, &n->attr);
 }
@@ -30,7 +32,7 @@ static double product_flops(const node *n, hora_phase phase, const hora_view *in
 void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
                            double f[HORA_WORKS]) {
     const hora_op *op = hora_op_at(n->op);
-    const tensor *out = &g->t[n->out];
+    const tensor *out = &g->tensors[n->out];
     hora_view in[HORA_MAX_IN];
     for (int k = 0; k < HORA_MAX_IN; k++)
         in[k] = *hora_graph_view(g, n->in[k]);
@@ -42,7 +44,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
     if (!op->flops)
         return;
     double all = product_flops(n, phase, in, &out->view);
-    const bool rows = out->rows || g->t[n->in[0]].rows;
+    const bool rows = out->row_tensor || g->tensors[n->in[0]].row_tensor;
     const int64_t current = g->prepared ? g->current_rows : g->config.rows;
     if (n->op == HORA_OP_head_xent)
         f[HORA_WORK_TARGET] += all / (double)current;
@@ -56,12 +58,12 @@ void hora_graph_sum_flops(hora_graph *g) {
     hora_plan_info *info = &g->info;
     memset(info->flops, 0, sizeof info->flops);
     info->window = 0;
-    for (int i = 0; i < g->nn; i++) {
-        const node *n = &g->n[i];
-        if (!g->t[n->out].needed)
+    for (int i = 0; i < g->node_count; i++) {
+        const node *n = &g->nodes[i];
+        if (!g->tensors[n->out].needed)
             continue;
         hora_graph_node_flops(g, n, HORA_FORWARD, info->flops);
-        if (n->backward)
+        if (n->has_backward)
             hora_graph_node_flops(g, n, HORA_BACKWARD, info->flops);
         if (n->op == HORA_OP_attention && n->attr.window)
             info->window = n->attr.window;

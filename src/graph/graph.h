@@ -117,8 +117,8 @@ void hora_graph_get(const hora_graph *g, hora_t t, void *to);
 typedef struct hora_op_time { /* all calls of one kind */
     const char *op;
     hora_phase phase;
-    bool again;  /* forward, recomputed for backward */
-    bool frozen; /* a product with a frozen weight */
+    bool recomputed; /* a forward, for backward */
+    bool frozen;     /* a product with a frozen weight */
     int64_t calls;
     double seconds, flops, bytes; /* bytes: inputs and outputs once */
 } hora_op_time;

@@ -22,8 +22,8 @@ static int by_size(const void *x, const void *y) {
 static size_t lowest_gap(const hora_graph *g, const int *placed, int n, const buffer *b) {
     size_t at = 0;
     for (int i = 0; i < n; i++) {
-        const buffer *p = &g->b[placed[i]];
-        if (p->last < b->first || p->first > b->last)
+        const buffer *p = &g->buffers[placed[i]];
+        if (p->last_step < b->first_step || p->first_step > b->last_step)
             continue;
         if (p->offset >= at + b->bytes)
             break;
@@ -34,19 +34,19 @@ static size_t lowest_gap(const hora_graph *g, const int *placed, int n, const bu
 }
 
 void hora_graph_place(hora_graph *g) {
-    order *todo = hora_malloc(((size_t)g->nb + 1) * sizeof *todo);
-    int *placed = hora_malloc(((size_t)g->nb + 1) * sizeof *placed);
-    for (int i = 0; i < g->nb; i++)
-        todo[i] = (order){g->b[i].bytes, i};
-    qsort(todo, (size_t)g->nb, sizeof *todo, by_size);
+    order *todo = hora_malloc(((size_t)g->buffer_count + 1) * sizeof *todo);
+    int *placed = hora_malloc(((size_t)g->buffer_count + 1) * sizeof *placed);
+    for (int i = 0; i < g->buffer_count; i++)
+        todo[i] = (order){g->buffers[i].bytes, i};
+    qsort(todo, (size_t)g->buffer_count, sizeof *todo, by_size);
     size_t end = 0;
-    for (int i = 0; i < g->nb; i++) {
-        buffer *b = &g->b[todo[i].index];
+    for (int i = 0; i < g->buffer_count; i++) {
+        buffer *b = &g->buffers[todo[i].index];
         b->offset = lowest_gap(g, placed, i, b);
         if (b->offset + b->bytes > end)
             end = b->offset + b->bytes;
         int k = i;
-        while (k > 0 && g->b[placed[k - 1]].offset > b->offset)
+        while (k > 0 && g->buffers[placed[k - 1]].offset > b->offset)
             k--;
         memmove(placed + k + 1, placed + k, (size_t)(i - k) * sizeof *placed);
         placed[k] = todo[i].index;

@@ -22,7 +22,7 @@ void hora_graph_profile(hora_graph *g, bool on) {
     if (!on)
         return;
     g->profile = hora_calloc(1, sizeof *g->profile);
-    g->profile->of = hora_calloc((size_t)g->ns + 1, sizeof *g->profile->of);
+    g->profile->of = hora_calloc((size_t)g->step_count + 1, sizeof *g->profile->of);
 }
 
 void hora_graph_profile_free(hora_graph *g) {
@@ -62,9 +62,9 @@ void hora_graph_profile_steps(hora_graph *g, int first, int n) {
     struct profile *p = g->profile;
     double seconds = hora_now() - p->started, all = 0, flops[HORA_MAX_JOINED] = {0};
     for (int i = 0; i < n; i++) {
-        const step *s = &g->s[first + i];
+        const step *s = &g->steps[first + i];
         double f[HORA_WORKS] = {0};
-        hora_graph_node_flops(g, &g->n[s->node], s->phase, f);
+        hora_graph_node_flops(g, &g->nodes[s->node], s->phase, f);
         for (int k = 0; k < HORA_WORKS; k++)
             flops[i] += f[k] * p->work[k];
         all += flops[i];
@@ -73,22 +73,23 @@ void hora_graph_profile_steps(hora_graph *g, int first, int n) {
         tally *t = &p->of[first + i];
         t->seconds += n > 1 && all > 0 ? seconds * flops[i] / all : seconds / n;
         t->calls++;
-        t->bytes += bytes_of(&g->s[first + i].call);
+        t->bytes += bytes_of(&g->steps[first + i].call);
         t->flops += flops[i];
     }
     p->started = hora_now();
 }
 
 static bool same_row(const hora_op_time *a, const hora_op_time *b) {
-    return a->op == b->op && a->phase == b->phase && a->again == b->again && a->frozen == b->frozen;
+    return a->op == b->op && a->phase == b->phase && a->recomputed == b->recomputed &&
+           a->frozen == b->frozen;
 }
 
 int hora_graph_profile_get(const hora_graph *g, hora_op_time *rows, int cap) {
     int n = 0;
-    for (int i = 0; g->profile && i < g->ns; i++) {
-        const step *s = &g->s[i];
+    for (int i = 0; g->profile && i < g->step_count; i++) {
+        const step *s = &g->steps[i];
         const tally *t = &g->profile->of[i];
-        hora_op_time key = {.op = s->call.op->name, .phase = s->phase, .again = s->again};
+        hora_op_time key = {.op = s->call.op->name, .phase = s->phase, .recomputed = s->recomputed};
         int k = 0;
         key.frozen = s->call.op->flops && s->call.frozen & HORA_IN(1);
         while (k < n && !same_row(&rows[k], &key))

@@ -10,19 +10,20 @@
 static void pick_backends(hora_graph *g) {
     const char *list = g->config.backends;
     const char *device = hora_device_kind_of(g->config.device)->name;
-    for (int i = 0; i < hora_backend_count() && g->nbackends < 8; i++) {
+    for (int i = 0; i < hora_backend_count() && g->backend_count < 8; i++) {
         const hora_backend *b = hora_backend_at(i);
         if (strcmp(b->device, device) != 0 ||
             (g->config.dtype == HORA_F64 && strcmp(b->name, "ref") != 0))
             continue;
         if (!list || strstr(list, b->name))
-            g->backends[g->nbackends++] = b;
+            g->backends[g->backend_count++] = b;
     }
-    if (!g->nbackends)
-        hora_graph_error(g, hora_fail(HORA_EUSAGE,
-                                      "device %s has no backend `%s` for %s; leave backends out, or take "
-                                      "another device or dtype",
-                                      device, list ? list : "", hora_dtype_name(g->config.dtype)));
+    if (!g->backend_count)
+        hora_graph_error(
+            g, hora_fail(HORA_EUSAGE,
+                         "device %s has no backend `%s` for %s; leave backends out, or take "
+                         "another device or dtype",
+                         device, list ? list : "", hora_dtype_name(g->config.dtype)));
 }
 
 hora_graph *hora_graph_new(const hora_graph_config *c) {
@@ -36,21 +37,21 @@ hora_graph *hora_graph_new(const hora_graph_config *c) {
 void hora_graph_free(hora_graph *g) {
     if (!g)
         return;
-    for (int i = 0; i < g->ns; i++)
-        if (!g->s[i].again && g->prepared) {
-            hora_impl *impl = &g->impl[g->n[g->s[i].node].impl[g->s[i].phase]];
-            if (g->s[i].backend->release)
-                g->s[i].backend->release(impl);
+    for (int i = 0; i < g->step_count; i++)
+        if (!g->steps[i].recomputed && g->prepared) {
+            hora_impl *impl = &g->impls[g->nodes[g->steps[i].node].impl[g->steps[i].phase]];
+            if (g->steps[i].backend->release)
+                g->steps[i].backend->release(impl);
         }
     hora_graph_profile_free(g);
     hora_graph_release(g);
-    for (int i = 0; i < g->nt; i++)
-        hora_free(g->t[i].name);
-    hora_free(g->t);
-    hora_free(g->n);
-    hora_free(g->s);
-    hora_free(g->b);
-    hora_free(g->impl);
+    for (int i = 0; i < g->tensor_count; i++)
+        hora_free(g->tensors[i].name);
+    hora_free(g->tensors);
+    hora_free(g->nodes);
+    hora_free(g->steps);
+    hora_free(g->buffers);
+    hora_free(g->impls);
     hora_free(g);
 }
 
@@ -70,23 +71,24 @@ hora_status hora_graph_error(hora_graph *g, hora_status s) {
 }
 
 static hora_t add_tensor(hora_graph *g, tensor_kind kind, hora_view view, const char *name) {
-    tensor t = {.kind = kind, .view = view, .node = -1, .value = {-1, -1}, .grad = -1};
+    tensor t = {
+        .kind = kind, .view = view, .producer = -1, .value_buffer = {-1, -1}, .grad_buffer = -1};
     t.name = name ? hora_strdup(name) : NULL;
-    HORA_PUSH(g->t, g->nt, g->ct, t);
-    return g->nt - 1;
+    HORA_PUSH(g->tensors, g->tensor_count, g->tensor_capacity, t);
+    return g->tensor_count - 1;
 }
 
 hora_t hora_graph_frozen(hora_graph *g, const char *name, hora_view view) {
     hora_t t = add_tensor(g, LEAF_FROZEN, view, name);
-    g->t[t].before = true;
+    g->tensors[t].before = true;
     return t;
 }
 
 hora_t hora_graph_param(hora_graph *g, const char *name, hora_shape shape, void *user) {
     hora_view v = {NULL, g->config.dtype == HORA_F64 ? HORA_F64 : HORA_F32, shape};
-    hora_t t = add_tensor(g, LEAF_PARAM, v, name);
-    g->t[t].before = true;
-    g->t[t].user = user;
+    hora_t t = add_tensor(g, LEAF_PARAMETER, v, name);
+    g->tensors[t].before = true;
+    g->tensors[t].user = user;
     return t;
 }
 
@@ -108,12 +110,12 @@ static hora_status check_inputs(const hora_graph *g, const hora_op *op, const ho
             views[i] = (hora_view){NULL, g->config.dtype, {-1, {0}}};
             continue;
         }
-        if (in[i] < 0 || in[i] >= g->nt)
+        if (in[i] < 0 || in[i] >= g->tensor_count)
             HORA_BUG("%s: input %d is no tensor of this graph", op->name, i);
-        if (g->in_before && !g->t[in[i]].before)
+        if (g->in_before && !g->tensors[in[i]].before)
             return hora_fail(HORA_EUSAGE, "a node of `before` may read parameters, frozen weights "
                                           "and other `before` nodes only");
-        views[i] = g->t[in[i]].view;
+        views[i] = g->tensors[in[i]].view;
     }
     if (g->in_before && (op->options & (HORA_OP_RANDOM | HORA_OP_BATCH)) &&
         !(op->options & HORA_OP_ROWS))
@@ -130,7 +132,7 @@ static bool makes_rows(const hora_graph *g, hora_op_id id, const hora_t *in,
         return false;
     bool rows = op->options & HORA_OP_ROWS;
     for (int i = 0; i < op->nin; i++)
-        rows |= in[i] != HORA_NONE && g->t[in[i]].rows;
+        rows |= in[i] != HORA_NONE && g->tensors[in[i]].row_tensor;
     return rows;
 }
 
@@ -153,27 +155,27 @@ hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hor
     node n = {.op = id, .attr = *attr, .segment = g->segment, .before = g->in_before};
     for (int i = 0; i < HORA_MAX_IN; i++)
         n.in[i] = i < op->nin ? in[i] : HORA_NONE;
-    n.out = add_tensor(g, NODE_OUT, out, NULL);
-    tensor *t = &g->t[n.out];
-    t->node = g->nn;
-    t->rows = rows;
+    n.out = add_tensor(g, NODE_OUTPUT, out, NULL);
+    tensor *t = &g->tensors[n.out];
+    t->producer = g->node_count;
+    t->row_tensor = rows;
     t->before = g->in_before;
-    HORA_PUSH(g->n, g->nn, g->cn, n);
+    HORA_PUSH(g->nodes, g->node_count, g->node_capacity, n);
     return n.out;
 }
 
 enum { ADDEND = 3 }; /* input of linear and lowrank */
 
 static bool can_take(const hora_graph *g, hora_t base, hora_t y) {
-    const tensor *t = &g->t[y], *b = &g->t[base];
-    const node *n = t->node >= 0 ? &g->n[t->node] : NULL;
+    const tensor *t = &g->tensors[y], *b = &g->tensors[base];
+    const node *n = t->producer >= 0 ? &g->nodes[t->producer] : NULL;
     if (!n || (n->op != HORA_OP_linear && n->op != HORA_OP_lowrank) || n->in[ADDEND] != HORA_NONE ||
-        t->output || b->node >= t->node || t->view.dtype != b->view.dtype ||
+        t->output || b->producer >= t->producer || t->view.dtype != b->view.dtype ||
         !hora_shape_equal(&t->view.shape, &b->view.shape))
         return false;
-    for (int i = t->node + 1; i < g->nn; i++)
+    for (int i = t->producer + 1; i < g->node_count; i++)
         for (int k = 0; k < HORA_MAX_IN; k++)
-            if (g->n[i].in[k] == y)
+            if (g->nodes[i].in[k] == y)
                 return false;
     return true;
 }
@@ -183,7 +185,7 @@ hora_t hora_graph_onto(hora_graph *g, hora_t base, hora_t y) {
         return HORA_NONE;
     if (!can_take(g, base, y))
         return hora_graph_node(g, HORA_OP_add, (hora_t[]){base, y}, &(hora_attr){.alpha = 1});
-    g->n[g->t[y].node].in[ADDEND] = base;
+    g->nodes[g->tensors[y].producer].in[ADDEND] = base;
     return y;
 }
 
@@ -197,48 +199,48 @@ void hora_graph_segment(hora_graph *g, int segment) {
 void hora_graph_loss(hora_graph *g, hora_t t, double weight) {
     if (t == HORA_NONE)
         return;
-    if (hora_elems(&g->t[t].view) != 1) {
+    if (hora_elems(&g->tensors[t].view) != 1) {
         hora_graph_error(g, hora_fail(HORA_ESHAPE, "a loss has one element"));
         return;
     }
-    g->t[t].loss = weight;
-    g->t[t].output = true;
+    g->tensors[t].loss_weight = weight;
+    g->tensors[t].output = true;
 }
 
 void hora_graph_output(hora_graph *g, hora_t t) {
     if (t != HORA_NONE)
-        g->t[t].output = true;
+        g->tensors[t].output = true;
 }
 
 const hora_view *hora_graph_view(const hora_graph *g, hora_t t) {
     static const hora_view none = {NULL, HORA_F32, {-1, {0}}};
-    return t == HORA_NONE ? &none : &g->t[t].view;
+    return t == HORA_NONE ? &none : &g->tensors[t].view;
 }
 const char *hora_graph_name(const hora_graph *g, hora_t t) {
-    return g->t[t].name ? g->t[t].name : "";
+    return g->tensors[t].name ? g->tensors[t].name : "";
 }
 
 int hora_graph_params(const hora_graph *g) {
     int n = 0;
-    for (int i = 0; i < g->nt; i++)
-        n += g->t[i].kind == LEAF_PARAM;
+    for (int i = 0; i < g->tensor_count; i++)
+        n += g->tensors[i].kind == LEAF_PARAMETER;
     return n;
 }
 
 hora_t hora_graph_param_at(const hora_graph *g, int k, void **user, bool *has_grad) {
-    for (int i = 0; i < g->nt; i++)
-        if (g->t[i].kind == LEAF_PARAM && k-- == 0) {
+    for (int i = 0; i < g->tensor_count; i++)
+        if (g->tensors[i].kind == LEAF_PARAMETER && k-- == 0) {
             if (user)
-                *user = g->t[i].user;
+                *user = g->tensors[i].user;
             if (has_grad)
-                *has_grad = g->t[i].wants;
+                *has_grad = g->tensors[i].wants_grad;
             return i;
         }
     return HORA_NONE;
 }
 
 void hora_graph_bind(hora_graph *g, hora_t t, void *value, void *grad) {
-    HORA_ASSERT(g->t[t].kind == LEAF_PARAM);
-    g->t[t].view.data = value;
-    g->t[t].grad_data = grad;
+    HORA_ASSERT(g->tensors[t].kind == LEAF_PARAMETER);
+    g->tensors[t].view.data = value;
+    g->tensors[t].grad_data = grad;
 }

@@ -11,22 +11,23 @@ static const hora_device_kind *kind_of(const hora_graph *g) {
 }
 
 static void *at(const hora_graph *g, int b) {
-    return b < 0 ? NULL : g->arena + g->b[b].offset;
+    return b < 0 ? NULL : g->arena + g->buffers[b].offset;
 }
 
 static void *value_of(const hora_graph *g, const step *s, hora_t t) {
     if (t == HORA_NONE)
         return NULL;
-    return g->t[t].kind == NODE_OUT ? at(g, hora_graph_value_buffer(g, s, t)) : g->t[t].view.data;
+    return g->tensors[t].kind == NODE_OUTPUT ? at(g, hora_graph_value_buffer(g, s, t))
+                                             : g->tensors[t].view.data;
 }
 
 static void *loss_gradient(hora_graph *g, const tensor *t) {
-    void *slot = &g->loss_grad[g->nloss++], *copy;
-    HORA_ASSERT(g->nloss <= (int)HORA_COUNT(g->loss_grad));
+    void *slot = &g->loss_grad[g->loss_count++], *copy;
+    HORA_ASSERT(g->loss_count <= (int)HORA_COUNT(g->loss_grad));
     if (t->view.dtype == HORA_F64)
-        *(double *)slot = t->loss;
+        *(double *)slot = t->loss_weight;
     else
-        *(float *)slot = (float)t->loss;
+        *(float *)slot = (float)t->loss_weight;
     hora_status s = hora_device_mirror(g->config.device, &copy, slot, sizeof(double), "");
     HORA_ASSERT(s == HORA_OK); /* prepare has mirrored them all */
     (void)s;
@@ -34,23 +35,23 @@ static void *loss_gradient(hora_graph *g, const tensor *t) {
 }
 
 static void point_forward(hora_graph *g, step *s) {
-    const node *n = &g->n[s->node];
+    const node *n = &g->nodes[s->node];
     for (int k = 0; k < HORA_MAX_IN; k++)
         s->call.in[k].data = value_of(g, s, n->in[k]);
-    s->call.out.data = at(g, g->t[n->out].value[s->again]);
+    s->call.out.data = at(g, g->tensors[n->out].value_buffer[s->recomputed]);
     for (int k = 0; k < HORA_MAX_SAVED; k++)
-        s->call.saved[k].data = at(g, n->saved_buffer[k][s->again]);
+        s->call.saved[k].data = at(g, n->saved_buffer[k][s->recomputed]);
 }
 
 static void point_backward(hora_graph *g, step *s) {
-    const node *n = &g->n[s->node];
-    unsigned reads = s->call.op->reads(n->grad);
+    const node *n = &g->nodes[s->node];
+    unsigned reads = s->call.op->reads(n->grad_inputs);
     for (int k = 0; k < HORA_MAX_IN; k++) {
         s->call.in[k].data = reads & HORA_IN(k) ? value_of(g, s, n->in[k]) : NULL;
-        if (!(n->grad & HORA_IN(k)))
+        if (!(n->grad_inputs & HORA_IN(k)))
             continue;
-        const tensor *in = &g->t[n->in[k]];
-        s->call.din[k].data = in->kind == LEAF_PARAM ? in->grad_data : at(g, in->grad);
+        const tensor *in = &g->tensors[n->in[k]];
+        s->call.din[k].data = in->kind == LEAF_PARAMETER ? in->grad_data : at(g, in->grad_buffer);
         if (!s->call.din[k].data)
             HORA_BUG("parameter %s has no memory for its gradient", in->name);
     }
@@ -58,20 +59,20 @@ static void point_backward(hora_graph *g, step *s) {
         s->call.out.data = value_of(g, s, n->out);
     for (int k = 0; k < HORA_MAX_SAVED; k++)
         if (reads & HORA_SAVED)
-            s->call.saved[k].data = at(g, n->saved_buffer[k][n->again]);
-    s->call.grad &= ~s->passed;
-    const tensor *out = &g->t[n->out];
-    s->call.dout.data = is_loss(out) ? loss_gradient(g, out) : at(g, out->grad);
+            s->call.saved[k].data = at(g, n->saved_buffer[k][n->recomputed]);
+    s->call.grad &= ~s->grads_in_dout;
+    const tensor *out = &g->tensors[n->out];
+    s->call.dout.data = is_loss(out) ? loss_gradient(g, out) : at(g, out->grad_buffer);
 }
 
 static hora_status prepare_step(hora_graph *g, step *s) {
-    node *n = &g->n[s->node];
-    if (!s->again) { /* recomputation runs the impl of the first forward */
+    node *n = &g->nodes[s->node];
+    if (!s->recomputed) { /* recomputation runs the impl of the first forward */
         hora_impl impl = {0};
         hora_call c = s->call;
         HORA_TRY(s->backend->prepare(g->config.device, &c, &impl));
-        n->impl[s->phase] = g->nimpl;
-        HORA_PUSH(g->impl, g->nimpl, g->cimpl, impl);
+        n->impl[s->phase] = g->impl_count;
+        HORA_PUSH(g->impls, g->impl_count, g->impl_capacity, impl);
         hora_log(HORA_LOG_DEBUG, "%s %s: %s", c.op->name, s->phase == HORA_FORWARD ? "fwd" : "bwd",
                  impl.variant);
     }
@@ -110,10 +111,10 @@ static hora_status take_memory(hora_graph *g, const hora_graph *lender) {
 
 void hora_graph_release(hora_graph *g) {
     const hora_device_kind *k = kind_of(g);
-    for (int i = 0; i < g->nreplay; i++)
-        if (g->replay[i].kept)
-            k->forget(g->config.device, g->replay[i].kept);
-    hora_free(g->replay);
+    for (int i = 0; i < g->replay_count; i++)
+        if (g->replays[i].kept)
+            k->forget(g->config.device, g->replays[i].kept);
+    hora_free(g->replays);
     if (g->arena && g->owns_arena)
         k->free(g->config.device, g->arena, hora_max((int64_t)g->info.arena, 64));
     if (g->staged)
@@ -125,20 +126,20 @@ void hora_graph_release(hora_graph *g) {
 hora_status hora_graph_prepare(hora_graph *g, const hora_graph *lender) {
     HORA_ASSERT(g->planned && !g->prepared);
     HORA_TRY(take_memory(g, lender));
-    g->nloss = 0;
-    for (int i = 0; i < g->nt; i++) {
-        tensor *t = &g->t[i];
-        if (t->kind == NODE_OUT)
-            t->view.data = at(g, t->value[0]);
+    g->loss_count = 0;
+    for (int i = 0; i < g->tensor_count; i++) {
+        tensor *t = &g->tensors[i];
+        if (t->kind == NODE_OUTPUT)
+            t->view.data = at(g, t->value_buffer[FIRST]);
         else if (t->needed)
             HORA_TRY(place_leaf(g, t));
     }
-    for (int i = 0; i < g->ns; i++)
-        HORA_TRY(prepare_step(g, &g->s[i]));
+    for (int i = 0; i < g->step_count; i++)
+        HORA_TRY(prepare_step(g, &g->steps[i]));
     hora_device_push(g->config.device, g->loss_grad, sizeof g->loss_grad);
-    for (int i = 0; i < g->nb; i++)
-        if (g->b[i].offset + g->b[i].bytes > g->used)
-            g->used = g->b[i].offset + g->b[i].bytes;
+    for (int i = 0; i < g->buffer_count; i++)
+        if (g->buffers[i].offset + g->buffers[i].bytes > g->arena_used)
+            g->arena_used = g->buffers[i].offset + g->buffers[i].bytes;
     g->prepared = true;
     g->current_rows = g->config.rows;
     return HORA_OK;
@@ -153,8 +154,8 @@ static void cut_rows(hora_view *v, int64_t old_rows, int64_t rows) {
 static void set_rows(hora_graph *g, int64_t rows) {
     if (rows == g->current_rows)
         return;
-    for (int i = 0; i < g->ns; i++) {
-        hora_call *c = &g->s[i].call;
+    for (int i = 0; i < g->step_count; i++) {
+        hora_call *c = &g->steps[i].call;
         for (int k = 0; k < HORA_MAX_IN; k++)
             if (c->rows & HORA_IN(k))
                 c->in[k].shape.d[0] = c->din[k].shape.d[0] = rows;
@@ -164,9 +165,9 @@ static void set_rows(hora_graph *g, int64_t rows) {
             if (c->rows)
                 cut_rows(&c->saved[k], g->current_rows, rows);
     }
-    for (int i = 0; i < g->nt; i++)
-        if (g->t[i].rows)
-            g->t[i].view.shape.d[0] = rows;
+    for (int i = 0; i < g->tensor_count; i++)
+        if (g->tensors[i].row_tensor)
+            g->tensors[i].view.shape.d[0] = rows;
     g->current_rows = rows;
 }
 
@@ -175,21 +176,23 @@ static void set_rows(hora_graph *g, int64_t rows) {
  * theirs. */
 static void poison_dead(hora_graph *g, int step) {
     int body = g->part_end[PART_BEFORE], body_end = g->part_end[PART_BACKWARD] - 1;
-    for (int i = 0; i < g->nb; i++)
-        if (g->b[i].last == step && !(step == body_end && g->b[i].first < body))
-            kind_of(g)->fill(g->config.device, g->arena + g->b[i].offset, 0xff, g->b[i].bytes);
+    for (int i = 0; i < g->buffer_count; i++)
+        if (g->buffers[i].last_step == step &&
+            !(step == body_end && g->buffers[i].first_step < body))
+            kind_of(g)->fill(g->config.device, g->arena + g->buffers[i].offset, 0xff,
+                             g->buffers[i].bytes);
 }
 
 /* Runs step i and those joined to it; returns how many. */
 static int run_step(hora_graph *g, int i, const hora_rows *batch, int micro) {
     const hora_impl *impls[HORA_MAX_JOINED];
     const hora_call *calls[HORA_MAX_JOINED];
-    int n = 1 + g->s[i].joined;
+    int n = 1 + g->steps[i].joined;
     for (int k = 0; k < n; k++) {
-        step *s = &g->s[i + k];
+        step *s = &g->steps[i + k];
         s->call.batch = batch;
-        s->call.overwrite = s->overwrite | (micro == 0 ? s->overwrite_first : 0);
-        impls[k] = &g->impl[g->n[s->node].impl[s->phase]];
+        s->call.overwrite = s->overwrite | (micro == 0 ? s->overwrite_in_first : 0);
+        impls[k] = &g->impls[g->nodes[s->node].impl[s->phase]];
         calls[k] = &s->call;
     }
     if (n > 1 && impls[0]->run_joined)
@@ -213,11 +216,11 @@ static void make_calls(hora_graph *g, int from, int to, const hora_rows *batch, 
 
 static struct replay *replay_of(hora_graph *g, int from, int micro) {
     const struct replay new = {.from = from, .rows = g->current_rows, .first = micro == 0};
-    for (int i = 0; i < g->nreplay; i++)
-        if (g->replay[i].from == from && g->replay[i].rows == new.rows &&
-            g->replay[i].first == new.first)
-            return &g->replay[i];
-    HORA_PUSH(g->replay, g->nreplay, g->creplay, new);
+    for (int i = 0; i < g->replay_count; i++)
+        if (g->replays[i].from == from && g->replays[i].rows == new.rows &&
+            g->replays[i].first == new.first)
+            return &g->replays[i];
+    HORA_PUSH(g->replays, g->replay_count, g->replay_capacity, new);
     return NULL;
 }
 
@@ -260,7 +263,7 @@ void hora_graph_after(hora_graph *g) {
 }
 
 double hora_graph_scalar(const hora_graph *g, hora_t t) {
-    const hora_view *v = &g->t[t].view;
+    const hora_view *v = &g->tensors[t].view;
     double wide = 0;
     float narrow = 0;
     void *to = v->dtype == HORA_F64 ? (void *)&wide : &narrow;
@@ -269,10 +272,10 @@ double hora_graph_scalar(const hora_graph *g, hora_t t) {
 }
 
 void hora_graph_get(const hora_graph *g, hora_t t, void *to) {
-    const hora_view *v = &g->t[t].view;
+    const hora_view *v = &g->tensors[t].view;
     kind_of(g)->get(g->config.device, to, v->data, hora_view_bytes(v));
 }
 
 size_t hora_graph_used(const hora_graph *g) {
-    return g->used;
+    return g->arena_used;
 }

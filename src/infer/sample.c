@@ -9,19 +9,17 @@
 #include "base/rng.h"
 #include "infer/generate.h"
 
+#define OPT_OF hora_sampling
 static const hora_option rows[] = {
-    {"max_new_tokens", "max_tokens n_predict", HORA_OPT_INT,
-     offsetof(hora_sampling, max_new_tokens), "128", 0, 1e9, NULL, "N", "at most so many tokens"},
-    {"temperature", "temp", HORA_OPT_REAL, offsetof(hora_sampling, temperature), "0", 0, 1e6, NULL,
-     "X", "of the draw; 0 takes the likeliest token"},
-    {"top_k", NULL, HORA_OPT_INT, offsetof(hora_sampling, top_k), "0", 0, 1e9, NULL, "N",
-     "draw among the N likeliest; 0: all"},
-    {"top_p", NULL, HORA_OPT_REAL, offsetof(hora_sampling, top_p), "1", 1e-9, 1, NULL, "X",
-     "draw among the fewest that hold this share of the probability"},
-    {"seed", NULL, HORA_OPT_INT, offsetof(hora_sampling, seed), "42", 0, 0, NULL, "N",
-     "of the draws: the same seed, the same text"},
-    {"stop", NULL, HORA_OPT_STRING, offsetof(hora_sampling, stop), NULL, 0, 0, NULL, "TEXT",
-     "end the answer before this text"},
+    OPT_INT(max_new_tokens, "max_new_tokens", "max_tokens n_predict", "128", 0, 1e9,
+            "at most so many tokens"),
+    OPT_REAL(temperature, "temperature", "temp", "0", 0, 1e6,
+             "of the draw; 0 takes the likeliest token"),
+    OPT_INT(top_k, "top_k", NULL, "0", 0, 1e9, "draw among the N likeliest; 0: all"),
+    OPT_REAL(top_p, "top_p", NULL, "1", 1e-9, 1,
+             "draw among the fewest that hold this share of the probability"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of the draws: the same seed, the same text"),
+    OPT_STRING(stop, "stop", NULL, NULL, "TEXT", "end the answer before this text"),
 };
 const hora_options hora_sampling_options = {"Sampling", rows, HORA_COUNT(rows)};
 

@@ -13,39 +13,37 @@
 #include "lab/bench_impl.h"
 #include "model/family.h"
 
-#define AT(f) offsetof(hora_bench_config, f)
-
+#define OPT_OF hora_bench_config
 static const hora_option rows[] = {
-    {"shape", NULL, HORA_OPT_STRING, AT(shape), "smol135", 0, 0, NULL, "NAME",
-     "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06"},
-    {"model", NULL, HORA_OPT_STRING, AT(model), NULL, 0, 0, NULL, "DIR",
-     "measure this model directory instead of a shape"},
-    {"method", "peft_type", HORA_OPT_STRING, AT(method), "hora", 0, 0, NULL, "NAME",
-     "what trains, as in train"},
-    {"batch_size", "per_device_train_batch_size bs", HORA_OPT_INT, AT(batch_size), NULL, 1, 1e6,
-     NULL, "N", "rows in a step; unset: the shape's"},
-    {"seq_len", "max_length max_seq_length cutoff_len", HORA_OPT_INT, AT(seq_len), NULL, 1, 1e9,
-     NULL, "N", "tokens of a row; unset: the shape's"},
-    {"dtype", NULL, HORA_OPT_STRING, AT(dtype), NULL, 0, 0, NULL, "NAME",
-     "what activations and frozen weights are computed in, as in train; f32 makes the model f32 "
-     "too, else its weights are bf16"},
-    {"recompute", "gradient_checkpointing", HORA_OPT_STRING, AT(recompute), NULL, 0, 0, NULL, "N",
-     "layers recomputed in backward: none, all, auto or a number"},
-    {"pack", NULL, HORA_OPT_STRING, AT(pack), NULL, 0, 0, NULL, "NAME",
-     "frozen weights in memory, as in train: auto, both or one"},
-    {"optimizer", "optim", HORA_OPT_STRING, AT(optimizer), NULL, 0, 0, NULL, "NAME",
-     "update rule, as in train"},
-    {"backends", NULL, HORA_OPT_STRING, AT(backends), NULL, 0, 0, NULL, "NAMES",
-     "kernels in order of preference, as in train"},
-    {"memory", NULL, HORA_OPT_INT, AT(memory), NULL, 0, 9.2e18, NULL, "BYTES",
-     "memory the training may take; unset: what is free"},
-    {"seed", NULL, HORA_OPT_INT, AT(seed), "42", 0, 9.2e18, NULL, NULL,
-     "of the batch and the initial values"},
-    {"repeats", NULL, HORA_OPT_INT, AT(repeats), "10", 1, 1e5, NULL, NULL,
-     "steps that are timed; profiled ones stand between them"},
-    {"settle", NULL, HORA_OPT_INT, AT(settle), "2", 0, 1e5, NULL, NULL, "steps before those"},
-    {"peak", NULL, HORA_OPT_BOOL, AT(peak), "false", 0, 0, NULL, NULL,
-     "measure the machine alone: products in registers and reading memory"},
+    OPT_STRING(
+        shape, "shape", NULL, "smol135", "NAME",
+        "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06"),
+    OPT_STRING(model, "model", NULL, NULL, "DIR",
+               "measure this model directory instead of a shape"),
+    OPT_STRING(method, "method", "peft_type", "hora", "NAME", "what trains, as in train"),
+    OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", NULL, 1, 1e6,
+            "rows in a step; unset: the shape's"),
+    OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", NULL, 1, 1e9,
+            "tokens of a row; unset: the shape's"),
+    OPT_STRING(
+        dtype, "dtype", NULL, NULL, "NAME",
+        "what activations and frozen weights are computed in, as in train; f32 makes the model f32 "
+        "too, else its weights are bf16"),
+    OPT_STRING(recompute, "recompute", "gradient_checkpointing", NULL, "N",
+               "layers recomputed in backward: none, all, auto or a number"),
+    OPT_STRING(pack, "pack", NULL, NULL, "NAME",
+               "frozen weights in memory, as in train: auto, both or one"),
+    OPT_STRING(optimizer, "optimizer", "optim", NULL, "NAME", "update rule, as in train"),
+    OPT_STRING(backends, "backends", NULL, NULL, "NAMES",
+               "kernels in order of preference, as in train"),
+    OPT_SIZE(memory, "memory", NULL, NULL, 0, 9.2e18,
+             "memory the training may take; unset: what is free"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 9.2e18, "of the batch and the initial values"),
+    OPT_INT(repeats, "repeats", NULL, "10", 1, 1e5,
+            "steps that are timed; profiled ones stand between them"),
+    OPT_INT(settle, "settle", NULL, "2", 0, 1e5, "steps before those"),
+    OPT_BOOL(peak, "peak", NULL, "false",
+             "measure the machine alone: products in registers and reading memory"),
 };
 const hora_options hora_bench_options = {"Bench", rows, (int)HORA_COUNT(rows)};
 

@@ -45,7 +45,7 @@ void bench_machine_text(const hora_bench_machine *m, hora_str *out) {
 
 /* --- ops -------------------------------------------------------------------------------------- */
 static const char *phase_of(const hora_op_time *t) {
-    return t->phase == HORA_BACKWARD ? "backward" : t->again ? "again" : "forward";
+    return t->phase == HORA_BACKWARD ? "backward" : t->recomputed ? "again" : "forward";
 }
 
 /* Share of the roofline: the time that the products take at the peak, or that the bytes take from

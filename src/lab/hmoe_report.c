@@ -14,26 +14,22 @@
 
 enum { DETAILED = 8 }; /* layers with tables per head and pictures of their own */
 
-#define AT(f) offsetof(hora_hmoe_config, f)
+#define OPT_OF hora_hmoe_config
 static const hora_option rows[] = {
-    {"case", NULL, HORA_OPT_STRING, AT(case_file), NULL, 0, 0, NULL, "FILE",
-     "one layer from this safetensors file instead of a model"},
-    {"text", NULL, HORA_OPT_STRING, AT(text), NULL, 0, 0, NULL, "FILE",
-     "text the model reads, cut into sequences"},
-    {"random", NULL, HORA_OPT_INT, AT(random), NULL, 1, 4096, NULL, "N",
-     "sequences of random tokens instead of a text"},
-    {"layers", NULL, HORA_OPT_STRING, AT(layers), NULL, 0, 0, NULL, "LIST",
-     "layers such as 0,5; unset: all"},
-    {"tokens", NULL, HORA_OPT_INT, AT(tokens), "64", 1, 4096, NULL, "N", "tokens of a sequence"},
-    {"sequences", NULL, HORA_OPT_INT, AT(sequences), "4", 1, 4096, NULL, "N",
-     "sequences taken from the text, at most"},
-    {"queries", NULL, HORA_OPT_INT, AT(queries), "8", 1, 1 << 20, NULL, "N",
-     "queries of a sequence that the mixture is evaluated at, evenly spaced; a case: all"},
-    {"seed", NULL, HORA_OPT_INT, AT(seed), "42", 0, 9e15, NULL, "N", "of the random tokens"},
-    {"out", NULL, HORA_OPT_STRING, AT(out), NULL, 0, 0, NULL, "PATH",
-     "folder for report, data and pictures; a name in .safetensors: tensors and diagnostics"},
-    {"overwrite", NULL, HORA_OPT_BOOL, AT(overwrite), "false", 0, 0, NULL, NULL,
-     "replace what --out names when it exists"},
+    OPT_STRING(case_file, "case", NULL, NULL, "FILE",
+               "one layer from this safetensors file instead of a model"),
+    OPT_STRING(text, "text", NULL, NULL, "FILE", "text the model reads, cut into sequences"),
+    OPT_INT(random, "random", NULL, NULL, 1, 4096, "sequences of random tokens instead of a text"),
+    OPT_STRING(layers, "layers", NULL, NULL, "LIST", "layers such as 0,5; unset: all"),
+    OPT_INT(tokens, "tokens", NULL, "64", 1, 4096, "tokens of a sequence"),
+    OPT_INT(sequences, "sequences", NULL, "4", 1, 4096, "sequences taken from the text, at most"),
+    OPT_INT(queries, "queries", NULL, "8", 1, 1 << 20,
+            "queries of a sequence that the mixture is evaluated at, evenly spaced; a case: all"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 9e15, "of the random tokens"),
+    OPT_STRING(
+        out, "out", NULL, NULL, "PATH",
+        "folder for report, data and pictures; a name in .safetensors: tensors and diagnostics"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace what --out names when it exists"),
 };
 const hora_options hora_hmoe_options = {"Mixture of experts", rows, HORA_COUNT(rows)};
 

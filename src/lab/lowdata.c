@@ -14,18 +14,15 @@
 
 enum { TEST = 4000, SPACE = 4 << 20 };
 
-#define ROW(field, kind, def, min, max, arg, help)                                                 \
-    {                                                                                              \
-#field, NULL, HORA_OPT_##kind, offsetof(lowdata_config, field), def, min, max, NULL, arg,  \
-            help                                                                                   \
-    }
+#define OPT_OF lowdata_config
 static const hora_option rows[] = {
-    ROW(n, STRING, NULL, 0, 0, "LIST", "sample sizes; unset: 16,32,64,128,256,512 (quick: 32,512)"),
-    ROW(seeds, INT, "0", 0, 10000, "N", "teachers and samples per size; 0: 16 (quick: 4)"),
-    ROW(seed, INT, "0", 0, 1e9, "N", "the first seed"),
-    ROW(sigma, REAL, "0.1", 1e-10, 10, "X", "deviation of the noise"),
-    ROW(quick, BOOL, "false", 0, 0, NULL, "few sizes and seeds, no ridge"),
-    ROW(out, STRING, "out/theory", 0, 0, "DIR", "folder for lowdata.csv, .json and .svg"),
+    OPT_STRING(n, "n", NULL, NULL, "LIST",
+               "sample sizes; unset: 16,32,64,128,256,512 (quick: 32,512)"),
+    OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 4)"),
+    OPT_INT(seed, "seed", NULL, "0", 0, 1e9, "the first seed"),
+    OPT_REAL(sigma, "sigma", NULL, "0.1", 1e-10, 10, "deviation of the noise"),
+    OPT_BOOL(quick, "quick", NULL, "false", "few sizes and seeds, no ridge"),
+    OPT_STRING(out, "out", NULL, "out/theory", "DIR", "folder for lowdata.csv, .json and .svg"),
 };
 const hora_options hora_lowdata_options = {"Low data", rows, HORA_COUNT(rows)};
 

@@ -19,31 +19,27 @@
 
 enum { HELD_OUT = 32 };
 
-#define AT(f) offsetof(hora_lowdata_model_config, f)
+#define OPT_OF hora_lowdata_model_config
 static const hora_option rows[] = {
-    {"model", NULL, HORA_OPT_STRING, AT(model), NULL, 0, 0, NULL, "DIR",
-     "train adapters of this model instead of the synthetic experiment"},
-    {"data", NULL, HORA_OPT_STRING, AT(data), NULL, 0, 0, NULL, "FILE",
-     "text or JSONL that the subsets are drawn from"},
-    {"eval", "eval_data", HORA_OPT_STRING, AT(eval), NULL, 0, 0, NULL, "FILE",
-     "evaluation data, never used for choices"},
-    {"fractions", NULL, HORA_OPT_STRING, AT(fractions), NULL, 0, 0, NULL, "LIST",
-     "subset sizes as shares of the rows of --data; unset: 0.01,0.03,0.1,0.3,1"},
-    {"n", "rows", HORA_OPT_STRING, AT(n), NULL, 0, 0, NULL, "LIST",
-     "subset sizes as numbers of rows, such as 50,100,200"},
-    {"rank", "r", HORA_OPT_INT, AT(rank), "8", 1, 4096, NULL, "N", "rank of every student"},
-    {"rates", "lr", HORA_OPT_STRING, AT(rates), "1e-4,3e-4,1e-3,3e-3", 0, 0, NULL, "LIST",
-     "learning rates, the same for all; one is chosen for each method and size"},
-    {"student", "students", HORA_OPT_STRING, AT(student), NULL, 0, 0, NULL, "LIST",
-     "more students: identity, tanh, gelu, sigmoid, own-qv, own-heads, rep"},
-    {"seeds", NULL, HORA_OPT_INT, AT(seeds), "5", 1, 64, NULL, "N", "seeds of everything random"},
-    {"epochs", NULL, HORA_OPT_INT, AT(epochs), "20", 1, 1e6, NULL, "N", "passes over a subset"},
-    {"min_steps", NULL, HORA_OPT_INT, AT(min_steps), "200", 1, 1e9, NULL, "N",
-     "steps of a training at least"},
-    {"batch_size", NULL, HORA_OPT_INT, AT(batch_size), "8", 1, 1e5, NULL, "N", "rows of a step"},
-    {"seq_len", NULL, HORA_OPT_INT, AT(seq_len), "128", 2, 1 << 20, NULL, "N", "tokens of a row"},
-    {"out", NULL, HORA_OPT_STRING, AT(out), NULL, 0, 0, NULL, "DIR",
-     "folder for finished trainings, report and pictures; given again, it goes on there"},
+    OPT_STRING(model, "model", NULL, NULL, "DIR",
+               "train adapters of this model instead of the synthetic experiment"),
+    OPT_STRING(data, "data", NULL, NULL, "FILE", "text or JSONL that the subsets are drawn from"),
+    OPT_STRING(eval, "eval", "eval_data", NULL, "FILE", "evaluation data, never used for choices"),
+    OPT_STRING(fractions, "fractions", NULL, NULL, "LIST",
+               "subset sizes as shares of the rows of --data; unset: 0.01,0.03,0.1,0.3,1"),
+    OPT_STRING(n, "n", "rows", NULL, "LIST", "subset sizes as numbers of rows, such as 50,100,200"),
+    OPT_INT(rank, "rank", "r", "8", 1, 4096, "rank of every student"),
+    OPT_STRING(rates, "rates", "lr", "1e-4,3e-4,1e-3,3e-3", "LIST",
+               "learning rates, the same for all; one is chosen for each method and size"),
+    OPT_STRING(student, "student", "students", NULL, "LIST",
+               "more students: identity, tanh, gelu, sigmoid, own-qv, own-heads, rep"),
+    OPT_INT(seeds, "seeds", NULL, "5", 1, 64, "seeds of everything random"),
+    OPT_INT(epochs, "epochs", NULL, "20", 1, 1e6, "passes over a subset"),
+    OPT_INT(min_steps, "min_steps", NULL, "200", 1, 1e9, "steps of a training at least"),
+    OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e5, "rows of a step"),
+    OPT_INT(seq_len, "seq_len", NULL, "128", 2, 1 << 20, "tokens of a row"),
+    OPT_STRING(out, "out", NULL, NULL, "DIR",
+               "folder for finished trainings, report and pictures; given again, it goes on there"),
 };
 const hora_options hora_lowdata_model_options = {"On a real model", rows, HORA_COUNT(rows)};
 

@@ -10,23 +10,27 @@
 
 #define ROW(field, kind, def, min, max, arg, help)                                                 \
     { #field, NULL, HORA_OPT_##kind, offsetof(rates_config, field), def, min, max, NULL, arg, help }
+#define OPT_OF rates_config
 static const hora_option rows[] = {
-    ROW(setting, STRING, NULL, 0, 0, "LIST",
-        "over (twice the heads), exact, labelled (own base each)"),
-    ROW(teacher, STRING, NULL, 0, 0, "LIST", "linear, tanh (heads share a generator), free"),
-    ROW(student, STRING, NULL, 0, 0, "LIST",
-        "lora, linear, tanh, wide, lora-wd, lora-perhead; unset: the default list"),
-    ROW(init, STRING, NULL, 0, 0, "LIST", "starts: near (the truth, moved), random (best of 4)"),
-    ROW(n, STRING, NULL, 0, 0, "LIST",
-        "sample sizes; unset: 250,500,1000,2000,4000,8000 (quick: 250,1000,4000)"),
-    ROW(seeds, INT, "0", 0, 10000, "N", "teachers and samples per size; 0: 16 (quick: 4)"),
-    ROW(seed, INT, "0", 0, 1e9, "N", "the first seed"),
-    ROW(sigma, REAL, "0.1", 1e-10, 10, "X", "deviation of the noise"),
-    ROW(quick, BOOL, "false", 0, 0, NULL, "few sizes, seeds and students: under a minute"),
-    ROW(all, BOOL, "false", 0, 0, NULL,
-        "tanh and free teachers, lora-perhead and random starts too"),
-    ROW(out, STRING, "out/theory", 0, 0, "DIR", "folder for rates.csv, .json, .svg and the state"),
-    ROW(overwrite, BOOL, "false", 0, 0, NULL, "forget the fits an earlier run left in out"),
+    OPT_STRING(setting, "setting", NULL, NULL, "LIST",
+               "over (twice the heads), exact, labelled (own base each)"),
+    OPT_STRING(teacher, "teacher", NULL, NULL, "LIST",
+               "linear, tanh (heads share a generator), free"),
+    OPT_STRING(student, "student", NULL, NULL, "LIST",
+               "lora, linear, tanh, wide, lora-wd, lora-perhead; unset: the default list"),
+    OPT_STRING(init, "init", NULL, NULL, "LIST",
+               "starts: near (the truth, moved), random (best of 4)"),
+    OPT_STRING(n, "n", NULL, NULL, "LIST",
+               "sample sizes; unset: 250,500,1000,2000,4000,8000 (quick: 250,1000,4000)"),
+    OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 4)"),
+    OPT_INT(seed, "seed", NULL, "0", 0, 1e9, "the first seed"),
+    OPT_REAL(sigma, "sigma", NULL, "0.1", 1e-10, 10, "deviation of the noise"),
+    OPT_BOOL(quick, "quick", NULL, "false", "few sizes, seeds and students: under a minute"),
+    OPT_BOOL(all, "all", NULL, "false",
+             "tanh and free teachers, lora-perhead and random starts too"),
+    OPT_STRING(out, "out", NULL, "out/theory", "DIR",
+               "folder for rates.csv, .json, .svg and the state"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "forget the fits an earlier run left in out"),
 };
 const hora_options hora_rates_options = {"Rates", rows, HORA_COUNT(rows)};
 

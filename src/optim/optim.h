@@ -18,7 +18,9 @@ typedef struct hora_schedule {
     double (*factor)(const hora_schedule_shape *, int64_t step); /* for step >= warmup */
 } hora_schedule;
 int hora_schedule_count(void);
-const hora_schedule *hora_schedule_at(int i); /* same order as the choices of the option */
+const hora_schedule *hora_schedule_at(int i);
+extern const char hora_schedule_list[];
+#define HORA_SCHEDULE_NAMES (hora_schedule_list + 1) /* for a CHOICE option, in the same order */
 /* Warm-up steps that `warmup` (steps, or a share below 1) means in a run of `steps`. */
 int64_t hora_schedule_warmup(double warmup, int64_t steps);
 /* Factor of the learning rate in step `step`, counted from 0: step / warmup while warming up, then
@@ -33,7 +35,9 @@ typedef struct hora_optimizer {
     void (*update)(const hora_update *, float *p, const float *g, float *m0, float *m1, int64_t n);
 } hora_optimizer;
 int hora_optimizer_count(void);
-const hora_optimizer *hora_optimizer_at(int i); /* same order as the choices of the option */
+const hora_optimizer *hora_optimizer_at(int i);
+extern const char hora_optimizer_list[];
+#define HORA_OPTIMIZER_NAMES (hora_optimizer_list + 1) /* for a CHOICE option, in the same order */
 
 /* --- parameters, gradients, moments ----------------------------------------------------------- */
 typedef struct hora_state_slot { /* one parameter */

@@ -11,6 +11,12 @@ static const hora_optimizer *const rows[] = {
 #undef OPTIMIZER
 };
 
+const char hora_optimizer_list[] = ""
+#define OPTIMIZER(x) " " #x
+#include "optim/optimizers.def"
+#undef OPTIMIZER
+    ;
+
 int hora_optimizer_count(void) {
     return (int)HORA_COUNT(rows);
 }

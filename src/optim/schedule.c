@@ -16,6 +16,12 @@ static const hora_schedule *const rows[] = {
 #undef SCHEDULE
 };
 
+const char hora_schedule_list[] = ""
+#define SCHEDULE(x) " " #x
+#include "optim/schedules.def"
+#undef SCHEDULE
+    ;
+
 int hora_schedule_count(void) {
     return (int)HORA_COUNT(rows);
 }

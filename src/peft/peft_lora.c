@@ -19,29 +19,25 @@ typedef struct config {
     char *rank_pattern, *alpha_pattern;
 } config;
 
+#define OPT_OF config
 static const hora_option rows[] = {
-    {"rank", "r", HORA_OPT_INT, offsetof(config, rank), "8", 1, 65536, NULL, NULL,
-     "rank of the update"},
-    {"alpha", "lora_alpha", HORA_OPT_REAL, offsetof(config, alpha), NULL, 0, 0, NULL, NULL,
-     "scale is alpha / rank; default twice the rank"},
-    {"dropout", "lora_dropout", HORA_OPT_REAL, offsetof(config, dropout), "0", 0, 0.99, NULL, NULL,
-     "probability of dropping an input of A"},
-    {"targets", "target_modules", HORA_OPT_STRING, offsetof(config, target.targets), "q+v", 0, 0,
-     NULL, "LIST", "sites: q k v o gate up down, module names, all-linear or re:REGEX"},
-    {"layers", "layers_to_transform", HORA_OPT_STRING, offsetof(config, target.layers), NULL, 0, 0,
-     NULL, "LIST", "only these layers"},
-    {"layers_pattern", NULL, HORA_OPT_STRING, offsetof(config, target.layers_pattern), NULL, 0, 0,
-     NULL, "LIST", "name of the list of layers, as PEFT has it"},
-    {"exclude", "exclude_modules", HORA_OPT_STRING, offsetof(config, target.exclude), NULL, 0, 0,
-     NULL, "LIST", "modules left alone"},
-    {"modules_to_save", NULL, HORA_OPT_STRING, offsetof(config, target.save), NULL, 0, 0, NULL,
-     "LIST", "trained whole beside the adapter: lm_head"},
-    {"rslora", "use_rslora", HORA_OPT_BOOL, offsetof(config, rslora), "false", 0, 0, NULL, NULL,
-     "scale by alpha / sqrt(rank)"},
-    {"rank_pattern", NULL, HORA_OPT_STRING, offsetof(config, rank_pattern), NULL, 0, 0, NULL,
-     "P:N;..", "ranks by module name pattern"},
-    {"alpha_pattern", NULL, HORA_OPT_STRING, offsetof(config, alpha_pattern), NULL, 0, 0, NULL,
-     "P:X;..", "alphas by module name pattern"},
+    OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update"),
+    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
+             "scale is alpha / rank; default twice the rank"),
+    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
+             "probability of dropping an input of A"),
+    OPT_STRING(target.targets, "targets", "target_modules", "q+v", "LIST",
+               "sites: q k v o gate up down, module names, all-linear or re:REGEX"),
+    OPT_STRING(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
+    OPT_STRING(target.layers_pattern, "layers_pattern", NULL, NULL, "LIST",
+               "name of the list of layers, as PEFT has it"),
+    OPT_STRING(target.exclude, "exclude", "exclude_modules", NULL, "LIST", "modules left alone"),
+    OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
+               "trained whole beside the adapter: lm_head"),
+    OPT_BOOL(rslora, "rslora", "use_rslora", "false", "scale by alpha / sqrt(rank)"),
+    OPT_STRING(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..", "ranks by module name pattern"),
+    OPT_STRING(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
+               "alphas by module name pattern"),
 };
 static const hora_options options = {"Method lora", rows, HORA_COUNT(rows)};
 

@@ -3,27 +3,25 @@
 
 #include "run/run.h"
 
-#define AT(f) offsetof(hora_run_config, f)
-
+#define OPT_OF hora_run_config
 static const hora_option rows[] = {
-    {"model", "base_model_name_or_path model_name_or_path", HORA_OPT_STRING, AT(model), NULL, 0, 0,
-     NULL, "DIR", "base model: a Hugging Face directory"},
-    {"data", "train_file dataset", HORA_OPT_STRING, AT(data), NULL, 0, 0, NULL, "FILE",
-     "training data: text or JSONL"},
-    {"eval_data", "validation_file", HORA_OPT_STRING, AT(eval_data), NULL, 0, 0, NULL, "FILE",
-     "evaluation data; eval_split takes some of the training data instead"},
-    {"method", "peft_type", HORA_OPT_STRING, AT(method), "hora", 0, 0, NULL, "NAME",
-     "what trains: hora, lora, full, bitfit, head (hora methods lists them)"},
-    {"out", "output_dir", HORA_OPT_STRING, AT(out), NULL, 0, 0, NULL, "DIR",
-     "folder for the adapter, checkpoints and logs"},
-    {"init_adapter", NULL, HORA_OPT_STRING, AT(init_adapter), NULL, 0, 0, NULL, "DIR",
-     "start from the values of this adapter (same method and options)"},
-    {"resume", "resume_from_checkpoint", HORA_OPT_BOOL, AT(resume), "false", 0, 0, NULL, NULL,
-     "go on from the newest whole checkpoint in out"},
-    {"overwrite", "overwrite_output_dir", HORA_OPT_BOOL, AT(overwrite), "false", 0, 0, NULL, NULL,
-     "replace what an earlier run left in out"},
-    {"threads", NULL, HORA_OPT_INT, AT(threads), NULL, 0, 256, NULL, NULL,
-     "threads; unset: all cores (the result does not depend on it)"},
+    OPT_STRING(model, "model", "base_model_name_or_path model_name_or_path", NULL, "DIR",
+               "base model: a Hugging Face directory"),
+    OPT_STRING(data, "data", "train_file dataset", NULL, "FILE", "training data: text or JSONL"),
+    OPT_STRING(eval_data, "eval_data", "validation_file", NULL, "FILE",
+               "evaluation data; eval_split takes some of the training data instead"),
+    OPT_STRING(method, "method", "peft_type", "hora", "NAME",
+               "what trains; `hora methods` lists them"),
+    OPT_STRING(out, "out", "output_dir", NULL, "DIR",
+               "folder for the adapter, checkpoints and logs"),
+    OPT_STRING(init_adapter, "init_adapter", NULL, NULL, "DIR",
+               "start from the values of this adapter (same method and options)"),
+    OPT_BOOL(resume, "resume", "resume_from_checkpoint", "false",
+             "go on from the newest whole checkpoint in out"),
+    OPT_BOOL(overwrite, "overwrite", "overwrite_output_dir", "false",
+             "replace what an earlier run left in out"),
+    OPT_INT(threads, "threads", NULL, NULL, 0, 256,
+            "threads; unset: all cores (the result does not depend on it)"),
 };
 const hora_options hora_run_options = {"Run", rows, (int)HORA_COUNT(rows)};
 

@@ -21,16 +21,14 @@ typedef struct common {
     bool help, json, verbose, quiet;
     int64_t threads;
 } common;
+#define OPT_OF common
 static const hora_option common_rows[] = {
-    {"help", "h", HORA_OPT_BOOL, offsetof(common, help), "false", 0, 0, NULL, NULL, "this text"},
-    {"json", NULL, HORA_OPT_BOOL, offsetof(common, json), "false", 0, 0, NULL, NULL,
-     "results for machines: JSON on stdout"},
-    {"quiet", "q", HORA_OPT_BOOL, offsetof(common, quiet), "false", 0, 0, NULL, NULL,
-     "warnings and failures only"},
-    {"verbose", "v", HORA_OPT_BOOL, offsetof(common, verbose), "false", 0, 0, NULL, NULL,
-     "say which kernels were chosen"},
-    {"threads", NULL, HORA_OPT_INT, offsetof(common, threads), "0", 0, 256, NULL, "N",
-     "threads to use; 0: all cores; never changes a result"},
+    OPT_BOOL(help, "help", "h", "false", "this text"),
+    OPT_BOOL(json, "json", NULL, "false", "results for machines: JSON on stdout"),
+    OPT_BOOL(quiet, "quiet", "q", "false", "warnings and failures only"),
+    OPT_BOOL(verbose, "verbose", "v", "false", "say which kernels were chosen"),
+    OPT_INT(threads, "threads", NULL, "0", 0, 256,
+            "threads to use; 0: all cores; never changes a result"),
 };
 static const hora_options common_options = {"Everywhere", common_rows, HORA_COUNT(common_rows)};
 

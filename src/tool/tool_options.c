@@ -11,99 +11,99 @@
 #include "lab/rates.h"
 
 /* --- option tables ---------------------------------------------------------------------------- */
+#define OPT_OF hora_tool_source
 static const hora_option source_rows[] = {
-    {"model", NULL, HORA_OPT_STRING, offsetof(hora_tool_source, model), NULL, 0, 0, NULL, "DIR",
-     "model directory as Hugging Face writes it"},
-    {"adapter", NULL, HORA_OPT_STRING, offsetof(hora_tool_source, adapter), NULL, 0, 0, NULL, "DIR",
-     "adapter directory: an OUT of train, a checkpoint, or PEFT's"},
-    {"prefer", NULL, HORA_OPT_CHOICE, offsetof(hora_tool_source, prefer), "none", 0, 0,
-     "none native materialised", NULL,
-     "which one counts when an adapter's native state and its PEFT file differ"},
+    OPT_STRING(model, "model", NULL, NULL, "DIR", "model directory as Hugging Face writes it"),
+    OPT_STRING(adapter, "adapter", NULL, NULL, "DIR",
+               "adapter directory: an OUT of train, a checkpoint, or PEFT's"),
+    OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
+               "which one counts when an adapter's native state and its PEFT file differ"),
 };
 const hora_options hora_tool_source_options = {"Model and adapter", source_rows,
                                                HORA_COUNT(source_rows)};
 
+#undef OPT_OF
+#define OPT_OF hora_tool_plan_config
 static const hora_option plan_rows[] = {
-    {"dump", NULL, HORA_OPT_BOOL, offsetof(hora_tool_plan_config, dump), "false", 0, 0, NULL, NULL,
-     "the whole schedule too: a line per kernel call with its buffers"},
+    OPT_BOOL(dump, "dump", NULL, "false",
+             "the whole schedule too: a line per kernel call with its buffers"),
 };
 const hora_options hora_tool_plan_options = {"Plan", plan_rows, HORA_COUNT(plan_rows)};
 
+#undef OPT_OF
+#define OPT_OF hora_tool_eval_config
 static const hora_option eval_rows[] = {
-    {"data", NULL, HORA_OPT_STRING, offsetof(hora_tool_eval_config, data), NULL, 0, 0, NULL, "FILE",
-     "text or JSONL to evaluate on"},
-    {"batch_size", NULL, HORA_OPT_INT, offsetof(hora_tool_eval_config, batch_size), "8", 1, 1e6,
-     NULL, "N", "rows at a time"},
+    OPT_STRING(data, "data", NULL, NULL, "FILE", "text or JSONL to evaluate on"),
+    OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "rows at a time"),
 };
 const hora_options hora_tool_eval_options = {"Evaluation", eval_rows, HORA_COUNT(eval_rows)};
 
+#undef OPT_OF
+#define OPT_OF hora_tool_generate_config
 static const hora_option generate_rows[] = {
-    {"prompt", NULL, HORA_OPT_STRING, offsetof(hora_tool_generate_config, prompt), NULL, 0, 0, NULL,
-     "TEXT", "text to go on from; may be empty where the tokenizer adds a BOS token"},
-    {"chat", NULL, HORA_OPT_STRING, offsetof(hora_tool_generate_config, chat), NULL, 0, 0, NULL,
-     "FILE",
-     "JSON list of {\"role\", \"content\"}, or an object with `messages`; rendered with the "
-     "model's chat template"},
+    OPT_STRING(prompt, "prompt", NULL, NULL, "TEXT",
+               "text to go on from; may be empty where the tokenizer adds a BOS token"),
+    OPT_STRING(
+        chat, "chat", NULL, NULL, "FILE",
+        "JSON list of {\"role\", \"content\"}, or an object with `messages`; rendered with the "
+        "model's chat template"),
 };
 const hora_options hora_tool_generate_options = {"Prompt", generate_rows,
                                                  HORA_COUNT(generate_rows)};
 
+#undef OPT_OF
+#define OPT_OF hora_tool_forward_config
 static const hora_option forward_rows[] = {
-    {"batch", NULL, HORA_OPT_STRING, offsetof(hora_tool_forward_config, batch), NULL, 0, 0, NULL,
-     "FILE", "safetensors or .json with input_ids, attention_mask, labels"},
-    {"out", NULL, HORA_OPT_STRING, offsetof(hora_tool_forward_config, out), NULL, 0, 0, NULL,
-     "FILE", "safetensors to write: logits, loss, grad.NAME"},
-    {"grads", NULL, HORA_OPT_BOOL, offsetof(hora_tool_forward_config, grads), "false", 0, 0, NULL,
-     NULL, "gradients of every trainable tensor too"},
-    {"method", NULL, HORA_OPT_STRING, offsetof(hora_tool_forward_config, method), NULL, 0, 0, NULL,
-     "NAME", "attach a fresh adapter instead of --adapter; its options as in train"},
-    {"seed", NULL, HORA_OPT_INT, offsetof(hora_tool_forward_config, seed), "42", 0, 0, NULL, "N",
-     "of a fresh adapter"},
-    {"overwrite", NULL, HORA_OPT_BOOL, offsetof(hora_tool_forward_config, overwrite), "false", 0, 0,
-     NULL, NULL, "replace --out when it exists"},
+    OPT_STRING(batch, "batch", NULL, NULL, "FILE",
+               "safetensors or .json with input_ids, attention_mask, labels"),
+    OPT_STRING(out, "out", NULL, NULL, "FILE", "safetensors to write: logits, loss, grad.NAME"),
+    OPT_BOOL(grads, "grads", NULL, "false", "gradients of every trainable tensor too"),
+    OPT_STRING(method, "method", NULL, NULL, "NAME",
+               "attach a fresh adapter instead of --adapter; its options as in train"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of a fresh adapter"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace --out when it exists"),
 };
 const hora_options hora_tool_forward_options = {"Forward", forward_rows, HORA_COUNT(forward_rows)};
 
+#undef OPT_OF
+#define OPT_OF hora_tool_tokenize_config
 static const hora_option tokenize_rows[] = {
-    {"model", "tokenizer", HORA_OPT_STRING, offsetof(hora_tool_tokenize_config, model), NULL, 0, 0,
-     NULL, "DIR", "directory with tokenizer.json or tokenizer.model; nothing else is needed"},
-    {"text", NULL, HORA_OPT_STRING, offsetof(hora_tool_tokenize_config, text), NULL, 0, 0, NULL,
-     "TEXT", "this text; with --decode one JSON list of ids per line"},
-    {"file", NULL, HORA_OPT_STRING, offsetof(hora_tool_tokenize_config, file), NULL, 0, 0, NULL,
-     "FILE", "the whole file as one text; with --decode one JSON list of ids per line"},
-    {"jsonl", NULL, HORA_OPT_STRING, offsetof(hora_tool_tokenize_config, jsonl), NULL, 0, 0, NULL,
-     "FILE", "each line's {\"text\": ..}; with --decode its {\"ids\": ..}"},
-    {"decode", NULL, HORA_OPT_BOOL, offsetof(hora_tool_tokenize_config, decode), "false", 0, 0,
-     NULL, NULL, "ids to text"},
-    {"special", NULL, HORA_OPT_BOOL, offsetof(hora_tool_tokenize_config, special), "true", 0, 0,
-     NULL, NULL, "add BOS and the like as Hugging Face does by default"},
-    {"keep_special", NULL, HORA_OPT_BOOL, offsetof(hora_tool_tokenize_config, keep_special),
-     "false", 0, 0, NULL, NULL, "--decode: spell special tokens out instead of dropping them"},
+    OPT_STRING(model, "model", "tokenizer", NULL, "DIR",
+               "directory with tokenizer.json or tokenizer.model; nothing else is needed"),
+    OPT_STRING(text, "text", NULL, NULL, "TEXT",
+               "this text; with --decode one JSON list of ids per line"),
+    OPT_STRING(file, "file", NULL, NULL, "FILE",
+               "the whole file as one text; with --decode one JSON list of ids per line"),
+    OPT_STRING(jsonl, "jsonl", NULL, NULL, "FILE",
+               "each line's {\"text\": ..}; with --decode its {\"ids\": ..}"),
+    OPT_BOOL(decode, "decode", NULL, "false", "ids to text"),
+    OPT_BOOL(special, "special", NULL, "true",
+             "add BOS and the like as Hugging Face does by default"),
+    OPT_BOOL(keep_special, "keep_special", NULL, "false",
+             "--decode: spell special tokens out instead of dropping them"),
 };
 const hora_options hora_tool_tokenize_options = {"Tokenize", tokenize_rows,
                                                  HORA_COUNT(tokenize_rows)};
 
+#undef OPT_OF
+#define OPT_OF hora_tool_inspect_config
 static const hora_option inspect_rows[] = {
-    {"heads", NULL, HORA_OPT_BOOL, offsetof(hora_tool_inspect_config, heads), "false", 0, 0, NULL,
-     NULL, "adapters: singular values, norms and angles of what each head learned"},
-    {"model", NULL, HORA_OPT_STRING, offsetof(hora_tool_inspect_config, model), NULL, 0, 0, NULL,
-     "DIR", "base of the adapter, where adapter_config.json names none that is here"},
+    OPT_BOOL(heads, "heads", NULL, "false",
+             "adapters: singular values, norms and angles of what each head learned"),
+    OPT_STRING(model, "model", NULL, NULL, "DIR",
+               "base of the adapter, where adapter_config.json names none that is here"),
 };
 const hora_options hora_tool_inspect_options = {"Inspect", inspect_rows, HORA_COUNT(inspect_rows)};
 
+#undef OPT_OF
+#define OPT_OF hora_tool_new_config
 static const hora_option new_rows[] = {
-    {"config", NULL, HORA_OPT_STRING, offsetof(hora_tool_new_config, config), NULL, 0, 0, NULL,
-     "FILE", "config.json of the model to make"},
-    {"out", NULL, HORA_OPT_STRING, offsetof(hora_tool_new_config, out), NULL, 0, 0, NULL, "DIR",
-     "model directory to write"},
-    {"seed", NULL, HORA_OPT_INT, offsetof(hora_tool_new_config, seed), "42", 0, 0, NULL, "N",
-     "of the initial values"},
-    {"dtype", NULL, HORA_OPT_CHOICE, offsetof(hora_tool_new_config, dtype), "f32", 0, 0, "f32 bf16",
-     NULL, "of the written weights"},
-    {"tokenizer", NULL, HORA_OPT_STRING, offsetof(hora_tool_new_config, tokenizer), NULL, 0, 0,
-     NULL, "DIR", "copy the tokenizer's files from here"},
-    {"overwrite", NULL, HORA_OPT_BOOL, offsetof(hora_tool_new_config, overwrite), "false", 0, 0,
-     NULL, NULL, "replace --out when it exists"},
+    OPT_STRING(config, "config", NULL, NULL, "FILE", "config.json of the model to make"),
+    OPT_STRING(out, "out", NULL, NULL, "DIR", "model directory to write"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of the initial values"),
+    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16", "of the written weights"),
+    OPT_STRING(tokenizer, "tokenizer", NULL, NULL, "DIR", "copy the tokenizer's files from here"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace --out when it exists"),
 };
 const hora_options hora_tool_new_options = {"New model", new_rows, HORA_COUNT(new_rows)};
 

@@ -100,21 +100,11 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 }
 
 /* --- what must be equal ----------------------------------------------------------------------- */
-/* Options that change how a run goes, not what it computes; a resume may change them. */
-static bool is_free(const char *name) {
-    static const char *const names[] = {"recompute",  "memory",     "save_every", "save_limit",
-                                        "eval_every", "eval_start", "patience",   "min_delta",
-                                        "log_every",  "explode"};
-    for (size_t i = 0; i < HORA_COUNT(names); i++)
-        if (hora_eq(name, names[i]))
-            return true;
-    return false;
-}
-
+/* What a resume may change is left out. */
 static void put_options(hora_json *out, const hora_options *table, const void *config) {
     for (int i = 0; table && i < table->n; i++) {
         hora_str text = {0};
-        if (is_free(table->rows[i].name))
+        if (table->rows[i].flags & HORA_OPT_RESUMABLE)
             continue;
         hora_option_format(&table->rows[i], config, &text);
         hora_json_set(out, table->rows[i].name, hora_json_new_string(text.s ? text.s : ""));

@@ -281,6 +281,51 @@ static void others_are_refused(void **state) {
     hora_log_sink(NULL, NULL);
 }
 
+/* Another value of a row than the run below has. */
+static char *other_value(const hora_option *row) {
+    static const char *const own[][2] = {
+        {"memory", "8G"}, {"recompute", "all"}, {"backends", "ref"}};
+    for (size_t i = 0; i < HORA_COUNT(own); i++)
+        if (!strcmp(row->name, own[i][0]))
+            return hora_strdup(own[i][1]);
+    switch (row->type) {
+    case HORA_OPT_BOOL:
+        return hora_strdup(strcmp(row->def, "true") ? "true" : "false");
+    case HORA_OPT_INT:
+        return hora_strdup("3");
+    case HORA_OPT_REAL:
+        return hora_strdup("0.5");
+    case HORA_OPT_CHOICE:
+        return hora_strdup(strrchr(row->choices, ' ') + 1); /* the last is no default here */
+    case HORA_OPT_STRING:
+        break;
+    }
+    fail_msg("no value for option %s; add one above", row->name);
+    return NULL;
+}
+
+/* The flag in an option's row decides, whatever the option. */
+static void rows_say_what_a_resume_may_change(void **state) {
+    (void)state;
+    int may = 0;
+    make_world(3);
+    hora_log_sink(quiet, NULL);
+    assert_ok(run_train("out", "steps=5,method=lora", NULL, NULL));
+    for (int i = 0; i < hora_train_options.n; i++) {
+        const hora_option *row = &hora_train_options.rows[i];
+        char *value = other_value(row), *text = hora_format("%s=%s", row->name, value);
+        if (row->flags & HORA_OPT_RESUMABLE)
+            assert_ok(resume_only("out", text, NULL, NULL));
+        else
+            assert_fails(resume_only("out", text, NULL, NULL), HORA_EMISMATCH, row->name);
+        may += (row->flags & HORA_OPT_RESUMABLE) != 0;
+        hora_free(text);
+        hora_free(value);
+    }
+    assert_true(may > 0 && may < hora_train_options.n);
+    hora_log_sink(NULL, NULL);
+}
+
 static void folders_are_respected(void **state) {
     (void)state;
     make_world(3);
@@ -857,6 +902,7 @@ HORA_TESTS(law_train,
            {"damaged and partial checkpoints are passed over", damaged_checkpoints_are_passed_over,
             HORA_SHORT},
            {"another base, data or options: refused by name", others_are_refused, HORA_SHORT},
+           {"options that a resume may change", rows_say_what_a_resume_may_change, HORA_SHORT},
            {"output folders are respected", folders_are_respected, HORA_SHORT},
            {"newest and best checkpoints are kept", limit_keeps_newest_and_best, HORA_SHORT},
            {"patience stops a run", patience_stops, HORA_SHORT},

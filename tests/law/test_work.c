@@ -145,7 +145,7 @@ static void the_profile_adds_up(void **state) {
         double sum = 0, seconds = 0, again = 0;
         for (int i = 0; i < n; i++) {
             assert_true(ops[i].calls > 0 && ops[i].bytes > 0 && ops[i].seconds >= 0);
-            *(ops[i].again ? &again : &sum) += ops[i].flops;
+            *(ops[i].recomputed ? &again : &sum) += ops[i].flops;
             seconds += ops[i].seconds;
         }
         assert_true(seconds > 0 && seconds <= info.seconds);

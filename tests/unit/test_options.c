@@ -13,18 +13,19 @@ typedef struct sample {
     int schedule;
 } sample;
 
-#define AT(f) offsetof(sample, f)
+#define OPT_OF sample
 static const hora_option sample_rows[] = {
-    {"json", NULL, HORA_OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "results for machines"},
-    {"packed", NULL, HORA_OPT_BOOL, AT(packed), "true", 0, 0, NULL, NULL, "share rows"},
-    {"steps", "max_steps", HORA_OPT_INT, AT(steps), "0", 1, 1e18, NULL, NULL, "steps to take"},
-    {"learning_rate", "lr rate", HORA_OPT_REAL, AT(lr), "2e-4", 0, 10, NULL, NULL, "peak rate"},
-    {"share", NULL, HORA_OPT_REAL, AT(share), NULL, -1, 1, NULL, NULL, "a share"},
-    {"out", NULL, HORA_OPT_STRING, AT(out), NULL, 0, 0, NULL, "DIR",
-     "where results go; a text that is long enough to be broken into two lines of the help page"},
-    {"targets", NULL, HORA_OPT_STRING, AT(targets), "q+v", 0, 0, NULL, NULL, "sites"},
-    {"schedule", NULL, HORA_OPT_CHOICE, AT(schedule), "cosine", 0, 0, "constant linear cosine",
-     NULL, "how the rate changes"},
+    OPT_BOOL(json, "json", NULL, "false", "results for machines"),
+    OPT_BOOL(packed, "packed", NULL, "true", "share rows"),
+    OPT_INT(steps, "steps", "max_steps", "0", 1, 1e18, "steps to take"),
+    OPT_REAL(lr, "learning_rate", "lr rate", "2e-4", 0, 10, "peak rate"),
+    OPT_REAL(share, "share", NULL, NULL, -1, 1, "a share"),
+    OPT_STRING(out, "out", NULL, NULL, "DIR",
+               "where results go; a text that is long enough to be broken into two lines of the "
+               "help page"),
+    OPT_STRING(targets, "targets", NULL, "q+v", NULL, "sites"),
+    OPT_CHOICE(schedule, "schedule", NULL, "cosine", "constant linear cosine",
+               "how the rate changes"),
 };
 static const hora_options sample_table = {"Sample", sample_rows, HORA_COUNT(sample_rows)};
 static const hora_options *const tables[] = {&sample_table};

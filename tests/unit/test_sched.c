@@ -3,6 +3,7 @@
 #include "hora_test.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "train/train.h"
 
@@ -80,6 +81,11 @@ static void options_name_the_rows(void **state) {
         assert_string_equal(name, hora_optimizer_at(i)->name);
         hora_free(name);
     }
+    /* no more choices than rows */
+    const char *last = hora_optimizer_at(hora_optimizer_count() - 1)->name;
+    assert_string_equal(o->choices + strlen(o->choices) - strlen(last), last);
+    last = hora_schedule_at(hora_schedule_count() - 1)->name;
+    assert_string_equal(s->choices + strlen(s->choices) - strlen(last), last);
 }
 
 static void defaults_of_the_options(void **state) {

@@ -50,8 +50,8 @@ static void forward(const hora_cuda_job *j, const hora_call *c) {
     rooms(c, &r, &a);
     if (!a.n)
         return;
-    (hora_cuda_flash_takes(j->u->capability, &a) ? hora_cuda_flash : hora_cuda_attend)(
-        j->u->stream, &a);
+    (hora_cuda_flash_takes(j->u->capability, &a) ? hora_cuda_flash : hora_cuda_attend)(j->u->stream,
+                                                                                       &a);
 }
 
 static void backward(const hora_cuda_job *j, const hora_call *c) {
@@ -68,8 +68,8 @@ static void backward(const hora_cuda_job *j, const hora_call *c) {
     a.lse = c->saved[0].data;
     if (!a.n)
         return;
-    (hora_cuda_flash_takes(j->u->capability, &a) ? hora_cuda_flash_back : hora_cuda_attend_back)(
-        j->u->stream, &a);
+    (hora_cuda_flash_takes(j->u->capability, &a) ? hora_cuda_flash_back
+                                                 : hora_cuda_attend_back)(j->u->stream, &a);
 }
 
 extern const hora_cuda_op hora_cuda_op_attention;

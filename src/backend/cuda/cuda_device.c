@@ -56,9 +56,10 @@ static hora_status start(hora_cuda *u) {
                          about.major, about.minor);
     HORA_TRY(hora_cuda_library_open(u));
     e = u->capability == 90 ? hora_cuda_flash_prepare() : cudaSuccess;
-    return e == cudaSuccess ? HORA_OK
-                            : hora_fail(HORA_EUNSUPPORTED, "cuda: %s runs no kernel of this build: %s",
-                                        u->name, cudaGetErrorString(e));
+    return e == cudaSuccess
+               ? HORA_OK
+               : hora_fail(HORA_EUNSUPPORTED, "cuda: %s runs no kernel of this build: %s", u->name,
+                           cudaGetErrorString(e));
 }
 
 static hora_status cuda_open(hora_device *d) {
@@ -82,8 +83,9 @@ static hora_status cuda_alloc(hora_device *d, void **out, size_t bytes, const ch
     return hora_fail(HORA_ENOMEM,
                      "%s: %s are needed, but the GPU has %s of %s free (%s); lower --batch-size or "
                      "--seq-len, or recompute layers with --recompute auto",
-                     what, hora_human_bytes(need, (double)bytes), hora_human_bytes(has, (double)left),
-                     hora_human_bytes(of, (double)all), hora_cuda_of(d)->name);
+                     what, hora_human_bytes(need, (double)bytes),
+                     hora_human_bytes(has, (double)left), hora_human_bytes(of, (double)all),
+                     hora_cuda_of(d)->name);
 }
 
 static void cuda_free(hora_device *d, void *p, size_t bytes) {
@@ -169,10 +171,9 @@ static const hora_rows *cuda_stage(hora_device *d, void *room, const hora_rows *
         *arrays[i] = (char *)room + at;
     }
     memcpy(u->pinned, &there, sizeof there);
-    hora_cuda_note(u,
-                   cudaMemcpyAsync(room, u->pinned, head + ARRAYS * one, cudaMemcpyHostToDevice,
-                                   u->stream),
-                   "sending a batch");
+    hora_cuda_note(
+        u, cudaMemcpyAsync(room, u->pinned, head + ARRAYS * one, cudaMemcpyHostToDevice, u->stream),
+        "sending a batch");
     hora_cuda_note(u, cudaEventRecord(u->sent, u->stream), "sending a batch");
     return room;
 }
@@ -235,8 +236,16 @@ static double time_products(hora_cuda *u, const hora_cuda_plain *p, char *room, 
 static double cuda_flops(hora_device *d, hora_dtype t, double seconds) {
     hora_cuda *u = hora_cuda_of(d);
     const int64_t n = t == HORA_BF16 ? 8192 : 4096;
-    const hora_cuda_plain p = {.tb = true, .m = n,   .n = n,     .k = n,    .lda = n,
-                               .ldb = n,   .ldd = n, .batch = 1, .tin = t, .tout = t};
+    const hora_cuda_plain p = {.tb = true,
+                               .m = n,
+                               .n = n,
+                               .k = n,
+                               .lda = n,
+                               .ldb = n,
+                               .ldd = n,
+                               .batch = 1,
+                               .tin = t,
+                               .tout = t};
     void *room;
     if (cudaMalloc(&room, 3 * (size_t)(n * n) * hora_dtype_size(t)) != cudaSuccess) {
         cudaGetLastError();
@@ -287,13 +296,14 @@ static hora_status cuda_attach(hora_device *d, hora_spans *s) {
     r->rule = (hora_cuda_rule)k;
     for (int i = 0; i < s->n; i++) {
         const hora_piece *p = &s->piece[i];
-        list[i] = (hora_cuda_piece){copy_of(d, p->value, p->n),
-                                    copy_of(d, p->grad, p->n),
-                                    {copy_of(d, p->moment[0], p->n), copy_of(d, p->moment[1], p->n)},
-                                    p->n,
-                                    p->lr,
-                                    p->decays,
-                                    p->active};
+        list[i] =
+            (hora_cuda_piece){copy_of(d, p->value, p->n),
+                              copy_of(d, p->grad, p->n),
+                              {copy_of(d, p->moment[0], p->n), copy_of(d, p->moment[1], p->n)},
+                              p->n,
+                              p->lr,
+                              p->decays,
+                              p->active};
     }
     hora_status st = cuda_alloc(d, (void **)&r->piece, bytes, "the list of parameters");
     if (st == HORA_OK)

@@ -1,8 +1,8 @@
 /* Ops that go element by element, or move rows: kern_each.cu. */
 #include "backend/cuda/cuda_impl.h"
 
-#define CUDA_OP(name, ...) \
-    extern const hora_cuda_op hora_cuda_op_##name; \
+#define CUDA_OP(name, ...)                                                                         \
+    extern const hora_cuda_op hora_cuda_op_##name;                                                 \
     const hora_cuda_op hora_cuda_op_##name = {__VA_ARGS__}
 
 static bool alike(const hora_cuda *u, const hora_call *c) {
@@ -76,10 +76,10 @@ static bool scale_takes(const hora_cuda *u, const hora_call *c) {
 }
 
 static size_t scale_scratch(const hora_call *c) {
-    return cu_wants(c, 1) ? (size_t)hora_cuda_column_partials(cu_rows(&c->in[0]),
-                                                              cu_width(&c->in[0])) *
-                                sizeof(float)
-                          : 0;
+    return cu_wants(c, 1)
+               ? (size_t)hora_cuda_column_partials(cu_rows(&c->in[0]), cu_width(&c->in[0])) *
+                     sizeof(float)
+               : 0;
 }
 
 static void scale_by(const hora_cuda_job *j, const hora_call *c, const void *x, const hora_view *y,
@@ -176,14 +176,14 @@ CUDA_OP(dropout, alike, NULL, NULL, dropout_forward, dropout_backward);
 /* --- permute, gather ----------------------------------------------------------------------------- */
 static void permute_forward(const hora_cuda_job *j, const hora_call *c) {
     const hora_attr *a = &c->attr;
-    hora_cuda_permute(j->u->stream, c->out.dtype, c->in[0].data, c->out.data, false, a->groups, a->a,
-                   a->b, a->w);
+    hora_cuda_permute(j->u->stream, c->out.dtype, c->in[0].data, c->out.data, false, a->groups,
+                      a->a, a->b, a->w);
 }
 
 static void permute_backward(const hora_cuda_job *j, const hora_call *c) {
     const hora_attr *a = &c->attr;
     hora_cuda_permute(j->u->stream, c->dout.dtype, c->dout.data, c->din[0].data, cu_adds(c, 0),
-                   a->groups, a->b, a->a, a->w);
+                      a->groups, a->b, a->a, a->w);
 }
 CUDA_OP(permute, alike, NULL, NULL, permute_forward, permute_backward);
 

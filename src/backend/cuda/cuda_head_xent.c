@@ -7,12 +7,12 @@
 enum { X, W, BIAS, MOST_BYTES = 640 << 20, LEAST_ROWS = 64 };
 
 typedef struct parts {
-    int64_t chunk;   /* rows */
-    const void *w;   /* in the dtype of x */
-    float *z;        /* (chunk, classes) */
-    void *dz;        /* (chunk, classes), NULL: not wanted */
-    double *loss;    /* of every row */
-    float *partial;  /* of the bias' sum */
+    int64_t chunk;  /* rows */
+    const void *w;  /* in the dtype of x */
+    float *z;       /* (chunk, classes) */
+    void *dz;       /* (chunk, classes), NULL: not wanted */
+    double *loss;   /* of every row */
+    float *partial; /* of the bias' sum */
 } parts;
 
 static bool takes(const hora_cuda *u, const hora_call *c) {
@@ -60,9 +60,17 @@ static void product(const hora_cuda_job *j, bool ta, bool tb, int64_t m, int64_t
                     hora_dtype tin, hora_dtype tout, const void *a, const void *b, float beta,
                     void *d) {
     hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.ta = ta, .tb = tb, .m = m, .n = n, .k = k,
-                                         .lda = ta ? m : k, .ldb = tb ? k : n, .ldd = n,
-                                         .batch = 1, .tin = tin, .tout = tout},
+                      &(hora_cuda_plain){.ta = ta,
+                                         .tb = tb,
+                                         .m = m,
+                                         .n = n,
+                                         .k = k,
+                                         .lda = ta ? m : k,
+                                         .ldb = tb ? k : n,
+                                         .ldd = n,
+                                         .batch = 1,
+                                         .tin = tin,
+                                         .tout = tout},
                       1, a, b, beta, d, d);
 }
 
@@ -75,20 +83,19 @@ static void chunk(const hora_cuda_job *j, const hora_call *c, const parts *p, in
     const void *x = (const char *)c->in[X].data + (size_t)(from * d) * hora_dtype_size(t);
     float *lse = c->grad && c->grad != HORA_IN(X) ? (float *)c->saved[0].data + from : NULL;
     product(j, false, true, rows, classes, d, t, HORA_F32, x, p->w, 0, p->z);
-    hora_cuda_xent_run(j->u->stream,
-                       &(hora_cuda_xent){.t = t,
-                                         .tb = bias ? c->in[BIAS].dtype : HORA_F32,
-                                         .batch = c->batch,
-                                         .row0 = from,
-                                         .rows = rows,
-                                         .classes = classes,
-                                         .z = p->z,
-                                         .bias = bias ? c->in[BIAS].data : NULL,
-                                         .lse = lse,
-                                         .loss = p->loss ? p->loss + from : NULL,
-                                         .dz = p->dz,
-                                         .dout = back ? c->dout.data : NULL,
-                                         .back = back});
+    hora_cuda_xent_run(j->u->stream, &(hora_cuda_xent){.t = t,
+                                                       .tb = bias ? c->in[BIAS].dtype : HORA_F32,
+                                                       .batch = c->batch,
+                                                       .row0 = from,
+                                                       .rows = rows,
+                                                       .classes = classes,
+                                                       .z = p->z,
+                                                       .bias = bias ? c->in[BIAS].data : NULL,
+                                                       .lse = lse,
+                                                       .loss = p->loss ? p->loss + from : NULL,
+                                                       .dz = p->dz,
+                                                       .dout = back ? c->dout.data : NULL,
+                                                       .back = back});
     if (!back && p->dz)
         product(j, false, false, rows, d, classes, t, c->saved[0].dtype, p->dz, p->w, 0,
                 (char *)c->saved[0].data + (size_t)(from * d) * hora_dtype_size(t));

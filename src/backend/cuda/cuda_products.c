@@ -4,8 +4,8 @@
  */
 #include "backend/cuda/cuda_impl.h"
 
-#define CUDA_OP(name, ...) \
-    extern const hora_cuda_op hora_cuda_op_##name; \
+#define CUDA_OP(name, ...)                                                                         \
+    extern const hora_cuda_op hora_cuda_op_##name;                                                 \
     const hora_cuda_op hora_cuda_op_##name = {__VA_ARGS__}
 
 /* v in dtype t: where it is, or room for a copy. */
@@ -23,8 +23,16 @@ static void times_w(const hora_cuda_job *j, hora_dtype t, float alpha, const voi
                     float beta, const void *c, const hora_view *y, int64_t k) {
     const int64_t n = cu_rows(y), o = cu_width(y);
     hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.tb = true, .m = n, .n = o, .k = k, .lda = k, .ldb = k,
-                                         .ldd = o, .batch = 1, .tin = t, .tout = y->dtype},
+                      &(hora_cuda_plain){.tb = true,
+                                         .m = n,
+                                         .n = o,
+                                         .k = k,
+                                         .lda = k,
+                                         .ldb = k,
+                                         .ldd = o,
+                                         .batch = 1,
+                                         .tin = t,
+                                         .tout = y->dtype},
                       alpha, x, w, beta, c, y->data);
 }
 
@@ -33,8 +41,15 @@ static void back_to_x(const hora_cuda_job *j, hora_dtype t, float alpha, const v
                       const void *w, float beta, const hora_view *dx, int64_t o) {
     const int64_t n = cu_rows(dx), k = cu_width(dx);
     hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.m = n, .n = k, .k = o, .lda = o, .ldb = k, .ldd = k,
-                                         .batch = 1, .tin = t, .tout = dx->dtype},
+                      &(hora_cuda_plain){.m = n,
+                                         .n = k,
+                                         .k = o,
+                                         .lda = o,
+                                         .ldb = k,
+                                         .ldd = k,
+                                         .batch = 1,
+                                         .tin = t,
+                                         .tout = dx->dtype},
                       alpha, dy, w, beta, dx->data, dx->data);
 }
 
@@ -43,8 +58,16 @@ static void back_to_w(const hora_cuda_job *j, hora_dtype t, float alpha, const v
                       const void *x, float beta, const hora_view *dw, int64_t n) {
     const int64_t o = cu_rows(dw), k = cu_width(dw);
     hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.ta = true, .m = o, .n = k, .k = n, .lda = o, .ldb = k,
-                                         .ldd = k, .batch = 1, .tin = t, .tout = dw->dtype},
+                      &(hora_cuda_plain){.ta = true,
+                                         .m = o,
+                                         .n = k,
+                                         .k = n,
+                                         .lda = o,
+                                         .ldb = k,
+                                         .ldd = k,
+                                         .batch = 1,
+                                         .tin = t,
+                                         .tout = dw->dtype},
                       alpha, dy, x, beta, dw->data, dw->data);
 }
 
@@ -91,11 +114,10 @@ static void back_to_rest(const hora_cuda_job *j, const hora_call *c, float *part
 }
 
 static float *take_partial(const hora_call *c, cu_room *r) {
-    return cu_wants(c, BIAS)
-               ? cu_take(r, (size_t)hora_cuda_column_partials(cu_rows(&c->dout),
-                                                              cu_width(&c->dout)) *
-                                sizeof(float))
-               : NULL;
+    return cu_wants(c, BIAS) ? cu_take(r, (size_t)hora_cuda_column_partials(cu_rows(&c->dout),
+                                                                            cu_width(&c->dout)) *
+                                              sizeof(float))
+                             : NULL;
 }
 
 /* --- linear ----------------------------------------------------------------------------------- */
@@ -241,9 +263,18 @@ static void grouped_forward(const hora_cuda_job *j, const hora_call *c) {
     const int64_t g = c->attr.groups, n = cu_rows(&c->out) / g, o = cu_width(&c->out),
                   k = cu_width(&c->in[0]);
     hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.tb = true, .m = n, .n = o, .k = k, .lda = k, .ldb = k,
-                                         .ldd = o, .batch = g, .step_a = n * k, .step_b = o * k,
-                                         .step_d = n * o, .tin = product_type(c),
+                      &(hora_cuda_plain){.tb = true,
+                                         .m = n,
+                                         .n = o,
+                                         .k = k,
+                                         .lda = k,
+                                         .ldb = k,
+                                         .ldd = o,
+                                         .batch = g,
+                                         .step_a = n * k,
+                                         .step_b = o * k,
+                                         .step_d = n * o,
+                                         .tin = product_type(c),
                                          .tout = c->out.dtype},
                       1, p.x, p.w, 0, NULL, c->out.data);
 }
@@ -253,8 +284,16 @@ static void grouped_backward(const hora_cuda_job *j, const hora_call *c) {
     const operands p = grouped_operands(j, c, &r);
     const int64_t g = c->attr.groups, n = cu_rows(&c->dout) / g, o = cu_width(&c->dout),
                   k = cu_width(&c->in[0]);
-    hora_cuda_plain s = {.m = n, .n = k, .k = o, .lda = o, .ldb = k, .ldd = k, .batch = g,
-                         .step_a = n * o, .step_b = o * k, .step_d = n * k,
+    hora_cuda_plain s = {.m = n,
+                         .n = k,
+                         .k = o,
+                         .lda = o,
+                         .ldb = k,
+                         .ldd = k,
+                         .batch = g,
+                         .step_a = n * o,
+                         .step_b = o * k,
+                         .step_d = n * k,
                          .tin = product_type(c)};
     if (cu_wants(c, 0)) {
         s.tout = c->din[0].dtype;
@@ -263,9 +302,19 @@ static void grouped_backward(const hora_cuda_job *j, const hora_call *c) {
     }
     if (!cu_wants(c, 1))
         return;
-    s = (hora_cuda_plain){.ta = true, .m = o, .n = k, .k = n, .lda = o, .ldb = k, .ldd = k,
-                          .batch = g, .step_a = n * o, .step_b = n * k, .step_d = o * k,
-                          .tin = product_type(c), .tout = c->din[1].dtype};
+    s = (hora_cuda_plain){.ta = true,
+                          .m = o,
+                          .n = k,
+                          .k = n,
+                          .lda = o,
+                          .ldb = k,
+                          .ldd = k,
+                          .batch = g,
+                          .step_a = n * o,
+                          .step_b = n * k,
+                          .step_d = o * k,
+                          .tin = product_type(c),
+                          .tout = c->din[1].dtype};
     hora_cuda_product(j->u, &s, 1, c->dout.data, p.x, beta_of(c, 1), c->din[1].data,
                       c->din[1].data);
 }
@@ -294,8 +343,15 @@ static void lownorm_forward(const hora_cuda_job *j, const hora_call *c) {
     const norm_room n = norm_operands(j, c, &r);
     const int64_t o = cu_rows(&c->in[0]), k = cu_width(&c->in[0]), rank = cu_rows(&c->in[1]);
     hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.m = o, .n = k, .k = rank, .lda = rank, .ldb = k,
-                                         .ldd = k, .batch = 1, .tin = HORA_F32, .tout = HORA_F32},
+                      &(hora_cuda_plain){.m = o,
+                                         .n = k,
+                                         .k = rank,
+                                         .lda = rank,
+                                         .ldb = k,
+                                         .ldd = k,
+                                         .batch = 1,
+                                         .tin = HORA_F32,
+                                         .tout = HORA_F32},
                       (float)c->attr.alpha, n.b, n.a, 0, NULL, n.low);
     hora_cuda_row_norms(j->u->stream, c->in[0].dtype, c->in[0].data, n.low, c->out.data, o, k);
 }

@@ -46,8 +46,8 @@ void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_rows *batch, const 
                     double scale, int sign, const void *x, void *y, bool add, int64_t rows,
                     int64_t heads, int64_t head_dim);
 /* op permute; groups x a x b runs of w elements */
-void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add, int64_t groups,
-                    int64_t a, int64_t b, int64_t w);
+void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
+                       int64_t groups, int64_t a, int64_t b, int64_t w);
 /* op gather. index NULL: the batch's ids */
 void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt, const hora_rows *batch,
                       const int32_t *index, const void *table, void *y, int64_t n, int64_t width);
@@ -78,13 +78,13 @@ typedef struct hora_cuda_xent {
     hora_dtype t, tb;       /* of dz, of the bias */
     const hora_rows *batch; /* rows row0 .. row0 + rows of it */
     int64_t row0, rows, classes;
-    const float *z;    /* (rows, classes), without bias */
-    const void *bias;  /* NULL: none */
-    float *lse;        /* (rows); forward: written, 0 where nothing counts; NULL: not kept */
-    double *loss;      /* (rows); forward: w (lse - z[target]) */
-    void *dz;          /* (rows, classes) or NULL */
+    const float *z;     /* (rows, classes), without bias */
+    const void *bias;   /* NULL: none */
+    float *lse;         /* (rows); forward: written, 0 where nothing counts; NULL: not kept */
+    double *loss;       /* (rows); forward: w (lse - z[target]) */
+    void *dz;           /* (rows, classes) or NULL */
     const double *dout; /* factor of dz; NULL: 1 */
-    bool back;         /* lse is read, loss is not written */
+    bool back;          /* lse is read, loss is not written */
 } hora_cuda_xent;
 void hora_cuda_xent_run(cudaStream_t s, const hora_cuda_xent *x);
 /* out = scale of the batch x sum of loss */
@@ -104,9 +104,9 @@ typedef struct hora_cuda_attention {
     float *lse; /* (n, heads); NULL: not kept */
     /* backward */
     const void *dy;
-    float *dots;                /* scratch (n, heads): dy . y */
-    void *dq, *dk, *dv;         /* NULL: not wanted */
-    void *dkp, *dvp;            /* of dtype tdp */
+    float *dots;        /* scratch (n, heads): dy . y */
+    void *dq, *dk, *dv; /* NULL: not wanted */
+    void *dkp, *dvp;    /* of dtype tdp */
     bool add_q, add_k, add_v, add_kp, add_vp;
     int32_t *tiles; /* scratch of hora_cuda_flash_tiles bytes */
 } hora_cuda_attention;
