@@ -35,7 +35,7 @@ endmacro()
 
 # Every .cu file becomes an object by nvcc, whatever CMake knows of CUDA.
 macro(hora_compile_cuda)
-  set(flags -std=c++17 -O3 -Xcompiler=-fPIC,-fvisibility=hidden)
+  set(flags -std=c++17 -O3 -Xcompiler=-fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics)
   foreach(arch ${HORA_CUDA_ARCHS})
     list(APPEND flags -gencode=arch=compute_${arch},code=sm_${arch})
   endforeach()

@@ -92,10 +92,27 @@ static void read_batch(golden_run *r, const hora_st *st) {
                           .scale = 1.0 / (double)(supervised ? supervised : 1)};
 }
 
+/* Every parameter's value there, or gradient back. */
+static void exchange(golden_run *r, bool back) {
+    for (int a = 0; a < r->net.nadapters; a++)
+        for (int i = 0; i < r->net.adapters[a]->nparams; i++) {
+            const hora_param *p = r->net.adapters[a]->params[i];
+            size_t bytes = (size_t)p->elems * hora_dtype_size(r->net.adapters[a]->dtype);
+            if (back)
+                hora_device_pull(r->device, p->grad, bytes);
+            else
+                hora_device_push(r->device, p->value, bytes);
+        }
+}
+
 void golden_again(golden_run *r) {
+    exchange(r, false);
     hora_graph_before(r->g);
     hora_graph_body(r->g, &r->rows, 0);
     hora_graph_after(r->g);
+    assert_ok(hora_graph_sync(r->g));
+    exchange(r, true);
+    hora_graph_get(r->g, r->logits, r->own_logits);
 }
 
 void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
@@ -145,7 +162,8 @@ void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *le
 
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                    const golden_options *o) {
-    r->device = hora_device_new();
+    const bool host = o->backends || base->dtype == HORA_F64; /* what only the host has */
+    assert_ok(hora_device_open(&r->device, host ? "host" : NULL));
     r->g = hora_graph_new(&(hora_graph_config){
         .dtype = base->dtype, .rows = r->rows.rows, .device = r->device, .backends = o->backends});
     hora_net_init(&r->net, r->g, base, adapters, n, o->mode);
@@ -171,6 +189,7 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
         }
     hora_net_bind(&r->net);
     assert_ok(hora_graph_prepare(r->g, NULL));
+    r->own_logits = hora_malloc(hora_view_bytes(hora_graph_view(r->g, r->logits)));
     golden_again(r);
 }
 
@@ -182,10 +201,11 @@ void golden_close(golden_run *r) {
     for (int k = 0; k < 5; k++)
         hora_free(r->ints[k]);
     hora_free(r->weight);
+    hora_free(r->own_logits);
 }
 
 const float *golden_logits(golden_run *r) {
-    return hora_graph_view(r->g, r->logits)->data;
+    return r->own_logits;
 }
 
 void golden_compare(const char *what, const float *got, const hora_st *want, const char *name,

@@ -11,6 +11,7 @@
 #include "train/train.h"
 
 typedef struct hora_model_config { /* filled from hora_model_options */
+    char *device;                  /* NULL: as hora_device_open has it */
     int dtype;                     /* choice: auto f32 f64 bf16 */
 } hora_model_config;
 extern const hora_options hora_model_options;

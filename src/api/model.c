@@ -14,6 +14,8 @@
 static const hora_option model_rows[] = {
     OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
                "of weights and activations; auto is f32"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME",
+               "where it is computed: host or cuda; unset: the host"),
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
@@ -27,11 +29,16 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     hora_model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
     const hora_base_options o = {hora_model_dtype(&c), headers_only};
-    hora_base *base;
-    HORA_TRY(hora_base_open(&base, dir, &o));
+    hora_base *base = NULL;
+    hora_device *device;
+    hora_status st = hora_device_open(&device, c.device);
+    hora_options_release(&hora_model_options, &c);
+    if (st == HORA_OK && (st = hora_base_open(&base, dir, &o)) != HORA_OK)
+        hora_device_free(device);
+    HORA_TRY(st);
     hora_model *m = hora_calloc(1, sizeof *m);
     m->base = base;
-    m->device = hora_device_new();
+    m->device = device;
     m->headers_only = headers_only;
     *out = m;
     return HORA_OK;

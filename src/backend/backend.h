@@ -110,6 +110,10 @@ typedef struct hora_device_kind {
     hora_status (*sync)(hora_device *); /* waits; HORA_EIO: what went wrong since the last */
     size_t (*memory)(hora_device *);    /* bytes that are free; 0 unknown */
     double (*flops)(hora_device *, hora_dtype, double seconds); /* peak of products, measured */
+    double (*reads)(hora_device *, double seconds); /* bytes per second; NULL: not known here */
+    size_t (*taken)(hora_device *);                 /* bytes, at their peak; NULL: not counted */
+    const char *(*variant)(hora_device *);          /* whose kernels: results differ in bits */
+    bool (*prefers_bf16)(void);                     /* its products of bf16 are the fast ones */
     /* The batch where kernels read it: `room` of stage_bytes(rows), filled anew; or the batch. */
     size_t (*stage_bytes)(int64_t rows);
     const hora_rows *(*stage)(hora_device *, void *room, const hora_rows *);
@@ -133,6 +137,9 @@ hora_device *hora_device_new(void); /* of the host */
  * kind; HORA_EUNSUPPORTED: this machine has none. */
 hora_status hora_device_open(hora_device **out, const char *kind);
 const hora_device_kind *hora_device_kind_of(const hora_device *d); /* NULL: the host */
+/* The row that hora_device_open would take; NULL when there is none. */
+const hora_device_kind *hora_device_kind_named(const char *kind);
+const char *hora_device_variant(hora_device *d);
 bool hora_device_is_host(const hora_device *d);
 hora_status hora_device_alloc(hora_device *d, void **out, size_t bytes, const char *what);
 void hora_device_release(hora_device *d, void *p, size_t bytes); /* p may be NULL */

@@ -81,16 +81,25 @@ static hora_status no_kind(const char *name) {
     return s;
 }
 
-hora_status hora_device_open(hora_device **out, const char *kind) {
+static const char *wanted(const char *kind) {
     const char *name = kind ? kind : getenv("HORA_DEVICE");
-    size_t i = 0;
+    return name && *name ? name : kinds[0]->name;
+}
+
+const hora_device_kind *hora_device_kind_named(const char *kind) {
+    for (size_t i = 0; i < HORA_COUNT(kinds); i++)
+        if (hora_eq(kinds[i]->name, wanted(kind)))
+            return kinds[i];
+    return NULL;
+}
+
+hora_status hora_device_open(hora_device **out, const char *kind) {
+    const hora_device_kind *k = hora_device_kind_named(kind);
     *out = NULL;
-    while (name && *name && i < HORA_COUNT(kinds) && !hora_eq(kinds[i]->name, name))
-        i++;
-    if (i == HORA_COUNT(kinds))
-        return no_kind(name);
+    if (!k)
+        return no_kind(wanted(kind));
     hora_device *d = hora_device_new();
-    d->kind = kinds[i];
+    d->kind = k;
     hora_status s = d->kind->open ? d->kind->open(d) : HORA_OK;
     if (s != HORA_OK)
         hora_free(d);
@@ -118,6 +127,10 @@ void hora_device_free(hora_device *d) {
 
 const hora_device_kind *hora_device_kind_of(const hora_device *d) {
     return d ? d->kind : kinds[0];
+}
+
+const char *hora_device_variant(hora_device *d) {
+    return hora_device_kind_of(d)->variant(d);
 }
 
 bool hora_device_is_host(const hora_device *d) {

@@ -3,6 +3,7 @@
  * piece, and updates walk over pieces, so both have the same bits for any number of threads.
  */
 #include "backend/backend.h"
+#include "base/cpu.h"
 #include "base/threads.h"
 
 static hora_status take(hora_device *d, void **out, size_t bytes, const char *what) {
@@ -39,6 +40,15 @@ static size_t memory(hora_device *d) {
 static double flops(hora_device *d, hora_dtype t, double seconds) {
     (void)d;
     return hora_peak_flops(t, seconds);
+}
+
+static const char *variant(hora_device *d) {
+    (void)d;
+    return hora_isa_name(hora_cpu_isa());
+}
+
+static bool prefers_bf16(void) {
+    return hora_cpu_isa() >= HORA_ISA_AVX512_BF16;
 }
 
 static size_t stage_bytes(int64_t rows) {
@@ -114,6 +124,8 @@ const hora_device_kind hora_device_host = {.name = "host",
                                            .sync = sync,
                                            .memory = memory,
                                            .flops = flops,
+                                           .variant = variant,
+                                           .prefers_bf16 = prefers_bf16,
                                            .stage_bytes = stage_bytes,
                                            .stage = stage,
                                            .squares = squares,

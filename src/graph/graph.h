@@ -111,6 +111,8 @@ void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro);
 void hora_graph_after(hora_graph *g);
 double hora_graph_scalar(const hora_graph *g,
                          hora_t loss); /* value of a 1-element output or loss */
+/* Waits for the device. HORA_EIO: what went wrong there since the last time. */
+hora_status hora_graph_sync(hora_graph *g);
 /* Copies an output to the host's memory, in its own dtype. */
 void hora_graph_get(const hora_graph *g, hora_t t, void *to);
 /* --- profile ---------------------------------------------------------------------------------- */

@@ -271,6 +271,10 @@ double hora_graph_scalar(const hora_graph *g, hora_t t) {
     return v->dtype == HORA_F64 ? wide : (double)narrow;
 }
 
+hora_status hora_graph_sync(hora_graph *g) {
+    return kind_of(g)->sync(g->config.device);
+}
+
 void hora_graph_get(const hora_graph *g, hora_t t, void *to) {
     const hora_view *v = &g->tensors[t].view;
     kind_of(g)->get(g->config.device, to, v->data, hora_view_bytes(v));

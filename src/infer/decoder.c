@@ -30,6 +30,7 @@ struct hora_decoder {
     recording many, one; /* without cache: `many` alone, over the whole context */
     int32_t *ids;        /* without cache: the sequence */
     float *logits;
+    void *raw; /* logits in the base's dtype */
 };
 
 /* --- recordings ------------------------------------------------------------------------------- */
@@ -75,6 +76,7 @@ static hora_status run(hora_decoder *d, recording *r, const int32_t *ids, int64_
         r->hi[i] = real ? (int32_t)(at + i + 1) : 0;
     }
     *r->last = (int32_t)(n - 1);
+    hora_device_push(d->c.device, r->last, sizeof *r->last);
     const hora_rows batch = {
         .rows = rows, .ids = r->ids, .pos = r->pos, .lo = r->lo, .hi = r->hi, .cache_row = at};
     if (!r->ready)
@@ -82,7 +84,9 @@ static hora_status run(hora_decoder *d, recording *r, const int32_t *ids, int64_
     r->ready = true;
     hora_graph_body(r->g, &batch, 0);
     const hora_view *z = hora_graph_view(r->g, r->logits);
-    return hora_convert(d->logits, HORA_F32, z->data, z->dtype, d->c.base->vocab);
+    hora_graph_get(r->g, r->logits, d->raw);
+    HORA_TRY(hora_graph_sync(r->g));
+    return hora_convert(d->logits, HORA_F32, d->raw, z->dtype, d->c.base->vocab);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -123,6 +127,7 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     d->c = *c;
     d->context = c->context > 0 ? c->context : most > 0 ? most : 2048;
     d->logits = hora_calloc((size_t)c->base->vocab, sizeof *d->logits);
+    d->raw = hora_calloc((size_t)c->base->vocab, sizeof(double));
     hora_status s = take(d);
     if (s != HORA_OK) {
         hora_decoder_free(d);
@@ -141,6 +146,7 @@ void hora_decoder_free(hora_decoder *d) {
     hora_free(d->k);
     hora_free(d->ids);
     hora_free(d->logits);
+    hora_free(d->raw);
     hora_free(d);
 }
 

@@ -169,7 +169,7 @@ static hora_status pass_run(pass *p, hora_forward *f, const leaves *l, int64_t r
     hora_graph_body(p->g, &batch, 0);
     if (f->grads)
         hora_graph_after(p->g);
-    HORA_TRY(hora_device_kind_of(f->device)->sync(f->device));
+    HORA_TRY(hora_graph_sync(p->g));
     return fetch(p, f, rows);
 }
 

@@ -17,7 +17,8 @@
 static const hora_option rows[] = {
     OPT_STRING(
         shape, "shape", NULL, "smol135", "NAME",
-        "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06"),
+        "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06 "
+        "qwen3_06b qwen3_17b qwen3_4b qwen3_8b"),
     OPT_STRING(model, "model", NULL, NULL, "DIR",
                "measure this model directory instead of a shape"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME", "what trains, as in train"),
@@ -36,6 +37,7 @@ static const hora_option rows[] = {
     OPT_STRING(optimizer, "optimizer", "optim", NULL, "NAME", "update rule, as in train"),
     OPT_STRING(backends, "backends", NULL, NULL, "NAMES",
                "kernels in order of preference, as in train"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME", "where the steps run, as in train"),
     OPT_SIZE(memory, "memory", NULL, NULL, 0, 9.2e18,
              "memory the training may take; unset: what is free"),
     OPT_INT(seed, "seed", NULL, "42", 0, 9.2e18, "of the batch and the initial values"),
@@ -75,7 +77,8 @@ static hora_status take_training(bench *b) {
                   {"recompute", b->c.recompute},
                   {"pack", b->c.pack},
                   {"optimizer", b->c.optimizer},
-                  {"backends", b->c.backends}};
+                  {"backends", b->c.backends},
+                  {"device", b->c.device}};
     hora_settings s = {0};
     for (size_t i = 0; i < HORA_COUNT(passed); i++)
         if (passed[i].value)
@@ -278,7 +281,7 @@ static void describe(bench *b) {
 static hora_status measure(bench *b) {
     HORA_TRY(take_settings(b));
     if (b->c.peak)
-        return hora_bench_machine_measure(&b->result.machine);
+        return hora_bench_machine_measure(&b->result.machine, b->c.device);
     HORA_TRY(make_model(b));
     b->result.rss_exact = hora_rss_peak_reset() || !b->shape;
     HORA_TRY(open_all(b));
@@ -286,7 +289,11 @@ static hora_status measure(bench *b) {
     HORA_TRY(run_steps(b));
     describe(b);
     b->result.rss_peak = hora_rss_peak();
-    return hora_bench_machine_measure(&b->result.machine);
+    hora_device *d = hora_training_device(b->training);
+    const hora_device_kind *k = hora_device_kind_of(d);
+    hora_snprintf(b->result.device, sizeof b->result.device, "%s", hora_device_variant(d));
+    b->result.device_peak = k->taken ? k->taken(d) : 0;
+    return hora_bench_machine_measure(&b->result.machine, b->c.device);
 }
 
 static void release(bench *b) {

@@ -105,6 +105,7 @@ static hora_status save_model(hora_adapter *a, const char *dir) {
 
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
     unsigned t = a->method->traits;
+    hora_adapter_refresh(a);
     HORA_TRY(t & HORA_TRAIT_MODEL     ? save_model(a, dir)
              : t & HORA_TRAIT_WEIGHTS ? save_delta(a, dir)
                                       : save_lowrank(a, dir));

@@ -189,7 +189,7 @@ static hora_status write_state(hora_training *t, const char *dir) {
         hora_json_set(e, "step", hora_json_new_int(t->evals[i].step));
         hora_json_set(e, "loss", hora_json_new_real(t->evals[i].loss));
     }
-    hora_json_set(o, "variant", hora_json_new_string(hora_isa_name(hora_cpu_isa())));
+    hora_json_set(o, "variant", hora_json_new_string(hora_device_variant(t->parts.device)));
     hora_json_set(o, "identity", identity);
     if ((s = hora_checkpoint_manifest(dir, "state.json", &files)))
         goto out;
@@ -226,6 +226,7 @@ static hora_status write_adapters(hora_training *t, const char *dir) {
 static hora_status write_whole(hora_training *t, const char *tmp) {
     hora_status s;
     HORA_ASSERT(t->prepared);
+    hora_state_pull(&t->state);
     if ((s = hora_remove_tree(tmp)) || (s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) ||
         (s = write_tensors(t, tmp)) || (s = write_state(t, tmp)) || (s = hora_fsync_dir(tmp)))
         hora_remove_tree(tmp);

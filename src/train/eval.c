@@ -45,6 +45,7 @@ hora_status hora_eval_over(hora_recording *r, const hora_dataset *data, int64_t 
     hora_prefetch_free(feed);
     if (s != HORA_DONE)
         return s;
+    HORA_TRY(hora_graph_sync(r->g));
     if (!count)
         return hora_fail(HORA_EUSAGE, "evaluation: no token of the data counts; check the mask "
                                       "(hora inspect shows it) or give other data");
@@ -86,8 +87,10 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
 
 hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
     hora_recording r = {0};
-    hora_device *own = p->device ? NULL : hora_device_new();
+    hora_device *own = NULL;
     hora_status s = hora_check_vocabulary(p->base, p->data);
+    if (s == HORA_OK && !p->device)
+        s = hora_device_open(&own, NULL);
     if (s)
         goto out;
     hora_recording_parts parts = {.base = p->base,

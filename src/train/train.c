@@ -19,10 +19,15 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
     t->config = *config;
     t->config.recompute = config->recompute ? hora_strdup(config->recompute) : NULL;
     t->config.backends = config->backends ? hora_strdup(config->backends) : NULL;
+    t->config.device = config->device ? hora_strdup(config->device) : NULL;
     t->first_loss = t->last_loss = t->best_loss = NAN;
-    if (!t->parts.device)
-        t->parts.device = t->own_device = hora_device_new();
-    hora_status s = hora_training_plan(t);
+    hora_status s = HORA_OK;
+    if (config->device || !t->parts.device) {
+        s = hora_device_open(&t->own_device, config->device);
+        t->parts.device = t->own_device;
+    }
+    if (s == HORA_OK)
+        s = hora_training_plan(t);
     if (s) {
         hora_training_free(t);
         return s;
@@ -34,6 +39,11 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
 void hora_training_free(hora_training *t) {
     if (!t)
         return;
+    if (t->prepared)
+        for (int a = 0; a < t->parts.nadapters; a++)
+            hora_adapter_refresh(t->parts.adapters[a]);
+    for (int a = 0; a < t->parts.nadapters; a++)
+        t->parts.adapters[a]->refresh = NULL;
     hora_prefetch_free(t->feed);
     const bool lent = t->report.eval_arena > t->report.step_arena;
     hora_recording_release(lent ? &t->train : &t->eval); /* the borrower first */
@@ -42,6 +52,7 @@ void hora_training_free(hora_training *t) {
     hora_device_free(t->own_device);
     hora_free(t->config.recompute);
     hora_free(t->config.backends);
+    hora_free(t->config.device);
     hora_free(t->evals);
     hora_free(t);
 }
@@ -52,6 +63,10 @@ const hora_train_report *hora_training_report(hora_training *t) {
 
 void hora_training_dump(hora_training *t, hora_str *out) {
     hora_graph_dump(t->train.g, out);
+}
+
+hora_device *hora_training_device(hora_training *t) {
+    return t->parts.device;
 }
 
 hora_graph *hora_training_graph(hora_training *t) {
@@ -80,6 +95,10 @@ static hora_status prepare(hora_recording *r, const hora_graph *lender) {
     return hora_graph_prepare(r->g, lender);
 }
 
+static void refresh(void *state) {
+    hora_state_pull(state);
+}
+
 /* The two recordings share the larger arena. */
 hora_status hora_training_prepare(hora_training *t) {
     const hora_train_report *r = &t->report;
@@ -93,6 +112,10 @@ hora_status hora_training_prepare(hora_training *t) {
     const bool lent = r->eval_arena > r->step_arena;
     HORA_TRY(prepare(lent ? &t->eval : &t->train, NULL));
     HORA_TRY(prepare(lent ? &t->train : &t->eval, lent ? t->eval.g : t->train.g));
+    for (int a = 0; a < t->parts.nadapters; a++) {
+        t->parts.adapters[a]->refresh = hora_device_is_host(t->parts.device) ? NULL : refresh;
+        t->parts.adapters[a]->refresh_of = &t->state;
+    }
     HORA_TRY(hora_training_feed(t));
     t->prepared = true;
     return HORA_OK;

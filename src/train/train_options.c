@@ -76,10 +76,13 @@ static const hora_option rows[] = {
              HORA_OPT_RESUMABLE),
     OPT_STRING(backends, "backends", NULL, NULL, "NAMES",
                "kernels in order of preference (cpu ref); unset: the fastest"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME",
+               "where the steps run: host or cuda; unset: the host", HORA_OPT_RESUMABLE),
 };
 
 hora_dtype hora_train_dtype(const hora_train_config *c) {
-    const hora_dtype best = hora_cpu_isa() >= HORA_ISA_AVX512_BF16 ? HORA_BF16 : HORA_F32;
+    const hora_device_kind *k = hora_device_kind_named(c->device);
+    const hora_dtype best = k && k->prefers_bf16() ? HORA_BF16 : HORA_F32;
     const hora_dtype dtypes[] = {best, HORA_F32, HORA_BF16};
     return dtypes[c->dtype];
 }

@@ -103,6 +103,11 @@ static hora_status check_parts(hora_training *t) {
     return HORA_OK;
 }
 
+/* Of the device; what weights take of a device's own memory is not there yet. */
+static bool on_host(const hora_training *t) {
+    return hora_device_is_host(t->parts.device);
+}
+
 static uint64_t weight_bytes(const hora_base *b) {
     uint64_t sum = 0;
     for (int i = 0; i < b->nweights; i++)
@@ -119,7 +124,7 @@ static void add_up(hora_train_report *r) {
 static bool fits(const hora_training *t) {
     const hora_train_report *r = &t->report;
     bool opened = t->parts.base->nweights > 0 && t->parts.base->weights[0].view.data;
-    uint64_t there = opened && !t->config.memory ? r->weights : 0;
+    uint64_t there = opened && on_host(t) && !t->config.memory ? r->weights : 0;
     return !r->limit || r->total - there <= r->limit;
 }
 
@@ -177,9 +182,9 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
 static hora_status choose_packing(hora_training *t, const hora_plan_options *o) {
     enum { AUTO, BOTH, ONE, ENOUGH_ROWS = 512 };
     const hora_train_report *r = &t->report;
-    bool wants =
-        r->rows < ENOUGH_ROWS || hora_device_uses_library(t->parts.device, t->parts.base->dtype);
-    HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && wants)));
+    bool wants = on_host(t) && (r->rows < ENOUGH_ROWS ||
+                                hora_device_uses_library(t->parts.device, t->parts.base->dtype));
+    HORA_TRY(plan_packed(t, o, (on_host(t) && t->config.pack == BOTH) || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
     uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
     if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
@@ -191,7 +196,8 @@ static hora_status plan_graphs(hora_training *t) {
     hora_train_report *r = &t->report;
     hora_plan_options o = {.backward = true, .poison = t->parts.poison};
     HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
-    r->limit = t->config.memory ? (uint64_t)t->config.memory : hora_memory_available();
+    r->limit = t->config.memory ? (uint64_t)t->config.memory
+                                 : hora_device_kind_of(t->parts.device)->memory(t->parts.device);
     HORA_TRY(choose_packing(t, &o));
     if (t->eval.g) {
         HORA_TRY(hora_graph_plan(t->eval.g, &(hora_plan_options){.poison = t->parts.poison}));
@@ -218,7 +224,8 @@ static void estimate_time(hora_training *t) {
     int64_t rows = r->batch_size * r->grad_accum;
     hora_graph_add_full_work(t->train.g, rows, r->seq_len, work);
     r->flops_step = hora_graph_flops(t->train.g, work);
-    r->peak_flops = hora_peak_flops(t->parts.base->dtype, 0.02);
+    r->peak_flops = hora_device_kind_of(t->parts.device)
+                        ->flops(t->parts.device, t->parts.base->dtype, 0.02);
     r->seconds_step = r->peak_flops > 0 ? r->flops_step / (0.5 * r->peak_flops) : 0;
     r->seconds_total = r->seconds_step * (double)t->limit / (double)rows;
 }

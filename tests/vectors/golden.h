@@ -12,8 +12,7 @@ typedef struct golden_run {
     hora_device *device;
     hora_graph *g;
     hora_net net;
-    void *arena;
-    size_t arena_bytes;
+    void *own_logits; /* in the base's dtype */
     void *grads; /* span of all parameters of all adapters */
     size_t grad_bytes;
     hora_t logits, loss;

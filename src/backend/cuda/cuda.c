@@ -60,7 +60,7 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     hora_cuda_job *j = hora_calloc(1, sizeof *j);
     *impl = (hora_impl){.run = run, .state = j};
     *j = (hora_cuda_job){.u = u, .op = ops[c->op_id]};
-    snprintf(impl->variant, sizeof impl->variant, "cuda sm_%d", u->capability);
+    snprintf(impl->variant, sizeof impl->variant, "%s", u->variant);
     size_t bytes = 0;
     const void *host = j->op->table ? j->op->table(&c->attr, &bytes) : NULL;
     void *copy = NULL;

@@ -50,6 +50,7 @@ static hora_status start(hora_cuda *u) {
                          cudaGetErrorString(e));
     u->capability = about.major * 10 + about.minor;
     hora_snprintf(u->name, sizeof u->name, "%s", about.name);
+    hora_snprintf(u->variant, sizeof u->variant, "cuda sm_%d", u->capability);
     if (u->capability < 80)
         return hora_fail(HORA_EUNSUPPORTED,
                          "cuda: %s has compute capability %d.%d; 8.0 or newer is needed", u->name,
@@ -71,13 +72,20 @@ static hora_status cuda_open(hora_device *d) {
     return s;
 }
 
+void hora_cuda_took(hora_cuda *u, size_t bytes) {
+    u->taken += bytes;
+    u->most_taken = u->taken > u->most_taken ? u->taken : u->most_taken;
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 static hora_status cuda_alloc(hora_device *d, void **out, size_t bytes, const char *what) {
     size_t left = 0, all = 0;
     char need[32], has[32], of[32];
     *out = NULL;
-    if (cudaMalloc(out, bytes) == cudaSuccess)
+    if (cudaMalloc(out, bytes) == cudaSuccess) {
+        hora_cuda_took(hora_cuda_of(d), bytes);
         return HORA_OK;
+    }
     cudaGetLastError();
     cudaMemGetInfo(&left, &all);
     return hora_fail(HORA_ENOMEM,
@@ -89,7 +97,7 @@ static hora_status cuda_alloc(hora_device *d, void **out, size_t bytes, const ch
 }
 
 static void cuda_free(hora_device *d, void *p, size_t bytes) {
-    (void)bytes;
+    hora_cuda_of(d)->taken -= bytes;
     cudaStreamSynchronize(hora_cuda_of(d)->stream);
     hora_cuda_note(hora_cuda_of(d), cudaFree(p), "giving memory back");
 }
@@ -127,6 +135,18 @@ static size_t cuda_memory(hora_device *d) {
     size_t left = 0, all = 0;
     hora_cuda_note(hora_cuda_of(d), cudaMemGetInfo(&left, &all), "asking for memory");
     return left;
+}
+
+static size_t cuda_taken(hora_device *d) {
+    return hora_cuda_of(d)->most_taken;
+}
+
+static const char *cuda_variant(hora_device *d) {
+    return hora_cuda_of(d)->variant;
+}
+
+static bool cuda_prefers_bf16(void) {
+    return true;
 }
 
 /* --- the batch -------------------------------------------------------------------------------- */
@@ -256,6 +276,37 @@ static double cuda_flops(hora_device *d, hora_dtype t, double seconds) {
     return best;
 }
 
+/* A large copy inside the memory, the best of several; counts bytes read and bytes written. */
+static double cuda_reads(hora_device *d, double seconds) {
+    hora_cuda *u = hora_cuda_of(d);
+    const size_t bytes = (size_t)1 << 30;
+    double best = 0, spent = 0;
+    cudaEvent_t from, to;
+    char *room;
+    if (cudaMalloc((void **)&room, 2 * bytes) != cudaSuccess) {
+        cudaGetLastError();
+        return 0;
+    }
+    cudaEventCreate(&from);
+    cudaEventCreate(&to);
+    hora_cuda_noise(u->stream, HORA_F32, 1, room, (int64_t)(bytes / sizeof(float)));
+    for (int i = 0; i < 1000 && (i < 4 || spent < seconds); i++) {
+        float ms = 0;
+        cudaEventRecord(from, u->stream);
+        cudaMemcpyAsync(room + bytes, room, bytes, cudaMemcpyDeviceToDevice, u->stream);
+        cudaEventRecord(to, u->stream);
+        cudaEventSynchronize(to);
+        cudaEventElapsedTime(&ms, from, to);
+        spent += 1e-3 * ms;
+        if (i && ms > 0)
+            best = fmax(best, 2.0 * (double)bytes / (1e-3 * ms));
+    }
+    cudaEventDestroy(from);
+    cudaEventDestroy(to);
+    cudaFree(room);
+    return best;
+}
+
 /* --- the spans -------------------------------------------------------------------------------- */
 typedef struct spans_room {
     hora_cuda_piece *piece;
@@ -351,6 +402,10 @@ const hora_device_kind hora_device_cuda = {.name = "cuda",
                                            .sync = cuda_sync,
                                            .memory = cuda_memory,
                                            .flops = cuda_flops,
+                                           .reads = cuda_reads,
+                                           .taken = cuda_taken,
+                                           .variant = cuda_variant,
+                                           .prefers_bf16 = cuda_prefers_bf16,
                                            .stage_bytes = cuda_stage_bytes,
                                            .stage = cuda_stage,
                                            .begin = cuda_begin,

@@ -34,7 +34,7 @@ typedef struct hora_cuda_plan {
 typedef struct hora_cuda {
     cudaStream_t stream;
     int capability; /* 90: compute capability 9.0 */
-    char name[256];
+    char name[256], variant[32]; /* "NVIDIA H100 80GB HBM3", "cuda sm_90" */
     hora_cuda_library lt;
     cublasLtHandle_t handle;
     void *workspace;
@@ -44,12 +44,14 @@ typedef struct hora_cuda {
     size_t pinned_bytes;
     cudaEvent_t sent; /* the batch has left pinned memory */
     double *number;   /* one, in the device's memory */
+    size_t taken, most_taken;
     char failed[256]; /* the first thing that went wrong; "" */
 } hora_cuda;
 
 hora_cuda *hora_cuda_of(const hora_device *d);
 /* Keeps the first failure for the next sync. */
 void hora_cuda_note(hora_cuda *u, cudaError_t e, const char *what);
+void hora_cuda_took(hora_cuda *u, size_t bytes);
 hora_status hora_cuda_library_open(hora_cuda *u); /* HORA_EUNSUPPORTED: none here */
 void hora_cuda_library_close(hora_cuda *u);
 /* d (m, n) = alpha op(a) op(b) + beta c, row by row; c may be d. How is found at the first call of a

@@ -28,6 +28,7 @@ hora_status hora_cuda_library_open(hora_cuda *u) {
     if (cudaMalloc(&u->workspace, WORKSPACE) != cudaSuccess)
         return hora_fail(HORA_ENOMEM, "cuda: no 64 MiB are free on the GPU; end what else runs "
                                       "there");
+    hora_cuda_took(u, WORKSPACE);
     return HORA_OK;
 }
 
