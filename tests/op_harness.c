@@ -246,8 +246,8 @@ static void run_there(hora_device *d, const hora_impl *impl, const hora_call *ca
     for (int i = 0; i < VIEWS; i++) {
         host[i] = hora_absent(v[i]) ? NULL : v[i]->data;
         if (host[i])
-            assert_ok(hora_device_mirror(d, &v[i]->data, host[i], hora_view_bytes(v[i]) + FENCE,
-                                         "test"));
+            assert_ok(
+                hora_device_mirror(d, &v[i]->data, host[i], hora_view_bytes(v[i]) + FENCE, "test"));
     }
     c.scratch = room.data;
     if (bytes)
@@ -261,6 +261,10 @@ static void run_there(hora_device *d, const hora_impl *impl, const hora_call *ca
     for (int i = 0; i < VIEWS && !hora_device_is_host(d); i++)
         if (host[i])
             hora_device_drop(d, host[i]);
+    if (!hora_device_is_host(d)) { /* what prepare copied of the case */
+        hora_device_drop(d, c.attr.freq);
+        hora_device_drop(d, c.attr.index);
+    }
     hora_device_release(d, stage, bytes);
 }
 

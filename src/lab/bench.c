@@ -15,10 +15,9 @@
 
 #define OPT_OF hora_bench_config
 static const hora_option rows[] = {
-    OPT_STRING(
-        shape, "shape", NULL, "smol135", "NAME",
-        "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06 "
-        "qwen3_06b qwen3_17b qwen3_4b qwen3_8b"),
+    OPT_STRING(shape, "shape", NULL, "smol135", "NAME",
+               "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06 "
+               "qwen3_06b qwen3_17b qwen3_4b qwen3_8b"),
     OPT_STRING(model, "model", NULL, NULL, "DIR",
                "measure this model directory instead of a shape"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME", "what trains, as in train"),
@@ -73,12 +72,9 @@ static hora_status unless_stopped(const bench *b) {
 static hora_status take_training(bench *b) {
     const struct {
         const char *key, *value;
-    } passed[] = {{"dtype", b->c.dtype},
-                  {"recompute", b->c.recompute},
-                  {"pack", b->c.pack},
-                  {"optimizer", b->c.optimizer},
-                  {"backends", b->c.backends},
-                  {"device", b->c.device}};
+    } passed[] = {{"dtype", b->c.dtype},       {"recompute", b->c.recompute},
+                  {"pack", b->c.pack},         {"optimizer", b->c.optimizer},
+                  {"backends", b->c.backends}, {"device", b->c.device}};
     hora_settings s = {0};
     for (size_t i = 0; i < HORA_COUNT(passed); i++)
         if (passed[i].value)

@@ -55,14 +55,10 @@ hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions
     const struct {
         const char *key;
         int64_t value;
-    } numbers[] = {{"hidden_size", s->hidden},
-                   {"num_hidden_layers", s->layers},
-                   {"num_attention_heads", s->heads},
-                   {"num_key_value_heads", s->kv_heads},
-                   {"head_dim", s->head_dim},
-                   {"intermediate_size", s->intermediate},
-                   {"vocab_size", s->vocab},
-                   {"max_position_embeddings", positions}};
+    } numbers[] = {{"hidden_size", s->hidden},        {"num_hidden_layers", s->layers},
+                   {"num_attention_heads", s->heads}, {"num_key_value_heads", s->kv_heads},
+                   {"head_dim", s->head_dim},         {"intermediate_size", s->intermediate},
+                   {"vocab_size", s->vocab},          {"max_position_embeddings", positions}};
     hora_json *c = hora_json_new_object();
     hora_str text = {0};
     hora_json_set(c, "model_type", hora_json_new_string(s->family));

@@ -130,7 +130,7 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
 void hora_training_free(hora_training *t); /* accepts NULL */
 const hora_train_report *hora_training_report(hora_training *t);
 void hora_training_dump(hora_training *t, hora_str *out); /* schedule with buffers, for people */
-hora_device *hora_training_device(hora_training *t); /* borrowed */
+hora_device *hora_training_device(hora_training *t);      /* borrowed */
 /* The graph of a step, for profiles (graph.h); borrowed. */
 hora_graph *hora_training_graph(hora_training *t);
 /* HORA_ENOMEM with the report's advice when it does not fit. */

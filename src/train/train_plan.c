@@ -184,7 +184,8 @@ static hora_status choose_packing(hora_training *t, const hora_plan_options *o) 
     const hora_train_report *r = &t->report;
     bool wants = on_host(t) && (r->rows < ENOUGH_ROWS ||
                                 hora_device_uses_library(t->parts.device, t->parts.base->dtype));
-    HORA_TRY(plan_packed(t, o, (on_host(t) && t->config.pack == BOTH) || (t->config.pack == AUTO && wants)));
+    HORA_TRY(plan_packed(
+        t, o, (on_host(t) && t->config.pack == BOTH) || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
     uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
     if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
@@ -197,7 +198,7 @@ static hora_status plan_graphs(hora_training *t) {
     hora_plan_options o = {.backward = true, .poison = t->parts.poison};
     HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
     r->limit = t->config.memory ? (uint64_t)t->config.memory
-                                 : hora_device_kind_of(t->parts.device)->memory(t->parts.device);
+                                : hora_device_kind_of(t->parts.device)->memory(t->parts.device);
     HORA_TRY(choose_packing(t, &o));
     if (t->eval.g) {
         HORA_TRY(hora_graph_plan(t->eval.g, &(hora_plan_options){.poison = t->parts.poison}));
@@ -224,8 +225,8 @@ static void estimate_time(hora_training *t) {
     int64_t rows = r->batch_size * r->grad_accum;
     hora_graph_add_full_work(t->train.g, rows, r->seq_len, work);
     r->flops_step = hora_graph_flops(t->train.g, work);
-    r->peak_flops = hora_device_kind_of(t->parts.device)
-                        ->flops(t->parts.device, t->parts.base->dtype, 0.02);
+    r->peak_flops =
+        hora_device_kind_of(t->parts.device)->flops(t->parts.device, t->parts.base->dtype, 0.02);
     r->seconds_step = r->peak_flops > 0 ? r->flops_step / (0.5 * r->peak_flops) : 0;
     r->seconds_total = r->seconds_step * (double)t->limit / (double)rows;
 }

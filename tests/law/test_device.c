@@ -15,16 +15,17 @@
 enum { LENGTH = 48, COUNT = 4, STEPS = 6, HALF = 3, MOST = 1 << 20 };
 
 static const char config_text[] =
-    "{\"model_type\": \"qwen3\", \"vocab_size\": 96, \"hidden_size\": 64, \"intermediate_size\": 96,"
+    "{\"model_type\": \"%s\", \"vocab_size\": 96, \"hidden_size\": 64, \"intermediate_size\": "
+    "96,"
     " \"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"num_key_value_heads\": 1,"
     " \"head_dim\": 64, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6,"
     " \"rope_theta\": 10000.0, \"tie_word_embeddings\": true, \"torch_dtype\": \"float32\"}";
 
-static const char *const methods[][2] = {
-    {"lora", "rank=4,targets=q+k+v+o+gate+up+down,dropout=0.1"},
-    {"hora", "rank=4,dropout=0.1"},
-    {"full", ""},
-    {"bitfit", ""},
+static const char *const methods[][3] = { /* with its options and a family that suits it */
+    {"lora", "rank=4,targets=q+k+v+o+gate+up+down,dropout=0.1", "qwen3"},
+    {"hora", "rank=4,dropout=0.1", "qwen3"},
+    {"full", "", "qwen3"},
+    {"bitfit", "", "qwen2"},
 };
 
 /* The name of a device that this machine has besides the host; skips where there is none. */
@@ -67,8 +68,11 @@ static void fill_batch(hora_batch *b, int64_t rows, int padding, uint64_t seed) 
     }
 }
 
-static void open_world(world *w, const char *device, hora_dtype dtype, int method, char *recompute) {
-    *w = (world){.base = golden_fresh(config_text, dtype, false)};
+static void open_world(world *w, const char *device, hora_dtype dtype, int method,
+                       char *recompute) {
+    char *config = hora_format(config_text, methods[method][2]);
+    *w = (world){.base = golden_fresh(config, dtype, false)};
+    hora_free(config);
     w->adapter = golden_attach(w->base, methods[method][0], methods[method][1]);
     hora_train_config c;
     hora_settings s = {0};

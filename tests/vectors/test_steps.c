@@ -40,6 +40,7 @@ static hora_training *train_open(hora_base *base, hora_adapter **a, const golden
     assert_ok(hora_options_take(&hora_train_options, &c, &s));
     c.batch_size = r->batch;
     c.backends = backends ? hora_strdup(backends) : NULL;
+    c.device = backends ? hora_strdup("host") : NULL; /* ref is the host's */
     hora_training_parts p = {.base = base, .adapters = a, .nadapters = 1, .seq_len = r->length};
     assert_ok(hora_training_open(&t, &p, &c));
     assert_ok(hora_training_prepare(t));

@@ -14,7 +14,8 @@ typedef struct hora_cuda_library {
     void *handle;
 #define HORA_CUDA_LT(X)                                                                            \
     X(Create)                                                                                      \
-    X(Destroy) X(Matmul) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)        \
+    X(Destroy)                                                                                     \
+    X(Matmul) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)                   \
         X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)                   \
             X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)   \
                 X(MatmulAlgoGetHeuristic)
@@ -33,7 +34,7 @@ typedef struct hora_cuda_plan {
 
 typedef struct hora_cuda {
     cudaStream_t stream;
-    int capability; /* 90: compute capability 9.0 */
+    int capability;              /* 90: compute capability 9.0 */
     char name[256], variant[32]; /* "NVIDIA H100 80GB HBM3", "cuda sm_90" */
     hora_cuda_library lt;
     cublasLtHandle_t handle;
