@@ -82,22 +82,23 @@ static void read_batch(golden_run *r, const hora_st *st) {
         r->weight[i] = label < 0 ? 0 : 1;
         supervised += label >= 0;
     }
-    r->rows = (hora_rows){.rows = n,
-                          .ids = r->ints[0],
-                          .pos = r->ints[1],
-                          .lo = r->ints[2],
-                          .hi = r->ints[3],
-                          .target = r->ints[4],
-                          .weight = r->weight,
-                          .scale = 1.0 / (double)(supervised ? supervised : 1)};
+    r->rows = (hora_batch){.rows = n,
+                           .ids = r->ints[0],
+                           .pos = r->ints[1],
+                           .lo = r->ints[2],
+                           .hi = r->ints[3],
+                           .target = r->ints[4],
+                           .weight = r->weight,
+                           .scale = 1.0 / (double)(supervised ? supervised : 1)};
 }
 
 /* Every parameter's value there, or gradient back. */
 static void exchange(golden_run *r, bool back) {
-    for (int a = 0; a < r->net.nadapters; a++)
-        for (int i = 0; i < r->net.adapters[a]->nparams; i++) {
-            const hora_param *p = r->net.adapters[a]->params[i];
-            size_t bytes = (size_t)p->elems * hora_dtype_size(r->net.adapters[a]->dtype);
+    const hora_net *n = &r->r.net;
+    for (int a = 0; a < n->nadapters; a++)
+        for (int i = 0; i < n->adapters[a]->nparams; i++) {
+            const hora_param *p = n->adapters[a]->params[i];
+            size_t bytes = (size_t)p->elems * hora_dtype_size(n->adapters[a]->dtype);
             if (back)
                 hora_device_pull(r->device, p->grad, bytes);
             else
@@ -148,30 +149,37 @@ void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *le
         r->ints[4][at] = -1;
     r->batch = 1;
     r->length = n;
-    r->rows = (hora_rows){.rows = n,
-                          .ids = r->ints[0],
-                          .pos = r->ints[1],
-                          .lo = r->ints[2],
-                          .hi = r->ints[3],
-                          .target = r->ints[4],
-                          .weight = r->weight,
-                          .scale = 1.0 / (double)supervised,
-                          .seed = 7,
-                          .step = 3};
+    r->rows = (hora_batch){.rows = n,
+                           .ids = r->ints[0],
+                           .pos = r->ints[1],
+                           .lo = r->ints[2],
+                           .hi = r->ints[3],
+                           .target = r->ints[4],
+                           .weight = r->weight,
+                           .scale = 1.0 / (double)supervised,
+                           .seed = 7,
+                           .step = 3};
 }
 
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                    const golden_options *o) {
     const bool host = o->backends || base->dtype == HORA_F64; /* what only the host has */
     assert_ok(hora_device_open(&r->device, host ? "host" : NULL));
-    r->g = hora_graph_new(&(hora_graph_config){
-        .dtype = base->dtype, .rows = r->rows.rows, .device = r->device, .backends = o->backends});
-    hora_net_init(&r->net, r->g, base, adapters, n, o->mode);
-    hora_t h = hora_model_record(&r->net), head = hora_net_head(&r->net);
-    r->logits = hora_linear(r->g, h, head, HORA_NONE, HORA_NONE, 1);
-    r->loss = hora_head_xent(r->g, h, head, HORA_NONE);
-    hora_graph_output(r->g, r->logits);
-    hora_graph_loss(r->g, r->loss, 1);
+    const hora_recording_parts parts = {.base = base,
+                                        .adapters = adapters,
+                                        .nadapters = n,
+                                        .device = r->device,
+                                        .backends = o->backends,
+                                        .rows = r->rows.rows,
+                                        .mode = o->mode,
+                                        .model = hora_model_record,
+                                        .outputs = hora_task_causal,
+                                        .user = &r->out};
+    r->out = (hora_outputs){.want_loss = true, .want_logits = true, .differentiate = true};
+    hora_recording_init(&r->r, &parts);
+    r->g = r->r.g;
+    r->logits = r->out.logits;
+    r->loss = r->out.loss;
     assert_ok(hora_graph_plan(r->g, &(hora_plan_options){.backward = o->backward,
                                                          .recompute = o->recompute,
                                                          .poison = o->poison}));
@@ -187,15 +195,13 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
             p->grad = (char *)r->grads + (size_t)at * hora_dtype_size(adapters[a]->dtype);
             at += (int)hora_round_up(p->elems, 16);
         }
-    hora_net_bind(&r->net);
-    assert_ok(hora_graph_prepare(r->g, NULL));
+    assert_ok(hora_recordings_prepare((hora_recording *[]){&r->r}, 1, "arena"));
     r->own_logits = hora_malloc(hora_view_bytes(hora_graph_view(r->g, r->logits)));
     golden_again(r);
 }
 
 void golden_close(golden_run *r) {
-    hora_net_release(&r->net);
-    hora_graph_free(r->g);
+    hora_recording_release(&r->r);
     hora_device_free(r->device);
     hora_block_free(r->grads, r->grad_bytes);
     for (int k = 0; k < 5; k++)

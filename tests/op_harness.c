@@ -237,11 +237,15 @@ static void list_views(hora_call *c, hora_view *scratch, hora_view *v[VIEWS]) {
 /* Runs a call whose memory is the host's on any device: buffers travel there with their fences, and
  * back. On the host nothing moves. */
 static void run_there(hora_device *d, const hora_impl *impl, const hora_call *call, size_t scratch,
-                      const hora_rows *batch) {
+                      const hora_batch *batch) {
     hora_call c = *call;
     hora_view room = {c.scratch, HORA_I8, HORA_SHAPE1((int64_t)scratch)}, *v[VIEWS];
     void *host[VIEWS], *stage = NULL;
-    const size_t bytes = hora_device_kind_of(d)->stage_bytes(batch->rows);
+    hora_leaves leaves = hora_leaves_plain();
+    for (int i = 0; i < HORA_LEAVES; i++)
+        if (!leaves.columns[i])
+            leaves.columns[i] = batch->leaves.columns[i];
+    const size_t bytes = hora_device_kind_of(d)->stage_bytes(&leaves, batch->rows);
     list_views(&c, &room, v);
     for (int i = 0; i < VIEWS; i++) {
         host[i] = hora_absent(v[i]) ? NULL : v[i]->data;
@@ -252,7 +256,7 @@ static void run_there(hora_device *d, const hora_impl *impl, const hora_call *ca
     c.scratch = room.data;
     if (bytes)
         assert_ok(hora_device_alloc(d, &stage, bytes, "test"));
-    c.batch = hora_device_kind_of(d)->stage(d, stage, batch);
+    c.batch = hora_device_kind_of(d)->stage(d, stage, &leaves, batch);
     impl->run(impl, &c);
     assert_ok(hora_device_kind_of(d)->sync(d));
     for (int i = 0; i < VIEWS; i++)
@@ -280,7 +284,7 @@ static bool make_and_run(op_rig *r, const op_how *how, hora_phase phase) {
     assert_ok(how->backend->prepare(how->device, &c, &impl));
     assert_true(impl.variant[0] != 0);
     aim_call(r, &c);
-    hora_rows batch = r->c.batch;
+    hora_batch batch = r->c.batch;
     batch.rows = case_rows(&r->c);
     c.scratch = guarded(need.scratch);
     uint64_t before = hash_inputs(r);

@@ -7,6 +7,7 @@
 #include "infer/generate.h"
 #include "model/family.h"
 #include "peft/peft.h"
+#include "run/open.h"
 #include "run/run.h"
 #include "train/train.h"
 
@@ -17,15 +18,14 @@ typedef struct hora_model_config { /* filled from hora_model_options */
 extern const hora_options hora_model_options;
 
 struct hora_model {
-    hora_base *base;
+    hora_opened opened; /* tokenizer and template when first asked for */
+    hora_base *base;    /* its */
     hora_device *device;
     hora_adapter **adapters; /* in attach order */
     int n, cap;
-    hora_tokenizer *tokenizer; /* opened when first asked for */
-    hora_template *tmpl;       /* NULL: the model has none */
-    void **merged;             /* blocks that replaced weights, hora_free */
+    void **merged; /* blocks that replaced weights, hora_free */
     int nmerged, cmerged;
-    bool headers_only, tmpl_refused;
+    bool headers_only;
 };
 
 struct hora_data {
@@ -73,6 +73,4 @@ hora_status hora_settings_of(hora_settings *s, const char *options);
 /* Refuses what nobody took and releases the settings; a status that failed before wins. */
 hora_status hora_settings_done(hora_status st, hora_settings *s, const hora_options *const *tables,
                                int n);
-/* A run's result as JSON: steps, losses, seconds, memory. */
-hora_json *hora_run_summary(const hora_run_result *r);
 #endif

@@ -29,15 +29,18 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     hora_model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
     const hora_base_options o = {hora_model_dtype(&c), headers_only};
-    hora_base *base = NULL;
+    hora_opened opened = {0};
     hora_device *device;
     hora_status st = hora_device_open(&device, c.device);
     hora_options_release(&hora_model_options, &c);
-    if (st == HORA_OK && (st = hora_base_open(&base, dir, &o)) != HORA_OK)
-        hora_device_free(device);
     HORA_TRY(st);
+    if ((st = hora_open_model(&opened, dir, &o)) != HORA_OK) {
+        hora_device_free(device);
+        return st;
+    }
     hora_model *m = hora_calloc(1, sizeof *m);
-    m->base = base;
+    m->opened = opened;
+    m->base = opened.base;
     m->device = device;
     m->headers_only = headers_only;
     *out = m;
@@ -64,9 +67,7 @@ void hora_model_close(hora_model *m) {
     while (m->n)
         hora_adapter_detach(m->adapters[m->n - 1]);
     hora_device_free(m->device);
-    hora_template_close(m->tmpl);
-    hora_tokenizer_close(m->tokenizer);
-    hora_base_close(m->base);
+    hora_open_close(&m->opened);
     for (int i = 0; i < m->nmerged; i++)
         hora_free(m->merged[i]);
     hora_free(m->merged);
@@ -104,18 +105,10 @@ hora_status hora_model_info(const hora_model *m, const char *key, double *value)
 
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl) {
-    if (!m->tokenizer)
-        HORA_TRY(hora_tokenizer_open(&m->tokenizer, m->base->dir));
-    *tok = m->tokenizer;
-    if (!tmpl)
-        return HORA_OK;
-    const char *source = hora_tokenizer_chat_template(m->tokenizer);
-    if (source && !m->tmpl && !m->tmpl_refused &&
-        hora_template_open(&m->tmpl, source, strlen(source), "chat template") != HORA_OK) {
-        m->tmpl_refused = true; /* only conversations need it: they will be refused by name */
-        hora_warn("%s: %s; conversations cannot be rendered", m->base->dir, hora_errmsg());
-    }
-    *tmpl = m->tmpl;
+    HORA_TRY(tmpl ? hora_open_chat(&m->opened) : hora_open_tokenizer(&m->opened));
+    *tok = m->opened.tokenizer;
+    if (tmpl)
+        *tmpl = m->opened.chat;
     return HORA_OK;
 }
 

@@ -31,8 +31,6 @@ hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages,
 /* --- data ------------------------------------------------------------------------------------- */
 hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s) {
     hora_data *d = hora_calloc(1, sizeof *d);
-    const hora_tokenizer *tok;
-    const hora_template *tmpl = NULL;
     const int64_t most = m->base->max_positions;
     hora_status st = hora_options_take(&hora_data_options, &d->config, s);
     if (st == HORA_OK && !hora_settings_get(s, "seq_len") && most > 0)
@@ -43,9 +41,7 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
                        "--seq-len %lld or less",
                        (long long)d->config.seq_len, (long long)most, (long long)most);
     if (st == HORA_OK)
-        st = hora_model_tokenizer(m, &tok, &tmpl);
-    if (st == HORA_OK)
-        st = hora_dataset_open(&d->set, path, tok, tmpl, &d->config);
+        st = hora_open_data(&m->opened, &d->set, path, &d->config);
     if (st != HORA_OK) {
         hora_data_close(d);
         return st;

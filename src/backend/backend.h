@@ -28,7 +28,8 @@ typedef struct hora_call {
     unsigned frozen; /* inputs whose values never change while this plan lives: may be packed at
                         prepare */
     unsigned rows;   /* bit i: input i is a row tensor; HORA_OUT: the output is */
-    const hora_rows *batch; /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
+    const hora_batch
+        *batch;    /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
     void *scratch; /* at run time: `need.scratch` bytes, 64-byte aligned, contents undefined */
 } hora_call;
 /* Views in a call carry their largest row count at query and prepare, the actual one at run.
@@ -81,21 +82,21 @@ typedef struct hora_update { /* what an optimizer needs besides the arrays */
     double scale; /* of the gradient: clipping */
     int64_t step; /* 1 in the first step */
 } hora_update;
-typedef struct hora_piece {          /* of one parameter; addresses are the host's */
+typedef struct hora_param_piece {    /* of one parameter; addresses are the host's */
     float *value, *grad, *moment[2]; /* moments may be NULL */
     int64_t n;
     double lr;   /* factor of the update's */
     bool decays; /* the update's decay applies */
     bool active; /* the gradient reaches it; set before attach */
-} hora_piece;
-typedef struct hora_spans { /* what an update walks over, in pieces cut by shapes alone */
-    const char *rule;       /* "adamw" */
+} hora_param_piece;
+typedef struct hora_param_spans { /* what an update walks over, in pieces cut by shapes alone */
+    const char *rule;             /* "adamw" */
     void (*update)(const hora_update *, float *p, const float *g, float *m0, float *m1, int64_t n);
-    hora_piece *piece;
+    hora_param_piece *piece;
     int n;
     double *partial; /* n numbers: sums of squares */
     void *room;      /* of attach */
-} hora_spans;
+} hora_param_spans;
 
 typedef struct hora_device_kind {
     const char *name;                   /* "host", "cuda" */
@@ -114,9 +115,9 @@ typedef struct hora_device_kind {
     size_t (*taken)(hora_device *);                 /* bytes, at their peak; NULL: not counted */
     const char *(*variant)(hora_device *);          /* whose kernels: results differ in bits */
     bool (*prefers_bf16)(void);                     /* its products of bf16 are the fast ones */
-    /* The batch where kernels read it: `room` of stage_bytes(rows), filled anew; or the batch. */
-    size_t (*stage_bytes)(int64_t rows);
-    const hora_rows *(*stage)(hora_device *, void *room, const hora_rows *);
+    /* The batch where kernels read it: `room` of stage_bytes, its leaves copied anew; or the batch. */
+    size_t (*stage_bytes)(const hora_leaves *, int64_t rows);
+    const hora_batch *(*stage)(hora_device *, void *room, const hora_leaves *, const hora_batch *);
     /* Calls made between begin and end are kept, not run; replay runs them. NULL: no such thing. */
     void (*begin)(hora_device *);
     void *(*end)(hora_device *);
@@ -124,10 +125,11 @@ typedef struct hora_device_kind {
     void (*forget)(hora_device *, void *kept);
     /* Spans whose memory is mirrored; HORA_EUNSUPPORTED: the device has no such rule. NULL: there is
      * nothing to do. */
-    hora_status (*attach)(hora_device *, hora_spans *);
-    void (*detach)(hora_device *, hora_spans *);
-    double (*squares)(hora_device *, const hora_spans *); /* of all gradients, in fixed order */
-    void (*update)(hora_device *, const hora_spans *, const hora_update *);
+    hora_status (*attach)(hora_device *, hora_param_spans *);
+    void (*detach)(hora_device *, hora_param_spans *);
+    double (*squares)(hora_device *,
+                      const hora_param_spans *); /* of all gradients, in fixed order */
+    void (*update)(hora_device *, const hora_param_spans *, const hora_update *);
 } hora_device_kind;
 int hora_device_kind_count(void);
 const hora_device_kind *hora_device_kind_at(int i);

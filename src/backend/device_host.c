@@ -51,13 +51,16 @@ static bool prefers_bf16(void) {
     return hora_cpu_isa() >= HORA_ISA_AVX512_BF16;
 }
 
-static size_t stage_bytes(int64_t rows) {
+static size_t stage_bytes(const hora_leaves *l, int64_t rows) {
+    (void)l;
     (void)rows;
     return 0;
 }
 
-static const hora_rows *stage(hora_device *d, void *room, const hora_rows *batch) {
+static const hora_batch *stage(hora_device *d, void *room, const hora_leaves *l,
+                               const hora_batch *batch) {
     (void)d;
+    (void)l;
     (void)room;
     return batch;
 }
@@ -65,8 +68,8 @@ static const hora_rows *stage(hora_device *d, void *room, const hora_rows *batch
 /* --- the spans -------------------------------------------------------------------------------- */
 static void square_piece(void *arg, int64_t i, int thread) {
     (void)thread;
-    const hora_spans *s = arg;
-    const hora_piece *p = &s->piece[i];
+    const hora_param_spans *s = arg;
+    const hora_param_piece *p = &s->piece[i];
     const float *g = p->grad;
     double sum[4] = {0, 0, 0, 0};
     int64_t k = 0;
@@ -82,7 +85,7 @@ static void square_piece(void *arg, int64_t i, int thread) {
     s->partial[i] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-static double squares(hora_device *d, const hora_spans *s) {
+static double squares(hora_device *d, const hora_param_spans *s) {
     double sum = 0;
     (void)d;
     hora_parallel(s->n, square_piece, (void *)s);
@@ -92,14 +95,14 @@ static double squares(hora_device *d, const hora_spans *s) {
 }
 
 typedef struct update_job {
-    const hora_spans *s;
+    const hora_param_spans *s;
     const hora_update *u;
 } update_job;
 
 static void update_piece(void *arg, int64_t i, int thread) {
     (void)thread;
     const update_job *job = arg;
-    const hora_piece *p = &job->s->piece[i];
+    const hora_param_piece *p = &job->s->piece[i];
     if (!p->active)
         return;
     hora_update u = *job->u;
@@ -108,7 +111,7 @@ static void update_piece(void *arg, int64_t i, int thread) {
     job->s->update(&u, p->value, p->grad, p->moment[0], p->moment[1], p->n);
 }
 
-static void update(hora_device *d, const hora_spans *s, const hora_update *u) {
+static void update(hora_device *d, const hora_param_spans *s, const hora_update *u) {
     update_job job = {s, u};
     (void)d;
     hora_parallel(s->n, update_piece, &job);

@@ -12,6 +12,7 @@
  */
 #include "base/options.h"
 #include "template/template.h"
+#include "tensor/batch.h"
 #include "token/tokenizer.h"
 
 typedef struct hora_data_config { /* filled from hora_data_options */
@@ -28,22 +29,6 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     int64_t seed;   /* of the shuffle */
 } hora_data_config;
 extern const hora_options hora_data_options;
-
-/* One micro-batch: token rows laid one after another, segments of different samples side by side.
- * Row i attends to the rows lo[i] <= j < hi[i] of the same micro-batch: those of its segment up to
- * itself (hi[i] = i + 1, causal); a padding row has lo = hi =
- * 0, weight 0 and target -1. */
-typedef struct hora_batch {
-    int64_t rows;     /* rows used, padding up to the row class included */
-    int64_t capacity; /* rows the arrays have room for */
-    int32_t *ids, *pos, *lo, *hi;
-    int32_t *target; /* token that row i has to predict (the next of its segment), or -1 */
-    float *weight;   /* 1 where target counts, else 0 */
-    int64_t tokens, supervised; /* real rows; rows whose target counts */
-    int64_t target_bytes;       /* bytes of text of the counted targets */
-} hora_batch;
-hora_status hora_batch_init(hora_batch *b, int64_t capacity);
-void hora_batch_release(hora_batch *b);
 
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
@@ -94,7 +79,8 @@ hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out)
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
-                              int64_t rows_per_batch, int64_t limit, bool eval);
+                              int64_t rows_per_batch, int64_t limit, bool eval,
+                              const hora_leaves *leaves); /* of the batches; NULL: plain ones */
 hora_status hora_prefetch_next(hora_prefetch *p,
                                const hora_batch **b); /* HORA_DONE past the limit */
 void hora_prefetch_free(hora_prefetch *p);

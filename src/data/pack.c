@@ -96,37 +96,6 @@ const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool ev
 }
 
 /* ---- filling ---- */
-static size_t batch_bytes(int64_t capacity) {
-    return (size_t)capacity * (5 * sizeof(int32_t) + sizeof(float));
-}
-
-hora_status hora_batch_init(hora_batch *b, int64_t capacity) {
-    void *block;
-    *b = (hora_batch){0};
-    if (capacity < 1 || capacity > INT32_MAX - 64)
-        return hora_fail(
-            HORA_EUSAGE,
-            "a micro-batch of %lld tokens is not possible; choose another batch_size or "
-            "seq_len",
-            (long long)capacity);
-    capacity = hora_round_up(capacity, 64);
-    HORA_TRY(hora_block_new(&block, batch_bytes(capacity), "a batch of tokens"));
-    b->capacity = capacity;
-    b->ids = block;
-    b->pos = b->ids + capacity;
-    b->lo = b->pos + capacity;
-    b->hi = b->lo + capacity;
-    b->target = b->hi + capacity;
-    b->weight = (float *)(b->target + capacity);
-    return HORA_OK;
-}
-
-void hora_batch_release(hora_batch *b) {
-    if (b->ids)
-        hora_block_free(b->ids, batch_bytes(b->capacity));
-    *b = (hora_batch){0};
-}
-
 static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_batch *b) {
     const hora_store *st = d->store;
     const int32_t *ids = st->tokens.ids.at + s->at;
@@ -169,11 +138,7 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
             put_segment(d, &d->segments[r->first + (size_t)k], b);
     }
     b->rows = b->tokens ? hora_row_class(b->capacity, b->tokens) : 0;
-    for (int64_t k = b->tokens; k < b->rows; k++) {
-        b->ids[k] = b->pos[k] = b->lo[k] = b->hi[k] = 0;
-        b->target[k] = -1;
-        b->weight[k] = 0;
-    }
+    hora_batch_pad(b);
     return HORA_OK;
 }
 

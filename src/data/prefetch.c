@@ -60,7 +60,8 @@ static void *work(void *arg) {
 }
 
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
-                              int64_t rows_per_batch, int64_t limit, bool eval) {
+                              int64_t rows_per_batch, int64_t limit, bool eval,
+                              const hora_leaves *leaves) {
     *out = NULL;
     if (first < 0 || rows_per_batch < 1 || rows_per_batch > INT32_MAX / d->seq_len)
         return hora_fail(HORA_EUSAGE,
@@ -74,7 +75,7 @@ hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_
     p->eval = eval;
     hora_status s = HORA_OK;
     for (int i = 0; i < BATCHES && !s; i++)
-        s = hora_batch_init(&p->batch[i], rows_per_batch * d->seq_len);
+        s = hora_batch_init(&p->batch[i], rows_per_batch * d->seq_len, leaves);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     if (!s && pthread_create(&p->thread, NULL, work, p) != 0)

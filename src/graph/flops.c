@@ -70,7 +70,7 @@ void hora_graph_sum_flops(hora_graph *g) {
     }
 }
 
-void hora_graph_add_work(const hora_graph *g, const hora_rows *b, double work[HORA_WORKS]) {
+void hora_graph_add_work(const hora_graph *g, const hora_batch *b, double work[HORA_WORKS]) {
     const int64_t window = g->info.window;
     int64_t rows = 0, targets = 0, pairs = 0, windowed = 0;
     for (int64_t i = 0; i < b->rows; i++) {

@@ -87,8 +87,10 @@ typedef struct hora_plan_info {
     int64_t window;           /* of the layers that have one (a model has one size); 0: none */
 } hora_plan_info;
 const hora_plan_info *hora_graph_info(const hora_graph *g);
+/* What a batch must hold for it, and how wide. */
+hora_leaves hora_graph_leaves(const hora_graph *g);
 /* Adds what a micro-batch holds; or n causal rows of t tokens that all have targets. */
-void hora_graph_add_work(const hora_graph *g, const hora_rows *batch, double work[HORA_WORKS]);
+void hora_graph_add_work(const hora_graph *g, const hora_batch *batch, double work[HORA_WORKS]);
 void hora_graph_add_full_work(const hora_graph *g, int64_t n, int64_t t, double work[HORA_WORKS]);
 double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]);
 void hora_graph_dump(const hora_graph *g,
@@ -96,18 +98,19 @@ void hora_graph_dump(const hora_graph *g,
 
 /* --- running ---------------------------------------------------------------------------------- */
 void hora_graph_bind(hora_graph *g, hora_t param, void *value,
-                     void *grad);           /* grad may be NULL when it has no backward */
+                     void *grad); /* grad may be NULL when it has no backward */
+/* The data of a frozen leaf that was recorded without. */
+void hora_graph_bind_frozen(hora_graph *g, hora_t leaf, void *data);
 int hora_graph_params(const hora_graph *g); /* parameter leaves, in recording order */
 hora_t hora_graph_param_at(const hora_graph *g, int i, void **user,
                            bool *has_grad); /* has_grad after plan: gradient reaches it */
-/* Takes the arena from the device, kept until hora_graph_free, and brings leaves and parameters
- * there. lender: NULL, or a prepared graph of an arena at least as large, which lives longer and
- * never runs at the same time: its arena serves both. */
-hora_status hora_graph_prepare(hora_graph *g, const hora_graph *lender);
+/* `arena` has info->arena bytes of the device's memory, 64-byte aligned, borrowed; several graphs
+ * that never run at once may share it. Brings leaves and parameters to the device. */
+hora_status hora_graph_prepare(hora_graph *g, void *arena);
 void hora_graph_before(hora_graph *g);
 /* Forward and backward of one micro-batch; micro 0 overwrites parameter gradients, later ones add.
  */
-void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro);
+void hora_graph_body(hora_graph *g, const hora_batch *batch, int micro);
 void hora_graph_after(hora_graph *g);
 double hora_graph_scalar(const hora_graph *g,
                          hora_t loss); /* value of a 1-element output or loss */

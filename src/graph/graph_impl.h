@@ -111,10 +111,10 @@ struct hora_graph {
     /* prepared */
     hora_impl *impls; /* kernels; a recomputation runs the one of the first forward */
     int impl_count, impl_capacity;
-    unsigned char *arena; /* the device's */
-    bool owns_arena;      /* else another graph lends it */
+    unsigned char *arena; /* the device's, borrowed */
     void *staged;         /* the device's room for a batch */
     size_t arena_used;    /* bytes */
+    hora_leaves leaves;   /* that a batch must hold */
     int64_t current_rows; /* row tensors have as many now; at most config.rows */
     double loss_grad[8];  /* dout of the losses, each in its own dtype */
     int loss_count;
@@ -144,7 +144,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
                            double f[HORA_WORKS]);
 void hora_graph_sum_flops(hora_graph *g);
 /* profile.c: before a run of steps, and after each call, when n joined steps from i on ran. */
-void hora_graph_profile_begin(hora_graph *g, const hora_rows *batch);
+void hora_graph_profile_begin(hora_graph *g, const hora_batch *batch);
 void hora_graph_profile_steps(hora_graph *g, int i, int n);
 void hora_graph_profile_free(hora_graph *g);
 #endif

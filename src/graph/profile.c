@@ -32,7 +32,7 @@ void hora_graph_profile_free(hora_graph *g) {
     g->profile = NULL;
 }
 
-void hora_graph_profile_begin(hora_graph *g, const hora_rows *batch) {
+void hora_graph_profile_begin(hora_graph *g, const hora_batch *batch) {
     struct profile *p = g->profile;
     memset(p->work, 0, sizeof p->work);
     p->work[HORA_WORK_ONCE] = 1;

@@ -239,6 +239,25 @@ hora_t hora_graph_param_at(const hora_graph *g, int k, void **user, bool *has_gr
     return HORA_NONE;
 }
 
+hora_leaves hora_graph_leaves(const hora_graph *g) {
+    hora_leaves l = {{0}};
+    for (int i = 0; i < g->node_count; i++) {
+        const node *n = &g->nodes[i];
+        const unsigned reads = n->attr.index ? 0 : hora_op_at(n->op)->leaves;
+        for (int k = 0; k < HORA_LEAVES; k++)
+            if (reads & 1u << k)
+                l.columns[k] = hora_leaf_at(k)->columns
+                                   ? hora_leaf_at(k)->columns
+                                   : hora_row_elems(&g->tensors[n->in[0]].view.shape);
+    }
+    return l;
+}
+
+void hora_graph_bind_frozen(hora_graph *g, hora_t t, void *data) {
+    HORA_ASSERT(g->tensors[t].kind == LEAF_FROZEN && !g->prepared);
+    g->tensors[t].view.data = data;
+}
+
 void hora_graph_bind(hora_graph *g, hora_t t, void *value, void *grad) {
     HORA_ASSERT(g->tensors[t].kind == LEAF_PARAMETER);
     g->tensors[t].view.data = value;

@@ -93,16 +93,12 @@ static hora_status place_leaf(hora_graph *g, tensor *t) {
     return HORA_OK;
 }
 
-static hora_status take_memory(hora_graph *g, const hora_graph *lender) {
+static hora_status take_memory(hora_graph *g, void *arena) {
     const hora_device_kind *k = kind_of(g);
-    const size_t stage = k->stage_bytes(g->config.rows);
-    void *arena = lender ? lender->arena : NULL, *copy;
-    HORA_ASSERT(!lender || lender->info.arena >= g->info.arena);
-    if (!lender)
-        HORA_TRY(k->alloc(g->config.device, &arena, hora_max((int64_t)g->info.arena, 64),
-                          "activations and scratch (a smaller batch needs less)"));
+    void *copy;
     g->arena = arena;
-    g->owns_arena = !lender;
+    g->leaves = hora_graph_leaves(g);
+    const size_t stage = k->stage_bytes(&g->leaves, g->config.rows);
     if (stage)
         HORA_TRY(k->alloc(g->config.device, &g->staged, stage, "a batch"));
     return hora_device_mirror(g->config.device, &copy, g->loss_grad, sizeof g->loss_grad,
@@ -115,17 +111,15 @@ void hora_graph_release(hora_graph *g) {
         if (g->replays[i].kept)
             k->forget(g->config.device, g->replays[i].kept);
     hora_free(g->replays);
-    if (g->arena && g->owns_arena)
-        k->free(g->config.device, g->arena, hora_max((int64_t)g->info.arena, 64));
     if (g->staged)
-        k->free(g->config.device, g->staged, k->stage_bytes(g->config.rows));
+        k->free(g->config.device, g->staged, k->stage_bytes(&g->leaves, g->config.rows));
     if (!hora_device_is_host(g->config.device))
         hora_device_drop(g->config.device, g->loss_grad);
 }
 
-hora_status hora_graph_prepare(hora_graph *g, const hora_graph *lender) {
+hora_status hora_graph_prepare(hora_graph *g, void *arena) {
     HORA_ASSERT(g->planned && !g->prepared);
-    HORA_TRY(take_memory(g, lender));
+    HORA_TRY(take_memory(g, arena));
     g->loss_count = 0;
     for (int i = 0; i < g->tensor_count; i++) {
         tensor *t = &g->tensors[i];
@@ -184,7 +178,7 @@ static void poison_dead(hora_graph *g, int step) {
 }
 
 /* Runs step i and those joined to it; returns how many. */
-static int run_step(hora_graph *g, int i, const hora_rows *batch, int micro) {
+static int run_step(hora_graph *g, int i, const hora_batch *batch, int micro) {
     const hora_impl *impls[HORA_MAX_JOINED];
     const hora_call *calls[HORA_MAX_JOINED];
     int n = 1 + g->steps[i].joined;
@@ -203,7 +197,7 @@ static int run_step(hora_graph *g, int i, const hora_rows *batch, int micro) {
     return n;
 }
 
-static void make_calls(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
+static void make_calls(hora_graph *g, int from, int to, const hora_batch *batch, int micro) {
     for (int i = from; i < to;) {
         int n = run_step(g, i, batch, micro);
         if (g->profile)
@@ -226,12 +220,12 @@ static struct replay *replay_of(hora_graph *g, int from, int micro) {
 
 /* The first time calls are made, since what they need may still be built; the second time they are
  * kept as well. */
-static void run_steps(hora_graph *g, int from, int to, const hora_rows *batch, int micro) {
+static void run_steps(hora_graph *g, int from, int to, const hora_batch *batch, int micro) {
     const hora_device_kind *k = kind_of(g);
     if (g->profile)
         hora_graph_profile_begin(g, batch);
     if (batch)
-        batch = k->stage(g->config.device, g->staged, batch);
+        batch = k->stage(g->config.device, g->staged, &g->leaves, batch);
     struct replay *r = NULL;
     if (k->begin && from < to && !g->profile && !g->options.poison)
         r = replay_of(g, from, micro);
@@ -252,8 +246,11 @@ void hora_graph_before(hora_graph *g) {
     run_steps(g, 0, g->part_end[PART_BEFORE], NULL, 0);
 }
 
-void hora_graph_body(hora_graph *g, const hora_rows *batch, int micro) {
+void hora_graph_body(hora_graph *g, const hora_batch *batch, int micro) {
     HORA_ASSERT(batch->rows > 0 && batch->rows <= g->config.rows);
+    for (int k = 0; k < HORA_LEAVES; k++)
+        if (g->leaves.columns[k] && !hora_batch_leaf(batch, k))
+            HORA_BUG("the batch has no %s", hora_leaf_at(k)->name);
     set_rows(g, batch->rows);
     run_steps(g, g->part_end[PART_BEFORE], g->part_end[PART_BACKWARD], batch, micro);
 }

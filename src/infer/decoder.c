@@ -8,18 +8,17 @@
 #include "graph/verbs.h"
 #include "infer/generate.h"
 #include "model/family.h"
+#include "nn/recording.h"
 
 enum { PREFILL = 128 };
 
-typedef struct recording {
-    hora_graph *g;
-    hora_net net;
+typedef struct decoding {
+    hora_recording r;
     hora_t logits;
-    int64_t rows;
-    int32_t *last; /* row whose logits are wanted; the graph reads it at run time */
-    int32_t *ids, *pos, *lo, *hi;
-    bool ready; /* `before` has run */
-} recording;
+    hora_batch batch;
+    int32_t last; /* row whose logits are wanted; the graph reads it at run time */
+    bool ready;   /* `before` has run */
+} decoding;
 
 struct hora_decoder {
     hora_decoder_config c;
@@ -27,65 +26,65 @@ struct hora_decoder {
     hora_view *k, *v; /* per layer */
     void *cache;
     size_t cache_bytes;
-    recording many, one; /* without cache: `many` alone, over the whole context */
-    int32_t *ids;        /* without cache: the sequence */
+    decoding many, one; /* without cache: `many` alone, over the whole context */
+    int32_t *ids;       /* without cache: the sequence */
     float *logits;
-    void *raw; /* logits in the base's dtype */
+    void *raw; /* the same in the base's dtype */
 };
 
 /* --- recordings ------------------------------------------------------------------------------- */
-static hora_status record(hora_decoder *d, recording *r, int64_t rows) {
-    const hora_graph_config gc = {
-        .dtype = d->c.base->dtype, .rows = rows, .device = d->c.device, .backends = NULL};
-    r->rows = rows;
-    r->last = hora_calloc((size_t)rows * 4 + 1, sizeof *r->last);
-    r->ids = r->last + 1;
-    r->pos = r->ids + rows;
-    r->lo = r->pos + rows;
-    r->hi = r->lo + rows;
-    r->g = hora_graph_new(&gc);
-    hora_net_init(&r->net, r->g, d->c.base, d->c.adapters, d->c.nadapters,
-                  d->c.cache ? HORA_NET_DECODE : HORA_NET_EVAL);
-    r->net.kcache = d->k;
-    r->net.vcache = d->v;
-    hora_t h = hora_model_record(&r->net);
-    hora_t row = hora_gather(r->g, h, r->last, 1);
-    r->logits = hora_linear(r->g, row, hora_net_head(&r->net), HORA_NONE, HORA_NONE, 1);
-    hora_graph_output(r->g, r->logits);
-    const hora_plan_options po = {.backward = false};
-    HORA_TRY(hora_graph_plan(r->g, &po));
-    hora_net_bind(&r->net);
-    return hora_graph_prepare(r->g, NULL);
+static void record_logits(hora_net *n, hora_t hidden, void *user) {
+    decoding *x = user;
+    hora_t row = hora_gather(n->g, hidden, &x->last, 1);
+    x->logits = hora_linear(n->g, row, hora_net_head(n), HORA_NONE, HORA_NONE, 1);
+    hora_graph_output(n->g, x->logits);
 }
 
-static void unrecord(recording *r) {
-    if (r->g)
-        hora_net_release(&r->net);
-    hora_graph_free(r->g);
-    hora_free(r->last);
+static hora_status record(hora_decoder *d, decoding *x, int64_t rows) {
+    const hora_recording_parts parts = {.base = d->c.base,
+                                        .adapters = d->c.adapters,
+                                        .nadapters = d->c.nadapters,
+                                        .device = d->c.device,
+                                        .rows = rows,
+                                        .mode = d->c.cache ? HORA_NET_DECODE : HORA_NET_EVAL,
+                                        .model = hora_model_record,
+                                        .outputs = record_logits,
+                                        .user = x,
+                                        .kcache = d->k,
+                                        .vcache = d->v};
+    HORA_TRY(hora_recording_open(&x->r, &parts, &(hora_plan_options){0}, "decoding"));
+    const hora_leaves leaves = hora_graph_leaves(x->r.g);
+    return hora_batch_init(&x->batch, rows, &leaves);
 }
 
-/* Runs rows [0, n) of r, which stand at positions at .. at+n-1 of the sequence. */
-static hora_status run(hora_decoder *d, recording *r, const int32_t *ids, int64_t n, int64_t at) {
-    const int64_t rows = d->c.cache ? r->rows : hora_row_class(r->rows, n);
-    for (int64_t i = 0; i < rows; i++) {
-        const bool real = i < n;
-        r->ids[i] = real ? ids[i] : 0;
-        r->pos[i] = real ? (int32_t)(at + i) : 0;
-        r->lo[i] = 0;
-        r->hi[i] = real ? (int32_t)(at + i + 1) : 0;
+static void unrecord(decoding *x) {
+    hora_recording_release(&x->r);
+    hora_batch_release(&x->batch);
+}
+
+/* Runs rows [0, n) of x, which stand at positions at .. at+n-1 of the sequence. */
+static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t n, int64_t at) {
+    hora_batch *b = &x->batch;
+    const int64_t rows = hora_graph_rows(x->r.g);
+    b->rows = d->c.cache ? rows : hora_row_class(rows, n);
+    b->tokens = n;
+    b->cache_row = at;
+    for (int64_t i = 0; i < n; i++) {
+        b->ids[i] = ids[i];
+        b->pos[i] = (int32_t)(at + i);
+        b->lo[i] = 0;
+        b->hi[i] = (int32_t)(at + i + 1);
     }
-    *r->last = (int32_t)(n - 1);
-    hora_device_push(d->c.device, r->last, sizeof *r->last);
-    const hora_rows batch = {
-        .rows = rows, .ids = r->ids, .pos = r->pos, .lo = r->lo, .hi = r->hi, .cache_row = at};
-    if (!r->ready)
-        hora_graph_before(r->g);
-    r->ready = true;
-    hora_graph_body(r->g, &batch, 0);
-    const hora_view *z = hora_graph_view(r->g, r->logits);
-    hora_graph_get(r->g, r->logits, d->raw);
-    HORA_TRY(hora_graph_sync(r->g));
+    hora_batch_pad(b);
+    x->last = (int32_t)(n - 1);
+    hora_device_push(d->c.device, &x->last, sizeof x->last);
+    if (!x->ready)
+        hora_graph_before(x->r.g);
+    x->ready = true;
+    hora_graph_body(x->r.g, b, 0);
+    const hora_view *z = hora_graph_view(x->r.g, x->logits);
+    hora_graph_get(x->r.g, x->logits, d->raw);
+    HORA_TRY(hora_graph_sync(x->r.g));
     return hora_convert(d->logits, HORA_F32, d->raw, z->dtype, d->c.base->vocab);
 }
 
@@ -166,9 +165,9 @@ int64_t hora_decoder_vocab(const hora_decoder *d) {
 /* --- feeding ---------------------------------------------------------------------------------- */
 static hora_status feed_cached(hora_decoder *d, const int32_t *ids, int64_t n) {
     while (n > 0) {
-        recording *r = n == 1 ? &d->one : &d->many;
-        const int64_t k = hora_min(n, r->rows);
-        HORA_TRY(run(d, r, ids, k, d->length));
+        decoding *x = n == 1 ? &d->one : &d->many;
+        const int64_t k = hora_min(n, hora_graph_rows(x->r.g));
+        HORA_TRY(run(d, x, ids, k, d->length));
         d->length += k;
         ids += k;
         n -= k;

@@ -6,23 +6,12 @@
 #include "infer/forward.h"
 
 #include "format/safetensors.h"
-#include "graph/verbs.h"
 #include "model/family.h"
+#include "task/task.h"
 
 enum { IGNORED = -100 };
 
-/* --- the leaves of the recording -------------------------------------------------------------- */
-typedef struct leaves {
-    int32_t *ids, *pos, *lo, *hi, *target;
-    float *weight;
-    int64_t counted;
-} leaves;
-
-static void leaves_release(leaves *l) {
-    hora_free(l->ids);
-    hora_free(l->weight);
-}
-
+/* --- the batch ------------------------------------------------------------------------------- */
 /* The kept tokens [*s, *e) of sample i. */
 static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int64_t *e) {
     const int32_t *m = b->mask ? b->mask + i * b->t : NULL;
@@ -44,10 +33,11 @@ static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int6
     return HORA_OK;
 }
 
-static hora_status put_target(const hora_forward_batch *b, const hora_base *base, leaves *l,
+static hora_status put_target(const hora_forward_batch *b, const hora_base *base, hora_batch *l,
                               int64_t row, int64_t k) {
     int32_t label = k + 1 < b->t && b->labels ? b->labels[row + 1] : IGNORED;
     l->target[row] = -1;
+    l->weight[row] = 0;
     if (label == IGNORED)
         return HORA_OK;
     if (label < 0 || label >= base->vocab)
@@ -57,18 +47,14 @@ static hora_status put_target(const hora_forward_batch *b, const hora_base *base
                          label, (long long)(row + 1), (long long)base->vocab);
     l->target[row] = label;
     l->weight[row] = 1;
-    l->counted++;
+    l->supervised++;
     return HORA_OK;
 }
 
-static hora_status fill(const hora_forward_batch *b, const hora_base *base, leaves *l) {
+static hora_status fill(const hora_forward_batch *b, const hora_base *base, hora_batch *l) {
     const int64_t rows = b->b * b->t;
-    l->ids = hora_calloc((size_t)rows * 5, sizeof *l->ids);
-    l->pos = l->ids + rows;
-    l->lo = l->pos + rows;
-    l->hi = l->lo + rows;
-    l->target = l->hi + rows;
-    l->weight = hora_calloc((size_t)rows, sizeof *l->weight);
+    HORA_TRY(hora_batch_init(l, rows, NULL));
+    l->rows = l->tokens = rows;
     for (int64_t i = 0; i < b->b; i++) {
         int64_t s, e;
         HORA_TRY(kept(b, i, &s, &e));
@@ -102,91 +88,64 @@ static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
     return HORA_OK;
 }
 
-/* --- the pass --------------------------------------------------------------------------------- */
-typedef struct pass {
-    hora_graph *g;
-    hora_net net;
-    hora_t logits, loss;
-} pass;
-
-static hora_status pass_prepare(pass *p, const hora_forward *f, int64_t rows, bool labels) {
-    const hora_graph_config gc = {.dtype = f->base->dtype, .rows = rows, .device = f->device};
-    p->g = hora_graph_new(&gc);
-    hora_net_init(&p->net, p->g, f->base, f->adapters, f->nadapters, HORA_NET_EVAL);
-    hora_t h = hora_model_record(&p->net);
-    hora_t head = hora_net_head(&p->net);
-    if (f->logits) {
-        p->logits = hora_linear(p->g, h, head, HORA_NONE, HORA_NONE, 1);
-        hora_graph_output(p->g, p->logits);
-    }
-    if (labels) {
-        p->loss = hora_head_xent(p->g, h, head, HORA_NONE);
-        hora_graph_loss(p->g, p->loss, 1);
-    }
-    const hora_plan_options po = {.backward = f->grads};
-    HORA_TRY(hora_graph_plan(p->g, &po));
-    hora_net_bind(&p->net);
-    return hora_graph_prepare(p->g, NULL);
-}
-
-static void pass_release(pass *p) {
-    if (p->g)
-        hora_net_release(&p->net);
-    hora_graph_free(p->g);
-}
-
 /* What the device computed, where the host reads it. */
-static hora_status fetch(pass *p, hora_forward *f, int64_t rows) {
+static hora_status fetch(const hora_recording *r, hora_forward *f, const hora_outputs *o,
+                         int64_t rows) {
+    HORA_TRY(hora_graph_sync(r->g));
     for (int a = 0; f->grads && a < f->nadapters; a++)
         for (int i = 0; i < f->adapters[a]->nparams; i++) {
-            const hora_param *param = f->adapters[a]->params[i];
-            hora_device_pull(f->device, param->grad,
-                             (size_t)param->elems * hora_dtype_size(f->adapters[a]->dtype));
+            const hora_param *p = f->adapters[a]->params[i];
+            hora_device_pull(f->device, p->grad,
+                             (size_t)p->elems * hora_dtype_size(f->adapters[a]->dtype));
         }
-    if (p->loss != HORA_NONE)
-        f->loss = hora_graph_scalar(p->g, p->loss);
+    if (o->want_loss)
+        f->loss = hora_graph_scalar(r->g, o->loss);
     if (!f->logits)
         return HORA_OK;
-    const hora_view *z = hora_graph_view(p->g, p->logits);
+    const hora_view *z = hora_graph_view(r->g, o->logits);
+    const size_t bytes = hora_view_bytes(z);
     void *raw;
-    HORA_TRY(hora_block_new(&raw, hora_view_bytes(z), "logits (give a smaller batch)"));
-    hora_graph_get(p->g, p->logits, raw);
+    HORA_TRY(hora_block_new(&raw, bytes, "logits (give a smaller batch)"));
+    hora_graph_get(r->g, o->logits, raw);
     hora_status s = hora_convert(f->logits, HORA_F32, raw, z->dtype, rows * f->base->vocab);
-    hora_block_free(raw, hora_view_bytes(z));
+    hora_block_free(raw, bytes);
     return s;
 }
 
-static hora_status pass_run(pass *p, hora_forward *f, const leaves *l, int64_t rows) {
-    const hora_rows batch = {.rows = rows,
-                             .ids = l->ids,
-                             .pos = l->pos,
-                             .lo = l->lo,
-                             .hi = l->hi,
-                             .target = l->target,
-                             .weight = l->weight,
-                             .scale = l->counted ? 1.0 / (double)l->counted : 0};
-    hora_graph_before(p->g);
-    hora_graph_body(p->g, &batch, 0);
-    if (f->grads)
-        hora_graph_after(p->g);
-    HORA_TRY(hora_graph_sync(p->g));
-    return fetch(p, f, rows);
+/* --- the pass --------------------------------------------------------------------------------- */
+static hora_status pass(hora_forward *f, hora_batch *b, bool labels) {
+    hora_recording r = {0};
+    hora_outputs o = {.want_logits = f->logits, .want_loss = labels, .differentiate = labels};
+    const hora_recording_parts parts = {.base = f->base,
+                                        .adapters = f->adapters,
+                                        .nadapters = f->nadapters,
+                                        .device = f->device,
+                                        .rows = b->rows,
+                                        .mode = HORA_NET_EVAL,
+                                        .model = hora_model_record,
+                                        .outputs = hora_task_causal,
+                                        .user = &o};
+    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){.backward = f->grads},
+                                        "one pass (give a smaller batch)");
+    if (!s) {
+        b->scale = b->supervised ? 1.0 / (double)b->supervised : 0;
+        hora_recording_run(&r, b);
+        s = fetch(&r, f, &o, b->rows);
+    }
+    hora_recording_release(&r);
+    return s;
 }
 
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
-    leaves l = {0};
-    pass p = {.logits = HORA_NONE, .loss = HORA_NONE};
+    hora_batch l = {0};
     HORA_TRY(check(f, b));
     hora_status s = fill(b, f->base, &l);
-    if (s == HORA_OK && b->labels && !l.counted)
+    if (s == HORA_OK && b->labels && !l.supervised)
         s = hora_fail(HORA_EUSAGE, "no label counts, so there is no loss; give a label other than "
                                    "-100 behind the first token of a sample");
     if (s == HORA_OK)
-        s = pass_prepare(&p, f, b->b * b->t, b->labels != NULL);
-    if (s == HORA_OK)
-        s = pass_run(&p, f, &l, b->b * b->t);
-    pass_release(&p);
-    leaves_release(&l);
+        s = pass(f, &l, b->labels != NULL);
+    hora_batch_release(&l);
     return s;
 }
 

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "lab/hmoe_source.h"
 #include "model/family.h"
+#include "nn/recording.h"
 #include "peft/peft.h"
 
 static const hora_site_kind kinds[HORA_HMOE_MAPS] = {HORA_SITE_Q, HORA_SITE_K, HORA_SITE_V,
@@ -31,49 +32,31 @@ static hora_t watch(hora_net *n, hora_adapter *a, int layer, hora_where where,
     return sub->y;
 }
 
-typedef struct pass {
-    hora_graph *g;
-    hora_net net;
-} pass;
-
-static hora_status pass_prepare(pass *p, const hora_base *base, hora_adapter *const *adapters,
-                                int nadapters, hora_device *device, int64_t rows) {
-    p->g =
-        hora_graph_new(&(hora_graph_config){.dtype = base->dtype, .rows = rows, .device = device});
-    hora_net_init(&p->net, p->g, base, adapters, nadapters, HORA_NET_EVAL);
-    hora_graph_output(p->g, hora_model_record(&p->net));
-    HORA_TRY(hora_graph_plan(p->g, &(hora_plan_options){0}));
-    hora_net_bind(&p->net);
-    hora_status s = hora_graph_prepare(p->g, NULL);
-    return s ? hora_context(s, "one pass (give fewer --tokens)") : HORA_OK;
-}
-
-static void pass_run(pass *p, const int32_t *ids, int64_t seqs, int64_t n, bool causal) {
+static hora_status pass_run(hora_recording *r, const int32_t *ids, int64_t seqs, int64_t n,
+                            bool causal) {
     const int64_t rows = seqs * n;
-    int32_t *pos = hora_calloc((size_t)rows * 4, sizeof *pos);
-    int32_t *lo = pos + rows, *hi = lo + rows, *target = hi + rows;
-    float *weight = hora_calloc((size_t)rows, sizeof *weight);
+    const hora_leaves leaves = hora_graph_leaves(r->g);
+    hora_batch b;
+    HORA_TRY(hora_batch_init(&b, rows, &leaves));
+    b.rows = rows;
+    memcpy(b.ids, ids, (size_t)rows * sizeof *ids);
     for (int64_t i = 0; i < rows; i++) {
-        pos[i] = (int32_t)(i % n);
-        lo[i] = (int32_t)(i - i % n);
-        hi[i] = causal ? (int32_t)(i + 1) : (int32_t)(lo[i] + n);
-        target[i] = -1;
+        b.pos[i] = (int32_t)(i % n);
+        b.lo[i] = (int32_t)(i - i % n);
+        b.hi[i] = causal ? (int32_t)(i + 1) : (int32_t)(b.lo[i] + n);
     }
-    const hora_rows batch = {.rows = rows,
-                             .ids = ids,
-                             .pos = pos,
-                             .lo = lo,
-                             .hi = hi,
-                             .target = target,
-                             .weight = weight};
-    hora_graph_before(p->g);
-    hora_graph_body(p->g, &batch, 0);
-    hora_free(pos);
-    hora_free(weight);
+    hora_recording_run(r, &b);
+    hora_batch_release(&b);
+    return HORA_OK;
 }
 
-static hora_status copy_out(const pass *p, hora_t t, int64_t n, double **out) {
-    const hora_view *v = hora_graph_view(p->g, t);
+static void keep_hidden(hora_net *n, hora_t hidden, void *user) {
+    (void)user;
+    hora_graph_output(n->g, hidden);
+}
+
+static hora_status copy_out(const hora_graph *g, hora_t t, int64_t n, double **out) {
+    const hora_view *v = hora_graph_view(g, t);
     HORA_ASSERT(hora_elems(v) >= n);
     *out = hora_malloc((size_t)n * sizeof **out);
     return hora_convert(*out, HORA_F64, v->data, v->dtype, n);
@@ -92,22 +75,30 @@ hora_status hora_hmoe_catch_run(hora_hmoe_catch *c, const hora_base *base,
     all[0] = &spy;
     for (int i = 0; i < nadapters; i++)
         all[i + 1] = adapters[i];
-    pass p = {0};
+    hora_recording r = {0};
+    const hora_recording_parts parts = {.base = base,
+                                        .adapters = all,
+                                        .nadapters = nadapters + 1,
+                                        .device = device,
+                                        .rows = seqs * n,
+                                        .mode = HORA_NET_EVAL,
+                                        .model = hora_model_record,
+                                        .outputs = keep_hidden};
     *c = (hora_hmoe_catch){.seqs = seqs, .n = n, .d = base->hidden, .layers = base->layers};
     c->x = hora_calloc(layers, sizeof *c->x);
     c->y = hora_calloc(layers, sizeof *c->y);
-    hora_status s = pass_prepare(&p, base, all, nadapters + 1, device, seqs * n);
+    hora_status s =
+        hora_recording_open(&r, &parts, &(hora_plan_options){0}, "one pass (give fewer --tokens)");
     if (s == HORA_OK)
-        pass_run(&p, ids, seqs, n, form.causal);
+        s = pass_run(&r, ids, seqs, n, form.causal);
     for (size_t i = 0; i < layers && s == HORA_OK; i++) {
         if (!want[i])
             continue;
-        s = copy_out(&p, w.x[i], seqs * n * c->d, &c->x[i]);
+        s = copy_out(r.g, w.x[i], seqs * n * c->d, &c->x[i]);
         if (s == HORA_OK)
-            s = copy_out(&p, w.y[i], seqs * n * c->d, &c->y[i]);
+            s = copy_out(r.g, w.y[i], seqs * n * c->d, &c->y[i]);
     }
-    hora_net_release(&p.net);
-    hora_graph_free(p.g);
+    hora_recording_release(&r);
     hora_free(w.x);
     hora_free(w.y);
     hora_free(all);

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "lab/lowdata_model_impl.h"
 #include "model/family.h"
+#include "run/open.h"
 #include "train/train.h"
 
 enum { HELD_OUT = 32 };
@@ -45,10 +46,9 @@ const hora_options hora_lowdata_model_options = {"On a real model", rows, HORA_C
 
 typedef struct lab {
     hora_lowdata_grid g;
-    hora_base *base;
+    hora_opened opened;
+    hora_base *base; /* its */
     hora_device *device;
-    hora_tokenizer *tokenizer;
-    hora_template *chat;
     hora_dataset *data, *eval;
     uint64_t hash;  /* of model and evaluation data */
     char *log;      /* OUT/lowdata_runs.csv; NULL: none */
@@ -210,7 +210,7 @@ static hora_status open_set(lab *b, const char *path, hora_dataset **out) {
     hora_settings none = {0};
     HORA_TRY(hora_options_take(&hora_data_options, &c, &none));
     c.seq_len = b->g.config->seq_len;
-    hora_status s = hora_dataset_open(out, path, b->tokenizer, b->chat, &c);
+    hora_status s = hora_open_data(&b->opened, out, path, &c);
     hora_options_release(&hora_data_options, &c);
     if (s == HORA_OK && hora_data_about(*out)->max_id >= b->base->vocab)
         s = hora_fail(HORA_EMISMATCH,
@@ -248,15 +248,12 @@ static hora_status open_lab(lab *b) {
                                       "FILE to measure on");
     HORA_TRY(check_out(b));
     HORA_TRY(take_list("rates", c->rates, 1e-12, 1e3, HORA_LOWDATA_RATES, b->g.rate, &b->g.rates));
-    HORA_TRY(hora_base_open(&b->base, c->model, &o));
+    HORA_TRY(hora_open_model(&b->opened, c->model, &o));
+    b->base = b->opened.base;
     HORA_TRY(take_students(b));
     if (b->base->max_positions > 0 && c->seq_len > b->base->max_positions)
         return hora_fail(HORA_EUSAGE, "--seq-len %lld, but the model has %lld positions",
                          (long long)c->seq_len, (long long)b->base->max_positions);
-    HORA_TRY(hora_tokenizer_open(&b->tokenizer, c->model));
-    const char *source = hora_tokenizer_chat_template(b->tokenizer);
-    if (source && hora_template_open(&b->chat, source, strlen(source), "chat template"))
-        b->chat = NULL; /* only conversations need it: they are refused by name */
     HORA_TRY(open_set(b, c->data, &b->data));
     HORA_TRY(open_set(b, c->eval, &b->eval));
     HORA_TRY(take_sizes(b));
@@ -276,9 +273,7 @@ static void close_lab(lab *b) {
     hora_device_free(b->device);
     hora_dataset_close(b->eval);
     hora_dataset_close(b->data);
-    hora_template_close(b->chat);
-    hora_tokenizer_close(b->tokenizer);
-    hora_base_close(b->base);
+    hora_open_close(&b->opened);
 }
 
 /* --- finished trainings ----------------------------------------------------------------------- */

@@ -43,6 +43,9 @@ typedef struct hora_base_options {
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */
 hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o);
+/* Completes a base that was opened with headers_only, in place: views get their data. Nothing to do
+ * when they have it. */
+hora_status hora_base_complete(hora_base *b);
 void hora_base_close(hora_base *b); /* accepts NULL */
 /* From a config alone, no weights on disk (hora new, bench); values drawn from `seed` unless
  * headers_only. */

@@ -32,6 +32,7 @@ typedef struct store {
     hora_st *st;
     void *block; /* converted or fresh weights */
     size_t bytes;
+    bool complete; /* the views have data */
 } store;
 
 static bool has_word(const char *list, const char *word) {
@@ -131,18 +132,20 @@ static bool fits_as_is(const hora_base *b, const hora_view *v) {
     return v->dtype == b->dtype && (uintptr_t)v->data % hora_dtype_size(b->dtype) == 0;
 }
 
-static hora_status bind_weights(hora_base *b, store *own, const hora_base_options *o) {
-    size_t bytes = 0, at = 0;
-    for (int i = 0; i < b->nweights; i++) {
+static void measure_store(hora_base *b, const store *own) {
+    b->store_bytes = 0;
+    for (int i = 0; i < b->nweights; i++)
         if (!fits_as_is(b, &find(own->st, &b->weights[i])->view))
-            bytes += (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
-    }
-    b->store_bytes = bytes;
-    if (o->headers_only)
-        return HORA_OK;
-    if (bytes)
-        HORA_TRY(hora_block_new(&own->block, bytes, "converted weights"));
-    own->bytes = bytes;
+            b->store_bytes +=
+                (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
+}
+
+static hora_status bind_weights(hora_base *b, store *own) {
+    size_t at = 0;
+    own->complete = true;
+    if (b->store_bytes)
+        HORA_TRY(hora_block_new(&own->block, b->store_bytes, "converted weights"));
+    own->bytes = b->store_bytes;
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = find(own->st, w);
@@ -168,7 +171,13 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
     store *own = b->store = hora_calloc(1, sizeof *own);
     HORA_TRY(hora_st_open_model(&own->st, dir));
     HORA_TRY(compare(b, own->st));
-    return bind_weights(b, own, o);
+    measure_store(b, own);
+    return o->headers_only ? HORA_OK : bind_weights(b, own);
+}
+
+hora_status hora_base_complete(hora_base *b) {
+    store *own = b->store;
+    return own->complete ? HORA_OK : bind_weights(b, own);
 }
 
 hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o) {
@@ -240,6 +249,7 @@ static hora_status fresh_into(hora_base *b, const char *path, const hora_base_op
     for (int i = 0; i < b->nweights; i++)
         own->bytes += (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
     b->store_bytes = own->bytes;
+    own->complete = true; /* there are no files to complete it from */
     if (o->headers_only) {
         own->bytes = 0;
         return HORA_OK;

@@ -19,6 +19,7 @@ void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapt
     n->leaf = hora_malloc(((size_t)base->nweights + 1) * sizeof *n->leaf);
     for (int i = 0; i < base->nweights; i++)
         n->leaf[i] = HORA_NONE;
+    n->frozen = hora_calloc((size_t)base->nweights + 1, sizeof *n->frozen);
     n->param_leaf = hora_calloc((size_t)nadapters + 1, sizeof *n->param_leaf);
     for (int a = 0; a < nadapters; a++) {
         n->param_leaf[a] = hora_malloc(((size_t)adapters[a]->nparams + 1) * sizeof **n->param_leaf);
@@ -32,6 +33,7 @@ void hora_net_release(hora_net *n) {
         hora_free(n->param_leaf[a]);
     hora_free(n->param_leaf);
     hora_free(n->leaf);
+    hora_free(n->frozen);
 }
 
 void hora_net_bind(hora_net *n) {
@@ -41,6 +43,9 @@ void hora_net_bind(hora_net *n) {
         const hora_param *p = user;
         hora_graph_bind(n->g, t, p->value, p->grad);
     }
+    for (int w = 0; w < n->base->nweights; w++)
+        if (n->frozen[w])
+            hora_graph_bind_frozen(n->g, n->leaf[w], n->base->weights[w].view.data);
 }
 
 /* Hooks of adapter `a`, NULL while it is switched off. */
@@ -71,8 +76,10 @@ hora_t hora_net_weight(hora_net *n, int w) {
         if (p)
             n->leaf[w] = hora_net_param(n, p);
     }
-    if (n->leaf[w] == HORA_NONE)
+    if (n->leaf[w] == HORA_NONE) {
+        n->frozen[w] = true;
         n->leaf[w] = hora_graph_frozen(n->g, n->base->weights[w].name, n->base->weights[w].view);
+    }
     return n->leaf[w];
 }
 

@@ -5,9 +5,10 @@
  * graph, base, adapters, mode.
  *
  *   hora_net n; hora_net_init(&n, graph, base, adapters, k, HORA_NET_TRAIN);
- *   hora_t h = hora_model_record(&n);            (model/family.h)
- *   loss = hora_head_xent(g, h, hora_net_head(&n), HORA_NONE); hora_graph_loss(g, loss, 1);
+ *   hora_t h = hora_model_record(&n);            (model/family.h), then a task's head and loss
  *   hora_graph_plan(..); hora_net_bind(&n); hora_graph_prepare(..)
+ *
+ * recording.h does all of it.
  */
 #include "nn/hooks.h"
 
@@ -26,6 +27,7 @@ struct hora_net {
     int layer;
     int next;                         /* adapter whose hook the chain of a site asks next */
     hora_t *leaf;                     /* per base weight, NONE until used */
+    bool *frozen;                     /* per base weight: its leaf is the base's own */
     hora_t **param_leaf;              /* per adapter, per parameter */
     const hora_view *kcache, *vcache; /* DECODE: per layer, (capacity, G dh), borrowed */
 };
@@ -33,7 +35,9 @@ struct hora_net {
 void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapter *const *adapters,
                    int nadapters, hora_net_mode mode);
 void hora_net_release(hora_net *n);
-/* Gives every parameter leaf the memory of its hora_param. After plan, before prepare. */
+/* Gives every parameter leaf the memory of its hora_param, and every frozen leaf that of its weight:
+ * a base may be recorded and planned from headers and completed afterwards. After plan, before
+ * prepare. */
 void hora_net_bind(hora_net *n);
 /* Calls the preludes of all layers without recording a model: for evaluating generated factors. */
 void hora_net_preludes(hora_net *n);

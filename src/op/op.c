@@ -137,15 +137,15 @@ void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, i
         target[i] = none ? -1 : (int32_t)hora_rng_below(r, classes);
         weight[i] = none ? 0 : (float)(0.5 + hora_rng_uniform(r));
     }
-    c->batch = (hora_rows){.rows = rows,
-                           .ids = ids,
-                           .pos = pos,
-                           .lo = lo,
-                           .hi = hi,
-                           .target = target,
-                           .weight = weight,
-                           .scale = 1 / (double)hora_max(rows, 1),
-                           .seed = hora_rng_u64(r),
-                           .step = (uint64_t)hora_rng_below(r, 1000),
-                           .row0 = hora_rng_below(r, 100000)};
+    c->batch = (hora_batch){.rows = rows,
+                            .ids = ids,
+                            .pos = pos,
+                            .lo = lo,
+                            .hi = hi,
+                            .target = target,
+                            .weight = weight,
+                            .scale = 1 / (double)hora_max(rows, 1),
+                            .seed = hora_rng_u64(r),
+                            .step = (uint64_t)hora_rng_below(r, 1000),
+                            .row0 = hora_rng_below(r, 100000)};
 }

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 #include "base/rng.h"
-#include "tensor/tensor.h"
+#include "tensor/batch.h"
 
 #define HORA_MAX_IN    7
 #define HORA_MAX_SAVED 2
@@ -49,20 +49,6 @@ typedef struct hora_attr {
     uint64_t stream; /* dropout: random stream of this node */
 } hora_attr;
 
-/* The leaves that a batch fills. Arrays have `rows` entries. Row i attends to rows lo[i] <= j <
- * hi[i] (for op cache: rows of the cache); a padding row has lo == hi. lo and hi never decrease
- * inside a segment; causality, padding and packing are all in them. */
-typedef struct hora_rows {
-    int64_t rows;
-    const int32_t *ids, *pos, *lo, *hi;
-    const int32_t *target; /* class to predict, -1: none */
-    const float *weight;   /* of each target */
-    double scale;        /* c: factor of the summed loss, 1 / supervised tokens of the whole step */
-    uint64_t seed, step; /* for dropout */
-    int64_t row0;        /* number of row 0 in the whole step, over micro-batches and ranks */
-    int64_t cache_row;   /* cache: where row 0 goes */
-} hora_rows;
-
 /* What backward reads of a node. */
 #define HORA_IN(i) (1u << (i))
 #define HORA_OUT   (1u << 8)
@@ -75,6 +61,8 @@ typedef struct hora_op {
     int nin;           /* inputs, optional ones included */
     unsigned optional; /* HORA_IN(i): input i may be absent (shape.n == -1) */
     unsigned options;  /* HORA_OP_* */
+    unsigned leaves;   /* HORA_LEAF(x): what it reads of the batch, unless attr.index stands for it;
+                          a leaf without columns of its own has those of in[0] */
     /* Checks the inputs and sets out->shape. out->dtype is preset, to the graph's for a row tensor
      * and to in[0]'s for others; an op may know better. HORA_ESHAPE with both shapes in the text.
      */
@@ -97,7 +85,7 @@ typedef struct hora_op {
     double (*flops_back)(const hora_view *in, const hora_view *out, const hora_attr *,
                          unsigned grad);
 } hora_op;
-#define HORA_OP_BATCH 1u /* reads hora_rows */
+#define HORA_OP_BATCH 1u /* reads the batch: leaves, or its counters */
 #define HORA_OP_ROWS                                                                               \
     2u /* output is a row tensor although no input is (gather with the batch's ids) */
 #define HORA_OP_REDUCES 4u  /* output is no row tensor although in[0] is (losses) */
@@ -125,8 +113,8 @@ typedef struct hora_case {
     unsigned grad;                                  /* inputs to differentiate */
     unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
     hora_attr attr;
-    hora_rows batch; /* with rows > 0 when the op reads it */
-    void *own[8];    /* freed by hora_case_release */
+    hora_batch batch; /* with rows > 0 when the op reads it */
+    void *own[8];     /* freed by hora_case_release */
     int nown;
 } hora_case;
 /* The k-th case of an op, presets included; the same for the same seed. False: no more, and nothing

@@ -48,6 +48,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_gather = {.name = "gather",
                                 .nin = 1,
                                 .options = HORA_OP_BATCH | HORA_OP_ROWS,
+                                .leaves = HORA_LEAF(ids),
                                 .shape = shape,
                                 .reads = reads,
                                 .tol = {1e-5, 2e-2},

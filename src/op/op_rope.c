@@ -56,6 +56,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_rope = {.name = "rope",
                               .nin = 1,
                               .options = HORA_OP_BATCH,
+                              .leaves = HORA_LEAF(pos),
                               .shape = shape,
                               .reads = reads,
                               .tol = {2e-5, 1e-2},

@@ -59,7 +59,7 @@ typedef struct hora_state {
     int64_t elems; /* of one span, padding included */
     float *grad, *moment[2];
     hora_device *device; /* borrowed */
-    hora_spans spans;
+    hora_param_spans spans;
 } hora_state;
 /* optimizer: a row; loraplus: factor of the rate of B matrices, 1 is off; decay_all: biases and
  * norms too. HORA_EUSAGE when loraplus finds no B matrix. */

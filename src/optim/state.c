@@ -47,21 +47,22 @@ uint64_t hora_state_bytes(const hora_state *s) {
 
 /* The pieces of every parameter, for the device to walk over. */
 static hora_status list_pieces(hora_state *s) {
-    hora_spans *l = &s->spans;
-    *l = (hora_spans){.rule = s->optimizer->name, .update = s->optimizer->update, .n = s->ntiles};
+    hora_param_spans *l = &s->spans;
+    *l = (hora_param_spans){
+        .rule = s->optimizer->name, .update = s->optimizer->update, .n = s->ntiles};
     l->piece = hora_calloc((size_t)s->ntiles + 1, sizeof *l->piece);
     l->partial = hora_calloc((size_t)s->ntiles + 1, sizeof *l->partial);
     for (int i = 0; i < s->ntiles; i++) {
         const hora_state_tile *t = &s->tiles[i];
         const hora_state_slot *slot = &s->slots[t->slot];
         const int64_t at = slot->offset + t->from;
-        hora_piece *p = &l->piece[i];
-        *p = (hora_piece){.value = (float *)slot->p->value + t->from,
-                          .grad = s->grad + at,
-                          .n = t->n,
-                          .lr = slot->lr_factor,
-                          .decays = slot->decay,
-                          .active = slot->active};
+        hora_param_piece *p = &l->piece[i];
+        *p = (hora_param_piece){.value = (float *)slot->p->value + t->from,
+                                .grad = s->grad + at,
+                                .n = t->n,
+                                .lr = slot->lr_factor,
+                                .decays = slot->decay,
+                                .active = slot->active};
         for (int k = 0; k < s->optimizer->moments; k++)
             p->moment[k] = s->moment[k] + at;
     }

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "nn/recording.h"
 #include "peft/hora_impl.h"
 
 #define OPT_OF hora_cfg
@@ -299,32 +300,37 @@ static hora_status copy_factors(const hora_graph *g, const hora_adapter *a, hora
     return HORA_OK;
 }
 
-static hora_status run_generator(hora_adapter *a, hora_graph *g, hora_net *n) {
-    hora_state *st = a->state;
-    hora_net_preludes(n);
+/* The factors are what is to be read of a recording of the preludes. */
+static void keep_factors(hora_net *n, hora_t hidden, void *user) {
+    const hora_adapter *a = user;
+    const hora_state *st = a->state;
+    (void)hidden;
     for (int64_t i = 0; i < a->base->layers; i++)
         for (int t = 0; t < HORA_TARGETS; t++)
             if (st->block[i].site[t] >= 0) {
-                hora_graph_output(g, st->block[i].a[t]);
-                hora_graph_output(g, st->block[i].b[t]);
+                hora_graph_output(n->g, st->block[i].a[t]);
+                hora_graph_output(n->g, st->block[i].b[t]);
             }
-    HORA_TRY(hora_graph_plan(g, &(hora_plan_options){0}));
-    hora_net_bind(n);
-    HORA_TRY(hora_graph_prepare(g, NULL));
-    hora_graph_before(g);
-    return copy_factors(g, a, st);
 }
 
 static hora_status materialise(hora_adapter *a) {
-    hora_device *d = hora_device_new();
-    hora_graph *g =
-        hora_graph_new(&(hora_graph_config){.dtype = a->dtype, .rows = 64, .device = d});
     hora_adapter *only[] = {a};
-    hora_net n;
-    hora_net_init(&n, g, a->base, only, 1, HORA_NET_EVAL);
-    hora_status s = run_generator(a, g, &n);
-    hora_net_release(&n);
-    hora_graph_free(g);
+    hora_device *d = hora_device_new();
+    hora_recording r;
+    const hora_recording_parts parts = {.base = a->base,
+                                        .adapters = only,
+                                        .nadapters = 1,
+                                        .device = d,
+                                        .rows = 64,
+                                        .mode = HORA_NET_EVAL,
+                                        .outputs = keep_factors,
+                                        .user = a};
+    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "generated factors");
+    if (!s) {
+        hora_graph_before(r.g);
+        s = copy_factors(r.g, a, a->state);
+    }
+    hora_recording_release(&r);
     hora_device_free(d);
     return s;
 }

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "base/threads.h"
 #include "base/yaml.h"
-#include "model/family.h"
+#include "run/open.h"
 #include "run/run.h"
 #include "run/train_log.h"
 
@@ -23,10 +23,8 @@ typedef struct run {
     hora_train_config train;
     hora_data_config data;
     const hora_run_hooks *hooks;
-    hora_base *base;
+    hora_opened opened;
     hora_adapter *adapter;
-    hora_tokenizer *tokenizer;
-    hora_template *chat;
     hora_dataset *rows, *eval_rows;
     hora_training *training;
     hora_train_log *log;
@@ -92,21 +90,13 @@ static hora_status take_settings(run *r, hora_settings *given) {
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
-static void close_model(run *r) {
-    hora_training_free(r->training);
-    hora_peft_detach(r->adapter);
-    hora_base_close(r->base);
-    r->training = NULL;
-    r->adapter = NULL;
-    r->base = NULL;
-}
-
-static hora_status open_model(run *r, bool headers_only) {
+/* From headers: what a plan needs. */
+static hora_status open_model(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
-    hora_base_options o = {hora_train_dtype(&r->train), headers_only};
-    HORA_TRY(hora_base_open(&r->base, r->run.model, &o));
-    HORA_TRY(
-        hora_peft_attach(&r->adapter, r->base, r->run.method, &r->all, (uint64_t)r->train.seed));
+    const hora_base_options o = {hora_train_dtype(&r->train), true};
+    HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
+    HORA_TRY(hora_peft_attach(&r->adapter, r->opened.base, r->run.method, &r->all,
+                              (uint64_t)r->train.seed));
     return hora_settings_finish(&r->all, tables, hora_run_tables(r->run.method, tables));
 }
 
@@ -124,17 +114,11 @@ static void say_data(run *r, const char *path, const hora_dataset *d) {
 }
 
 static hora_status open_data(run *r) {
-    HORA_TRY(hora_tokenizer_open(&r->tokenizer, r->run.model));
-    const char *source = hora_tokenizer_chat_template(r->tokenizer);
-    if (source && hora_template_open(&r->chat, source, strlen(source), "chat template")) {
-        hora_warn("conversations cannot be read: %s", hora_errmsg());
-        r->chat = NULL;
-    }
-    HORA_TRY(hora_dataset_open(&r->rows, r->run.data, r->tokenizer, r->chat, &r->data));
+    HORA_TRY(hora_open_data(&r->opened, &r->rows, r->run.data, &r->data));
     if (r->run.eval_data) {
         hora_data_config c = r->data;
         c.eval_split = 0;
-        HORA_TRY(hora_dataset_open(&r->eval_rows, r->run.eval_data, r->tokenizer, r->chat, &c));
+        HORA_TRY(hora_open_data(&r->opened, &r->eval_rows, r->run.eval_data, &c));
     } else if (r->data.eval_split > 0) {
         HORA_TRY(hora_data_split(r->rows, &r->eval_rows));
     }
@@ -145,7 +129,7 @@ static hora_status open_data(run *r) {
 }
 
 static hora_status open_training(run *r) {
-    hora_training_parts p = {.base = r->base,
+    hora_training_parts p = {.base = r->opened.base,
                              .adapters = &r->adapter,
                              .nadapters = 1,
                              .train = r->rows,
@@ -346,19 +330,17 @@ static hora_status finish(run *r) {
 /* All that can be refused before anything large is taken or anything is written. */
 static hora_status plan(run *r, hora_settings *given) {
     HORA_TRY(take_settings(r, given));
-    HORA_TRY(open_model(r, true));
+    HORA_TRY(open_model(r));
     if (r->run.data)
         HORA_TRY(open_data(r));
     return open_training(r);
 }
 
 static hora_status start(run *r) {
-    close_model(r);
-    HORA_TRY(open_model(r, false));
+    HORA_TRY(hora_base_complete(r->opened.base));
     HORA_TRY(hora_adapter_allocate(r->adapter));
     if (r->run.init_adapter && !r->run.resume)
         HORA_TRY(hora_adapter_read(r->adapter, r->run.init_adapter));
-    HORA_TRY(open_training(r));
     HORA_TRY(hora_training_prepare(r->training));
     if (r->run.resume)
         HORA_TRY(hora_training_resume(r->training, r->run.out));
@@ -371,11 +353,11 @@ static hora_status start(run *r) {
 
 static void release(run *r) {
     hora_train_log_close(r->log);
-    close_model(r);
+    hora_training_free(r->training);
+    hora_peft_detach(r->adapter);
     hora_dataset_close(r->eval_rows);
     hora_dataset_close(r->rows);
-    hora_template_close(r->chat);
-    hora_tokenizer_close(r->tokenizer);
+    hora_open_close(&r->opened);
     hora_options_release(&hora_run_options, &r->run);
     hora_options_release(&hora_train_options, &r->train);
     hora_options_release(&hora_data_options, &r->data);

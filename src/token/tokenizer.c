@@ -16,11 +16,15 @@ void hora_ids_release(hora_ids *v) {
 void hora_tok_work_release(hora_tok_work *w) {
     hora_str_release(&w->norm);
     hora_str_release(&w->other);
+    hora_free(w->norm_from.at);
+    hora_free(w->step.at);
+    hora_ids_release(&w->start);
     hora_tok_pieces_release(&w->a);
     hora_tok_pieces_release(&w->b);
     hora_free(w->match);
     hora_tok_scan_free(w->scan);
     hora_ids_release(&w->sym);
+    hora_ids_release(&w->sym_at);
     hora_tok_bpe_scratch_free(w->bpe);
 }
 
@@ -167,30 +171,68 @@ hora_status hora_tok_run_pieces(const hora_tok_chain *c, hora_tok_work *w) {
     return HORA_OK;
 }
 
-/* Normalized text without added tokens. `first`: the caller's text begins with it. */
-static hora_status encode_plain(hora_tok_work *w, const char *s, size_t n, bool first,
+/* The ids out[had..) are those of piece `k`; w->start says where in it each begins. */
+static void note_piece(hora_tok_work *w, const hora_tok_piece *k, size_t had, const hora_ids *out) {
+    HORA_ASSERT(w->start.n == out->n - had);
+    const hora_offset *from = w->a.from.at + k->off;
+    for (size_t i = 0; i < w->start.n; i++) {
+        size_t b = (size_t)w->start.at[i],
+               e = i + 1 < w->start.n ? (size_t)w->start.at[i + 1] : k->n;
+        hora_offset o = {from[b].from, e > b ? from[e - 1].to : from[b].to};
+        HORA_PUSH(w->offsets->at, w->offsets->n, w->offsets->cap, o);
+    }
+}
+
+/* An added token that stands at [from, to) of the caller's text. */
+static void push_added(hora_tok_work *w, int32_t id, size_t from, size_t to, hora_ids *out) {
+    hora_ids_push(out, id);
+    if (w->track) {
+        hora_offset o = {(uint32_t)from, (uint32_t)to};
+        HORA_PUSH(w->offsets->at, w->offsets->n, w->offsets->cap, o);
+    }
+}
+
+/* Normalized text w->norm[b..e) without added tokens; its stretch begins at byte `base` of the
+ * caller's text. `first`: the caller's text begins with it. */
+static hora_status encode_plain(hora_tok_work *w, size_t b, size_t e, size_t base, bool first,
                                 hora_ids *out) {
     const hora_tokenizer *t = w->t;
     hora_tok_pieces_clear(&w->a);
-    hora_tok_str_add(&w->a.text, s, n);
-    hora_tok_pieces_span(&w->a, 0, n, first);
+    w->a.tracked = w->b.tracked = w->track;
+    hora_tok_str_add(&w->a.text, w->norm.s + b, e - b);
+    for (size_t i = b; w->track && i < e; i++) {
+        hora_offset o = w->norm_from.at[i];
+        o.from += (uint32_t)base;
+        o.to += (uint32_t)base;
+        HORA_PUSH(w->a.from.at, w->a.from.n, w->a.from.cap, o);
+    }
+    hora_tok_pieces_span(&w->a, 0, e - b, first);
     HORA_TRY(hora_tok_run_pieces(&t->pretokenizers, w));
-    for (size_t i = 0; i < w->a.n; i++)
+    for (size_t i = 0; i < w->a.n; i++) {
+        size_t had = out->n;
+        w->start.n = 0;
         HORA_TRY(t->model->encode(t, w, w->a.text.s + w->a.at[i].off, w->a.at[i].n, out));
+        if (w->track)
+            note_piece(w, &w->a.at[i], had, out);
+    }
     return HORA_OK;
 }
 
-/* A stretch of the caller's text between two unnormalized added tokens. */
-static hora_status encode_stretch(hora_tok_work *w, const char *s, size_t n, bool first,
+/* A stretch of the caller's text between two unnormalized added tokens; it begins at byte `base`. */
+static hora_status encode_stretch(hora_tok_work *w, const char *s, size_t n, size_t base,
                                   hora_ids *out) {
     HORA_TRY(hora_tok_normalize(w->t, w, s, n));
-    first = first && !w->front_cut;
+    bool first = base == 0 && !w->front_cut;
     hora_tok_cut c = {0};
     while (hora_tok_matcher_next(w->t, &w->t->normal, w->norm.s, w->norm.n, &c)) {
         if (c.b < c.e)
-            HORA_TRY(encode_plain(w, w->norm.s + c.b, c.e - c.b, first && c.b == 0, out));
-        if (c.id >= 0)
-            hora_ids_push(out, c.id);
+            HORA_TRY(encode_plain(w, c.b, c.e, base, first && c.b == 0, out));
+        if (c.id < 0)
+            continue;
+        const hora_offset *from = w->norm_from.at;
+        bool some = w->track && c.done > c.e;
+        push_added(w, c.id, base + (some ? from[c.e].from : 0),
+                   base + (some ? from[c.done - 1].to : 0), out);
     }
     return HORA_OK;
 }
@@ -199,9 +241,9 @@ static hora_status encode_text(hora_tok_work *w, const char *s, size_t n, hora_i
     hora_tok_cut c = {0};
     while (hora_tok_matcher_next(w->t, &w->t->raw, s, n, &c)) {
         if (c.b < c.e)
-            HORA_TRY(encode_stretch(w, s + c.b, c.e - c.b, c.b == 0, out));
+            HORA_TRY(encode_stretch(w, s + c.b, c.e - c.b, c.b, out));
         if (c.id >= 0)
-            hora_ids_push(out, c.id);
+            push_added(w, c.id, c.e, c.done, out);
     }
     return HORA_OK;
 }
@@ -227,23 +269,63 @@ static void post_process(const hora_tokenizer *t, size_t base, hora_ids *out) {
     }
 }
 
-hora_status hora_tokenizer_encode(const hora_tokenizer *t, const char *text, size_t n, bool special,
-                                  hora_ids *out) {
-    size_t bad, base = out->n;
+/* The same for the offsets, which stand for the `n` bytes of the text. */
+static void post_process_offsets(const hora_tokenizer *t, size_t base, size_t n,
+                                 hora_offsets *offsets) {
+    for (size_t i = 0; i < t->postprocessors.n; i++) {
+        const hora_ids *around = &t->postprocessors.at[i].ids;
+        size_t before = 0;
+        if (!around->n)
+            continue;
+        while (around->at[before] != HORA_TOK_SEQUENCE)
+            before++;
+        size_t have = offsets->n - base;
+        for (size_t k = 0; k + 1 < around->n; k++)
+            HORA_PUSH(offsets->at, offsets->n, offsets->cap,
+                      ((hora_offset){(uint32_t)n, (uint32_t)n}));
+        memmove(offsets->at + base + before, offsets->at + base, have * sizeof *offsets->at);
+        memset(offsets->at + base, 0, before * sizeof *offsets->at);
+        for (size_t k = base + before + have; k < offsets->n; k++)
+            offsets->at[k] = (hora_offset){(uint32_t)n, (uint32_t)n};
+    }
+}
+
+static hora_status encode(const hora_tokenizer *t, const char *text, size_t n, bool special,
+                          hora_ids *out, hora_offsets *offsets) {
+    size_t bad, base = out->n, obase = offsets ? offsets->n : 0;
     if (!hora_utf8_valid(text, n, &bad))
         return hora_fail(HORA_EFORMAT,
                          "the text is not UTF-8 at byte %zu; convert it (for instance with iconv)",
                          bad);
-    hora_tok_work w = {.t = t};
+    hora_tok_work w = {.t = t, .track = offsets != NULL, .offsets = offsets};
     hora_status st = encode_text(&w, text, n, out);
     hora_tok_work_release(&w);
     if (st != HORA_OK) {
         out->n = base;
+        if (offsets)
+            offsets->n = obase;
         return st;
     }
+    if (special && offsets)
+        post_process_offsets(t, obase, n, offsets);
     if (special)
         post_process(t, base, out);
     return HORA_OK;
+}
+
+hora_status hora_tokenizer_encode(const hora_tokenizer *t, const char *text, size_t n, bool special,
+                                  hora_ids *out) {
+    return encode(t, text, n, special, out, NULL);
+}
+
+hora_status hora_tokenizer_encode_offsets(const hora_tokenizer *t, const char *text, size_t n,
+                                          bool special, hora_ids *out, hora_offsets *offsets) {
+    if (n > UINT32_MAX)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "a record of %zu bytes is too long to know where its tokens come from; "
+                         "cut it into several",
+                         n);
+    return encode(t, text, n, special, out, offsets);
 }
 
 /* --- decoding -------------------------------------------------------------------------------- */

@@ -25,6 +25,21 @@ void hora_tokenizer_close(hora_tokenizer *t); /* accepts NULL */
  * Hugging Face does. */
 hora_status hora_tokenizer_encode(const hora_tokenizer *t, const char *text, size_t n, bool special,
                                   hora_ids *out);
+/* The bytes text[from..to) that an id stands for. They follow each other; from == to: the tokenizer
+ * put the id there (BOS before the text, EOS behind it, the space that it prepends). A part of a
+ * character that several ids share gives each its own bytes where the tokenizer works on bytes; the
+ * whole character where a normalizer rewrote it. */
+typedef struct hora_offset {
+    uint32_t from, to;
+} hora_offset;
+typedef struct hora_offsets { /* as hora_ids; zero-initialise, release with hora_free(at) */
+    hora_offset *at;
+    size_t n, cap;
+} hora_offsets;
+/* The same ids, and where each comes from: one entry of `offsets` per id appended. Text of 4 GiB and
+ * more is refused. */
+hora_status hora_tokenizer_encode_offsets(const hora_tokenizer *t, const char *text, size_t n,
+                                          bool special, hora_ids *out, hora_offsets *offsets);
 hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
                                   bool skip_special, hora_str *out);
 

@@ -56,28 +56,29 @@ static uint32_t rank_of(const bpe *m, int32_t a, int32_t b) {
 }
 
 /* --- merging --------------------------------------------------------------------------------- */
-/* In place; returns the new length. n <= SHORT_CHUNK. */
-static size_t merge_short(const bpe *m, int32_t *id, size_t n) {
+/* In place; returns the new length. `at`: where each symbol begins, kept beside. n <= SHORT_CHUNK. */
+static size_t merge_short(const bpe *m, int32_t *id, int32_t *at, size_t n) {
     uint32_t rank[SHORT_CHUNK];
     for (size_t i = 0; i + 1 < n; i++)
         rank[i] = rank_of(m, id[i], id[i + 1]);
     while (n > 1) {
-        size_t at = 0;
+        size_t k = 0;
         for (size_t i = 1; i + 1 < n; i++)
-            if (rank[i] < rank[at])
-                at = i;
-        if (rank[at] == NO_RANK)
+            if (rank[i] < rank[k])
+                k = i;
+        if (rank[k] == NO_RANK)
             break;
-        id[at] = (int32_t)(uint32_t)hora_tok_table_get(&m->merge, pair(id[at], id[at + 1]));
+        id[k] = (int32_t)(uint32_t)hora_tok_table_get(&m->merge, pair(id[k], id[k + 1]));
         n--;
-        for (size_t i = at + 1; i < n; i++) {
+        for (size_t i = k + 1; i < n; i++) {
             id[i] = id[i + 1];
+            at[i] = at[i + 1];
             rank[i - 1] = rank[i];
         }
-        if (at > 0)
-            rank[at - 1] = rank_of(m, id[at - 1], id[at]);
-        if (at + 1 < n)
-            rank[at] = rank_of(m, id[at], id[at + 1]);
+        if (k > 0)
+            rank[k - 1] = rank_of(m, id[k - 1], id[k]);
+        if (k + 1 < n)
+            rank[k] = rank_of(m, id[k], id[k + 1]);
     }
     return n;
 }
@@ -111,7 +112,8 @@ static void queue(const bpe *m, struct hora_tok_bpe_scratch *s, int32_t i) {
         heap_push(s, (uint64_t)a->rank << 32 | (uint32_t)i);
 }
 
-static size_t merge_long(const bpe *m, struct hora_tok_bpe_scratch *s, int32_t *id, size_t n) {
+static size_t merge_long(const bpe *m, struct hora_tok_bpe_scratch *s, int32_t *id, int32_t *at,
+                         size_t n) {
     if (n > s->capnode) {
         s->node = hora_realloc(s->node, n * sizeof *s->node);
         s->capnode = n;
@@ -138,8 +140,10 @@ static size_t merge_long(const bpe *m, struct hora_tok_bpe_scratch *s, int32_t *
             queue(m, s, a->prev);
     }
     size_t out = 0;
-    for (int32_t i = 0; i >= 0; i = s->node[i].next)
+    for (int32_t i = 0; i >= 0; i = s->node[i].next) {
+        at[out] = at[i];
         id[out++] = s->node[i].id;
+    }
     return out;
 }
 
@@ -170,12 +174,19 @@ static int32_t symbol(const hora_tokenizer *t, hora_tok_work *w, const char *s, 
     return hora_tok_find(t, &t->vocab, *text, *ntext);
 }
 
-static bool add_bytes(const bpe *m, hora_ids *out, const char *s, size_t n) {
+static void add_symbol(hora_tok_work *w, int32_t id, size_t at) {
+    hora_ids_push(&w->sym, id);
+    hora_ids_push(&w->sym_at, (int32_t)at);
+}
+
+/* The bytes of one character that begins at `at` of the piece. An affix in `s` has no bytes there. */
+static bool add_bytes(const bpe *m, hora_tok_work *w, const char *s, size_t n, size_t at,
+                      size_t len) {
     for (size_t i = 0; i < n; i++)
         if (m->byte[(unsigned char)s[i]] < 0)
             return false;
     for (size_t i = 0; i < n; i++)
-        hora_ids_push(out, m->byte[(unsigned char)s[i]]);
+        add_symbol(w, m->byte[(unsigned char)s[i]], at + (i < len ? i : len - 1));
     return true;
 }
 
@@ -184,7 +195,8 @@ static bool add_bytes(const bpe *m, hora_ids *out, const char *s, size_t n) {
 static void first_symbols(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n) {
     const bpe *m = t->state;
     bool pending = false;
-    w->sym.n = 0;
+    size_t unk_at = 0;
+    w->sym.n = w->sym_at.n = 0;
     for (size_t i = 0, len; i < n; i += len) {
         uint32_t cp;
         const char *text;
@@ -194,17 +206,19 @@ static void first_symbols(const hora_tokenizer *t, hora_tok_work *w, const char 
         int32_t id = symbol(t, w, s + i, len, i == 0, i + len == n, &text, &ntext);
         if (id >= 0) {
             if (pending)
-                hora_ids_push(&w->sym, m->o.unk);
+                add_symbol(w, m->o.unk, unk_at);
             pending = false;
-            hora_ids_push(&w->sym, id);
-        } else if (!(m->o.byte_fallback && add_bytes(m, &w->sym, text, ntext)) && m->o.unk >= 0) {
+            add_symbol(w, id, i);
+        } else if (!(m->o.byte_fallback && add_bytes(m, w, text, ntext, i, len)) && m->o.unk >= 0) {
             if (pending && !m->o.fuse_unk)
-                hora_ids_push(&w->sym, m->o.unk);
+                add_symbol(w, m->o.unk, unk_at);
+            if (!pending || !m->o.fuse_unk)
+                unk_at = i;
             pending = true;
         }
     }
     if (pending)
-        hora_ids_push(&w->sym, m->o.unk);
+        add_symbol(w, m->o.unk, unk_at);
 }
 
 static hora_status encode(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n,
@@ -214,6 +228,8 @@ static hora_status encode(const hora_tokenizer *t, hora_tok_work *w, const char 
         int32_t id = hora_tok_find(t, &t->vocab, s, n);
         if (id >= 0) {
             hora_ids_push(out, id);
+            if (w->track)
+                hora_ids_push(&w->start, 0);
             return HORA_OK;
         }
     }
@@ -225,15 +241,17 @@ static hora_status encode(const hora_tokenizer *t, hora_tok_work *w, const char 
     if (!w->bpe)
         w->bpe = hora_calloc(1, sizeof *w->bpe);
     first_symbols(t, w, s, n);
-    int32_t *id = w->sym.at;
+    int32_t *id = w->sym.at, *at = w->sym_at.at;
     for (size_t b = 0, e; b < w->sym.n; b = e) {
         for (e = b + 1; e < w->sym.n; e++)
             if (m->cut && hora_tok_table_get(&m->joint, pair(id[e - 1], id[e])) == UINT64_MAX)
                 break;
-        size_t k = e - b <= SHORT_CHUNK ? merge_short(m, id + b, e - b)
-                                        : merge_long(m, w->bpe, id + b, e - b);
+        size_t k = e - b <= SHORT_CHUNK ? merge_short(m, id + b, at + b, e - b)
+                                        : merge_long(m, w->bpe, id + b, at + b, e - b);
         for (size_t i = 0; i < k; i++)
             hora_ids_push(out, id[b + i]);
+        for (size_t i = 0; w->track && i < k; i++)
+            hora_ids_push(&w->start, at[b + i]);
     }
     return HORA_OK;
 }

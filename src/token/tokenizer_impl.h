@@ -24,6 +24,8 @@ typedef struct hora_tok_piece {
 } hora_tok_piece;
 typedef struct hora_tok_pieces {
     hora_str text;
+    hora_offsets from; /* when tracked: where each byte of text comes from, text.n entries */
+    bool tracked;
     hora_tok_piece *at;
     size_t n, cap;
 } hora_tok_pieces;
@@ -33,6 +35,15 @@ void hora_tok_pieces_release(hora_tok_pieces *p);
 void hora_tok_pieces_span(hora_tok_pieces *p, size_t off, size_t n, bool first);
 /* The same, but an empty span stays: decoders count tokens. */
 void hora_tok_pieces_keep(hora_tok_pieces *p, size_t off, size_t n);
+/* Adds in->text[off, off + n) with what is known of it; puts s[0..n) in front of in->text[off]. */
+void hora_tok_pieces_copy(hora_tok_pieces *p, const hora_tok_pieces *in, size_t off, size_t n);
+void hora_tok_pieces_put(hora_tok_pieces *p, const hora_tok_pieces *in, size_t off, const char *s,
+                         size_t n);
+/* Adds s[0..n), written for the bytes in->text[off, off + len). */
+void hora_tok_pieces_rewrite(hora_tok_pieces *p, const hora_tok_pieces *in, size_t off, size_t len,
+                             const char *s, size_t n);
+/* p takes over the text of `in`, which gets p's. */
+void hora_tok_pieces_swap_text(hora_tok_pieces *p, hora_tok_pieces *in);
 /* Empties a string and keeps its memory; adds s[0..n) where n may be 0. */
 static inline void hora_tok_str_clear(hora_str *s) {
     s->n = 0;
@@ -104,7 +115,7 @@ typedef struct hora_tok_row {
     const char *type; /* "type" in tokenizer.json */
     /* Reads the options; NULL: it has none. */
     hora_status (*load)(hora_tok_part *p, const hora_json *o);
-    /* Normalizer: adds the normal form of s[0..n), n > 0, to `out`. */
+    /* Normalizer: adds the normal form of s[0..n), n > 0, to `out`, by hora_tok_emit alone. */
     hora_status (*normal)(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                           hora_str *out);
     /* Pre-tokenizer or decoder: `out` is empty; the row may take over in->text by a swap. */
@@ -200,7 +211,8 @@ bool hora_tok_matcher_next(const hora_tokenizer *t, const hora_tok_matcher *m, c
 typedef struct hora_tok_model {
     const char *type;
     hora_status (*load)(hora_tokenizer *t, const hora_json *model);
-    /* Appends the ids of one piece s[0..n), n > 0. */
+    /* Appends the ids of one piece s[0..n), n > 0, and, when w->track, to w->start the offset in the
+     * piece where each begins. */
     hora_status (*encode)(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n,
                           hora_ids *out);
     void (*free)(void *state);
@@ -244,15 +256,25 @@ struct hora_tok_work {
     const hora_tokenizer *t;
     bool front_cut; /* a normalizer took the beginning of the text away */
     bool stable;    /* decoding: hold back what later tokens may change */
+    bool track;     /* offsets are wanted; the two maps below are filled in */
     hora_str norm, other;
+    hora_offsets norm_from, step; /* per byte of norm: in the stretch; of other: in norm */
+    hora_offsets *offsets;        /* of the ids, for the caller */
+    hora_ids start;               /* of the ids of one piece */
     hora_tok_pieces a, b;
     hora_tok_match *match;
     size_t nmatch, capmatch;
     hora_tok_scan *scan;  /* PCRE2's per-thread data */
-    hora_ids sym, merged; /* BPE: first symbols of a piece; ids of a chunk */
+    hora_ids sym, sym_at; /* BPE: first symbols of a piece and where in it they begin */
     struct hora_tok_bpe_scratch *bpe;
 };
 void hora_tok_work_release(hora_tok_work *w);
+/* Normalizers write through this: adds s[0..n) to `out`, made of the bytes [from, to) of the text
+ * that the row was given; _each: byte i of byte from + i. */
+void hora_tok_emit(hora_tok_work *w, hora_str *out, const char *s, size_t n, size_t from,
+                   size_t to);
+void hora_tok_emit_each(hora_tok_work *w, hora_str *out, const char *s, size_t n, size_t from);
+void hora_tok_emit_cp(hora_tok_work *w, hora_str *out, uint32_t cp, size_t from, size_t to);
 /* Runs the normalizers over s[0..n); the result is in w->norm, w->front_cut is set. */
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n);
 /* Runs a chain of piece rows over w->a; the result is in w->a. */

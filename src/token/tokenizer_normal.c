@@ -14,15 +14,21 @@ static hora_status prepend_load(hora_tok_part *p, const hora_json *o) {
 
 static hora_status prepend(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                            hora_str *out) {
-    (void)w;
-    hora_tok_str_add(out, p->text.s, p->text.n);
-    hora_str_add(out, s, n);
+    hora_tok_emit(w, out, p->text.s, p->text.n, 0, 0);
+    hora_tok_emit_each(w, out, s, n, 0);
     return HORA_OK;
 }
 
 static hora_status replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                            hora_str *out) {
-    HORA_TRY(hora_tok_replace(p, w, s, n, out));
+    HORA_TRY(hora_tok_matches(p, w, s, n));
+    for (size_t i = 0; i < w->nmatch; i++) {
+        const hora_tok_match *m = &w->match[i];
+        if (m->hit)
+            hora_tok_emit(w, out, p->text.s, p->text.n, m->b, m->e);
+        else
+            hora_tok_emit_each(w, out, s + m->b, m->e - m->b, m->b);
+    }
     /* One character may be replaced by another; a longer match takes its beginning along. */
     uint32_t cp;
     if (w->nmatch && w->match[0].hit && w->match[0].e > 0)
@@ -33,17 +39,21 @@ static hora_status replace(const hora_tok_part *p, hora_tok_work *w, const char 
 /* Rust's char::to_lowercase: simple mappings, and the one letter whose lower case is two. */
 static hora_status lowercase(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                              hora_str *out) {
-    (void)p, (void)w;
+    (void)p;
     uint32_t cp;
-    for (int len; n; s += len, n -= (size_t)len) {
-        len = hora_utf8_decode(s, n, &cp);
+    int len;
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        size_t end;
+        len = hora_utf8_decode(s + i, n - i, &cp);
         HORA_ASSERT(len > 0);
-        if (cp < 0x80)
-            hora_str_putc(out, (char)(cp >= 'A' && cp <= 'Z' ? cp + 32 : cp));
-        else if (cp == 0x130)
-            hora_str_puts(out, "i\xcc\x87");
+        end = i + (size_t)len;
+        if (cp == 0x130)
+            hora_tok_emit(w, out, "i\xcc\x87", 3, i, end);
         else
-            hora_tok_str_cp(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp));
+            hora_tok_emit_cp(w, out,
+                             cp < 0x80 ? cp + (cp >= 'A' && cp <= 'Z' ? 32 : 0)
+                                       : (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp),
+                             i, end);
     }
     return HORA_OK;
 }
@@ -52,13 +62,14 @@ static hora_status strip_accents(const hora_tok_part *p, hora_tok_work *w, const
                                  hora_str *out) {
     (void)p;
     uint32_t cp;
+    int len;
     hora_utf8_decode(s, n, &cp);
     w->front_cut |= hora_tok_is_mark(cp);
-    for (int len; n; s += len, n -= (size_t)len) {
-        len = hora_utf8_decode(s, n, &cp);
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        len = hora_utf8_decode(s + i, n - i, &cp);
         HORA_ASSERT(len > 0);
         if (!hora_tok_is_mark(cp))
-            hora_str_add(out, s, (size_t)len);
+            hora_tok_emit_each(w, out, s + i, (size_t)len, i);
     }
     return HORA_OK;
 }
@@ -90,14 +101,15 @@ static hora_status strip(const hora_tok_part *p, hora_tok_work *w, const char *s
     e = p->right ? e : n;
     w->front_cut |= b > 0;
     if (b < e)
-        hora_str_add(out, s + b, e - b);
+        hora_tok_emit_each(w, out, s + b, e - b, b);
     return HORA_OK;
 }
 
 static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                               hora_str *out) {
-    (void)p, (void)w;
-    hora_tok_add_byte_chars(out, s, n);
+    (void)p;
+    for (size_t i = 0; i < n; i++)
+        hora_tok_emit_cp(w, out, hora_tok_byte_char((unsigned char)s[i]), i, i + 1);
     return HORA_OK;
 }
 
@@ -154,25 +166,59 @@ static hora_status decompose(points *v, const char *s, size_t n, utf8proc_option
     return HORA_OK;
 }
 
-/* Below `plain` every character is its own normal form and takes part in no composition. */
-static hora_status normal_form(const char *s, size_t n, unsigned options, unsigned char plain,
-                               hora_str *out) {
-    size_t i = 0;
+/* True where a normal form may be cut: before a character that stands for itself and joins nothing
+ * before it. All that composes with its predecessor are marks and Hangul vowels and finals. */
+static bool begins(uint32_t cp, utf8proc_option_t options) {
+    utf8proc_int32_t part[32];
+    utf8proc_ssize_t k = utf8proc_decompose_char((utf8proc_int32_t)cp, part, 32, options, NULL);
+    if (k < 1 || k > 32)
+        return true;
+    return !hora_tok_is_mark((uint32_t)part[0]) && !(part[0] >= 0x1160 && part[0] <= 0x11ff);
+}
+
+/* The normal form of s[from, to), which nothing outside can change. */
+static hora_status form_of(hora_tok_work *w, const char *s, size_t from, size_t to,
+                           unsigned options, points *v, hora_str *out) {
+    v->n = 0;
+    HORA_TRY(decompose(v, s + from, to - from, (utf8proc_option_t)options));
+    order_marks(v);
+    utf8proc_ssize_t m = (utf8proc_ssize_t)v->n;
+    if (options & UTF8PROC_COMPOSE)
+        m = utf8proc_normalize_utf32(v->at, m, (utf8proc_option_t)options);
+    for (utf8proc_ssize_t k = 0; k < m; k++)
+        hora_tok_emit_cp(w, out, (uint32_t)v->at[k], from, to);
+    return HORA_OK;
+}
+
+/* Below `plain` (a lead byte) every character is its own normal form and takes part in no
+ * composition but as its first part. The text is cut where no composition reaches across, so that
+ * what comes out is known to come from there. */
+static hora_status normal_form(hora_tok_work *w, const char *s, size_t n, unsigned options,
+                               unsigned char plain, hora_str *out) {
+    size_t i = 0, end;
+    uint32_t cp;
     while (i < n && (unsigned char)s[i] < plain)
         i++;
     if (i == n) {
-        hora_str_add(out, s, n);
+        hora_tok_emit_each(w, out, s, n, 0);
         return HORA_OK;
     }
     points v = {0};
-    hora_status st = decompose(&v, s, n, (utf8proc_option_t)options);
-    if (st == HORA_OK) {
-        order_marks(&v);
-        utf8proc_ssize_t m = (utf8proc_ssize_t)v.n;
-        if (options & UTF8PROC_COMPOSE)
-            m = utf8proc_normalize_utf32(v.at, m, (utf8proc_option_t)options);
-        for (utf8proc_ssize_t k = 0; k < m; k++)
-            hora_tok_str_cp(out, (uint32_t)v.at[k]);
+    hora_status st = HORA_OK;
+    for (i = 0; i < n && st == HORA_OK; i = end) {
+        end = i + (size_t)hora_utf8_decode(s + i, n - i, &cp);
+        bool alone = (unsigned char)s[i] < plain;
+        for (int len; end < n; end += (size_t)len) {
+            len = hora_utf8_decode(s + end, n - end, &cp);
+            HORA_ASSERT(len > 0);
+            if ((unsigned char)s[end] < plain || begins(cp, (utf8proc_option_t)options))
+                break;
+            alone = false;
+        }
+        if (alone)
+            hora_tok_emit_each(w, out, s + i, end - i, i);
+        else
+            st = form_of(w, s, i, end, options, &v, out);
     }
     hora_free(v.at);
     return st;
@@ -182,8 +228,8 @@ static hora_status normal_form(const char *s, size_t n, unsigned options, unsign
 #define FORM(name, options, plain)                                                                 \
     static hora_status name(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,     \
                             hora_str *out) {                                                       \
-        (void)p, (void)w;                                                                          \
-        return normal_form(s, n, UTF8PROC_STABLE | (options), plain, out);                         \
+        (void)p;                                                                                   \
+        return normal_form(w, s, n, UTF8PROC_STABLE | (options), plain, out);                      \
     }
 FORM(nfc, UTF8PROC_COMPOSE, 0xcc)
 FORM(nfd, UTF8PROC_DECOMPOSE, 0x80)
@@ -204,14 +250,64 @@ const hora_tok_row hora_tok_normalizers[] = {
 };
 const size_t hora_tok_n_normalizers = HORA_COUNT(hora_tok_normalizers);
 
+/* --- running them ---------------------------------------------------------------------------- */
+static void track(hora_offsets *to, size_t n, size_t from, size_t end, size_t step) {
+    for (size_t i = 0; i < n; i++) {
+        hora_offset o = {(uint32_t)(from + i * step), (uint32_t)(end + i * step)};
+        HORA_PUSH(to->at, to->n, to->cap, o);
+    }
+}
+
+void hora_tok_emit(hora_tok_work *w, hora_str *out, const char *s, size_t n, size_t from,
+                   size_t to) {
+    hora_tok_str_add(out, s, n);
+    if (w->track)
+        track(&w->step, n, from, to, 0);
+}
+
+void hora_tok_emit_each(hora_tok_work *w, hora_str *out, const char *s, size_t n, size_t from) {
+    hora_tok_str_add(out, s, n);
+    if (w->track)
+        track(&w->step, n, from, from + 1, 1);
+}
+
+void hora_tok_emit_cp(hora_tok_work *w, hora_str *out, uint32_t cp, size_t from, size_t to) {
+    char buf[4];
+    hora_tok_emit(w, out, buf, (size_t)hora_utf8_encode(cp, buf), from, to);
+}
+
+/* Turns w->step, which speaks of the text before this row, into w->norm_from. */
+static void compose(hora_tok_work *w) {
+    HORA_ASSERT(w->step.n == w->other.n);
+    for (size_t i = 0; i < w->step.n; i++) {
+        hora_offset *o = &w->step.at[i];
+        size_t b = o->from, e = o->to;
+        if (b < e) {
+            o->from = w->norm_from.at[b].from;
+            o->to = w->norm_from.at[e - 1].to;
+        } else {
+            o->from = o->to = b < w->norm_from.n ? w->norm_from.at[b].from
+                              : b                ? w->norm_from.at[b - 1].to
+                                                 : 0;
+        }
+    }
+    hora_offsets swap = w->norm_from;
+    w->norm_from = w->step;
+    w->step = swap;
+}
+
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n) {
-    w->norm.n = 0;
+    w->norm.n = w->norm_from.n = 0;
     w->front_cut = false;
     hora_tok_str_add(&w->norm, s, n);
+    if (w->track)
+        track(&w->norm_from, n, 0, 1, 1);
     for (size_t i = 0; i < t->normalizers.n && w->norm.n; i++) {
         const hora_tok_part *p = &t->normalizers.at[i];
-        w->other.n = 0;
+        w->other.n = w->step.n = 0;
         HORA_TRY(p->row->normal(p, w, w->norm.s, w->norm.n, &w->other));
+        if (w->track)
+            compose(w);
         hora_str swap = w->norm;
         w->norm = w->other;
         w->other = swap;

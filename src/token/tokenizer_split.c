@@ -61,9 +61,7 @@ static hora_status split_by(finder find, int mode, bool invert, const hora_tok_p
         HORA_TRY(find(p, w, in->text.s + in->at[i].off, in->at[i].n));
         emit(w, mode, invert, &in->at[i], out);
     }
-    hora_str swap = out->text;
-    out->text = in->text;
-    in->text = swap;
+    hora_tok_pieces_swap_text(out, in);
     return HORA_OK;
 }
 
@@ -123,8 +121,8 @@ static void prefix(const hora_str *text, bool only_first, const hora_tok_pieces 
         size_t off = out->text.n;
         bool has = k->n >= text->n && memcmp(s, text->s, text->n) == 0;
         if (!has && (!only_first || k->first))
-            hora_str_add(&out->text, text->s, text->n);
-        hora_str_add(&out->text, s, k->n);
+            hora_tok_pieces_put(out, in, k->off, text->s, text->n);
+        hora_tok_pieces_copy(out, in, k->off, k->n);
         hora_tok_pieces_span(out, off, out->text.n - off, k->first);
     }
 }
@@ -148,9 +146,14 @@ static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, hora_tok
         take(in, out);
     }
     for (size_t i = 0; i < in->n; i++) {
-        const char *s = in->text.s + in->at[i].off;
-        size_t off = out->text.n;
-        hora_tok_add_byte_chars(&out->text, s, in->at[i].n);
+        size_t off = out->text.n, from = in->at[i].off;
+        if (!in->tracked)
+            hora_tok_add_byte_chars(&out->text, in->text.s + from, in->at[i].n);
+        for (size_t k = 0; in->tracked && k < in->at[i].n; k++) {
+            char b[4];
+            uint32_t cp = hora_tok_byte_char((unsigned char)in->text.s[from + k]);
+            hora_tok_pieces_rewrite(out, in, from + k, 1, b, (size_t)hora_utf8_encode(cp, b));
+        }
         hora_tok_pieces_span(out, off, out->text.n - off, in->at[i].first);
     }
     return HORA_OK;
@@ -168,16 +171,14 @@ static hora_status metaspace_load(hora_tok_part *p, const hora_json *o) {
 static hora_status metaspace(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
                              hora_tok_pieces *out) {
     for (size_t i = 0; i < in->n; i++) {
-        const char *s = in->text.s + in->at[i].off;
-        size_t n = in->at[i].n, off = out->text.n;
-        for (const char *sp; n && (sp = memchr(s, ' ', n));) {
-            size_t k = (size_t)(sp - s);
-            hora_tok_str_add(&out->text, s, k);
-            hora_str_add(&out->text, p->pattern.s, p->pattern.n);
-            s += k + 1;
-            n -= k + 1;
+        size_t from = in->at[i].off, end = from + in->at[i].n, off = out->text.n;
+        for (const char *sp; from < end && (sp = memchr(in->text.s + from, ' ', end - from));) {
+            size_t k = (size_t)(sp - in->text.s);
+            hora_tok_pieces_copy(out, in, from, k - from);
+            hora_tok_pieces_rewrite(out, in, k, 1, p->pattern.s, p->pattern.n);
+            from = k + 1;
         }
-        hora_tok_str_add(&out->text, s, n);
+        hora_tok_pieces_copy(out, in, from, end - from);
         hora_tok_pieces_span(out, off, out->text.n - off, in->at[i].first);
     }
     if (p->mode != NEVER) {

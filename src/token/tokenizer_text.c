@@ -8,12 +8,13 @@
 #include "token/tokenizer_impl.h"
 
 void hora_tok_pieces_clear(hora_tok_pieces *p) {
-    p->text.n = 0;
+    p->text.n = p->from.n = 0;
     p->n = 0;
 }
 
 void hora_tok_pieces_release(hora_tok_pieces *p) {
     hora_str_release(&p->text);
+    hora_free(p->from.at);
     hora_free(p->at);
     memset(p, 0, sizeof *p);
 }
@@ -22,6 +23,41 @@ void hora_tok_pieces_span(hora_tok_pieces *p, size_t off, size_t n, bool first) 
     hora_tok_piece piece = {off, n, first};
     if (n)
         HORA_PUSH(p->at, p->n, p->cap, piece);
+}
+
+void hora_tok_pieces_copy(hora_tok_pieces *p, const hora_tok_pieces *in, size_t off, size_t n) {
+    hora_tok_str_add(&p->text, in->text.s + off, n);
+    for (size_t i = 0; p->tracked && i < n; i++)
+        HORA_PUSH(p->from.at, p->from.n, p->from.cap, in->from.at[off + i]);
+}
+
+static void put(hora_tok_pieces *p, const char *s, size_t n, hora_offset o) {
+    hora_tok_str_add(&p->text, s, n);
+    for (size_t i = 0; p->tracked && i < n; i++)
+        HORA_PUSH(p->from.at, p->from.n, p->from.cap, o);
+}
+
+void hora_tok_pieces_put(hora_tok_pieces *p, const hora_tok_pieces *in, size_t off, const char *s,
+                         size_t n) {
+    uint32_t at = p->tracked ? in->from.at[off].from : 0;
+    put(p, s, n, (hora_offset){at, at});
+}
+
+void hora_tok_pieces_rewrite(hora_tok_pieces *p, const hora_tok_pieces *in, size_t off, size_t len,
+                             const char *s, size_t n) {
+    hora_offset o = {0, 0};
+    if (p->tracked)
+        o = (hora_offset){in->from.at[off].from, in->from.at[off + len - 1].to};
+    put(p, s, n, o);
+}
+
+void hora_tok_pieces_swap_text(hora_tok_pieces *p, hora_tok_pieces *in) {
+    hora_str text = p->text;
+    hora_offsets from = p->from;
+    p->text = in->text;
+    p->from = in->from;
+    in->text = text;
+    in->from = from;
 }
 
 void hora_tok_pieces_keep(hora_tok_pieces *p, size_t off, size_t n) {

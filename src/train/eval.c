@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/log.h"
+#include "model/family.h"
 #include "train/train_impl.h"
 
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
@@ -17,28 +18,22 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
                      (int)id, (long long)b->vocab);
 }
 
-hora_status hora_eval_over(hora_recording *r, const hora_dataset *data, int64_t batch_size,
-                           hora_eval_info *info) {
+hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                           int64_t batch_size, hora_eval_info *info) {
     hora_prefetch *feed = NULL;
     const hora_batch *b;
     double sum = 0, started = hora_now();
     int64_t count = 0, bytes = 0;
     hora_status s;
     int64_t rows = hora_data_about(data)->rows;
-    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, rows, true));
+    const hora_leaves leaves = hora_graph_leaves(r->g);
+    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, rows, true, &leaves));
     hora_graph_before(r->g);
     while ((s = hora_prefetch_next(feed, &b)) == HORA_OK) {
-        hora_graph_body(r->g,
-                        &(hora_rows){.rows = b->rows,
-                                     .ids = b->ids,
-                                     .pos = b->pos,
-                                     .lo = b->lo,
-                                     .hi = b->hi,
-                                     .target = b->target,
-                                     .weight = b->weight,
-                                     .scale = 1},
-                        0);
-        sum += hora_graph_scalar(r->g, r->loss);
+        hora_batch pass = *b;
+        pass.scale = 1;
+        hora_graph_body(r->g, &pass, 0);
+        sum += hora_graph_scalar(r->g, o->loss);
         count += b->supervised;
         bytes += b->target_bytes;
     }
@@ -62,7 +57,7 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     HORA_ASSERT(t->prepared);
     if (!t->parts.eval)
         return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
-    HORA_TRY(hora_eval_over(&t->eval, t->parts.eval, t->config.batch_size, info));
+    HORA_TRY(hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, info));
     info->step = t->step;
     for (int i = 0; i < t->nevals; i++)
         if (t->evals[i].step == t->step) {
@@ -87,26 +82,24 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
 
 hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
     hora_recording r = {0};
+    hora_outputs o = {.want_loss = true};
+    HORA_TRY(hora_check_vocabulary(p->base, p->data));
     hora_device *own = NULL;
-    hora_status s = hora_check_vocabulary(p->base, p->data);
-    if (s == HORA_OK && !p->device)
-        s = hora_device_open(&own, NULL);
-    if (s)
-        goto out;
-    hora_recording_parts parts = {.base = p->base,
-                                  .adapters = p->adapters,
-                                  .nadapters = p->nadapters,
-                                  .device = own ? own : p->device,
-                                  .backends = p->backends,
-                                  .rows = hora_round_up(p->batch_size * p->seq_len, 64)};
-    hora_recording_init(&r, &parts);
-    if ((s = hora_graph_plan(r.g, &(hora_plan_options){0})))
-        goto out;
-    hora_net_bind(&r.net);
-    s = hora_graph_prepare(r.g, NULL);
-    if (s == HORA_OK)
-        s = hora_eval_over(&r, p->data, p->batch_size, info);
-out:
+    if (!p->device)
+        HORA_TRY(hora_device_open(&own, NULL));
+    const hora_recording_parts parts = {.base = p->base,
+                                        .adapters = p->adapters,
+                                        .nadapters = p->nadapters,
+                                        .device = own ? own : p->device,
+                                        .backends = p->backends,
+                                        .rows = hora_round_up(p->batch_size * p->seq_len, 64),
+                                        .mode = HORA_NET_EVAL,
+                                        .model = hora_model_record,
+                                        .outputs = hora_task_causal,
+                                        .user = &o};
+    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation");
+    if (!s)
+        s = hora_eval_over(&r, &o, p->data, p->batch_size, info);
     hora_recording_release(&r);
     hora_device_free(own);
     return s;

@@ -42,25 +42,19 @@ static void begin(hora_training *t, tally *a, int64_t supervised) {
 }
 
 static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) {
-    hora_rows rows = {.rows = b->rows,
-                      .ids = b->ids,
-                      .pos = b->pos,
-                      .lo = b->lo,
-                      .hi = b->hi,
-                      .target = b->target,
-                      .weight = b->weight,
-                      .scale = a->scale,
-                      .seed = (uint64_t)t->config.seed,
-                      .step = (uint64_t)t->step,
-                      .row0 = a->row0};
-    hora_graph_body(t->train.g, &rows, m);
-    double loss = hora_graph_scalar(t->train.g, t->train.loss);
+    hora_batch pass = *b; /* the leaves stay where they are */
+    pass.scale = a->scale;
+    pass.seed = (uint64_t)t->config.seed;
+    pass.step = (uint64_t)t->step;
+    pass.row0 = a->row0;
+    hora_graph_body(t->train.g, &pass, m);
+    double loss = hora_graph_scalar(t->train.g, t->out.loss);
     if (!isfinite(loss) && a->bad_row < 0 && a->data_row >= 0) {
         a->bad_row = a->data_row + m * t->config.batch_size;
         a->bad_rows = hora_min(t->config.batch_size, a->data_row + a->data_rows - a->bad_row);
     }
     a->loss += loss;
-    hora_graph_add_work(t->train.g, &rows, a->work);
+    hora_graph_add_work(t->train.g, b, a->work);
     a->row0 += b->tokens;
     a->tokens += b->tokens;
     a->supervised += b->supervised;

@@ -39,15 +39,13 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
 void hora_training_free(hora_training *t) {
     if (!t)
         return;
-    if (t->prepared)
-        for (int a = 0; a < t->parts.nadapters; a++)
-            hora_adapter_refresh(t->parts.adapters[a]);
-    for (int a = 0; a < t->parts.nadapters; a++)
+    for (int a = 0; a < t->parts.nadapters; a++) {
+        hora_adapter_refresh(t->parts.adapters[a]);
         t->parts.adapters[a]->refresh = NULL;
+    }
     hora_prefetch_free(t->feed);
-    const bool lent = t->report.eval_arena > t->report.step_arena;
-    hora_recording_release(lent ? &t->train : &t->eval); /* the borrower first */
-    hora_recording_release(lent ? &t->eval : &t->train);
+    hora_recording_release(&t->eval); /* its arena is that of train */
+    hora_recording_release(&t->train);
     hora_state_release(&t->state);
     hora_device_free(t->own_device);
     hora_free(t->config.recompute);
@@ -80,40 +78,31 @@ hora_status hora_training_feed(hora_training *t) {
     if (!t->parts.train)
         return HORA_OK;
     hora_training_rows(t, t->step, &first, &n);
-    return hora_prefetch_new(&t->feed, t->parts.train, first, t->config.batch_size, t->limit,
-                             false);
+    const hora_leaves leaves = hora_graph_leaves(t->train.g);
+    return hora_prefetch_new(&t->feed, t->parts.train, first, t->config.batch_size, t->limit, false,
+                             &leaves);
 }
 
 static void forget_weight(void *base, const void *data) {
     hora_base_forget(base, data);
 }
 
-static hora_status prepare(hora_recording *r, const hora_graph *lender) {
-    if (!r->g)
-        return HORA_OK;
-    hora_net_bind(&r->net);
-    return hora_graph_prepare(r->g, lender);
-}
-
 static void refresh(void *state) {
     hora_state_pull(state);
 }
 
-/* The two recordings share the larger arena. */
 hora_status hora_training_prepare(hora_training *t) {
-    const hora_train_report *r = &t->report;
     HORA_ASSERT(!t->prepared);
-    HORA_TRY(hora_train_report_fits(r));
+    HORA_TRY(hora_train_report_fits(&t->report));
     for (int a = 0; a < t->parts.nadapters; a++)
         if (!t->parts.adapters[a]->values)
             HORA_TRY(hora_adapter_allocate(t->parts.adapters[a]));
     HORA_TRY(hora_state_allocate(&t->state, t->parts.device));
     hora_device_after_packing(t->parts.device, forget_weight, t->parts.base);
-    const bool lent = r->eval_arena > r->step_arena;
-    HORA_TRY(prepare(lent ? &t->eval : &t->train, NULL));
-    HORA_TRY(prepare(lent ? &t->train : &t->eval, lent ? t->eval.g : t->train.g));
-    for (int a = 0; a < t->parts.nadapters; a++) {
-        t->parts.adapters[a]->refresh = hora_device_is_host(t->parts.device) ? NULL : refresh;
+    HORA_TRY(
+        hora_recordings_prepare((hora_recording *[]){&t->train, &t->eval}, 2, "the step arena"));
+    for (int a = 0; a < t->parts.nadapters && !hora_device_is_host(t->parts.device); a++) {
+        t->parts.adapters[a]->refresh = refresh;
         t->parts.adapters[a]->refresh_of = &t->state;
     }
     HORA_TRY(hora_training_feed(t));

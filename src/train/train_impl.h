@@ -23,6 +23,7 @@ struct hora_training {
     hora_schedule_shape shape;
     double lr;
     hora_recording train, eval;
+    hora_outputs out, eval_out; /* of these */
     hora_state state;
     hora_prefetch *feed;
     int64_t limit; /* data rows of the whole run */
@@ -62,6 +63,6 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 /* Refuses data whose tokens the model does not have: a tokenizer of another model. NULL: nothing to
  * check. */
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
-hora_status hora_eval_over(hora_recording *r, const hora_dataset *data, int64_t batch_size,
-                           hora_eval_info *info);
+hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                           int64_t batch_size, hora_eval_info *info);
 #endif

@@ -231,6 +231,28 @@ static void estimate_time(hora_training *t) {
     r->seconds_total = r->seconds_step * (double)t->limit / (double)rows;
 }
 
+static void record(hora_training *t) {
+    const hora_training_parts *p = &t->parts;
+    hora_recording_parts parts = {.base = p->base,
+                                  .adapters = p->adapters,
+                                  .nadapters = p->nadapters,
+                                  .device = p->device,
+                                  .backends = t->config.backends,
+                                  .rows = t->report.rows,
+                                  .mode = HORA_NET_TRAIN,
+                                  .model = hora_model_record,
+                                  .outputs = hora_task_causal,
+                                  .user = &t->out};
+    t->out = (hora_outputs){.want_loss = true, .differentiate = true};
+    hora_recording_init(&t->train, &parts);
+    if (!p->eval)
+        return;
+    parts.mode = HORA_NET_EVAL;
+    parts.user = &t->eval_out;
+    t->eval_out = (hora_outputs){.want_loss = true};
+    hora_recording_init(&t->eval, &parts);
+}
+
 hora_status hora_training_plan(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     hora_train_report *r = &t->report;
@@ -248,18 +270,9 @@ hora_status hora_training_plan(hora_training *t) {
     }
     r->gradients = hora_state_bytes(&t->state);
     r->moments = hora_state_bytes(&t->state) * (uint64_t)t->state.optimizer->moments;
-    r->batches = (uint64_t)r->rows * STAGED * 6 * sizeof(int32_t);
-    hora_recording_parts parts = {.base = p->base,
-                                  .adapters = p->adapters,
-                                  .nadapters = p->nadapters,
-                                  .device = p->device,
-                                  .backends = t->config.backends,
-                                  .rows = r->rows,
-                                  .train = true};
-    hora_recording_init(&t->train, &parts);
-    parts.train = false;
-    if (p->eval)
-        hora_recording_init(&t->eval, &parts);
+    record(t);
+    const hora_leaves leaves = hora_graph_leaves(t->train.g);
+    r->batches = (uint64_t)r->rows * STAGED * hora_leaves_row(&leaves);
     HORA_TRY(plan_graphs(t));
     hora_state_activate(&t->state, t->train.g);
     estimate_time(t);

@@ -47,7 +47,7 @@ static void promises(const hora_dataset *d, const hora_tokenizer *tok) {
     int64_t supervised = 0, tokens = 0;
     hora_batch b;
     assert_true(info->rows > 0 && info->supervised > 0);
-    assert_ok(hora_batch_init(&b, 64));
+    assert_ok(hora_batch_init(&b, 64, NULL));
     for (int64_t row = 0; row < info->rows; row++) {
         assert_ok(hora_data_fill(d, row, 1, info->rows, false, &b));
         assert_int_equal(b.supervised, hora_data_supervised(d, row, 1, info->rows, false));

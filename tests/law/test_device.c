@@ -53,7 +53,7 @@ typedef struct world {
 
 static void fill_batch(hora_batch *b, int64_t rows, int padding, uint64_t seed) {
     hora_rng r = hora_rng_new(seed, "device");
-    assert_ok(hora_batch_init(b, rows));
+    assert_ok(hora_batch_init(b, rows, NULL));
     b->rows = b->capacity;
     for (int64_t i = 0; i < b->rows; i++) {
         const bool real = i < LENGTH * COUNT - padding;

@@ -429,7 +429,7 @@ static void rig_close(rig *r) {
 
 /* Rows first .. first+n-1 of an endless text, each a segment of its own, or `packed` in twos. */
 static void fill(hora_batch *b, int first, int n) {
-    assert_ok(hora_batch_init(b, 64));
+    assert_ok(hora_batch_init(b, 64, NULL));
     b->rows = b->tokens = b->supervised = 0;
     for (int i = 0; i < n; i++) {
         hora_rng r = hora_rng_new((uint64_t)(first + i), "row");
@@ -502,6 +502,49 @@ static void assert_same_as(const float *want, const char *training, int threads,
     if (memcmp(want, got, bytes))
         fail_msg("other bits with %s, %d threads, poison %d", training, threads, poison);
     hora_free(got);
+}
+
+/* Three steps of a model folder that is completed before it is planned, or after. */
+static float *completed(const char *method, hora_dtype dtype, bool late, size_t *bytes) {
+    rig r = {0};
+    hora_settings s = {0};
+    hora_train_config c;
+    hora_step_info info;
+    assert_ok(hora_settings_parse(&s, "steps=3,batch_size=4", "test"));
+    assert_ok(hora_options_take(&hora_train_options, &c, &s));
+    hora_settings_release(&s);
+    c.dtype = HORA_TRAIN_AUTO;
+    assert_ok(hora_base_open(&r.base, in_tmp("model"), &(hora_base_options){dtype, late}));
+    assert_ok(hora_peft_attach(&r.adapter, r.base, method, &s, 5));
+    hora_training_parts p = {
+        .base = r.base, .adapters = &r.adapter, .nadapters = 1, .seq_len = LENGTH};
+    assert_ok(hora_training_open(&r.t, &p, &c));
+    hora_options_release(&hora_train_options, &c);
+    assert_true(!r.base->weights[0].view.data == late);
+    assert_ok(hora_base_complete(r.base));
+    assert_non_null(r.base->weights[0].view.data);
+    assert_ok(hora_training_prepare(r.t));
+    rig_run(&r, 3, 4, 4, &info);
+    float *v = values(&r);
+    *bytes = r.adapter->value_bytes;
+    rig_close(&r);
+    return v;
+}
+
+static void planned_from_headers(void **state) {
+    static const char *const methods[] = {"hora", "full"};
+    (void)state;
+    make_world(3);
+    for (int i = 0; i < 4; i++) {
+        size_t bytes, again;
+        hora_dtype dtype = i / 2 ? HORA_BF16 : HORA_F32; /* mapped, converted */
+        float *want = completed(methods[i % 2], dtype, false, &bytes);
+        float *got = completed(methods[i % 2], dtype, true, &again);
+        assert_int_equal(bytes, again);
+        assert_memory_equal(want, got, bytes);
+        hora_free(want);
+        hora_free(got);
+    }
 }
 
 static void same_bits_in(const char *dtype) {
@@ -907,6 +950,8 @@ HORA_TESTS(law_train,
            {"newest and best checkpoints are kept", limit_keeps_newest_and_best, HORA_SHORT},
            {"patience stops a run", patience_stops, HORA_SHORT},
            {"threads, recomputation and poison: same bits", same_bits, HORA_SHORT},
+           {"planned from headers, completed in place: same bits", planned_from_headers,
+            HORA_SHORT},
            {"bf16 follows f32", bf16_follows_f32, HORA_SHORT},
            {"a training computes in its base's dtype", dtype_is_the_bases, HORA_SHORT},
            {"cheap outputs are computed twice, not kept", cheap_is_computed_twice, HORA_SHORT},

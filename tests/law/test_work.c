@@ -111,7 +111,7 @@ static void a_window_sees_less(void **state) {
 /* Causal rows of T tokens; every second token of them has a target. */
 static void fill(rig *r) {
     hora_batch *b = &r->batch;
-    assert_ok(hora_batch_init(b, hora_training_report(r->t)->rows));
+    assert_ok(hora_batch_init(b, hora_training_report(r->t)->rows, NULL));
     b->rows = b->capacity;
     for (int64_t i = 0; i < b->rows; i++) {
         const bool real = i < N * T;

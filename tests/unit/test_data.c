@@ -159,7 +159,7 @@ static void batch_by_hand(void **state) {
     assert_int_equal(info->tokens, 14);
     assert_int_equal(info->supervised, 3 + 2 + 2); /* q r EOS, ab EOS, v EOS */
     assert_int_equal(info->bytes, 2 + 2 + 1);
-    assert_ok(hora_batch_init(&b, 2 * 9));
+    assert_ok(hora_batch_init(&b, 2 * 9, NULL));
     assert_int_equal(b.capacity, 64);
     assert_ok(hora_data_fill(d, 0, 2, 100, true, &b));
     assert_int_equal(b.tokens, 14);
@@ -218,7 +218,7 @@ static void filling_allocates_nothing(void **state) {
     k.cfg.shuffle = true;
     hora_dataset *d = opened(&k, "three.jsonl", three);
     hora_batch b;
-    assert_ok(hora_batch_init(&b, 64 * 3));
+    assert_ok(hora_batch_init(&b, 64 * 3, NULL));
     uint64_t before = hora_alloc_count();
     for (int64_t i = 0; i < 100; i++)
         assert_ok(hora_data_fill(d, 2 * i, 2, 1000, false, &b));
@@ -243,7 +243,7 @@ static void row_is(const hora_dataset *d, const hora_tokenizer *tok, int64_t row
                    size_t n) {
     hora_batch b;
     hora_str got = {0};
-    assert_ok(hora_batch_init(&b, 256));
+    assert_ok(hora_batch_init(&b, 256, NULL));
     assert_ok(hora_data_fill(d, row, 1, row + 1, true, &b));
     assert_ok(hora_tokenizer_decode(tok, b.ids, (size_t)b.tokens, false, &got));
     assert_int_equal(got.n, n);
@@ -352,7 +352,7 @@ static void order_of_epochs(void **state) {
     hora_batch b;
     int moved = 0, differ = 0, rows = (int)hora_data_about(d)->rows;
     int *place = hora_calloc(1024, sizeof *place), seen;
-    assert_ok(hora_batch_init(&b, 2));
+    assert_ok(hora_batch_init(&b, 2, NULL));
     for (int e = 0; e < 3; e++) {
         memset(place, 0, 1024 * sizeof *place);
         for (int i = 0; i < rows; i++) {
@@ -396,8 +396,8 @@ static void prefetched_from(const hora_dataset *d, int64_t first, int64_t rows, 
     const hora_batch *got;
     hora_batch want;
     int64_t n = 0;
-    assert_ok(hora_batch_init(&want, rows * 16));
-    assert_ok(hora_prefetch_new(&p, d, first, rows, limit, false));
+    assert_ok(hora_batch_init(&want, rows * 16, NULL));
+    assert_ok(hora_prefetch_new(&p, d, first, rows, limit, false, NULL));
     uint64_t before = hora_alloc_count();
     for (; first < limit; first += rows, n++) {
         assert_ok(hora_prefetch_next(p, &got));
@@ -426,12 +426,12 @@ static void prefetching(void **state) {
     prefetched_from(d, 199, 3, 200);
     prefetched_from(d, 5, 1, 5);
     for (int taken = 0; taken < 5; taken++) { /* given back at any time */
-        assert_ok(hora_prefetch_new(&p, d, 0, 4, INT64_MAX, true));
+        assert_ok(hora_prefetch_new(&p, d, 0, 4, INT64_MAX, true, NULL));
         for (int i = 0; i < taken; i++)
             assert_ok(hora_prefetch_next(p, &b));
         hora_prefetch_free(p);
     }
-    assert_fails(hora_prefetch_new(&p, d, 0, 0, 10, false), HORA_EUSAGE, "batch_size");
+    assert_fails(hora_prefetch_new(&p, d, 0, 0, 10, false, NULL), HORA_EUSAGE, "batch_size");
     assert_null(p);
     hora_prefetch_free(NULL);
     hora_dataset_close(d);
@@ -448,7 +448,7 @@ static void failures_in_the_thread_come_back(void **state) {
     hora_prefetch *p;
     const hora_batch *b;
     d->seq_len = 1; /* rows of 100 tokens into batches of 64: what cannot happen, happens */
-    assert_ok(hora_prefetch_new(&p, d, 0, 1, 4, false));
+    assert_ok(hora_prefetch_new(&p, d, 0, 1, 4, false, NULL));
     assert_fails(hora_prefetch_next(p, &b), HORA_EUSAGE, "do not fit");
     assert_null(b);
     assert_fails(hora_prefetch_next(p, &b), HORA_EUSAGE, "do not fit");
@@ -647,7 +647,7 @@ static void test_pick(void **state) {
     for (int i = 0; i < 3; i++)
         row_is(e, k.tok, i, text + 10 * at[i], 10);
     row_is(f, k.tok, 0, text + 30, 10);
-    assert_ok(hora_batch_init(&b, 64));
+    assert_ok(hora_batch_init(&b, 64, NULL));
     for (int64_t epoch = 0; epoch < 2; epoch++) {
         assert_ok(hora_data_fill(e, 3 * epoch, 3, 6, false, &b)); /* every row once an epoch */
         assert_int_equal(b.tokens, 30);

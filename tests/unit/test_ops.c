@@ -13,7 +13,7 @@
 /* A call in f64 with the inputs given as arrays. */
 typedef struct small {
     hora_call c;
-    hora_rows batch;
+    hora_batch batch;
     double out[64], saved[64], scratch[256];
 } small;
 
@@ -156,7 +156,7 @@ static void by_element(void **state) {
     start(&s, HORA_OP_gather);
     input(&s, 0, a, 3, 2);
     s.batch.rows = 3;
-    s.batch.ids = (const int32_t[]){2, 0, 2};
+    s.batch.ids = (int32_t[]){2, 0, 2};
     forward(&s);
     WANT(&s, 5, 6, 1, 2, 5, 6);
 }
@@ -180,7 +180,7 @@ static void norm_and_positions(void **state) {
     s.c.attr.freq = (const double[]){1, 0.1};
     s.c.attr.rope_scale = 1.5;
     s.batch.rows = 2;
-    s.batch.pos = (const int32_t[]){3, 5};
+    s.batch.pos = (int32_t[]){3, 5};
     forward(&s);
     WANT(&s, 0.95498154960815, 0.110820077498002, -1.27250156774285, -0.358251183422102,
          -0.795414375472784, -0.384042134350198, -0.265407180180267, -1.29639370526231,
@@ -209,8 +209,8 @@ static void attention(void **state) {
     set_heads(&s, 2, 1, 2, 0.8);
     s.c.attr.window = 2;
     s.batch.rows = 4;
-    s.batch.lo = (const int32_t[]){0, 0, 0, 3};
-    s.batch.hi = (const int32_t[]){1, 2, 3, 3};
+    s.batch.lo = (int32_t[]){0, 0, 0, 3};
+    s.batch.hi = (int32_t[]){1, 2, 3, 3};
     forward(&s);
     WANT(&s, -1.1043436937742, -0.25, -1.36063923394922, -0.25, -0.529412809754548,
          0.238902657718854, -0.406502141061784, 0.293405611699743, -1.02010375664186,
@@ -268,8 +268,8 @@ static void loss(void **state) {
     input(&s, 1, ramp(w, 8, 5), 4, 2);
     input(&s, 2, (const double[]){0.1, -0.2, 0.3, 0}, 4, 0);
     s.batch.rows = 3;
-    s.batch.target = (const int32_t[]){2, -1, 0};
-    s.batch.weight = (const float[]){1, 1, 0.5f};
+    s.batch.target = (int32_t[]){2, -1, 0};
+    s.batch.weight = (float[]){1, 1, 0.5f};
     s.batch.scale = 0.25;
     forward(&s);
     WANT(&s, 0.712307729742948);
@@ -293,7 +293,7 @@ static void dropout(void **state) {
     input(&s, 0, ones, N, D);
     s.c.attr.alpha = 0.25;
     s.c.attr.stream = 11;
-    s.batch = (hora_rows){.rows = N, .seed = 3, .step = 2, .row0 = 40};
+    s.batch = (hora_batch){.rows = N, .seed = 3, .step = 2, .row0 = 40};
     forward(&s);
     int zeros = 0;
     for (int i = 0; i < N * D; i++) {

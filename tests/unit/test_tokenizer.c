@@ -331,6 +331,70 @@ static void added_tokens(void **state) {
     hora_tokenizer_close(t);
 }
 
+/* Where ids come from, through what each stage does to the text: "from-to" per id. */
+static void offsets(void **state) {
+    (void)state;
+    static const struct {
+        const char *json, *text, *want;
+    } rows[] = {
+        /* the prefix begins where the text does, in each stretch; a blank becomes three bytes */
+        {"{'normalizer':{'type':'Sequence','normalizers':[{'type':'Prepend','prepend':'_'},{'type':"
+         "'Replace','pattern':{'String':' '},'content':'_'}]},'added_tokens':[{'id':9,'content':"
+         "'<s>','special':true,'normalized':false}]," MODEL("", "'_':0,'a':1,'b':2,'_a':3,'ab':4",
+                                                            "'_ a','a b'") "}",
+         "ab a<s>b", "0-1|1-2|2-4|4-7|7-7|7-8"},
+        {"{'pre_tokenizer':{'type':'Metaspace','replacement':'\u2581','prepend_scheme':'always'}"
+         "," MODEL("", "'\u2581':0,'a':1,'\u2581a':2", "'\u2581 a'") "}",
+         "a aa", "0-1|1-3|3-4"},
+        /* bytes of a character one by one */
+        {"{'pre_tokenizer':{'type':'ByteLevel','add_prefix_space':false}," MODEL(
+             "", "'a':0,'\u0120':1,'\u00c3':2,'\u00a9':3,'\u0120a':4", "'\u0120 a'") "}",
+         "a\xc3\xa9 a", "0-1|1-2|2-3|3-5"},
+        {"{" MODEL("'byte_fallback':true,", "'a':0,'<0xC3>':1,'<0xA9>':2", "") "}",
+         "a\xc3\xa9"
+         "a",
+         "0-1|1-2|2-3|3-4"},
+        /* composed, decomposed, taken away: the characters that it was made of */
+        {"{'normalizer':{'type':'NFC'}," MODEL("", "'a':0,'\u00e9':1,'e':2", "") "}",
+         "ae\xcc\x81"
+         "ae",
+         "0-1|1-4|4-5|5-6"},
+        {"{'normalizer':{'type':'Sequence','normalizers':[{'type':'NFD'},{'type':'StripAccents'},"
+         "{'type':'Lowercase'}]}," MODEL("", "'a':0,'e':1", "") "}",
+         "\xc3\x89"
+         "aE",
+         "0-2|2-3|3-4"},
+        {"{'normalizer':{'type':'NFKC'}," MODEL("", "'f':0,'i':1,'a':2", "") "}", "a\xef\xac\x81",
+         "0-1|1-4|1-4"},
+        {"{'normalizer':{'type':'Strip'}," MODEL("", "'a':0,' ':1", "") "}", "  a a ",
+         "2-3|3-4|4-5"},
+        /* the blanks that an added token takes along; a normalized one */
+        {"{'normalizer':{'type':'Lowercase'},'added_tokens':[{'id':2,'content':'<x>','special':"
+         "true,"
+         "'normalized':false,'lstrip':true},{'id':3,'content':'b!','normalized':true}]," MODEL(
+             "", "'a':0,' ':1", "") "}",
+         "a <x>aB!", "0-1|1-5|5-6|6-8"},
+        {"{" MODEL("'unk_token':'?','fuse_unk':true,", "'a':0,'?':1", "") "}", "azza",
+         "0-1|1-3|3-4"},
+        {"{" MODEL("'unk_token':'?',", "'a':0,'?':1", "") "}", "azza", "0-1|1-2|2-3|3-4"}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_tokenizer *t = made(rows[i].json);
+        hora_ids ids = {0};
+        hora_offsets at = {0};
+        hora_str got = {0};
+        assert_ok(
+            hora_tokenizer_encode_offsets(t, rows[i].text, strlen(rows[i].text), true, &ids, &at));
+        assert_int_equal(ids.n, at.n);
+        for (size_t k = 0; k < at.n; k++)
+            hora_str_printf(&got, "%s%u-%u", k ? "|" : "", at.at[k].from, at.at[k].to);
+        assert_string_equal(got.s, rows[i].want);
+        hora_str_release(&got);
+        hora_ids_release(&ids);
+        hora_free(at.at);
+        hora_tokenizer_close(t);
+    }
+}
+
 static void around_a_sequence(void **state) {
     (void)state;
     hora_tokenizer *t = made(
@@ -600,6 +664,7 @@ HORA_TESTS(unit_tokenizer, {"BPE: rank before place", ranks_before_places, HORA_
            {"ByteLevel there and back", byte_level, HORA_SHORT},
 
            {"normalizers", normalizers, HORA_SHORT}, {"added tokens", added_tokens, HORA_SHORT},
+           {"offsets through every stage", offsets, HORA_SHORT},
            {"post-processors", around_a_sequence, HORA_SHORT},
            {"runs of byte tokens", byte_runs, HORA_SHORT},
            {"tokenizer_config.json", config, HORA_SHORT},

@@ -6,17 +6,19 @@
 #include "hora_test.h"
 #include "model/family.h"
 #include "peft/peft.h"
+#include "task/task.h"
 
 /* One recording of a batch over a base with adapters, outside of any trainer. */
 typedef struct golden_run {
     hora_device *device;
-    hora_graph *g;
-    hora_net net;
+    hora_recording r;
+    hora_graph *g;    /* its */
     void *own_logits; /* in the base's dtype */
-    void *grads; /* span of all parameters of all adapters */
+    void *grads;      /* span of all parameters of all adapters */
     size_t grad_bytes;
-    hora_t logits, loss;
-    hora_rows rows;
+    hora_outputs out;
+    hora_t logits, loss; /* its */
+    hora_batch rows;
     int32_t *ints[5]; /* ids pos lo hi target */
     float *weight;
     int64_t batch, length; /* B, T */

@@ -161,7 +161,7 @@ static void shakespeare(void **state) {
     assert_int_equal(hora_data_about(e)->tokens, 8192);
     assert_int_equal(hora_data_about(e)->supervised, 64 * 127);
     assert_int_equal(hora_data_about(d)->tokens, ids.n - 8192);
-    assert_ok(hora_batch_init(&b, 8192));
+    assert_ok(hora_batch_init(&b, 8192, NULL));
     assert_ok(hora_data_fill(e, 0, 64, 64, true, &b));
     assert_int_equal(b.rows, 8192);
     assert_memory_equal(b.ids, ids.at + ids.n - 8192, 8192 * sizeof *b.ids);

@@ -140,6 +140,7 @@ static void one_case(const char *path, const char *backend) {
     hora_batch one = batch_of(&r);
     eight_steps(path, t, &one, want);
     count c = {0, 0};
+    hora_adapter_refresh(a);
     if (plain) {
         hora_st *file = golden_file(values);
         compare_file(path, a, file, note, &c);

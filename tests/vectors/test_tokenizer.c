@@ -57,6 +57,24 @@ static void compare(const hora_ids *got, const hora_json *want, const char *text
     hora_ids_release(&w);
 }
 
+/* The same ids with offsets: in order, inside of the text, none left out. */
+static void check_offsets(const hora_tokenizer *t, const char *text, size_t n, bool special,
+                          const hora_ids *ids, const char *where) {
+    hora_ids again = {0};
+    hora_offsets at = {0};
+    assert_ok(hora_tokenizer_encode_offsets(t, text, n, special, &again, &at));
+    assert_int_equal(again.n, ids->n);
+    assert_int_equal(at.n, ids->n);
+    for (size_t i = 0; i < ids->n; i++) {
+        bool order = !i || at.at[i].from >= at.at[i - 1].from;
+        if (again.at[i] != ids->at[i] || at.at[i].to < at.at[i].from || at.at[i].to > n || !order)
+            fail_msg("%s \"%s\": id %zu comes from [%u, %u)", where, text, i, at.at[i].from,
+                     at.at[i].to);
+    }
+    hora_ids_release(&again);
+    hora_free(at.at);
+}
+
 static void check_ids(const hora_tokenizer *t, const hora_json *o, const char *key, bool special,
                       const char *where) {
     size_t n;
@@ -65,6 +83,7 @@ static void check_ids(const hora_tokenizer *t, const hora_json *o, const char *k
     assert_non_null(text);
     assert_ok(hora_tokenizer_encode(t, text, n, special, &ids));
     compare(&ids, hora_json_get(o, key), text, where);
+    check_offsets(t, text, n, special, &ids, where);
     hora_ids_release(&ids);
 }
 

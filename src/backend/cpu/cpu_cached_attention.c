@@ -19,7 +19,7 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
 }
 
 static void append(const hora_call *c) {
-    const hora_rows *b = c->batch;
+    const hora_batch *b = c->batch;
     size_t width = (size_t)hora_cpu_width(&c->in[1]) * hora_dtype_size(c->in[1].dtype);
     int64_t cap = hora_cpu_rows(&c->in[3]);
     for (int64_t i = 0; i < hora_cpu_rows(&c->in[0]); i++) {

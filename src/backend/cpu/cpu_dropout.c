@@ -14,7 +14,7 @@ static void drop(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     bool forward = c->phase == HORA_FORWARD;
     const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
-    const hora_rows *b = c->batch;
+    const hora_batch *b = c->batch;
     int64_t d = hora_cpu_width(x);
     float mask[COLUMNS], keep = (float)(1 / (1 - c->attr.alpha));
     for (int64_t i = from; i < to; i++)

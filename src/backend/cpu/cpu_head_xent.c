@@ -173,7 +173,7 @@ static void close_ranks(const chunk *k) {
 
 static void forward_rows(void *arg, int64_t from, int64_t to) {
     const chunk *k = arg;
-    const hora_rows *b = k->c->batch;
+    const hora_batch *b = k->c->batch;
     for (int64_t i = from; i < to; i++) {
         const float *z = k->z + i * k->classes;
         int32_t row = k->row[i];
@@ -188,7 +188,7 @@ static void forward_rows(void *arg, int64_t from, int64_t to) {
 
 static void backward_rows(void *arg, int64_t from, int64_t to) {
     const chunk *k = arg;
-    const hora_rows *b = k->c->batch;
+    const hora_batch *b = k->c->batch;
     double scale = *(const double *)k->c->dout.data * b->scale;
     for (int64_t i = from; i < to; i++) {
         k->lse[i] = hora_f32(&k->c->saved[0])[k->row[i]];

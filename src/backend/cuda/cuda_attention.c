@@ -34,7 +34,7 @@ static bool takes(const hora_cuda *u, const hora_call *c) {
 static void rooms(const hora_call *c, cu_room *r, hora_cuda_attention *a) {
     a->tiles = cu_take(r, hora_cuda_flash_tiles(a->n));
     if (c->phase == HORA_BACKWARD)
-        a->dots = cu_take(r, (size_t)(a->n * a->heads) * sizeof(float));
+        a->dots = cu_take(r, (size_t)(2 * a->n * a->heads) * sizeof(float));
 }
 
 static size_t scratch(const hora_call *c) {

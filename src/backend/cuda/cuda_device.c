@@ -150,14 +150,16 @@ static bool cuda_prefers_bf16(void) {
 }
 
 /* --- the batch -------------------------------------------------------------------------------- */
-enum { ARRAYS = 6 };
-
-static size_t array_bytes(int64_t rows) {
-    return cu_aligned((size_t)rows * 4);
+static size_t leaf_bytes(const hora_leaves *l, int leaf, int64_t rows) {
+    return cu_aligned((size_t)(l->columns[leaf] * rows) *
+                      hora_dtype_size(hora_leaf_at(leaf)->dtype));
 }
 
-static size_t cuda_stage_bytes(int64_t rows) {
-    return cu_aligned(sizeof(hora_rows)) + ARRAYS * array_bytes(rows);
+static size_t cuda_stage_bytes(const hora_leaves *l, int64_t rows) {
+    size_t sum = cu_aligned(sizeof(hora_batch));
+    for (int i = 0; i < HORA_LEAVES; i++)
+        sum += leaf_bytes(l, i, rows);
+    return sum;
 }
 
 static bool pin(hora_cuda *u, size_t bytes) {
@@ -172,28 +174,28 @@ static bool pin(hora_cuda *u, size_t bytes) {
     return e == cudaSuccess;
 }
 
-/* The struct first, its pointers the device's, then the arrays. */
-static const hora_rows *cuda_stage(hora_device *d, void *room, const hora_rows *batch) {
+/* The struct first, its pointers the device's, then the leaves that are read. */
+static const hora_batch *cuda_stage(hora_device *d, void *room, const hora_leaves *l,
+                                    const hora_batch *batch) {
     hora_cuda *u = hora_cuda_of(d);
-    const size_t head = cu_aligned(sizeof *batch), one = array_bytes(batch->rows);
-    hora_rows there = *batch;
-    const void **arrays[ARRAYS] = {(const void **)&there.ids,    (const void **)&there.pos,
-                                   (const void **)&there.lo,     (const void **)&there.hi,
-                                   (const void **)&there.target, (const void **)&there.weight};
+    hora_batch there = *batch;
+    size_t at = cu_aligned(sizeof there);
     hora_cuda_note(u, cudaEventSynchronize(u->sent), "sending a batch");
-    if (!pin(u, cuda_stage_bytes(batch->rows)))
+    if (!pin(u, cuda_stage_bytes(l, batch->rows)))
         return room;
-    for (int i = 0; i < ARRAYS; i++) {
-        const size_t at = head + (size_t)i * one;
-        if (!*arrays[i])
-            continue;
-        memcpy((char *)u->pinned + at, *arrays[i], (size_t)batch->rows * 4);
-        *arrays[i] = (char *)room + at;
+    for (int i = 0; i < HORA_LEAVES; i++) {
+        const size_t bytes = leaf_bytes(l, i, batch->rows);
+        const void *from = hora_batch_leaf(batch, i);
+        void *to = bytes && from ? (char *)room + at : NULL;
+        if (to)
+            memcpy((char *)u->pinned + at, from,
+                   (size_t)(l->columns[i] * batch->rows) * hora_dtype_size(hora_leaf_at(i)->dtype));
+        memcpy((char *)&there + hora_leaf_at(i)->offset, &to, sizeof to);
+        at += bytes;
     }
     memcpy(u->pinned, &there, sizeof there);
-    hora_cuda_note(
-        u, cudaMemcpyAsync(room, u->pinned, head + ARRAYS * one, cudaMemcpyHostToDevice, u->stream),
-        "sending a batch");
+    hora_cuda_note(u, cudaMemcpyAsync(room, u->pinned, at, cudaMemcpyHostToDevice, u->stream),
+                   "sending a batch");
     hora_cuda_note(u, cudaEventRecord(u->sent, u->stream), "sending a batch");
     return room;
 }
@@ -314,7 +316,7 @@ typedef struct spans_room {
     hora_cuda_rule rule;
 } spans_room;
 
-static void cuda_detach(hora_device *d, hora_spans *s) {
+static void cuda_detach(hora_device *d, hora_param_spans *s) {
     spans_room *r = s->room;
     if (r) {
         cudaStreamSynchronize(hora_cuda_of(d)->stream);
@@ -332,7 +334,7 @@ static void *copy_of(hora_device *d, float *host, int64_t n) {
     return p;
 }
 
-static hora_status cuda_attach(hora_device *d, hora_spans *s) {
+static hora_status cuda_attach(hora_device *d, hora_param_spans *s) {
     static const char *const rules[] = {"adamw", "sgd", "lion"};
     size_t k = 0, bytes = (size_t)hora_max(s->n, 1) * sizeof(hora_cuda_piece);
     while (k < HORA_COUNT(rules) && !hora_eq(rules[k], s->rule))
@@ -346,7 +348,7 @@ static hora_status cuda_attach(hora_device *d, hora_spans *s) {
     hora_cuda_piece *list = hora_calloc(1, bytes);
     r->rule = (hora_cuda_rule)k;
     for (int i = 0; i < s->n; i++) {
-        const hora_piece *p = &s->piece[i];
+        const hora_param_piece *p = &s->piece[i];
         list[i] =
             (hora_cuda_piece){copy_of(d, p->value, p->n),
                               copy_of(d, p->grad, p->n),
@@ -366,7 +368,7 @@ static hora_status cuda_attach(hora_device *d, hora_spans *s) {
     return st;
 }
 
-static double cuda_squares(hora_device *d, const hora_spans *s) {
+static double cuda_squares(hora_device *d, const hora_param_spans *s) {
     hora_cuda *u = hora_cuda_of(d);
     const spans_room *r = s->room;
     double sum = 0;
@@ -375,7 +377,7 @@ static double cuda_squares(hora_device *d, const hora_spans *s) {
     return sum;
 }
 
-static void cuda_update(hora_device *d, const hora_spans *s, const hora_update *x) {
+static void cuda_update(hora_device *d, const hora_param_spans *s, const hora_update *x) {
     const spans_room *r = s->room;
     const double t = (double)x->step;
     hora_cuda_update(hora_cuda_of(d)->stream, r->rule, r->piece, s->n,

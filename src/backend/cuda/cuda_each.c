@@ -107,7 +107,7 @@ CUDA_OP(scale, scale_takes, scale_scratch, NULL, scale_forward, scale_backward);
 /* --- rmsnorm ---------------------------------------------------------------------------------- */
 static bool rmsnorm_takes(const hora_cuda *u, const hora_call *c) {
     (void)u;
-    return cu_alike(c, 1);
+    return cu_alike(c, 1) && hora_cuda_rmsnorm_takes(cu_width(&c->in[1]));
 }
 
 static size_t rmsnorm_scratch(const hora_call *c) {

@@ -3,7 +3,7 @@
 /*
  * What the .cu files of this folder offer to its C files: launches of kernels on a stream. All
  * pointers are the device's. Elements are F32 or BF16, statistics F32, losses F64; a batch is a
- * hora_rows in the device's memory. Sums have a fixed order: no kernel adds with atomics.
+ * hora_batch in the device's memory. Sums have a fixed order: no kernel adds with atomics.
  */
 #include <cuda_runtime_api.h>
 
@@ -39,20 +39,20 @@ void hora_cuda_times(cudaStream_t s, hora_dtype t, const double *factor, const v
 /* uniform numbers of (-1, 1), a function of seed and position */
 void hora_cuda_noise(cudaStream_t s, hora_dtype t, uint64_t seed, void *y, int64_t n);
 /* op dropout: y (+)= x mask / (1 - p) */
-void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_rows *batch, uint64_t stream,
+void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_batch *batch, uint64_t stream,
                        double p, const void *x, void *y, bool add, int64_t rows, int64_t width);
 /* op rope; sign -1: backward. freq: head_dim / 2 angles */
-void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_rows *batch, const double *freq,
+void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *batch, const double *freq,
                     double scale, int sign, const void *x, void *y, bool add, int64_t rows,
                     int64_t heads, int64_t head_dim);
 /* op permute; groups x a x b runs of w elements */
 void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
                        int64_t groups, int64_t a, int64_t b, int64_t w);
 /* op gather. index NULL: the batch's ids */
-void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt, const hora_rows *batch,
+void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt, const hora_batch *batch,
                       const int32_t *index, const void *table, void *y, int64_t n, int64_t width);
 /* de (vocab, width) F32 (+)= rows of dy, each sum in ascending order */
-void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_rows *batch, const int32_t *index,
+void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_batch *batch, const int32_t *index,
                        const void *dy, float *de, bool add, int64_t n, int64_t vocab,
                        int64_t width);
 
@@ -63,6 +63,7 @@ int64_t hora_cuda_column_partials(int64_t rows, int64_t width);
 void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha, const void *x, const void *b,
                            const float *r, float *y, bool add, float *partial, int64_t rows,
                            int64_t width);
+bool hora_cuda_rmsnorm_takes(int64_t width);
 /* y = x r w over groups of width elements; r kept where not NULL */
 void hora_cuda_rmsnorm(cudaStream_t s, hora_dtype t, hora_dtype tw, float eps, const void *x,
                        const void *w, void *y, float *r, int64_t groups, int64_t width);
@@ -75,8 +76,8 @@ void hora_cuda_row_norms(cudaStream_t s, hora_dtype tw, const void *w, const flo
 
 /* --- kern_xent.cu: cross-entropy over a chunk of logits */
 typedef struct hora_cuda_xent {
-    hora_dtype t, tb;       /* of dz, of the bias */
-    const hora_rows *batch; /* rows row0 .. row0 + rows of it */
+    hora_dtype t, tb;        /* of dz, of the bias */
+    const hora_batch *batch; /* rows row0 .. row0 + rows of it */
     int64_t row0, rows, classes;
     const float *z;     /* (rows, classes), without bias */
     const void *bias;   /* NULL: none */
@@ -88,7 +89,7 @@ typedef struct hora_cuda_xent {
 } hora_cuda_xent;
 void hora_cuda_xent_run(cudaStream_t s, const hora_cuda_xent *x);
 /* out = scale of the batch x sum of loss */
-void hora_cuda_loss(cudaStream_t s, const hora_rows *batch, const double *loss, double *out,
+void hora_cuda_loss(cudaStream_t s, const hora_batch *batch, const double *loss, double *out,
                     int64_t n);
 
 /* --- kern_attention.cu: any head width up to 256, any dtype, prefixes; kern_flash.cu: tensor
@@ -96,7 +97,7 @@ void hora_cuda_loss(cudaStream_t s, const hora_rows *batch, const double *loss, 
  * -------------------------------------------------------------- */
 typedef struct hora_cuda_attention {
     hora_dtype t, tp; /* of rows, of the prefix */
-    const hora_rows *batch;
+    const hora_batch *batch;
     int64_t n, heads, kv_heads, head_dim, window, prefix;
     float scale;
     const void *q, *k, *v, *kp, *vp;
@@ -131,7 +132,7 @@ void hora_cuda_plain_run(cudaStream_t s, const hora_cuda_plain *p, float alpha, 
 
 /* --- kern_update.cu: the spans ---------------------------------------------------------------- */
 typedef enum { HORA_CUDA_ADAMW, HORA_CUDA_SGD, HORA_CUDA_LION } hora_cuda_rule;
-typedef struct hora_cuda_piece { /* hora_piece, with the device's addresses */
+typedef struct hora_cuda_piece { /* hora_param_piece, with the device's addresses */
     float *value, *grad, *moment[2];
     int64_t n;
     double lr;

@@ -296,7 +296,7 @@ extern "C" void hora_cuda_noise(cudaStream_t s, hora_dtype t, uint64_t seed, voi
 }
 
 template <class T>
-__global__ void dropout(const hora_rows *batch, uint64_t stream, uint32_t threshold, float grow,
+__global__ void dropout(const hora_batch *batch, uint64_t stream, uint32_t threshold, float grow,
                         const T *x, T *y, bool add, int64_t rows, int64_t width) {
     int64_t quads = (width + 3) / 4, at = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (at >= rows * quads)
@@ -312,7 +312,7 @@ __global__ void dropout(const hora_rows *batch, uint64_t stream, uint32_t thresh
     }
 }
 
-extern "C" void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_rows *batch,
+extern "C" void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_batch *batch,
                                   uint64_t stream, double p, const void *x, void *y, bool add,
                                   int64_t rows, int64_t width) {
     int64_t n = rows * ((width + 3) / 4);
@@ -331,7 +331,7 @@ extern "C" void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_rows 
 enum { HEADS = 8 };
 
 template <class T>
-__global__ void rope(const hora_rows *batch, const double *freq, double scale, float sign,
+__global__ void rope(const hora_batch *batch, const double *freq, double scale, float sign,
                      const T *x, T *y, bool add, int64_t rows, int64_t heads, int64_t half) {
     int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (at >= rows * half)
@@ -350,7 +350,7 @@ __global__ void rope(const hora_rows *batch, const double *freq, double scale, f
     }
 }
 
-extern "C" void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_rows *batch,
+extern "C" void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *batch,
                                const double *freq, double scale, int sign, const void *x, void *y,
                                bool add, int64_t rows, int64_t heads, int64_t head_dim) {
     int64_t n = rows * head_dim / 2;
@@ -386,7 +386,7 @@ extern "C" void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, v
 }
 
 template <class T, class TT>
-__global__ void gather(const hora_rows *batch, const int32_t *index, const TT *table, T *y,
+__global__ void gather(const hora_batch *batch, const int32_t *index, const TT *table, T *y,
                        int64_t width) {
     int64_t i = blockIdx.x;
     const TT *from = table + (int64_t)(index ? index : batch->ids)[i] * width;
@@ -395,7 +395,7 @@ __global__ void gather(const hora_rows *batch, const int32_t *index, const TT *t
 }
 
 extern "C" void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt,
-                                 const hora_rows *batch, const int32_t *index, const void *table,
+                                 const hora_batch *batch, const int32_t *index, const void *table,
                                  void *y, int64_t n, int64_t width) {
     if (!n)
         return;
@@ -407,7 +407,7 @@ extern "C" void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt,
 
 /* The block of the first row with an id sums all rows with it, ascending; the others do nothing. */
 template <class T>
-__global__ void scatter(const hora_rows *batch, const int32_t *index, const T *dy, float *de,
+__global__ void scatter(const hora_batch *batch, const int32_t *index, const T *dy, float *de,
                         int64_t n, int64_t width) {
     const int32_t *ids = index ? index : batch->ids;
     __shared__ int earlier, list[THREADS], count;
@@ -440,7 +440,7 @@ __global__ void scatter(const hora_rows *batch, const int32_t *index, const T *d
     }
 }
 
-extern "C" void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_rows *batch,
+extern "C" void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_batch *batch,
                                   const int32_t *index, const void *dy, float *de, bool add,
                                   int64_t n, int64_t vocab, int64_t width) {
     if (!add)

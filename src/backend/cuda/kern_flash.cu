@@ -12,7 +12,7 @@
 
 #include "backend/cuda/kern_wgmma.cuh"
 
-enum { ROWS = 128, HALF = 64, THREADS = 256 };
+enum { ROWS = 128, HALF = 64, THREADS = 256, MOST = 1 << 17 };
 
 /* --- the table of tiles
  * --------------------------------------------------------------------------- */
@@ -57,27 +57,38 @@ __device__ void rank_blocks(const int *work, int *order, int n) {
     }
 }
 
-/* One block. `work` is shared memory for a number per block of 128 rows. */
-__global__ void fill_table(const hora_rows *batch, int64_t n, int64_t window, int32_t *at) {
-    extern __shared__ int work[];
-    table t = table_at(at, n);
-    span *of = (span *)t.of;
-    for (int i = threadIdx.x; i < t.tiles; i += blockDim.x) {
-        span s = {INT_MAX, 0, 0, INT_MAX};
-        for (int64_t r = (int64_t)i * HALF; r < min((int64_t)(i + 1) * HALF, n); r++) {
-            int lo = first_key(batch->lo[r], r, window), hi = batch->hi[r];
-            if (lo < hi) {
-                s.lo = min(s.lo, lo);
-                s.hi = max(s.hi, hi);
-                s.full_lo = max(s.full_lo, lo);
-                s.full_hi = min(s.full_hi, hi);
-            } else {
-                s.full_lo = INT_MAX;
-            }
-        }
-        if ((int64_t)(i + 1) * HALF > n)
+/* The span of 64 rows, by a warp. */
+__device__ span span_of(const hora_batch *batch, int64_t n, int64_t window, int tile) {
+    span s = {INT_MAX, 0, 0, INT_MAX};
+    for (int k = 0; k < 2; k++) {
+        int64_t r = (int64_t)tile * HALF + k * 32 + threadIdx.x % 32;
+        int lo = r < n ? first_key(batch->lo[r], r, window) : 0, hi = r < n ? batch->hi[r] : 0;
+        if (lo < hi) {
+            s.lo = min(s.lo, lo);
+            s.hi = max(s.hi, hi);
+            s.full_lo = max(s.full_lo, lo);
+            s.full_hi = min(s.full_hi, hi);
+        } else {
             s.full_lo = INT_MAX;
-        of[i] = s;
+        }
+    }
+    s.lo = __reduce_min_sync(0xffffffffu, s.lo);
+    s.hi = __reduce_max_sync(0xffffffffu, s.hi);
+    s.full_lo = __reduce_max_sync(0xffffffffu, s.full_lo);
+    s.full_hi = __reduce_min_sync(0xffffffffu, s.full_hi);
+    return s;
+}
+
+/* One block; shared memory for a span per tile and a number per block of 128 rows. */
+__global__ void fill_table(const hora_batch *batch, int64_t n, int64_t window, int32_t *at) {
+    extern __shared__ __align__(16) char room[];
+    const table t = table_at(at, n);
+    span *of = (span *)room;
+    int *work = (int *)(of + t.tiles);
+    for (int i = threadIdx.x / 32; i < t.tiles; i += blockDim.x / 32) {
+        span s = span_of(batch, n, window, i);
+        if (threadIdx.x % 32 == 0)
+            of[i] = ((span *)t.of)[i] = s;
     }
     __syncthreads();
     for (int i = threadIdx.x; i < t.blocks; i += blockDim.x) {
@@ -94,6 +105,12 @@ __global__ void fill_table(const hora_rows *batch, int64_t n, int64_t window, in
     }
     __syncthreads();
     rank_blocks(work, (int *)t.keys, t.blocks);
+}
+
+__device__ __forceinline__ float power_of_two(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
 }
 
 /* --- tiles in shared memory
@@ -268,13 +285,13 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) forward(hora_cuda
         for (int half = 0; half < 2; half++) {
             most[half] = max_four(most[half]);
             base[half] = most[half] == -INFINITY ? 0 : most[half] * scale;
-            old[half] = exp2f(run[half].most * scale - base[half]);
+            old[half] = power_of_two(run[half].most * scale - base[half]);
             run[half].most = most[half];
             run[half].sum *= old[half];
         }
 #pragma unroll
         for (int i = 0; i < ROWS / 2; i++) {
-            s[i] = exp2f(s[i] * scale - base[i % 4 / 2]);
+            s[i] = power_of_two(s[i] * scale - base[i % 4 / 2]);
             run[i % 4 / 2].sum += s[i];
         }
 #pragma unroll
@@ -304,8 +321,9 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) forward(hora_cuda
 
 /* --- backward: dots, then the two owners
  * ---------------------------------------------------------- */
-/* dots (n, heads) = dy . y; a warp each */
-__global__ void dots(const bf16 *dy, const bf16 *y, float *d, int64_t n, int width) {
+/* dots (n, heads) = dy . y and lse in powers of two behind them; a warp each */
+__global__ void dots(const bf16 *dy, const bf16 *y, const float *lse, float *d, int64_t n,
+                     int width) {
     int64_t at = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
     if (at >= n)
         return;
@@ -316,8 +334,10 @@ __global__ void dots(const bf16 *dy, const bf16 *y, float *d, int64_t n, int wid
         sum += a[0] * b[0] + a[1] * b[1];
     }
     sum = warp_sum(sum);
-    if (threadIdx.x % 32 == 0)
+    if (threadIdx.x % 32 == 0) {
         d[at] = sum;
+        d[n + at] = lse[at] * 1.44269504088896340736f;
+    }
 }
 
 /* What a stage of the owner of keys holds besides q and dy: 64 of each. */
@@ -356,7 +376,8 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) keys_back(hora_cu
         const int r = threadIdx.x % HALF, what = threadIdx.x / HALF;
         const bool there = row0 + r < a.n;
         const int64_t at = there ? row0 + r : 0;
-        const void *from[4] = {a.lse + at * a.heads + h, a.dots + at * a.heads + h,
+        const float *lse = a.dots + a.n * a.heads;
+        const void *from[4] = {lse + at * a.heads + h, a.dots + at * a.heads + h,
                                a.batch->lo + at, a.batch->hi + at};
         copy4(shared_at((char *)&columns[stage] + threadIdx.x * 4), from[what], there);
     };
@@ -389,7 +410,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) keys_back(hora_cu
 #pragma unroll
         for (int e = 0; e < HALF / 2; e++) {
             const int j = e / 4 * 8 + (int)(threadIdx.x % 4) * 2 + e % 2, k = key + e % 4 / 2 * 8;
-            s[e] = exp2f(s[e] * scale - c->lse[j] * 1.44269504088896340736f);
+            s[e] = power_of_two(s[e] * scale - c->lse[j]);
             if (masked && (k < first_key(c->lo[j], row0 + j, a.window) || k >= c->hi[j]))
                 s[e] = 0;
         }
@@ -447,7 +468,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) queries_back(hora
         bool there = r < a.n;
         lo[half] = there ? first_key(a.batch->lo[r], r, a.window) : 0;
         hi[half] = there ? a.batch->hi[r] : 0;
-        lse[half] = there ? a.lse[r * a.heads + h] * 1.44269504088896340736f : 0;
+        lse[half] = there ? a.dots[(a.n + r) * a.heads + h] : 0;
         dot[half] = there ? a.dots[r * a.heads + h] : 0;
     }
 #pragma unroll
@@ -482,7 +503,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) queries_back(hora
             hide<HALF>(s, key0, lo, hi);
 #pragma unroll
         for (int e = 0; e < HALF / 2; e++)
-            s[e] = exp2f(s[e] * scale - lse[e % 4 / 2]);
+            s[e] = power_of_two(s[e] * scale - lse[e % 4 / 2]);
         wgmma_wait<0>();
         wgmma_pin(dp);
 #pragma unroll
@@ -536,12 +557,13 @@ extern "C" cudaError_t hora_cuda_flash_prepare(void) {
 
 extern "C" bool hora_cuda_flash_takes(int capability, const hora_cuda_attention *a) {
     return capability == 90 && a->t == HORA_BF16 && (a->head_dim == 64 || a->head_dim == 128) &&
-           !a->prefix && a->heads % a->kv_heads == 0 && a->n <= 1 << 20;
+           !a->prefix && a->heads % a->kv_heads == 0 && a->n <= MOST;
 }
 
 static table make_table(cudaStream_t s, const hora_cuda_attention *a) {
     table t = table_at(a->tiles, a->n);
-    fill_table<<<1, 1024, (size_t)t.blocks * sizeof(int), s>>>(a->batch, a->n, a->window, a->tiles);
+    size_t room = (size_t)t.tiles * sizeof(span) + (size_t)t.blocks * sizeof(int);
+    fill_table<<<1, 1024, room, s>>>(a->batch, a->n, a->window, a->tiles);
     return t;
 }
 
@@ -560,7 +582,7 @@ extern "C" void hora_cuda_flash_back(cudaStream_t s, const hora_cuda_attention *
     dim3 keys((unsigned)a->kv_heads, (unsigned)t.blocks), queries((unsigned)a->heads,
                                                                  (unsigned)t.blocks);
     dots<<<blocks_for(rows, THREADS / 32), THREADS, 0, s>>>((const bf16 *)a->dy, (const bf16 *)a->y,
-                                                            a->dots, rows, (int)a->head_dim);
+                                                            a->lse, a->dots, rows, (int)a->head_dim);
     if (a->head_dim == 64) {
         if (a->dk || a->dv)
             keys_back<64><<<keys, THREADS, room_keys(64), s>>>(*a);

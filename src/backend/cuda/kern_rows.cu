@@ -65,64 +65,84 @@ extern "C" void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha,
     add_pieces<<<blocks_for(width, 128), 128, 0, s>>>(alpha, partial, pieces, y, add, width);
 }
 
-/* --- rmsnorm: G threads to a group of `width` elements, V at a time
- * ------------------------------- */
-template <class T, class W, int G, int V>
+/* --- rmsnorm: G threads to a group of `width` elements, 8 at a time, P times, kept in registers -- */
+/* The sum over G neighbouring threads, or over a block of them. */
+template <int G> __device__ __forceinline__ float group_sum(float x) {
+    if (G > 32)
+        return block_sum<(G > 32 ? G : 32)>(x);
+#pragma unroll
+    for (int d = (G > 32 ? 32 : G) / 2; d; d >>= 1)
+        x += __shfl_xor_sync(0xffffffffu, x, d);
+    return x;
+}
+
+template <class T, class W, int G, int P, int V>
 __global__ void rmsnorm(float eps, const T *x, const W *w, T *y, float *keep, int64_t groups,
                         int64_t width) {
-    int64_t at = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
-    if (at >= groups)
-        return;
-    x += at * width;
-    y += at * width;
-    float sum = 0, a[V], b[V];
-    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
-        load<V>(x + j, a);
+    const int64_t own = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    const int64_t at = min(own, groups - 1); /* all threads take part in sums */
+    float a[P][V], b[V], sum = 0;
 #pragma unroll
-        for (int k = 0; k < V; k++)
-            sum += a[k] * a[k];
+    for (int p = 0; p < P; p++) {
+        int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j < width)
+            load<V>(x + at * width + j, a[p]);
+#pragma unroll
+        for (int k = 0; k < V && j < width; k++)
+            sum += a[p][k] * a[p][k];
     }
-    float r = rsqrtf(block_sum<G>(sum) / (float)width + eps);
+    float r = rsqrtf(group_sum<G>(sum) / (float)width + eps);
+    if (own >= groups)
+        return;
     if (keep && threadIdx.x == 0)
         keep[at] = r;
-    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
-        load<V>(x + j, a);
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j >= width)
+            continue;
         load<V>(w + j, b);
 #pragma unroll
         for (int k = 0; k < V; k++)
-            a[k] *= r * b[k];
-        store<V>(y + j, a);
+            a[p][k] *= r * b[k];
+        store<V>(y + at * width + j, a[p]);
     }
 }
 
 /* dx_j = r (w_j dy_j - x_j r m),  m = mean of w_j dy_j x_j r */
-template <class T, class W, int G, int V>
+template <class T, class W, int G, int P, int V>
 __global__ void rmsnorm_back(const T *x, const W *w, const float *keep, const T *dy, T *dx,
                              bool add, int64_t groups, int64_t width) {
-    int64_t at = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
-    if (at >= groups)
-        return;
-    x += at * width;
-    dy += at * width;
-    dx += at * width;
-    float sum = 0, a[V], b[V], c[V], r = keep[at];
-    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
-        load<V>(x + j, a);
-        load<V>(w + j, b);
-        load<V>(dy + j, c);
+    const int64_t own = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    const int64_t at = min(own, groups - 1);
+    const float r = keep[at];
+    float a[P][V], c[P][V], b[V], sum = 0;
 #pragma unroll
-        for (int k = 0; k < V; k++)
-            sum += a[k] * b[k] * c[k];
+    for (int p = 0; p < P; p++) {
+        int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j >= width)
+            continue;
+        load<V>(x + at * width + j, a[p]);
+        load<V>(dy + at * width + j, c[p]);
+        load<V>(w + j, b);
+#pragma unroll
+        for (int k = 0; k < V; k++) {
+            c[p][k] *= b[k];
+            sum += a[p][k] * c[p][k];
+        }
     }
-    float m = block_sum<G>(sum) * r / (float)width;
-    for (int64_t j = threadIdx.x * V; j < width; j += G * V) {
-        load<V>(x + j, a);
-        load<V>(w + j, b);
-        load<V>(dy + j, c);
+    const float m = group_sum<G>(sum) * r / (float)width;
+    if (own >= groups)
+        return;
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j >= width)
+            continue;
 #pragma unroll
         for (int k = 0; k < V; k++)
-            a[k] = r * (b[k] * c[k] - a[k] * r * m);
-        put<V>(dx + j, a, add);
+            c[p][k] = r * (c[p][k] - a[p][k] * r * m);
+        put<V>(dx + at * width + j, c[p], add);
     }
 }
 
@@ -130,14 +150,30 @@ static bool in_packs(int64_t width, const void *a, const void *b, const void *c)
     return width % 8 == 0 && aligned16(a) && aligned16(b) && aligned16(c);
 }
 
+enum { WIDEST = 65536 }; /* of a group: 512 threads, 16 packs of 8, or 128 elements each */
+
+extern "C" bool hora_cuda_rmsnorm_takes(int64_t width) {
+    return width <= WIDEST;
+}
+
+#define NORM(KERNEL, G, P, V, each, ...)                                                           \
+    KERNEL<T, W, G, P, V><<<blocks_for(groups, each), dim3(G, each), 0, s>>>(__VA_ARGS__)
 #define BY_WIDTH(KERNEL, packs, ...)                                                               \
     do {                                                                                           \
-        if ((packs) && width > 1024)                                                               \
-            KERNEL<T, W, 256, 8><<<(unsigned)groups, 256, 0, s>>>(__VA_ARGS__);                    \
+        if ((packs) && width <= 128)                                                               \
+            NORM(KERNEL, 16, 1, 8, 16, __VA_ARGS__);                                               \
+        else if ((packs) && width <= 1024)                                                         \
+            NORM(KERNEL, 128, 1, 8, 1, __VA_ARGS__);                                               \
+        else if ((packs) && width <= 2048)                                                         \
+            NORM(KERNEL, 256, 1, 8, 1, __VA_ARGS__);                                               \
+        else if ((packs) && width <= 4096)                                                         \
+            NORM(KERNEL, 256, 2, 8, 1, __VA_ARGS__);                                               \
         else if (packs)                                                                            \
-            KERNEL<T, W, 32, 8><<<blocks_for(groups, 8), dim3(32, 8), 0, s>>>(__VA_ARGS__);                      \
+            NORM(KERNEL, 512, 16, 8, 1, __VA_ARGS__);                                              \
+        else if (width <= 1024)                                                                    \
+            NORM(KERNEL, 128, 8, 1, 1, __VA_ARGS__);                                               \
         else                                                                                       \
-            KERNEL<T, W, 128, 1><<<(unsigned)groups, 128, 0, s>>>(__VA_ARGS__);                    \
+            NORM(KERNEL, 512, 128, 1, 1, __VA_ARGS__);                                             \
     } while (0)
 
 extern "C" void hora_cuda_rmsnorm(cudaStream_t s, hora_dtype t, hora_dtype tw, float eps,

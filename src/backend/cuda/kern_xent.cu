@@ -107,7 +107,7 @@ extern "C" void hora_cuda_xent_run(cudaStream_t s, const hora_cuda_xent *x) {
               }));
 }
 
-__global__ void sum_loss(const hora_rows *batch, const double *loss, double *out, int64_t n) {
+__global__ void sum_loss(const hora_batch *batch, const double *loss, double *out, int64_t n) {
     double sum = 0;
     for (int64_t i = threadIdx.x; i < n; i += THREADS)
         sum += loss[i];
@@ -116,7 +116,7 @@ __global__ void sum_loss(const hora_rows *batch, const double *loss, double *out
         *out = batch->scale * sum;
 }
 
-extern "C" void hora_cuda_loss(cudaStream_t s, const hora_rows *batch, const double *loss,
+extern "C" void hora_cuda_loss(cudaStream_t s, const hora_batch *batch, const double *loss,
                                double *out, int64_t n) {
     sum_loss<<<1, THREADS, 0, s>>>(batch, loss, out, n);
 }

@@ -17,7 +17,7 @@ REF_KERNEL_FORWARD(cached_attention, scratch);
 #include "backend/ref/ref_softmax.h"
 
 static void T(append)(const hora_call *c) {
-    const hora_rows *b = c->batch;
+    const hora_batch *b = c->batch;
     int64_t width = ref_width(&c->in[1]);
     REAL *keys = c->in[3].data, *values = c->in[4].data;
     for (int64_t i = 0; i < ref_rows(&c->in[0]); i++) {
