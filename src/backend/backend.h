@@ -98,6 +98,7 @@ typedef struct hora_param_spans { /* what an update walks over, in pieces cut by
     void *room;      /* of attach */
 } hora_param_spans;
 
+#define HORA_BRANCHES 8
 typedef struct hora_device_kind {
     const char *name;                   /* "host", "cuda" */
     hora_status (*open)(hora_device *); /* HORA_EUNSUPPORTED: this machine has none */
@@ -123,6 +124,9 @@ typedef struct hora_device_kind {
     void *(*end)(hora_device *);
     void (*replay)(hora_device *, void *kept);
     void (*forget)(hora_device *, void *kept);
+    /* The calls that follow go to branch b, 1 .. HORA_BRANCHES, which starts where the trunk is;
+     * 0: back to the trunk, which waits for all of them. NULL: there is but a trunk. */
+    void (*branch)(hora_device *, int b);
     /* Spans whose memory is mirrored; HORA_EUNSUPPORTED: the device has no such rule. NULL: there is
      * nothing to do. */
     hora_status (*attach)(hora_device *, hora_param_spans *);

@@ -74,6 +74,7 @@ typedef struct step {
     unsigned overwrite, overwrite_in_first;
     unsigned grads_in_dout; /* those that take the memory of dout over and need no kernel */
     int joined; /* steps after this one that run in one call with it; -1: runs with one before it */
+    int branch; /* steps of different branches of before, or of after, may run at once; 0: none */
     size_t scratch_bytes;
     int scratch_buffer;
     const hora_backend *backend; /* whose kernel accepted the call */
@@ -135,6 +136,8 @@ static inline bool is_loss(const tensor *t) {
 void hora_graph_release(hora_graph *g);
 /* schedule.c: marks tensors and nodes, orders the steps. HORA_EUSAGE: nothing trains. */
 hora_status hora_graph_build_schedule(hora_graph *g);
+/* branch.c: what of `before` and `after` may run at once, and the lives of their buffers so. */
+void hora_graph_branch(hora_graph *g);
 /* place.c: offsets of all buffers; sets info.arena. */
 void hora_graph_place(hora_graph *g);
 /* The buffer of tensor t as step s reads it: of forward or recomputed; -1 for leaves. */

@@ -237,6 +237,7 @@ static hora_status plan_with(hora_graph *g, int recompute) {
     HORA_TRY(ask_kernels(g));
     join_steps(g);
     live_ranges(g);
+    hora_graph_branch(g);
     hora_graph_place(g);
     sum_up(g);
     return HORA_OK;

@@ -198,7 +198,11 @@ static int run_step(hora_graph *g, int i, const hora_batch *batch, int micro) {
 }
 
 static void make_calls(hora_graph *g, int from, int to, const hora_batch *batch, int micro) {
+    const hora_device_kind *k = kind_of(g);
+    const bool branches = k->branch && !g->profile && !g->options.poison;
     for (int i = from; i < to;) {
+        if (branches)
+            k->branch(g->config.device, g->steps[i].branch);
         int n = run_step(g, i, batch, micro);
         if (g->profile)
             hora_graph_profile_steps(g, i, n);
@@ -206,6 +210,8 @@ static void make_calls(hora_graph *g, int from, int to, const hora_batch *batch,
             if (g->options.poison)
                 poison_dead(g, i);
     }
+    if (branches)
+        k->branch(g->config.device, 0);
 }
 
 static struct replay *replay_of(hora_graph *g, int from, int micro) {

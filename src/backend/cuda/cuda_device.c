@@ -29,9 +29,31 @@ static void cuda_close(hora_device *d) {
         cudaFreeHost(u->pinned);
     if (u->sent)
         cudaEventDestroy(u->sent);
-    if (u->stream)
-        cudaStreamDestroy(u->stream);
+    if (u->fork)
+        cudaEventDestroy(u->fork);
+    for (int i = 0; i < HORA_BRANCHES; i++) {
+        if (u->done[i])
+            cudaEventDestroy(u->done[i]);
+        if (u->branch[i])
+            cudaStreamDestroy(u->branch[i]);
+    }
+    if (u->trunk)
+        cudaStreamDestroy(u->trunk);
     hora_free(u);
+}
+
+static cudaError_t make_streams(hora_cuda *u) {
+    cudaError_t e = cudaStreamCreateWithFlags(&u->trunk, cudaStreamNonBlocking);
+    cudaEvent_t *events[] = {&u->sent, &u->fork};
+    for (int i = 0; i < 2 && e == cudaSuccess; i++)
+        e = cudaEventCreateWithFlags(events[i], cudaEventDisableTiming);
+    for (int i = 0; i < HORA_BRANCHES && e == cudaSuccess; i++) {
+        e = cudaStreamCreateWithFlags(&u->branch[i], cudaStreamNonBlocking);
+        if (e == cudaSuccess)
+            e = cudaEventCreateWithFlags(&u->done[i], cudaEventDisableTiming);
+    }
+    u->stream = u->trunk;
+    return e;
 }
 
 static hora_status start(hora_cuda *u) {
@@ -42,8 +64,7 @@ static hora_status start(hora_cuda *u) {
         return hora_fail(HORA_EUNSUPPORTED, "no CUDA device here (%s); take --device host",
                          e != cudaSuccess ? cudaGetErrorString(e) : "none is visible");
     if ((e = cudaGetDeviceProperties(&about, 0)) == cudaSuccess &&
-        (e = cudaStreamCreateWithFlags(&u->stream, cudaStreamNonBlocking)) == cudaSuccess &&
-        (e = cudaEventCreateWithFlags(&u->sent, cudaEventDisableTiming)) == cudaSuccess)
+        (e = make_streams(u)) == cudaSuccess)
         e = cudaMalloc((void **)&u->number, sizeof *u->number);
     if (e != cudaSuccess)
         return hora_fail(HORA_EUNSUPPORTED, "cuda: the GPU does not start: %s",
@@ -230,6 +251,36 @@ static void cuda_forget(hora_device *d, void *kept) {
     cudaGraphExecDestroy(kept);
 }
 
+static void to_branch(hora_cuda *u, int b) {
+    if (!u->begun)
+        hora_cuda_note(u, cudaEventRecord(u->fork, u->trunk), "a branch");
+    if (!(u->begun & 1u << (b - 1)))
+        hora_cuda_note(u, cudaStreamWaitEvent(u->branch[b - 1], u->fork, 0), "a branch");
+    u->begun |= 1u << (b - 1);
+    u->stream = u->branch[b - 1];
+}
+
+static void to_trunk(hora_cuda *u) {
+    for (int i = 0; i < HORA_BRANCHES; i++)
+        if (u->begun & 1u << i) {
+            hora_cuda_note(u, cudaEventRecord(u->done[i], u->branch[i]), "a branch");
+            hora_cuda_note(u, cudaStreamWaitEvent(u->trunk, u->done[i], 0), "a branch");
+        }
+    u->begun = 0;
+    u->stream = u->trunk;
+}
+
+static void cuda_branch(hora_device *d, int b) {
+    hora_cuda *u = hora_cuda_of(d);
+    if (b == u->at)
+        return;
+    if (b)
+        to_branch(u, b);
+    else
+        to_trunk(u);
+    u->at = b;
+}
+
 /* --- the peak --------------------------------------------------------------------------------- */
 static double time_products(hora_cuda *u, const hora_cuda_plain *p, char *room, double seconds) {
     const size_t one = (size_t)(p->m * p->m) * hora_dtype_size(p->tin);
@@ -414,6 +465,7 @@ const hora_device_kind hora_device_cuda = {.name = "cuda",
                                            .end = cuda_end,
                                            .replay = cuda_replay,
                                            .forget = cuda_forget,
+                                           .branch = cuda_branch,
                                            .attach = cuda_attach,
                                            .detach = cuda_detach,
                                            .squares = cuda_squares,

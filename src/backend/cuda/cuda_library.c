@@ -7,7 +7,11 @@
 
 #include "backend/cuda/cuda_impl.h"
 
-enum { WORKSPACE = 64 << 20 };
+enum { WORKSPACE = 64 << 20, BRANCH_WORKSPACE = 4 << 20 };
+
+static size_t workspace_bytes(bool branched) {
+    return branched ? BRANCH_WORKSPACE : WORKSPACE;
+}
 
 hora_status hora_cuda_library_open(hora_cuda *u) {
     static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"};
@@ -25,10 +29,11 @@ hora_status hora_cuda_library_open(hora_cuda *u) {
     if (!all || l->Create(&u->handle) != CUBLAS_STATUS_SUCCESS)
         return hora_fail(HORA_EUNSUPPORTED, "cuda: libcublasLt does not start on this machine; it "
                                             "has to be as new as the driver allows");
-    if (cudaMalloc(&u->workspace, WORKSPACE) != cudaSuccess)
-        return hora_fail(HORA_ENOMEM, "cuda: no 64 MiB are free on the GPU; end what else runs "
+    if (cudaMalloc(&u->workspace, WORKSPACE + HORA_BRANCHES * BRANCH_WORKSPACE) != cudaSuccess)
+        return hora_fail(HORA_ENOMEM, "cuda: no 96 MiB are free on the GPU; end what else runs "
                                       "there");
-    hora_cuda_took(u, WORKSPACE);
+    u->branch_workspace = (char *)u->workspace + WORKSPACE;
+    hora_cuda_took(u, WORKSPACE + HORA_BRANCHES * BRANCH_WORKSPACE);
     return HORA_OK;
 }
 
@@ -76,7 +81,7 @@ static bool layout(hora_cuda *u, cublasLtMatrixLayout_t *out, hora_dtype t, int6
 static bool choose(hora_cuda *u, hora_cuda_plan *p) {
     cublasLtMatmulPreference_t pref;
     cublasLtMatmulHeuristicResult_t result;
-    const uint64_t room = WORKSPACE;
+    const uint64_t room = workspace_bytes(p->branched);
     const uint32_t align = 16, sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     int n = 0;
     if (u->lt.MatmulPreferenceCreate(&pref) != 0)
@@ -131,9 +136,9 @@ static bool same_shape(const hora_cuda_plain *a, const hora_cuda_plain *b) {
 
 static const hora_cuda_plan *plan_of(hora_cuda *u, const hora_cuda_plain *s) {
     for (size_t i = 0; i < u->nplans; i++)
-        if (same_shape(&u->plans[i].shape, s))
+        if (u->plans[i].branched == (u->at > 0) && same_shape(&u->plans[i].shape, s))
             return &u->plans[i];
-    hora_cuda_plan p = {.shape = *s};
+    hora_cuda_plan p = {.shape = *s, .branched = u->at > 0};
     plan_make(u, &p);
     HORA_PUSH(u->plans, u->nplans, u->cplans, p);
     return &u->plans[u->nplans - 1];
@@ -152,8 +157,10 @@ void hora_cuda_product(hora_cuda *u, const hora_cuda_plain *s, float alpha, cons
         hora_cuda_plain_run(u->stream, s, alpha, a, b, beta, c, d);
         return;
     }
+    void *workspace = u->at ? (char *)u->branch_workspace + (size_t)(u->at - 1) * BRANCH_WORKSPACE
+                            : u->workspace;
     cublasStatus_t e = u->lt.Matmul(u->handle, p->desc, &alpha, b, p->a, a, p->b, &beta, c ? c : d,
-                                    p->d, d, p->d, &p->algo, u->workspace, WORKSPACE, u->stream);
+                                    p->d, d, p->d, &p->algo, workspace, workspace_bytes(p->branched), u->stream);
     if (e != CUBLAS_STATUS_SUCCESS)
         hora_cuda_note(u, cudaErrorUnknown, "a product of cuBLASLt");
 }

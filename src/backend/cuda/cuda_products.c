@@ -169,6 +169,24 @@ static void linear_backward(const hora_cuda_job *j, const hora_call *c) {
 CUDA_OP(linear, takes, linear_scratch, NULL, linear_forward, linear_backward);
 
 /* --- lowrank: the small term first, so that the large product adds to it in its registers ------- */
+/* A and B in dtype t, by one launch where both are cast. */
+static void factors(const hora_cuda_job *j, const hora_call *c, hora_dtype t, cu_room *r,
+                    operands *o) {
+    const hora_view *a = &c->in[A], *b = &c->in[B];
+    if (a->dtype == t || a->dtype != b->dtype) {
+        o->a = in_type(j, a, t, r);
+        o->b = in_type(j, b, t, r);
+        return;
+    }
+    void *to[2] = {cu_take(r, (size_t)hora_elems(a) * hora_dtype_size(t)),
+                   cu_take(r, (size_t)hora_elems(b) * hora_dtype_size(t))};
+    if (j)
+        hora_cuda_cast_two(j->u->stream, t, to[0], a->data, hora_elems(a), to[1], a->dtype, b->data,
+                           hora_elems(b));
+    o->a = to[0];
+    o->b = to[1];
+}
+
 static operands lowrank_operands(const hora_cuda_job *j, const hora_call *c, cu_room *r) {
     const hora_dtype t = product_type(c);
     const bool forward = c->phase == HORA_FORWARD, dropped = !hora_absent(&c->in[XD]);
@@ -183,8 +201,8 @@ static operands lowrank_operands(const hora_cuda_job *j, const hora_call *c, cu_
     if (forward || cu_wants(c, X))
         o.w = in_type(j, &c->in[W], t, r);
     if (forward || through)
-        o.a = in_type(j, &c->in[A], t, r);
-    if (forward || through || cu_wants(c, A))
+        factors(j, c, t, r, &o);
+    else if (cu_wants(c, A))
         o.b = in_type(j, &c->in[B], t, r);
     o.z = forward && c->saved[0].data
               ? c->saved[0].data

@@ -33,6 +33,9 @@ void hora_cuda_bias(cudaStream_t s, hora_dtype t, hora_dtype tb, const void *add
                     void *y, int64_t rows, int64_t width);
 void hora_cuda_cast(cudaStream_t s, hora_dtype to, void *dst, hora_dtype from, const void *src,
                     int64_t n);
+/* Two at once, both from one dtype. */
+void hora_cuda_cast_two(cudaStream_t s, hora_dtype to, void *dst0, const void *src0, int64_t n0,
+                        void *dst1, hora_dtype from, const void *src1, int64_t n1);
 /* y (+)= *factor x, factor in the device's memory */
 void hora_cuda_times(cudaStream_t s, hora_dtype t, const double *factor, const void *x, void *y,
                      bool add, int64_t n);

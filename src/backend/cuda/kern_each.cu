@@ -232,6 +232,26 @@ extern "C" void hora_cuda_cast(cudaStream_t s, hora_dtype to, void *dst, hora_dt
               }));
 }
 
+template <class A, class B>
+__global__ void cast_two(A *to0, const B *from0, int64_t n0, A *to1, const B *from1, int64_t n) {
+    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n0)
+        to0[i] = from_float<A>(to_float(from0[i]));
+    else if (i < n)
+        to1[i - n0] = from_float<A>(to_float(from1[i - n0]));
+}
+
+extern "C" void hora_cuda_cast_two(cudaStream_t s, hora_dtype to, void *dst0, const void *src0,
+                                   int64_t n0, void *dst1, hora_dtype from, const void *src1,
+                                   int64_t n1) {
+    if (n0 + n1 == 0)
+        return;
+    WITH_TYPE(to, A, WITH_TYPE(from, B, {
+                  cast_two<A, B><<<blocks_for(n0 + n1, THREADS), THREADS, 0, s>>>(
+                      (A *)dst0, (const B *)src0, n0, (A *)dst1, (const B *)src1, n0 + n1);
+              }));
+}
+
 template <class T, int V>
 __global__ void times(const double *factor, const T *x, T *y, bool add, int64_t n) {
     int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * V;

@@ -81,9 +81,9 @@ __device__ span span_of(const hora_batch *batch, int64_t n, int64_t window, int 
 
 /* One block; shared memory for a span per tile and a number per block of 128 rows. */
 __global__ void fill_table(const hora_batch *batch, int64_t n, int64_t window, int32_t *at) {
-    extern __shared__ __align__(16) char room[];
+    extern __shared__ span spans[];
     const table t = table_at(at, n);
-    span *of = (span *)room;
+    span *of = spans;
     int *work = (int *)(of + t.tiles);
     for (int i = threadIdx.x / 32; i < t.tiles; i += blockDim.x / 32) {
         span s = span_of(batch, n, window, i);

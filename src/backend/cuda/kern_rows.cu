@@ -68,12 +68,14 @@ extern "C" void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha,
 /* --- rmsnorm: G threads to a group of `width` elements, 8 at a time, P times, kept in registers -- */
 /* The sum over G neighbouring threads, or over a block of them. */
 template <int G> __device__ __forceinline__ float group_sum(float x) {
-    if (G > 32)
-        return block_sum<(G > 32 ? G : 32)>(x);
+    if constexpr (G > 32) {
+        return block_sum<G>(x);
+    } else {
 #pragma unroll
-    for (int d = (G > 32 ? 32 : G) / 2; d; d >>= 1)
-        x += __shfl_xor_sync(0xffffffffu, x, d);
-    return x;
+        for (int d = G / 2; d; d >>= 1)
+            x += __shfl_xor_sync(0xffffffffu, x, d);
+        return x;
+    }
 }
 
 template <class T, class W, int G, int P, int V>
