@@ -92,7 +92,7 @@ __global__ void fill_table(const hora_batch *batch, int64_t n, int64_t window, i
     }
     __syncthreads();
     for (int i = threadIdx.x; i < t.blocks; i += blockDim.x) {
-        span a = of[2 * i], b = 2 * i + 1 < t.tiles ? of[2 * i + 1] : a;
+        span a = of[2 * i], b = of[min(2 * i + 1, t.tiles - 1)];
         work[i] = max(a.hi, b.hi) - min(a.lo, b.lo);
     }
     __syncthreads();
@@ -238,7 +238,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) forward(hora_cuda
     const int64_t row0 = (int64_t)block * ROWS, qs = a.heads * D, ks = a.kv_heads * D;
     const bf16 *q = (const bf16 *)a.q + h * D, *k = (const bf16 *)a.k + g * D,
                *v = (const bf16 *)a.v + g * D;
-    span first = t.of[2 * block], second = 2 * block + 1 < t.tiles ? t.of[2 * block + 1] : first;
+    const span first = t.of[2 * block], second = t.of[min(2 * block + 1, t.tiles - 1)];
     const int from = min(first.lo, second.lo) / ROWS;
     const int to = max(from, (max(first.hi, second.hi) + ROWS - 1) / ROWS);
     const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4;
@@ -454,7 +454,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) queries_back(hora
     const int g = (int)(h * a.kv_heads / a.heads);
     const int64_t row0 = (int64_t)block * ROWS, qs = a.heads * D, ks = a.kv_heads * D;
     const bf16 *k = (const bf16 *)a.k + g * D, *v = (const bf16 *)a.v + g * D;
-    span first = t.of[2 * block], second = 2 * block + 1 < t.tiles ? t.of[2 * block + 1] : first;
+    const span first = t.of[2 * block], second = t.of[min(2 * block + 1, t.tiles - 1)];
     const int from = min(first.lo, second.lo) / HALF;
     const int to = max(from, (max(first.hi, second.hi) + HALF - 1) / HALF);
     const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4;
