@@ -162,18 +162,30 @@ static mirror *mirror_of(const hora_device *d, const char *host) {
     return NULL;
 }
 
+/* What the host gave back and took anew for something else, in part. */
+static void drop_overlapping(hora_device *d, const char *host, size_t bytes) {
+    size_t kept = 0;
+    for (size_t i = 0; i < d->nmirrors; i++) {
+        const mirror m = d->mirrors[i];
+        if (m.host < host + bytes && host < m.host + m.bytes)
+            d->kind->free(d, m.copy, m.bytes);
+        else
+            d->mirrors[kept++] = m;
+    }
+    d->nmirrors = kept;
+}
+
 hora_status hora_device_mirror(hora_device *d, void **out, const void *host, size_t bytes,
                                const char *what) {
     *out = (void *)host;
     if (hora_device_is_host(d) || !host || !bytes)
         return HORA_OK;
     const mirror *old = mirror_of(d, host);
-    if (old) {
-        const size_t at = (size_t)((const char *)host - old->host);
-        HORA_ASSERT(at + bytes <= old->bytes);
-        *out = old->copy + at;
+    if (old && (const char *)host + bytes <= old->host + old->bytes) {
+        *out = old->copy + ((const char *)host - old->host);
         return HORA_OK;
     }
+    drop_overlapping(d, host, bytes);
     HORA_TRY(d->kind->alloc(d, out, bytes, what));
     mirror m = {host, *out, bytes};
     HORA_PUSH(d->mirrors, d->nmirrors, d->cmirrors, m);
@@ -201,13 +213,6 @@ static void drop_mirror(hora_device *d, const void *host) {
         return;
     d->kind->free(d, m->copy, m->bytes);
     *m = d->mirrors[--d->nmirrors];
-}
-
-size_t hora_device_mirrored_bytes(const hora_device *d) {
-    size_t sum = 0;
-    for (size_t i = 0; i < d->nmirrors; i++)
-        sum += d->mirrors[i].bytes;
-    return sum;
 }
 
 /* --- products and packings of the host -------------------------------------------------------- */

@@ -87,7 +87,10 @@ static hora_status place_leaf(hora_graph *g, tensor *t) {
     const size_t bytes = hora_view_bytes(&t->view);
     if (!t->view.data)
         HORA_BUG("leaf %s has no memory", t->name);
-    HORA_TRY(hora_device_mirror(d, &t->view.data, t->view.data, bytes, t->name));
+    void *host = t->view.data;
+    HORA_TRY(hora_device_mirror(d, &t->view.data, host, bytes, t->name));
+    if (t->kind == LEAF_PARAMETER)
+        hora_device_push(d, host, bytes); /* an older copy may be there */
     if (t->grad_data)
         HORA_TRY(hora_device_mirror(d, &t->grad_data, t->grad_data, bytes, t->name));
     return HORA_OK;

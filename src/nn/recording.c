@@ -30,6 +30,8 @@ hora_status hora_recordings_prepare(hora_recording *const *r, int n, const char 
     for (int i = 0; i < n; i++) {
         if (!r[i]->g)
             continue;
+        for (int a = 0; a < r[i]->net.nadapters; a++)
+            hora_adapter_refresh(r[i]->net.adapters[a]);
         hora_net_bind(&r[i]->net);
         HORA_TRY(hora_graph_prepare(r[i]->g, r[0]->arena));
     }

@@ -46,7 +46,7 @@ static const hora_option rows[] = {
              "LoRA+: factor of the learning rate of the B matrices"),
     OPT_CHOICE(
         dtype, "dtype", NULL, "auto", "auto f32 bf16",
-        "of activations and frozen weights; auto: bf16 where the processor has it, else f32"),
+        "of activations and frozen weights; auto: bf16 where the device multiplies it, else f32"),
     OPT_STRING(recompute, "recompute", "gradient_checkpointing", "none", "N",
                "layers recomputed in backward: none, all, auto (as few as fit) or a number",
                HORA_OPT_RESUMABLE),

@@ -12,7 +12,7 @@
 #include "train/train.h"
 #include "vectors/golden.h"
 
-enum { LENGTH = 48, COUNT = 4, STEPS = 6, HALF = 3, MOST = 1 << 20 };
+enum { LENGTH = 48, COUNT = 4, STEPS = 6, HALF = 3 };
 
 static const char config_text[] =
     "{\"model_type\": \"%s\", \"vocab_size\": 96, \"hidden_size\": 64, \"intermediate_size\": "
@@ -21,7 +21,8 @@ static const char config_text[] =
     " \"head_dim\": 64, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6,"
     " \"rope_theta\": 10000.0, \"tie_word_embeddings\": true, \"torch_dtype\": \"float32\"}";
 
-static const char *const methods[][3] = { /* with its options and a family that suits it */
+static const char *const methods[][3] = {
+    /* with its options and a family that suits it */
     {"lora", "rank=4,targets=q+k+v+o+gate+up+down,dropout=0.1", "qwen3"},
     {"hora", "rank=4,dropout=0.1", "qwen3"},
     {"full", "", "qwen3"},

@@ -66,6 +66,7 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     void *copy = NULL;
     if (host)
         HORA_TRY(hora_device_mirror(d, &copy, host, bytes, c->op->name));
+    hora_device_push(d, host, bytes); /* an older copy may be there */
     j->table = copy;
     return HORA_OK;
 }

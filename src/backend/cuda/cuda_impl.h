@@ -17,7 +17,8 @@ typedef struct hora_cuda_library {
     X(Destroy)                                                                                     \
     X(Matmul)                                                                                      \
     X(MatmulDescCreate)                                                                            \
-    X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy)    \
+    X(MatmulDescDestroy)                                                                           \
+    X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy)                         \
         X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)           \
             X(MatmulPreferenceSetAttribute) X(MatmulAlgoGetHeuristic)
 #define HORA_CUDA_LT_FIELD(name) __typeof__(cublasLt##name) *name;
@@ -28,7 +29,7 @@ typedef struct hora_cuda_library {
 /* The shape of a product, and how the library computes it. */
 typedef struct hora_cuda_plan {
     hora_cuda_plain shape;
-    bool branched; /* of a branch, which has a smaller workspace */
+    bool branched;             /* of a branch, which has a smaller workspace */
     cublasLtMatmulDesc_t desc; /* NULL: the library declines, kern_product.cu does it */
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algo;
@@ -38,9 +39,9 @@ typedef struct hora_cuda {
     cudaStream_t stream; /* where launches go: the trunk, or a branch */
     cudaStream_t trunk, branch[HORA_BRANCHES];
     cudaEvent_t fork, done[HORA_BRANCHES];
-    void *branch_workspace; /* one for each */
-    int at;                 /* 0: the trunk, else 1 + branch */
-    unsigned begun;         /* bits of branches */
+    void *branch_workspace;      /* one for each */
+    int at;                      /* 0: the trunk, else 1 + branch */
+    unsigned begun;              /* bits of branches */
     int capability;              /* 90: compute capability 9.0 */
     char name[256], variant[32]; /* "NVIDIA H100 80GB HBM3", "cuda sm_90" */
     hora_cuda_library lt;

@@ -157,10 +157,11 @@ void hora_cuda_product(hora_cuda *u, const hora_cuda_plain *s, float alpha, cons
         hora_cuda_plain_run(u->stream, s, alpha, a, b, beta, c, d);
         return;
     }
-    void *workspace = u->at ? (char *)u->branch_workspace + (size_t)(u->at - 1) * BRANCH_WORKSPACE
-                            : u->workspace;
-    cublasStatus_t e = u->lt.Matmul(u->handle, p->desc, &alpha, b, p->a, a, p->b, &beta, c ? c : d,
-                                    p->d, d, p->d, &p->algo, workspace, workspace_bytes(p->branched), u->stream);
+    void *workspace =
+        u->at ? (char *)u->branch_workspace + (size_t)(u->at - 1) * BRANCH_WORKSPACE : u->workspace;
+    cublasStatus_t e =
+        u->lt.Matmul(u->handle, p->desc, &alpha, b, p->a, a, p->b, &beta, c ? c : d, p->d, d, p->d,
+                     &p->algo, workspace, workspace_bytes(p->branched), u->stream);
     if (e != CUBLAS_STATUS_SUCCESS)
         hora_cuda_note(u, cudaErrorUnknown, "a product of cuBLASLt");
 }
