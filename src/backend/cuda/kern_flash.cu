@@ -51,6 +51,7 @@ __device__ __forceinline__ bool meets(span q, int k0, int k1) {
 __device__ void rank_blocks(const int *work, int *order, int n) {
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
         int rank = 0;
+#pragma unroll 1 /* unrolled, it would read ahead of the end */
         for (int k = 0; k < n; k++)
             rank += work[k] > work[i] || (work[k] == work[i] && k < i);
         order[rank] = i;
@@ -100,6 +101,7 @@ __global__ void fill_table(const hora_batch *batch, int64_t n, int64_t window, i
     __syncthreads();
     for (int i = threadIdx.x; i < t.blocks; i += blockDim.x) {
         work[i] = 0;
+#pragma unroll 1
         for (int k = 0; k < t.tiles; k++)
             work[i] += meets(of[k], i * ROWS, (i + 1) * ROWS);
     }
@@ -562,7 +564,7 @@ extern "C" bool hora_cuda_flash_takes(int capability, const hora_cuda_attention 
 
 static table make_table(cudaStream_t s, const hora_cuda_attention *a) {
     table t = table_at(a->tiles, a->n);
-    size_t room = (size_t)t.tiles * sizeof(span) + (size_t)t.blocks * sizeof(int);
+    size_t room = (size_t)t.tiles * sizeof(span) + ((size_t)t.blocks + 4) * sizeof(int);
     fill_table<<<1, 1024, room, s>>>(a->batch, a->n, a->window, a->tiles);
     return t;
 }
