@@ -91,6 +91,14 @@ static void refresh(void *state) {
     hora_state_pull(state);
 }
 
+void hora_training_diagnose(const hora_training *t) {
+    for (int i = 0; i < t->parts.nadapters; i++) {
+        hora_adapter *a = t->parts.adapters[i];
+        if (a->method->diagnose)
+            a->method->diagnose(a);
+    }
+}
+
 hora_status hora_training_prepare(hora_training *t) {
     HORA_ASSERT(!t->prepared);
     HORA_TRY(hora_train_report_fits(&t->report));
@@ -106,6 +114,7 @@ hora_status hora_training_prepare(hora_training *t) {
         t->parts.adapters[a]->refresh_of = &t->state;
     }
     HORA_TRY(hora_training_feed(t));
+    hora_training_diagnose(t);
     t->prepared = true;
     return HORA_OK;
 }
