@@ -8,8 +8,7 @@
 enum { WARPS = 4, LANES = 32, MOST = 8 }; /* head_dim <= LANES * MOST */
 
 /* A lane's part of a head: every 32nd element. */
-template <class T>
-__device__ __forceinline__ void take(const T *p, int dh, float (&x)[MOST]) {
+template <class T> __device__ __forceinline__ void take(const T *p, int dh, float (&x)[MOST]) {
 #pragma unroll
     for (int k = 0; k < MOST; k++) {
         int j = k * LANES + (int)threadIdx.x;

@@ -35,9 +35,7 @@ template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) {
 }
 
 /* V elements that lie together, loaded and stored as wide as the type allows. */
-template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) pack {
-    T at[V];
-};
+template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) pack { T at[V]; };
 template <int V, class T> __device__ __forceinline__ void load(const T *p, float (&x)[V]) {
     pack<T, V> v = *reinterpret_cast<const pack<T, V> *>(p);
 #pragma unroll
@@ -52,8 +50,7 @@ template <int V, class T> __device__ __forceinline__ void store(T *p, const floa
     *reinterpret_cast<pack<T, V> *>(p) = v;
 }
 /* y = x, or y += x */
-template <int V, class T>
-__device__ __forceinline__ void put(T *p, float (&x)[V], bool add) {
+template <int V, class T> __device__ __forceinline__ void put(T *p, float (&x)[V], bool add) {
     if (add) {
         float old[V];
         load<V>(p, old);

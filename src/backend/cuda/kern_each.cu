@@ -227,8 +227,8 @@ extern "C" void hora_cuda_cast(cudaStream_t s, hora_dtype to, void *dst, hora_dt
     if (!n)
         return;
     WITH_TYPE(to, A, WITH_TYPE(from, B, {
-                  cast<A, B><<<blocks_for(n, THREADS), THREADS, 0, s>>>((A *)dst, (const B *)src,
-                                                                        n);
+                  cast<A, B>
+                      <<<blocks_for(n, THREADS), THREADS, 0, s>>>((A *)dst, (const B *)src, n);
               }));
 }
 
@@ -272,10 +272,10 @@ extern "C" void hora_cuda_times(cudaStream_t s, hora_dtype t, const double *fact
     WITH_TYPE(t, T, {
         if (wide(n, x, y, NULL, NULL))
             times<T, 8><<<blocks_for(n, THREADS * 8), THREADS, 0, s>>>(factor, (const T *)x, (T *)y,
-                                                                      add, n);
+                                                                       add, n);
         else
-            times<T, 1><<<blocks_for(n, THREADS), THREADS, 0, s>>>(factor, (const T *)x, (T *)y,
-                                                                   add, n);
+            times<T, 1>
+                <<<blocks_for(n, THREADS), THREADS, 0, s>>>(factor, (const T *)x, (T *)y, add, n);
     });
 }
 
@@ -396,12 +396,13 @@ __global__ void permute(const T *x, T *y, bool add, int64_t n, int64_t a, int64_
 }
 
 extern "C" void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
-                               int64_t groups, int64_t a, int64_t b, int64_t w) {
+                                  int64_t groups, int64_t a, int64_t b, int64_t w) {
     int64_t n = groups * a * b * w;
     if (!n)
         return;
     WITH_TYPE(t, T, {
-        permute<T><<<blocks_for(n, THREADS), THREADS, 0, s>>>((const T *)x, (T *)y, add, n, a, b, w);
+        permute<T>
+            <<<blocks_for(n, THREADS), THREADS, 0, s>>>((const T *)x, (T *)y, add, n, a, b, w);
     });
 }
 

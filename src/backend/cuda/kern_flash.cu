@@ -366,9 +366,10 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) keys_back(hora_cu
         dk[i] = dv[i] = 0;
 
     auto next = [&](int i) { /* the pair (head, tile) from i on that meets our keys */
-        while (i < per * t.tiles && !meets(t.of[i % t.tiles], key0, key0 + ROWS))
-            i++;
-        return i;
+                             while (i < per * t.tiles &&
+                                    !meets(t.of[i % t.tiles], key0, key0 + ROWS))
+                                 i++;
+                             return i;
     };
     auto fetch = [&](int i, int stage) {
         const int h = g * per + i / t.tiles;
@@ -379,8 +380,8 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) keys_back(hora_cu
         const bool there = row0 + r < a.n;
         const int64_t at = there ? row0 + r : 0;
         const float *lse = a.dots + a.n * a.heads;
-        const void *from[4] = {lse + at * a.heads + h, a.dots + at * a.heads + h,
-                               a.batch->lo + at, a.batch->hi + at};
+        const void *from[4] = {lse + at * a.heads + h, a.dots + at * a.heads + h, a.batch->lo + at,
+                               a.batch->hi + at};
         copy4(shared_at((char *)&columns[stage] + threadIdx.x * 4), from[what], there);
     };
 
@@ -545,12 +546,10 @@ template <class K> static cudaError_t allow(K *kernel, size_t bytes) {
 
 extern "C" cudaError_t hora_cuda_flash_prepare(void) {
     static_assert(sizeof(columns_of) == KEYS, "four arrays of 64");
-    cudaError_t e[] = {allow(forward<64>, room_forward(64)),
-                       allow(forward<128>, room_forward(128)),
-                       allow(keys_back<64>, room_keys(64)),
-                       allow(keys_back<128>, room_keys(128)),
-                       allow(queries_back<64>, room_queries(64)),
-                       allow(queries_back<128>, room_queries(128))};
+    cudaError_t e[] = {
+        allow(forward<64>, room_forward(64)),      allow(forward<128>, room_forward(128)),
+        allow(keys_back<64>, room_keys(64)),       allow(keys_back<128>, room_keys(128)),
+        allow(queries_back<64>, room_queries(64)), allow(queries_back<128>, room_queries(128))};
     for (cudaError_t x : e)
         if (x != cudaSuccess)
             return x;
@@ -581,10 +580,10 @@ extern "C" void hora_cuda_flash(cudaStream_t s, const hora_cuda_attention *a) {
 extern "C" void hora_cuda_flash_back(cudaStream_t s, const hora_cuda_attention *a) {
     table t = make_table(s, a);
     int64_t rows = a->n * a->heads;
-    dim3 keys((unsigned)a->kv_heads, (unsigned)t.blocks), queries((unsigned)a->heads,
-                                                                 (unsigned)t.blocks);
-    dots<<<blocks_for(rows, THREADS / 32), THREADS, 0, s>>>((const bf16 *)a->dy, (const bf16 *)a->y,
-                                                            a->lse, a->dots, rows, (int)a->head_dim);
+    dim3 keys((unsigned)a->kv_heads, (unsigned)t.blocks),
+        queries((unsigned)a->heads, (unsigned)t.blocks);
+    dots<<<blocks_for(rows, THREADS / 32), THREADS, 0, s>>>(
+        (const bf16 *)a->dy, (const bf16 *)a->y, a->lse, a->dots, rows, (int)a->head_dim);
     if (a->head_dim == 64) {
         if (a->dk || a->dv)
             keys_back<64><<<keys, THREADS, room_keys(64), s>>>(*a);

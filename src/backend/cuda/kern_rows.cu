@@ -35,9 +35,8 @@ __global__ void column_pieces(const T *x, const T *b, const float *r, float *par
     lane[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y == 0 && j < width)
-        partial[blockIdx.y * width + j] =
-            (lane[0][threadIdx.x] + lane[1][threadIdx.x]) +
-            (lane[2][threadIdx.x] + lane[3][threadIdx.x]);
+        partial[blockIdx.y * width + j] = (lane[0][threadIdx.x] + lane[1][threadIdx.x]) +
+                                          (lane[2][threadIdx.x] + lane[3][threadIdx.x]);
 }
 
 __global__ void add_pieces(float alpha, const float *partial, int64_t pieces, float *y, bool add,
@@ -59,8 +58,8 @@ extern "C" void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha,
     int64_t pieces = pieces_of(rows);
     dim3 grid(blocks_for(width, COLUMNS), (unsigned)pieces), block(COLUMNS, LANES);
     WITH_TYPE(t, T, {
-        column_pieces<T><<<grid, block, 0, s>>>((const T *)x, (const T *)b, r, partial, rows,
-                                                width);
+        column_pieces<T>
+            <<<grid, block, 0, s>>>((const T *)x, (const T *)b, r, partial, rows, width);
     });
     add_pieces<<<blocks_for(width, 128), 128, 0, s>>>(alpha, partial, pieces, y, add, width);
 }
@@ -218,7 +217,6 @@ __global__ void row_norms(const W *w, const float *low, float *n, int64_t width)
 extern "C" void hora_cuda_row_norms(cudaStream_t s, hora_dtype tw, const void *w, const float *low,
                                     float *n, int64_t rows, int64_t width) {
     if (rows)
-        WITH_TYPE(tw, W, {
-            row_norms<W><<<(unsigned)rows, 128, 0, s>>>((const W *)w, low, n, width);
-        });
+        WITH_TYPE(tw, W,
+                  { row_norms<W><<<(unsigned)rows, 128, 0, s>>>((const W *)w, low, n, width); });
 }

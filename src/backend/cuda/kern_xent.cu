@@ -17,8 +17,8 @@ __device__ __forceinline__ tops both(tops a, tops b) {
 __device__ tops block_tops(tops a) {
     __shared__ tops part[THREADS / 32];
     for (int d = 16; d; d >>= 1)
-        a = both(a, {__shfl_xor_sync(0xffffffffu, a.most, d),
-                     __shfl_xor_sync(0xffffffffu, a.sum, d)});
+        a = both(a,
+                 {__shfl_xor_sync(0xffffffffu, a.most, d), __shfl_xor_sync(0xffffffffu, a.sum, d)});
     if (threadIdx.x % 32 == 0)
         part[threadIdx.x / 32] = a;
     __syncthreads();
@@ -28,8 +28,7 @@ __device__ tops block_tops(tops a) {
     return a;
 }
 
-template <class T, class B, int V>
-__global__ void xent(hora_cuda_xent x) {
+template <class T, class B, int V> __global__ void xent(hora_cuda_xent x) {
     int64_t i = blockIdx.x, classes = x.classes;
     int32_t target = x.batch->target[x.row0 + i];
     float weight = x.batch->weight[x.row0 + i];
