@@ -67,6 +67,7 @@ typedef struct hora_train_report {
     double lr;                                /* as it will be used */
     hora_dtype dtype;                         /* of activations and frozen weights */
     bool pack_both;                           /* frozen weights are packed for both directions */
+    bool copied;                              /* they go to a device's own memory */
     uint64_t weights, packed;                 /* bytes: base weights in memory; packed copies */
     uint64_t values, gradients, moments;      /* bytes: state */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */

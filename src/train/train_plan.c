@@ -167,6 +167,7 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
     hora_plan_options o = *like;
     hora_device_set_packing(t->parts.device, both ? HORA_PACK_BOTH : HORA_PACK_ONE);
     r->pack_both = both;
+    r->copied = !on_host(t);
     r->weights = weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0);
     uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches;
     o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;

@@ -50,8 +50,9 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     text_run(r, out);
     hora_str_puts(out, "memory\n");
     bytes_row(out, "weights", r->weights,
-              r->pack_both ? "frozen, and not packed"
-                           : "frozen, mapped from the files where they can");
+              r->copied      ? "frozen, copied to the device"
+              : r->pack_both ? "frozen, and not packed"
+                             : "frozen, mapped from the files where they can");
     bytes_row(out, "packed", r->packed,
               r->pack_both ? "frozen weights in the layouts of forward and backward"
                            : "tables; weights are packed on the way");
