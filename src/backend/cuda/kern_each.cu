@@ -5,8 +5,7 @@
 
 enum { THREADS = 256 };
 
-/* --- activations, op_act.c
- * ----------------------------------------------------------------------- */
+/* --- activations, op_act.c -------------------------------------------------------------------- */
 __device__ __forceinline__ float logistic(float x) {
     return 1.0f / (1.0f + expf(-x));
 }
@@ -56,8 +55,7 @@ __device__ float dact_of(hora_act s, float x) {
     }
 }
 
-/* --- maps
- * ---------------------------------------------------------------------------------------- */
+/* --- maps ------------------------------------------------------------------------------------- */
 template <int F>
 __device__ __forceinline__ float value(hora_act s, float alpha, float a, float b, float c) {
     switch (F) {
@@ -174,8 +172,7 @@ extern "C" void hora_cuda_glu_back(cudaStream_t s, hora_dtype t, hora_act act, c
     });
 }
 
-/* --- by column
- * ------------------------------------------------------------------------------------ */
+/* --- by column -------------------------------------------------------------------------------- */
 template <class T, class TV>
 __global__ void columns(float alpha, const T *x, const TV *v, T *y, bool add, int64_t n,
                         int64_t width) {
@@ -279,8 +276,7 @@ extern "C" void hora_cuda_times(cudaStream_t s, hora_dtype t, const double *fact
     });
 }
 
-/* --- dropout, op_dropout.h; base/rng.c's Philox
- * --------------------------------------------------- */
+/* --- dropout, op_dropout.h; base/rng.c's Philox ----------------------------------------------- */
 __device__ void philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]) {
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32);
@@ -345,8 +341,7 @@ extern "C" void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_batch
     });
 }
 
-/* --- rope
- * ---------------------------------------------------------------------------------------- */
+/* --- rope ------------------------------------------------------------------------------------- */
 /* A thread turns column j of HEADS heads: the angle is computed in double, once for them. */
 enum { HEADS = 8 };
 
@@ -383,8 +378,7 @@ extern "C" void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *b
     });
 }
 
-/* --- moving rows
- * ---------------------------------------------------------------------------------- */
+/* --- moving rows ------------------------------------------------------------------------------ */
 template <class T>
 __global__ void permute(const T *x, T *y, bool add, int64_t n, int64_t a, int64_t b, int64_t w) {
     int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x; /* of y: g, j, i, k */

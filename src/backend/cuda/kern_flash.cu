@@ -14,8 +14,7 @@
 
 enum { ROWS = 128, HALF = 64, THREADS = 256, MOST = 1 << 17 };
 
-/* --- the table of tiles
- * --------------------------------------------------------------------------- */
+/* --- the table of tiles ----------------------------------------------------------------------- */
 /* Of 64 rows: the keys that any of them sees are in [lo, hi), all of them see [full_lo, full_hi). */
 struct span {
     int lo, hi, full_lo, full_hi;
@@ -115,8 +114,7 @@ __device__ __forceinline__ float power_of_two(float x) {
     return y;
 }
 
-/* --- tiles in shared memory
- * ----------------------------------------------------------------------- */
+/* --- tiles in shared memory ------------------------------------------------------------------- */
 __device__ __forceinline__ uint32_t shared_at(const void *p) {
     return (uint32_t)__cvta_generic_to_shared(p);
 }
@@ -200,8 +198,7 @@ __device__ __forceinline__ void write_rows(bf16 *y, int64_t stride, int64_t row,
     }
 }
 
-/* --- forward
- * -------------------------------------------------------------------------------------- */
+/* --- forward ---------------------------------------------------------------------------------- */
 /* A row's largest score and sum of exponentials, kept by the four threads that share it. */
 struct running {
     float most, sum;
@@ -321,8 +318,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) forward(hora_cuda
 #endif
 }
 
-/* --- backward: dots, then the two owners
- * ---------------------------------------------------------- */
+/* --- backward: dots, then the two owners ------------------------------------------------------ */
 /* dots (n, heads) = dy . y and lse in powers of two behind them; a warp each */
 __global__ void dots(const bf16 *dy, const bf16 *y, const float *lse, float *d, int64_t n,
                      int width) {
@@ -526,8 +522,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) queries_back(hora
 #endif
 }
 
-/* --- launches
- * ------------------------------------------------------------------------------------- */
+/* --- launches --------------------------------------------------------------------------------- */
 enum { KEYS = 1024 }; /* bytes behind the tiles for columns_of, twice */
 
 static size_t room_forward(int d) {

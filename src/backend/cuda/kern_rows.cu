@@ -1,8 +1,7 @@
 /* Sums over rows and over columns, in pieces that follow from shapes alone. */
 #include "backend/cuda/kern_common.cuh"
 
-/* --- columns
- * -------------------------------------------------------------------------------------- */
+/* --- columns ---------------------------------------------------------------------------------- */
 enum { COLUMNS = 64, LANES = 4, MOST_PIECES = 128, LEAST_ROWS = 32 };
 
 static int64_t pieces_of(int64_t rows) {
@@ -199,8 +198,7 @@ extern "C" void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype 
               }));
 }
 
-/* --- norms of rows
- * -------------------------------------------------------------------------------- */
+/* --- norms of rows ---------------------------------------------------------------------------- */
 template <class W>
 __global__ void row_norms(const W *w, const float *low, float *n, int64_t width) {
     int64_t o = blockIdx.x;
