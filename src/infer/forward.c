@@ -107,6 +107,8 @@ static hora_status fetch(const hora_recording *r, hora_forward *f, const hora_ou
     const hora_view *z = hora_graph_view(r->g, o->logits);
     const size_t bytes = hora_view_bytes(z);
     void *raw;
+    if (hora_device_is_host(f->device))
+        return hora_convert(f->logits, HORA_F32, z->data, z->dtype, rows * f->base->vocab);
     HORA_TRY(hora_block_new(&raw, bytes, "logits (give a smaller batch)"));
     hora_graph_get(r->g, o->logits, raw);
     hora_status s = hora_convert(f->logits, HORA_F32, raw, z->dtype, rows * f->base->vocab);
