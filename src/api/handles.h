@@ -3,6 +3,7 @@
 /* What stands behind the handles of hora.h. Shared by the files of this room and the tool, seen
  * by nobody else. */
 #include "base/options.h"
+#include "base/outdir.h"
 #include "data/data.h"
 #include "infer/generate.h"
 #include "model/family.h"
@@ -11,9 +12,6 @@
 #include "run/run.h"
 #include "train/train.h"
 
-typedef struct hora_model_config { /* filled from hora_model_options */
-    int dtype;                     /* choice: auto f32 f64 bf16 */
-} hora_model_config;
 extern const hora_options hora_model_options;
 
 struct hora_model {
@@ -24,7 +22,8 @@ struct hora_model {
     int n, cap;
     void **merged; /* blocks that replaced weights, hora_free */
     int nmerged, cmerged;
-    bool headers_only;
+    char **loaded; /* adapter folders, owned: an export must not touch them */
+    int nloaded, cloaded;
 };
 
 struct hora_data {
@@ -32,10 +31,7 @@ struct hora_data {
     hora_data_config config;
 };
 
-hora_dtype hora_model_dtype(const hora_model_config *c);
-/* headers_only: for inspection and planning. */
-hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
-                                 bool headers_only);
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s);
 /* The tokenizer beside the model (and *tmpl, which may become NULL or be NULL), borrowed. */
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl);
@@ -65,10 +61,11 @@ hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t 
                                hora_generation *g, bool chat);
 /* Tokenizer, generation and template files of one model directory into another. */
 hora_status hora_copy_companions(const char *from, const char *to);
-/* A model directory, whole or not at all; companions: directory to copy those files from, or NULL.
- */
+/* A model directory, whole or not at all; companions: directory to copy those files from, or NULL;
+ * in: what must survive (base/outdir.h). */
 hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
-                             hora_dtype dtype, const char *companions, bool overwrite);
+                             hora_dtype dtype, const char *companions, bool overwrite,
+                             const hora_input *in, int n);
 /* Option text as settings, released by the caller also after a failure. */
 hora_status hora_settings_of(hora_settings *s, const char *options);
 /* Refuses what nobody took and releases the settings; a status that failed before wins. */

@@ -23,7 +23,9 @@ typedef struct cell { /* of a student and size */
     double bits_per_byte, steps_per_s, bytes;
 } cell;
 
-int hora_lowdata_best(const hora_lowdata_grid *g, int student, int size) {
+/* The rate with the lowest validation loss, by mean over seeds; one that blew up is none. -1: all
+ * did. */
+static int best_rate(const hora_lowdata_grid *g, int student, int size) {
     int best = -1;
     double lowest = INFINITY;
     for (int r = 0; r < g->rates; r++) {
@@ -40,7 +42,7 @@ int hora_lowdata_best(const hora_lowdata_grid *g, int student, int size) {
 
 /* Losses of the chosen rate, per seed. */
 static bool losses(const hora_lowdata_grid *g, int student, int size, double *out) {
-    const int rate = hora_lowdata_best(g, student, size);
+    const int rate = best_rate(g, student, size);
     for (int k = 0; k < g->seeds && rate >= 0; k++)
         out[k] = hora_lowdata_at(g, student, size, rate, k)->eval_loss;
     return rate >= 0;
@@ -55,7 +57,7 @@ static hora_interval paired(const double *lora, const double *x, int n, const ch
 
 static cell cell_of(const hora_lowdata_grid *g, int s, int n) {
     const hora_interval none = {NAN, NAN, NAN};
-    cell c = {.rate = hora_lowdata_best(g, s, n), .loss = none, .difference = none};
+    cell c = {.rate = best_rate(g, s, n), .loss = none, .difference = none};
     double own[64], lora[64];
     if (c.rate < 0)
         return c;
@@ -221,13 +223,6 @@ static void report_text(const hora_lowdata_grid *g, hora_str *t) {
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
-static hora_status write_in(const char *dir, const char *name, const hora_str *text) {
-    char *path = hora_path_join(dir, name);
-    hora_status s = hora_file_write(path, text->s, text->n);
-    hora_free(path);
-    return s;
-}
-
 static void put_csv(hora_str *out, double v) {
     char text[32];
     hora_str_printf(out, ",%s", isnan(v) ? "NaN" : hora_format_real(text, v));
@@ -267,7 +262,7 @@ static void curves(const hora_lowdata_grid *g, const char *value, int first, hor
                         value, 1 + s % 6, g->student[s].name);
 }
 
-static hora_status draw(const hora_lowdata_grid *g, const char *dir, bool *drawn) {
+static hora_status draw(const hora_lowdata_grid *g, hora_outdir *dir, bool *drawn) {
     hora_str body = {0};
     hora_str_puts(&body, "set multiplot layout 1,2\nset logscale x 2\nset xlabel \"rows of the "
                          "subset\"\nset tics nomirror\nset xtics (");
@@ -286,7 +281,7 @@ static hora_status draw(const hora_lowdata_grid *g, const char *dir, bool *drawn
     return s;
 }
 
-hora_status hora_lowdata_report(const hora_lowdata_grid *g, const char *dir, hora_json **out,
+hora_status hora_lowdata_report(const hora_lowdata_grid *g, hora_outdir *dir, hora_json **out,
                                 hora_str *table) {
     hora_json *json = report_json(g);
     hora_str text = {0}, csv = {0};
@@ -296,13 +291,13 @@ hora_status hora_lowdata_report(const hora_lowdata_grid *g, const char *dir, hor
     if (dir) {
         hora_json_dump(json, 1, false, &text);
         report_csv(g, &csv);
-        s = write_in(dir, "lowdata.json", &text);
+        s = hora_outdir_write(dir, "lowdata.json", text.s, text.n);
         if (s == HORA_OK)
-            s = write_in(dir, "lowdata.csv", &csv);
+            s = hora_outdir_write(dir, "lowdata.csv", csv.s, csv.n);
         if (s == HORA_OK)
             s = draw(g, dir, &drawn);
         hora_str_printf(table, "%s: lowdata.json, lowdata.csv, lowdata_runs.csv, lowdata.gp%s\n",
-                        dir,
+                        hora_outdir_path(dir),
                         drawn ? ", lowdata.svg, lowdata.png" : " (no picture without gnuplot)");
     }
     hora_str_release(&text);

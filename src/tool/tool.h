@@ -69,8 +69,6 @@ void hora_help_overview(FILE *f, const hora_command *group);
 void hora_help_command(FILE *f, const hora_command *c);
 
 /* --- printing --------------------------------------------------------------------------------- */
-/* A JSON value as one line; owns it. */
-void hora_cli_print(hora_json *own_v);
 /* A result as JSON with --json, else as `print` or as the text says it. Owns it; NULL: nothing to
  * print. */
 void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r));
@@ -78,7 +76,7 @@ void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text);
 /* What makes a report as JSON and as text, and prints it, also beside a failure. */
 hora_status hora_cli_report(hora_cli *c,
                             hora_status (*make)(hora_settings *s, hora_json **r, hora_str *text));
-/* Members: "" or 0 when absent. The string is borrowed from `o`. */
+/* Members: "" or NaN when absent or null, never a number that nobody computed. The string is borrowed from `o`. */
 const char *hora_cli_text(const hora_json *o, const char *key);
 double hora_cli_number(const hora_json *o, const char *key);
 hora_json *hora_cli_text_or_null(const char *s);
