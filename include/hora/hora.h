@@ -138,8 +138,9 @@ HORA_API void hora_model_close(hora_model *m);
 /* A fact: parameters, trainable, vocab, hidden, layers, heads, kv_heads, head_dim, max_positions.
  * HORA_ENOTFOUND lists them. */
 HORA_API hora_status hora_model_info(const hora_model *m, const char *key, double *value);
-/* Writes a model directory with the enabled adapters folded in. Options: dtype=f32|bf16,
- * overwrite. `dir` must not exist otherwise. */
+/* Writes a model directory with the enabled adapters folded in. Options:
+ * dtype=f32|bf16|source (the dtypes and shards of the model's own files), overwrite. `dir` must not
+ * exist otherwise. */
 HORA_API hora_status hora_model_export(hora_model *m, const char *dir, const char *options);
 /* Largest difference between the logits with adapters attached and with adapters merged, over
  * `rows` random tokens. */

@@ -278,16 +278,26 @@ typedef struct export_config {
 #undef OPT_OF
 #define OPT_OF export_config
 static const hora_option export_rows[] = {
-    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16", "of the written weights"),
+    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16 source",
+               "of the written weights; source: each as it is, and in the source's shards"),
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace a directory that exists"),
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
 
 hora_status hora_copy_companions(const char *from, const char *to) {
-    static const char *const files[] = {"tokenizer.json",         "tokenizer.model",
-                                        "tokenizer_config.json",  "special_tokens_map.json",
-                                        "generation_config.json", "chat_template.jinja",
-                                        "added_tokens.json"};
+    static const char *const files[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "generation_config.json",
+                                        "chat_template.jinja",
+                                        "added_tokens.json",
+                                        "chat_template.json",
+                                        "vocab.json",
+                                        "vocab.txt",
+                                        "merges.txt",
+                                        "preprocessor_config.json",
+                                        "processor_config.json"};
     hora_status s = HORA_OK;
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
         char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
@@ -303,13 +313,16 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
                              hora_dtype dtype, const char *companions, bool overwrite) {
     if (hora_path_exists(dir) && !overwrite)
         return hora_fail(HORA_EEXISTS, "%s exists; choose another or say overwrite", dir);
-    HORA_TRY(hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype)));
+    HORA_TRY(hora_check_writable(
+        dir, (uint64_t)hora_base_parameters(b) *
+                 hora_dtype_size(dtype == HORA_DTYPE_OTHER ? b->dtype : dtype)));
     char *tmp = hora_format("%s.tmp", dir);
     hora_status s = hora_remove_tree(tmp);
     if (s == HORA_OK)
         s = hora_mkdirs(tmp);
     if (s == HORA_OK)
-        s = hora_base_save(b, tmp, replace, dtype);
+        s = dtype == HORA_DTYPE_OTHER ? hora_base_save_like(b, tmp, replace)
+                                      : hora_base_save(b, tmp, replace, dtype);
     if (s == HORA_OK && companions)
         s = hora_copy_companions(companions, tmp);
     if (s == HORA_OK && overwrite)
@@ -328,6 +341,7 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
 }
 
 hora_status hora_model_export(hora_model *m, const char *dir, const char *options) {
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_BF16, HORA_DTYPE_OTHER};
     hora_settings s;
     export_config c = {0};
     float **merged = NULL;
@@ -338,8 +352,7 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
     if (st == HORA_OK)
         st = merge_all(m, &merged);
     if (st == HORA_OK)
-        st = hora_write_model(m->base, dir, merged, c.dtype ? HORA_BF16 : HORA_F32, m->base->dir,
-                              c.overwrite);
+        st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], m->base->dir, c.overwrite);
     if (merged)
         free_merged(merged, m->base->nweights);
     return st;

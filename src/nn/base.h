@@ -75,4 +75,8 @@ int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
  */
 hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
                            hora_dtype dtype);
+/* The same as b->dir has it: its shards by their names, each tensor in its dtype (f32 to bf16 rounds
+ * to nearest even), tensors that nothing replaces and config.json to the bit. Weights that the source
+ * lacks (a head that was tied) join its last shard. */
+hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace);
 #endif
