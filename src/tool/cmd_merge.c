@@ -1,6 +1,6 @@
 /* hora merge: base and adapter as one model directory. */
 #include "api/handles.h"
-#include "base/file.h"
+#include "base/outdir.h"
 #include "base/text.h"
 #include "format/safetensors.h"
 #include "tool/tool.h"
@@ -49,8 +49,14 @@ static hora_status ready(const config *c, const hora_settings *s) {
             "%s is a whole model (method full): there is nothing to merge, use it as it "
             "is",
             adapter);
-    if (hora_path_exists(c->out) && !c->overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", c->out);
+    const hora_input in[] = {{"model", hora_settings_get(s, "model")}, {"adapter", adapter}};
+    const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
+                                 .advice = "give another --out or --overwrite",
+                                 .in = in,
+                                 .n = (int)HORA_COUNT(in)};
+    hora_outdir *o;
+    HORA_TRY(hora_outdir_open(&o, c->out, &how));
+    hora_outdir_close(o);
     return HORA_OK;
 }
 
