@@ -60,6 +60,7 @@ typedef struct hora_base {
     int nsites;
     int embed, head; /* weight indices; head == embed when tied */
     bool tied;
+    bool config_alone;  /* there are no weights to complete it with: for a plan */
     void *own;          /* the family's configuration */
     void *store;        /* mapping and converted copies, of model/open.c */
     size_t store_bytes; /* of converted copies */

@@ -4,6 +4,7 @@
  * and what was computed of it stays in the decoder.
  */
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "api/handles.h"

@@ -30,8 +30,8 @@ static hora_status open_as_stored(hora_model **m, hora_settings *s) {
     hora_st_close(st);
     hora_settings as = {0};
     for (int i = 0; i < s->n; i++)
-        if (!hora_option_same(s->at[i].key, "dtype"))
-            hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
+        hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
+    hora_settings_drop(&as, &options);
     hora_settings_put(&as, "dtype", bf16 ? "bf16" : "f32", "program");
     const hora_status bad = hora_cli_open(m, &as);
     hora_settings_release(&as);

@@ -93,6 +93,8 @@ bool hora_cli_is_model(const char *dir);
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
 /* What `hora data` does; `hora inspect` does the same with a data file. */
 hora_status hora_cli_data(hora_cli *c);
+/* What `hora plan` does, and `hora train --dry-run`. */
+hora_status hora_cli_plan(hora_cli *cli, bool dump);
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
 hora_status hora_cli_required(const char *flag, const char *value, const char *what);
 /* From now on the first Ctrl-C (or SIGTERM) sets what is returned, the second ends at once. */

@@ -4,10 +4,10 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "format/safetensors.h"
-#include "golden.h"
 #include "model/family.h"
 #include "tiny_model.h"
 #include "tool.h"
+#include "vectors/golden.h"
 
 static hora_st *forward(const char *model, const char *adapter, const char *batch) {
     const char *out = hora_test_path(hora_test_tmp(), "logits.safetensors");
