@@ -24,7 +24,7 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
     model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_base_options o = {dtypes[c.dtype], false};
+    const hora_base_options o = {dtypes[c.dtype], false, false};
     hora_opened opened = {0};
     HORA_TRY(hora_open_model(&opened, dir, &o));
     hora_model *m = hora_calloc(1, sizeof *m);

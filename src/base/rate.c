@@ -97,7 +97,7 @@ double hora_best_rate(double seconds, double (*work)(void *arg, int thread), voi
         hora_parallel(threads, run, &r);
         look(&r, threads, &all, &one);
     }
-    const double rate = all > 0 ? all / BIN : overall(&r, threads);
+    const double rate = all > 0 || !r.bins ? all / BIN : overall(&r, threads);
     hora_free(r.done);
     hora_free(r.whole);
     return rate;

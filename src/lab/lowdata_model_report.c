@@ -273,7 +273,8 @@ static void curves(const hora_lowdata_grid *g, const char *value, int first, hor
 
 static hora_status draw(const hora_lowdata_grid *g, hora_outdir *dir, bool *drawn) {
     hora_str body = {0};
-    hora_str_puts(&body, "set multiplot layout 1,2\nset logscale x 2\nset xlabel \"rows of the "
+    hora_str_puts(&body, "set key below height 1 samplen 3\nset multiplot layout 1,2\nset logscale "
+                         "x 2\nset xlabel \"rows of the "
                          "subset\"\nset tics nomirror\nset xtics (");
     for (int n = 0; n < g->sizes; n++)
         hora_str_printf(&body, "%s%lld", n ? ", " : "", (long long)g->n[n]);

@@ -148,7 +148,7 @@ static void test_as_source(void **state) {
 static void test_logits(void **state) {
     (void)state;
     static const char *const how[] = {"--method lora --rank 2", "--method hora --rank 2",
-                                      "--method bitfit", "--method head"};
+                                      "--method head"};
     const char *model = tiny_model();
     const char *batch = tiny_file("batch.json", "{\"input_ids\": [[5, 9, 17, 33, 60, 2, 80]]}");
     for (size_t i = 0; i < HORA_COUNT(how); i++) {
