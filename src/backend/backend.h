@@ -27,7 +27,7 @@ typedef struct hora_call {
     unsigned overwrite;         /* backward: din[i] = instead of += */
     unsigned frozen; /* inputs whose values never change while this plan lives: may be packed at
                         prepare */
-    unsigned rows;   /* bit i: input i is a row tensor; HORA_OUT: the output is */
+    unsigned rows;   /* HORA_IN(i), HORA_OUT, HORA_SAVED: these are row tensors */
     const hora_batch
         *batch;    /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
     void *scratch; /* at run time: `need.scratch` bytes, 64-byte aligned, contents undefined */

@@ -120,7 +120,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_lowrank = {.name = "lowrank",
                                  .nin = 7,
                                  .optional = HORA_IN(BIAS) | HORA_IN(ADDEND) | HORA_IN(XD),
-                                 .options = HORA_OP_JOINS,
+                                 .options = HORA_OP_JOINS | HORA_OP_SAVED_ROWS,
                                  .shape = shape,
                                  .reads = reads,
                                  .passes = HORA_IN(ADDEND),
