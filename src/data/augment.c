@@ -1,4 +1,5 @@
-/* Random views of pictures: the draws and their order. What an operation does stands in pixels.h. */
+/* Random views of pictures: the draws and their order. What an operation does stands in
+ * pixels.h. */
 #include "data/augment.h"
 
 #include <math.h>
@@ -57,7 +58,8 @@ hora_status hora_augment_check(const hora_augment *a) {
     return HORA_OK;
 }
 
-/* A rectangle of a random share of the area and a random ratio width / height; false: none fitted. */
+/* A rectangle of a random share of the area and a random ratio width / height; false: none
+ * fitted. */
 static bool rectangle(hora_rng *r, int64_t width, int64_t height, const double *scale,
                       const double *ratio, hora_rect *out) {
     for (int i = 0; i < TRIES; i++) {

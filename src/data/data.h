@@ -3,11 +3,14 @@
 /*
  * From a file to batches of token rows.
  *
- *   source (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens -> shuffled
- * -> micro-batches
+ *   source (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens
+ *     -> shuffled -> micro-batches
  *
  * Everything is tokenised once at open. Records are packed into rows once, in file order,
- * independent of the epoch; an epoch is a permutation of the rows: hora_rng_permutation(seed, epoch, n, i).
+ * independent of the epoch; an epoch is a permutation of the rows:
+ *
+ *   hora_rng_permutation(seed, epoch, n, i)
+ *
  * So the position in the data is one integer, the number of rows consumed.
  */
 #include "base/options.h"
@@ -22,8 +25,8 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     bool shuffle;
     bool skip_bad;        /* count bad lines instead of refusing */
     bool train_on_prompt; /* supervise prompts too */
-    bool add_bos; /* plain text: each window starts with BOS (default off: windows are cut from the
-                     stream) */
+    /* plain text: each window starts with BOS (default off: windows are cut from the stream) */
+    bool add_bos;
     double
         eval_split; /* below 1: share of the rows held out at the end; 1 and more: number of rows */
     int64_t seed;   /* of the shuffle */
@@ -78,11 +81,12 @@ hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out)
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;
+/* `leaves`: of the batches; NULL: plain ones. */
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
                               int64_t rows_per_batch, int64_t limit, bool eval,
-                              const hora_leaves *leaves); /* of the batches; NULL: plain ones */
-hora_status hora_prefetch_next(hora_prefetch *p,
-                               const hora_batch **b); /* HORA_DONE past the limit */
+                              const hora_leaves *leaves);
+/* HORA_DONE past the limit */
+hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b);
 void hora_prefetch_free(hora_prefetch *p);
 
 /* One conversation (for generate --chat): messages as JSON, rendered with add_generation_prompt,

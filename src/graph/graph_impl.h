@@ -54,9 +54,9 @@ typedef struct node {
     /* marked by schedule.c */
     unsigned grad_inputs; /* HORA_IN bits of the inputs that get a gradient */
     bool has_backward;
-    bool recomputed;      /* its forward runs again for backward */
-    int recompute_before; /* and does so just before the backward of this node; -1: before that of
-                             its whole segment */
+    bool recomputed; /* its forward runs again for backward */
+    /* and does so just before the backward of this node; -1: before that of its whole segment */
+    int recompute_before;
     hora_view saved[HORA_MAX_SAVED]; /* what forward keeps for backward besides in and out */
     /* planned by plan.c and run.c */
     int saved_buffer[HORA_MAX_SAVED][COMPUTATIONS];
@@ -109,8 +109,9 @@ struct hora_graph {
     int buffer_count, buffer_capacity;
     hora_plan_info info;
     /* prepared */
-    hora_impl *impls; /* kernels, in the order of the steps that are not recomputed: a recomputation
-                         runs the one of the first forward */
+    /* kernels, in the order of the steps that are not recomputed: a recomputation runs the one
+     * of the first forward */
+    hora_impl *impls;
     int impl_count, impl_capacity;
     unsigned char *arena; /* borrowed */
     size_t arena_used;    /* bytes */

@@ -44,8 +44,8 @@ typedef struct hora_method {
     hora_hooks hooks;
     /* Checks options against the base, matches targets, declares parameters. */
     hora_status (*setup)(hora_adapter *);
-    void (*release)(
-        hora_adapter *); /* what setup made, also after a failure half-way; NULL: none */
+    /* what setup made, also after a failure half-way; NULL: none */
+    void (*release)(hora_adapter *);
 
     /* --- on disk */
     bool (*claims)(const struct hora_method *, const hora_foreign *); /* this folder is mine */

@@ -3,8 +3,9 @@
 /*
  * Which sites a low-rank method adapts, written as users write it and matched as PEFT matches it.
  *
- *   targets  "q+v" | "q_proj+mlp.down_proj" | "all-linear" | "re:.*layers\.[01]\..*"     ('+' or
- * ',' between names) layers   "0+1+5"  (PEFT's layers_to_transform)
+ *   targets  "q+v" | "q_proj+mlp.down_proj" | "all-linear" | "re:.*layers\.[01]\..*"
+ *            ('+' or ',' between names)
+ *   layers   "0+1+5" (PEFT's layers_to_transform)
  */
 #include "peft/peft.h"
 

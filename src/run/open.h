@@ -1,8 +1,9 @@
 #ifndef HORA_RUN_OPEN_H
 #define HORA_RUN_OPEN_H
 /*
- * The one way to open what a command works on: model, tokenizer with chat template, data; each once,
- * when it is first asked for. A model may be opened from headers, planned on, and completed in place.
+ * The one way to open what a command works on: model, tokenizer with chat template, data; each
+ * once, when it is first asked for. A model may be opened from headers, planned on, and completed
+ * in place.
  */
 #include "data/data.h"
 #include "model/family.h"

@@ -1,4 +1,5 @@
-/* Augmentation: functions of (seed, epoch, index); within their bounds; what is off changes nothing. */
+/* Augmentation: functions of (seed, epoch, index); within their bounds; what is off changes
+ * nothing. */
 #include <math.h>
 
 #include "data/augment.h"
@@ -119,7 +120,8 @@ static void parts_are_within_bounds(void **state) {
     assert_true(least < 0.15 && most > 0.85 && whole < 40);
 }
 
-/* Strengths from none to all, every picture shape: nothing leaves the picture, nothing reads beside it. */
+/* Strengths from none to all, every picture shape: nothing leaves the picture, nothing reads beside
+ * it. */
 static void every_operation_on_every_shape(void **state) {
     (void)state;
     static const int sizes[][2] = {{16, 16}, {1, 1}, {1, 9}, {9, 1}, {2, 2}};
