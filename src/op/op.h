@@ -41,12 +41,12 @@ typedef struct hora_attr {
      * its range */
     int64_t window;
     double scale; /* attention, cache: of q k' before softmax */
-    const double
-        *freq; /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
+    /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
+    const double *freq;
     double rope_scale;       /* rope: factor of cos and sin (attention_factor); 1 */
     int64_t groups, a, b, w; /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups */
-    const int32_t
-        *index; /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */
+    /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */
+    const int32_t *index;
     int64_t nindex;
     uint64_t stream; /* dropout: random stream of this node */
 } hora_attr;

@@ -41,8 +41,8 @@ typedef struct hora_batch {
 #define LEAF(name, type, dtype, columns) type *name;
 #include "tensor/leaves.def"
 #undef LEAF
-    hora_leaves
-        leaves; /* as allocated; borrowed arrays: columns of those that have no fixed number */
+    /* as allocated; borrowed arrays: columns of those that have no fixed number */
+    hora_leaves leaves;
     /* of the pass, set by who runs it */
     double scale;        /* c: factor of the summed loss, 1 / what counts in the whole step */
     uint64_t seed, step; /* of dropout */
