@@ -43,6 +43,8 @@ hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *met
                               hora_settings *s);
 hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const char *dir,
                                     const char *prefer);
+/* All that lie in `dir` together. */
+hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char *prefer);
 /* Data rows of `path` as the settings say. seq_len that nobody set is at most the model's. */
 hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s);
 

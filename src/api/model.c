@@ -150,8 +150,9 @@ hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *m
     if (st == HORA_OK)
         st = hora_model_attach(&a, m, method, &s);
     const hora_method *row = hora_method_named(method);
-    st = hora_settings_done(st, &s, (const hora_options *[]){row ? row->options : NULL},
-                            row && row->options ? 1 : 0);
+    st = hora_settings_done(
+        st, &s, (const hora_options *[]){&hora_adapter_options, row ? row->options : NULL},
+        row && row->options ? 2 : 1);
     if (st == HORA_OK)
         *out = a;
     else
@@ -163,6 +164,16 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
                                     const char *prefer) {
     HORA_TRY(hora_peft_load(out, m->base, dir, prefer));
     enlist(m, *out);
+    return HORA_OK;
+}
+
+hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char *prefer) {
+    hora_adapter **at;
+    int n;
+    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
+    for (int i = 0; i < n; i++)
+        enlist(m, at[i]);
+    hora_free(at);
     return HORA_OK;
 }
 
@@ -190,7 +201,7 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
 
 hora_status hora_adapter_save(hora_adapter *a, const char *dir) {
     HORA_TRY(hora_mkdirs(dir));
-    return hora_peft_save(a, dir, NULL);
+    return hora_adapters_save(&a, 1, dir, NULL);
 }
 
 /* Puts the merged weights into the model's views; `old` (may be NULL) gets what stood there. */

@@ -82,9 +82,10 @@ const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_CO
 
 /* `full` writes a model, not an adapter: then that is what is opened. */
 static bool is_model(const char *dir) {
-    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json"};
+    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json",
+                                                "hora_adapters.json"};
     bool found = false;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof adapter_files / sizeof *adapter_files; i++) {
         char *path = hora_path_join(dir, adapter_files[i]);
         found |= hora_path_exists(path);
         hora_free(path);
@@ -98,7 +99,6 @@ static bool is_model(const char *dir) {
 hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     static const char *const prefer[] = {NULL, "native", "materialised"};
     source c;
-    hora_adapter *a;
     hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
@@ -107,7 +107,7 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     } else if (st == HORA_OK) {
         st = hora_model_open_with(m, c.model, s, false);
         if (st == HORA_OK && c.adapter)
-            st = hora_model_load_adapter(&a, *m, c.adapter, prefer[c.prefer]);
+            st = hora_model_load_adapters(*m, c.adapter, prefer[c.prefer]);
     }
     hora_options_release(&hora_cli_source_options, &c);
     return st;
