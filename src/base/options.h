@@ -111,8 +111,8 @@ hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const cha
 void hora_settings_drop(hora_settings *s, const hora_options *table);
 /* The part behind "LIST.N." of a key, with N in *i; NULL for other keys. */
 const char *hora_settings_inner(const char *key, const char *list, int *i);
-/* Element i of a list of mappings, as settings of its own; those of `s` count as taken. False: there
- * is no such element. */
+/* Element i of a list of mappings, as settings of its own; those of `s` count as taken. False:
+ * there is no such element. */
 bool hora_settings_element(hora_settings *s, const char *list, int i, hora_settings *out);
 /* argv without the names of program and command. --key value, --key=value, --set key=value, --flag
  * (bool rows of `tables`), --no-flag, -f (HORA_OPT_SHORT). Everything else goes to rest[]
