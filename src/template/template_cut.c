@@ -218,13 +218,15 @@ static hora_status render(hora_ts *st, hora_spans *spoken) {
     st->spoken = spoken;
     st->out = &own;
     hora_ts like = *st;
-    hora_status s = run(st);
-    if (!s && spoken && st->hidden)
-        s = signed_places(&like, &own, spoken);
-    if (!s && own.n)
+    hora_status s;
+    HORA_TRY_OUT(s, run(st));
+    if (spoken && st->hidden)
+        HORA_TRY_OUT(s, signed_places(&like, &own, spoken));
+    if (own.n)
         hora_str_add(out, own.s, own.n);
-    else if (!s)
+    else
         hora_str_puts(out, "");
+out:
     hora_str_release(&own);
     return s;
 }

@@ -271,9 +271,10 @@ hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t
         return hora_fail(HORA_EUNSUPPORTED, "regex with a NUL character; write it as \\x{0}");
     reader r = {.s = pattern, .n = n};
     hora_tok_regex *re = hora_calloc(1, sizeof *re);
-    hora_status st = translate(&r);
-    if (st == HORA_OK)
-        st = compile(re, pattern, &r.out);
+    hora_status st;
+    HORA_TRY_OUT(st, translate(&r));
+    HORA_TRY_OUT(st, compile(re, pattern, &r.out));
+out:
     hora_str_release(&r.out);
     if (st != HORA_OK) {
         hora_tok_regex_free(re);
