@@ -11,9 +11,6 @@
 #include "run/run.h"
 #include "train/train.h"
 
-typedef struct hora_model_config { /* filled from hora_model_options */
-    int dtype;                     /* choice: auto f32 f64 bf16 */
-} hora_model_config;
 extern const hora_options hora_model_options;
 
 struct hora_model {
@@ -24,7 +21,6 @@ struct hora_model {
     int n, cap;
     void **merged; /* blocks that replaced weights, hora_free */
     int nmerged, cmerged;
-    bool headers_only;
 };
 
 struct hora_data {
@@ -32,10 +28,7 @@ struct hora_data {
     hora_data_config config;
 };
 
-hora_dtype hora_model_dtype(const hora_model_config *c);
-/* headers_only: for inspection and planning. */
-hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
-                                 bool headers_only);
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s);
 /* The tokenizer beside the model (and *tmpl, which may become NULL or be NULL), borrowed. */
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl);

@@ -10,30 +10,27 @@
 #include "infer/forward.h"
 
 /* --- models ----------------------------------------------------------------------------------- */
-#define OPT_OF hora_model_config
+typedef struct model_config {
+    int dtype; /* choice */
+} model_config;
+#define OPT_OF model_config
 static const hora_option model_rows[] = {
     OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
                "of weights and activations; auto is f32"),
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
-hora_dtype hora_model_dtype(const hora_model_config *c) {
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s) {
     static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
-    return dtypes[c->dtype];
-}
-
-hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
-                                 bool headers_only) {
-    hora_model_config c;
+    model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_base_options o = {hora_model_dtype(&c), headers_only};
+    const hora_base_options o = {dtypes[c.dtype], false};
     hora_opened opened = {0};
     HORA_TRY(hora_open_model(&opened, dir, &o));
     hora_model *m = hora_calloc(1, sizeof *m);
     m->opened = opened;
     m->base = opened.base;
     m->device = hora_device_new();
-    m->headers_only = headers_only;
     *out = m;
     return HORA_OK;
 }
@@ -43,7 +40,7 @@ hora_status hora_model_open(hora_model **out, const char *dir, const char *optio
     hora_model *m = NULL;
     hora_status st = hora_settings_of(&s, options);
     if (st == HORA_OK)
-        st = hora_model_open_with(&m, dir, &s, false);
+        st = hora_model_open_with(&m, dir, &s);
     st = hora_settings_done(st, &s, (const hora_options *[]){&hora_model_options}, 1);
     if (st != HORA_OK)
         hora_model_close(m);
@@ -132,7 +129,7 @@ hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *met
     hora_adapter *a = NULL;
     HORA_TRY(hora_options_take(&table, &c, s));
     HORA_TRY(hora_peft_attach(&a, m->base, method, s, (uint64_t)c.seed));
-    hora_status st = m->headers_only ? HORA_OK : hora_adapter_allocate(a);
+    hora_status st = hora_adapter_allocate(a);
     if (st != HORA_OK) {
         hora_peft_detach(a);
         return st;

@@ -19,13 +19,13 @@ static hora_status report(const rates_run *run, const rates_algebra *a, hora_jso
                         .algebra = a,
                         .checks = hora_json_new_array(),
                         .verdicts = hora_json_new_array()};
-    rates_summarise(r);
-    rates_check_all(r);
-    rates_verdict_all(r);
-    *out = rates_report_json(r);
-    rates_report_text(r, text);
+    hora_rates_summarise(r);
+    hora_rates_check_all(r);
+    hora_rates_verdict_all(r);
+    *out = hora_rates_report_json(r);
+    hora_rates_report_text(r, text);
     hora_status s;
-    HORA_TRY_OUT(s, rates_write(r, *out));
+    HORA_TRY_OUT(s, hora_rates_write(r, *out));
     HORA_TRY_OUT(s, hora_checks_sound(r->checks));
 out:
     hora_json_free(r->checks);
@@ -39,16 +39,16 @@ static hora_status run_all(const rates_config *c, hora_json **out, hora_str *tex
     rates_algebra *a = hora_calloc(1, sizeof *a);
     const double start = hora_now();
     hora_status s;
-    HORA_TRY_OUT(s, rates_plan(run, c));
+    HORA_TRY_OUT(s, hora_rates_plan(run, c));
     HORA_TRY_OUT(s, hora_check_writable(c->out, SPACE));
     HORA_TRY_OUT(s, hora_mkdirs(c->out));
-    rates_algebra_run(a);
+    hora_rates_algebra_run(a);
     hora_info("curves and ranks are done; %lld fits follow", (long long)run->count);
-    HORA_TRY_OUT(s, rates_fit_all(run));
+    HORA_TRY_OUT(s, hora_rates_fit_all(run));
     HORA_TRY_OUT(s, report(run, a, out, text));
     hora_info("%s: %lld fits, %.0f s", c->out, (long long)run->count, hora_now() - start);
 out:
-    rates_run_release(run);
+    hora_rates_run_release(run);
     hora_free(run);
     hora_free(a);
     return s;

@@ -7,7 +7,7 @@
 #include "tool/tool.h"
 
 /* --- printing --------------------------------------------------------------------------------- */
-void hora_cli_print(hora_json *own_v) {
+static void print_json(hora_json *own_v) {
     hora_str s = {0};
     hora_json_dump(own_v, 0, false, &s);
     hora_json_free(own_v);
@@ -17,7 +17,7 @@ void hora_cli_print(hora_json *own_v) {
 
 void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r)) {
     if (own_r && c->json) {
-        hora_cli_print(own_r);
+        print_json(own_r);
         return;
     }
     if (own_r)
@@ -29,7 +29,7 @@ void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text) 
     if (own_r && !c->json)
         fputs(text->s ? text->s : "", stdout);
     if (own_r && c->json)
-        hora_cli_print(own_r);
+        print_json(own_r);
     else
         hora_json_free(own_r);
 }
@@ -103,9 +103,9 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK && c.adapter && is_model(c.adapter)) {
-        st = hora_model_open_with(m, c.adapter, s, false);
+        st = hora_model_open_with(m, c.adapter, s);
     } else if (st == HORA_OK) {
-        st = hora_model_open_with(m, c.model, s, false);
+        st = hora_model_open_with(m, c.model, s);
         if (st == HORA_OK && c.adapter)
             st = hora_model_load_adapters(*m, c.adapter, prefer[c.prefer]);
     }

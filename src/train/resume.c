@@ -188,6 +188,7 @@ static hora_status take(hora_training *t, const char *dir, const hora_json *stat
         hora_warn("%s was computed with %s kernels, this processor uses %s: the run goes on, but "
                   "not bit for bit",
                   dir, variant, hora_isa_name(hora_cpu_isa()));
+    hora_training_diagnose(t);
     return hora_training_feed(t);
 }
 

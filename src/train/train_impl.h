@@ -45,6 +45,9 @@ hora_status hora_training_plan(hora_training *t);
 /* Starts the prefetch thread at the present step. */
 hora_status hora_training_feed(hora_training *t);
 
+/* Lets each method warn of values that cannot learn. */
+void hora_training_diagnose(const hora_training *t);
+
 /* --- checkpoints ------------------------------------------------------------------------------ */
 #define CHECKPOINT_PREFIX "checkpoint-"
 #define CHECKPOINT_TMP    ".tmp"
