@@ -211,8 +211,8 @@ static hora_status rand_augment(const hora_augment *a, hora_image *im, hora_rng 
 /* --- a picture ------------------------------------------------------------------------------- */
 
 hora_status hora_augment_picture(const hora_augment *a, const hora_image_processor *p,
-                                 const hora_image *im, uint64_t seed, int64_t epoch, int64_t index,
-                                 hora_image *out) {
+                                 const hora_image *im, bool fitted, uint64_t seed, int64_t epoch,
+                                 int64_t index, hora_image *out) {
     hora_augment_view v = hora_augment_draw(a, im->width, im->height, seed, epoch, index);
     int64_t w, h;
     *out = (hora_image){0};
@@ -220,10 +220,10 @@ hora_status hora_augment_picture(const hora_augment *a, const hora_image_process
         return hora_fail(HORA_EUSAGE,
                          "the image processor gives every picture a size of its own; training "
                          "needs do_center_crop, or a size of height and width");
-    if (a->crop)
-        HORA_TRY(hora_image_stretch(
-            out, im,
-            &(hora_stretch){.from = &v.from, .width = w, .height = h, .resample = p->resample}));
+    const hora_stretch part = {.from = &v.from, .width = w, .height = h, .resample = p->resample};
+    const hora_stretch same = {.width = im->width, .height = im->height};
+    if (a->crop || fitted)
+        HORA_TRY(hora_image_stretch(out, im, a->crop ? &part : &same));
     else
         HORA_TRY(hora_image_processor_fit(p, im, out));
     if (v.flip)

@@ -1,9 +1,9 @@
 /*
- * Resizing with Pillow's filters and its fixed-point arithmetic. One pass for the columns and
- * one for the rows, each with 8-bit results: level = (sum of c_k p_k + 2^21) >> 22, clamped, the
+ * Resizing with Pillow's filters and its fixed-point arithmetic. One pass for the columns and one
+ * for the rows, each with 8-bit results: level = (sum of c_k p_k + 2^21) >> 22, clamped, the
  * weights c_k rounded to 22 bits. A filter is stretched by the scale when it shrinks, which is the
- * antialiasing. Weights depend on scale and position alone, so any window of the result is computed
- * by itself.
+ * antialiasing. Weights depend on scale and position alone, so any window of the result is
+ * computed by itself.
  */
 #include <math.h>
 #include <strings.h>

@@ -1,6 +1,6 @@
-/* Pictures that lie: every file of the small set cut at every length and damaged at random. It is
- * read or refused; what is read has a sane size and readable pixels. The sanitizers watch; the seed
- * is fixed. */
+/* Pictures that lie: every file of the small set cut at every length and damaged at random. It
+ * is read or refused; what is read has a sane size and readable pixels. The sanitizers watch;
+ * the seed is fixed. */
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/text.h"

@@ -14,8 +14,8 @@
 #include "hora_test.h"
 #include "image_libraries.h"
 
-/* Largest difference between a picture and the (height, width, 3) tensor `name`; shapes
- * must agree. */
+/* Largest difference between a picture and the (height, width, 3) tensor `name`; shapes must
+ * agree. */
 static int difference(const hora_image *im, const hora_st_tensor *t) {
     const hora_view *v = &t->view;
     int worst = 0;
