@@ -158,7 +158,7 @@ extern const size_t hora_tok_n_normalizers, hora_tok_n_pretokenizers, hora_tok_n
 /* Compiles an Oniguruma pattern, as tokenizer.json has them; what PCRE2 would read otherwise is
  * translated or refused by name. */
 hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t n);
-/* tokenizer_pattern.c: Oniguruma's syntax to PCRE2's; released by the caller also after a failure. */
+/* tokenizer_pattern.c: from Oniguruma to PCRE2; released by the caller also after a failure. */
 hora_status hora_tok_pattern_translate(const char *pattern, size_t n, hora_str *out);
 void hora_tok_regex_free(hora_tok_regex *r); /* accepts NULL */
 /* Reads {"String": ..} or {"Regex": ..} (or a bare string) into p->pattern and p->regex. */
