@@ -5,6 +5,8 @@
  */
 #include "infer/forward.h"
 
+#include <math.h>
+
 #include "format/safetensors.h"
 #include "model/family.h"
 #include "task/task.h"
@@ -117,6 +119,26 @@ static hora_status pass(hora_forward *f, hora_batch *b, bool labels) {
     return s;
 }
 
+/* What is not finite is no result. */
+static hora_status check_result(const hora_forward *f, const hora_forward_batch *b) {
+    const int64_t n = f->logits ? b->b * b->t * f->base->vocab : 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(f->logits[i]))
+            return hora_fail(HORA_ENUMERIC,
+                             "the logits of sample %lld, token %lld are not finite (%g); the model "
+                             "or the adapter holds such numbers, or the batch makes them",
+                             (long long)(i / (b->t * f->base->vocab)) + 1,
+                             (long long)(i / f->base->vocab % b->t) + 1, (double)f->logits[i]);
+    if (b->labels && !isfinite(f->loss))
+        return hora_fail(HORA_ENUMERIC,
+                         "the loss is %g; the model or the adapter holds numbers that are not "
+                         "finite, or the batch makes them",
+                         f->loss);
+    for (int a = 0; a < f->nadapters && f->grads; a++)
+        HORA_TRY(hora_adapter_finite(f->adapters[a], true));
+    return HORA_OK;
+}
+
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
     hora_batch l = {0};
     HORA_TRY(check(f, b));
@@ -126,6 +148,8 @@ hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
                                    "-100 behind the first token of a sample");
     if (s == HORA_OK)
         s = pass(f, &l, b->labels != NULL);
+    if (s == HORA_OK)
+        s = check_result(f, b);
     hora_batch_release(&l);
     return s;
 }

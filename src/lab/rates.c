@@ -40,14 +40,17 @@ static hora_status run_all(const rates_config *c, hora_json **out, hora_str *tex
     const double start = hora_now();
     hora_status s;
     HORA_TRY_OUT(s, hora_rates_plan(run, c));
+    HORA_TRY_OUT(s, hora_report_folder(&run->out, c->out, "rates curves",
+                                       c->overwrite ? NULL : "rates.state", RATES_STATE_HEADER "\n",
+                                       NULL, 0));
     HORA_TRY_OUT(s, hora_check_writable(c->out, SPACE));
-    HORA_TRY_OUT(s, hora_mkdirs(c->out));
     hora_rates_algebra_run(a);
     hora_info("curves and ranks are done; %lld fits follow", (long long)run->count);
     HORA_TRY_OUT(s, hora_rates_fit_all(run));
     HORA_TRY_OUT(s, report(run, a, out, text));
     hora_info("%s: %lld fits, %.0f s", c->out, (long long)run->count, hora_now() - start);
 out:
+    hora_outdir_close(run->out);
     hora_rates_run_release(run);
     hora_free(run);
     hora_free(a);
