@@ -22,6 +22,7 @@ typedef struct hora_param_piece {    /* of one parameter; addresses are the host
     double lr;   /* factor of the update's */
     bool decays; /* the update's decay applies */
     bool active; /* the gradient reaches it; set before attach */
+    float least; /* values below are set to it; -INFINITY: no bound */
 } hora_param_piece;
 typedef struct hora_param_spans { /* what an update walks over, in pieces cut by shapes alone */
     const char *rule;             /* "adamw" */
@@ -50,7 +51,8 @@ typedef struct hora_device_kind {
     size_t (*taken)(hora_device *);                 /* bytes, at their peak; NULL: not counted */
     const char *(*variant)(hora_device *);          /* whose kernels: results differ in bits */
     bool (*prefers_bf16)(void);                     /* its products of bf16 are the fast ones */
-    /* The batch where kernels read it: `room` of stage_bytes, its leaves copied anew; or the batch. */
+    /* The batch where kernels read it: `room` of stage_bytes, its leaves copied anew; or the batch.
+     * */
     size_t (*stage_bytes)(const hora_leaves *, int64_t rows);
     const hora_batch *(*stage)(hora_device *, void *room, const hora_leaves *, const hora_batch *);
     /* Calls made between begin and end are kept, not run; replay runs them. NULL: no such thing. */
@@ -61,8 +63,8 @@ typedef struct hora_device_kind {
     /* The calls that follow go to branch b, 1 .. HORA_BRANCHES, which starts where the trunk is;
      * 0: back to the trunk, which waits for all of them. NULL: there is but a trunk. */
     void (*branch)(hora_device *, int b);
-    /* Spans whose memory is mirrored; HORA_EUNSUPPORTED: the device has no such rule. NULL: there is
-     * nothing to do. */
+    /* Spans whose memory is mirrored; HORA_EUNSUPPORTED: the device has no such rule. NULL: there
+     * is nothing to do. */
     hora_status (*attach)(hora_device *, hora_param_spans *);
     void (*detach)(hora_device *, hora_param_spans *);
     double (*squares)(hora_device *,
@@ -110,8 +112,8 @@ void hora_device_after_packing(hora_device *d, void (*done)(void *user, const vo
                                void *user);
 bool hora_device_has(const hora_device *d, const void *key, uint64_t layout);
 size_t hora_device_packed_bytes(const hora_device *d);
-/* Forgets all packings and the copy of memory that is about to change or to go. No prepared plan may
- * use them any more. */
+/* Forgets all packings and the copy of memory that is about to change or to go. No prepared plan
+ * may use them any more. */
 void hora_device_drop(hora_device *d, const void *key);
 /* Multiply-adds per second (times 2) that all threads reach in registers on operands of `dtype`,
  * the best of the windows of a loop that runs for `seconds`. HORA_BF16 where the processor has no

@@ -2,6 +2,8 @@
  * The host as a device: the heap, and copies that are none. Sums of squares are added piece by
  * piece, and updates walk over pieces, so both have the same bits for any number of threads.
  */
+#include <math.h>
+
 #include "backend/backend.h"
 #include "base/cpu.h"
 #include "base/threads.h"
@@ -109,6 +111,8 @@ static void update_piece(void *arg, int64_t i, int thread) {
     u.lr *= p->lr;
     u.decay = p->decays ? u.decay : 0;
     job->s->update(&u, p->value, p->grad, p->moment[0], p->moment[1], p->n);
+    for (int64_t k = 0; p->least > -INFINITY && k < p->n; k++)
+        p->value[k] = fmaxf(p->value[k], p->least);
 }
 
 static void update(hora_device *d, const hora_param_spans *s, const hora_update *u) {

@@ -62,7 +62,8 @@ static hora_status list_pieces(hora_state *s) {
                                 .n = t->n,
                                 .lr = slot->lr_factor,
                                 .decays = slot->decay,
-                                .active = slot->active};
+                                .active = slot->active,
+                                .least = (float)slot->p->least};
         for (int k = 0; k < s->optimizer->moments; k++)
             p->moment[k] = s->moment[k] + at;
     }

@@ -1,6 +1,6 @@
 /*
- * The cuda backend: a table from op to launches. Scratch and attributes' tables are taken when a call
- * is prepared; running only launches. What has no row here is refused when a plan is made.
+ * The cuda backend: a table from op to launches. Scratch and attributes' tables are taken when a
+ * call is prepared; running only launches. What has no row here is refused when a plan is made.
  */
 #include "backend/cuda/cuda_impl.h"
 
@@ -9,7 +9,7 @@
 /* clang-format off */
 #define OPS(X)                                                                      \
     X(gather) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)  \
-    X(rmsnorm) X(rope) X(attention) X(dropout) X(permute) X(lownorm) X(head_xent)
+    X(rmsnorm) X(rope) X(attention) X(dropout) X(permute) X(head_xent)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cuda_op hora_cuda_op_##x;
 OPS(EXTERN)

@@ -1,6 +1,6 @@
 /*
- * A GPU as a device: its memory, one stream that everything goes through in order, and runs of calls
- * kept as CUDA graphs. Failures are noted where they happen and told by sync, once a step.
+ * A GPU as a device: its memory, one stream that everything goes through in order, and runs of
+ * calls kept as CUDA graphs. Failures are noted where they happen and told by sync, once a step.
  */
 #include <math.h>
 #include <stdio.h>
@@ -395,6 +395,11 @@ static hora_status cuda_attach(hora_device *d, hora_param_spans *s) {
                          "optimizer %s has no kernel for device cuda; take adamw, sgd or lion, or "
                          "--device host",
                          s->rule);
+    for (int i = 0; i < s->n; i++)
+        if (s->piece[i].least > -INFINITY)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "a parameter with a lower bound has no update on device cuda; take "
+                             "--device host");
     spans_room *r = s->room = hora_calloc(1, sizeof *r);
     hora_cuda_piece *list = hora_calloc(1, bytes);
     r->rule = (hora_cuda_rule)k;

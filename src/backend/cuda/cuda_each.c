@@ -173,7 +173,8 @@ static void dropout_backward(const hora_cuda_job *j, const hora_call *c) {
 }
 CUDA_OP(dropout, alike, NULL, NULL, dropout_forward, dropout_backward);
 
-/* --- permute, gather ----------------------------------------------------------------------------- */
+/* --- permute, gather -----------------------------------------------------------------------------
+ * */
 static void permute_forward(const hora_cuda_job *j, const hora_call *c) {
     const hora_attr *a = &c->attr;
     hora_cuda_permute(j->u->stream, c->out.dtype, c->in[0].data, c->out.data, false, a->groups,

@@ -18,9 +18,10 @@ typedef struct hora_cuda_library {
     X(Matmul)                                                                                      \
     X(MatmulDescCreate)                                                                            \
     X(MatmulDescDestroy)                                                                           \
-    X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy)                         \
-        X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)           \
-            X(MatmulPreferenceSetAttribute) X(MatmulAlgoGetHeuristic)
+    X(MatmulDescSetAttribute)                                                                      \
+    X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)                       \
+        X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)       \
+            X(MatmulAlgoGetHeuristic)
 #define HORA_CUDA_LT_FIELD(name) __typeof__(cublasLt##name) *name;
     HORA_CUDA_LT(HORA_CUDA_LT_FIELD)
 #undef HORA_CUDA_LT_FIELD
@@ -63,8 +64,8 @@ void hora_cuda_note(hora_cuda *u, cudaError_t e, const char *what);
 void hora_cuda_took(hora_cuda *u, size_t bytes);
 hora_status hora_cuda_library_open(hora_cuda *u); /* HORA_EUNSUPPORTED: none here */
 void hora_cuda_library_close(hora_cuda *u);
-/* d (m, n) = alpha op(a) op(b) + beta c, row by row; c may be d. How is found at the first call of a
- * shape and kept. */
+/* d (m, n) = alpha op(a) op(b) + beta c, row by row; c may be d. How is found at the first call of
+ * a shape and kept. */
 void hora_cuda_product(hora_cuda *u, const hora_cuda_plain *p, float alpha, const void *a,
                        const void *b, float beta, const void *c, void *d);
 

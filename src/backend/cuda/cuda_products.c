@@ -1,5 +1,5 @@
 /*
- * Ops made of products: linear, lowrank, grouped, lownorm. The operands of a product have one dtype,
+ * Ops made of products: linear, lowrank, grouped. The operands of a product have one dtype,
  * BF16 where the result is; any other operand is cast into scratch, which costs a pass over it.
  */
 #include "backend/cuda/cuda_impl.h"
@@ -168,7 +168,8 @@ static void linear_backward(const hora_cuda_job *j, const hora_call *c) {
 /* linear has no inputs beyond the addend: they are absent in every call */
 CUDA_OP(linear, takes, linear_scratch, NULL, linear_forward, linear_backward);
 
-/* --- lowrank: the small term first, so that the large product adds to it in its registers ------- */
+/* --- lowrank: the small term first, so that the large product adds to it in its registers -------
+ * */
 /* A and B in dtype t, by one launch where both are cast. */
 static void factors(const hora_cuda_job *j, const hora_call *c, hora_dtype t, cu_room *r,
                     operands *o) {
@@ -337,40 +338,3 @@ static void grouped_backward(const hora_cuda_job *j, const hora_call *c) {
                       c->din[1].data);
 }
 CUDA_OP(grouped, NULL, grouped_scratch, NULL, grouped_forward, grouped_backward);
-
-/* --- lownorm: alpha B A whole, in scratch ------------------------------------------------------- */
-typedef struct norm_room {
-    const void *a, *b;
-    float *low;
-} norm_room;
-
-static norm_room norm_operands(const hora_cuda_job *j, const hora_call *c, cu_room *r) {
-    norm_room n = {in_type(j, &c->in[1], HORA_F32, r), in_type(j, &c->in[2], HORA_F32, r), NULL};
-    n.low = cu_take(r, (size_t)hora_elems(&c->in[0]) * sizeof(float));
-    return n;
-}
-
-static size_t lownorm_scratch(const hora_call *c) {
-    cu_room r = {NULL, 0};
-    norm_operands(NULL, c, &r);
-    return r.used;
-}
-
-static void lownorm_forward(const hora_cuda_job *j, const hora_call *c) {
-    cu_room r = {c->scratch, 0};
-    const norm_room n = norm_operands(j, c, &r);
-    const int64_t o = cu_rows(&c->in[0]), k = cu_width(&c->in[0]), rank = cu_rows(&c->in[1]);
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.m = o,
-                                         .n = k,
-                                         .k = rank,
-                                         .lda = rank,
-                                         .ldb = k,
-                                         .ldd = k,
-                                         .batch = 1,
-                                         .tin = HORA_F32,
-                                         .tout = HORA_F32},
-                      (float)c->attr.alpha, n.b, n.a, 0, NULL, n.low);
-    hora_cuda_row_norms(j->u->stream, c->in[0].dtype, c->in[0].data, n.low, c->out.data, o, k);
-}
-CUDA_OP(lownorm, NULL, lownorm_scratch, NULL, lownorm_forward, NULL);

@@ -73,9 +73,6 @@ void hora_cuda_rmsnorm(cudaStream_t s, hora_dtype t, hora_dtype tw, float eps, c
 void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype tw, const void *x,
                             const void *w, const float *r, const void *dy, void *dx, bool add,
                             int64_t groups, int64_t width);
-/* n_o = norm of row o of w + low; low F32 */
-void hora_cuda_row_norms(cudaStream_t s, hora_dtype tw, const void *w, const float *low, float *n,
-                         int64_t rows, int64_t width);
 
 /* --- kern_xent.cu: cross-entropy over a chunk of logits */
 typedef struct hora_cuda_xent {

@@ -197,24 +197,3 @@ extern "C" void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype 
                            (const W *)w, r, (const T *)dy, (T *)dx, add, groups, width);
               }));
 }
-
-/* --- norms of rows ---------------------------------------------------------------------------- */
-template <class W>
-__global__ void row_norms(const W *w, const float *low, float *n, int64_t width) {
-    int64_t o = blockIdx.x;
-    float sum = 0;
-    for (int64_t j = threadIdx.x; j < width; j += 128) {
-        float v = to_float(w[o * width + j]) + low[o * width + j];
-        sum += v * v;
-    }
-    sum = block_sum<128>(sum);
-    if (threadIdx.x == 0)
-        n[o] = sqrtf(sum);
-}
-
-extern "C" void hora_cuda_row_norms(cudaStream_t s, hora_dtype tw, const void *w, const float *low,
-                                    float *n, int64_t rows, int64_t width) {
-    if (rows)
-        WITH_TYPE(tw, W,
-                  { row_norms<W><<<(unsigned)rows, 128, 0, s>>>((const W *)w, low, n, width); });
-}
