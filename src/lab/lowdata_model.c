@@ -35,7 +35,8 @@ static const hora_option rows[] = {
                "learning rates, the same for all; one is chosen for each method and size"),
     OPT_STRING(student, "student", "students", NULL, "LIST",
                "more students: identity, tanh, gelu, sigmoid, own-qv, own-heads, rep"),
-    OPT_INT(seeds, "seeds", NULL, "5", 1, 64, "seeds of everything random"),
+    OPT_INT(seeds, "seeds", NULL, "8", 1, 64,
+            "seeds of everything random; fewer than 8 give no verdict"),
     OPT_INT(epochs, "epochs", NULL, "20", 1, 1e6, "passes over a subset"),
     OPT_INT(min_steps, "min_steps", NULL, "200", 1, 1e9, "steps of a training at least"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e5, "rows of a step"),
@@ -250,7 +251,7 @@ static hora_status open_out(lab *b) {
 
 static hora_status open_lab(lab *b) {
     const hora_lowdata_model_config *c = b->g.config;
-    const hora_base_options o = {HORA_F32, false};
+    const hora_base_options o = {HORA_F32, false, false};
     if (!c->data || !c->eval)
         return hora_fail(HORA_EUSAGE, "--model needs --data FILE to draw subsets from and --eval "
                                       "FILE to measure on");

@@ -60,6 +60,7 @@ typedef struct hora_base {
     int nsites;
     int embed, head; /* weight indices; head == embed when tied */
     bool tied;
+    bool config_alone;  /* there are no weights to complete it with: for a plan */
     void *own;          /* the family's configuration */
     void *store;        /* mapping and converted copies, of model/open.c */
     size_t store_bytes; /* of converted copies */
@@ -75,4 +76,8 @@ int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
  */
 hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
                            hora_dtype dtype);
+/* The same as b->dir has it: its shards by their names, each tensor in its dtype (f32 to bf16 rounds
+ * to nearest even), tensors that nothing replaces and config.json to the bit. Weights that the source
+ * lacks (a head that was tied) join its last shard. */
+hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace);
 #endif

@@ -31,7 +31,7 @@ static const hora_option rows[] = {
     OPT_STRING(target.targets, "targets", "target_modules", "q+v", "LIST", "any of q k v o"),
     OPT_STRING(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
     OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head"),
+               "trained whole beside the adapter: lm_head, embed_tokens"),
     OPT_CHOICE(act, "act", NULL, "relu", "relu identity tanh sigmoid gelu",
                "activation of the generator"),
     OPT_INT(hidden, "hidden", "m", NULL, 0, 1 << 20, "hidden width m; default twice the rank"),
