@@ -72,6 +72,4 @@ hora_status hora_settings_of(hora_settings *s, const char *options);
 /* Refuses what nobody took and releases the settings; a status that failed before wins. */
 hora_status hora_settings_done(hora_status st, hora_settings *s, const hora_options *const *tables,
                                int n);
-/* A run's result as JSON: steps, losses, seconds, memory. */
-hora_json *hora_run_summary(const hora_run_result *r);
 #endif

@@ -304,6 +304,8 @@ static void describe(const hora_option *row, hora_str *out) {
         hora_str_printf(out, "%s%.*s", i ? ", " : ": ", (int)n, word);
     if (row->def && *row->def && !(row->type == HORA_OPT_BOOL && hora_eq(row->def, "false")))
         hora_str_printf(out, " [%s]", row->def);
+    if (row->flags & HORA_OPT_SHORT)
+        return; /* stands in front of the flag */
     p = row->aliases;
     for (int i = 0; next_word(&p, &word, &n); i++) {
         char *alias = hora_strndup(word, n), *flag = spelled(alias, true);
@@ -343,7 +345,10 @@ void hora_options_help(const hora_options *table, hora_str *out) {
         /* A switch that is on is turned off, so that is the flag worth showing. */
         const bool on = row->type == HORA_OPT_BOOL && hora_eq(row->def, "true");
         char *flag = spelled(row->name, true);
-        hora_str_printf(out, "  --%s%s", on ? "[no-]" : "", flag + 2);
+        hora_str_puts(out, "  ");
+        if (row->flags & HORA_OPT_SHORT)
+            hora_str_printf(out, "-%s, ", row->aliases);
+        hora_str_printf(out, "--%s%s", on ? "[no-]" : "", flag + 2);
         hora_free(flag);
         if (row->type != HORA_OPT_BOOL)
             hora_str_printf(out, " %s", row->arg ? row->arg : types[row->type]);

@@ -37,11 +37,13 @@ typedef struct hora_option { /* written with the OPT_ macros below */
     const char *choices; /* CHOICE: "relu identity tanh", separated by blanks */
     const char *arg;     /* placeholder in --help: "N", "DIR", "FILE"; NULL: from the type */
     const char *help;    /* one line */
-    unsigned flags;      /* HORA_OPT_RESUMABLE .. */
+    unsigned flags;      /* HORA_OPT_RESUMABLE, HORA_OPT_SHORT */
 } hora_option;
 
 /* A resumed run may change it: it says how a run goes, not what it computes. */
 #define HORA_OPT_RESUMABLE 1u
+/* BOOL: the alias is one letter and is typed with one dash: -h. */
+#define HORA_OPT_SHORT 2u
 
 /*
  * The rows of a table, by kind. `field` is a member of OPT_OF, the owner's struct, which stands in
@@ -103,8 +105,10 @@ hora_status hora_settings_parse(hora_settings *s, const char *text, const char *
  * = q+v); one nested level is flattened (method: {name: hora, rank: 8} is method=hora, rank=8;
  * other groups drop their name). */
 hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin);
+/* Takes those out that the table has: who took their values is done with them. */
+void hora_settings_drop(hora_settings *s, const hora_options *table);
 /* argv without the names of program and command. --key value, --key=value, --set key=value, --flag
- * (bool rows of `tables`), --no-flag. Everything else goes to rest[] (borrowed, capacity argc);
+ * (bool rows of `tables`), --no-flag, -f (HORA_OPT_SHORT). Everything else goes to rest[] (borrowed, capacity argc);
  * after `--` all is rest. `tables` is an array of n pointers; keys not in them are accepted too
  * when `open` (method options), taking the next argument as value (true when there is none or it
  * begins with --). A value that begins with -- needs the form

@@ -39,6 +39,19 @@ const char *hora_settings_get(const hora_settings *s, const char *key) {
     return NULL;
 }
 
+void hora_settings_drop(hora_settings *s, const hora_options *table) {
+    int kept = 0;
+    for (int i = 0; i < s->n; i++) {
+        if (!hora_options_find(table, s->at[i].key)) {
+            s->at[kept++] = s->at[i];
+            continue;
+        }
+        hora_free(s->at[i].key);
+        hora_free(s->at[i].value);
+    }
+    s->n = kept;
+}
+
 /* The value at *p up to the next comma outside quotes; advances *p behind it. */
 static hora_status parse_value(const char **p, hora_str *value) {
     const char *s = *p;
@@ -253,6 +266,12 @@ static int put_flag(hora_settings *s, const flags *f, const char *flag, const ch
     return used;
 }
 
+/* The row that "-h" stands for; NULL: it is no flag. */
+static const hora_option *short_row(const flags *f, const char *arg) {
+    const hora_option *row = arg[0] == '-' && strlen(arg) == 2 ? row_of(f, arg + 1) : NULL;
+    return row && row->flags & HORA_OPT_SHORT ? row : NULL;
+}
+
 hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
                                const hora_options *const *tables, int n, bool open,
                                const char **rest, int *nrest) {
@@ -263,6 +282,8 @@ hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
         if (!strcmp(argv[i], "--")) {
             for (i++; i < argc; i++)
                 rest[(*nrest)++] = argv[i];
+        } else if (short_row(&f, argv[i])) {
+            hora_settings_put(s, short_row(&f, argv[i])->name, "true", command_line);
         } else if (strncmp(argv[i], "--", 2) != 0) {
             rest[(*nrest)++] = argv[i];
         } else {

@@ -101,3 +101,22 @@ void hora_progress_event(void *user, const hora_run_event *e) {
         break;
     }
 }
+
+hora_json *hora_run_summary(const hora_run_result *r) {
+    hora_json *j = hora_json_new_object();
+    hora_json_set(j, "steps", hora_json_new_int(r->status.step));
+    hora_json_set(j, "first_loss", hora_json_new_real(r->status.first_loss));
+    hora_json_set(j, "last_loss", hora_json_new_real(r->status.last_loss));
+    if (r->first_eval.step >= 0)
+        hora_json_set(j, "first_eval_loss", hora_json_new_real(r->first_eval.loss));
+    if (r->last_eval.step >= 0)
+        hora_json_set(j, "eval_loss", hora_json_new_real(r->last_eval.loss));
+    if (r->status.best_step > 0) {
+        hora_json_set(j, "best_loss", hora_json_new_real(r->status.best_loss));
+        hora_json_set(j, "best_step", hora_json_new_int(r->status.best_step));
+    }
+    hora_json_set(j, "trainable", hora_json_new_int(r->report.trainable));
+    hora_json_set(j, "parameters", hora_json_new_int(r->report.parameters));
+    hora_json_set(j, "seconds", hora_json_new_real(r->seconds));
+    return j;
+}

@@ -15,6 +15,8 @@ typedef struct hora_run_config { /* filled from hora_run_options */
     int64_t threads; /* 0: all cores */
 } hora_run_config;
 extern const hora_options hora_run_options;
+/* The tables of a run without those of its method, for an array. */
+#define HORA_RUN_OPTIONS &hora_run_options, &hora_train_options, &hora_data_options
 /* Tables of a run for flags, help and hora_settings_finish: run, train, data, and the options of
  * `method` (NULL: none of them). Returns how many. */
 #define HORA_RUN_TABLES 4
@@ -64,6 +66,8 @@ typedef struct hora_run_result {
  * settings must not contradict its checkpoint. Returns HORA_EINTERRUPTED when stopped: a checkpoint
  * is there and the text says how to go on. */
 hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_run_result *result);
+/* The result as JSON: steps, losses, numbers, seconds. */
+hora_json *hora_run_summary(const hora_run_result *r);
 /* The report alone; reads headers and data, takes no arena. HORA_ENOMEM (with `report` filled) when
  * it cannot fit. dump: the schedule of the training graph, may be NULL. */
 hora_status hora_run_plan(hora_settings *s, hora_train_report *report, hora_str *dump);

@@ -27,10 +27,10 @@ const hora_options hora_run_options = {"Run", rows, (int)HORA_COUNT(rows)};
 
 int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABLES]) {
     const hora_method *m = method ? hora_method_named(method) : NULL;
+    static const hora_options *const own[] = {HORA_RUN_OPTIONS};
     int n = 0;
-    tables[n++] = &hora_run_options;
-    tables[n++] = &hora_train_options;
-    tables[n++] = &hora_data_options;
+    for (; n < (int)HORA_COUNT(own); n++)
+        tables[n] = own[n];
     if (m && m->options)
         tables[n++] = m->options;
     return n;

@@ -1,20 +1,105 @@
 /* hora forward: logits, loss and gradients of one batch, for outside programs. */
-#include "tool/cli.h"
+#include "api/handles.h"
+#include "base/file.h"
+#include "infer/forward.h"
+#include "tool/tool.h"
 
-static hora_status run(hora_cli *c) {
-    hora_json *r = NULL;
-    HORA_TRY(hora_tool_forward(&c->settings, &r));
-    if (c->json) {
-        hora_cli_print(r);
-        return HORA_OK;
-    }
+typedef struct config {
+    char *batch, *out, *method;
+    bool grads, overwrite;
+    int64_t seed;
+} config;
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_STRING(batch, "batch", NULL, NULL, "FILE",
+               "safetensors or .json with input_ids, attention_mask, labels"),
+    OPT_STRING(out, "out", NULL, NULL, "FILE", "safetensors to write: logits, loss, grad.NAME"),
+    OPT_BOOL(grads, "grads", NULL, "false", "gradients of every trainable tensor too"),
+    OPT_STRING(method, "method", NULL, NULL, "NAME",
+               "attach a fresh adapter instead of --adapter; its options as in train"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of a fresh adapter"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace --out when it exists"),
+};
+static const hora_options options = {"Forward", rows, HORA_COUNT(rows)};
+
+static hora_status forward(hora_model *m, const config *c, const hora_forward_batch *b,
+                           hora_json **out) {
+    hora_forward f = {.base = m->base,
+                      .adapters = m->adapters,
+                      .nadapters = m->n,
+                      .device = m->device,
+                      .grads = c->grads};
+    void *logits;
+    const size_t bytes = (size_t)(b->b * b->t * m->base->vocab) * sizeof(float);
+    HORA_TRY(hora_block_new(&logits, bytes, "logits"));
+    f.logits = logits;
+    hora_status s = HORA_OK;
+    for (int i = 0; i < m->n && f.grads && s == HORA_OK; i++)
+        s = hora_forward_grads(m->adapters[i]);
+    if (s == HORA_OK)
+        s = hora_forward_run(&f, b);
+    if (s == HORA_OK)
+        s = hora_forward_save(&f, b, c->out);
+    for (int i = 0; i < m->n && f.grads; i++)
+        hora_forward_grads_free(m->adapters[i]);
+    hora_block_free(logits, bytes);
+    HORA_TRY(s);
+    *out = hora_json_new_object();
+    hora_json_set(*out, "samples", hora_json_new_int(b->b));
+    hora_json_set(*out, "tokens", hora_json_new_int(b->b * b->t));
+    if (b->labels)
+        hora_json_set(*out, "loss", hora_json_new_real(f.loss));
+    hora_json_set(*out, "out", hora_json_new_string(c->out));
+    return HORA_OK;
+}
+
+static hora_status ready(const config *c, const hora_settings *s) {
+    HORA_TRY(hora_cli_required("batch", c->batch, "a safetensors or JSON file with input_ids"));
+    HORA_TRY(hora_cli_required("out", c->out, "the safetensors file to write"));
+    if (hora_path_exists(c->out) && !c->overwrite)
+        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", c->out);
+    const bool adapter = hora_settings_get(s, "adapter") != NULL;
+    if (adapter && c->method)
+        return hora_fail(HORA_EUSAGE, "--adapter and --method exclude each other; give one");
+    if (c->grads && !adapter && !c->method)
+        return hora_fail(HORA_EUSAGE, "--grads needs something that trains; give --adapter DIR or "
+                                      "--method NAME");
+    return HORA_OK;
+}
+
+static void print(const hora_json *r) {
     printf("%.0f samples, %.0f tokens", hora_cli_number(r, "samples"),
            hora_cli_number(r, "tokens"));
     if (hora_json_get(r, "loss"))
         printf(", loss %.6f", hora_cli_number(r, "loss"));
     printf(": %s\n", hora_cli_text(r, "out"));
-    hora_json_free(r);
-    return HORA_OK;
+}
+
+static hora_status run(hora_cli *cli) {
+    hora_settings *s = &cli->settings;
+    hora_model *m = NULL;
+    hora_adapter *a;
+    hora_json *r = NULL;
+    config c = {0};
+    hora_forward_batch b = {0};
+    hora_status st = hora_options_take(&options, &c, s);
+    if (st == HORA_OK)
+        st = ready(&c, s);
+    if (st == HORA_OK)
+        st = hora_forward_batch_load(&b, c.batch);
+    if (st == HORA_OK)
+        st = hora_cli_open(&m, s);
+    if (st == HORA_OK && c.method)
+        st = hora_model_attach(&a, m, c.method, s);
+    if (st == HORA_OK && c.grads && !m->n)
+        st = hora_model_attach(&a, m, "full", s); /* --adapter was a whole model */
+    if (st == HORA_OK)
+        st = forward(m, &c, &b, &r);
+    hora_cli_show(cli, r, print);
+    hora_model_close(m);
+    hora_forward_batch_release(&b);
+    hora_options_release(&options, &c);
+    return st;
 }
 
 const hora_command hora_command_forward = {
@@ -24,4 +109,6 @@ const hora_command hora_command_forward = {
              "[--grads]",
     .more = "Computes what transformers computes without position_ids: positions count from 0,\n"
             "masked tokens are never keys, labels are shifted by one and -100 does not count.",
+    .tables = {&hora_cli_source_options, &hora_model_options, &options},
+    .methods = HORA_CLI_NAMED_METHOD,
     .run = run};

@@ -1,5 +1,19 @@
 /* hora inspect: a file or directory, for people or as JSON. */
-#include "tool/cli.h"
+#include "run/inspect.h"
+#include "tool/tool.h"
+
+typedef struct config {
+    char *model;
+    bool heads;
+} config;
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_BOOL(heads, "heads", NULL, "false",
+             "adapters: singular values, norms and angles of what each head learned"),
+    OPT_STRING(model, "model", NULL, NULL, "DIR",
+               "base of the adapter, where adapter_config.json names none that is here"),
+};
+static const hora_options options = {"Inspect", rows, HORA_COUNT(rows)};
 
 /* `key: value` lines; long lists and nested objects one element per line, indented. */
 static void show(const hora_json *v, const char *key, int depth) {
@@ -25,21 +39,28 @@ static void show(const hora_json *v, const char *key, int depth) {
     hora_str_release(&s);
 }
 
-static hora_status run(hora_cli *c) {
-    hora_json *r = NULL;
-    HORA_TRY(hora_tool_inspect(&c->settings, c->nrest ? c->rest[0] : NULL, &r));
-    if (c->json) {
-        hora_cli_print(r);
-        return HORA_OK;
-    }
+static void print(const hora_json *r) {
     show(r, NULL, 0);
-    hora_json_free(r);
-    return HORA_OK;
+}
+
+static hora_status run(hora_cli *cli) {
+    hora_json *r = NULL;
+    config c = {0};
+    if (!cli->nrest)
+        return hora_fail(HORA_EUSAGE, "nothing to inspect; give a safetensors file, a model, an "
+                                      "adapter or a checkpoint");
+    hora_status st = hora_options_take(&options, &c, &cli->settings);
+    if (st == HORA_OK)
+        st = hora_inspect(cli->rest[0], c.model, c.heads, &r);
+    hora_cli_show(cli, r, print);
+    hora_options_release(&options, &c);
+    return st;
 }
 
 const hora_command hora_command_inspect = {
     .name = "inspect",
     .summary = "What is in a safetensors file, model, adapter or checkpoint",
     .usage = "FILE-or-DIR [--heads] [--json]",
+    .tables = {&options},
     .most = 1,
     .run = run};

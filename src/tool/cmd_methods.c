@@ -1,8 +1,33 @@
 /* hora methods: the table of methods, from the registry. */
 #include "base/text.h"
-#include "tool/cli.h"
+#include "peft/peft.h"
+#include "tool/tool.h"
 
-static void show(const hora_json *m) {
+static hora_json *options_json(const hora_options *t) {
+    hora_json *list = hora_json_new_array();
+    for (int i = 0; t && i < t->n; i++) {
+        hora_json *o = hora_json_push(list, hora_json_new_object());
+        hora_json_set(o, "name", hora_json_new_string(t->rows[i].name));
+        hora_json_set(o, "aliases", hora_cli_text_or_null(t->rows[i].aliases));
+        hora_json_set(o, "default", hora_cli_text_or_null(t->rows[i].def));
+        hora_json_set(o, "choices", hora_cli_text_or_null(t->rows[i].choices));
+        hora_json_set(o, "help", hora_cli_text_or_null(t->rows[i].help));
+    }
+    return list;
+}
+
+static hora_json *method_json(const hora_method *m) {
+    hora_json *o = hora_json_new_object();
+    hora_json_set(o, "name", hora_json_new_string(m->name));
+    hora_json_set(o, "summary", hora_json_new_string(m->summary));
+    hora_json_set(o, "paper", hora_cli_text_or_null(m->paper));
+    hora_json_set(o, "default_lr", hora_json_new_real(m->default_lr));
+    hora_json_set(o, "merges", hora_json_new_bool(m->traits & HORA_TRAIT_LOWRANK));
+    hora_json_set(o, "options", options_json(m->options));
+    return o;
+}
+
+static void print(const hora_json *m) {
     char lr[32];
     const hora_json *options = hora_json_get(m, "options");
     printf("%s: %s\n", hora_cli_text(m, "name"), hora_cli_text(m, "summary"));
@@ -22,18 +47,11 @@ static void show(const hora_json *m) {
 }
 
 static hora_status run(hora_cli *c) {
-    hora_json *r;
-    hora_tool_methods(&r);
-    for (size_t i = 0; i < hora_json_len(r); i++) {
-        if (c->json) {
-            hora_cli_print(hora_json_copy(hora_json_at(r, i)));
-            continue;
-        }
-        if (i)
+    for (int i = 0; i < hora_method_count(); i++) {
+        if (i && !c->json)
             putchar('\n');
-        show(hora_json_at(r, i));
+        hora_cli_show(c, method_json(hora_method_at(i)), print);
     }
-    hora_json_free(r);
     return HORA_OK;
 }
 

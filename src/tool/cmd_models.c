@@ -1,18 +1,23 @@
 /* hora models: the table of model families, from the registry. */
-#include "tool/cli.h"
+#include "model/family.h"
+#include "tool/tool.h"
+
+static hora_json *family_json(const hora_family *f) {
+    hora_json *o = hora_json_new_object();
+    hora_json_set(o, "name", hora_json_new_string(f->name));
+    hora_json_set(o, "summary", hora_json_new_string(f->summary));
+    hora_json_set(o, "model_types", hora_json_new_string(f->model_types));
+    return o;
+}
+
+static void print(const hora_json *f) {
+    printf("%s: %s\n  model_type %s\n", hora_cli_text(f, "name"), hora_cli_text(f, "summary"),
+           hora_cli_text(f, "model_types"));
+}
 
 static hora_status run(hora_cli *c) {
-    hora_json *r;
-    hora_tool_models(&r);
-    for (size_t i = 0; i < hora_json_len(r); i++) {
-        const hora_json *f = hora_json_at(r, i);
-        if (c->json)
-            hora_cli_print(hora_json_copy(f));
-        else
-            printf("%s: %s\n  model_type %s\n", hora_cli_text(f, "name"),
-                   hora_cli_text(f, "summary"), hora_cli_text(f, "model_types"));
-    }
-    hora_json_free(r);
+    for (int i = 0; i < hora_family_count(); i++)
+        hora_cli_show(c, family_json(hora_family_at(i)), print);
     return HORA_OK;
 }
 

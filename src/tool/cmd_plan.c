@@ -1,20 +1,32 @@
 /* hora plan: what a training would take, before anything is allocated. */
-#include "tool/cli.h"
+#include "run/run.h"
+#include "tool/tool.h"
 
-static hora_status run(hora_cli *c) {
-    hora_json *r = NULL;
-    hora_str table = {0};
-    HORA_TRY(hora_cli_recipe(c));
-    hora_status s = hora_tool_plan(&c->settings, &r, &table);
-    if (r && c->json) {
-        hora_cli_print(r);
-        r = NULL;
-    } else if (r) {
-        fputs(table.s ? table.s : "", stdout);
+typedef struct config {
+    bool dump;
+} config;
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_BOOL(dump, "dump", NULL, "false",
+             "the whole schedule too: a line per kernel call with its buffers"),
+};
+static const hora_options options = {"Plan", rows, HORA_COUNT(rows)};
+
+static hora_status run(hora_cli *cli) {
+    hora_train_report plan = {0};
+    config c;
+    hora_str table = {0}, schedule = {0};
+    HORA_TRY(hora_options_take(&options, &c, &cli->settings));
+    hora_settings_drop(&cli->settings, &options); /* what is left is the recipe of a run */
+    hora_status st = hora_run_plan(&cli->settings, &plan, c.dump ? &schedule : NULL);
+    if (st == HORA_OK || st == HORA_ENOMEM) {
+        hora_train_report_text(&plan, &table);
+        hora_str_add(&table, schedule.s, schedule.n);
+        hora_cli_result(cli, hora_train_report_json(&plan), &table);
     }
-    hora_json_free(r);
+    hora_str_release(&schedule);
     hora_str_release(&table);
-    return s;
+    return st;
 }
 
 const hora_command hora_command_plan = {
@@ -23,5 +35,8 @@ const hora_command hora_command_plan = {
     .usage = "[RECIPE.yaml] --model DIR --data FILE [options of train]",
     .more = "Reads headers and data, takes no memory for the model. Exits with `memory` when it\n"
             "cannot fit and says which option would help.",
+    .tables = {HORA_RUN_OPTIONS, &options},
+    .methods = HORA_CLI_ANY_METHOD,
     .most = 1,
+    .recipe = true,
     .run = run};

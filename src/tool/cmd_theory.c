@@ -1,6 +1,6 @@
 /* hora theory: the group of commands that check the method's theory; each is a row of theory.def.
  */
-#include "tool/cli.h"
+#include "tool/tool.h"
 
 static const hora_command *const group[] = {
 #define THEORY(x) &hora_theory_##x,

@@ -1,20 +1,14 @@
 /*
- * The front of the tool: finds the command, parses flags with the command's own tables, prints
- * help from the same tables, turns a failure into text and exit code.
+ * The front of the tool: finds the command, parses flags with the command's own tables, turns a
+ * failure into text and exit code.
  */
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
-#include "hora/hora.h"
-#include "tool/cli.h"
-
-static const hora_command *const commands[] = {
-#define COMMAND(x) &hora_command_##x,
-#include "tool/commands.def"
-#undef COMMAND
-    NULL,
-};
+#include "base/threads.h"
+#include "base/yaml.h"
+#include "tool/tool.h"
 
 /* Options that every command has. */
 typedef struct common {
@@ -22,227 +16,124 @@ typedef struct common {
     int64_t threads;
 } common;
 #define OPT_OF common
-static const hora_option common_rows[] = {
-    OPT_BOOL(help, "help", "h", "false", "this text"),
+static const hora_option rows[] = {
+    OPT_BOOL(help, "help", "h", "false", "this text", HORA_OPT_SHORT),
     OPT_BOOL(json, "json", NULL, "false", "results for machines: JSON on stdout"),
-    OPT_BOOL(quiet, "quiet", "q", "false", "warnings and failures only"),
-    OPT_BOOL(verbose, "verbose", "v", "false", "say which kernels were chosen"),
+    OPT_BOOL(quiet, "quiet", "q", "false", "warnings and failures only", HORA_OPT_SHORT),
+    OPT_BOOL(verbose, "verbose", "v", "false", "say which kernels were chosen", HORA_OPT_SHORT),
     OPT_INT(threads, "threads", NULL, "0", 0, 256,
             "threads to use; 0: all cores; never changes a result"),
 };
-static const hora_options common_options = {"Everywhere", common_rows, HORA_COUNT(common_rows)};
 
-/* --- printing --------------------------------------------------------------------------------- */
-void hora_cli_print(hora_json *own_v) {
-    hora_str s = {0};
-    hora_json_dump(own_v, 0, false, &s);
-    hora_json_free(own_v);
-    puts(s.s ? s.s : "null");
-    hora_str_release(&s);
-}
-
-const char *hora_cli_text(const hora_json *o, const char *key) {
-    const char *s = hora_json_string(hora_json_get(o, key), NULL);
-    return s ? s : "";
-}
-
-double hora_cli_number(const hora_json *o, const char *key) {
-    double v = 0;
-    hora_json_real(hora_json_get(o, key), &v);
-    return v;
-}
-
-hora_status hora_cli_flush(void) {
-    return fflush(stdout) || ferror(stdout)
-               ? hora_fail(HORA_EIO, "cannot write to stdout; check the disk or the pipe")
-               : HORA_OK;
-}
-
-bool hora_cli_piece(void *user, const char *text, size_t n) {
-    (void)user;
-    return fwrite(text, 1, n, stdout) == n && !fflush(stdout);
-}
-
-bool hora_cli_line(void *user, const char *text, size_t n) {
-    (void)user;
-    return fwrite(text, 1, n, stdout) == n && putchar('\n') == '\n';
-}
-
-/* --- help ------------------------------------------------------------------------------------- */
-/* A command's own name: "rates" of "theory rates". */
-static const char *last_word(const hora_command *c) {
-    const char *blank = strrchr(c->name, ' ');
-    return blank ? blank + 1 : c->name;
-}
-
-static void print_list(FILE *f, const hora_command *const *list) {
-    for (; *list; list++)
-        fprintf(f, "  %-10s %s\n", last_word(*list), (*list)->summary);
-}
-
-/* `group` NULL: the tool itself. */
-static void print_overview(FILE *f, const hora_command *group) {
-    if (group) {
-        fprintf(f, "usage: hora %s %s\n\n%s.\n%s\n\n", group->name, group->usage, group->summary,
-                group->more);
-        print_list(f, group->group);
-        fprintf(f, "\n`hora %s COMMAND --help` lists a command's options.\n", group->name);
-        return;
-    }
-    fprintf(f, "hora: fine-tune language models with small additions (HoRA, LoRA and others)\n\n"
-               "usage: hora COMMAND [options]\n\n");
-    print_list(f, commands);
-    fprintf(f, "\n`hora COMMAND --help` lists a command's options; `hora --version` says what this "
-               "is.\n");
-}
-
-/* Those options, less threads (the last one) where the command has a row of its own for it: then
- * a recipe keeps it. */
-static hora_options common_for(const hora_tool_tables *t) {
-    hora_options o = common_options;
+void hora_command_flags(hora_tables *t, const hora_command *c) {
+    hora_command_tables(t, c, c->methods == HORA_CLI_NO_METHOD ? NULL : "*");
+    t->everywhere = (hora_options){"Everywhere", rows, HORA_COUNT(rows)};
     for (int i = 0; i < t->n; i++)
-        if (hora_options_find(t->at[i], "threads"))
-            o.n = HORA_COUNT(common_rows) - 1;
-    return o;
+        if (hora_options_find(t->at[i], "threads")) /* then a recipe keeps it */
+            t->everywhere.n = HORA_COUNT(rows) - 1;
+    HORA_ASSERT(t->n < (int)HORA_COUNT(t->at));
+    t->at[t->n++] = &t->everywhere;
 }
 
-static void print_help(const hora_command *c, const hora_tool_tables *t) {
-    hora_str s = {0};
-    hora_str_printf(&s, "usage: hora %s %s\n\n%s.\n", c->name, c->usage, c->summary);
-    if (c->more)
-        hora_str_printf(&s, "%s\n", c->more);
-    for (int i = 0; i < t->n; i++) {
-        hora_str_putc(&s, '\n');
-        hora_options_help(t->at[i], &s);
+/* The recipe's settings stand in front: what the command line says wins. */
+static hora_status read_recipe(hora_cli *c) {
+    hora_settings all = {0};
+    hora_json *tree;
+    if (!c->nrest)
+        return HORA_OK;
+    HORA_TRY(hora_yaml_load(&tree, c->rest[0]));
+    hora_status s = hora_settings_json(&all, tree, "recipe");
+    hora_json_free(tree);
+    for (int i = 0; i < c->settings.n && s == HORA_OK; i++)
+        hora_settings_put(&all, c->settings.at[i].key, c->settings.at[i].value,
+                          c->settings.at[i].origin);
+    if (s != HORA_OK) {
+        hora_settings_release(&all);
+        return hora_context(s, "%s", c->rest[0]);
     }
-    fputs(s.s, stdout);
-    hora_str_release(&s);
-}
-
-static hora_status print_version(bool json) {
-    hora_json *v;
-    hora_tool_version(&v);
-    if (json) {
-        hora_cli_print(v);
-        return hora_cli_flush();
-    }
-    printf(
-        "hora %s (commit %s)\ncompiler: %s\nbackends: %s\ncpu: %s\nfeatures: %s\nthreads: %.0f\n",
-        hora_cli_text(v, "version"), hora_cli_text(v, "commit"), hora_cli_text(v, "compiler"),
-        hora_cli_text(v, "backends"), hora_cli_text(v, "cpu"), hora_cli_text(v, "cpu_features"),
-        hora_cli_number(v, "threads"));
-    hora_json_free(v);
-    return hora_cli_flush();
-}
-
-/* --- commands --------------------------------------------------------------------------------- */
-static hora_status unknown_command(const char *name, const hora_command *group) {
-    const hora_command *const *list = group ? group->group : commands;
-    const char *names[32], *space = group ? " " : "", *prefix = group ? group->name : "";
-    int n = 0;
-    for (; list[n]; n++) {
-        HORA_ASSERT(n < (int)HORA_COUNT(names));
-        names[n] = last_word(list[n]);
-    }
-    const char *near = hora_nearest(name, names, n);
-    return near ? hora_fail(HORA_EUSAGE, "no command `%s%s%s`; did you mean `%s`?", prefix, space,
-                            name, near)
-                : hora_fail(HORA_EUSAGE, "no command `%s%s%s`; `hora %s%s--help` lists them",
-                            prefix, space, name, prefix, space);
-}
-
-static const hora_command *named(const hora_command *const *list, const char *name) {
-    while (*list && !hora_eq(last_word(*list), name))
-        list++;
-    return *list;
-}
-
-/* Takes the options of every command out; the others stay for the command. */
-static hora_status take_common(hora_settings *s, common *o, const hora_options *table) {
-    HORA_TRY(hora_options_take(table, o, s));
-    int kept = 0;
-    for (int i = 0; i < s->n; i++) {
-        if (!hora_options_find(table, s->at[i].key)) {
-            s->at[kept++] = s->at[i];
-        } else {
-            hora_free(s->at[i].key);
-            hora_free(s->at[i].value);
-        }
-    }
-    s->n = kept;
+    hora_settings_release(&c->settings);
+    c->settings = all;
     return HORA_OK;
 }
 
-static hora_status run(const hora_command *c, int argc, char **argv) {
-    hora_tool_tables t;
-    hora_cli cli = {.terminal = isatty(STDERR_FILENO)};
+/* Refuses settings that no table of the command has, before anything is opened. */
+static hora_status check(const hora_command *c, hora_settings *s) {
+    static const char *const any[] = {NULL, "*"};
+    hora_tables t;
+    hora_command_tables(&t, c,
+                        c->methods == HORA_CLI_NAMED_METHOD ? hora_settings_get(s, "method")
+                                                            : any[c->methods]);
+    for (int i = 0; i < s->n; i++)
+        for (int k = 0; k < t.n; k++)
+            s->at[i].taken |= hora_options_find(t.at[k], s->at[i].key) != NULL;
+    hora_status st = hora_settings_finish(s, t.at, t.n);
+    for (int i = 0; i < s->n; i++) /* their owners are still to take them */
+        s->at[i].taken = false;
+    return st;
+}
+
+static hora_status no_command(const hora_command *group) {
+    hora_help_overview(stderr, group);
+    return hora_fail(HORA_EUSAGE, "no command given; see the list above");
+}
+
+static hora_status run(const hora_command *c, hora_cli *cli, const common *o) {
+    if (c->group)
+        return no_command(c);
+    if (cli->nrest > c->most)
+        return hora_fail(HORA_EUSAGE, "`%s` is one argument too many; usage: hora %s %s",
+                         cli->rest[c->most], c->name, c->usage);
+    hora_log_threshold(o->quiet ? HORA_LOG_WARN : o->verbose ? HORA_LOG_DEBUG : HORA_LOG_INFO);
+    hora_threads_limit((int)o->threads);
+    cli->json = o->json;
+    cli->terminal = isatty(STDERR_FILENO);
+    if (c->recipe)
+        HORA_TRY(read_recipe(cli));
+    HORA_TRY(check(c, &cli->settings));
+    return c->run(cli);
+}
+
+static hora_status parse_and_run(const hora_command *c, int argc, char **argv) {
+    hora_tables t;
+    hora_cli cli = {.rest = hora_calloc((size_t)argc + 1, sizeof *cli.rest)};
     common o = {0};
-    hora_tool_tables_of(c->name, &t);
-    const hora_options everywhere = common_for(&t);
-    t.at[t.n++] = &everywhere;
-    cli.rest = hora_calloc((size_t)argc + 1, sizeof *cli.rest);
+    hora_command_flags(&t, c);
     hora_status s =
         hora_settings_argv(&cli.settings, argc, argv, t.at, t.n, false, cli.rest, &cli.nrest);
     if (s == HORA_OK)
-        s = take_common(&cli.settings, &o, &everywhere);
-    cli.json = o.json;
-    if (s == HORA_OK && o.help) {
-        print_help(c, &t);
-    } else if (s == HORA_OK && cli.nrest > c->most) {
-        s = hora_fail(HORA_EUSAGE, "`%s` is one argument too many; usage: hora %s %s",
-                      cli.rest[c->most], c->name, c->usage);
-    } else if (s == HORA_OK) {
-        hora_log_threshold(o.quiet ? HORA_LOG_WARN : o.verbose ? HORA_LOG_DEBUG : HORA_LOG_INFO);
-        hora_threads_set((int)o.threads);
-        s = c->run(&cli);
-    }
-    if (s == HORA_OK)
-        s = hora_cli_flush();
+        s = hora_options_take(&t.everywhere, &o, &cli.settings);
+    hora_settings_drop(&cli.settings, &t.everywhere);
+    if (s == HORA_OK && o.help)
+        hora_help_command(stdout, c);
+    else if (s == HORA_OK)
+        s = run(c, &cli, &o);
     hora_settings_release(&cli.settings);
     hora_free(cli.rest);
     return s;
 }
 
-/* -h, -q and -v as everybody types them. */
-static void spell_out(int argc, char **argv) {
-    static char *const longer[][2] = {{"-h", "--help"}, {"-q", "--quiet"}, {"-v", "--verbose"}};
-    for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
-        for (size_t k = 0; k < HORA_COUNT(longer); k++)
-            if (hora_eq(argv[i], longer[k][0]))
-                argv[i] = longer[k][1];
-}
-
-/* Words of argv from `at` on name a command, one of a group by two words; then its options. */
-static hora_status dispatch(int argc, char **argv, bool help) {
-    const hora_command *group = NULL, *c;
-    for (int at = help ? 2 : 1;; at++) {
-        const char *name = at < argc ? argv[at] : NULL;
-        if (hora_eq(name, "--help") || (!name && help)) {
-            print_overview(stdout, group);
-            return hora_cli_flush();
-        }
-        if (!name) {
-            print_overview(stderr, group);
-            return hora_fail(HORA_EUSAGE, "no command given; see the list above");
-        }
-        c = named(group ? group->group : commands, name);
-        if (!c)
-            return unknown_command(name, group);
-        if (!c->group)
-            return help ? run(c, 1, (char *[]){"--help"}) : run(c, argc - at - 1, argv + at + 1);
-        group = c;
-    }
+/* Flags that stand where a command is expected. */
+static const char *as_command(const char *word) {
+    static const char *const flags[][2] = {
+        {"--help", "help"}, {"-h", "help"}, {"--version", "version"}};
+    for (size_t i = 0; i < HORA_COUNT(flags); i++)
+        if (hora_eq(word, flags[i][0]))
+            return flags[i][1];
+    return word;
 }
 
 static hora_status start(int argc, char **argv) {
-    spell_out(argc, argv);
-    if (argc > 1 && (hora_eq(argv[1], "--version") || hora_eq(argv[1], "version")))
-        return print_version(argc > 2 && hora_eq(argv[2], "--json"));
-    return dispatch(argc, argv, argc > 1 && hora_eq(argv[1], "help"));
+    const hora_command *c;
+    int used;
+    if (argc)
+        argv[0] = (char *)as_command(argv[0]);
+    HORA_TRY(hora_command_find(&c, &used, argc, (const char *const *)argv));
+    HORA_TRY(c ? parse_and_run(c, argc - used, argv + used) : no_command(NULL));
+    return hora_cli_flush();
 }
 
 int main(int argc, char **argv) {
-    const hora_status s = start(argc, argv);
+    const hora_status s = start(argc - 1, argv + 1);
     if (s != HORA_OK && s != HORA_DONE)
         fprintf(stderr, "hora: %s\n", hora_errmsg());
     return hora_status_exit(s);

@@ -1,53 +1,97 @@
 #ifndef HORA_TOOL_TOOL_H
 #define HORA_TOOL_TOOL_H
 /*
- * What the command line tool needs and hora.h does not promise yet. One function per subcommand:
- * settings in, a JSON result out (owned by the caller), so that the tool only parses and prints.
- * `hora_tool_tables` says which option tables a subcommand has; each function refuses settings
- * that are in none of them.
+ * The tool: `hora COMMAND ..`. A command is a row of commands.def and one file cmd_x.c, which holds
+ * its options, what it does and how it prints; those of `hora theory` are rows of theory.def and
+ * files theory_x.c. Here is what they share. stdout is for results (JSON lines with --json), stderr
+ * for progress and failures; exit codes are status.def's.
  */
+#include <stdio.h>
+
 #include "base/json.h"
 #include "base/options.h"
 
-typedef struct hora_tool_tables {
-    const hora_options *at[24];
+/* --- commands --------------------------------------------------------------------------------- */
+typedef struct hora_cli {   /* what a command gets */
+    hora_settings settings; /* of its own tables; the command takes them */
+    const char **rest;      /* arguments that are no options */
+    int nrest;
+    bool json, terminal; /* terminal: stderr is one */
+} hora_cli;
+
+/* Whose options a command has besides its own. */
+typedef enum {
+    HORA_CLI_NO_METHOD,
+    HORA_CLI_ANY_METHOD,  /* all are let through; the command refuses those of others */
+    HORA_CLI_NAMED_METHOD /* those of the method that option `method` names */
+} hora_cli_methods;
+
+typedef struct hora_command {
+    const char *name, *summary;
+    const char *usage;             /* behind the name */
+    const char *more;              /* a paragraph for --help; NULL */
+    const hora_options *tables[6]; /* its options; ends in NULL */
+    hora_cli_methods methods;
+    int most;    /* arguments that are no options: at most so many */
+    bool recipe; /* the argument is a recipe: its settings stand in front of the flags */
+    hora_status (*run)(hora_cli *c);
+    /* Instead of `run`: the commands behind this word, ending in NULL; their names hold both. */
+    const struct hora_command *const *group;
+} hora_command;
+
+#define COMMAND(x) extern const hora_command hora_command_##x;
+#include "tool/commands.def"
+#undef COMMAND
+#define THEORY(x) extern const hora_command hora_theory_##x;
+#include "tool/theory.def"
+#undef THEORY
+
+/* Follows the words of a command and says how many it used. *out may be a group, or NULL: the tool
+ * itself, no word or a flag first. HORA_EUSAGE names the nearest command. */
+hora_status hora_command_find(const hora_command **out, int *used, int n, const char *const *words);
+/* The commands behind a group (NULL: of the tool), ending in NULL. */
+const hora_command *const *hora_command_list(const hora_command *group);
+const char *hora_command_word(const hora_command *c); /* "rates" of "theory rates" */
+
+typedef struct hora_tables {
+    const hora_options *at[32];
     int n;
-} hora_tool_tables;
-/* The tables of a subcommand, for flags and --help; n = 0 when it has none. */
-void hora_tool_tables_of(const char *command, hora_tool_tables *t);
+    hora_options everywhere; /* what hora_command_flags puts last */
+} hora_tables;
+/* A command's own tables and the options of `method`; "*": of every method; NULL: of none. */
+void hora_command_tables(hora_tables *t, const hora_command *c, const char *method);
+/* All that can stand on its command line, the options of every command last. `t` is not to be
+ * copied. */
+void hora_command_flags(hora_tables *t, const hora_command *c);
 
-/* Text that streams: false stops. */
-typedef bool (*hora_tool_text)(void *user, const char *text, size_t n);
+/* --help. group NULL: of the tool. */
+void hora_help_overview(FILE *f, const hora_command *group);
+void hora_help_command(FILE *f, const hora_command *c);
 
-/* Trains; progress goes to stderr. *stop set by a signal handler ends it with a checkpoint and
- * HORA_EINTERRUPTED. */
-hora_status hora_tool_train(hora_settings *s, volatile int *stop, hora_json **out);
-/* The plan; `table` gets it for people, with option dump the schedule behind it. HORA_ENOMEM, with
- * both set, when it cannot fit. */
-hora_status hora_tool_plan(hora_settings *s, hora_json **out, hora_str *table);
-/* Speed and memory of a training step, or the machine's yardsticks (option peak); `text` gets them
- * for people. *stop as above; nothing is left on the disk. */
-hora_status hora_tool_bench(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text);
-/* loss, perplexity, tokens, bits_per_byte, seconds. */
-hora_status hora_tool_eval(hora_settings *s, hora_json **out);
-/* text, ids, prompt_tokens, tokens, finish, seconds. `piece` gets the text as it comes. */
-hora_status hora_tool_generate(hora_settings *s, hora_tool_text piece, void *user, hora_json **out);
-/* Writes logits, loss and gradients; samples, tokens, loss. */
-hora_status hora_tool_forward(hora_settings *s, hora_json **out);
-/* One call of `line` per line of output. quoted: decoded text as JSON strings. */
-hora_status hora_tool_tokenize(hora_settings *s, bool quoted, hora_tool_text line, void *user);
-/* What is in a file or directory; heads: the diagnostics of an adapter's heads. */
-hora_status hora_tool_inspect(hora_settings *s, const char *path, hora_json **out);
-/* Writes a randomly initialised model directory. */
-hora_status hora_tool_new(hora_settings *s, hora_json **out);
-/* The registries with their options and defaults. */
-void hora_tool_methods(hora_json **out);
-void hora_tool_models(hora_json **out);
-/* The experiments behind `hora theory`; `text` is the report for people. HORA_ENUMERIC with both
- * set: a check of the computation failed. */
-hora_status hora_tool_theory_hmoe(hora_settings *s, hora_json **out, hora_str *text);
-hora_status hora_tool_theory_rates(hora_settings *s, hora_json **out, hora_str *text);
-hora_status hora_tool_theory_lowdata(hora_settings *s, hora_json **out, hora_str *text);
-/* name, version, commit, compiler, backends, cpu, cpu_features, threads. */
-void hora_tool_version(hora_json **out);
+/* --- printing --------------------------------------------------------------------------------- */
+/* A JSON value as one line; owns it. */
+void hora_cli_print(hora_json *own_v);
+/* A result as JSON with --json, else as `print` or as the text says it. Owns it; NULL: nothing to
+ * print. */
+void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r));
+void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text);
+/* What makes a report as JSON and as text, and prints it, also beside a failure. */
+hora_status hora_cli_report(hora_cli *c,
+                            hora_status (*make)(hora_settings *s, hora_json **r, hora_str *text));
+/* Members: "" or 0 when absent. The string is borrowed from `o`. */
+const char *hora_cli_text(const hora_json *o, const char *key);
+double hora_cli_number(const hora_json *o, const char *key);
+hora_json *hora_cli_text_or_null(const char *s);
+/* Flushes stdout: HORA_EIO when what was printed did not arrive. */
+hora_status hora_cli_flush(void);
+
+/* --- what several commands do ----------------------------------------------------------------- */
+/* --model DIR [--adapter DIR] [--prefer ..]: tables of a command that opens a model so. */
+extern const hora_options hora_cli_source_options;
+/* The model, with its adapter attached, that those options name. */
+hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
+/* HORA_EUSAGE naming the flag when `value` is NULL. */
+hora_status hora_cli_required(const char *flag, const char *value, const char *what);
+/* From now on the first Ctrl-C (or SIGTERM) sets what is returned, the second ends at once. */
+volatile int *hora_cli_interrupts(void);
 #endif

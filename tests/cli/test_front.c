@@ -1,9 +1,9 @@
 /* The front of the tool: help, version, near names, exit codes, tables. */
 #include "tool.h"
 
-static const char *const commands[] = {"train",    "eval", "generate", "forward",
-                                       "tokenize", "plan", "inspect",  "methods",
-                                       "models",   "new",  "theory",   "bench"};
+static const char *const commands[] = {"train",  "eval",    "generate", "forward", "tokenize",
+                                       "plan",   "inspect", "methods",  "models",  "new",
+                                       "theory", "bench",   "help",     "version"};
 
 static void test_help(void **state) {
     (void)state;
@@ -27,6 +27,23 @@ static void test_help(void **state) {
     tool_check(0, "--target-modules", NULL, "%s", "train --help");
 }
 
+/* Letters stand in front of the flag they mean, and mean it at every place. */
+static void test_letters(void **state) {
+    (void)state;
+    tool_check(0, "\n  -h, --help ", NULL, "%s", "new --help");
+    tool_check(0, "\n  -q, --quiet ", NULL, "%s", "new -h");
+    tool_check(0, "\n  -v, --verbose ", NULL, "%s", "help new");
+    tool_check(0, "usage: hora COMMAND", "", "%s", "-h");
+    tool_check(0, "usage: hora theory COMMAND", "", "%s", "theory -h");
+    tool_check(0, "usage: hora theory rates", "", "%s", "theory rates -h");
+    tool_check(0, "\"name\"", "", "%s", "models -q --json");
+    tool_check(2, "", "one argument too many", "%s", "new -x");
+    /* a value that looks like one is a value */
+    tool_check(8, "", "neither tokenizer.json", "%s", "tokenize --model nowhere --text -h");
+    /* behind -- nothing is a flag */
+    tool_check(8, "", "-h", "%s", "inspect -- -h");
+}
+
 /* `hora theory x` is a command behind a word. */
 static void test_group(void **state) {
     (void)state;
@@ -34,6 +51,8 @@ static void test_group(void **state) {
     tool_check(0, "usage: hora theory COMMAND", "", "%s", "theory --help");
     tool_check(2, "", "`hora theory --help` lists them", "%s", "theory xyzzy");
     tool_check(2, "", "`hora theory --help` lists them", "%s", "help theory xyzzy");
+    tool_check(0, "usage: hora theory hmoe", "", "%s", "help theory hmoe");
+    tool_check(2, "", "usage: hora COMMAND", "%s", "--json");
 }
 
 static void test_near_names(void **state) {
@@ -79,6 +98,7 @@ static void test_version(void **state) {
     hora_free(command);
     hora_str_release(&o);
     tool_check(0, "hora " HORA_VERSION, "", "%s", "--version");
+    tool_check(0, "hora " HORA_VERSION, "", "%s", "version");
 }
 
 static void test_tables(void **state) {
@@ -93,6 +113,7 @@ static void test_tables(void **state) {
 }
 
 HORA_TESTS(cli_front, {"help of every command comes from its tables", test_help, HORA_SHORT},
+           {"-h, -q and -v", test_letters, HORA_SHORT},
            {"commands in a group", test_group, HORA_SHORT},
            {"unknown commands and options name the nearest", test_near_names, HORA_SHORT},
            {"what is missing is named", test_required, HORA_SHORT},
