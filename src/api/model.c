@@ -26,7 +26,7 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
                                  bool headers_only) {
     hora_model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_base_options o = {hora_model_dtype(&c), headers_only};
+    const hora_base_options o = {.dtype = hora_model_dtype(&c), .headers_only = headers_only};
     hora_opened opened = {0};
     HORA_TRY(hora_open_model(&opened, dir, &o));
     hora_model *m = hora_calloc(1, sizeof *m);

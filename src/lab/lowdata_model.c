@@ -242,7 +242,7 @@ static hora_status check_out(lab *b) {
 
 static hora_status open_lab(lab *b) {
     const hora_lowdata_model_config *c = b->g.config;
-    const hora_base_options o = {HORA_F32, false};
+    const hora_base_options o = {.dtype = HORA_F32, .headers_only = false};
     if (!c->data || !c->eval)
         return hora_fail(HORA_EUSAGE, "--model needs --data FILE to draw subsets from and --eval "
                                       "FILE to measure on");

@@ -58,8 +58,12 @@ typedef struct hora_base {
     int nweights;
     hora_site *sites; /* layer by layer, kinds in the order above */
     int nsites;
-    int embed, head; /* weight indices; head == embed when tied */
+    int embed, head; /* weight indices; head == embed when tied; -1: bare */
+    int head_bias;   /* -1: none */
     bool tied;
+    bool bare;             /* without the language model's head: a task has put its own there */
+    bool head_fresh;       /* it was on no disk: it must train */
+    const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
     void *own;          /* the family's configuration */
     void *store;        /* mapping and converted copies, of model/open.c */
     size_t store_bytes; /* of converted copies */

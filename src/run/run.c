@@ -93,7 +93,7 @@ static hora_status take_settings(run *r, hora_settings *given) {
 /* From headers: what a plan needs. */
 static hora_status open_model(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
-    const hora_base_options o = {hora_train_dtype(&r->train), true};
+    const hora_base_options o = {.dtype = hora_train_dtype(&r->train), .headers_only = true};
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
     HORA_TRY(hora_peft_attach(&r->adapter, r->opened.base, r->run.method, &r->all,
                               (uint64_t)r->train.seed));

@@ -514,7 +514,7 @@ static float *completed(const char *method, hora_dtype dtype, bool late, size_t 
     assert_ok(hora_options_take(&hora_train_options, &c, &s));
     hora_settings_release(&s);
     c.dtype = HORA_TRAIN_AUTO;
-    assert_ok(hora_base_open(&r.base, in_tmp("model"), &(hora_base_options){dtype, late}));
+    assert_ok(hora_base_open(&r.base, in_tmp("model"), &(hora_base_options){.dtype = dtype, .headers_only = late}));
     assert_ok(hora_peft_attach(&r.adapter, r.base, method, &s, 5));
     hora_training_parts p = {
         .base = r.base, .adapters = &r.adapter, .nadapters = 1, .seq_len = LENGTH};
