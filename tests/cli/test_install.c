@@ -28,6 +28,11 @@ static void test_install(void **state) {
              "cc -std=c11 -o \"$T/one\" \"$S/examples/generate.c\" $(pkg-config --cflags --libs "
              "hora) && "
              "LD_LIBRARY_PATH=$(pkg-config --variable=libdir hora) \"$T/one\" \"$M\" abc");
+    /* libhora.a with what hora.pc says that it needs */
+    in_place("export PKG_CONFIG_PATH=$(dirname $(find \"$T/usr\" -name hora.pc)); "
+             "cc -std=c11 -o \"$T/static\" \"$S/examples/generate.c\" $(pkg-config --cflags hora) "
+             "$(pkg-config --variable=libdir hora)/libhora.a "
+             "$(pkg-config --static --libs hora | sed 's/-lhora//') && \"$T/static\" \"$M\" abc");
     tiny_file(
         "CMakeLists.txt",
         "cmake_minimum_required(VERSION 3.18)\nproject(one C)\nfind_package(hora 0.1 REQUIRED)\n"
