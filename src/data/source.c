@@ -31,27 +31,36 @@ void hora_sample_span(hora_sample *s, size_t from, size_t to) {
         HORA_PUSH(s->spans, s->nspans, s->cspans, ((hora_span){from, to}));
 }
 
+/* "a b|c": a, and one of b and c. */
 static bool has_keys(const hora_json *record, const char *keys) {
+    bool all = true, one = false;
     while (*keys) {
-        size_t n = strcspn(keys, " ");
+        size_t n = strcspn(keys, " |");
         char *key = hora_strndup(keys, n);
-        bool has = hora_json_get(record, key) != NULL;
+        one |= hora_json_get(record, key) != NULL;
         hora_free(key);
-        if (!has)
-            return false;
-        keys += n + (keys[n] == ' ');
+        keys += n;
+        if (*keys != '|') {
+            all &= one;
+            one = false;
+        }
+        keys += *keys != 0;
     }
-    return true;
+    return all;
 }
 
-const hora_source *hora_source_of(const hora_json *record) {
+static bool is_for(const hora_source *s, hora_label_kind k) {
+    return k == HORA_LABELS_NONE ? !s->labels : (s->labels & 1u << k) != 0;
+}
+
+const hora_source *hora_source_of(const hora_json *record, hora_label_kind k) {
     for (size_t i = 0; i < HORA_COUNT(sources); i++)
-        if (has_keys(record, sources[i]->keys))
+        if (is_for(sources[i], k) && has_keys(record, sources[i]->keys))
             return sources[i];
     return NULL;
 }
 
-hora_status hora_source_unknown(const hora_json *record) {
+hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
     hora_str have = {0}, want = {0};
     hora_jtype type = hora_json_type(record);
     if (type != HORA_JOBJECT)
@@ -62,7 +71,8 @@ hora_status hora_source_unknown(const hora_json *record) {
     for (void *it = hora_json_iter(record); it && shown < 8; it = hora_json_next(record, it))
         hora_str_printf(&have, "%s `%.40s`", shown++ ? "," : "", hora_json_iter_key(it));
     for (size_t i = 0; i < HORA_COUNT(sources); i++)
-        hora_str_printf(&want, "%s%s", i ? " or " : "", sources[i]->shape);
+        if (is_for(sources[i], k))
+            hora_str_printf(&want, "%s%s", want.n ? " or " : "", sources[i]->shape);
     hora_status s = hora_fail(HORA_EFORMAT, "a record has %s; write it as %s", have.s, want.s);
     hora_str_release(&have);
     hora_str_release(&want);

@@ -33,4 +33,4 @@ static hora_status read_alpaca(const hora_reader *r, const hora_json *record, ho
 }
 
 const hora_source hora_source_alpaca = {
-    "instruction output", "{\"instruction\": .., \"input\": .., \"output\": ..}", read_alpaca};
+    "instruction output", "{\"instruction\": .., \"input\": .., \"output\": ..}", read_alpaca, 0};

@@ -15,4 +15,4 @@ static hora_status read_completion(const hora_reader *r, const hora_json *record
 }
 
 const hora_source hora_source_completion = {
-    "prompt completion", "{\"prompt\": .., \"completion\": ..}", read_completion};
+    "prompt completion", "{\"prompt\": .., \"completion\": ..}", read_completion, 0};

@@ -10,4 +10,4 @@ static hora_status read_messages(const hora_reader *r, const hora_json *record, 
 }
 
 const hora_source hora_source_messages = {
-    "messages", "{\"messages\": [{\"role\": .., \"content\": ..}]}", read_messages};
+    "messages", "{\"messages\": [{\"role\": .., \"content\": ..}]}", read_messages, 0};

@@ -42,4 +42,4 @@ static hora_status read_sharegpt(const hora_reader *r, const hora_json *record, 
 }
 
 const hora_source hora_source_sharegpt = {
-    "conversations", "{\"conversations\": [{\"from\": .., \"value\": ..}]}", read_sharegpt};
+    "conversations", "{\"conversations\": [{\"from\": .., \"value\": ..}]}", read_sharegpt, 0};

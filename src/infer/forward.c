@@ -99,7 +99,7 @@ static hora_status pass(hora_forward *f, hora_batch *b, bool labels) {
                                         .rows = b->rows,
                                         .mode = HORA_NET_EVAL,
                                         .model = hora_model_record,
-                                        .outputs = hora_task_causal,
+                                        .outputs = hora_task_record,
                                         .user = &o};
     hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){.backward = f->grads},
                                         "one pass (give a smaller batch)");

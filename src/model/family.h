@@ -46,8 +46,8 @@ typedef struct hora_base_options {
  * misshapen tensors go into one message. */
 hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o);
 /* Puts a head of `classes` outputs on a bare base that has no data yet: from the files where they
- * have one of that shape, else fresh, drawn from `seed` as a new model's. */
-hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, uint64_t seed);
+ * have one of that shape and it is not to be `fresh`, else drawn from `seed` as a new model's. */
+hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed);
 /* Completes a base that was opened with headers_only, in place: views get their data. Nothing to do
  * when they have it. */
 hora_status hora_base_complete(hora_base *b);

@@ -32,7 +32,8 @@ typedef struct store {
     hora_st *st;
     void *block; /* converted or fresh weights */
     size_t bytes;
-    uint64_t seed; /* of what is fresh */
+    uint64_t seed;   /* of what is fresh */
+    bool fresh_head; /* the head in the files is not wanted */
     bool complete; /* the views have data */
 } store;
 
@@ -175,15 +176,17 @@ static bool fits_as_is(const hora_base *b, const hora_view *v) {
 }
 
 /* The tensor that holds weight `w`; NULL: none does, it is fresh. */
-static const hora_st_tensor *tensor_of(const store *own, const hora_weight *w) {
-    const hora_st_tensor *t = own->st ? find(own->st, w) : NULL;
+static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w) {
+    const store *own = b->store;
+    const bool wanted = own->st && !(own->fresh_head && of_head(b, w->name));
+    const hora_st_tensor *t = wanted ? find(own->st, w) : NULL;
     return t && hora_shape_equal(&t->view.shape, &w->view.shape) ? t : NULL;
 }
 
 static void measure_store(hora_base *b, const store *own) {
     b->store_bytes = 0;
     for (int i = 0; i < b->nweights; i++) {
-        const hora_st_tensor *t = tensor_of(own, &b->weights[i]);
+        const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
         if (!t || !fits_as_is(b, &t->view))
             b->store_bytes +=
                 (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
@@ -199,7 +202,7 @@ static hora_status bind_weights(hora_base *b, store *own) {
     own->bytes = b->store_bytes;
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
-        const hora_st_tensor *t = tensor_of(own, w);
+        const hora_st_tensor *t = tensor_of(b, w);
         if (t && fits_as_is(b, &t->view)) {
             w->view.data = t->view.data;
             continue;
@@ -245,10 +248,10 @@ static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role 
                            .init_std = b->weights[b->embed].init_std};
     b->weights = hora_realloc(b->weights, ((size_t)b->nweights + 1) * sizeof w);
     b->weights[b->nweights] = w;
-    if (!tensor_of(own, &w)) {
+    if (!tensor_of(b, &w)) {
         const hora_st_tensor *t = own->st ? hora_st_find(own->st, w.name) : NULL;
         char have[128], want[128];
-        if (t)
+        if (t && !own->fresh_head)
             hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w.name,
                       hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
         b->head_fresh = true;
@@ -256,12 +259,13 @@ static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role 
     return b->nweights++;
 }
 
-hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, uint64_t seed) {
+hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed) {
     store *own = b->store;
     HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
     if (!b->family->head)
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
                          b->family->name);
+    own->fresh_head = fresh;
     if (own->st)
         own->seed = seed;
     b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->hidden), HORA_ROLE_HEAD);
@@ -336,7 +340,7 @@ uint64_t hora_base_mapped(const hora_base *b) {
     for (int i = 0; own->st && i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
         bool product = w->role == HORA_ROLE_WEIGHT || (w->role == HORA_ROLE_HEAD && !b->tied);
-        const hora_st_tensor *t = tensor_of(own, w);
+        const hora_st_tensor *t = tensor_of(b, w);
         if (product && t && fits_as_is(b, &t->view))
             sum += hora_view_bytes(&w->view);
     }
@@ -346,7 +350,7 @@ uint64_t hora_base_mapped(const hora_base *b) {
 void hora_base_forget(const hora_base *b, const void *data) {
     const store *own = b->store;
     for (int i = 0; own->st && i < b->nweights; i++) {
-        const hora_st_tensor *t = tensor_of(own, &b->weights[i]);
+        const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
         if (t && t->view.data == data) {
             hora_st_forget(own->st, t);
             return;

@@ -64,5 +64,5 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
  * check. */
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, hora_eval_info *info);
+                           int64_t batch_size, hora_eval_info *info, hora_json **detail);
 #endif
