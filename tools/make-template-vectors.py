@@ -1,10 +1,12 @@
-"""Small template cases: what Jinja 3.1.6 makes of each feature that src/data/template_*.c has.
+"""Small template cases: what Jinja 3.1.6 makes of each feature that src/template has.
 
     python3 tools/make-template-vectors.py > tests/vectors/template/features.jsonl
 
 Offline tool, needed only when a feature is added. A line holds `template` and `vars`, then `rendered` or `error`
-(the text of raise_exception, or "" when Jinja or Python fails). Settings as in transformers' apply_chat_template.
+(the text of raise_exception, or "" when Jinja or Python fails). Settings as in transformers' apply_chat_template;
+the date of strftime_now is that of the tests.
 """
+import datetime
 import json
 import sys
 
@@ -43,13 +45,14 @@ def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False)
 ENV = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation])
 ENV.filters["tojson"] = tojson
 ENV.globals["raise_exception"] = raise_exception
+ENV.globals["strftime_now"] = datetime.datetime(2026, 1, 31, 18, 5, 9).strftime
 
 VARS = {
     "s": "Hello", "e": "", "n": None, "t": True, "f": False, "i": 7, "r": 2.5, "l": [3, 1, 2], "el": [],
     "d": {"b": 1, "a": "x", "items": "key", "C": [1, {"k": None}]}, "u": "h\u00e9 \u4f60\U0001f600", "w": " \t\u00a0pad\u3000\n",
     "m": [{"role": "user", "content": "one", "n": 2}, {"role": "assistant", "content": "two", "n": 1}, {"role": "User", "content": None}],
     "q": "it's \"q\" \\ \n\t\x01\u2028\u200b", "text": "a\nb\n\nc\n", "words": "The quick-brown fox(jumps) over",
-    "deep": {"a": {"b": [{"c": 5}]}}, "nums": [1, 2.0, True, None, "z"], "big": 9007199254740993, "odd name": 1,
+    "deep": {"a": {"b": [{"c": 5}]}}, "nums": [1, 2.0, True, None, "z"], "big": 9007199254740993, "huge": 123456789012345678901234567890, "odd name": 1,
 }
 
 EXPR = r"""
@@ -332,6 +335,157 @@ caller
 true ~ True ~ none ~ None ~ false
 m[0].keys() | list
 "{{ not a tag }} {% nor this %}"
+n | selectattr('a') | list
+n | rejectattr('a', 'equalto', 1) | list
+n | map('upper') | list
+e | select | list | length
+f | map(attribute='a') | list
+i | map('upper') | list
+n | list
+n | join
+n | length
+n | first
+huge
+huge | tojson
+-huge
+huge + 1
+huge == huge
+huge > 5
+huge is integer
+huge is number
+huge ~ ''
+huge | string | length
+[huge, -12345678901234567890123] | tojson
+'12345678901234567890123' | int
+' -00012345678901234567890123 ' | int
+'12x' | int
+huge | int
+huge | abs
+123456789012345678901234567890
+1_000_000 + 1
+s | safe ~ '<'
+(s | safe) + '<'
+'<' + (s | safe)
+'<&>\"' ~ (s | safe)
+('<' | safe) + ('>' | safe) + '&'
+[s | safe]
+(s | safe) * 2
+(s | safe) | upper | lower
+(s | safe) | replace('l', '<')
+((s | safe) | replace('l', '<')) + '>'
+((s | safe) | trim) + '>'
+((s | safe) | title) + '>'
+((s | safe) | capitalize) + '>'
+((s | safe) | string) + '>'
+((s | safe) | indent) + '>'
+([s | safe, '<'] | join(',')) + '>'
+(s | safe).strip() + '>'
+(s | safe)[1:] == 'ello'
+(s | safe) is escaped
+(s | safe) is string
+(s | safe) | tojson
+'<a href=\"x\">' | escape
+'<' | e ~ '<'
+('<' | e) + '<'
+('<' | e) | forceescape
+('<' | safe) | e
+'%s: %d' % (s, 3)
+'%s' % s
+'%5s|%-5s|%05d|%+d|%.2f|%5.1f|%x|%%' % ('a', 'b', 42, 7, 2.345, r, 255)
+'%(a)s-%(b)s' % {'a': 1, 'b': 'x'}
+'%s %s' % (s,)
+'%s' % (1, 2)
+'%d' % 'x'
+'%r' % s
+'%s' % none
+'%s' % l
+'%s' | format(s)
+'%s %s' | format(1, 2)
+'%(k)s' | format(k=s)
+'{} {}'.format(s, i)
+'{0}{1}{0}'.format(s, i)
+'{a}-{b}'.format(a=1, b='x')
+'{{}} {}'.format(s)
+'{}'.format()
+'a/b/c'.rsplit('/', 1)
+'a/b/c'.rsplit('/')
+' a b  c '.rsplit(none, 1)
+' a b  c '.rsplit()
+'a=b=c'.partition('=')
+'a=b=c'.rpartition('=')
+'abc'.partition('=')
+'abc'.rpartition('=')
+'abcb'.index('b')
+'abcb'.rindex('b')
+'abc'.index('z')
+'7'.zfill(3)
+'-7'.zfill(4)
+'ab'.ljust(5) ~ '|'
+'ab'.rjust(5, '*')
+'ab'.center(5)
+'ab' | center(7) ~ '|'
+'aB1'.swapcase()
+'abc'.isalpha()
+'a1'.isalnum()
+' '.isspace()
+''.isalpha()
+'12'.isdecimal()
+'12'.isnumeric()
+'AB'.isupper()
+'ab1'.islower()
+'Ab'.islower()
+u.isalpha()
+u.upper()
+'éßœж' | upper
+'ÉŒЖİ' | lower
+'éCOLE été' | capitalize
+'école-été (à)' | title
+'école éTé'.title()
+'ﬁx'.capitalize()
+'ǆ' | upper
+'你好'.upper()
+'É' is upper
+'é' is lower
+['É', 'è', 'f'] | sort
+d.copy() | tojson
+d.copy().b
+dict(d, z=1) | tojson
+dict(d, **{'b': 2}) | tojson
+dict(**{'x': 1}) | tojson
+dict([('a', 1)])
+namespace(**{'z': 3}).z
+namespace(d).b
+[*l]
+range(*[1, 4]) | list
+m | groupby('role') | length
+(m | groupby('role') | list)[0][0]
+m | sort(attribute='n,role') | map(attribute='role') | join(' ')
+l | batch(2) | list
+l | batch(2, 0) | list
+range(7) | slice(3) | list
+m | map('attr', 'role') | list
+m | map('tojson', ensure_ascii=true) | join
+m | map(attribute='role') | map('replace', 'user', 'U') | list
+m | map('default', 1) | list | length
+'a b, c' | wordcount
+'upper' is filter
+'nope' is filter
+'even' is test
+strftime_now('%d %b %Y')
+strftime_now('%Y-%m-%dT%H:%M:%S')
+strftime_now('%A, %B %d, %Y %I:%M %p %j %y %a')
+strftime_now('')
+strftime_now('100%% %%d')
+strftime_now('%-d %e')
+strftime_now is defined
+strftime_now() is defined
+s.encode('x') if f else 'fine'
+s.nosuch() if f else 'fine'
+(s | nosuch) if f else 'fine'
+(s is nosuch) if f else 'fine'
+nosuch(1) if f else 'fine'
+nosuch(1) if t else 'fine'
+(s | nosuch) if t else 'fine'
 """.strip("\n").split("\n")
 
 TEMPLATES = [
@@ -354,6 +508,13 @@ TEMPLATES = [
     "{% macro f() %}\n  x\n{% endmacro %}[{{ f() }}]", "{% macro f() -%}\n  x\n{%- endmacro %}[{{ f() | trim }}]", "{% macro f(a, a) %}{% endmacro %}", "{% macro f(a=1, b) %}{% endmacro %}", "{% macro f(x) %}{{ x is defined }}{% endmacro %}{{ f() }}{{ f(1) }}{{ f(n) }}",
     "{{ raise_exception('stop: ' ~ s) }}", "{% if t %}{{ raise_exception('no ' + s) }}{% endif %}", "{{ raise_exception('a') if f else 'fine' }}", "{{ raise_exception() }}", "{% generation %}{{ s }}{% endgeneration %}x", "{% for a in l %}{% generation %}{% set zz = a %}{{ zz }}{{ loop.index }}{% endgeneration %}{{ zz }}{% endfor %}",
     "{% call f() %}x{% endcall %}", "{% filter upper %}x{% endfilter %}", "{% include 'x' %}", "{% extends 'x' %}", "{% block a %}{% endblock %}", "{% import 'x' as y %}", "{% do l.append(1) %}", "{{ l.append(1) }}", "{{ l.pop() }}", "{{ d.update({}) }}", "{{ s.__class__ }}", "{{ ''.__class__.__mro__ }}", "{% autoescape true %}{% endautoescape %}",
+    "{% filter upper %}a{{ s }}{% endfilter %}b", "{% filter trim | upper %} a {% endfilter %}", "{% filter replace('a', 'b') %}aa{% endfilter %}", "{% filter nope %}{% endfilter %}", "{% set z | upper | trim %} a {{ s }} {% endset %}[{{ z }}]",
+    "{% macro b(t) %}<{{ t }}>{{ caller() }}</{{ t }}>{% endmacro %}{% call b('x') %}in {{ s }}{% endcall %}", "{% macro each(l) %}{% for a in l %}{{ caller(a, loop.index) }},{% endfor %}{% endmacro %}{% call(a, n) each(l) %}{{ n }}:{{ a }}{% endcall %}", "{% macro o() %}{{ 'has' if caller is defined else 'no' }}{% endmacro %}{{ o() }}{% call o() %}{% endcall %}",
+    "{% macro b() %}{{ caller() }}{% endmacro %}{% call b() %}{% call b() %}deep{% endcall %}{% endcall %}", "{% macro v(a) %}{{ a }}|{{ varargs }}|{{ kwargs }}{% endmacro %}{{ v(1, 2, 3, x=4) }}", "{% macro v() %}{{ varargs | length }}{% endmacro %}{{ v(*l) }}", "{% macro k() %}{{ kwargs.a }}{% endmacro %}{{ k(**{'a': 5}) }}", "{% macro f(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ f(*[1, 2]) }}{{ f(**{'b': 1, 'a': 2}) }}{{ f(1, **{'b': 3}) }}", "{% macro f(a) %}{% endmacro %}{{ f(1, **{'a': 2}) }}", "{% macro f(a) %}{% endmacro %}{{ f(**{'zz': 2}) }}",
+    "{% with %}{% set z = 1 %}{{ z }}{% endwith %}{{ z }}", "{% with a = 1, b = 2 %}{{ a }}{{ b }}{% endwith %}{{ a }}", "{% set a = 5 %}{% with a = 1, b = a %}{{ a }}{{ b }}{% endwith %}",
+    "a\n{% raw %}\n{{ s }} {% if %}\n{% endraw %}\nb", "x  {%- raw -%}  {{ a }}  {%- endraw -%}  y", "  {% raw %}{{ x }}{% endraw %}  ", "{% raw %}unclosed", "{% raw %}{% raw %}{% endraw %}",
+    "{% if f %}{{ s | nosuch }}{% endif %}fine", "{% if f %}{{ s is nosuch }}{{ nosuch() }}{{ s.nosuch() }}{% endif %}fine", "{% if t %}{{ s | nosuch }}{% endif %}", "{% for a in m | groupby('role') %}{{ a.grouper }}:{{ a.list | length }} {% endfor %}", "{% for r, all in m | groupby('role') %}{{ r }}{{ all[0].n }} {% endfor %}",
+    "{% for a in l %}{% filter upper %}x{{ loop.index }}{% endfilter %}{% endfor %}", "{% macro gen(x) %}{% generation %}{{ x }}{% endgeneration %}{% endmacro %}{{ gen(s) }}", "{% set z %}{% generation %}a{% endgeneration %}{% endset %}{{ z }}",
     "{{ '<' ~ s ~ '>' }}{{ '&' }}", "{{ s }}}", "{ {s} }", "{{{}}}", "{{ {'a': {'b': 1}}.a.b }}", "{{ }}", "{{ s s }}", "{{ 'a' 1 }}", "{% %}", "{%%}", "{{ s", "{% if t", "{{ (s }}", "{{ s) }}", "{{ [s} }}", "%} }} #}", "{%- set x = 1 -%} {{ x }} {%- set y = 2 %} {{ y }}",
     "{% for a in m %}\n{{ a.role }}: {{ a.content }}\n{% endfor %}\n", "{% for a in m -%}\n{{ a.role }}: {{ a.content }}\n{%- endfor %}\n", "{%- for a in m %}\n    {%- if a.content is string %}\n        {{- a.content | trim }}\n    {%- endif %}\n{%- endfor %}",
     "{% for a in m %}{% if not loop.first and a.role == 'assistant' %}{{ m[loop.index0 - 1].content }}{% endif %}{% endfor %}", "{{ m | selectattr('role', 'in', ['user', 'User']) | map(attribute='role') | list }}", "{% set g = m | map(attribute='role') %}{{ g | list }}",

@@ -211,35 +211,16 @@ static void free_merged(float **merged, int n) {
     hora_free(merged);
 }
 
-/* Folds every enabled adapter, one after another, into one set of weights; the base is as before
- * afterwards. *out has an entry per weight, NULL where nothing changes. */
+/* Folds every enabled adapter into one set of weights, the last attached first: it stands next to
+ * the base. *out has an entry per weight, NULL where nothing changes. */
 static hora_status merge_all(hora_model *m, float ***out) {
-    hora_base *b = m->base;
-    const size_t n = (size_t)b->nweights;
-    float **all = hora_calloc(n + 1, sizeof *all), **part = hora_calloc(n + 1, sizeof *part);
-    hora_view *before = hora_calloc(n + 1, sizeof *before);
-    for (size_t w = 0; w < n; w++)
-        before[w] = b->weights[w].view;
+    float **all = hora_calloc((size_t)m->base->nweights + 1, sizeof *all);
     hora_status s = HORA_OK;
-    for (int i = 0; i < m->n && s == HORA_OK; i++) {
-        if (!m->adapters[i]->enabled)
-            continue;
-        s = hora_peft_merge(m->adapters[i], part);
-        if (s == HORA_OK)
-            install(b, part, NULL);
-        for (size_t w = 0; w < n; w++)
-            if (part[w]) {
-                hora_free(all[w]);
-                all[w] = part[w];
-                part[w] = NULL;
-            }
-    }
-    for (size_t w = 0; w < n; w++)
-        b->weights[w].view = before[w];
-    hora_free(before);
-    hora_free(part);
+    for (int i = m->n - 1; i >= 0 && s == HORA_OK; i--)
+        if (m->adapters[i]->enabled)
+            s = hora_peft_merge(m->adapters[i], all);
     if (s != HORA_OK)
-        free_merged(all, b->nweights);
+        free_merged(all, m->base->nweights);
     else
         *out = all;
     return s;

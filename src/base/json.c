@@ -1,8 +1,8 @@
 /*
  * JSON trees over jansson; the only file that sees its header. A hora_json is a json_t under
  * another name. Owns the policy: repeated keys refused, bytes after the value refused, integers
- * beyond 64 bits become reals (model files have them), text in file order, reals as short as they
- * read back. RFC 8259.
+ * beyond 64 bits keep their digits (model files and tool calls have them), text in file order, reals
+ * as short as they read back. RFC 8259.
  */
 #include "base/json.h"
 
@@ -28,8 +28,24 @@ static json_t *fresh(json_t *v) {
     return v;
 }
 
-/* Copies the text with ".0" behind every integer of 19 digits or more. Strings stay as they are. */
-static void widen_integers(hora_str *to, const char *text, size_t n) {
+/*
+ * Integers beyond 64 bits, which jansson has no type for. Where a text holds some, each becomes a
+ * string behind a mark that no other string of the text begins with; when the text was read, those
+ * strings are exchanged for nodes that begin with BIG. That is no UTF-8, so no text makes such a node.
+ */
+static const char BIG[] = "\xff";
+
+static bool fits(const char *s, size_t n) {
+    char b[24] = {0};
+    int64_t v;
+    if (n > 20)
+        return false;
+    memcpy(b, s, n);
+    return hora_parse_int(b, &v);
+}
+
+/* Copies the text with every integer that does not fit as a string behind `mark`. */
+static void widen_integers(hora_str *to, const char *text, size_t n, const char *mark) {
     for (size_t i = 0; i < n;) {
         size_t start = i;
         if (text[i] == '"') {
@@ -40,18 +56,74 @@ static void widen_integers(hora_str *to, const char *text, size_t n) {
             hora_str_add(to, text + start, i - start);
             continue;
         }
+        i += text[i] == '-';
+        size_t digits = i;
         while (i < n && text[i] >= '0' && text[i] <= '9')
             i++;
-        if (i == start) {
-            hora_str_putc(to, text[i++]);
-            continue;
-        }
-        hora_str_add(to, text + start, i - start);
-        bool whole = i == n || !strchr(".eE", text[i]) || !text[i];
+        bool number = i > digits, whole = i == n || !strchr(".eE", text[i]) || !text[i];
         bool alone = !start || !strchr(".eE+", text[start - 1]) || !text[start - 1];
-        if (i - start >= 19 && whole && alone)
-            hora_str_puts(to, ".0");
+        if (number && whole && alone && !fits(text + start, i - start)) {
+            hora_str_printf(to, "\"%s", mark);
+            hora_str_add(to, text + start, i - start);
+            hora_str_putc(to, '"');
+        } else {
+            i += i == start;
+            hora_str_add(to, text + start, i - start);
+        }
     }
+}
+
+/* The node for `v` when it is a marked string, else NULL. `skip`: bytes of the mark as it is read. */
+static json_t *unmarked(json_t *v, size_t skip) {
+    const char *s = json_string_value(v);
+    if (!s || json_string_length(v) <= skip || s[0] || strspn(s + 1, "#") + 1 < skip)
+        return NULL;
+    hora_str b = {0};
+    hora_str_puts(&b, BIG);
+    hora_str_add(&b, s + skip, json_string_length(v) - skip);
+    json_t *big = fresh(json_stringn_nocheck(b.s, b.n));
+    hora_str_release(&b);
+    return big;
+}
+
+static json_t *unmark(json_t *v, size_t skip) {
+    json_t *big = unmarked(v, skip);
+    if (big) {
+        json_decref(v);
+        return big;
+    }
+    for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++)
+        if ((big = unmarked(json_array_get(v, i), skip)) != NULL)
+            json_array_set_new(v, i, big);
+        else
+            unmark(json_array_get(v, i), skip);
+    for (void *it = json_object_iter(v); it; it = json_object_iter_next(v, it))
+        if ((big = unmarked(json_object_iter_value(it), skip)) != NULL)
+            json_object_iter_set_new(v, it, big);
+        else
+            unmark(json_object_iter_value(it), skip);
+    return v;
+}
+
+static json_t *parse_wide(const char *text, size_t n, size_t flags, json_error_t *e) {
+    hora_str mark = {0}, wide = {0};
+    hora_str_puts(&mark, "\\u0000#");
+    while (memmem(text, n, mark.s, mark.n))
+        hora_str_putc(&mark, '#');
+    widen_integers(&wide, text, n, mark.s);
+    json_t *v = json_loadb(wide.s, wide.n, flags, e);
+    v = v ? unmark(v, mark.n - 5) : NULL; /* six letters are one NUL */
+    hora_str_release(&wide);
+    hora_str_release(&mark);
+    return v;
+}
+
+static const char *digits_of(const json_t *v, size_t *n) {
+    const char *s = json_string_value(v);
+    if (!s || s[0] != BIG[0])
+        return NULL;
+    *n = json_string_length(v) - 1;
+    return s + 1;
 }
 
 hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const char *what) {
@@ -64,12 +136,8 @@ hora_status hora_json_parse_at(hora_json **out, const char *text, size_t n, cons
     json_error_t e;
     *out = NULL;
     json_t *v = json_loadb(text, n, flags, &e);
-    if (!v && json_error_code(&e) == json_error_numeric_overflow) {
-        hora_str wide = {0};
-        widen_integers(&wide, text, n);
-        v = json_loadb(wide.s, wide.n, flags, &e);
-        hora_str_release(&wide);
-    }
+    if (!v && json_error_code(&e) == json_error_numeric_overflow)
+        v = parse_wide(text, n, flags, &e);
     if (!v)
         return hora_fail(
             HORA_EFORMAT,
@@ -95,6 +163,7 @@ void hora_json_free(hora_json *root) {
 }
 
 hora_jtype hora_json_type(const hora_json *v) {
+    size_t n;
     if (!v)
         return HORA_JNULL;
     switch (json_typeof(in(v))) {
@@ -103,7 +172,7 @@ hora_jtype hora_json_type(const hora_json *v) {
     case JSON_ARRAY:
         return HORA_JARRAY;
     case JSON_STRING:
-        return HORA_JSTRING;
+        return digits_of(in(v), &n) ? HORA_JREAL : HORA_JSTRING;
     case JSON_INTEGER:
         return HORA_JINT;
     case JSON_REAL:
@@ -151,7 +220,8 @@ const hora_json *hora_json_iter_value(void *it) {
 }
 
 const char *hora_json_string(const hora_json *v, size_t *n) {
-    if (!json_is_string(in(v)))
+    size_t digits;
+    if (!json_is_string(in(v)) || digits_of(in(v), &digits))
         return NULL;
     if (n)
         *n = json_string_length(in(v));
@@ -165,7 +235,17 @@ bool hora_json_int(const hora_json *v, int64_t *out) {
     return true;
 }
 
+const char *hora_json_digits(const hora_json *v, size_t *n) {
+    return json_is_string(in(v)) ? digits_of(in(v), n) : NULL;
+}
+
 bool hora_json_real(const hora_json *v, double *out) {
+    size_t n;
+    const char *digits = hora_json_digits(v, &n);
+    if (digits) {
+        *out = strtod(digits, NULL);
+        return true;
+    }
     if (!json_is_number(in(v)))
         return false;
     *out = json_number_value(in(v));
@@ -277,6 +357,10 @@ hora_json *hora_json_copy(const hora_json *v) {
     return out_of(fresh(json_deep_copy(in(v))));
 }
 
+hora_json *hora_json_share(const hora_json *v) {
+    return out_of(json_incref(in(v)));
+}
+
 hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v) {
     if (json_object_set_new(in(obj), key, in(own_v)))
         HORA_BUG("JSON member `%s` could not be set", key);
@@ -373,6 +457,8 @@ static void dump_array(json_t *v, int indent, bool sort, int depth, hora_str *ou
 
 static void dump(json_t *v, int indent, bool sort, int depth, hora_str *out) {
     char buf[32];
+    const char *digits;
+    size_t n;
     switch (json_typeof(v)) {
     case JSON_OBJECT:
         dump_object(v, indent, sort, depth, out);
@@ -381,7 +467,10 @@ static void dump(json_t *v, int indent, bool sort, int depth, hora_str *out) {
         dump_array(v, indent, sort, depth, out);
         break;
     case JSON_STRING:
-        hora_json_quote(out, json_string_value(v), json_string_length(v));
+        if ((digits = digits_of(v, &n)) != NULL)
+            hora_str_add(out, digits, n);
+        else
+            hora_json_quote(out, json_string_value(v), json_string_length(v));
         break;
     case JSON_INTEGER:
         hora_str_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));

@@ -49,6 +49,9 @@ const hora_json *hora_json_iter_value(void *it);
 /* Values. NULL / false when the node has another type. hora_json_real takes integers too. */
 const char *hora_json_string(const hora_json *v, size_t *n); /* n may be NULL; may hold NUL bytes */
 bool hora_json_int(const hora_json *v, int64_t *out);
+/* The digits (sign in front) of an integer that 64 bits cannot hold, whose type is HORA_JREAL; NULL
+ * for anything else. */
+const char *hora_json_digits(const hora_json *v, size_t *n);
 bool hora_json_real(const hora_json *v, double *out);
 bool hora_json_bool(const hora_json *v, bool *out);
 /*
@@ -71,7 +74,8 @@ hora_json *hora_json_new_int(int64_t v);
 hora_json *hora_json_new_real(double v); /* not finite: null */
 hora_json *hora_json_new_string(const char *s);
 hora_json *hora_json_new_string_n(const char *s, size_t n);
-hora_json *hora_json_copy(const hora_json *v); /* deep */
+hora_json *hora_json_copy(const hora_json *v);  /* deep */
+hora_json *hora_json_share(const hora_json *v); /* the same value with one owner more */
 hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v);
 hora_json *hora_json_push(hora_json *array, hora_json *own_v);
 bool hora_json_equal(const hora_json *a, const hora_json *b);

@@ -9,9 +9,6 @@
 #include "data/data.h"
 
 /* ---- a sample: text, and which bytes of it are supervised ---- */
-typedef struct hora_span {
-    size_t from, to;
-} hora_span;
 typedef struct hora_sample {
     hora_str text;
     /* of labelled records, borrowed from the record */

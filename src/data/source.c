@@ -142,12 +142,12 @@ static bool is_prefix(const hora_str *a, const hora_str *b) {
 static hora_status turn_span(const hora_template *t, const hora_json *vars, int64_t i,
                              hora_sample *out) {
     hora_str given = {0}, said = {0};
-    hora_status s = hora_template_render_turns(t, vars, i, 1, &given);
+    hora_status s = hora_template_render_turns(t, vars, i, 1, &given, NULL);
     if (s) {
         s = hora_context(s, "the prompt before message %lld cannot be rendered", (long long)i + 1);
         goto out;
     }
-    s = hora_template_render_turns(t, vars, i + 1, 0, &said);
+    s = hora_template_render_turns(t, vars, i + 1, 0, &said, NULL);
     if (s) {
         s = hora_context(s, "the first %lld messages cannot be rendered", (long long)i + 1);
         goto out;
@@ -176,7 +176,7 @@ hora_status hora_source_chat(const hora_reader *r, const hora_json *messages,
                              const hora_json *tools, hora_sample *out) {
     HORA_TRY(check_messages(r->tmpl, messages));
     hora_json *vars = chat_variables(r->tok, messages, tools);
-    hora_status s = hora_template_render_turns(r->tmpl, vars, -1, 0, &out->text);
+    hora_status s = hora_template_render_turns(r->tmpl, vars, -1, 0, &out->text, NULL);
     if (!s && r->train_on_prompt)
         hora_sample_span(out, 0, out->text.n);
     for (size_t i = 0; i < hora_json_len(messages) && !s && !r->train_on_prompt; i++) {
@@ -197,7 +197,7 @@ hora_status hora_chat_prompt(const hora_tokenizer *tok, const hora_template *tmp
     HORA_TRY(check_messages(tmpl, messages));
     size_t before = text->n;
     hora_json *vars = chat_variables(tok, messages, NULL);
-    hora_status s = hora_template_render_turns(tmpl, vars, -1, 1, text);
+    hora_status s = hora_template_render_turns(tmpl, vars, -1, 1, text, NULL);
     hora_json_free(vars);
     if (!s && text->n > before)
         s = hora_tokenizer_encode(tok, text->s + before, text->n - before, false, out);

@@ -1,6 +1,6 @@
 /*
  * adapter_config.json of PEFT: read, written, and the tensor names beside it. Owns the list of the
- * keys that PEFT knows and what each means to us. It does not decide whether hora can run DoRA, a
+ * keys of all types and of LoRA's, and what each means to us. It does not decide whether hora can run DoRA, a
  * bias or an embedding adapter: such fields are reported and the caller decides. The rules for
  * matching modules are in peft_match.c. Invariant: a config that parsed without error computes in
  * hora what it computes in PEFT, or one of its reported fields says otherwise.
@@ -16,6 +16,7 @@
 
 /* What becomes of a key of LoraConfig. "Set" is anything but null, false, "", [] and {}. */
 typedef enum key_use {
+    KEY_COMMON,   /* of every type of PEFT, goes into the struct or says nothing */
     KEY_READ,     /* goes into the struct */
     KEY_IGNORED,  /* says nothing about the result */
     KEY_TRAINING, /* steers PEFT's initialisation or backward only: warn when set */
@@ -29,15 +30,15 @@ static const struct {
     {"alora_invocation_tokens", KEY_CHANGES},
     {"alpha_pattern", KEY_READ},
     {"arrow_config", KEY_CHANGES},
-    {"auto_mapping", KEY_IGNORED},
-    {"base_model_name_or_path", KEY_READ},
+    {"auto_mapping", KEY_COMMON},
+    {"base_model_name_or_path", KEY_COMMON},
     {"bias", KEY_READ},
     {"corda_config", KEY_TRAINING},
     {"ensure_weight_tying", KEY_CHANGES},
     {"eva_config", KEY_TRAINING},
-    {"exclude_modules", KEY_READ},
+    {"exclude_modules", KEY_COMMON},
     {"fan_in_fan_out", KEY_READ},
-    {"inference_mode", KEY_IGNORED},
+    {"inference_mode", KEY_COMMON},
     {"init_lora_weights", KEY_READ},
     {"kasa_config", KEY_CHANGES},
     {"layer_replication", KEY_CHANGES},
@@ -50,18 +51,18 @@ static const struct {
     {"lora_ga_config", KEY_TRAINING},
     {"megatron_config", KEY_TRAINING},
     {"megatron_core", KEY_IGNORED},
-    {"modules_to_save", KEY_READ},
+    {"modules_to_save", KEY_COMMON},
     {"monteclora_config", KEY_CHANGES},
-    {"peft_type", KEY_READ},
-    {"peft_version", KEY_IGNORED},
+    {"peft_type", KEY_COMMON},
+    {"peft_version", KEY_COMMON},
     {"qalora_group_size", KEY_IGNORED},
     {"r", KEY_READ},
     {"rank_pattern", KEY_READ},
-    {"revision", KEY_IGNORED},
+    {"revision", KEY_COMMON},
     {"runtime_config", KEY_IGNORED},
-    {"target_modules", KEY_READ},
+    {"target_modules", KEY_COMMON},
     {"target_parameters", KEY_CHANGES},
-    {"task_type", KEY_READ},
+    {"task_type", KEY_COMMON},
     {"trainable_token_indices", KEY_CHANGES},
     {"use_bdlora", KEY_CHANGES},
     {"use_dora", KEY_READ},
@@ -92,16 +93,25 @@ static bool is_set(const hora_json *v) {
     }
 }
 
+/* Index into `keys`, HORA_COUNT(keys) when there is none. */
+static size_t key_named(const char *name) {
+    size_t i = 0;
+    while (i < HORA_COUNT(keys) && !hora_eq(keys[i].name, name))
+        i++;
+    return i;
+}
+
+static void warn_unknown(const char *what, const char *name) {
+    hora_warn("%s: key `%.80s` is not known and is ignored; a newer PEFT may have written it", what,
+              name);
+}
+
 static hora_status check_keys(const hora_json *obj, const char *what) {
     for (void *it = hora_json_iter(obj); it; it = hora_json_next(obj, it)) {
         const char *name = hora_json_iter_key(it);
-        size_t i = 0;
-        while (i < HORA_COUNT(keys) && !hora_eq(keys[i].name, name))
-            i++;
+        const size_t i = key_named(name);
         if (i == HORA_COUNT(keys))
-            hora_warn("%s: key `%.80s` is not known and is ignored; a newer PEFT may have written "
-                      "it",
-                      what, name);
+            warn_unknown(what, name);
         else if (keys[i].use == KEY_TRAINING && is_set(hora_json_iter_value(it)))
             hora_warn("%s: key `%s` only matters while PEFT trains and is ignored", what, name);
         else if (keys[i].use == KEY_CHANGES && is_set(hora_json_iter_value(it)))
@@ -218,26 +228,31 @@ static char *copy_of(const char *s) {
     return s ? hora_strdup(s) : NULL;
 }
 
-static hora_status read_scalars(hora_peft_config *c, const hora_json *obj) {
-    const char *type, *task, *base, *bias;
+/* What every type of PEFT has. */
+static hora_status read_common(hora_peft_config *c, const hora_json *obj) {
+    const char *type, *task, *base;
     HORA_TRY(hora_json_get_string(obj, "peft_type", NULL, &type));
     HORA_TRY(hora_json_get_string(obj, "task_type", NULL, &task));
     HORA_TRY(hora_json_get_string(obj, "base_model_name_or_path", NULL, &base));
-    HORA_TRY(hora_json_get_string(obj, "bias", "none", &bias));
     if (!type)
         return hora_fail(HORA_EFORMAT, "key `peft_type` is missing; this is no adapter of PEFT");
-    if (!hora_eq(type, "LORA"))
-        return hora_fail(
-            HORA_EUNSUPPORTED,
-            "peft_type \"%.40s\" is not supported, \"LORA\" is; merge the adapter with "
-            "PEFT and use the model",
-            type);
-    if (!hora_eq(bias, "none") && !hora_eq(bias, "all") && !hora_eq(bias, "lora_only"))
-        return hora_fail(HORA_EFORMAT, "`bias` is \"%.40s\"; it should be none, all or lora_only",
-                         bias);
     c->peft_type = hora_strdup(type);
     c->task_type = copy_of(task);
     c->base_model = copy_of(base);
+    c->targets_unset = hora_json_type(hora_json_get(obj, "target_modules")) == HORA_JNULL;
+    HORA_TRY(
+        read_names(obj, "target_modules", &c->target_modules, &c->n_targets, &c->target_regex));
+    HORA_TRY(
+        read_names(obj, "exclude_modules", &c->exclude_modules, &c->n_exclude, &c->exclude_regex));
+    return read_names(obj, "modules_to_save", &c->modules_to_save, &c->n_save, NULL);
+}
+
+static hora_status read_lora(hora_peft_config *c, const hora_json *obj) {
+    const char *bias;
+    HORA_TRY(hora_json_get_string(obj, "bias", "none", &bias));
+    if (!hora_eq(bias, "none") && !hora_eq(bias, "all") && !hora_eq(bias, "lora_only"))
+        return hora_fail(HORA_EFORMAT, "`bias` is \"%.40s\"; it should be none, all or lora_only",
+                         bias);
     c->bias = hora_strdup(bias);
     HORA_TRY(hora_json_get_int(obj, "r", 8, &c->r));
     HORA_TRY(hora_json_get_real(obj, "lora_alpha", 8, &c->lora_alpha));
@@ -261,15 +276,14 @@ static hora_status read_scalars(hora_peft_config *c, const hora_json *obj) {
 static hora_status read_config(hora_peft_config *c, const hora_json *obj, const char *what) {
     if (hora_json_type(obj) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "should be an object; this is no adapter_config.json");
-    HORA_TRY(read_scalars(c, obj));
+    HORA_TRY(read_common(c, obj));
+    if (!hora_eq(c->peft_type, "LORA")) {
+        c->own = hora_json_copy(obj);
+        return HORA_OK;
+    }
+    HORA_TRY(read_lora(c, obj));
     HORA_TRY(check_keys(obj, what));
     HORA_TRY(check_init(obj));
-    c->targets_unset = hora_json_type(hora_json_get(obj, "target_modules")) == HORA_JNULL;
-    HORA_TRY(
-        read_names(obj, "target_modules", &c->target_modules, &c->n_targets, &c->target_regex));
-    HORA_TRY(
-        read_names(obj, "exclude_modules", &c->exclude_modules, &c->n_exclude, &c->exclude_regex));
-    HORA_TRY(read_names(obj, "modules_to_save", &c->modules_to_save, &c->n_save, NULL));
     HORA_TRY(read_patterns(obj, "rank_pattern", true, &c->rank_pattern, &c->n_rank));
     HORA_TRY(read_patterns(obj, "alpha_pattern", false, &c->alpha_pattern, &c->n_alpha));
     return read_layers(c, obj);
@@ -336,6 +350,9 @@ static void set_targets(hora_json *obj, const hora_peft_config *c) {
     else
         set_names(obj, "exclude_modules", c->exclude_modules, c->n_exclude, true);
     set_names(obj, "modules_to_save", c->modules_to_save, c->n_save, true);
+}
+
+static void set_layers(hora_json *obj, const hora_peft_config *c) {
     /* a pattern without layers says nothing, and PEFT refuses to load it */
     set_names(obj, "layers_pattern", c->layers_pattern, c->n_layers ? c->n_layers_pattern : 0,
               true);
@@ -348,27 +365,111 @@ static void set_targets(hora_json *obj, const hora_peft_config *c) {
         hora_json_push(list, hora_json_new_int(c->layers[i]));
 }
 
-void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
-    hora_json *obj = hora_json_new_object();
-    hora_json_set(obj, "base_model_name_or_path", string_or_null(c->base_model));
+static void set_lora(hora_json *obj, const hora_peft_config *c) {
     hora_json_set(obj, "bias", hora_json_new_string(c->bias ? c->bias : "none"));
     hora_json_set(obj, "fan_in_fan_out", hora_json_new_bool(c->fan_in_fan_out));
-    hora_json_set(obj, "inference_mode", hora_json_new_bool(true));
     hora_json_set(obj, "init_lora_weights", hora_json_new_bool(true));
     hora_json_set(obj, "lora_alpha", number(c->lora_alpha));
     hora_json_set(obj, "lora_bias", hora_json_new_bool(c->lora_bias));
     hora_json_set(obj, "lora_dropout", hora_json_new_real(c->lora_dropout));
-    hora_json_set(obj, "peft_type", hora_json_new_string(c->peft_type ? c->peft_type : "LORA"));
     hora_json_set(obj, "r", hora_json_new_int(c->r));
-    hora_json_set(obj, "revision", hora_json_new_null());
-    hora_json_set(obj, "task_type", string_or_null(c->task_type));
     hora_json_set(obj, "use_dora", hora_json_new_bool(c->use_dora));
     hora_json_set(obj, "use_rslora", hora_json_new_bool(c->use_rslora));
     set_patterns(obj, "alpha_pattern", c->alpha_pattern, c->n_alpha);
     set_patterns(obj, "rank_pattern", c->rank_pattern, c->n_rank);
+    set_layers(obj, c);
+}
+
+void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
+    hora_json *obj = hora_json_new_object();
+    const char *type = c->peft_type ? c->peft_type : "LORA";
+    hora_json_set(obj, "base_model_name_or_path", string_or_null(c->base_model));
+    hora_json_set(obj, "inference_mode", hora_json_new_bool(true));
+    hora_json_set(obj, "peft_type", hora_json_new_string(type));
+    hora_json_set(obj, "revision", hora_json_new_null());
+    hora_json_set(obj, "task_type", string_or_null(c->task_type));
     set_targets(obj, c);
+    if (hora_eq(type, "LORA"))
+        set_lora(obj, c);
+    for (void *it = c->own ? hora_json_iter(c->own) : NULL; it; it = hora_json_next(c->own, it))
+        if (!hora_json_get(obj, hora_json_iter_key(it)))
+            hora_json_set(obj, hora_json_iter_key(it), hora_json_copy(hora_json_iter_value(it)));
     hora_json_dump(obj, 2, true, out);
     hora_json_free(obj);
+}
+
+/* --- other types ---------------------------------------------------------------------------- */
+
+/* A word of a list separated by blanks. */
+static bool is_word(const char *list, const char *name) {
+    const size_t n = strlen(name);
+    for (const char *p = list; *p;) {
+        p += strspn(p, " ");
+        const size_t len = strcspn(p, " ");
+        if (len == n && n && !strncmp(p, name, n))
+            return true;
+        p += len;
+    }
+    return false;
+}
+
+void hora_peft_config_known(const hora_peft_config *c, const char *known, const char *dir) {
+    for (void *it = c->own ? hora_json_iter(c->own) : NULL; it; it = hora_json_next(c->own, it)) {
+        const char *name = hora_json_iter_key(it);
+        const size_t i = key_named(name);
+        if ((i == HORA_COUNT(keys) || keys[i].use != KEY_COMMON) && !is_word(known, name))
+            warn_unknown(dir, name);
+    }
+}
+
+hora_status hora_peft_config_names(const hora_peft_config *c, const char *key, char ***names,
+                                   int *n) {
+    char *single = NULL;
+    int cap = 0;
+    *names = NULL;
+    *n = 0;
+    HORA_TRY(read_names(c->own, key, names, n, &single));
+    if (single)
+        HORA_PUSH(*names, *n, cap, single);
+    return HORA_OK;
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+static char **copy_names(char *const *names, int n) {
+    char **out = n ? hora_malloc((size_t)n * sizeof *out) : NULL;
+    for (int i = 0; i < n; i++)
+        out[i] = hora_strdup(names[i]);
+    return out;
+}
+
+static hora_peft_pattern *copy_patterns(const hora_peft_pattern *p, int n) {
+    hora_peft_pattern *out = n ? hora_malloc((size_t)n * sizeof *out) : NULL;
+    for (int i = 0; i < n; i++)
+        out[i] = (hora_peft_pattern){hora_strdup(p[i].pattern), p[i].value};
+    return out;
+}
+
+void hora_peft_config_copy(hora_peft_config *to, const hora_peft_config *c) {
+    *to = *c;
+    to->peft_type = copy_of(c->peft_type);
+    to->task_type = copy_of(c->task_type);
+    to->base_model = copy_of(c->base_model);
+    to->bias = copy_of(c->bias);
+    to->target_regex = copy_of(c->target_regex);
+    to->exclude_regex = copy_of(c->exclude_regex);
+    to->target_modules = copy_names(c->target_modules, c->n_targets);
+    to->exclude_modules = copy_names(c->exclude_modules, c->n_exclude);
+    to->modules_to_save = copy_names(c->modules_to_save, c->n_save);
+    to->layers_pattern = copy_names(c->layers_pattern, c->n_layers_pattern);
+    to->rank_pattern = copy_patterns(c->rank_pattern, c->n_rank);
+    to->alpha_pattern = copy_patterns(c->alpha_pattern, c->n_alpha);
+    to->layers = NULL;
+    if (c->n_layers) {
+        to->layers = hora_malloc((size_t)c->n_layers * sizeof *to->layers);
+        memcpy(to->layers, c->layers, (size_t)c->n_layers * sizeof *to->layers);
+    }
+    to->own = c->own ? hora_json_copy(c->own) : NULL;
 }
 
 static void free_names(char **names, int n) {
@@ -397,6 +498,7 @@ void hora_peft_config_release(hora_peft_config *c) {
     free_names(c->layers_pattern, c->n_layers_pattern);
     free_patterns(c->rank_pattern, c->n_rank);
     free_patterns(c->alpha_pattern, c->n_alpha);
+    hora_json_free(c->own);
     *c = (hora_peft_config){0};
 }
 

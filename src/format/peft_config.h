@@ -3,8 +3,10 @@
 /*
  * The adapter directory of PEFT (0.21): adapter_config.json, PEFT's rules for matching modules, and
  * the names of tensors in adapter_model.safetensors. The rules are PEFT's own, quirks included,
- * because an adapter means what PEFT does with it. Keys that PEFT does not know are ignored with a
- * warning; keys that change the computation and are not supported are refused by name.
+ * because an adapter means what PEFT does with it. What all types of PEFT share is read for each
+ * of them, LoRA's keys for "LORA"; the keys of other types stay in `own` for the method that knows
+ * them. Keys that PEFT does not know are ignored with a warning; keys that change the computation
+ * and are not supported are refused by name.
  * Source: huggingface/peft, tuners/tuners_utils.py (check_target_module_exists), utils/other.py
  * (get_pattern_key), tuners/lora/config.py, docs/source/developer_guides/checkpoint.md.
  */
@@ -18,7 +20,7 @@ typedef struct hora_peft_pattern {
 /* All strings and arrays are owned. Zero-initialise to build one for writing; then bias NULL means
  * "none" and peft_type NULL means "LORA". */
 typedef struct hora_peft_config {
-    char *peft_type;  /* "LORA" */
+    char *peft_type;  /* "LORA", "IA3" */
     char *task_type;  /* "CAUSAL_LM" or NULL */
     char *base_model; /* base_model_name_or_path or NULL */
     char *bias;       /* "none" | "all" | "lora_only" */
@@ -41,6 +43,8 @@ typedef struct hora_peft_config {
     int n_layers;
     char **layers_pattern;
     int n_layers_pattern;
+    hora_json *own; /* of types other than LORA: the file's object, or the keys to write beside the
+                       common ones; NULL: none */
 } hora_peft_config;
 
 /* DIR/adapter_config.json. HORA_ENOTFOUND when it is not there, HORA_EFORMAT for wrong types and
@@ -49,7 +53,14 @@ hora_status hora_peft_config_load(hora_peft_config *c, const char *dir);
 hora_status hora_peft_config_parse(hora_peft_config *c, const hora_json *obj, const char *what);
 /* Indent 2, sorted keys, every key of the minimal set PEFT writes. */
 void hora_peft_config_dump(const hora_peft_config *c, hora_str *out);
+void hora_peft_config_copy(hora_peft_config *to, const hora_peft_config *from); /* deep */
 void hora_peft_config_release(hora_peft_config *c);
+/* Types other than LORA: warns of every key of c->own that is neither common to all types nor among
+ * `known` (separated by blanks). dir: for the text. */
+void hora_peft_config_known(const hora_peft_config *c, const char *known, const char *dir);
+/* The strings under c->own's `key` (a list, or one string), new; null or absent: none. */
+hora_status hora_peft_config_names(const hora_peft_config *c, const char *key, char ***names,
+                                   int *n);
 
 /*
  * PEFT's check_target_module_exists for a module path ("model.layers.0.self_attn.q_proj"). In

@@ -130,7 +130,7 @@ hora_status hora_hmoe_model_ready(const hora_base *base, hora_adapter *adapter) 
                          base->family->name);
     if (!adapter)
         return HORA_OK;
-    if (!(adapter->method->traits & HORA_TRAIT_LOWRANK))
+    if (!adapter->method->factors)
         return hora_fail(HORA_EUNSUPPORTED,
                          "method %s has no heads to look at; give an adapter of a low-rank method "
                          "such as hora or lora",

@@ -1,7 +1,7 @@
 #ifndef HORA_PEFT_HORA_IMPL_H
 #define HORA_PEFT_HORA_IMPL_H
 /* State of method hora, shared by peft_hora.c (mathematics) and hora_native.c (its file). */
-#include "peft/targets.h"
+#include "peft/lowrank.h"
 
 enum { HORA_TARGETS = 4 }; /* q k v o */
 enum { HORA_GEN_HORA, HORA_GEN_REP, HORA_GEN_FREE };
@@ -12,6 +12,7 @@ typedef struct hora_cfg {
     int act, generator;
     bool share_qv, share_heads;
     hora_target_options target;
+    hora_peft_config peft; /* ranks and targets as PEFT has them, for the files */
 } hora_cfg;
 
 typedef struct hora_first { /* inputs and first layers */
@@ -29,11 +30,13 @@ typedef struct hora_block {
 } hora_block;
 
 typedef struct hora_state {
-    hora_peft_config peft;
     hora_block *block; /* per layer */
     int32_t *leaders;
 } hora_state;
 
+/* Callbacks of the row: PEFT's files and hora_state.safetensors beside them. */
+bool hora_native_claims(const hora_method *m, const hora_foreign *f);
+hora_status hora_native_configure(const hora_method *m, void *config, const hora_foreign *f);
 hora_status hora_native_save(hora_adapter *a, const char *dir);
-hora_status hora_native_load(hora_adapter *a, const char *dir);
+hora_status hora_native_load(hora_adapter *a, const hora_foreign *f);
 #endif

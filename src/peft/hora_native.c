@@ -3,12 +3,10 @@
  * 6 is the layout; metadata holds every hyper-parameter as text and a hash of the materialised
  * factors that lie beside it in adapter_model.safetensors.
  */
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/file.h"
-#include "base/rng.h"
 #include "base/text.h"
-#include "format/safetensors.h"
 #include "peft/hora_impl.h"
 #include "peft/store.h"
 
@@ -31,7 +29,9 @@ static void target_letters(const hora_adapter *a, char out[2 * HORA_TARGETS + 1]
     *p = '\0';
 }
 
+/* State first: a folder that a kill left half done is then never taken for a plain LoRA. */
 hora_status hora_native_save(hora_adapter *a, const char *dir) {
+    HORA_TRY(hora_adapter_materialise(a));
     const hora_cfg *c = a->config;
     char targets[2 * HORA_TARGETS + 1], r[24], m[24], e[24], alpha[32], dropout[32], hash[24];
     target_letters(a, targets);
@@ -44,7 +44,7 @@ hora_status hora_native_save(hora_adapter *a, const char *dir) {
     static const char *const acts[] = {"relu", "identity", "tanh", "sigmoid", "gelu"};
     static const char *const generators[] = {"hora", "rep", "free"};
     hora_str layers = {0};
-    const hora_peft_config *p = &((const hora_state *)a->state)->peft;
+    const hora_peft_config *p = &c->peft;
     for (int i = 0; i < p->n_layers; i++)
         hora_str_printf(&layers, "%s%lld", i ? "+" : "", (long long)p->layers[i]);
     const hora_pair meta[] = {
@@ -66,9 +66,96 @@ hora_status hora_native_save(hora_adapter *a, const char *dir) {
     hora_status s =
         hora_params_write(a, dir, "hora_state.safetensors", "layers.", meta, HORA_COUNT(meta));
     hora_str_release(&layers);
-    return s;
+    return s ? s : hora_lowrank_save(a, dir);
 }
 
-hora_status hora_native_load(hora_adapter *a, const char *dir) {
-    return hora_params_read(a, dir, "hora_state.safetensors", "layers.");
+/* --- reading ---------------------------------------------------------------------------------- */
+
+bool hora_native_claims(const hora_method *m, const hora_foreign *f) {
+    const char *method = f->native ? hora_st_meta(f->native, "method") : NULL;
+    return f->native && (!method || hora_eq(method, m->name));
+}
+
+/* metadata key -> option; a missing key means the default */
+static const struct {
+    const char *key, *option;
+} native_keys[] = {{"r", "rank"},
+                   {"m", "hidden"},
+                   {"e", "input"},
+                   {"alpha", "alpha"},
+                   {"act", "act"},
+                   {"targets", "targets"},
+                   {"share_qv", "share_qv"},
+                   {"share_heads", "share_heads"},
+                   {"generator", "generator"},
+                   {"dropout", "dropout"},
+                   {"layers", "layers"}};
+
+/* The generator's options are texts on disk; what is trained whole stands in PEFT's file. */
+hora_status hora_native_configure(const hora_method *m, void *config, const hora_foreign *f) {
+    hora_cfg *c = config;
+    hora_settings s = {0};
+    const char *magnitude = hora_st_meta(f->native, "magnitude");
+    if (magnitude && !hora_eq(magnitude, "off"))
+        return hora_fail(HORA_EUNSUPPORTED, "%s: HoRA with magnitude=%s is not computed here yet",
+                         f->dir, magnitude);
+    for (size_t i = 0; i < HORA_COUNT(native_keys); i++) {
+        const char *v = hora_st_meta(f->native, native_keys[i].key);
+        if (v && *v)
+            hora_settings_put(&s, native_keys[i].option, v, "hora_state.safetensors");
+    }
+    hora_options_release(m->options, c);
+    hora_status st = hora_options_take(m->options, c, &s);
+    hora_settings_release(&s);
+    HORA_TRY(st);
+    if (f->peft) {
+        const hora_peft_config saved = {.n_save = f->peft->n_save,
+                                        .modules_to_save = f->peft->modules_to_save};
+        hora_peft_config_copy(&c->peft, &saved);
+    }
+    return HORA_OK;
+}
+
+/* The generator and the factors beside it must tell the same story: by hash where one is stored,
+ * else by value. */
+static hora_status compare(hora_adapter *a, const hora_foreign *f) {
+    hora_st *st = NULL;
+    char *path = hora_path_join(f->dir, "adapter_model.safetensors");
+    hora_status s = hora_path_exists(path) ? hora_st_open(&st, path) : HORA_DONE;
+    hora_free(path);
+    const char *stored = hora_st_meta(f->native, "factors_hash");
+    uint64_t hash = 0;
+    double distance = 0;
+    bool same = false;
+    if (!s)
+        s = hora_adapter_materialise(a);
+    if (!s && stored) {
+        s = hora_file_factors_hash(a, st, &hash);
+        same = hash == strtoull(stored, NULL, 16);
+    }
+    if (!s && !stored) {
+        s = hora_file_factors_distance(a, st, &distance);
+        same = distance <= 1e-4;
+    }
+    hora_st_close(st);
+    if (!s && !same)
+        s = hora_fail(HORA_EMISMATCH,
+                      "%s: hora_state.safetensors and adapter_model.safetensors disagree; one of "
+                      "them was changed. Say which is meant: prefer=native (the generator) or "
+                      "prefer=materialised (the factors, as plain LoRA)",
+                      f->dir);
+    return s == HORA_DONE ? HORA_OK : s; /* no factors to compare with */
+}
+
+hora_status hora_native_load(hora_adapter *a, const hora_foreign *f) {
+    if (!f->native)
+        return hora_fail(HORA_ENOTFOUND,
+                         "%s has no hora_state.safetensors, which method %s continues from; a "
+                         "plain LoRA can be continued with method lora",
+                         f->dir, a->method->name);
+    HORA_TRY(hora_params_read(a, f->dir, "hora_state.safetensors", "layers."));
+    if (a->replaces)
+        HORA_TRY(
+            hora_params_read(a, f->dir, "adapter_model.safetensors", "base_model.model.lm_head"));
+    return f->trusted ? HORA_OK : compare(a, f);
 }

@@ -1,9 +1,18 @@
-#include <math.h>
-
+/*
+ * Low-rank methods: free factors, PEFT's files, W + s B A. Everything here follows from a method's
+ * `factors`, so what makes A and B does not matter.
+ */
 #include "peft/lowrank.h"
 
+#include <math.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "peft/replaced.h"
+#include "peft/store.h"
+
 char *hora_lowrank_name(const hora_site *s, char side) {
-    return hora_format("base_model.model.%s.lora_%c.weight", s->module, side);
+    return hora_peft_key(s->module, side == 'A' ? HORA_PEFT_LORA_A : HORA_PEFT_LORA_B);
 }
 
 void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hora_param **a,
@@ -17,4 +26,91 @@ void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hor
     (*b)->lora_b = true;
     hora_free(na);
     hora_free(nb);
+}
+
+/* --- the folder ------------------------------------------------------------------------------- */
+
+bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f) {
+    (void)m;
+    return f->peft && !f->native && hora_eq(f->peft->peft_type, "LORA");
+}
+
+hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
+    HORA_TRY(hora_adapter_materialise(a));
+    const hora_base *b = a->base;
+    hora_st_entry *e = hora_calloc((size_t)(2 * b->nsites + b->nweights) + 1, sizeof *e);
+    int n = 0, names;
+    for (int i = 0; i < b->nsites; i++) {
+        hora_factors f;
+        const hora_site *s = &b->sites[i];
+        a->method->factors(a, i, &f);
+        if (!f.rank)
+            continue;
+        e[n++] = (hora_st_entry){hora_lowrank_name(s, 'A'),
+                                 {(void *)f.a, a->dtype, HORA_SHAPE2(f.rank, s->in)},
+                                 HORA_F32};
+        e[n++] = (hora_st_entry){hora_lowrank_name(s, 'B'),
+                                 {(void *)f.b, a->dtype, HORA_SHAPE2(s->out, f.rank)},
+                                 HORA_F32};
+    }
+    names = n;
+    for (int w = 0; a->replaces && w < b->nweights; w++)
+        if (a->replaces[w])
+            e[n++] = (hora_st_entry){a->replaces[w]->name,
+                                     {a->replaces[w]->value, a->dtype, a->replaces[w]->shape},
+                                     HORA_F32};
+    char *path = hora_path_join(dir, "adapter_model.safetensors");
+    hora_status s = hora_st_write(path, e, n, NULL, 0);
+    hora_free(path);
+    for (int i = 0; i < names; i++)
+        hora_free((char *)e[i].name);
+    hora_free(e);
+    return s ? s : hora_peft_config_write(a, a->method->peft_config(a), dir);
+}
+
+hora_status hora_lowrank_load(hora_adapter *a, const hora_foreign *f) {
+    return hora_params_read(a, f->dir, "adapter_model.safetensors", "");
+}
+
+/* --- merging ---------------------------------------------------------------------------------- */
+
+static double at(const void *p, hora_dtype t, int64_t i) {
+    if (t == HORA_BF16)
+        return (double)hora_bf16_to_f32(((const uint16_t *)p)[i]);
+    return t == HORA_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+/* W + s B A, row by row in f64, rounded once. */
+static void merge_site(const hora_adapter *a, const hora_site *s, const hora_factors *f,
+                       float **out) {
+    const hora_view *w = &a->base->weights[s->weight].view;
+    const void *from = *out ? (const void *)*out : w->data;
+    const hora_dtype dtype = *out ? HORA_F32 : w->dtype;
+    if (!*out)
+        *out = hora_malloc((size_t)hora_elems(w) * sizeof **out);
+    double *row = hora_malloc((size_t)s->in * sizeof *row);
+    for (int64_t o = 0; o < s->out; o++) {
+        for (int64_t k = 0; k < s->in; k++)
+            row[k] = at(from, dtype, o * s->in + k);
+        for (int64_t j = 0; j < f->rank; j++) {
+            double b = f->scale * at(f->b, a->dtype, o * f->rank + j);
+            for (int64_t k = 0; k < s->in; k++)
+                row[k] += b * at(f->a, a->dtype, j * s->in + k);
+        }
+        for (int64_t k = 0; k < s->in; k++)
+            (*out)[o * s->in + k] = (float)row[k];
+    }
+    hora_free(row);
+}
+
+hora_status hora_lowrank_merge(hora_adapter *a, float **w) {
+    HORA_TRY(hora_adapter_materialise(a));
+    HORA_TRY(hora_replaced_merge(a, w));
+    for (int i = 0; i < a->base->nsites; i++) {
+        hora_factors f;
+        a->method->factors(a, i, &f);
+        if (f.rank)
+            merge_site(a, &a->base->sites[i], &f, &w[a->base->sites[i].weight]);
+    }
+    return HORA_OK;
 }

@@ -1,7 +1,9 @@
 /* The registry of methods and the life of an adapter. */
-#include "peft/peft.h"
+#include <stdatomic.h>
+
 #include "base/rng.h"
 #include "base/text.h"
+#include "peft/peft_impl.h"
 
 #define METHOD(x) extern const hora_method hora_method_##x;
 #include "peft/methods.def"
@@ -13,16 +15,50 @@ static const hora_method *const methods[] = {
 #undef METHOD
 };
 
+const char *hora_method_lacks(const hora_method *m) {
+    const hora_hooks *h = &m->hooks;
+    const struct {
+        bool there;
+        const char *what;
+    } needs[] = {
+        {m->name && m->summary, "name and summary"},
+        {m->default_lr > 0, "default_lr"},
+        {(m->options != NULL) == (m->config_size > 0), "options and config_size, both or none"},
+        {h->select || h->prelude || h->input || h->linear || h->kv || h->block, "a hook"},
+        {m->setup, "setup"},
+        {m->claims, "claims"},
+        {m->save, "save"},
+        {m->load, "load"},
+        {(m->factors != NULL) == (m->peft_config != NULL), "factors and peft_config, both or none"},
+        {m->factors || !m->materialise, "factors, which materialise is for"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(needs); i++)
+        if (!needs[i].there)
+            return needs[i].what;
+    return NULL;
+}
+
+/* A row that lacks something must not be found out after hours of training. */
+static const hora_method *const *checked(void) {
+    static atomic_bool done;
+    for (size_t i = 0; !done && i < HORA_COUNT(methods); i++)
+        if (hora_method_lacks(methods[i]))
+            HORA_BUG("method %s: its row lacks %s", methods[i]->name ? methods[i]->name : "?",
+                     hora_method_lacks(methods[i]));
+    done = true;
+    return methods;
+}
+
 int hora_method_count(void) {
     return (int)HORA_COUNT(methods);
 }
 const hora_method *hora_method_at(int i) {
-    return methods[i];
+    return checked()[i];
 }
 
 const hora_method *hora_method_named(const char *name) {
     for (size_t i = 0; i < HORA_COUNT(methods); i++)
-        if (hora_eq(methods[i]->name, name))
+        if (hora_eq(checked()[i]->name, name))
             return methods[i];
     return NULL;
 }
@@ -43,12 +79,8 @@ static hora_status unknown_method(const char *name) {
     return s;
 }
 
-hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,
-                             hora_settings *settings, uint64_t seed) {
-    *out = NULL;
-    const hora_method *m = hora_method_named(method);
-    if (!m)
-        return unknown_method(method);
+hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, uint64_t seed) {
+    hora_settings none = {0};
     hora_adapter *a = hora_calloc(1, sizeof *a);
     a->method = m;
     a->hooks = &m->hooks;
@@ -57,11 +89,30 @@ hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const ch
     a->dtype = base->dtype == HORA_F64 ? HORA_F64 : HORA_F32;
     a->enabled = true;
     a->config = hora_calloc(1, m->config_size ? m->config_size : 1);
-    hora_status s = m->options ? hora_options_take(m->options, a->config, settings) : HORA_OK;
-    if (!s)
-        s = m->setup(a);
+    if (m->options && hora_options_take(m->options, a->config, &none))
+        HORA_BUG("method %s: its defaults are refused: %s", m->name, hora_errmsg());
+    return a;
+}
+
+hora_status hora_adapter_setup(hora_adapter *a) {
+    hora_status s = a->method->setup(a);
+    return s ? hora_context(s, "method %s", a->method->name) : s;
+}
+
+hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,
+                             hora_settings *settings, uint64_t seed) {
+    *out = NULL;
+    const hora_method *m = hora_method_named(method);
+    if (!m)
+        return unknown_method(method);
+    hora_adapter *a = hora_adapter_new(m, base, seed);
+    hora_status s = HORA_OK;
+    if (m->options) {
+        hora_options_release(m->options, a->config);
+        s = hora_options_take(m->options, a->config, settings);
+    }
+    s = s ? hora_context(s, "method %s", m->name) : hora_adapter_setup(a);
     if (s) {
-        hora_context(s, "method %s", m->name);
         hora_peft_detach(a);
         return s;
     }

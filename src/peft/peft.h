@@ -1,11 +1,17 @@
 #ifndef HORA_PEFT_PEFT_H
 #define HORA_PEFT_PEFT_H
 /*
- * Methods. One file peft_x.c, one row METHOD(x) in methods.def. To add one, copy a neighbour. A
- * method declares its parameters in setup and records through its hooks; saving, merging and
- * counting fall out of `factors` and the parameter list.
+ * Methods. One file peft_x.c, one row METHOD(x) in methods.def. To add one, copy a neighbour;
+ * docs/guide/add-a-method.md is the walk.
+ *
+ * A method declares its parameters in setup and records through its hooks. How it lies on disk,
+ * how such a folder is recognised and how it merges are callbacks of the row. Two sets of them are
+ * ready-made: lowrank.h (PEFT's LoRA files, from `factors`) and replaced.h (new values of base
+ * weights: delta files, or a whole model). The registry checks every row once, at its first use.
  */
 #include "base/options.h"
+#include "format/peft_config.h"
+#include "format/safetensors.h"
 #include "nn/net.h"
 
 /* Low-rank form of what a method does to one site: W' = W + scale B A. Memory owned by the adapter,
@@ -17,34 +23,53 @@ typedef struct hora_factors {
     const void *b;       /* (out, rank) */
 } hora_factors;
 
-#define HORA_TRAIT_LOWRANK 1u /* `factors` works: exports as a PEFT LoRA, merges                */
-#define HORA_TRAIT_WEIGHTS 2u /* trains base weights: exports as a model or delta.safetensors   */
-#define HORA_TRAIT_MODEL   4u /* every weight trains: OUT is a model directory                 */
-#define HORA_TRAIT_REVISES 8u /* select is asked again between steps                            */
+/* What lies in the folder of an adapter, ours or another tool's: opened once, borrowed by the
+ * callbacks. NULL: that file is not there. */
+typedef struct hora_foreign {
+    const char *dir;
+    const hora_peft_config *peft; /* adapter_config.json */
+    const hora_json *delta;       /* delta_config.json */
+    const hora_st *native;        /* hora_state.safetensors */
+    bool model;                   /* config.json, and none of the above */
+    bool trusted;                 /* native state counts even where PEFT's file disagrees */
+} hora_foreign;
 
 typedef struct hora_method {
     const char *name;
     const char *summary; /* one line */
     const char *paper;   /* "arXiv 2106.09685"; NULL */
     double default_lr;
-    unsigned traits;
-    const hora_options *options;
-    size_t config_size;
+    const hora_options *options; /* NULL: none */
+    size_t config_size;          /* of the struct that the options fill */
     hora_hooks hooks;
-    hora_status (*setup)(
-        hora_adapter *); /* checks options against the base, matches targets, declares parameters */
-    void (*release)(hora_adapter *);
+    /* Checks options against the base, matches targets, declares parameters. */
+    hora_status (*setup)(hora_adapter *);
+    void (*release)(
+        hora_adapter *); /* what setup made, also after a failure half-way; NULL: none */
+
+    /* --- on disk */
+    bool (*claims)(const struct hora_method *, const hora_foreign *); /* this folder is mine */
+    /* Fills the configuration (defaults stand in it) from a folder that it claims: PEFT's structure
+     * directly, or options that were saved. NULL: the defaults. */
+    hora_status (*configure)(const struct hora_method *, void *config, const hora_foreign *);
+    /* Writes into an existing folder, without the model card. */
+    hora_status (*save)(hora_adapter *, const char *dir);
+    /* Reads the values of an attached, allocated adapter. The folder need not be claimed: it may be
+     * the one a user names to start from. */
+    hora_status (*load)(hora_adapter *, const hora_foreign *);
+    /* Folds the adapter into w, an entry per base weight: the values so far (f32, hora_free), NULL
+     * where they are the base's own. NULL: cannot be merged, and is refused by name. */
+    hora_status (*merge)(hora_adapter *, float **w);
+
+    /* --- what lowrank.h asks; all or none */
+    /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
+    hora_status (*materialise)(hora_adapter *);
     /* Low-rank form of a site (index into base->sites); rank 0: the site is untouched. Call
      * hora_adapter_materialise first. */
     void (*factors)(hora_adapter *, int site, hora_factors *);
-    /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
-    hora_status (*materialise)(hora_adapter *);
-    /* LOWRANK: ranks, targets and patterns as adapter_config.json has them, borrowed. */
-    const struct hora_peft_config *(*peft_config)(const hora_adapter *);
-    /* Native files beside the PEFT ones (hora_state.safetensors), and reading them back; NULL:
-     * none. */
-    hora_status (*save_native)(hora_adapter *, const char *dir);
-    hora_status (*load_native)(hora_adapter *, const char *dir);
+    /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
+    const hora_peft_config *(*peft_config)(const hora_adapter *);
+
     /* Warns about states that cannot learn; NULL: none. */
     void (*diagnose)(hora_adapter *);
 } hora_method;
@@ -52,6 +77,8 @@ typedef struct hora_method {
 int hora_method_count(void);
 const hora_method *hora_method_at(int i);
 const hora_method *hora_method_named(const char *name); /* NULL when absent */
+/* What a row lacks, by name; NULL: it is complete. */
+const char *hora_method_lacks(const hora_method *m);
 
 /* Attaches: takes the method's options out of `settings` (which may hold others' too), matches
  * targets, declares parameters. No memory for values yet: hora_adapter_allocate, or
@@ -61,22 +88,19 @@ hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const ch
 void hora_peft_detach(hora_adapter *a); /* accepts NULL */
 hora_status hora_adapter_materialise(hora_adapter *a);
 
-/* Writes into an existing folder: adapter_config.json + adapter_model.safetensors (low-rank
- * methods, with modules_to_save), native state, or delta.safetensors + delta_config.json (bitfit,
- * head), or model.safetensors + config.json and tokenizer files (full); README.md (model card). */
+/* Writes what the method's `save` does into an existing folder, and README.md, the model card. */
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note);
-/* Opens a saved folder of any kind against the base: PEFT's LoRA files become method `lora`; with
- * hora_state.safetensors beside them, method `hora`, unless the two disagree (HORA_EMISMATCH;
- * prefer = "native" or "materialised" decides). delta.safetensors: bitfit or head. */
+/* Opens a saved folder against the base with the method that claims it. prefer: NULL; "native" or
+ * "materialised" decides where native state and PEFT's files disagree (HORA_EMISMATCH without). */
 hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char *dir,
                            const char *prefer);
 /* Reads values from such a folder into an attached, allocated adapter of the same method and
  * options (--init-adapter, resume). */
 hora_status hora_adapter_read(hora_adapter *a, const char *dir);
-/* Merged weight of every touched site into a copy of the base weights (f32): out[w] is NULL where
- * nothing changes, else a new block of view's size to free with hora_free. out has base->nweights
- * entries. */
-hora_status hora_peft_merge(hora_adapter *a, float **out);
-/* Counts of trainable numbers and the method's options as run, for plan, inspect and cards. */
+/* Folds the adapter into w (see hora_method.merge), which starts as NULLs. Of several adapters the
+ * last attached comes first: it stands next to the base's weight. HORA_EUNSUPPORTED when the method
+ * cannot be merged; w is then untouched. */
+hora_status hora_peft_merge(hora_adapter *a, float **w);
+/* Number of trainable numbers. */
 int64_t hora_adapter_trainable(const hora_adapter *a);
 #endif

@@ -1,5 +1,5 @@
 /* Head only: the output layer trains on frozen features; the linear probe of language models. */
-#include "peft/peft.h"
+#include "peft/replaced.h"
 
 static hora_status setup(hora_adapter *a) {
     if (a->base->tied)
@@ -14,7 +14,7 @@ const hora_method hora_method_head = {
     .name = "head",
     .summary = "output head only",
     .default_lr = 1e-3,
-    .traits = HORA_TRAIT_WEIGHTS,
     .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
+    HORA_DELTA_FOLDER,
 };

@@ -138,8 +138,9 @@ static hora_status check(hora_cfg *c) {
 
 static hora_status pick_targets(hora_adapter *a, hora_state *st) {
     const hora_base *b = a->base;
+    const hora_cfg *c = a->config;
     bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
-    hora_status s = hora_targets_match(&st->peft, b, on);
+    hora_status s = hora_targets_match(&c->peft, b, true, on);
     for (int i = 0; i < b->nsites && !s; i++) {
         if (!on[i])
             continue;
@@ -167,10 +168,10 @@ static hora_status setup(hora_adapter *a) {
         for (int t = 0; t < HORA_TARGETS; t++)
             st->block[i].site[t] = -1;
     HORA_TRY(check(c));
-    st->peft.r = c->rank;
-    st->peft.lora_alpha = c->alpha;
-    st->peft.lora_dropout = c->dropout;
-    HORA_TRY(hora_targets_parse(&st->peft, &c->target, b));
+    c->peft.r = c->rank;
+    c->peft.lora_alpha = c->alpha;
+    c->peft.lora_dropout = c->dropout;
+    HORA_TRY(hora_targets_parse(&c->peft, &c->target, b));
     HORA_TRY(pick_targets(a, st));
     for (int i = 0; i < b->layers; i++)
         declare_block(a, i, &st->block[i]);
@@ -179,11 +180,13 @@ static hora_status setup(hora_adapter *a) {
     for (int64_t g = 0; g < b->kv_heads; g++)
         for (int64_t i = 0; i < c->rank; i++)
             st->leaders[g * c->rank + i] = (int32_t)(g * (b->heads / b->kv_heads) * c->rank + i);
-    return hora_targets_save(a, &st->peft);
+    return hora_targets_save(a, &c->peft);
 }
 
 static void release(hora_adapter *a) {
+    hora_cfg *c = a->config;
     hora_state *st = a->state;
+    hora_peft_config_release(&c->peft);
     if (!st)
         return;
     for (int64_t i = 0; st->block && i < a->base->layers; i++)
@@ -193,7 +196,6 @@ static void release(hora_adapter *a) {
         }
     hora_free(st->block);
     hora_free(st->leaders);
-    hora_peft_config_release(&st->peft);
 }
 
 /* --- recording -------------------------------------------------------------------------------- */
@@ -346,7 +348,7 @@ static void factors(hora_adapter *a, int i, hora_factors *f) {
 }
 
 static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const hora_state *)a->state)->peft;
+    return &((const hora_cfg *)a->config)->peft;
 }
 
 /* With ReLU and no bias a generator whose inputs are all zero never moves again. */
@@ -377,16 +379,18 @@ const hora_method hora_method_hora = {
     .summary = "one hypernetwork per block generates the low-rank factors of all heads",
     .paper = "arXiv 2510.04295",
     .default_lr = 1e-4,
-    .traits = HORA_TRAIT_LOWRANK,
     .options = &options,
     .config_size = sizeof(hora_cfg),
     .hooks = {.select = hora_adapter_replacement, .prelude = prelude, .linear = linear},
     .setup = setup,
     .release = release,
-    .factors = factors,
+    .claims = hora_native_claims,
+    .configure = hora_native_configure,
+    .save = hora_native_save,
+    .load = hora_native_load,
+    .merge = hora_lowrank_merge,
     .materialise = materialise,
+    .factors = factors,
     .peft_config = peft_config,
-    .save_native = hora_native_save,
-    .load_native = hora_native_load,
     .diagnose = diagnose,
 };

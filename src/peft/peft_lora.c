@@ -17,6 +17,8 @@ typedef struct config {
     bool rslora;
     hora_target_options target;
     char *rank_pattern, *alpha_pattern;
+    hora_peft_config peft; /* what counts: from the texts above, or from a folder */
+    bool from_folder;
 } config;
 
 #define OPT_OF config
@@ -47,7 +49,6 @@ typedef struct site {
     double alpha, scale;
 } site;
 typedef struct state {
-    hora_peft_config peft;
     site *sites;
 } state;
 
@@ -56,10 +57,10 @@ static hora_status add_site(hora_adapter *ad, int i) {
     state *st = ad->state;
     const hora_site *s = &ad->base->sites[i];
     double rank, alpha;
-    HORA_TRY(hora_peft_pattern_value(st->peft.rank_pattern, st->peft.n_rank, s->module,
+    HORA_TRY(hora_peft_pattern_value(c->peft.rank_pattern, c->peft.n_rank, s->module,
                                      (double)c->rank, &rank));
-    HORA_TRY(hora_peft_pattern_value(st->peft.alpha_pattern, st->peft.n_alpha, s->module,
-                                     st->peft.lora_alpha, &alpha));
+    HORA_TRY(hora_peft_pattern_value(c->peft.alpha_pattern, c->peft.n_alpha, s->module,
+                                     c->peft.lora_alpha, &alpha));
     if (rank != floor(rank) || rank < 1)
         return hora_fail(HORA_EUSAGE,
                          "rank_pattern gives %s rank %g; ranks are whole numbers above 0",
@@ -72,36 +73,43 @@ static hora_status add_site(hora_adapter *ad, int i) {
     return HORA_OK;
 }
 
+static hora_status parse(config *c, const hora_base *b) {
+    hora_peft_config *p = &c->peft;
+    HORA_TRY(hora_targets_parse(p, &c->target, b));
+    if (c->from_folder)
+        return HORA_OK;
+    p->r = c->rank;
+    p->lora_alpha = c->alpha > 0 ? c->alpha : 2 * (double)c->rank;
+    p->lora_dropout = c->dropout;
+    p->use_rslora = c->rslora;
+    HORA_TRY(hora_patterns_parse(&p->rank_pattern, &p->n_rank, c->rank_pattern, "rank_pattern"));
+    return hora_patterns_parse(&p->alpha_pattern, &p->n_alpha, c->alpha_pattern, "alpha_pattern");
+}
+
 static hora_status setup(hora_adapter *a) {
-    const config *c = a->config;
+    config *c = a->config;
     state *st = a->state = hora_calloc(1, sizeof *st);
     const hora_base *b = a->base;
     st->sites = hora_calloc((size_t)b->nsites + 1, sizeof *st->sites);
-    st->peft.r = c->rank;
-    st->peft.lora_alpha = c->alpha > 0 ? c->alpha : 2 * (double)c->rank;
-    st->peft.lora_dropout = c->dropout;
-    st->peft.use_rslora = c->rslora;
-    HORA_TRY(hora_targets_parse(&st->peft, &c->target, b));
-    HORA_TRY(hora_patterns_parse(&st->peft.rank_pattern, &st->peft.n_rank, c->rank_pattern,
-                                 "rank_pattern"));
-    HORA_TRY(hora_patterns_parse(&st->peft.alpha_pattern, &st->peft.n_alpha, c->alpha_pattern,
-                                 "alpha_pattern"));
+    HORA_TRY(parse(c, b));
     bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
-    hora_status s = hora_targets_match(&st->peft, b, on);
+    hora_status s = hora_targets_match(&c->peft, b, !c->from_folder, on);
     for (int i = 0; i < b->nsites && !s; i++)
         if (on[i])
             s = add_site(a, i);
     hora_free(on);
-    return s ? s : hora_targets_save(a, &st->peft);
+    return s ? s : hora_targets_save(a, &c->peft);
 }
 
 static void release(hora_adapter *a) {
+    config *c = a->config;
     state *st = a->state;
-    if (!st)
-        return;
-    hora_free(st->sites);
-    hora_peft_config_release(&st->peft);
+    if (st)
+        hora_free(st->sites);
+    hora_peft_config_release(&c->peft);
 }
+
+/* --- recording -------------------------------------------------------------------------------- */
 
 static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
                      hora_t b) {
@@ -117,6 +125,8 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
                             t->scale);
 }
 
+/* --- on disk ---------------------------------------------------------------------------------- */
+
 static void factors(hora_adapter *a, int i, hora_factors *f) {
     const site *t = &((const state *)a->state)->sites[i];
     *f = t->a ? (hora_factors){t->rank, t->scale, t->alpha, t->a->value, t->b->value}
@@ -124,7 +134,38 @@ static void factors(hora_adapter *a, int i, hora_factors *f) {
 }
 
 static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const state *)a->state)->peft;
+    return &((const config *)a->config)->peft;
+}
+
+static hora_status refuse(const hora_peft_config *c, const char *dir) {
+    const char *what = c->use_dora                            ? "use_dora"
+                       : c->lora_bias                         ? "lora_bias"
+                       : c->bias && !hora_eq(c->bias, "none") ? "bias other than none"
+                       : c->fan_in_fan_out                    ? "fan_in_fan_out"
+                                                              : NULL;
+    return what ? hora_fail(HORA_EUNSUPPORTED,
+                            "%s: adapter_config.json has %s, which is not computed here; merge it "
+                            "with PEFT and open the merged model",
+                            dir, what)
+                : HORA_OK;
+}
+
+/* The texts are for people only, here: model cards and the identity of a checkpoint. */
+static hora_status configure(const hora_method *m, void *own, const hora_foreign *f) {
+    config *c = own;
+    const hora_peft_config *p = f->peft;
+    (void)m;
+    HORA_TRY(refuse(p, f->dir));
+    hora_peft_config_copy(&c->peft, p);
+    c->from_folder = true;
+    c->rank = p->r;
+    c->alpha = p->lora_alpha;
+    c->dropout = p->lora_dropout;
+    c->rslora = p->use_rslora;
+    hora_targets_show(&c->target, p);
+    hora_patterns_show(&c->rank_pattern, p->rank_pattern, p->n_rank);
+    hora_patterns_show(&c->alpha_pattern, p->alpha_pattern, p->n_alpha);
+    return HORA_OK;
 }
 
 const hora_method hora_method_lora = {
@@ -132,12 +173,13 @@ const hora_method hora_method_lora = {
     .summary = "low-rank update of chosen projections; rsLoRA, rank and alpha patterns",
     .paper = "arXiv 2106.09685",
     .default_lr = 2e-4,
-    .traits = HORA_TRAIT_LOWRANK,
     .options = &options,
     .config_size = sizeof(config),
     .hooks = {.select = hora_adapter_replacement, .linear = linear},
     .setup = setup,
     .release = release,
+    HORA_LOWRANK_FOLDER,
+    .configure = configure,
     .factors = factors,
     .peft_config = peft_config,
 };

@@ -1,8 +1,6 @@
 #ifndef HORA_PEFT_STORE_H
 #define HORA_PEFT_STORE_H
-/* Parameters to and from safetensors files; the pieces that export.c, import.c and native files
- * share. */
-#include "format/safetensors.h"
+/* Parameters to and from files: the pieces that the callbacks of methods are made of. */
 #include "peft/peft.h"
 
 /* Writes the parameters whose names begin with `prefix`, in f32, under their own names. */
@@ -12,6 +10,10 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
  * one message. */
 hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
                              const char *prefix);
+/* `config` as DIR/adapter_config.json, with task type and base filled in. */
+hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config *config,
+                                   const char *dir);
+hora_status hora_text_write(const char *dir, const char *name, const hora_str *text);
 /* Hash of all low-rank factors, rounded to f32, in site order. Call hora_adapter_materialise first.
  */
 uint64_t hora_factors_hash(hora_adapter *a);

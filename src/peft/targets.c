@@ -9,11 +9,11 @@ static bool separator(char c) {
     return c == '+' || c == ',' || c == ' ';
 }
 
-/* Splits at + , and blanks; new strings. */
+/* Splits at + , and blanks; new strings, where *out holds none yet. */
 static void split(const char *text, char ***out, int *n) {
     int cap = 0;
-    *out = NULL;
-    *n = 0;
+    if (*n)
+        return;
     while (text && *text) {
         size_t len = 0;
         while (text[len] && !separator(text[len]))
@@ -39,9 +39,11 @@ static int by_text(const void *x, const void *y) {
 }
 
 static hora_status parse_layers(hora_peft_config *c, const char *text) {
-    char **parts;
-    int n, cap = 0;
+    char **parts = NULL;
+    int n = 0, cap = 0;
     hora_status s = HORA_OK;
+    if (c->n_layers)
+        return HORA_OK;
     split(text, &parts, &n);
     for (int i = 0; i < n; i++) {
         int64_t v = 0;
@@ -55,26 +57,75 @@ static hora_status parse_layers(hora_peft_config *c, const char *text) {
     return s;
 }
 
+static void parse_targets(hora_peft_config *c, const char *text, const hora_base *base) {
+    if (hora_starts(text, "re:")) {
+        c->target_regex = hora_strdup(text + 3);
+        return;
+    }
+    if (hora_eq(text, "all-linear")) {
+        c->target_regex = hora_strdup("all-linear");
+        return;
+    }
+    split(text, &c->target_modules, &c->n_targets);
+    for (int i = 0; i < c->n_targets; i++) {
+        char *full = long_name(c->target_modules[i], base);
+        hora_free(c->target_modules[i]);
+        c->target_modules[i] = full;
+    }
+    qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
+}
+
 hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o,
                                const hora_base *base) {
-    if (o->targets && hora_starts(o->targets, "re:")) {
-        c->target_regex = hora_strdup(o->targets + 3);
-    } else if (hora_eq(o->targets, "all-linear")) {
-        c->target_regex = hora_strdup("all-linear");
-    } else {
-        split(o->targets, &c->target_modules, &c->n_targets);
-        for (int i = 0; i < c->n_targets; i++) {
-            char *full = long_name(c->target_modules[i], base);
-            hora_free(c->target_modules[i]);
-            c->target_modules[i] = full;
-        }
-        qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
-    }
-    split(o->exclude, &c->exclude_modules, &c->n_exclude);
+    if (!c->n_targets && !c->target_regex && o->targets)
+        parse_targets(c, o->targets, base);
+    if (!c->exclude_regex)
+        split(o->exclude, &c->exclude_modules, &c->n_exclude);
     split(o->layers_pattern, &c->layers_pattern, &c->n_layers_pattern);
     split(o->save, &c->modules_to_save, &c->n_save);
     return parse_layers(c, o->layers);
 }
+
+/* --- for people ------------------------------------------------------------------------------- */
+
+static void show_text(char **text, hora_str *v) {
+    hora_free(*text);
+    *text = v->s ? hora_strdup(v->s) : NULL;
+    hora_str_release(v);
+}
+
+static void show_names(char **text, char *const *names, int n) {
+    hora_str v = {0};
+    for (int i = 0; i < n; i++)
+        hora_str_printf(&v, "%s%s", i ? "+" : "", names[i]);
+    show_text(text, &v);
+}
+
+void hora_targets_show(hora_target_options *o, const hora_peft_config *c) {
+    hora_str layers = {0}, regex = {0};
+    if (c->target_regex) {
+        hora_str_printf(&regex, "%s%s", hora_peft_all_linear(c) ? "" : "re:",
+                        hora_peft_all_linear(c) ? "all-linear" : c->target_regex);
+        show_text(&o->targets, &regex);
+    } else if (!c->targets_unset) {
+        show_names(&o->targets, c->target_modules, c->n_targets);
+    }
+    show_names(&o->exclude, c->exclude_modules, c->n_exclude);
+    show_names(&o->save, c->modules_to_save, c->n_save);
+    show_names(&o->layers_pattern, c->layers_pattern, c->n_layers_pattern);
+    for (int i = 0; i < c->n_layers; i++)
+        hora_str_printf(&layers, "%s%lld", i ? "+" : "", (long long)c->layers[i]);
+    show_text(&o->layers, &layers);
+}
+
+void hora_patterns_show(char **text, const hora_peft_pattern *p, int n) {
+    hora_str v = {0};
+    for (int i = 0; i < n; i++)
+        hora_str_printf(&v, "%s%s:%.17g", i ? ";" : "", p[i].pattern, p[i].value);
+    show_text(text, &v);
+}
+
+/* --- matching --------------------------------------------------------------------------------- */
 
 static hora_status no_match(const hora_peft_config *c, const hora_base *b) {
     hora_str have = {0}, want = {0};
@@ -93,7 +144,8 @@ static hora_status no_match(const hora_peft_config *c, const hora_base *b) {
     return s;
 }
 
-hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bool *on) {
+hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bool typed,
+                               bool *on) {
     bool any = false;
     for (int i = 0; i < c->n_layers; i++)
         if (c->layers[i] >= b->layers)
@@ -106,8 +158,7 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
             HORA_TRY(hora_peft_targets(c, b->sites[i].module, &on[i]));
         any |= on[i];
     }
-    for (int t = 0; t < c->n_targets;
-         t++) { /* every name must mean something: half a typo is a typo */
+    for (int t = 0; typed && t < c->n_targets; t++) { /* half a typo is a typo */
         bool hit = false;
         hora_peft_config one = *c;
         one.target_modules = &c->target_modules[t];
@@ -141,8 +192,8 @@ hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
 hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,
                                 const char *option) {
     int cap = 0;
-    *out = NULL;
-    *n = 0;
+    if (*n)
+        return HORA_OK;
     while (text && *text) {
         size_t len = strcspn(text, ";");
         char *part = hora_strndup(text, len), *colon = strrchr(part, ':');

@@ -6,7 +6,6 @@
  *   targets  "q+v" | "q_proj+mlp.down_proj" | "all-linear" | "re:.*layers\.[01]\..*"     ('+' or
  * ',' between names) layers   "0+1+5"  (PEFT's layers_to_transform)
  */
-#include "format/peft_config.h"
 #include "peft/peft.h"
 
 typedef struct hora_target_options {
@@ -14,16 +13,22 @@ typedef struct hora_target_options {
         *save; /* texts of the option rows; any may be NULL */
 } hora_target_options;
 
-/* Fills target_modules, target_regex, layers, layers_pattern, exclude_modules and modules_to_save
- * of `c` (zeroed by the caller). */
+/* Fills those of target_modules (or target_regex), layers, layers_pattern, exclude_modules and
+ * modules_to_save of `c` that say nothing yet: what a folder said stands. */
 hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o,
                                const hora_base *base);
-/* on[i] for each of base->nsites; no match at all is HORA_ENOTFOUND and names what there is. */
-hora_status hora_targets_match(const hora_peft_config *c, const hora_base *base, bool *on);
+/* The reverse, for people: texts of what `c` says, in place of what stands in `o`. A name that
+ * holds a separator stays as it is: nothing is parsed back. */
+void hora_targets_show(hora_target_options *o, const hora_peft_config *c);
+/* on[i] for each of base->nsites; no match at all is HORA_ENOTFOUND and names what there is.
+ * typed: by a person, so that every name must match something; PEFT asks for one match of all. */
+hora_status hora_targets_match(const hora_peft_config *c, const hora_base *base, bool typed,
+                               bool *on);
 /* Declares what modules_to_save names (lm_head) as a parameter in the adapter's file. A tied head
  * is refused. */
 hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c);
-/* "q_proj:8;layers.0.*:2" into patterns (value after the last colon). */
+/* "q_proj:8;layers.0.*:2" into patterns (value after the last colon); what stands there stays. */
 hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,
                                 const char *option);
+void hora_patterns_show(char **text, const hora_peft_pattern *p, int n);
 #endif

@@ -174,7 +174,7 @@ static hora_json *dead_units(const hora_adapter *a) {
 }
 
 hora_status hora_inspect_heads(hora_adapter *a, hora_json **out) {
-    if (!(a->method->traits & HORA_TRAIT_LOWRANK))
+    if (!a->method->factors)
         return hora_fail(HORA_EUNSUPPORTED,
                          "method %s has no heads to look at; --heads is for low-rank adapters",
                          a->method->name);

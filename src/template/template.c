@@ -1,5 +1,5 @@
 /*
- * Opening and rendering of templates: the ends of the engine (template_impl.h is its map). Owns the
+ * Opening of templates: one end of the engine (template_impl.h is its map). Owns the
  * memory pools and the names. Opening reads the whole source, so that every part that is not
  * supported is refused before a single conversation is rendered.
  */
@@ -38,6 +38,15 @@ void hora_pool_release(hora_pool *p) {
         hora_free(c);
     }
     *p = (hora_pool){0};
+}
+
+void hora_pool_rewind(hora_pool *p, const hora_pool *to) {
+    while (p->head != to->head) {
+        chunk *next = p->head->next;
+        hora_free(p->head);
+        p->head = next;
+    }
+    *p = *to;
 }
 
 /* ---- names ---- */
@@ -88,6 +97,7 @@ hora_status hora_template_open(hora_template **out, const char *source, size_t n
                          what);
     hora_template *t = hora_calloc(1, sizeof *t);
     t->what = hora_strdup(what);
+    t->date = (struct tm){.tm_year = 70, .tm_mday = 1, .tm_wday = 4};
     normalise(t, source, n);
     hora_token *tokens = NULL;
     int count = 0;
@@ -113,23 +123,43 @@ void hora_template_close(hora_template *t) {
     hora_free(t);
 }
 
-/* ---- render ---- */
-hora_status hora_template_render(const hora_template *t, const hora_json *vars, hora_str *out) {
-    return hora_template_render_turns(t, vars, -1, -1, out);
+/* ---- the date ---- */
+bool hora_template_dated(const hora_template *t) {
+    return t->dated;
 }
 
-hora_status hora_template_render_turns(const hora_template *t, const hora_json *vars, int64_t turns,
-                                       int prompt, hora_str *out) {
-    size_t before = out->n;
-    hora_ts st = {.t = t, .out = out, .vars = vars, .turns = turns, .prompt = prompt};
-    int signal = 0;
-    st.at = t->body;
-    st.scope = hora_space_new(&st, NULL);
-    hora_status s = hora_ts_body(&st, t->body->list, t->body->nlist, &signal);
-    hora_pool_release(&st.pool);
-    if (s && out->s) {
-        out->n = before;
-        out->s[before] = 0;
+/* `n` digits at *s. */
+static bool digits(const char **s, int n, int *out) {
+    *out = 0;
+    for (; n > 0; n--, ++*s) {
+        if (**s < '0' || **s > '9')
+            return false;
+        *out = *out * 10 + (**s - '0');
     }
-    return s;
+    return true;
+}
+
+static bool is(const char **s, char c) {
+    return *(*s)++ == c;
+}
+
+hora_status hora_template_date(hora_template *t, const char *date) {
+    struct tm d = {.tm_isdst = 0}, same;
+    const char *s = date;
+    bool ok = digits(&s, 4, &d.tm_year) && is(&s, '-') && digits(&s, 2, &d.tm_mon) && is(&s, '-') &&
+              digits(&s, 2, &d.tm_mday);
+    if (ok && *s)
+        ok = (*s == 'T' || *s == ' ') && s++ && digits(&s, 2, &d.tm_hour) && is(&s, ':') &&
+             digits(&s, 2, &d.tm_min) && is(&s, ':') && digits(&s, 2, &d.tm_sec) && !*s;
+    d.tm_year -= 1900;
+    d.tm_mon--;
+    same = d;
+    time_t at = ok ? timegm(&same) : 0; /* puts the day of the week and of the year in */
+    ok = ok && at != (time_t)-1 && same.tm_mon == d.tm_mon && same.tm_mday == d.tm_mday &&
+         same.tm_hour == d.tm_hour && same.tm_min == d.tm_min && same.tm_sec == d.tm_sec;
+    if (!ok)
+        return hora_fail(HORA_EUSAGE, "date `%.40s`: write 2026-01-31 or 2026-01-31T18:30:00",
+                         date);
+    t->date = same;
+    return HORA_OK;
 }

@@ -1,8 +1,7 @@
 /*
  * Filters and tests on single values. A row names its parameters; the binding of arguments and the
  * check of names happened elsewhere (hora_ts_bind, template_parse.c). Filters over lists are in
- * template_list.c, which this table refers to. Letters beyond ASCII are not converted between upper
- * and lower case but refused: a wrong letter would be silent.
+ * template_list.c, which this table refers to, the case of letters in template_case.c.
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,38 +18,6 @@ static hora_status as_text(hora_ts *st, const hora_tv *v, hora_tv *out) {
 }
 
 /* ---- text filters ---- */
-static bool ascii_alpha(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-static char to_case(char c, bool upper) {
-    return ascii_alpha(c) ? (char)(upper ? c & ~0x20 : c | 0x20) : c;
-}
-
-/* mode: 'u' all upper, 'l' all lower, 'c' first upper, 't' first of each word, as Jinja's title (a
- * word starts after - ( { [ < or white space), 'T' as Python's str.title (after any non-letter) */
-hora_status hora_tpl_case(hora_ts *st, const hora_tv *in, char mode, hora_tv *out) {
-    hora_tv v;
-    hora_tv *room;
-    bool start = true;
-    HORA_TRY(as_text(st, in, &v));
-    HORA_TRY(hora_tv_room(st, v.n, 1, &room));
-    char *s = (char *)room;
-    for (size_t i = 0; i < v.n; i++) {
-        char c = v.s[i];
-        if ((unsigned char)c >= 0x80)
-            return hora_ts_fail(st,
-                                "letters beyond ASCII are not converted to upper or lower case; "
-                                "correct the template or the data");
-        s[i] = mode == 'u' || (mode != 'l' && start) ? to_case(c, true) : to_case(c, false);
-        if (mode == 't')
-            start = c && strchr("-({[<", c) ? true : hora_utf8_space(&c, 1) != 0;
-        else
-            start = mode == 'T' && !ascii_alpha(c);
-    }
-    *out = hora_tv_borrow(s, v.n);
-    return HORA_OK;
-}
-
 #define CASE(fn, mode)                                                                             \
     static hora_status fn(hora_ts *st, const hora_args *a, hora_tv *out) {                         \
         return hora_tpl_case(st, &a->in, mode, out);                                               \
@@ -266,6 +233,33 @@ static bool text_number(const hora_tv *v, bool integer, hora_tv *out) {
     return hora_parse_int(b[0] == '+' ? b + 1 : b, &out->i);
 }
 
+/* An integer of more than 64 bits that stands in a string. */
+static hora_status text_digits(hora_ts *st, const hora_tv *v, bool *yes, hora_tv *out) {
+    const char *s = v->s;
+    size_t n = v->n, k;
+    while ((k = hora_utf8_space(s, n)) != 0) {
+        s += k;
+        n -= k;
+    }
+    while ((k = hora_utf8_space_back(s, n)) != 0)
+        n -= k;
+    bool minus = n && *s == '-';
+    k = n && (minus || *s == '+');
+    while (k < n && s[k] == '0')
+        k++;
+    *yes = n - k >= 19;
+    for (size_t i = k; i < n && *yes; i++)
+        *yes = s[i] >= '0' && s[i] <= '9';
+    if (!*yes)
+        return HORA_OK;
+    hora_str b = {0};
+    hora_str_puts(&b, minus ? "-" : "");
+    hora_str_add(&b, s + k, n - k);
+    HORA_TRY(hora_tv_take(st, &b, HORA_OK, out));
+    out->type = HORA_TV_BIG;
+    return HORA_OK;
+}
+
 static hora_status defined(hora_ts *st, const hora_tv *v) {
     if (v->type == HORA_TV_UNDEFINED)
         return hora_ts_fail(
@@ -282,6 +276,14 @@ static hora_status f_int(hora_ts *st, const hora_args *a, hora_tv *out) {
     *out = HAS(a, 0) ? a->at[0] : hora_tv_int(0);
     if (v.type == HORA_TV_STRING && text_number(&v, true, out))
         return HORA_OK;
+    bool big = v.type == HORA_TV_BIG;
+    if (v.type == HORA_TV_STRING)
+        HORA_TRY(text_digits(st, &v, &big, &v));
+    if (big) {
+        *out = v;
+        return HORA_OK;
+    }
+    *out = HAS(a, 0) ? a->at[0] : hora_tv_int(0);
     if (v.type == HORA_TV_STRING && !text_number(&v, false, &v))
         return HORA_OK;
     if (hora_tv_integer(&v, &i))
@@ -315,6 +317,8 @@ static hora_status f_abs(hora_ts *st, const hora_args *a, hora_tv *out) {
                             hora_tv_name(&a->in));
     if (a->in.type == HORA_TV_REAL)
         *out = hora_tv_real(fabs(r));
+    else if (a->in.type == HORA_TV_BIG)
+        *out = a->in.s[0] == '-' ? hora_tv_digits(a->in.s + 1, a->in.n - 1) : a->in;
     else
         return hora_tv_binary(st, a->in.i < 0 ? '-' : '+', &zero, &a->in, out);
     return HORA_OK;
@@ -363,9 +367,9 @@ TEST(t_none, v->type == HORA_TV_NONE)
 TEST(t_boolean, v->type == HORA_TV_BOOL)
 TEST(t_true, v->type == HORA_TV_BOOL && v->i)
 TEST(t_false, v->type == HORA_TV_BOOL && !v->i)
-TEST(t_integer, v->type == HORA_TV_INT)
+TEST(t_integer, v->type == HORA_TV_INT || v->type == HORA_TV_BIG)
 TEST(t_float, v->type == HORA_TV_REAL)
-TEST(t_number, v->type == HORA_TV_INT || v->type == HORA_TV_REAL || v->type == HORA_TV_BOOL)
+TEST(t_number, v->type >= HORA_TV_BOOL && v->type <= HORA_TV_REAL)
 TEST(t_string, v->type == HORA_TV_STRING)
 TEST(t_mapping, v->type == HORA_TV_DICT)
 TEST(t_iterable, v->type == HORA_TV_UNDEFINED || v->type == HORA_TV_LOOP ||
@@ -378,17 +382,10 @@ TEST(t_escaped, v->type == HORA_TV_STRING && v->safe)
 
 static hora_status t_case(hora_ts *st, const hora_args *a, bool upper, hora_tv *out) {
     hora_tv v;
-    bool letters = false, ok = true;
+    bool yes;
     HORA_TRY(as_text(st, &a->in, &v));
-    for (size_t i = 0; i < v.n; i++) {
-        if ((unsigned char)v.s[i] >= 0x80)
-            return hora_ts_fail(st,
-                                "the case of letters beyond ASCII is not known here; correct the "
-                                "template or the data");
-        letters = letters || ascii_alpha(v.s[i]);
-        ok = ok && to_case(v.s[i], upper) == v.s[i];
-    }
-    *out = hora_tv_bool(letters && ok);
+    HORA_TRY(hora_tpl_is_case(st, &v, upper, &yes));
+    *out = hora_tv_bool(yes);
     return HORA_OK;
 }
 static hora_status t_upper(hora_ts *st, const hora_args *a, hora_tv *out) {
@@ -441,6 +438,74 @@ static hora_status t_sameas(hora_ts *st, const hora_args *a, hora_tv *out) {
     return HORA_OK;
 }
 
+static hora_status t_filter(hora_ts *st, const hora_args *a, hora_tv *out) {
+    (void)st;
+    *out = hora_tv_bool(a->in.type == HORA_TV_STRING && hora_tpl_filter(a->in.s, a->in.n));
+    return HORA_OK;
+}
+static hora_status t_test(hora_ts *st, const hora_args *a, hora_tv *out) {
+    (void)st;
+    *out = hora_tv_bool(a->in.type == HORA_TV_STRING && hora_tpl_test(a->in.s, a->in.n));
+    return HORA_OK;
+}
+
+/* ---- more text ---- */
+static hora_status f_escape(hora_ts *st, const hora_args *a, hora_tv *out) {
+    return hora_tv_escape(st, &a->in, out);
+}
+static hora_status f_forceescape(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv v;
+    HORA_TRY(as_text(st, &a->in, &v));
+    v.safe = false;
+    return hora_tv_escape(st, &v, out);
+}
+
+/* text | format(a, b) or format(name=..) */
+static hora_status f_format(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv text, values, *at;
+    bool named = a->n && a->given[0].s;
+    HORA_TRY(as_text(st, &a->in, &text));
+    HORA_TRY(hora_tv_room(st, 2 * (size_t)a->n, sizeof *at, &at));
+    for (int i = 0; i < a->n; i++) {
+        if ((a->given[i].s != NULL) != named)
+            return hora_ts_fail(st, "`format` takes values in order or by name, not both; correct "
+                                    "the template");
+        if (named)
+            at[2 * i] = hora_tv_borrow(a->given[i].s, a->given[i].n);
+        at[named ? 2 * i + 1 : i] = a->at[i];
+    }
+    values = hora_tv_seq(named ? HORA_TV_DICT : HORA_TV_TUPLE, at, (size_t)a->n);
+    return hora_tv_format(st, &text, &values, out);
+}
+
+static hora_status f_wordcount(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv v;
+    int64_t words = 0;
+    bool in = false;
+    HORA_TRY(as_text(st, &a->in, &v));
+    for (size_t i = 0; i < v.n;) { /* runs of \\w */
+        uint32_t cp;
+        int len = hora_utf8_decode(v.s + i, v.n - i, &cp);
+        bool word = cp == '_' || hora_tpl_is_alnum(cp);
+        words += word && !in;
+        in = word;
+        i += len > 0 ? (size_t)len : 1;
+    }
+    *out = hora_tv_int(words);
+    return hora_ts_step(st, v.n / 16);
+}
+
+/* item[name], but attributes alone: keys of mappings are none */
+static hora_status f_attr(hora_ts *st, const hora_args *a, hora_tv *out) {
+    HORA_TRY(as_text(st, &a->at[0], out));
+    hora_tv name = *out;
+    if (a->in.type == HORA_TV_DICT && !hora_tpl_method(HORA_TV_DICT, name.s, name.n)) {
+        *out = hora_tv_undefined("an attribute");
+        return HORA_OK;
+    }
+    return hora_tv_attr(st, &a->in, name.s, name.n, out);
+}
+
 /* ---- tables ---- */
 static const hora_builtin filters[] = {
     {"upper", "", 0, f_upper, 0},
@@ -451,6 +516,16 @@ static const hora_builtin filters[] = {
     {"replace", "old new count", 2, f_replace, 0},
     {"indent", "width first blank", 0, f_indent, 0},
     {"string", "", 0, f_string, 0},
+    {"format", "*", 0, f_format, 0},
+    {"escape", "", 0, f_escape, 0},
+    {"e", "", 0, f_escape, 0},
+    {"forceescape", "", 0, f_forceescape, 0},
+    {"wordcount", "", 0, f_wordcount, 0},
+    {"attr", "name", 1, f_attr, 0},
+    {"center", "width", 0, hora_tpl_center, 0},
+    {"batch", "linecount fill_with", 1, hora_tpl_batch, 0},
+    {"slice", "slices fill_with", 1, hora_tpl_slice, 0},
+    {"groupby", "attribute default case_sensitive", 1, hora_tpl_groupby, 0},
     {"safe", "", 0, f_safe, 0},
     {"default", "default_value boolean", 0, f_default, 0},
     {"d", "default_value boolean", 0, f_default, 0},
@@ -495,6 +570,7 @@ static const hora_builtin tests[] = {
     {"lessthan", "other", 1, t_lt, 0},   {"le", "other", 1, t_le, 0},
     {"gt", "other", 1, t_gt, 0},         {"greaterthan", "other", 1, t_gt, 0},
     {"ge", "other", 1, t_ge, 0},         {"in", "seq", 1, t_in, 0},
+    {"filter", "", 0, t_filter, 0},      {"test", "", 0, t_test, 0},
     {"sameas", "other", 1, t_sameas, 0}, {"==", "other", 1, t_eq, 0},
     {"!=", "other", 1, t_ne, 0},         {"<", "other", 1, t_lt, 0},
     {"<=", "other", 1, t_le, 0},         {">", "other", 1, t_gt, 0},

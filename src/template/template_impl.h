@@ -2,8 +2,10 @@
 #define HORA_TEMPLATE_IMPL_H
 /*
  * Inside of the template engine: source -> tokens (template_lex.c) -> tree (template_parse.c,
- * template_tag.c) -> text (template_run.c, with values in template_value.c and the built-in
- * filters, tests, methods and functions in template_filter.c, template_list.c, template_call.c).
+ * template_expr.c, template_tag.c) -> text (template_run.c with template_loop.c and template_args.c,
+ * values in template_value.c, template_op.c and template_text.c, the built-in filters, tests, methods
+ * and functions in template_filter.c, template_list.c, template_case.c, template_format.c,
+ * template_string.c, template_call.c). template_cut.c is what the loss mask asks for.
  *
  * A template is immutable after open. A rendering owns a hora_ts; every value it makes lives in the
  * arena of that state and dies with it. Values are immutable but for namespaces. The language is
@@ -28,6 +30,8 @@ typedef struct hora_pool {
     size_t left, total; /* bytes left in the head chunk; bytes handed out */
 } hora_pool;
 void *hora_pool_get(hora_pool *p, size_t bytes); /* zeroed, aligned for any value */
+/* Back to how it was when `to` was copied from it: what was handed out since is gone. */
+void hora_pool_rewind(hora_pool *p, const hora_pool *to);
 void hora_pool_release(hora_pool *p);
 
 /* ---- tokens ---- */
@@ -68,8 +72,9 @@ typedef enum {
     HORA_TN_SLICE, /* a[list[0]:list[1]:list[2]], each may be NULL        */
     HORA_TN_CALL,  /* a(list); keyword arguments are HORA_TN_KEYWORD      */
     HORA_TN_KEYWORD,
-    HORA_TN_FILTER, /* a | builtin(list)                                   */
-    HORA_TN_TEST,   /* a is builtin(list); op = 1: is not                  */
+    HORA_TN_SPREAD, /* an argument *a, or **a when op = 1                  */
+    HORA_TN_FILTER, /* a | builtin(list); fn NULL: s, which is not known here */
+    HORA_TN_TEST,   /* a is builtin(list); op = 1: is not; fn as above     */
     HORA_TN_NOT,
     HORA_TN_AND,
     HORA_TN_OR,
@@ -84,10 +89,14 @@ typedef enum {
     HORA_TN_IF,       /* if a: list, else b (IF or BODY or NULL)             */
     HORA_TN_FOR,      /* for targets in a if b: list, else c                 */
     HORA_TN_SET,      /* targets = a, or targets[0].s = a when op = 1        */
-    HORA_TN_SETBLOCK, /* targets[0] = text of list                           */
-    HORA_TN_MACRO,    /* name, targets = parameters (a = default), list      */
-    HORA_TN_SCOPE,    /* list in a scope of its own (generation)             */
-    HORA_TN_BODY,     /* list                                                */
+    HORA_TN_SETBLOCK, /* targets[0] = text of list, through the filters of b */
+    HORA_TN_MACRO,    /* name, targets = parameters (a = default), list; op: HORA_TPL_VARARGS .. */
+    HORA_TN_CALLING,  /* call a, whose caller() is a macro of targets and list */
+    HORA_TN_FILTERED, /* print b: filters over the text of list              */
+    HORA_TN_CAPTURED, /* the text that the filters of the two above begin with */
+    HORA_TN_WITH,     /* targets (a = value) in a scope of their own, list   */
+    HORA_TN_GENERATION, /* list in a scope of its own; its text is supervised */
+    HORA_TN_BODY,       /* list                                              */
     HORA_TN_BREAK,
     HORA_TN_CONTINUE
 } hora_tn_kind;
@@ -103,6 +112,7 @@ typedef enum {
     HORA_TV_NONE,
     HORA_TV_BOOL, /* i */
     HORA_TV_INT,
+    HORA_TV_BIG, /* an integer beyond 64 bits: s, n are its decimal digits, sign in front */
     HORA_TV_REAL,
     HORA_TV_STRING, /* s, n bytes of UTF-8 */
     HORA_TV_LIST,   /* list, n */
@@ -117,8 +127,9 @@ typedef enum {
 
 struct hora_tv {
     hora_tv_type type;
-    bool safe; /* a string out of `safe`: joining it with others would escape them, so that is
-                  refused; a list: the view of a mapping that items() and its like return */
+    bool safe; /* a string out of `safe`: `+` with others escapes them; a list: the view of a
+                  mapping that items() and its like return */
+    bool part; /* a list: `messages` or what follows one of them (template_cut.c) */
     size_t n;
     union {
         int64_t i;
@@ -157,6 +168,8 @@ struct hora_template {
     const char **names;
     int nnames, cnames;
     hora_tn *body;
+    bool generates, dated; /* it has generation blocks; it asks for the date */
+    struct tm date;
 };
 
 /* A namespace, a scope: few names, searched in order. */
@@ -172,12 +185,29 @@ typedef struct hora_loop {
     size_t n, i;
     hora_tv *changed; /* arguments of the last loop.changed() */
     int nchanged;
+    const size_t *at; /* over messages: which of them each item is; NULL: another loop */
 } hora_loop;
 
+enum { HORA_TPL_VARARGS = 1, HORA_TPL_KWARGS = 2 }; /* what a macro's body speaks of */
 typedef struct hora_macro {
     const hora_tn *node;
     hora_space *scope;
 } hora_macro;
+
+/* A body at work: what comes after the statement that runs now. */
+typedef struct hora_frame {
+    const struct hora_frame *outer;
+    hora_tn *const *list;
+    int n, i;
+    hora_space *scope;
+} hora_frame;
+/* A write that a rendering of fewer messages will take back: of a variable, or of *flag. */
+typedef struct hora_undo {
+    hora_space *space, before;
+    hora_tv value;
+    int i;
+    bool *flag;
+} hora_undo;
 
 /* ---- a rendering ---- */
 struct hora_ts {
@@ -191,16 +221,37 @@ struct hora_ts {
     int prompt;    /* add_generation_prompt; -1: as in vars */
     int64_t steps;
     int depth;
+    const hora_tv *captured; /* the text in front of the filters of a block */
+    /* generation blocks (template_cut.c) */
+    hora_str *page;     /* the output proper; `out` differs from it while text becomes a value */
+    hora_spans *spoken; /* where blocks stand in page; NULL: nobody asks */
+    bool signs, hidden; /* write signs around blocks; a block stood in text that became a value */
+    /* renderings of fewer messages, branched off this one (template_cut.c) */
+    const hora_frame *frame;
+    hora_cut *cuts;
+    int ncuts, inner;        /* inner > 0: what runs now cannot be left and continued */
+    const hora_tv *messages; /* the elements, all of them */
+    size_t nmessages;
+    size_t seen; /* what was read so far is the same with this many messages or more */
+    bool seen_prompt;
+    hora_undo *undo;
+    int nundo, cundo;
+    bool journal;
 };
 
 /* Built-ins. `params` names the parameters, separated by blanks; at[k] is the argument of parameter
- * k where bit k of `set` is on. '*' in front: any number as given, n of them, list[k] tells
+ * k where bit k of `set` is on. '*' in front: any number as given, n of them, given[k] tells
  * keywords; letters behind '*' say what the first ones are: a an attribute, t the name of a test, f
  * of a filter. At least `need` arguments must be there. */
+typedef struct hora_arg {
+    const char *s; /* its name, n bytes; NULL: given by position */
+    size_t n;
+    hora_tv v;
+} hora_arg;
 typedef struct hora_args {
     hora_tv in; /* filtered or tested value, receiver of a method */
     hora_tv *at;
-    hora_tn *const *list;
+    const hora_arg *given; /* as they stand in the call */
     int n;
     unsigned set;
 } hora_args;
@@ -214,7 +265,10 @@ struct hora_builtin {
 #define HORA_TPL_MAX_ARGS 64
 #define HORA_ON(type)     (1u << (type))
 
-const hora_builtin *hora_tpl_filter(const char *s, size_t n); /* NULL: unknown */
+extern const hora_builtin hora_tpl_text_methods[]; /* template_string.c */
+extern const size_t hora_tpl_n_text_methods;
+hora_status hora_tpl_need_string(hora_ts *st, const hora_tv *v); /* refuses anything else */
+const hora_builtin *hora_tpl_filter(const char *s, size_t n);    /* NULL: unknown */
 const hora_builtin *hora_tpl_test(const char *s, size_t n);
 const hora_builtin *hora_tpl_function(const char *s, size_t n);
 /* type < 0: a method of any type */
@@ -229,45 +283,81 @@ hora_status hora_tpl_parse(hora_template *t, const hora_token *tokens, int n);
 int hora_tpl_intern(hora_template *t, const char *s, size_t n); /* -1: too many */
 int hora_tpl_name(const hora_template *t, const char *s, size_t n);
 
+typedef struct hora_strange {
+    const char *kind; /* "filter", "test", "method" */
+    const hora_token *at;
+} hora_strange;
 /* A parser at work, shared by template_parse.c (expressions) and template_tag.c (statements). */
 typedef struct hora_tp {
     hora_template *t;
     const hora_token *tok; /* current */
-    int depth, loops, macros;
+    int depth, loops;
+    int soft;       /* inside of an if, where Jinja lets what it does not know stand */
+    hora_tn *macro; /* innermost */
     bool *bound;    /* per name: something in the template assigns it */
     hora_tn **free; /* calls of plain names, checked at the end */
     int nfree, cfree;
+    hora_strange *strange; /* what is not known here and stands outside of any if, likewise */
+    int nstrange, cstrange;
 } hora_tp;
 hora_status hora_tp_fail(hora_tp *p, hora_status code, const char *fmt, ...) HORA_PRINTF(3, 4);
 hora_tn *hora_tp_node(hora_tp *p, hora_tn_kind kind);
 hora_tn **hora_tp_list(hora_tp *p, hora_tn *const *at, int n); /* copies into the pool */
 bool hora_tp_is_op(const hora_tp *p, int64_t op);
 bool hora_tp_is_name(const hora_tp *p, const char *name);
+bool hora_tk_is(const hora_token *k, const char *name);
+bool hora_tp_take_op(hora_tp *p, int64_t op); /* moves on if it is there */
+bool hora_tp_take_name(hora_tp *p, const char *name);
+hora_status hora_tp_primary(hora_tp *p, hora_tn **out); /* a value without what follows it */
 hora_status hora_tp_expect_op(hora_tp *p, int64_t op, const char *what);
 hora_status hora_tp_expect(hora_tp *p, hora_tk type, const char *what);
 hora_status hora_tp_expr(hora_tp *p, hora_tn **out); /* no tuple */
 hora_status hora_tp_or(hora_tp *p, hora_tn **out);   /* no tuple, no if-else */
 hora_status hora_tp_tuple(hora_tp *p, bool if_else, hora_tn **out);
 hora_status hora_tp_target(hora_tp *p, hora_tn **out); /* a name to assign */
+hora_status hora_tp_filters(hora_tp *p, hora_tn **e);  /* filters (and calls) behind a value */
+hora_status hora_tp_filter(hora_tp *p, hora_tn **e);   /* one, from its name on */
+hora_status hora_tp_args(hora_tp *p, hora_tn *call);   /* (..), the arguments of a call */
+hora_status hora_tp_postfix(hora_tp *p, hora_tn **e);
 hora_status hora_tp_body(hora_tp *p, const char *ends, const char **end, hora_tn **out);
 const char *hora_tk_text(const hora_token *k, char buf[40]);
 
 /* template_run.c */
+enum { HORA_TPL_GO, HORA_TPL_BREAK, HORA_TPL_CONTINUE }; /* signals of a body */
 hora_status hora_ts_fail(hora_ts *st, const char *fmt, ...) HORA_PRINTF(2, 3);
 hora_status hora_ts_step(hora_ts *st, size_t cost);
 hora_status hora_ts_enter(hora_ts *st);
 hora_status hora_ts_eval(hora_ts *st, const hora_tn *e, hora_tv *out);
 hora_status hora_ts_body(hora_ts *st, hora_tn *const *list, int n, int *signal);
-hora_status hora_ts_call(hora_ts *st, const hora_tv *f, const hora_tn *call, hora_tv *out);
-/* Evaluates and binds the arguments of a filter, test, method or function. `at` has room for
- * HORA_TPL_MAX_ARGS. */
-hora_status hora_ts_bind(hora_ts *st, const hora_builtin *fn, hora_tn *const *list, int n,
+hora_status hora_ts_one(hora_ts *st, const hora_tn *e, int *signal);
+/* The value of e where a list of messages may come out without its length being read. */
+hora_status hora_ts_part(hora_ts *st, const hora_tn *e, hora_tv *out);
+hora_status hora_ts_name(hora_ts *st, int name, hora_tv *out); /* likewise */
+hora_status hora_ts_assign(hora_ts *st, hora_space *scope, hora_tn *const *targets, int n,
+                           const hora_tv *v);
+/* template_args.c: evaluates the arguments of a call, * and ** taken apart, into the pool; binds them
+ * to the parameters of a filter, test, method or function; calls a macro. `caller` may be NULL. */
+hora_status hora_ts_args(hora_ts *st, hora_tn *const *list, int n, hora_arg **out, int *count);
+hora_status hora_ts_bind(hora_ts *st, const hora_builtin *fn, const hora_arg *given, int n,
                          hora_args *a);
+hora_status hora_ts_macro(hora_ts *st, const hora_tv *f, const hora_arg *given, int n,
+                          const hora_tv *caller, hora_tv *out);
+/* The text of a body as a value. */
+hora_status hora_ts_capture(hora_ts *st, hora_space *scope, const hora_tn *e, hora_tv *out);
+
+/* template_loop.c */
+hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal);
+hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner);
+/* template_cut.c */
+void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop);
+void hora_ts_see(hora_ts *st, size_t messages); /* that many of them were looked at */
+hora_status hora_ts_generation(hora_ts *st, const hora_tn *e, int *signal);
 void hora_space_set(hora_ts *st, hora_space *s, int name, hora_tv v);
 bool hora_space_get(const hora_space *s, int name, hora_tv *out);
 hora_space *hora_space_new(hora_ts *st, hora_space *outer);
 
 /* template_value.c: what Python does with its values. */
+hora_tv hora_tv_digits(const char *s, size_t n); /* BIG; s outlives the rendering */
 hora_tv hora_tv_undefined(const char *name);
 hora_tv hora_tv_none(void);
 hora_tv hora_tv_bool(bool v);
@@ -308,6 +398,12 @@ typedef struct hora_dumps {
     const char *item, *key;
     size_t nitem, nkey;
 } hora_dumps;
+/* & < > ' " as Jinja's escape() writes them; safe text stays. The result is safe. */
+hora_status hora_tv_escape(hora_ts *st, const hora_tv *v, hora_tv *out);
+/* template_format.c: text % values (a tuple, or one value, or a mapping), and text.format(..) */
+hora_status hora_tv_format(hora_ts *st, const hora_tv *text, const hora_tv *values, hora_tv *out);
+hora_status hora_tv_braces(hora_ts *st, const hora_tv *text, const hora_arg *given, int n,
+                           hora_tv *out);
 hora_status hora_tv_dumps(hora_ts *st, const hora_tv *v, const hora_dumps *how, hora_str *out);
 size_t hora_utf8_space(const char *s, size_t n);      /* bytes of the white space at s, or 0  */
 size_t hora_utf8_space_back(const char *s, size_t n); /* the same, at the end of s[0..n)      */

@@ -160,36 +160,53 @@ static bool letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static hora_status lex_number(lexer *x) {
-    size_t i = x->at, start = i;
-    bool real = false;
-    while (i < x->n && digit(x->s[i]))
-        i++;
+/* Digits, `_` between them allowed, into `to`. */
+static size_t eat_digits(const lexer *x, size_t i, hora_str *to) {
+    while (i < x->n && (digit(x->s[i]) || (x->s[i] == '_' && i + 1 < x->n && digit(x->s[i + 1]) &&
+                                           digit(x->s[i - 1]))))
+        if (x->s[i++] != '_')
+            hora_str_putc(to, x->s[i - 1]);
+    return i;
+}
+
+/* Reads a number from x->at on: its text without `_`, whether it has a point or an exponent. */
+static size_t number_text(const lexer *x, hora_str *to, bool *real) {
+    size_t i = eat_digits(x, x->at, to);
+    *real = false;
     if (i + 1 < x->n && x->s[i] == '.' && digit(x->s[i + 1])) {
-        real = true;
-        for (i++; i < x->n && digit(x->s[i]);)
-            i++;
+        *real = true;
+        hora_str_putc(to, '.');
+        i = eat_digits(x, i + 1, to);
     }
     size_t e = i;
     if (e < x->n && (x->s[e] == 'e' || x->s[e] == 'E')) {
         e++;
-        if (e < x->n && (x->s[e] == '+' || x->s[e] == '-'))
-            e++;
+        char sign = e < x->n ? x->s[e] : 0;
+        e += sign == '+' || sign == '-';
         if (e < x->n && digit(x->s[e])) {
-            real = true;
-            for (i = e; i < x->n && digit(x->s[i]);)
-                i++;
+            *real = true;
+            hora_str_puts(to, sign == '-' ? "e-" : "e");
+            i = eat_digits(x, e, to);
         }
     }
-    char b[64];
-    bool fits = i - start < sizeof b && !(i < x->n && letter(x->s[i]));
+    return i;
+}
+
+static hora_status lex_number(lexer *x) {
+    hora_str b = {0};
+    bool real;
+    size_t start = x->at, i = number_text(x, &b, &real), zeros = strspn(b.s, "0");
+    bool fits = !(i < x->n && letter(x->s[i])) && (real || !zeros || zeros == b.n);
     hora_token *k = push(x, real ? HORA_TK_REAL : HORA_TK_INT, start);
-    if (fits) {
-        memcpy(b, x->s + start, i - start);
-        b[i - start] = 0;
-        fits = real ? hora_parse_double(b, &k->r) : hora_parse_int(b, &k->i);
-        fits = fits && (real || b[0] != '0' || strspn(b, "0") == strlen(b));
+    if (fits && real) {
+        fits = hora_parse_double(b.s, &k->r);
+    } else if (fits && !hora_parse_int(b.s, &k->i)) { /* beyond 64 bits: its digits */
+        char *copy = hora_pool_get(&x->t->pool, b.n + 1);
+        memcpy(copy, b.s, b.n);
+        k->s = copy;
+        k->n = b.n;
     }
+    hora_str_release(&b);
     if (!fits)
         return lex_fail(x, start, HORA_EUNSUPPORTED,
                         "this number is not supported; write a plain decimal number");
@@ -278,6 +295,45 @@ static size_t strip_before(const lexer *x, size_t from, size_t to, char sign, bo
     return line;
 }
 
+/* Moves behind `word` and the blanks around it; false when it is not here. */
+static bool eat_word(lexer *x, const char *word) {
+    size_t n = strlen(word), at = x->at;
+    eat_space(x);
+    if (here(x, word) &&
+        !(x->at + n < x->n && (letter(x->s[x->at + n]) || digit(x->s[x->at + n])))) {
+        x->at += n;
+        eat_space(x);
+        return true;
+    }
+    x->at = at;
+    return false;
+}
+
+/* {% raw %} .. {% endraw %}: text as it stands. `tag`: where it begins; x->at is behind its sign. */
+static hora_status lex_raw(lexer *x, char kind, size_t tag, bool *raw) {
+    if (kind != '%' || !eat_word(x, "raw"))
+        return HORA_OK;
+    *raw = true;
+    if (!eat_end(x, "%}", false)) /* the line break behind it stays */
+        return lex_fail(x, tag, HORA_EFORMAT, "`raw` takes nothing; close the tag with %}");
+    x->line_start = x->s[x->at - 1] == '\n';
+    for (size_t from = x->at, end = from; end + 1 < x->n; end++) {
+        if (x->s[end] != '{' || x->s[end + 1] != '%')
+            continue;
+        char sign = end + 2 < x->n ? x->s[end + 2] : 0;
+        x->at = end + 2 + (sign == '-' || sign == '+');
+        bool line_start = x->line_start;
+        if (!eat_word(x, "endraw") || !eat_end(x, "%}", true))
+            continue;
+        bool after = x->line_start;
+        x->line_start = line_start;
+        push_text(x, from, strip_before(x, from, end, sign, false));
+        x->line_start = after;
+        return HORA_OK;
+    }
+    return lex_fail(x, tag, HORA_EFORMAT, "this tag does not end; add {% endraw %}");
+}
+
 static hora_status lex_all(lexer *x) {
     for (;;) {
         size_t from = x->at, tag = from;
@@ -300,13 +356,12 @@ static hora_status lex_all(lexer *x) {
                                 "this comment does not end; close it with #}");
             continue;
         }
+        bool raw = false;
+        HORA_TRY(lex_raw(x, kind, tag, &raw));
+        if (raw)
+            continue;
         push(x, kind == '{' ? HORA_TK_VAR : HORA_TK_BLOCK, tag);
         HORA_TRY(lex_tag(x, kind == '%'));
-        const hora_token *name = &x->out[x->nout - 2];
-        if (kind == '%' && name->type == HORA_TK_NAME && name[-1].type == HORA_TK_BLOCK &&
-            name->n == 3 && !memcmp(name->s, "raw", 3))
-            return lex_fail(x, tag, HORA_EUNSUPPORTED,
-                            "the tag `raw` is not supported; put the text in a string");
     }
 }
 

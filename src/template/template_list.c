@@ -84,10 +84,6 @@ hora_status hora_tpl_join(hora_ts *st, const hora_args *a, hora_tv *out) {
         v = items[i];
         if (HAS(a, 1) && a->at[1].type != HORA_TV_NONE)
             s = attribute(st, &items[i], &a->at[1], &v);
-        if (!s && v.type == HORA_TV_STRING && v.safe)
-            s = hora_ts_fail(st,
-                             "text out of `safe` next to other text is escaped by Jinja; remove "
-                             "`safe` from the template");
         if (!s && i)
             s = hora_tv_print(st, &d, &b);
         if (!s)
@@ -96,11 +92,34 @@ hora_status hora_tpl_join(hora_ts *st, const hora_args *a, hora_tv *out) {
     return hora_tv_take(st, &b, s, out);
 }
 
+static hora_status order_key(hora_ts *st, const hora_tv *item, const hora_tv *path, bool sensitive,
+                             hora_tv *out);
+
+/* Several attributes with commas between: a list of keys. */
+static hora_status order_by_several(hora_ts *st, const hora_tv *item, const hora_tv *paths,
+                                    bool sensitive, hora_tv *out) {
+    size_t n = 1, k = 0, from = 0;
+    hora_tv *at;
+    for (size_t i = 0; i < paths->n; i++)
+        n += paths->s[i] == ',';
+    HORA_TRY(hora_tv_room(st, n, sizeof *at, &at));
+    for (size_t i = 0; i <= paths->n; i++)
+        if (i == paths->n || paths->s[i] == ',') {
+            hora_tv path = hora_tv_borrow(paths->s + from, i - from);
+            HORA_TRY(order_key(st, item, &path, sensitive, &at[k++]));
+            from = i + 1;
+        }
+    *out = hora_tv_seq(HORA_TV_LIST, at, n);
+    return HORA_OK;
+}
+
 /* What elements are ordered by: an attribute (path, or NULL), letters in lower case unless
  * `sensitive`. */
 static hora_status order_key(hora_ts *st, const hora_tv *item, const hora_tv *path, bool sensitive,
                              hora_tv *out) {
     *out = *item;
+    if (path && path->type == HORA_TV_STRING && memchr(path->s, ',', path->n))
+        return order_by_several(st, item, path, sensitive, out);
     if (path && path->type != HORA_TV_NONE)
         HORA_TRY(attribute(st, item, path, out));
     if (!sensitive && out->type == HORA_TV_STRING)
@@ -110,8 +129,6 @@ static hora_status order_key(hora_ts *st, const hora_tv *item, const hora_tv *pa
 
 static hora_status order_keys(hora_ts *st, const hora_tv *items, size_t n, const hora_tv *path,
                               bool sensitive, hora_tv **keys) {
-    if (path && path->type == HORA_TV_STRING && memchr(path->s, ',', path->n))
-        return hora_ts_fail(st, "sorting by several attributes is not supported; sort twice");
     HORA_TRY(hora_tv_room(st, n, sizeof **keys, keys));
     for (size_t i = 0; i < n; i++)
         HORA_TRY(order_key(st, &items[i], path, sensitive, &(*keys)[i]));
@@ -228,8 +245,8 @@ hora_status hora_tpl_sum(hora_ts *st, const hora_args *a, hora_tv *out) {
 /* Number of the keyword argument `name` among the arguments, or -1. */
 static int keyword(const hora_args *a, const char *name) {
     for (int i = 0; i < a->n; i++)
-        if (a->list[i]->kind == HORA_TN_KEYWORD && a->list[i]->n == strlen(name) &&
-            !memcmp(a->list[i]->s, name, a->list[i]->n))
+        if (a->given[i].s && a->given[i].n == strlen(name) &&
+            !memcmp(a->given[i].s, name, a->given[i].n))
             return i;
     return -1;
 }
@@ -237,15 +254,15 @@ static int keyword(const hora_args *a, const char *name) {
 /* Arguments from number `from` on, as those of the filter or test `fn`. */
 static hora_status pass_on(hora_ts *st, const hora_args *a, int from, const hora_builtin *fn,
                            hora_args *inner) {
-    int n = a->n > from ? a->n - from : 0;
-    if (fn->params[0] == '*' || n > hora_tpl_params(fn) || n < fn->need)
-        return hora_ts_fail(st, "`%s` does not take %d arguments here; correct the template",
-                            fn->name, n);
-    for (int i = from; i < a->n; i++)
-        if (a->list[i]->kind == HORA_TN_KEYWORD)
-            return hora_ts_fail(st, "arguments by name are not supported here; give them in order");
-    *inner = (hora_args){.at = a->at + from, .n = n, .set = (1u << n) - 1};
-    return HORA_OK;
+    *inner = (hora_args){0};
+    return hora_ts_bind(st, fn, a->given + from, a->n > from ? a->n - from : 0, inner);
+}
+
+/* Jinja's lazy filters give nothing for whatever is false. */
+static hora_status lazy_copy(hora_ts *st, const hora_tv *v, hora_tv **at, size_t *n) {
+    hora_tv none = hora_tv_undefined("");
+    bool empty = !hora_tv_truth(v) && !(v->type == HORA_TV_LIST && v->once);
+    return copy(st, empty ? &none : v, at, n);
 }
 
 hora_status hora_tpl_map(hora_ts *st, const hora_args *a, hora_tv *out) {
@@ -254,9 +271,9 @@ hora_status hora_tpl_map(hora_ts *st, const hora_args *a, hora_tv *out) {
     hora_args inner;
     const hora_builtin *fn = NULL;
     int attr = keyword(a, "attribute"), def = keyword(a, "default");
-    HORA_TRY(copy(st, &a->in, &at, &n));
+    HORA_TRY(lazy_copy(st, &a->in, &at, &n));
     if (attr < 0) {
-        if (a->at[0].type != HORA_TV_STRING || a->list[0]->kind == HORA_TN_KEYWORD ||
+        if (a->at[0].type != HORA_TV_STRING || a->given[0].s ||
             !(fn = hora_tpl_filter(a->at[0].s, a->at[0].n)))
             return hora_ts_fail(st, "`map` takes attribute=.. or the name of a filter; correct the "
                                     "template");
@@ -287,7 +304,7 @@ static hora_status choose(hora_ts *st, const hora_args *a, bool by_attr, bool wa
     int from = by_attr;
     hora_args inner;
     const hora_builtin *fn = NULL;
-    HORA_TRY(copy(st, &a->in, &at, &n));
+    HORA_TRY(lazy_copy(st, &a->in, &at, &n));
     if (a->n > from) {
         if (a->at[from].type != HORA_TV_STRING ||
             !(fn = hora_tpl_test(a->at[from].s, a->at[from].n)))
@@ -320,4 +337,81 @@ hora_status hora_tpl_selectattr(hora_ts *st, const hora_args *a, hora_tv *out) {
 }
 hora_status hora_tpl_rejectattr(hora_ts *st, const hora_args *a, hora_tv *out) {
     return choose(st, a, true, false, out);
+}
+
+/* ---- parts ---- */
+/* Lists of `size` elements; the last one may be shorter, or is filled up. */
+hora_status hora_tpl_batch(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv *at, *rows;
+    size_t n, k = 0;
+    int64_t size;
+    HORA_TRY(copy(st, &a->in, &at, &n));
+    if (!hora_tv_integer(&a->at[0], &size) || size < 1)
+        return hora_ts_fail(st, "`batch` takes a number of elements; correct the template");
+    bool fill = HAS(a, 1) && a->at[1].type != HORA_TV_NONE;
+    HORA_TRY(hora_tv_room(st, n / (size_t)size + 1, sizeof *rows, &rows));
+    for (size_t i = 0; i < n; i += (size_t)size) {
+        size_t left = n - i < (size_t)size ? n - i : (size_t)size;
+        rows[k] = hora_tv_seq(HORA_TV_LIST, at + i, left);
+        if (fill && left < (size_t)size) {
+            hora_tv *full;
+            HORA_TRY(hora_tv_room(st, (size_t)size, sizeof *full, &full));
+            for (size_t j = 0; j < (size_t)size; j++)
+                full[j] = j < left ? at[i + j] : a->at[1];
+            rows[k] = hora_tv_seq(HORA_TV_LIST, full, (size_t)size);
+        }
+        k++;
+    }
+    *out = hora_tv_seq(HORA_TV_LIST, rows, k);
+    return hora_tv_generator(st, out);
+}
+
+/* That many lists, the first ones longer by one where it does not come out even. */
+hora_status hora_tpl_slice(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv *at, *rows;
+    size_t n, from = 0;
+    int64_t count;
+    HORA_TRY(copy(st, &a->in, &at, &n));
+    if (!hora_tv_integer(&a->at[0], &count) || count < 1 || count > 100000)
+        return hora_ts_fail(st, "`slice` takes a number of lists; correct the template");
+    if (HAS(a, 1) && a->at[1].type != HORA_TV_NONE)
+        return hora_ts_fail(st, "`slice` does not fill up here; correct the template");
+    HORA_TRY(hora_tv_room(st, (size_t)count, sizeof *rows, &rows));
+    for (size_t k = 0; k < (size_t)count; k++) {
+        size_t size = n / (size_t)count + (k < n % (size_t)count);
+        rows[k] = hora_tv_seq(HORA_TV_LIST, at + from, size);
+        from += size;
+    }
+    *out = hora_tv_seq(HORA_TV_LIST, rows, (size_t)count);
+    return hora_tv_generator(st, out);
+}
+
+/* Pairs (value of the attribute, list of the elements that have it), in the order of the values. */
+hora_status hora_tpl_groupby(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_tv *at, *keys, *rows;
+    size_t n, count = 0;
+    bool sensitive = HAS(a, 2) && hora_tv_truth(&a->at[2]);
+    HORA_TRY(copy(st, &a->in, &at, &n));
+    HORA_TRY(order_keys(st, at, n, &a->at[0], sensitive, &keys));
+    for (size_t i = 0; i < n && HAS(a, 1); i++)
+        keys[i] = keys[i].type == HORA_TV_UNDEFINED ? a->at[1] : keys[i];
+    HORA_TRY(hora_tv_sort(st, keys, at, n, false));
+    HORA_TRY(hora_tv_room(st, n, sizeof *rows, &rows));
+    for (size_t i = 0, end; i < n; i = end) {
+        bool same = true;
+        for (end = i + 1; end < n; end++) {
+            HORA_TRY(hora_tv_equal(st, &keys[i], &keys[end], &same));
+            if (!same)
+                break;
+        }
+        hora_tv *pair;
+        HORA_TRY(hora_tv_room(st, 2, sizeof *pair, &pair));
+        HORA_TRY(attribute(st, &at[i], &a->at[0], &pair[0])); /* as the first of them spells it */
+        if (pair[0].type == HORA_TV_UNDEFINED && HAS(a, 1))
+            pair[0] = a->at[1];
+        pair[1] = hora_tv_seq(HORA_TV_LIST, at + i, end - i);
+        rows[count++] = hora_tv_seq(HORA_TV_TUPLE, pair, 2);
+    }
+    *out = hora_tv_seq(HORA_TV_LIST, rows, count);
+    return HORA_OK;
 }

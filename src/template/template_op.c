@@ -1,8 +1,7 @@
 /*
  * Binary operators of the template language, as Python defines them: + - * / // % ** on numbers,
  * + and * on text and lists, ~ (text of both sides), comparisons and membership. Whatever Python
- * refuses is refused; so is what leaves 64 bits, and text marked by `safe` next to other text,
- * which Jinja would escape.
+ * refuses is refused; so is what leaves 64 bits.
  */
 #include <math.h>
 
@@ -153,13 +152,21 @@ static hora_status join_rows(hora_ts *st, const hora_tv *a, const hora_tv *b, ho
 /* Text of both sides, one after the other. */
 static hora_status concat(hora_ts *st, const hora_tv *a, const hora_tv *b, hora_tv *out) {
     hora_str text = {0};
-    if ((a->type == HORA_TV_STRING && a->safe) || (b->type == HORA_TV_STRING && b->safe))
-        return hora_ts_fail(st, "text out of `safe` next to other text is escaped by Jinja; remove "
-                                "`safe` from the template");
     hora_status s = hora_tv_print(st, a, &text);
     if (!s)
         s = hora_tv_print(st, b, &text);
     return hora_tv_take(st, &text, s, out);
+}
+
+/* `+`: next to text out of `safe` the other side is escaped, and the sum is safe. */
+static hora_status add_texts(hora_ts *st, const hora_tv *a, const hora_tv *b, hora_tv *out) {
+    hora_tv other;
+    bool safe = a->safe || b->safe;
+    if (safe && !(a->safe && b->safe))
+        HORA_TRY(hora_tv_escape(st, a->safe ? b : a, &other));
+    HORA_TRY(concat(st, safe && !a->safe ? &other : a, safe && !b->safe ? &other : b, out));
+    out->safe = safe;
+    return HORA_OK;
 }
 
 static hora_status arithmetic(hora_ts *st, int64_t op, const hora_tv *a, const hora_tv *b,
@@ -170,18 +177,21 @@ static hora_status arithmetic(hora_ts *st, int64_t op, const hora_tv *a, const h
     bool row2 = b->type == HORA_TV_STRING || b->type == HORA_TV_LIST || b->type == HORA_TV_TUPLE;
     if (hora_tv_integer(a, &i) && hora_tv_integer(b, &j))
         return integers(st, op, i, j, out);
+    if ((a->type == HORA_TV_BIG && b->type != HORA_TV_REAL && hora_tv_number(b, &y)) ||
+        (b->type == HORA_TV_BIG && a->type != HORA_TV_REAL && hora_tv_number(a, &x)))
+        return overflow(st);
     if (hora_tv_number(a, &x) && hora_tv_number(b, &y))
         return reals(st, op, x, y, out);
     HORA_TRY(hora_tv_plain(st, a));
     HORA_TRY(hora_tv_plain(st, b));
     if (op == '+' && row && a->type == b->type)
-        return a->type == HORA_TV_STRING ? concat(st, a, b, out) : join_rows(st, a, b, out);
+        return a->type == HORA_TV_STRING ? add_texts(st, a, b, out) : join_rows(st, a, b, out);
     if (op == '*' && row && hora_tv_integer(b, &i))
         return repeat(st, a, i, out);
     if (op == '*' && row2 && hora_tv_integer(a, &i))
         return repeat(st, b, i, out);
     if (op == '%' && a->type == HORA_TV_STRING)
-        return hora_ts_fail(st, "formatting text with %% is not supported; join it with ~");
+        return hora_tv_format(st, a, b, out);
     return mismatch(st, op, a, b);
 }
 

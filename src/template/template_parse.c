@@ -1,16 +1,13 @@
 /*
- * Tokens to expressions, by recursive descent with Jinja's precedences: if-else, or, and, not,
- * comparisons (chained), + -, ~, * / // %, **, sign, then postfix and filters. Owns the helpers
- * that template_tag.c shares. Unknown filters, tests, methods and functions are refused here,
- * before any text is rendered. A filter binds closer than ~ and +, and to the signed value: -1 |
- * abs is 1.
+ * Tokens to values and what follows them: names, literals, calls, items, filters and tests (operators
+ * are in template_expr.c). Owns the helpers that the parser's files share. Unknown filters, tests,
+ * methods and functions are refused before any text is rendered, unless they stand inside of an if:
+ * then when they are reached.
  */
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "template/template_impl.h"
-
-static hora_status parse_unary(hora_tp *p, bool filters, hora_tn **out);
 
 const char *hora_tk_text(const hora_token *k, char buf[40]) {
     int n = (int)(k->n > 24 ? 24 : k->n);
@@ -70,18 +67,18 @@ hora_tn **hora_tp_list(hora_tp *p, hora_tn *const *at, int n) {
 bool hora_tp_is_op(const hora_tp *p, int64_t op) {
     return p->tok->type == HORA_TK_OP && p->tok->i == op;
 }
-static bool token_is(const hora_token *k, const char *name) {
+bool hora_tk_is(const hora_token *k, const char *name) {
     return k->type == HORA_TK_NAME && k->n == strlen(name) && !memcmp(k->s, name, k->n);
 }
 bool hora_tp_is_name(const hora_tp *p, const char *name) {
-    return token_is(p->tok, name);
+    return hora_tk_is(p->tok, name);
 }
-static bool take_op(hora_tp *p, int64_t op) {
+bool hora_tp_take_op(hora_tp *p, int64_t op) {
     bool yes = hora_tp_is_op(p, op);
     p->tok += yes;
     return yes;
 }
-static bool take_name(hora_tp *p, const char *name) {
+bool hora_tp_take_name(hora_tp *p, const char *name) {
     bool yes = hora_tp_is_name(p, name);
     p->tok += yes;
     return yes;
@@ -103,60 +100,74 @@ hora_status hora_tp_expect(hora_tp *p, hora_tk type, const char *what) {
     return HORA_OK;
 }
 
-static hora_status unknown(hora_tp *p, const char *kind, const hora_token *k) {
-    char b[40];
-    return hora_tp_fail(p, HORA_EUNSUPPORTED,
-                        "the %s %s is not supported; write the template without it", kind,
-                        hora_tk_text(k, b));
+/* Jinja minds what it does not know only outside of an if; whether this is one shows later. */
+static void unknown(hora_tp *p, const char *kind, const hora_token *at) {
+    hora_strange k = {kind, at};
+    if (!p->soft)
+        HORA_PUSH(p->strange, p->nstrange, p->cstrange, k);
 }
 
-/* The interned name of the current token, for e->name. */
-static hora_status parse_id(hora_tp *p, hora_tn *e) {
-    e->name = hora_tpl_intern(p->t, p->tok->s, p->tok->n);
-    if (e->name < 0)
+static hora_status intern(hora_tp *p, const char *s, size_t n, int *out) {
+    *out = hora_tpl_intern(p->t, s, n);
+    if (*out < 0)
         return hora_tp_fail(p, HORA_EUNSUPPORTED, "more than %d names; simplify the template",
                             HORA_TPL_NAMES);
     return HORA_OK;
 }
 
+/* The interned name of the current token, for e->name. */
+static hora_status parse_id(hora_tp *p, hora_tn *e) {
+    return intern(p, p->tok->s, p->tok->n, &e->name);
+}
+
 /* ---- arguments ---- */
-static hora_status parse_args(hora_tp *p, hora_tn *call) {
+static hora_status parse_keyword(hora_tp *p, hora_tn *const *at, int n, hora_tn **out) {
+    hora_tn *e = hora_tp_node(p, HORA_TN_KEYWORD);
+    e->s = p->tok->s;
+    e->n = p->tok->n;
+    HORA_TRY(parse_id(p, e));
+    for (int i = 0; i < n; i++)
+        if (at[i]->kind == HORA_TN_KEYWORD && at[i]->n == e->n && !memcmp(at[i]->s, e->s, e->n))
+            return hora_tp_fail(p, HORA_EFORMAT, "this argument is given twice; remove one");
+    p->tok += 2;
+    *out = e;
+    return hora_tp_expr(p, &e->a);
+}
+
+static hora_status parse_spread(hora_tp *p, hora_tn **out) {
+    hora_tn *e = hora_tp_node(p, HORA_TN_SPREAD);
+    e->op = hora_tp_is_op(p, HORA_OP2('*', '*'));
+    p->tok++;
+    *out = e;
+    return hora_tp_expr(p, &e->a);
+}
+
+hora_status hora_tp_args(hora_tp *p, hora_tn *call) {
     hora_tn *at[HORA_TPL_MAX_ARGS];
     int n = 0;
-    bool keywords = false;
+    bool named = false;
     HORA_TRY(hora_tp_expect_op(p, '(', "`(`"));
     while (!hora_tp_is_op(p, ')')) {
         if (n)
             HORA_TRY(hora_tp_expect_op(p, ',', "`,` or `)`"));
         if (hora_tp_is_op(p, ')'))
             break;
-        if (n == HORA_TPL_MAX_ARGS || hora_tp_is_op(p, '*') || hora_tp_is_op(p, HORA_OP2('*', '*')))
+        if (n == HORA_TPL_MAX_ARGS)
             return hora_tp_fail(p, HORA_EUNSUPPORTED,
-                                "arguments like * and **, or more than %d, are not supported; "
-                                "write them out",
+                                "more than %d arguments are not supported; use a list",
                                 HORA_TPL_MAX_ARGS);
         const hora_token *next = p->tok + 1;
-        if (p->tok->type == HORA_TK_NAME && next->type == HORA_TK_OP && next->i == '=') {
-            hora_tn *e = hora_tp_node(p, HORA_TN_KEYWORD);
-            e->s = p->tok->s;
-            e->n = p->tok->n;
-            HORA_TRY(parse_id(p, e));
-            for (int i = 0; i < n; i++)
-                if (at[i]->kind == HORA_TN_KEYWORD && at[i]->n == e->n &&
-                    !memcmp(at[i]->s, e->s, e->n))
-                    return hora_tp_fail(p, HORA_EFORMAT,
-                                        "this argument is given twice; remove one");
-            p->tok += 2;
-            HORA_TRY(hora_tp_expr(p, &e->a));
-            keywords = true;
-            at[n++] = e;
-        } else if (keywords) {
+        bool keyword = p->tok->type == HORA_TK_NAME && next->type == HORA_TK_OP && next->i == '=';
+        bool twice = hora_tp_is_op(p, HORA_OP2('*', '*')), spread = twice || hora_tp_is_op(p, '*');
+        if (named && !keyword && !spread)
             return hora_tp_fail(p, HORA_EFORMAT,
                                 "an argument without a name follows one with a name; reorder them");
-        } else {
-            HORA_TRY(hora_tp_expr(p, &at[n]));
-            n++;
-        }
+        named = named || keyword || twice;
+        if (keyword)
+            HORA_TRY(parse_keyword(p, at, n, &at[n]));
+        else
+            HORA_TRY(spread ? parse_spread(p, &at[n]) : hora_tp_expr(p, &at[n]));
+        n++;
     }
     p->tok++;
     call->list = hora_tp_list(p, at, n);
@@ -168,6 +179,11 @@ static hora_status parse_args(hora_tp *p, hora_tn *call) {
  * stand in arguments as strings (select, map ..). */
 static hora_status check_args(hora_tp *p, const hora_tn *e) {
     const hora_builtin *fn = e->fn;
+    bool known = fn != NULL; /* and so are the arguments, unless * hides some */
+    for (int i = 0; i < e->nlist; i++)
+        known = known && e->list[i]->kind != HORA_TN_SPREAD;
+    if (!known)
+        return HORA_OK;
     if (fn->params[0] != '*') {
         int most = hora_tpl_params(fn), have = e->nlist;
         for (int i = 0; i < e->nlist; i++) {
@@ -189,7 +205,7 @@ static hora_status check_args(hora_tp *p, const hora_tn *e) {
         e->list[at]->value.type != HORA_TV_STRING)
         return HORA_OK;
     const hora_tv *v = &e->list[at]->value;
-    if (!(*c == 'f' ? hora_tpl_filter(v->s, v->n) : hora_tpl_test(v->s, v->n)))
+    if (!p->soft && !(*c == 'f' ? hora_tpl_filter(v->s, v->n) : hora_tpl_test(v->s, v->n)))
         return hora_tp_fail(p, HORA_EUNSUPPORTED,
                             "the %s `%.*s` is not supported; write the template without it",
                             *c == 'f' ? "filter" : "test", (int)(v->n > 40 ? 40 : v->n), v->s);
@@ -263,9 +279,11 @@ static hora_status parse_name(hora_tp *p, hora_tn **out) {
             return hora_tp_fail(p, HORA_EFORMAT,
                                 "a value is expected, not %s; correct the template",
                                 hora_tk_text(p->tok, b));
-    if (p->macros && (hora_tp_is_name(p, "varargs") || hora_tp_is_name(p, "kwargs") ||
-                      hora_tp_is_name(p, "caller")))
-        return unknown(p, "macro variable", p->tok);
+    if (p->macro)
+        p->macro->op |= hora_tp_is_name(p, "varargs")  ? HORA_TPL_VARARGS
+                        : hora_tp_is_name(p, "kwargs") ? HORA_TPL_KWARGS
+                                                       : 0;
+    p->t->dated = p->t->dated || hora_tp_is_name(p, "strftime_now");
     hora_tn *e = hora_tp_node(p, HORA_TN_NAME);
     HORA_TRY(parse_id(p, e));
     p->tok++;
@@ -273,7 +291,7 @@ static hora_status parse_name(hora_tp *p, hora_tn **out) {
     return HORA_OK;
 }
 
-static hora_status parse_primary(hora_tp *p, hora_tn **out) {
+hora_status hora_tp_primary(hora_tp *p, hora_tn **out) {
     const hora_token *k = p->tok;
     char b[40];
     hora_tn *e;
@@ -284,7 +302,9 @@ static hora_status parse_primary(hora_tp *p, hora_tn **out) {
         return parse_strings(p, out);
     case HORA_TK_INT:
     case HORA_TK_REAL:
-        *out = constant(p, k->type == HORA_TK_INT ? hora_tv_int(k->i) : hora_tv_real(k->r));
+        *out = constant(p, k->type == HORA_TK_REAL ? hora_tv_real(k->r)
+                           : k->n                  ? hora_tv_digits(k->s, k->n)
+                                                   : hora_tv_int(k->i));
         p->tok++;
         return HORA_OK;
     default:
@@ -316,7 +336,7 @@ static hora_status parse_subscript(hora_tp *p, hora_tn **e) {
     p->tok++;
     x->a = *e;
     while (!hora_tp_is_op(p, ']')) {
-        if (take_op(p, ':')) {
+        if (hora_tp_take_op(p, ':')) {
             if (++n > 2)
                 return hora_tp_fail(p, HORA_EFORMAT,
                                     "a slice has at most three parts; correct the template");
@@ -327,6 +347,9 @@ static hora_status parse_subscript(hora_tp *p, hora_tn **e) {
         HORA_TRY(hora_tp_expr(p, &part[n]));
     }
     p->tok++;
+    if (n == 0 && part[0] && part[0]->kind == HORA_TN_CONST &&
+        part[0]->value.type == HORA_TV_STRING)
+        HORA_TRY(intern(p, part[0]->value.s, part[0]->value.n, &x->name));
     if (n == 0 && !part[0])
         return hora_tp_fail(p, HORA_EFORMAT, "an index is missing; correct the template");
     x->b = part[0];
@@ -352,6 +375,7 @@ static hora_status parse_attr(hora_tp *p, hora_tn **e) {
         HORA_TRY(hora_tp_expect(p, HORA_TK_NAME, "a name"));
         x->s = k->s;
         x->n = k->n;
+        HORA_TRY(intern(p, k->s, k->n, &x->name));
     }
     *e = x;
     return HORA_OK;
@@ -360,18 +384,16 @@ static hora_status parse_attr(hora_tp *p, hora_tn **e) {
 static hora_status parse_call(hora_tp *p, hora_tn **e) {
     hora_tn *x = hora_tp_node(p, HORA_TN_CALL);
     x->a = *e;
-    if (x->a->kind == HORA_TN_NAME)
+    if (x->a->kind == HORA_TN_NAME && !p->soft)
         HORA_PUSH(p->free, p->nfree, p->cfree, x);
-    if (x->a->kind == HORA_TN_ATTR && !hora_tpl_method(-1, x->a->s, x->a->n)) {
-        hora_token k = {.type = HORA_TK_NAME, .s = x->a->s, .n = x->a->n};
-        return unknown(p, "method", &k);
-    }
-    HORA_TRY(parse_args(p, x));
+    if (x->a->kind == HORA_TN_ATTR && !hora_tpl_method(-1, x->a->s, x->a->n))
+        unknown(p, "method", p->tok - 1);
+    HORA_TRY(hora_tp_args(p, x));
     *e = x;
     return HORA_OK;
 }
 
-static hora_status parse_postfix(hora_tp *p, hora_tn **e) {
+hora_status hora_tp_postfix(hora_tp *p, hora_tn **e) {
     for (int n = 0;; n++) {
         if (n == HORA_TPL_NEST)
             return hora_tp_fail(p, HORA_EUNSUPPORTED,
@@ -387,19 +409,18 @@ static hora_status parse_postfix(hora_tp *p, hora_tn **e) {
     }
 }
 
-static hora_status parse_filter(hora_tp *p, hora_tn **e) {
+hora_status hora_tp_filter(hora_tp *p, hora_tn **e) {
     hora_tn *x = hora_tp_node(p, HORA_TN_FILTER);
-    p->tok++;
     const hora_token *k = p->tok;
     HORA_TRY(hora_tp_expect(p, HORA_TK_NAME, "the name of a filter"));
     x->a = *e;
     x->fn = hora_tpl_filter(k->s, k->n);
-    if (!x->fn) {
-        p->tok = k;
-        return unknown(p, "filter", k);
-    }
+    x->s = k->s;
+    x->n = k->n;
+    if (!x->fn)
+        unknown(p, "filter", k);
     if (hora_tp_is_op(p, '('))
-        HORA_TRY(parse_args(p, x));
+        HORA_TRY(hora_tp_args(p, x));
     *e = x;
     return check_args(p, x);
 }
@@ -422,24 +443,24 @@ static bool starts_argument(const hora_tp *p) {
 static hora_status parse_test(hora_tp *p, hora_tn **e) {
     hora_tn *x = hora_tp_node(p, HORA_TN_TEST);
     p->tok++;
-    x->op = take_name(p, "not");
+    x->op = hora_tp_take_name(p, "not");
     const hora_token *k = p->tok;
     HORA_TRY(hora_tp_expect(p, HORA_TK_NAME, "the name of a test"));
     x->a = *e;
     x->fn = hora_tpl_test(k->s, k->n);
-    if (!x->fn) {
-        p->tok = k;
-        return unknown(p, "test", k);
-    }
+    x->s = k->s;
+    x->n = k->n;
+    if (!x->fn)
+        unknown(p, "test", k);
     if (hora_tp_is_op(p, '(')) {
-        HORA_TRY(parse_args(p, x));
+        HORA_TRY(hora_tp_args(p, x));
     } else if (starts_argument(p)) {
         if (hora_tp_is_name(p, "is"))
             return hora_tp_fail(p, HORA_EFORMAT,
                                 "tests cannot be chained with `is`; put one in parentheses");
         hora_tn *arg;
-        HORA_TRY(parse_primary(p, &arg));
-        HORA_TRY(parse_postfix(p, &arg));
+        HORA_TRY(hora_tp_primary(p, &arg));
+        HORA_TRY(hora_tp_postfix(p, &arg));
         x->list = hora_tp_list(p, &arg, 1);
         x->nlist = 1;
     }
@@ -447,13 +468,13 @@ static hora_status parse_test(hora_tp *p, hora_tn **e) {
     return check_args(p, x);
 }
 
-static hora_status parse_filters(hora_tp *p, hora_tn **e) {
+hora_status hora_tp_filters(hora_tp *p, hora_tn **e) {
     for (int n = 0;; n++) {
         if (n == HORA_TPL_NEST)
             return hora_tp_fail(p, HORA_EUNSUPPORTED,
                                 "too long a chain of filters; simplify this tag");
-        if (hora_tp_is_op(p, '|'))
-            HORA_TRY(parse_filter(p, e));
+        if (hora_tp_take_op(p, '|'))
+            HORA_TRY(hora_tp_filter(p, e));
         else if (hora_tp_is_name(p, "is"))
             HORA_TRY(parse_test(p, e));
         else if (hora_tp_is_op(p, '('))
@@ -461,170 +482,4 @@ static hora_status parse_filters(hora_tp *p, hora_tn **e) {
         else
             return HORA_OK;
     }
-}
-
-/* ---- operators ---- */
-static hora_status parse_unary(hora_tp *p, bool filters, hora_tn **out) {
-    hora_status s;
-    if (++p->depth > HORA_TPL_NEST)
-        return hora_tp_fail(p, HORA_EUNSUPPORTED,
-                            "expressions are nested too deeply; simplify this tag");
-    if (hora_tp_is_op(p, '-') || hora_tp_is_op(p, '+')) {
-        hora_tn *e = hora_tp_node(p, hora_tp_is_op(p, '-') ? HORA_TN_NEG : HORA_TN_POS);
-        p->tok++;
-        s = parse_unary(p, false, &e->a);
-        *out = e;
-    } else {
-        s = parse_primary(p, out);
-    }
-    if (!s)
-        s = parse_postfix(p, out);
-    if (!s && filters)
-        s = parse_filters(p, out);
-    p->depth--;
-    return s;
-}
-
-/* Left-associative operators, loosest first. */
-static const int64_t levels[][5] = {
-    {'+', '-'}, {'~'}, {'*', '/', '%', HORA_OP2('/', '/')}, {HORA_OP2('*', '*')}};
-
-static hora_status parse_level(hora_tp *p, int level, hora_tn **out) {
-    if (level == (int)HORA_COUNT(levels))
-        return parse_unary(p, true, out);
-    HORA_TRY(parse_level(p, level + 1, out));
-    for (int n = 0;; n++) {
-        bool found = false;
-        for (int i = 0; levels[level][i]; i++)
-            found = found || hora_tp_is_op(p, levels[level][i]);
-        if (!found)
-            return HORA_OK;
-        if (n == HORA_TPL_NEST)
-            return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many operators; split this tag");
-        hora_tn *e = hora_tp_node(p, HORA_TN_BINARY);
-        e->op = p->tok++->i;
-        e->a = *out;
-        HORA_TRY(parse_level(p, level + 1, &e->b));
-        *out = e;
-    }
-}
-
-/* Comparison operators: the two-character codes; `in` is 'i', `not in` is 'n'. */
-static int64_t take_comparison(hora_tp *p) {
-    static const int64_t ops[] = {
-        HORA_OP2('=', '='), HORA_OP2('!', '='), HORA_OP2('<', '='), HORA_OP2('>', '='), '<', '>'};
-    for (size_t i = 0; i < HORA_COUNT(ops); i++)
-        if (take_op(p, ops[i]))
-            return ops[i];
-    if (take_name(p, "in"))
-        return 'i';
-    if (hora_tp_is_name(p, "not") && token_is(p->tok + 1, "in")) {
-        p->tok += 2;
-        return 'n';
-    }
-    return 0;
-}
-
-static hora_status parse_compare(hora_tp *p, hora_tn **out) {
-    hora_tn *at[HORA_TPL_MAX_ARGS];
-    int n = 0;
-    HORA_TRY(parse_level(p, 0, out));
-    for (;;) {
-        const hora_token *k = p->tok;
-        int64_t op = take_comparison(p);
-        if (!op)
-            break;
-        hora_tn *e = hora_tp_node(p, HORA_TN_BINARY);
-        e->op = op;
-        e->line = k->line;
-        e->col = k->col;
-        if (n == HORA_TPL_MAX_ARGS)
-            return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many comparisons; split this tag");
-        HORA_TRY(parse_level(p, 0, &e->b));
-        at[n++] = e;
-    }
-    if (n) {
-        hora_tn *e = hora_tp_node(p, HORA_TN_COMPARE);
-        e->a = *out;
-        e->list = hora_tp_list(p, at, n);
-        e->nlist = n;
-        *out = e;
-    }
-    return HORA_OK;
-}
-
-static hora_status parse_not(hora_tp *p, hora_tn **out) {
-    if (!hora_tp_is_name(p, "not"))
-        return parse_compare(p, out);
-    hora_tn *e = hora_tp_node(p, HORA_TN_NOT);
-    if (++p->depth > HORA_TPL_NEST)
-        return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many `not`; simplify this tag");
-    p->tok++;
-    hora_status s = parse_not(p, &e->a);
-    p->depth--;
-    *out = e;
-    return s;
-}
-
-static hora_status parse_logic(hora_tp *p, bool is_or, hora_tn **out) {
-    HORA_TRY(is_or ? parse_logic(p, false, out) : parse_not(p, out));
-    for (int n = 0; take_name(p, is_or ? "or" : "and"); n++) {
-        if (n == HORA_TPL_NEST)
-            return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many operators; split this tag");
-        hora_tn *e = hora_tp_node(p, is_or ? HORA_TN_OR : HORA_TN_AND);
-        e->a = *out;
-        HORA_TRY(is_or ? parse_logic(p, false, &e->b) : parse_not(p, &e->b));
-        *out = e;
-    }
-    return HORA_OK;
-}
-
-hora_status hora_tp_or(hora_tp *p, hora_tn **out) {
-    return parse_logic(p, true, out);
-}
-
-hora_status hora_tp_expr(hora_tp *p, hora_tn **out) {
-    if (++p->depth > HORA_TPL_NEST)
-        return hora_tp_fail(p, HORA_EUNSUPPORTED,
-                            "expressions are nested too deeply; simplify this tag");
-    hora_status s = hora_tp_or(p, out);
-    for (int n = 0; !s && hora_tp_is_name(p, "if"); n++) {
-        if (n == HORA_TPL_NEST)
-            s = hora_tp_fail(p, HORA_EUNSUPPORTED, "too many `if`; split this tag");
-        hora_tn *e = hora_tp_node(p, HORA_TN_IF_ELSE);
-        p->tok++;
-        e->b = *out;
-        *out = e;
-        if (!s)
-            s = hora_tp_or(p, &e->a);
-        if (!s && take_name(p, "else"))
-            s = hora_tp_expr(p, &e->c);
-    }
-    p->depth--;
-    return s;
-}
-
-/* One expression, or several with commas between them: a tuple. */
-hora_status hora_tp_tuple(hora_tp *p, bool if_else, hora_tn **out) {
-    hora_tn *at[HORA_TPL_MAX_ARGS];
-    int n = 0;
-    HORA_TRY(if_else ? hora_tp_expr(p, &at[0]) : hora_tp_or(p, &at[0]));
-    *out = at[0];
-    if (!hora_tp_is_op(p, ','))
-        return HORA_OK;
-    hora_tn *e = hora_tp_node(p, HORA_TN_TUPLE);
-    for (n = 1; take_op(p, ',');) {
-        if (p->tok->type == HORA_TK_VAR_END || p->tok->type == HORA_TK_BLOCK_END ||
-            hora_tp_is_op(p, ')'))
-            break;
-        if (n == HORA_TPL_MAX_ARGS)
-            return hora_tp_fail(p, HORA_EUNSUPPORTED, "a tuple of more than %d; use a list",
-                                HORA_TPL_MAX_ARGS);
-        HORA_TRY(if_else ? hora_tp_expr(p, &at[n]) : hora_tp_or(p, &at[n]));
-        n++;
-    }
-    e->list = hora_tp_list(p, at, n);
-    e->nlist = n;
-    *out = e;
-    return HORA_OK;
 }

@@ -12,8 +12,6 @@
 #include "base/text.h"
 #include "template/template_impl.h"
 
-enum { GO, BREAK, CONTINUE }; /* signals of a body */
-
 hora_status hora_ts_fail(hora_ts *st, const char *fmt, ...) {
     char text[600];
     va_list ap;
@@ -57,12 +55,23 @@ bool hora_space_get(const hora_space *s, int name, hora_tv *out) {
     return false;
 }
 
+static void note(hora_ts *st, hora_space *s, int i) {
+    hora_undo u = {.space = s, .before = *s, .i = i};
+    if (i < s->n)
+        u.value = s->values[i];
+    HORA_PUSH(st->undo, st->nundo, st->cundo, u);
+}
+
 void hora_space_set(hora_ts *st, hora_space *s, int name, hora_tv v) {
     for (int i = 0; i < s->n; i++)
         if (s->names[i] == name) {
+            if (st->journal)
+                note(st, s, i);
             s->values[i] = v;
             return;
         }
+    if (st->journal)
+        note(st, s, s->n);
     if (s->n == s->cap) {
         int cap = s->cap ? s->cap * 2 : 4;
         int *names = hora_pool_get(&st->pool, (size_t)cap * sizeof *names);
@@ -85,7 +94,9 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
     const char *s = st->t->names[name];
     const hora_json *j = hora_json_get(st->vars, s);
     const hora_builtin *fn;
-    if (st->prompt >= 0 && hora_eq(s, "add_generation_prompt"))
+    bool asked = hora_eq(s, "add_generation_prompt");
+    st->seen_prompt = st->seen_prompt || asked;
+    if (st->prompt >= 0 && asked)
         *out = hora_tv_bool(st->prompt != 0);
     else if (j)
         HORA_TRY(hora_tv_json(st, j, out));
@@ -93,26 +104,40 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
         *out = (hora_tv){.type = HORA_TV_FUNCTION, .fn = fn};
     else
         *out = hora_tv_undefined(s);
-    if (j && st->turns >= 0 && hora_eq(s, "messages") && out->type == HORA_TV_LIST &&
-        (size_t)st->turns < out->n)
-        out->n = (size_t)st->turns;
+    if (j && hora_eq(s, "messages") && out->type == HORA_TV_LIST) {
+        out->part = true;
+        st->messages = out->list;
+        st->nmessages = out->n;
+    }
     if (out->type != HORA_TV_UNDEFINED)
         hora_space_set(st, root, name, *out);
     return HORA_OK;
 }
 
-static hora_status variable(hora_ts *st, int name, hora_tv *out) {
+/* Cuts a list of messages to those that this rendering has. */
+static void cut(const hora_ts *st, hora_tv *v) {
+    if (!v->part || st->turns < 0)
+        return;
+    size_t first = (size_t)(v->list - st->messages), all = (size_t)st->turns;
+    size_t left = all > first ? all - first : 0;
+    v->n = left < v->n ? left : v->n;
+}
+
+hora_status hora_ts_name(hora_ts *st, int name, hora_tv *out) {
     hora_space *s = st->scope;
     for (;; s = s->outer) {
-        if (hora_space_get(s, name, out))
-            return HORA_OK;
-        if (!s->outer)
-            return outer_variable(st, s, name, out);
+        bool here = hora_space_get(s, name, out);
+        if (!here && s->outer)
+            continue;
+        if (!here)
+            HORA_TRY(outer_variable(st, s, name, out));
+        cut(st, out);
+        return HORA_OK;
     }
 }
 
-static hora_status assign(hora_ts *st, hora_space *scope, hora_tn *const *targets, int n,
-                          const hora_tv *v) {
+hora_status hora_ts_assign(hora_ts *st, hora_space *scope, hora_tn *const *targets, int n,
+                           const hora_tv *v) {
     const hora_tv *items;
     size_t count;
     if (n == 1) {
@@ -175,6 +200,15 @@ static hora_status eval_sign(hora_ts *st, const hora_tn *e, hora_tv *out) {
     double r;
     HORA_TRY(hora_ts_eval(st, e->a, &v));
     st->at = e;
+    if (v.type == HORA_TV_BIG) {
+        bool minus = v.s[0] == '-', turn = e->kind == HORA_TN_NEG;
+        hora_str b = {0};
+        hora_str_puts(&b, turn && !minus ? "-" : "");
+        hora_str_add(&b, v.s + (turn && minus), v.n - (turn && minus));
+        HORA_TRY(hora_tv_take(st, &b, HORA_OK, out));
+        out->type = HORA_TV_BIG;
+        return HORA_OK;
+    }
     if (!hora_tv_number(&v, &r))
         return hora_ts_fail(st, "%s has no sign; correct the template", hora_tv_name(&v));
     if (e->kind == HORA_TN_NEG && v.type == HORA_TV_REAL) {
@@ -184,89 +218,99 @@ static hora_status eval_sign(hora_ts *st, const hora_tn *e, hora_tv *out) {
     return hora_tv_binary(st, e->kind == HORA_TN_NEG ? '-' : '+', &zero, &v, out);
 }
 
-/* Filters and methods keep the mark that `safe` sets. */
+/* Methods keep the mark that `safe` sets; so do those filters that work on the text as it is. */
 static void keep_safe(const hora_tv *in, hora_tv *out) {
     if (in->type == HORA_TV_STRING && in->safe && out->type == HORA_TV_STRING)
         out->safe = true;
 }
 
+static bool keeps_safe(const hora_builtin *fn) {
+    static const char *const names[] = {"upper",  "lower",  "capitalize", "trim",
+                                        "indent", "string", "reverse",    "center"};
+    for (size_t i = 0; i < HORA_COUNT(names); i++)
+        if (hora_eq(fn->name, names[i]))
+            return true;
+    return false;
+}
+
 static hora_status eval_builtin(hora_ts *st, const hora_tn *e, hora_tv *out) {
-    hora_tv at[HORA_TPL_MAX_ARGS];
-    hora_args a = {.at = at};
-    HORA_TRY(hora_ts_eval(st, e->a, &a.in));
+    hora_args a = {0};
+    hora_arg *given;
+    int n;
+    if (!e->fn)
+        return hora_ts_fail(st, "the %s `%.*s` is not supported; write the template without it",
+                            e->kind == HORA_TN_FILTER ? "filter" : "test",
+                            (int)(e->n > 40 ? 40 : e->n), e->s);
+    /* to be defined has nothing to do with the number of messages */
+    bool any = e->kind == HORA_TN_TEST && hora_ends(e->fn->name, "defined");
+    HORA_TRY(any ? hora_ts_part(st, e->a, &a.in) : hora_ts_eval(st, e->a, &a.in));
+    HORA_TRY(hora_ts_args(st, e->list, e->nlist, &given, &n));
     st->at = e;
-    HORA_TRY(hora_ts_bind(st, e->fn, e->list, e->nlist, &a));
-    st->at = e;
+    HORA_TRY(hora_ts_bind(st, e->fn, given, n, &a));
     HORA_TRY(e->fn->call(st, &a, out));
     if (e->kind == HORA_TN_TEST)
         *out = hora_tv_bool(hora_tv_truth(out) != (e->op != 0));
-    else if (strcmp(e->fn->name, "tojson") != 0)
+    else if (keeps_safe(e->fn))
         keep_safe(&a.in, out);
     return HORA_OK;
 }
 
-hora_status hora_ts_bind(hora_ts *st, const hora_builtin *fn, hora_tn *const *list, int n,
-                         hora_args *a) {
-    bool any = fn->params[0] == '*';
-    a->list = list;
-    a->n = n;
-    a->set = 0;
-    for (int i = 0; i < n; i++) {
-        const hora_tn *arg = list[i];
-        bool keyword = arg->kind == HORA_TN_KEYWORD;
-        int k = keyword && !any ? hora_tpl_param(fn, arg->s, arg->n) : i;
-        if (k < 0 || k >= HORA_TPL_MAX_ARGS || (!any && k >= hora_tpl_params(fn)) ||
-            (k < 32 && (a->set >> k & 1)))
-            return hora_ts_fail(st,
-                                "`%s` does not take these arguments (it takes: %s); correct "
-                                "the template",
-                                fn->name, any ? "any" : fn->params);
-        HORA_TRY(hora_ts_eval(st, keyword ? arg->a : arg, &a->at[k]));
-        a->set |= k < 32 ? 1u << k : 0;
-    }
-    for (int k = 0; k < fn->need; k++)
-        if (!(a->set >> k & 1))
-            return hora_ts_fail(st, "`%s` lacks an argument (it takes: %s); correct the template",
-                                fn->name, fn->params);
-    return HORA_OK;
-}
-
-static hora_status eval_call(hora_ts *st, const hora_tn *e, hora_tv *out) {
-    hora_tv f, at[HORA_TPL_MAX_ARGS];
-    hora_args a = {.at = at};
+/* `caller` may be NULL. */
+static hora_status call(hora_ts *st, const hora_tn *e, const hora_tv *caller, hora_tv *out) {
+    hora_tv f;
+    hora_args a = {0};
+    hora_arg *given;
+    int n;
     HORA_TRY(hora_ts_eval(st, e->a, &f));
+    HORA_TRY(hora_ts_args(st, e->list, e->nlist, &given, &n));
     st->at = e;
     if (f.type == HORA_TV_MACRO)
-        return hora_ts_call(st, &f, e, out);
+        return hora_ts_macro(st, &f, given, n, caller, out);
     if (f.type == HORA_TV_UNDEFINED)
         return hora_ts_fail(st,
                             "`%s` is not a function that templates have here; write the "
                             "template without it",
                             f.s);
-    if (f.type != HORA_TV_FUNCTION && f.type != HORA_TV_METHOD)
-        return hora_ts_fail(st, "%s cannot be called; correct the template", hora_tv_name(&f));
-    if (f.type == HORA_TV_METHOD)
-        a.in = f.list[0];
-    else
-        a.in = hora_tv_none();
-    HORA_TRY(hora_ts_bind(st, f.fn, e->list, e->nlist, &a));
-    st->at = e;
+    if ((f.type != HORA_TV_FUNCTION && f.type != HORA_TV_METHOD) || caller)
+        return hora_ts_fail(st, "%s cannot be called%s; correct the template", hora_tv_name(&f),
+                            caller ? " with a block" : "");
+    a.in = f.type == HORA_TV_METHOD ? f.list[0] : hora_tv_none();
+    HORA_TRY(hora_ts_bind(st, f.fn, given, n, &a));
     HORA_TRY(f.fn->call(st, &a, out));
     keep_safe(&a.in, out);
     return HORA_OK;
 }
 
+/* messages[2:] is what follows two messages, however many there are. */
+static void keep_part(const hora_ts *st, const hora_tv *box, const hora_tv part[3], hora_tv *out) {
+    int64_t from = 0;
+    bool open = box->part && part[1].type == HORA_TV_NONE && part[2].type == HORA_TV_NONE &&
+                (part[0].type == HORA_TV_NONE || hora_tv_integer(&part[0], &from));
+    out->part = open && from >= 0 && out->type == HORA_TV_LIST && out->list >= st->messages;
+}
+
+static hora_status item(hora_ts *st, const hora_tv *box, const hora_tv *key, hora_tv *out) {
+    int64_t i = -1;
+    if (box->part) {
+        size_t first = (size_t)(box->list - st->messages);
+        bool ahead = hora_tv_integer(key, &i) && i >= 0;
+        hora_ts_see(st, !ahead ? SIZE_MAX : (size_t)i < box->n ? first + (size_t)i + 1 : 0);
+    }
+    return hora_tv_item(st, box, key, out);
+}
+
 static hora_status eval_access(hora_ts *st, const hora_tn *e, hora_tv *out) {
     hora_tv box, key, part[3];
-    HORA_TRY(hora_ts_eval(st, e->a, &box));
+    if (e->kind == HORA_TN_ATTR) {
+        HORA_TRY(hora_ts_eval(st, e->a, &box));
+        st->at = e;
+        return hora_tv_attr(st, &box, e->s, e->n, out);
+    }
+    HORA_TRY(hora_ts_part(st, e->a, &box));
     if (e->kind == HORA_TN_ITEM) {
         HORA_TRY(hora_ts_eval(st, e->b, &key));
         st->at = e;
-        return hora_tv_item(st, &box, &key, out);
-    }
-    if (e->kind == HORA_TN_ATTR) {
-        st->at = e;
-        return hora_tv_attr(st, &box, e->s, e->n, out);
+        return item(st, &box, &key, out);
     }
     for (int i = 0; i < 3; i++) {
         part[i] = hora_tv_none();
@@ -274,7 +318,27 @@ static hora_status eval_access(hora_ts *st, const hora_tn *e, hora_tv *out) {
             HORA_TRY(hora_ts_eval(st, e->list[i], &part[i]));
     }
     st->at = e;
-    return hora_tv_slice(st, &box, part, out);
+    HORA_TRY(hora_tv_slice(st, &box, part, out));
+    keep_part(st, &box, part, out);
+    if (box.part && !out->part)
+        hora_ts_see(st, SIZE_MAX);
+    return HORA_OK;
+}
+
+hora_status hora_ts_part(hora_ts *st, const hora_tn *e, hora_tv *out) {
+    hora_tv v;
+    st->at = e;
+    if (e->kind == HORA_TN_NAME)
+        return hora_ts_name(st, e->name, out);
+    if (e->kind == HORA_TN_SLICE)
+        return eval_access(st, e, out);
+    if (e->kind != HORA_TN_IF_ELSE || !e->c)
+        return hora_ts_eval(st, e, out);
+    HORA_TRY(hora_ts_enter(st));
+    HORA_TRY(hora_ts_eval(st, e->a, &v));
+    HORA_TRY(hora_ts_part(st, hora_tv_truth(&v) ? e->b : e->c, out));
+    st->depth--;
+    return HORA_OK;
 }
 
 static hora_status eval_logic(hora_ts *st, const hora_tn *e, hora_tv *out) {
@@ -303,7 +367,7 @@ static hora_status eval_inner(hora_ts *st, const hora_tn *e, hora_tv *out) {
         *out = e->value;
         return HORA_OK;
     case HORA_TN_NAME:
-        return variable(st, e->name, out);
+        return hora_ts_name(st, e->name, out);
     case HORA_TN_LIST:
         return eval_list(st, e, HORA_TV_LIST, out);
     case HORA_TN_TUPLE:
@@ -315,7 +379,7 @@ static hora_status eval_inner(hora_ts *st, const hora_tn *e, hora_tv *out) {
     case HORA_TN_SLICE:
         return eval_access(st, e, out);
     case HORA_TN_CALL:
-        return eval_call(st, e, out);
+        return call(st, e, NULL, out);
     case HORA_TN_FILTER:
     case HORA_TN_TEST:
         return eval_builtin(st, e, out);
@@ -334,6 +398,9 @@ static hora_status eval_inner(hora_ts *st, const hora_tn *e, hora_tv *out) {
         return hora_tv_binary(st, e->op, &a, &b, out);
     case HORA_TN_COMPARE:
         return eval_compare(st, e, out);
+    case HORA_TN_CAPTURED:
+        *out = *st->captured;
+        return HORA_OK;
     default:
         HORA_BUG("a statement stands where an expression should");
     }
@@ -343,111 +410,41 @@ hora_status hora_ts_eval(hora_ts *st, const hora_tn *e, hora_tv *out) {
     st->at = e;
     HORA_TRY(hora_ts_enter(st));
     HORA_TRY(eval_inner(st, e, out));
+    if (out->part) { /* whoever takes it may ask for its length */
+        hora_ts_see(st, SIZE_MAX);
+        out->part = false;
+    }
     st->depth--;
     return HORA_OK;
 }
 
 /* ---- statements ---- */
-/* Runs a body whose text becomes a value instead of output. */
-static hora_status capture(hora_ts *st, hora_space *scope, const hora_tn *e, hora_tv *out) {
+hora_status hora_ts_capture(hora_ts *st, hora_space *scope, const hora_tn *e, hora_tv *out) {
     hora_str text = {0}, *outer = st->out;
     hora_space *saved = st->scope;
-    int signal = GO;
+    int signal = HORA_TPL_GO;
     st->out = &text;
     st->scope = scope;
+    st->inner++;
     hora_status s = hora_ts_body(st, e->list, e->nlist, &signal);
+    st->inner--;
     st->out = outer;
     st->scope = saved;
     return hora_tv_take(st, &text, s, out);
 }
 
-/* A macro: arguments by position, then by name, then defaults, which are evaluated inside and may
- * use the parameters before them. */
-hora_status hora_ts_call(hora_ts *st, const hora_tv *f, const hora_tn *call, hora_tv *out) {
-    const hora_tn *m = f->macro->node;
-    hora_space *scope = hora_space_new(st, f->macro->scope), *saved = st->scope;
-    const char *name = st->t->names[m->name];
-    for (int i = 0; i < call->nlist; i++) {
-        const hora_tn *arg = call->list[i];
-        hora_tv v;
-        int k = i;
-        if (arg->kind == HORA_TN_KEYWORD) {
-            int id = hora_tpl_name(st->t, arg->s, arg->n);
-            for (k = 0; k < m->ntargets && m->targets[k]->name != id;)
-                k++;
-            arg = arg->a;
-        }
-        if (k >= m->ntargets || hora_space_get(scope, m->targets[k]->name, &v))
-            return hora_ts_fail(
-                st, "the macro `%s` does not take these arguments; correct the call", name);
-        HORA_TRY(hora_ts_eval(st, arg, &v));
-        hora_space_set(st, scope, m->targets[k]->name, v);
-    }
-    for (int k = 0; k < m->ntargets; k++) {
-        hora_tv v = hora_tv_undefined(st->t->names[m->targets[k]->name]);
-        if (hora_space_get(scope, m->targets[k]->name, &v))
-            continue;
-        if (m->targets[k]->a) {
-            st->scope = scope;
-            hora_status s = hora_ts_eval(st, m->targets[k]->a, &v);
-            st->scope = saved;
-            HORA_TRY(s);
-        }
-        hora_space_set(st, scope, m->targets[k]->name, v);
-    }
-    return capture(st, scope, m, out);
-}
-
-/* The elements that `for .. if` keeps. */
-static hora_status select_items(hora_ts *st, const hora_tn *e, const hora_tv **items, size_t *n) {
-    hora_tv *kept, v;
-    size_t count = 0;
-    hora_space *saved = st->scope;
-    HORA_TRY(hora_tv_room(st, *n, sizeof *kept, &kept));
-    for (size_t i = 0; i < *n; i++) {
-        st->scope = hora_space_new(st, saved);
-        hora_status s = assign(st, st->scope, e->targets, e->ntargets, &(*items)[i]);
-        if (!s)
-            s = hora_ts_eval(st, e->b, &v);
-        st->scope = saved;
-        HORA_TRY(s);
-        if (hora_tv_truth(&v))
-            kept[count++] = (*items)[i];
-    }
-    *items = kept;
-    *n = count;
-    return HORA_OK;
-}
-
-static hora_status run_for(hora_ts *st, const hora_tn *e, int *signal) {
-    hora_tv all;
-    hora_space *saved = st->scope;
-    HORA_TRY(hora_ts_eval(st, e->a, &all));
-    st->at = e;
-    hora_loop *loop = hora_pool_get(&st->pool, sizeof *loop);
-    HORA_TRY(hora_tv_elements(st, &all, &loop->items, &loop->n));
-    if (e->b)
-        HORA_TRY(select_items(st, e, &loop->items, &loop->n));
-    int id = hora_tpl_name(st->t, "loop", 4);
-    for (loop->i = 0; loop->i < loop->n; loop->i++) {
-        int inner = GO;
-        st->scope = hora_space_new(st, saved);
-        if (id >= 0)
-            hora_space_set(st, st->scope, id, (hora_tv){.type = HORA_TV_LOOP, .loop = loop});
-        st->at = e;
-        hora_status s = assign(st, st->scope, e->targets, e->ntargets, &loop->items[loop->i]);
-        if (!s)
-            s = hora_ts_body(st, e->list, e->nlist, &inner);
-        st->scope = saved;
-        HORA_TRY(s);
-        if (inner == BREAK)
-            break;
-    }
-    if (loop->n || !e->c)
+/* The text of a block, through the filters in b where there are any. */
+static hora_status filtered(hora_ts *st, const hora_tn *e, hora_tv *out) {
+    hora_tv text;
+    const hora_tv *outer = st->captured;
+    HORA_TRY(hora_ts_capture(st, hora_space_new(st, st->scope), e, &text));
+    if (!e->b) {
+        *out = text;
         return HORA_OK;
-    st->scope = hora_space_new(st, saved);
-    hora_status s = hora_ts_body(st, e->c->list, e->c->nlist, signal);
-    st->scope = saved;
+    }
+    st->captured = &text;
+    hora_status s = hora_ts_eval(st, e->b, out);
+    st->captured = outer;
     return s;
 }
 
@@ -464,13 +461,13 @@ static hora_status run_if(hora_ts *st, const hora_tn *e, int *signal) {
 static hora_status run_set(hora_ts *st, const hora_tn *e) {
     hora_tv v, space;
     if (e->kind == HORA_TN_SETBLOCK)
-        HORA_TRY(capture(st, hora_space_new(st, st->scope), e, &v));
+        HORA_TRY(filtered(st, e, &v));
     else
-        HORA_TRY(hora_ts_eval(st, e->a, &v));
+        HORA_TRY(e->op ? hora_ts_eval(st, e->a, &v) : hora_ts_part(st, e->a, &v));
     st->at = e;
     if (!e->op)
-        return assign(st, st->scope, e->targets, e->ntargets, &v);
-    HORA_TRY(variable(st, e->targets[0]->name, &space));
+        return hora_ts_assign(st, st->scope, e->targets, e->ntargets, &v);
+    HORA_TRY(hora_ts_name(st, e->targets[0]->name, &space));
     if (space.type != HORA_TV_SPACE)
         return hora_ts_fail(st,
                             "only attributes of a namespace can be set, not of %s; correct the "
@@ -480,47 +477,79 @@ static hora_status run_set(hora_ts *st, const hora_tn *e) {
     return HORA_OK;
 }
 
-static hora_status run_one(hora_ts *st, const hora_tn *e, int *signal) {
+static hora_tv macro_of(hora_ts *st, const hora_tn *e) {
+    hora_macro *m = hora_pool_get(&st->pool, sizeof *m);
+    *m = (hora_macro){.node = e, .scope = st->scope};
+    return (hora_tv){.type = HORA_TV_MACRO, .macro = m};
+}
+
+static hora_status run_with(hora_ts *st, const hora_tn *e, int *signal) {
+    hora_space *saved = st->scope, *scope = hora_space_new(st, saved);
     hora_tv v;
+    for (int i = 0; i < e->ntargets; i++) { /* the values are those outside */
+        HORA_TRY(hora_ts_eval(st, e->targets[i]->a, &v));
+        hora_space_set(st, scope, e->targets[i]->name, v);
+    }
+    st->scope = scope;
+    hora_status s = hora_ts_body(st, e->list, e->nlist, signal);
+    st->scope = saved;
+    return s;
+}
+
+static hora_status run_print(hora_ts *st, const hora_tn *e) {
+    hora_tv v, caller;
+    switch (e->kind) {
+    case HORA_TN_CALLING:
+        caller = macro_of(st, e);
+        HORA_TRY(call(st, e->a, &caller, &v));
+        break;
+    case HORA_TN_FILTERED:
+        HORA_TRY(filtered(st, e, &v));
+        break;
+    default:
+        HORA_TRY(hora_ts_eval(st, e->a, &v));
+    }
+    st->at = e;
+    return hora_tv_print(st, &v, st->out);
+}
+
+hora_status hora_ts_one(hora_ts *st, const hora_tn *e, int *signal) {
     st->at = e;
     switch (e->kind) {
     case HORA_TN_TEXT:
         hora_str_add(st->out, e->s, e->n);
         return hora_ts_step(st, 1 + e->n / 64);
     case HORA_TN_PRINT:
-        HORA_TRY(hora_ts_eval(st, e->a, &v));
-        st->at = e;
-        return hora_tv_print(st, &v, st->out);
+    case HORA_TN_CALLING:
+    case HORA_TN_FILTERED:
+        return run_print(st, e);
     case HORA_TN_IF:
         return run_if(st, e, signal);
     case HORA_TN_FOR:
-        return run_for(st, e, signal);
+        return hora_ts_for(st, e, signal);
     case HORA_TN_SET:
     case HORA_TN_SETBLOCK:
         return run_set(st, e);
-    case HORA_TN_MACRO: {
-        hora_macro *m = hora_pool_get(&st->pool, sizeof *m);
-        *m = (hora_macro){.node = e, .scope = st->scope};
-        hora_space_set(st, st->scope, e->name, (hora_tv){.type = HORA_TV_MACRO, .macro = m});
+    case HORA_TN_MACRO:
+        hora_space_set(st, st->scope, e->name, macro_of(st, e));
         return HORA_OK;
-    }
-    case HORA_TN_SCOPE: {
-        hora_space *saved = st->scope;
-        st->scope = hora_space_new(st, saved);
-        hora_status s = hora_ts_body(st, e->list, e->nlist, signal);
-        st->scope = saved;
-        return s;
-    }
+    case HORA_TN_WITH:
+        return run_with(st, e, signal);
+    case HORA_TN_GENERATION:
+        return hora_ts_generation(st, e, signal);
     default:
-        *signal = e->kind == HORA_TN_BREAK ? BREAK : CONTINUE;
+        *signal = e->kind == HORA_TN_BREAK ? HORA_TPL_BREAK : HORA_TPL_CONTINUE;
         return HORA_OK;
     }
 }
 
 hora_status hora_ts_body(hora_ts *st, hora_tn *const *list, int n, int *signal) {
+    hora_frame here = {st->frame, list, n, 0, st->scope};
     HORA_TRY(hora_ts_enter(st));
-    for (int i = 0; i < n && *signal == GO; i++)
-        HORA_TRY(run_one(st, list[i], signal));
+    st->frame = &here;
+    for (; here.i < n && *signal == HORA_TPL_GO; here.i++)
+        HORA_TRY(hora_ts_one(st, list[here.i], signal));
+    st->frame = here.outer;
     st->depth--;
     return HORA_OK;
 }

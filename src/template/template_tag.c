@@ -1,7 +1,6 @@
 /*
- * Tokens to statements: if, for, set, macro, break, continue and generation (transparent here, as
- * in apply_chat_template without return_assistant_tokens_mask). Every other tag is refused with its
- * position. A body ends at one of the tags that its owner names.
+ * Tokens to statements: if, for, set, macro, call, filter, with, break, continue and generation. Every other tag is refused with its position. A body ends at one of the tags that its
+ * owner names.
  */
 #include "base/text.h"
 #include "template/template_impl.h"
@@ -84,6 +83,7 @@ static hora_status parse_block(hora_tp *p, const char *ends, hora_tn *e) {
 static hora_status parse_if(hora_tp *p, hora_tn **out) {
     hora_tn *first = hora_tp_node(p, HORA_TN_IF), *e = first, *body;
     const char *end;
+    p->soft++;
     for (;;) {
         p->tok++; /* if, elif */
         HORA_TRY(hora_tp_tuple(p, false, &e->a));
@@ -103,6 +103,7 @@ static hora_status parse_if(hora_tp *p, hora_tn **out) {
         HORA_TRY(end_tag(p));
         HORA_TRY(hora_tp_body(p, "endif", &end, &e->b));
     }
+    p->soft--;
     p->tok++;
     *out = first;
     return end_tag(p);
@@ -140,6 +141,14 @@ static hora_status parse_for(hora_tp *p, hora_tn **out) {
     return end_tag(p);
 }
 
+/* Filters that the text of a block goes through: e->b, or NULL. */
+static hora_status parse_through(hora_tp *p, hora_tn *e) {
+    if (!hora_tp_is_op(p, '|'))
+        return HORA_OK;
+    e->b = hora_tp_node(p, HORA_TN_CAPTURED);
+    return hora_tp_filters(p, &e->b);
+}
+
 static hora_status parse_set(hora_tp *p, hora_tn **out) {
     hora_tn *e = hora_tp_node(p, HORA_TN_SET);
     p->tok++;
@@ -166,9 +175,10 @@ static hora_status parse_set(hora_tp *p, hora_tn **out) {
         HORA_TRY(hora_tp_tuple(p, true, &e->a));
         return end_tag(p);
     }
-    if (hora_tp_is_op(p, '|') || e->op || e->ntargets != 1)
+    if (e->ntargets != 1)
         return hora_tp_fail(p, HORA_EUNSUPPORTED, "`set` takes one name here; write name = value");
     e->kind = HORA_TN_SETBLOCK;
+    HORA_TRY(parse_through(p, e));
     HORA_TRY(parse_block(p, "endset", e));
     return end_tag(p);
 }
@@ -207,10 +217,59 @@ static hora_status parse_macro(hora_tp *p, hora_tn **out) {
     HORA_TRY(hora_tp_target(p, &name));
     e->name = name->name;
     HORA_TRY(parse_params(p, e));
-    p->macros++;
+    hora_tn *outer = p->macro;
+    p->macro = e;
     hora_status s = parse_block(p, "endmacro", e);
-    p->macros--;
+    p->macro = outer;
     HORA_TRY(s);
+    *out = e;
+    return end_tag(p);
+}
+
+/* {% call(item) macro(..) %} .. {% endcall %}: the macro finds the body as caller(item). */
+static hora_status parse_calling(hora_tp *p, hora_tn **out) {
+    hora_tn *e = hora_tp_node(p, HORA_TN_CALLING);
+    p->tok++;
+    if (hora_tp_is_op(p, '('))
+        HORA_TRY(parse_params(p, e));
+    HORA_TRY(hora_tp_expr(p, &e->a));
+    if (e->a->kind != HORA_TN_CALL)
+        return hora_tp_fail(p, HORA_EFORMAT,
+                            "`call` takes the call of a macro; correct the template");
+    HORA_TRY(parse_block(p, "endcall", e));
+    *out = e;
+    return end_tag(p);
+}
+
+/* {% filter upper | trim %} .. {% endfilter %} */
+static hora_status parse_filtered(hora_tp *p, hora_tn **out) {
+    hora_tn *e = hora_tp_node(p, HORA_TN_FILTERED);
+    p->tok++;
+    e->b = hora_tp_node(p, HORA_TN_CAPTURED);
+    HORA_TRY(hora_tp_filter(p, &e->b));
+    HORA_TRY(hora_tp_filters(p, &e->b));
+    HORA_TRY(parse_block(p, "endfilter", e));
+    *out = e;
+    return end_tag(p);
+}
+
+static hora_status parse_with(hora_tp *p, hora_tn **out) {
+    hora_tn *e = hora_tp_node(p, HORA_TN_WITH), *at[HORA_TPL_MAX_ARGS];
+    int n = 0;
+    p->tok++;
+    while (p->tok->type != HORA_TK_BLOCK_END) {
+        if (n)
+            HORA_TRY(hora_tp_expect_op(p, ',', "`,` or `%}`"));
+        if (n == HORA_TPL_MAX_ARGS)
+            return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many names; use `set`");
+        HORA_TRY(hora_tp_target(p, &at[n]));
+        HORA_TRY(hora_tp_expect_op(p, '=', "`=`"));
+        HORA_TRY(hora_tp_expr(p, &at[n]->a));
+        n++;
+    }
+    e->targets = hora_tp_list(p, at, n);
+    e->ntargets = n;
+    HORA_TRY(parse_block(p, "endwith", e));
     *out = e;
     return end_tag(p);
 }
@@ -226,8 +285,9 @@ static hora_status parse_jump(hora_tp *p, hora_tn **out) {
 }
 
 static hora_status parse_generation(hora_tp *p, hora_tn **out) {
-    hora_tn *e = hora_tp_node(p, HORA_TN_SCOPE);
+    hora_tn *e = hora_tp_node(p, HORA_TN_GENERATION);
     p->tok++;
+    p->t->generates = true;
     HORA_TRY(parse_block(p, "endgeneration", e));
     *out = e;
     return end_tag(p);
@@ -237,13 +297,11 @@ static hora_status parse_tag(hora_tp *p, hora_tn **out) {
     static const struct {
         const char *name;
         hora_status (*parse)(hora_tp *, hora_tn **);
-    } tags[] = {{"if", parse_if},
-                {"for", parse_for},
-                {"set", parse_set},
-                {"macro", parse_macro},
-                {"break", parse_jump},
-                {"continue", parse_jump},
-                {"generation", parse_generation}};
+    } tags[] = {{"if", parse_if},         {"for", parse_for},
+                {"set", parse_set},       {"macro", parse_macro},
+                {"call", parse_calling},  {"filter", parse_filtered},
+                {"with", parse_with},     {"break", parse_jump},
+                {"continue", parse_jump}, {"generation", parse_generation}};
     char b[40];
     for (size_t i = 0; i < HORA_COUNT(tags); i++)
         if (hora_tp_is_name(p, tags[i].name))
@@ -255,8 +313,9 @@ static hora_status parse_tag(hora_tp *p, hora_tn **out) {
 
 /* The word of `ends` that the current token is, or NULL. */
 static const char *ends_here(const hora_tp *p, const char *ends) {
-    static const char *const words[] = {"elif",   "else",     "endif",        "endfor",
-                                        "endset", "endmacro", "endgeneration"};
+    static const char *const words[] = {"elif",    "else",         "endif",   "endfor",
+                                        "endset",  "endmacro",     "endcall", "endfilter",
+                                        "endwith", "endgeneration"};
     for (size_t i = 0; i < HORA_COUNT(words); i++)
         if (hora_tp_is_name(p, words[i]) && ends && strstr(ends, words[i]))
             return words[i];
@@ -309,13 +368,20 @@ hora_status hora_tp_body(hora_tp *p, const char *ends, const char **end, hora_tn
     return s;
 }
 
-/* A plain name that is called must be a built-in or something that the template assigns; only
- * strftime_now, which templates ask for with `is defined`, may be missing. */
-static hora_status check_calls(hora_tp *p) {
+/* A plain name that is called outside of any `if` must be a built-in or something that the template
+ * assigns; inside of one it may be what `is defined` asks for. */
+static hora_status check_names(hora_tp *p) {
+    char b[40];
+    if (p->nstrange) {
+        p->tok = p->strange[0].at;
+        return hora_tp_fail(p, HORA_EUNSUPPORTED,
+                            "the %s %s is not supported; write the template without it",
+                            p->strange[0].kind, hora_tk_text(p->tok, b));
+    }
     for (int i = 0; i < p->nfree; i++) {
         const hora_tn *e = p->free[i];
         const char *name = p->t->names[e->a->name];
-        if (p->bound[e->a->name] || hora_eq(name, "strftime_now") ||
+        if (p->bound[e->a->name] || hora_eq(name, "caller") ||
             hora_tpl_function(name, strlen(name)))
             continue;
         return hora_fail(HORA_EUNSUPPORTED,
@@ -333,8 +399,9 @@ hora_status hora_tpl_parse(hora_template *t, const hora_token *tokens, int n) {
     p.bound = hora_calloc(HORA_TPL_NAMES, sizeof *p.bound);
     hora_status s = hora_tp_body(&p, NULL, &end, &t->body);
     if (!s)
-        s = check_calls(&p);
+        s = check_names(&p);
     hora_free(p.bound);
     hora_free(p.free);
+    hora_free(p.strange);
     return s;
 }

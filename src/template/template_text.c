@@ -154,14 +154,18 @@ static hora_status put_repr(hora_ts *st, const hora_tv *v, hora_str *out) {
     case HORA_TV_INT:
         hora_str_printf(out, "%lld", (long long)v->i);
         break;
+    case HORA_TV_BIG:
+        hora_str_add(out, v->s, v->n);
+        break;
     case HORA_TV_REAL:
         put_real(out, v->r);
         break;
     case HORA_TV_STRING:
         if (v->safe)
-            return hora_ts_fail(st, "text out of `safe` has no plain text inside of a list; remove "
-                                    "`safe` from the template");
+            hora_str_puts(out, "Markup(");
         put_repr_string(out, v);
+        if (v->safe)
+            hora_str_putc(out, ')');
         break;
     case HORA_TV_LIST:
     case HORA_TV_TUPLE:
@@ -195,6 +199,28 @@ hora_status hora_tv_text(hora_ts *st, const hora_tv *v, hora_tv *out) {
     }
     hora_status s = hora_tv_print(st, v, &b);
     return hora_tv_take(st, &b, s, out);
+}
+
+hora_status hora_tv_escape(hora_ts *st, const hora_tv *v, hora_tv *out) {
+    static const char from[] = "&<>'\"";
+    static const char *const to[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    hora_tv text;
+    hora_str b = {0};
+    HORA_TRY(hora_tv_text(st, v, &text));
+    for (size_t i = 0; i < text.n && !text.safe; i++) {
+        const char *p = text.s[i] ? strchr(from, text.s[i]) : NULL;
+        if (p)
+            hora_str_puts(&b, to[p - from]);
+        else
+            hora_str_putc(&b, text.s[i]);
+    }
+    if (text.safe) {
+        *out = text;
+        return HORA_OK;
+    }
+    HORA_TRY(hora_tv_take(st, &b, HORA_OK, out));
+    out->safe = true;
+    return hora_ts_step(st, text.n / 16);
 }
 
 /* ---- JSON ---- */
@@ -301,6 +327,7 @@ static hora_status put_json(hora_ts *st, const hora_tv *v, const hora_dumps *how
         hora_str_puts(out, v->i ? "true" : "false");
         break;
     case HORA_TV_INT:
+    case HORA_TV_BIG:
         HORA_TRY(put_repr(st, v, out));
         break;
     case HORA_TV_REAL:

@@ -3,6 +3,9 @@
  * arithmetic, attributes, items and slices. Strings are counted in code points. What Python would
  * compute with big integers is refused when it leaves 64 bits. Text forms are in template_text.c.
  */
+#include <math.h>
+#include <stdlib.h>
+
 #include "base/text.h"
 #include "template/template_impl.h"
 
@@ -18,6 +21,9 @@ hora_tv hora_tv_bool(bool v) {
 }
 hora_tv hora_tv_int(int64_t v) {
     return (hora_tv){.type = HORA_TV_INT, .i = v};
+}
+hora_tv hora_tv_digits(const char *s, size_t n) {
+    return (hora_tv){.type = HORA_TV_BIG, .s = s, .n = n};
 }
 hora_tv hora_tv_real(double v) {
     return (hora_tv){.type = HORA_TV_REAL, .r = v};
@@ -72,10 +78,12 @@ hora_status hora_tv_json(hora_ts *st, const hora_json *j, hora_tv *out) {
         hora_json_int(j, &i);
         *out = hora_tv_int(i);
         break;
-    case HORA_JREAL:
+    case HORA_JREAL: {
+        const char *digits = hora_json_digits(j, &n);
         hora_json_real(j, &r);
-        *out = hora_tv_real(r);
+        *out = digits ? hora_tv_digits(digits, n) : hora_tv_real(r);
         break;
+    }
     case HORA_JSTRING: {
         const char *s = hora_json_string(j, &n);
         *out = hora_tv_borrow(s, n);
@@ -108,10 +116,9 @@ hora_status hora_tv_json(hora_ts *st, const hora_json *j, hora_tv *out) {
 /* ---- asking ---- */
 const char *hora_tv_name(const hora_tv *v) {
     static const char *const names[] = {
-        "an undefined value", "none",        "a boolean", "an integer",
-        "a number",           "a string",    "a list",    "a tuple",
-        "a mapping",          "a namespace", "a loop",    "a macro",
-        "a function",         "a method"};
+        "an undefined value", "none",     "a boolean", "an integer", "an integer beyond 64 bits",
+        "a number",           "a string", "a list",    "a tuple",    "a mapping",
+        "a namespace",        "a loop",   "a macro",   "a function", "a method"};
     return names[v->type];
 }
 
@@ -125,6 +132,7 @@ bool hora_tv_truth(const hora_tv *v) {
         return v->i != 0;
     case HORA_TV_REAL:
         return v->r != 0;
+    case HORA_TV_BIG:
     case HORA_TV_STRING:
     case HORA_TV_TUPLE:
     case HORA_TV_DICT:
@@ -144,6 +152,12 @@ bool hora_tv_integer(const hora_tv *v, int64_t *out) {
 }
 bool hora_tv_number(const hora_tv *v, double *out) {
     int64_t i = 0;
+    if (v->type == HORA_TV_BIG) {
+        char b[400] = {0};
+        memcpy(b, v->s, v->n < sizeof b ? v->n : sizeof b - 1);
+        *out = v->n < sizeof b ? strtod(b, NULL) : b[0] == '-' ? -HUGE_VAL : HUGE_VAL;
+        return true;
+    }
     if (v->type == HORA_TV_REAL) {
         *out = v->r;
         return true;
@@ -186,6 +200,8 @@ static hora_status equal_inner(hora_ts *st, const hora_tv *a, const hora_tv *b, 
     *out = false;
     if (hora_tv_integer(a, &i) && hora_tv_integer(b, &j)) {
         *out = i == j;
+    } else if (a->type == HORA_TV_BIG && b->type == HORA_TV_BIG) {
+        *out = a->n == b->n && compare_bytes(a, b) == 0;
     } else if (hora_tv_number(a, &x) && hora_tv_number(b, &y)) {
         *out = x == y;
     } else if (a->type != b->type) {
@@ -229,6 +245,10 @@ hora_status hora_tv_order(hora_ts *st, const hora_tv *a, const hora_tv *b, int *
     HORA_TRY(hora_ts_enter(st));
     if (hora_tv_integer(a, &i) && hora_tv_integer(b, &j)) {
         *out = (i > j) - (i < j);
+    } else if (a->type == HORA_TV_BIG && b->type == HORA_TV_BIG) {
+        bool minus = a->s[0] == '-';
+        int order = a->n != b->n ? (a->n > b->n ? 1 : -1) : compare_bytes(a, b);
+        *out = minus != (b->s[0] == '-') ? (minus ? -1 : 1) : minus ? -order : order;
     } else if (hora_tv_number(a, &x) && hora_tv_number(b, &y)) {
         *out = x != x || y != y ? 2 : (x > y) - (x < y); /* 2: not a number, every order is false */
     } else if (a->type == HORA_TV_STRING && b->type == HORA_TV_STRING) {
@@ -313,8 +333,11 @@ hora_status hora_tv_elements(hora_ts *st, const hora_tv *v, const hora_tv **item
     if (is_row(v)) {
         if (v->type == HORA_TV_LIST && v->once && *v->once)
             return hora_tv_plain(st, v);
-        if (v->type == HORA_TV_LIST && v->once)
+        if (v->type == HORA_TV_LIST && v->once) {
+            if (st->journal)
+                HORA_PUSH(st->undo, st->nundo, st->cundo, ((hora_undo){.flag = v->once}));
             *v->once = true;
+        }
         *items = v->list;
         return HORA_OK;
     }
@@ -353,6 +376,14 @@ static hora_status undefined_part(hora_ts *st, const char *s, size_t n, hora_tv 
 static hora_status loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n,
                              hora_tv *out) {
     int64_t i = (int64_t)l->i, all = (int64_t)l->n;
+    if (l->at) { /* which of them speak of what is still to come */
+        bool next = (n == 4 && !memcmp(s, "last", 4)) || (n == 8 && !memcmp(s, "nextitem", 8));
+        bool count = (n == 6 && !memcmp(s, "length", 6)) || (n >= 8 && !memcmp(s, "revindex", 8));
+        if (next && i + 1 < all)
+            hora_ts_see(st, l->at[i + 1] + 1);
+        else if (count)
+            hora_ts_see(st, SIZE_MAX);
+    }
     const struct {
         const char *name;
         hora_tv value;
@@ -375,11 +406,27 @@ static hora_status loop_attr(hora_ts *st, const hora_loop *l, const char *s, siz
     return undefined_part(st, s, n, out);
 }
 
-/* Python finds methods of mappings before keys; those that we do not have must not become keys. */
-static bool foreign_method(const char *s, size_t n) {
-    static const char *const names[] = {"clear",   "copy",       "fromkeys", "pop",
-                                        "popitem", "setdefault", "update"};
-    for (size_t i = 0; i < HORA_COUNT(names); i++)
+/* Attributes that Python's values have and ours have not: not undefined, as what nobody has is. */
+static bool foreign(const hora_tv *v, const char *s, size_t n) {
+    static const char *const of_text[] = {"encode",  "expandtabs",   "format_map",
+                                          "isascii", "isidentifier", "isprintable",
+                                          "istitle", "maketrans",    "translate"};
+    static const char *const of_dict[] = {"clear",   "fromkeys",   "pop",
+                                          "popitem", "setdefault", "update"};
+    static const char *const of_list[] = {"append", "clear",   "copy",   "extend", "insert",
+                                          "pop",    "reverse", "remove", "sort"};
+    const char *const *names = of_text;
+    size_t count = HORA_COUNT(of_text);
+    if (v->type == HORA_TV_DICT) {
+        names = of_dict;
+        count = HORA_COUNT(of_dict);
+    } else if (v->type == HORA_TV_LIST) {
+        names = of_list;
+        count = HORA_COUNT(of_list);
+    } else if (v->type != HORA_TV_STRING) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
         if (strlen(names[i]) == n && !memcmp(names[i], s, n))
             return true;
     return false;
@@ -406,15 +453,24 @@ hora_status hora_tv_attr(hora_ts *st, const hora_tv *v, const char *s, size_t n,
             v->s, (int)(n > 60 ? 60 : n), s);
     if (v->type == HORA_TV_LOOP)
         return loop_attr(st, v->loop, s, n, out);
-    if (v->type == HORA_TV_DICT && foreign_method(s, n))
-        return hora_ts_fail(st, "`.%.*s` is a method in Python; write ['%.*s'] for the key", (int)n,
-                            s, (int)n, s);
+    if (foreign(v, s, n))
+        return hora_ts_fail(st,
+                            "`.%.*s` is a method of %s in Python, which templates have not here "
+                            "(a key is written ['%.*s'])",
+                            (int)n, s, hora_tv_name(v), (int)n, s);
     if (v->type == HORA_TV_DICT) {
         hora_tv key = hora_tv_borrow(s, n);
         const hora_tv *found;
         HORA_TRY(hora_tv_dict_get(st, v, &key, &found));
         if (found) {
             *out = *found;
+            return HORA_OK;
+        }
+    }
+    if (v->type == HORA_TV_TUPLE && v->n == 2) { /* what groupby gives */
+        bool grouper = n == 7 && !memcmp(s, "grouper", 7);
+        if (grouper || (n == 4 && !memcmp(s, "list", 4))) {
+            *out = v->list[!grouper];
             return HORA_OK;
         }
     }

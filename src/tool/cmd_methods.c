@@ -22,7 +22,7 @@ static hora_json *method_json(const hora_method *m) {
     hora_json_set(o, "summary", hora_json_new_string(m->summary));
     hora_json_set(o, "paper", hora_cli_text_or_null(m->paper));
     hora_json_set(o, "default_lr", hora_json_new_real(m->default_lr));
-    hora_json_set(o, "merges", hora_json_new_bool(m->traits & HORA_TRAIT_LOWRANK));
+    hora_json_set(o, "merges", hora_json_new_bool(m->merge != NULL));
     hora_json_set(o, "options", options_json(m->options));
     return o;
 }

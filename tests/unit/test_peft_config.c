@@ -519,7 +519,6 @@ static void refuses_by_name(void **state) {
         snprintf(key, sizeof key, "%.*s", (int)strcspn(refused[i] + 1, "\""), refused[i] + 1);
         assert_fails(parse_lora(&c, refused[i]), HORA_EUNSUPPORTED, key);
     }
-    assert_fails(parse(&c, "{\"peft_type\": \"VERA\"}"), HORA_EUNSUPPORTED, "VERA");
     /* present but saying nothing */
     assert_ok(parse_lora(&c, "\"layer_replication\": null, \"use_qalora\": false, "
                              "\"loftq_config\": {}, \"trainable_token_indices\": null, "
@@ -543,6 +542,40 @@ static void warns_by_name(void **state) {
         assert_int_equal(warnings, 1);
         hora_peft_config_release(&c);
     }
+}
+
+/* What all types share is read of each; the rest is its method's. */
+static void other_types(void **state) {
+    (void)state;
+    hora_peft_config c, copy;
+    hora_str once = {0}, twice = {0};
+    char **names;
+    int n;
+    assert_ok(parse(&c, "{\"peft_type\": \"IA3\", \"target_modules\": [\"k_proj\", \"a+b;c\"], "
+                        "\"feedforward_modules\": \"down_proj\", \"novelty\": 1}"));
+    assert_string_equal(c.peft_type, "IA3");
+    assert_int_equal(c.n_targets, 2);
+    assert_ok(hora_peft_config_names(&c, "feedforward_modules", &names, &n));
+    assert_int_equal(n, 1);
+    assert_string_equal(names[0], "down_proj");
+    hora_free(names[0]);
+    hora_free(names);
+    warnings = 0;
+    hora_log_sink(count_warnings, &warnings);
+    hora_peft_config_known(&c, "feedforward_modules init_ia3_weights", "here");
+    hora_log_sink(NULL, NULL);
+    assert_int_equal(warnings, 1);
+    hora_peft_config_copy(&copy, &c);
+    hora_peft_config_dump(&c, &once);
+    hora_peft_config_release(&c);
+    hora_peft_config_dump(&copy, &twice);
+    hora_peft_config_release(&copy);
+    assert_string_equal(once.s, twice.s);
+    assert_non_null(strstr(once.s, "\"feedforward_modules\": \"down_proj\""));
+    assert_non_null(strstr(once.s, "a+b;c"));
+    assert_null(strstr(once.s, "lora_alpha"));
+    hora_str_release(&once);
+    hora_str_release(&twice);
 }
 
 static void wrong_values_are_refused(void **state) {
@@ -618,7 +651,8 @@ static void keys_of_tensors(void **state) {
         assert_fails(hora_peft_parse_key(strangers[i], &module, &part), HORA_EFORMAT, "; ");
 }
 
-HORA_TESTS(unit_peft_config, {"selects what PEFT selects", selects_what_peft_selects, HORA_SHORT},
+HORA_TESTS(unit_peft_config, {"types other than LORA", other_types, HORA_SHORT},
+           {"selects what PEFT selects", selects_what_peft_selects, HORA_SHORT},
            {"rank and alpha patterns are PEFT's", values_are_pefts, HORA_SHORT},
            {"hostile patterns end", hostile_patterns_end, HORA_SHORT},
            {"all-linear", all_linear, HORA_SHORT},

@@ -35,7 +35,8 @@ static void refused_at_open(void **state) {
         {"{{ x | trim(1, 2) }}", "takes 0 to 1 arguments (chars), not 2", HORA_EFORMAT},
         {"{{ x | tojson(nosuch=1) }}", "`tojson` has no argument `nosuch`", HORA_EUNSUPPORTED},
         {"{% for a in b recursive %}{% endfor %}", "recursive", HORA_EUNSUPPORTED},
-        {"{% macro f() %}{{ varargs }}{% endmacro %}", "varargs", HORA_EUNSUPPORTED},
+        {"{% raw %}x", "endraw", HORA_EFORMAT},
+        {"{% call 1 %}{% endcall %}", "the call of a macro", HORA_EFORMAT},
         {"{% if a %}\nx", "ends before `endif`", HORA_EFORMAT},
         {"\xc3\xa9{{ 'open }}", "line 1, column 5: this string does not end", HORA_EFORMAT},
         {"{{ (1] }}", "column 6: this bracket closes nothing", HORA_EFORMAT},
@@ -142,11 +143,198 @@ static void prefixes(void **state) {
     hora_json *vars = json(talk);
     for (size_t i = 0; i < HORA_COUNT(rows); i++) {
         hora_str out = {0};
-        assert_ok(hora_template_render_turns(t, vars, rows[i].turns, rows[i].prompt, &out));
+        assert_ok(hora_template_render_turns(t, vars, rows[i].turns, rows[i].prompt, &out, NULL));
         assert_string_equal(out.s ? out.s : "", rows[i].want);
         hora_str_release(&out);
     }
     hora_json_free(vars);
+    hora_template_close(t);
+}
+
+/* Every cut says what a rendering of its own says, or fails as that one does. */
+static void cuts_equal(const char *source, const char *record, bool prompt_first) {
+    hora_template *t = open_template(source);
+    hora_json *vars = json(record);
+    int n = 0, messages = (int)hora_json_len(hora_json_get(vars, "messages"));
+    hora_cut cuts[64] = {{0}};
+    hora_str whole = {0};
+    for (int k = 0; k <= messages; k++)
+        for (int prompt = 0; prompt < 2; prompt++)
+            cuts[n++] = (hora_cut){.turns = k, .prompt = (prompt != 0) != prompt_first};
+    hora_status s = hora_template_render_cuts(t, vars, &whole, NULL, cuts, n);
+    for (int i = 0; i < n && !s; i++) {
+        hora_str want = {0}, got = {0};
+        hora_status one =
+            hora_template_render_turns(t, vars, cuts[i].turns, cuts[i].prompt, &want, NULL);
+        assert_true((one != HORA_OK) == (cuts[i].failed != NULL));
+        if (one) {
+            assert_string_equal(cuts[i].failed, hora_errmsg());
+        } else {
+            hora_str_puts(&got, "");
+            if (cuts[i].shared)
+                hora_str_add(&got, whole.s, cuts[i].shared);
+            if (cuts[i].tail.n)
+                hora_str_add(&got, cuts[i].tail.s, cuts[i].tail.n);
+            assert_string_equal(got.s, want.s ? want.s : "");
+        }
+        hora_str_release(&want);
+        hora_str_release(&got);
+    }
+    for (int i = 0; i < n; i++)
+        hora_cut_release(&cuts[i]);
+    hora_str_release(&whole);
+    hora_json_free(vars);
+    hora_template_close(t);
+}
+
+static void cuts(void **state) {
+    (void)state;
+    static const char talk[] =
+        "{\"messages\": [{\"role\": \"s\", \"c\": \"S\"}, {\"role\": \"u\", \"c\": \"1\"}, "
+        "{\"role\": \"a\", \"c\": \"2\"}, {\"role\": \"u\", \"c\": \"3\"}, {\"role\": \"a\", "
+        "\"c\": \"4\"}, {\"role\": \"t\", \"c\": \"5\"}, {\"role\": \"a\", \"c\": \"6\"}], "
+        "\"add_generation_prompt\": false}";
+#define G "{% if add_generation_prompt %}>{% endif %}"
+#define E "{% endfor %}"
+    static const char *const rows[] = {
+        "{% for m in messages %}{{ m.role ~ m.c }};" E G,
+        "{% for m in messages %}{{ m.c }}{{ '.' if loop.last else ',' }}" E G,
+        "{% for m in messages %}{{ m.c }}{{ loop.nextitem.role }}" E G,
+        "{% for m in messages %}{{ m.c }}{% if loop.index < 4 and messages[loop.index].role == 'a' "
+        "%}!"
+        "{% endif %}" E G,
+        "{% for m in messages %}{{ m.c }}{{ (messages[loop.index0 + 2] | default({})).c }}" E G,
+        "{% for m in messages %}{{ loop.length }}{{ loop.revindex }}{{ m.c }}" E G,
+        "{% if messages[0].role == 's' %}{% set l = messages[1:] %}[{{ messages[0].c }}]{% else %}"
+        "{% set l = messages %}{% endif %}{% for m in l %}{{ m.c }}{{ loop.index0 }}" E G,
+        "{% set messages = messages[1:] %}{% for m in messages %}{{ m.c }}" E "|" G,
+        "{% set l = messages[1:] if messages[0].role == 's' else messages %}{% for m in l %}{{ m.c "
+        "}}{{ "
+        "l[0].c }}" E G,
+        "{% for m in messages if m.role != 't' %}{{ m.c }}{{ loop.last }}" E G,
+        "{% for m in messages if m.role == 'a' %}{{ m.c }}{{ loop.nextitem.c }}" E G,
+        "{% set ns = namespace(n=0, s='') %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% set "
+        "ns.s = "
+        "ns.s ~ m.c %}{{ ns.n }}" E "{{ ns.s }}" G,
+        "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'u' %}{% set "
+        "ns.last = "
+        "loop.index0 %}{% endif %}" E
+        "{% for m in messages %}{{ m.c if loop.index0 > ns.last else '-' }}" E G,
+        "{% for m in messages[::-1] %}{{ m.c }}" E "{% for m in messages %}{{ m.c }}" E G,
+        "{{ messages[-1].c }}{% for m in messages %}{{ m.c }}" E G,
+        "{{ messages | length }}{% for m in messages %}{{ m.c }}" E G,
+        "{% for m in messages %}{{ m.c }}{{ messages | length }}" E G,
+        "{% if add_generation_prompt %}+{% endif %}{% for m in messages %}{{ m.c }}" E G,
+        "{% for m in messages %}{% if add_generation_prompt and loop.last %}?{% endif %}{{ m.c }}" E
+            G,
+        "{% for m in messages %}{% if loop.last and add_generation_prompt %}?{% endif %}{{ m.c }}" E
+            G,
+        "{% for m in messages %}{% if m.role == 't' %}{% break %}{% endif %}{{ m.c }}" E G,
+        "{% for m in messages %}{% if m.role == 't' %}{% continue %}{% endif %}{{ m.c }}" E "." G,
+        "{% for m in messages %}{% if loop.index > 2 and m.role == 'u' %}{{ raise_exception('no') "
+        "}}"
+        "{% endif %}{{ m.c }}" E G,
+        "{% for m in messages %}{{ m.c }}" E
+        "{% if messages | length == 3 %}{{ raise_exception('three') }}"
+        "{% endif %}" G,
+        "{% macro f(m) %}<{{ m.c }}{{ messages | length }}>{% endmacro %}{% for m in messages %}{{ "
+        "f(m) }}" E,
+        "{% macro f(m) %}<{{ m.c }}>{% endmacro %}{% for m in messages %}{{ f(m) }}" E G,
+        "{% macro f(l) %}{% for m in l %}{{ m.c }}" E "{% endmacro %}{{ f(messages) }}" G,
+        "{% set x %}{% for m in messages %}{{ m.c }}" E "{% endset %}{{ x }}" G,
+        "{% filter upper %}{% for m in messages %}{{ m.role }}" E "{% endfilter %}" G,
+        "{% for k in [1, 2] %}{% for m in messages %}{{ m.c }}" E E G,
+        "{% if true %}{% if true %}{% for m in messages %}{{ m.c }}" E "a{% endif %}b{% endif %}" G,
+        "{% with x = 1 %}{% for m in messages %}{{ m.c }}{{ x }}" E "{{ x }}{% endwith %}" G,
+        "{% set x = messages | map(attribute='c') %}{% for m in messages %}{{ m.c }}" E
+        "{{ x | list }}" G,
+        "{% set x = [1, 2] | map('string') %}{% for m in messages %}{{ m.c }}{% if loop.last %}{{ "
+        "x | list "
+        "}}{% endif %}" E G,
+        "{% for m in messages %}{{ loop.changed(m.role) }}{{ loop.cycle(1, 2) }}{{ loop.previtem.c "
+        "}}" E G,
+        "{% for m in messages %}{{ m.c }}{% else %}none{% endfor %}" G,
+        "{% for m in messages %}{% generation %}{{ m.c }}{% endgeneration %}" E G,
+        "{% if not messages %}none{% endif %}{% for m in messages %}{{ m.c }}" E G,
+        "{% for m in messages %}{% if loop.first %}{% set ns = namespace(a=messages) %}{% endif "
+        "%}{{ m.c }}" E G,
+        "{% for m in [messages[0]] + messages %}{{ m.c }}" E G,
+        "{% for m in messages %}{% set z = m.c %}{{ z }}" E "{{ z }}" G,
+        "{% for a, b in messages %}{{ a }}" E G};
+#undef G
+#undef E
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        cuts_equal(rows[i], talk, false);
+        cuts_equal(rows[i], talk, true);
+        cuts_equal(rows[i], "{\"messages\": []}", false);
+    }
+}
+
+static void spoken(const char *source, const char *want) {
+    hora_template *t = open_template(source);
+    hora_json *vars = json(talk);
+    hora_str out = {0}, got = {0};
+    hora_spans at = {0};
+    assert_true(hora_template_generates(t));
+    assert_ok(hora_template_render_turns(t, vars, -1, -1, &out, &at));
+    for (int i = 0; i < at.n; i++) {
+        hora_str_puts(&got, i ? "|" : "");
+        hora_str_add(&got, out.s + at.at[i].from, at.at[i].to - at.at[i].from);
+    }
+    assert_string_equal(got.s ? got.s : "", want);
+    hora_free(at.at);
+    hora_str_release(&out);
+    hora_str_release(&got);
+    hora_json_free(vars);
+    hora_template_close(t);
+}
+
+static void generation_blocks(void **state) {
+    (void)state;
+#define SAY "{% generation %}{{ m.text }}.{% endgeneration %}"
+    spoken("{% for m in messages %}<{{ m.role }}>" SAY "{% endfor %}", "a.|b.");
+    spoken("{% macro say(m) %}[" SAY
+           "]{% endmacro %}{% for m in messages %}{{ say(m) }}{% endfor %}",
+           "a.|b.");
+    spoken("{% set x %}{% for m in messages %}" SAY "{% endfor %}{% endset %}--{{ x }}", "a.|b.");
+    spoken("{% for m in messages %}{% generation %}{% endgeneration %}{% endfor %}", "");
+    spoken("{% filter upper %}{% for m in messages %}" SAY "{% endfor %}{% endfilter %}", "A.|B.");
+    /* what a block says is taken apart afterwards: nobody knows where it stands */
+    static const char *const lost[] = {
+        "{% set x %}{% for m in messages %}" SAY "{% endfor %}{% endset %}{{ x | length }}",
+        "{% set x %}{% for m in messages %}" SAY "{% endfor %}{% endset %}{{ x[:-1] }}",
+        "{% set x %}{% for m in messages %}" SAY "{% endfor %}{% endset %}{{ x | reverse }}"};
+    for (size_t i = 0; i < HORA_COUNT(lost); i++) {
+        hora_template *t = open_template(lost[i]);
+        hora_json *vars = json(talk);
+        hora_str out = {0};
+        hora_spans at = {0};
+        assert_fails(hora_template_render_turns(t, vars, -1, -1, &out, &at), HORA_EUNSUPPORTED,
+                     "put {% generation %} around what is printed");
+        hora_free(at.at);
+        hora_str_release(&out);
+        hora_json_free(vars);
+        hora_template_close(t);
+    }
+#undef SAY
+}
+
+static void dates(void **state) {
+    (void)state;
+    hora_template *t = open_template("{{ strftime_now('%d %b %Y %H:%M') }}");
+    hora_str out = {0};
+    assert_true(hora_template_dated(t));
+    static const char *const bad[] = {
+        "",          "2026",        "2026-02-30",          "2026-13-01",
+        "31.1.2026", "2026-01-31x", "2026-01-31T25:00:00", "2026-01-31T10:00"};
+    for (size_t i = 0; i < HORA_COUNT(bad); i++)
+        assert_fails(hora_template_date(t, bad[i]), HORA_EUSAGE, "write 2026-01-31");
+    assert_ok(hora_template_date(t, "2026-01-31"));
+    assert_ok(hora_template_render(t, NULL, &out));
+    assert_ok(hora_template_date(t, "2024-02-29T23:59:58"));
+    assert_ok(hora_template_render(t, NULL, &out));
+    assert_string_equal(out.s, "31 Jan 2026 00:0029 Feb 2024 23:59");
+    hora_str_release(&out);
     hora_template_close(t);
 }
 
@@ -197,6 +385,9 @@ static void several_threads(void **state) {
 }
 
 HORA_TESTS(unit_template, {"refused at open, with the place", refused_at_open, HORA_SHORT},
+           {"cuts equal renderings of their own", cuts, HORA_SHORT},
+           {"generation blocks", generation_blocks, HORA_SHORT},
+           {"the date of strftime_now", dates, HORA_SHORT},
            {"a failing rendering leaves no text", failure_leaves_no_text, HORA_SHORT},
            {"steps, depth and size are bounded", bounds, HORA_SHORT},
            {"nesting is refused at open", nesting_is_refused_at_open, HORA_SHORT},

@@ -1,0 +1,109 @@
+/* Methods whose parameters stand in the place of base weights: their two folders, and merging, which
+ * is putting the values where they belong. */
+#include "peft/replaced.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "peft/store.h"
+
+/* --- delta.safetensors and delta_config.json -------------------------------------------------- */
+
+bool hora_delta_claims(const hora_method *m, const hora_foreign *f) {
+    return f->delta && hora_eq(hora_json_string(hora_json_get(f->delta, "method"), NULL), m->name);
+}
+
+hora_status hora_delta_configure(const hora_method *m, void *config, const hora_foreign *f) {
+    hora_settings s = {0};
+    hora_status st =
+        hora_settings_json(&s, hora_json_get(f->delta, "options"), "delta_config.json");
+    if (!st && m->options) {
+        hora_options_release(m->options, config);
+        st = hora_options_take(m->options, config, &s);
+    }
+    if (!st)
+        st = hora_settings_finish(&s, &m->options, m->options != NULL);
+    hora_settings_release(&s);
+    return st ? hora_context(st, "%s/delta_config.json", f->dir) : st;
+}
+
+static hora_json *options_of(const hora_adapter *a) {
+    const hora_options *t = a->method->options;
+    hora_json *o = hora_json_new_object();
+    for (int i = 0; t && i < t->n; i++) {
+        hora_str v = {0};
+        hora_option_format(&t->rows[i], a->config, &v);
+        if (v.n)
+            hora_json_set(o, t->rows[i].name, hora_json_new_string(v.s));
+        hora_str_release(&v);
+    }
+    return o;
+}
+
+hora_status hora_delta_save(hora_adapter *a, const char *dir) {
+    const hora_pair meta[] = {{"method", a->method->name}};
+    HORA_TRY(hora_params_write(a, dir, "delta.safetensors", "", meta, 1));
+    hora_json *c = hora_json_new_object();
+    hora_json_set(c, "format", hora_json_new_string("hora-delta"));
+    hora_json_set(c, "version", hora_json_new_int(1));
+    hora_json_set(c, "method", hora_json_new_string(a->method->name));
+    hora_json_set(c, "options", options_of(a));
+    hora_json_set(c, "base_model_name_or_path", hora_json_new_string(a->base->dir));
+    hora_str text = {0};
+    hora_json_dump(c, 2, true, &text);
+    hora_str_putc(&text, '\n');
+    hora_status s = hora_text_write(dir, "delta_config.json", &text);
+    hora_str_release(&text);
+    hora_json_free(c);
+    return s;
+}
+
+hora_status hora_delta_load(hora_adapter *a, const hora_foreign *f) {
+    return hora_params_read(a, f->dir, "delta.safetensors", "");
+}
+
+/* --- a model ---------------------------------------------------------------------------------- */
+
+bool hora_model_claims(const hora_method *m, const hora_foreign *f) {
+    (void)m;
+    return f->model;
+}
+
+/* A model directory is complete with what its tokenizer needs. */
+hora_status hora_model_save(hora_adapter *a, const char *dir) {
+    static const char *const beside[] = {"tokenizer.json",         "tokenizer.model",
+                                         "tokenizer_config.json",  "special_tokens_map.json",
+                                         "generation_config.json", "chat_template.jinja"};
+    float **w = hora_calloc((size_t)a->base->nweights, sizeof *w);
+    hora_status s = hora_peft_merge(a, w);
+    if (!s)
+        s = hora_base_save(a->base, dir, w, HORA_F32);
+    for (int i = 0; i < a->base->nweights; i++)
+        hora_free(w[i]);
+    hora_free(w);
+    for (size_t i = 0; i < HORA_COUNT(beside) && !s; i++) {
+        char *from = hora_path_join(a->base->dir, beside[i]), *to = hora_path_join(dir, beside[i]);
+        if (hora_path_exists(from))
+            s = hora_copy_file(from, to);
+        hora_free(from);
+        hora_free(to);
+    }
+    return s;
+}
+
+hora_status hora_model_load(hora_adapter *a, const hora_foreign *f) {
+    return hora_params_read(a, f->dir, "model.safetensors", "");
+}
+
+/* --- merging ---------------------------------------------------------------------------------- */
+
+hora_status hora_replaced_merge(hora_adapter *a, float **w) {
+    for (int i = 0; a->replaces && i < a->base->nweights; i++) {
+        const hora_param *p = a->replaces[i];
+        if (!p)
+            continue;
+        if (!w[i])
+            w[i] = hora_malloc((size_t)p->elems * sizeof **w);
+        HORA_TRY(hora_convert(w[i], HORA_F32, p->value, a->dtype, p->elems));
+    }
+    return HORA_OK;
+}

@@ -1,0 +1,87 @@
+/*
+ * The tag `for`: what it goes over, its filter, its iterations. Each iteration has a scope of its own.
+ * A loop over messages is where renderings of fewer messages branch off (template_cut.c).
+ */
+#include "template/template_impl.h"
+
+/* The elements that `for .. if` keeps; at[i] is the number of element i, kept along. */
+static hora_status select_items(hora_ts *st, const hora_tn *e, hora_loop *loop, size_t *at) {
+    hora_tv *kept, v;
+    size_t count = 0;
+    hora_space *saved = st->scope;
+    HORA_TRY(hora_tv_room(st, loop->n, sizeof *kept, &kept));
+    for (size_t i = 0; i < loop->n; i++) {
+        st->scope = hora_space_new(st, saved);
+        hora_status s = hora_ts_assign(st, st->scope, e->targets, e->ntargets, &loop->items[i]);
+        if (!s)
+            s = hora_ts_eval(st, e->b, &v);
+        st->scope = saved;
+        HORA_TRY(s);
+        if (!hora_tv_truth(&v))
+            continue;
+        if (at)
+            at[count] = at[i];
+        kept[count++] = loop->items[i];
+    }
+    loop->items = kept;
+    loop->n = count;
+    return HORA_OK;
+}
+
+/* What a loop goes over, and of a loop over messages which message each item is. */
+static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
+    hora_tv all, *room;
+    size_t *at = NULL;
+    HORA_TRY(hora_ts_part(st, e->a, &all));
+    st->at = e;
+    HORA_TRY(hora_tv_elements(st, &all, &loop->items, &loop->n));
+    if (all.part) {
+        size_t first = (size_t)(all.list - st->messages);
+        HORA_TRY(hora_tv_room(st, loop->n, sizeof *at, &room));
+        at = (size_t *)room;
+        for (size_t i = 0; i < loop->n; i++)
+            at[i] = first + i;
+    }
+    if (e->b)
+        HORA_TRY(select_items(st, e, loop, at));
+    loop->at = at;
+    return HORA_OK;
+}
+
+hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner) {
+    hora_space *saved = st->scope;
+    int id = hora_tpl_name(st->t, "loop", 4);
+    st->scope = hora_space_new(st, saved);
+    if (id >= 0)
+        hora_space_set(st, st->scope, id, (hora_tv){.type = HORA_TV_LOOP, .loop = loop});
+    st->at = e;
+    st->inner++;
+    hora_status s = hora_ts_assign(st, st->scope, e->targets, e->ntargets, &loop->items[loop->i]);
+    if (!s)
+        s = hora_ts_body(st, e->list, e->nlist, inner);
+    st->inner--;
+    st->scope = saved;
+    return s;
+}
+
+hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal) {
+    hora_space *saved = st->scope;
+    hora_loop *loop = hora_pool_get(&st->pool, sizeof *loop);
+    HORA_TRY(loop_items(st, e, loop));
+    for (loop->i = 0; loop->i < loop->n; loop->i++) {
+        int inner = HORA_TPL_GO;
+        if (st->ncuts)
+            hora_ts_branch(st, e, loop);
+        HORA_TRY(hora_ts_iterate(st, e, loop, &inner));
+        if (inner == HORA_TPL_BREAK)
+            break;
+    }
+    if (loop->at) /* where it ended tells how many there are */
+        hora_ts_see(st, SIZE_MAX);
+    if (loop->n || !e->c)
+        return HORA_OK;
+    st->scope = hora_space_new(st, saved);
+    hora_status s = hora_ts_body(st, e->c->list, e->c->nlist, signal);
+    st->scope = saved;
+    return s;
+}
