@@ -13,6 +13,7 @@
 
 typedef struct hora_model_config { /* filled from hora_model_options */
     int dtype;                     /* choice: auto f32 f64 bf16 */
+    char *task;
 } hora_model_config;
 extern const hora_options hora_model_options;
 
@@ -33,9 +34,9 @@ struct hora_data {
 };
 
 hora_dtype hora_model_dtype(const hora_model_config *c);
-/* headers_only: for inspection and planning. */
+/* headers_only: for inspection and planning. adapter: folder that will be loaded, or NULL. */
 hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
-                                 bool headers_only);
+                                 bool headers_only, const char *adapter);
 /* The tokenizer beside the model (and *tmpl, which may become NULL or be NULL), borrowed. */
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl);

@@ -183,7 +183,7 @@ static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w)
     return t && hora_shape_equal(&t->view.shape, &w->view.shape) ? t : NULL;
 }
 
-static void measure_store(hora_base *b, const store *own) {
+static void measure_store(hora_base *b) {
     b->store_bytes = 0;
     for (int i = 0; i < b->nweights; i++) {
         const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
@@ -229,7 +229,7 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
     store *own = b->store = hora_calloc(1, sizeof *own);
     HORA_TRY(hora_st_open_model(&own->st, dir));
     HORA_TRY(compare(b, own->st));
-    measure_store(b, own);
+    measure_store(b);
     return o->headers_only ? HORA_OK : bind_weights(b, own);
 }
 
@@ -271,7 +271,7 @@ hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh,
     b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->hidden), HORA_ROLE_HEAD);
     if (bias)
         b->head_bias = add_head(b, "bias", HORA_SHAPE1(classes), HORA_ROLE_BIAS);
-    measure_store(b, own);
+    measure_store(b);
     return HORA_OK;
 }
 
@@ -317,7 +317,7 @@ static hora_status fresh_into(hora_base *b, const char *path, const hora_base_op
     HORA_TRY(configure(b, path, o));
     store *own = b->store = hora_calloc(1, sizeof *own);
     own->seed = seed;
-    measure_store(b, own);
+    measure_store(b);
     return o->headers_only ? HORA_OK : bind_weights(b, own);
 }
 

@@ -62,7 +62,8 @@ typedef struct hora_base {
     int head_bias;   /* -1: none */
     bool tied;
     bool bare;             /* without the language model's head: a task has put its own there */
-    bool head_fresh;       /* it was on no disk: it must train */
+    bool head_fresh;       /* it was on no disk: it trains whatever the method */
+    bool head_trains;      /* a training: it trains beside adapters, as PEFT has it for these tasks */
     const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
     void *own;          /* the family's configuration */
     void *store;        /* mapping and converted copies, of model/open.c */
@@ -74,6 +75,11 @@ int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k,
                                 int layer);                 /* NULL when the family has none */
 int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
+/* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
+char *hora_base_module(const hora_base *b, int w);
+/* Writes task.json, what a head is for and what its classes are called, into the existing folder `dir`;
+ * nothing for language models. */
+hora_status hora_base_save_task(const hora_base *b, const char *dir);
 /* Writes model.safetensors and config.json into the existing folder `dir`, in `dtype`: the base's
  * weights, or replace[w] (f32, one entry per weight) where that is not NULL. replace may be NULL.
  */

@@ -34,3 +34,23 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
     hora_free(e);
     return s ? s : save_config(b, dir, dtype);
 }
+
+hora_status hora_base_save_task(const hora_base *b, const char *dir) {
+    static const char *const keys[] = {"problem_type", "id2label", "label2id"};
+    if (!b->task_type)
+        return HORA_OK;
+    hora_json *o = hora_json_new_object();
+    hora_str text = {0};
+    hora_json_set(o, "task_type", hora_json_new_string(b->task_type));
+    for (size_t i = 0; i < HORA_COUNT(keys); i++)
+        if (hora_json_get(b->config, keys[i]))
+            hora_json_set(o, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+    hora_json_dump(o, 2, false, &text);
+    hora_str_putc(&text, '\n');
+    char *path = hora_path_join(dir, "task.json");
+    hora_status s = hora_file_write(path, text.s, text.n);
+    hora_free(path);
+    hora_str_release(&text);
+    hora_json_free(o);
+    return s;
+}

@@ -154,8 +154,9 @@ hora_status hora_native_load(hora_adapter *a, const hora_foreign *f) {
                          "plain LoRA can be continued with method lora",
                          f->dir, a->method->name);
     HORA_TRY(hora_params_read(a, f->dir, "hora_state.safetensors", "layers."));
-    if (a->replaces)
-        HORA_TRY(
-            hora_params_read(a, f->dir, "adapter_model.safetensors", "base_model.model.lm_head"));
+    for (int w = 0; a->replaces && w < a->base->nweights; w++)
+        if (a->replaces[w])
+            HORA_TRY(hora_params_read(a, f->dir, "adapter_model.safetensors",
+                                      a->replaces[w]->name));
     return f->trusted ? HORA_OK : compare(a, f);
 }

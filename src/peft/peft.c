@@ -94,9 +94,31 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, uint
     return a;
 }
 
+/* A task's head that must train, or does so beside adapters in PEFT's files, is a parameter like any
+ * other; where the method has said nothing of it, it stands under PEFT's name. */
+static void take_head(hora_adapter *a) {
+    const hora_base *b = a->base;
+    if (b->bare && (b->head_fresh || (b->head_trains && a->method->peft_config)))
+        hora_adapter_take_head(a);
+}
+
 hora_status hora_adapter_setup(hora_adapter *a) {
     hora_status s = a->method->setup(a);
-    return s ? hora_context(s, "method %s", a->method->name) : s;
+    if (s)
+        return hora_context(s, "method %s", a->method->name);
+    take_head(a);
+    return HORA_OK;
+}
+
+void hora_adapter_take_head(hora_adapter *a) {
+    const int parts[] = {a->base->head, a->base->head_bias};
+    for (size_t i = 0; i < HORA_COUNT(parts); i++) {
+        if (parts[i] < 0 || hora_adapter_replacement(a, parts[i]))
+            continue;
+        char *name = hora_format("base_model.model.%s", a->base->weights[parts[i]].name);
+        hora_adapter_replace(a, parts[i], name);
+        hora_free(name);
+    }
 }
 
 hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,

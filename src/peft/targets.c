@@ -1,6 +1,7 @@
 /* Texts of target options into PEFT's own structure, so that one matcher (format/peft_config)
  * serves files and command line. */
 #include "peft/targets.h"
+#include "peft/peft_impl.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -173,20 +174,28 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
 
 hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
     const hora_base *b = a->base;
-    for (int i = 0; i < c->n_save; i++) {
-        if (!hora_eq(c->modules_to_save[i], "lm_head"))
-            return hora_fail(
-                HORA_EUNSUPPORTED,
-                "modules_to_save: `%s` cannot be trained beside an adapter; only lm_head can",
-                c->modules_to_save[i]);
-        if (b->tied)
-            return hora_fail(
+    char *head = b->tied ? hora_strdup("lm_head") : hora_base_module(b, b->head);
+    hora_status s = HORA_OK;
+    for (int i = 0; i < c->n_save && !s; i++) {
+        const char *name = c->modules_to_save[i];
+        /* PEFT writes both names for every classifier, whatever its head is called */
+        if (b->bare && (hora_eq(name, "classifier") || hora_eq(name, "score")) &&
+            !hora_eq(name, head))
+            continue;
+        if (!hora_eq(name, head))
+            s = hora_fail(HORA_EUNSUPPORTED,
+                          "modules_to_save: `%s` cannot be trained beside an adapter; only %s can",
+                          name, head);
+        else if (b->tied)
+            s = hora_fail(
                 HORA_EUNSUPPORTED,
                 "modules_to_save: this model's head is its embedding (tie_word_embeddings); "
                 "training it would change both, use method full");
-        hora_adapter_replace(a, b->head, "base_model.model.lm_head.weight");
+        else
+            hora_adapter_take_head(a);
     }
-    return HORA_OK;
+    hora_free(head);
+    return s;
 }
 
 hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,

@@ -92,9 +92,15 @@ static hora_status take_settings(run *r, hora_settings *given) {
 /* --- parts ------------------------------------------------------------------------------------ */
 /* From headers: what a plan needs. */
 static hora_status open_model(run *r) {
+    const hora_open_options o = {.dtype = hora_train_dtype(&r->train),
+                                 .headers_only = true,
+                                 .task = r->run.task,
+                                 .adapter = r->run.init_adapter};
+    return hora_open_model(&r->opened, r->run.model, &o);
+}
+
+static hora_status attach(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
-    const hora_base_options o = {.dtype = hora_train_dtype(&r->train), .headers_only = true};
-    HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
     HORA_TRY(hora_peft_attach(&r->adapter, r->opened.base, r->run.method, &r->all,
                               (uint64_t)r->train.seed));
     return hora_settings_finish(&r->all, tables, hora_run_tables(r->run.method, tables));
@@ -134,6 +140,7 @@ static hora_status open_training(run *r) {
                              .nadapters = 1,
                              .train = r->rows,
                              .eval = r->eval_rows,
+                             .objective = &r->opened.objective,
                              .seq_len = r->data.seq_len};
     HORA_TRY(hora_training_open(&r->training, &p, &r->train));
     r->result.report = *hora_training_report(r->training);
@@ -331,8 +338,14 @@ static hora_status finish(run *r) {
 static hora_status plan(run *r, hora_settings *given) {
     HORA_TRY(take_settings(r, given));
     HORA_TRY(open_model(r));
+    const bool settled = r->opened.objective.settled; /* else the head waits for the data */
+    if (settled)
+        HORA_TRY(attach(r));
     if (r->run.data)
         HORA_TRY(open_data(r));
+    HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
+    if (!settled)
+        HORA_TRY(attach(r));
     return open_training(r);
 }
 

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "format/peft_config.h"
@@ -143,19 +144,27 @@ static hora_json *load_there(const char *dir, const char *name) {
     return j;
 }
 
+/* A whole head saved beside the factors: "base_model.model.score.weight". */
+static bool is_head(const char *name) {
+    static const char prefix[] = "base_model.model.";
+    if (!hora_starts(name, prefix) || !hora_ends(name, ".weight"))
+        return false;
+    name += sizeof prefix - 1;
+    return hora_eq(strchr(name, '.'), ".weight") && !hora_starts(name, "lm_head.");
+}
+
 /* Classes of the head in adapter_model.safetensors; 0: it holds none. */
-static int64_t head_rows(const char *dir, const hora_base *base) {
+static int64_t head_rows(const char *dir) {
     char *path = hora_path_join(dir, "adapter_model.safetensors");
-    char *name = hora_format("base_model.model.%s.weight", base->family->head);
     hora_st *st = NULL;
     int64_t n = 0;
     if (hora_path_exists(path) && hora_st_open(&st, path) == HORA_OK) {
-        const hora_st_tensor *t = hora_st_find(st, name);
-        n = t && t->view.shape.n == 2 ? t->view.shape.d[0] : 0;
+        for (int i = 0; i < hora_st_count(st); i++)
+            if (is_head(hora_st_at(st, i)->name) && hora_st_at(st, i)->view.shape.n == 2)
+                n = hora_st_at(st, i)->view.shape.d[0];
         hora_st_close(st);
     }
     hora_free(path);
-    hora_free(name);
     return n;
 }
 
@@ -170,9 +179,9 @@ static const hora_task *task_of_type(const char *type, bool numbers) {
 }
 
 /* The config of the head that the adapter was trained with, as config.json would say it. */
-static hora_json *adapter_words(const char *dir, const hora_base *base) {
+static hora_json *adapter_words(const char *dir) {
     hora_json *words = load_there(dir, "task.json"), *peft = load_there(dir, "adapter_config.json");
-    const int64_t rows = head_rows(dir, base);
+    const int64_t rows = head_rows(dir);
     if (!words && peft)
         words = hora_json_new_object();
     if (words && !hora_json_get(words, "task_type") && peft && hora_json_get(peft, "task_type"))
@@ -183,9 +192,8 @@ static hora_json *adapter_words(const char *dir, const hora_base *base) {
     return words;
 }
 
-hora_status hora_objective_adapter(hora_objective *o, const char *name, const char *dir,
-                                   const hora_base *base) {
-    hora_json *words = adapter_words(dir, base);
+hora_status hora_objective_adapter(hora_objective *o, const char *name, const char *dir) {
+    hora_json *words = adapter_words(dir);
     const char *type = hora_json_string(hora_json_get(words, "task_type"), NULL);
     const hora_task *t = name ? o->task : task_of_type(type, is_regression(words));
     hora_status s = HORA_OK;
@@ -401,21 +409,10 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
         HORA_TRY(hora_objective_number(o, eval));
     HORA_TRY(hora_base_head(base, o->classes, o->task->head_bias, fresh, seed));
     base->task_type = o->task->task_type;
+    base->head_trains = train;
     tell_config(o, base);
     o->settled = true;
     return HORA_OK;
-}
-
-void hora_objective_parameters(const hora_objective *o, hora_adapter *a) {
-    const hora_base *b = a->base;
-    const int parts[] = {b->head, b->head_bias};
-    for (size_t i = 0; o->task->head && b->head_fresh && i < HORA_COUNT(parts); i++) {
-        if (parts[i] < 0 || hora_adapter_replacement(a, parts[i]))
-            continue;
-        char *name = hora_format("base_model.model.%s", b->weights[parts[i]].name);
-        hora_adapter_replace(a, parts[i], name);
-        hora_free(name);
-    }
 }
 
 void hora_objective_release(hora_objective *o) {

@@ -35,7 +35,7 @@ static bool same_name(const char *a, const char *b) {
 
 const hora_task *hora_task_named(const char *name) {
     for (size_t i = 0; i < HORA_COUNT(tasks); i++)
-        if (name && same_name(tasks[i]->name, name))
+        if (name && (same_name(tasks[i]->name, name) || hora_eq(tasks[i]->task_type, name)))
             return tasks[i];
     return NULL;
 }

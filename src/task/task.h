@@ -58,8 +58,7 @@ const hora_objective *hora_objective_causal(void);
 hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config);
 /* Classes that an adapter folder brings: task.json, or PEFT's task_type and the shape of its head.
  * `name` as above; NULL takes the adapter's task too. Nothing happens for one without. */
-hora_status hora_objective_adapter(hora_objective *o, const char *name, const char *dir,
-                                   const hora_base *base);
+hora_status hora_objective_adapter(hora_objective *o, const char *name, const char *dir);
 /* Numbers the classes of the data sets (either may be NULL), gives the bare base its head and its
  * config.json the names. train: classes that the model does not have make a new head, and one class
  * alone is refused; else unknown labels are. */
@@ -67,9 +66,6 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
                                   hora_dataset *eval, bool train, uint64_t seed);
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
-/* Declares the head's weights as parameters of an adapter where it must train and nobody else does
- * so. Between attaching and allocating. */
-void hora_objective_parameters(const hora_objective *o, hora_adapter *a);
 /* Refuses an outside batch whose targets are no classes. */
 hora_status hora_objective_check(const hora_objective *o, const hora_base *base,
                                  const hora_batch *b);
