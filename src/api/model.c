@@ -108,7 +108,7 @@ hora_status hora_model_info(const hora_model *m, const char *key, double *value)
 
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl) {
-    HORA_TRY(tmpl ? hora_open_chat(&m->opened) : hora_open_tokenizer(&m->opened));
+    HORA_TRY(tmpl ? hora_open_chat(&m->opened, NULL) : hora_open_tokenizer(&m->opened));
     *tok = m->opened.tokenizer;
     if (tmpl)
         *tmpl = m->opened.chat;

@@ -10,21 +10,23 @@
 /* --- tokenizers (open, close, encode and decode are format/tokenizer's own) ------------------- */
 hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages, bool generation,
                                   hora_str *out) {
-    const char *source = hora_tokenizer_chat_template(t);
     hora_template *tmpl = NULL;
     hora_json *tree = NULL;
-    if (!source)
+    hora_chat chat = {0};
+    char *date = NULL;
+    if (!hora_tokenizer_chat_template(t))
         return hora_fail(HORA_ENOTFOUND, "the tokenizer has no chat template; add "
                                          "chat_template.jinja beside tokenizer.json");
     HORA_TRY(hora_json_parse(&tree, messages, strlen(messages), "messages"));
-    hora_json *vars = hora_json_copy(hora_tokenizer_special_map(t));
-    hora_json_set(vars, "messages", tree);
-    hora_json_set(vars, "add_generation_prompt", hora_json_new_bool(generation));
-    hora_status s = hora_template_open(&tmpl, source, strlen(source), "chat template");
+    hora_status s = hora_chat_open(&tmpl, t, &date);
     if (s == HORA_OK)
-        s = hora_template_render(tmpl, vars, out);
+        s = hora_chat_read(&chat, tree);
+    if (s == HORA_OK)
+        s = hora_chat_text(t, tmpl, &chat, NULL, generation, out);
     hora_template_close(tmpl);
-    hora_json_free(vars);
+    hora_chat_release(&chat);
+    hora_json_free(tree);
+    hora_free(date);
     return s;
 }
 
@@ -281,7 +283,8 @@ hora_status hora_predictor_score(hora_predictor *p, const int32_t *ids, size_t n
     double *labels = hora_calloc(n, sizeof *labels);
     for (size_t i = 0; i < n; i++)
         labels[i] = i < from ? -100 : ids[i];
-    hora_forward_batch b = {.b = 1, .t = (int64_t)n, .ids = (int32_t *)ids, .labels = labels, .per = (int64_t)n};
+    hora_forward_batch b = {
+        .b = 1, .t = (int64_t)n, .ids = (int32_t *)ids, .labels = labels, .per = (int64_t)n};
     hora_status s = pass(p, &b, NULL, &loss);
     hora_free(labels);
     if (s == HORA_OK)

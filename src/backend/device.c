@@ -13,27 +13,27 @@ typedef struct packing {
     size_t bytes;
 } packing;
 
-typedef struct product {
-    hora_mm_shape shape;
-    hora_mm *mm;
-} product;
+typedef struct made {
+    hora_matmul_shape shape;
+    hora_matmul *matmul;
+} made;
 
 struct hora_device {
-    const hora_mm_provider *provider[2]; /* of f32 and bf16 products; NULL: own blocks */
+    const hora_matmul_provider *provider[2]; /* of f32 and bf16 products; NULL: own gemm */
     hora_pack_policy policy;
     int threads;
     void (*done)(void *user, const void *key);
     void *user;
     packing *packed;
     size_t npacked, cpacked;
-    product *products;
-    size_t nproducts, cproducts;
+    made *matmuls;
+    size_t nmatmuls, cmatmuls;
 };
 
 hora_device *hora_device_new(void) {
     hora_device *d = hora_calloc(1, sizeof *d);
-    d->provider[0] = hora_mm_for(HORA_F32);
-    d->provider[1] = hora_mm_for(HORA_BF16);
+    d->provider[0] = hora_matmul_for(HORA_F32);
+    d->provider[1] = hora_matmul_for(HORA_BF16);
     d->threads = hora_threads();
     return d;
 }
@@ -43,19 +43,19 @@ void hora_device_free(hora_device *d) {
         return;
     for (size_t i = 0; i < d->npacked; i++)
         hora_block_free(d->packed[i].data, d->packed[i].bytes);
-    for (size_t i = 0; i < d->nproducts; i++)
-        hora_device_products(d, d->products[i].shape.dtype)->free(d->products[i].mm);
+    for (size_t i = 0; i < d->nmatmuls; i++)
+        hora_device_matmul_provider(d, d->matmuls[i].shape.dtype)->free(d->matmuls[i].matmul);
     hora_free(d->packed);
-    hora_free(d->products);
+    hora_free(d->matmuls);
     hora_free(d);
 }
 
-const hora_mm_provider *hora_device_products(const hora_device *d, hora_dtype dtype) {
+const hora_matmul_provider *hora_device_matmul_provider(const hora_device *d, hora_dtype dtype) {
     return d->provider[dtype == HORA_BF16];
 }
 
 bool hora_device_uses_library(const hora_device *d, hora_dtype dtype) {
-    return hora_device_products(d, dtype) != NULL;
+    return hora_device_matmul_provider(d, dtype) != NULL;
 }
 
 void hora_device_set_packing(hora_device *d, hora_pack_policy p) {
@@ -125,23 +125,24 @@ void hora_device_drop(hora_device *d, const void *key) {
     d->npacked = kept;
 }
 
-static bool same_shape(const hora_mm_shape *a, const hora_mm_shape *b) {
+static bool same_shape(const hora_matmul_shape *a, const hora_matmul_shape *b) {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->ldx == b->ldx && a->ldw == b->ldw &&
            a->ldy == b->ldy && a->trans_x == b->trans_x && a->trans_w == b->trans_w &&
            a->dtype == b->dtype && a->ydtype == b->ydtype && a->alpha == b->alpha &&
            a->accumulate == b->accumulate && a->packed == b->packed;
 }
 
-hora_status hora_device_mm(hora_device *d, const hora_mm_shape *s, const hora_mm **out) {
+hora_status hora_device_matmul(hora_device *d, const hora_matmul_shape *s,
+                               const hora_matmul **out) {
     *out = NULL;
-    for (size_t i = 0; i < d->nproducts; i++)
-        if (same_shape(&d->products[i].shape, s)) {
-            *out = d->products[i].mm;
+    for (size_t i = 0; i < d->nmatmuls; i++)
+        if (same_shape(&d->matmuls[i].shape, s)) {
+            *out = d->matmuls[i].matmul;
             return HORA_OK;
         }
-    product p = {.shape = *s};
-    HORA_TRY(hora_device_products(d, s->dtype)->make(&p.mm, s));
-    HORA_PUSH(d->products, d->nproducts, d->cproducts, p);
-    *out = p.mm;
+    made p = {.shape = *s};
+    HORA_TRY(hora_device_matmul_provider(d, s->dtype)->make(&p.matmul, s));
+    HORA_PUSH(d->matmuls, d->nmatmuls, d->cmatmuls, p);
+    *out = p.matmul;
     return HORA_OK;
 }

@@ -1,12 +1,12 @@
 #ifndef HORA_BACKEND_DEVICE_IMPL_H
 #define HORA_BACKEND_DEVICE_IMPL_H
 /* What backends of the host ask of its device beyond backend.h. */
-#include "backend/mm.h"
+#include "backend/matmul.h"
 
-/* The provider of products of this dtype, chosen when the device was made; NULL: own blocks. */
-const hora_mm_provider *hora_device_products(const hora_device *d, hora_dtype dtype);
+/* The provider of products of this dtype, chosen when the device was made; NULL: own gemm. */
+const hora_matmul_provider *hora_device_matmul_provider(const hora_device *d, hora_dtype dtype);
 /* A product of this shape, made once and shared by all calls; owned by the device. */
-hora_status hora_device_mm(hora_device *d, const hora_mm_shape *s, const hora_mm **out);
+hora_status hora_device_matmul(hora_device *d, const hora_matmul_shape *s, const hora_matmul **out);
 /* Threads that per-thread scratch is sized for: hora_threads() when the device was made. */
 int hora_device_threads(const hora_device *d);
 #endif

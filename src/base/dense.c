@@ -24,8 +24,8 @@ void hora_dense_gram(const double *x, int64_t r, const double *y, int64_t c, int
                 out[i * c + j] += x[k * r + i] * y[k * c + j];
 }
 
-/* (x, y) turned by the angle with cosine c and sine s; elements `step` apart. */
-static void turn(double *x, double *y, int64_t n, int64_t step, double c, double s) {
+/* (x, y) rotated by the angle with cosine c and sine s; elements `step` apart. */
+static void rotate(double *x, double *y, int64_t n, int64_t step, double c, double s) {
     for (int64_t k = 0; k < n * step; k += step) {
         const double a = x[k], b = y[k];
         x[k] = c * a - s * b;
@@ -76,10 +76,10 @@ void hora_dense_eigen(double *a, int64_t n, double *w, double *v) {
                 if (a[p * n + q] == 0)
                     continue;
                 angle(a[p * n + p], a[q * n + q], a[p * n + q], &c, &s);
-                turn(a + p, a + q, n, n, c, s);
-                turn(a + p * n, a + q * n, n, 1, c, s);
+                rotate(a + p, a + q, n, n, c, s);
+                rotate(a + p * n, a + q * n, n, 1, c, s);
                 if (v)
-                    turn(v + p, v + q, n, n, c, s);
+                    rotate(v + p, v + q, n, n, c, s);
             }
     }
     for (int64_t i = 0; i < n; i++)
@@ -88,8 +88,8 @@ void hora_dense_eigen(double *a, int64_t n, double *w, double *v) {
 }
 
 /* --- singular values -------------------------------------------------------------------------- */
-/* Turns the n rows of x (n, len) until they are orthogonal; `with` (n, width; may be NULL) is
- * turned along, so with'x stays what it was. */
+/* Rotates the n rows of x (n, len) until they are orthogonal; `with` (n, width; may be NULL) is
+ * rotated along, so with'x stays what it was. */
 static void orthogonalise(double *x, int64_t n, int64_t len, double *with, int64_t width) {
     const double nothing = 1e-34 * hora_dense_inner(x, x, n * len); /* rounding has no direction */
     for (int sweep = 0, turned = 1; sweep < SWEEPS && turned; sweep++) {
@@ -102,9 +102,9 @@ static void orthogonalise(double *x, int64_t n, int64_t len, double *with, int64
                 if (fabs(ab) <= 1e-15 * sqrt(aa * bb) || aa <= nothing || bb <= nothing)
                     continue;
                 angle(aa, bb, ab, &c, &s);
-                turn(a, b, len, 1, c, s);
+                rotate(a, b, len, 1, c, s);
                 if (with)
-                    turn(with + p * width, with + q * width, width, 1, c, s);
+                    rotate(with + p * width, with + q * width, width, 1, c, s);
                 turned = 1;
             }
     }

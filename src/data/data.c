@@ -7,6 +7,8 @@
 #include "data/data.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "base/rng.h"
@@ -16,7 +18,8 @@
 #define OPT_OF hora_data_config
 static const hora_option rows[] = {
     OPT_STRING(format, "format", NULL, "auto", "NAME",
-               "auto, text (one stream of tokens), jsonl (records, or an array of them), csv or tsv (with a "
+               "auto, text (one stream of tokens), jsonl (records, or an array of them), csv or "
+               "tsv (with a "
                "header)"),
     OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", "512", 2, 1 << 24,
             "tokens per row; longer records are cut"),
@@ -24,7 +27,19 @@ static const hora_option rows[] = {
              "put several records into one row; they do not see each other"),
     OPT_BOOL(shuffle, "shuffle", NULL, "true", "another order of rows in every epoch"),
     OPT_BOOL(skip_bad, "skip_bad", NULL, "false", "count bad records instead of refusing the file"),
-    OPT_BOOL(train_on_prompt, "train_on_prompt", NULL, "false", "learn prompts and user turns too"),
+    OPT_CHOICE(
+        train_on, "train_on", NULL, "assistant", "assistant all last",
+        "what is learned of a row: what the assistant says, all of it, or the last turn alone"),
+    OPT_BOOL(train_on_prompt, "train_on_prompt", NULL, "false",
+             "learn prompts and user turns too; the same as train_on=all"),
+    OPT_CHOICE(turns, "turns", NULL, "auto", "auto split last",
+               "rows of a conversation: one, and one more per turn that the template writes in "
+               "another way later; one per turn; the last alone"),
+    OPT_STRING(chat_kwargs, "chat_kwargs", NULL, NULL, "JSON",
+               "more variables for the chat template: {\"enable_thinking\": false}; a record's "
+               "chat_template_kwargs win"),
+    OPT_STRING(date, "date", NULL, NULL, "DATE",
+               "2026-01-31: the date that a chat template writes; unset: today"),
     OPT_BOOL(add_bos, "add_bos", NULL, "false", "plain text: every window begins with BOS"),
     OPT_REAL(eval_split, "eval_split", NULL, "0", 0, 1e12,
              "hold out this share (below 1) or number of rows, from the end"),
@@ -39,6 +54,8 @@ typedef struct opening {
     const char *path;
     hora_reader reader;
     hora_frame frame; /* of labelled records */
+    int64_t nread;
+    hora_mask_notes notes;
     char *first_bad; /* text of the first record that was skipped */
 } opening;
 
@@ -53,12 +70,22 @@ static hora_status bad_record(void *arg, hora_status s) {
     return HORA_OK;
 }
 
-static hora_status sample_of(opening *o, const hora_json *record, hora_sample *out) {
-    const hora_label_kind kind = o->d->rule.labels;
-    const hora_source *source = hora_source_of(record, kind);
+static hora_status samples_of(opening *o, const hora_json *record, hora_samples *out, int *kind) {
+    const hora_source *source = hora_source_of(record, o->d->rule.labels);
     if (!source)
-        return hora_source_unknown(record, kind);
+        return hora_source_unknown(record, o->d->rule.labels);
+    for (*kind = 0; hora_sources[*kind] != source;)
+        ++*kind;
     return source->read(&o->reader, record, out);
+}
+
+/* One option in two spellings. */
+static hora_status train_on_of(const hora_data_config *c, int *out) {
+    *out = c->train_on_prompt ? HORA_TRAIN_ON_ALL : c->train_on;
+    if (c->train_on_prompt && c->train_on == HORA_TRAIN_ON_LAST)
+        return hora_fail(HORA_EUSAGE, "train_on_prompt and train_on=last contradict each other; "
+                                      "leave one of them out");
+    return HORA_OK;
 }
 
 static int64_t targets(const hora_masked *t, size_t from, size_t to) {
@@ -68,45 +95,55 @@ static int64_t targets(const hora_masked *t, size_t from, size_t to) {
     return n;
 }
 
-/* Appends the sample's tokens, cut to seq_len. */
-static hora_status keep(opening *o, const hora_sample *sample, int64_t line) {
+/* Appends the sample's tokens, cut to seq_len. *some: there is something to learn in it. */
+static hora_status keep(opening *o, const hora_sample *sample, hora_data_record r, bool *some) {
     hora_dataset *d = o->d;
     hora_masked *t = &d->store->tokens;
-    size_t at = t->n;
-    hora_status s = hora_sample_ids(o->reader.tok, sample, t);
-    if (!s && !targets(t, at, t->n))
-        s = hora_fail(HORA_EFORMAT,
-                      "the record has no token to learn; give it text that counts, or "
-                      "remove it");
-    size_t cut = at + (size_t)d->seq_len;
-    bool longer = !s && t->n > cut, lost = longer && !targets(t, at, cut);
+    r.at = t->n;
+    hora_status s = hora_sample_ids(o->reader.tok, sample, t, &o->notes);
+    bool any = !s && targets(t, r.at, t->n) > 0;
+    size_t cut = r.at + (size_t)d->seq_len;
+    bool longer = any && t->n > cut, lost = longer && !targets(t, r.at, cut), in = any && !lost;
+    *some = *some || any;
+    r.full = (int64_t)(t->n - r.at);
     d->info.truncated += longer;
-    d->info.skipped += lost;
-    t->n = s || lost ? at : longer ? cut : t->n;
+    d->info.lost += lost;
+    d->info.cut += longer ? (int64_t)(t->n - cut) : 0;
+    t->n = !in ? r.at : longer ? cut : t->n;
     t->ids.n = t->n;
-    if (!s && !lost) {
-        hora_store *st = d->store;
-        hora_data_record r = {at, (int64_t)(t->n - at), line, {0, 0}};
-        HORA_PUSH(st->records, st->nrecords, st->crecords, r);
-    }
+    r.n = (int64_t)(t->n - r.at);
+    if (in)
+        HORA_PUSH(d->store->records, d->store->nrecords, d->store->crecords, r);
     return s;
 }
 
+static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_record r) {
+    bool some = false;
+    for (int i = 0; i < samples->n; i++)
+        HORA_TRY(keep(o, &samples->at[i], r, &some));
+    o->d->info.context += samples->context;
+    o->d->info.split += samples->split;
+    o->d->info.dropped += samples->lost;
+    return some ? HORA_OK
+                : hora_fail(HORA_EFORMAT, "the record has no token to learn; give it text that "
+                                          "counts, or remove it");
+}
+
 /* Appends a labelled record; of one that fails nothing stays. */
-static hora_status keep_labelled(opening *o, const hora_sample *sample, int64_t line) {
+static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_data_record r) {
     hora_dataset *d = o->d;
     hora_store *st = d->store;
-    hora_data_record r = {st->tokens.ids.n, 0, line, {0, 0}};
     const size_t tags = st->labels.ntags;
-    bool cut = false;
-    hora_status s =
-        sample->words
-            ? hora_labelled_words(&o->reader, &o->frame, sample, line, d->seq_len, &st->tokens,
-                                  &st->labels, &cut)
-            : hora_labelled_text(&o->reader, &o->frame, sample, d->seq_len, &st->tokens, &cut);
+    int64_t cut = 0;
+    r.at = st->tokens.ids.n;
+    hora_status s = sample->words ? hora_labelled_words(&o->reader, &o->frame, sample, r.line,
+                                                        d->seq_len, &st->tokens, &st->labels, &cut)
+                                  : hora_labelled_text(&o->reader, &o->frame, sample, d->seq_len,
+                                                       &st->tokens, &cut);
     if (!s && !sample->words)
-        s = hora_labels_read(&st->labels, d->rule.labels, sample->label, line, &r.labels);
+        s = hora_labels_read(&st->labels, d->rule.labels, sample->label, r.line, &r.labels);
     r.n = (int64_t)(st->tokens.ids.n - r.at);
+    r.full = r.n + cut;
     if (!s && !r.n)
         s = hora_fail(HORA_EFORMAT, "the text is empty and the tokenizer adds nothing to it; fill "
                                     "it or remove the record");
@@ -115,18 +152,20 @@ static hora_status keep_labelled(opening *o, const hora_sample *sample, int64_t 
         st->labels.ntags = tags;
         return s;
     }
-    d->info.truncated += cut;
+    d->info.truncated += cut > 0;
+    d->info.cut += cut;
     HORA_PUSH(st->records, st->nrecords, st->crecords, r);
     return HORA_OK;
 }
 
 static hora_status take_record(void *arg, const hora_json *record, hora_place at) {
     opening *o = arg;
-    hora_sample sample = {0};
-    hora_status s = sample_of(o, record, &sample);
+    hora_samples samples = {0};
+    hora_data_record r = {.line = at.line, .record = o->nread++};
+    hora_status s = samples_of(o, record, &samples, &r.kind);
     if (!s)
-        s = o->d->rule.labels ? keep_labelled(o, &sample, at.line) : keep(o, &sample, at.line);
-    hora_sample_release(&sample);
+        s = o->d->rule.labels ? keep_labelled(o, samples.at, r) : keep_all(o, &samples, r);
+    hora_samples_release(&samples);
     if (!s)
         return HORA_OK;
     return bad_record(o, hora_context(s, "%s: line %lld, column %lld", o->path, (long long)at.line,
@@ -168,15 +207,14 @@ static void measure_tokens(hora_store *st, const hora_tokenizer *tok) {
 static uint64_t fingerprint(const hora_dataset *d, const hora_data_config *c, const char *s,
                             size_t n) {
     const hora_masked *t = &d->store->tokens;
-    const uint64_t parts[] = {hora_hash64(s, n, 0),
-                              t->n ? hora_hash64(t->ids.at, t->n * sizeof *t->ids.at, 1) : 0,
-                              d->store->plain || d->rule.labels || !t->n
-                                  ? 0
-                                  : hora_hash64(t->mask, t->n, 2),
-                              (uint64_t)c->seq_len,
-                              (uint64_t)c->packing,
-                              (uint64_t)(d->bos + 1),
-                              hora_hash64(&c->eval_split, sizeof c->eval_split, 3)};
+    const uint64_t parts[] = {
+        hora_hash64(s, n, 0),
+        t->n ? hora_hash64(t->ids.at, t->n * sizeof *t->ids.at, 1) : 0,
+        d->store->plain || d->rule.labels || !t->n ? 0 : hora_hash64(t->mask, t->n, 2),
+        (uint64_t)c->seq_len,
+        (uint64_t)c->packing,
+        (uint64_t)(d->bos + 1),
+        hora_hash64(&c->eval_split, sizeof c->eval_split, 3)};
     return hora_hash64(parts, sizeof parts, 4 + (uint64_t)d->rule.labels * 16);
 }
 
@@ -194,10 +232,10 @@ static hora_status pick_format(const opening *o, const char *s, size_t n, format
                          "format `%s` is not known; choose auto, text, jsonl, csv or tsv", given);
     *out = (format)k;
     if (*out == FORMAT_AUTO)
-        *out = hora_ends(o->path, ".csv")             ? FORMAT_CSV
-               : hora_ends(o->path, ".tsv")           ? FORMAT_TSV
-               : hora_read_is_text(o->path, s, n)     ? FORMAT_TEXT
-                                                      : FORMAT_JSONL;
+        *out = hora_ends(o->path, ".csv")         ? FORMAT_CSV
+               : hora_ends(o->path, ".tsv")       ? FORMAT_TSV
+               : hora_read_is_text(o->path, s, n) ? FORMAT_TEXT
+                                                  : FORMAT_JSONL;
     if (*out == FORMAT_TEXT && o->d->rule.labels)
         return hora_fail(HORA_EUSAGE,
                          "%s: plain text has no labels; give JSONL, CSV or TSV with a label for "
@@ -211,10 +249,12 @@ static hora_status refuse_binary(const opening *o, const char *s, size_t n) {
     static const struct {
         const char *magic, *what, *how;
     } known[] = {
-        {"PAR1", "Parquet", "python -c 'import pandas; pandas.read_parquet(\"%s\").to_json("
-                            "\"data.jsonl\", orient=\"records\", lines=True)'"},
-        {"ARROW1", "Arrow", "python -c 'import pandas; pandas.read_feather(\"%s\").to_json("
-                            "\"data.jsonl\", orient=\"records\", lines=True)'"},
+        {"PAR1", "Parquet",
+         "python -c 'import pandas; pandas.read_parquet(\"%s\").to_json("
+         "\"data.jsonl\", orient=\"records\", lines=True)'"},
+        {"ARROW1", "Arrow",
+         "python -c 'import pandas; pandas.read_feather(\"%s\").to_json("
+         "\"data.jsonl\", orient=\"records\", lines=True)'"},
         {"PK\3\4", "a ZIP archive (or a spreadsheet)", "unzip \"%s\""},
         {"\x1f\x8b", "gzip", "gunzip -k \"%s\""},
     };
@@ -227,8 +267,9 @@ static hora_status refuse_binary(const opening *o, const char *s, size_t n) {
         hora_str_add(&how, known[i].how, (size_t)(gap - known[i].how));
         hora_str_puts(&how, o->path);
         hora_str_puts(&how, gap + 2);
-        hora_status st = hora_fail(HORA_EUNSUPPORTED, "%s is %s, which is not read here; convert it: %s",
-                                   o->path, known[i].what, how.s);
+        hora_status st =
+            hora_fail(HORA_EUNSUPPORTED, "%s is %s, which is not read here; convert it: %s",
+                      o->path, known[i].what, how.s);
         hora_str_release(&how);
         return st;
     }
@@ -245,7 +286,7 @@ static hora_status take_stream(opening *o, const char *s, size_t n) {
 
 static hora_status read_file(opening *o, const char *s, size_t n) {
     hora_dataset *d = o->d;
-    format f;
+    format f = FORMAT_AUTO;
     HORA_TRY(refuse_binary(o, s, n));
     if (n >= 3 && !memcmp(s, "\xef\xbb\xbf", 3)) { /* a byte order mark is no text */
         s += 3;
@@ -278,11 +319,11 @@ static hora_status check_rows(const opening *o) {
     if (o->first_bad)
         return hora_fail(HORA_EFORMAT, "%s: no record can be used; the first fails with: %s",
                          o->path, o->first_bad);
-    if (i->skipped)
+    if (i->lost)
         return hora_fail(HORA_EFORMAT,
                          "%s: what should be learned lies behind the first %lld tokens of all %lld "
                          "records; choose a larger seq_len",
-                         o->path, (long long)o->d->seq_len, (long long)i->skipped);
+                         o->path, (long long)o->d->seq_len, (long long)i->lost);
     return hora_fail(HORA_EFORMAT, "%s: nothing to learn in it; give a file with text or records",
                      o->path);
 }
@@ -305,17 +346,27 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     d->eval_split = cfg->eval_split;
     d->seed = (uint64_t)cfg->seed;
     d->rule = *rule;
-    opening o = {d, cfg, path, {tok, tmpl, cfg->train_on_prompt}, {{0}, {0}}, NULL};
+    opening o = {.d = d, .cfg = cfg, .path = path};
+    hora_json *kwargs = NULL;
+    o.reader = (hora_reader){.tok = tok, .tmpl = tmpl, .turns = cfg->turns};
     measure_tokens(d->store, tok);
-    hora_status s = rule->labels ? hora_frame_open(&o.frame, tok) : HORA_OK;
+    hora_status s = train_on_of(cfg, &o.reader.train_on);
+    if (!s && rule->labels)
+        s = hora_frame_open(&o.frame, tok);
+    if (!s)
+        s = hora_chat_object(&kwargs, cfg->chat_kwargs, "chat_kwargs");
+    o.reader.kwargs = kwargs;
     if (!s)
         s = hora_map_open(&map, path);
     if (!s)
         s = read_file(&o, (const char *)map.data, map.n);
+    d->info.straddling = o.notes.straddling;
+    d->info.bos = o.notes.bos;
     if (!s)
         s = check_rows(&o);
     hora_map_release(&map);
     hora_frame_release(&o.frame);
+    hora_json_free(kwargs);
     hora_free(o.first_bad);
     if (s)
         hora_dataset_close(d);
@@ -379,6 +430,8 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
         hora_pack_stream(d, 0, cut);
     } else {
         size_t first = d->rows[d->nrows - k].first; /* a segment per record, in order */
+        while (first > 0 && d->store->records[first].record == d->store->records[first - 1].record)
+            first--; /* a conversation is not asked about what it was trained on */
         hora_pack_records(e, first, d->store->nrecords);
         hora_pack_records(d, 0, first);
     }
@@ -413,6 +466,42 @@ hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int6
 /* ---- for people ---- */
 static bool is_on(const hora_dataset *d, size_t i) {
     return d->store->plain || (!d->rule.labels && d->store->tokens.mask[i]);
+}
+
+static void say(hora_str *out, const char *fmt, ...) HORA_PRINTF(2, 3);
+static void say(hora_str *out, const char *fmt, ...) {
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    hora_str_printf(out, "%s%s", out->n ? "; " : "", text);
+}
+
+void hora_data_notes(const hora_dataset *d, hora_str *out) {
+    const hora_data_info *i = &d->info;
+    const char *unit = i->split ? "rows" : "records";
+    long long all = (long long)(d->store->nrecords + (size_t)i->lost);
+    if (i->skipped)
+        say(out, "%lld bad records were skipped", (long long)i->skipped);
+    if (i->lost)
+        say(out,
+            "%lld of %lld %s were left out: what is to be learned lies behind the first %lld "
+            "tokens",
+            (long long)i->lost, all, unit, (long long)d->seq_len);
+    if (i->truncated > i->lost)
+        say(out, "%lld of %lld %s were cut to %lld tokens", (long long)(i->truncated - i->lost),
+            all, unit, (long long)d->seq_len);
+    if (i->split)
+        say(out, "%lld rows hold one turn of a conversation each, as the template writes it there",
+            (long long)i->split);
+    if (i->dropped)
+        say(out, "%lld earlier turns are not learned (turns=last)", (long long)i->dropped);
+    if (i->context)
+        say(out, "%lld turns are context only: the template cannot render their prompt",
+            (long long)i->context);
+    if (i->bos)
+        say(out, "%lld texts begin with BOS already and got no second one", (long long)i->bos);
 }
 
 hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out) {

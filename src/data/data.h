@@ -21,7 +21,11 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     bool packing;                 /* several records in one row */
     bool shuffle;
     bool skip_bad;        /* count bad lines instead of refusing */
-    bool train_on_prompt; /* supervise prompts too */
+    bool train_on_prompt; /* the same as train_on=all */
+    int train_on;         /* HORA_TRAIN_ON_.. */
+    int turns;            /* HORA_TURNS_.. */
+    char *chat_kwargs;    /* JSON object: more variables for the chat template; NULL: none */
+    char *date;           /* of strftime_now; NULL: today */
     bool add_bos; /* plain text: each window starts with BOS (default off: windows are cut from the
                      stream) */
     double
@@ -29,6 +33,11 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     int64_t seed;   /* of the shuffle */
 } hora_data_config;
 extern const hora_options hora_data_options;
+/* What of a row is supervised: what the assistant says, prompts too, the assistant's last turn. */
+enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
+/* Rows of a conversation: one, and one more for each turn that later turns make the template write
+ * in another way; one per turn; the one that ends with the last turn. */
+enum { HORA_TURNS_AUTO, HORA_TURNS_SPLIT, HORA_TURNS_LAST };
 
 /* --- what a task asks of the data; the data know nothing of causality or classes ---------------- */
 /* What a record carries besides its text. */
@@ -41,14 +50,14 @@ typedef enum hora_label_kind {
 /* The rows [from, from + n) of a batch that one sample takes, and what is known of it. */
 typedef struct hora_segment {
     int64_t from, n;
-    int64_t skip;             /* rows in front of its tokens: BOS of a window */
-    const int32_t *ids;       /* n - skip tokens */
-    const uint8_t *mask;      /* of each: it is to be learned; NULL: all are */
-    const int32_t *tags;      /* of each: its class, -1: none; NULL: no tags */
-    const int32_t *classes;   /* of the whole; NULL: none */
-    const float *numbers;     /* of the whole; NULL: none */
-    int64_t labels;           /* how many of these */
-    const int32_t *bytes;     /* of text per token id; NULL: not known */
+    int64_t skip;           /* rows in front of its tokens: BOS of a window */
+    const int32_t *ids;     /* n - skip tokens */
+    const uint8_t *mask;    /* of each: it is to be learned; NULL: all are */
+    const int32_t *tags;    /* of each: its class, -1: none; NULL: no tags */
+    const int32_t *classes; /* of the whole; NULL: none */
+    const float *numbers;   /* of the whole; NULL: none */
+    int64_t labels;         /* how many of these */
+    const int32_t *bytes;   /* of text per token id; NULL: not known */
     int32_t nbytes;
 } hora_segment;
 typedef struct hora_counted {
@@ -83,9 +92,15 @@ typedef struct hora_label_table {
 
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
-    int64_t records;   /* in the rows (of plain text: windows) */
-    int64_t skipped;   /* bad records, and records whose supervised part lies behind seq_len */
-    int64_t truncated; /* records cut to seq_len, skipped ones among them */
+    int64_t records;                 /* in the rows (of plain text: windows) */
+    int64_t skipped;                 /* bad records (skip_bad) */
+    int64_t truncated;               /* rows of records cut to seq_len, lost ones among them */
+    int64_t lost;                    /* of those: whose supervised part lies behind seq_len */
+    int64_t cut;                     /* tokens cut off */
+    int64_t context, split, dropped; /* turns that are context only; rows that hold one turn each;
+                                        turns that turns=last leaves out */
+    int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
+    int64_t bos;        /* texts that begin with BOS already */
     int64_t rows, tokens, supervised; /* tokens in the rows; those that are targets */
     int64_t bytes;                    /* of the text of the supervised tokens */
     int32_t max_id;                   /* largest token id: must be below the model's vocabulary */
@@ -98,7 +113,7 @@ typedef struct hora_data_info {
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                               const hora_template *tmpl, const hora_data_config *cfg,
                               const hora_data_rule *rule); /* copied */
-void hora_dataset_close(hora_dataset *d); /* accepts NULL */
+void hora_dataset_close(hora_dataset *d);                  /* accepts NULL */
 /* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
  * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
  * the last 8,192 tokens. The pieces share memory; close both, in any order. */
@@ -128,7 +143,9 @@ int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, in
 /* Which records (line numbers, 1-based; of plain text: windows, 1-based) stand in data row `row`;
  * writes up to cap, returns how many. For error messages. */
 int hora_data_records(const hora_dataset *d, int64_t row, bool eval, int64_t *lines, int cap);
-/* Prints record i with its mask for people: supervised text in [[..]]. */
+/* What happened to records on the way, in words; nothing when nothing did. */
+void hora_data_notes(const hora_dataset *d, hora_str *out);
+/* Prints row i with its mask for people: supervised text in [[..]]. */
 hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out);
 
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
@@ -141,8 +158,30 @@ hora_status hora_prefetch_next(hora_prefetch *p,
                                const hora_batch **b); /* HORA_DONE past the limit */
 void hora_prefetch_free(hora_prefetch *p);
 
-/* One conversation (for generate --chat): messages as JSON, rendered with add_generation_prompt,
- * tokenised without a second BOS. */
+/* A conversation. Zero-initialise, release. */
+typedef struct hora_chat {
+    const hora_json *messages;                   /* borrowed */
+    const hora_json *tools, *documents, *kwargs; /* variables of the template; NULL: none */
+    size_t given;                                /* that many messages are a prompt: not learned */
+    hora_json *own[2];                           /* what was made of the record */
+} hora_chat;
+/* From a list of messages, or from an object with `messages` (or `conversations`) and, where they
+ * are, `tools` (a list, an object, or either as JSON text), `documents` and `chat_template_kwargs`;
+ * borrows from it. */
+hora_status hora_chat_read(hora_chat *c, const hora_json *tree);
+void hora_chat_release(hora_chat *c);
+/* Appends the conversation as the template writes it. `kwargs`: variables from outside, may be NULL;
+ * the conversation's own win. */
+hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
+                           const hora_chat *chat, const hora_json *kwargs, bool prompt,
+                           hora_str *text);
+/* With the generation prompt (for generate --chat), tokenised without a second BOS. */
 hora_status hora_chat_prompt(const hora_tokenizer *tok, const hora_template *tmpl,
-                             const hora_json *messages, hora_ids *out, hora_str *text);
+                             const hora_chat *chat, const hora_json *kwargs, hora_ids *out,
+                             hora_str *text);
+/* The tokenizer's chat template, opened with the date; *out NULL: it has none. `date`: "" or NULL
+ * there is today's, which is written into *date (owned) and said where the template asks for it. */
+hora_status hora_chat_open(hora_template **out, const hora_tokenizer *tok, char **date);
+/* A JSON object given as text (--chat-kwargs); NULL gives NULL. `what` names it in messages. */
+hora_status hora_chat_object(hora_json **out, const char *text, const char *what);
 #endif

@@ -2,8 +2,8 @@
 #define HORA_DATA_DATA_IMPL_H
 /*
  * Inside of the data room:  read.c finds the records of a file, sources.def and source_*.c turn a
- * record into a sample (text and the bytes of it that count), mask.c turns a sample into ids and a
- * mask, pack.c cuts rows and fills batches, data.c owns the dataset, prefetch.c the thread.
+ * record into samples (text and the bytes of it that count; chat.c for conversations), mask.c turns
+ * a sample into ids and a mask, pack.c cuts rows and fills batches, data.c owns the dataset, prefetch.c the thread.
  */
 #include "base/file.h"
 #include "data/data.h"
@@ -28,20 +28,40 @@ typedef struct hora_masked {
     uint8_t *mask;
     size_t n, cap;
 } hora_masked;
-hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hora_masked *out);
+typedef struct hora_mask_notes { /* counted up */
+    int64_t straddling;          /* tokens of both sides of a boundary */
+    int64_t bos;                 /* texts that began with BOS, which was not put in front again */
+} hora_mask_notes;
+hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hora_masked *out,
+                            hora_mask_notes *notes);
+
+/* What a record becomes: a sample per row. Zero-initialise. */
+typedef struct hora_samples {
+    hora_sample *at;
+    int n, cap;
+    int64_t context; /* turns of the assistant that only others can follow from */
+    int64_t split;   /* rows that hold one turn each */
+    int64_t lost;    /* turns that turns=last leaves out */
+} hora_samples;
+hora_sample *hora_samples_add(hora_samples *s); /* valid until the next one is added */
+void hora_samples_release(hora_samples *s);
 
 /* ---- sources: rows of sources.def ---- */
 typedef struct hora_reader {
     const hora_tokenizer *tok;
     const hora_template *tmpl; /* NULL: none */
-    bool train_on_prompt;
+    int train_on, turns;       /* HORA_TRAIN_ON_.., HORA_TURNS_.. */
+    const hora_json *kwargs;   /* variables for the template; may be NULL */
 } hora_reader;
 typedef struct hora_source {
-    const char *keys;  /* a record that has all of these is one, separated by blanks; a|b: one of */
+    const char *name;  /* of the kind, for people */
+    const char *keys;  /* words, all of which a record of the kind has; a|b: one of the two */
     const char *shape; /* for messages: {"instruction", "input", "output"} */
-    hora_status (*read)(const hora_reader *r, const hora_json *record, hora_sample *out);
+    hora_status (*read)(const hora_reader *r, const hora_json *record, hora_samples *out);
     unsigned labels; /* 1 << hora_label_kind of the tasks it is for; 0: HORA_LABELS_NONE */
 } hora_source;
+extern const hora_source *const hora_sources[];
+extern const int hora_nsources;
 const hora_source *hora_source_of(const hora_json *record, hora_label_kind k); /* NULL: none */
 /* The error that says what is known. */
 hora_status hora_source_unknown(const hora_json *record, hora_label_kind k);
@@ -50,10 +70,13 @@ hora_status hora_source_string(const hora_json *record, const char *key, bool ne
                                size_t *n);
 /* prompt then completion; the completion and EOS count. */
 void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const char *completion,
-                      size_t nc, hora_sample *out);
-/* A conversation through the model's template; what the assistant says counts. */
-hora_status hora_source_chat(const hora_reader *r, const hora_json *messages,
-                             const hora_json *tools, hora_sample *out);
+                      size_t nc, hora_samples *out);
+/* A conversation through the model's template: rows in which what the assistant says counts. */
+hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_samples *out);
+/* Reads tools, documents and chat_template_kwargs of a record into c. */
+hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
+/* A turn in ShareGPT's spelling or with role and content, as a message; owned. */
+hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own);
 
 /* ---- records of a file ---- */
 typedef struct hora_place {
@@ -79,12 +102,15 @@ typedef struct hora_data_labels_at { /* of one record, in the store's arrays */
 typedef struct hora_data_record {
     size_t at; /* in the store's ids */
     int64_t n, line;
+    int64_t record; /* number of the record, of which this may be one row of several */
+    int64_t full;   /* tokens before the cut to seq_len */
+    int kind;       /* row of hora_sources */
     hora_data_labels_at labels;
 } hora_data_record;
 typedef struct hora_label_store {
     hora_label_table table;
-    bool styled; /* table.style holds */
-    bool seen;   /* a record was read: table.several and .numbers hold */
+    bool styled;  /* table.style holds */
+    bool seen;    /* a record was read: table.several and .numbers hold */
     int32_t *ids; /* rows of the table, one after another; then classes */
     size_t nids, cids;
     float *numbers;
@@ -119,6 +145,7 @@ typedef struct hora_data_segment {
     size_t at;
     int64_t n; /* tokens, BOS not counted */
     int64_t line;
+    int64_t record; /* as in hora_data_record; of plain text: of the window */
     hora_data_labels_at labels;
 } hora_data_segment;
 typedef struct hora_data_row {

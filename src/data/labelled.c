@@ -65,7 +65,7 @@ static hora_status too_short(int64_t seq_len, int64_t specials_) {
 }
 
 hora_status hora_labelled_text(const hora_reader *r, const hora_frame *f, const hora_sample *s,
-                               int64_t seq_len, hora_masked *out, bool *cut) {
+                               int64_t seq_len, hora_masked *out, int64_t *cut) {
     hora_ids a = {0}, b = {0};
     const int64_t room = seq_len - specials(f, s->pair != NULL);
     const char *text = s->text.s ? s->text.s : "";
@@ -79,7 +79,7 @@ hora_status hora_labelled_text(const hora_reader *r, const hora_frame *f, const 
         cut_pair(room, &na, &nb);
     else
         na = (size_t)hora_min((int64_t)na, room);
-    *cut = na < a.n || nb < b.n;
+    *cut = (int64_t)(a.n - na + b.n - nb);
     if (!st) {
         add(out, &f->prefix, f->prefix.n);
         add(out, &a, na);
@@ -107,11 +107,11 @@ static void add_frame(hora_masked *out, hora_label_store *l, const hora_ids *ids
 
 hora_status hora_labelled_words(const hora_reader *r, const hora_frame *f, const hora_sample *s,
                                 int64_t line, int64_t seq_len, hora_masked *out,
-                                hora_label_store *l, bool *cut) {
+                                hora_label_store *l, int64_t *cut) {
     int64_t room = seq_len - specials(f, false), lost = 0;
     hora_ids word = {0};
     hora_status st = room < 1 ? too_short(seq_len, specials(f, false)) : HORA_OK;
-    *cut = false;
+    *cut = 0;
     add_frame(out, l, &f->prefix);
     for (size_t i = 0; i < hora_json_len(s->words) && !st; i++) {
         size_t n;
@@ -121,7 +121,7 @@ hora_status hora_labelled_words(const hora_reader *r, const hora_frame *f, const
         st = hora_labels_tag(l, hora_json_at(s->label, i), line, &tag);
         if (!st)
             st = hora_tokenizer_encode(r->tok, text, n, false, &word);
-        *cut |= (int64_t)word.n > room;
+        *cut += hora_max(0, (int64_t)word.n - room);
         lost += !word.n || !room;
         for (size_t k = 0; k < word.n && room > 0; k++, room--) {
             hora_ids_push(&out->ids, word.at[k]);

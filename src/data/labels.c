@@ -110,8 +110,9 @@ static hora_status read_classes(hora_label_store *s, const hora_json *v, int64_t
     const bool list = hora_json_type(v) == HORA_JARRAY, first = !s->seen;
     const int64_t n = list ? (int64_t)hora_json_len(v) : 1;
     if (!first && list != s->table.several)
-        return hora_fail(HORA_EFORMAT, "the label is %s, those before it are %s; write all of them "
-                                       "in one way",
+        return hora_fail(HORA_EFORMAT,
+                         "the label is %s, those before it are %s; write all of them "
+                         "in one way",
                          list ? "a list" : "a single one", list ? "single ones" : "lists");
     *out = (hora_data_labels_at){s->nids, n};
     for (int64_t i = 0; i < n; i++) {

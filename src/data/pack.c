@@ -51,7 +51,8 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     r->nsegments++;
     r->tokens += n;
     r->supervised += counted.rows;
-    d->info.records++;
+    bool same = d->nsegments > 1 && d->segments[d->nsegments - 2].record == s.record;
+    d->info.records += !same; /* a record may be several rows, one after the other */
     d->info.rows = (int64_t)d->nrows;
     d->info.tokens += n;
     for (int64_t i = 0; i < s.n; i++)
@@ -72,7 +73,7 @@ void hora_pack_records(hora_dataset *d, size_t from, size_t to) {
     for (size_t i = from; i < to; i++) {
         const hora_data_record *r = &d->store->records[i];
         bool fits = d->packing && d->nrows && d->rows[d->nrows - 1].tokens + r->n <= d->seq_len;
-        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->labels}, !fits);
+        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels}, !fits);
     }
 }
 
@@ -82,7 +83,12 @@ void hora_pack_stream(hora_dataset *d, size_t from, size_t to) {
     for (size_t at = from; at < to; at += body) {
         size_t n = to - at < body ? to - at : body;
         if (n + (d->bos >= 0) >= 2) /* a single token has nothing to predict */
-            add_segment(d, (hora_data_segment){at, (int64_t)n, (int64_t)((at - from) / body) + 1, {0, 0}},
+            add_segment(d,
+                        (hora_data_segment){at,
+                                            (int64_t)n,
+                                            (int64_t)((at - from) / body) + 1,
+                                            (int64_t)((at - from) / body),
+                                            {0, 0}},
                         true);
     }
 }

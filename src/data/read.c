@@ -15,6 +15,7 @@ typedef struct cursor {
     hora_record_fn fn;
     hora_status (*bad)(void *arg, hora_status s);
     void *arg;
+    bool lines; /* one record per line */
 } cursor;
 
 static hora_place place(const cursor *c) {
@@ -37,10 +38,30 @@ static void skip_blanks(cursor *c) {
         advance(c);
 }
 
+/* More brackets open than close: the record goes on in the next line. */
+static bool unfinished(const char *s, size_t n) {
+    int64_t depth = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '"')
+            for (i++; i < n && s[i] != '"'; i++)
+                i += s[i] == '\\';
+        else
+            depth += (s[i] == '{' || s[i] == '[') - (s[i] == '}' || s[i] == ']');
+    }
+    return depth > 0;
+}
+
 static hora_status one_record(cursor *c, size_t from, size_t to, hora_place at) {
     hora_json *record;
     hora_status s =
         hora_json_parse_at(&record, c->s + from, to - from, c->what, at.line, at.column);
+    bool more = c->n > to; /* in the file */
+    if (s && c->lines && more && unfinished(c->s + from, to - from))
+        s = hora_fail(
+            HORA_EFORMAT,
+            "%s: line %lld: this record goes on in the next line; write each record on one "
+            "line (`jq -c . FILE` does that), or all of them as one array",
+            c->what, (long long)at.line);
     if (s)
         return c->bad(c->arg, s);
     s = c->fn(c->arg, record, at);
@@ -122,6 +143,7 @@ hora_status hora_read_records(const char *text, size_t n, const char *what, hora
     if (c.at < c.n && c.s[c.at] == '[')
         return read_array(&c);
     c.at = c.line_at; /* a line starts with its blanks */
+    c.lines = true;
     return read_lines(&c);
 }
 

@@ -1,36 +1,77 @@
 /*
- * {"instruction": .., "input": .., "output": ..} in the layout that the Alpaca data set fixed, with
- * and without input. The output counts, EOS behind it included. Other keys (answer, id) are not
- * read.
+ * {"instruction": .., "input"?, "output": .., "system"?, "history"?} in the layout that the Alpaca
+ * data set fixed, with and without input. `system` stands in place of its first sentences; `history`
+ * holds earlier exchanges, [[instruction, output], ..], in front in the same layout. The outputs
+ * count, EOS behind each included. Other keys (answer, id) are not read.
  */
 #include "data/data_impl.h"
 
 static const char with_input[] =
     "Below is an instruction that describes a task, paired with an input that provides further "
-    "context. Write a response that appropriately completes the request.\n\n";
+    "context. Write a response that appropriately completes the request.";
 static const char without_input[] =
     "Below is an instruction that describes a task. Write a response "
-    "that appropriately completes the request.\n\n";
+    "that appropriately completes the request.";
 
-static hora_status read_alpaca(const hora_reader *r, const hora_json *record, hora_sample *out) {
-    const char *instruction, *input, *output;
-    size_t n, ni, no;
-    HORA_TRY(hora_source_string(record, "instruction", true, &instruction, &n));
-    HORA_TRY(hora_source_string(record, "input", false, &input, &ni));
-    HORA_TRY(hora_source_string(record, "output", true, &output, &no));
-    hora_str b = {0};
-    hora_str_puts(&b, ni ? with_input : without_input);
-    hora_str_puts(&b, "### Instruction:\n");
-    hora_str_add(&b, instruction, n);
+static void ask(hora_str *to, const char *instruction, size_t n, const char *input, size_t ni) {
+    hora_str_puts(to, "\n\n### Instruction:\n");
+    hora_str_add(to, instruction, n);
     if (ni) {
-        hora_str_puts(&b, "\n\n### Input:\n");
-        hora_str_add(&b, input, ni);
+        hora_str_puts(to, "\n\n### Input:\n");
+        hora_str_add(to, input, ni);
     }
-    hora_str_puts(&b, "\n\n### Response:\n");
-    hora_source_pair(r, b.s, b.n, output, no, out);
-    hora_str_release(&b);
+    hora_str_puts(to, "\n\n### Response:\n");
+}
+
+/* Answers end in EOS, spelled out where something follows. */
+static hora_status earlier(const hora_reader *r, const hora_json *history, hora_sample *s) {
+    int32_t eos = hora_tokenizer_eos(r->tok);
+    for (size_t i = 0; i < hora_json_len(history); i++) {
+        size_t n, no;
+        const hora_json *pair = hora_json_at(history, i);
+        const char *said = hora_json_string(hora_json_at(pair, 0), &n),
+                   *answer = hora_json_string(hora_json_at(pair, 1), &no);
+        if (!said || !answer)
+            return hora_fail(HORA_EFORMAT,
+                             "`history` should hold pairs of strings, [instruction, output]; "
+                             "correct pair %zu of the record",
+                             i + 1);
+        ask(&s->text, said, n, "", 0);
+        size_t from = s->text.n;
+        hora_str_add(&s->text, answer, no);
+        hora_str_puts(&s->text, eos >= 0 ? hora_tokenizer_token(r->tok, eos) : "");
+        if (r->train_on == HORA_TRAIN_ON_ASSISTANT)
+            hora_sample_span(s, from, s->text.n);
+    }
     return HORA_OK;
 }
 
-const hora_source hora_source_alpaca = {
-    "instruction output", "{\"instruction\": .., \"input\": .., \"output\": ..}", read_alpaca, 0};
+static hora_status read_alpaca(const hora_reader *r, const hora_json *record, hora_samples *out) {
+    const char *instruction, *input, *output, *system;
+    size_t n, ni, no, ns;
+    const hora_json *history = hora_json_get(record, "history");
+    HORA_TRY(hora_source_string(record, "instruction", true, &instruction, &n));
+    HORA_TRY(hora_source_string(record, "input", false, &input, &ni));
+    HORA_TRY(hora_source_string(record, "output", true, &output, &no));
+    HORA_TRY(hora_source_string(record, "system", false, &system, &ns));
+    if (hora_json_type(history) != HORA_JNULL && hora_json_type(history) != HORA_JARRAY)
+        return hora_fail(HORA_EFORMAT, "`history` should be a list of pairs; correct the record");
+    hora_sample *s = hora_samples_add(out);
+    if (ns)
+        hora_str_add(&s->text, system, ns);
+    else
+        hora_str_puts(&s->text, ni ? with_input : without_input);
+    HORA_TRY(earlier(r, history, s));
+    ask(&s->text, instruction, n, input, ni);
+    size_t from = s->text.n;
+    hora_str_add(&s->text, output, no);
+    s->special = s->eos = true;
+    hora_sample_span(s, r->train_on == HORA_TRAIN_ON_ALL ? 0 : from, s->text.n);
+    return HORA_OK;
+}
+
+const hora_source hora_source_alpaca = {.name = "alpaca",
+                                        .keys = "instruction output",
+                                        .shape =
+                                            "{\"instruction\": .., \"input\": .., \"output\": ..}",
+                                        .read = read_alpaca};

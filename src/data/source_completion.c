@@ -1,18 +1,64 @@
 /*
  * {"prompt": .., "completion": ..}: the completion counts, EOS behind it included. Nothing is put
- * between the two; a completion that should start with a blank has it.
+ * between the two; a completion that should start with a blank has it. Both may be lists of messages:
+ * then they are one conversation, of which the completion's part is learned.
  */
 #include "data/data_impl.h"
 
+/* A list of messages; a string stands for one message of that role. */
+static hora_status add_messages(const hora_json *v, const char *role, const char *key,
+                                hora_json *messages) {
+    if (hora_json_string(v, NULL)) {
+        hora_json *m = hora_json_push(messages, hora_json_new_object());
+        hora_json_set(m, "role", hora_json_new_string(role));
+        hora_json_set(m, "content", hora_json_share(v));
+        return HORA_OK;
+    }
+    if (hora_json_type(v) != HORA_JARRAY)
+        return hora_fail(
+            HORA_EFORMAT,
+            "`%s` should be a string or a list of messages, is of type %s; correct the "
+            "record",
+            key, hora_json_type_name(hora_json_type(v)));
+    for (size_t i = 0; i < hora_json_len(v); i++) {
+        hora_json *m;
+        HORA_TRY(hora_chat_message(hora_json_at(v, i), i, &m));
+        hora_json_push(messages, m);
+    }
+    return HORA_OK;
+}
+
+static hora_status read_conversation(const hora_reader *r, const hora_json *record,
+                                     hora_samples *out) {
+    hora_json *messages = hora_json_new_array();
+    hora_chat chat = {.messages = messages};
+    hora_status s = add_messages(hora_json_get(record, "prompt"), "user", "prompt", messages);
+    chat.given = hora_json_len(messages);
+    if (!s)
+        s = add_messages(hora_json_get(record, "completion"), "assistant", "completion", messages);
+    if (!s)
+        s = hora_chat_extras(record, &chat);
+    if (!s)
+        s = hora_chat_samples(r, &chat, out);
+    hora_chat_release(&chat);
+    hora_json_free(messages);
+    return s;
+}
+
 static hora_status read_completion(const hora_reader *r, const hora_json *record,
-                                   hora_sample *out) {
+                                   hora_samples *out) {
     const char *prompt, *completion;
     size_t np, nc;
+    if (hora_json_type(hora_json_get(record, "prompt")) == HORA_JARRAY ||
+        hora_json_type(hora_json_get(record, "completion")) == HORA_JARRAY)
+        return read_conversation(r, record, out);
     HORA_TRY(hora_source_string(record, "prompt", true, &prompt, &np));
     HORA_TRY(hora_source_string(record, "completion", true, &completion, &nc));
     hora_source_pair(r, prompt, np, completion, nc, out);
     return HORA_OK;
 }
 
-const hora_source hora_source_completion = {
-    "prompt completion", "{\"prompt\": .., \"completion\": ..}", read_completion, 0};
+const hora_source hora_source_completion = {.name = "completion",
+                                            .keys = "prompt completion",
+                                            .shape = "{\"prompt\": .., \"completion\": ..}",
+                                            .read = read_completion};

@@ -7,11 +7,12 @@
 
 /* first text, second text */
 static const char *const columns[][2] = {
-    {"text", "text_pair"},       {"sentence", NULL},          {"sentence1", "sentence2"},
-    {"premise", "hypothesis"},   {"question1", "question2"},
+    {"text", "text_pair"},     {"sentence", NULL},         {"sentence1", "sentence2"},
+    {"premise", "hypothesis"}, {"question1", "question2"},
 };
 
-static hora_status read_labelled(const hora_reader *r, const hora_json *record, hora_sample *out) {
+static hora_status read_labelled(const hora_reader *r, const hora_json *record, hora_samples *all) {
+    hora_sample *out = hora_samples_add(all);
     const char *s, *first = NULL, *second = NULL;
     size_t n;
     (void)r;
@@ -31,6 +32,7 @@ static hora_status read_labelled(const hora_reader *r, const hora_json *record, 
 }
 
 const hora_source hora_source_labelled = {
+    .name = "labelled",
     .keys = "text|sentence|sentence1|premise|question1",
     .shape = "{\"text\": .., \"label\": ..}, with \"text_pair\" for pairs",
     .read = read_labelled,

@@ -3,7 +3,8 @@
 
 static const char *const tag_keys[] = {"tags", "ner_tags", "labels"};
 
-static hora_status read_tagged(const hora_reader *r, const hora_json *record, hora_sample *out) {
+static hora_status read_tagged(const hora_reader *r, const hora_json *record, hora_samples *all) {
+    hora_sample *out = hora_samples_add(all);
     (void)r;
     out->words = hora_json_get(record, "tokens");
     if (!out->words)
@@ -23,7 +24,8 @@ static hora_status read_tagged(const hora_reader *r, const hora_json *record, ho
     return HORA_OK;
 }
 
-const hora_source hora_source_tagged = {.keys = "tokens|words",
+const hora_source hora_source_tagged = {.name = "tagged",
+                                        .keys = "tokens|words",
                                         .shape = "{\"tokens\": [..], \"tags\": [..]}",
                                         .read = read_tagged,
                                         .labels = 1u << HORA_LABELS_TAG};

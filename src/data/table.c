@@ -114,10 +114,11 @@ static hora_status make_record(const table *t, char *const *names, size_t n, hor
     size_t bad;
     *out = NULL;
     if (t->nfields != n)
-        return hora_fail(HORA_EFORMAT,
-                         "the line has %zu fields, the header %zu; put fields that hold `%s` or line "
-                         "breaks in double quotes",
-                         t->nfields, n, t->delimiter == '\t' ? "a tab" : (char[]){t->delimiter, 0});
+        return hora_fail(
+            HORA_EFORMAT,
+            "the line has %zu fields, the header %zu; put fields that hold `%s` or line "
+            "breaks in double quotes",
+            t->nfields, n, t->delimiter == '\t' ? "a tab" : (char[]){t->delimiter, 0});
     for (size_t i = 0; i < n; i++)
         if (!hora_utf8_valid(text(&t->fields[i]), t->fields[i].n, &bad))
             return hora_fail(HORA_EFORMAT, "field %zu is not UTF-8; convert the file", i + 1);
@@ -127,9 +128,8 @@ static hora_status make_record(const table *t, char *const *names, size_t n, hor
     return HORA_OK;
 }
 
-hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs,
-                            hora_record_fn fn, hora_status (*bad)(void *arg, hora_status s),
-                            void *arg) {
+hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs, hora_record_fn fn,
+                            hora_status (*bad)(void *arg, hora_status s), void *arg) {
     table t = {.s = s, .n = n, .line = 1, .quotes = !tabs};
     char **names = NULL;
     size_t columns = 0;

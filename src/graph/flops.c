@@ -13,7 +13,7 @@ static void attention_flops(const node *n, hora_phase phase, double prefix, doub
     double products = phase == HORA_FORWARD ? 2 : 1 + (q || k) + q + k + v;
     double pair = products * 2.0 * (double)(n->attr.heads * n->attr.head_dim);
     f[n->attr.window ? HORA_WORK_WINDOWED : HORA_WORK_PAIR] += pair;
-    f[HORA_WORK_ROW] += pair * prefix;
+    f[HORA_WORK_TOKEN] += pair * prefix;
 }
 
 /* The head makes its gradient in the chunk that holds its logits, when only x carries one. */
@@ -49,7 +49,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
     if (n->op == HORA_OP_head_xent)
         f[HORA_WORK_TARGET] += all / (double)current;
     else if (rows)
-        f[HORA_WORK_ROW] += all / (double)current;
+        f[HORA_WORK_TOKEN] += all / (double)current;
     else
         f[HORA_WORK_ONCE] += all;
 }
@@ -72,26 +72,28 @@ void hora_graph_sum_flops(hora_graph *g) {
 
 void hora_graph_add_work(const hora_graph *g, const hora_batch *b, double work[HORA_WORKS]) {
     const int64_t window = g->info.window;
-    int64_t rows = 0, targets = 0, pairs = 0, windowed = 0;
+    int64_t tokens = 0, targets = 0, pairs = 0, windowed = 0;
     for (int64_t i = 0; i < b->rows; i++) {
         int64_t sees = b->hi[i] - b->lo[i], from = hora_max(b->lo[i], i + 1 - window);
-        rows += sees > 0;
+        tokens += sees > 0;
         pairs += sees;
         targets += b->target && b->target[i] >= 0;
         windowed += window ? hora_max(0, b->hi[i] - from) : 0;
     }
-    work[HORA_WORK_ROW] += (double)rows;
+    work[HORA_WORK_TOKEN] += (double)tokens;
     work[HORA_WORK_TARGET] += (double)targets;
     work[HORA_WORK_PAIR] += (double)pairs;
     work[HORA_WORK_WINDOWED] += (double)windowed;
 }
 
-void hora_graph_add_full_work(const hora_graph *g, int64_t n, int64_t t, double work[HORA_WORKS]) {
-    const double rows = (double)n, w = (double)hora_min(g->info.window, t), all = (double)t;
-    work[HORA_WORK_ROW] += rows * all;
-    work[HORA_WORK_TARGET] += rows * all;
-    work[HORA_WORK_PAIR] += rows * all * (all + 1) / 2;
-    work[HORA_WORK_WINDOWED] += rows * (w * (w + 1) / 2 + w * (all - w));
+void hora_graph_add_full_work(const hora_graph *g, int64_t sequences, int64_t tokens,
+                              double work[HORA_WORKS]) {
+    const double n = (double)sequences, t = (double)tokens;
+    const double w = (double)hora_min(g->info.window, tokens);
+    work[HORA_WORK_TOKEN] += n * t;
+    work[HORA_WORK_TARGET] += n * t;
+    work[HORA_WORK_PAIR] += n * t * (t + 1) / 2;
+    work[HORA_WORK_WINDOWED] += n * (w * (w + 1) / 2 + w * (t - w));
 }
 
 double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]) {

@@ -22,7 +22,7 @@ typedef struct hora_graph hora_graph;
 typedef struct hora_graph_config {
     hora_dtype dtype;     /* of activations, which is to say row tensors, and of their gradients:
                              HORA_F32, HORA_BF16, HORA_F64 (ref only) */
-    int64_t rows;         /* largest number of rows of a batch */
+    int64_t rows;         /* of a row tensor: tokens of a micro-batch, at most */
     hora_device *device;  /* borrowed */
     const char *backends; /* "cpu ref": order of preference; NULL: all in order of the registry */
 } hora_graph_config;
@@ -72,7 +72,7 @@ hora_status hora_graph_plan(hora_graph *g, const hora_plan_options *o);
 /* What the products of a step are counted by; `work` arrays hold how many of each there are. */
 typedef enum hora_work {
     HORA_WORK_ONCE,     /* a step, whatever its micro-batches; its entry is 1 */
-    HORA_WORK_ROW,      /* a token */
+    HORA_WORK_TOKEN,    /* a token */
     HORA_WORK_TARGET,   /* a token with a target: the head */
     HORA_WORK_PAIR,     /* a token and one that it sees: attention without a window */
     HORA_WORK_WINDOWED, /* the same inside the window, of the layers that have one */
@@ -89,9 +89,11 @@ typedef struct hora_plan_info {
 const hora_plan_info *hora_graph_info(const hora_graph *g);
 /* What a batch must hold for it, and how wide. */
 hora_leaves hora_graph_leaves(const hora_graph *g);
-/* Adds what a micro-batch holds; or n causal rows of t tokens that all have targets. */
+/* Adds what a micro-batch holds; or so many causal sequences of so many tokens that all have
+ * targets. */
 void hora_graph_add_work(const hora_graph *g, const hora_batch *batch, double work[HORA_WORKS]);
-void hora_graph_add_full_work(const hora_graph *g, int64_t n, int64_t t, double work[HORA_WORKS]);
+void hora_graph_add_full_work(const hora_graph *g, int64_t sequences, int64_t tokens,
+                              double work[HORA_WORKS]);
 double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]);
 void hora_graph_dump(const hora_graph *g,
                      hora_str *out); /* schedule with buffers and variants, for people */

@@ -194,9 +194,8 @@ static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, con
     for (int64_t i = 0; i < b->b; i++) {
         int64_t s, e;
         HORA_TRY(kept(b, i, &s, &e));
-        const hora_segment seg = {.from = i * b->t,
-                                  .n = pooled_length(f->objective, b, e),
-                                  .ids = b->ids + i * b->t};
+        const hora_segment seg = {
+            .from = i * b->t, .n = pooled_length(f->objective, b, e), .ids = b->ids + i * b->t};
         const int64_t row = hora_last_token(f->objective, &seg);
         HORA_TRY(hora_convert(f->logits + i * width, HORA_F32,
                               (const char *)z->data + (size_t)(row * width) * size, z->dtype,
@@ -228,8 +227,9 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     if (!s)
         s = fill(f, b, &l);
     if (!s && labels && !l.supervised)
-        s = hora_fail(HORA_EUSAGE, "no label counts, so there is no loss; give a label other than "
-                                   "-100%s",
+        s = hora_fail(HORA_EUSAGE,
+                      "no label counts, so there is no loss; give a label other than "
+                      "-100%s",
                       f->objective->task->head ? "" : " behind the first token of a sample");
     r.backward = f->grads;
     if (!s)
@@ -286,9 +286,8 @@ hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *b
     double loss = f->loss;
     if (f->logits)
         HORA_PUSH(e, n, cap,
-                  ((hora_st_entry){"logits",
-                                   {f->logits, HORA_F32, hora_forward_logits(f, b)},
-                                   HORA_F32}));
+                  ((hora_st_entry){
+                      "logits", {f->logits, HORA_F32, hora_forward_logits(f, b)}, HORA_F32}));
     if (b->labels)
         HORA_PUSH(e, n, cap,
                   ((hora_st_entry){"loss", {&loss, HORA_F64, HORA_SHAPE1(1)}, HORA_F32}));

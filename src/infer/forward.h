@@ -27,7 +27,7 @@ void hora_forward_batch_release(hora_forward_batch *batch);
 typedef struct hora_forward {
     const hora_base *base;
     const hora_objective *objective; /* settled; NULL: language modelling */
-    hora_adapter *const *adapters; /* allocated; disabled ones are ignored */
+    hora_adapter *const *adapters;   /* allocated; disabled ones are ignored */
     int nadapters;
     hora_device *device;
     float *logits; /* of hora_forward_logits' shape, or NULL */

@@ -36,10 +36,10 @@ typedef struct expert { /* outer expert h, matrices materialised */
     double *q, *k, *v; /* Q'_h, K'_g, V'_g (dh, d) */
     double *o;         /* W'_O,h (d, dh) */
     const double *bq, *bk, *bv;
-    double *m;                   /* gate of one offset: (d, d) */
-    double *u, *w, c;            /* its linear parts (d), (d) and constant */
-    double *ov, *ob;             /* W'_O,h V'_g (d, d), W'_O,h b_V,g (d) */
-    double *rk, *turned, *spare; /* R_D K'_g (dh, d); R_D times something (dh); (dh) */
+    double *m;                    /* gate of one offset: (d, d) */
+    double *u, *w, c;             /* its linear parts (d), (d) and constant */
+    double *ov, *ob;              /* W'_O,h V'_g (d, d), W'_O,h b_V,g (d) */
+    double *rk, *rotated, *spare; /* R_D K'_g (dh, d); R_D times something (dh); (dh) */
 } expert;
 
 /* out (rows, cols) = the block of W' that starts at (row, col). */
@@ -73,8 +73,8 @@ static void expert_init(expert *e, const hora_hmoe_layer *l, int64_t h, bool ada
     e->u = e->ov + square * d;
     e->w = e->u + d;
     e->ob = e->w + d;
-    e->turned = e->ob + d;
-    e->spare = e->turned + dh;
+    e->rotated = e->ob + d;
+    e->spare = e->rotated + dh;
     materialise(l, HORA_HMOE_Q, adapted, h * dh, dh, 0, d, e->q);
     materialise(l, HORA_HMOE_K, adapted, g * dh, dh, 0, d, e->k);
     materialise(l, HORA_HMOE_V, adapted, g * dh, dh, 0, d, e->v);
@@ -85,7 +85,8 @@ static void expert_init(expert *e, const hora_hmoe_layer *l, int64_t h, bool ada
 }
 
 /* out = R_t z for columns: z, out (dh, cols). */
-static void turn(const hora_hmoe_layer *l, int64_t t, const double *z, int64_t cols, double *out) {
+static void rotate(const hora_hmoe_layer *l, int64_t t, const double *z, int64_t cols,
+                   double *out) {
     const int64_t half = l->dh / 2;
     memcpy(out, z, (size_t)(l->dh * cols) * sizeof *out);
     for (int64_t c = 0; l->freq && c < half; c++) {
@@ -114,7 +115,7 @@ static void affine(const double *w, const double *b, const double *x, int64_t n,
 static void form_gate(expert *e, int64_t offset) {
     const hora_hmoe_layer *l = e->l;
     const int64_t d = l->d, dh = l->dh;
-    turn(l, offset, e->k, d, e->rk);
+    rotate(l, offset, e->k, d, e->rk);
     memset(e->m, 0, (size_t)(d * d) * sizeof *e->m);
     memset(e->u, 0, (size_t)(2 * d) * sizeof *e->u); /* u and w */
     for (int64_t a = 0; a < dh; a++)
@@ -122,13 +123,13 @@ static void form_gate(expert *e, int64_t offset) {
             for (int64_t j = 0; j < d; j++)
                 e->m[i * d + j] += l->scale * e->q[a * d + i] * e->rk[a * d + j];
     if (e->bk)
-        turn(l, offset, e->bk, 1, e->turned);
+        rotate(l, offset, e->bk, 1, e->rotated);
     for (int64_t a = 0; a < dh; a++)
         for (int64_t i = 0; i < d; i++) {
-            e->u[i] += e->bk ? l->scale * e->q[a * d + i] * e->turned[a] : 0;
+            e->u[i] += e->bk ? l->scale * e->q[a * d + i] * e->rotated[a] : 0;
             e->w[i] += e->bq ? l->scale * e->rk[a * d + i] * e->bq[a] : 0;
         }
-    e->c = e->bq && e->bk ? l->scale * hora_dense_inner(e->bq, e->turned, dh) : 0;
+    e->c = e->bq && e->bk ? l->scale * hora_dense_inner(e->bq, e->rotated, dh) : 0;
 }
 
 /* x_i' M x_j + u' x_i + w' x_j + c */
@@ -145,13 +146,13 @@ static double wide_score(expert *e, int64_t offset, const double *xi, const doub
     const hora_hmoe_layer *l = e->l;
     const int64_t d = l->d, dh = l->dh;
     affine(e->k, e->bk, xj, dh, d, e->spare);
-    turn(l, offset, e->spare, 1, e->turned);
+    rotate(l, offset, e->spare, 1, e->rotated);
     memset(e->u, 0, (size_t)d * sizeof *e->u);
     for (int64_t a = 0; a < dh; a++)
         for (int64_t i = 0; i < d; i++)
-            e->u[i] += e->q[a * d + i] * e->turned[a];
+            e->u[i] += e->q[a * d + i] * e->rotated[a];
     return l->scale *
-           (hora_dense_inner(e->u, xi, d) + (e->bq ? hora_dense_inner(e->bq, e->turned, dh) : 0));
+           (hora_dense_inner(e->u, xi, d) + (e->bq ? hora_dense_inner(e->bq, e->rotated, dh) : 0));
 }
 
 static void unit_norm(const hora_hmoe_layer *l, int which, double *z) {
@@ -165,10 +166,10 @@ static double normed_score(expert *e, int64_t offset, const double *xi, const do
     const hora_hmoe_layer *l = e->l;
     affine(e->k, e->bk, xj, l->dh, l->d, e->spare);
     unit_norm(l, 1, e->spare);
-    turn(l, offset, e->spare, 1, e->turned);
+    rotate(l, offset, e->spare, 1, e->rotated);
     affine(e->q, e->bq, xi, l->dh, l->d, e->spare);
     unit_norm(l, 0, e->spare);
-    return l->scale * hora_dense_inner(e->spare, e->turned, l->dh);
+    return l->scale * hora_dense_inner(e->spare, e->rotated, l->dh);
 }
 
 /* Scores (seqs, nq, n) of head h. A bilinear form per offset: every pair with that offset is done

@@ -34,7 +34,7 @@ typedef struct store {
     size_t bytes;
     uint64_t seed;   /* of what is fresh */
     bool fresh_head; /* the head in the files is not wanted */
-    bool complete; /* the views have data */
+    bool complete;   /* the views have data */
 } store;
 
 static bool has_word(const char *list, const char *word) {

@@ -61,14 +61,14 @@ typedef struct hora_base {
     int embed, head; /* weight indices; head == embed when tied; -1: bare */
     int head_bias;   /* -1: none */
     bool tied;
-    bool bare;             /* without the language model's head: a task has put its own there */
-    bool head_fresh;       /* it was on no disk: it trains whatever the method */
-    bool head_trains;      /* a training: it trains beside adapters, as PEFT has it for these tasks */
+    bool bare;        /* without the language model's head: a task has put its own there */
+    bool head_fresh;  /* it was on no disk: it trains whatever the method */
+    bool head_trains; /* a training: it trains beside adapters, as PEFT has it for these tasks */
     const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
-    void *own;          /* the family's configuration */
-    void *store;        /* mapping and converted copies, of model/open.c */
-    size_t store_bytes; /* of converted copies */
-    uint64_t hash;      /* of all weights; 0 until hora_base_hash */
+    void *own;             /* the family's configuration */
+    void *store;           /* mapping and converted copies, of model/open.c */
+    size_t store_bytes;    /* of converted copies */
+    uint64_t hash;         /* of all weights; 0 until hora_base_hash */
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */

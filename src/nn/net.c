@@ -72,9 +72,9 @@ hora_t hora_net_weight(hora_net *n, int w) {
         return HORA_NONE;
     for (int a = 0; a < n->nadapters && n->leaf[w] == HORA_NONE; a++) {
         const hora_hooks *h = hooks_of(n, a);
-        hora_param *p = !h              ? NULL
-                        : h->select     ? h->select(n->adapters[a], w)
-                                        : hora_adapter_replacement(n->adapters[a], w);
+        hora_param *p = !h          ? NULL
+                        : h->select ? h->select(n->adapters[a], w)
+                                    : hora_adapter_replacement(n->adapters[a], w);
         if (p)
             n->leaf[w] = hora_net_param(n, p);
     }

@@ -86,8 +86,9 @@ hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *
                     (long long)hora_adapter_trainable(a), a->nparams,
                     (long long)hora_base_parameters(a->base));
     if (pefts)
-        hora_str_printf(&t, "Load it with PEFT: `PeftModel.from_pretrained(base, \"this folder\")`, "
-                          "or with `hora %s --adapter`.\n\n",
+        hora_str_printf(&t,
+                        "Load it with PEFT: `PeftModel.from_pretrained(base, \"this folder\")`, "
+                        "or with `hora %s --adapter`.\n\n",
                         a->base->task_type ? "eval" : "generate");
     hora_str_puts(&t, "| option | value |\n|---|---|\n");
     for (int i = 0; a->method->options && i < a->method->options->n; i++) {

@@ -156,7 +156,7 @@ hora_status hora_native_load(hora_adapter *a, const hora_foreign *f) {
     HORA_TRY(hora_params_read(a, f->dir, "hora_state.safetensors", "layers."));
     for (int w = 0; a->replaces && w < a->base->nweights; w++)
         if (a->replaces[w])
-            HORA_TRY(hora_params_read(a, f->dir, "adapter_model.safetensors",
-                                      a->replaces[w]->name));
+            HORA_TRY(
+                hora_params_read(a, f->dir, "adapter_model.safetensors", a->replaces[w]->name));
     return f->trusted ? HORA_OK : compare(a, f);
 }

@@ -1,8 +1,8 @@
 /* Texts of target options into PEFT's own structure, so that one matcher (format/peft_config)
  * serves files and command line. */
 #include "peft/targets.h"
-#include "peft/peft_impl.h"
 #include "base/text.h"
+#include "peft/peft_impl.h"
 
 #include <stdlib.h>
 

@@ -20,9 +20,8 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
     HORA_TRY(s);
     const bool head = o->objective.task->head;
     o->headers_only = options->headers_only;
-    const hora_base_options b = {.dtype = options->dtype,
-                                 .headers_only = options->headers_only || head,
-                                 .bare = head};
+    const hora_base_options b = {
+        .dtype = options->dtype, .headers_only = options->headers_only || head, .bare = head};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
     return head ? HORA_OK : hora_open_settle(o, NULL, NULL, false, 0);
 }
@@ -49,21 +48,29 @@ hora_status hora_open_tokenizer(hora_opened *o) {
     return o->tokenizer ? HORA_OK : hora_tokenizer_open(&o->tokenizer, o->base->dir);
 }
 
-hora_status hora_open_chat(hora_opened *o) {
+hora_status hora_open_chat(hora_opened *o, char **date) {
     HORA_TRY(hora_open_tokenizer(o));
-    const char *source = hora_tokenizer_chat_template(o->tokenizer);
-    if (source && !o->chat && !o->chat_refused &&
-        hora_template_open(&o->chat, source, strlen(source), "chat template") != HORA_OK) {
-        o->chat = NULL;
-        o->chat_refused = true;
-        hora_warn("%s: %s; conversations cannot be rendered", o->base->dir, hora_errmsg());
+    char **day = date ? date : &o->date;
+    if (o->chat_refused)
+        return HORA_OK;
+    if (o->chat) { /* by now with a date of its own */
+        if (!*day && hora_template_dated(o->chat) && o->date)
+            *day = hora_strdup(o->date);
+        return *day && **day ? hora_template_date(o->chat, *day) : HORA_OK;
     }
+    hora_status s = hora_chat_open(&o->chat, o->tokenizer, day);
+    if (s == HORA_OK && *day && !o->date)
+        o->date = hora_strdup(*day);
+    if (s == HORA_OK || s == HORA_EUSAGE) /* a date that is none */
+        return s;
+    o->chat_refused = true;
+    hora_warn("%s: %s; conversations cannot be rendered", o->base->dir, hora_errmsg());
     return HORA_OK;
 }
 
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
-                           const hora_data_config *config) {
-    HORA_TRY(hora_open_chat(o));
+                           hora_data_config *config) {
+    HORA_TRY(hora_open_chat(o, &config->date));
     HORA_TRY(hora_dataset_open(out, path, o->tokenizer, o->chat, config, &o->objective.rule));
     hora_status s = o->objective.settled && o->objective.task->head
                         ? hora_objective_number(&o->objective, *out)
@@ -81,5 +88,6 @@ void hora_open_close(hora_opened *o) {
     hora_tokenizer_close(o->tokenizer);
     hora_base_close(o->base);
     hora_objective_release(&o->objective);
+    hora_free(o->date);
     *o = (hora_opened){0};
 }

@@ -20,6 +20,7 @@ typedef struct hora_opened { /* zeroed before the first call; must not move afte
     hora_objective objective;
     hora_tokenizer *tokenizer; /* NULL: not asked for yet */
     hora_template *chat;       /* NULL: the model has none, or it is refused */
+    char *date;                /* today's, where the template asked and nobody gave one */
     bool chat_refused, headers_only;
 } hora_opened;
 
@@ -28,12 +29,13 @@ typedef struct hora_opened { /* zeroed before the first call; must not move afte
 hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_options *options);
 /* The tokenizer beside the model. */
 hora_status hora_open_tokenizer(hora_opened *o);
-/* The same and the chat template. One that cannot be read is said once; conversations are then
- * refused by name. */
-hora_status hora_open_chat(hora_opened *o);
-/* The data set in the file `path`, read as the task wants it; the caller closes it first. */
+/* The same and the chat template, with the date *date (NULL, or NULL there: as hora_chat_open says).
+ * One that cannot be read is said once; conversations are then refused by name. */
+hora_status hora_open_chat(hora_opened *o, char **date);
+/* The data set in the file `path`, read as the task wants it; the caller closes it first.
+ * config->date is filled in where the template asks for it. */
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
-                           const hora_data_config *config);
+                           hora_data_config *config);
 /* Fixes the classes by the training data, evaluation data (either may be NULL) and gives the base the
  * task's head. Nothing to do where that is settled. train: see hora_objective_settle. */
 hora_status hora_open_settle(hora_opened *o, hora_dataset *data, hora_dataset *eval, bool train,

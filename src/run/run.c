@@ -108,14 +108,17 @@ static hora_status attach(run *r) {
 
 static void say_data(run *r, const char *path, const hora_dataset *d) {
     const hora_data_info *i = hora_data_about(d);
-    char text[400], records[32], tokens[32];
+    char text[2048], records[32], tokens[32];
+    hora_str notes = {0};
     hora_human_count(records, (double)i->records);
     hora_human_count(tokens, (double)i->tokens);
+    hora_data_notes(d, &notes);
     hora_snprintf(text, sizeof text,
-                  "%s: %s records, %lld rows, %s tokens, %.1f %% of them supervised%s", path,
+                  "%s: %s records, %lld rows, %s tokens, %.1f %% of them supervised%s%s%s", path,
                   records, (long long)i->rows, tokens,
                   i->tokens ? 100.0 * (double)i->supervised / (double)i->tokens : 0,
-                  i->skipped ? " (bad lines were skipped)" : "");
+                  notes.n ? " (" : "", notes.n ? notes.s : "", notes.n ? ")" : "");
+    hora_str_release(&notes);
     tell(r, HORA_RUN_DATA, text);
 }
 

@@ -7,7 +7,8 @@
 static const hora_option rows[] = {
     OPT_STRING(model, "model", "base_model_name_or_path model_name_or_path", NULL, "DIR",
                "base model: a Hugging Face directory"),
-    OPT_STRING(data, "data", "train_file dataset", NULL, "FILE", "training data: text, JSONL, CSV or TSV"),
+    OPT_STRING(data, "data", "train_file dataset", NULL, "FILE",
+               "training data: text, JSONL, CSV or TSV"),
     OPT_STRING(eval_data, "eval_data", "validation_file", NULL, "FILE",
                "evaluation data; eval_split takes some of the training data instead"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME",

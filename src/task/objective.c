@@ -57,8 +57,8 @@ static hora_status take_names(hora_objective *o, const hora_json *from) {
         if (map && hora_json_len(map) && !hora_json_string(v, NULL))
             return hora_fail(HORA_EFORMAT, "id2label has %lld names, but none for class %lld",
                              (long long)n, (long long)i);
-        o->names[i] = v ? hora_strdup(hora_json_string(v, NULL))
-                        : hora_format("LABEL_%lld", (long long)i);
+        o->names[i] =
+            v ? hora_strdup(hora_json_string(v, NULL)) : hora_format("LABEL_%lld", (long long)i);
     }
     return HORA_OK;
 }
@@ -98,8 +98,7 @@ static const hora_task *task_of(const hora_json *config) {
     const hora_task *found = NULL;
     for (int i = 0; i < hora_task_count(); i++) {
         const hora_task *t = hora_task_at(i);
-        if (made_for(config, t) &&
-            (!found || (t->loss == HORA_LOSS_MSE && is_regression(config))))
+        if (made_for(config, t) && (!found || (t->loss == HORA_LOSS_MSE && is_regression(config))))
             found = t;
     }
     return found ? found : hora_objective_causal()->task;
@@ -306,7 +305,8 @@ static hora_status decide(hora_objective *o, const hora_label_table *t, bool tra
     if (!o->classes || (train && met < t->n && !named(o) && t->n == o->classes)) {
         adopt(o, t); /* nobody named the model's: same number, now with names */
     } else if (train && !met) {
-        hora_info("the classes of the data are not the model's; a new head for %d is trained", t->n);
+        hora_info("the classes of the data are not the model's; a new head for %d is trained",
+                  t->n);
         adopt(o, t);
         *fresh = true;
     }

@@ -30,12 +30,12 @@ double hora_metrics_get(const hora_metrics *m, const char *name); /* NaN when ab
 
 typedef struct hora_tally {
     const hora_objective *objective;
-    double loss;           /* summed */
-    int64_t count, bytes;  /* rows that count; bytes of text of their targets */
-    int64_t n, cap;        /* predictions */
+    double loss;            /* summed */
+    int64_t count, bytes;   /* rows that count; bytes of text of their targets */
+    int64_t n, cap;         /* predictions */
     int32_t *truth, *guess; /* classes (XENT) */
-    float *y, *z;          /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
-    int64_t *start;        /* prediction with which each sample begins */
+    float *y, *z;           /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
+    int64_t *start;         /* prediction with which each sample begins */
     int nstart, cstart;
 } hora_tally;
 /* Whether predictions are kept, so logits are wanted. */

@@ -45,11 +45,11 @@ struct hora_objective {
     const hora_task *task;
     hora_data_rule rule; /* for the data; own is this objective, which must not move from then on */
     hora_loss_kind loss;
-    char **names;        /* of the classes; NULL: language modelling, or numbers */
-    int64_t classes;     /* outputs of the head; 0: not known yet, or the model's own head */
-    bool own_classes;    /* they come from the model's config.json or an adapter */
+    char **names;     /* of the classes; NULL: language modelling, or numbers */
+    int64_t classes;  /* outputs of the head; 0: not known yet, or the model's own head */
+    bool own_classes; /* they come from the model's config.json or an adapter */
     bool settled;
-    int32_t pad;         /* id that pads; -1: none. Sequences are pooled at the last other token */
+    int32_t pad; /* id that pads; -1: none. Sequences are pooled at the last other token */
     double head_dropout;
 };
 /* Language modelling, for whoever has no other. */

@@ -51,8 +51,7 @@ static void add_entities(const hora_tally *t, hora_metrics *out) {
     const double recall = c.true_ ? (double)c.right / (double)c.true_ : 0;
     hora_metrics_add(out, "entity_precision", precision);
     hora_metrics_add(out, "entity_recall", recall);
-    hora_metrics_add(out, "entity_f1",
-                     c.right ? 2 * precision * recall / (precision + recall) : 0);
+    hora_metrics_add(out, "entity_f1", c.right ? 2 * precision * recall / (precision + recall) : 0);
     hora_free(truth);
     hora_free(guess);
 }

@@ -109,10 +109,11 @@ const hora_command hora_command_forward = {
     .summary = "Logits, loss and gradients of one batch, as safetensors",
     .usage = "--model DIR [--adapter DIR | --method full|bitfit|..] --batch FILE --out FILE "
              "[--grads]",
-    .more = "Computes what transformers computes without position_ids: positions count from 0,\n"
-            "masked tokens are never keys; labels are what the task has: shifted by one for language\n"
-            "modelling, as they are for tags, one (or k) of a sample for classes and numbers; -100\n"
-            "does not count.",
+    .more =
+        "Computes what transformers computes without position_ids: positions count from 0,\n"
+        "masked tokens are never keys; labels are what the task has: shifted by one for language\n"
+        "modelling, as they are for tags, one (or k) of a sample for classes and numbers; -100\n"
+        "does not count.",
     .tables = {&hora_cli_source_options, &hora_model_options, &options},
     .methods = HORA_CLI_NAMED_METHOD,
     .run = run};

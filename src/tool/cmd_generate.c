@@ -7,7 +7,7 @@
 #include "tool/tool.h"
 
 typedef struct config {
-    char *prompt, *chat;
+    char *prompt, *chat, *chat_kwargs, *date;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
@@ -16,40 +16,50 @@ static const hora_option rows[] = {
     OPT_STRING(
         chat, "chat", NULL, NULL, "FILE",
         "JSON list of {\"role\", \"content\"}, or an object with `messages`; rendered with the "
-        "model's chat template"),
+        "model's chat template, with the object's `tools`, `documents`, `chat_template_kwargs`"),
+    OPT_STRING(chat_kwargs, "chat_kwargs", NULL, NULL, "JSON",
+               "more variables for the chat template: {\"enable_thinking\": false}"),
+    OPT_STRING(date, "date", NULL, NULL, "DATE",
+               "2026-01-31: the date that a chat template writes; unset: today"),
 };
 static const hora_options options = {"Prompt", rows, HORA_COUNT(rows)};
 
-static hora_status chat_ids(hora_model *m, const hora_tokenizer *tok, const char *path,
-                            hora_ids *ids) {
-    const hora_template *tmpl = NULL;
-    hora_json *tree = NULL;
-    hora_str text = {0};
-    HORA_TRY(hora_model_tokenizer(m, &tok, &tmpl));
-    if (!tmpl)
+static hora_status read_chat(const config *c, hora_json **tree, hora_chat *chat,
+                             hora_json **kwargs) {
+    HORA_TRY(hora_json_load(tree, c->chat));
+    HORA_TRY(hora_chat_read(chat, *tree));
+    HORA_TRY(hora_chat_object(kwargs, c->chat_kwargs, "--chat-kwargs"));
+    return hora_json_len(chat->messages)
+               ? HORA_OK
+               : hora_fail(HORA_EFORMAT,
+                           "%s: holds no messages; write [{\"role\": \"user\", \"content\": "
+                           "\"..\"}]",
+                           c->chat);
+}
+
+static hora_status chat_ids(hora_model *m, config *c, hora_ids *ids, hora_str *text) {
+    hora_json *tree = NULL, *kwargs = NULL;
+    hora_chat chat = {0};
+    HORA_TRY(hora_open_chat(&m->opened, &c->date));
+    if (!m->opened.chat)
         return hora_fail(HORA_ENOTFOUND,
                          "%s has no chat template that hora can render; add chat_template.jinja or "
                          "use --prompt",
                          m->base->dir);
-    HORA_TRY(hora_json_load(&tree, path));
-    const hora_json *messages =
-        hora_json_type(tree) == HORA_JOBJECT ? hora_json_get(tree, "messages") : tree;
-    hora_status s = hora_json_len(messages)
-                        ? hora_chat_prompt(tok, tmpl, messages, ids, &text)
-                        : hora_fail(HORA_EFORMAT,
-                                    "%s: holds no messages; write [{\"role\": \"user\", "
-                                    "\"content\": \"..\"}]",
-                                    path);
+    hora_status s = read_chat(c, &tree, &chat, &kwargs);
+    if (s == HORA_OK)
+        s = hora_chat_prompt(m->opened.tokenizer, m->opened.chat, &chat, kwargs, ids, text);
+    hora_chat_release(&chat);
+    hora_json_free(kwargs);
     hora_json_free(tree);
-    hora_str_release(&text);
     return s;
 }
 
-static hora_status prompt_ids(hora_model *m, const config *c, const hora_tokenizer *tok,
-                              hora_ids *ids) {
+static hora_status prompt_ids(hora_model *m, config *c, const hora_tokenizer *tok, hora_ids *ids,
+                              hora_str *text) {
     if (!c->prompt == !c->chat)
         return hora_fail(HORA_EUSAGE, "give one of --prompt TEXT and --chat FILE.json");
-    HORA_TRY(c->chat ? chat_ids(m, tok, c->chat, ids)
+    HORA_TRY(c->chat ? chat_ids(m, c, ids, text)
                      : hora_tokenizer_encode(tok, c->prompt, strlen(c->prompt), true, ids));
     if (!ids->n)
         return hora_fail(HORA_EUSAGE, "the prompt has no tokens, and the tokenizer adds none; give "
@@ -86,21 +96,27 @@ static void fit_context(hora_settings *s, const hora_model *m, size_t prompt, in
     hora_settings_put(s, "context", text, "program");
 }
 
-static hora_status generate(hora_model *m, const config *c, hora_generation *g, hora_settings *s,
+static hora_status generate(hora_model *m, config *c, hora_generation *g, hora_settings *s,
                             hora_json **out) {
     hora_predictor *p = NULL;
     hora_ids ids = {0};
+    hora_str text = {0};
     const double start = hora_now();
     HORA_TRY(hora_model_tokenizer(m, &g->tokenizer, NULL));
-    hora_status st = prompt_ids(m, c, g->tokenizer, &ids);
+    hora_status st = prompt_ids(m, c, g->tokenizer, &ids, &text);
     if (st == HORA_OK) {
         fit_context(s, m, ids.n, g->sampling->max_new_tokens);
         st = hora_predictor_new_with(&p, m, s);
     }
     if (st == HORA_OK)
         st = hora_predictor_run(p, ids.at, ids.n, g, c->chat != NULL);
-    if (st == HORA_OK)
+    if (st == HORA_OK) {
         *out = generation_json(g, ids.n, hora_now() - start);
+        hora_json_set(*out, "prompt",
+                      c->chat ? hora_json_new_string_n(text.s, text.n)
+                              : hora_json_new_string(c->prompt));
+    }
+    hora_str_release(&text);
     hora_predictor_free(p);
     hora_ids_release(&ids);
     return st;

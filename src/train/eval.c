@@ -51,8 +51,8 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     HORA_ASSERT(t->prepared);
     if (!t->parts.eval)
         return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
-    HORA_TRY(hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, info,
-                            NULL));
+    HORA_TRY(
+        hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, info, NULL));
     info->step = t->step;
     for (int i = 0; i < t->nevals; i++)
         if (t->evals[i].step == t->step) {
@@ -78,9 +78,8 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
 hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_json **detail) {
     hora_recording r = {0};
     const hora_objective *objective = p->objective ? p->objective : hora_objective_causal();
-    hora_outputs o = {.objective = objective,
-                      .want_loss = true,
-                      .want_logits = hora_tally_predicts(objective)};
+    hora_outputs o = {
+        .objective = objective, .want_loss = true, .want_logits = hora_tally_predicts(objective)};
     if (detail)
         *detail = NULL;
     HORA_TRY(hora_check_vocabulary(p->base, p->data));

@@ -95,7 +95,7 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     const hora_dataset *eval;  /* NULL: none */
     int64_t seq_len;           /* of both data sets */
     const hora_objective *objective; /* settled; NULL: language modelling */
-    bool poison;               /* tests: dead memory is filled with NaN */
+    bool poison;                     /* tests: dead memory is filled with NaN */
 } hora_training_parts;
 
 typedef struct hora_step_info {
@@ -112,8 +112,8 @@ typedef struct hora_eval_info {
     double loss, seconds;
     hora_metrics metrics; /* of the task; loss is the first */
     int64_t tokens;       /* that were predicted, or samples */
-    bool best;                                       /* of all evaluations after step 0 */
-    bool worn;                                       /* patience is at its end: stop */
+    bool best;            /* of all evaluations after step 0 */
+    bool worn;            /* patience is at its end: stop */
 } hora_eval_info;
 
 typedef struct hora_training_status {
@@ -165,7 +165,7 @@ typedef struct hora_eval_parts {
     hora_base *base;
     hora_adapter *const *adapters; /* allocated */
     int nadapters;
-    hora_device *device; /* NULL: its own */
+    hora_device *device;             /* NULL: its own */
     const hora_objective *objective; /* settled; NULL: language modelling */
     const hora_dataset *data;
     int64_t seq_len, batch_size;

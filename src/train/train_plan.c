@@ -235,8 +235,7 @@ static void record(hora_training *t) {
                                   .model = hora_model_record,
                                   .outputs = hora_task_record,
                                   .user = &t->out};
-    t->out = (hora_outputs){
-        .objective = p->objective, .want_loss = true, .differentiate = true};
+    t->out = (hora_outputs){.objective = p->objective, .want_loss = true, .differentiate = true};
     hora_recording_init(&t->train, &parts);
     if (!p->eval)
         return;

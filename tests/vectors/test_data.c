@@ -187,9 +187,11 @@ static void packing(void **state) {
         snprintf(rel, sizeof rel, "data/instruct/%s.jsonl", files[i]);
         const char *path = hora_test_shared(rel);
         k.cfg.packing = false;
-        assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
+        assert_ok(
+            hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
         k.cfg.packing = true;
-        assert_ok(hora_dataset_open(&p, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
+        assert_ok(
+            hora_dataset_open(&p, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
         const hora_data_info *one = hora_data_about(d), *all = hora_data_about(p);
         assert_int_equal(one->rows, 200);
         assert_true(all->rows < 60);

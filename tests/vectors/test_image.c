@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "data/pixels.h"
 #include "format/image.h"
 #include "format/safetensors.h"
 #include "hora_test.h"
@@ -142,6 +143,112 @@ static void broken_files(void **state) {
     hora_json_free(root);
 }
 
+/* --- operations on pixels ---------------------------------------------------------------------- */
+
+static void copy_tensor(hora_image *im, const hora_st *st, const char *name) {
+    const hora_st_tensor *t = hora_st_find(st, name);
+    assert_non_null(t);
+    assert_ok(hora_image_init(im, t->view.shape.d[1], t->view.shape.d[0], 3));
+    memcpy(im->px, t->view.data, t->bytes);
+}
+
+static hora_status resize(hora_image *im, const char *const *arg, const double *v) {
+    hora_image out;
+    HORA_TRY(hora_image_resize(&out, im, (int64_t)v[1], (int64_t)v[2],
+                               (hora_resample)hora_resample_find(arg[0])));
+    hora_image_release(im);
+    *im = out;
+    return HORA_OK;
+}
+static hora_status affine(hora_image *im, const char *const *arg, const double *v) {
+    (void)arg;
+    return hora_image_affine(im, v);
+}
+static hora_status rotate(hora_image *im, const char *const *arg, const double *v) {
+    (void)arg;
+    return hora_image_rotate(im, v[0]);
+}
+static hora_status sharpness(hora_image *im, const char *const *arg, const double *v) {
+    (void)arg;
+    return hora_image_sharpness(im, v[0]);
+}
+#define IN_PLACE(name, call)                                                                       \
+    static hora_status name(hora_image *im, const char *const *arg, const double *v) {             \
+        (void)arg;                                                                                 \
+        (void)v;                                                                                   \
+        call;                                                                                      \
+        return HORA_OK;                                                                            \
+    }
+IN_PLACE(brightness, hora_image_brightness(im, v[0]))
+IN_PLACE(contrast, hora_image_contrast(im, v[0]))
+IN_PLACE(saturation, hora_image_saturation(im, v[0]))
+IN_PLACE(hue, hora_image_hue(im, v[0]))
+IN_PLACE(posterize, hora_image_posterize(im, (int)v[0]))
+IN_PLACE(solarize, hora_image_solarize(im, (int)v[0]))
+IN_PLACE(autocontrast, hora_image_autocontrast(im))
+IN_PLACE(equalize, hora_image_equalize(im))
+IN_PLACE(flip, hora_image_flip(im))
+
+static const struct operation {
+    const char *name, *of;
+    hora_status (*run)(hora_image *, const char *const *arg, const double *v);
+} operations[] = {
+    {"resize", "picture", resize},
+    {"affine", "picture", affine},
+    {"rotate", "picture", rotate},
+    {"sharpness", "picture", sharpness},
+    {"brightness", "picture", brightness},
+    {"contrast", "picture", contrast},
+    {"saturation", "picture", saturation},
+    {"hue", "picture", hue},
+    {"posterize", "picture", posterize},
+    {"solarize", "picture", solarize},
+    {"equalize", "equalize_of", equalize},
+    {"autocontrast", "autocontrast_of", autocontrast},
+    {"flip", "picture", flip},
+};
+
+static const struct operation *find_operation(const char *name) {
+    for (size_t i = 0; i < HORA_COUNT(operations); i++)
+        if (!strcmp(name, operations[i].name))
+            return &operations[i];
+    return NULL;
+}
+
+/* Bit for bit: Pillow's 8-bit arithmetic is part of what a model was trained on. */
+static void operations_on_pixels(void **state) {
+    (void)state;
+    hora_st *st;
+    assert_ok(
+        hora_st_open(&st, hora_test_source("tests/vectors/files/image/operations.safetensors")));
+    int seen = 0;
+    for (int i = 0; i < hora_st_count(st); i++) {
+        const hora_st_tensor *t = hora_st_at(st, i);
+        char *words = hora_strdup(t->name), *rest = words;
+        const char *name = strsep(&rest, "/"), *arg[6] = {0};
+        double v[6] = {0};
+        for (int k = 0; k < 6 && rest; k++) {
+            arg[k] = strsep(&rest, "/");
+            v[k] = strtod(arg[k], NULL);
+        }
+        const struct operation *op = find_operation(name);
+        if (op) {
+            hora_image im;
+            copy_tensor(&im, st, op->of);
+            assert_ok(op->run(&im, arg, v));
+            int d = difference(&im, t);
+            if (d)
+                fail_msg("%s: off by %d levels", t->name, d);
+            hora_image_release(&im);
+            seen++;
+        }
+        hora_free(words);
+    }
+    hora_st_close(st);
+    assert_int_equal(seen, 48 + 24 + 5 + 4 + 3 + 3 + 6 + 5);
+}
+
 HORA_TESTS(vectors_image, {"decoded levels of the cases", decode_cases, HORA_SHORT},
            {"the JPEG set", jpeg_set, HORA_SHORT}, {"the small set", own_set, HORA_SHORT},
-           {"broken files", broken_files, HORA_SHORT});
+           {"broken files", broken_files, HORA_SHORT},
+           {"operations on pixels", operations_on_pixels, HORA_SHORT});

@@ -1,19 +1,24 @@
 """Small pictures and what Pillow makes of them: tests/vectors/files/image.
 
-    python3 tools/oracle/make_image_vectors.py tests/vectors/files/image
+    python3 tools/oracle/make_image_vectors.py tests/vectors/files/image [number of processors]
 
-Offline tool (Pillow, numpy, safetensors; versions in requirements.txt). images/NAME are files of every kind that hora
+Offline tool (Pillow, numpy, safetensors, transformers; versions in requirements.txt). images/NAME are files of every kind that hora
 reads, as small as they can be; expected.safetensors holds `pixels.NAME`, the levels (height, width, 3) after
-exif_transpose and convert("RGB"), and `white.NAME`, laid on white, where there is transparency.
+exif_transpose and convert("RGB"), and `white.NAME`, laid on white, where there is transparency. operations.safetensors
+holds `picture` and, as `NAME/ARGUMENT/..`, what Pillow's operations make of it (hue as torchvision turns it).
+processors.json has random configurations of transformers' image processors, processors.safetensors a picture for each
+and what the PIL backend makes of it.
 """
+import importlib
 import io
+import json
 import os
 import struct
 import sys
 import zlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 from safetensors.numpy import save_file
 
 
@@ -122,7 +127,96 @@ def webps(files):
     put("animated.webp", im, lossless=True, save_all=True, append_images=[Image.fromarray(255 - a)], duration=40)
 
 
-def main(folder):
+def turn_hue(im, factor):
+    h, s, v = im.convert("HSV").split()
+    h = (np.array(h).astype(int) + int(factor * 255)) % 256
+    return Image.merge("HSV", (Image.fromarray(h.astype(np.uint8)), s, v)).convert("RGB")
+
+
+def operations():
+    im = Image.fromarray(picture(23, 17, 5))
+    out = {"picture": im}
+    for number, name in enumerate(["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]):
+        for w, h in (9, 5), (40, 31), (23, 9), (50, 17), (1, 1), (3, 64), (22, 16), (22, 4):
+            out[f"resize/{name}/{w}/{h}"] = im.resize((w, h), Image.Resampling(number))
+    enhance = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast,
+               "saturation": ImageEnhance.Color, "sharpness": ImageEnhance.Sharpness}
+    for name, kind in enhance.items():
+        for factor in 0.0, 0.3, 0.9, 1.0, 1.45, 1.9:
+            out[f"{name}/{factor}"] = kind(im).enhance(factor)
+    for factor in -0.5, -0.11, 0.0, 0.25, 0.5:
+        out[f"hue/{factor}"] = turn_hue(im, factor)
+    for bits in 1, 4, 7, 8:
+        out[f"posterize/{bits}"] = ImageOps.posterize(im, bits)
+    for threshold in 0, 100, 256:
+        out[f"solarize/{threshold}"] = ImageOps.solarize(im, threshold)
+    out["autocontrast"] = ImageOps.autocontrast(ImageEnhance.Contrast(im).enhance(0.4))
+    out["autocontrast_of"] = ImageEnhance.Contrast(im).enhance(0.4)
+    out["equalize"] = ImageOps.equalize(im.resize((64, 64)))
+    out["equalize_of"] = im.resize((64, 64))
+    out["flip"] = im.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    for degrees in -30.0, -7.5, 0.0, 3.0, 19.0, 30.0:
+        out[f"rotate/{degrees}"] = im.rotate(degrees, Image.Resampling.NEAREST)
+    for m in (1, 0.21, 0, 0, 1, 0), (1, -0.3, 0, 0, 1, 0), (1, 0, 0, 0.17, 1, 0), (1, 0, -4, 0, 1, 0), (1, 0, 0, 0, 1, 6):
+        out["affine/" + "/".join(map(str, m))] = im.transform(im.size, Image.Transform.AFFINE, m, Image.Resampling.NEAREST)
+    return {k: np.array(v) for k, v in out.items()}
+
+
+CLASSES = {"ViT": "vit", "DeiT": "deit", "CLIP": "clip", "ChineseCLIP": "chinese_clip", "Bit": "bit", "VideoMAE": "videomae",
+           "Siglip": "siglip", "Beit": "beit", "Blip": "blip", "Pvt": "pvt", "MobileNetV1": "mobilenet_v1",
+           "MobileNetV2": "mobilenet_v2", "Levit": "levit", "ConvNext": "convnext"}
+
+
+def random_size(r, crop=False):
+    n = [int(v) for v in r.integers(3, 13, 2)]
+    kinds = [n[0], n, {"height": n[0], "width": n[1]}]
+    if not crop:
+        kinds += [{"shortest_edge": n[0]}] * 2
+        kinds += [{"shortest_edge": min(n), "longest_edge": max(n) + 1}, {"max_height": n[0], "max_width": n[1]}]
+    return kinds[r.integers(len(kinds))]
+
+
+def random_config(r, name):
+    c = {"image_processor_type": name + "ImageProcessor", "size": random_size(r), "crop_size": random_size(r, True)}
+    if name == "ConvNext":
+        c["size"] = {"shortest_edge": int(r.choice([6, 9]))}
+        c["crop_pct"] = float(r.choice([0.875, 0.7, 1.0]))
+        del c["crop_size"]
+    elif r.integers(2):
+        c["do_center_crop"] = bool(r.integers(2))
+    for key, values in (("resample", [0, 1, 2, 3, 4, 5]), ("do_rescale", [True, False]), ("do_normalize", [True, False, None]),
+                        ("rescale_factor", [1 / 255, 1 / 127.5]), ("image_mean", [[0.4, 0.5, 0.3], [0.1, 0.1, 0.1]]),
+                        ("image_std", [[0.2, 0.3, 0.25]])):
+        if r.integers(2):
+            c[key] = values[r.integers(len(values))]
+    return c
+
+
+def processors(folder, count):
+    configs, tensors = {}, {}
+    r = np.random.default_rng(6)
+    for i in range(count):
+        name = list(CLASSES)[i % len(CLASSES)]
+        module = importlib.import_module(f"transformers.models.{CLASSES[name]}.image_processing_pil_{CLASSES[name]}")
+        config = random_config(r, name)
+        w, h = (int(v) for v in r.integers(4, 24, 2))
+        px = picture(w, h, i)
+        try:
+            values = getattr(module, name + "ImageProcessorPil").from_dict(config)(Image.fromarray(px))["pixel_values"]
+        except Exception as error:  # a shape that it does not make
+            print(config, (h, w), error, file=sys.stderr)
+            continue
+        while isinstance(values, (list, tuple)):
+            values = values[0]
+        configs[str(i)] = config
+        tensors[f"{i}.picture"] = px
+        tensors[f"{i}.values"] = np.ascontiguousarray(values, dtype=np.float32)
+    save_file(tensors, os.path.join(folder, "processors.safetensors"), {"format": "pt"})
+    with open(os.path.join(folder, "processors.json"), "w") as f:
+        f.write("{\n" + ",\n".join(f'"{k}": {json.dumps(v)}' for k, v in configs.items()) + "\n}\n")
+
+
+def main(folder, count):
     files, expected = {}, {}
     jpegs(files)
     pngs(files)
@@ -143,7 +237,9 @@ def main(folder):
             white = Image.new("RGBA", im.size, (255, 255, 255, 255))
             expected["white." + name] = np.array(Image.alpha_composite(white, im.convert("RGBA")).convert("RGB"))
     save_file(expected, os.path.join(folder, "expected.safetensors"), {"format": "pt"})
+    processors(folder, count)
+    save_file(operations(), os.path.join(folder, "operations.safetensors"), {"format": "pt"})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 56)

@@ -1,5 +1,5 @@
 /*
- * Forward attention. A piece of work is a key-value head and a few blocks of its query rows: query
+ * Forward attention. A chunk of work is a key-value head and a few blocks of its query rows: query
  * heads of the same rows first, then rows. They go over the keys that they see block by block, with
  * a running softmax, and share each packed block of values; keys are read in place. A few rows
  * (decoding) read both in place.
@@ -7,17 +7,17 @@
 #include "backend/cpu/cpu_attention.h"
 
 #define BLOCK HORA_LANES /* rows */
-#define ITEMS 4          /* blocks of a piece */
+#define ITEMS 4          /* blocks of a chunk */
 #define FEW   4          /* rows */
 
 /* Bytes of one thread: packed values, a tile of scores, its weights; then per block packed
- * queries, sums o, and m, l, shrink. */
-typedef struct room {
+ * queries, sums o, and m, l, correction. */
+typedef struct layout {
     size_t v, s, p, q, o, m, item, total;
-} room;
+} layout;
 
-static room room_of(const hora_attention *a) {
-    room r;
+static layout layout_of(const hora_attention *a) {
+    layout r;
     size_t tile = (size_t)HORA_KEYS * BLOCK * sizeof(float);
     r.v = 0;
     r.s = r.v + hora_attention_pack_bytes(a, HORA_KEYS, a->dh);
@@ -31,67 +31,67 @@ static room room_of(const hora_attention *a) {
 }
 
 size_t hora_attention_scratch(const hora_attention *a) {
-    return room_of(a).total;
+    return layout_of(a).total;
 }
 
 typedef struct forward {
     const hora_attention *a;
-    int64_t n, pieces; /* pieces of a key-value head */
-    room room;
-    char *rooms;
+    int64_t n, chunks; /* chunks of a key-value head */
+    layout layout;     /* of the scratch of one thread */
+    char *scratch;
 } forward;
 
 /* A block of rows of one query head. */
 typedef struct item {
     int64_t i0, head;
     hora_packed q;
-    float *o, *m, *l, *shrink;
-    hora_sight sight;
+    float *o, *m, *l, *correction;
+    hora_key_bounds bounds;
 } item;
 
 /* The block against one tile of keys, whose values are packed. */
-static void turn(const forward *f, char *room, const item *w, const hora_tile *t, int64_t g,
-                 const hora_packed *v) {
+static void attend(const forward *f, char *own, const item *w, const hora_tile *t, int64_t g,
+                   const hora_packed *v) {
     const hora_attention *a = f->a;
-    float *s = (float *)(room + f->room.s);
-    void *p = a->elem == 2 ? room + f->room.p : room + f->room.s;
+    float *s = (float *)(own + f->layout.s);
+    void *p = a->elem == 2 ? own + f->layout.p : own + f->layout.s;
     for (hora_run r = {0}; hora_tile_keys(t, &r);)
         hora_attention_across(
             a, &w->q, a->k + ((t->j0 + r.from) * a->ldk + g * a->dh) * a->elem, a->ldk,
-            r.to - r.from, r.s0 * HORA_CELL, hora_min(r.s1 * HORA_CELL, w->sight.rows),
+            r.to - r.from, r.s0 * HORA_CELL, hora_min(r.s1 * HORA_CELL, w->bounds.rows),
             (float)(a->c->attr.scale * HORA_LOG2E), s + r.from * BLOCK + r.s0 * HORA_CELL, BLOCK);
-    for (hora_run r = {0}; hora_tile_strips(t, &r);) {
-        int64_t i = r.s0 * HORA_CELL, rows = hora_min(r.s1 * HORA_CELL, w->sight.rows) - i;
+    for (hora_run r = {0}; hora_tile_subtiles(t, &r);) {
+        int64_t i = r.s0 * HORA_CELL, rows = hora_min(r.s1 * HORA_CELL, w->bounds.rows) - i;
         int64_t at = r.from * BLOCK + i;
         hora_scores e = {.keys = r.to - r.from,
                          .rows = rows,
                          .first = t->j0 + r.from,
-                         .from = r.masked ? w->sight.from + i : NULL,
-                         .to = r.masked ? w->sight.to + i : NULL,
+                         .from = r.masked ? w->bounds.from + i : NULL,
+                         .to = r.masked ? w->bounds.to + i : NULL,
                          .s = s + at,
                          .ld = BLOCK,
                          .p = s + at,
                          .pairs = (uint32_t *)p + r.from / 2 * BLOCK + i,
                          .ldp = BLOCK};
-        a->kern->fold(&e, w->m + i, w->l + i, w->shrink + i);
-        a->kern->shrink(rows, a->dh, w->shrink + i, w->o + i * a->dh);
+        a->kern->softmax_update(&e, w->m + i, w->l + i, w->correction + i);
+        a->kern->softmax_rescale(rows, a->dh, w->correction + i, w->o + i * a->dh);
         hora_left x = {a->elem == 2 ? (void *)e.pairs : e.p, 4, BLOCK * 4, rows, e.keys};
         hora_attention_down(a, v, r.from, x, w->o + i * a->dh);
     }
 }
 
-static void begin(const forward *f, char *room, item *w, int64_t g, int64_t number) {
+static void begin(const forward *f, char *own, item *w, int64_t g, int64_t number) {
     const hora_attention *a = f->a;
     w->i0 = number / a->each * BLOCK;
     w->head = g * a->each + number % a->each;
-    hora_sight_make(&w->sight, a, w->i0, hora_min(f->n, w->i0 + BLOCK));
+    hora_key_bounds_make(&w->bounds, a, w->i0, hora_min(f->n, w->i0 + BLOCK));
     w->q = hora_attention_pack(a, a->q + (w->i0 * a->ldq + w->head * a->dh) * a->elem, a->ldq, true,
-                               a->dh, w->sight.rows, room);
-    w->o = (float *)(room + f->room.o);
-    w->m = (float *)(room + f->room.m);
+                               a->dh, w->bounds.rows, own);
+    w->o = (float *)(own + f->layout.o);
+    w->m = (float *)(own + f->layout.m);
     w->l = w->m + BLOCK;
-    w->shrink = w->l + BLOCK;
-    memset(w->o, 0, (size_t)(w->sight.rows * a->dh) * sizeof(float));
+    w->correction = w->l + BLOCK;
+    memset(w->o, 0, (size_t)(w->bounds.rows * a->dh) * sizeof(float));
     for (int i = 0; i < BLOCK; i++) {
         w->m[i] = HORA_NO_SCORE;
         w->l[i] = 0;
@@ -101,17 +101,17 @@ static void begin(const forward *f, char *room, item *w, int64_t g, int64_t numb
 static void rows(void *arg, int64_t tile, int thread) {
     const forward *f = arg;
     const hora_attention *a = f->a;
-    char *room = f->rooms + (size_t)thread * f->room.total;
+    char *own = f->scratch + (size_t)thread * f->layout.total;
     /* last rows first: under a causal mask they have most to do */
-    int64_t g = tile % a->groups, piece = f->pieces - 1 - tile / a->groups;
-    int64_t items = hora_ceil_div(f->n, BLOCK) * a->each - piece * ITEMS;
+    int64_t g = tile % a->groups, chunk = f->chunks - 1 - tile / a->groups;
+    int64_t items = hora_ceil_div(f->n, BLOCK) * a->each - chunk * ITEMS;
     int count = (int)hora_min(items, ITEMS);
     int32_t from = INT32_MAX, to = 0;
     item w[ITEMS];
     for (int i = 0; i < count; i++) {
-        begin(f, room + f->room.q + (size_t)i * f->room.item, &w[i], g, piece * ITEMS + i);
-        from = (int32_t)hora_min(from, w[i].sight.least);
-        to = (int32_t)hora_max(to, w[i].sight.most);
+        begin(f, own + f->layout.q + (size_t)i * f->layout.item, &w[i], g, chunk * ITEMS + i);
+        from = (int32_t)hora_min(from, w[i].bounds.least);
+        to = (int32_t)hora_max(to, w[i].bounds.most);
     }
     /* blocks of keys begin at multiples of their size: a row's bits do not depend on its neighbours
      */
@@ -120,19 +120,19 @@ static void rows(void *arg, int64_t tile, int thread) {
         hora_packed v = {.b = NULL};
         for (int i = 0; i < count; i++) {
             hora_tile t;
-            if (!hora_tile_make(&t, &w[i].sight, j0, j1))
+            if (!hora_tile_make(&t, &w[i].bounds, j0, j1))
                 continue;
             if (!v.b)
                 v = hora_attention_pack(a, a->v + (j0 * a->ldk + g * a->dh) * a->elem, a->ldk,
-                                        false, j1 - j0, a->dh, room + f->room.v);
-            turn(f, room, &w[i], &t, g, &v);
+                                        false, j1 - j0, a->dh, own + f->layout.v);
+            attend(f, own, &w[i], &t, g, &v);
         }
     }
     for (int i = 0; i < count; i++) {
         int64_t i0 = w[i].i0, h = w[i].head;
-        a->kern->end(w[i].sight.rows, a->dh, w[i].m, w[i].l, w[i].o,
-                     a->out + (i0 * a->ldq + h * a->dh) * a->elem, a->ldq,
-                     a->lse ? a->lse + i0 * a->heads + h : NULL, a->heads);
+        a->kern->softmax_finish(w[i].bounds.rows, a->dh, w[i].m, w[i].l, w[i].o,
+                                a->out + (i0 * a->ldq + h * a->dh) * a->elem, a->ldq,
+                                a->lse ? a->lse + i0 * a->heads + h : NULL, a->heads);
     }
 }
 
@@ -140,10 +140,10 @@ static void rows(void *arg, int64_t tile, int thread) {
 static void few_rows(void *arg, int64_t g, int thread) {
     const forward *f = arg;
     const hora_attention *a = f->a;
-    char *room = f->rooms + (size_t)thread * f->room.total;
+    char *own = f->scratch + (size_t)thread * f->layout.total;
     const int64_t lanes = f->n * a->each, at = g * a->dh;
-    float *s = (float *)(room + f->room.s), *o = (float *)(room + f->room.q + f->room.o);
-    float *m = (float *)(room + f->room.q + f->room.m), *l = m + BLOCK, *less = l + BLOCK;
+    float *s = (float *)(own + f->layout.s), *o = (float *)(own + f->layout.q + f->layout.o);
+    float *m = (float *)(own + f->layout.q + f->layout.m), *l = m + BLOCK, *correction = l + BLOCK;
     int32_t from[BLOCK] = {0}, to[BLOCK] = {0};
     int64_t least = INT32_MAX, most = 0;
     for (int64_t i = 0; i < lanes; i++) {
@@ -168,7 +168,7 @@ static void few_rows(void *arg, int64_t g, int thread) {
         for (int64_t i = 0; i < f->n; i++) {
             p.w = a->q + (i * a->ldq + at * a->each) * a->elem;
             p.y = s + i * a->each;
-            a->products->few(&p);
+            a->gemm->few(&p);
         }
         for (int64_t j = 0; j < keys; j++)
             for (int64_t i = 0; i < lanes; i++)
@@ -176,21 +176,22 @@ static void few_rows(void *arg, int64_t g, int thread) {
         hora_scores e = {.keys = keys, .rows = lanes, .first = j0, .from = from, .to = to, .s = s};
         e.p = s;
         e.ld = e.ldp = BLOCK;
-        hora_kern_get()->attention[0]->fold(&e, m, l, less);
-        a->kern->shrink(lanes, a->dh, less, o);
+        hora_kern_get()->attention[0]->softmax_update(&e, m, l, correction);
+        a->kern->softmax_rescale(lanes, a->dh, correction, o);
         a->kern->mix(lanes, a->dh, keys, s, BLOCK, a->v + (j0 * a->ldk + at) * a->elem, a->ldk, o);
     }
     for (int64_t i = 0; i < f->n; i++)
-        a->kern->end(a->each, a->dh, m + i * a->each, l + i * a->each, o + i * a->each * a->dh,
-                     a->out + (i * a->ldq + at * a->each) * a->elem, a->dh,
-                     a->lse ? a->lse + i * a->heads + g * a->each : NULL, 1);
+        a->kern->softmax_finish(a->each, a->dh, m + i * a->each, l + i * a->each,
+                                o + i * a->each * a->dh,
+                                a->out + (i * a->ldq + at * a->each) * a->elem, a->dh,
+                                a->lse ? a->lse + i * a->heads + g * a->each : NULL, 1);
 }
 
 void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *scratch) {
-    forward f = {.a = a, .n = n, .room = room_of(a), .rooms = scratch};
-    f.pieces = hora_ceil_div(hora_ceil_div(n, BLOCK) * a->each, ITEMS);
+    forward f = {.a = a, .n = n, .layout = layout_of(a), .scratch = scratch};
+    f.chunks = hora_ceil_div(hora_ceil_div(n, BLOCK) * a->each, ITEMS);
     if (n <= FEW && n * a->each <= BLOCK)
         hora_cpu_parallel(threads, a->groups, few_rows, &f);
     else
-        hora_cpu_parallel(threads, f.pieces * a->groups, rows, &f);
+        hora_cpu_parallel(threads, f.chunks * a->groups, rows, &f);
 }

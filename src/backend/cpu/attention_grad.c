@@ -1,31 +1,31 @@
 /*
  * Backward of attention. Spans are runs of rows that attend to themselves alone (a segment, or
- * several). A piece of work is a key-value head of a span, or one of `parts` equal shares of it:
+ * several). A chunk of work is a key-value head of a span, or one of `parts` equal shares of it:
  * blocks of query rows, the query heads of each, one after another. A block meets the keys it sees
  * tile by tile; scores and their gradient are made transposed, so that both lie as the three
  * products that follow want them. dq of a block is complete when it has met its keys; dk and dv of
- * a piece are summed over its blocks, those of the parts of a span at the end, in f32 and a fixed
+ * a chunk are summed over its blocks, those of the parts of a span at the end, in f32 and a fixed
  * order. Spans follow from lo and hi, parts from their number: nothing depends on threads.
  */
 #include "backend/cpu/cpu_attention.h"
 
 #define BLOCK  HORA_ROWS
-#define PIECES 16                  /* that are worth having at once */
+#define CHUNKS 16                  /* that are worth having at once */
 #define SUMS   ((size_t)64 << 20)  /* bytes of sums of parts, at most */
-#define NEAR   ((size_t)512 << 10) /* bytes of sums of one piece that stay with its thread */
+#define NEAR   ((size_t)512 << 10) /* bytes of sums of one chunk that stay with its thread */
 
 /* Bytes of one thread: packed rows of q and dout, both ways, and of k; two tiles of scores, and
  * what becomes of them; log2(e) L and dy y' of the rows; sums dq; sums dk and dv of short spans. */
-typedef struct room {
+typedef struct thread_layout {
     size_t qc, qr, dc, dr, k, s, dp, p, ds, pairs, lse2, d, dq, sums, total;
-} room;
+} thread_layout;
 
 static int64_t near_rows(const hora_attention *a) {
     return (int64_t)(NEAR / sizeof(float) / 2) / a->dh;
 }
 
-static room room_of(const hora_attention *a) {
-    room r;
+static thread_layout thread_layout_of(const hora_attention *a) {
+    thread_layout r;
     size_t columns = hora_attention_pack_bytes(a, a->dh, BLOCK);
     size_t rows = hora_attention_pack_bytes(a, BLOCK, a->dh);
     size_t tile = (size_t)HORA_KEYS * BLOCK * (size_t)a->elem;
@@ -49,26 +49,26 @@ static room room_of(const hora_attention *a) {
 }
 
 /* Bytes of a call of at most n rows: ends of spans and a running minimum, sums (parts, G, dk and
- * dv, n, dh), rooms. */
-typedef struct layout {
+ * dv, n, dh), scratch of the threads. */
+typedef struct call_layout {
     int64_t parts; /* most */
-    size_t sums, rooms, total;
-} layout;
+    size_t sums, threads, total;
+} call_layout;
 
-static layout layout_of(const hora_attention *a, int64_t n, int threads) {
-    layout l;
+static call_layout call_layout_of(const hora_attention *a, int64_t n, int threads) {
+    call_layout l;
     size_t part = (size_t)(2 * a->groups * n * a->dh) * sizeof(float);
-    l.parts = hora_max(1, hora_min(hora_ceil_div(PIECES, a->groups), (int64_t)(SUMS / part)));
+    l.parts = hora_max(1, hora_min(hora_ceil_div(CHUNKS, a->groups), (int64_t)(SUMS / part)));
     l.sums = hora_cpu_aligned((size_t)(2 * n + 1) * sizeof(int32_t));
-    l.rooms = l.sums;
+    l.threads = l.sums;
     if (l.parts > 1 || n > near_rows(a))
-        l.rooms += hora_cpu_aligned((size_t)l.parts * part);
-    l.total = l.rooms + room_of(a).total * (size_t)threads;
+        l.threads += hora_cpu_aligned((size_t)l.parts * part);
+    l.total = l.threads + thread_layout_of(a).total * (size_t)threads;
     return l;
 }
 
 size_t hora_attention_grad_scratch(const hora_attention *a, int64_t n, int threads) {
-    return layout_of(a, n, threads).total;
+    return call_layout_of(a, n, threads).total;
 }
 
 typedef struct backward {
@@ -79,8 +79,8 @@ typedef struct backward {
     int32_t *ends;      /* of spans */
     int64_t spans, parts;
     float *sums;
-    char *rooms;
-    room room;
+    char *scratch; /* of all threads */
+    thread_layout layout;
 } backward;
 
 /* Where runs of rows that see only each other end. Rows that see nothing go with those before. */
@@ -101,53 +101,53 @@ static int64_t cut_spans(const hora_attention *a, int64_t n, int32_t *ends, int3
     return spans;
 }
 
-/* What a piece works with. */
-typedef struct piece {
+/* What a chunk works with. */
+typedef struct chunk {
     const backward *b;
-    char *room;
+    char *own;           /* scratch of the thread */
     int64_t g, from, to; /* span */
     float *dk, *dv;      /* sums, row 0 is key `from` */
-} piece;
+} chunk;
 
 /* A block of rows of a query head. */
 typedef struct block {
     int64_t i0, head;
-    const hora_sight *sight;
+    const hora_key_bounds *bounds;
     hora_packed qc, qr, dc, dr; /* q and dout, rows as columns and as rows */
     float *lse2, *d, *dq;
 } block;
 
 /* p and ds of one tile. */
-static void scores(const piece *w, const block *k, const hora_tile *t) {
+static void scores(const chunk *w, const block *k, const hora_tile *t) {
     const backward *b = w->b;
     const hora_attention *a = &b->a;
-    float *s = (float *)(w->room + b->room.s), *dp = (float *)(w->room + b->room.dp);
+    float *s = (float *)(w->own + b->layout.s), *dp = (float *)(w->own + b->layout.dp);
     for (int half = 0; half < BLOCK / HORA_LANES; half++) {
         const int s0 = half * (HORA_LANES / HORA_CELL);
         hora_tile part = hora_tile_part(t, s0, s0 + HORA_LANES / HORA_CELL);
         for (hora_run r = {0}; hora_tile_keys(&part, &r);) {
-            int64_t c0 = r.s0 * HORA_CELL, c1 = hora_min(r.s1 * HORA_CELL, k->sight->rows);
+            int64_t c0 = r.s0 * HORA_CELL, c1 = hora_min(r.s1 * HORA_CELL, k->bounds->rows);
             int64_t row = ((t->j0 + r.from) * a->ldk + w->g * a->dh) * a->elem;
             int64_t at = r.from * HORA_LANES + c0 - half * HORA_LANES, m = r.to - r.from;
             hora_attention_across(a, &k->qc, a->k + row, a->ldk, m, c0, c1,
                                   (float)(a->c->attr.scale * HORA_LOG2E), s + at, HORA_LANES);
             hora_attention_across(a, &k->dc, a->v + row, a->ldk, m, c0, c1, 1, dp + at, HORA_LANES);
         }
-        for (hora_run r = {0}; hora_tile_strips(&part, &r);) {
+        for (hora_run r = {0}; hora_tile_subtiles(&part, &r);) {
             int64_t i = r.s0 * HORA_CELL, in = r.from * HORA_LANES + i - half * HORA_LANES;
             int64_t out = r.from * BLOCK + i;
             hora_scores e = {.keys = r.to - r.from,
-                             .rows = hora_min(r.s1 * HORA_CELL, k->sight->rows) - i,
+                             .rows = hora_min(r.s1 * HORA_CELL, k->bounds->rows) - i,
                              .first = t->j0 + r.from,
-                             .from = r.masked ? k->sight->from + i : NULL,
-                             .to = r.masked ? k->sight->to + i : NULL,
+                             .from = r.masked ? k->bounds->from + i : NULL,
+                             .to = r.masked ? k->bounds->to + i : NULL,
                              .s = s + in,
                              .dp = dp + in,
                              .ld = HORA_LANES,
-                             .p = w->room + b->room.p + out * a->elem,
-                             .ds = w->room + b->room.ds + out * a->elem,
+                             .p = w->own + b->layout.p + out * a->elem,
+                             .ds = w->own + b->layout.ds + out * a->elem,
                              .pairs =
-                                 (uint32_t *)(w->room + b->room.pairs) + r.from / 2 * BLOCK + i,
+                                 (uint32_t *)(w->own + b->layout.pairs) + r.from / 2 * BLOCK + i,
                              .ldp = BLOCK};
             a->kern->grad(&e, k->lse2 + i, k->d + i);
         }
@@ -155,72 +155,72 @@ static void scores(const piece *w, const block *k, const hora_tile *t) {
 }
 
 /* A block against keys [j0, j1). */
-static void meet(const piece *w, const block *k, int64_t j0, int64_t j1) {
+static void meet(const chunk *w, const block *k, int64_t j0, int64_t j1) {
     const backward *b = w->b;
     const hora_attention *a = &b->a;
     hora_tile t;
-    if (!hora_tile_make(&t, k->sight, j0, j1))
+    if (!hora_tile_make(&t, k->bounds, j0, j1))
         return;
     scores(w, k, &t);
     for (hora_run r = {0}; hora_tile_keys(&t, &r);) {
         int64_t i = r.s0 * HORA_CELL, at = (r.from * BLOCK + i) * a->elem;
         int64_t key = (j0 - w->from + r.from) * a->dh;
-        hora_left x = {w->room + b->room.p + at, BLOCK * a->elem, 4, r.to - r.from,
-                       hora_min(r.s1 * HORA_CELL, k->sight->rows) - i};
+        hora_left x = {w->own + b->layout.p + at, BLOCK * a->elem, 4, r.to - r.from,
+                       hora_min(r.s1 * HORA_CELL, k->bounds->rows) - i};
         if (b->dv)
             hora_attention_down(a, &k->dr, i, x, w->dv + key);
-        x.x = w->room + b->room.ds + at;
+        x.x = w->own + b->layout.ds + at;
         if (b->dk)
             hora_attention_down(a, &k->qr, i, x, w->dk + key);
     }
     if (!b->dq)
         return;
     hora_packed keys = hora_attention_pack(a, a->k + (j0 * a->ldk + w->g * a->dh) * a->elem, a->ldk,
-                                           false, j1 - j0, a->dh, w->room + b->room.k);
-    for (hora_run r = {0}; hora_tile_strips(&t, &r);) {
+                                           false, j1 - j0, a->dh, w->own + b->layout.k);
+    for (hora_run r = {0}; hora_tile_subtiles(&t, &r);) {
         int64_t i = r.s0 * HORA_CELL, row = a->elem == 2 ? r.from / 2 : r.from;
-        hora_left x = {w->room + (a->elem == 2 ? b->room.pairs : b->room.ds) +
-                           (row * BLOCK + i) * 4,
-                       4, BLOCK * 4, hora_min(r.s1 * HORA_CELL, k->sight->rows) - i, r.to - r.from};
+        hora_left x = {
+            w->own + (a->elem == 2 ? b->layout.pairs : b->layout.ds) + (row * BLOCK + i) * 4, 4,
+            BLOCK * 4, hora_min(r.s1 * HORA_CELL, k->bounds->rows) - i, r.to - r.from};
         hora_attention_down(a, &keys, r.from, x, k->dq + i * a->dh);
     }
 }
 
 /* What the block's tiles need of its rows; k->dq is cleared. */
-static void prepare(const piece *w, block *k, int64_t at) {
+static void prepare(const chunk *w, block *k, int64_t at) {
     const backward *b = w->b;
     const hora_attention *a = &b->a;
-    const int64_t rows = k->sight->rows;
+    const int64_t rows = k->bounds->rows;
     const char *q = a->q + at, *dout = b->dout + at;
-    k->qc = hora_attention_pack(a, q, a->ldq, true, a->dh, rows, w->room + b->room.qc);
-    k->qr = hora_attention_pack(a, q, a->ldq, false, rows, a->dh, w->room + b->room.qr);
-    k->dc = hora_attention_pack(a, dout, a->ldq, true, a->dh, rows, w->room + b->room.dc);
-    k->dr = hora_attention_pack(a, dout, a->ldq, false, rows, a->dh, w->room + b->room.dr);
+    k->qc = hora_attention_pack(a, q, a->ldq, true, a->dh, rows, w->own + b->layout.qc);
+    k->qr = hora_attention_pack(a, q, a->ldq, false, rows, a->dh, w->own + b->layout.qr);
+    k->dc = hora_attention_pack(a, dout, a->ldq, true, a->dh, rows, w->own + b->layout.dc);
+    k->dr = hora_attention_pack(a, dout, a->ldq, false, rows, a->dh, w->own + b->layout.dr);
     a->kern->dots(rows, a->dh, dout, a->out + at, a->ldq, k->d);
     for (int64_t i = 0; i < rows; i++)
         k->lse2[i] = (float)HORA_LOG2E * a->lse[(k->i0 + i) * a->heads + k->head];
 }
 
 /* Everything that one block of one query head has to do. */
-static void one_block(const piece *w, const hora_sight *sight, int64_t i0, int64_t head) {
+static void one_block(const chunk *w, const hora_key_bounds *bounds, int64_t i0, int64_t head) {
     const backward *b = w->b;
     const hora_attention *a = &b->a;
     const int64_t at = (i0 * a->ldq + head * a->dh) * a->elem;
     block k = {.i0 = i0,
                .head = head,
-               .sight = sight,
-               .lse2 = (float *)(w->room + b->room.lse2),
-               .d = (float *)(w->room + b->room.d),
-               .dq = (float *)(w->room + b->room.dq)};
-    memset(k.dq, 0, (size_t)(sight->rows * a->dh) * sizeof(float));
-    if (sight->pairs) {
+               .bounds = bounds,
+               .lse2 = (float *)(w->own + b->layout.lse2),
+               .d = (float *)(w->own + b->layout.d),
+               .dq = (float *)(w->own + b->layout.dq)};
+    memset(k.dq, 0, (size_t)(bounds->rows * a->dh) * sizeof(float));
+    if (bounds->pairs) {
         prepare(w, &k, at);
-        for (int64_t j0 = w->from + (sight->least - w->from) / HORA_KEYS * HORA_KEYS;
-             j0 < sight->most; j0 += HORA_KEYS)
-            meet(w, &k, j0, hora_min(sight->most, j0 + HORA_KEYS));
+        for (int64_t j0 = w->from + (bounds->least - w->from) / HORA_KEYS * HORA_KEYS;
+             j0 < bounds->most; j0 += HORA_KEYS)
+            meet(w, &k, j0, hora_min(bounds->most, j0 + HORA_KEYS));
     }
     if (b->dq)
-        a->kern->store(sight->rows, a->dh, (float)a->c->attr.scale, k.dq, 1, 0, b->dq + at, a->ldq,
+        a->kern->store(bounds->rows, a->dh, (float)a->c->attr.scale, k.dq, 1, 0, b->dq + at, a->ldq,
                        hora_cpu_overwrites(a->c, 0));
 }
 
@@ -242,17 +242,17 @@ static float *sums_at(const backward *b, int64_t p, int64_t g, int which, int64_
     return b->sums + (((p * b->a.groups + g) * 2 + which) * b->n + j) * b->a.dh;
 }
 
-static void one_piece(void *arg, int64_t tile, int thread) {
+static void one_chunk(void *arg, int64_t tile, int thread) {
     const backward *b = arg;
     const hora_attention *a = &b->a;
     const int64_t part = tile % b->parts, span = tile / b->parts / a->groups;
-    piece w = {.b = b, .g = tile / b->parts % a->groups};
+    chunk w = {.b = b, .g = tile / b->parts % a->groups};
     w.from = span ? b->ends[span - 1] : 0;
     w.to = b->ends[span];
-    w.room = b->rooms + (size_t)thread * b->room.total;
+    w.own = b->scratch + (size_t)thread * b->layout.total;
     const int64_t rows = w.to - w.from;
     bool near = b->parts == 1 && rows <= near_rows(a);
-    w.dk = near ? (float *)(w.room + b->room.sums) : sums_at(b, part, w.g, 0, w.from);
+    w.dk = near ? (float *)(w.own + b->layout.sums) : sums_at(b, part, w.g, 0, w.from);
     w.dv = near ? w.dk + rows * a->dh : sums_at(b, part, w.g, 1, w.from);
     memset(w.dk, 0, (size_t)(rows * a->dh) * sizeof(float));
     memset(w.dv, 0, (size_t)(rows * a->dh) * sizeof(float));
@@ -262,11 +262,11 @@ static void one_piece(void *arg, int64_t tile, int thread) {
         all += a->each * hora_max(0, s.to - s.from);
     }
     for (int64_t i0 = w.from; i0 < w.to; i0 += BLOCK) {
-        hora_sight sight;
-        hora_sight_make(&sight, a, i0, hora_min(w.to, i0 + BLOCK));
-        for (int64_t e = 0; e < a->each; e++, done += sight.pairs)
+        hora_key_bounds bounds;
+        hora_key_bounds_make(&bounds, a, i0, hora_min(w.to, i0 + BLOCK));
+        for (int64_t e = 0; e < a->each; e++, done += bounds.pairs)
             if (hora_min(b->parts - 1, done * b->parts / hora_max(1, all)) == part)
-                one_block(&w, &sight, i0, w.g * a->each + e);
+                one_block(&w, &bounds, i0, w.g * a->each + e);
     }
     if (b->parts == 1)
         put(b, w.g, w.from, w.to, w.dk, w.dv, 1, 0);
@@ -284,7 +284,7 @@ static void join(void *arg, int64_t tile, int thread) {
 void hora_attention_grad_run(const hora_call *c, int64_t most, int threads) {
     hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
     a.lse = c->saved[0].data;
-    layout l = layout_of(&a, most, threads);
+    call_layout l = call_layout_of(&a, most, threads);
     char *scratch = c->scratch;
     backward b = {.a = a,
                   .n = hora_cpu_rows(&c->in[0]),
@@ -294,11 +294,11 @@ void hora_attention_grad_run(const hora_call *c, int64_t most, int threads) {
                   .dv = hora_cpu_wants(c, 2) ? c->din[2].data : NULL,
                   .ends = c->scratch,
                   .sums = (float *)(scratch + l.sums),
-                  .rooms = scratch + l.rooms,
-                  .room = room_of(&a)};
+                  .scratch = scratch + l.threads,
+                  .layout = thread_layout_of(&a)};
     b.spans = cut_spans(&a, b.n, b.ends, b.ends + most);
-    b.parts = hora_min(l.parts, hora_ceil_div(PIECES, a.groups * b.spans));
-    hora_cpu_parallel(threads, b.spans * a.groups * b.parts, one_piece, &b);
+    b.parts = hora_min(l.parts, hora_ceil_div(CHUNKS, a.groups * b.spans));
+    hora_cpu_parallel(threads, b.spans * a.groups * b.parts, one_chunk, &b);
     if (b.parts > 1)
         hora_parallel(hora_ceil_div(b.n, BLOCK) * a.groups, join, &b);
 }

@@ -1,4 +1,4 @@
-/* Sights, tiles and products of attention; see cpu_attention.h. */
+/* Bounds, tiles and products of attention; see cpu_attention.h. */
 #include "backend/cpu/cpu_attention.h"
 
 bool hora_attention_takes(const hora_call *c) {
@@ -12,7 +12,7 @@ hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const h
     bool bf16 = c->in[0].dtype == HORA_BF16;
     const hora_kern *kern = hora_kern_get();
     return (hora_attention){.c = c,
-                            .products = kern->products[bf16],
+                            .gemm = kern->gemm[bf16],
                             .kern = kern->attention[bf16],
                             .heads = a->heads,
                             .groups = a->kv_heads,
@@ -27,12 +27,12 @@ hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const h
                             .out = c->out.data};
 }
 
-void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t i1) {
+void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1) {
     s->rows = i1 - i0;
-    s->strips = (int)hora_ceil_div(s->rows, HORA_CELL);
+    s->subtiles = (int)hora_ceil_div(s->rows, HORA_CELL);
     s->pairs = s->most = s->all_from = 0;
     s->least = s->all_to = INT32_MAX;
-    for (int g = 0; g < s->strips; g++) {
+    for (int g = 0; g < s->subtiles; g++) {
         int32_t from = INT32_MAX, to = 0, all_from = 0, all_to = INT32_MAX;
         for (int64_t r = g * HORA_CELL; r < (g + 1) * HORA_CELL; r++) {
             hora_seen e = r < s->rows ? hora_attention_sees(a, i0 + r) : (hora_seen){0, 0};
@@ -47,10 +47,10 @@ void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t
             all_from = s->from[r] > all_from ? s->from[r] : all_from;
             all_to = s->to[r] < all_to ? s->to[r] : all_to;
         }
-        s->strip[g].from = from;
-        s->strip[g].to = to;
-        s->strip[g].all_from = all_from;
-        s->strip[g].all_to = all_to;
+        s->subtile[g].from = from;
+        s->subtile[g].to = to;
+        s->subtile[g].all_from = all_from;
+        s->subtile[g].all_to = all_to;
         s->least = (int32_t)hora_min(s->least, from);
         s->most = (int32_t)hora_max(s->most, to);
         s->all_from = (int32_t)hora_max(s->all_from, all_from);
@@ -58,12 +58,12 @@ void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t
     }
 }
 
-/* Strips [*s0, *s1) compute `key`; false: there are others between them. */
+/* Subtiles [*s0, *s1) compute `key`; false: there are others between them. */
 static bool who(const hora_tile *t, int64_t key, int *s0, int *s1) {
     *s0 = *s1 = 0;
     bool dense = true;
-    for (int g = 0; g < t->strips; g++)
-        if (t->strip[g].from <= key && key < t->strip[g].to) {
+    for (int g = 0; g < t->subtiles; g++)
+        if (t->subtile[g].from <= key && key < t->subtile[g].to) {
             if (*s0 == *s1)
                 *s0 = g;
             else
@@ -73,19 +73,19 @@ static bool who(const hora_tile *t, int64_t key, int *s0, int *s1) {
     return dense;
 }
 
-/* Every strip computes keys [from, to). */
+/* Every subtile computes keys [from, to). */
 static void fill(hora_tile *t, int64_t from, int64_t to, bool masked) {
-    for (int g = 0; g < t->strips; g++) {
-        t->strip[g].from = from;
-        t->strip[g].to = to;
-        t->strip[g].masked = masked;
+    for (int g = 0; g < t->subtiles; g++) {
+        t->subtile[g].from = from;
+        t->subtile[g].to = to;
+        t->subtile[g].masked = masked;
     }
 }
 
-bool hora_tile_make(hora_tile *t, const hora_sight *s, int64_t j0, int64_t j1) {
+bool hora_tile_make(hora_tile *t, const hora_key_bounds *s, int64_t j0, int64_t j1) {
     if (s->most <= j0 || s->least >= j1)
         return false;
-    *t = (hora_tile){.j0 = j0, .keys = j1 - j0, .strips = s->strips};
+    *t = (hora_tile){.j0 = j0, .keys = j1 - j0, .subtiles = s->subtiles};
     t->whole = s->all_from <= j0 && s->all_to >= j1;
     if (t->whole) {
         fill(t, 0, t->keys, false);
@@ -93,13 +93,13 @@ bool hora_tile_make(hora_tile *t, const hora_sight *s, int64_t j0, int64_t j1) {
     }
     bool dense = true;
     int64_t least = t->keys, most = 0;
-    for (int g = 0; g < t->strips; g++) {
-        int64_t from = hora_max(s->strip[g].from, j0), to = hora_min(s->strip[g].to, j1);
+    for (int g = 0; g < t->subtiles; g++) {
+        int64_t from = hora_max(s->subtile[g].from, j0), to = hora_min(s->subtile[g].to, j1);
         if (from >= to)
             continue;
-        t->strip[g].from = from = (from - j0) / HORA_CELL * HORA_CELL;
-        t->strip[g].to = to = hora_min(hora_round_up(to - j0, HORA_CELL), t->keys);
-        t->strip[g].masked = s->strip[g].all_from > j0 + from || s->strip[g].all_to < j0 + to;
+        t->subtile[g].from = from = (from - j0) / HORA_CELL * HORA_CELL;
+        t->subtile[g].to = to = hora_min(hora_round_up(to - j0, HORA_CELL), t->keys);
+        t->subtile[g].masked = s->subtile[g].all_from > j0 + from || s->subtile[g].all_to < j0 + to;
         least = hora_min(least, from);
         most = hora_max(most, to);
     }
@@ -114,10 +114,10 @@ bool hora_tile_make(hora_tile *t, const hora_sight *s, int64_t j0, int64_t j1) {
 
 hora_tile hora_tile_part(const hora_tile *t, int from, int to) {
     hora_tile part = *t;
-    part.whole = t->whole && from == 0 && to >= t->strips;
-    for (int g = 0; g < t->strips; g++)
+    part.whole = t->whole && from == 0 && to >= t->subtiles;
+    for (int g = 0; g < t->subtiles; g++)
         if (g < from || g >= to)
-            part.strip[g].from = part.strip[g].to = 0;
+            part.subtile[g].from = part.subtile[g].to = 0;
     return part;
 }
 
@@ -125,7 +125,7 @@ bool hora_tile_keys(const hora_tile *t, hora_run *r) {
     int s0, s1;
     if (t->whole) {
         bool more = r->to == 0;
-        *r = (hora_run){0, t->strips, 0, t->keys, false};
+        *r = (hora_run){0, t->subtiles, 0, t->keys, false};
         return more;
     }
     for (r->from = r->to;; r->from += HORA_CELL) {
@@ -144,34 +144,34 @@ bool hora_tile_keys(const hora_tile *t, hora_run *r) {
     return true;
 }
 
-bool hora_tile_strips(const hora_tile *t, hora_run *r) {
+bool hora_tile_subtiles(const hora_tile *t, hora_run *r) {
     int g = r->s1;
-    while (g < t->strips && t->strip[g].from >= t->strip[g].to)
+    while (g < t->subtiles && t->subtile[g].from >= t->subtile[g].to)
         g++;
-    if (g == t->strips)
+    if (g == t->subtiles)
         return false;
-    *r = (hora_run){g, g, t->strip[g].from, t->strip[g].to, t->strip[g].masked};
-    while (r->s1 < t->strips && t->strip[r->s1].from == r->from && t->strip[r->s1].to == r->to &&
-           t->strip[r->s1].masked == r->masked)
+    *r = (hora_run){g, g, t->subtile[g].from, t->subtile[g].to, t->subtile[g].masked};
+    while (r->s1 < t->subtiles && t->subtile[r->s1].from == r->from &&
+           t->subtile[r->s1].to == r->to && t->subtile[r->s1].masked == r->masked)
         r->s1++;
     return true;
 }
 
 size_t hora_attention_pack_bytes(const hora_attention *a, int64_t k, int64_t n) {
-    return hora_cpu_aligned(a->products->pack_bytes(k, n));
+    return hora_cpu_aligned(a->gemm->pack_bytes(k, n));
 }
 
 hora_packed hora_attention_pack(const hora_attention *a, const char *w, int64_t ldw, bool trans_w,
                                 int64_t k, int64_t n, void *to) {
     hora_pack p = {
         .w = w, .ldw = ldw, .trans_w = trans_w, .wide = a->elem == 4, .scale = 1, .k = k, .n = n};
-    a->products->pack(&p, to);
+    a->gemm->pack(&p, to);
     return (hora_packed){to, k, n};
 }
 
 /* Bytes of a unit of all columns of the panel that begins at column c. */
 static int64_t unit_bytes(const hora_attention *a, const hora_packed *b, int64_t c) {
-    return (int64_t)a->products->pack_bytes(1, hora_min(a->products->panel, b->n - c));
+    return (int64_t)a->gemm->pack_bytes(1, hora_min(a->gemm->panel, b->n - c));
 }
 
 /* Rows of units. */
@@ -182,7 +182,7 @@ static int64_t units(const hora_attention *a, int64_t k) {
 void hora_attention_across(const hora_attention *a, const hora_packed *b, const char *x,
                            int64_t ldx, int64_t m, int64_t c0, int64_t c1, float alpha, float *y,
                            int64_t ldy) {
-    const int64_t panel = a->products->panel, whole = (int64_t)a->products->pack_bytes(b->k, panel);
+    const int64_t panel = a->gemm->panel, whole = (int64_t)a->gemm->pack_bytes(b->k, panel);
     hora_gemm g = {.m = m, .alpha = alpha, .ldy = ldy, .wide = true};
     g.t[0] = (hora_gemm_term){.k = b->k, .x = x, .sxi = ldx * a->elem, .sxp = 4, .sb = whole};
     for (int64_t c = c0; c < c1; c += g.n) {
@@ -192,20 +192,20 @@ void hora_attention_across(const hora_attention *a, const hora_packed *b, const 
         g.t[0].su = apart ? unit_bytes(a, b, at) : 0;
         g.t[0].b = b->b + at / panel * whole + (c - at) * 4;
         g.y = y + (c - c0);
-        a->products->gemm(&g);
+        a->gemm->gemm(&g);
     }
 }
 
 void hora_attention_down(const hora_attention *a, const hora_packed *b, int64_t k0, hora_left x,
                          float *y) {
-    const int64_t panel = a->products->panel, whole = b->n / panel * panel;
+    const int64_t panel = a->gemm->panel, whole = b->n / panel * panel;
     hora_gemm g = {.m = x.m, .alpha = 1, .ldy = b->n, .ldadd = b->n, .wide = true};
     g.t[0] = (hora_gemm_term){.k = x.k, .x = x.x, .sxi = x.sxi, .sxp = x.sxp};
-    g.t[0].sb = (int64_t)a->products->pack_bytes(b->k, panel);
+    g.t[0].sb = (int64_t)a->gemm->pack_bytes(b->k, panel);
     for (int64_t c = 0; c < b->n; c += g.n) { /* whole panels, then what is left */
         g.n = c < whole ? whole : b->n - whole;
         g.t[0].b = b->b + c * units(a, b->k) * 4 + units(a, k0) * unit_bytes(a, b, c);
         g.add = g.y = y + c;
-        a->products->gemm(&g);
+        a->gemm->gemm(&g);
     }
 }

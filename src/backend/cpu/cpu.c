@@ -1,5 +1,5 @@
 /*
- * The cpu backend: SIMD loops by the processor's instruction set, products by oneDNN or own blocks,
+ * The cpu backend: SIMD loops by the processor's instruction set, products by oneDNN or own gemm,
  * threads over tiles cut by shape. A table from op to kernel; what it declines, ref computes.
  */
 #include "backend/cpu/cpu_impl.h"

@@ -24,7 +24,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     (void)impl;
     bool forward = c->phase == HORA_FORWARD;
     if (forward || hora_cpu_wants(c, 0))
-        hora_cpu_pieces(hora_elems(forward ? &c->out : &c->dout), HORA_CPU_PIECE,
+        hora_cpu_chunks(hora_elems(forward ? &c->out : &c->dout), HORA_CPU_CHUNK,
                         forward ? act : grad, (void *)(uintptr_t)c);
 }
 

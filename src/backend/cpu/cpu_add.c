@@ -16,7 +16,7 @@ static void add(void *arg, int64_t from, int64_t to) {
 static void run(const hora_impl *impl, const hora_call *c) {
     (void)impl;
     if (c->phase == HORA_FORWARD) {
-        hora_cpu_pieces(hora_elems(&c->out), HORA_CPU_PIECE, add, (void *)(uintptr_t)c);
+        hora_cpu_chunks(hora_elems(&c->out), HORA_CPU_CHUNK, add, (void *)(uintptr_t)c);
         return;
     }
     for (int i = 0; i < 2; i++)

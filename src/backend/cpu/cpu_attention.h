@@ -9,16 +9,16 @@
  */
 #include "backend/cpu/cpu_impl.h"
 
-#define HORA_CELL   16  /* keys and rows of a cell */
-#define HORA_KEYS   64  /* keys of a tile, at most */
-#define HORA_ROWS   128 /* rows of a block, at most */
-#define HORA_LANES  64  /* rows whose scores are made at a time: they stay in the first cache */
-#define HORA_STRIPS (HORA_ROWS / HORA_CELL) /* of rows */
-#define HORA_LOG2E  1.4426950408889634
+#define HORA_CELL     16  /* keys and rows of a cell */
+#define HORA_KEYS     64  /* keys of a tile, at most */
+#define HORA_ROWS     128 /* rows of a block, at most */
+#define HORA_LANES    64  /* rows whose scores are made at a time: they stay in the first cache */
+#define HORA_SUBTILES (HORA_ROWS / HORA_CELL) /* of rows */
+#define HORA_LOG2E    1.4426950408889634
 
 typedef struct hora_attention {
     const hora_call *c;
-    const hora_kern_products *products;
+    const hora_kern_gemm *gemm;
     const hora_kern_attention *kern;
     int64_t heads, groups, each, dh; /* each: query heads of a key-value head */
     int64_t ldq, ldk;                /* elements of a row of q and of k */
@@ -46,44 +46,44 @@ static inline hora_seen hora_attention_sees(const hora_attention *a, int64_t i) 
 }
 
 /* What a block of rows sees. Rows that see nothing, and those past the end, have 0, 0. */
-typedef struct hora_sight {
+typedef struct hora_key_bounds {
     int64_t rows, pairs; /* pairs: of a row and a key that it sees */
-    int strips;          /* that have rows */
+    int subtiles;        /* that have rows */
     int32_t from[HORA_ROWS], to[HORA_ROWS];
     int32_t least, most;      /* nobody sees keys outside [least, most) */
     int32_t all_from, all_to; /* what every row sees */
     struct {
-        int32_t from, to, all_from, all_to; /* the same for a strip of rows */
-    } strip[HORA_STRIPS];
-} hora_sight;
-void hora_sight_make(hora_sight *s, const hora_attention *a, int64_t i0, int64_t i1);
+        int32_t from, to, all_from, all_to; /* the same for a subtile of rows */
+    } subtile[HORA_SUBTILES];
+} hora_key_bounds;
+void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1);
 
-/* Cells that are computed: of each strip of rows the keys [from, to), counted from j0; whole cells,
+/* Cells that are computed: of each subtile of rows the keys [from, to), counted from j0; whole cells,
  * or up to the last key. */
 typedef struct hora_tile {
     int64_t j0, keys;
-    int strips;
-    bool whole; /* all cells of all strips, none masked */
+    int subtiles;
+    bool whole; /* all cells of all subtiles, none masked */
     struct {
         int64_t from, to;
         bool masked;
-    } strip[HORA_STRIPS];
+    } subtile[HORA_SUBTILES];
 } hora_tile;
-/* False: nothing to compute. The strips that compute a key follow each other. */
-bool hora_tile_make(hora_tile *t, const hora_sight *s, int64_t j0, int64_t j1);
-/* Strips [from, to) alone. */
+/* False: nothing to compute. The subtiles that compute a key follow each other. */
+bool hora_tile_make(hora_tile *t, const hora_key_bounds *s, int64_t j0, int64_t j1);
+/* Subtiles [from, to) alone. */
 hora_tile hora_tile_part(const hora_tile *t, int from, int to);
 
-/* Rectangles of cells: keys [from, to) of strips [s0, s1). */
+/* Rectangles of cells: keys [from, to) of subtiles [s0, s1). */
 typedef struct hora_run {
     int s0, s1;
     int64_t from, to;
-    bool masked; /* of runs by strips */
+    bool masked; /* of runs by subtiles */
 } hora_run;
-/* The next run of keys that the same strips compute, of strips that compute the same keys; r
+/* The next run of keys that the same subtiles compute, of subtiles that compute the same keys; r
  * zeroed for the first. False: no more. */
 bool hora_tile_keys(const hora_tile *t, hora_run *r);
-bool hora_tile_strips(const hora_tile *t, hora_run *r);
+bool hora_tile_subtiles(const hora_tile *t, hora_run *r);
 
 /* A packed B (k, n), see kern.h. */
 typedef struct hora_packed {

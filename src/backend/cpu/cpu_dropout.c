@@ -35,7 +35,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     bool forward = c->phase == HORA_FORWARD;
     int64_t n = hora_cpu_rows(forward ? &c->out : &c->dout), d = hora_cpu_width(&c->in[0]);
     if (forward || hora_cpu_wants(c, 0))
-        hora_cpu_pieces(n, hora_cpu_rows_in_piece(8 * d), drop, (void *)(uintptr_t)c);
+        hora_cpu_chunks(n, hora_cpu_rows_in_chunk(8 * d), drop, (void *)(uintptr_t)c);
 }
 
 extern const hora_cpu_op hora_cpu_op_dropout;

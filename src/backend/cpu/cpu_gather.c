@@ -56,7 +56,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     (void)impl;
     void *arg = (void *)(uintptr_t)c;
     if (c->phase == HORA_FORWARD) {
-        hora_cpu_pieces(hora_cpu_rows(&c->out), hora_cpu_rows_in_piece(hora_cpu_width(&c->out)),
+        hora_cpu_chunks(hora_cpu_rows(&c->out), hora_cpu_rows_in_chunk(hora_cpu_width(&c->out)),
                         copy, arg);
         return;
     }
@@ -72,7 +72,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
         next[i] = first[id[i]];
         first[id[i]] = (int32_t)i;
     }
-    hora_cpu_pieces(rows, hora_cpu_rows_in_piece(hora_cpu_width(&c->dout)), sum, arg);
+    hora_cpu_chunks(rows, hora_cpu_rows_in_chunk(hora_cpu_width(&c->dout)), sum, arg);
 }
 
 extern const hora_cpu_op hora_cpu_op_gather;

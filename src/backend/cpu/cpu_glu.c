@@ -27,7 +27,7 @@ static void grad(void *arg, int64_t from, int64_t to) {
 static void run(const hora_impl *impl, const hora_call *c) {
     (void)impl;
     bool forward = c->phase == HORA_FORWARD;
-    hora_cpu_pieces(hora_elems(forward ? &c->out : &c->dout), HORA_CPU_PIECE, forward ? glu : grad,
+    hora_cpu_chunks(hora_elems(forward ? &c->out : &c->dout), HORA_CPU_CHUNK, forward ? glu : grad,
                     (void *)(uintptr_t)c);
 }
 

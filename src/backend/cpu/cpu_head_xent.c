@@ -1,16 +1,16 @@
 /*
  * Kernels of op_head_xent.c. Only rows with a target go through the head, gathered in chunks whose
- * logits fill at most ROOM floats of scratch. In a chunk: logits in f32 by a tiled product, then
+ * logits fill at most LOGITS floats of scratch. In a chunk: logits in f32 by a tiled product, then
  * row by row the log-sum-exp and, where needed, logits turned into dz of x's dtype in place, then
  * the products that read dz. Loss terms are added in the order of rows, in double; chunks follow
  * from the targets.
  */
 #include "backend/cpu/cpu_impl.h"
 
-#define ROOM ((int64_t)12 << 20)
+#define LOGITS ((int64_t)12 << 20)
 
 typedef struct state {
-    hora_product logits, back; /* back: dx = dz W */
+    hora_cpu_matmul logits, back; /* back: dx = dz W */
     int64_t rows, chunk;
     int threads;
 } state;
@@ -32,21 +32,21 @@ static bool differentiates(const hora_call *c) {
 }
 
 static int64_t chunk_of(const hora_call *c) {
-    int64_t most = hora_max(64, hora_min(512, ROOM / hora_cpu_rows(&c->in[1]) / 64 * 64));
+    int64_t most = hora_max(64, hora_min(512, LOGITS / hora_cpu_rows(&c->in[1]) / 64 * 64));
     return hora_min(most, hora_round_up(hora_cpu_rows(&c->in[0]), 64));
 }
 
-static void specs(const hora_call *c, hora_product_spec *logits, hora_product_spec *back) {
+static void specs(const hora_call *c, hora_cpu_matmul_spec *logits, hora_cpu_matmul_spec *back) {
     const hora_view *w = &c->in[1];
     bool frozen = c->frozen & HORA_IN(1);
-    *logits = (hora_product_spec){.rows = chunk_of(c),
-                                  .n = hora_cpu_rows(w),
-                                  .k = hora_cpu_width(w),
-                                  .trans_w = true,
-                                  .dtype = c->in[0].dtype,
-                                  .wdtype = w->dtype,
-                                  .frozen = frozen ? w->data : NULL,
-                                  .will_freeze = frozen};
+    *logits = (hora_cpu_matmul_spec){.rows = chunk_of(c),
+                                     .n = hora_cpu_rows(w),
+                                     .k = hora_cpu_width(w),
+                                     .trans_w = true,
+                                     .dtype = c->in[0].dtype,
+                                     .wdtype = w->dtype,
+                                     .frozen = frozen ? w->data : NULL,
+                                     .will_freeze = frozen};
     *back = *logits;
     back->n = logits->k;
     back->k = logits->n;
@@ -55,10 +55,10 @@ static void specs(const hora_call *c, hora_product_spec *logits, hora_product_sp
 
 /* Pieces of scratch, in bytes from its start. */
 typedef struct layout {
-    size_t rows, lse, terms, x, z, dx, products, total;
+    size_t rows, lse, terms, x, z, dx, matmul, total;
 } layout;
 
-static layout layout_of(const hora_call *c, int64_t rows, size_t products) {
+static layout layout_of(const hora_call *c, int64_t rows, size_t matmul) {
     size_t chunk = (size_t)chunk_of(c), d = (size_t)hora_cpu_width(&c->in[1]);
     size_t classes = (size_t)hora_cpu_rows(&c->in[1]);
     layout l;
@@ -68,8 +68,8 @@ static layout layout_of(const hora_call *c, int64_t rows, size_t products) {
     l.x = l.terms + hora_cpu_aligned(chunk * sizeof(double));
     l.z = l.x + hora_cpu_aligned(chunk * d * elem(&c->in[0]));
     l.dx = l.z + hora_cpu_aligned(chunk * classes * sizeof(float));
-    l.products = l.dx + hora_cpu_aligned(chunk * d * elem(&c->in[0]));
-    l.total = l.products + products;
+    l.matmul = l.dx + hora_cpu_aligned(chunk * d * elem(&c->in[0]));
+    l.total = l.matmul + matmul;
     return l;
 }
 
@@ -78,14 +78,14 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
         return true;
     if (!hora_cpu_multiplies(&c->in[0], &c->in[1]))
         return false;
-    hora_product_spec logits, back;
+    hora_cpu_matmul_spec logits, back;
     specs(c, &logits, &back);
-    hora_product_query(d, &logits, need);
+    hora_cpu_matmul_query(d, &logits, need);
     if (differentiates(c))
-        hora_product_query(d, &back, need);
+        hora_cpu_matmul_query(d, &back, need);
     if (hora_cpu_wants(c, 1))
         need->scratch = (size_t)hora_max((int64_t)need->scratch,
-                                         (int64_t)hora_cpu_outer_scratch(d, c->in[0].dtype));
+                                         (int64_t)hora_cpu_weight_grad_scratch(d, c->in[0].dtype));
     need->scratch = layout_of(c, hora_cpu_rows(&c->in[0]), need->scratch).total;
     return true;
 }
@@ -98,10 +98,10 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     s->rows = hora_cpu_rows(&c->in[0]);
     s->chunk = chunk_of(c);
     s->threads = hora_device_threads(d);
-    hora_product_spec logits, back;
+    hora_cpu_matmul_spec logits, back;
     specs(c, &logits, &back);
-    HORA_TRY(hora_product_make(&s->logits, d, &logits));
-    return differentiates(c) ? hora_product_make(&s->back, d, &back) : HORA_OK;
+    HORA_TRY(hora_cpu_matmul_make(&s->logits, d, &logits));
+    return differentiates(c) ? hora_cpu_matmul_make(&s->back, d, &back) : HORA_OK;
 }
 
 /* One chunk of rows with targets. */
@@ -143,15 +143,15 @@ static void compute_logits(const state *s, chunk *k, const layout *l, const int3
     k->x = k->dense ? (const char *)c->in[0].data + (size_t)(k->row[0] * k->d) * elem(&c->in[0])
                     : scratch + l->x;
     if (!k->dense)
-        hora_cpu_pieces(n, hora_cpu_rows_in_piece(k->d), copy_rows, k);
-    hora_product_run(&s->logits, &(hora_product_args){.m = n,
-                                                      .alpha = 1,
-                                                      .x = k->x,
-                                                      .w = c->in[1].data,
-                                                      .bias = &c->in[2],
-                                                      .y = k->z,
-                                                      .wide = true,
-                                                      .scratch = scratch + l->products});
+        hora_cpu_chunks(n, hora_cpu_rows_in_chunk(k->d), copy_rows, k);
+    hora_cpu_matmul_run(&s->logits, &(hora_cpu_matmul_args){.m = n,
+                                                            .alpha = 1,
+                                                            .x = k->x,
+                                                            .w = c->in[1].data,
+                                                            .bias = &c->in[2],
+                                                            .y = k->z,
+                                                            .wide = true,
+                                                            .scratch = scratch + l->matmul});
 }
 
 /* z becomes dz = factor (exp(z - lse) - e_t); bf16 goes to the front half of its row. */
@@ -202,14 +202,14 @@ static void put_dx(const state *s, const chunk *k, const layout *l, int64_t ldz,
     char *scratch = k->c->scratch;
     size_t bytes = (size_t)k->d * elem(dx);
     char *y = k->dense ? (char *)dx->data + (size_t)k->row[0] * bytes : scratch + l->dx;
-    hora_product_run(&s->back, &(hora_product_args){.m = k->n,
-                                                    .alpha = 1,
-                                                    .x = k->z,
-                                                    .ldx = ldz,
-                                                    .w = k->c->in[1].data,
-                                                    .add = k->dense && !overwrite ? y : NULL,
-                                                    .y = y,
-                                                    .scratch = scratch + l->products});
+    hora_cpu_matmul_run(&s->back, &(hora_cpu_matmul_args){.m = k->n,
+                                                          .alpha = 1,
+                                                          .x = k->z,
+                                                          .ldx = ldz,
+                                                          .w = k->c->in[1].data,
+                                                          .add = k->dense && !overwrite ? y : NULL,
+                                                          .y = y,
+                                                          .scratch = scratch + l->matmul});
     for (int64_t i = 0; !k->dense && i < k->n; i++) {
         hora_view from = {y + (size_t)i * bytes, dx->dtype, HORA_SHAPE1(k->d)}, to = from;
         to.data = (char *)dx->data + (size_t)k->row[i] * bytes;
@@ -245,7 +245,7 @@ static void forward(const state *s, const hora_call *c) {
         clear_others(c, &c->saved[0]);
     for (int64_t at = 0; at < n; at += s->chunk) {
         compute_logits(s, &k, &l, rows, at, hora_min(s->chunk, n - at));
-        hora_cpu_pieces(k.n, 1, forward_rows, &k);
+        hora_cpu_chunks(k.n, 1, forward_rows, &k);
         for (int64_t i = 0; i < k.n; i++)
             loss += k.terms[i];
         if (only_x(c))
@@ -264,14 +264,15 @@ static void backward(const state *s, const hora_call *c) {
         clear_others(c, &c->din[0]);
     for (int64_t at = 0; at < n; at += s->chunk, fresh = false) {
         compute_logits(s, &k, &l, rows, at, hora_min(s->chunk, n - at));
-        hora_cpu_pieces(k.n, 1, backward_rows, &k);
+        hora_cpu_chunks(k.n, 1, backward_rows, &k);
         close_ranks(&k);
         if (hora_cpu_wants(c, 0))
             put_dx(s, &k, &l, k.classes, &c->din[0], hora_cpu_overwrites(c, 0));
         hora_view dz = {k.z, c->in[0].dtype, HORA_SHAPE2(k.n, k.classes)};
         if (hora_cpu_wants(c, 1))
-            hora_cpu_outer(dz.dtype, s->threads, k.n, k.classes, k.d, 1, k.z, k.x, c->din[1].data,
-                           fresh && hora_cpu_overwrites(c, 1), (char *)c->scratch + l.products);
+            hora_cpu_weight_grad(dz.dtype, s->threads, k.n, k.classes, k.d, 1, k.z, k.x,
+                                 c->din[1].data, fresh && hora_cpu_overwrites(c, 1),
+                                 (char *)c->scratch + l.matmul);
         if (hora_cpu_wants(c, 2))
             hora_cpu_column_sums(k.n, k.classes, 1, &dz, NULL, c->din[2].data,
                                  fresh && hora_cpu_overwrites(c, 2));

@@ -2,7 +2,7 @@
 #define HORA_BACKEND_CPU_CPU_IMPL_H
 /*
  * What the files of the cpu backend share: the row of an op, tiled products, and the way kernels
- * use threads. Work is cut by shapes alone; every piece is done by one thread.
+ * use threads. Work is cut by shapes alone; every chunk is done by one thread.
  */
 #include "backend/cpu/kern.h"
 #include "backend/device_impl.h"
@@ -65,14 +65,14 @@ static inline size_t hora_cpu_aligned(size_t bytes) {
 void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread),
                        void *arg);
 
-/* fn(arg, from, to) over pieces of [0, n), each at most `piece`. */
-void hora_cpu_pieces(int64_t n, int64_t piece, void (*fn)(void *arg, int64_t from, int64_t to),
+/* fn(arg, from, to) over chunks of [0, n), each at most `chunk`. */
+void hora_cpu_chunks(int64_t n, int64_t chunk, void (*fn)(void *arg, int64_t from, int64_t to),
                      void *arg);
 
-#define HORA_CPU_PIECE 16384 /* elements: with two operands, half of a second-level cache */
-/* Rows of this width that make about a piece, one at least. */
-static inline int64_t hora_cpu_rows_in_piece(int64_t width) {
-    return hora_max(1, HORA_CPU_PIECE / hora_max(1, width));
+#define HORA_CPU_CHUNK 16384 /* elements: with two operands, half of a second-level cache */
+/* Rows of this width that make about a chunk, one at least. */
+static inline int64_t hora_cpu_rows_in_chunk(int64_t width) {
+    return hora_max(1, HORA_CPU_CHUNK / hora_max(1, width));
 }
 
 /* y (+)= alpha a, the first n elements; both of F32 or both of BF16 */
@@ -89,7 +89,7 @@ void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const hora_v
  * packed once, by panels, where the device's policy says so; any other is packed panel by panel on
  * the way.
  */
-typedef struct hora_product_spec {
+typedef struct hora_cpu_matmul_spec {
     int64_t rows, n, k;
     bool trans_w;
     hora_dtype dtype;   /* of x, z and (unless wide) y and add: F32 or BF16 */
@@ -97,28 +97,28 @@ typedef struct hora_product_spec {
     const void *frozen; /* w, when it never changes and has data; NULL otherwise */
     bool will_freeze;   /* at query, when the data is not there yet */
     int64_t rank;       /* largest r; 0: no low-rank term */
-    bool summed;        /* hora_product_sum will run it */
-} hora_product_spec;
+    bool summed;        /* hora_cpu_matmul_sum will run it */
+} hora_cpu_matmul_spec;
 
-typedef struct hora_product {
-    hora_product_spec spec;
+typedef struct hora_cpu_matmul {
+    hora_cpu_matmul_spec spec;
     const hora_kern *kern;
-    const hora_kern_products *blocks; /* of spec.dtype */
-    const hora_mm_provider *library;  /* NULL: own blocks */
+    const hora_kern_gemm *gemm;          /* of spec.dtype */
+    const hora_matmul_provider *library; /* NULL: own gemm */
     int threads;
     int64_t chunk;        /* rows of a tile */
     int64_t panel, count; /* columns of a panel, how many */
     const char *packed;   /* NULL: on the way */
     size_t panel_bytes;
-    const hora_mm *mm[2][2]; /* library: [whole chunk, 64 rows][whole panel, last panel] */
-    size_t mm_scratch, sums, thread_scratch; /* bytes per thread */
-} hora_product;
+    const hora_matmul *made[2][2]; /* library: [whole chunk, 64 rows][whole panel, last panel] */
+    size_t library_scratch, sums, thread_scratch; /* bytes per thread */
+} hora_cpu_matmul;
 
-typedef struct hora_product_args {
+typedef struct hora_cpu_matmul_args {
     int64_t m;
     float alpha;
     const void *x, *w;     /* w: plain */
-    int64_t ldx;           /* of x, elements; 0: k. Own blocks only */
+    int64_t ldx;           /* of x, elements; 0: k. Own gemm only */
     const void *add;       /* NULL: none; may be y */
     const hora_view *bias; /* (n) of F32 or BF16; absent or NULL: none */
     void *y;
@@ -131,7 +131,7 @@ typedef struct hora_product_args {
         float scale;
     } low;
     void *scratch;
-} hora_product_args;
+} hora_cpu_matmul_args;
 
 /* Can products of rows of x by w be computed? */
 static inline bool hora_cpu_multiplies(const hora_view *x, const hora_view *w) {
@@ -139,36 +139,37 @@ static inline bool hora_cpu_multiplies(const hora_view *x, const hora_view *w) {
            (w->dtype == HORA_F32 || w->dtype == x->dtype);
 }
 /* Adds scratch and packed bytes. */
-void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *need);
+void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need);
 /* Needs no release: what it holds belongs to the device. */
-hora_status hora_product_make(hora_product *p, hora_device *d, const hora_product_spec *s);
-size_t hora_product_scratch(const hora_product *p);
-void hora_product_run(const hora_product *p, const hora_product_args *a);
+hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *s);
+size_t hora_cpu_matmul_scratch(const hora_cpu_matmul *p);
+void hora_cpu_matmul_run(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a);
 /* n independent products, as if one after another; n may be 0. Chunks of rows are the outer loop,
  * so products of the same x share what they read of it. */
-void hora_product_run_all(const hora_product *const *p, const hora_product_args *a, int n);
+void hora_cpu_matmul_run_all(const hora_cpu_matmul *const *p, const hora_cpu_matmul_args *a, int n);
 /* y of a[0] = its add + the n products, which have the same rows, n, dtype and y. */
-void hora_product_sum(const hora_product *const *p, const hora_product_args *a, int n);
-const char *hora_product_variant(const hora_product *p);
+void hora_cpu_matmul_sum(const hora_cpu_matmul *const *p, const hora_cpu_matmul_args *a, int n);
+const char *hora_cpu_matmul_variant(const hora_cpu_matmul *p);
 
 /* y (o, k) of f32 (+)= alpha a' b with a (rows, o), b (rows, k) of dtype: a weight's gradient. The
- * sum over rows goes in pieces of fixed length inside one tile. */
-size_t hora_cpu_outer_scratch(hora_device *d, hora_dtype dtype);
-void hora_cpu_outer(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k, float alpha,
-                    const void *a, const void *b, float *y, bool overwrite, void *scratch);
+ * sum over rows goes in chunks of fixed length inside one tile. */
+size_t hora_cpu_weight_grad_scratch(hora_device *d, hora_dtype dtype);
+void hora_cpu_weight_grad(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k,
+                          float alpha, const void *a, const void *b, float *y, bool overwrite,
+                          void *scratch);
 
 /* The same bytes for vectors of F32 or BF16: n floats of v from element `at`. */
 void hora_cpu_widen(const hora_view *v, int64_t at, int64_t n, float *to);
-/* All of v in f32: where it is, or widened into `room` of hora_cpu_floats_bytes. */
+/* All of v in f32: where it is, or widened into `to` of hora_cpu_floats_bytes. */
 static inline size_t hora_cpu_floats_bytes(const hora_view *v) {
     return hora_absent(v) || v->dtype == HORA_F32
                ? 0
                : hora_cpu_aligned((size_t)hora_elems(v) * sizeof(float));
 }
-static inline const float *hora_cpu_floats(const hora_view *v, void *room) {
+static inline const float *hora_cpu_floats(const hora_view *v, void *to) {
     if (v->dtype == HORA_F32)
         return v->data;
-    hora_cpu_widen(v, 0, hora_elems(v), room);
-    return room;
+    hora_cpu_widen(v, 0, hora_elems(v), to);
+    return to;
 }
 #endif

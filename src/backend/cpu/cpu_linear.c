@@ -13,9 +13,9 @@
 enum { X, W, BIAS, ADDEND, A, B, XD };
 
 typedef struct state {
-    hora_product main; /* x W' and dy W */
-    hora_product down; /* xd A' and dy B: to the rank */
-    hora_product back; /* dz A, where xd is not x */
+    hora_cpu_matmul main; /* x W' and dy W */
+    hora_cpu_matmul down; /* xd A' and dy B: to the rank */
+    hora_cpu_matmul back; /* dz A, where xd is not x */
     int threads;
     size_t z; /* bytes of z or dz at the head of scratch */
 } state;
@@ -44,11 +44,11 @@ static unsigned needs(const hora_call *c) {
     return (dx ? MAIN : 0u) | (dz ? DOWN : 0) | (dxd ? BACK : 0);
 }
 
-static void specs_of(const hora_call *c, hora_product_spec s[3]) {
+static void specs_of(const hora_call *c, hora_cpu_matmul_spec s[3]) {
     const hora_view *x = &c->in[X], *w = &c->in[W];
     bool forward = c->phase == HORA_FORWARD;
     int64_t o = hora_cpu_rows(w), k = hora_cpu_width(w), r = rank(c);
-    hora_product_spec like = {.rows = hora_cpu_rows(x), .dtype = x->dtype, .wdtype = HORA_F32};
+    hora_cpu_matmul_spec like = {.rows = hora_cpu_rows(x), .dtype = x->dtype, .wdtype = HORA_F32};
     s[0] = s[1] = s[2] = like;
     s[0].n = forward ? o : k;
     s[0].k = forward ? k : o;
@@ -70,17 +70,17 @@ static size_t low_bytes(const hora_call *c) {
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    hora_product_spec s[3];
+    hora_cpu_matmul_spec s[3];
     if (!hora_cpu_multiplies(&c->in[X], &c->in[W]) ||
         (low(c) && (c->in[A].dtype != HORA_F32 || c->in[B].dtype != HORA_F32)))
         return false;
     specs_of(c, s);
     for (int i = 0; i < 3; i++)
         if (needs(c) >> i & 1)
-            hora_product_query(d, &s[i], need);
+            hora_cpu_matmul_query(d, &s[i], need);
     if (hora_cpu_wants(c, W) || hora_cpu_wants(c, A) || hora_cpu_wants(c, B))
         need->scratch = (size_t)hora_max((int64_t)need->scratch,
-                                         (int64_t)hora_cpu_outer_scratch(d, c->in[X].dtype));
+                                         (int64_t)hora_cpu_weight_grad_scratch(d, c->in[X].dtype));
     need->scratch += low_bytes(c);
     return true;
 }
@@ -88,21 +88,21 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
 static void run_joined(const hora_impl *const *impl, const hora_call *const *c, int n);
 
 static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) {
-    hora_product_spec s[3];
+    hora_cpu_matmul_spec s[3];
     state *st = hora_calloc(1, sizeof *st);
     impl->state = st;
     impl->run_joined = run_joined;
     st->threads = hora_device_threads(d);
     st->z = low_bytes(c);
     specs_of(c, s);
-    hora_product *p[3] = {&st->main, &st->down, &st->back};
+    hora_cpu_matmul *p[3] = {&st->main, &st->down, &st->back};
     for (int i = 0; i < 3; i++)
         if (needs(c) >> i & 1)
-            HORA_TRY(hora_product_make(p[i], d, &s[i]));
+            HORA_TRY(hora_cpu_matmul_make(p[i], d, &s[i]));
     if (needs(c) & MAIN)
         snprintf(impl->variant, sizeof impl->variant, "%s %s",
                  st->main.library ? st->main.library->name : "own",
-                 hora_product_variant(&st->main));
+                 hora_cpu_matmul_variant(&st->main));
     return HORA_OK;
 }
 
@@ -116,11 +116,11 @@ static float alpha_of(const hora_call *c) {
 }
 
 /* xd A' or alpha dy B */
-static hora_product_args down_args(const state *st, const hora_call *c) {
+static hora_cpu_matmul_args down_args(const state *st, const hora_call *c) {
     bool forward = c->phase == HORA_FORWARD;
-    hora_product_args a = {.m = hora_cpu_rows(&c->in[X]),
-                           .alpha = forward ? 1 : alpha_of(c),
-                           .scratch = (char *)c->scratch + st->z};
+    hora_cpu_matmul_args a = {.m = hora_cpu_rows(&c->in[X]),
+                              .alpha = forward ? 1 : alpha_of(c),
+                              .scratch = (char *)c->scratch + st->z};
     a.x = forward ? dropped(c)->data : c->dout.data;
     a.w = c->in[forward ? A : B].data;
     a.y = z_of(c);
@@ -128,12 +128,12 @@ static hora_product_args down_args(const state *st, const hora_call *c) {
 }
 
 /* y or dx */
-static hora_product_args main_args(const state *st, const hora_call *c) {
+static hora_cpu_matmul_args main_args(const state *st, const hora_call *c) {
     bool forward = c->phase == HORA_FORWARD;
-    hora_product_args a = {.m = hora_cpu_rows(&c->in[X]),
-                           .alpha = low(c) ? 1 : alpha_of(c),
-                           .w = c->in[W].data,
-                           .scratch = (char *)c->scratch + st->z};
+    hora_cpu_matmul_args a = {.m = hora_cpu_rows(&c->in[X]),
+                              .alpha = low(c) ? 1 : alpha_of(c),
+                              .w = c->in[W].data,
+                              .scratch = (char *)c->scratch + st->z};
     if (forward) {
         a.x = c->in[X].data;
         a.bias = &c->in[BIAS];
@@ -155,14 +155,14 @@ static hora_product_args main_args(const state *st, const hora_call *c) {
 }
 
 static void dropped_gradient(const state *st, const hora_call *c) {
-    hora_product_args a = {.m = hora_cpu_rows(&c->in[X]),
-                           .alpha = 1,
-                           .x = c->scratch,
-                           .w = c->in[A].data,
-                           .y = c->din[XD].data,
-                           .scratch = (char *)c->scratch + st->z};
+    hora_cpu_matmul_args a = {.m = hora_cpu_rows(&c->in[X]),
+                              .alpha = 1,
+                              .x = c->scratch,
+                              .w = c->in[A].data,
+                              .y = c->din[XD].data,
+                              .scratch = (char *)c->scratch + st->z};
     a.add = hora_cpu_overwrites(c, XD) ? NULL : a.y;
-    hora_product_run(&st->back, &a);
+    hora_cpu_matmul_run(&st->back, &a);
 }
 
 /* Sums over rows, and the addend's gradient. */
@@ -173,31 +173,31 @@ static void parameters(const state *st, const hora_call *c) {
     hora_dtype t = x->dtype;
     char *scratch = (char *)c->scratch + st->z;
     if (hora_cpu_wants(c, W))
-        hora_cpu_outer(t, st->threads, n, o, k, low(c) ? 1 : alpha_of(c), c->dout.data, x->data,
-                       c->din[W].data, hora_cpu_overwrites(c, W), scratch);
+        hora_cpu_weight_grad(t, st->threads, n, o, k, low(c) ? 1 : alpha_of(c), c->dout.data,
+                             x->data, c->din[W].data, hora_cpu_overwrites(c, W), scratch);
     if (hora_cpu_wants(c, BIAS))
         hora_cpu_column_sums(n, o, 1, &c->dout, NULL, c->din[BIAS].data,
                              hora_cpu_overwrites(c, BIAS));
     if (hora_cpu_wants(c, ADDEND))
         hora_cpu_add(n * o, 1, &c->dout, &c->din[ADDEND], hora_cpu_overwrites(c, ADDEND));
     if (hora_cpu_wants(c, A))
-        hora_cpu_outer(t, st->threads, n, r, k, 1, c->scratch, dropped(c)->data, c->din[A].data,
-                       hora_cpu_overwrites(c, A), scratch);
+        hora_cpu_weight_grad(t, st->threads, n, r, k, 1, c->scratch, dropped(c)->data,
+                             c->din[A].data, hora_cpu_overwrites(c, A), scratch);
     if (hora_cpu_wants(c, B))
-        hora_cpu_outer(t, st->threads, n, o, r, alpha_of(c), c->dout.data, c->saved[0].data,
-                       c->din[B].data, hora_cpu_overwrites(c, B), scratch);
+        hora_cpu_weight_grad(t, st->threads, n, o, r, alpha_of(c), c->dout.data, c->saved[0].data,
+                             c->din[B].data, hora_cpu_overwrites(c, B), scratch);
 }
 
 static void run_joined(const hora_impl *const *impl, const hora_call *const *c, int n) {
-    const hora_product *p[HORA_MAX_JOINED] = {NULL};
-    hora_product_args a[HORA_MAX_JOINED] = {{0}};
+    const hora_cpu_matmul *p[HORA_MAX_JOINED] = {NULL};
+    hora_cpu_matmul_args a[HORA_MAX_JOINED] = {{0}};
     int k = 0;
     for (int i = 0; i < n; i++)
         if (needs(c[i]) & DOWN) {
             p[k] = &((const state *)impl[i]->state)->down;
             a[k++] = down_args(impl[i]->state, c[i]);
         }
-    hora_product_run_all(p, a, k);
+    hora_cpu_matmul_run_all(p, a, k);
     k = 0;
     for (int i = 0; i < n; i++)
         if (needs(c[i]) & MAIN) {
@@ -205,10 +205,10 @@ static void run_joined(const hora_impl *const *impl, const hora_call *const *c, 
             a[k++] = main_args(impl[i]->state, c[i]);
         }
     if (c[0]->phase == HORA_FORWARD) {
-        hora_product_run_all(p, a, k);
+        hora_cpu_matmul_run_all(p, a, k);
         return;
     }
-    hora_product_sum(p, a, k);
+    hora_cpu_matmul_sum(p, a, k);
     for (int i = 0; i < n; i++) {
         if (needs(c[i]) & BACK)
             dropped_gradient(impl[i]->state, c[i]);

@@ -13,7 +13,7 @@ static void mul(void *arg, int64_t from, int64_t to) {
                                  hora_cpu_at(&c->in[1], from), hora_cpu_at(&c->out, from), true);
 }
 
-/* In a piece the gradient of input 0 is finished before that of input 1: both may be one tensor. */
+/* In a chunk the gradient of input 0 is finished before that of input 1: both may be one tensor. */
 static void grad(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     for (int i = 0; i < 2; i++)
@@ -26,7 +26,7 @@ static void grad(void *arg, int64_t from, int64_t to) {
 static void run(const hora_impl *impl, const hora_call *c) {
     (void)impl;
     bool forward = c->phase == HORA_FORWARD;
-    hora_cpu_pieces(hora_elems(forward ? &c->out : &c->dout), HORA_CPU_PIECE, forward ? mul : grad,
+    hora_cpu_chunks(hora_elems(forward ? &c->out : &c->dout), HORA_CPU_CHUNK, forward ? mul : grad,
                     (void *)(uintptr_t)c);
 }
 

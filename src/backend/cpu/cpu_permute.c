@@ -34,7 +34,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
                      .x = hora_f32(forward ? &c->in[0] : &c->dout),
                      .y = hora_f32(forward ? &c->out : &c->din[0]),
                      .overwrite = forward || hora_cpu_overwrites(c, 0)};
-    hora_cpu_pieces(t->groups * s.b, hora_cpu_rows_in_piece(s.a * s.w), permute, &s);
+    hora_cpu_chunks(t->groups * s.b, hora_cpu_rows_in_chunk(s.a * s.w), permute, &s);
 }
 
 extern const hora_cpu_op hora_cpu_op_permute;

@@ -6,14 +6,14 @@
 #include "base/cpu.h"
 
 #define VARIANT(v)                                                                                 \
-    extern const hora_kern_products hora_kern_products_f32_##v, hora_kern_products_bf16_##v;       \
+    extern const hora_kern_gemm hora_kern_gemm_f32_##v, hora_kern_gemm_bf16_##v;                   \
     extern const hora_kern_rows hora_kern_rows_##v, hora_kern_rows_bf16_##v;                       \
     extern const hora_kern_softmax hora_kern_softmax_##v;                                          \
     extern const hora_kern_attention hora_kern_attention_f32_##v, hora_kern_attention_bf16_##v;    \
     extern const hora_kern_peak hora_kern_peak_##v;                                                \
     static const hora_kern kern_##v = {                                                            \
         #v,                                                                                        \
-        {&hora_kern_products_f32_##v, &hora_kern_products_bf16_##v},                               \
+        {&hora_kern_gemm_f32_##v, &hora_kern_gemm_bf16_##v},                                       \
         &hora_kern_rows_##v,                                                                       \
         &hora_kern_rows_bf16_##v,                                                                  \
         &hora_kern_softmax_##v,                                                                    \

@@ -46,11 +46,11 @@ static void run(const hora_impl *impl, const hora_call *c) {
     norming n = {c, c->in[1].shape.d[0], NULL};
     if (forward || hora_cpu_wants(c, 0)) {
         n.weight = hora_cpu_floats(&c->in[1], c->scratch);
-        hora_cpu_pieces(hora_elems(forward ? &c->out : &c->dout) / n.w, hora_cpu_rows_in_piece(n.w),
+        hora_cpu_chunks(hora_elems(forward ? &c->out : &c->dout) / n.w, hora_cpu_rows_in_chunk(n.w),
                         forward ? norm : dx, &n);
     }
     if (hora_cpu_wants(c, 1))
-        hora_cpu_pieces(n.w, 64, dw, &n);
+        hora_cpu_chunks(n.w, 64, dw, &n);
 }
 
 extern const hora_cpu_op hora_cpu_op_rmsnorm;

@@ -41,7 +41,7 @@ static void fill_rows(void *arg, int64_t from, int64_t to) {
 static void fill(void *dst, const void *arg) {
     table t = *(const table *)arg;
     t.data = dst;
-    hora_cpu_pieces(t.rows, 64, fill_rows, &t);
+    hora_cpu_chunks(t.rows, 64, fill_rows, &t);
 }
 
 static uint64_t layout_of(const hora_attr *a, int64_t rows) {
@@ -84,21 +84,21 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     return HORA_OK;
 }
 
-typedef struct turning {
+typedef struct rotation {
     const hora_call *c;
     const state *s;
-    int64_t rows, piece;
-} turning;
+    int64_t rows, chunk;
+} rotation;
 
-static void turn(void *arg, int64_t tile, int thread) {
-    const turning *t = arg;
+static void rotate(void *arg, int64_t tile, int thread) {
+    const rotation *t = arg;
     const hora_call *c = t->c;
     const hora_attr *a = &c->attr;
     bool forward = c->phase == HORA_FORWARD;
-    int64_t width = a->heads * a->head_dim, end = hora_min(t->rows, (tile + 1) * t->piece);
+    int64_t width = a->heads * a->head_dim, end = hora_min(t->rows, (tile + 1) * t->chunk);
     float *own = (float *)((char *)c->scratch +
                            (size_t)thread * hora_cpu_aligned((size_t)a->head_dim * sizeof(float)));
-    for (int64_t i = tile * t->piece; i < end; i++) {
+    for (int64_t i = tile * t->chunk; i < end; i++) {
         int64_t pos = c->batch->pos[i];
         const float *row = t->s->table + pos * a->head_dim;
         if (pos < 0 || pos >= t->s->rows) {
@@ -114,10 +114,10 @@ static void turn(void *arg, int64_t tile, int thread) {
 
 static void run(const hora_impl *impl, const hora_call *c) {
     bool forward = c->phase == HORA_FORWARD;
-    turning t = {c, impl->state, hora_cpu_rows(forward ? &c->out : &c->dout),
-                 hora_cpu_rows_in_piece(c->attr.heads * c->attr.head_dim)};
+    rotation t = {c, impl->state, hora_cpu_rows(forward ? &c->out : &c->dout),
+                  hora_cpu_rows_in_chunk(c->attr.heads * c->attr.head_dim)};
     if (forward || hora_cpu_wants(c, 0))
-        hora_cpu_parallel(t.s->threads, hora_ceil_div(t.rows, t.piece), turn, &t);
+        hora_cpu_parallel(t.s->threads, hora_ceil_div(t.rows, t.chunk), rotate, &t);
 }
 
 extern const hora_cpu_op hora_cpu_op_rope;

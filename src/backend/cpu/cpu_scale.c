@@ -33,7 +33,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
             hora_cpu_add(n * d, (float)c->attr.alpha, s.x, s.y, s.overwrite);
         } else {
             s.v = hora_cpu_floats(&c->in[1], c->scratch);
-            hora_cpu_pieces(n, hora_cpu_rows_in_piece(d), scale_rows, &s);
+            hora_cpu_chunks(n, hora_cpu_rows_in_chunk(d), scale_rows, &s);
         }
     }
     if (hora_cpu_wants(c, 1))

@@ -62,14 +62,14 @@ typedef struct hora_few {
     float *y;
 } hora_few;
 
-typedef struct hora_kern_products {
+typedef struct hora_kern_gemm {
     int64_t panel; /* columns of a packed panel; the last is as wide as it must, in whole vectors */
     size_t elem;   /* bytes of an element */
     void (*gemm)(const hora_gemm *);
     void (*few)(const hora_few *);
     size_t (*pack_bytes)(int64_t k, int64_t n);
     void (*pack)(const hora_pack *, void *to); /* panels one after another, without gaps */
-} hora_kern_products;
+} hora_kern_gemm;
 
 /* Runs of elements and rows. There is a table for f32 and one for bf16: `void` is the table's
  * elements. `overwrite` false: the result is added to what is there. */
@@ -106,7 +106,7 @@ typedef struct hora_kern_rows {
     /* y = x rounded to bf16; y may begin where x does */
     void (*narrow)(int64_t n, const float *x, uint16_t *y);
     /* m (4 n) = 1 where a word of philox's is at least `least`, else 0; counters from `counter` on,
-     * whose lowest 24 bits do not run over. m has room for a multiple of 64. */
+     * whose lowest 24 bits do not run over. m holds a multiple of 64. */
     void (*mask)(uint64_t seed, uint64_t stream, uint64_t counter, int64_t n, uint32_t least,
                  float *m);
     /* y (m, n) = add + bias + alpha c, all f32; add and bias may be NULL, add may be y */
@@ -148,13 +148,13 @@ typedef struct hora_scores {
 /* One table per element. o is f32; y, a, b, v are elements. */
 typedef struct hora_kern_attention {
     /* One more tile: m, within 8 of each row's maximum, and sum l go on, o is to be multiplied by
-     * shrink; p = 2^(s - m), 0 where not seen, goes to `p` in f32 and to `pairs` in bf16. */
-    void (*fold)(const hora_scores *t, float *m, float *l, float *shrink);
+     * correction; p = 2^(s - m), 0 where not seen, goes to `p` in f32 and to `pairs` in bf16. */
+    void (*softmax_update)(const hora_scores *t, float *m, float *l, float *correction);
     /* o (rows, width), row i times factor_i */
-    void (*shrink)(int64_t rows, int64_t width, const float *factor, float *o);
+    void (*softmax_rescale)(int64_t rows, int64_t width, const float *factor, float *o);
     /* y = o / l and lse = ln 2 (m + log2 l); zeros for rows that saw nothing. lse may be NULL. */
-    void (*end)(int64_t rows, int64_t width, const float *m, const float *l, const float *o,
-                void *y, int64_t ldy, float *lse, int64_t ldlse);
+    void (*softmax_finish)(int64_t rows, int64_t width, const float *m, const float *l,
+                           const float *o, void *y, int64_t ldy, float *lse, int64_t ldlse);
     /* p = 2^(s - lse2) and ds = p (dp - d), 0 where not seen; `pairs` are those of ds. */
     void (*grad)(const hora_scores *t, const float *lse2, const float *d);
     /* out_i = a_i b_i' */
@@ -179,8 +179,8 @@ typedef struct hora_kern_peak {
 } hora_kern_peak;
 
 typedef struct hora_kern {
-    const char *name;                      /* "avx512" */
-    const hora_kern_products *products[2]; /* of f32 and of bf16 elements */
+    const char *name;              /* "avx512" */
+    const hora_kern_gemm *gemm[2]; /* of f32 and of bf16 elements */
     const hora_kern_rows *rows, *rows_bf16;
     const hora_kern_softmax *softmax;
     const hora_kern_attention *attention[2]; /* of f32 and of bf16 elements */

@@ -1,5 +1,5 @@
 /*
- * The pieces of attention between its products, for f32 and bf16 elements from one text: tiles of
+ * What attention needs between its products, for f32 and bf16 elements from one text: tiles of
  * scores turned into weights with a running maximum (M. Milakov, N. Gimelshein, "Online normalizer
  * calculation for softmax", 2018), their gradient, and what happens to rows before and after.
  */
@@ -116,8 +116,9 @@ INLINE void store_two(const bool bf16, void *y, int64_t at, int64_t ld, vf a, vf
 }
 
 /* nv vectors of lanes from i on. */
-INLINE void fold_lanes(const bool bf16, const bool masked, const int nv, const hora_scores *t,
-                       int64_t i, float *m, float *l, float *shrink) {
+INLINE void softmax_update_lanes(const bool bf16, const bool masked, const int nv,
+                                 const hora_scores *t, int64_t i, float *m, float *l,
+                                 float *correction) {
     vf most[WIDE], sum[WIDE];
     for (int v = 0; v < nv; v++)
         most[v] = v_load(m + i + v * VL);
@@ -130,11 +131,12 @@ INLINE void fold_lanes(const bool bf16, const bool masked, const int nv, const h
         vf old = v_load(m + i + v * VL);
         /* weights up to 2^8 are as good as those up to 1 and spare o a correction */
         most[v] = v_select((vi)(most[v] - old <= v_set(8)), old, most[v]);
-        vf less = v_pow2(false, old - most[v]);
-        less = v_select((vi)(old == v_set(HORA_NO_SCORE)), v_set(1), less); /* nothing there yet */
+        vf scaled = v_pow2(false, old - most[v]);
+        scaled =
+            v_select((vi)(old == v_set(HORA_NO_SCORE)), v_set(1), scaled); /* nothing there yet */
         v_store(m + i + v * VL, most[v]);
-        v_store(shrink + i + v * VL, less);
-        sum[v] = v_load(l + i + v * VL) * less;
+        v_store(correction + i + v * VL, scaled);
+        sum[v] = v_load(l + i + v * VL) * scaled;
     }
     int64_t j = 0;
     for (; j + 2 <= t->keys; j += 2)
@@ -199,13 +201,13 @@ INLINE void grad_lanes(const bool bf16, const bool masked, const int nv, const h
     }
 }
 
-INLINE void fold(const bool bf16, const bool masked, const hora_scores *t, float *m, float *l,
-                 float *shrink) {
+INLINE void softmax_update(const bool bf16, const bool masked, const hora_scores *t, float *m,
+                           float *l, float *correction) {
     int64_t i = 0;
     for (; i + WIDE * VL <= t->rows; i += WIDE * VL)
-        fold_lanes(bf16, masked, WIDE, t, i, m, l, shrink);
+        softmax_update_lanes(bf16, masked, WIDE, t, i, m, l, correction);
     for (; i < t->rows; i += VL)
-        fold_lanes(bf16, masked, 1, t, i, m, l, shrink);
+        softmax_update_lanes(bf16, masked, 1, t, i, m, l, correction);
 }
 
 INLINE void grad(const bool bf16, const bool masked, const hora_scores *t, const float *lse2,
@@ -217,7 +219,7 @@ INLINE void grad(const bool bf16, const bool masked, const hora_scores *t, const
         grad_lanes(bf16, masked, 1, t, i, lse2, d);
 }
 
-static void shrink(int64_t rows, int64_t width, const float *factor, float *o) {
+static void softmax_rescale(int64_t rows, int64_t width, const float *factor, float *o) {
     for (int64_t i = 0; i < rows; i++, o += width)
         if (factor[i] != 1)
             EACH(width)
@@ -240,8 +242,8 @@ INLINE vf v_log2(vf x) {
 }
 
 /* lse of the lanes from i on. */
-INLINE void ends(int64_t i, int64_t rows, const float *m, const float *l, float *lse,
-                 int64_t ldlse) {
+INLINE void lanes_lse(int64_t i, int64_t rows, const float *m, const float *l, float *lse,
+                      int64_t ldlse) {
     float z[VL];
     vf most = v_load(m + i);
     v_store(z, v_select((vi)(most == v_set(HORA_NO_SCORE)), v_zero(),
@@ -250,10 +252,11 @@ INLINE void ends(int64_t i, int64_t rows, const float *m, const float *l, float 
         lse[r * ldlse] = z[r - i];
 }
 
-INLINE void end(const bool bf16, int64_t rows, int64_t width, const float *m, const float *l,
-                const float *o, void *y, int64_t ldy, float *lse, int64_t ldlse) {
+INLINE void softmax_finish(const bool bf16, int64_t rows, int64_t width, const float *m,
+                           const float *l, const float *o, void *y, int64_t ldy, float *lse,
+                           int64_t ldlse) {
     for (int64_t i = 0; lse && i < rows; i += VL)
-        ends(i, rows, m, l, lse, ldlse);
+        lanes_lse(i, rows, m, l, lse, ldlse);
     for (int64_t i = 0; i < rows; i++, o += width) {
         float each = m[i] != HORA_NO_SCORE ? 1.0f / l[i] : 0.0f;
         EACH(width)
@@ -329,11 +332,11 @@ INLINE void mix(const bool bf16, int64_t rows, int64_t width, int64_t keys, cons
 }
 
 #define TABLE(name, bf16)                                                                          \
-    static void fold_##name(const hora_scores *t, float *m, float *l, float *less) {               \
+    static void softmax_update_##name(const hora_scores *t, float *m, float *l, float *scaled) {   \
         if (t->from)                                                                               \
-            fold(bf16, true, t, m, l, less);                                                       \
+            softmax_update(bf16, true, t, m, l, scaled);                                           \
         else                                                                                       \
-            fold(bf16, false, t, m, l, less);                                                      \
+            softmax_update(bf16, false, t, m, l, scaled);                                          \
     }                                                                                              \
     static void grad_##name(const hora_scores *t, const float *lse2, const float *d) {             \
         if (t->from)                                                                               \
@@ -341,9 +344,10 @@ INLINE void mix(const bool bf16, int64_t rows, int64_t width, int64_t keys, cons
         else                                                                                       \
             grad(bf16, false, t, lse2, d);                                                         \
     }                                                                                              \
-    static void end_##name(int64_t rows, int64_t width, const float *m, const float *l,            \
-                           const float *o, void *y, int64_t ldy, float *lse, int64_t ldlse) {      \
-        end(bf16, rows, width, m, l, o, y, ldy, lse, ldlse);                                       \
+    static void softmax_finish_##name(int64_t rows, int64_t width, const float *m, const float *l, \
+                                      const float *o, void *y, int64_t ldy, float *lse,            \
+                                      int64_t ldlse) {                                             \
+        softmax_finish(bf16, rows, width, m, l, o, y, ldy, lse, ldlse);                            \
     }                                                                                              \
     static void dots_##name(int64_t rows, int64_t width, const void *a, const void *b, int64_t ld, \
                             float *out) {                                                          \
@@ -359,6 +363,7 @@ INLINE void mix(const bool bf16, int64_t rows, int64_t width, int64_t keys, cons
     }                                                                                              \
     extern const hora_kern_attention KERN(attention_##name);                                       \
     const hora_kern_attention KERN(attention_##name) = {                                           \
-        fold_##name, shrink, end_##name, grad_##name, dots_##name, store_##name, mix_##name};
+        softmax_update_##name, softmax_rescale, softmax_finish_##name, grad_##name, dots_##name,   \
+        store_##name,          mix_##name};
 TABLE(f32, false)
 TABLE(bf16, true)

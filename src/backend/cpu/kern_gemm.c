@@ -20,7 +20,7 @@ typedef float v4_any __attribute__((vector_size(16), aligned(2), may_alias));
 typedef int32_t i4 __attribute__((vector_size(16)));
 
 /* dst (4, ld) of units = w (4 rows, `step` bytes apart)' */
-INLINE void turn4(const void *w, int64_t step, uint32_t *dst, int64_t ld) {
+INLINE void transpose4(const void *w, int64_t step, uint32_t *dst, int64_t ld) {
     const char *p = w;
     v4 a = *(const v4_any *)p, b = *(const v4_any *)(p + step);
     v4 c = *(const v4_any *)(p + 2 * step), d = *(const v4_any *)(p + 3 * step);
@@ -36,7 +36,7 @@ INLINE void turn4(const void *w, int64_t step, uint32_t *dst, int64_t ld) {
 
 #if VL == 16
 /* The same for 16 rows and 16 units: pairs of rows, of pairs, of quarters, of halves. */
-INLINE void turn16(const void *w, int64_t step, uint32_t *dst, int64_t ld) {
+INLINE void transpose16(const void *w, int64_t step, uint32_t *dst, int64_t ld) {
     __m512i a[16], b[16];
     for (int i = 0; i < 16; i++)
         a[i] = _mm512_loadu_si512((const char *)w + i * step);

@@ -186,15 +186,15 @@ INLINE void G(finish_plain)(const int mr, const int nv, const hora_gemm *g, int6
             _Pragma("GCC unroll 4") for (int v = 0; v < nv; v++) out[r][v] = acc[r][v];            \
         G(finish)(mr, nv, g, i, j, n, out);                                                        \
     }
-#define STRIP(nv)                                                                                  \
+#define PANEL(nv)                                                                                  \
     BLOCK(1, nv)                                                                                   \
     BLOCK(2, nv)                                                                                   \
     BLOCK(4, nv)                                                                                   \
     BLOCK_MOST(nv)                                                                                 \
-    static void G(strip_##nv)(const hora_gemm *g, int64_t j, int64_t n) {                          \
+    static void G(panel_##nv)(const hora_gemm *g, int64_t j, int64_t n) {                          \
         int64_t i = 0;                                                                             \
         for (; i + MR <= g->m; i += MR)                                                            \
-            STRIP_MOST(nv)(g, i, j, n);                                                            \
+            PANEL_MOST(nv)(g, i, j, n);                                                            \
         for (; i + 4 <= g->m; i += 4)                                                              \
             G(block_4_##nv)(g, i, j, n);                                                           \
         for (; i + 2 <= g->m; i += 2)                                                              \
@@ -204,19 +204,19 @@ INLINE void G(finish_plain)(const int mr, const int nv, const hora_gemm *g, int6
     }
 #if MR == 8
 #define BLOCK_MOST(nv) BLOCK(8, nv)
-#define STRIP_MOST(nv) G(block_8_##nv)
+#define PANEL_MOST(nv) G(block_8_##nv)
 #elif MR == 6
 #define BLOCK_MOST(nv) BLOCK(6, nv)
-#define STRIP_MOST(nv) G(block_6_##nv)
+#define PANEL_MOST(nv) G(block_6_##nv)
 #else
 #define BLOCK_MOST(nv)
-#define STRIP_MOST(nv) G(block_4_##nv)
+#define PANEL_MOST(nv) G(block_4_##nv)
 #endif
-STRIP(1)
-STRIP(2)
+PANEL(1)
+PANEL(2)
 #if NV == 4
-STRIP(3)
-STRIP(4)
+PANEL(3)
+PANEL(4)
 #endif
 
 static void G(gemm)(const hora_gemm *g) {
@@ -224,17 +224,17 @@ static void G(gemm)(const hora_gemm *g) {
         int64_t n = g->n - j < NR ? g->n - j : NR;
         switch ((n + VL - 1) / VL) {
         case 1:
-            G(strip_1)(g, j, n);
+            G(panel_1)(g, j, n);
             break;
         case 2:
-            G(strip_2)(g, j, n);
+            G(panel_2)(g, j, n);
             break;
 #if NV == 4
         case 3:
-            G(strip_3)(g, j, n);
+            G(panel_3)(g, j, n);
             break;
         default:
-            G(strip_4)(g, j, n);
+            G(panel_4)(g, j, n);
 #endif
         }
     }
@@ -251,23 +251,23 @@ static size_t G(pack_bytes)(int64_t k, int64_t n) {
 }
 
 /* A panel of B = w' from w (n, ldw) of elements: units of a row of w lie side by side already, so
- * this turns a matrix of units. */
-static void G(turn_panel)(const E *w, int64_t ldw, int64_t k, int64_t n, int64_t columns,
-                          uint32_t *dst) {
+ * this transposes a matrix of units. */
+static void G(transpose_panel)(const E *w, int64_t ldw, int64_t k, int64_t n, int64_t columns,
+                               uint32_t *dst) {
     int64_t whole = k / PER, j = 0;
     for (; j + 4 <= n; j += 4) {
         const E *row = w + j * ldw;
         int64_t p = 0;
 #if VL == 16
         for (; j + 16 <= n && p + 16 <= whole; p += 16)
-            turn16(row + p * PER, ldw * (int64_t)sizeof(E), dst + p * columns + j, columns);
+            transpose16(row + p * PER, ldw * (int64_t)sizeof(E), dst + p * columns + j, columns);
         if (j + 16 <= n && p == whole) {
             j += 12;
             continue;
         }
 #endif
         for (; p + 4 <= whole; p += 4)
-            turn4(row + p * PER, ldw * (int64_t)sizeof(E), dst + p * columns + j, columns);
+            transpose4(row + p * PER, ldw * (int64_t)sizeof(E), dst + p * columns + j, columns);
         for (; p < whole; p++)
             for (int c = 0; c < 4; c++)
                 dst[p * columns + j + c] = *(const u32_any *)(row + c * ldw + p * PER);
@@ -302,10 +302,10 @@ static void G(copy_panel)(const E *w, int64_t ldw, int64_t k, int64_t n, int64_t
 #if ELEM_BF16
 enum { NARROWED = 128 }; /* elements of a row that are rounded at a time */
 
-/* The same from w of floats, scaled and rounded first, piece by piece. */
+/* The same from w of floats, scaled and rounded first, a run at a time. */
 static void G(round_panel)(const float *w, int64_t ldw, bool trans_w, float scale, int64_t k,
                            int64_t n, int64_t columns, uint32_t *dst) {
-    uint16_t piece[NR * NARROWED];
+    uint16_t run[NR * NARROWED];
     for (int64_t p0 = 0; p0 < k; p0 += NARROWED) {
         int64_t kc = k - p0 < NARROWED ? k - p0 : NARROWED;
         int64_t rows = trans_w ? n : kc, width = trans_w ? kc : n, ld = trans_w ? NARROWED : NR;
@@ -313,12 +313,12 @@ static void G(round_panel)(const float *w, int64_t ldw, bool trans_w, float scal
             const float *from = trans_w ? w + i * ldw + p0 : w + (p0 + i) * ldw;
             for (int64_t j = 0; j < width; j += VL)
                 G(put)
-            (piece + i * ld + j, false, scale * G(get)(from + j, true, width - j), width - j);
+            (run + i * ld + j, false, scale * G(get)(from + j, true, width - j), width - j);
         }
         if (trans_w)
-            G(turn_panel)(piece, ld, kc, n, columns, dst + p0 / 2 * columns);
+            G(transpose_panel)(run, ld, kc, n, columns, dst + p0 / 2 * columns);
         else
-            G(copy_panel)(piece, ld, kc, n, columns, dst + p0 / 2 * columns);
+            G(copy_panel)(run, ld, kc, n, columns, dst + p0 / 2 * columns);
     }
 }
 #endif
@@ -338,7 +338,7 @@ static void G(pack)(const hora_pack *p, void *to) {
         else
 #endif
             if (p->trans_w)
-            G(turn_panel)((const E *)w, p->ldw, p->k, n, columns, dst);
+            G(transpose_panel)((const E *)w, p->ldw, p->k, n, columns, dst);
         else
             G(copy_panel)((const E *)w, p->ldw, p->k, n, columns, dst);
 #if !ELEM_BF16
@@ -351,7 +351,7 @@ static void G(pack)(const hora_pack *p, void *to) {
 }
 
 /* mr rows against nj rows of w, each read once, in place; the sums of the lanes run side by side
- * and are folded by v_sum. */
+ * and are added by v_sum. */
 INLINE void G(dots)(const int mr, const int nj, const hora_few *f, int64_t i, int64_t j) {
     vf acc[4][4];
     const E *x = (const E *)f->x + i * f->ldx, *w = (const E *)f->w + j * f->ldw;
@@ -397,12 +397,12 @@ static void G(few)(const hora_few *f) {
 }
 
 #if ELEM_BF16
-#define TABLE KERN(products_bf16)
+#define TABLE KERN(gemm_bf16)
 #else
-#define TABLE KERN(products_f32)
+#define TABLE KERN(gemm_f32)
 #endif
-extern const hora_kern_products TABLE;
-const hora_kern_products TABLE = {NR, sizeof(E), G(gemm), G(few), G(pack_bytes), G(pack)};
+extern const hora_kern_gemm TABLE;
+const hora_kern_gemm TABLE = {NR, sizeof(E), G(gemm), G(few), G(pack_bytes), G(pack)};
 
 #undef G
 #undef E
@@ -412,8 +412,8 @@ const hora_kern_products TABLE = {NR, sizeof(E), G(gemm), G(few), G(pack_bytes),
 #undef NR
 #undef AHEAD
 #undef BLOCK
-#undef STRIP
+#undef PANEL
 #undef BLOCK_MOST
-#undef STRIP_MOST
+#undef PANEL_MOST
 #undef TABLE
 #undef ELEM_BF16

@@ -15,7 +15,7 @@ typedef struct peak_job {
     float sink[HORA_MAX_THREADS]; /* keeps the loops alive */
 } peak_job;
 
-static double one_piece(void *arg, int thread) {
+static double one_round(void *arg, int thread) {
     peak_job *job = arg;
     job->sink[thread] += job->loop->run(ROUNDS);
     return job->loop->flops * ROUNDS;
@@ -28,5 +28,5 @@ double hora_peak_flops(hora_dtype dtype, double seconds) {
         job.loop = &k->bf16;
     if (dtype == HORA_BF16 && k->tiles.run && hora_cpu_isa() >= HORA_ISA_AMX)
         job.loop = &k->tiles;
-    return job.loop->run ? hora_best_rate(seconds, one_piece, &job) : 0;
+    return job.loop->run ? hora_best_rate(seconds, one_round, &job) : 0;
 }

@@ -10,8 +10,8 @@ REF_KERNEL(rope, NULL);
 
 #else
 
-/* Every pair of every head, turned by sign * angle. */
-static void T(turn)(const hora_call *c, const REAL *x, REAL *y, double sign, bool add) {
+/* Every pair of every head, rotated by sign * angle. */
+static void T(rotate)(const hora_call *c, const REAL *x, REAL *y, double sign, bool add) {
     int64_t n = ref_rows(&c->in[0]), width = ref_width(&c->in[0]);
     int64_t dh = c->attr.head_dim, half = dh / 2;
     for (int64_t i = 0; i < n; i++)
@@ -27,11 +27,11 @@ static void T(turn)(const hora_call *c, const REAL *x, REAL *y, double sign, boo
 }
 
 static void T(forward)(const hora_call *c) {
-    T(turn)(c, IN(0), OUT, 1, false);
+    T(rotate)(c, IN(0), OUT, 1, false);
 }
 
 static void T(backward)(const hora_call *c) {
-    T(turn)(c, DOUT, DIN(0), -1, !(c->overwrite & HORA_IN(0)));
+    T(rotate)(c, DOUT, DIN(0), -1, !(c->overwrite & HORA_IN(0)));
 }
 
 #endif

@@ -6,19 +6,19 @@
  *   chunk 0  |         |         |
  *   chunk 1  |         |         |
  *
- * Own blocks read w from its packing or pack the panel into the thread's scratch first, which pays
+ * Own gemm read w from its packing or pack the panel into the thread's scratch first, which pays
  * with some hundred rows; bias, addend, scale and the low-rank term are done in registers. A
- * library's product runs a dense tile in scratch, to which the blocks add the same in one pass.
+ * library's product runs a dense tile in scratch, to which own gemm adds the same in one pass.
  */
 #include "backend/cpu/cpu_impl.h"
 
 #include "base/rng.h"
 
 enum {
-    UNIT = 64,    /* every row class is a multiple of it */
-    FEW = 4,      /* rows for which packing w does not pay */
-    DEPTH = 4096, /* f32: elements of k that are summed in registers at once */
-    OUTER = 1024  /* rows of a weight's gradient that are packed at a time */
+    UNIT = 64,              /* every row class is a multiple of it */
+    FEW = 4,                /* rows for which packing w does not pay */
+    DEPTH = 4096,           /* f32: elements of k that are summed in registers at once */
+    WEIGHT_GRAD_ROWS = 1024 /* rows of a weight's gradient that are packed at a time */
 };
 
 void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread),
@@ -52,16 +52,16 @@ void hora_cpu_widen(const hora_view *v, int64_t at, int64_t n, float *to) {
         to[i] = hora_bf16_to_f32(((const uint16_t *)v->data)[at + i]);
 }
 
-static bool may_freeze(const hora_product_spec *s) {
+static bool may_freeze(const hora_cpu_matmul_spec *s) {
     return s->frozen || s->will_freeze;
 }
 
-static int64_t width_of(const hora_product *p, int64_t panel) {
+static int64_t width_of(const hora_cpu_matmul *p, int64_t panel) {
     return hora_min(p->panel, p->spec.n - panel * p->panel);
 }
 
-static size_t elem(const hora_product *p) {
-    return p->blocks->elem;
+static size_t elem(const hora_cpu_matmul *p) {
+    return p->gemm->elem;
 }
 
 /* --- the library's side ----------------------------------------------------------------------- */
@@ -73,45 +73,45 @@ static int64_t library_panel(int64_t n) {
     return hora_round_up(hora_ceil_div(n, count), UNIT);
 }
 
-static hora_mm_shape shape_of(const hora_product *p, int64_t m, int64_t n) {
-    const hora_product_spec *s = &p->spec;
-    return (hora_mm_shape){.m = m,
-                           .n = n,
-                           .k = s->k,
-                           .ldx = s->k,
-                           .ldw = s->trans_w ? s->k : s->n,
-                           .ldy = n,
-                           .trans_w = s->trans_w,
-                           .dtype = s->dtype,
-                           .ydtype = HORA_F32,
-                           .alpha = 1,
-                           .packed = true};
+static hora_matmul_shape shape_of(const hora_cpu_matmul *p, int64_t m, int64_t n) {
+    const hora_cpu_matmul_spec *s = &p->spec;
+    return (hora_matmul_shape){.m = m,
+                               .n = n,
+                               .k = s->k,
+                               .ldx = s->k,
+                               .ldw = s->trans_w ? s->k : s->n,
+                               .ldy = n,
+                               .trans_w = s->trans_w,
+                               .dtype = s->dtype,
+                               .ydtype = HORA_F32,
+                               .alpha = 1,
+                               .packed = true};
 }
 
-static hora_status make_library(hora_product *p, hora_device *d) {
+static hora_status make_library(hora_cpu_matmul *p, hora_device *d) {
     int64_t widths[2] = {hora_min(p->panel, p->spec.n), width_of(p, p->count - 1)};
     int64_t rows[2] = {p->chunk, UNIT};
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++) {
-            hora_mm_shape s = shape_of(p, rows[i], widths[j]);
-            HORA_TRY(hora_device_mm(d, &s, &p->mm[i][j]));
-            p->mm_scratch =
-                (size_t)hora_max((int64_t)p->mm_scratch, (int64_t)p->library->scratch(p->mm[i][j]));
+            hora_matmul_shape s = shape_of(p, rows[i], widths[j]);
+            HORA_TRY(hora_device_matmul(d, &s, &p->made[i][j]));
+            p->library_scratch = (size_t)hora_max((int64_t)p->library_scratch,
+                                                  (int64_t)p->library->scratch(p->made[i][j]));
         }
-    p->mm_scratch = hora_cpu_aligned(p->mm_scratch);
+    p->library_scratch = hora_cpu_aligned(p->library_scratch);
     p->sums = hora_cpu_aligned((size_t)(p->chunk * p->panel) * sizeof(float));
     return HORA_OK;
 }
 
 /* --- cutting and packing ---------------------------------------------------------------------- */
 
-static void cut(hora_product *p, hora_device *d, const hora_product_spec *s) {
-    *p = (hora_product){.spec = *s,
-                        .kern = hora_kern_get(),
-                        .library = hora_device_products(d, s->dtype),
-                        .threads = hora_device_threads(d)};
-    p->blocks = p->kern->products[s->dtype == HORA_BF16];
-    hora_mm_shape like = shape_of(p, UNIT, UNIT);
+static void cut(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *s) {
+    *p = (hora_cpu_matmul){.spec = *s,
+                           .kern = hora_kern_get(),
+                           .library = hora_device_matmul_provider(d, s->dtype),
+                           .threads = hora_device_threads(d)};
+    p->gemm = p->kern->gemm[s->dtype == HORA_BF16];
+    hora_matmul_shape like = shape_of(p, UNIT, UNIT);
     /* thin products and weights that are rounded on the way are not worth a library's tiles */
     if (s->rows < UNIT || s->k <= UNIT || s->n < UNIT || s->wdtype != s->dtype ||
         (p->library && !p->library->pack_bytes(&like)))
@@ -124,40 +124,40 @@ static void cut(hora_product *p, hora_device *d, const hora_product_spec *s) {
     } else {
         bool packs = may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH;
         p->chunk = packs || s->n <= UNIT ? 4 * UNIT : 16 * UNIT;
-        p->panel = p->blocks->panel;
-        p->panel_bytes = hora_cpu_aligned(p->blocks->pack_bytes(s->k, hora_min(p->panel, s->n)));
+        p->panel = p->gemm->panel;
+        p->panel_bytes = hora_cpu_aligned(p->gemm->pack_bytes(s->k, hora_min(p->panel, s->n)));
     }
     p->count = hora_ceil_div(s->n, p->panel);
 }
 
-static void pack_panel(const hora_product *p, const void *w, int64_t j, void *to) {
-    const hora_product_spec *s = &p->spec;
+static void pack_panel(const hora_cpu_matmul *p, const void *w, int64_t j, void *to) {
+    const hora_cpu_matmul_spec *s = &p->spec;
     bool wide = s->wdtype == HORA_F32;
     int64_t first = j * p->panel * (s->trans_w ? s->k : 1);
     w = (const char *)w + (size_t)first * (wide ? sizeof(float) : elem(p));
     if (p->library) {
-        hora_mm_shape shape = shape_of(p, UNIT, width_of(p, j));
+        hora_matmul_shape shape = shape_of(p, UNIT, width_of(p, j));
         p->library->pack(&shape, w, to);
     } else {
-        p->blocks->pack(&(hora_pack){.w = w,
-                                     .ldw = s->trans_w ? s->k : s->n,
-                                     .trans_w = s->trans_w,
-                                     .wide = wide,
-                                     .scale = 1,
-                                     .k = s->k,
-                                     .n = width_of(p, j)},
-                        to);
+        p->gemm->pack(&(hora_pack){.w = w,
+                                   .ldw = s->trans_w ? s->k : s->n,
+                                   .trans_w = s->trans_w,
+                                   .wide = wide,
+                                   .scale = 1,
+                                   .k = s->k,
+                                   .n = width_of(p, j)},
+                      to);
     }
 }
 
-static uint64_t layout_of(const hora_product *p) {
+static uint64_t layout_of(const hora_cpu_matmul *p) {
     const int64_t key[] = {p->spec.n, p->spec.k, p->spec.trans_w, p->panel,
                            p->spec.dtype == HORA_BF16};
     return hora_hash64(key, sizeof key, hora_hash_text(p->library ? p->library->name : "own"));
 }
 
 typedef struct filling {
-    const hora_product *p;
+    const hora_cpu_matmul *p;
     char *dst;
 } filling;
 
@@ -172,32 +172,34 @@ static void fill(void *dst, const void *arg) {
     hora_parallel(f.p->count, fill_panel, &f);
 }
 
-static size_t low_bytes(const hora_product *p) {
-    return p->spec.rank ? hora_cpu_aligned(p->blocks->pack_bytes(p->spec.rank, p->panel)) : 0;
+static size_t low_bytes(const hora_cpu_matmul *p) {
+    return p->spec.rank ? hora_cpu_aligned(p->gemm->pack_bytes(p->spec.rank, p->panel)) : 0;
 }
 
 /* Scratch of a thread: the library's own and its tile | a panel of w | a panel of f. */
-static hora_status lay_out(hora_product *p, hora_device *d) {
+static hora_status lay_out(hora_cpu_matmul *p, hora_device *d) {
     if (p->library)
         HORA_TRY(make_library(p, d));
     else if (p->spec.summed)
         p->sums = hora_cpu_aligned((size_t)(p->chunk * p->panel) * sizeof(float));
-    p->thread_scratch = p->mm_scratch + p->sums + p->panel_bytes + low_bytes(p);
+    p->thread_scratch = p->library_scratch + p->sums + p->panel_bytes + low_bytes(p);
     return HORA_OK;
 }
 
-void hora_product_query(hora_device *d, const hora_product_spec *s, hora_need *need) {
-    hora_product p;
+void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need) {
+    hora_cpu_matmul p;
     cut(&p, d, s);
     if (may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH &&
         (!s->frozen || !hora_device_has(d, s->frozen, layout_of(&p))))
         need->packed += p.panel_bytes * (size_t)p.count;
     /* a product that cannot be made fails in prepare, with its reason */
     if (lay_out(&p, d) == HORA_OK)
-        need->scratch = (size_t)hora_max((int64_t)need->scratch, (int64_t)hora_product_scratch(&p));
+        need->scratch =
+            (size_t)hora_max((int64_t)need->scratch, (int64_t)hora_cpu_matmul_scratch(&p));
 }
 
-hora_status hora_product_make(hora_product *p, hora_device *d, const hora_product_spec *s) {
+hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d,
+                                 const hora_cpu_matmul_spec *s) {
     cut(p, d, s);
     if (s->frozen && hora_device_packing(d) == HORA_PACK_BOTH) {
         void *data = NULL;
@@ -208,31 +210,31 @@ hora_status hora_product_make(hora_product *p, hora_device *d, const hora_produc
     return lay_out(p, d);
 }
 
-size_t hora_product_scratch(const hora_product *p) {
+size_t hora_cpu_matmul_scratch(const hora_cpu_matmul *p) {
     return p->thread_scratch * (size_t)p->threads;
 }
 
-const char *hora_product_variant(const hora_product *p) {
-    return p->library ? p->library->variant(p->mm[0][0]) : p->kern->name;
+const char *hora_cpu_matmul_variant(const hora_cpu_matmul *p) {
+    return p->library ? p->library->variant(p->made[0][0]) : p->kern->name;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-typedef struct product_run {
-    const hora_product *p;
-    const hora_product_args *a;
+typedef struct matmul_run {
+    const hora_cpu_matmul *p;
+    const hora_cpu_matmul_args *a;
     int64_t columns; /* few rows: of a tile */
-} product_run;
+} matmul_run;
 
-static char *scratch_of(const product_run *r, int thread) {
+static char *scratch_of(const matmul_run *r, int thread) {
     return (char *)r->a->scratch + (size_t)thread * r->p->thread_scratch;
 }
 
 /* All but the sum over k: rows [i0, i1) and n columns from j0. */
-static hora_gemm around(const product_run *r, int64_t i0, int64_t i1, int64_t j0, int64_t n,
+static hora_gemm around(const matmul_run *r, int64_t i0, int64_t i1, int64_t j0, int64_t n,
                         float *bias, char *low) {
-    const hora_product *p = r->p;
-    const hora_product_args *a = r->a;
+    const hora_cpu_matmul *p = r->p;
+    const hora_cpu_matmul_args *a = r->a;
     int64_t ld = p->spec.n;
     size_t size = a->wide ? sizeof(float) : elem(p), at = (size_t)(i0 * ld + j0) * size;
     hora_gemm g = {
@@ -245,30 +247,30 @@ static hora_gemm around(const product_run *r, int64_t i0, int64_t i1, int64_t j0
     }
     if (a->low.rank) {
         int64_t q = a->low.rank;
-        p->blocks->pack(&(hora_pack){.w = a->low.f + (a->low.trans ? j0 * q : j0),
-                                     .ldw = a->low.trans ? q : p->spec.n,
-                                     .trans_w = a->low.trans,
-                                     .wide = true,
-                                     .scale = a->low.scale,
-                                     .k = q,
-                                     .n = n},
-                        low);
+        p->gemm->pack(&(hora_pack){.w = a->low.f + (a->low.trans ? j0 * q : j0),
+                                   .ldw = a->low.trans ? q : p->spec.n,
+                                   .trans_w = a->low.trans,
+                                   .wide = true,
+                                   .scale = a->low.scale,
+                                   .k = q,
+                                   .n = n},
+                      low);
         g.t[1] = (hora_gemm_term){.k = q,
                                   .x = (const char *)a->low.z + (size_t)(i0 * q) * elem(p),
                                   .sxi = q * (int64_t)elem(p),
                                   .sxp = 4,
                                   .b = low,
-                                  .sb = (int64_t)p->blocks->pack_bytes(q, p->blocks->panel)};
+                                  .sb = (int64_t)p->gemm->pack_bytes(q, p->gemm->panel)};
     }
     return g;
 }
 
-/* Own blocks on a panel b of w: in f32 a long sum is cut, for accuracy. */
-static void by_blocks(const product_run *r, hora_gemm *g, int64_t i0, const char *b) {
-    const hora_product *p = r->p;
+/* Own gemm on a panel b of w: in f32 a long sum is cut, for accuracy. */
+static void by_own_gemm(const matmul_run *r, hora_gemm *g, int64_t i0, const char *b) {
+    const hora_cpu_matmul *p = r->p;
     int64_t k = p->spec.k, depth = p->spec.dtype == HORA_F32 ? DEPTH : k;
     int64_t ldx = r->a->ldx ? r->a->ldx : k;
-    int64_t step = (int64_t)p->blocks->pack_bytes(1, g->n);
+    int64_t step = (int64_t)p->gemm->pack_bytes(1, g->n);
     hora_gemm_term low = g->t[1];
     for (int64_t k0 = 0; k0 < k; k0 += depth) {
         g->t[0] = (hora_gemm_term){.k = hora_min(depth, k - k0),
@@ -276,7 +278,7 @@ static void by_blocks(const product_run *r, hora_gemm *g, int64_t i0, const char
                                    .sxi = ldx * (int64_t)elem(p),
                                    .sxp = 4,
                                    .b = b + k0 * step};
-        p->blocks->gemm(g);
+        p->gemm->gemm(g);
         g->t[1].k = 0;
         g->c = NULL;
         g->bias = NULL;
@@ -286,91 +288,90 @@ static void by_blocks(const product_run *r, hora_gemm *g, int64_t i0, const char
 }
 
 /* The library's product on `rows` rows from i0 of one panel. */
-static void by_library(const product_run *r, const hora_gemm *around, int64_t i0, int64_t j,
+static void by_library(const matmul_run *r, const hora_gemm *around, int64_t i0, int64_t j,
                        bool whole, const char *b, int thread) {
-    const hora_product *p = r->p;
+    const hora_cpu_matmul *p = r->p;
     char *scratch = scratch_of(r, thread);
-    float *c = (float *)(scratch + p->mm_scratch);
+    float *c = (float *)(scratch + p->library_scratch);
     const char *x = (const char *)r->a->x + (size_t)(i0 * p->spec.k) * elem(p);
     HORA_ASSERT(!r->a->ldx || r->a->ldx == p->spec.k);
-    p->library->run(p->mm[whole ? 0 : 1][j == p->count - 1], x, b, c, scratch);
+    p->library->run(p->made[whole ? 0 : 1][j == p->count - 1], x, b, c, scratch);
     hora_gemm g = *around;
     g.c = c;
     g.ldc = g.n;
-    p->blocks->gemm(&g);
+    p->gemm->gemm(&g);
 }
 
-static void run_tile(const product_run *r, int64_t chunk, int64_t j, int thread) {
-    const hora_product *p = r->p;
+static void run_tile(const matmul_run *r, int64_t chunk, int64_t j, int thread) {
+    const hora_cpu_matmul *p = r->p;
     int64_t i = chunk * p->chunk, n = width_of(p, j);
     int64_t end = hora_min(r->a->m, i + p->chunk);
-    char *room = scratch_of(r, thread) + p->mm_scratch + p->sums;
-    char *low = room + p->panel_bytes;
-    const char *b = p->packed ? p->packed + (size_t)j * p->panel_bytes : room;
+    char *panel = scratch_of(r, thread) + p->library_scratch + p->sums;
+    char *low = panel + p->panel_bytes;
+    const char *b = p->packed ? p->packed + (size_t)j * p->panel_bytes : panel;
     float bias[256];
     HORA_ASSERT(p->panel <= (int64_t)HORA_COUNT(bias));
     if (!p->packed)
-        pack_panel(p, r->a->w, j, room);
+        pack_panel(p, r->a->w, j, panel);
     int64_t rows = p->library ? (end - i == p->chunk ? p->chunk : UNIT) : end - i;
     for (; end - i >= rows && i < end; i += rows) {
         hora_gemm g = around(r, i, i + rows, j * p->panel, n, bias, low);
         if (p->library) {
             by_library(r, &g, i, j, rows == p->chunk, b, thread);
         } else {
-            by_blocks(r, &g, i, b);
+            by_own_gemm(r, &g, i, b);
         }
     }
-    for (int64_t at = 0; i < end && at < n; at += p->blocks->panel) { /* what a library left over */
-        int64_t j0 = j * p->panel + at, left = hora_min(p->blocks->panel, n - at);
+    for (int64_t at = 0; i < end && at < n; at += p->gemm->panel) { /* what a library left over */
+        int64_t j0 = j * p->panel + at, left = hora_min(p->gemm->panel, n - at);
         hora_gemm g = around(r, i, end, j0, left, bias, low);
-        p->blocks->pack(
-            &(hora_pack){.w = (const char *)r->a->w +
-                              (size_t)(j0 * (p->spec.trans_w ? p->spec.k : 1)) * elem(p),
-                         .ldw = p->spec.trans_w ? p->spec.k : p->spec.n,
-                         .trans_w = p->spec.trans_w,
-                         .wide = p->spec.wdtype == HORA_F32,
-                         .scale = 1,
-                         .k = p->spec.k,
-                         .n = left},
-            room);
-        by_blocks(r, &g, i, room);
+        p->gemm->pack(&(hora_pack){.w = (const char *)r->a->w +
+                                        (size_t)(j0 * (p->spec.trans_w ? p->spec.k : 1)) * elem(p),
+                                   .ldw = p->spec.trans_w ? p->spec.k : p->spec.n,
+                                   .trans_w = p->spec.trans_w,
+                                   .wide = p->spec.wdtype == HORA_F32,
+                                   .scale = 1,
+                                   .k = p->spec.k,
+                                   .n = left},
+                      panel);
+        by_own_gemm(r, &g, i, panel);
     }
 }
 
 /* Few rows: w is read once, in place. */
 static void run_few(void *arg, int64_t tile, int thread) {
-    const product_run *r = arg;
-    const hora_product *p = r->p;
-    const hora_product_args *a = r->a;
+    const matmul_run *r = arg;
+    const hora_cpu_matmul *p = r->p;
+    const hora_cpu_matmul_args *a = r->a;
     int64_t j0 = tile * r->columns, n = hora_min(r->columns, p->spec.n - j0), k = p->spec.k;
     float sums[FEW * UNIT], bias[UNIT];
-    p->blocks->few(&(hora_few){.m = a->m,
-                               .n = n,
-                               .k = k,
-                               .ldx = a->ldx ? a->ldx : k,
-                               .ldw = k,
-                               .ldy = n,
-                               .x = a->x,
-                               .w = (const char *)a->w + (size_t)(j0 * k) * elem(p),
-                               .y = sums});
-    char *low = scratch_of(r, thread) + p->mm_scratch + p->sums + p->panel_bytes;
+    p->gemm->few(&(hora_few){.m = a->m,
+                             .n = n,
+                             .k = k,
+                             .ldx = a->ldx ? a->ldx : k,
+                             .ldw = k,
+                             .ldy = n,
+                             .x = a->x,
+                             .w = (const char *)a->w + (size_t)(j0 * k) * elem(p),
+                             .y = sums});
+    char *low = scratch_of(r, thread) + p->library_scratch + p->sums + p->panel_bytes;
     hora_gemm g = around(r, 0, a->m, j0, n, bias, low);
     g.c = sums;
     g.ldc = n;
-    p->blocks->gemm(&g);
+    p->gemm->gemm(&g);
 }
 
-static bool is_few(const hora_product *p, const hora_product_args *a) {
+static bool is_few(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a) {
     return a->m <= FEW && p->spec.trans_w && p->spec.wdtype == p->spec.dtype && a->w;
 }
 
-static double products_of(const hora_product *p, const hora_product_args *a) {
+static double products_of(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a) {
     return (double)a->m * (double)p->spec.n * (double)p->spec.k;
 }
 
 /* Products that go together. */
 typedef struct all_run {
-    product_run of[HORA_MAX_JOINED];
+    matmul_run of[HORA_MAX_JOINED];
     int n;
     int64_t across; /* panels of all */
 } all_run;
@@ -384,8 +385,8 @@ static void run_all_tile(void *arg, int64_t tile, int thread) {
     run_tile(&all->of[i], chunk, j, thread);
 }
 
-void hora_product_run(const hora_product *p, const hora_product_args *a) {
-    all_run all = {.of = {{p, a, hora_min(UNIT, p->blocks->panel)}}, .n = 1, .across = p->count};
+void hora_cpu_matmul_run(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a) {
+    all_run all = {.of = {{p, a, hora_min(UNIT, p->gemm->panel)}}, .n = 1, .across = p->count};
     if (is_few(p, a))
         few_or_parallel(p->threads, products_of(p, a), hora_ceil_div(p->spec.n, all.of[0].columns),
                         run_few, &all.of[0]);
@@ -394,13 +395,14 @@ void hora_product_run(const hora_product *p, const hora_product_args *a) {
                         run_all_tile, &all);
 }
 
-void hora_product_run_all(const hora_product *const *p, const hora_product_args *a, int n) {
+void hora_cpu_matmul_run_all(const hora_cpu_matmul *const *p, const hora_cpu_matmul_args *a,
+                             int n) {
     all_run all = {.n = n};
     double work = 0;
     bool alike = n <= HORA_MAX_JOINED;
     for (int i = 0; i < n && alike; i++) {
         alike = p[i]->chunk == p[0]->chunk && a[i].m == a[0].m && !is_few(p[i], &a[i]);
-        all.of[i] = (product_run){p[i], &a[i], 0};
+        all.of[i] = (matmul_run){p[i], &a[i], 0};
         all.across += p[i]->count;
         work += products_of(p[i], &a[i]);
     }
@@ -409,24 +411,24 @@ void hora_product_run_all(const hora_product *const *p, const hora_product_args 
                         run_all_tile, &all);
     else
         for (int i = 0; i < n; i++)
-            hora_product_run(p[i], &a[i]);
+            hora_cpu_matmul_run(p[i], &a[i]);
 }
 
 /* One tile of a sum: shares are added up in f32 in scratch, the last one finishes. */
 static void sum_tile(void *arg, int64_t tile, int thread) {
     const all_run *all = arg;
-    const hora_product *p0 = all->of[0].p;
+    const hora_cpu_matmul *p0 = all->of[0].p;
     int64_t j = tile % p0->count, i0 = tile / p0->count * p0->chunk, n = width_of(p0, j);
     int64_t i1 = hora_min(all->of[0].a->m, i0 + p0->chunk);
     float *sums = (float *)scratch_of(&all->of[0], thread);
     for (int i = 0; i < all->n; i++) {
-        const product_run *r = &all->of[i];
-        const hora_product *p = r->p;
-        char *room = scratch_of(r, thread) + p->sums;
-        const char *b = p->packed ? p->packed + (size_t)j * p->panel_bytes : room;
+        const matmul_run *r = &all->of[i];
+        const hora_cpu_matmul *p = r->p;
+        char *panel = scratch_of(r, thread) + p->sums;
+        const char *b = p->packed ? p->packed + (size_t)j * p->panel_bytes : panel;
         if (!p->packed)
-            pack_panel(p, r->a->w, j, room);
-        hora_gemm g = around(r, i0, i1, j * p->panel, n, NULL, room + p->panel_bytes);
+            pack_panel(p, r->a->w, j, panel);
+        hora_gemm g = around(r, i0, i1, j * p->panel, n, NULL, panel + p->panel_bytes);
         g.c = i ? sums : NULL;
         g.ldc = n;
         if (i + 1 < all->n) {
@@ -435,20 +437,20 @@ static void sum_tile(void *arg, int64_t tile, int thread) {
             g.ldy = n;
             g.wide = true;
         }
-        by_blocks(r, &g, i0, b);
+        by_own_gemm(r, &g, i0, b);
     }
 }
 
-void hora_product_sum(const hora_product *const *p, const hora_product_args *a, int n) {
+void hora_cpu_matmul_sum(const hora_cpu_matmul *const *p, const hora_cpu_matmul_args *a, int n) {
     all_run all = {.n = n};
     double work = 0;
     bool alike = n <= HORA_MAX_JOINED;
-    hora_product_args last = n ? a[n - 1] : (hora_product_args){0};
+    hora_cpu_matmul_args last = n ? a[n - 1] : (hora_cpu_matmul_args){0};
     last.add = n ? a[0].add : NULL;
     for (int i = 0; i < n && alike; i++) {
         alike = !p[i]->library && p[i]->spec.summed && p[i]->chunk == p[0]->chunk &&
                 a[i].alpha == 1 && p[i]->spec.k <= DEPTH;
-        all.of[i] = (product_run){p[i], i + 1 < n ? &a[i] : &last, 0};
+        all.of[i] = (matmul_run){p[i], i + 1 < n ? &a[i] : &last, 0};
         work += products_of(p[i], &a[i]);
     }
     if (n > 1 && alike) {
@@ -457,16 +459,16 @@ void hora_product_sum(const hora_product *const *p, const hora_product_args *a, 
         return;
     }
     for (int i = 0; i < n; i++) {
-        hora_product_args one = a[i];
+        hora_cpu_matmul_args one = a[i];
         one.add = i ? one.y : one.add;
-        hora_product_run(p[i], &one);
+        hora_cpu_matmul_run(p[i], &one);
     }
 }
 
 /* --- gradients of weights --------------------------------------------------------------------- */
 
-typedef struct outer_run {
-    const hora_kern_products *blocks;
+typedef struct weight_grad_run {
+    const hora_kern_gemm *gemm;
     int64_t rows, o, k, tile, across;
     float alpha;
     const char *a, *b;
@@ -474,64 +476,65 @@ typedef struct outer_run {
     bool overwrite;
     char *scratch;
     size_t each; /* bytes of a thread */
-} outer_run;
+} weight_grad_run;
 
-static size_t outer_panel(const hora_kern_products *b) {
-    return hora_cpu_aligned(b->pack_bytes(OUTER, UNIT));
+static size_t weight_grad_panel(const hora_kern_gemm *b) {
+    return hora_cpu_aligned(b->pack_bytes(WEIGHT_GRAD_ROWS, UNIT));
 }
 
-size_t hora_cpu_outer_scratch(hora_device *d, hora_dtype dtype) {
-    const hora_kern_products *b = hora_kern_get()->products[dtype == HORA_BF16];
-    return 2 * outer_panel(b) * (size_t)hora_device_threads(d);
+size_t hora_cpu_weight_grad_scratch(hora_device *d, hora_dtype dtype) {
+    const hora_kern_gemm *b = hora_kern_get()->gemm[dtype == HORA_BF16];
+    return 2 * weight_grad_panel(b) * (size_t)hora_device_threads(d);
 }
 
 /* Columns [at, at + n) of rows [i, i + m) of a matrix of `width` columns, as B. */
-static void pack_rows(const outer_run *r, const char *from, int64_t width, int64_t i, int64_t m,
-                      int64_t at, int64_t n, char *to) {
-    size_t size = r->blocks->elem;
-    r->blocks->pack(&(hora_pack){.w = from + (size_t)(i * width + at) * size,
-                                 .ldw = width,
-                                 .wide = size == sizeof(float),
-                                 .scale = 1,
-                                 .k = m,
-                                 .n = n},
-                    to);
+static void pack_rows(const weight_grad_run *r, const char *from, int64_t width, int64_t i,
+                      int64_t m, int64_t at, int64_t n, char *to) {
+    size_t size = r->gemm->elem;
+    r->gemm->pack(&(hora_pack){.w = from + (size_t)(i * width + at) * size,
+                               .ldw = width,
+                               .wide = size == sizeof(float),
+                               .scale = 1,
+                               .k = m,
+                               .n = n},
+                  to);
 }
 
-static void outer_tile(void *arg, int64_t tile, int thread) {
-    const outer_run *r = arg;
-    const hora_kern_products *blocks = r->blocks;
+static void weight_grad_tile(void *arg, int64_t tile, int thread) {
+    const weight_grad_run *r = arg;
+    const hora_kern_gemm *gemm = r->gemm;
     int64_t o0 = tile / r->across * r->tile, k0 = tile % r->across * r->tile;
     int64_t m = hora_min(r->tile, r->o - o0), n = hora_min(r->tile, r->k - k0);
     char *pa = r->scratch + (size_t)thread * 2 * r->each, *pb = pa + r->each;
-    for (int64_t i = 0; i < r->rows; i += OUTER) {
-        int64_t rows = hora_min(OUTER, r->rows - i);
+    for (int64_t i = 0; i < r->rows; i += WEIGHT_GRAD_ROWS) {
+        int64_t rows = hora_min(WEIGHT_GRAD_ROWS, r->rows - i);
         pack_rows(r, r->a, r->o, i, rows, o0, m, pa);
         pack_rows(r, r->b, r->k, i, rows, k0, n, pb);
-        for (int64_t at = 0; at < m; at += blocks->panel) {
-            int64_t width = hora_min(blocks->panel, m - at);
+        for (int64_t at = 0; at < m; at += gemm->panel) {
+            int64_t width = hora_min(gemm->panel, m - at);
             float *y = r->y + (o0 + at) * r->k + k0;
             hora_gemm g = {
                 .m = width, .n = n, .alpha = r->alpha, .y = y, .ldy = r->k, .wide = true};
-            int64_t units = (int64_t)blocks->pack_bytes(rows, blocks->panel);
+            int64_t units = (int64_t)gemm->pack_bytes(rows, gemm->panel);
             g.t[0] = (hora_gemm_term){.k = rows,
-                                      .x = pa + at / blocks->panel * units,
+                                      .x = pa + at / gemm->panel * units,
                                       .sxi = 4,
-                                      .sxp = (int64_t)blocks->pack_bytes(1, width),
+                                      .sxp = (int64_t)gemm->pack_bytes(1, width),
                                       .b = pb,
                                       .sb = units};
             g.add = i || !r->overwrite ? y : NULL;
             g.ldadd = r->k;
-            blocks->gemm(&g);
+            gemm->gemm(&g);
         }
     }
 }
 
-void hora_cpu_outer(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k, float alpha,
-                    const void *a, const void *b, float *y, bool overwrite, void *scratch) {
-    const hora_kern_products *blocks = hora_kern_get()->products[dtype == HORA_BF16];
-    outer_run r = {blocks, rows, o, k,         UNIT,    hora_ceil_div(k, UNIT), alpha,
-                   a,      b,    y, overwrite, scratch, outer_panel(blocks)};
+void hora_cpu_weight_grad(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k,
+                          float alpha, const void *a, const void *b, float *y, bool overwrite,
+                          void *scratch) {
+    const hora_kern_gemm *gemm = hora_kern_get()->gemm[dtype == HORA_BF16];
+    weight_grad_run r = {gemm, rows, o, k,         UNIT,    hora_ceil_div(k, UNIT), alpha,
+                         a,    b,    y, overwrite, scratch, weight_grad_panel(gemm)};
     few_or_parallel(threads, (double)rows * (double)o * (double)k,
-                    hora_ceil_div(o, UNIT) * r.across, outer_tile, &r);
+                    hora_ceil_div(o, UNIT) * r.across, weight_grad_tile, &r);
 }

@@ -14,7 +14,7 @@
 #include "base/threads.h"
 
 typedef struct data {
-    hora_mm_shape s;
+    hora_matmul_shape s;
     int64_t nx, nw, ny;
     float *x, *w, *y, *want;
 } data;
@@ -31,7 +31,7 @@ static float *block(int64_t n) {
 }
 
 static void expect(data *d) {
-    const hora_mm_shape *s = &d->s;
+    const hora_matmul_shape *s = &d->s;
     for (int64_t i = 0; i < s->m; i++)
         for (int64_t j = 0; j < s->n; j++) {
             double sum = 0;
@@ -43,7 +43,7 @@ static void expect(data *d) {
         }
 }
 
-static data open_data(hora_mm_shape s, int64_t gap) {
+static data open_data(hora_matmul_shape s, int64_t gap) {
     data d = {.s = s};
     hora_rng r = hora_rng_new((uint64_t)(s.m * 7919 + s.n * 31 + s.k), "products");
     d.s.ldx = (s.trans_x ? s.m : s.k) + gap;
@@ -72,8 +72,8 @@ static void close_data(data *d) {
 }
 
 typedef struct job {
-    const hora_mm_provider *p;
-    const hora_mm *mm;
+    const hora_matmul_provider *p;
+    const hora_matmul *mm;
     data *d;
     const void *w;
     void *scratch;
@@ -86,9 +86,9 @@ static void run_tile(void *arg, int64_t tile, int thread) {
     j->p->run(j->mm, j->d->x, j->w, j->d->y, j->scratch);
 }
 
-static void check(const hora_mm_provider *p, hora_mm_shape s, int64_t gap) {
+static void check(const hora_matmul_provider *p, hora_matmul_shape s, int64_t gap) {
     data d = open_data(s, gap);
-    hora_mm *mm;
+    hora_matmul *mm;
     void *packed = NULL, *scratch;
     size_t bytes = d.s.packed ? p->pack_bytes(&d.s) : 0;
     if (d.s.packed) {
@@ -117,45 +117,45 @@ static void check(const hora_mm_provider *p, hora_mm_shape s, int64_t gap) {
     close_data(&d);
 }
 
-static void check_provider(const hora_mm_provider *p) {
+static void check_provider(const hora_matmul_provider *p) {
     static const int64_t sizes[][3] = {{1, 1, 1},    {1, 64, 64},  {3, 5, 7},     {64, 64, 16},
                                        {65, 33, 17}, {64, 100, 3}, {128, 48, 65}, {16, 130, 300}};
     for (size_t i = 0; i < HORA_COUNT(sizes); i++)
         for (int bits = 0; bits < 64; bits++) {
-            hora_mm_shape s = {.m = sizes[i][0],
-                               .n = sizes[i][1],
-                               .k = sizes[i][2],
-                               .trans_x = bits & 1,
-                               .trans_w = bits & 2,
-                               .packed = bits & 4,
-                               .accumulate = bits & 8,
-                               .alpha = bits & 16 ? -0.5f : 1,
-                               .dtype = HORA_F32,
-                               .ydtype = HORA_F32};
+            hora_matmul_shape s = {.m = sizes[i][0],
+                                   .n = sizes[i][1],
+                                   .k = sizes[i][2],
+                                   .trans_x = bits & 1,
+                                   .trans_w = bits & 2,
+                                   .packed = bits & 4,
+                                   .accumulate = bits & 8,
+                                   .alpha = bits & 16 ? -0.5f : 1,
+                                   .dtype = HORA_F32,
+                                   .ydtype = HORA_F32};
             check(p, s, bits & 32 ? 5 : 0);
         }
 }
 
 static void providers(void **state) {
     (void)state;
-    for (int i = 0; i < hora_mm_count(); i++)
-        check_provider(hora_mm_at(i));
-    if (!hora_mm_count())
-        hora_test_skip("no library of products is in this build");
+    for (int i = 0; i < hora_matmul_count(); i++)
+        check_provider(hora_matmul_at(i));
+    if (!hora_matmul_count())
+        hora_test_skip("no matmul library is in this build");
 }
 
 static void refuses(void **state) {
     (void)state;
-    hora_mm_shape s = {.m = 2, .n = 2, .k = 2, .ldx = 2, .ldw = 2, .ldy = 2, .dtype = HORA_F64};
+    hora_matmul_shape s = {.m = 2, .n = 2, .k = 2, .ldx = 2, .ldw = 2, .ldy = 2, .dtype = HORA_F64};
     s.ydtype = HORA_F64;
     s.alpha = 1;
-    hora_mm *mm = (hora_mm *)&s;
-    for (int i = 0; i < hora_mm_count(); i++, mm = (hora_mm *)&s) {
-        assert_fails(hora_mm_at(i)->make(&mm, &s), HORA_EUNSUPPORTED, "F64");
+    hora_matmul *mm = (hora_matmul *)&s;
+    for (int i = 0; i < hora_matmul_count(); i++, mm = (hora_matmul *)&s) {
+        assert_fails(hora_matmul_at(i)->make(&mm, &s), HORA_EUNSUPPORTED, "F64");
         assert_null(mm);
     }
-    if (!hora_mm_count())
-        hora_test_skip("no library of products is in this build");
+    if (!hora_matmul_count())
+        hora_test_skip("no matmul library is in this build");
 }
 
 static void fill_ones(void *dst, const void *arg) {
@@ -164,10 +164,10 @@ static void fill_ones(void *dst, const void *arg) {
 
 static void device_shares(void **state) {
     (void)state;
-    const char *name = hora_mm_count() ? hora_mm_at(0)->name : NULL;
+    const char *name = hora_matmul_count() ? hora_matmul_at(0)->name : NULL;
     if (!name)
-        hora_test_skip("no library of products is in this build");
-    setenv("HORA_PRODUCTS", name, 1); /* each test is a process of its own */
+        hora_test_skip("no matmul library is in this build");
+    setenv("HORA_MATMUL", name, 1); /* each test is a process of its own */
     hora_device *d = hora_device_new();
     size_t bytes = 256;
     int a, b;
@@ -183,17 +183,34 @@ static void device_shares(void **state) {
     assert_false(hora_device_has(d, &a, 1));
     assert_true(hora_device_has(d, &b, 1));
     assert_int_equal(hora_device_packed_bytes(d), bytes);
-    hora_mm_shape s = {.m = 4, .n = 4, .k = 4, .ldx = 4, .ldw = 4, .ldy = 4, .alpha = 1};
-    const hora_mm *m1, *m2, *m3;
-    assert_ok(hora_device_mm(d, &s, &m1));
-    assert_ok(hora_device_mm(d, &s, &m2));
+    hora_matmul_shape s = {.m = 4, .n = 4, .k = 4, .ldx = 4, .ldw = 4, .ldy = 4, .alpha = 1};
+    const hora_matmul *m1, *m2, *m3;
+    assert_ok(hora_device_matmul(d, &s, &m1));
+    assert_ok(hora_device_matmul(d, &s, &m2));
     s.m = 3;
-    assert_ok(hora_device_mm(d, &s, &m3));
+    assert_ok(hora_device_matmul(d, &s, &m3));
     assert_ptr_equal(m1, m2);
     assert_ptr_not_equal(m1, m3);
     hora_device_free(d);
 }
 
-HORA_TESTS(agree_mm, {"providers agree with plain sums", providers, HORA_SHORT},
+/* Each test is a process of its own, so what it sets ends with it. */
+static void environment_chooses(void **state) {
+    (void)state;
+    const char *name = hora_matmul_count() ? hora_matmul_at(0)->name : "own";
+    unsetenv("HORA_MATMUL");
+    setenv("HORA_PRODUCTS", name, 1); /* the name of version 0.1 */
+    for (int i = 0; i < 2; i++) {
+        const hora_matmul_provider *p = hora_matmul_for(HORA_F32);
+        assert_string_equal(p ? p->name : "own", name);
+        setenv("HORA_MATMUL", name, 1);
+        setenv("HORA_PRODUCTS", "own", 1);
+    }
+    setenv("HORA_MATMUL", "own", 1);
+    assert_null(hora_matmul_for(HORA_BF16));
+}
+
+HORA_TESTS(agree_matmul, {"providers agree with plain sums", providers, HORA_SHORT},
            {"a dtype that is not there is refused", refuses, HORA_SHORT},
-           {"the device shares packings and products", device_shares, HORA_SHORT});
+           {"the device shares packings and matmuls", device_shares, HORA_SHORT},
+           {"the environment chooses", environment_chooses, HORA_SHORT});

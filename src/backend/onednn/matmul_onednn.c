@@ -8,7 +8,7 @@
  * then imposed on every row count, so one packing serves them all.
  */
 #include "backend/cpu/kern.h"
-#include "backend/mm.h"
+#include "backend/matmul.h"
 #include "backend/onednn/dnnl_compat.h"
 #include "base/cpu.h"
 #include "base/threads.h"
@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct hora_mm {
-    hora_mm_shape shape;
+struct hora_matmul {
+    hora_matmul_shape shape;
     const hora_kern *kern;
     dnnl_engine_t engine;
     dnnl_primitive_desc_t pd;
@@ -59,7 +59,7 @@ static void cap_isa(void) {
 }
 
 /* Operands without gaps; w in the layout given, or in any when NULL. */
-static dnnl_status_t describe(dnnl_engine_t engine, const hora_mm_shape *s, int64_t m,
+static dnnl_status_t describe(dnnl_engine_t engine, const hora_matmul_shape *s, int64_t m,
                               const hora_dnnl_layout *w, hora_dnnl_layout *x, hora_dnnl_layout *y,
                               dnnl_primitive_desc_t *pd) {
     hora_dnnl_layout any = {0};
@@ -75,14 +75,14 @@ static dnnl_status_t describe(dnnl_engine_t engine, const hora_mm_shape *s, int6
     return e;
 }
 
-static dnnl_status_t plain_weights(const hora_mm_shape *s, int64_t ldw, hora_dnnl_layout *w) {
+static dnnl_status_t plain_weights(const hora_matmul_shape *s, int64_t ldw, hora_dnnl_layout *w) {
     return hora_dnnl_strided(w, s->k, s->n, s->trans_w ? 1 : ldw, s->trans_w ? ldw : 1,
                              type_of(s->dtype));
 }
 
-static dnnl_status_t packed_weights(dnnl_engine_t engine, const hora_mm_shape *s,
+static dnnl_status_t packed_weights(dnnl_engine_t engine, const hora_matmul_shape *s,
                                     hora_dnnl_layout *w) {
-    hora_mm_shape like = *s;
+    hora_matmul_shape like = *s;
     hora_dnnl_layout x = {0}, y = {0};
     dnnl_primitive_desc_t pd = NULL;
     like.trans_x = false;
@@ -96,52 +96,52 @@ static dnnl_status_t packed_weights(dnnl_engine_t engine, const hora_mm_shape *s
     return e;
 }
 
-static dnnl_status_t build(hora_mm *mm) {
-    const hora_mm_shape *s = &mm->shape;
-    dnnl_status_t e = dnnl_engine_create(&mm->engine, dnnl_cpu, 0);
+static dnnl_status_t build(hora_matmul *matmul) {
+    const hora_matmul_shape *s = &matmul->shape;
+    dnnl_status_t e = dnnl_engine_create(&matmul->engine, dnnl_cpu, 0);
     if (e == dnnl_success)
-        e = s->packed ? packed_weights(mm->engine, s, &mm->w)
-                      : plain_weights(s, s->trans_w ? s->k : s->n, &mm->w);
+        e = s->packed ? packed_weights(matmul->engine, s, &matmul->w)
+                      : plain_weights(s, s->trans_w ? s->k : s->n, &matmul->w);
     if (e == dnnl_success)
-        e = describe(mm->engine, s, s->m, &mm->w, &mm->x, &mm->y, &mm->pd);
+        e = describe(matmul->engine, s, s->m, &matmul->w, &matmul->x, &matmul->y, &matmul->pd);
     if (e == dnnl_success)
-        e = hora_dnnl_chosen(&mm->pad, mm->pd, dnnl_query_scratchpad_md);
+        e = hora_dnnl_chosen(&matmul->pad, matmul->pd, dnnl_query_scratchpad_md);
     if (e == dnnl_success)
-        e = dnnl_primitive_create(&mm->primitive, mm->pd);
+        e = dnnl_primitive_create(&matmul->primitive, matmul->pd);
     if (e != dnnl_success)
         return e;
     size_t size = hora_dtype_size(s->dtype);
-    mm->pad_bytes = aligned(hora_dnnl_bytes(&mm->pad));
+    matmul->pad_bytes = aligned(hora_dnnl_bytes(&matmul->pad));
     if (s->ldx != (s->trans_x ? s->m : s->k))
-        mm->x_bytes = aligned((size_t)(s->m * s->k) * size);
+        matmul->x_bytes = aligned((size_t)(s->m * s->k) * size);
     if (!s->packed && s->ldw != (s->trans_w ? s->k : s->n))
-        mm->w_bytes = aligned((size_t)(s->n * s->k) * size);
+        matmul->w_bytes = aligned((size_t)(s->n * s->k) * size);
     if (s->ldy != s->n || s->alpha != 1 || s->accumulate)
-        mm->y_bytes = aligned((size_t)(s->m * s->n) * sizeof(float));
+        matmul->y_bytes = aligned((size_t)(s->m * s->n) * sizeof(float));
     const char *name = NULL;
-    dnnl_primitive_desc_query(mm->pd, dnnl_query_impl_info_str, 0, &name);
-    snprintf(mm->variant, sizeof mm->variant, "%s", name ? name : "?");
+    dnnl_primitive_desc_query(matmul->pd, dnnl_query_impl_info_str, 0, &name);
+    snprintf(matmul->variant, sizeof matmul->variant, "%s", name ? name : "?");
     return dnnl_success;
 }
 
-static void mm_free(hora_mm *mm) {
-    if (!mm)
+static void matmul_free(hora_matmul *matmul) {
+    if (!matmul)
         return;
-    if (mm->primitive)
-        dnnl_primitive_destroy(mm->primitive);
-    if (mm->pd)
-        dnnl_primitive_desc_destroy(mm->pd);
-    hora_dnnl_layout_release(&mm->x);
-    hora_dnnl_layout_release(&mm->w);
-    hora_dnnl_layout_release(&mm->y);
-    hora_dnnl_layout_release(&mm->pad);
-    if (mm->engine)
-        dnnl_engine_destroy(mm->engine);
-    hora_free(mm);
+    if (matmul->primitive)
+        dnnl_primitive_destroy(matmul->primitive);
+    if (matmul->pd)
+        dnnl_primitive_desc_destroy(matmul->pd);
+    hora_dnnl_layout_release(&matmul->x);
+    hora_dnnl_layout_release(&matmul->w);
+    hora_dnnl_layout_release(&matmul->y);
+    hora_dnnl_layout_release(&matmul->pad);
+    if (matmul->engine)
+        dnnl_engine_destroy(matmul->engine);
+    hora_free(matmul);
 }
 
 typedef struct job {
-    hora_mm *mm;
+    hora_matmul *matmul;
     dnnl_status_t status;
 } job;
 
@@ -150,28 +150,28 @@ static void build_alone(void *arg, int64_t tile, int thread) {
     (void)tile;
     (void)thread;
     job *j = arg;
-    j->status = build(j->mm);
+    j->status = build(j->matmul);
 }
 
-static hora_status make(hora_mm **out, const hora_mm_shape *s) {
+static hora_status make(hora_matmul **out, const hora_matmul_shape *s) {
     *out = NULL;
     if ((s->dtype != HORA_F32 && s->dtype != HORA_BF16) || s->ydtype != HORA_F32)
         return hora_fail(HORA_EUNSUPPORTED, "products of %s are not there; compute in f32 or bf16",
                          hora_dtype_name(s->dtype));
     cap_isa();
-    job j = {.mm = hora_calloc(1, sizeof *j.mm)};
-    j.mm->shape = *s;
-    j.mm->kern = hora_kern_get();
+    job j = {.matmul = hora_calloc(1, sizeof *j.matmul)};
+    j.matmul->shape = *s;
+    j.matmul->kern = hora_kern_get();
     hora_parallel(1, build_alone, &j);
     if (j.status != dnnl_success) {
-        mm_free(j.mm);
+        matmul_free(j.matmul);
         return hora_fail(HORA_EUNSUPPORTED,
                          "oneDNN makes no product of %lld x %lld x %lld %s (status %d); try "
-                         "HORA_PRODUCTS=own",
+                         "HORA_MATMUL=own",
                          (long long)s->m, (long long)s->n, (long long)s->k,
                          hora_dtype_name(s->dtype), (int)j.status);
     }
-    *out = j.mm;
+    *out = j.matmul;
     return HORA_OK;
 }
 
@@ -184,21 +184,21 @@ static const void *dense(void *dst, const void *src, int64_t rows, int64_t width
     return dst;
 }
 
-static void execute(const hora_mm *mm, const void *x, const void *w, void *y, void *pad) {
+static void execute(const hora_matmul *matmul, const void *x, const void *w, void *y, void *pad) {
     dnnl_memory_t mx, mw, my, mpad;
     dnnl_stream_t stream;
     /* x and w are only read, though the library has one type for all */
-    dnnl_status_t e = hora_dnnl_memory(&mx, &mm->x, mm->engine, (void *)(uintptr_t)x);
-    e |= hora_dnnl_memory(&mw, &mm->w, mm->engine, (void *)(uintptr_t)w);
-    e |= hora_dnnl_memory(&my, &mm->y, mm->engine, y);
-    e |= hora_dnnl_memory(&mpad, &mm->pad, mm->engine, pad);
-    e |= dnnl_stream_create(&stream, mm->engine, dnnl_stream_default_flags);
+    dnnl_status_t e = hora_dnnl_memory(&mx, &matmul->x, matmul->engine, (void *)(uintptr_t)x);
+    e |= hora_dnnl_memory(&mw, &matmul->w, matmul->engine, (void *)(uintptr_t)w);
+    e |= hora_dnnl_memory(&my, &matmul->y, matmul->engine, y);
+    e |= hora_dnnl_memory(&mpad, &matmul->pad, matmul->engine, pad);
+    e |= dnnl_stream_create(&stream, matmul->engine, dnnl_stream_default_flags);
     HORA_ASSERT(e == dnnl_success);
     dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, mx},
                               {DNNL_ARG_WEIGHTS, mw},
                               {DNNL_ARG_DST, my},
                               {DNNL_ARG_SCRATCHPAD, mpad}};
-    e = dnnl_primitive_execute(mm->primitive, stream, 4, args);
+    e = dnnl_primitive_execute(matmul->primitive, stream, 4, args);
     HORA_ASSERT(e == dnnl_success);
     dnnl_stream_destroy(stream);
     dnnl_memory_destroy(mx);
@@ -207,26 +207,27 @@ static void execute(const hora_mm *mm, const void *x, const void *w, void *y, vo
     dnnl_memory_destroy(mpad);
 }
 
-static void run(const hora_mm *mm, const void *x, const void *w, void *y, void *scratch) {
-    const hora_mm_shape *s = &mm->shape;
+static void run(const hora_matmul *matmul, const void *x, const void *w, void *y, void *scratch) {
+    const hora_matmul_shape *s = &matmul->shape;
     size_t size = hora_dtype_size(s->dtype);
-    char *pad = scratch, *cx = pad + mm->pad_bytes, *cw = cx + mm->x_bytes, *cy = cw + mm->w_bytes;
-    if (mm->x_bytes)
+    char *pad = scratch, *cx = pad + matmul->pad_bytes, *cw = cx + matmul->x_bytes,
+         *cy = cw + matmul->w_bytes;
+    if (matmul->x_bytes)
         x = dense(cx, x, s->trans_x ? s->k : s->m, s->trans_x ? s->m : s->k, s->ldx, size);
-    if (mm->w_bytes)
+    if (matmul->w_bytes)
         w = dense(cw, w, s->trans_w ? s->n : s->k, s->trans_w ? s->k : s->n, s->ldw, size);
-    execute(mm, x, w, mm->y_bytes ? (void *)cy : y, pad);
-    if (mm->y_bytes)
-        mm->kern->rows->merge(s->m, s->n, s->alpha, (const float *)cy, s->n,
-                              s->accumulate ? y : NULL, s->ldy, NULL, y, s->ldy);
+    execute(matmul, x, w, matmul->y_bytes ? (void *)cy : y, pad);
+    if (matmul->y_bytes)
+        matmul->kern->rows->merge(s->m, s->n, s->alpha, (const float *)cy, s->n,
+                                  s->accumulate ? y : NULL, s->ldy, NULL, y, s->ldy);
 }
 
-static size_t scratch_bytes(const hora_mm *mm) {
-    return mm->pad_bytes + mm->x_bytes + mm->w_bytes + mm->y_bytes;
+static size_t scratch_bytes(const hora_matmul *matmul) {
+    return matmul->pad_bytes + matmul->x_bytes + matmul->w_bytes + matmul->y_bytes;
 }
 
 typedef struct packing {
-    const hora_mm_shape *shape;
+    const hora_matmul_shape *shape;
     const void *from;
     void *to; /* NULL: only say how large */
     size_t bytes;
@@ -254,23 +255,23 @@ static void pack_alone(void *arg, int64_t tile, int thread) {
         dnnl_engine_destroy(engine);
 }
 
-static size_t pack_bytes(const hora_mm_shape *s) {
+static size_t pack_bytes(const hora_matmul_shape *s) {
     packing p = {.shape = s};
     cap_isa();
     hora_parallel(1, pack_alone, &p);
     return p.status == dnnl_success ? p.bytes : 0;
 }
 
-static void pack(const hora_mm_shape *s, const void *w, void *packed) {
+static void pack(const hora_matmul_shape *s, const void *w, void *packed) {
     packing p = {.shape = s, .from = w, .to = packed};
     hora_parallel(1, pack_alone, &p);
     HORA_ASSERT(p.status == dnnl_success);
 }
 
-static const char *variant(const hora_mm *mm) {
-    return mm->variant;
+static const char *variant(const hora_matmul *matmul) {
+    return matmul->variant;
 }
 
-extern const hora_mm_provider hora_mm_onednn;
-const hora_mm_provider hora_mm_onednn = {"onednn",   make, run,     scratch_bytes,
-                                         pack_bytes, pack, variant, mm_free};
+extern const hora_matmul_provider hora_matmul_onednn;
+const hora_matmul_provider hora_matmul_onednn = {"onednn",   make, run,     scratch_bytes,
+                                                 pack_bytes, pack, variant, matmul_free};

@@ -1,0 +1,206 @@
+/*
+ * Conversations as people write them: messages with role and content, or turns with from and value
+ * (ShareGPT); tools as a list, as an object, or as JSON text, which data sets in Arrow need; the
+ * template of a tokenizer with its date.
+ */
+#include <time.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "data/data_impl.h"
+
+/* ---- turns ---- */
+static const struct {
+    const char *from, *role;
+} roles[] = {{"human", "user"},
+             {"user", "user"},
+             {"gpt", "assistant"},
+             {"chatgpt", "assistant"},
+             {"bing", "assistant"},
+             {"bard", "assistant"},
+             {"assistant", "assistant"},
+             {"model", "assistant"},
+             {"function_call", "call"},
+             {"system", "system"},
+             {"tool", "tool"},
+             {"function", "tool"},
+             {"function_response", "tool"},
+             {"tool_response", "tool"},
+             {"observation", "tool"}};
+
+/* The calls that the value of a function_call turn holds as JSON: one, or a list of them. */
+static hora_status tool_calls(const char *s, size_t n, size_t i, hora_json *message) {
+    hora_json *tree = NULL;
+    hora_status st = hora_json_parse(&tree, s, n, "function_call");
+    if (st)
+        return hora_context(st, "turn %zu", i + 1);
+    bool list = hora_json_type(tree) == HORA_JARRAY;
+    hora_json *calls = hora_json_set(message, "tool_calls", hora_json_new_array());
+    for (size_t k = 0; k < (list ? hora_json_len(tree) : 1) && !st; k++) {
+        const hora_json *one = list ? hora_json_at(tree, k) : tree;
+        if (!hora_json_string(hora_json_get(one, "name"), NULL)) {
+            st =
+                hora_fail(HORA_EFORMAT,
+                          "turn %zu: a function_call is {\"name\": .., \"arguments\": ..} as JSON; "
+                          "correct the record",
+                          i + 1);
+            break;
+        }
+        hora_json *call = hora_json_push(calls, hora_json_new_object());
+        hora_json_set(call, "type", hora_json_new_string("function"));
+        hora_json_set(call, "function", hora_json_copy(one));
+    }
+    hora_json_free(tree);
+    return st;
+}
+
+hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own) {
+    const char *from = hora_json_string(hora_json_get(turn, "from"), NULL), *role = NULL, *s;
+    size_t n;
+    *own = NULL;
+    if (!from && hora_json_string(hora_json_get(turn, "role"), NULL)) {
+        *own = hora_json_share(turn);
+        return HORA_OK;
+    }
+    for (size_t k = 0; k < HORA_COUNT(roles) && from; k++)
+        role = hora_eq(roles[k].from, from) ? roles[k].role : role;
+    if (!role)
+        return hora_fail(HORA_EFORMAT,
+                         "`from` of turn %zu is %.40s; write human, gpt, system, tool or "
+                         "function_call (or role and content)",
+                         i + 1, from ? from : "missing");
+    hora_status st = hora_source_string(turn, "value", true, &s, &n);
+    if (st)
+        return hora_context(st, "turn %zu", i + 1);
+    bool call = hora_eq(role, "call");
+    hora_json *m = hora_json_new_object();
+    hora_json_set(m, "role", hora_json_new_string(call ? "assistant" : role));
+    hora_json_set(m, "content", call ? hora_json_new_string("") : hora_json_new_string_n(s, n));
+    if (hora_json_get(turn, "weight"))
+        hora_json_set(m, "weight", hora_json_copy(hora_json_get(turn, "weight")));
+    if (call)
+        st = tool_calls(s, n, i, m);
+    if (st)
+        hora_json_free(m);
+    else
+        *own = m;
+    return st;
+}
+
+/* ---- what stands beside the messages ---- */
+static hora_status bad_tools(const hora_json *v) {
+    return hora_fail(HORA_EFORMAT,
+                     "`tools` should be a list of descriptions of functions (objects), is %s %s; "
+                     "correct the record",
+                     hora_json_type(v) == HORA_JNULL ? "" : "of type",
+                     hora_json_type_name(hora_json_type(v)));
+}
+
+/* Adds what v describes: an object, a list of them, or either as JSON text. */
+static hora_status add_tools(hora_json *list, const hora_json *v, int depth) {
+    size_t n;
+    const char *s = hora_json_string(v, &n);
+    hora_json *tree;
+    if (s && depth < 3) {
+        HORA_TRY(hora_json_parse(&tree, s, n, "tools"));
+        hora_status st = add_tools(list, tree, depth + 1);
+        hora_json_free(tree);
+        return st;
+    }
+    if (hora_json_type(v) == HORA_JOBJECT) {
+        hora_json_push(list, hora_json_copy(v));
+        return HORA_OK;
+    }
+    if (hora_json_type(v) != HORA_JARRAY || depth > 2)
+        return bad_tools(v);
+    for (size_t i = 0; i < hora_json_len(v); i++)
+        HORA_TRY(add_tools(list, hora_json_at(v, i), depth + 1));
+    return HORA_OK;
+}
+
+hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
+    const hora_json *tools = hora_json_get(record, "tools");
+    size_t n = 1;
+    const char *text = hora_json_string(tools, &n);
+    c->documents = hora_json_get(record, "documents");
+    c->kwargs = hora_json_get(record, "chat_template_kwargs");
+    if (hora_json_type(c->kwargs) != HORA_JNULL && hora_json_type(c->kwargs) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT,
+                         "`chat_template_kwargs` should be an object, is of type %s; "
+                         "correct the record",
+                         hora_json_type_name(hora_json_type(c->kwargs)));
+    if (hora_json_type(tools) == HORA_JNULL || (text && !n)) /* "": a column without a value */
+        return HORA_OK;
+    c->own[0] = hora_json_new_array();
+    HORA_TRY(add_tools(c->own[0], tools, 0));
+    c->tools = c->own[0];
+    return HORA_OK;
+}
+
+hora_status hora_chat_read(hora_chat *c, const hora_json *tree) {
+    *c = (hora_chat){0};
+    if (hora_json_type(tree) != HORA_JOBJECT) {
+        c->messages = tree;
+        return HORA_OK;
+    }
+    HORA_TRY(hora_chat_extras(tree, c));
+    c->messages = hora_json_get(tree, "messages");
+    const hora_json *turns = hora_json_get(tree, "conversations");
+    if (c->messages || !turns)
+        return HORA_OK;
+    c->messages = c->own[1] = hora_json_new_array();
+    for (size_t i = 0; i < hora_json_len(turns); i++) {
+        hora_json *m;
+        HORA_TRY(hora_chat_message(hora_json_at(turns, i), i, &m));
+        hora_json_push(c->own[1], m);
+    }
+    return HORA_OK;
+}
+
+void hora_chat_release(hora_chat *c) {
+    for (size_t i = 0; i < HORA_COUNT(c->own); i++)
+        hora_json_free(c->own[i]);
+    *c = (hora_chat){0};
+}
+
+/* ---- templates ---- */
+hora_status hora_chat_object(hora_json **out, const char *text, const char *what) {
+    *out = NULL;
+    if (!text || !*text)
+        return HORA_OK;
+    HORA_TRY(hora_json_parse(out, text, strlen(text), what));
+    if (hora_json_type(*out) == HORA_JOBJECT)
+        return HORA_OK;
+    hora_json_free(*out);
+    *out = NULL;
+    return hora_fail(HORA_EUSAGE, "%s should be a JSON object like {\"enable_thinking\": false}",
+                     what);
+}
+
+static char *today(void) {
+    char b[32];
+    time_t now = time(NULL);
+    struct tm local;
+    size_t n = localtime_r(&now, &local) ? strftime(b, sizeof b, "%Y-%m-%d", &local) : 0;
+    return hora_strdup(n ? b : "1970-01-01");
+}
+
+hora_status hora_chat_open(hora_template **out, const hora_tokenizer *tok, char **date) {
+    const char *source = hora_tokenizer_chat_template(tok);
+    *out = NULL;
+    if (!source)
+        return HORA_OK;
+    HORA_TRY(hora_template_open(out, source, strlen(source), "chat template"));
+    bool given = *date && **date, asked = hora_template_dated(*out);
+    if (asked && !given) {
+        hora_free(*date);
+        *date = today();
+        hora_info("the chat template writes the date: %s, today's; --date gives another", *date);
+    }
+    hora_status s = asked || given ? hora_template_date(*out, *date) : HORA_OK;
+    if (s) {
+        hora_template_close(*out);
+        *out = NULL;
+    }
+    return s;
+}
