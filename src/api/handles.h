@@ -11,10 +11,6 @@
 #include "run/run.h"
 #include "train/train.h"
 
-typedef struct hora_model_config { /* filled from hora_model_options */
-    int dtype;                     /* choice: auto f32 f64 bf16 */
-    char *task;
-} hora_model_config;
 extern const hora_options hora_model_options;
 
 struct hora_model {
@@ -25,7 +21,6 @@ struct hora_model {
     int n, cap;
     void **merged; /* blocks that replaced weights, hora_free */
     int nmerged, cmerged;
-    bool headers_only;
 };
 
 struct hora_data {
@@ -33,10 +28,9 @@ struct hora_data {
     hora_data_config config;
 };
 
-hora_dtype hora_model_dtype(const hora_model_config *c);
-/* headers_only: for inspection and planning. adapter: folder that will be loaded, or NULL. */
+/* adapter: folder that will be loaded, or NULL. */
 hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
-                                 bool headers_only, const char *adapter);
+                                 const char *adapter);
 /* The tokenizer beside the model (and *tmpl, which may become NULL or be NULL), borrowed. */
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl);
@@ -44,6 +38,8 @@ hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *met
                               hora_settings *s);
 hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const char *dir,
                                     const char *prefer);
+/* All that lie in `dir` together. */
+hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char *prefer);
 /* Data rows of `path` as the settings say. seq_len that nobody set is at most the model's. */
 hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s);
 

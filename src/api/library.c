@@ -32,29 +32,40 @@ static const struct {
 #undef STATUS
 };
 
+/* Each fills row i, false past the last. */
+static bool method_at(int i, hora_row *row) {
+    if (i >= hora_method_count())
+        return false;
+    const hora_method *m = hora_method_at(i);
+    *row = (hora_row){m->name, m->summary, m->paper, m->default_lr};
+    return true;
+}
+
+static bool family_at(int i, hora_row *row) {
+    if (i >= hora_family_count())
+        return false;
+    const hora_family *f = hora_family_at(i);
+    *row = (hora_row){f->name, f->summary, f->model_types, 0};
+    return true;
+}
+
+static bool status_at(int i, hora_row *row) {
+    if (i >= (int)HORA_COUNT(statuses))
+        return false;
+    *row = (hora_row){statuses[i].name, statuses[i].text, NULL, statuses[i].code};
+    return true;
+}
+
 hora_status hora_row_at(const char *registry, int i, hora_row *row) {
-    int n;
-    if (hora_eq(registry, "methods"))
-        n = hora_method_count();
-    else if (hora_eq(registry, "models"))
-        n = hora_family_count();
-    else if (hora_eq(registry, "statuses"))
-        n = (int)HORA_COUNT(statuses);
-    else
-        return hora_fail(HORA_ENOTFOUND, "no registry `%s`; there are methods, models and statuses",
-                         registry ? registry : "");
-    if (i < 0 || i >= n)
-        return HORA_DONE;
-    if (hora_eq(registry, "methods")) {
-        const hora_method *m = hora_method_at(i);
-        *row = (hora_row){m->name, m->summary, m->paper, m->default_lr};
-    } else if (hora_eq(registry, "models")) {
-        const hora_family *f = hora_family_at(i);
-        *row = (hora_row){f->name, f->summary, f->model_types, 0};
-    } else {
-        *row = (hora_row){statuses[i].name, statuses[i].text, NULL, statuses[i].code};
-    }
-    return HORA_OK;
+    static const struct {
+        const char *name;
+        bool (*at)(int i, hora_row *row);
+    } registries[] = {{"methods", method_at}, {"models", family_at}, {"statuses", status_at}};
+    for (size_t k = 0; k < HORA_COUNT(registries); k++)
+        if (hora_eq(registry, registries[k].name))
+            return i >= 0 && registries[k].at(i, row) ? HORA_OK : HORA_DONE;
+    return hora_fail(HORA_ENOTFOUND, "no registry `%s`; there are methods, models and statuses",
+                     registry ? registry : "");
 }
 
 static const hora_options *table_of(const char *owner) {

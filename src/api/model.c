@@ -10,7 +10,11 @@
 #include "infer/forward.h"
 
 /* --- models ----------------------------------------------------------------------------------- */
-#define OPT_OF hora_model_config
+typedef struct model_config {
+    int dtype; /* choice */
+    char *task;
+} model_config;
+#define OPT_OF model_config
 static const hora_option model_rows[] = {
     OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
                "of weights and activations; auto is f32"),
@@ -20,19 +24,12 @@ static const hora_option model_rows[] = {
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
-hora_dtype hora_model_dtype(const hora_model_config *c) {
-    static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
-    return dtypes[c->dtype];
-}
-
 hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
-                                 bool headers_only, const char *adapter) {
-    hora_model_config c;
+                                 const char *adapter) {
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
+    model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_open_options o = {.dtype = hora_model_dtype(&c),
-                                 .headers_only = headers_only,
-                                 .task = c.task,
-                                 .adapter = adapter};
+    const hora_open_options o = {.dtype = dtypes[c.dtype], .task = c.task, .adapter = adapter};
     hora_model *m = hora_calloc(1, sizeof *m);
     hora_status st = hora_open_model(&m->opened, dir, &o);
     if (!st && m->opened.objective.own_classes)
@@ -45,7 +42,6 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     }
     m->base = m->opened.base;
     m->device = hora_device_new();
-    m->headers_only = headers_only;
     *out = m;
     return HORA_OK;
 }
@@ -55,7 +51,7 @@ hora_status hora_model_open(hora_model **out, const char *dir, const char *optio
     hora_model *m = NULL;
     hora_status st = hora_settings_of(&s, options);
     if (st == HORA_OK)
-        st = hora_model_open_with(&m, dir, &s, false, NULL);
+        st = hora_model_open_with(&m, dir, &s, NULL);
     st = hora_settings_done(st, &s, (const hora_options *[]){&hora_model_options}, 1);
     if (st != HORA_OK)
         hora_model_close(m);
@@ -148,7 +144,7 @@ hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *met
     hora_status st = hora_peft_attach(&a, m->base, method, s, (uint64_t)c.seed);
     m->base->head_trains = false;
     HORA_TRY(st);
-    st = m->headers_only ? HORA_OK : hora_adapter_allocate(a);
+    st = hora_adapter_allocate(a);
     if (st != HORA_OK) {
         hora_peft_detach(a);
         return st;
@@ -166,8 +162,9 @@ hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *m
     if (st == HORA_OK)
         st = hora_model_attach(&a, m, method, &s);
     const hora_method *row = hora_method_named(method);
-    st = hora_settings_done(st, &s, (const hora_options *[]){row ? row->options : NULL},
-                            row && row->options ? 1 : 0);
+    st = hora_settings_done(
+        st, &s, (const hora_options *[]){&hora_adapter_options, row ? row->options : NULL},
+        row && row->options ? 2 : 1);
     if (st == HORA_OK)
         *out = a;
     else
@@ -179,6 +176,16 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
                                     const char *prefer) {
     HORA_TRY(hora_peft_load(out, m->base, dir, prefer));
     enlist(m, *out);
+    return HORA_OK;
+}
+
+hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char *prefer) {
+    hora_adapter **at;
+    int n;
+    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
+    for (int i = 0; i < n; i++)
+        enlist(m, at[i]);
+    hora_free(at);
     return HORA_OK;
 }
 
@@ -206,7 +213,7 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
 
 hora_status hora_adapter_save(hora_adapter *a, const char *dir) {
     HORA_TRY(hora_mkdirs(dir));
-    return hora_peft_save(a, dir, NULL);
+    return hora_adapters_save(&a, 1, dir, NULL);
 }
 
 /* Puts the merged weights into the model's views; `old` (may be NULL) gets what stood there. */

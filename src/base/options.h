@@ -103,10 +103,16 @@ const char *hora_settings_get(const hora_settings *s, const char *key);
 hora_status hora_settings_parse(hora_settings *s, const char *text, const char *origin);
 /* Members of a YAML/JSON object: scalars as text, arrays of scalars joined by '+' (targets: [q, v]
  * = q+v); one nested level is flattened (method: {name: hora, rank: 8} is method=hora, rank=8;
- * other groups drop their name). */
+ * other groups drop their name). An array of mappings under KEY becomes KEY.0.NAME, KEY.1.NAME ..,
+ * for hora_settings_element. */
 hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin);
 /* Takes those out that the table has: who took their values is done with them. */
 void hora_settings_drop(hora_settings *s, const hora_options *table);
+/* The part behind "LIST.N." of a key, with N in *i; NULL for other keys. */
+const char *hora_settings_inner(const char *key, const char *list, int *i);
+/* Element i of a list of mappings, as settings of its own; those of `s` count as taken. False: there
+ * is no such element. */
+bool hora_settings_element(hora_settings *s, const char *list, int i, hora_settings *out);
 /* argv without the names of program and command. --key value, --key=value, --set key=value, --flag
  * (bool rows of `tables`), --no-flag, -f (HORA_OPT_SHORT). Everything else goes to rest[] (borrowed, capacity argc);
  * after `--` all is rest. `tables` is an array of n pointers; keys not in them are accepted too

@@ -5,6 +5,8 @@
  */
 #include "base/options.h"
 
+#include <stdlib.h>
+
 #include "base/options_impl.h"
 #include "base/text.h"
 
@@ -176,6 +178,51 @@ static hora_status put_member(hora_settings *s, const char *key, const hora_json
     return bad;
 }
 
+/* methods: [{method: lora, rank: 8}, ..]: methods.0.method, methods.0.rank .. */
+static hora_status put_list(hora_settings *s, const char *key, const hora_json *array, int first,
+                            const char *origin) {
+    for (size_t i = 0; i < hora_json_len(array); i++) {
+        const hora_json *v = hora_json_at(array, i);
+        if (hora_json_type(v) != HORA_JOBJECT)
+            return hora_fail(HORA_EUSAGE,
+                             "recipe key `%s`: element %zu is no mapping as the others are; write "
+                             "`- key: value`",
+                             key, i + 1);
+        for (void *in = hora_json_iter(v); in; in = hora_json_next(v, in)) {
+            char *full = hora_format("%s.%zu.%s", key, i, hora_json_iter_key(in));
+            hora_status bad = put_member(s, full, hora_json_iter_value(in), first, origin);
+            hora_free(full);
+            HORA_TRY(bad);
+        }
+    }
+    return HORA_OK;
+}
+
+const char *hora_settings_inner(const char *key, const char *list, int *i) {
+    const size_t n = strlen(list);
+    if (strncmp(key, list, n) || key[n] != '.')
+        return NULL;
+    const char *digits = key + n + 1;
+    const size_t count = strspn(digits, "0123456789");
+    if (!count || count > 4 || digits[count] != '.')
+        return NULL;
+    *i = atoi(digits);
+    return digits + count + 1;
+}
+
+bool hora_settings_element(hora_settings *s, const char *list, int i, hora_settings *out) {
+    bool any = false;
+    for (int k = 0; k < s->n; k++) {
+        int at;
+        const char *key = hora_settings_inner(s->at[k].key, list, &at);
+        if (!key || at != i)
+            continue;
+        s->at[k].taken = any = true;
+        hora_settings_put(out, key, s->at[k].value, s->at[k].origin);
+    }
+    return any;
+}
+
 hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin) {
     const int first = s->n;
     hora_jtype t = hora_json_type(obj);
@@ -188,6 +235,11 @@ hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const cha
     for (void *it = hora_json_iter(obj); it; it = hora_json_next(obj, it)) {
         const char *group = hora_json_iter_key(it);
         const hora_json *v = hora_json_iter_value(it);
+        if (hora_json_type(v) == HORA_JARRAY &&
+            hora_json_type(hora_json_at(v, 0)) == HORA_JOBJECT) {
+            HORA_TRY(put_list(s, group, v, first, origin));
+            continue;
+        }
         if (hora_json_type(v) != HORA_JOBJECT) {
             HORA_TRY(put_member(s, group, v, first, origin));
             continue;

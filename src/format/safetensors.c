@@ -68,7 +68,8 @@ static const hora_st_dtype dtypes[] = {
     {"U64", 64, HORA_U64},
 };
 
-int hora_st_dtype_named(const char *name) {
+/* Row index by the name in the file; -1: not in the format. */
+static int dtype_named(const char *name) {
     for (size_t i = 0; i < HORA_COUNT(dtypes); i++)
         if (hora_eq(dtypes[i].name, name))
             return (int)i;
@@ -120,7 +121,7 @@ static hora_status read_claim(const hora_json *v, size_t data_n, st_claim *c) {
     if (hora_json_type(v) != HORA_JOBJECT || !dtype)
         return hora_fail(HORA_EFORMAT,
                          "should be an object with dtype, shape and data_offsets" DAMAGED);
-    int row = hora_st_dtype_named(dtype);
+    int row = dtype_named(dtype);
     if (row < 0)
         return hora_fail(HORA_EUNSUPPORTED,
                          "dtype `%.40s` is not in the format; convert the file to F32, F16 or BF16",

@@ -15,8 +15,7 @@ typedef struct hora_st_dtype {
     hora_dtype dtype;
 } hora_st_dtype;
 
-/* Row index by the name in the file (-1: not in the format) or by hora's dtype (-1: none). */
-int hora_st_dtype_named(const char *name);
+/* Row index by hora's dtype; -1: none. */
 int hora_st_dtype_row(hora_dtype t);
 const hora_st_dtype *hora_st_dtype_at(int row);
 #endif

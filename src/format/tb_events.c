@@ -94,7 +94,7 @@ void hora_tb_record_version(hora_str *out, double wall_time) {
     end_record(out, &event);
 }
 
-void hora_tb_record_start(hora_str *out, double wall_time, int64_t step) {
+static void record_start(hora_str *out, double wall_time, int64_t step) {
     static const char start[] = {1 << 3 | WIRE_VARINT, 1};
     hora_str event = {0};
     put_time(&event, wall_time, step);
@@ -154,7 +154,7 @@ hora_status hora_tb_open(hora_tb **out, const char *dir, int64_t steps_taken) {
     t->path = new_path(dir);
     hora_tb_record_version(&t->pending, wall_time());
     if (steps_taken > 0)
-        hora_tb_record_start(&t->pending, wall_time(), steps_taken + 1);
+        record_start(&t->pending, wall_time(), steps_taken + 1);
     hora_status s = hora_tb_flush(t);
     if (s != HORA_OK) {
         hora_free(t->path);

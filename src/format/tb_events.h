@@ -40,7 +40,6 @@ const char *hora_tb_path(const hora_tb *t);
 
 /* The pieces, for who checks them: whole records are added to `out`. */
 void hora_tb_record_version(hora_str *out, double wall_time);
-void hora_tb_record_start(hora_str *out, double wall_time, int64_t step);
 void hora_tb_record_scalar(hora_str *out, double wall_time, int64_t step, const char *tag,
                            double value);
 uint32_t hora_tb_masked_crc(const void *p, size_t n);

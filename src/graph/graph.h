@@ -28,7 +28,6 @@ typedef struct hora_graph_config {
 } hora_graph_config;
 hora_graph *hora_graph_new(const hora_graph_config *c);
 void hora_graph_free(hora_graph *g); /* accepts NULL */
-hora_dtype hora_graph_dtype(const hora_graph *g);
 int64_t hora_graph_rows(const hora_graph *g);
 
 /* --- recording -------------------------------------------------------------------------------- */
@@ -54,7 +53,6 @@ hora_status hora_graph_error(
 const hora_view *
 hora_graph_view(const hora_graph *g,
                 hora_t t); /* shape and dtype while recording; data after prepare */
-const char *hora_graph_name(const hora_graph *g, hora_t t);
 
 /* --- planning --------------------------------------------------------------------------------- */
 #define HORA_RECOMPUTE_AUTO (-1)

@@ -50,9 +50,6 @@ void hora_graph_free(hora_graph *g) {
     hora_free(g);
 }
 
-hora_dtype hora_graph_dtype(const hora_graph *g) {
-    return g->config.dtype;
-}
 int64_t hora_graph_rows(const hora_graph *g) {
     return g->config.rows;
 }
@@ -211,10 +208,6 @@ const hora_view *hora_graph_view(const hora_graph *g, hora_t t) {
     static const hora_view none = {NULL, HORA_F32, {-1, {0}}};
     return t == HORA_NONE ? &none : &g->tensors[t].view;
 }
-const char *hora_graph_name(const hora_graph *g, hora_t t) {
-    return g->tensors[t].name ? g->tensors[t].name : "";
-}
-
 int hora_graph_params(const hora_graph *g) {
     int n = 0;
     for (int i = 0; i < g->tensor_count; i++)

@@ -295,7 +295,8 @@ hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *b
     for (int a = 0; a < f->nadapters && f->grads; a++)
         for (int i = 0; i < f->adapters[a]->nparams; i++) {
             const hora_param *p = f->adapters[a]->params[i];
-            char *name = hora_format("grad.%s", p->name);
+            char *name = a ? hora_format("grad.%s/%s", f->adapters[a]->name, p->name)
+                           : hora_format("grad.%s", p->name);
             HORA_PUSH(
                 e, n, cap,
                 ((hora_st_entry){name, {p->grad, f->adapters[a]->dtype, p->shape}, HORA_F32}));

@@ -15,9 +15,8 @@
 
 #define OPT_OF hora_bench_config
 static const hora_option rows[] = {
-    OPT_STRING(
-        shape, "shape", NULL, "smol135", "NAME",
-        "model to measure on, with random weights: s260k m15 smol135 smol360 llama1b qwen06"),
+    OPT_CHOICE(shape, "shape", NULL, "smol135", HORA_BENCH_SHAPE_NAMES,
+               "model to measure on, with random weights"),
     OPT_STRING(model, "model", NULL, NULL, "DIR",
                "measure this model directory instead of a shape"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME", "what trains, as in train"),
@@ -96,7 +95,7 @@ static hora_status take_settings(bench *b) {
     if (b->c.model && hora_settings_get(b->given, "shape"))
         return hora_fail(HORA_EUSAGE, "--model and --shape exclude each other; give one");
     if (!b->c.model)
-        HORA_TRY(hora_bench_shape_named(&b->shape, b->c.shape));
+        b->shape = hora_bench_shape_at(b->c.shape);
     if (!b->c.batch_size)
         b->c.batch_size = b->shape ? b->shape->batch_size : 4;
     if (!b->c.seq_len)
@@ -306,11 +305,11 @@ hora_status hora_bench_run(hora_settings *s, volatile int *stop, hora_json **out
     if (remove_model(&b) != HORA_OK)
         hora_warn("%s", hora_errmsg());
     if (st == HORA_OK && b.c.peak) {
-        *out = bench_machine_json(&b.result.machine);
-        bench_machine_text(&b.result.machine, text);
+        *out = hora_bench_machine_json(&b.result.machine);
+        hora_bench_machine_text(&b.result.machine, text);
     } else if (st == HORA_OK) {
-        *out = bench_json(&b.result);
-        bench_text(&b.result, text);
+        *out = hora_bench_json(&b.result);
+        hora_bench_text(&b.result, text);
     }
     release(&b);
     return st;

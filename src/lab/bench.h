@@ -7,8 +7,9 @@
  */
 #include "train/train.h"
 
-typedef struct hora_bench_config {  /* filled from hora_bench_options */
-    char *shape, *model, *method;   /* shape: row of shapes.def, unless model is given */
+typedef struct hora_bench_config { /* filled from hora_bench_options */
+    int shape;                     /* row of shapes.def, unless model is given */
+    char *model, *method;
     int64_t batch_size, seq_len;    /* 0: the shape's */
     char *dtype, *recompute, *pack; /* options of a training, passed on as they are */
     char *optimizer, *backends;     /* NULL: the training's default */
@@ -24,10 +25,9 @@ typedef struct hora_bench_shape {
     bool tied; /* head and embedding are one matrix */
     int64_t batch_size, seq_len;
 } hora_bench_shape;
-int hora_bench_shape_count(void);
 const hora_bench_shape *hora_bench_shape_at(int i);
-/* HORA_EUSAGE with the names there are. */
-hora_status hora_bench_shape_named(const hora_bench_shape **out, const char *name);
+extern const char hora_bench_shape_list[];
+#define HORA_BENCH_SHAPE_NAMES (hora_bench_shape_list + 1) /* for a CHOICE option, in that order */
 /* A model directory of that shape in the existing folder `dir`: first its config.json, with room
  * for `positions` tokens; then its weights, random of standard deviation 0.02 in `dtype`. The
  * weights take the memory of the largest tensor and give it back. */

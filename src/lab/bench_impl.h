@@ -24,10 +24,8 @@ typedef struct bench_result {
     hora_bench_machine machine;
 } bench_result;
 
-double bench_median(const double *ascending, int n); /* n > 0 */
-double bench_peak(const bench_result *r);            /* per second, of the dtype; 0 unknown */
-hora_json *bench_json(const bench_result *r);
-void bench_text(const bench_result *r, hora_str *out);
-hora_json *bench_machine_json(const hora_bench_machine *m);
-void bench_machine_text(const hora_bench_machine *m, hora_str *out);
+hora_json *hora_bench_json(const bench_result *r);
+void hora_bench_text(const bench_result *r, hora_str *out);
+hora_json *hora_bench_machine_json(const hora_bench_machine *m);
+void hora_bench_machine_text(const hora_bench_machine *m, hora_str *out);
 #endif

@@ -6,11 +6,12 @@
 #include "lab/bench_impl.h"
 #include "run/run.h"
 
-double bench_median(const double *ascending, int n) {
+static double median_of(const double *ascending, int n) {
     return n % 2 ? ascending[n / 2] : (ascending[n / 2 - 1] + ascending[n / 2]) / 2;
 }
 
-double bench_peak(const bench_result *r) {
+/* Per second, of the dtype; 0 unknown. */
+static double peak_of(const bench_result *r) {
     return r->dtype == HORA_BF16 ? r->machine.bf16_flops : r->machine.f32_flops;
 }
 
@@ -23,11 +24,11 @@ static hora_json *known(double v) {
 }
 
 static double mfu(const bench_result *r) {
-    double peak = bench_peak(r);
-    return peak > 0 ? r->plan.flops_step / bench_median(r->step, r->nsteps) / peak : 0;
+    double peak = peak_of(r);
+    return peak > 0 ? r->plan.flops_step / median_of(r->step, r->nsteps) / peak : 0;
 }
 
-hora_json *bench_machine_json(const hora_bench_machine *m) {
+hora_json *hora_bench_machine_json(const hora_bench_machine *m) {
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "threads", hora_json_new_int(hora_threads()));
     hora_json_set(o, "peak_gflops_f32", known(m->f32_flops / 1e9));
@@ -36,7 +37,7 @@ hora_json *bench_machine_json(const hora_bench_machine *m) {
     return o;
 }
 
-void bench_machine_text(const hora_bench_machine *m, hora_str *out) {
+void hora_bench_machine_text(const hora_bench_machine *m, hora_str *out) {
     hora_str_printf(out, "threads    %d\n", hora_threads());
     hora_str_printf(out, "f32        %.4g GFLOP/s in registers\n", m->f32_flops / 1e9);
     hora_str_printf(out, "bf16       %.4g GFLOP/s in registers\n", m->bf16_flops / 1e9);
@@ -52,7 +53,7 @@ static const char *phase_of(const hora_op_time *t) {
  * memory, whichever is longer, of the time it took. 0: no yardstick. Above 1 where a cache helps.
  */
 static double roofline(const bench_result *r, const hora_op_time *t) {
-    double peak = bench_peak(r), wire = r->machine.read_bytes;
+    double peak = peak_of(r), wire = r->machine.read_bytes;
     double products = peak > 0 ? t->flops / peak : 0, bytes = wire > 0 ? t->bytes / wire : 0;
     return t->seconds > 0 ? (products > bytes ? products : bytes) / t->seconds : 0;
 }
@@ -116,9 +117,9 @@ static hora_json *options_json(const bench_result *r) {
     return table ? hora_run_recipe(&table, &config, 1) : hora_json_new_object();
 }
 
-hora_json *bench_json(const bench_result *r) {
+hora_json *hora_bench_json(const bench_result *r) {
     const double units = (double)(r->batch_size * r->seq_len);
-    const double median = bench_median(r->step, r->nsteps), mib = 1 << 20;
+    const double median = median_of(r->step, r->nsteps), mib = 1 << 20;
     hora_json *o = hora_json_new_object();
     const struct {
         const char *key;
@@ -143,7 +144,7 @@ hora_json *bench_json(const bench_result *r) {
         {"repeats", hora_json_new_int(r->nsteps)},
         {"gflop", hora_json_new_real(1e-9 * r->plan.flops_step)},
         {"mfu", known(mfu(r))},
-        {"peak_gflops", known(1e-9 * bench_peak(r))},
+        {"peak_gflops", known(1e-9 * peak_of(r))},
         {"read_gb_s", known(1e-9 * r->machine.read_bytes)},
         {"peak_rss_mib", known((double)r->rss_peak / mib)},
         {"peak_rss_exact", hora_json_new_bool(r->rss_exact)},
@@ -161,10 +162,10 @@ hora_json *bench_json(const bench_result *r) {
     return o;
 }
 
-void bench_text(const bench_result *r, hora_str *out) {
+void hora_bench_text(const bench_result *r, hora_str *out) {
     char all[32], trained[32];
     const double units = (double)(r->batch_size * r->seq_len);
-    const double median = bench_median(r->step, r->nsteps), mib = 1 << 20;
+    const double median = median_of(r->step, r->nsteps), mib = 1 << 20;
     const char *dtype = dtype_name(r->dtype);
     hora_human_count(all, (double)r->plan.parameters);
     hora_human_count(trained, (double)r->plan.trainable);
@@ -178,9 +179,9 @@ void bench_text(const bench_result *r, hora_str *out) {
     hora_str_printf(out, "speed      %.1f tokens/s (%.1f .. %.1f), %.2f ms, median of %d\n",
                     units / median, units / r->step[r->nsteps - 1], units / r->step[0],
                     1e3 * median, r->nsteps);
-    if (bench_peak(r) > 0)
+    if (peak_of(r) > 0)
         hora_str_printf(out, "mfu        %.1f %% of %.4g GFLOP/s (%s), measured here and now\n",
-                        100 * mfu(r), 1e-9 * bench_peak(r), dtype);
+                        100 * mfu(r), 1e-9 * peak_of(r), dtype);
     hora_str_printf(
         out, "memory     %.1f MiB peak resident%s, %.1f MiB planned\n", (double)r->rss_peak / mib,
         r->rss_exact ? "" : " (with the writer of the model)", (double)r->plan.total / mib);

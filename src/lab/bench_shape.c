@@ -17,35 +17,14 @@ static const hora_bench_shape shapes[] = {
 #undef SHAPE
 };
 
-int hora_bench_shape_count(void) {
-    return (int)HORA_COUNT(shapes);
-}
+const char hora_bench_shape_list[] = ""
+#define SHAPE(name, ...) " " #name
+#include "lab/shapes.def"
+#undef SHAPE
+    ;
 
 const hora_bench_shape *hora_bench_shape_at(int i) {
     return &shapes[i];
-}
-
-hora_status hora_bench_shape_named(const hora_bench_shape **out, const char *name) {
-    const char *names[HORA_COUNT(shapes)];
-    hora_str all = {0};
-    *out = NULL;
-    for (size_t i = 0; i < HORA_COUNT(shapes); i++) {
-        names[i] = shapes[i].name;
-        hora_str_printf(&all, "%s%s", i ? ", " : "", names[i]);
-        if (hora_eq(name, names[i]))
-            *out = &shapes[i];
-    }
-    const char *near = hora_nearest(name, names, (int)HORA_COUNT(shapes));
-    hora_status s = HORA_OK;
-    if (!*out && near)
-        s = hora_fail(HORA_EUSAGE,
-                      "no shape `%s`; did you mean `%s`? There are %s, and --model DIR", name, near,
-                      all.s);
-    else if (!*out)
-        s = hora_fail(HORA_EUSAGE, "no shape `%s`; there are %s, and --model DIR measures your own",
-                      name, all.s);
-    hora_str_release(&all);
-    return s;
 }
 
 /* --- config.json ------------------------------------------------------------------------------ */

@@ -10,7 +10,8 @@
 #include "base/text.h"
 
 /* --- the list --------------------------------------------------------------------------------- */
-double *hora_hmoe_add(hora_hmoe_values *l, const char *name, hora_shape shape) {
+/* A new array of zeros in the list, which owns it. */
+static double *add(hora_hmoe_values *l, const char *name, hora_shape shape) {
     hora_hmoe_value v = {.shape = shape};
     hora_snprintf(v.name, sizeof v.name, "%s", name);
     v.v = hora_calloc((size_t)hora_shape_elems(&shape) + 1, sizeof *v.v);
@@ -21,7 +22,7 @@ double *hora_hmoe_add(hora_hmoe_values *l, const char *name, hora_shape shape) {
 static double *add_of(hora_hmoe_values *l, const char *name, const char *of, hora_shape shape) {
     char full[32];
     hora_snprintf(full, sizeof full, "%s_%s", name, of);
-    return hora_hmoe_add(l, full, shape);
+    return add(l, full, shape);
 }
 
 const hora_hmoe_value *hora_hmoe_find(const hora_hmoe_values *l, const char *name) {
@@ -103,7 +104,7 @@ static void put_gates(const hora_hmoe_layer *l, const double *gate, const char *
 
 static void put_kl(const hora_hmoe_layer *l, const double *before, const double *after,
                    hora_hmoe_values *out) {
-    double *kl = hora_hmoe_add(out, "gate_kl", HORA_SHAPE1(l->heads));
+    double *kl = add(out, "gate_kl", HORA_SHAPE1(l->heads));
     const double rows = (double)rows_of(l);
     for (int64_t s = 0; s < l->seqs; s++)
         for (int64_t h = 0; h < l->heads; h++)
@@ -131,8 +132,8 @@ static double *output_map(const hora_hmoe_layer *l, bool adapted) {
 static void put_shares(const hora_hmoe_layer *l, const double *head_out, bool adapted,
                        const char *share_name, const char *effective_name, hora_hmoe_values *out) {
     const int64_t heads = l->heads, in = heads * l->dh;
-    double *share = hora_hmoe_add(out, share_name, HORA_SHAPE1(heads));
-    double *effective = hora_hmoe_add(out, effective_name, HORA_SHAPE1(1));
+    double *share = add(out, share_name, HORA_SHAPE1(heads));
+    double *effective = add(out, effective_name, HORA_SHAPE1(1));
     double *o = output_map(l, adapted), *e = hora_calloc((size_t)heads, sizeof *e);
     const double rows = (double)rows_of(l);
     for (int64_t s = 0; s < l->seqs; s++)
@@ -157,7 +158,7 @@ static void put_shares(const hora_hmoe_layer *l, const double *head_out, bool ad
 
 static void put_change(const hora_hmoe_layer *l, const double *before, const double *after,
                        hora_hmoe_values *out) {
-    double *change = hora_hmoe_add(out, "head_change", HORA_SHAPE1(l->heads));
+    double *change = add(out, "head_change", HORA_SHAPE1(l->heads));
     for (int64_t h = 0; h < l->heads; h++) {
         double moved = 0, size = 0;
         for (int64_t s = 0; s < l->seqs; s++)
@@ -330,8 +331,8 @@ static void put_coupling(const hora_hmoe_layer *l, hora_hmoe_values *out) {
                 m[(l->dh + i) * cols + g * r + k] = v->b[(g * l->dh + i) * v->r + k];
         }
     const int64_t n = hora_min(rows, cols);
-    double *sv = hora_hmoe_add(out, "coupling_spectrum", HORA_SHAPE1(n));
-    double *rank = hora_hmoe_add(out, "coupling_rank", HORA_SHAPE1(1));
+    double *sv = add(out, "coupling_spectrum", HORA_SHAPE1(n));
+    double *rank = add(out, "coupling_rank", HORA_SHAPE1(1));
     hora_dense_singular(m, rows, cols, sv);
     for (int64_t i = 0; i < n; i++)
         *rank += sv[i] > fmax(1e-8, 16 * l->rounding) * sv[0];
@@ -366,7 +367,7 @@ static int64_t dead_units(const hora_hmoe_generator *g) {
 
 static void put_tied(const hora_hmoe_layer *l, const hora_hmoe_generator *g,
                      hora_hmoe_values *out) {
-    double *t = hora_hmoe_add(out, "tied", HORA_SHAPE1(HORA_TIED_N));
+    double *t = add(out, "tied", HORA_SHAPE1(HORA_TIED_N));
     const int64_t n = hora_min(l->dh, g->m);
     double *sv = hora_calloc((size_t)n, sizeof *sv);
     hora_dense_singular(g->w2_b_q, l->dh, g->m, sv);

@@ -18,8 +18,6 @@ typedef struct hora_hmoe_values {
     hora_hmoe_value *at;
     int n, cap;
 } hora_hmoe_values;
-/* A new array of zeros in the list, which owns it. */
-double *hora_hmoe_add(hora_hmoe_values *l, const char *name, hora_shape shape);
 const hora_hmoe_value *hora_hmoe_find(const hora_hmoe_values *l, const char *name); /* or NULL */
 void hora_hmoe_values_release(hora_hmoe_values *l);
 

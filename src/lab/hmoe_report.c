@@ -51,7 +51,8 @@ struct hora_hmoe_report {
 };
 
 /* --- out -------------------------------------------------------------------------------------- */
-bool hora_hmoe_out_is_file(const hora_hmoe_config *c) {
+/* --out NAME.safetensors: tensors; anything else: a folder for the report. */
+static bool out_is_file(const hora_hmoe_config *c) {
     return c->out && hora_ends(c->out, ".safetensors");
 }
 
@@ -65,7 +66,7 @@ static bool is_empty(const char *dir) {
 }
 
 hora_status hora_hmoe_out_ready(const hora_hmoe_config *c) {
-    const bool file = hora_hmoe_out_is_file(c);
+    const bool file = out_is_file(c);
     if (!c->out)
         return HORA_OK;
     if (!file && hora_path_exists(c->out) && !hora_path_is_dir(c->out))
@@ -82,7 +83,7 @@ hora_status hora_hmoe_out_ready(const hora_hmoe_config *c) {
 hora_status hora_hmoe_fits(const hora_hmoe_config *c, const hora_hmoe_layer *l) {
     char need[32], have[32];
     const double rows = (double)(l->seqs * l->n), heads = (double)l->heads;
-    const double kept = hora_hmoe_out_is_file(c) ? 2 : 1;
+    const double kept = out_is_file(c) ? 2 : 1;
     const double numbers = rows * (2 * kept * heads * (double)l->n + 8 * heads * (double)l->dh +
                                    (4 + heads) * (double)l->d);
     const double free = (double)hora_memory_available();
@@ -98,7 +99,7 @@ hora_status hora_hmoe_fits(const hora_hmoe_config *c, const hora_hmoe_layer *l) 
 hora_hmoe_report *hora_hmoe_report_new(const hora_hmoe_config *c, hora_json *own_facts) {
     hora_hmoe_report *r = hora_calloc(1, sizeof *r);
     r->config = c;
-    r->dir = c->out && !hora_hmoe_out_is_file(c) ? c->out : NULL;
+    r->dir = c->out && !out_is_file(c) ? c->out : NULL;
     r->json = own_facts;
     r->layers = hora_json_set(r->json, "layers", hora_json_new_array());
     r->checks = hora_json_set(r->json, "checks", hora_json_new_array());
@@ -508,7 +509,7 @@ hora_status hora_hmoe_report_layer(hora_hmoe_report *r, const hora_hmoe_source *
     add_json(r, layer, s, &v, differences, bound);
     add_checks(r, label, &v, differences, engine ? tolerance : 0, bound);
     add_csv(r, layer, l, &v, differences, bound);
-    if (hora_hmoe_out_is_file(r->config))
+    if (out_is_file(r->config))
         keep_layer(r, layer, l, &before, &after, &v);
     hora_status st = draw_layer(r, label, layer, l, &before, &after, &v);
     hora_hmoe_plain_release(&before);

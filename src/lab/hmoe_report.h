@@ -14,8 +14,6 @@ typedef struct hora_hmoe_config { /* filled from hora_hmoe_options */
 } hora_hmoe_config;
 extern const hora_options hora_hmoe_options;
 
-/* --out NAME.safetensors: tensors; anything else: a folder for the report. */
-bool hora_hmoe_out_is_file(const hora_hmoe_config *c);
 /* Refuses before the work what could not be written. */
 hora_status hora_hmoe_out_ready(const hora_hmoe_config *c);
 

@@ -26,8 +26,8 @@ static const hora_option rows[] = {
 };
 const hora_options hora_lowdata_options = {"Low data", rows, HORA_COUNT(rows)};
 
-const double lowdata_g[LOWDATA_TEACHERS] = {0, 0.5, 1};
-const lowdata_student lowdata_students[LOWDATA_STUDENTS] = {
+const double hora_lowdata_g[LOWDATA_TEACHERS] = {0, 0.5, 1};
+const lowdata_student hora_lowdata_students[LOWDATA_STUDENTS] = {
     {"lora", "lora", 0, 0, false, 112},       {"linear", "linear", 4, 0, false, 104},
     {"tanh", "tanh", 4, 4, false, 120},       {"lora-wd", "lora", 0, 0, true, 112},
     {"linear-wd", "linear", 4, 0, true, 104}, {"tanh-wd", "tanh", 4, 4, true, 120},
@@ -36,12 +36,13 @@ const lowdata_student lowdata_students[LOWDATA_STUDENTS] = {
 
 static const rates_shape shape = {.d = 8, .dh = 8, .tokens = 6, .heads = 6, .labelled = true};
 
-rates_model lowdata_model(int student) {
-    const lowdata_student *s = &lowdata_students[student];
-    return rates_model_new(rates_student_find(s->row), &shape, RATES_FREE, s->m, s->e);
+rates_model hora_lowdata_model_of(int student) {
+    const lowdata_student *s = &hora_lowdata_students[student];
+    return hora_rates_model_new(hora_rates_student_find(s->row), &shape, RATES_FREE, s->m, s->e);
 }
 
-int64_t lowdata_at(const lowdata_run *r, int teacher, int student, int size, int64_t seed) {
+int64_t hora_lowdata_sim_at(const lowdata_run *r, int teacher, int student, int size,
+                            int64_t seed) {
     return ((teacher * r->students + student) * (int64_t)r->sizes + size) * r->c->seeds + seed;
 }
 
@@ -50,9 +51,9 @@ static void fit(lowdata_run *r, int teacher, int student, int size, int64_t at) 
     const double sigma = r->c->sigma;
     const int64_t n = r->n[size];
     const uint64_t seed = (uint64_t)(r->c->seed + at);
-    const rates_model m = lowdata_model(student);
+    const rates_model m = hora_lowdata_model_of(student);
     const rates_fit_options o = {
-        .ridge = lowdata_students[student].ridge ? RIDGE * sigma * sigma / (double)n : 0,
+        .ridge = hora_lowdata_students[student].ridge ? RIDGE * sigma * sigma / (double)n : 0,
         .damping = 0.1,
         .tolerance = 1e-6,
         .iterations = 80};
@@ -61,22 +62,22 @@ static void fit(lowdata_run *r, int teacher, int student, int size, int64_t at) 
     rates_data data, test;
     double c[RATES_COORDS], theta[RATES_PARAMS];
     int steps;
-    lowdata_row *row = &r->rows[lowdata_at(r, teacher, student, size, at)];
-    rates_base_draw(&base, &shape, seed);
-    rates_teacher_draw(&t, RATES_LINEAR, shape.d, shape.dh, shape.heads, 3, seed);
-    rates_teacher_mix(&t, lowdata_g[teacher], seed);
-    rates_teacher_coords(&t, &shape, c);
-    rates_data_draw(&data, &shape, &base, c, &shape, sigma, n, seed, "lowdata.train");
-    rates_data_draw(&test, &shape, &base, c, &shape, 0, TEST, seed, "lowdata.test");
-    rates_start_random(&m, true, seed, 0, theta);
+    lowdata_row *row = &r->rows[hora_lowdata_sim_at(r, teacher, student, size, at)];
+    hora_rates_base_draw(&base, &shape, seed);
+    hora_rates_teacher_draw(&t, RATES_LINEAR, shape.d, shape.dh, shape.heads, 3, seed);
+    hora_rates_teacher_mix(&t, hora_lowdata_g[teacher], seed);
+    hora_rates_teacher_coords(&t, &shape, c);
+    hora_rates_data_draw(&data, &shape, &base, c, &shape, sigma, n, seed, "lowdata.train");
+    hora_rates_data_draw(&test, &shape, &base, c, &shape, 0, TEST, seed, "lowdata.test");
+    hora_rates_start_random(&m, true, seed, 0, theta);
     m.student->coords(&m, theta, c);
-    row->unadapted = rates_error(&m.shape, c, &test);
-    row->loss = rates_fit(&m, &data, &o, theta, &steps) / (sigma * sigma * shape.dh);
+    row->unadapted = hora_rates_error(&m.shape, c, &test);
+    row->loss = hora_rates_fit(&m, &data, &o, theta, &steps) / (sigma * sigma * shape.dh);
     row->steps = steps;
     m.student->coords(&m, theta, c);
-    row->mse = rates_error(&m.shape, c, &test);
-    rates_data_release(&data);
-    rates_data_release(&test);
+    row->mse = hora_rates_error(&m.shape, c, &test);
+    hora_rates_data_release(&data);
+    hora_rates_data_release(&test);
 }
 
 typedef struct job { /* the fits of one size and teacher */
@@ -104,8 +105,8 @@ static void fit_all(lowdata_run *r) {
         hora_parallel(fits, fit_tile, &j);
         done += (double)r->n[k] + 50;
         const double left = (hora_now() - start) * (all - done) / done;
-        hora_info("n %lld, g %g: %lld fits  left %d:%02d", (long long)r->n[k], lowdata_g[j.teacher],
-                  (long long)fits, (int)left / 60, (int)left % 60);
+        hora_info("n %lld, g %g: %lld fits  left %d:%02d", (long long)r->n[k],
+                  hora_lowdata_g[j.teacher], (long long)fits, (int)left / 60, (int)left % 60);
     }
 }
 
@@ -115,9 +116,10 @@ static hora_status run_all(const lowdata_config *c, hora_json **out, hora_str *t
     HORA_TRY(hora_sizes_parse("n", n, 2, r.n, LOWDATA_SIZES, &r.sizes));
     HORA_TRY(hora_check_writable(c->out, SPACE));
     HORA_TRY(hora_mkdirs(c->out));
-    r.rows = hora_calloc((size_t)lowdata_at(&r, LOWDATA_TEACHERS, 0, 0, 0), sizeof *r.rows);
+    r.rows =
+        hora_calloc((size_t)hora_lowdata_sim_at(&r, LOWDATA_TEACHERS, 0, 0, 0), sizeof *r.rows);
     fit_all(&r);
-    const hora_status s = lowdata_report(&r, out, text);
+    const hora_status s = hora_lowdata_sim_report(&r, out, text);
     hora_free(r.rows);
     return s;
 }

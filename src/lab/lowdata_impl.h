@@ -14,14 +14,15 @@ typedef struct lowdata_config {
 } lowdata_config;
 
 typedef struct lowdata_student {
-    const char *name, *row; /* row of rates_students */
+    const char *name, *row; /* row of hora_rates_students */
     int m, e;
     bool ridge;
     int expected; /* parameters */
 } lowdata_student;
-extern const lowdata_student lowdata_students[LOWDATA_STUDENTS]; /* the first 3 without ridge */
-extern const double lowdata_g[LOWDATA_TEACHERS];
-rates_model lowdata_model(int student);
+extern const lowdata_student
+    hora_lowdata_students[LOWDATA_STUDENTS]; /* the first 3 without ridge */
+extern const double hora_lowdata_g[LOWDATA_TEACHERS];
+rates_model hora_lowdata_model_of(int student);
 
 typedef struct lowdata_row {
     double mse, unadapted, loss; /* loss: training error / (sigma^2 dh) */
@@ -34,6 +35,6 @@ typedef struct lowdata_run {
     int sizes, students;
     lowdata_row *rows;
 } lowdata_run;
-int64_t lowdata_at(const lowdata_run *r, int teacher, int student, int size, int64_t seed);
-hora_status lowdata_report(const lowdata_run *r, hora_json **out, hora_str *text);
+int64_t hora_lowdata_sim_at(const lowdata_run *r, int teacher, int student, int size, int64_t seed);
+hora_status hora_lowdata_sim_report(const lowdata_run *r, hora_json **out, hora_str *text);
 #endif

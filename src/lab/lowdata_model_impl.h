@@ -1,6 +1,6 @@
 #ifndef HORA_LAB_LOWDATA_MODEL_IMPL_H
 #define HORA_LAB_LOWDATA_MODEL_IMPL_H
-/* Shared by lowdata_model.c (trainings) and lowdata_model_report.c (what comes out of them). */
+/* Shared by lowdata_model_of.c (trainings) and lowdata_model_report.c (what comes out of them). */
 #include "lab/lowdata_model.h"
 
 enum {
@@ -37,9 +37,6 @@ static inline hora_lowdata_run *hora_lowdata_at(const hora_lowdata_grid *g, int 
                                                 int rate, int seed) {
     return &g->run[((student * g->sizes + size) * g->rates + rate) * g->seeds + seed];
 }
-/* The rate with the lowest validation loss, by mean over seeds; one that blew up is none. -1: all
- * did. */
-int hora_lowdata_best(const hora_lowdata_grid *g, int student, int size);
 /* Report as JSON and text; files into dir when it is not NULL. */
 hora_status hora_lowdata_report(const hora_lowdata_grid *g, const char *dir, hora_json **out,
                                 hora_str *table);

@@ -23,7 +23,9 @@ typedef struct cell { /* of a student and size */
     double bits_per_byte, steps_per_s, bytes;
 } cell;
 
-int hora_lowdata_best(const hora_lowdata_grid *g, int student, int size) {
+/* The rate with the lowest validation loss, by mean over seeds; one that blew up is none. -1: all
+ * did. */
+static int best_rate(const hora_lowdata_grid *g, int student, int size) {
     int best = -1;
     double lowest = INFINITY;
     for (int r = 0; r < g->rates; r++) {
@@ -40,7 +42,7 @@ int hora_lowdata_best(const hora_lowdata_grid *g, int student, int size) {
 
 /* Losses of the chosen rate, per seed. */
 static bool losses(const hora_lowdata_grid *g, int student, int size, double *out) {
-    const int rate = hora_lowdata_best(g, student, size);
+    const int rate = best_rate(g, student, size);
     for (int k = 0; k < g->seeds && rate >= 0; k++)
         out[k] = hora_lowdata_at(g, student, size, rate, k)->eval_loss;
     return rate >= 0;
@@ -55,7 +57,7 @@ static hora_interval paired(const double *lora, const double *x, int n, const ch
 
 static cell cell_of(const hora_lowdata_grid *g, int s, int n) {
     const hora_interval none = {NAN, NAN, NAN};
-    cell c = {.rate = hora_lowdata_best(g, s, n), .loss = none, .difference = none};
+    cell c = {.rate = best_rate(g, s, n), .loss = none, .difference = none};
     double own[64], lora[64];
     if (c.rate < 0)
         return c;

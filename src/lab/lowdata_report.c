@@ -17,7 +17,7 @@ typedef struct summary {                            /* of one teacher */
 
 static const lowdata_row *row_at(const lowdata_run *r, int teacher, int student, int size,
                                  int64_t seed) {
-    return &r->rows[lowdata_at(r, teacher, student, size, seed)];
+    return &r->rows[hora_lowdata_sim_at(r, teacher, student, size, seed)];
 }
 
 static void summarise(const lowdata_run *r, int g, summary *s) {
@@ -42,13 +42,13 @@ static void summarise(const lowdata_run *r, int g, summary *s) {
 static hora_json *check_all(const lowdata_run *r, const summary *s) {
     hora_json *checks = hora_json_new_array();
     int64_t broken = 0;
-    for (int64_t i = 0; i < lowdata_at(r, LOWDATA_TEACHERS, 0, 0, 0); i++)
+    for (int64_t i = 0; i < hora_lowdata_sim_at(r, LOWDATA_TEACHERS, 0, 0, 0); i++)
         broken += !isfinite(r->rows[i].mse) || !isfinite(r->rows[i].loss);
     hora_check(checks, HORA_CHECK_SOUND, "errors that are not finite", (double)broken, 0, 0);
     for (int k = 0; k < r->students; k++) {
-        char *name = hora_format("parameters of %s", lowdata_students[k].name);
-        hora_check(checks, HORA_CHECK_SOUND, name, lowdata_model(k).count,
-                   lowdata_students[k].expected, lowdata_students[k].expected);
+        char *name = hora_format("parameters of %s", hora_lowdata_students[k].name);
+        hora_check(checks, HORA_CHECK_SOUND, name, hora_lowdata_model_of(k).count,
+                   hora_lowdata_students[k].expected, hora_lowdata_students[k].expected);
         hora_free(name);
     }
     for (int size = 0; size < r->sizes; size++) {
@@ -82,7 +82,7 @@ static hora_json *verdict_of(const lowdata_run *r, int g, const summary *s) {
                   s->excess[0][0] > 1 && s->excess[1][0] > 1 ? " (both are worse than nothing)"
                                                              : "");
     hora_json *o = hora_json_new_object();
-    char *where = hora_format("teacher g = %g", lowdata_g[g]);
+    char *where = hora_format("teacher g = %g", hora_lowdata_g[g]);
     hora_json_set(o, "where", hora_json_new_string(where));
     hora_json_set(o, "claim", hora_json_new_string("sharing gains where data are few"));
     hora_json_set(o, "verdict",
@@ -102,9 +102,9 @@ static const char *const limits[] = {
 
 static hora_json *student_json(const lowdata_run *r, int g, int k, const summary *s) {
     hora_json *o = hora_json_new_object();
-    hora_json_set(o, "g", hora_json_new_real(lowdata_g[g]));
-    hora_json_set(o, "student", hora_json_new_string(lowdata_students[k].name));
-    hora_json_set(o, "p", hora_json_new_int(lowdata_model(k).count));
+    hora_json_set(o, "g", hora_json_new_real(hora_lowdata_g[g]));
+    hora_json_set(o, "student", hora_json_new_string(hora_lowdata_students[k].name));
+    hora_json_set(o, "p", hora_json_new_int(hora_lowdata_model_of(k).count));
     hora_json *by_n = hora_json_set(o, "sizes", hora_json_new_array());
     for (int size = 0; size < r->sizes; size++) {
         hora_json *at = hora_json_push(by_n, hora_json_new_object());
@@ -147,8 +147,8 @@ static void table_text(const lowdata_run *r, const summary *s, hora_str *out) {
     hora_str_putc(out, '\n');
     for (int g = 0; g < LOWDATA_TEACHERS; g++)
         for (int k = 0; k < r->students; k++) {
-            hora_str_printf(out, "%-4g %-10s %4d", lowdata_g[g], lowdata_students[k].name,
-                            lowdata_model(k).count);
+            hora_str_printf(out, "%-4g %-10s %4d", hora_lowdata_g[g], hora_lowdata_students[k].name,
+                            hora_lowdata_model_of(k).count);
             for (int size = 0; size < r->sizes; size++) {
                 char cell[64];
                 const hora_interval *v = &s[g].ratio[k][size];
@@ -185,8 +185,8 @@ static void rows_csv(const lowdata_run *r, hora_str *out) {
             for (int size = 0; size < r->sizes; size++)
                 for (int64_t i = 0; i < r->c->seeds; i++) {
                     const lowdata_row *row = row_at(r, g, k, size, i);
-                    hora_str_printf(out, "%g,%s,%d,%lld,%lld,%s,%s,%s,%d\n", lowdata_g[g],
-                                    lowdata_students[k].name, lowdata_model(k).count,
+                    hora_str_printf(out, "%g,%s,%d,%lld,%lld,%s,%s,%s,%d\n", hora_lowdata_g[g],
+                                    hora_lowdata_students[k].name, hora_lowdata_model_of(k).count,
                                     (long long)r->n[size], (long long)(r->c->seed + i),
                                     hora_format_real(mse, row->mse),
                                     hora_format_real(unadapted, row->unadapted),
@@ -198,7 +198,7 @@ static void plot_csv(const lowdata_run *r, const summary *s, hora_str *out) {
     for (int g = 0; g < LOWDATA_TEACHERS; g++)
         for (int k = 0; k < LOWDATA_PLAIN; k++) {
             hora_str_printf(out, "# g %g, %s: n, excess / unadapted, ratio to lora, lo, hi\n",
-                            lowdata_g[g], lowdata_students[k].name);
+                            hora_lowdata_g[g], hora_lowdata_students[k].name);
             for (int size = 0; size < r->sizes; size++)
                 hora_str_printf(out, "%lld,%.6g,%.6g,%.6g,%.6g\n", (long long)r->n[size],
                                 s[g].excess[k][size], s[g].ratio[k][size].value,
@@ -225,7 +225,7 @@ static void plot_body(const lowdata_run *r, hora_str *out) {
                             g == 0   ? "all shared"
                             : g == 1 ? "partly shared"
                                      : "nothing shared",
-                            lowdata_g[g],
+                            hora_lowdata_g[g],
                             g     ? ""
                             : row ? "error / LoRA's error"
                                   : "error / error without adapter");
@@ -238,7 +238,7 @@ static void plot_body(const lowdata_run *r, hora_str *out) {
                 hora_str_printf(out,
                                 "  \"lowdata-plot.csv\" index %d using 1:%d with linespoints "
                                 "ls %d title \"%s\", \\\n",
-                                at + k, row ? 3 : 2, k + 1, lowdata_students[k].name);
+                                at + k, row ? 3 : 2, k + 1, hora_lowdata_students[k].name);
             }
             hora_str_printf(out, "  1 with lines ls 9 title \"%s\"\n", row ? "lora" : "no adapter");
         }
@@ -276,7 +276,7 @@ static hora_status write_all(const lowdata_run *r, const summary *s, const hora_
     return st;
 }
 
-hora_status lowdata_report(const lowdata_run *r, hora_json **out, hora_str *text) {
+hora_status hora_lowdata_sim_report(const lowdata_run *r, hora_json **out, hora_str *text) {
     summary s[LOWDATA_TEACHERS];
     for (int g = 0; g < LOWDATA_TEACHERS; g++)
         summarise(r, g, &s[g]);

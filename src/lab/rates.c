@@ -19,12 +19,12 @@ static hora_status report(const rates_run *run, const rates_algebra *a, hora_jso
                         .algebra = a,
                         .checks = hora_json_new_array(),
                         .verdicts = hora_json_new_array()};
-    rates_summarise(r);
-    rates_check_all(r);
-    rates_verdict_all(r);
-    *out = rates_report_json(r);
-    rates_report_text(r, text);
-    hora_status s = rates_write(r, *out);
+    hora_rates_summarise(r);
+    hora_rates_check_all(r);
+    hora_rates_verdict_all(r);
+    *out = hora_rates_report_json(r);
+    hora_rates_report_text(r, text);
+    hora_status s = hora_rates_write(r, *out);
     if (s == HORA_OK)
         s = hora_checks_sound(r->checks);
     hora_json_free(r->checks);
@@ -37,21 +37,21 @@ static hora_status run_all(const rates_config *c, hora_json **out, hora_str *tex
     rates_run *run = hora_calloc(1, sizeof *run);
     rates_algebra *a = hora_calloc(1, sizeof *a);
     const double start = hora_now();
-    hora_status s = rates_plan(run, c);
+    hora_status s = hora_rates_plan(run, c);
     if (s == HORA_OK)
         s = hora_check_writable(c->out, SPACE);
     if (s == HORA_OK)
         s = hora_mkdirs(c->out);
     if (s == HORA_OK) {
-        rates_algebra_run(a);
+        hora_rates_algebra_run(a);
         hora_info("curves and ranks are done; %lld fits follow", (long long)run->count);
-        s = rates_fit_all(run);
+        s = hora_rates_fit_all(run);
     }
     if (s == HORA_OK)
         s = report(run, a, out, text);
     if (s == HORA_OK)
         hora_info("%s: %lld fits, %.0f s", c->out, (long long)run->count, hora_now() - start);
-    rates_run_release(run);
+    hora_rates_run_release(run);
     hora_free(run);
     hora_free(a);
     return s;

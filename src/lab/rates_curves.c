@@ -38,13 +38,13 @@ typedef struct scene { /* the layer of seed 0 */
 
 static void set_scene(scene *x, rates_setting setting, rates_kind kind, const rates_student *st,
                       int64_t n) {
-    const rates_shape shape = rates_shape_of(setting);
-    x->m = rates_model_new(st, &shape, kind, 0, 0);
-    rates_base_draw(&x->base, &shape, 0);
-    rates_teacher_draw(&x->teacher, kind, shape.d, shape.dh, rates_teacher_heads(setting),
-                       kind == RATES_TANH ? 3 : 2, 0);
-    rates_teacher_coords(&x->teacher, &x->m.shape, x->c);
-    rates_data_draw(&x->data, &x->m.shape, &x->base, x->c, &x->m.shape, 0, n, 0, "rates.test");
+    const rates_shape shape = hora_rates_shape_of(setting);
+    x->m = hora_rates_model_new(st, &shape, kind, 0, 0);
+    hora_rates_base_draw(&x->base, &shape, 0);
+    hora_rates_teacher_draw(&x->teacher, kind, shape.d, shape.dh, hora_rates_teacher_heads(setting),
+                            kind == RATES_TANH ? 3 : 2, 0);
+    hora_rates_teacher_coords(&x->teacher, &x->m.shape, x->c);
+    hora_rates_data_draw(&x->data, &x->m.shape, &x->base, x->c, &x->m.shape, 0, n, 0, "rates.test");
     st->truth(&x->m, &x->teacher, x->theta);
 }
 
@@ -106,7 +106,7 @@ static double log_slope(const double *x, const double *y, int n) {
 static void walk(rates_curve *out, const curve_row *row) {
     scene *x = hora_calloc(1, sizeof *x);
     double along[RATES_PARAMS], theta[RATES_PARAMS], c[RATES_COORDS];
-    set_scene(x, row->setting, RATES_LINEAR, rates_student_find(row->student), RATES_TEST);
+    set_scene(x, row->setting, RATES_LINEAR, hora_rates_student_find(row->student), RATES_TEST);
     direction(x, row, along);
     *out = (rates_curve){.name = row->name, .lo = row->lo, .hi = row->hi};
     for (int i = 0; i < CURVE_POINTS; i++) {
@@ -114,24 +114,24 @@ static void walk(rates_curve *out, const curve_row *row) {
         for (int k = 0; k < x->m.count; k++)
             theta[k] = x->theta[k] + out->t[i] * along[k];
         x->m.student->coords(&x->m, theta, c);
-        out->gap[i] = sqrt(rates_error(&x->m.shape, c, &x->data));
-        out->d[i] = rates_measure(&x->m.shape, c, &x->teacher).d;
+        out->gap[i] = sqrt(hora_rates_error(&x->m.shape, c, &x->data));
+        out->d[i] = hora_rates_measure(&x->m.shape, c, &x->teacher).d;
         out->most = fmax(out->most, out->gap[i]);
     }
     out->slope = log_slope(out->t, out->gap, CURVE_POINTS);
-    rates_data_release(&x->data);
+    hora_rates_data_release(&x->data);
     hora_free(x);
 }
 
 /* --- ranks ------------------------------------------------------------------------------------ */
 /* Eigenvalues of G'MG above 1e-9 of the largest. */
 static int rank_of(const scene *x) {
-    const int p = rates_coords(&x->m.shape), q = x->m.count;
+    const int p = hora_rates_coords(&x->m.shape), q = x->m.count;
     double *work = hora_calloc((size_t)(p * p + p + 2 * p * q + q * q + q), sizeof *work);
     double *m = work, *g = m + p * p, *jac = g + p, *half = jac + p * q, *f = half + p * q;
     double *value = f + q * q;
     int rank = 0;
-    rates_normal(&x->m.shape, x->c, &x->data, m, g);
+    hora_rates_normal(&x->m.shape, x->c, &x->data, m, g);
     x->m.student->jacobian(&x->m, x->theta, jac);
     hora_dense_gram(m, p, jac, q, p, half); /* m is symmetric: m'jac = m jac */
     hora_dense_gram(jac, q, half, q, p, f);
@@ -146,14 +146,14 @@ static int fisher_rank(rates_setting s, const rates_student *st) {
     scene *x = hora_calloc(1, sizeof *x);
     set_scene(x, s, RATES_LINEAR, st, RANK_INPUTS);
     const int rank = rank_of(x);
-    rates_data_release(&x->data);
+    hora_rates_data_release(&x->data);
     hora_free(x);
     return rank;
 }
 
 /* Fact 4: 2d + 2 dh H - 2 for free heads, 2d - 2 + m (2 dh + H - m) for a linear generator. */
 static int rank_expected(rates_setting s, bool generated) {
-    const int d = 5, dh = 4, m = 2, heads = rates_teacher_heads(s);
+    const int d = 5, dh = 4, m = 2, heads = hora_rates_teacher_heads(s);
     return generated ? 2 * d - 2 + m * (2 * dh + heads - m) : 2 * d + 2 * dh * heads - 2;
 }
 
@@ -164,18 +164,18 @@ static double jacobian_error(const rates_student *st, rates_setting setting) {
     const double h = 1e-5;
     double worst = 0, scale = 0, theta[RATES_PARAMS], c[RATES_COORDS], f[2][RATES_DH];
     set_scene(x, setting, RATES_TANH, st, 3);
-    const int p = rates_coords(&x->m.shape), q = x->m.count, dh = x->m.shape.dh;
+    const int p = hora_rates_coords(&x->m.shape), q = x->m.count, dh = x->m.shape.dh;
     double *g = hora_calloc((size_t)(p * q + dh * p), sizeof *g), *rows = g + p * q;
-    rates_start_random(&x->m, false, 1, 0, theta);
+    hora_rates_start_random(&x->m, false, 1, 0, theta);
     x->m.student->jacobian(&x->m, theta, g);
     x->m.student->coords(&x->m, theta, c);
-    rates_sample(&x->m.shape, c, &x->data, 2, f[0], rows);
+    hora_rates_sample(&x->m.shape, c, &x->data, 2, f[0], rows);
     for (int k = 0; k < q; k++) {
         const double kept = theta[k];
         for (int side = 0; side < 2; side++) {
             theta[k] = kept + (side ? -h : h);
             x->m.student->coords(&x->m, theta, c);
-            rates_sample(&x->m.shape, c, &x->data, 2, f[side], NULL);
+            hora_rates_sample(&x->m.shape, c, &x->data, 2, f[side], NULL);
         }
         theta[k] = kept;
         for (int r = 0; r < dh; r++) {
@@ -187,12 +187,12 @@ static double jacobian_error(const rates_student *st, rates_setting setting) {
         }
     }
     hora_free(g);
-    rates_data_release(&x->data);
+    hora_rates_data_release(&x->data);
     hora_free(x);
     return worst / scale;
 }
 
-void rates_algebra_run(rates_algebra *a) {
+void hora_rates_algebra_run(rates_algebra *a) {
     static const char *const students[] = {"lora", "linear"};
     memset(a, 0, sizeof *a);
     for (int i = 0; i < CURVES; i++)
@@ -200,10 +200,11 @@ void rates_algebra_run(rates_algebra *a) {
     for (int i = 0; i < RANKS; i++) {
         const char *name = students[i % 2];
         const rates_setting s = (rates_setting)(i / 2);
-        a->rank[i] = (rates_rank){s, name, fisher_rank(s, rates_student_find(name)),
+        a->rank[i] = (rates_rank){s, name, fisher_rank(s, hora_rates_student_find(name)),
                                   rank_expected(s, i % 2)};
     }
-    for (int i = 0; i < rates_student_count; i++)
+    for (int i = 0; i < hora_rates_student_count; i++)
         for (int s = 0; s < RATES_SETTINGS; s++)
-            a->jacobian = fmax(a->jacobian, jacobian_error(&rates_students[i], (rates_setting)s));
+            a->jacobian =
+                fmax(a->jacobian, jacobian_error(&hora_rates_students[i], (rates_setting)s));
 }

@@ -22,23 +22,23 @@ typedef struct fit {
 
 /* Sum of |B|^2 over heads and both matrices. */
 static double sum_b(const fit *f) {
-    const int from = rates_at_b(&f->model->shape, RATES_Q, 0);
+    const int from = hora_rates_at_b(&f->model->shape, RATES_Q, 0);
     return hora_dense_inner(f->c + from, f->c + from, f->coords - from);
 }
 
 /* mean |f - y|^2 / 2 and the ridge */
 static double loss_at(fit *f, const double *theta) {
     f->model->student->coords(f->model, theta, f->c);
-    return rates_error(&f->model->shape, f->c, f->data) / 2 + f->o->ridge / 2 * sum_b(f);
+    return hora_rates_error(&f->model->shape, f->c, f->data) / 2 + f->o->ridge / 2 * sum_b(f);
 }
 
 /* Loss, gradient and Gauss-Newton matrix in the student's parameters. */
 static double linearise(fit *f, const double *theta) {
     const int p = f->coords, q = f->params;
     f->model->student->coords(f->model, theta, f->c);
-    double loss = rates_normal(&f->model->shape, f->c, f->data, f->m_c, f->g_c) / 2;
+    double loss = hora_rates_normal(&f->model->shape, f->c, f->data, f->m_c, f->g_c) / 2;
     loss += f->o->ridge / 2 * sum_b(f);
-    for (int i = rates_at_b(&f->model->shape, RATES_Q, 0); i < p; i++) {
+    for (int i = hora_rates_at_b(&f->model->shape, RATES_Q, 0); i < p; i++) {
         f->g_c[i] += f->o->ridge * f->c[i];
         f->m_c[i * p + i] += f->o->ridge;
     }
@@ -106,9 +106,9 @@ static int descend(fit *f, double *theta) {
     return steps;
 }
 
-double rates_fit(const rates_model *m, const rates_data *t, const rates_fit_options *o,
-                 double *theta, int *iterations) {
-    const int p = rates_coords(&m->shape), q = m->count;
+double hora_rates_fit(const rates_model *m, const rates_data *t, const rates_fit_options *o,
+                      double *theta, int *iterations) {
+    const int p = hora_rates_coords(&m->shape), q = m->count;
     double *work = hora_malloc((size_t)(p * p + 2 * p * q + 2 * q * q) * sizeof *work);
     fit *f = hora_calloc(1, sizeof *f);
     *f = (fit){.model = m, .data = t, .o = o, .coords = p, .params = q};
@@ -120,7 +120,7 @@ double rates_fit(const rates_model *m, const rates_data *t, const rates_fit_opti
     m->student->bound(m, RATES_RADIUS, theta);
     *iterations = descend(f, theta);
     m->student->coords(m, theta, f->c);
-    const double error = rates_error(&m->shape, f->c, t);
+    const double error = hora_rates_error(&m->shape, f->c, t);
     hora_free(work);
     hora_free(f);
     return error;

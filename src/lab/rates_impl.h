@@ -36,16 +36,16 @@ typedef struct rates_shape {
     bool own_a;    /* every head has its own A */
 } rates_shape;
 
-int rates_coords(const rates_shape *s);             /* how many LoRA coordinates */
-int rates_at_a(const rates_shape *s, int p, int h); /* where A_P of head h begins, d long */
-int rates_at_b(const rates_shape *s, int p, int h); /* where B_P,h begins, dh long */
+int hora_rates_coords(const rates_shape *s);             /* how many LoRA coordinates */
+int hora_rates_at_a(const rates_shape *s, int p, int h); /* where A_P of head h begins, d long */
+int hora_rates_at_b(const rates_shape *s, int p, int h); /* where B_P,h begins, dh long */
 
 typedef struct rates_base { /* frozen P_Q, P_K, P_V [dh, d]; bases: 1, or one per head */
     int bases;
     double q[RATES_H][RATES_DH * RATES_D], k[RATES_H][RATES_DH * RATES_D],
         v[RATES_H][RATES_DH * RATES_D];
 } rates_base;
-void rates_base_draw(rates_base *b, const rates_shape *s, uint64_t seed);
+void hora_rates_base_draw(rates_base *b, const rates_shape *s, uint64_t seed);
 
 /* n inputs with what the frozen base makes of them, and targets. */
 typedef struct rates_data {
@@ -57,21 +57,21 @@ typedef struct rates_data {
     double *y; /* [n, dh] */
 } rates_data;
 /* Inputs of stream `purpose`; y is what the layer with coordinates `truth` gives, plus noise. A
- * larger n extends a smaller one. Released with rates_data_release. */
-void rates_data_draw(rates_data *t, const rates_shape *s, const rates_base *b, const double *truth,
-                     const rates_shape *truth_shape, double sigma, int64_t n, uint64_t seed,
-                     const char *purpose);
-void rates_data_release(rates_data *t);
+ * larger n extends a smaller one. Released with hora_rates_data_release. */
+void hora_rates_data_draw(rates_data *t, const rates_shape *s, const rates_base *b,
+                          const double *truth, const rates_shape *truth_shape, double sigma,
+                          int64_t n, uint64_t seed, const char *purpose);
+void hora_rates_data_release(rates_data *t);
 
 /* Mean over the data of |f(c) - y|^2. */
-double rates_error(const rates_shape *s, const double *c, const rates_data *t);
+double hora_rates_error(const rates_shape *s, const double *c, const rates_data *t);
 /* The same; m (P, P; symmetric, full) gets the mean of J'J and g (P) the mean of J'(f - y), where J
  * = df/dc. */
-double rates_normal(const rates_shape *s, const double *c, const rates_data *t, double *m,
-                    double *g);
+double hora_rates_normal(const rates_shape *s, const double *c, const rates_data *t, double *m,
+                         double *g);
 /* f (dh) of input i and, where not NULL, jac (dh, P). */
-void rates_sample(const rates_shape *s, const double *c, const rates_data *t, int64_t i, double *f,
-                  double *jac);
+void hora_rates_sample(const rates_shape *s, const double *c, const rates_data *t, int64_t i,
+                       double *f, double *jac);
 
 /* --- teachers (rates_teacher.c) --------------------------------------------------------------- */
 typedef enum { RATES_LINEAR, RATES_TANH, RATES_FREE } rates_kind;
@@ -84,12 +84,12 @@ typedef struct rates_teacher {
 } rates_teacher;
 /* `heads` heads whose B have root mean square norm 1.5. Latents are drawn until they keep their
  * distance. */
-void rates_teacher_draw(rates_teacher *t, rates_kind kind, int d, int dh, int heads, int m,
-                        uint64_t seed);
+void hora_rates_teacher_draw(rates_teacher *t, rates_kind kind, int d, int dh, int heads, int m,
+                             uint64_t seed);
 /* b becomes sqrt(1 - g^2) b + g (free b), with the norm kept: heads that share in part. */
-void rates_teacher_mix(rates_teacher *t, double g, uint64_t seed);
+void hora_rates_teacher_mix(rates_teacher *t, double g, uint64_t seed);
 /* Its LoRA coordinates for as many heads as `s` has, copied round robin. */
-void rates_teacher_coords(const rates_teacher *t, const rates_shape *s, double *c);
+void hora_rates_teacher_coords(const rates_teacher *t, const rates_shape *s, double *c);
 
 /* --- students (rates_student.c) --------------------------------------------------------------- */
 typedef struct rates_model rates_model;
@@ -113,18 +113,19 @@ struct rates_model { /* a student in a setting */
     rates_shape shape;
     int m, e, count; /* widths; parameters */
 };
-extern const rates_student rates_students[];
-extern const int rates_student_count;
-const rates_student *rates_student_find(const char *name); /* NULL: none */
+extern const rates_student hora_rates_students[];
+extern const int hora_rates_student_count;
+const rates_student *hora_rates_student_find(const char *name); /* NULL: none */
 /* m, e 0: the student's own for teachers of this kind. */
-rates_model rates_model_new(const rates_student *st, const rates_shape *s, rates_kind kind, int m,
-                            int e);
+rates_model hora_rates_model_new(const rates_student *st, const rates_shape *s, rates_kind kind,
+                                 int m, int e);
 /* The truth, each block moved by 0.3 times its root mean square; false: the teacher is of no kind
  * that the student can start near to. */
-bool rates_start_near(const rates_model *m, const rates_teacher *t, uint64_t seed, double *theta);
+bool hora_rates_start_near(const rates_model *m, const rates_teacher *t, uint64_t seed,
+                           double *theta);
 /* A ~ N(0, 1/d), B and W ~ N(0, 1/dh), the rest N(0, 1). zero: B (or W) is 0, as in practice. */
-void rates_start_random(const rates_model *m, bool zero, uint64_t seed, int64_t index,
-                        double *theta);
+void hora_rates_start_random(const rates_model *m, bool zero, uint64_t seed, int64_t index,
+                             double *theta);
 
 /* --- least squares (rates_fit.c) -------------------------------------------------------------- */
 typedef struct rates_fit_options {
@@ -136,8 +137,8 @@ typedef struct rates_fit_options {
 #define RATES_RADIUS 6.0 /* of the parameter set: |B_P,h| |A_P| is at most this */
 /* Levenberg-Marquardt from theta, which becomes the estimate. Returns the mean of |f - y|^2;
  * *iterations: how many steps were taken. */
-double rates_fit(const rates_model *m, const rates_data *t, const rates_fit_options *o,
-                 double *theta, int *iterations);
+double hora_rates_fit(const rates_model *m, const rates_data *t, const rates_fit_options *o,
+                      double *theta, int *iterations);
 
 /* --- distances (rates_measure.c) -------------------------------------------------------------- */
 typedef struct rates_distances {
@@ -145,5 +146,5 @@ typedef struct rates_distances {
     int singletons;
 } rates_distances;
 /* Of the layer with coordinates c from the teacher. */
-rates_distances rates_measure(const rates_shape *s, const double *c, const rates_teacher *t);
+rates_distances hora_rates_measure(const rates_shape *s, const double *c, const rates_teacher *t);
 #endif

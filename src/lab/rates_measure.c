@@ -38,7 +38,7 @@ static nearest find(const rates_shape *s, const double *c, const rates_teacher *
     for (int j = 0; j < t->heads; j++) {
         double at[2], raw = 0;
         for (int p = 0; p < 2; p++) {
-            const double *a = c + rates_at_a(s, p, h), *b = c + rates_at_b(s, p, h);
+            const double *a = c + hora_rates_at_a(s, p, h), *b = c + hora_rates_at_b(s, p, h);
             at[p] = product_distance(a, b, t->a[p], t->b[p][j], s->d, s->dh);
             raw += factor_distance2(a, b, t->a[p], t->b[p][j], s->d, s->dh);
         }
@@ -52,7 +52,7 @@ static nearest find(const rates_shape *s, const double *c, const rates_teacher *
     return best;
 }
 
-rates_distances rates_measure(const rates_shape *s, const double *c, const rates_teacher *t) {
+rates_distances hora_rates_measure(const rates_shape *s, const double *c, const rates_teacher *t) {
     rates_distances out = {0};
     nearest of[RATES_H];
     int size[RATES_H] = {0};

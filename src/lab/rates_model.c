@@ -14,20 +14,20 @@
 #include "base/mem.h"
 #include "lab/rates_impl.h"
 
-int rates_coords(const rates_shape *s) {
+int hora_rates_coords(const rates_shape *s) {
     return 2 * (s->own_a ? s->heads : 1) * s->d + 2 * s->heads * s->dh;
 }
 
-int rates_at_a(const rates_shape *s, int p, int h) {
+int hora_rates_at_a(const rates_shape *s, int p, int h) {
     return (s->own_a ? p * s->heads + h : p) * s->d;
 }
 
-int rates_at_b(const rates_shape *s, int p, int h) {
+int hora_rates_at_b(const rates_shape *s, int p, int h) {
     return 2 * (s->own_a ? s->heads : 1) * s->d + (p * s->heads + h) * s->dh;
 }
 
 /* --- draws ------------------------------------------------------------------------------------ */
-void rates_base_draw(rates_base *b, const rates_shape *s, uint64_t seed) {
+void hora_rates_base_draw(rates_base *b, const rates_shape *s, uint64_t seed) {
     double(*const parts[])[RATES_DH * RATES_D] = {b->q, b->k, b->v};
     hora_rng r = hora_rng_new(seed, "rates.base");
     b->bases = s->labelled ? s->heads : 1;
@@ -43,9 +43,9 @@ static void apply(const double *w, const double *x, int dh, int d, double *out) 
         out[i] = hora_dense_inner(w + i * d, x, d);
 }
 
-void rates_data_draw(rates_data *t, const rates_shape *s, const rates_base *b, const double *truth,
-                     const rates_shape *truth_shape, double sigma, int64_t n, uint64_t seed,
-                     const char *purpose) {
+void hora_rates_data_draw(rates_data *t, const rates_shape *s, const rates_base *b,
+                          const double *truth, const rates_shape *truth_shape, double sigma,
+                          int64_t n, uint64_t seed, const char *purpose) {
     const int64_t wide = (int64_t)s->tokens * s->d, out = (int64_t)b->bases * s->dh;
     char *noise_name = hora_format("%s.noise", purpose);
     hora_rng in = hora_rng_new(seed, purpose), noise = hora_rng_new(seed, noise_name);
@@ -70,13 +70,13 @@ void rates_data_draw(rates_data *t, const rates_shape *s, const rates_base *b, c
             }
         }
     for (int64_t i = 0; i < n; i++) {
-        rates_sample(truth_shape, truth, t, i, t->y + i * s->dh, NULL);
+        hora_rates_sample(truth_shape, truth, t, i, t->y + i * s->dh, NULL);
         for (int r = 0; r < s->dh; r++)
             t->y[i * s->dh + r] += sigma * hora_rng_normal(&noise);
     }
 }
 
-void rates_data_release(rates_data *t) {
+void hora_rates_data_release(rates_data *t) {
     hora_free(t->x);
     hora_free(t->q);
     hora_free(t->k);
@@ -168,8 +168,8 @@ static inline void sample_of(const rates_shape *s, int d, int dh, int tokens, co
         f[r] = 0;
     for (int h = 0; h < s->heads; h++) {
         const int64_t at = i * bases + (s->labelled ? h : 0);
-        const int a_q = rates_at_a(s, RATES_Q, h), a_v = rates_at_a(s, RATES_V, h);
-        const int b_q = rates_at_b(s, RATES_Q, h), b_v = rates_at_b(s, RATES_V, h);
+        const int a_q = hora_rates_at_a(s, RATES_Q, h), a_v = hora_rates_at_a(s, RATES_V, h);
+        const int b_q = hora_rates_at_b(s, RATES_Q, h), b_v = hora_rates_at_b(s, RATES_V, h);
         a.q = t->q + at * dh;
         a.k = t->k + at * tokens * dh;
         a.v = t->v + at * tokens * dh;
@@ -193,15 +193,15 @@ static void sample(const rates_shape *s, const double *c, const rates_data *t, i
         sample_of(s, s->d, s->dh, s->tokens, c, t, i, f, jac, ld);
 }
 
-void rates_sample(const rates_shape *s, const double *c, const rates_data *t, int64_t i, double *f,
-                  double *jac) {
-    const int ld = rates_coords(s);
+void hora_rates_sample(const rates_shape *s, const double *c, const rates_data *t, int64_t i,
+                       double *f, double *jac) {
+    const int ld = hora_rates_coords(s);
     if (jac)
         memset(jac, 0, (size_t)(s->dh * ld) * sizeof *jac);
     sample(s, c, t, i, f, jac, ld);
 }
 
-double rates_error(const rates_shape *s, const double *c, const rates_data *t) {
+double hora_rates_error(const rates_shape *s, const double *c, const rates_data *t) {
     double sum = 0, f[RATES_DH];
     for (int64_t i = 0; i < t->n; i++) {
         sample(s, c, t, i, f, NULL, 0);
@@ -232,9 +232,9 @@ static void add_products(const double *x, int rows, int ld, double *m) {
 }
 
 /* Rows are those of J with the residual behind them: one product gives J'J, J'r and r'r. */
-double rates_normal(const rates_shape *s, const double *c, const rates_data *t, double *m,
-                    double *g) {
-    const int p = rates_coords(s), ld = (p + 1 + TILE - 1) / TILE * TILE;
+double hora_rates_normal(const rates_shape *s, const double *c, const rates_data *t, double *m,
+                         double *g) {
+    const int p = hora_rates_coords(s), ld = (p + 1 + TILE - 1) / TILE * TILE;
     const int heads_a = 2 * (s->own_a ? s->heads : 1) * s->d;
     double rows[ROWS * LD] = {0}, f[RATES_DH];
     double *all = hora_calloc((size_t)(ld * ld), sizeof *all);

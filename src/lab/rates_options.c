@@ -34,9 +34,9 @@ static const hora_option rows[] = {
 };
 const hora_options hora_rates_options = {"Rates", rows, HORA_COUNT(rows)};
 
-const char *const rates_setting_names[] = {"over", "exact", "labelled", NULL};
-const char *const rates_teacher_names[] = {"linear", "tanh", "free", NULL};
-const char *const rates_init_names[] = {"near", "random", NULL};
+const char *const hora_rates_setting_names[] = {"over", "exact", "labelled", NULL};
+const char *const hora_rates_teacher_names[] = {"linear", "tanh", "free", NULL};
+const char *const hora_rates_init_names[] = {"near", "random", NULL};
 
 /* The next piece of a list; NULL: no more. *at moves on. */
 static char *piece(const char **at) {
@@ -109,7 +109,7 @@ static hora_status choose(const char *option, const char *text, const char *def,
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
-rates_shape rates_shape_of(rates_setting s) {
+rates_shape hora_rates_shape_of(rates_setting s) {
     return (rates_shape){.d = 5,
                          .dh = 4,
                          .tokens = 4,
@@ -117,7 +117,7 @@ rates_shape rates_shape_of(rates_setting s) {
                          .labelled = s == RATES_LABELLED};
 }
 
-int rates_teacher_heads(rates_setting s) {
+int hora_rates_teacher_heads(rates_setting s) {
     return s == RATES_LABELLED ? 6 : 3;
 }
 
@@ -125,14 +125,14 @@ static void add(rates_run *run, const int64_t *n, int sizes, rates_setting setti
                 rates_kind teacher, const char *student, int init) {
     HORA_ASSERT(run->groups < RATES_GROUPS);
     rates_group *g = &run->group[run->groups++];
-    const rates_shape s = rates_shape_of(setting);
+    const rates_shape s = hora_rates_shape_of(setting);
     *g = (rates_group){.setting = setting,
                        .teacher = teacher,
-                       .student = rates_student_find(student),
+                       .student = hora_rates_student_find(student),
                        .init = init,
                        .heads = s.heads,
                        .sizes = sizes};
-    g->p = rates_model_new(g->student, &s, teacher, 0, 0).count;
+    g->p = hora_rates_model_new(g->student, &s, teacher, 0, 0).count;
     memcpy(g->n, n, (size_t)sizes * sizeof *n);
 }
 
@@ -185,15 +185,15 @@ static hora_status add_chosen(rates_run *run, const int64_t *n, int sizes) {
     const rates_config *c = run->c;
     const char *names[16];
     bool setting[3] = {0}, teacher[3] = {0}, student[16] = {0}, init[2] = {0};
-    const int students = rates_student_count;
+    const int students = hora_rates_student_count;
     for (int i = 0; i < students; i++)
-        names[i] = rates_students[i].name;
+        names[i] = hora_rates_students[i].name;
     HORA_TRY(choose("setting", c->setting, c->quick ? "over,exact" : "over,exact,labelled",
-                    rates_setting_names, 3, setting));
-    HORA_TRY(choose("teacher", c->teacher, "linear", rates_teacher_names, 3, teacher));
+                    hora_rates_setting_names, 3, setting));
+    HORA_TRY(choose("teacher", c->teacher, "linear", hora_rates_teacher_names, 3, teacher));
     HORA_TRY(choose("student", c->student, "lora,linear", names, students, student));
-    HORA_TRY(choose("init", c->init, "near", rates_init_names, 2, init));
-    if (student[rates_student_find("tanh") - rates_students] && init[RATES_NEAR] &&
+    HORA_TRY(choose("init", c->init, "near", hora_rates_init_names, 2, init));
+    if (student[hora_rates_student_find("tanh") - hora_rates_students] && init[RATES_NEAR] &&
         (teacher[RATES_LINEAR] || teacher[RATES_FREE]))
         return hora_fail(HORA_EUSAGE, "the student tanh can start near the teacher tanh only; give "
                                       "--teacher tanh or --init random");
@@ -206,7 +206,7 @@ static hora_status add_chosen(rates_run *run, const int64_t *n, int sizes) {
     return HORA_OK;
 }
 
-hora_status rates_plan(rates_run *run, const rates_config *c) {
+hora_status hora_rates_plan(rates_run *run, const rates_config *c) {
     int64_t n[RATES_SIZES], at = 0;
     int sizes;
     *run = (rates_run){.c = c};
@@ -231,13 +231,13 @@ hora_status rates_plan(rates_run *run, const rates_config *c) {
     return HORA_OK;
 }
 
-void rates_run_release(rates_run *run) {
+void hora_rates_run_release(rates_run *run) {
     hora_free(run->rows);
     run->rows = NULL;
 }
 
-const rates_group *rates_find(const rates_run *run, rates_setting s, rates_kind t,
-                              const char *student, int init, bool limit) {
+const rates_group *hora_rates_find(const rates_run *run, rates_setting s, rates_kind t,
+                                   const char *student, int init, bool limit) {
     for (int i = 0; i < run->groups; i++) {
         const rates_group *g = &run->group[i];
         if (g->setting == s && g->teacher == t && g->init == init && g->limit == limit &&

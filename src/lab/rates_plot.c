@@ -11,7 +11,7 @@
 
 /* Line style of a student: the same in every picture. */
 static int style_of(const rates_student *st) {
-    return (int)(st - rates_students) + 1;
+    return (int)(st - hora_rates_students) + 1;
 }
 
 static void block_csv(const rates_report *r, const rates_group *g, hora_str *out) {
@@ -19,13 +19,13 @@ static void block_csv(const rates_report *r, const rates_group *g, hora_str *out
     const int64_t seeds = r->run->c->seeds;
     double *values = hora_malloc((size_t)seeds * sizeof *values);
     hora_str_printf(out, "# %s %s %s %s: n, then median and quartiles of D and of mse\n",
-                    rates_setting_names[g->setting], rates_teacher_names[g->teacher],
-                    g->student->name, rates_init_names[g->init]);
+                    hora_rates_setting_names[g->setting], hora_rates_teacher_names[g->teacher],
+                    g->student->name, hora_rates_init_names[g->init]);
     for (int k = 0; k < g->sizes; k++) {
         hora_str_printf(out, "%lld", (long long)g->n[k]);
         for (int m = 0; m < 2; m++) {
             for (int64_t i = 0; i < seeds; i++)
-                values[i] = rates_value(g, seeds, k, i, columns[m]);
+                values[i] = hora_rates_value(g, seeds, k, i, columns[m]);
             hora_str_printf(out, ",%.6g,%.6g,%.6g", hora_median(values, seeds),
                             hora_quantile(values, seeds, 0.25), hora_quantile(values, seeds, 0.75));
         }
@@ -103,7 +103,7 @@ static hora_status draw(const rates_report *r, rates_kind t, int init, const cha
             if (!n[s])
                 continue;
             hora_str_printf(&body, "set title \"%s, %s teacher (slopes)\"\nset ylabel \"%s\"\n",
-                            rates_setting_names[s], rates_teacher_names[t],
+                            hora_rates_setting_names[s], hora_rates_teacher_names[t],
                             at++  ? ""
                             : row ? "squared prediction error"
                                   : "Voronoi distance D");
@@ -123,7 +123,7 @@ static hora_status draw(const rates_report *r, rates_kind t, int init, const cha
 }
 
 /* The first combination of teacher and start is rates.svg, the others have them in their names. */
-hora_status rates_draw(const rates_report *r) {
+hora_status hora_rates_draw(const rates_report *r) {
     bool seen[3][2] = {{false}};
     int pictures = 0;
     for (int i = 0; i < r->run->groups; i++) {
@@ -131,8 +131,8 @@ hora_status rates_draw(const rates_report *r) {
         if (g->limit || g->sizes < 2 || seen[g->teacher][g->init])
             continue;
         seen[g->teacher][g->init] = true;
-        char *name = pictures++ ? hora_format("rates-%s-%s", rates_teacher_names[g->teacher],
-                                              rates_init_names[g->init])
+        char *name = pictures++ ? hora_format("rates-%s-%s", hora_rates_teacher_names[g->teacher],
+                                              hora_rates_init_names[g->init])
                                 : hora_strdup("rates");
         const hora_status s = draw(r, g->teacher, g->init, name);
         hora_free(name);

@@ -13,7 +13,7 @@ static const struct {
 } measures[SUM_MEASURES] = {
     {"D", ROW_D}, {"Q", ROW_Q}, {"V", ROW_V}, {"raw", ROW_RAW}, {"mse", ROW_MSE}};
 
-double rates_value(const rates_group *g, int64_t seeds, int size, int64_t seed, int column) {
+double hora_rates_value(const rates_group *g, int64_t seeds, int size, int64_t seed, int column) {
     return g->rows[size * seeds + seed].value[column];
 }
 
@@ -32,7 +32,7 @@ static double slope_of(const void *arg, const int64_t *pick, int64_t picks) {
     const int n = f->g->sizes - f->from;
     for (int k = 0; k < n; k++) {
         for (int64_t i = 0; i < picks; i++)
-            values[i] = rates_value(f->g, f->seeds, f->from + k, pick[i], f->column);
+            values[i] = hora_rates_value(f->g, f->seeds, f->from + k, pick[i], f->column);
         x[k] = log10((double)f->g->n[f->from + k]);
         y[k] = log10(hora_median(values, picks));
         mx += x[k] / n;
@@ -62,7 +62,7 @@ static void summarise(rates_summary *s, const rates_group *g, int64_t seeds) {
     for (int m = 0; m < SUM_MEASURES; m++) {
         for (int k = 0; k < g->sizes; k++) {
             for (int64_t i = 0; i < seeds; i++)
-                values[i] = rates_value(g, seeds, k, i, measures[m].column);
+                values[i] = hora_rates_value(g, seeds, k, i, measures[m].column);
             s->median[m][k] = hora_median(values, seeds);
         }
         s->slope[m] = slope(g, seeds, measures[m].column, 0);
@@ -71,14 +71,14 @@ static void summarise(rates_summary *s, const rates_group *g, int64_t seeds) {
     hora_free(values);
 }
 
-void rates_summarise(rates_report *r) {
+void hora_rates_summarise(rates_report *r) {
     for (int i = 0; i < r->run->groups; i++)
         summarise(&r->sum[i], &r->run->group[i], r->run->c->seeds);
 }
 
-const rates_summary *rates_summary_find(const rates_report *r, rates_setting s, rates_kind t,
-                                        const char *student, int init) {
-    const rates_group *g = rates_find(r->run, s, t, student, init, false);
+const rates_summary *hora_rates_summary_find(const rates_report *r, rates_setting s, rates_kind t,
+                                             const char *student, int init) {
+    const rates_group *g = hora_rates_find(r->run, s, t, student, init, false);
     return g ? &r->sum[g - r->run->group] : NULL;
 }
 
@@ -129,7 +129,7 @@ static hora_json *ranks_json(const rates_algebra *a) {
     hora_json *list = hora_json_new_array();
     for (int i = 0; i < RANKS; i++) {
         hora_json *o = hora_json_push(list, hora_json_new_object());
-        set_text(o, "setting", rates_setting_names[a->rank[i].setting]);
+        set_text(o, "setting", hora_rates_setting_names[a->rank[i].setting]);
         set_text(o, "student", a->rank[i].student);
         set_int(o, "rank", a->rank[i].rank);
         set_int(o, "expected", a->rank[i].expected);
@@ -139,10 +139,10 @@ static hora_json *ranks_json(const rates_algebra *a) {
 
 static hora_json *group_head(const rates_group *g, int64_t seeds) {
     hora_json *o = hora_json_new_object();
-    set_text(o, "setting", rates_setting_names[g->setting]);
-    set_text(o, "teacher", rates_teacher_names[g->teacher]);
+    set_text(o, "setting", hora_rates_setting_names[g->setting]);
+    set_text(o, "teacher", hora_rates_teacher_names[g->teacher]);
     set_text(o, "student", g->student->name);
-    set_text(o, "init", rates_init_names[g->init]);
+    set_text(o, "init", hora_rates_init_names[g->init]);
     set_int(o, "p", g->p);
     set_int(o, "heads", g->heads);
     set_int(o, "seeds", seeds);
@@ -177,8 +177,8 @@ static hora_json *limit_json(const rates_summary *s, int64_t seeds) {
     for (size_t i = 0; i < HORA_COUNT(columns); i++) {
         double *values = hora_malloc((size_t)seeds * sizeof *values);
         for (int64_t k = 0; k < seeds; k++)
-            values[k] = rates_value(s->group, seeds, 0, k, columns[i]);
-        hora_json *of = hora_json_set(o, rates_columns[columns[i]], hora_json_new_object());
+            values[k] = hora_rates_value(s->group, seeds, 0, k, columns[i]);
+        hora_json *of = hora_json_set(o, hora_rates_columns[columns[i]], hora_json_new_object());
         set_real(of, "median", hora_median(values, seeds));
         set_real(of, "most", hora_quantile(values, seeds, 1));
         hora_free(values);
@@ -202,7 +202,7 @@ static const char *const limits[] = {
     "hora theory lowdata --model are the way to ask.",
 };
 
-hora_json *rates_report_json(const rates_report *r) {
+hora_json *hora_rates_report_json(const rates_report *r) {
     const rates_run *run = r->run;
     hora_json *o = hora_json_new_object();
     set_text(o, "command", "hora theory rates");
@@ -253,8 +253,9 @@ static void groups_text(const rates_report *r, hora_str *out) {
         const rates_group *g = s->group;
         if (g->limit)
             continue;
-        char *where = hora_format("%s, %s, %s", rates_setting_names[g->setting],
-                                  rates_teacher_names[g->teacher], rates_init_names[g->init]);
+        char *where =
+            hora_format("%s, %s, %s", hora_rates_setting_names[g->setting],
+                        hora_rates_teacher_names[g->teacher], hora_rates_init_names[g->init]);
         hora_str_printf(out, "%-24s %-12s %3d", where, g->student->name, g->p);
         cell_text(s, SUM_D, out);
         cell_text(s, SUM_V, out);
@@ -277,13 +278,13 @@ static void limit_text(const rates_report *r, hora_str *out) {
             hora_str_puts(out, "\npopulation limit (n 1000, sigma 1e-8), medians\n");
         headed = true;
         hora_str_printf(out, "  %s %-8s %-7s mse %.2g  Q %.2g  V %.2g\n",
-                        rates_setting_names[g->setting], g->student->name,
-                        rates_init_names[g->init], s->median[SUM_MSE][0], s->median[SUM_Q][0],
+                        hora_rates_setting_names[g->setting], g->student->name,
+                        hora_rates_init_names[g->init], s->median[SUM_MSE][0], s->median[SUM_Q][0],
                         s->median[SUM_V][0]);
     }
 }
 
-void rates_report_text(const rates_report *r, hora_str *out) {
+void hora_rates_report_text(const rates_report *r, hora_str *out) {
     const rates_algebra *a = r->algebra;
     hora_str_puts(out, "gap along curves through the truth\n");
     for (int i = 0; i < CURVES; i++)
@@ -294,8 +295,9 @@ void rates_report_text(const rates_report *r, hora_str *out) {
             hora_str_printf(out, "  %-34s slope %.3f\n", a->curve[i].name, a->curve[i].slope);
     hora_str_puts(out, "Fisher ranks:");
     for (int i = 0; i < RANKS; i++)
-        hora_str_printf(out, "%s %s %s %d", i ? "," : "", rates_setting_names[a->rank[i].setting],
-                        a->rank[i].student, a->rank[i].rank);
+        hora_str_printf(out, "%s %s %s %d", i ? "," : "",
+                        hora_rates_setting_names[a->rank[i].setting], a->rank[i].student,
+                        a->rank[i].rank);
     hora_str_puts(out, "\n\n");
     groups_text(r, out);
     limit_text(r, out);
@@ -313,17 +315,17 @@ static void rows_csv(const rates_report *r, hora_str *out) {
     char number[32];
     hora_str_puts(out, "setting,teacher,student,init,n,seed,p,heads");
     for (int i = 0; i < ROW_VALUES; i++)
-        hora_str_printf(out, ",%s", rates_columns[i]);
+        hora_str_printf(out, ",%s", hora_rates_columns[i]);
     hora_str_putc(out, '\n');
     for (int64_t k = 0; k < r->run->count; k++) {
         const rates_row *row = &r->run->rows[k];
         const rates_group *g = &r->run->group[row->group];
         if (g->limit)
             continue;
-        hora_str_printf(out, "%s,%s,%s,%s,%lld,%llu,%d,%d", rates_setting_names[g->setting],
-                        rates_teacher_names[g->teacher], g->student->name,
-                        rates_init_names[g->init], (long long)row->n, (unsigned long long)row->seed,
-                        g->p, g->heads);
+        hora_str_printf(out, "%s,%s,%s,%s,%lld,%llu,%d,%d", hora_rates_setting_names[g->setting],
+                        hora_rates_teacher_names[g->teacher], g->student->name,
+                        hora_rates_init_names[g->init], (long long)row->n,
+                        (unsigned long long)row->seed, g->p, g->heads);
         for (int i = 0; i < ROW_VALUES; i++)
             hora_str_printf(out, ",%s", hora_format_real(number, row->value[i]));
         hora_str_putc(out, '\n');
@@ -348,7 +350,7 @@ static hora_status write_text(const rates_report *r, const char *name, const hor
     return s;
 }
 
-hora_status rates_write(const rates_report *r, const hora_json *json) {
+hora_status hora_rates_write(const rates_report *r, const hora_json *json) {
     hora_str rows = {0}, curves = {0}, all = {0};
     rows_csv(r, &rows);
     curves_csv(r, &curves);
@@ -362,5 +364,5 @@ hora_status rates_write(const rates_report *r, const hora_json *json) {
     hora_str_release(&rows);
     hora_str_release(&curves);
     hora_str_release(&all);
-    return s == HORA_OK ? rates_draw(r) : s;
+    return s == HORA_OK ? hora_rates_draw(r) : s;
 }

@@ -19,8 +19,8 @@
 enum { STARTS = 4 };
 #define REPORT_EVERY 5.0 /* seconds between lines of progress */
 
-const char *const rates_columns[ROW_VALUES] = {"D",   "D_weight", "Q",          "V",         "raw",
-                                               "mse", "loss",     "singletons", "iterations"};
+const char *const hora_rates_columns[ROW_VALUES] = {
+    "D", "D_weight", "Q", "V", "raw", "mse", "loss", "singletons", "iterations"};
 
 static double sigma_of(const rates_run *run, const rates_group *g) {
     return g->limit ? LIMIT_SIGMA : run->c->sigma;
@@ -31,8 +31,8 @@ static char *key_of(const rates_run *run, const rates_row *row) {
     const rates_group *g = &run->group[row->group];
     char sigma[32];
     return hora_format("%s,%s,%s,%s,%s,%s,%lld,%llu,", g->limit ? "limit" : "fit",
-                       rates_setting_names[g->setting], rates_teacher_names[g->teacher],
-                       g->student->name, rates_init_names[g->init],
+                       hora_rates_setting_names[g->setting], hora_rates_teacher_names[g->teacher],
+                       g->student->name, hora_rates_init_names[g->init],
                        hora_format_real(sigma, sigma_of(run, g)), (long long)row->n,
                        (unsigned long long)row->seed);
 }
@@ -45,10 +45,10 @@ static double best_start(const rates_model *m, const rates_data *data, const rat
     for (int i = 0; i < (init == RATES_NEAR ? 1 : STARTS); i++) {
         int taken;
         if (init == RATES_NEAR)
-            HORA_ASSERT(rates_start_near(m, t, row->seed, trial));
+            HORA_ASSERT(hora_rates_start_near(m, t, row->seed, trial));
         else
-            rates_start_random(m, false, row->seed, i, trial);
-        const double error = rates_fit(m, data, o, trial, &taken);
+            hora_rates_start_random(m, false, row->seed, i, trial);
+        const double error = hora_rates_fit(m, data, o, trial, &taken);
         if (i && !(error < best))
             continue;
         best = error;
@@ -60,8 +60,8 @@ static double best_start(const rates_model *m, const rates_data *data, const rat
 
 static void fit_row(const rates_run *run, rates_row *row) {
     const rates_group *g = &run->group[row->group];
-    const rates_shape shape = rates_shape_of(g->setting);
-    const rates_model m = rates_model_new(g->student, &shape, g->teacher, 0, 0);
+    const rates_shape shape = hora_rates_shape_of(g->setting);
+    const rates_model m = hora_rates_model_new(g->student, &shape, g->teacher, 0, 0);
     const double sigma = sigma_of(run, g);
     const rates_fit_options o = {.ridge =
                                      g->student->ridge ? sigma * sigma / sqrt((double)row->n) : 0,
@@ -74,27 +74,29 @@ static void fit_row(const rates_run *run, rates_row *row) {
     double c[RATES_COORDS], theta[RATES_PARAMS];
     int steps = 0;
     const double start = hora_now();
-    rates_base_draw(&base, &shape, row->seed);
-    rates_teacher_draw(&t, g->teacher, shape.d, shape.dh, rates_teacher_heads(g->setting),
-                       g->teacher == RATES_TANH ? 3 : 2, row->seed);
-    rates_teacher_coords(&t, &m.shape, c);
-    rates_data_draw(&data, &m.shape, &base, c, &m.shape, sigma, row->n, row->seed, "rates.train");
-    rates_data_draw(&test, &m.shape, &base, c, &m.shape, 0, RATES_TEST, row->seed, "rates.test");
+    hora_rates_base_draw(&base, &shape, row->seed);
+    hora_rates_teacher_draw(&t, g->teacher, shape.d, shape.dh, hora_rates_teacher_heads(g->setting),
+                            g->teacher == RATES_TANH ? 3 : 2, row->seed);
+    hora_rates_teacher_coords(&t, &m.shape, c);
+    hora_rates_data_draw(&data, &m.shape, &base, c, &m.shape, sigma, row->n, row->seed,
+                         "rates.train");
+    hora_rates_data_draw(&test, &m.shape, &base, c, &m.shape, 0, RATES_TEST, row->seed,
+                         "rates.test");
     const double error = best_start(&m, &data, &o, &t, row, g->init, theta, &steps);
     m.student->coords(&m, theta, c);
-    const rates_distances d = rates_measure(&m.shape, c, &t);
+    const rates_distances d = hora_rates_measure(&m.shape, c, &t);
     row->value[ROW_D] = d.d;
     row->value[ROW_WEIGHT] = d.weight;
     row->value[ROW_Q] = d.q;
     row->value[ROW_V] = d.v;
     row->value[ROW_RAW] = d.raw;
-    row->value[ROW_MSE] = rates_error(&m.shape, c, &test);
+    row->value[ROW_MSE] = hora_rates_error(&m.shape, c, &test);
     row->value[ROW_LOSS] = error / (sigma * sigma * shape.dh);
     row->value[ROW_SINGLETONS] = d.singletons;
     row->value[ROW_ITERATIONS] = steps;
     row->seconds = hora_now() - start;
-    rates_data_release(&data);
-    rates_data_release(&test);
+    hora_rates_data_release(&data);
+    hora_rates_data_release(&test);
 }
 
 /* --- state ------------------------------------------------------------------------------------ */
@@ -216,7 +218,7 @@ static void say(job *j, const rates_row *row) {
         return;
     j->said = now;
     hora_info("fit %lld/%lld  %s %s n %lld  left %d:%02d", (long long)j->finished,
-              (long long)j->total, rates_setting_names[g->setting], g->student->name,
+              (long long)j->total, hora_rates_setting_names[g->setting], g->student->name,
               (long long)row->n, (int)left / 60, (int)left % 60);
 }
 
@@ -273,7 +275,7 @@ static void list_work(job *j) {
     hora_free(items);
 }
 
-hora_status rates_fit_all(rates_run *run) {
+hora_status hora_rates_fit_all(rates_run *run) {
     char *path = hora_path_join(run->c->out, "rates.state");
     job j = {.run = run, .state = path, .lock = PTHREAD_MUTEX_INITIALIZER};
     hora_status s = state_load(run, path);

@@ -12,9 +12,9 @@
 
 typedef enum { RATES_OVER, RATES_EXACT, RATES_LABELLED, RATES_SETTINGS } rates_setting;
 enum { RATES_NEAR, RATES_RANDOM };
-extern const char *const rates_setting_names[]; /* these three end in NULL */
-extern const char *const rates_teacher_names[];
-extern const char *const rates_init_names[];
+extern const char *const hora_rates_setting_names[]; /* these three end in NULL */
+extern const char *const hora_rates_teacher_names[];
+extern const char *const hora_rates_init_names[];
 enum { RATES_SIZES = 32, RATES_GROUPS = 160, RATES_TEST = 4000 };
 
 typedef struct rates_config { /* what the options say; rates_options.c */
@@ -37,7 +37,7 @@ enum {
     ROW_ITERATIONS,
     ROW_VALUES
 };
-extern const char *const rates_columns[ROW_VALUES];
+extern const char *const hora_rates_columns[ROW_VALUES];
 
 typedef struct rates_row {
     int group, done;
@@ -67,15 +67,15 @@ typedef struct rates_run {
 } rates_run;
 
 /* The groups that the options ask for, rows empty. Refuses what it cannot read. */
-hora_status rates_plan(rates_run *run, const rates_config *c);
-void rates_run_release(rates_run *run);
-rates_shape rates_shape_of(rates_setting s);
-int rates_teacher_heads(rates_setting s);
+hora_status hora_rates_plan(rates_run *run, const rates_config *c);
+void hora_rates_run_release(rates_run *run);
+rates_shape hora_rates_shape_of(rates_setting s);
+int hora_rates_teacher_heads(rates_setting s);
 /* NULL: no such group in this run. */
-const rates_group *rates_find(const rates_run *run, rates_setting s, rates_kind t,
-                              const char *student, int init, bool limit);
+const rates_group *hora_rates_find(const rates_run *run, rates_setting s, rates_kind t,
+                                   const char *student, int init, bool limit);
 /* Fits every row, in parallel; goes on from DIR/rates.state and adds to it. */
-hora_status rates_fit_all(rates_run *run);
+hora_status hora_rates_fit_all(rates_run *run);
 
 /* --- identifiability curves and ranks (rates_curves.c) */
 enum { CURVE_POINTS = 9, CURVES = 7, RANKS = 6 };
@@ -94,7 +94,7 @@ typedef struct rates_algebra { /* everything that needs no fitting */
     rates_rank rank[RANKS];
     double jacobian; /* largest relative difference from central differences */
 } rates_algebra;
-void rates_algebra_run(rates_algebra *a);
+void hora_rates_algebra_run(rates_algebra *a);
 
 /* --- summaries (rates_report.c) */
 enum { SUM_D, SUM_Q, SUM_V, SUM_RAW, SUM_MSE, SUM_MEASURES };
@@ -109,15 +109,15 @@ typedef struct rates_report {
     rates_summary sum[RATES_GROUPS];
     hora_json *checks, *verdicts;
 } rates_report;
-double rates_value(const rates_group *g, int64_t seeds, int size, int64_t seed, int column);
-const rates_summary *rates_summary_find(const rates_report *r, rates_setting s, rates_kind t,
-                                        const char *student, int init);
-void rates_summarise(rates_report *r);
-void rates_check_all(rates_report *r);   /* fills checks (rates_verdict.c) */
-void rates_verdict_all(rates_report *r); /* fills verdicts (rates_verdict.c) */
-hora_json *rates_report_json(const rates_report *r);
-void rates_report_text(const rates_report *r, hora_str *out);
+double hora_rates_value(const rates_group *g, int64_t seeds, int size, int64_t seed, int column);
+const rates_summary *hora_rates_summary_find(const rates_report *r, rates_setting s, rates_kind t,
+                                             const char *student, int init);
+void hora_rates_summarise(rates_report *r);
+void hora_rates_check_all(rates_report *r);   /* fills checks (rates_verdict.c) */
+void hora_rates_verdict_all(rates_report *r); /* fills verdicts (rates_verdict.c) */
+hora_json *hora_rates_report_json(const rates_report *r);
+void hora_rates_report_text(const rates_report *r, hora_str *out);
 /* rates.csv, curves.csv, rates.json and the picture into the folder of the options. */
-hora_status rates_write(const rates_report *r, const hora_json *json);
-hora_status rates_draw(const rates_report *r);
+hora_status hora_rates_write(const rates_report *r, const hora_json *json);
+hora_status hora_rates_draw(const rates_report *r);
 #endif

@@ -28,7 +28,7 @@ static int lora_blocks(const rates_model *m, int *size) {
 }
 
 static bool lora_truth(const rates_model *m, const rates_teacher *t, double *theta) {
-    rates_teacher_coords(t, &m->shape, theta);
+    hora_rates_teacher_coords(t, &m->shape, theta);
     return true;
 }
 
@@ -44,7 +44,7 @@ static void lora_jacobian(const rates_model *m, const double *theta, double *g) 
 
 /* What to shrink B_P,h by so that |B_P,h| |A_P| is at most the radius. */
 static double excess(const rates_shape *s, const double *c, int p, int h, double radius) {
-    const double *a = c + rates_at_a(s, p, h), *b = c + rates_at_b(s, p, h);
+    const double *a = c + hora_rates_at_a(s, p, h), *b = c + hora_rates_at_b(s, p, h);
     const double size = sqrt(hora_dense_inner(a, a, s->d)) * sqrt(hora_dense_inner(b, b, s->dh));
     return size > radius ? radius / size : 1;
 }
@@ -55,7 +55,7 @@ static void lora_bound(const rates_model *m, double radius, double *theta) {
         for (int h = 0; h < s->heads; h++) {
             const double by = excess(s, theta, p, h, radius);
             for (int i = 0; i < s->dh; i++)
-                theta[rates_at_b(s, p, h) + i] *= by;
+                theta[hora_rates_at_b(s, p, h) + i] *= by;
         }
 }
 
@@ -88,7 +88,7 @@ static void generated_coords(const rates_model *m, const double *theta, double *
         latent(m, theta, h, z);
         for (int p = 0; p < 2; p++)
             for (int i = 0; i < s->dh; i++)
-                c[rates_at_b(s, p, h) + i] =
+                c[hora_rates_at_b(s, p, h) + i] =
                     hora_dense_inner(theta + at_w(m, p) + i * m->m, z, m->m);
     }
 }
@@ -103,7 +103,7 @@ static void generated_jacobian(const rates_model *m, const double *theta, double
         for (int p = 0; p < 2; p++)
             for (int i = 0; i < s->dh; i++) {
                 const double *w = theta + at_w(m, p) + i * m->m;
-                double *row = g + (rates_at_b(s, p, h) + i) * m->count;
+                double *row = g + (hora_rates_at_b(s, p, h) + i) * m->count;
                 for (int k = 0; k < m->m; k++) {
                     row[at_w(m, p) + i * m->m + k] = z[k];
                     if (!m->e)
@@ -209,7 +209,7 @@ static bool tanh_truth(const rates_model *m, const rates_teacher *t, double *the
 #define GENERATED .coords = generated_coords, .jacobian = generated_jacobian
 #define LINEAR    GENERATED, .blocks = linear_blocks, .truth = linear_truth, .bound = linear_bound
 
-const rates_student rates_students[] = {
+const rates_student hora_rates_students[] = {
     {.name = "lora", FREE_HEADS},
     {.name = "linear", LINEAR},
     {.name = "tanh",
@@ -223,17 +223,17 @@ const rates_student rates_students[] = {
     {.name = "lora-wd", .ridge = true, FREE_HEADS},
     {.name = "lora-perhead", .own_a = true, FREE_HEADS},
 };
-const int rates_student_count = HORA_COUNT(rates_students);
+const int hora_rates_student_count = HORA_COUNT(hora_rates_students);
 
-const rates_student *rates_student_find(const char *name) {
-    for (int i = 0; i < rates_student_count; i++)
-        if (hora_eq(rates_students[i].name, name))
-            return &rates_students[i];
+const rates_student *hora_rates_student_find(const char *name) {
+    for (int i = 0; i < hora_rates_student_count; i++)
+        if (hora_eq(hora_rates_students[i].name, name))
+            return &hora_rates_students[i];
     return NULL;
 }
 
-rates_model rates_model_new(const rates_student *st, const rates_shape *s, rates_kind kind, int m,
-                            int e) {
+rates_model hora_rates_model_new(const rates_student *st, const rates_shape *s, rates_kind kind,
+                                 int m, int e) {
     rates_model out = {.student = st, .shape = *s};
     int size[RATES_BLOCKS];
     const int teachers = kind == RATES_TANH ? 3 : 2;
@@ -242,12 +242,13 @@ rates_model rates_model_new(const rates_student *st, const rates_shape *s, rates
     out.e = st->e ? (e ? e : st->e) : 0;
     for (int n = st->blocks(&out, size), i = 0; i < n; i++)
         out.count += size[i];
-    HORA_ASSERT(out.count <= RATES_PARAMS && rates_coords(&out.shape) <= RATES_COORDS);
+    HORA_ASSERT(out.count <= RATES_PARAMS && hora_rates_coords(&out.shape) <= RATES_COORDS);
     return out;
 }
 
 /* --- starts ----------------------------------------------------------------------------------- */
-bool rates_start_near(const rates_model *m, const rates_teacher *t, uint64_t seed, double *theta) {
+bool hora_rates_start_near(const rates_model *m, const rates_teacher *t, uint64_t seed,
+                           double *theta) {
     int size[RATES_BLOCKS];
     hora_rng r = hora_rng_new(seed, "rates.near");
     const int n = m->student->blocks(m, size);
@@ -262,8 +263,8 @@ bool rates_start_near(const rates_model *m, const rates_teacher *t, uint64_t see
     return true;
 }
 
-void rates_start_random(const rates_model *m, bool zero, uint64_t seed, int64_t index,
-                        double *theta) {
+void hora_rates_start_random(const rates_model *m, bool zero, uint64_t seed, int64_t index,
+                             double *theta) {
     int size[RATES_BLOCKS];
     char *stream = hora_format("rates.start.%lld", (long long)index);
     hora_rng r = hora_rng_new(seed, stream);

@@ -85,8 +85,8 @@ static void draw_free(rates_teacher *t, hora_rng *r) {
             normals(r, t->b[p][h], t->dh, 1);
 }
 
-void rates_teacher_draw(rates_teacher *t, rates_kind kind, int d, int dh, int heads, int m,
-                        uint64_t seed) {
+void hora_rates_teacher_draw(rates_teacher *t, rates_kind kind, int d, int dh, int heads, int m,
+                             uint64_t seed) {
     hora_rng r = hora_rng_new(seed, kind == RATES_FREE ? "rates.free" : "rates.teacher");
     memset(t, 0, sizeof *t);
     t->kind = kind;
@@ -108,9 +108,9 @@ void rates_teacher_draw(rates_teacher *t, rates_kind kind, int d, int dh, int he
     rescale(t);
 }
 
-void rates_teacher_mix(rates_teacher *t, double g, uint64_t seed) {
+void hora_rates_teacher_mix(rates_teacher *t, double g, uint64_t seed) {
     rates_teacher other;
-    rates_teacher_draw(&other, RATES_FREE, t->d, t->dh, t->heads, 0, seed);
+    hora_rates_teacher_draw(&other, RATES_FREE, t->d, t->dh, t->heads, 0, seed);
     for (int p = 0; p < 2; p++)
         for (int h = 0; h < t->heads; h++)
             for (int i = 0; i < t->dh; i++)
@@ -119,10 +119,10 @@ void rates_teacher_mix(rates_teacher *t, double g, uint64_t seed) {
     rescale(t);
 }
 
-void rates_teacher_coords(const rates_teacher *t, const rates_shape *s, double *c) {
+void hora_rates_teacher_coords(const rates_teacher *t, const rates_shape *s, double *c) {
     for (int p = 0; p < 2; p++)
         for (int h = 0; h < s->heads; h++) {
-            memcpy(c + rates_at_a(s, p, h), t->a[p], (size_t)t->d * sizeof *c);
-            memcpy(c + rates_at_b(s, p, h), t->b[p][h % t->heads], (size_t)t->dh * sizeof *c);
+            memcpy(c + hora_rates_at_a(s, p, h), t->a[p], (size_t)t->d * sizeof *c);
+            memcpy(c + hora_rates_at_b(s, p, h), t->b[p][h % t->heads], (size_t)t->dh * sizeof *c);
         }
 }

@@ -11,7 +11,7 @@ enum { FEW_SEEDS = 8, FEW_SIZES = 4 }; /* below: slopes are reported, not checke
 
 static const rates_summary *linear_near(const rates_report *r, rates_setting s,
                                         const char *student) {
-    return rates_summary_find(r, s, RATES_LINEAR, student, RATES_NEAR);
+    return hora_rates_summary_find(r, s, RATES_LINEAR, student, RATES_NEAR);
 }
 
 static double last(const rates_summary *s, int measure) {
@@ -24,7 +24,7 @@ static bool overlap(const hora_interval *a, const hora_interval *b) {
 
 /* Median of V in the population limit; NaN: not in this run. */
 static double limit_v(const rates_report *r, const char *student, int init) {
-    const rates_group *g = rates_find(r->run, RATES_OVER, RATES_LINEAR, student, init, true);
+    const rates_group *g = hora_rates_find(r->run, RATES_OVER, RATES_LINEAR, student, init, true);
     return g ? r->sum[g - r->run->group].median[SUM_V][0] : NAN;
 }
 
@@ -46,7 +46,8 @@ static void check_algebra(rates_report *r) {
     check(r, HORA_CHECK_SOUND, a->jacobian, 0, 1e-6, "Jacobian against central differences");
     for (int i = 0; i < RANKS; i++)
         check(r, HORA_CHECK_SOUND, a->rank[i].rank, a->rank[i].expected, a->rank[i].expected,
-              "Fisher rank, %s %s", rates_setting_names[a->rank[i].setting], a->rank[i].student);
+              "Fisher rank, %s %s", hora_rates_setting_names[a->rank[i].setting],
+              a->rank[i].student);
     for (int i = 0; i < CURVES; i++) {
         const rates_curve *c = &a->curve[i];
         const bool exact = hora_starts(c->name, "exact");
@@ -101,7 +102,7 @@ static void check_over(rates_report *r, bool slopes) {
 }
 
 static void check_regular(rates_report *r, rates_setting s) {
-    const char *name = rates_setting_names[s];
+    const char *name = hora_rates_setting_names[s];
     const rates_summary *at[] = {linear_near(r, s, "lora"), linear_near(r, s, "linear")};
     for (int i = 0; i < 2; i++)
         if (at[i])
@@ -125,7 +126,8 @@ static void check_prediction(rates_report *r) {
             continue;
         check(r, HORA_CHECK_FINDING, s->slope[SUM_MSE].value, biased ? -0.3 : -1.25,
               biased ? INFINITY : -0.85, "%s, %s teacher: slope of mse, %s",
-              rates_setting_names[g->setting], rates_teacher_names[g->teacher], g->student->name);
+              hora_rates_setting_names[g->setting], hora_rates_teacher_names[g->teacher],
+              g->student->name);
     }
 }
 
@@ -134,14 +136,14 @@ static void check_limit(rates_report *r) {
         const double linear = limit_v(r, "linear", init), lora = limit_v(r, "lora", init);
         if (!isnan(linear))
             check(r, HORA_CHECK_FINDING, linear, 0, 1e-3, "limit, %s start: V of linear",
-                  rates_init_names[init]);
+                  hora_rates_init_names[init]);
         if (!isnan(lora))
             check(r, HORA_CHECK_FINDING, lora, 0.02, INFINITY, "limit, %s start: V of lora",
-                  rates_init_names[init]);
+                  hora_rates_init_names[init]);
     }
 }
 
-void rates_check_all(rates_report *r) {
+void hora_rates_check_all(rates_report *r) {
     const rates_group *g = &r->run->group[0];
     const bool slopes = r->run->c->seeds >= FEW_SEEDS && g->sizes >= FEW_SIZES;
     check_algebra(r);
@@ -237,8 +239,8 @@ static void judge_wide(rates_report *r) {
 /* Does sharing have the better exponent here? Refuted where both intervals overlap and the unshared
  * one is at least parametric-like: then nothing was slow. */
 static void judge_exponent(rates_report *r, rates_setting s, rates_kind t, const char *shared) {
-    const rates_summary *a = rates_summary_find(r, s, t, "lora", RATES_NEAR);
-    const rates_summary *b = rates_summary_find(r, s, t, shared, RATES_NEAR);
+    const rates_summary *a = hora_rates_summary_find(r, s, t, "lora", RATES_NEAR);
+    const rates_summary *b = hora_rates_summary_find(r, s, t, shared, RATES_NEAR);
     if (!a || !b || isnan(a->slope[SUM_D].value))
         return;
     const hora_interval *lora = &a->slope[SUM_D], *tied = &b->slope[SUM_D];
@@ -248,7 +250,8 @@ static void judge_exponent(rates_report *r, rates_setting s, rates_kind t, const
         v = SUPPORTED;
     else if (!few && (tied->lo > lora->hi || lora->hi < -0.3))
         v = REFUTED;
-    char *where = hora_format("%s, %s teacher", rates_setting_names[s], rates_teacher_names[t]);
+    char *where =
+        hora_format("%s, %s teacher", hora_rates_setting_names[s], hora_rates_teacher_names[t]);
     char *claim = hora_format("sharing (%s) has the better exponent for the matrices", shared);
     say(r, where, claim, v,
         "slope of D: lora %.2f [%.2f, %.2f], %s %.2f [%.2f, %.2f]; at the last n D of lora is %.3g "
@@ -270,8 +273,8 @@ static void judge_prediction(rates_report *r, rates_setting s) {
     bool worse = false, better = true;
     for (int k = 0; k < a->group->sizes; k++) {
         for (int64_t i = 0; i < seeds; i++)
-            ratio[i] = log(rates_value(b->group, seeds, k, i, ROW_MSE) /
-                           rates_value(a->group, seeds, k, i, ROW_MSE));
+            ratio[i] = log(hora_rates_value(b->group, seeds, k, i, ROW_MSE) /
+                           hora_rates_value(a->group, seeds, k, i, ROW_MSE));
         const hora_interval v = hora_bootstrap_mean(ratio, seeds, "rates.ratio");
         worse |= v.lo > 0;
         better &= v.hi < 0;
@@ -279,7 +282,7 @@ static void judge_prediction(rates_report *r, rates_setting s) {
         least = fmin(least, exp(v.value));
     }
     hora_free(ratio);
-    char *where = hora_format("%s, linear teacher", rates_setting_names[s]);
+    char *where = hora_format("%s, linear teacher", hora_rates_setting_names[s]);
     say(r, where, "sharing predicts better when it is right, by a constant",
         worse    ? REFUTED
         : better ? SUPPORTED
@@ -305,7 +308,7 @@ static void judge_decay(rates_report *r) {
         d->value, d->lo, d->hi, last(decay, SUM_D) / last(linear, SUM_D));
 }
 
-void rates_verdict_all(rates_report *r) {
+void hora_rates_verdict_all(rates_report *r) {
     judge_flat(r);
     judge_tied(r);
     judge_wide(r);

@@ -22,7 +22,6 @@ typedef struct hora_family {
     const char *name;        /* "llama" */
     const char *summary;     /* "Llama 2 and 3, Mistral, .." */
     const char *model_types; /* values of config.json's model_type, separated by blanks */
-    const char *gguf;        /* note for export; NULL */
     const char *head;        /* module of a task's head: "score" */
     /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, own.
      * Refuses by name what would be computed wrongly. */

@@ -266,6 +266,7 @@ hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh,
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
                          b->family->name);
     own->fresh_head = fresh;
+    b->head_owner = hora_calloc(1, sizeof *b->head_owner);
     if (own->st)
         own->seed = seed;
     b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->hidden), HORA_ROLE_HEAD);
@@ -303,6 +304,7 @@ void hora_base_close(hora_base *b) {
     for (int i = 0; i < b->nsites; i++)
         hora_free(b->sites[i].module);
     hora_free(b->weights);
+    hora_free(b->head_owner);
     hora_free(b->sites);
     hora_json_free(b->config);
     hora_free(b->model_type);

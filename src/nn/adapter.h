@@ -43,6 +43,7 @@ typedef struct hora_adapter {
     const struct hora_method *method; /* peft/'s row */
     const struct hora_hooks *hooks;   /* its hooks: all that nn sees of it */
     const hora_base *base;
+    char *name;   /* unique among those of a training: folder of all but the first */
     void *config; /* the method's options */
     void *state;  /* the method's own, freed by its release */
     uint64_t seed;

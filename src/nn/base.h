@@ -47,6 +47,7 @@ typedef struct hora_site {
 } hora_site;
 
 struct hora_family;
+struct hora_adapter;
 typedef struct hora_base {
     char *dir;
     const struct hora_family *family;
@@ -64,6 +65,7 @@ typedef struct hora_base {
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */
     bool head_trains; /* a training: it trains beside adapters, as PEFT has it for these tasks */
+    struct hora_adapter **head_owner; /* a cell: who trains the task's head, of several adapters */
     const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
     void *own;             /* the family's configuration */
     void *store;           /* mapping and converted copies, of model/open.c */

@@ -29,14 +29,6 @@ const hora_op *hora_op_named(const char *name) {
     return NULL;
 }
 
-const char *hora_act_name(hora_act a) {
-    static const char *const names[HORA_ACTS] = {
-        "identity", "relu", "tanh", "sigmoid", "gelu", "gelu_tanh", "silu",
-    };
-    HORA_ASSERT((int)a >= 0 && a < HORA_ACTS);
-    return names[a];
-}
-
 /* --- shape rules ---------------------------------------------------------------------------- */
 
 hora_status hora_op_misfit(const char *a_name, const hora_view *a, const char *b_name,

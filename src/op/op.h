@@ -27,7 +27,6 @@ typedef enum {
     HORA_ACT_SILU,
     HORA_ACTS
 } hora_act;
-const char *hora_act_name(hora_act a);
 
 /* One flat record; each op's file says which fields it reads. */
 typedef struct hora_attr {

@@ -108,7 +108,7 @@ hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char
     *out = NULL;
     HORA_TRY(open_folder(&o, dir, prefer));
     const hora_method *m = claimant(&o.shown);
-    hora_adapter *a = m ? hora_adapter_new(m, base, 0) : NULL;
+    hora_adapter *a = m ? hora_adapter_new(m, base, NULL, 0) : NULL;
     hora_status s = m ? attach_and_read(a, &o.shown) : nobody(&o.shown);
     close_folder(&o);
     if (s)
@@ -116,6 +116,14 @@ hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char
     else
         *out = a;
     return s;
+}
+
+hora_status hora_peft_whose(const hora_method **m, const char *dir) {
+    folder o;
+    HORA_TRY(open_folder(&o, dir, NULL));
+    *m = claimant(&o.shown);
+    close_folder(&o);
+    return HORA_OK;
 }
 
 hora_status hora_adapter_read(hora_adapter *a, const char *dir) {

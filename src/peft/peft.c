@@ -79,13 +79,39 @@ static hora_status unknown_method(const char *name) {
     return s;
 }
 
-hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, uint64_t seed) {
+#define OPT_OF hora_adapter_config
+static const hora_option rows[] = {
+    OPT_STRING(name, "adapter_name", NULL, NULL, "NAME",
+               "name of the adapter among several; unset: its method's"),
+};
+const hora_options hora_adapter_options = {"Adapter", rows, HORA_COUNT(rows)};
+
+/* A name is a folder beside checkpoint-N. */
+static hora_status check_name(const char *name) {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    if (*name && *name != '.' && *name != '-' && strspn(name, letters) == strlen(name) &&
+        strlen(name) <= 64 && !hora_starts(name, "checkpoint-"))
+        return HORA_OK;
+    return hora_fail(HORA_EUSAGE,
+                     "adapter_name=%.80s: a name is the folder of an adapter: up to 64 letters, "
+                     "digits, `_`, `-` and `.`, a letter, digit or `_` first, not checkpoint-..",
+                     name);
+}
+
+/* Draws of an adapter with a name of its own are its own too: two of one method that started alike
+ * would stay alike. */
+hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, const char *name,
+                               uint64_t seed) {
     hora_settings none = {0};
     hora_adapter *a = hora_calloc(1, sizeof *a);
     a->method = m;
+    a->name = hora_strdup(name ? name : m->name);
     a->hooks = &m->hooks;
     a->base = base;
     a->seed = hora_hash64(m->name, strlen(m->name), seed);
+    if (!hora_eq(a->name, m->name))
+        a->seed = hora_hash64(a->name, strlen(a->name), a->seed);
     a->dtype = base->dtype == HORA_F64 ? HORA_F64 : HORA_F32;
     a->enabled = true;
     a->config = hora_calloc(1, m->config_size ? m->config_size : 1);
@@ -94,12 +120,16 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, uint
     return a;
 }
 
-/* A task's head that must train, or does so beside adapters in PEFT's files, is a parameter like any
+/* Unless another adapter trains it: a task's head that must train, or does so beside adapters in PEFT's files, is a parameter like any
  * other; where the method has said nothing of it, it stands under PEFT's name. */
 static void take_head(hora_adapter *a) {
     const hora_base *b = a->base;
-    if (b->bare && (b->head_fresh || (b->head_trains && a->method->peft_config)))
+    if (!b->bare || (*b->head_owner && *b->head_owner != a))
+        return;
+    if (b->head_fresh || (b->head_trains && a->method->peft_config))
         hora_adapter_take_head(a);
+    if (hora_adapter_replacement(a, b->head))
+        *b->head_owner = a;
 }
 
 hora_status hora_adapter_setup(hora_adapter *a) {
@@ -127,9 +157,12 @@ hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const ch
     const hora_method *m = hora_method_named(method);
     if (!m)
         return unknown_method(method);
-    hora_adapter *a = hora_adapter_new(m, base, seed);
-    hora_status s = HORA_OK;
-    if (m->options) {
+    hora_adapter_config c;
+    HORA_TRY(hora_options_take(&hora_adapter_options, &c, settings));
+    hora_status s = c.name ? check_name(c.name) : HORA_OK;
+    hora_adapter *a = hora_adapter_new(m, base, c.name, seed);
+    hora_options_release(&hora_adapter_options, &c);
+    if (!s && m->options) {
         hora_options_release(m->options, a->config);
         s = hora_options_take(m->options, a->config, settings);
     }
@@ -151,6 +184,7 @@ void hora_peft_detach(hora_adapter *a) {
     if (a->method->options)
         hora_options_release(a->method->options, a->config);
     hora_free(a->config);
+    hora_free(a->name);
     hora_free(a->state);
     hora_free(a);
 }

@@ -85,6 +85,11 @@ const char *hora_method_lacks(const hora_method *m);
  * hora_peft_load. */
 hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,
                              hora_settings *settings, uint64_t seed);
+/* The option of every adapter, whatever its method: adapter_name. hora_peft_attach takes it too. */
+typedef struct hora_adapter_config {
+    char *name; /* NULL: the method's */
+} hora_adapter_config;
+extern const hora_options hora_adapter_options;
 void hora_peft_detach(hora_adapter *a); /* accepts NULL */
 hora_status hora_adapter_materialise(hora_adapter *a);
 
@@ -94,6 +99,8 @@ hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_no
  * "materialised" decides where native state and PEFT's files disagree (HORA_EMISMATCH without). */
 hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char *dir,
                            const char *prefer);
+/* The method that claims a folder; NULL in *m: none does. */
+hora_status hora_peft_whose(const hora_method **m, const char *dir);
 /* Reads values from such a folder into an attached, allocated adapter of the same method and
  * options (--init-adapter, resume). */
 hora_status hora_adapter_read(hora_adapter *a, const char *dir);
@@ -101,6 +108,23 @@ hora_status hora_adapter_read(hora_adapter *a, const char *dir);
  * last attached comes first: it stands next to the base's weight. HORA_EUNSUPPORTED when the method
  * cannot be merged; w is then untouched. */
 hora_status hora_peft_merge(hora_adapter *a, float **w);
+/* --- several at once: several.c
+ * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.
+ * hora_adapters.json says which belong together. */
+/* Refuses two of one name, and two that train the same base weight. */
+hora_status hora_adapters_check(hora_adapter *const *at, int n);
+/* Where adapter i lies in `dir`; new string. */
+char *hora_adapters_path(hora_adapter *const *at, int i, const char *dir);
+/* Writes all of them into the existing folder, sub-folders flushed. */
+hora_status hora_adapters_save(hora_adapter *const *at, int n, const char *dir,
+                               const char *card_note);
+/* Opens all that lie in `dir` together; *at is an array to free with hora_free. */
+hora_status hora_adapters_load(hora_adapter ***at, int *n, const hora_base *base, const char *dir,
+                               const char *prefer);
+/* Names of those that lie in `dir` together, the first one's first; none where there is no
+ * hora_adapters.json. Free with hora_list_free. */
+hora_status hora_adapters_list(char ***names, int *n, const char *dir);
+
 /* Number of trainable numbers. */
 int64_t hora_adapter_trainable(const hora_adapter *a);
 #endif

@@ -214,10 +214,13 @@ static hora_status inspect_adapter(const char *dir, const char *base_dir, bool h
     int64_t numbers;
     HORA_TRY(hora_peft_config_load(&c, dir));
     const bool native = has(dir, "hora_state.safetensors");
+    const hora_method *m = NULL;
+    hora_status s = hora_peft_whose(&m, dir);
     put_text(o, "kind", "adapter");
-    put_text(o, "method", native ? "hora" : "lora");
+    put_text(o, "method", m ? m->name : NULL);
     put_peft(o, &c);
-    hora_status s = count_file(dir, "adapter_model.safetensors", &numbers);
+    if (s == HORA_OK)
+        s = count_file(dir, "adapter_model.safetensors", &numbers);
     if (s == HORA_OK && numbers < 0)
         s = hora_fail(HORA_ENOTFOUND,
                       "%s: has adapter_config.json, but no adapter_model.safetensors; copy it too",
@@ -246,8 +249,32 @@ static hora_status inspect_delta(const char *dir, hora_json *o) {
     return HORA_OK;
 }
 
+static hora_status inspect_dir(const char *dir, const char *base_dir, bool heads, hora_json *o);
+
+/* Several adapters in one folder: each as if it lay alone. */
+static hora_status inspect_several(const char *dir, const char *base_dir, bool heads,
+                                   hora_json *o) {
+    char **names;
+    int n;
+    HORA_TRY(hora_adapters_list(&names, &n, dir));
+    hora_json *list = n ? hora_json_set(o, "adapters", hora_json_new_array()) : NULL;
+    hora_status s = HORA_OK;
+    for (int i = 1; i < n && s == HORA_OK; i++) {
+        hora_json *one = hora_json_push(list, hora_json_new_object());
+        char *sub = hora_path_join(dir, names[i]);
+        put_text(one, "name", names[i]);
+        s = inspect_dir(sub, base_dir, heads, one);
+        hora_free(sub);
+    }
+    if (n)
+        put_text(o, "name", names[0]);
+    hora_list_free(names, n);
+    return s;
+}
+
 /* What an adapter directory of either sort holds, added to `o`. */
 static hora_status inspect_dir(const char *dir, const char *base_dir, bool heads, hora_json *o) {
+    HORA_TRY(inspect_several(dir, base_dir, heads, o));
     if (has(dir, "adapter_config.json"))
         return inspect_adapter(dir, base_dir, heads, o);
     if (has(dir, "delta_config.json"))

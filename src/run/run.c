@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/threads.h"
 #include "base/yaml.h"
+#include "run/methods.h"
 #include "run/open.h"
 #include "run/run.h"
 #include "run/train_log.h"
@@ -24,7 +25,7 @@ typedef struct run {
     hora_data_config data;
     const hora_run_hooks *hooks;
     hora_opened opened;
-    hora_adapter *adapter;
+    hora_run_methods methods;
     hora_dataset *rows, *eval_rows;
     hora_training *training;
     hora_train_log *log;
@@ -90,6 +91,11 @@ static hora_status take_settings(run *r, hora_settings *given) {
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
+/* Tables of what stands in the recipe by itself: without a list, the method's too. */
+static int own_tables(const run *r, const hora_options *tables[HORA_RUN_TABLES]) {
+    return hora_run_tables(r->methods.list ? NULL : r->run.method, tables);
+}
+
 /* From headers: what a plan needs. */
 static hora_status open_model(run *r) {
     const hora_open_options o = {.dtype = hora_train_dtype(&r->train),
@@ -101,9 +107,9 @@ static hora_status open_model(run *r) {
 
 static hora_status attach(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
-    HORA_TRY(hora_peft_attach(&r->adapter, r->opened.base, r->run.method, &r->all,
-                              (uint64_t)r->train.seed));
-    return hora_settings_finish(&r->all, tables, hora_run_tables(r->run.method, tables));
+    HORA_TRY(hora_run_methods_attach(&r->methods, r->opened.base, &r->all, r->run.method,
+                                     (uint64_t)r->train.seed));
+    return hora_settings_finish(&r->all, tables, own_tables(r, tables));
 }
 
 static void say_data(run *r, const char *path, const hora_dataset *d) {
@@ -139,8 +145,8 @@ static hora_status open_data(run *r) {
 
 static hora_status open_training(run *r) {
     hora_training_parts p = {.base = r->opened.base,
-                             .adapters = &r->adapter,
-                             .nadapters = 1,
+                             .adapters = r->methods.at,
+                             .nadapters = r->methods.n,
                              .train = r->rows,
                              .eval = r->eval_rows,
                              .objective = &r->opened.objective,
@@ -228,12 +234,20 @@ static void put_back(run *r) {
 
 static hora_status write_recipe(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
-    int n = hora_run_tables(r->run.method, tables);
+    const hora_adapter *only = r->methods.list ? NULL : r->methods.at[0];
+    const hora_adapter_config named = {only && !hora_eq(only->name, only->method->name) ? only->name
+                                                                                        : NULL};
+    int n = own_tables(r, tables);
     r->train.lr = r->result.report.lr;
     hora_run_config as_run = r->run;
     as_run.resume = as_run.overwrite = false;
-    const void *objects[HORA_RUN_TABLES] = {&as_run, &r->train, &r->data, r->adapter->config};
+    if (!only)
+        as_run.method = NULL;
+    const void *objects[HORA_RUN_TABLES] = {&as_run, &r->train, &r->data, &named,
+                                            only ? only->config : NULL};
     hora_json *recipe = hora_run_recipe(tables, objects, n);
+    if (!only)
+        hora_run_methods_recipe(&r->methods, recipe);
     hora_str text = {0};
     hora_yaml_dump(recipe, &text);
     char *path = hora_path_join(r->run.out, "recipe.yaml");
@@ -323,7 +337,7 @@ static hora_status finish(run *r) {
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);
-    hora_status s = hora_peft_save(r->adapter, r->run.out, note.s);
+    hora_status s = hora_adapters_save(r->methods.at, r->methods.n, r->run.out, note.s);
     hora_str_release(&note);
     HORA_TRY(s);
     HORA_TRY(hora_fsync_dir(r->run.out));
@@ -354,9 +368,10 @@ static hora_status plan(run *r, hora_settings *given) {
 
 static hora_status start(run *r) {
     HORA_TRY(hora_base_complete(r->opened.base));
-    HORA_TRY(hora_adapter_allocate(r->adapter));
+    for (int i = 0; i < r->methods.n; i++)
+        HORA_TRY(hora_adapter_allocate(r->methods.at[i]));
     if (r->run.init_adapter && !r->run.resume)
-        HORA_TRY(hora_adapter_read(r->adapter, r->run.init_adapter));
+        HORA_TRY(hora_run_methods_read(&r->methods, r->run.init_adapter));
     HORA_TRY(hora_training_prepare(r->training));
     if (r->run.resume)
         HORA_TRY(hora_training_resume(r->training, r->run.out));
@@ -370,7 +385,7 @@ static hora_status start(run *r) {
 static void release(run *r) {
     hora_train_log_close(r->log);
     hora_training_free(r->training);
-    hora_peft_detach(r->adapter);
+    hora_run_methods_release(&r->methods);
     hora_dataset_close(r->eval_rows);
     hora_dataset_close(r->rows);
     hora_open_close(&r->opened);

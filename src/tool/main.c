@@ -63,9 +63,12 @@ static hora_status check(const hora_command *c, hora_settings *s) {
     hora_command_tables(&t, c,
                         c->methods == HORA_CLI_NAMED_METHOD ? hora_settings_get(s, "method")
                                                             : any[c->methods]);
-    for (int i = 0; i < s->n; i++)
-        for (int k = 0; k < t.n; k++)
-            s->at[i].taken |= hora_options_find(t.at[k], s->at[i].key) != NULL;
+    for (int i = 0, element; i < s->n; i++)
+        for (int k = 0; k < t.n; k++) {
+            const char *inner =
+                c->recipe ? hora_settings_inner(s->at[i].key, "methods", &element) : NULL;
+            s->at[i].taken |= hora_options_find(t.at[k], inner ? inner : s->at[i].key) != NULL;
+        }
     hora_status st = hora_settings_finish(s, t.at, t.n);
     for (int i = 0; i < s->n; i++) /* their owners are still to take them */
         s->at[i].taken = false;

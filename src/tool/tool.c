@@ -7,7 +7,7 @@
 #include "tool/tool.h"
 
 /* --- printing --------------------------------------------------------------------------------- */
-void hora_cli_print(hora_json *own_v) {
+static void print_json(hora_json *own_v) {
     hora_str s = {0};
     hora_json_dump(own_v, 0, false, &s);
     hora_json_free(own_v);
@@ -17,7 +17,7 @@ void hora_cli_print(hora_json *own_v) {
 
 void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r)) {
     if (own_r && c->json) {
-        hora_cli_print(own_r);
+        print_json(own_r);
         return;
     }
     if (own_r)
@@ -29,7 +29,7 @@ void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text) 
     if (own_r && !c->json)
         fputs(text->s ? text->s : "", stdout);
     if (own_r && c->json)
-        hora_cli_print(own_r);
+        print_json(own_r);
     else
         hora_json_free(own_r);
 }
@@ -82,9 +82,10 @@ const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_CO
 
 /* `full` writes a model, not an adapter: then that is what is opened. */
 static bool is_model(const char *dir) {
-    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json"};
+    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json",
+                                                "hora_adapters.json"};
     bool found = false;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof adapter_files / sizeof *adapter_files; i++) {
         char *path = hora_path_join(dir, adapter_files[i]);
         found |= hora_path_exists(path);
         hora_free(path);
@@ -98,18 +99,17 @@ static bool is_model(const char *dir) {
 hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     static const char *const prefer[] = {NULL, "native", "materialised"};
     source c;
-    hora_adapter *a;
     hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK && c.adapter && is_model(c.adapter)) {
-        st = hora_model_open_with(m, c.adapter, s, false, NULL);
+        st = hora_model_open_with(m, c.adapter, s, NULL);
     } else if (st == HORA_OK) {
-        st = hora_model_open_with(m, c.model, s, false, c.adapter);
+        st = hora_model_open_with(m, c.model, s, c.adapter);
         if (st == HORA_OK)
             st = hora_open_settle(&(*m)->opened, NULL, NULL, false, 0);
         if (st == HORA_OK && c.adapter)
-            st = hora_model_load_adapter(&a, *m, c.adapter, prefer[c.prefer]);
+            st = hora_model_load_adapters(*m, c.adapter, prefer[c.prefer]);
     }
     if (st == HORA_OK)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);

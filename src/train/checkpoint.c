@@ -100,19 +100,47 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 }
 
 /* --- what must be equal ----------------------------------------------------------------------- */
-/* What a resume may change is left out. */
-static void put_options(hora_json *out, const hora_options *table, const void *config) {
+/* The text of a row's default. */
+static bool is_default(const hora_option *row, const char *text) {
+    hora_option alone = *row;
+    alone.offset = 0;
+    const hora_options table = {"", &alone, 1};
+    hora_settings none = {0};
+    hora_str def = {0};
+    union {
+        bool b;
+        int choice;
+        int64_t i;
+        double d;
+        char *s;
+    } field;
+    if (hora_options_take(&table, &field, &none))
+        return false;
+    hora_option_format(&alone, &field, &def);
+    const bool same = hora_eq(def.s, text);
+    hora_str_release(&def);
+    hora_options_release(&table, &field);
+    return same;
+}
+
+/* What a resume may change is left out. An option that `there` does not know stood at its default
+ * when that checkpoint was written, so a default is no difference. */
+static void put_options(hora_json *out, const hora_options *table, const void *config,
+                        const hora_json *there) {
     for (int i = 0; table && i < table->n; i++) {
+        const hora_option *row = &table->rows[i];
         hora_str text = {0};
-        if (table->rows[i].flags & HORA_OPT_RESUMABLE)
+        if (row->flags & HORA_OPT_RESUMABLE)
             continue;
-        hora_option_format(&table->rows[i], config, &text);
-        hora_json_set(out, table->rows[i].name, hora_json_new_string(text.s ? text.s : ""));
+        hora_option_format(row, config, &text);
+        const char *value = text.s ? text.s : "";
+        if (!there || hora_json_get(there, row->name) || !is_default(row, value))
+            hora_json_set(out, row->name, hora_json_new_string(value));
         hora_str_release(&text);
     }
 }
 
-hora_status hora_checkpoint_identity(hora_training *t, hora_json **out) {
+hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, hora_json **out) {
     const hora_training_parts *p = &t->parts;
     uint64_t base;
     char lr[32], steps[32];
@@ -133,11 +161,13 @@ hora_status hora_checkpoint_identity(hora_training *t, hora_json **out) {
         hora_snprintf(key, sizeof key, a ? "method %d" : "method", a + 1);
         hora_json *j = hora_json_set(o, key, hora_json_new_object());
         hora_json_set(j, "name", hora_json_new_string(m->name));
+        if (!hora_eq(p->adapters[a]->name, m->name)) /* version 0.1 had no other names */
+            hora_json_set(j, "adapter_name", hora_json_new_string(p->adapters[a]->name));
         hora_json_set(j, "seed", hora_json_new_int((int64_t)p->adapters[a]->seed));
-        put_options(j, m->options, p->adapters[a]->config);
+        put_options(j, m->options, p->adapters[a]->config, hora_json_get(there, key));
     }
     hora_json *c = hora_json_set(o, "options", hora_json_new_object());
-    put_options(c, &hora_train_options, &t->config);
+    put_options(c, &hora_train_options, &t->config, hora_json_get(there, "options"));
     hora_json_set(c, "lr", hora_json_new_string(hora_format_real(lr, t->lr)));
     hora_snprintf(steps, sizeof steps, "%lld", (long long)t->shape.steps);
     hora_json_set(c, "steps", hora_json_new_string(steps));
@@ -172,7 +202,7 @@ static hora_status write_state(hora_training *t, const char *dir) {
     char *path = hora_path_join(dir, "state.json");
     hora_training_status now;
     hora_training_get(t, &now);
-    hora_status s = hora_checkpoint_identity(t, &identity);
+    hora_status s = hora_checkpoint_identity(t, NULL, &identity);
     if (s)
         goto out;
     hora_json_set(o, "format", hora_json_new_int(1));
@@ -208,18 +238,7 @@ static hora_status write_adapters(hora_training *t, const char *dir) {
     char note[96];
     hora_snprintf(note, sizeof note, "Checkpoint after %lld of %lld steps.", (long long)t->step,
                   (long long)t->shape.steps);
-    for (int a = 0; a < t->parts.nadapters; a++) {
-        hora_adapter *ad = t->parts.adapters[a];
-        char *sub = a ? hora_path_join(dir, ad->method->name) : hora_strdup(dir);
-        hora_status s = hora_mkdirs(sub);
-        if (!s)
-            s = hora_peft_save(ad, sub, note);
-        if (!s)
-            s = hora_fsync_dir(sub);
-        hora_free(sub);
-        HORA_TRY(s);
-    }
-    return HORA_OK;
+    return hora_adapters_save(t->parts.adapters, t->parts.nadapters, dir, note);
 }
 
 /* Everything, flushed, under a name that no reader takes for a checkpoint. */

@@ -97,8 +97,14 @@ static hora_status same_group(const char *dir, const char *group, const hora_jso
 
 static hora_status same_identity(hora_training *t, const char *dir, const hora_json *there) {
     hora_json *here;
-    hora_status s = hora_checkpoint_identity(t, &here);
+    hora_status s = hora_checkpoint_identity(t, there, &here);
     HORA_TRY(s);
+    for (void *it = hora_json_iter(there); it && !s; it = hora_json_next(there, it)) {
+        const char *group = hora_json_iter_key(it);
+        if (hora_starts(group, "method") && !hora_json_get(here, group))
+            s = hora_fail(HORA_EMISMATCH,
+                          "%s holds more adapters than train here; resume with all of them", dir);
+    }
     for (void *it = hora_json_iter(here); it && !s; it = hora_json_next(here, it)) {
         const char *group = hora_json_iter_key(it);
         s = same_group(dir, group, hora_json_iter_value(it), hora_json_get(there, group));
@@ -182,6 +188,7 @@ static hora_status take(hora_training *t, const char *dir, const hora_json *stat
         hora_warn("%s was computed with %s kernels, this processor uses %s: the run goes on, but "
                   "not bit for bit",
                   dir, variant, hora_isa_name(hora_cpu_isa()));
+    hora_training_diagnose(t);
     return hora_training_feed(t);
 }
 

@@ -75,6 +75,14 @@ static void forget_weight(void *base, const void *data) {
     hora_base_forget(base, data);
 }
 
+void hora_training_diagnose(const hora_training *t) {
+    for (int i = 0; i < t->parts.nadapters; i++) {
+        hora_adapter *a = t->parts.adapters[i];
+        if (a->method->diagnose)
+            a->method->diagnose(a);
+    }
+}
+
 hora_status hora_training_prepare(hora_training *t) {
     HORA_ASSERT(!t->prepared);
     HORA_TRY(hora_train_report_fits(&t->report));
@@ -86,6 +94,7 @@ hora_status hora_training_prepare(hora_training *t) {
     HORA_TRY(
         hora_recordings_prepare((hora_recording *[]){&t->train, &t->eval}, 2, "the step arena"));
     HORA_TRY(hora_training_feed(t));
+    hora_training_diagnose(t);
     t->prepared = true;
     return HORA_OK;
 }

@@ -45,6 +45,9 @@ hora_status hora_training_plan(hora_training *t);
 /* Starts the prefetch thread at the present step. */
 hora_status hora_training_feed(hora_training *t);
 
+/* Lets each method warn of values that cannot learn. */
+void hora_training_diagnose(const hora_training *t);
+
 /* --- checkpoints ------------------------------------------------------------------------------ */
 #define CHECKPOINT_PREFIX "checkpoint-"
 #define CHECKPOINT_TMP    ".tmp"
@@ -52,8 +55,9 @@ hora_status hora_training_feed(hora_training *t);
 hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n);
 char *hora_checkpoint_path(const char *dir, int64_t step);
 /* What must be equal for a resume to be exact: options, methods, base, data. Owned by the caller.
- */
-hora_status hora_checkpoint_identity(hora_training *t, hora_json **out);
+ * there: what to compare it with, so that options that are younger are left out where they stand at
+ * their defaults; NULL: all are written. */
+hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, hora_json **out);
 /* Every file of a folder with size and hash; `skip` is left out. */
 hora_status hora_checkpoint_manifest(const char *dir, const char *skip, hora_json **out);
 /* Name of a span's tensor in state.safetensors; kind -1 is the value, else a moment. */

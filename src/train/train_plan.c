@@ -98,6 +98,7 @@ static hora_status check_parts(hora_training *t) {
     int64_t numbers = 0;
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;
+    HORA_TRY(hora_adapters_check(p->adapters, p->nadapters));
     if (!numbers)
         return hora_fail(HORA_EUSAGE, "nothing trains: attach a method first (method=lora)");
     return HORA_OK;

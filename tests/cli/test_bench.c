@@ -115,8 +115,8 @@ static void test_peak(void **state) {
 static void test_refusals(void **state) {
     (void)state;
     const char *dir = scratch();
-    tool_check(2, "", "there are s260k, m15, smol135", "bench --shape xyzzy");
-    tool_check(2, "", "did you mean `smol135`", "bench --shape smol35");
+    tool_check(2, "", "one of: s260k, m15, smol135", "bench --shape xyzzy");
+    tool_check(2, "", "did you mean smol135", "bench --shape smol35");
     tool_check(2, "", "exclude each other", "bench --shape s260k --model x");
     tool_check(8, "", "no model directory", "bench --model /nonexistent");
     tool_check(2, "", "dtype", "bench --shape s260k --dtype f12 " SMALL);

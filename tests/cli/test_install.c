@@ -1,5 +1,7 @@
 /* make install: an outside program is built with what was installed, by pkg-config and by CMake,
  * and runs. */
+#include <stdlib.h>
+
 #include "base/file.h"
 #include "tiny_model.h"
 #include "tool.h"
@@ -42,4 +44,22 @@ static void test_install(void **state) {
              "cmake --build \"$T/b\" && \"$T/b/one\" \"$M\" abc");
 }
 
-HORA_TESTS(cli_install, {"pkg-config and CMake find it anywhere", test_install, HORA_MEDIUM});
+/* Names that others see: the shared library exports what hora.h declares, and the static ones take
+ * no name from a program that links them. */
+static void test_symbols(void **state) {
+    (void)state;
+    if (system("command -v nm >/dev/null 2>&1"))
+        hora_test_skip("nm is not installed");
+    in_place(
+        "nm -D --defined-only \"$B\"/libhora.so | sed 's/.* //' | grep -v '^_' | sort > "
+        "\"$T/exported\"; "
+        "sed -n 's/^HORA_API .*[ *]\\(hora_[a-z_]*\\)(.*/\\1/p' \"$S/include/hora/hora.h\" | sort "
+        "> \"$T/declared\"; "
+        "test -s \"$T/declared\" && diff \"$T/declared\" \"$T/exported\"");
+    in_place(
+        "nm -g --defined-only \"$B\"/libhora.a \"$B\"/libhora_lab.a | awk 'NF == 3 {print $3}' | "
+        "grep -v '^hora_\\|^_' > \"$T/bare\"; cat \"$T/bare\"; test ! -s \"$T/bare\"");
+}
+
+HORA_TESTS(cli_install, {"symbols", test_symbols, HORA_SHORT},
+           {"pkg-config and CMake find it anywhere", test_install, HORA_MEDIUM});

@@ -428,6 +428,44 @@ static void rig_close(rig *r) {
     hora_base_close(r->base);
 }
 
+/* Whether values that cannot learn were spoken of since the last look. */
+static bool warned_of_dead(hora_str *seen) {
+    const bool found = seen->s && strstr(seen->s, "is dead");
+    hora_str_release(seen);
+    return found;
+}
+
+/* A state that no step can leave is named before the first one: an adapter to start from, a
+ * checkpoint. */
+static void dead_values_are_named(void **state) {
+    (void)state;
+    rig r;
+    hora_str seen = {0};
+    make_world(3);
+    hora_log_sink(quiet, &seen);
+    rig_open(&r, "hora", "rank=4", "", false);
+    assert_false(warned_of_dead(&seen));
+    for (int i = 0; i < r.adapter->nparams; i++) {
+        hora_param *p = r.adapter->params[i];
+        if (hora_ends(p->name, ".input_b"))
+            memset(p->value, 0, (size_t)p->elems * sizeof(float));
+    }
+    assert_ok(hora_training_save_to(r.t, in_tmp("dead")));
+    rig_close(&r);
+    rig_open(&r, "hora", "rank=4", "", false);
+    assert_false(warned_of_dead(&seen));
+    assert_ok(hora_training_resume_from(r.t, in_tmp("dead")));
+    assert_true(warned_of_dead(&seen));
+    rig_close(&r);
+    assert_ok(run_train("plain", "steps=1,dropout=0", NULL, NULL));
+    assert_false(warned_of_dead(&seen));
+    char *more = hora_format("steps=1,dropout=0,init_adapter=%s", in_tmp("dead"));
+    assert_ok(run_train("again", more, NULL, NULL));
+    assert_true(warned_of_dead(&seen));
+    hora_free(more);
+    hora_log_sink(NULL, NULL);
+}
+
 /* Rows first .. first+n-1 of an endless text, each a segment of its own, or `packed` in twos. */
 static void fill(hora_batch *b, int first, int n) {
     assert_ok(hora_batch_init(b, 64, NULL));
@@ -950,6 +988,7 @@ HORA_TESTS(law_train,
            {"damaged and partial checkpoints are passed over", damaged_checkpoints_are_passed_over,
             HORA_SHORT},
            {"another base, data or options: refused by name", others_are_refused, HORA_SHORT},
+           {"values that cannot learn are named", dead_values_are_named, HORA_SHORT},
            {"options that a resume may change", rows_say_what_a_resume_may_change, HORA_SHORT},
            {"output folders are respected", folders_are_respected, HORA_SHORT},
            {"newest and best checkpoints are kept", limit_keeps_newest_and_best, HORA_SHORT},

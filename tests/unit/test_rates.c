@@ -10,7 +10,7 @@
 static void test_algebra(void **state) {
     (void)state;
     rates_algebra *a = hora_calloc(1, sizeof *a);
-    rates_algebra_run(a);
+    hora_rates_algebra_run(a);
     for (int i = 0; i < CURVES; i++) {
         const rates_curve *c = &a->curve[i];
         if (c->hi > 0 ? !(c->slope >= c->lo && c->slope <= c->hi && c->gap[0] > 1e-9)
@@ -39,18 +39,18 @@ typedef struct layer {
 static layer *layer_new(rates_setting s, rates_kind kind, const char *student, double sigma,
                         int64_t n) {
     layer *x = hora_calloc(1, sizeof *x);
-    const rates_shape shape = rates_shape_of(s);
-    x->m = rates_model_new(rates_student_find(student), &shape, kind, 0, 0);
-    rates_base_draw(&x->base, &shape, 3);
-    rates_teacher_draw(&x->teacher, kind, shape.d, shape.dh, rates_teacher_heads(s),
-                       kind == RATES_TANH ? 3 : 2, 3);
-    rates_teacher_coords(&x->teacher, &x->m.shape, x->c);
-    rates_data_draw(&x->data, &x->m.shape, &x->base, x->c, &x->m.shape, sigma, n, 3, "test");
+    const rates_shape shape = hora_rates_shape_of(s);
+    x->m = hora_rates_model_new(hora_rates_student_find(student), &shape, kind, 0, 0);
+    hora_rates_base_draw(&x->base, &shape, 3);
+    hora_rates_teacher_draw(&x->teacher, kind, shape.d, shape.dh, hora_rates_teacher_heads(s),
+                            kind == RATES_TANH ? 3 : 2, 3);
+    hora_rates_teacher_coords(&x->teacher, &x->m.shape, x->c);
+    hora_rates_data_draw(&x->data, &x->m.shape, &x->base, x->c, &x->m.shape, sigma, n, 3, "test");
     return x;
 }
 
 static void layer_free(layer *x) {
-    rates_data_release(&x->data);
+    hora_rates_data_release(&x->data);
     hora_free(x);
 }
 
@@ -65,10 +65,12 @@ static void literal(const layer *x, const double *c, int64_t i, double *f) {
         double p[RATES_N], sum = 0, w_q[RATES_DH * RATES_D], w_v[RATES_DH * RATES_D];
         for (int r = 0; r < s->dh; r++)
             for (int l = 0; l < s->d; l++) {
-                w_q[r * s->d + l] = x->base.q[base][r * s->d + l] +
-                                    c[rates_at_b(s, 0, h) + r] * c[rates_at_a(s, 0, h) + l];
-                w_v[r * s->d + l] = x->base.v[base][r * s->d + l] +
-                                    c[rates_at_b(s, 1, h) + r] * c[rates_at_a(s, 1, h) + l];
+                w_q[r * s->d + l] =
+                    x->base.q[base][r * s->d + l] +
+                    c[hora_rates_at_b(s, 0, h) + r] * c[hora_rates_at_a(s, 0, h) + l];
+                w_v[r * s->d + l] =
+                    x->base.v[base][r * s->d + l] +
+                    c[hora_rates_at_b(s, 1, h) + r] * c[hora_rates_at_a(s, 1, h) + l];
             }
         for (int j = 0; j < s->tokens; j++) {
             double score = 0;
@@ -96,9 +98,9 @@ static void test_layer(void **state) {
         for (int k = 0; k < 2; k++) {
             layer *x = layer_new((rates_setting)s, RATES_LINEAR, students[k], 0.1, 5);
             double theta[RATES_PARAMS], got[RATES_DH], want[RATES_DH];
-            rates_start_random(&x->m, false, 1, 0, theta);
+            hora_rates_start_random(&x->m, false, 1, 0, theta);
             for (int64_t i = 0; i < 5; i++) {
-                rates_sample(&x->m.shape, theta, &x->data, i, got, NULL);
+                hora_rates_sample(&x->m.shape, theta, &x->data, i, got, NULL);
                 literal(x, theta, i, want);
                 for (int r = 0; r < x->m.shape.dh; r++)
                     assert_true(fabs(got[r] - want[r]) < 1e-13);
@@ -112,14 +114,14 @@ static void test_normal(void **state) {
     (void)state;
     enum { N = 37 }; /* no multiple of a block of rows */
     layer *x = layer_new(RATES_LABELLED, RATES_LINEAR, "lora-perhead", 0.1, N);
-    const int p = rates_coords(&x->m.shape), dh = x->m.shape.dh;
+    const int p = hora_rates_coords(&x->m.shape), dh = x->m.shape.dh;
     double *m = hora_calloc((size_t)(2 * p * p + 2 * p + dh * p), sizeof *m);
     double *want = m + p * p, *g = want + p * p, *want_g = g + p, *jac = want_g + p;
     double f[RATES_DH], theta[RATES_PARAMS];
-    rates_start_random(&x->m, false, 1, 0, theta);
-    const double error = rates_normal(&x->m.shape, theta, &x->data, m, g);
+    hora_rates_start_random(&x->m, false, 1, 0, theta);
+    const double error = hora_rates_normal(&x->m.shape, theta, &x->data, m, g);
     for (int64_t i = 0; i < N; i++) {
-        rates_sample(&x->m.shape, theta, &x->data, i, f, jac);
+        hora_rates_sample(&x->m.shape, theta, &x->data, i, f, jac);
         for (int r = 0; r < dh; r++)
             for (int a = 0; a < p; a++) {
                 want_g[a] += jac[r * p + a] * (f[r] - x->data.y[i * dh + r]) / N;
@@ -127,7 +129,7 @@ static void test_normal(void **state) {
                     want[a * p + b] += jac[r * p + a] * jac[r * p + b] / N;
             }
     }
-    assert_true(fabs(error - rates_error(&x->m.shape, theta, &x->data)) < 1e-12 * error);
+    assert_true(fabs(error - hora_rates_error(&x->m.shape, theta, &x->data)) < 1e-12 * error);
     for (int a = 0; a < p; a++) {
         assert_true(fabs(g[a] - want_g[a]) < 1e-12);
         for (int b = 0; b < p; b++)
@@ -153,7 +155,8 @@ static void test_teachers(void **state) {
     for (int kind = RATES_LINEAR; kind <= RATES_FREE; kind++)
         for (uint64_t seed = 0; seed < 3; seed++) {
             rates_teacher t;
-            rates_teacher_draw(&t, (rates_kind)kind, 5, 4, 3, kind == RATES_TANH ? 3 : 2, seed);
+            hora_rates_teacher_draw(&t, (rates_kind)kind, 5, 4, 3, kind == RATES_TANH ? 3 : 2,
+                                    seed);
             for (int p = 0; p < 2; p++) {
                 double sum = 0;
                 for (int h = 0; h < 3; h++)
@@ -184,12 +187,12 @@ static void test_truths(void **state) {
             double theta[RATES_PARAMS], c[RATES_COORDS];
             assert_true(x->m.student->truth(&x->m, &x->teacher, theta));
             x->m.student->coords(&x->m, theta, c);
-            const rates_distances d = rates_measure(&x->m.shape, c, &x->teacher);
+            const rates_distances d = hora_rates_measure(&x->m.shape, c, &x->teacher);
             assert_true(d.q < 1e-12 && d.v < 1e-12 && d.d < 1e-12);
             assert_int_equal(d.singletons, s == RATES_EXACT ? 3 : 0);
-            assert_true(rates_error(&x->m.shape, c, &x->data) < 1e-24);
-            c[rates_at_b(&x->m.shape, RATES_V, 0)] += 0.25; /* one head, by 0.25 |A| = 0.25 */
-            const rates_distances e = rates_measure(&x->m.shape, c, &x->teacher);
+            assert_true(hora_rates_error(&x->m.shape, c, &x->data) < 1e-24);
+            c[hora_rates_at_b(&x->m.shape, RATES_V, 0)] += 0.25; /* one head, by 0.25 |A| = 0.25 */
+            const rates_distances e = hora_rates_measure(&x->m.shape, c, &x->teacher);
             const double w = 1.0 / x->m.shape.heads;
             assert_true(fabs(e.v - w * 0.25) < 1e-12 && e.q < 1e-12);
             assert_true(fabs(e.d - w * (s == RATES_EXACT ? 0.25 : 0.0625)) < 1e-12);
@@ -205,11 +208,12 @@ static void test_counts(void **state) {
         int exact, over;
     } rows[] = {{"lora", 34, 58}, {"lora-perhead", 54, 108}, {"linear", 32, 38},
                 {"tanh", 46, 52}, {"wide", 76, 94},          {"lora-wd", 34, 58}};
-    const rates_shape exact = rates_shape_of(RATES_EXACT), over = rates_shape_of(RATES_OVER);
+    const rates_shape exact = hora_rates_shape_of(RATES_EXACT),
+                      over = hora_rates_shape_of(RATES_OVER);
     for (size_t i = 0; i < HORA_COUNT(rows); i++) {
-        const rates_student *st = rates_student_find(rows[i].student);
-        assert_int_equal(rates_model_new(st, &exact, RATES_LINEAR, 0, 0).count, rows[i].exact);
-        assert_int_equal(rates_model_new(st, &over, RATES_LINEAR, 0, 0).count, rows[i].over);
+        const rates_student *st = hora_rates_student_find(rows[i].student);
+        assert_int_equal(hora_rates_model_new(st, &exact, RATES_LINEAR, 0, 0).count, rows[i].exact);
+        assert_int_equal(hora_rates_model_new(st, &over, RATES_LINEAR, 0, 0).count, rows[i].over);
     }
 }
 
@@ -223,27 +227,28 @@ static void test_fit(void **state) {
         layer *x = layer_new(RATES_EXACT, RATES_LINEAR, students[i], 0, 400);
         double theta[RATES_PARAMS], c[RATES_COORDS];
         int steps;
-        assert_true(rates_start_near(&x->m, &x->teacher, 3, theta));
-        const double error = rates_fit(&x->m, &x->data, &o, theta, &steps);
+        assert_true(hora_rates_start_near(&x->m, &x->teacher, 3, theta));
+        const double error = hora_rates_fit(&x->m, &x->data, &o, theta, &steps);
         x->m.student->coords(&x->m, theta, c);
-        if (!(error < 1e-20 && steps > 2 && rates_measure(&x->m.shape, c, &x->teacher).d < 1e-8))
+        if (!(error < 1e-20 && steps > 2 &&
+              hora_rates_measure(&x->m.shape, c, &x->teacher).d < 1e-8))
             fail_msg("%s: error %g after %d steps", students[i], error, steps);
         layer_free(x);
     }
     layer *x = layer_new(RATES_OVER, RATES_LINEAR, "lora", 0.1, 20); /* far too few */
     double theta[RATES_PARAMS];
     int steps;
-    assert_true(rates_start_near(&x->m, &x->teacher, 3, theta));
-    rates_fit(&x->m, &x->data, &o, theta, &steps);
+    assert_true(hora_rates_start_near(&x->m, &x->teacher, 3, theta));
+    hora_rates_fit(&x->m, &x->data, &o, theta, &steps);
     for (int h = 0; h < 6; h++)
         for (int p = 0; p < 2; p++) {
             double a = 0, b = 0;
             for (int i = 0; i < 5; i++)
-                a += theta[rates_at_a(&x->m.shape, p, h) + i] *
-                     theta[rates_at_a(&x->m.shape, p, h) + i];
+                a += theta[hora_rates_at_a(&x->m.shape, p, h) + i] *
+                     theta[hora_rates_at_a(&x->m.shape, p, h) + i];
             for (int i = 0; i < 4; i++)
-                b += theta[rates_at_b(&x->m.shape, p, h) + i] *
-                     theta[rates_at_b(&x->m.shape, p, h) + i];
+                b += theta[hora_rates_at_b(&x->m.shape, p, h) + i] *
+                     theta[hora_rates_at_b(&x->m.shape, p, h) + i];
             assert_true(sqrt(a * b) <= RATES_RADIUS * (1 + 1e-12));
         }
     layer_free(x);

@@ -1,0 +1,126 @@
+/*
+ * Several adapters of one training in one folder: the first in the folder itself, the others in
+ * sub-folders, as PEFT has them, and hora_adapters.json, which names them in attach order.
+ */
+#include "base/file.h"
+#include "base/text.h"
+#include "peft/store.h"
+
+#define LIST "hora_adapters.json"
+
+hora_status hora_adapters_check(hora_adapter *const *at, int n) {
+    for (int i = 0; i < n; i++)
+        for (int k = i + 1; k < n; k++) {
+            if (hora_eq(at[i]->name, at[k]->name))
+                return hora_fail(HORA_EUSAGE,
+                                 "two adapters are called `%s`; give one of them another "
+                                 "adapter_name",
+                                 at[i]->name);
+            for (int w = 0; at[i]->replaces && at[k]->replaces && w < at[i]->base->nweights; w++)
+                if (at[i]->replaces[w] && at[k]->replaces[w])
+                    return hora_fail(HORA_EUSAGE,
+                                     "adapters `%s` and `%s` both train %s; leave it to one",
+                                     at[i]->name, at[k]->name, at[i]->base->weights[w].name);
+        }
+    return HORA_OK;
+}
+
+char *hora_adapters_path(hora_adapter *const *at, int i, const char *dir) {
+    return i ? hora_path_join(dir, at[i]->name) : hora_strdup(dir);
+}
+
+static hora_status write_list(hora_adapter *const *at, int n, const char *dir) {
+    hora_json *o = hora_json_new_object();
+    hora_json *names = hora_json_set(o, "adapters", hora_json_new_array());
+    hora_str text = {0};
+    for (int i = 0; i < n; i++)
+        hora_json_push(names, hora_json_new_string(at[i]->name));
+    hora_json_dump(o, 2, true, &text);
+    hora_str_putc(&text, '\n');
+    hora_status s = hora_text_write(dir, LIST, &text);
+    hora_str_release(&text);
+    hora_json_free(o);
+    return s;
+}
+
+hora_status hora_adapters_save(hora_adapter *const *at, int n, const char *dir,
+                               const char *card_note) {
+    HORA_TRY(hora_adapters_check(at, n));
+    for (int i = 0; i < n; i++) {
+        char *sub = hora_adapters_path(at, i, dir);
+        hora_status s = hora_mkdirs(sub);
+        if (!s)
+            s = hora_peft_save(at[i], sub, card_note);
+        if (!s)
+            s = hora_fsync_dir(sub);
+        hora_free(sub);
+        HORA_TRY(s);
+    }
+    if (n > 1)
+        return write_list(at, n, dir);
+    char *list = hora_path_join(dir, LIST); /* of others that lay here before */
+    hora_status s = hora_remove_tree(list);
+    hora_free(list);
+    return s;
+}
+
+hora_status hora_adapters_list(char ***names, int *n, const char *dir) {
+    hora_json *o = NULL;
+    char *path = hora_path_join(dir, LIST);
+    int cap = 0;
+    *names = NULL;
+    *n = 0;
+    hora_status s = hora_path_exists(path) ? hora_json_load(&o, path) : HORA_OK;
+    const hora_json *list = hora_json_get(o, "adapters");
+    for (size_t i = 0; i < hora_json_len(list) && !s; i++) {
+        const char *name = hora_json_string(hora_json_at(list, i), NULL);
+        if (!name || !*name || *name == '.' || strchr(name, '/'))
+            s = hora_fail(HORA_EFORMAT, "%s: adapter %zu has no proper name; correct the file",
+                          path, i + 1);
+        else
+            HORA_PUSH(*names, *n, cap, hora_strdup(name));
+    }
+    if (!s && o && !*n)
+        s = hora_fail(HORA_EFORMAT, "%s names no adapters; correct or remove the file", path);
+    if (s)
+        hora_list_free(*names, *n);
+    hora_json_free(o);
+    hora_free(path);
+    return s;
+}
+
+static hora_status load_one(hora_adapter **a, const hora_base *base, const char *dir,
+                            const char *name, bool first, const char *prefer) {
+    char *sub = first ? hora_strdup(dir) : hora_path_join(dir, name);
+    hora_status s = hora_peft_load(a, base, sub, prefer);
+    hora_free(sub);
+    if (!s && name) {
+        hora_free((*a)->name);
+        (*a)->name = hora_strdup(name);
+    }
+    return s;
+}
+
+hora_status hora_adapters_load(hora_adapter ***at, int *n, const hora_base *base, const char *dir,
+                               const char *prefer) {
+    char **names;
+    int count, done = 0;
+    *at = NULL;
+    HORA_TRY(hora_adapters_list(&names, &count, dir));
+    *n = count ? count : 1;
+    *at = hora_calloc((size_t)*n, sizeof **at);
+    hora_status s = HORA_OK;
+    for (; done < *n && !s; done++)
+        s = load_one(&(*at)[done], base, dir, count ? names[done] : NULL, done == 0, prefer);
+    if (!s)
+        s = hora_adapters_check(*at, *n);
+    hora_list_free(names, count);
+    if (s) {
+        while (done > 0)
+            hora_peft_detach((*at)[--done]);
+        hora_free(*at);
+        *at = NULL;
+        *n = 0;
+    }
+    return s;
+}

@@ -1,0 +1,88 @@
+/* The adapters of a run: attached from settings, read, written into the recipe as run. */
+#include "run/methods.h"
+
+#include "base/text.h"
+#include "run/run.h"
+
+/* One element of the list; whatever its tables do not know is refused. */
+static hora_status attach_element(hora_adapter **a, const hora_base *base, hora_settings *s, int i,
+                                  uint64_t seed) {
+    const char *method = hora_settings_get(s, "method");
+    if (!method)
+        return hora_fail(HORA_EUSAGE, "methods: element %d names no method; add `method: lora`",
+                         i + 1);
+    for (int k = 0; k < s->n; k++) /* `method` itself is nobody's option here */
+        s->at[k].taken = hora_eq(s->at[k].key, "method");
+    hora_status st = hora_peft_attach(a, base, method, s, seed);
+    if (!st) {
+        const hora_options *tables[] = {&hora_adapter_options, (*a)->method->options};
+        st = hora_settings_finish(s, tables, tables[1] ? 2 : 1);
+    }
+    return st ? hora_context(st, "methods, element %d", i + 1) : st;
+}
+
+static bool given(const hora_settings *s, const char *option) {
+    for (int i = 0; i < s->n; i++)
+        if (hora_options_find(&hora_run_options, s->at[i].key) ==
+            hora_options_find(&hora_run_options, option))
+            return true;
+    return false;
+}
+
+hora_status hora_run_methods_attach(hora_run_methods *m, const hora_base *base, hora_settings *s,
+                                    const char *method, uint64_t seed) {
+    for (int i = 0;; i++) {
+        hora_settings one = {0};
+        hora_adapter *a = NULL;
+        if (!hora_settings_element(s, "methods", i, &one))
+            break;
+        m->list = true;
+        hora_status st = attach_element(&a, base, &one, i, seed);
+        if (a)
+            HORA_PUSH(m->at, m->n, m->cap, a);
+        hora_settings_release(&one);
+        HORA_TRY(st);
+    }
+    if (m->list && given(s, "method"))
+        return hora_fail(HORA_EUSAGE, "method and methods contradict each other; give one of them");
+    if (!m->list) {
+        hora_adapter *a;
+        HORA_TRY(hora_peft_attach(&a, base, method, s, seed));
+        HORA_PUSH(m->at, m->n, m->cap, a);
+    }
+    return hora_adapters_check(m->at, m->n);
+}
+
+hora_status hora_run_methods_read(const hora_run_methods *m, const char *dir) {
+    for (int i = 0; i < m->n; i++) {
+        char *from = hora_adapters_path(m->at, i, dir);
+        hora_status s = hora_adapter_read(m->at[i], from);
+        hora_free(from);
+        HORA_TRY(s);
+    }
+    return HORA_OK;
+}
+
+void hora_run_methods_recipe(const hora_run_methods *m, hora_json *recipe) {
+    hora_json *list = hora_json_set(recipe, "methods", hora_json_new_array());
+    for (int i = 0; i < m->n; i++) {
+        const hora_adapter *a = m->at[i];
+        const hora_options *tables[] = {a->method->options};
+        const void *objects[] = {a->config};
+        hora_json *o = hora_json_new_object(), *options;
+        hora_json_set(o, "method", hora_json_new_string(a->method->name));
+        hora_json_set(o, "adapter_name", hora_json_new_string(a->name));
+        options = hora_run_recipe(tables, objects, a->method->options != NULL);
+        for (void *it = hora_json_iter(options); it; it = hora_json_next(options, it))
+            hora_json_set(o, hora_json_iter_key(it), hora_json_copy(hora_json_iter_value(it)));
+        hora_json_free(options);
+        hora_json_push(list, o);
+    }
+}
+
+void hora_run_methods_release(hora_run_methods *m) {
+    for (int i = 0; i < m->n; i++)
+        hora_peft_detach(m->at[i]);
+    hora_free(m->at);
+    *m = (hora_run_methods){0};
+}

@@ -1,0 +1,163 @@
+/* Several adapters in one training, and what version 0.1 left behind. */
+#include <stdio.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "base/yaml.h"
+#include "format/safetensors.h"
+#include "tiny_model.h"
+#include "tool.h"
+
+/* As in version-0.1's trainings. */
+static const char *data_file(void) {
+    hora_str s = {0};
+    for (int i = 0; i < 60; i++)
+        hora_str_printf(&s, "line %d of a small text; ", i);
+    const char *path = tiny_file("data.txt", s.s);
+    hora_str_release(&s);
+    return path;
+}
+
+static bool there(const char *dir, const char *name) {
+    return hora_path_exists(hora_test_path(dir, name));
+}
+
+static void same_file(const char *a, const char *b) {
+    hora_str x = {0}, y = {0};
+    assert_ok(hora_file_read(&x, a));
+    assert_ok(hora_file_read(&y, b));
+    assert_int_equal(x.n, y.n);
+    assert_memory_equal(x.s, y.s, x.n);
+    hora_str_release(&x);
+    hora_str_release(&y);
+}
+
+static double loss_of(const char *options) {
+    hora_json *e = tool_json("eval --model '%s' --data '%s' --seq-len 16 --json %s", tiny_model(),
+                             data_file(), options);
+    const double loss = tool_number(e, "loss");
+    hora_json_free(e);
+    return loss;
+}
+
+static double loss_with(const char *adapter) {
+    char *options = hora_format("--adapter '%s'", adapter);
+    const double loss = loss_of(options);
+    hora_free(options);
+    return loss;
+}
+
+/* Two of one method and one of another: none overwrites a neighbour, and all count. */
+static void test_several(void **state) {
+    (void)state;
+    const char *out = hora_test_path(hora_test_tmp(), "several");
+    const char *again = hora_test_path(hora_test_tmp(), "again");
+    char *text = hora_format("model: %s\ndata: %s\nsteps: 4\nsave_every: 2\nlr: 0.01\nseq_len: 16\n"
+                             "batch_size: 2\nsave_limit: 0\nmethods:\n"
+                             "- {method: lora, adapter_name: style, rank: 2, targets: [q, v]}\n"
+                             "- method: lora\n  adapter_name: facts\n  rank: 3\n  targets: down\n"
+                             "- method: hora\n  rank: 2\n",
+                             tiny_model(), data_file());
+    const char *recipe = tiny_file("several.yaml", text);
+    tool_check(0, "4 steps", NULL, "train '%s' --out '%s'", recipe, out);
+    assert_true(there(out, "adapter_config.json") && there(out, "facts/adapter_config.json"));
+    assert_true(there(out, "hora/hora_state.safetensors"));
+    assert_true(there(out, "checkpoint-2/facts/adapter_model.safetensors"));
+    hora_json *c;
+    assert_ok(hora_json_load(&c, hora_test_path(out, "facts/adapter_config.json")));
+    assert_int_equal((int)tool_number(c, "r"), 3);
+    hora_json_free(c);
+    assert_ok(hora_yaml_load(&c, hora_test_path(out, "recipe.yaml")));
+    assert_int_equal((int)hora_json_len(hora_json_get(c, "methods")), 3);
+    assert_null(hora_json_get(c, "method"));
+    hora_json_free(c);
+
+    const double all = loss_with(out), base = loss_of("");
+    const double one = loss_with(hora_test_path(out, "facts"));
+    assert_true(all < one && one < base);
+    assert_true(loss_with(hora_test_path(out, "checkpoint-4")) == all);
+    tool_check(0, NULL, "", "generate --model '%s' --adapter '%s' --prompt li", tiny_model(), out);
+    hora_json *i = tool_json("inspect '%s' --json", out);
+    assert_int_equal((int)hora_json_len(hora_json_get(i, "adapters")), 2);
+    hora_json_free(i);
+
+    /* from the middle, with the recipe as run */
+    tool_check(0, NULL, NULL, "train '%s' --out '%s'", recipe, again);
+    assert_ok(hora_remove_tree(hora_test_path(again, "checkpoint-4")));
+    tool_check(0, NULL, NULL, "train --resume --out '%s'", again);
+    static const char *const files[] = {"adapter_model.safetensors",
+                                        "facts/adapter_model.safetensors",
+                                        "hora/hora_state.safetensors"};
+    for (size_t k = 0; k < HORA_COUNT(files); k++)
+        same_file(hora_test_path(out, files[k]), hora_test_path(again, files[k]));
+    hora_free(text);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    char *head =
+        hora_format("model: %s\ndata: %s\nsteps: 1\nseq_len: 16\n", tiny_model(), data_file());
+    static const struct {
+        const char *methods, *text;
+    } rows[] = {
+        {"methods: [{method: lora}, {method: lora, rank: 2}]\n", "two adapters are called `lora`"},
+        {"methods: [{method: lora}, {rank: 2}]\n", "element 2 names no method"},
+        {"methods: [{method: lora}, {method: hora, rnak: 2}]\n", "rnak"},
+        {"methods: [{method: lora}, 3]\n", "element 2 is no mapping"},
+        {"method: lora\nmethods: [{method: hora}]\n", "contradict"},
+        {"methods: [{method: head}, {method: lora, modules_to_save: lm_head}]\n",
+         "both train lm_head.weight"},
+        {"method: lora\nadapter_name: checkpoint-3\n", "adapter_name=checkpoint-3"},
+        {"method: lora\nadapter_name: ../x\n", "adapter_name=../x"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *text = hora_format("%s%s", head, rows[i].methods);
+        const char *out = hora_test_path(hora_test_tmp(), "refused");
+        tool_check(2, "", rows[i].text, "train '%s' --out '%s'", tiny_file("bad.yaml", text), out);
+        assert_false(hora_path_exists(out));
+        hora_free(text);
+    }
+    hora_free(head);
+}
+
+static void close_to(const char *a, const char *b) {
+    hora_st *x, *y;
+    assert_ok(hora_st_open(&x, a));
+    assert_ok(hora_st_open(&y, b));
+    assert_int_equal(hora_st_count(x), hora_st_count(y));
+    for (int i = 0; i < hora_st_count(x); i++) {
+        const hora_st_tensor *t = hora_st_at(x, i), *u = hora_st_find(y, t->name);
+        assert_non_null(u);
+        hora_assert_close(t->view.data, u->view.data, (size_t)hora_elems(&t->view), 1e-5, t->name);
+    }
+    hora_st_close(x);
+    hora_st_close(y);
+}
+
+/* Adapters open, and a training goes on from where it was and ends where that version ended. */
+static void test_version_0_1(void **state) {
+    static const struct {
+        const char *method, *file;
+    } rows[] = {{"lora", "adapter_model.safetensors"},
+                {"hora", "hora_state.safetensors"},
+                {"head", "delta.safetensors"}};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *from = hora_format("tests/cli/files/version-0.1/%s", rows[i].method);
+        const char *was = hora_test_source(from), *out = hora_test_path(hora_test_tmp(), "old");
+        hora_free(from);
+        char *copy = hora_format("rm -rf '%s' && cp -r '%s' '%s'", out, was, out);
+        assert_int_equal(hora_test_run(copy, NULL, NULL), 0);
+        hora_free(copy);
+        assert_true(loss_with(out) < loss_of(""));
+        tool_check(0, rows[i].method, "", "inspect '%s/checkpoint-2' --json", out);
+        assert_ok(hora_remove_tree(hora_test_path(out, rows[i].file)));
+        tool_check(0, "4 steps", NULL, "train --resume --out '%s' --model '%s' --data '%s'", out,
+                   tiny_model(), data_file());
+        close_to(hora_test_path(out, rows[i].file), hora_test_path(was, rows[i].file));
+    }
+}
+
+HORA_TESTS(cli_adapters, {"several in one training", test_several, HORA_SHORT},
+           {"refusals", test_refusals, HORA_SHORT},
+           {"version 0.1's folders", test_version_0_1, HORA_SHORT});
