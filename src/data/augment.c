@@ -1,4 +1,5 @@
-/* Random views of pictures: the draws and their order. What an operation does stands in pixels.h. */
+/* Random views of pictures: the draws and their order. What an operation does stands in
+ * pixels.h. */
 #include "data/augment.h"
 
 #include <math.h>
@@ -57,7 +58,8 @@ hora_status hora_augment_check(const hora_augment *a) {
     return HORA_OK;
 }
 
-/* A rectangle of a random share of the area and a random ratio width / height; false: none fitted. */
+/* A rectangle of a random share of the area and a random ratio width / height; false: none
+ * fitted. */
 static bool rectangle(hora_rng *r, int64_t width, int64_t height, const double *scale,
                       const double *ratio, hora_rect *out) {
     for (int i = 0; i < TRIES; i++) {
@@ -209,8 +211,8 @@ static hora_status rand_augment(const hora_augment *a, hora_image *im, hora_rng 
 /* --- a picture ------------------------------------------------------------------------------- */
 
 hora_status hora_augment_picture(const hora_augment *a, const hora_image_processor *p,
-                                 const hora_image *im, uint64_t seed, int64_t epoch, int64_t index,
-                                 hora_image *out) {
+                                 const hora_image *im, bool fitted, uint64_t seed, int64_t epoch,
+                                 int64_t index, hora_image *out) {
     hora_augment_view v = hora_augment_draw(a, im->width, im->height, seed, epoch, index);
     int64_t w, h;
     *out = (hora_image){0};
@@ -218,10 +220,10 @@ hora_status hora_augment_picture(const hora_augment *a, const hora_image_process
         return hora_fail(HORA_EUSAGE,
                          "the image processor gives every picture a size of its own; training "
                          "needs do_center_crop, or a size of height and width");
-    if (a->crop)
-        HORA_TRY(hora_image_stretch(
-            out, im,
-            &(hora_stretch){.from = &v.from, .width = w, .height = h, .resample = p->resample}));
+    const hora_stretch part = {.from = &v.from, .width = w, .height = h, .resample = p->resample};
+    const hora_stretch same = {.width = im->width, .height = im->height};
+    if (a->crop || fitted)
+        HORA_TRY(hora_image_stretch(out, im, a->crop ? &part : &same));
     else
         HORA_TRY(hora_image_processor_fit(p, im, out));
     if (v.flip)

@@ -1,11 +1,11 @@
 #ifndef HORA_DATA_AUGMENT_H
 #define HORA_DATA_AUGMENT_H
 /*
- * Augmentation of pictures: everything is a function of (seed, epoch, index of the sample), so a run
- * repeats to the bit for any number of workers, and a sample can be drawn again for a contact sheet.
- * Each stage has a random stream of its own: switching one off leaves the others as they were.
- * What the stages compute is torchvision's on Pillow pictures (crop, flip, jitter, RandAugment,
- * erasing) and timm's pairing of a batch (mixup, cutmix); the draws are ours.
+ * Augmentation of pictures: everything is a function of (seed, epoch, index of the sample), so a
+ * run repeats to the bit for any number of workers, and a sample can be drawn again for a contact
+ * sheet. Each stage has a random stream of its own: switching one off leaves the others as they
+ * were. What the stages compute is torchvision's on Pillow pictures (crop, flip, jitter,
+ * RandAugment, erasing) and timm's pairing of a batch (mixup, cutmix); the draws are ours.
  * Sources: torchvision transforms/transforms.py, autoaugment.py, v2/_augment.py; Cubuk et al.,
  * RandAugment (2020); Zhong et al., Random Erasing (2020); Zhang et al., mixup (2018); Yun et al.,
  * CutMix (2019).
@@ -40,16 +40,17 @@ hora_augment_view hora_augment_draw(const hora_augment *a, int64_t width, int64_
                                     uint64_t seed, int64_t epoch, int64_t index);
 
 /* One training picture, 8 bits, of the size that the model reads (`p` must give all pictures one
- * size: HORA_EUSAGE otherwise). */
+ * size: HORA_EUSAGE otherwise). `fitted`: im already is what hora_image_processor_fit gives; with
+ * `crop` it must not be. */
 hora_status hora_augment_picture(const hora_augment *a, const hora_image_processor *p,
-                                 const hora_image *im, uint64_t seed, int64_t epoch, int64_t index,
-                                 hora_image *out);
+                                 const hora_image *im, bool fitted, uint64_t seed, int64_t epoch,
+                                 int64_t index, hora_image *out);
 /* Random erasing of its values (3, height, width), in place. */
 void hora_augment_erase(const hora_augment *a, float *values, int64_t height, int64_t width,
                         uint64_t seed, int64_t epoch, int64_t index);
 
-/* How a step's samples are mixed: sample i of n with sample n - 1 - i. Its loss is lambda times that
- * of its own label plus 1 - lambda times that of the partner's. */
+/* How a step's samples are mixed: sample i of n with sample n - 1 - i. Its loss is lambda times
+ * that of its own label plus 1 - lambda times that of the partner's. */
 typedef enum { HORA_MIX_NONE, HORA_MIX_UP, HORA_MIX_CUT } hora_mix_kind;
 typedef struct hora_mix {
     hora_mix_kind kind;

@@ -464,10 +464,6 @@ hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int6
 }
 
 /* ---- for people ---- */
-static bool is_on(const hora_dataset *d, size_t i) {
-    return d->store->plain || (!d->rule.labels && d->store->tokens.mask[i]);
-}
-
 static void say(hora_str *out, const char *fmt, ...) HORA_PRINTF(2, 3);
 static void say(hora_str *out, const char *fmt, ...) {
     char text[400];
@@ -502,30 +498,4 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
             (long long)i->context);
     if (i->bos)
         say(out, "%lld texts begin with BOS already and got no second one", (long long)i->bos);
-}
-
-hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out) {
-    if (record < 0 || record >= (int64_t)d->nsegments)
-        return hora_fail(HORA_EUSAGE, "record %lld does not exist; there are %zu, counted from 0",
-                         (long long)record, d->nsegments);
-    const hora_data_segment *s = &d->segments[record];
-    const hora_masked *t = &d->store->tokens;
-    const int32_t *ids = t->ids.at + s->at;
-    hora_str text = {0};
-    size_t shown = 0;
-    hora_status st = HORA_OK;
-    for (int64_t i = 0, end; i < s->n && !st; i = end) {
-        bool on = is_on(d, s->at + (size_t)i);
-        for (end = i + 1; end < s->n && is_on(d, s->at + (size_t)end) == on;)
-            end++;
-        text.n = 0; /* the text of a run is what it adds to the text before it */
-        st = hora_tokenizer_decode(d->tok, ids, (size_t)end, false, &text);
-        hora_str_puts(out, on ? "[[" : "");
-        if (!st && text.n > shown)
-            hora_str_add(out, text.s + shown, text.n - shown);
-        hora_str_puts(out, on ? "]]" : "");
-        shown = text.n > shown ? text.n : shown;
-    }
-    hora_str_release(&text);
-    return st;
 }

@@ -148,6 +148,13 @@ void hora_data_notes(const hora_dataset *d, hora_str *out);
 /* Prints row i with its mask for people: supervised text in [[..]]. */
 hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out);
 
+/* Row i with its runs of text, ids and mask, for `hora data`; the whole set in numbers. Owned. */
+hora_status hora_data_row_json(const hora_dataset *d, int64_t row, hora_json **out);
+hora_json *hora_data_survey(const hora_dataset *d);
+/* First row of record `record` (counted from 1 in the file) and how many it has; -1: none. Rows are
+ * those of hora_data_show: with packing off, the rows of the set. */
+int64_t hora_data_find(const hora_dataset *d, int64_t record, int64_t *n);
+
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;

@@ -172,6 +172,8 @@ void hora_pack_records(hora_dataset *d, size_t from, size_t to);
 void hora_pack_stream(hora_dataset *d, size_t from, size_t to);
 /* Copies of the rows `at` of another set over the same store. */
 void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
+/* What the task is told of a segment that begins at row `from` of a batch. */
+hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from);
 /* Row at position `at` of the endless sequence. */
 const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);
 #endif

@@ -312,6 +312,7 @@ static hora_status timm_fit(hora_image_processor *p, const hora_json *cfg, const
     HORA_TRY(hora_json_get_string(cfg, "crop_mode", "center", &mode));
     HORA_TRY(hora_json_get_string(cfg, "interpolation", "bicubic", &interpolation));
     HORA_TRY(hora_json_get_real(cfg, "crop_pct", 0.875, &pct));
+    pct = pct == 0 ? 0.875 : pct; /* 0 is "not said" */
     if (!(pct > 0 && pct <= 1) || (double)hora_max(h, w) / pct > MAX_EDGE)
         return wrong(what, "crop_pct", "above 0 and at most 1");
     int filter = hora_resample_find(interpolation);
@@ -332,6 +333,8 @@ static hora_status timm_fit(hora_image_processor *p, const hora_json *cfg, const
         p->fit = p->height == p->width ? HORA_FIT_SHORTEST : HORA_FIT_COVER;
     else
         return wrong(what, "crop_mode", "center, squash or border");
+    if (p->fit == HORA_FIT_COVER)
+        p->resample = HORA_RESAMPLE_BILINEAR; /* timm does not hand its interpolation on there */
     for (int c = 0; c < 3 && p->fit == HORA_FIT_INSIDE; c++)
         p->outside[c] = (uint8_t)fmin(fmax(rint(255 * mean[c]), 0), 255);
     return HORA_OK;

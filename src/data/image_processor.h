@@ -8,9 +8,9 @@
  *     processor_config.json        the same under the key image_processor
  *     config.json with pretrained_cfg (or, older, its keys at the top)    timm's evaluation
  *
- * Both resize in 8 bits; the floats are functions of a channel's level, so they are a table. What is
- * missing takes the class's defaults; do_* keys that are null are off; unknown keys are ignored.
- * docs/formats/images.md has the table of classes.
+ * Both resize in 8 bits; the floats are functions of a channel's level, so they are a table. What
+ * is missing takes the class's defaults; do_* keys that are null are off; unknown keys are
+ * ignored. docs/formats/images.md has the table of classes.
  */
 #include "base/json.h"
 #include "data/pixels.h"

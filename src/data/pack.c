@@ -20,8 +20,7 @@ int64_t hora_row_class(int64_t capacity, int64_t rows) {
 }
 
 /* ---- cutting ---- */
-/* What the task is told of a segment that begins at row `from` of a batch. */
-static hora_segment told(const hora_dataset *d, const hora_data_segment *s, int64_t from) {
+hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from) {
     const hora_store *st = d->store;
     const hora_label_store *l = &st->labels;
     const hora_label_kind k = d->rule.labels;
@@ -42,7 +41,7 @@ static hora_segment told(const hora_dataset *d, const hora_data_segment *s, int6
 
 static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     const int64_t n = s.n + (d->bos >= 0);
-    const hora_segment t = told(d, &s, 0);
+    const hora_segment t = hora_data_told(d, &s, 0);
     const hora_counted counted = d->rule.targets(&d->rule, &t, NULL);
     if (new_row)
         HORA_PUSH(d->rows, d->nrows, d->crows, ((hora_data_row){.first = d->nsegments}));
@@ -112,7 +111,7 @@ const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool ev
 
 /* ---- filling ---- */
 static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_batch *b) {
-    const hora_segment t = told(d, s, b->tokens);
+    const hora_segment t = hora_data_told(d, s, b->tokens);
     for (int64_t i = 0; i < t.n; i++) {
         b->ids[t.from + i] = i < t.skip ? d->bos : t.ids[i - t.skip];
         b->pos[t.from + i] = (int32_t)i;

@@ -1,10 +1,10 @@
 #ifndef HORA_DATA_PIXELS_H
 #define HORA_DATA_PIXELS_H
 /*
- * Pictures to pictures: resizing, cutting, turning, colours. Each operation gives Pillow's levels to
- * the bit (its 8-bit arithmetic is part of what a model was trained on), so that a picture means
- * the same here as in the library that made the weights. Pure functions on 8-bit pixels (height,
- * width, channels): no state, no randomness; augment.h decides what to do, this says how.
+ * Pictures to pictures: resizing, cutting, turning, colours. Each operation gives Pillow's levels
+ * to the bit (its 8-bit arithmetic is part of what a model was trained on), so that a picture
+ * means the same here as in the library that made the weights. Pure functions on 8-bit pixels
+ * (height, width, channels): no state, no randomness; augment.h decides what to do, this says how.
  * Sources: Pillow's Resample.c, Geometry.c, Blend.c, Convert.c, Filter.c, ImageOps.py,
  * ImageEnhance.py, read for their rules.
  */

@@ -1,8 +1,9 @@
 /*
- * Resizing with Pillow's filters and its fixed-point arithmetic. One pass for the columns and
- * one for the rows, each with 8-bit results: level = (sum of c_k p_k + 2^21) >> 22, clamped, the weights c_k
- * rounded to 22 bits. A filter is stretched by the scale when it shrinks, which is the antialiasing.
- * Weights depend on scale and position alone, so any window of the result is computed by itself.
+ * Resizing with Pillow's filters and its fixed-point arithmetic. One pass for the columns and one
+ * for the rows, each with 8-bit results: level = (sum of c_k p_k + 2^21) >> 22, clamped, the
+ * weights c_k rounded to 22 bits. A filter is stretched by the scale when it shrinks, which is the
+ * antialiasing. Weights depend on scale and position alone, so any window of the result is
+ * computed by itself.
  */
 #include <math.h>
 #include <strings.h>
@@ -268,8 +269,9 @@ static hora_status check(const hora_image *im, const hora_rect *from, int64_t wi
     return HORA_OK;
 }
 
-/* Pillow's rule since version 13 (github.com/python-pillow/Pillow/pull/9549); before, columns always
- * came first. The levels between the passes are rounded, so the order shows in the result. */
+/* Pillow's rule since version 13 (github.com/python-pillow/Pillow/pull/9549); before, columns
+ * always came first. The levels between the passes are rounded, so the order shows in the
+ * result. */
 static bool rows_come_first(const hora_rect *from, const hora_stretch *how) {
     int64_t lower = from->height - how->height, narrower = from->width - how->width;
     return lower > 0 && lower > 2 * narrower;

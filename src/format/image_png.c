@@ -11,7 +11,8 @@
 
 #include "format/image_impl.h"
 
-#define MAX_CHUNK ((png_alloc_size_t)16 << 20) /* of text and EXIF, unpacked */
+#define MAX_CHUNK  ((png_alloc_size_t)8 << 20) /* of text, unpacked */
+#define MAX_CHUNKS 32                          /* of text that are kept; the rest is skipped */
 
 typedef struct reader {
     png_structp png;
@@ -95,6 +96,7 @@ static hora_status read_header(reader *r, bool *on_white) {
     png_set_read_fn(png, r, take);
     png_set_user_limits(png, HORA_IMAGE_MAX_SIDE, HORA_IMAGE_MAX_SIDE);
     png_set_chunk_malloc_max(png, MAX_CHUNK);
+    png_set_chunk_cache_max(png, MAX_CHUNKS);
     png_set_benign_errors(png, 1);
     if (find_chunk(r->job, "acTL", &length))
         r->job->info->animated = true;

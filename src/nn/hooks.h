@@ -3,6 +3,8 @@
 /*
  * Where methods change a model: six hooks. NULL means "as the base model does". A family never
  * calls a verb for a projection, it calls a site; the site asks the attached methods in order.
+ * Methods use 1, 2 and 4 today and the laboratory watches through 6; 3, 5 and hora_net_loss are for
+ * methods to come: prompts, prefixes, budgets.
  */
 #include "graph/verbs.h"
 #include "nn/adapter.h"

@@ -395,6 +395,17 @@ static hora_status classes_of(hora_objective *o, hora_dataset *data, bool train,
     return HORA_OK;
 }
 
+hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_dataset *eval,
+                                   bool train, bool *fresh) {
+    *fresh = false;
+    HORA_TRY(classes_of(o, data, train, fresh));
+    if (data)
+        HORA_TRY(hora_objective_number(o, data));
+    if (eval && (!data || hora_data_labels(eval) != hora_data_labels(data)))
+        HORA_TRY(hora_objective_number(o, eval));
+    return HORA_OK;
+}
+
 hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_dataset *data,
                                   hora_dataset *eval, bool train, uint64_t seed) {
     bool fresh = false;
@@ -402,11 +413,7 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
         o->settled = true;
         return HORA_OK;
     }
-    HORA_TRY(classes_of(o, data, train, &fresh));
-    if (data)
-        HORA_TRY(hora_objective_number(o, data));
-    if (eval && (!data || hora_data_labels(eval) != hora_data_labels(data)))
-        HORA_TRY(hora_objective_number(o, eval));
+    HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));
     HORA_TRY(hora_base_head(base, o->classes, o->task->head_bias, fresh, seed));
     base->task_type = o->task->task_type;
     base->head_trains = train;

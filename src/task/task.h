@@ -64,6 +64,9 @@ hora_status hora_objective_adapter(hora_objective *o, const char *name, const ch
  * alone is refused; else unknown labels are. */
 hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_dataset *data,
                                   hora_dataset *eval, bool train, uint64_t seed);
+/* The first half of it: classes and their numbers, without a model. */
+hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_dataset *eval,
+                                   bool train, bool *fresh);
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
 /* Refuses an outside batch whose targets are no classes. */

@@ -5,7 +5,8 @@
  * template_expr.c, template_tag.c) -> text (template_run.c with template_loop.c and template_args.c,
  * values in template_value.c, template_op.c and template_text.c, the built-in filters, tests, methods
  * and functions in template_filter.c, template_list.c, template_case.c, template_format.c,
- * template_string.c, template_call.c). template_cut.c is what the loss mask asks for.
+ * template_string.c, template_call.c). template_cut.c and template_part.c are what the loss mask asks
+ * for.
  *
  * A template is immutable after open. A rendering owns a hora_ts; every value it makes lives in the
  * arena of that state and dies with it. Values are immutable but for namespaces. The language is
@@ -101,6 +102,14 @@ typedef enum {
     HORA_TN_CONTINUE
 } hora_tn_kind;
 
+/* What is special about a filter or test (traits of its node), or an attribute. */
+enum {
+    HORA_TPL_DEFINED = 1, /* a test that asks whether there is a value */
+    HORA_TPL_LENGTH = 2,  /* a filter that counts */
+    HORA_TPL_SAFE = 4,    /* a filter that keeps the mark of `safe` */
+    HORA_TPL_METHOD = 8   /* an attribute that may be a method */
+};
+
 typedef struct hora_tn hora_tn;
 typedef struct hora_tv hora_tv;
 typedef struct hora_ts hora_ts;
@@ -129,7 +138,7 @@ struct hora_tv {
     hora_tv_type type;
     bool safe; /* a string out of `safe`: `+` with others escapes them; a list: the view of a
                   mapping that items() and its like return */
-    bool part; /* a list: `messages` or what follows one of them (template_cut.c) */
+    bool part; /* `messages`, what follows some of them, or how many (template_part.c) */
     size_t n;
     union {
         int64_t i;
@@ -149,7 +158,8 @@ struct hora_tv {
 struct hora_tn {
     hora_tn_kind kind;
     int line, col;
-    int name; /* interned; -1 */
+    int name;        /* interned; -1 */
+    unsigned traits; /* HORA_TPL_DEFINED .. */
     int64_t op;
     const char *s;
     size_t n;
@@ -168,6 +178,7 @@ struct hora_template {
     const char **names;
     int nnames, cnames;
     hora_tn *body;
+    int loop, prompt;      /* names: `loop` and `add_generation_prompt`; -1: it does not say them */
     bool generates, dated; /* it has generation blocks; it asks for the date */
     struct tm date;
 };
@@ -234,6 +245,7 @@ struct hora_ts {
     size_t nmessages;
     size_t seen; /* what was read so far is the same with this many messages or more */
     bool seen_prompt;
+    bool keep; /* the value that is evaluated now may stay marked */
     hora_undo *undo;
     int nundo, cundo;
     bool journal;
@@ -273,6 +285,8 @@ const hora_builtin *hora_tpl_test(const char *s, size_t n);
 const hora_builtin *hora_tpl_function(const char *s, size_t n);
 /* type < 0: a method of any type */
 const hora_builtin *hora_tpl_method(int type, const char *s, size_t n);
+/* Python's values of that type have it, or one of any type when type < 0, and ours have not. */
+bool hora_tv_foreign(int type, const char *s, size_t n);
 int hora_tpl_params(const hora_builtin *fn); /* how many names stand in fn->params */
 /* Number of parameter `s` in fn->params, or -1. */
 int hora_tpl_param(const hora_builtin *fn, const char *s, size_t n);
@@ -330,9 +344,7 @@ hora_status hora_ts_enter(hora_ts *st);
 hora_status hora_ts_eval(hora_ts *st, const hora_tn *e, hora_tv *out);
 hora_status hora_ts_body(hora_ts *st, hora_tn *const *list, int n, int *signal);
 hora_status hora_ts_one(hora_ts *st, const hora_tn *e, int *signal);
-/* The value of e where a list of messages may come out without its length being read. */
-hora_status hora_ts_part(hora_ts *st, const hora_tn *e, hora_tv *out);
-hora_status hora_ts_name(hora_ts *st, int name, hora_tv *out); /* likewise */
+hora_status hora_ts_name(hora_ts *st, int name, hora_tv *out);
 hora_status hora_ts_assign(hora_ts *st, hora_space *scope, hora_tn *const *targets, int n,
                            const hora_tv *v);
 /* template_args.c: evaluates the arguments of a call, * and ** taken apart, into the pool; binds them
@@ -345,6 +357,15 @@ hora_status hora_ts_macro(hora_ts *st, const hora_tv *f, const hora_arg *given, 
 /* The text of a body as a value. */
 hora_status hora_ts_capture(hora_ts *st, hora_space *scope, const hora_tn *e, hora_tv *out);
 
+/* template_part.c: like hora_ts_eval, but a list of messages, or their number, may come out marked,
+ * for who knows what to note when it is looked at */
+hora_status hora_ts_part(hora_ts *st, const hora_tn *e, hora_tv *out);
+hora_status hora_ts_access(hora_ts *st, const hora_tn *e, hora_tv *out); /* a.b, a[b], a[b:c] */
+hora_status hora_ts_compare(hora_ts *st, const hora_tn *e, hora_tv *out);
+/* The value of a condition and its truth; `next`: what follows `and`, or NULL. */
+hora_status hora_ts_truth(hora_ts *st, const hora_tn *e, const hora_tn *next, hora_tv *out,
+                          bool *yes);
+void hora_ts_part_sum(hora_ts *st, int64_t op, const hora_tv *a, const hora_tv *b, hora_tv *out);
 /* template_loop.c */
 hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal);
 hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner);

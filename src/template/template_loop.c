@@ -50,7 +50,7 @@ static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
 
 hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner) {
     hora_space *saved = st->scope;
-    int id = hora_tpl_name(st->t, "loop", 4);
+    int id = st->t->loop;
     st->scope = hora_space_new(st, saved);
     if (id >= 0)
         hora_space_set(st, st->scope, id, (hora_tv){.type = HORA_TV_LOOP, .loop = loop});

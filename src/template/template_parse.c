@@ -376,6 +376,8 @@ static hora_status parse_attr(hora_tp *p, hora_tn **e) {
         x->s = k->s;
         x->n = k->n;
         HORA_TRY(intern(p, k->s, k->n, &x->name));
+        bool method = hora_tpl_method(-1, k->s, k->n) || hora_tv_foreign(-1, k->s, k->n);
+        x->traits = method ? HORA_TPL_METHOD : 0;
     }
     *e = x;
     return HORA_OK;
@@ -409,12 +411,28 @@ hora_status hora_tp_postfix(hora_tp *p, hora_tn **e) {
     }
 }
 
+static unsigned filter_traits(const hora_builtin *fn) {
+    static const struct {
+        const char *name;
+        unsigned traits;
+    } rows[] = {{"length", HORA_TPL_LENGTH},   {"count", HORA_TPL_LENGTH},
+                {"upper", HORA_TPL_SAFE},      {"lower", HORA_TPL_SAFE},
+                {"trim", HORA_TPL_SAFE},       {"indent", HORA_TPL_SAFE},
+                {"capitalize", HORA_TPL_SAFE}, {"string", HORA_TPL_SAFE},
+                {"reverse", HORA_TPL_SAFE},    {"center", HORA_TPL_SAFE}};
+    for (size_t i = 0; i < HORA_COUNT(rows) && fn; i++)
+        if (!strcmp(fn->name, rows[i].name))
+            return rows[i].traits;
+    return 0;
+}
+
 hora_status hora_tp_filter(hora_tp *p, hora_tn **e) {
     hora_tn *x = hora_tp_node(p, HORA_TN_FILTER);
     const hora_token *k = p->tok;
     HORA_TRY(hora_tp_expect(p, HORA_TK_NAME, "the name of a filter"));
     x->a = *e;
     x->fn = hora_tpl_filter(k->s, k->n);
+    x->traits = filter_traits(x->fn);
     x->s = k->s;
     x->n = k->n;
     if (!x->fn)
@@ -448,6 +466,7 @@ static hora_status parse_test(hora_tp *p, hora_tn **e) {
     HORA_TRY(hora_tp_expect(p, HORA_TK_NAME, "the name of a test"));
     x->a = *e;
     x->fn = hora_tpl_test(k->s, k->n);
+    x->traits = x->fn && strstr(x->fn->name, "defined") ? HORA_TPL_DEFINED : 0;
     x->s = k->s;
     x->n = k->n;
     if (!x->fn)

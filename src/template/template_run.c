@@ -94,9 +94,8 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
     const char *s = st->t->names[name];
     const hora_json *j = hora_json_get(st->vars, s);
     const hora_builtin *fn;
-    bool asked = hora_eq(s, "add_generation_prompt");
-    st->seen_prompt = st->seen_prompt || asked;
-    if (st->prompt >= 0 && asked)
+    bool prompt = name == st->t->prompt; /* not kept: a cut has another */
+    if (st->prompt >= 0 && prompt)
         *out = hora_tv_bool(st->prompt != 0);
     else if (j)
         HORA_TRY(hora_tv_json(st, j, out));
@@ -109,7 +108,7 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
         st->messages = out->list;
         st->nmessages = out->n;
     }
-    if (out->type != HORA_TV_UNDEFINED)
+    if (out->type != HORA_TV_UNDEFINED && !prompt)
         hora_space_set(st, root, name, *out);
     return HORA_OK;
 }
@@ -180,21 +179,6 @@ static hora_status eval_list(hora_ts *st, const hora_tn *e, hora_tv_type type, h
     return HORA_OK;
 }
 
-static hora_status eval_compare(hora_ts *st, const hora_tn *e, hora_tv *out) {
-    hora_tv left, right;
-    HORA_TRY(hora_ts_eval(st, e->a, &left));
-    for (int i = 0; i < e->nlist; i++) {
-        const hora_tn *c = e->list[i];
-        HORA_TRY(hora_ts_eval(st, c->b, &right));
-        st->at = c;
-        HORA_TRY(hora_tv_binary(st, c->op, &left, &right, out));
-        if (!hora_tv_truth(out))
-            return HORA_OK;
-        left = right;
-    }
-    return HORA_OK;
-}
-
 static hora_status eval_sign(hora_ts *st, const hora_tn *e, hora_tv *out) {
     hora_tv zero = hora_tv_int(0), v;
     double r;
@@ -224,15 +208,6 @@ static void keep_safe(const hora_tv *in, hora_tv *out) {
         out->safe = true;
 }
 
-static bool keeps_safe(const hora_builtin *fn) {
-    static const char *const names[] = {"upper",  "lower",  "capitalize", "trim",
-                                        "indent", "string", "reverse",    "center"};
-    for (size_t i = 0; i < HORA_COUNT(names); i++)
-        if (hora_eq(fn->name, names[i]))
-            return true;
-    return false;
-}
-
 static hora_status eval_builtin(hora_ts *st, const hora_tn *e, hora_tv *out) {
     hora_args a = {0};
     hora_arg *given;
@@ -241,17 +216,21 @@ static hora_status eval_builtin(hora_ts *st, const hora_tn *e, hora_tv *out) {
         return hora_ts_fail(st, "the %s `%.*s` is not supported; write the template without it",
                             e->kind == HORA_TN_FILTER ? "filter" : "test",
                             (int)(e->n > 40 ? 40 : e->n), e->s);
-    /* to be defined has nothing to do with the number of messages */
-    bool any = e->kind == HORA_TN_TEST && hora_ends(e->fn->name, "defined");
-    HORA_TRY(any ? hora_ts_part(st, e->a, &a.in) : hora_ts_eval(st, e->a, &a.in));
+    /* to be defined has nothing to do with the number of messages; a length has, which is known */
+    bool defined = e->traits & HORA_TPL_DEFINED, length = e->traits & HORA_TPL_LENGTH;
+    if (defined && e->a->kind == HORA_TN_NAME)
+        HORA_TRY(hora_ts_name(st, e->a->name, &a.in));
+    else
+        HORA_TRY(length ? hora_ts_part(st, e->a, &a.in) : hora_ts_eval(st, e->a, &a.in));
     HORA_TRY(hora_ts_args(st, e->list, e->nlist, &given, &n));
     st->at = e;
     HORA_TRY(hora_ts_bind(st, e->fn, given, n, &a));
     HORA_TRY(e->fn->call(st, &a, out));
     if (e->kind == HORA_TN_TEST)
         *out = hora_tv_bool(hora_tv_truth(out) != (e->op != 0));
-    else if (keeps_safe(e->fn))
+    else if (e->traits & HORA_TPL_SAFE)
         keep_safe(&a.in, out);
+    out->part = out->part || (length && a.in.part && out->type == HORA_TV_INT);
     return HORA_OK;
 }
 
@@ -281,69 +260,9 @@ static hora_status call(hora_ts *st, const hora_tn *e, const hora_tv *caller, ho
     return HORA_OK;
 }
 
-/* messages[2:] is what follows two messages, however many there are. */
-static void keep_part(const hora_ts *st, const hora_tv *box, const hora_tv part[3], hora_tv *out) {
-    int64_t from = 0;
-    bool open = box->part && part[1].type == HORA_TV_NONE && part[2].type == HORA_TV_NONE &&
-                (part[0].type == HORA_TV_NONE || hora_tv_integer(&part[0], &from));
-    out->part = open && from >= 0 && out->type == HORA_TV_LIST && out->list >= st->messages;
-}
-
-static hora_status item(hora_ts *st, const hora_tv *box, const hora_tv *key, hora_tv *out) {
-    int64_t i = -1;
-    if (box->part) {
-        size_t first = (size_t)(box->list - st->messages);
-        bool ahead = hora_tv_integer(key, &i) && i >= 0;
-        hora_ts_see(st, !ahead ? SIZE_MAX : (size_t)i < box->n ? first + (size_t)i + 1 : 0);
-    }
-    return hora_tv_item(st, box, key, out);
-}
-
-static hora_status eval_access(hora_ts *st, const hora_tn *e, hora_tv *out) {
-    hora_tv box, key, part[3];
-    if (e->kind == HORA_TN_ATTR) {
-        HORA_TRY(hora_ts_eval(st, e->a, &box));
-        st->at = e;
-        return hora_tv_attr(st, &box, e->s, e->n, out);
-    }
-    HORA_TRY(hora_ts_part(st, e->a, &box));
-    if (e->kind == HORA_TN_ITEM) {
-        HORA_TRY(hora_ts_eval(st, e->b, &key));
-        st->at = e;
-        return item(st, &box, &key, out);
-    }
-    for (int i = 0; i < 3; i++) {
-        part[i] = hora_tv_none();
-        if (e->list[i])
-            HORA_TRY(hora_ts_eval(st, e->list[i], &part[i]));
-    }
-    st->at = e;
-    HORA_TRY(hora_tv_slice(st, &box, part, out));
-    keep_part(st, &box, part, out);
-    if (box.part && !out->part)
-        hora_ts_see(st, SIZE_MAX);
-    return HORA_OK;
-}
-
-hora_status hora_ts_part(hora_ts *st, const hora_tn *e, hora_tv *out) {
-    hora_tv v;
-    st->at = e;
-    if (e->kind == HORA_TN_NAME)
-        return hora_ts_name(st, e->name, out);
-    if (e->kind == HORA_TN_SLICE)
-        return eval_access(st, e, out);
-    if (e->kind != HORA_TN_IF_ELSE || !e->c)
-        return hora_ts_eval(st, e, out);
-    HORA_TRY(hora_ts_enter(st));
-    HORA_TRY(hora_ts_eval(st, e->a, &v));
-    HORA_TRY(hora_ts_part(st, hora_tv_truth(&v) ? e->b : e->c, out));
-    st->depth--;
-    return HORA_OK;
-}
-
 static hora_status eval_logic(hora_ts *st, const hora_tn *e, hora_tv *out) {
-    HORA_TRY(hora_ts_eval(st, e->a, out));
-    bool t = hora_tv_truth(out);
+    bool t;
+    HORA_TRY(hora_ts_truth(st, e->a, e->kind == HORA_TN_AND ? e->b : NULL, out, &t));
     switch (e->kind) {
     case HORA_TN_NOT:
         *out = hora_tv_bool(!t);
@@ -367,7 +286,7 @@ static hora_status eval_inner(hora_ts *st, const hora_tn *e, hora_tv *out) {
         *out = e->value;
         return HORA_OK;
     case HORA_TN_NAME:
-        return hora_ts_name(st, e->name, out);
+        return hora_ts_part(st, e, out);
     case HORA_TN_LIST:
         return eval_list(st, e, HORA_TV_LIST, out);
     case HORA_TN_TUPLE:
@@ -377,7 +296,7 @@ static hora_status eval_inner(hora_ts *st, const hora_tn *e, hora_tv *out) {
     case HORA_TN_ATTR:
     case HORA_TN_ITEM:
     case HORA_TN_SLICE:
-        return eval_access(st, e, out);
+        return hora_ts_access(st, e, out);
     case HORA_TN_CALL:
         return call(st, e, NULL, out);
     case HORA_TN_FILTER:
@@ -392,12 +311,14 @@ static hora_status eval_inner(hora_ts *st, const hora_tn *e, hora_tv *out) {
     case HORA_TN_POS:
         return eval_sign(st, e, out);
     case HORA_TN_BINARY:
-        HORA_TRY(hora_ts_eval(st, e->a, &a));
-        HORA_TRY(hora_ts_eval(st, e->b, &b));
+        HORA_TRY(hora_ts_part(st, e->a, &a));
+        HORA_TRY(hora_ts_part(st, e->b, &b));
         st->at = e;
-        return hora_tv_binary(st, e->op, &a, &b, out);
+        HORA_TRY(hora_tv_binary(st, e->op, &a, &b, out));
+        hora_ts_part_sum(st, e->op, &a, &b, out);
+        return HORA_OK;
     case HORA_TN_COMPARE:
-        return eval_compare(st, e, out);
+        return hora_ts_compare(st, e, out);
     case HORA_TN_CAPTURED:
         *out = *st->captured;
         return HORA_OK;
@@ -407,10 +328,13 @@ static hora_status eval_inner(hora_ts *st, const hora_tn *e, hora_tv *out) {
 }
 
 hora_status hora_ts_eval(hora_ts *st, const hora_tn *e, hora_tv *out) {
+    bool keep = st->keep; /* of this value alone */
     st->at = e;
     HORA_TRY(hora_ts_enter(st));
+    st->keep = false;
     HORA_TRY(eval_inner(st, e, out));
-    if (out->part) { /* whoever takes it may ask for its length */
+    st->keep = keep;
+    if (!st->keep && out->part) { /* whoever takes it may ask for its length */
         hora_ts_see(st, SIZE_MAX);
         out->part = false;
     }
@@ -451,8 +375,9 @@ static hora_status filtered(hora_ts *st, const hora_tn *e, hora_tv *out) {
 static hora_status run_if(hora_ts *st, const hora_tn *e, int *signal) {
     for (; e && e->kind == HORA_TN_IF; e = e->b) {
         hora_tv v;
-        HORA_TRY(hora_ts_eval(st, e->a, &v));
-        if (hora_tv_truth(&v))
+        bool yes;
+        HORA_TRY(hora_ts_truth(st, e->a, NULL, &v, &yes));
+        if (yes)
             return hora_ts_body(st, e->list, e->nlist, signal);
     }
     return e ? hora_ts_body(st, e->list, e->nlist, signal) : HORA_OK;
@@ -465,6 +390,10 @@ static hora_status run_set(hora_ts *st, const hora_tn *e) {
     else
         HORA_TRY(e->op ? hora_ts_eval(st, e->a, &v) : hora_ts_part(st, e->a, &v));
     st->at = e;
+    if (v.part && v.type == HORA_TV_INT) { /* kept, a number would not shrink with the list */
+        hora_ts_see(st, SIZE_MAX);
+        v.part = false;
+    }
     if (!e->op)
         return hora_ts_assign(st, st->scope, e->targets, e->ntargets, &v);
     HORA_TRY(hora_ts_name(st, e->targets[0]->name, &space));

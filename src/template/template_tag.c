@@ -400,6 +400,8 @@ hora_status hora_tpl_parse(hora_template *t, const hora_token *tokens, int n) {
     hora_status s = hora_tp_body(&p, NULL, &end, &t->body);
     if (!s)
         s = check_names(&p);
+    t->loop = hora_tpl_name(t, "loop", 4);
+    t->prompt = hora_tpl_name(t, "add_generation_prompt", 21);
     hora_free(p.bound);
     hora_free(p.free);
     hora_free(p.strange);

@@ -407,27 +407,38 @@ static hora_status loop_attr(hora_ts *st, const hora_loop *l, const char *s, siz
 }
 
 /* Attributes that Python's values have and ours have not: not undefined, as what nobody has is. */
-static bool foreign(const hora_tv *v, const char *s, size_t n) {
-    static const char *const of_text[] = {"encode",  "expandtabs",   "format_map",
-                                          "isascii", "isidentifier", "isprintable",
-                                          "istitle", "maketrans",    "translate"};
-    static const char *const of_dict[] = {"clear",   "fromkeys",   "pop",
-                                          "popitem", "setdefault", "update"};
-    static const char *const of_list[] = {"append", "clear",   "copy",   "extend", "insert",
-                                          "pop",    "reverse", "remove", "sort"};
-    const char *const *names = of_text;
-    size_t count = HORA_COUNT(of_text);
-    if (v->type == HORA_TV_DICT) {
-        names = of_dict;
-        count = HORA_COUNT(of_dict);
-    } else if (v->type == HORA_TV_LIST) {
-        names = of_list;
-        count = HORA_COUNT(of_list);
-    } else if (v->type != HORA_TV_STRING) {
-        return false;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (strlen(names[i]) == n && !memcmp(names[i], s, n))
+bool hora_tv_foreign(int type, const char *s, size_t n) {
+    static const struct {
+        int type;
+        const char *name;
+    } rows[] = {{HORA_TV_STRING, "encode"},
+                {HORA_TV_STRING, "expandtabs"},
+                {HORA_TV_STRING, "format_map"},
+                {HORA_TV_STRING, "isascii"},
+                {HORA_TV_STRING, "isidentifier"},
+                {HORA_TV_STRING, "isprintable"},
+                {HORA_TV_STRING, "istitle"},
+                {HORA_TV_STRING, "maketrans"},
+                {HORA_TV_STRING, "translate"},
+                {HORA_TV_STRING, "casefold"},
+                {HORA_TV_DICT, "clear"},
+                {HORA_TV_DICT, "fromkeys"},
+                {HORA_TV_DICT, "pop"},
+                {HORA_TV_DICT, "popitem"},
+                {HORA_TV_DICT, "setdefault"},
+                {HORA_TV_DICT, "update"},
+                {HORA_TV_LIST, "append"},
+                {HORA_TV_LIST, "clear"},
+                {HORA_TV_LIST, "copy"},
+                {HORA_TV_LIST, "extend"},
+                {HORA_TV_LIST, "insert"},
+                {HORA_TV_LIST, "pop"},
+                {HORA_TV_LIST, "remove"},
+                {HORA_TV_LIST, "reverse"},
+                {HORA_TV_LIST, "sort"}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        if ((type < 0 || rows[i].type == type) && strlen(rows[i].name) == n &&
+            !memcmp(rows[i].name, s, n))
             return true;
     return false;
 }
@@ -453,7 +464,7 @@ hora_status hora_tv_attr(hora_ts *st, const hora_tv *v, const char *s, size_t n,
             v->s, (int)(n > 60 ? 60 : n), s);
     if (v->type == HORA_TV_LOOP)
         return loop_attr(st, v->loop, s, n, out);
-    if (foreign(v, s, n))
+    if (hora_tv_foreign((int)v->type, s, n))
         return hora_ts_fail(st,
                             "`.%.*s` is a method of %s in Python, which templates have not here "
                             "(a key is written ['%.*s'])",

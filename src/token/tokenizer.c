@@ -29,58 +29,6 @@ void hora_tok_work_release(hora_tok_work *w) {
 }
 
 /* --- opening --------------------------------------------------------------------------------- */
-/* Parses DIR/NAME into *out; NULL when the file is not there. */
-static hora_status load_beside(hora_json **out, const char *dir, const char *name) {
-    char *path = hora_path_join(dir, name);
-    *out = NULL;
-    hora_status st = hora_path_exists(path) ? hora_json_load(out, path) : HORA_OK;
-    hora_free(path);
-    return st;
-}
-
-/* "bos_token": "<s>" or {"content": "<s>", ..}; takes what is not set yet. */
-static void take_specials(hora_tokenizer *t, const hora_json *config, bool replace) {
-    for (void *it = hora_json_iter(config); it; it = hora_json_next(config, it)) {
-        const char *key = hora_json_iter_key(it);
-        const hora_json *v = hora_json_iter_value(it);
-        size_t n = 0;
-        if (!hora_ends(key, "_token") || hora_starts(key, "add_"))
-            continue;
-        const char *s = hora_json_string(v, &n);
-        if (!s)
-            s = hora_json_string(hora_json_get(v, "content"), &n);
-        if (s && (replace || !hora_json_get(t->special_map, key)))
-            hora_json_set(t->special_map, key, hora_json_new_string_n(s, n));
-    }
-}
-
-static hora_status take_template(hora_tokenizer *t, const char *dir, const hora_json *config) {
-    char *path = hora_path_join(dir, "chat_template.jinja");
-    hora_str text = {0};
-    hora_status st = HORA_OK;
-    const hora_json *v = hora_json_get(config, "chat_template");
-    const char *s = hora_json_string(v, NULL);
-    if (hora_path_exists(path)) {
-        st = hora_file_read(&text, path);
-        s = text.s ? text.s : "";
-    }
-    hora_free(path);
-    for (size_t i = 0; !s && i < hora_json_len(v); i++) {
-        const hora_json *e = hora_json_at(v, i);
-        if (hora_eq(hora_json_string(hora_json_get(e, "name"), NULL), "default"))
-            s = hora_json_string(hora_json_get(e, "template"), NULL);
-    }
-    if (st == HORA_OK && s)
-        t->chat_template = hora_strdup(s);
-    hora_str_release(&text);
-    return st;
-}
-
-static int32_t special_id(const hora_tokenizer *t, const char *key) {
-    const char *s = hora_json_string(hora_json_get(t->special_map, key), NULL);
-    return s ? hora_tokenizer_id(t, s) : -1;
-}
-
 static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hora_json *config) {
     char *json = hora_path_join(dir, "tokenizer.json"),
          *spm = hora_path_join(dir, "tokenizer.model");
@@ -106,22 +54,15 @@ static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hor
 }
 
 static hora_status open_all(hora_tokenizer *t, const char *dir) {
-    hora_json *config = NULL, *map = NULL;
-    hora_status st = load_beside(&config, dir, "tokenizer_config.json");
-    if (st == HORA_OK)
-        st = load_beside(&map, dir, "special_tokens_map.json");
+    char *path = hora_path_join(dir, "tokenizer_config.json");
+    hora_json *config = NULL;
+    hora_status st = hora_path_exists(path) ? hora_json_load(&config, path) : HORA_OK;
+    hora_free(path);
     if (st == HORA_OK)
         st = open_vocabulary(t, dir, config);
-    if (st == HORA_OK) {
-        take_specials(t, map, true);
-        take_specials(t, config, true);
-        t->bos = special_id(t, "bos_token");
-        t->eos = special_id(t, "eos_token");
-        t->pad = special_id(t, "pad_token");
-        st = take_template(t, dir, config);
-    }
+    if (st == HORA_OK)
+        st = hora_tok_load_beside(t, dir, config);
     hora_json_free(config);
-    hora_json_free(map);
     return st;
 }
 

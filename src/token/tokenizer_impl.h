@@ -158,6 +158,8 @@ extern const size_t hora_tok_n_normalizers, hora_tok_n_pretokenizers, hora_tok_n
 /* Compiles an Oniguruma pattern, as tokenizer.json has them; what PCRE2 would read otherwise is
  * translated or refused by name. */
 hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t n);
+/* tokenizer_pattern.c: Oniguruma's syntax to PCRE2's; released by the caller also after a failure. */
+hora_status hora_tok_pattern_translate(const char *pattern, size_t n, hora_str *out);
 void hora_tok_regex_free(hora_tok_regex *r); /* accepts NULL */
 /* Reads {"String": ..} or {"Regex": ..} (or a bare string) into p->pattern and p->regex. */
 hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const char *key);
@@ -287,6 +289,9 @@ hora_status hora_tok_load_json(hora_tokenizer *t, const char *text, size_t n, co
 /* SentencePiece; `config` is tokenizer_config.json or NULL (add_bos_token, add_eos_token). */
 hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, size_t n,
                                         const hora_json *config, const char *what);
+/* tokenizer_beside.c: the tokens and names that the files beside the vocabulary add, and the chat
+ * template; `config` is tokenizer_config.json or NULL. */
+hora_status hora_tok_load_beside(hora_tokenizer *t, const char *dir, const hora_json *config);
 /* The parts around the model, from an object in tokenizer.json's form. */
 hora_status hora_tok_load_parts(hora_tokenizer *t, const hora_json *root);
 /* Last steps of both: bytes per token. */

@@ -1,9 +1,6 @@
 /*
- * Patterns of Split and Replace. Hugging Face's library runs them with Oniguruma (Ruby's syntax,
- * Unicode classes); here they run with PCRE2 (UTF, UCP, JIT). The two agree but for a few
- * constructs: those are translated (\s \w \b \h \v \u, (?m), {,n}) or refused by name (class
- * intersection and nesting, possessive intervals, options in mid-pattern ..), never guessed.
- * References: doc/RE of Oniguruma 6.9; pcre2pattern(3).
+ * Patterns of Split and Replace. Hugging Face's library runs them with Oniguruma; here they run with
+ * PCRE2 (UTF, UCP, JIT), translated by tokenizer_pattern.c.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -21,228 +18,6 @@ struct hora_tok_scan {
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
 };
-
-/* White_Space; PCRE2's own \s has U+180E besides. */
-#define SPACES                                                                                     \
-    "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"        \
-    "\\x{205f}\\x{3000}"
-/* Oniguruma's Word: Alphabetic, M, Nd, Pc. PCRE2's own \w differs between its versions. Outside a
- * class Oniguruma looks characters below U+0100 up in an older table, which also has these six. */
-#define WORDS                                                                                      \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{"     \
-    "1f169}"                                                                                       \
-    "\\x{1f170}-\\x{1f189}"
-#define WORD     "[" WORDS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}]"
-#define NOT_WORD "[^" WORDS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}]"
-
-static const struct {
-    char letter;
-    const char *outside, *inside; /* of a class; NULL: refused there */
-} escapes[] = {
-    {'s', "[" SPACES "]", SPACES},
-    {'S', "[^" SPACES "]", "\\S\\x{180e}"},
-    {'w', WORD, WORDS},
-    {'W', NOT_WORD, NULL},
-    {'b', "(?:(?<=" WORD ")(?!" WORD ")|(?<!" WORD ")(?=" WORD "))", "\\x08"},
-    {'B', "(?:(?<=" WORD ")(?=" WORD ")|(?<!" WORD ")(?!" WORD "))", NULL},
-    {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
-    {'H', "[^0-9a-fA-F]", NULL},
-    {'v', "\\x0b", "\\x0b"},
-    {'d', "\\d", "\\d"},
-    {'D', "\\D", "\\D"},
-    {'n', "\\n", "\\n"},
-    {'r', "\\r", "\\r"},
-    {'t', "\\t", "\\t"},
-    {'f', "\\f", "\\f"},
-    {'a', "\\x07", "\\x07"},
-    {'e', "\\x1b", "\\x1b"},
-    {'A', "\\A", NULL},
-    {'z', "\\z", NULL},
-    {'Z', "\\Z", NULL},
-};
-
-typedef struct reader {
-    const char *s;
-    size_t n, i;
-    bool in_class;
-    hora_str out;
-} reader;
-
-static hora_status refuse(const reader *r, const char *what) {
-    return hora_fail(HORA_EUNSUPPORTED,
-                     "regex \"%.80s\": %s at byte %zu is not supported; write the pattern without "
-                     "it or see docs/formats/tokenizer.md",
-                     r->s, what, r->i);
-}
-
-static bool digits_hex(const char *s, size_t n, uint32_t *v) {
-    *v = 0;
-    for (size_t i = 0; i < n; i++) {
-        char c = s[i];
-        int d = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
-        if (d < 0 || *v > 0x10ffff)
-            return false;
-        *v = *v * 16 + (uint32_t)d;
-    }
-    return n > 0 && *v <= 0x10ffff;
-}
-
-/* \xHH \x{H..} \uHHHH; r->i is at the backslash. */
-static hora_status code_point(reader *r) {
-    const char *p = r->s + r->i + 2;
-    size_t left = r->n - r->i - 2, n, used;
-    uint32_t v;
-    if (r->s[r->i + 1] == 'u') {
-        n = 4;
-        used = 6;
-    } else if (left && *p == '{') {
-        const char *end = memchr(p, '}', left);
-        if (!end)
-            return refuse(r, "an unfinished \\x{..}");
-        p++;
-        n = (size_t)(end - p);
-        used = n + 4;
-    } else {
-        n = 2;
-        used = 4;
-    }
-    if (r->n - r->i < used || !digits_hex(p, n, &v))
-        return refuse(r, "a number that is no code point");
-    if (used == 4 && n == 2 && v >= 0x80)
-        return refuse(r, "a raw byte (\\x80 and above)");
-    hora_str_printf(&r->out, "\\x{%x}", (unsigned)v);
-    r->i += used;
-    return HORA_OK;
-}
-
-static hora_status escape(reader *r) {
-    if (r->i + 1 >= r->n)
-        return refuse(r, "a backslash at the end");
-    char c = r->s[r->i + 1];
-    for (size_t k = 0; k < HORA_COUNT(escapes); k++)
-        if (escapes[k].letter == c) {
-            const char *to = r->in_class ? escapes[k].inside : escapes[k].outside;
-            if (!to)
-                return refuse(r, "this escape inside a class");
-            hora_str_puts(&r->out, to);
-            r->i += 2;
-            return HORA_OK;
-        }
-    if (c == 'x' || c == 'u')
-        return code_point(r);
-    if (c == 'p' || c == 'P') {
-        const char *end = memchr(r->s + r->i, '}', r->n - r->i);
-        if (r->i + 2 >= r->n || r->s[r->i + 2] != '{' || !end)
-            return refuse(r, "\\p without {..}");
-        size_t len = (size_t)(end - (r->s + r->i)) + 1;
-        hora_str_add(&r->out, r->s + r->i, len);
-        r->i += len;
-        return HORA_OK;
-    }
-    bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (alnum && (r->in_class || c < '1' || c > '9'))
-        return refuse(r, "this escape");
-    hora_str_add(&r->out, r->s + r->i, 2);
-    r->i += 2;
-    return HORA_OK;
-}
-
-/* "(?" with r->i at the parenthesis: groups and look-around are the same in both; options are not
- * all. */
-static hora_status group(reader *r) {
-    const char *p = r->s + r->i;
-    size_t left = r->n - r->i;
-    if (left >= 2 && p[1] == '*')
-        return refuse(r, "a verb");
-    if (left < 3 || p[1] != '?') {
-        hora_str_putc(&r->out, '(');
-        r->i++;
-        return HORA_OK;
-    }
-    if (strchr(":=!>#", p[2]) || (p[2] == '<' && left > 3 && p[3] != '\0')) {
-        hora_str_add(&r->out, p, 3);
-        r->i += 3;
-        return HORA_OK;
-    }
-    size_t k = 2;
-    while (k < left && strchr("imx-", p[k]) && p[k])
-        k++;
-    if (k == 2 || k >= left || (p[k] != ':' && p[k] != ')'))
-        return refuse(r, "this kind of group");
-    if (p[k] == ')' && r->i != 0)
-        return refuse(r, "an option in mid-pattern"); /* its reach differs at the next | */
-    hora_str_puts(&r->out, "(?");
-    for (size_t i = 2; i < k; i++)
-        hora_str_putc(&r->out, p[i] == 'm' ? 's' : p[i]); /* Ruby's m: the dot takes line ends */
-    hora_str_putc(&r->out, p[k]);
-    r->i += k + 1;
-    return HORA_OK;
-}
-
-/* {,n} means {0,n}; {n,m}+ is an interval repeated, where PCRE2 would make it possessive. */
-static hora_status interval(reader *r) {
-    size_t k = r->i + 1;
-    bool digit = false, comma_first = k < r->n && r->s[k] == ',';
-    for (; k < r->n && ((r->s[k] >= '0' && r->s[k] <= '9') || r->s[k] == ','); k++)
-        digit |= r->s[k] != ',';
-    if (k >= r->n || r->s[k] != '}' || !digit) { /* a plain brace */
-        hora_str_puts(&r->out, "\\{");
-        r->i++;
-        return HORA_OK;
-    }
-    if (k + 1 < r->n && r->s[k + 1] == '+')
-        return refuse(r, "a + after {..}");
-    hora_str_puts(&r->out, comma_first ? "{0" : "{");
-    hora_str_add(&r->out, r->s + r->i + 1, k - r->i);
-    r->i = k + 1;
-    return HORA_OK;
-}
-
-static hora_status class_char(reader *r) {
-    char c = r->s[r->i];
-    if (c == '[')
-        return refuse(r, "a class inside a class");
-    if (c == '&' && r->i + 1 < r->n && r->s[r->i + 1] == '&')
-        return refuse(r, "class intersection (&&)");
-    r->in_class = c != ']';
-    hora_str_putc(&r->out, c);
-    r->i++;
-    return HORA_OK;
-}
-
-static hora_status translate(reader *r) {
-    while (r->i < r->n) {
-        char c = r->s[r->i];
-        if (c == '\\') {
-            HORA_TRY(escape(r));
-        } else if (r->in_class) {
-            HORA_TRY(class_char(r));
-        } else if (c == '[') {
-            r->in_class = true;
-            hora_str_putc(&r->out, c);
-            r->i++;
-            if (r->i < r->n && r->s[r->i] == '^') {
-                hora_str_putc(&r->out, '^');
-                r->i++;
-            }
-            if (r->i < r->n && r->s[r->i] == ']') {
-                hora_str_puts(&r->out, "\\]");
-                r->i++;
-            }
-        } else if (c == '(') {
-            HORA_TRY(group(r));
-        } else if (c == '{') {
-            HORA_TRY(interval(r));
-        } else {
-            hora_str_putc(&r->out, c);
-            r->i++;
-        }
-    }
-    return HORA_OK;
-}
 
 static hora_status compile(hora_tok_regex *re, const char *pattern, const hora_str *text) {
     pcre2_compile_context *cc = pcre2_compile_context_create(NULL);
@@ -269,12 +44,12 @@ static hora_status compile(hora_tok_regex *re, const char *pattern, const hora_s
 hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t n) {
     if (memchr(pattern, 0, n))
         return hora_fail(HORA_EUNSUPPORTED, "regex with a NUL character; write it as \\x{0}");
-    reader r = {.s = pattern, .n = n};
+    hora_str text = {0};
     hora_tok_regex *re = hora_calloc(1, sizeof *re);
-    hora_status st = translate(&r);
+    hora_status st = hora_tok_pattern_translate(pattern, n, &text);
     if (st == HORA_OK)
-        st = compile(re, pattern, &r.out);
-    hora_str_release(&r.out);
+        st = compile(re, pattern, &text);
+    hora_str_release(&text);
     if (st != HORA_OK) {
         hora_tok_regex_free(re);
         return st;

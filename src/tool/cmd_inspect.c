@@ -1,4 +1,5 @@
 /* hora inspect: a file or directory, for people or as JSON. */
+#include "base/text.h"
 #include "run/inspect.h"
 #include "tool/tool.h"
 
@@ -10,8 +11,10 @@ typedef struct config {
 static const hora_option rows[] = {
     OPT_BOOL(heads, "heads", NULL, "false",
              "adapters: singular values, norms and angles of what each head learned"),
-    OPT_STRING(model, "model", NULL, NULL, "DIR",
-               "base of the adapter, where adapter_config.json names none that is here"),
+    OPT_STRING(
+        model, "model", NULL, NULL, "DIR",
+        "base of the adapter, where adapter_config.json names none that is here; tokenizer of a "
+        "data file"),
 };
 static const hora_options options = {"Inspect", rows, HORA_COUNT(rows)};
 
@@ -43,12 +46,22 @@ static void print(const hora_json *r) {
     show(r, NULL, 0);
 }
 
+static bool is_data(const char *path) {
+    static const char *const ends[] = {".jsonl", ".ndjson", ".txt"};
+    for (size_t i = 0; i < HORA_COUNT(ends); i++)
+        if (hora_ends(path, ends[i]))
+            return true;
+    return false;
+}
+
 static hora_status run(hora_cli *cli) {
     hora_json *r = NULL;
     config c = {0};
     if (!cli->nrest)
         return hora_fail(HORA_EUSAGE, "nothing to inspect; give a safetensors file, a model, an "
                                       "adapter or a checkpoint");
+    if (is_data(cli->rest[0]))
+        return hora_cli_data(cli);
     hora_status st = hora_options_take(&options, &c, &cli->settings);
     if (st == HORA_OK)
         st = hora_inspect(cli->rest[0], c.model, c.heads, &r);
@@ -59,7 +72,7 @@ static hora_status run(hora_cli *cli) {
 
 const hora_command hora_command_inspect = {
     .name = "inspect",
-    .summary = "What is in a safetensors file, model, adapter or checkpoint",
+    .summary = "What is in a safetensors file, model, adapter, checkpoint or data file",
     .usage = "FILE-or-DIR [--heads] [--json]",
     .tables = {&options},
     .most = 1,

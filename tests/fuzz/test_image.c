@@ -1,5 +1,6 @@
-/* Pictures that lie: every file of the small set cut at every length and damaged at random. It is read or refused; what is
- * read has a sane size and readable pixels. The sanitizers watch; the seed is fixed. */
+/* Pictures that lie: every file of the small set cut at every length and damaged at random. It
+ * is read or refused; what is read has a sane size and readable pixels. The sanitizers watch;
+ * the seed is fixed. */
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/text.h"
@@ -54,7 +55,8 @@ static void for_each(void (*fn)(const char *name, hora_str *bytes, hora_rng *r))
     assert_true(n > 30);
 }
 
-/* Cut anywhere before the pixels end, a file is refused; only what stands behind them may be missing. */
+/* Cut anywhere before the pixels end, a file is refused; only what stands behind them may be
+ * missing. */
 static void cut(const char *name, hora_str *bytes, hora_rng *r) {
     (void)r;
     /* PNG: the end chunk, here and there EXIF; WebP: EXIF, a byte of padding */

@@ -1,4 +1,5 @@
-/* Augmentation: functions of (seed, epoch, index); within their bounds; what is off changes nothing. */
+/* Augmentation: functions of (seed, epoch, index); within their bounds; what is off changes
+ * nothing. */
 #include <math.h>
 
 #include "data/augment.h"
@@ -37,7 +38,7 @@ static uint64_t fingerprint(const hora_augment *a, const hora_image *im, uint64_
     hora_image_processor p;
     hora_image out;
     processor(&p, "ViT");
-    assert_ok(hora_augment_picture(a, &p, im, seed, epoch, index, &out));
+    assert_ok(hora_augment_picture(a, &p, im, false, seed, epoch, index, &out));
     assert_int_equal(out.width, 16);
     assert_int_equal(out.height, 16);
     uint64_t sum = 14695981039346656037u;
@@ -68,7 +69,7 @@ static void off_is_evaluation(void **state) {
     make(&im, 40, 30);
     processor(&p, "CLIP");
     assert_ok(hora_image_processor_fit(&p, &im, &want));
-    assert_ok(hora_augment_picture(&off, &p, &im, 1, 2, 3, &got));
+    assert_ok(hora_augment_picture(&off, &p, &im, false, 1, 2, 3, &got));
     assert_int_equal(hora_image_bytes(&got), hora_image_bytes(&want));
     assert_memory_equal(got.px, want.px, hora_image_bytes(&want));
     assert_int_equal(hora_augment_mix(&off, 16, 16, 1, 2, 3).kind, HORA_MIX_NONE);
@@ -76,7 +77,8 @@ static void off_is_evaluation(void **state) {
     hora_image_release(&want);
     p.crop = false; /* every picture a size of its own */
     p.fit = HORA_FIT_SHORTEST;
-    assert_fails(hora_augment_picture(&off, &p, &im, 1, 2, 3, &got), HORA_EUSAGE, "do_center_crop");
+    assert_fails(hora_augment_picture(&off, &p, &im, false, 1, 2, 3, &got), HORA_EUSAGE,
+                 "do_center_crop");
     hora_image_release(&im);
 }
 
@@ -119,7 +121,8 @@ static void parts_are_within_bounds(void **state) {
     assert_true(least < 0.15 && most > 0.85 && whole < 40);
 }
 
-/* Strengths from none to all, every picture shape: nothing leaves the picture, nothing reads beside it. */
+/* Strengths from none to all, every picture shape: nothing leaves the picture, nothing reads
+ * beside it. */
 static void every_operation_on_every_shape(void **state) {
     (void)state;
     static const int sizes[][2] = {{16, 16}, {1, 1}, {1, 9}, {9, 1}, {2, 2}};

@@ -73,6 +73,11 @@ static void folders(void **state) {
     assert_ok(hora_image_processor_load(&p, dir));
     assert_int_equal(p.fit, HORA_FIT_COVER);
     assert_int_equal(p.crop_width, 48);
+    assert_int_equal(p.resample, HORA_RESAMPLE_BILINEAR); /* whatever `interpolation` says */
+    int64_t w, h; /* 90 x 40 covers 48 x 32 as 72 x 32, of which 48 stay */
+    hora_image_processor_size(&p, 90, 40, &w, &h);
+    assert_int_equal(w, 48);
+    assert_int_equal(h, 32);
     put("preprocessor_config.json", VIT "\"size\": 40}");
     assert_ok(hora_image_processor_load(&p, dir));
     assert_int_equal(p.height, 40);

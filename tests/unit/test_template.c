@@ -255,6 +255,32 @@ static void cuts(void **state) {
         "}}" E G,
         "{% for m in messages %}{{ m.c }}{% else %}none{% endfor %}" G,
         "{% for m in messages %}{% generation %}{{ m.c }}{% endgeneration %}" E G,
+        "{% if messages | length == 0 %}none{% endif %}{% for m in messages %}{{ m.c }}" E G,
+        "{% if messages | length > 3 %}long{% endif %}{% for m in messages %}{{ m.c }}" E G,
+        "{% if 2 <= messages | length < 5 %}mid{% endif %}{% for m in messages %}{{ m.c }}" E G,
+        "{% for m in messages %}{{ m.c }}{{ '.' if loop.index0 == messages | length - 1 }}" E G,
+        "{% for m in messages %}{{ m.c }}{{ '.' if loop.index != (messages | length) else ';' }}" E
+            G,
+        "{% for m in messages %}{{ m.c }}{{ '.' if 3 - messages | length > 0 }}" E G,
+        "{% set n = messages | length %}{% for m in messages %}{{ m.c }}{{ n }}" E G,
+        "{% set n = messages | length %}{% for m in messages %}{{ m.c }}{{ '.' if loop.index == n "
+        "}}" E G,
+        "{% for m in messages %}{{ m.c }}{{ '.' if messages[1:] | length == loop.index0 }}" E G,
+        "{% set l = messages[3:] %}{% if l %}more{% endif %}{% for m in messages %}{{ m.c }}" E G,
+        "{% set l = messages[3:] %}{{ 'more' if l and l[0].role == 'u' }}{% for m in messages %}{{ "
+        "m.c }}" E G,
+        "{{ not messages[2:] }}{% for m in messages %}{{ m.c }}" E G,
+        "{{ (messages or [1]) | length }}{% for m in messages %}{{ m.c }}" E G,
+        "{{ messages | length ~ '' }}{{ messages | length in [3, 4] }}{% for m in messages %}{{ "
+        "m.c }}" E G,
+        "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% "
+        "endif %}"
+        "{% for m in messages %}{{ m.c }}" E G,
+        "{% set add_generation_prompt = add_generation_prompt %}{% for m in messages %}{{ m.c }}" E
+            G,
+        "{% set add_generation_prompt = true %}{% for m in messages %}{{ m.c }}" E G,
+        "{% for m in messages %}{{ m.c }}{{ '?' if add_generation_prompt and m.role == 'u' }}" E G,
+        "{% for m in messages %}{{ m.c }}{{ '?' if not add_generation_prompt or loop.last }}" E G,
         "{% if not messages %}none{% endif %}{% for m in messages %}{{ m.c }}" E G,
         "{% for m in messages %}{% if loop.first %}{% set ns = namespace(a=messages) %}{% endif "
         "%}{{ m.c }}" E G,

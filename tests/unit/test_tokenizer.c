@@ -458,6 +458,107 @@ static void config(void **state) {
     hora_tokenizer_close(t);
 }
 
+/* The files beside tokenizer.json; "" for none. */
+static hora_status open_beside(hora_tokenizer **t, const char *config, const char *added,
+                               const char *map) {
+    static const char json[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"<\":2,"
+                               "\"x\":3,\">\":4,\"<x>\":5},\"merges\":[]}}";
+    const char *dir = hora_test_tmp(), *names[] = {"added_tokens.json", "special_tokens_map.json"},
+               *texts[] = {added, map};
+    for (int i = 0; i < 2; i++) {
+        char *path = hora_path_join(dir, names[i]), *text = quoted(*texts[i] ? texts[i] : "{}");
+        assert_ok(hora_file_write(path, text, strlen(text)));
+        hora_free(path);
+        hora_free(text);
+    }
+    return open_in(t, "tokenizer.json", json, sizeof json - 1, *config ? config : "{}");
+}
+
+static void files_beside(void **state) {
+    (void)state;
+    hora_tokenizer *t;
+    assert_ok(
+        open_beside(&t,
+                    "{'added_tokens_decoder':{'6':{'content':'<y>','special':true},'5':{'content':"
+                    "'<x>','special':false,'lstrip':true}},'additional_special_tokens':['<z>',"
+                    "{'content':'<y>'}],'eos_token':'<y>'}",
+                    "", ""));
+    tokens_are(t, "a<y>b", false, "a|<y>|b");
+    tokens_are(t, "a <x><z>", false, "a|<x>|<z>");
+    assert_int_equal(hora_tokenizer_size(t), 8); /* <z> got the next free id */
+    assert_int_equal(hora_tokenizer_id(t, "<z>"), 7);
+    assert_int_equal(hora_tokenizer_eos(t), 6);
+    assert_true(hora_tokenizer_is_special(t, 6) && !hora_tokenizer_is_special(t, 5));
+    assert_int_equal(hora_tokenizer_bytes(t, 6), 0);
+    hora_tokenizer_close(t);
+    assert_ok(open_beside(&t, "", "{'<y>':6,'<w>':9}", "{'bos_token':'<y>','pad_token':'nope'}"));
+    tokens_are(t, "<y><w>a", false, "<y>|<w>|a");
+    assert_true(hora_tokenizer_is_special(t, 6) && !hora_tokenizer_is_special(t, 9));
+    assert_int_equal(hora_tokenizer_bos(t), 6);
+    assert_int_equal(hora_tokenizer_pad(t), -1); /* said as a warning */
+    assert_null(hora_tokenizer_token(t, 7));
+    hora_tokenizer_close(t);
+    /* a named token of the vocabulary is found whole */
+    assert_ok(open_beside(&t, "{'eos_token':'<x>'}", "", ""));
+    tokens_are(t, "a<x>", false, "a|<x>");
+    hora_tokenizer_close(t);
+    static const struct {
+        const char *config, *added, *part;
+    } bad[] = {{"{'eos_token':'<e>'}", "", "eos_token is \"<e>\", which is no token"},
+               {"{'bos_token':{'content':'<e>'}}", "", "bos_token is"},
+               {"{'added_tokens_decoder':{'7':{'content':'<x>'}}}", "", "the vocabulary 5"},
+               {"{'added_tokens_decoder':{'1':{'content':'<y>'}}}", "", "which is that of \"b\""},
+               {"{'added_tokens_decoder':{'one':{'content':'<y>'}}}", "", "which is no id"},
+               {"", "{'<y>':'6'}", "the id of \"<y>\" is none"},
+               {"", "{'<y>':2000000000}", "allowed here are"}};
+    for (size_t i = 0; i < HORA_COUNT(bad); i++)
+        assert_fails(open_beside(&t, bad[i].config, bad[i].added, ""), HORA_EFORMAT, bad[i].part);
+}
+
+/* Classes of Oniguruma that PCRE2 has not, as Hugging Face's library cuts with them. A prefix on all
+ * but the first character of a piece shows the cuts. */
+static void classes(void **state) {
+    (void)state;
+    static const struct {
+        const char *pattern, *want;
+    } rows[] = {{"[a&&b]", "ab1 ."},
+                {"[ab&&[^b]]", "a|b1 ."},
+                {"[^a&&[^1]]+", "a|b1 ."},
+                {"[^(b|[.,])]+", "a|b|1 |."},
+                {"[b-c[.1]]+", "a|b1| |."},
+                {"[^[^a-z]]+", "ab|1 ."},
+                {"[[:alpha:]]+", "ab|1 ."},
+                {"[[:digit:][:punct:]]+", "ab|1| |."},
+                {"[^\\\\W1]+", "ab|1 ."},
+                {"\\\\X", "a|b|1| |."},
+                {"\\\\p{Latin}+", "ab|1 ."},
+                {"\\\\p{^Latin}+", "ab|1 ."},
+                {"[\\\\p{L}&&[^\\\\p{Han}]]+", "ab|1 ."},
+                {"[]b]", "a|b|1 ."}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_str json = {0}, got = {0};
+        hora_str_printf(
+            &json,
+            "{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'%s'},'behavior':'Isolated'},"
+            "%s}",
+            rows[i].pattern,
+            MODEL("'continuing_subword_prefix':'#',",
+                  "'a':0,'b':1,'1':2,' ':3,'.':4,'#a':5,'#b':6,'#1':7,'# ':8,'#.':9", ""));
+        hora_tokenizer *t = made(json.s);
+        hora_ids ids = {0};
+        assert_ok(hora_tokenizer_encode(t, "ab1 .", 5, false, &ids));
+        for (size_t k = 0; k < ids.n; k++) {
+            const char *token = hora_tokenizer_token(t, ids.at[k]);
+            hora_str_printf(&got, "%s%s", k && ids.at[k] < 5 ? "|" : "", token + (ids.at[k] >= 5));
+        }
+        assert_string_equal(got.s, rows[i].want);
+        hora_ids_release(&ids);
+        hora_tokenizer_close(t);
+        hora_str_release(&json);
+        hora_str_release(&got);
+    }
+}
+
 /* --- refusals -------------------------------------------------------------------------------- */
 static void refusals(void **state) {
     (void)state;
@@ -485,12 +586,12 @@ static void refusals(void **state) {
          "vocabulary says 0"},
         {"{'added_tokens':[{'id':0,'content':'z'}]," MODEL("", "'a':0", "") "}", HORA_EFORMAT,
          "id 0"},
-        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'[a&&b]'},'behavior':'Isolated'}"
+        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'[[:graph:]]'},'behavior':'Isolated'}"
          "," MODEL("", "'a':0", "") "}",
-         HORA_EUNSUPPORTED, "&&"},
-        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'[[:alpha:]]'}}," MODEL("", "'a':0",
-                                                                                      "") "}",
-         HORA_EUNSUPPORTED, "class inside"},
+         HORA_EUNSUPPORTED, "this [: :] class"},
+        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'[a[b]'}}," MODEL("", "'a':0",
+                                                                                "") "}",
+         HORA_EUNSUPPORTED, "a class without its end"},
         {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'a(?i)b'}}," MODEL("", "'a':0",
                                                                                  "") "}",
          HORA_EUNSUPPORTED, "option"},
@@ -668,6 +769,8 @@ HORA_TESTS(unit_tokenizer, {"BPE: rank before place", ranks_before_places, HORA_
            {"post-processors", around_a_sequence, HORA_SHORT},
            {"runs of byte tokens", byte_runs, HORA_SHORT},
            {"tokenizer_config.json", config, HORA_SHORT},
+           {"tokens that files beside add", files_beside, HORA_SHORT},
+           {"classes of patterns", classes, HORA_SHORT},
            {"what is refused, by name", refusals, HORA_SHORT},
 
            {"a megabyte without a cut", long_text, HORA_SHORT},

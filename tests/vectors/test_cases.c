@@ -195,9 +195,47 @@ static void cut_off(void **state) {
     hora_tokenizer_close(tok);
 }
 
+/* Ids of texts.jsonl: as expected, or as expect.rows[..].also_right. */
+static void added_tokens(const char *name) {
+    char path[1024];
+    hora_tokenizer *t;
+    hora_json *all;
+    int64_t eos;
+    path_of(path, sizeof path, name, "case.json");
+    assert_ok(hora_json_load(&all, path));
+    const hora_json *expect = hora_json_get(all, "expect"), *rows = hora_json_get(expect, "rows");
+    path_of(path, sizeof path, name, "model");
+    assert_ok(hora_tokenizer_open(&t, path));
+    for (size_t i = 0; i < hora_json_len(rows); i++) {
+        const hora_json *r = hora_json_at(rows, i);
+        hora_json *got = hora_json_new_array();
+        hora_ids ids = {0};
+        size_t n;
+        const char *text = hora_json_string(hora_json_get(r, "text"), &n);
+        assert_ok(hora_tokenizer_encode(t, text, n, false, &ids));
+        for (size_t k = 0; k < ids.n; k++)
+            hora_json_push(got, hora_json_new_int(ids.at[k]));
+        assert_true(hora_json_equal(got, hora_json_get(r, "ids")) ||
+                    hora_json_equal(got, hora_json_get(r, "also_right")));
+        hora_json_free(got);
+        hora_ids_release(&ids);
+    }
+    if (hora_json_int(hora_json_get(expect, "eos"), &eos))
+        assert_int_equal(hora_tokenizer_eos(t), eos);
+    hora_tokenizer_close(t);
+    hora_json_free(all);
+}
+
+static void tokens(void **state) {
+    (void)state;
+    added_tokens("tokenizer-config-adds-tokens");
+    added_tokens("tokenizer-model-with-added-tokens-json");
+}
+
 HORA_TESTS(vectors_cases, {"what counts", masks, HORA_SHORT},
            {"earlier thinking dropped", thinking_dropped, HORA_SHORT},
            {"tools as JSON text", tools_as_text, HORA_SHORT},
            {"text that begins with BOS", one_bos, HORA_SHORT}, {"the date", date, HORA_SHORT},
            {"records over several lines", pretty_printed, HORA_SHORT},
-           {"answers cut off", cut_off, HORA_SHORT});
+           {"answers cut off", cut_off, HORA_SHORT},
+           {"tokens that files beside add", tokens, HORA_SHORT});

@@ -1,6 +1,7 @@
 /*
- * Pictures against Pillow: the levels of decoded files (../shared/cases/vision-*, ../shared/data/jpeg, and the small set in
- * files/image, made by tools/oracle/make_image_vectors.py). Tolerances are those of the cases.
+ * Pictures against Pillow: the levels of decoded files (../shared/cases/vision-*,
+ * ../shared/data/jpeg, and the small set in files/image, made by
+ * tools/oracle/make_image_vectors.py). Tolerances are those of the cases.
  */
 #include <stdlib.h>
 
@@ -13,7 +14,8 @@
 #include "hora_test.h"
 #include "image_libraries.h"
 
-/* Largest difference between a picture and the (height, width, 3) tensor `name`; shapes must agree. */
+/* Largest difference between a picture and the (height, width, 3) tensor `name`; shapes must
+ * agree. */
 static int difference(const hora_image *im, const hora_st_tensor *t) {
     const hora_view *v = &t->view;
     int worst = 0;
@@ -26,7 +28,8 @@ static int difference(const hora_image *im, const hora_st_tensor *t) {
     return worst;
 }
 
-/* Every tensor PREFIX.NAME of FOLDER/expected.safetensors is the picture FOLDER/images/NAME. Returns how many there were. */
+/* Every tensor PREFIX.NAME of FOLDER/expected.safetensors is the picture FOLDER/images/NAME.
+ * Returns how many there were. */
 static int compare_all(const char *folder, const char *prefix, const hora_image_options *o,
                        int tolerance) {
     hora_st *st;
@@ -143,7 +146,7 @@ static void broken_files(void **state) {
     hora_json_free(root);
 }
 
-/* --- operations on pixels ---------------------------------------------------------------------- */
+/* --- operations on pixels --------------------------------------------------------------------- */
 
 static void copy_tensor(hora_image *im, const hora_st *st, const char *name) {
     const hora_st_tensor *t = hora_st_find(st, name);

@@ -1,0 +1,472 @@
+/*
+ * Picture sets: which kind a path is, labels by name, samples, and what a look at all of them
+ * finds.
+ */
+#include <stdlib.h>
+
+#include "base/rng.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "data/images_impl.h"
+
+#define DARK 7 /* the brightest level of a picture that is called dark */
+
+#define IMAGES(name) extern const hora_images_kind hora_images_kind_##name;
+#include "data/images.def"
+#undef IMAGES
+
+static const hora_images_kind *const kinds[] = {
+#define IMAGES(name) &hora_images_kind_##name,
+#include "data/images.def"
+#undef IMAGES
+};
+
+/* --- for the kinds --------------------------------------------------------------------------- */
+
+void hora_images_add(hora_images *s, const char *name, const char *label, int64_t file, size_t at,
+                     size_t n) {
+    hora_images_item item = {.name = hora_strdup(name),
+                             .label = label ? hora_strdup(label) : NULL,
+                             .number = -1,
+                             .file = file,
+                             .at = at,
+                             .n = n};
+    HORA_PUSH(s->items, s->n, s->cap, item);
+}
+
+void hora_images_declare(hora_images *s, const char *name) {
+    char *own = hora_strdup(name);
+    HORA_PUSH(s->classes, s->nclasses, s->cclasses, own);
+}
+
+hora_status hora_images_map(hora_images *s, const char *path, int64_t *file) {
+    hora_map m;
+    HORA_TRY(hora_map_open(&m, path));
+    *file = (int64_t)s->nmaps;
+    HORA_PUSH(s->maps, s->nmaps, s->cmaps, m);
+    return HORA_OK;
+}
+
+bool hora_images_hidden(const char *name) {
+    static const char *const made_by_systems[] = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"};
+    for (size_t i = 0; i < HORA_COUNT(made_by_systems); i++)
+        if (!strcmp(name, made_by_systems[i]))
+            return true;
+    return name[0] == '.';
+}
+
+bool hora_images_take(hora_images *s, const char *name) {
+    hora_image_name kind = hora_image_name_kind(name);
+    if (hora_images_hidden(name))
+        s->info.hidden++;
+    else if (kind == HORA_IMAGE_NAME_OTHER)
+        s->info.other_formats++;
+    else if (kind == HORA_IMAGE_NAME_NONE)
+        s->info.not_pictures++;
+    else
+        return true;
+    return false;
+}
+
+/* --- labels ---------------------------------------------------------------------------------- */
+
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A number as it is written for a class: no sign, no zero in front; -1: none. */
+static int64_t class_number(const char *text) {
+    int64_t v = 0;
+    if (!*text || (text[0] == '0' && text[1]) || strlen(text) > 9)
+        return -1;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return -1;
+        v = v * 10 + (*text - '0');
+    }
+    return v;
+}
+
+/* Are all labels numbers? *most is the largest. */
+static bool all_numbers(const hora_images *s, int64_t *most) {
+    *most = -1;
+    for (size_t i = 0; i < s->n; i++) {
+        int64_t v = s->items[i].label ? class_number(s->items[i].label) : 0;
+        if (v < 0)
+            return false;
+        *most = s->items[i].label ? hora_max(*most, v) : *most;
+    }
+    return *most >= 0 && !s->names_only && s->nclasses == 0;
+}
+
+/* The set's own classes: declared ones and those of the samples, each once. */
+static hora_status own_classes(hora_images *s) {
+    int64_t most;
+    if (all_numbers(s, &most)) {
+        if (most > 1000000)
+            return hora_fail(
+                HORA_EFORMAT,
+                "%s: class number %lld is out of reason; labels are class names or numbers from 0",
+                s->path, (long long)most);
+        for (int64_t i = 0; i <= most; i++) {
+            char text[24];
+            hora_snprintf(text, sizeof text, "%lld", (long long)i);
+            hora_images_declare(s, text);
+        }
+        return HORA_OK;
+    }
+    for (size_t i = 0; i < s->n; i++)
+        if (s->items[i].label)
+            hora_images_declare(s, s->items[i].label);
+    if (s->nclasses)
+        qsort(s->classes, s->nclasses, sizeof *s->classes, by_bytes);
+    size_t kept = 0;
+    for (size_t i = 0; i < s->nclasses; i++)
+        if (kept && !strcmp(s->classes[kept - 1], s->classes[i]))
+            hora_free(s->classes[i]);
+        else
+            s->classes[kept++] = s->classes[i];
+    s->nclasses = kept;
+    return HORA_OK;
+}
+
+/* Names with their places, sorted by name. */
+typedef struct place {
+    const char *name;
+    int64_t at;
+} place;
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const place *)a)->name, ((const place *)b)->name);
+}
+
+/* Numbers of names that are no numbers themselves may be given as numbers. */
+static int64_t find(const place *places, size_t n, const char *label, bool numbers) {
+    const place *p =
+        n ? bsearch(&(place){.name = label}, places, n, sizeof *places, by_name) : NULL;
+    if (p)
+        return p->at;
+    int64_t v = numbers ? class_number(label) : -1;
+    return v < (int64_t)n ? v : -1;
+}
+
+/* Says which classes the list lacks; with skip_bad they are counted. */
+static hora_status refuse_unknown(hora_images *s) {
+    hora_str names = {0};
+    const char *last = NULL;
+    int64_t shown = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const hora_images_item *it = &s->items[i];
+        if (!it->label || it->number >= 0)
+            continue;
+        s->info.unknown++;
+        if (!s->cfg.skip_bad && shown < 5 && !hora_eq(last, it->label)) {
+            hora_str_printf(&names, "%s`%.60s`", shown++ ? ", " : "", it->label);
+            last = it->label;
+        }
+    }
+    hora_status st = HORA_OK;
+    if (s->info.unknown && !s->cfg.skip_bad)
+        st =
+            hora_fail(HORA_EMISMATCH,
+                      "%s: %lld samples are of classes that are not among the %lld to choose from: "
+                      "%s; rename the classes, or leave them out with skip_bad",
+                      s->path, (long long)s->info.unknown, (long long)s->nclasses, names.s);
+    hora_str_release(&names);
+    return st;
+}
+
+static hora_status number_labels(hora_images *s) {
+    place *places = hora_calloc(s->nclasses, sizeof *places);
+    bool numbers = !s->names_only;
+    hora_status st = HORA_OK;
+    for (size_t i = 0; i < s->nclasses; i++) {
+        places[i] = (place){s->classes[i], (int64_t)i};
+        numbers = numbers && class_number(s->classes[i]) < 0;
+    }
+    if (s->nclasses)
+        qsort(places, s->nclasses, sizeof *places, by_name);
+    for (size_t i = 1; i < s->nclasses && st == HORA_OK; i++)
+        if (!strcmp(places[i - 1].name, places[i].name))
+            st = hora_fail(HORA_EMISMATCH,
+                           "two classes are called `%.60s`: names cannot choose between them; give "
+                           "each class a name of its own",
+                           places[i].name);
+    for (size_t i = 0; i < s->n && st == HORA_OK; i++)
+        if (s->items[i].label)
+            s->items[i].number = find(places, s->nclasses, s->items[i].label, numbers);
+    hora_free(places);
+    return st == HORA_OK ? refuse_unknown(s) : st;
+}
+
+static void item_release(hora_images_item *it) {
+    hora_free(it->name);
+    hora_free(it->label);
+}
+
+/* Samples that had a label and got no number go; the rest is counted by class. */
+static void settle(hora_images *s) {
+    size_t kept = 0;
+    s->counts = hora_calloc(s->nclasses, sizeof *s->counts);
+    for (size_t i = 0; i < s->n; i++) {
+        hora_images_item *it = &s->items[i];
+        if (it->label && it->number < 0) {
+            item_release(it);
+            continue;
+        }
+        hora_free(it->label);
+        it->label = NULL;
+        if (it->number >= 0)
+            s->counts[it->number]++;
+        s->items[kept++] = *it;
+    }
+    s->n = kept;
+    s->info.samples = (int64_t)s->n;
+    s->info.classes = (int64_t)s->nclasses;
+    for (size_t i = 0; i < s->nclasses; i++)
+        s->info.empty_classes += s->counts[i] == 0;
+}
+
+/* A label is text that can be shown, and where one sample has a label all have. */
+static hora_status check_labels(hora_images *s) {
+    size_t said = 0, bad;
+    for (size_t i = 0; i < s->n; i++) {
+        const char *label = s->items[i].label;
+        said += label != NULL;
+        if (label && !hora_utf8_valid(label, strlen(label), &bad))
+            return hora_fail(HORA_EFORMAT, "%s: the name of its class is not UTF-8; rename it",
+                             s->items[i].name);
+    }
+    for (size_t i = 0; i < s->n && said && said < s->n; i++)
+        if (!s->items[i].label)
+            return hora_fail(HORA_EFORMAT, "%s has no label, %zu of %zu samples have; give it one",
+                             s->items[i].name, said, s->n);
+    return HORA_OK;
+}
+
+static uint64_t hash_text(const char *text, uint64_t seed) {
+    return hora_hash64(text, strlen(text) + 1, seed);
+}
+
+/* Names without the path of the set, or, in a list, of its folder: it may be moved. */
+static uint64_t fingerprint(const hora_images *s) {
+    char *dir = hora_path_dir(s->path);
+    uint64_t h = hash_text(s->kind->name, 0);
+    for (size_t i = 0; i < s->n; i++) {
+        const hora_images_item *it = &s->items[i];
+        const char *known = hora_starts(it->name, s->path) ? s->path : dir;
+        int64_t size = it->file < 0 ? hora_file_size(it->name) : (int64_t)it->n;
+        h = hash_text(it->name + (hora_starts(it->name, known) ? strlen(known) : 0), h);
+        h = hash_text(it->number < 0 ? "" : s->classes[it->number], h);
+        h = hora_hash64(&size, sizeof size, h);
+    }
+    hora_free(dir);
+    return h;
+}
+
+static hora_status label_all(hora_images *s) {
+    HORA_TRY(check_labels(s));
+    if (!s->cfg.labels) {
+        HORA_TRY(own_classes(s));
+    } else {
+        for (size_t i = 0; i < s->nclasses; i++)
+            hora_free(s->classes[i]);
+        s->nclasses = 0;
+        for (int64_t i = 0; i < s->cfg.nlabels; i++)
+            hora_images_declare(s, s->cfg.labels[i]);
+    }
+    HORA_TRY(number_labels(s));
+    settle(s);
+    s->info.hash = fingerprint(s);
+    return HORA_OK;
+}
+
+/* --- a set ----------------------------------------------------------------------------------- */
+
+static hora_status open_set(hora_images *s) {
+    if (!hora_path_exists(s->path))
+        return hora_fail(HORA_ENOTFOUND,
+                         "%s: there is nothing; give a folder, list or archive of pictures",
+                         s->path);
+    for (size_t i = 0; i < HORA_COUNT(kinds) && !s->kind; i++)
+        if (kinds[i]->is(s->path))
+            s->kind = kinds[i];
+    static const char *const packed[] = {".gz", ".tgz", ".zip", ".xz", ".zst", ".7z"};
+    for (size_t i = 0; i < HORA_COUNT(packed) && !s->kind; i++)
+        if (hora_ends(s->path, packed[i]))
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "%s: packed files are not read; unpack it and give what comes out",
+                             s->path);
+    if (!s->kind)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "%s: this is no set of pictures; give a folder of class folders, a "
+                         ".jsonl, .csv or .tsv list, a .tar, or MNIST's or CIFAR's files",
+                         s->path);
+    s->info.kind = s->kind->name;
+    HORA_TRY(s->kind->list(s));
+    if (!s->n)
+        return hora_fail(HORA_ENOTFOUND,
+                         "%s: no picture was found (left out: %lld by their endings, %lld of other "
+                         "formats, %lld hidden); pictures are JPEG, PNG, WebP, PPM or PGM",
+                         s->path, (long long)s->info.not_pictures, (long long)s->info.other_formats,
+                         (long long)s->info.hidden);
+    return label_all(s);
+}
+
+hora_status hora_images_open(hora_images **out, const char *path, const hora_images_config *cfg) {
+    hora_images *s = hora_calloc(1, sizeof *s);
+    *out = NULL;
+    s->path = hora_strdup(path);
+    if (cfg)
+        s->cfg = *cfg;
+    hora_status st = open_set(s);
+    s->cfg.labels = NULL; /* the caller's, for the time of the call */
+    if (st == HORA_OK)
+        *out = s;
+    else
+        hora_images_close(s);
+    return st;
+}
+
+void hora_images_close(hora_images *s) {
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        item_release(&s->items[i]);
+    for (size_t i = 0; i < s->nclasses; i++)
+        hora_free(s->classes[i]);
+    for (size_t i = 0; i < s->nmaps; i++)
+        hora_map_release(&s->maps[i]);
+    hora_free(s->items);
+    hora_free(s->classes);
+    hora_free(s->counts);
+    hora_free(s->maps);
+    hora_free(s->path);
+    hora_free(s);
+}
+
+const hora_images_info *hora_images_about(const hora_images *s) {
+    return &s->info;
+}
+
+const char *hora_images_class(const hora_images *s, int64_t label) {
+    return s->classes[label];
+}
+
+int64_t hora_images_class_count(const hora_images *s, int64_t label) {
+    return s->counts[label];
+}
+
+int64_t hora_images_label(const hora_images *s, int64_t i) {
+    return s->items[i].number;
+}
+
+const char *hora_images_name(const hora_images *s, int64_t i) {
+    return s->items[i].name;
+}
+
+hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
+                             hora_image_info *info) {
+    const hora_images_item *it = &s->items[i];
+    if (it->file < 0)
+        return hora_image_load(out, it->name, &s->cfg.decode, info);
+    const unsigned char *p = s->maps[it->file].data + it->at;
+    if (!s->kind->raw)
+        return hora_image_decode(out, p, it->n, it->name, &s->cfg.decode, info);
+    HORA_TRY(hora_image_init(out, s->width, s->height, 3));
+    hora_status st = s->kind->raw(s, p, out);
+    uint8_t brightest = 0;
+    for (size_t k = 0; k < hora_image_bytes(out); k++)
+        brightest = out->px[k] > brightest ? out->px[k] : brightest;
+    if (info)
+        *info = (hora_image_info){.format = s->info.kind,
+                                  .width = s->width,
+                                  .height = s->height,
+                                  .orientation = 1,
+                                  .brightest = brightest};
+    return st;
+}
+
+/* --- a look at all of them ------------------------------------------------------------------- */
+
+typedef struct seen {
+    hora_image_info info;
+    char *why; /* owned; NULL: read */
+} seen;
+typedef struct look {
+    const hora_images *s;
+    seen *seen;
+} look;
+
+static void look_at(void *arg, int64_t i, int thread) {
+    look *l = arg;
+    hora_image im;
+    (void)thread;
+    if (hora_images_read(l->s, i, &im, &l->seen[i].info) == HORA_OK)
+        hora_image_release(&im);
+    else
+        l->seen[i].why = hora_strdup(hora_errmsg());
+}
+
+static void count(hora_images_survey *v, const hora_image_info *f) {
+    v->turned += f->orientation > 1;
+    v->alpha += f->alpha;
+    v->grey16 += f->grey16;
+    v->animated += f->animated;
+    v->dark += f->brightest <= DARK;
+    v->least_width = v->read ? hora_min(v->least_width, f->width) : f->width;
+    v->least_height = v->read ? hora_min(v->least_height, f->height) : f->height;
+    v->most_width = hora_max(v->most_width, f->width);
+    v->most_height = hora_max(v->most_height, f->height);
+    v->bytes += f->width * f->height * 3;
+    v->read++;
+}
+
+hora_status hora_images_look(const hora_images *s, hora_images_survey *out) {
+    look l = {s, hora_calloc(s->n, sizeof *l.seen)};
+    int64_t cap = 0;
+    *out = (hora_images_survey){0};
+    hora_parallel((int64_t)s->n, look_at, &l);
+    for (size_t i = 0; i < s->n; i++) {
+        hora_images_bad bad = {(int64_t)i, l.seen[i].why};
+        if (bad.why)
+            HORA_PUSH(out->bad, out->nbad, cap, bad);
+        else
+            count(out, &l.seen[i].info);
+    }
+    hora_free(l.seen);
+    return HORA_OK;
+}
+
+void hora_images_survey_release(hora_images_survey *v) {
+    for (int64_t i = 0; i < v->nbad; i++)
+        hora_free(v->bad[i].why);
+    hora_free(v->bad);
+    *v = (hora_images_survey){0};
+}
+
+hora_status hora_images_screen(hora_images *s, const hora_images_survey *v) {
+    if (v->nbad && !s->cfg.skip_bad)
+        return hora_fail(HORA_EFORMAT,
+                         "%s (%lld of %lld pictures are unreadable; skip_bad leaves them out)",
+                         v->bad[0].why, (long long)v->nbad, (long long)s->n);
+    if (v->nbad == (int64_t)s->n)
+        return hora_fail(HORA_EFORMAT, "%s: none of the %lld pictures is readable, the first: %s",
+                         s->path, (long long)s->n, v->bad[0].why);
+    size_t kept = 0;
+    int64_t next = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        hora_images_item *it = &s->items[i];
+        if (next < v->nbad && v->bad[next].index == (int64_t)i) {
+            next++;
+            if (it->number >= 0)
+                s->info.empty_classes += --s->counts[it->number] == 0;
+            item_release(it);
+        } else {
+            s->items[kept++] = *it;
+        }
+    }
+    s->n = kept;
+    s->info.samples = (int64_t)kept;
+    s->info.hash = fingerprint(s);
+    return HORA_OK;
+}

@@ -1,0 +1,53 @@
+#ifndef HORA_DATA_IMAGES_IMPL_H
+#define HORA_DATA_IMAGES_IMPL_H
+/*
+ * Inside of picture sets: images.def and images_*.c list what a path holds, images.c owns the set,
+ * turns label names into numbers and reads samples.
+ */
+#include "base/file.h"
+#include "data/images.h"
+
+typedef struct hora_images_item {
+    char *name;     /* owned: relative to the set, or within the container */
+    char *label;    /* owned; NULL: none; freed once it has its number */
+    int64_t number; /* of the class, -1: none */
+    int64_t file;   /* index of the mapped container; -1: a file of its own */
+    size_t at, n;   /* where its bytes lie in there */
+} hora_images_item;
+
+typedef struct hora_images_kind {
+    const char *name;
+    bool (*is)(const char *path); /* asked in the order of images.def */
+    hora_status (*list)(hora_images *s);
+    /* pictures that are no files, from their bytes; NULL: they are decoded */
+    hora_status (*raw)(const hora_images *s, const unsigned char *p, hora_image *out);
+} hora_images_kind;
+
+struct hora_images {
+    const hora_images_kind *kind;
+    char *path; /* as given */
+    hora_images_config cfg;
+    hora_images_info info;
+    hora_images_item *items;
+    size_t n, cap;
+    char **classes; /* owned; while listing: those that are declared, empty ones too */
+    size_t nclasses, cclasses;
+    int64_t *counts; /* samples by class */
+    bool names_only; /* labels are never numbers: folders */
+    hora_map *maps;  /* containers */
+    size_t nmaps, cmaps;
+    int64_t width, height, channels; /* of raw pictures */
+};
+
+/* A sample; name and label (NULL: none) are copied. */
+void hora_images_add(hora_images *s, const char *name, const char *label, int64_t file, size_t at,
+                     size_t n);
+/* A class that exists even without samples. */
+void hora_images_declare(hora_images *s, const char *name);
+/* Maps a container and gives its index. */
+hora_status hora_images_map(hora_images *s, const char *path, int64_t *file);
+/* Counts a file that is not taken by its name: hidden, no picture, a format that is not read. True:
+ * it is to be taken. */
+bool hora_images_take(hora_images *s, const char *name);
+bool hora_images_hidden(const char *name);
+#endif

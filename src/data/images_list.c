@@ -1,0 +1,95 @@
+/*
+ * A list of pictures: JSONL or a JSON array of records with a path and, mostly, a label (a name or
+ * a number). Paths are relative to the list's folder; Hugging Face's metadata.jsonl is one such
+ * list.
+ */
+#include "base/text.h"
+#include "data/data_impl.h"
+#include "data/images_impl.h"
+
+static const char *const path_keys[] = {"image", "file_name", "image_path", "path",
+                                        "file",  "filename",  "filepath"};
+static const char *const label_keys[] = {"label", "class", "class_name", "category"};
+
+static bool is_list(const char *path) {
+    static const char *const endings[] = {".jsonl", ".json", ".ndjson"};
+    for (size_t i = 0; i < HORA_COUNT(endings) && !hora_path_is_dir(path); i++)
+        if (hora_ends(path, endings[i]))
+            return true;
+    return false;
+}
+
+typedef struct list {
+    hora_images *s;
+    char *dir;
+} list;
+
+static const hora_json *member(const hora_json *record, const char *const *keys, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const hora_json *v = hora_json_get(record, keys[i]);
+        if (v && hora_json_type(v) != HORA_JNULL)
+            return v;
+    }
+    return NULL;
+}
+
+/* The label as text into buf or borrowed; NULL: none. */
+static hora_status label_of(const hora_json *record, char buf[32], const char **out) {
+    const hora_json *v = member(record, label_keys, HORA_COUNT(label_keys));
+    int64_t number;
+    *out = v ? hora_json_string(v, NULL) : NULL;
+    if (v && hora_json_int(v, &number)) {
+        hora_snprintf(buf, 32, "%lld", (long long)number);
+        *out = buf;
+    }
+    if (v && !*out)
+        return hora_fail(HORA_EFORMAT, "the label is a %s; it should be a name or a class number",
+                         hora_json_type_name(hora_json_type(v)));
+    return HORA_OK;
+}
+
+static hora_status add(list *l, const hora_json *record) {
+    char buf[32];
+    const char *label,
+        *path = hora_json_string(member(record, path_keys, HORA_COUNT(path_keys)), NULL);
+    if (!path)
+        return hora_fail(HORA_EFORMAT, "no path of a picture; a record needs one as image, "
+                                       "file_name or path, and its class as label");
+    HORA_TRY(label_of(record, buf, &label));
+    char *full = path[0] == '/' ? hora_strdup(path) : hora_path_join(l->dir, path);
+    hora_status st = HORA_OK;
+    if (hora_path_exists(full))
+        hora_images_add(l->s, full, label, -1, 0, 0);
+    else if (l->s->cfg.skip_bad)
+        l->s->info.missing++;
+    else
+        st = hora_fail(HORA_ENOTFOUND,
+                       "%s is not there; correct the path, or leave it out with skip_bad", full);
+    hora_free(full);
+    return st;
+}
+
+static hora_status take(void *arg, const hora_json *record, hora_place at) {
+    list *l = arg;
+    hora_status st = add(l, record);
+    return st == HORA_OK ? st : hora_context(st, "%s: line %lld", l->s->path, (long long)at.line);
+}
+
+static hora_status refuse(void *arg, hora_status s) {
+    (void)arg;
+    return s;
+}
+
+static hora_status list_records(hora_images *s) {
+    hora_str text = {0};
+    list l = {s, hora_path_dir(s->path)};
+    hora_status st = hora_file_read(&text, s->path);
+    if (st == HORA_OK)
+        st = hora_read_records(text.s, text.n, s->path, take, refuse, &l);
+    hora_str_release(&text);
+    hora_free(l.dir);
+    return st;
+}
+
+const hora_images_kind hora_images_kind_list = {
+    .name = "list", .is = is_list, .list = list_records};

@@ -1,0 +1,257 @@
+/* hora data: what of a data file is trained on, record by record and in numbers. */
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "task/task.h"
+#include "tool/tool.h"
+
+typedef struct config {
+    char *model, *task;
+    int64_t record, show;
+} config;
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_STRING(model, "model", NULL, NULL, "DIR",
+               "directory with the tokenizer and its chat template; no weights are needed"),
+    OPT_STRING(
+        task, "task", "task_type", NULL, "NAME",
+        "read the records as this task does: causal, sequence-classification, ..; unset: what "
+        "the model is made for"),
+    OPT_INT(record, "record", NULL, "0", 0, 9e15,
+            "show this record, counted from 1, with its ids; 0: the first ones"),
+    OPT_INT(show, "show", NULL, "3", 0, 1e9, "how many rows are shown"),
+};
+static const hora_options options = {"Data shown", rows, HORA_COUNT(rows)};
+
+/* ---- rows ---- */
+/* Text of a run: control characters but line breaks and tabs would speak to the terminal. */
+static void put_run(const hora_json *run, bool colour) {
+    size_t n;
+    const char *s = hora_json_string(hora_json_get(run, "text"), &n);
+    bool on = false;
+    hora_json_bool(hora_json_get(run, "supervised"), &on);
+    fputs(!on ? "" : colour ? "\033[1;32m" : "[[", stdout);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+            printf("\\x%02x", c);
+        else
+            putchar(c);
+    }
+    fputs(!on ? "" : colour ? "\033[0m" : "]]", stdout);
+}
+
+static void put_ids(const hora_json *row) {
+    const hora_json *ids = hora_json_get(row, "ids"), *mask = hora_json_get(row, "mask");
+    bool on = false;
+    printf("ids:");
+    for (size_t i = 0; i < hora_json_len(ids); i++) {
+        int64_t id = 0, m = 0;
+        hora_json_int(hora_json_at(ids, i), &id);
+        hora_json_int(hora_json_at(mask, i), &m);
+        printf("%s %s%lld", on && !m ? "]]" : "", m && !on ? "[[" : "", (long long)id);
+        on = m != 0;
+    }
+    puts(on ? "]]" : "");
+}
+
+static void put_row(const hora_json *row, bool with_ids) {
+    const hora_json *runs = hora_json_get(row, "runs");
+    double cut = hora_cli_number(row, "cut");
+    bool colour = isatty(STDOUT_FILENO);
+    printf("--- record %.0f, line %.0f, %s: %.0f tokens, %.0f supervised",
+           hora_cli_number(row, "record"), hora_cli_number(row, "line"), hora_cli_text(row, "kind"),
+           hora_cli_number(row, "tokens"), hora_cli_number(row, "supervised"));
+    if (cut > 0)
+        printf(", %.0f cut off", cut);
+    putchar('\n');
+    for (size_t i = 0; i < hora_json_len(runs); i++)
+        put_run(hora_json_at(runs, i), colour);
+    putchar('\n');
+    if (with_ids)
+        put_ids(row);
+}
+
+/* ---- the whole ---- */
+static void put_histogram(const hora_json *bars) {
+    double most = 1;
+    for (size_t i = 0; i < hora_json_len(bars); i++)
+        if (hora_cli_number(hora_json_at(bars, i), "rows") > most)
+            most = hora_cli_number(hora_json_at(bars, i), "rows");
+    for (size_t i = 0; i < hora_json_len(bars); i++) {
+        const hora_json *bar = hora_json_at(bars, i);
+        double n = hora_cli_number(bar, "rows");
+        printf("  up to %6.0f  %8.0f  %.*s\n", hora_cli_number(bar, "to"), n,
+               (int)(40 * n / most + 0.5), "########################################");
+    }
+}
+
+static void put_survey(const hora_json *s) {
+    const hora_json *kinds = hora_json_get(s, "kinds"), *l = hora_json_get(s, "lengths"),
+                    *longest = hora_json_get(s, "longest");
+    const char *notes = hora_cli_text(s, "notes");
+    printf("--- %.0f records", hora_cli_number(s, "records"));
+    int n = 0;
+    for (void *it = hora_json_iter(kinds); it; it = hora_json_next(kinds, it), n++)
+        printf("%s%.0f %s", n ? ", " : " (", hora_cli_number(kinds, hora_json_iter_key(it)),
+               hora_json_iter_key(it));
+    printf("%s, %.0f rows of at most %.0f tokens\n", n ? ")" : "", hora_cli_number(s, "rows"),
+           hora_cli_number(s, "seq_len"));
+    printf("tokens: %.0f, supervised: %.0f (%.1f %%), cut off: %.0f (%.1f %%), on both sides of a "
+           "boundary: %.0f\n",
+           hora_cli_number(s, "tokens"), hora_cli_number(s, "supervised"),
+           100 * hora_cli_number(s, "supervised_share"), hora_cli_number(s, "cut_tokens"),
+           100 * hora_cli_number(s, "cut_share"), hora_cli_number(s, "straddling_tokens"));
+    printf("rows cut: %.0f, rows lost: %.0f, bad records: %.0f, duplicates: %.0f\n",
+           hora_cli_number(s, "cut_rows"), hora_cli_number(s, "lost_rows"),
+           hora_cli_number(s, "bad_records"), hora_cli_number(s, "duplicates"));
+    printf("lengths: median %.0f, 90 %% up to %.0f, longest %.0f (line %.0f)\n",
+           hora_cli_number(l, "median"), hora_cli_number(l, "p90"),
+           hora_cli_number(longest, "tokens"), hora_cli_number(longest, "line"));
+    put_histogram(hora_json_get(l, "histogram"));
+    if (*notes)
+        printf("%s\n", notes);
+}
+
+static void print(const hora_json *r) {
+    const hora_json *shown = hora_json_get(r, "shown");
+    bool one = false;
+    hora_json_bool(hora_json_get(r, "one"), &one);
+    for (size_t i = 0; i < hora_json_len(shown); i++)
+        put_row(hora_json_at(shown, i), one);
+    if (!one)
+        put_survey(hora_json_get(r, "summary"));
+}
+
+/* ---- opening ---- */
+/* seq_len that nobody set is at most what the model has positions for. */
+static void fit(hora_data_config *c, const hora_settings *s, const char *model) {
+    char *path = hora_path_join(model, "config.json");
+    hora_json *config = NULL;
+    int64_t most = 0;
+    if (!hora_settings_get(s, "seq_len") && hora_path_exists(path) &&
+        !hora_json_load(&config, path) &&
+        hora_json_int(hora_json_get(config, "max_position_embeddings"), &most) && most > 1)
+        c->seq_len = hora_min(c->seq_len, most);
+    hora_json_free(config);
+    hora_free(path);
+}
+
+static hora_status rows_of(const hora_dataset *d, const config *c, hora_json *shown) {
+    int64_t first = 0, n = hora_min(c->show, hora_data_about(d)->rows);
+    if (c->record)
+        first = hora_data_find(d, c->record, &n);
+    if (first < 0)
+        return hora_fail(
+            HORA_EUSAGE,
+            "record %lld has no row: there are fewer, or it was left out (bad, or what "
+            "is to be learned lies behind seq_len)",
+            (long long)c->record);
+    for (int64_t i = 0; i < n; i++) {
+        hora_json *row;
+        HORA_TRY(hora_data_row_json(d, first + i, &row));
+        hora_json_push(shown, row);
+    }
+    return HORA_OK;
+}
+
+static hora_status choose(hora_objective *o, const config *c) {
+    char *path = hora_path_join(c->model, "config.json");
+    hora_json *config = NULL;
+    hora_status s = hora_path_exists(path) ? hora_json_load(&config, path) : HORA_OK;
+    if (s == HORA_OK)
+        s = hora_objective_choose(o, c->task, config);
+    hora_json_free(config);
+    hora_free(path);
+    return s;
+}
+
+/* Names in the order of their numbers, and how many records (or words) have each. */
+static void put_classes(hora_json *summary, const hora_objective *o, const hora_dataset *d) {
+    const hora_label_table *t = hora_data_labels(d);
+    hora_json_set(summary, "task", hora_json_new_string(o->task->name));
+    if (!o->names || o->task->labels == HORA_LABELS_NUMBER)
+        return;
+    hora_json_set(summary, "several", hora_json_new_bool(t->several));
+    hora_json_set(summary, "lost_words", hora_json_new_int(t->lost_words));
+    hora_json *names = hora_json_set(summary, "names", hora_json_new_array());
+    hora_json *counts = hora_json_set(summary, "counts", hora_json_new_array());
+    for (int64_t i = 0; i < o->classes; i++) {
+        int64_t n = 0;
+        for (int k = 0; k < t->n; k++)
+            n += hora_eq(t->at[k].name, o->names[i]) ? t->at[k].count : 0;
+        hora_json_push(names, hora_json_new_string(o->names[i]));
+        hora_json_push(counts, hora_json_new_int(n));
+    }
+}
+
+static hora_status look(const char *file, const config *c, hora_data_config *data,
+                        hora_json **out) {
+    hora_tokenizer *tok = NULL;
+    hora_template *chat = NULL;
+    hora_dataset *d = NULL;
+    hora_str notes = {0};
+    hora_objective o;
+    bool fresh;
+    data->packing = false; /* every record stands for itself */
+    HORA_TRY(choose(&o, c));
+    hora_status s = hora_tokenizer_open(&tok, c->model);
+    if (s == HORA_OK)
+        s = hora_chat_open(&chat, tok, &data->date);
+    if (s == HORA_OK)
+        s = hora_dataset_open(&d, file, tok, chat, data, &o.rule);
+    if (s == HORA_OK && o.task->head)
+        s = hora_objective_classes(&o, d, NULL, true, &fresh);
+    if (s == HORA_OK) {
+        *out = hora_json_new_object();
+        hora_json_set(*out, "one", hora_json_new_bool(c->record > 0));
+        s = rows_of(d, c, hora_json_set(*out, "shown", hora_json_new_array()));
+        hora_json *summary = hora_json_set(*out, "summary", hora_data_survey(d));
+        put_classes(summary, &o, d);
+        hora_data_notes(d, &notes);
+        hora_json_set(summary, "notes", hora_json_new_string(notes.s ? notes.s : ""));
+    }
+    if (s != HORA_OK) {
+        hora_json_free(*out);
+        *out = NULL;
+    }
+    hora_str_release(&notes);
+    hora_dataset_close(d);
+    hora_objective_release(&o);
+    hora_template_close(chat);
+    hora_tokenizer_close(tok);
+    return s;
+}
+
+hora_status hora_cli_data(hora_cli *cli) {
+    hora_json *r = NULL;
+    config c = {0};
+    hora_data_config data = {0};
+    if (!cli->nrest)
+        return hora_fail(HORA_EUSAGE, "no file; give the text or JSONL file to look at");
+    hora_status s = hora_options_take(&options, &c, &cli->settings);
+    if (s == HORA_OK)
+        s = hora_options_take(&hora_data_options, &data, &cli->settings);
+    if (s == HORA_OK)
+        s = hora_cli_required("model", c.model, "a directory with a tokenizer");
+    if (s == HORA_OK) {
+        fit(&data, &cli->settings, c.model);
+        s = look(cli->rest[0], &c, &data, &r);
+    }
+    hora_cli_show(cli, r, print);
+    hora_options_release(&options, &c);
+    hora_options_release(&hora_data_options, &data);
+    return s;
+}
+
+const hora_command hora_command_data = {
+    .name = "data",
+    .summary = "What of a data file is trained on",
+    .usage = "--model DIR FILE [--record N] [options] [--json]",
+    .more =
+        "Shows the first rows with what is supervised in [[ ]] (in colour on a terminal), then\n"
+        "the file in numbers. With --record all rows of that record, and their ids.",
+    .tables = {&options, &hora_data_options},
+    .most = 1,
+    .run = hora_cli_data};
