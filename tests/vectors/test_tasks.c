@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/file.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "infer/forward.h"
 #include "run/open.h"
@@ -32,11 +33,11 @@ static char *at(const char *model, const char *rest) {
     return hora_format("%s/%s/%s", hora_test_shared("vectors"), model, rest);
 }
 
-static void kit_open(kit *k, const char *model, const char *adapter) {
+static void kit_open_in(kit *k, const char *model, const char *adapter, hora_dtype dtype) {
     char *dir = at(model, "base"), *batch = at(model, "base/batch.safetensors");
     char *from = adapter ? at(model, adapter) : NULL;
     *k = (kit){.device = hora_device_new()};
-    const hora_open_options oo = {.dtype = HORA_F32, .adapter = from};
+    const hora_open_options oo = {.dtype = dtype, .adapter = from};
     assert_ok(hora_open_model(&k->o, dir, &oo));
     assert_ok(hora_open_settle(&k->o, NULL, NULL, false, 0));
     assert_ok(adapter ? hora_peft_load(&k->a, k->o.base, from, NULL) : HORA_OK);
@@ -56,6 +57,10 @@ static void kit_open(kit *k, const char *model, const char *adapter) {
     hora_free(dir);
     hora_free(batch);
     hora_free(from);
+}
+
+static void kit_open(kit *k, const char *model, const char *adapter) {
+    kit_open_in(k, model, adapter, HORA_F32);
 }
 
 static void kit_close(kit *k) {
@@ -305,8 +310,61 @@ static void test_merged(void **state) {
         }
 }
 
+/* --- finite differences ----------------------------------------------------------------------- */
+static double loss_at(kit *k, double *x, double value) {
+    const double was = *x;
+    *x = value;
+    assert_ok(hora_forward_run(&k->f, &k->batch));
+    *x = was;
+    return k->f.loss;
+}
+
+/* In f64: some entries of every trained tensor, the head's among them. */
+static void differentiate(kit *k, const char *what) {
+    hora_rng r = hora_rng_new(5, what);
+    k->f.logits = NULL;
+    k->f.grads = true;
+    assert_ok(hora_forward_grads(k->a));
+    assert_ok(hora_forward_run(&k->f, &k->batch));
+    k->f.grads = false;
+    for (int i = 0; i < k->a->nparams; i++) {
+        const hora_param *p = k->a->params[i];
+        for (int n = 0; n < 3; n++) {
+            const int64_t e = hora_rng_below(&r, p->elems);
+            double *x = (double *)p->value + e, h = 1e-5;
+            const double g = ((const double *)p->grad)[e];
+            const double d = (loss_at(k, x, *x + h) - loss_at(k, x, *x - h)) / (2 * h);
+            if (!(fabs(d - g) <= 1e-6 * (1 + fabs(g))))
+                fail_msg("%s: %s[%lld]: gradient %.9g, difference %.9g", what, p->name,
+                         (long long)e, g, d);
+        }
+    }
+    hora_forward_grads_free(k->a);
+}
+
+static void test_differences(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++) {
+        kit k;
+        kit_open_in(&k, models[m], "lora_qv/adapter", HORA_F64);
+        differentiate(&k, models[m]);
+        kit_close(&k);
+    }
+    kit k; /* several labels at once */
+    kit_open_in(&k, models[0], "lora_qv/adapter", HORA_F64);
+    k.o.objective.loss = HORA_LOSS_BCE;
+    hora_free(k.batch.labels);
+    k.batch.per = k.o.objective.classes;
+    k.batch.labels = hora_calloc((size_t)(k.batch.b * k.batch.per), sizeof(double));
+    for (int64_t i = 0; i < k.batch.b * k.batch.per; i += 2)
+        k.batch.labels[i] = 1;
+    differentiate(&k, "several labels");
+    kit_close(&k);
+}
+
 HORA_TESTS(vectors_tasks, {"base: logits, loss, gradients", test_base, HORA_SHORT},
            {"adapters: logits, loss, gradients", test_adapters, HORA_SHORT},
            {"eight AdamW steps", test_steps, HORA_SHORT},
+           {"finite differences", test_differences, HORA_SHORT},
            {"adapters out and in again", test_round_trip, HORA_SHORT},
            {"merged models", test_merged, HORA_SHORT});
