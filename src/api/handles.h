@@ -3,6 +3,7 @@
 /* What stands behind the handles of hora.h. Shared by the files of this room and the tool, seen
  * by nobody else. */
 #include "base/options.h"
+#include "base/outdir.h"
 #include "data/data.h"
 #include "infer/generate.h"
 #include "model/family.h"
@@ -21,6 +22,8 @@ struct hora_model {
     int n, cap;
     void **merged; /* blocks that replaced weights, hora_free */
     int nmerged, cmerged;
+    char **loaded; /* adapter folders, owned: an export must not touch them */
+    int nloaded, cloaded;
 };
 
 struct hora_data {
@@ -60,10 +63,11 @@ hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t 
                                hora_generation *g, bool chat);
 /* Tokenizer, generation and template files of one model directory into another. */
 hora_status hora_copy_companions(const char *from, const char *to);
-/* A model directory, whole or not at all; companions: directory to copy those files from, or NULL.
- */
+/* A model directory, whole or not at all; companions: directory to copy those files from, or NULL;
+ * in: what must survive (base/outdir.h). */
 hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
-                             hora_dtype dtype, const char *companions, bool overwrite);
+                             hora_dtype dtype, const char *companions, bool overwrite,
+                             const hora_input *in, int n);
 /* Option text as settings, released by the caller also after a failure. */
 hora_status hora_settings_of(hora_settings *s, const char *options);
 /* Refuses what nobody took and releases the settings; a status that failed before wins. */

@@ -114,6 +114,7 @@ hora_status hora_recipe_open(hora_recipe **out, const char *path) {
     hora_recipe *r = hora_calloc(1, sizeof *r);
     hora_status s = tree ? hora_settings_json(&r->settings, tree, "recipe") : HORA_OK;
     hora_json_free(tree);
+    r->settings.file = path ? hora_strdup(path) : NULL;
     if (s != HORA_OK) {
         hora_recipe_close(r);
         return hora_context(s, "%s", path);

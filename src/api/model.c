@@ -70,6 +70,7 @@ void hora_model_close(hora_model *m) {
     for (int i = 0; i < m->nmerged; i++)
         hora_free(m->merged[i]);
     hora_free(m->merged);
+    hora_list_free(m->loaded, m->nloaded);
     hora_free(m->adapters);
     hora_free(m);
 }
@@ -176,6 +177,7 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
                                     const char *prefer) {
     HORA_TRY(hora_peft_load(out, m->base, dir, prefer));
     enlist(m, *out);
+    HORA_PUSH(m->loaded, m->nloaded, m->cloaded, hora_strdup(dir));
     return HORA_OK;
 }
 
@@ -212,8 +214,20 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
 }
 
 hora_status hora_adapter_save(hora_adapter *a, const char *dir) {
-    HORA_TRY(hora_mkdirs(dir));
-    return hora_adapters_save(&a, 1, dir, NULL);
+    const hora_input in[] = {{"model", a->base->dir}};
+    const hora_outdir_how how = {.mode = HORA_OUT_ADD, .in = in, .n = 1};
+    hora_outdir *o;
+    const char *stage;
+    HORA_TRY(hora_outdir_open(&o, dir, &how));
+    hora_status s = hora_outdir_begin(o);
+    if (s == HORA_OK)
+        s = hora_outdir_stage(o, &stage);
+    if (s == HORA_OK)
+        s = hora_adapters_save(&a, 1, stage, NULL);
+    if (s == HORA_OK)
+        s = hora_outdir_take(o);
+    hora_outdir_close(o);
+    return s;
 }
 
 /* Puts the merged weights into the model's views; `old` (may be NULL) gets what stood there. */
@@ -314,32 +328,47 @@ hora_status hora_copy_companions(const char *from, const char *to) {
     return s;
 }
 
+static hora_status fill(hora_outdir *o, const hora_base *b, float *const *replace, hora_dtype dtype,
+                        const char *companions) {
+    const char *stage;
+    HORA_TRY(hora_outdir_begin(o));
+    HORA_TRY(hora_outdir_stage(o, &stage));
+    HORA_TRY(hora_base_save(b, stage, replace, dtype));
+    if (companions)
+        HORA_TRY(hora_copy_companions(companions, stage));
+    HORA_TRY(hora_outdir_take(o));
+    return hora_outdir_whole(o);
+}
+
 hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
-                             hora_dtype dtype, const char *companions, bool overwrite) {
-    if (hora_path_exists(dir) && !overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; choose another or say overwrite", dir);
-    HORA_TRY(hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype)));
-    char *tmp = hora_format("%s.tmp", dir);
-    hora_status s = hora_remove_tree(tmp);
-    if (s == HORA_OK)
-        s = hora_mkdirs(tmp);
-    if (s == HORA_OK)
-        s = hora_base_save(b, tmp, replace, dtype);
-    if (s == HORA_OK && companions)
-        s = hora_copy_companions(companions, tmp);
-    if (s == HORA_OK && overwrite)
-        s = hora_remove_tree(dir);
-    if (s == HORA_OK)
-        s = hora_rename(tmp, dir);
-    if (s != HORA_OK) {
-        hora_str kept = {0}; /* removing must not change the text of the failure */
-        hora_str_puts(&kept, hora_errmsg());
-        hora_remove_tree(tmp);
-        s = hora_fail(s, "%s", kept.s);
-        hora_str_release(&kept);
+                             hora_dtype dtype, const char *companions, bool overwrite,
+                             const hora_input *in, int n) {
+    const hora_outdir_how how = {.mode = overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
+                                 .advice = "choose another or say overwrite",
+                                 .in = in,
+                                 .n = n};
+    hora_outdir *o;
+    HORA_TRY(hora_outdir_open(&o, dir, &how));
+    hora_status s =
+        hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype));
+    if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK) {
+        char *said = hora_strdup(hora_errmsg()); /* taking back must not change the text */
+        hora_outdir_undo(o);
+        hora_error_restore(said);
+        hora_free(said);
     }
-    hora_free(tmp);
+    hora_outdir_close(o);
     return s;
+}
+
+/* Model and loaded adapters: what an export must not touch. */
+static int inputs_of(const hora_model *m, hora_input **out) {
+    int n = 0;
+    *out = hora_calloc((size_t)m->nloaded + 1, sizeof **out);
+    (*out)[n++] = (hora_input){"model", m->base->dir};
+    for (int i = 0; i < m->nloaded; i++)
+        (*out)[n++] = (hora_input){"adapter", m->loaded[i]};
+    return n;
 }
 
 hora_status hora_model_export(hora_model *m, const char *dir, const char *options) {
@@ -352,9 +381,12 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
     st = hora_settings_done(st, &s, (const hora_options *[]){&export_options}, 1);
     if (st == HORA_OK)
         st = merge_all(m, &merged);
+    hora_input *in;
+    const int n = inputs_of(m, &in);
     if (st == HORA_OK)
         st = hora_write_model(m->base, dir, merged, c.dtype ? HORA_BF16 : HORA_F32, m->base->dir,
-                              c.overwrite);
+                              c.overwrite, in, n);
+    hora_free(in);
     if (merged)
         free_merged(merged, m->base->nweights);
     return st;

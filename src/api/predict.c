@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "api/handles.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "infer/forward.h"
 
@@ -188,12 +189,15 @@ hora_status hora_trainer_get(const hora_trainer *t, const char *key, double *val
 
 hora_status hora_trainer_save(hora_trainer *t, const char *dir) {
     HORA_TRY(prepared(t));
-    return hora_training_save(t->t, dir);
+    return hora_training_save_to(t->t, dir);
 }
 
 hora_status hora_trainer_resume(hora_trainer *t, const char *dir) {
+    char *state = hora_path_join(dir, "state.json");
+    const bool checkpoint = hora_path_exists(state);
+    hora_free(state);
     HORA_TRY(prepared(t));
-    return hora_training_resume(t->t, dir);
+    return checkpoint ? hora_training_resume_from(t->t, dir) : hora_training_resume(t->t, dir);
 }
 
 void hora_trainer_stop(hora_trainer *t) {

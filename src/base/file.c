@@ -1,7 +1,9 @@
 /*
  * Mapping, reading and atomic writing of files. Owns the rule that a reader never sees half a file:
- * bytes go to path.tmp, are synced, renamed over path, and the folder is synced. Folders and names
- * are in folder.c. Every message names the path, the system's reason and what to do.
+ * bytes go to a temporary beside it, are synced, renamed over path, and the folder is synced. The
+ * temporary has a name that nobody else would choose and is made new, so that no file of a user's is
+ * taken for it. Folders and names are in folder.c. Every message names the path, the system's reason
+ * and what to do.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -10,8 +12,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,17 +155,72 @@ struct hora_writer {
     char buf[BUFFER];
 };
 
+#define TEMPORARY        ".hora-%016llx.tmp"
+#define TEMPORARY_LENGTH (sizeof ".hora-0123456789abcdef.tmp" - 1)
+
+size_t hora_temporary_stem(const char *name) {
+    const size_t n = strlen(name);
+    if (n <= TEMPORARY_LENGTH)
+        return 0;
+    const char *tail = name + n - TEMPORARY_LENGTH;
+    return !strncmp(tail, ".hora-", 6) && strspn(tail + 6, "0123456789abcdef") == 16 &&
+                   !strcmp(tail + 22, ".tmp")
+               ? n - TEMPORARY_LENGTH
+               : 0;
+}
+
+/* What will be replaced: the target of a link, which stays a link; a regular file or nothing. */
+static hora_status place_of(const char *path, char **out) {
+    struct stat st;
+    *out = NULL;
+    if (lstat(path, &st)) {
+        *out = hora_strdup(path);
+        return HORA_OK;
+    }
+    if (S_ISLNK(st.st_mode)) {
+        char *real = realpath(path, NULL);
+        if (!real)
+            return hora_file_error(errno, "is a link that leads nowhere", path);
+        *out = hora_strdup(real);
+        free(real);
+        if (stat(*out, &st))
+            return hora_file_error(errno, "cannot be written", path);
+    }
+    if (!S_ISREG(st.st_mode))
+        return hora_fail(HORA_EEXISTS, "%s is there and no regular file; give another name", path);
+    if (!*out)
+        *out = hora_strdup(path);
+    return HORA_OK;
+}
+
+char *hora_temporary_name(const char *path) {
+    static atomic_uint count;
+    unsigned long long r;
+    if (getrandom(&r, sizeof r, 0) != sizeof r)
+        r = (unsigned long long)getpid() << 32 | atomic_fetch_add(&count, 1);
+    return hora_format("%s" TEMPORARY, path, r);
+}
+
+static hora_status open_temporary(hora_writer *w) {
+    do {
+        hora_free(w->tmp);
+        w->tmp = hora_temporary_name(w->path);
+        w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    } while (w->fd < 0 && errno == EEXIST);
+    return w->fd < 0 ? hora_file_error(errno, "cannot be written", w->path) : HORA_OK;
+}
+
 hora_status hora_writer_open(hora_writer **out, const char *path) {
     void *block;
     *out = NULL;
     HORA_TRY(hora_block_new(&block, sizeof **out, "write buffer"));
     hora_writer *w = block;
-    w->path = hora_strdup(path);
-    w->tmp = hora_format("%s.tmp", path);
+    w->fd = -1;
     XXH3_64bits_reset(&w->hash);
-    w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (w->fd < 0) {
-        hora_status s = hora_file_error(errno, "cannot be written", w->tmp);
+    hora_status s = place_of(path, &w->path);
+    if (!s)
+        s = open_temporary(w);
+    if (s) {
         hora_free(w->path);
         hora_free(w->tmp);
         hora_block_free(w, sizeof *w);
@@ -218,8 +278,9 @@ hora_status hora_writer_commit(hora_writer *own_w) {
     hora_writer *w = own_w;
     hora_status s = HORA_OK;
     flush(w);
-    if (!w->error && fsync(w->fd))
-        w->error = errno;
+    while (!w->error && fsync(w->fd))
+        if (errno != EINTR)
+            w->error = errno;
     if (close(w->fd) && !w->error)
         w->error = errno;
     w->fd = -1;

@@ -22,7 +22,8 @@ void hora_map_release(hora_map *m);
 void hora_map_forget(const hora_map *m, size_t off, size_t n);
 
 hora_status hora_file_read(hora_str *out, const char *path); /* whole file */
-/* Writes path.tmp, fsyncs, renames over path, fsyncs the folder. */
+/* Writes a temporary beside it, fsyncs, renames over path, fsyncs the folder. A link stays a link:
+ * its target is replaced. What is there and no regular file is HORA_EEXISTS. */
 hora_status hora_file_write(const char *path, const void *data, size_t n);
 
 /* A file being written: buffered, counted, errors latched; _commit fsyncs and renames; _abort (or
@@ -46,6 +47,8 @@ bool hora_path_exists(const char *path);
 bool hora_path_is_dir(const char *path);
 int64_t hora_file_size(const char *path); /* -1 when it cannot be read */
 hora_status hora_mkdirs(const char *path);
+/* Makes a new folder beside `path`, to be filled and renamed to it; *out is owned by the caller. */
+hora_status hora_mkdir_temporary(const char *path, char **out);
 hora_status hora_fsync_dir(const char *path);
 hora_status hora_rename(const char *from, const char *to);
 hora_status hora_remove_tree(const char *path); /* OK when it is not there; does not follow links */

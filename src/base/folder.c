@@ -83,12 +83,33 @@ hora_status hora_mkdirs(const char *path) {
     return s;
 }
 
+hora_status hora_mkdir_temporary(const char *path, char **out) {
+    char *plain = hora_strndup(path, trimmed(path)), *above = hora_path_dir(plain);
+    *out = NULL;
+    hora_status s = hora_mkdirs(above);
+    for (int made = 1; !s && made;) {
+        hora_free(*out);
+        *out = hora_temporary_name(plain);
+        made = mkdir(*out, 0777);
+        if (made && errno != EEXIST)
+            s = hora_file_error(errno, "the folder cannot be made", path);
+    }
+    hora_free(above);
+    hora_free(plain);
+    return s;
+}
+
 hora_status hora_fsync_dir(const char *path) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return hora_file_error(errno, "cannot be opened", path);
     /* Some network file systems have no sync of folders and say EINVAL: nothing to be done. */
-    int error = fsync(fd) && errno != EINVAL && errno != ENOTSUP ? errno : 0;
+    int error;
+    do
+        error = fsync(fd) ? errno : 0;
+    while (error == EINTR);
+    if (error == EINVAL || error == ENOTSUP)
+        error = 0;
     close(fd);
     return error ? hora_file_error(error, "cannot be synced", path) : HORA_OK;
 }

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/file.h"
@@ -21,11 +22,58 @@ static hora_json *out_of(json_t *v) {
     return (hora_json *)v;
 }
 
+/*
+ * jansson's allocations. It swallows some refusals (a string comes out shorter) and gives others no
+ * name, so every refusal is noted here, per thread, and a call during which there was one has
+ * failed for want of memory, whatever it returned. The memory is the C library's either way, so a
+ * program around us that uses jansson too can mix; when the library is unloaded its own functions
+ * come back.
+ */
+static _Thread_local size_t refused; /* bytes of the last request that was not met */
+static pthread_once_t hooked = PTHREAD_ONCE_INIT;
+static json_malloc_t their_malloc;
+static json_free_t their_free;
+
+static void *take(size_t bytes) {
+    void *p = hora_malloc_or_null(bytes);
+    if (!p)
+        refused = bytes ? bytes : 1;
+    return p;
+}
+
+static void hook(void) {
+    json_get_alloc_funcs(&their_malloc, &their_free);
+    json_set_alloc_funcs(take, hora_free);
+}
+
+__attribute__((destructor)) static void unhook(void) {
+    json_malloc_t m;
+    json_free_t f;
+    json_get_alloc_funcs(&m, &f);
+    if (m == take)
+        json_set_alloc_funcs(their_malloc, their_free);
+}
+
+/* In front of every call that allocates. */
+static void begin(void) {
+    pthread_once(&hooked, hook);
+    refused = 0;
+}
+
 /* jansson returns NULL for a new value only when memory ran out. */
 static json_t *fresh(json_t *v) {
+    if (refused)
+        hora_out_of_memory(refused);
     if (!v)
         HORA_BUG("a JSON value could not be made");
     return v;
+}
+
+static void done(int failed, const char *what) {
+    if (refused)
+        hora_out_of_memory(refused);
+    if (failed)
+        HORA_BUG("a JSON %s could not be added", what);
 }
 
 /*
@@ -135,9 +183,17 @@ hora_status hora_json_parse_at(hora_json **out, const char *text, size_t n, cons
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     json_error_t e;
     *out = NULL;
+    begin();
     json_t *v = json_loadb(text, n, flags, &e);
-    if (!v && json_error_code(&e) == json_error_numeric_overflow)
+    if (!v && !refused && json_error_code(&e) == json_error_numeric_overflow)
         v = parse_wide(text, n, flags, &e);
+    if (refused) {
+        json_decref(v);
+        return hora_fail(HORA_ENOMEM,
+                         "%s: out of memory: %zu bytes were refused; close other programs or give "
+                         "fewer data",
+                         what, refused);
+    }
     if (!v)
         return hora_fail(
             HORA_EFORMAT,
@@ -306,10 +362,12 @@ hora_status hora_json_get_string(const hora_json *obj, const char *key, const ch
 }
 
 hora_json *hora_json_new_object(void) {
+    begin();
     return out_of(fresh(json_object()));
 }
 
 hora_json *hora_json_new_array(void) {
+    begin();
     return out_of(fresh(json_array()));
 }
 
@@ -322,10 +380,12 @@ hora_json *hora_json_new_bool(bool v) {
 }
 
 hora_json *hora_json_new_int(int64_t v) {
+    begin();
     return out_of(fresh(json_integer(v)));
 }
 
 hora_json *hora_json_new_real(double v) {
+    begin();
     return isfinite(v) ? out_of(fresh(json_real(v))) : hora_json_new_null();
 }
 
@@ -343,9 +403,10 @@ static void add_valid(hora_str *out, const char *s, size_t n) {
 }
 
 hora_json *hora_json_new_string_n(const char *s, size_t n) {
+    begin();
     json_t *v = json_stringn(n ? s : "", n);
-    if (v)
-        return out_of(v);
+    if (v || refused)
+        return out_of(fresh(v));
     hora_str clean = {0};
     add_valid(&clean, s, n);
     v = fresh(json_stringn(clean.s, clean.n));
@@ -354,6 +415,7 @@ hora_json *hora_json_new_string_n(const char *s, size_t n) {
 }
 
 hora_json *hora_json_copy(const hora_json *v) {
+    begin();
     return out_of(fresh(json_deep_copy(in(v))));
 }
 
@@ -362,14 +424,14 @@ hora_json *hora_json_share(const hora_json *v) {
 }
 
 hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v) {
-    if (json_object_set_new(in(obj), key, in(own_v)))
-        HORA_BUG("JSON member `%s` could not be set", key);
+    begin();
+    done(json_object_set_new(in(obj), key, in(own_v)), "member");
     return own_v;
 }
 
 hora_json *hora_json_push(hora_json *array, hora_json *own_v) {
-    if (json_array_append_new(in(array), in(own_v)))
-        HORA_BUG("a JSON element could not be added");
+    begin();
+    done(json_array_append_new(in(array), in(own_v)), "element");
     return own_v;
 }
 

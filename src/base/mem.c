@@ -27,18 +27,35 @@
 
 static _Atomic uint64_t allocations;
 
-static HORA_NORETURN void out_of_memory(size_t bytes) {
+static void (*_Atomic exhausted)(void);
+
+void hora_out_of_memory_hook(void (*fn)(void)) {
+    atomic_store(&exhausted, fn);
+}
+
+void hora_out_of_memory(size_t bytes) {
+    void (*fn)(void) = atomic_load(&exhausted);
     fprintf(stderr,
             "hora: out of memory: %zu bytes were refused; close other programs or use a smaller "
             "model, batch or sequence length\n",
             bytes);
+    fflush(stderr);
+    if (fn)
+        fn();
     abort();
 }
 
 static void *counted(void *p, size_t bytes) {
     if (!p)
-        out_of_memory(bytes);
+        hora_out_of_memory(bytes);
     atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    return p;
+}
+
+void *hora_malloc_or_null(size_t bytes) {
+    void *p = malloc(bytes ? bytes : 1);
+    if (p)
+        atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
     return p;
 }
 
@@ -48,7 +65,7 @@ void *hora_malloc(size_t bytes) {
 
 void *hora_calloc(size_t n, size_t bytes) {
     if (bytes && n > SIZE_MAX / bytes)
-        out_of_memory(SIZE_MAX);
+        hora_out_of_memory(SIZE_MAX);
     return counted(calloc(n && bytes ? n : 1, n && bytes ? bytes : 1), n * bytes);
 }
 
@@ -198,7 +215,7 @@ size_t hora_memory_available(void) {
 
 static void reserve(hora_str *b, size_t more) {
     if (more >= SIZE_MAX / 2 - b->n)
-        out_of_memory(more);
+        hora_out_of_memory(more);
     size_t need = b->n + more + 1;
     if (need <= b->cap)
         return;

@@ -91,6 +91,7 @@ typedef struct hora_setting {
 typedef struct hora_settings {
     hora_setting *at;
     int n, cap;
+    char *file; /* the recipe they were read from; owned, NULL: none */
 } hora_settings;
 
 void hora_settings_release(hora_settings *s);

@@ -18,6 +18,7 @@ void hora_settings_release(hora_settings *s) {
         hora_free(s->at[i].value);
     }
     hora_free(s->at);
+    hora_free(s->file);
     *s = (hora_settings){0};
 }
 
@@ -154,17 +155,28 @@ static hora_status list_text(const char *key, const hora_json *array, hora_str *
     return HORA_OK;
 }
 
-/* `first`: settings from there on came from this object; the same key twice, in two groups, would
- * leave the loser unnoticed. */
-static hora_status put_member(hora_settings *s, const char *key, const hora_json *v, int first,
-                              const char *origin) {
+/* False when `seen`, the keys of this object so far, has the key already ('-' = '_'). */
+static bool is_new(hora_json *seen, const char *key) {
+    char *plain = hora_strdup(key);
+    for (char *p = plain; *p; p++)
+        if (*p == '-')
+            *p = '_';
+    const bool fresh = !hora_json_get(seen, plain);
+    if (fresh)
+        hora_json_set(seen, plain, hora_json_new_null());
+    hora_free(plain);
+    return fresh;
+}
+
+/* The same key twice, in two groups, would leave the loser unnoticed. */
+static hora_status put_member(hora_settings *s, const char *key, const hora_json *v,
+                              hora_json *seen, const char *origin) {
     hora_str text = {0};
     hora_status bad = HORA_OK;
     if (hora_json_type(v) == HORA_JNULL)
         return HORA_OK; /* `key:` with nothing behind it: not set */
-    for (int i = first; i < s->n && bad == HORA_OK; i++)
-        if (hora_option_same(s->at[i].key, key))
-            bad = hora_fail(HORA_EUSAGE, "recipe key `%s` is set twice; remove one", key);
+    if (!is_new(seen, key))
+        bad = hora_fail(HORA_EUSAGE, "recipe key `%s` is set twice; remove one", key);
     if (bad == HORA_OK && hora_json_type(v) == HORA_JARRAY)
         bad = list_text(key, v, &text);
     else if (bad == HORA_OK && !scalar_text(v, &text))
@@ -179,8 +191,8 @@ static hora_status put_member(hora_settings *s, const char *key, const hora_json
 }
 
 /* methods: [{method: lora, rank: 8}, ..]: methods.0.method, methods.0.rank .. */
-static hora_status put_list(hora_settings *s, const char *key, const hora_json *array, int first,
-                            const char *origin) {
+static hora_status put_list(hora_settings *s, const char *key, const hora_json *array,
+                            hora_json *seen, const char *origin) {
     for (size_t i = 0; i < hora_json_len(array); i++) {
         const hora_json *v = hora_json_at(array, i);
         if (hora_json_type(v) != HORA_JOBJECT)
@@ -190,7 +202,7 @@ static hora_status put_list(hora_settings *s, const char *key, const hora_json *
                              key, i + 1);
         for (void *in = hora_json_iter(v); in; in = hora_json_next(v, in)) {
             char *full = hora_format("%s.%zu.%s", key, i, hora_json_iter_key(in));
-            hora_status bad = put_member(s, full, hora_json_iter_value(in), first, origin);
+            hora_status bad = put_member(s, full, hora_json_iter_value(in), seen, origin);
             hora_free(full);
             HORA_TRY(bad);
         }
@@ -223,8 +235,30 @@ bool hora_settings_element(hora_settings *s, const char *list, int i, hora_setti
     return any;
 }
 
+static hora_status put_members(hora_settings *s, const hora_json *obj, hora_json *seen,
+                               const char *origin) {
+    for (void *it = hora_json_iter(obj); it; it = hora_json_next(obj, it)) {
+        const char *group = hora_json_iter_key(it);
+        const hora_json *v = hora_json_iter_value(it);
+        if (hora_json_type(v) == HORA_JARRAY &&
+            hora_json_type(hora_json_at(v, 0)) == HORA_JOBJECT) {
+            HORA_TRY(put_list(s, group, v, seen, origin));
+            continue;
+        }
+        if (hora_json_type(v) != HORA_JOBJECT) {
+            HORA_TRY(put_member(s, group, v, seen, origin));
+            continue;
+        }
+        for (void *in = hora_json_iter(v); in; in = hora_json_next(v, in)) {
+            const char *key = hora_json_iter_key(in);
+            HORA_TRY(put_member(s, hora_eq(key, "name") ? group : key, hora_json_iter_value(in),
+                                seen, origin));
+        }
+    }
+    return HORA_OK;
+}
+
 hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin) {
-    const int first = s->n;
     hora_jtype t = hora_json_type(obj);
     if (t == HORA_JNULL)
         return HORA_OK; /* an empty file */
@@ -232,25 +266,10 @@ hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const cha
         return hora_fail(HORA_EUSAGE,
                          "%s: should hold keys and values, is a %s; write `key: value`", origin,
                          hora_json_type_name(t));
-    for (void *it = hora_json_iter(obj); it; it = hora_json_next(obj, it)) {
-        const char *group = hora_json_iter_key(it);
-        const hora_json *v = hora_json_iter_value(it);
-        if (hora_json_type(v) == HORA_JARRAY &&
-            hora_json_type(hora_json_at(v, 0)) == HORA_JOBJECT) {
-            HORA_TRY(put_list(s, group, v, first, origin));
-            continue;
-        }
-        if (hora_json_type(v) != HORA_JOBJECT) {
-            HORA_TRY(put_member(s, group, v, first, origin));
-            continue;
-        }
-        for (void *in = hora_json_iter(v); in; in = hora_json_next(v, in)) {
-            const char *key = hora_json_iter_key(in);
-            HORA_TRY(put_member(s, hora_eq(key, "name") ? group : key, hora_json_iter_value(in),
-                                first, origin));
-        }
-    }
-    return HORA_OK;
+    hora_json *seen = hora_json_new_object();
+    hora_status bad = put_members(s, obj, seen, origin);
+    hora_json_free(seen);
+    return bad;
 }
 
 typedef struct flags {

@@ -57,6 +57,10 @@ hora_status hora_context(hora_status s, const char *fmt, ...) {
     return s;
 }
 
+void hora_error_restore(const char *said) {
+    hora_fail(HORA_OK, "%s", said);
+}
+
 const char *hora_errmsg(void) {
     return text;
 }

@@ -19,6 +19,8 @@
 hora_status hora_fail(hora_status s, const char *fmt, ...) HORA_PRINTF(2, 3);
 /* Puts "context: " in front of the text; returns `s`. */
 hora_status hora_context(hora_status s, const char *fmt, ...) HORA_PRINTF(2, 3);
+/* Sets the text alone, as hora_errmsg gave it before something that may have changed it. */
+void hora_error_restore(const char *said);
 /* Name of the row in status.def ("file format") and the tool's exit code. */
 const char *hora_status_text(hora_status s);
 int hora_status_exit(hora_status s);

@@ -33,6 +33,9 @@ static hora_status next(reader *r, yaml_event_t *e) {
         return HORA_OK;
     const yaml_parser_t *p = &r->parser;
     const char *problem = p->problem ? p->problem : "cannot be read";
+    if (p->error == YAML_MEMORY_ERROR)
+        return hora_fail(HORA_ENOMEM, "%s: out of memory; close other programs and try again",
+                         r->what);
     if (p->error == YAML_READER_ERROR)
         return hora_fail(HORA_EFORMAT, "%s: byte %zu: %s; save the file as plain UTF-8 text",
                          r->what, p->problem_offset, problem);

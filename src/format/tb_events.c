@@ -129,8 +129,7 @@ static double wall_time(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* A name that no file of the folder has. */
-static char *new_path(const char *dir) {
+char *hora_tb_name(const char *dir) {
     char host[256] = "";
     if (gethostname(host, sizeof host - 1) || !*host)
         strcpy(host, "localhost");
@@ -141,17 +140,18 @@ static char *new_path(const char *dir) {
         char *name = hora_format("events.out.tfevents.%010" PRId64 ".%s.%ld.%d",
                                  (int64_t)time(NULL), host, (long)getpid(), n);
         char *path = hora_path_join(dir, name);
-        hora_free(name);
-        if (!hora_path_exists(path))
-            return path;
+        const bool taken = hora_path_exists(path);
         hora_free(path);
+        if (!taken)
+            return name;
+        hora_free(name);
     }
 }
 
-hora_status hora_tb_open(hora_tb **out, const char *dir, int64_t steps_taken) {
+hora_status hora_tb_open(hora_tb **out, const char *dir, const char *name, int64_t steps_taken) {
     *out = NULL;
     hora_tb *t = hora_calloc(1, sizeof *t);
-    t->path = new_path(dir);
+    t->path = hora_path_join(dir, name);
     hora_tb_record_version(&t->pending, wall_time());
     if (steps_taken > 0)
         record_start(&t->pending, wall_time(), steps_taken + 1);

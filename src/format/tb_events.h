@@ -26,9 +26,11 @@
 
 typedef struct hora_tb hora_tb;
 
-/* Starts a file in `dir`, which must exist. steps_taken > 0: the run goes on from there, and what
- * older files of the folder say about later steps is void. */
-hora_status hora_tb_open(hora_tb **out, const char *dir, int64_t steps_taken);
+/* A name that no file of the folder has; owned by the caller. */
+char *hora_tb_name(const char *dir);
+/* Starts the file `name` in `dir`, which must exist. steps_taken > 0: the run goes on from there,
+ * and what older files of the folder say about later steps is void. */
+hora_status hora_tb_open(hora_tb **out, const char *dir, const char *name, int64_t steps_taken);
 /* Collects a value; nothing is written before hora_tb_flush. Not finite is fine. */
 void hora_tb_scalar(hora_tb *t, const char *tag, int64_t step, double value);
 /* Appends what was collected, at best once per step. After a failure it is kept for the next try.

@@ -5,6 +5,8 @@
  */
 #include "infer/forward.h"
 
+#include <math.h>
+
 #include "format/safetensors.h"
 #include "model/family.h"
 #include "task/task.h"
@@ -248,11 +250,34 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     return s;
 }
 
+/* What is not finite is no result. */
+static hora_status check_result(const hora_forward *f, const hora_forward_batch *b) {
+    const hora_shape shape = hora_forward_logits(f, b);
+    const int64_t n = f->logits ? hora_shape_elems(&shape) : 0, width = shape.d[shape.n - 1];
+    const int64_t rows = shape.n == 3 ? b->t : 1; /* of a sample */
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(f->logits[i]))
+            return hora_fail(HORA_ENUMERIC,
+                             "the logits of sample %lld, token %lld are not finite (%g); the model "
+                             "or the adapter holds such numbers, or the batch makes them",
+                             (long long)(i / (rows * width)) + 1, (long long)(i / width % rows) + 1,
+                             (double)f->logits[i]);
+    if (b->labels && !isfinite(f->loss))
+        return hora_fail(HORA_ENUMERIC,
+                         "the loss is %g; the model or the adapter holds numbers that are not "
+                         "finite, or the batch makes them",
+                         f->loss);
+    for (int a = 0; a < f->nadapters && f->grads; a++)
+        HORA_TRY(hora_adapter_finite(f->adapters[a], true));
+    return HORA_OK;
+}
+
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
     if (!f->objective)
         f->objective = hora_objective_causal();
     HORA_TRY(check(f, b));
-    return pass(f, b);
+    HORA_TRY(pass(f, b));
+    return check_result(f, b);
 }
 
 /* --- gradients -------------------------------------------------------------------------------- */

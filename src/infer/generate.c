@@ -5,6 +5,8 @@
  */
 #include "infer/generate.h"
 
+#include <math.h>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "format/hf_config.h"
@@ -143,6 +145,17 @@ static bool is_stop(const hora_generation *g, int32_t id) {
     return false;
 }
 
+/* A draw from logits with a NaN would still give a token. */
+static hora_status check_logits(const float *logits, int64_t n, int64_t length) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(logits[i]))
+            return hora_fail(HORA_ENUMERIC,
+                             "the logit of token %lld behind %lld tokens is %g; the model or the "
+                             "adapter holds numbers that are not finite",
+                             (long long)i, (long long)length, (double)logits[i]);
+    return HORA_OK;
+}
+
 static hora_status loop(hora_decoder *d, hora_sampler *sampler, const float *logits, stream *s,
                         hora_generation *g) {
     const size_t start = g->text.n;
@@ -152,6 +165,7 @@ static hora_status loop(hora_decoder *d, hora_sampler *sampler, const float *log
             g->finish = "length";
             break;
         }
+        HORA_TRY(check_logits(logits, hora_decoder_vocab(d), hora_decoder_length(d)));
         const int32_t id = hora_sampler_draw(sampler, logits, (uint64_t)k);
         hora_ids_push(&g->ids, id);
         if (is_stop(g, id)) {

@@ -5,7 +5,6 @@
  */
 #include <math.h>
 
-#include "base/file.h"
 #include "base/text.h"
 #include "lab/hmoe_report.h"
 #include "lab/plot.h"
@@ -27,18 +26,16 @@ static int64_t tick(int64_t n) {
 }
 
 /* Writes the data, then draws; frees both texts. */
-static hora_status draw(const char *dir, const char *name, const char *tag, const char *data_name,
+static hora_status draw(hora_outdir *dir, const char *name, const char *tag, const char *data_name,
                         hora_str *data, hora_str *body, double width, double height, bool *drawn) {
     char *full = hora_format("%s%s%s", name, *tag ? "_" : "", tag);
-    char *path = data ? hora_path_join(dir, data_name) : NULL;
-    hora_status s = data ? hora_file_write(path, data->s, data->n) : HORA_OK;
+    hora_status s = data ? hora_outdir_write(dir, data_name, data->s, data->n) : HORA_OK;
     const hora_plot p = {dir, full, width, height, body->s};
     bool done = false;
     if (s == HORA_OK)
         s = hora_plot_draw(&p, &done);
     *drawn &= done;
     hora_free(full);
-    hora_free(path);
     if (data)
         hora_str_release(data);
     hora_str_release(body);
@@ -69,7 +66,7 @@ static void gate_data(const hora_hmoe_layer *l, const hora_hmoe_plain *const *wh
         }
 }
 
-static hora_status draw_gates(const char *dir, const char *label, const char *tag,
+static hora_status draw_gates(hora_outdir *dir, const char *label, const char *tag,
                               const hora_hmoe_layer *l, const hora_hmoe_plain *before,
                               const hora_hmoe_plain *after, bool *drawn) {
     const int64_t heads = hora_min(l->heads, SHOWN_HEADS);
@@ -130,7 +127,7 @@ static void head_data(const hora_hmoe_layer *l, const hora_hmoe_values *v, hora_
     }
 }
 
-static hora_status draw_heads(const char *dir, const char *label, const char *tag,
+static hora_status draw_heads(hora_outdir *dir, const char *label, const char *tag,
                               const hora_hmoe_layer *l, const hora_hmoe_values *v, bool *drawn) {
     static const char *const light = "lc rgb \"#bdbdbd\"", *const dark = "lc rgb \"#08519c\"";
     const bool adapted = hora_hmoe_find(v, "rel_q") || hora_hmoe_find(v, "rel_v");
@@ -169,7 +166,7 @@ static const char *const pair_kinds[] = {"cos", "overlap", "cka"};
 static const char *const pair_titles[] = {"cosine", "overlap of spans", "CKA of outputs"};
 
 /* Writes head,other,cos,overlap,cka; false when that map is not adapted or has one head. */
-static hora_status pair_data(const char *dir, const char *file, const hora_hmoe_values *v,
+static hora_status pair_data(hora_outdir *dir, const char *file, const hora_hmoe_values *v,
                              const char *of, int64_t *heads) {
     hora_str data = {0};
     const hora_hmoe_value *x[3];
@@ -190,14 +187,12 @@ static hora_status pair_data(const char *dir, const char *file, const hora_hmoe_
                 put_real(&data, x[i]->v[h * *heads + k]);
             hora_str_putc(&data, '\n');
         }
-    char *path = hora_path_join(dir, file);
-    hora_status s = hora_file_write(path, data.s, data.n);
-    hora_free(path);
+    hora_status s = hora_outdir_write(dir, file, data.s, data.n);
     hora_str_release(&data);
     return s;
 }
 
-static hora_status draw_pairs(const char *dir, const char *label, const char *tag,
+static hora_status draw_pairs(hora_outdir *dir, const char *label, const char *tag,
                               const hora_hmoe_values *v, bool *drawn) {
     static const char *const of[] = {"q", "v"};
     hora_str body = {0};
@@ -230,7 +225,7 @@ static hora_status draw_pairs(const char *dir, const char *label, const char *ta
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
-hora_status hora_hmoe_pictures(const char *dir, const char *label, const char *tag,
+hora_status hora_hmoe_pictures(hora_outdir *dir, const char *label, const char *tag,
                                const hora_hmoe_layer *l, const hora_hmoe_plain *before,
                                const hora_hmoe_plain *after, const hora_hmoe_values *v,
                                bool *drawn) {
@@ -240,7 +235,7 @@ hora_status hora_hmoe_pictures(const char *dir, const char *label, const char *t
     return draw_pairs(dir, label, tag, v, drawn);
 }
 
-hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, int layers,
+hora_status hora_hmoe_picture_layers(hora_outdir *dir, const hora_str *csv, int layers,
                                      bool *drawn) {
     static const struct {
         const char *title, *before, *after;

@@ -41,8 +41,9 @@ static const char limits[] =
 
 struct hora_hmoe_report {
     const hora_hmoe_config *config;
-    const char *dir; /* for files, borrowed; NULL: none */
-    hora_json *json; /* root */
+    bool folder;      /* --out is one */
+    hora_outdir *out; /* opened with the first file */
+    hora_json *json;  /* root */
     hora_json *layers, *checks;
     hora_str summary, detail, layer_csv, head_csv;
     hora_st_entry *tensors;                /* names and data owned */
@@ -56,27 +57,26 @@ static bool out_is_file(const hora_hmoe_config *c) {
     return c->out && hora_ends(c->out, ".safetensors");
 }
 
-static bool is_empty(const char *dir) {
-    char **names;
-    int n;
-    if (hora_list_dir(dir, &names, &n))
-        return false;
-    hora_list_free(names, n);
-    return n == 0;
+static hora_status open_folder(const hora_hmoe_config *c, hora_outdir **o) {
+    const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
+                                 .advice = "give another --out or --overwrite",
+                                 .in = c->in,
+                                 .n = c->nin};
+    return hora_outdir_open(o, c->out, &how);
 }
 
 hora_status hora_hmoe_out_ready(const hora_hmoe_config *c) {
-    const bool file = out_is_file(c);
+    hora_outdir *o = NULL;
     if (!c->out)
         return HORA_OK;
-    if (!file && hora_path_exists(c->out) && !hora_path_is_dir(c->out))
-        return hora_fail(HORA_EEXISTS, "%s is a file; give a folder, or a new name in .safetensors",
-                         c->out);
-    if (hora_path_exists(c->out) && (file || !is_empty(c->out)) && !c->overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", c->out);
-    char *dir = file ? hora_path_dir(c->out) : hora_strdup(c->out);
+    if (out_is_file(c))
+        HORA_TRY(hora_outfile_check(c->out, c->overwrite, c->in, c->nin));
+    else
+        HORA_TRY(open_folder(c, &o));
+    char *dir = o ? hora_strdup(c->out) : hora_path_dir(c->out);
     hora_status s = hora_check_writable(dir, 1 << 20);
     hora_free(dir);
+    hora_outdir_close(o);
     return s;
 }
 
@@ -99,7 +99,7 @@ hora_status hora_hmoe_fits(const hora_hmoe_config *c, const hora_hmoe_layer *l) 
 hora_hmoe_report *hora_hmoe_report_new(const hora_hmoe_config *c, hora_json *own_facts) {
     hora_hmoe_report *r = hora_calloc(1, sizeof *r);
     r->config = c;
-    r->dir = c->out && !out_is_file(c) ? c->out : NULL;
+    r->folder = c->out && !out_is_file(c);
     r->json = own_facts;
     r->layers = hora_json_set(r->json, "layers", hora_json_new_array());
     r->checks = hora_json_set(r->json, "checks", hora_json_new_array());
@@ -110,6 +110,7 @@ hora_hmoe_report *hora_hmoe_report_new(const hora_hmoe_config *c, hora_json *own
 void hora_hmoe_report_free(hora_hmoe_report *r) {
     if (!r)
         return;
+    hora_outdir_close(r->out);
     for (int i = 0; i < r->ntensors; i++) {
         hora_free((char *)r->tensors[i].name);
         hora_free(r->tensors[i].view.data);
@@ -420,25 +421,25 @@ static void add_csv(hora_hmoe_report *r, int layer, const hora_hmoe_layer *l,
     put_csv(&r->layer_csv, row, HORA_COUNT(row));
 }
 
+static hora_status begin_folder(hora_hmoe_report *r) {
+    if (r->out)
+        return HORA_OK;
+    HORA_TRY(open_folder(r->config, &r->out));
+    return hora_outdir_begin(r->out);
+}
+
 static hora_status draw_layer(hora_hmoe_report *r, const char *label, int layer,
                               const hora_hmoe_layer *l, const hora_hmoe_plain *before,
                               const hora_hmoe_plain *after, const hora_hmoe_values *v) {
     char tag[32];
     bool drawn;
-    if (!r->dir || r->nlayers > DETAILED)
+    if (!r->folder || r->nlayers > DETAILED)
         return HORA_OK;
     hora_snprintf(tag, sizeof tag, layer < 0 ? "case" : "%d", layer);
-    HORA_TRY(hora_mkdirs(r->dir));
-    HORA_TRY(hora_hmoe_pictures(r->dir, label, tag, l, before, after, v, &drawn));
+    HORA_TRY(begin_folder(r));
+    HORA_TRY(hora_hmoe_pictures(r->out, label, tag, l, before, after, v, &drawn));
     r->drawn &= drawn;
     return HORA_OK;
-}
-
-static hora_status write_in(const char *dir, const char *name, const hora_str *text) {
-    char *path = hora_path_join(dir, name);
-    hora_status s = hora_file_write(path, text->s, text->n);
-    hora_free(path);
-    return s;
 }
 
 /* --- a layer, and the end --------------------------------------------------------------------- */
@@ -521,18 +522,18 @@ hora_status hora_hmoe_report_layer(hora_hmoe_report *r, const hora_hmoe_source *
 static hora_status write_folder(hora_hmoe_report *r) {
     hora_str text = {0};
     bool drawn;
-    HORA_TRY(hora_mkdirs(r->dir));
-    HORA_TRY(write_in(r->dir, "hmoe_heads.csv", &r->head_csv));
+    HORA_TRY(begin_folder(r));
+    HORA_TRY(hora_outdir_write(r->out, "hmoe_heads.csv", r->head_csv.s, r->head_csv.n));
     if (r->nlayers > 1) {
-        HORA_TRY(hora_hmoe_picture_layers(r->dir, &r->layer_csv, r->last + 1, &drawn));
+        HORA_TRY(hora_hmoe_picture_layers(r->out, &r->layer_csv, r->last + 1, &drawn));
         r->drawn &= drawn;
     } else {
-        HORA_TRY(write_in(r->dir, "hmoe_layers.csv", &r->layer_csv));
+        HORA_TRY(hora_outdir_write(r->out, "hmoe_layers.csv", r->layer_csv.s, r->layer_csv.n));
     }
     hora_json_dump(r->json, 1, false, &text);
-    hora_status s = write_in(r->dir, "hmoe.json", &text);
+    hora_status s = hora_outdir_write(r->out, "hmoe.json", text.s, text.n);
     hora_str_release(&text);
-    return s;
+    return s ? s : hora_outdir_whole(r->out);
 }
 
 hora_status hora_hmoe_report_finish(hora_hmoe_report *r, hora_json **out, hora_str *table) {
@@ -551,13 +552,13 @@ hora_status hora_hmoe_report_finish(hora_hmoe_report *r, hora_json **out, hora_s
     hora_str_putc(table, '\n');
     hora_checks_text(r->checks, table);
     hora_str_printf(table, "%s\n", limits);
-    if (r->dir)
+    if (r->folder)
         HORA_TRY(write_folder(r));
     else if (where)
         HORA_TRY(hora_st_write(where, r->tensors, r->ntensors, NULL, 0));
     if (where)
         hora_str_printf(table, "%s: %s\n", where,
-                        !r->dir    ? "tensors and diagnostics"
+                        !r->folder ? "tensors and diagnostics"
                         : r->drawn ? "hmoe.json, data (.csv), scripts (.gp), pictures (.svg, .png)"
                                    : "hmoe.json, data (.csv) and scripts (.gp); no pictures "
                                      "without gnuplot");

@@ -5,12 +5,15 @@
  * pictures and tensors come out.
  */
 #include "base/options.h"
+#include "base/outdir.h"
 #include "lab/hmoe_source.h"
 
 typedef struct hora_hmoe_config { /* filled from hora_hmoe_options */
     char *case_file, *text, *layers, *out;
     int64_t random, tokens, sequences, queries, seed; /* random 0: --text */
     bool overwrite;
+    hora_input in[4]; /* what must survive, set by the caller */
+    int nin;
 } hora_hmoe_config;
 extern const hora_options hora_hmoe_options;
 
@@ -35,9 +38,10 @@ hora_status hora_hmoe_report_finish(hora_hmoe_report *r, hora_json **out, hora_s
 /* hmoe_pictures.c: data, scripts and pictures of one layer, `label` "layer 3" or "case", files
  * NAME_`tag`.*; and of all layers (the last is layers - 1), when there are
  * several. *drawn: gnuplot was there. */
-hora_status hora_hmoe_pictures(const char *dir, const char *label, const char *tag,
+hora_status hora_hmoe_pictures(hora_outdir *dir, const char *label, const char *tag,
                                const hora_hmoe_layer *l, const hora_hmoe_plain *before,
                                const hora_hmoe_plain *after, const hora_hmoe_values *v,
                                bool *drawn);
-hora_status hora_hmoe_picture_layers(const char *dir, const hora_str *csv, int layers, bool *drawn);
+hora_status hora_hmoe_picture_layers(hora_outdir *dir, const hora_str *csv, int layers,
+                                     bool *drawn);
 #endif

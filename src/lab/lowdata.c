@@ -11,6 +11,7 @@
 #include "base/threads.h"
 #include "lab/lowdata_impl.h"
 #include "lab/rates.h"
+#include "lab/report.h"
 
 enum { TEST = 4000, SPACE = 4 << 20 };
 
@@ -115,11 +116,12 @@ static hora_status run_all(const lowdata_config *c, hora_json **out, hora_str *t
     const char *n = c->n ? c->n : c->quick ? "32,512" : "16,32,64,128,256,512";
     HORA_TRY(hora_sizes_parse("n", n, 2, r.n, LOWDATA_SIZES, &r.sizes));
     HORA_TRY(hora_check_writable(c->out, SPACE));
-    HORA_TRY(hora_mkdirs(c->out));
+    HORA_TRY(hora_report_folder(&r.out, c->out, "lowdata", NULL, NULL, NULL, 0));
     r.rows =
         hora_calloc((size_t)hora_lowdata_sim_at(&r, LOWDATA_TEACHERS, 0, 0, 0), sizeof *r.rows);
     fit_all(&r);
     const hora_status s = hora_lowdata_sim_report(&r, out, text);
+    hora_outdir_close(r.out);
     hora_free(r.rows);
     return s;
 }

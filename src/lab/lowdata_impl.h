@@ -2,6 +2,7 @@
 #define HORA_LAB_LOWDATA_IMPL_H
 /* One run of the simulated `hora theory lowdata`: lowdata.c fits, lowdata_report.c reports. */
 #include "base/json.h"
+#include "base/outdir.h"
 #include "lab/rates_impl.h"
 
 enum { LOWDATA_TEACHERS = 3, LOWDATA_STUDENTS = 6, LOWDATA_PLAIN = 3, LOWDATA_SIZES = 16 };
@@ -31,6 +32,7 @@ typedef struct lowdata_row {
 
 typedef struct lowdata_run {
     const lowdata_config *c;
+    hora_outdir *out;
     int64_t n[LOWDATA_SIZES];
     int sizes, students;
     lowdata_row *rows;

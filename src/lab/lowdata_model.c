@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "lab/lowdata_model_impl.h"
+#include "lab/report.h"
 #include "model/family.h"
 #include "run/open.h"
 #include "train/train.h"
@@ -50,9 +51,10 @@ typedef struct lab {
     hora_base *base; /* its */
     hora_device *device;
     hora_dataset *data, *eval;
-    uint64_t hash;  /* of model and evaluation data */
-    char *log;      /* OUT/lowdata_runs.csv; NULL: none */
-    double started; /* the first training of this process */
+    uint64_t hash;    /* of model and evaluation data */
+    hora_outdir *out; /* NULL: nothing is kept */
+    char *log;        /* OUT/lowdata_runs.csv; NULL: none */
+    double started;   /* the first training of this process */
     int todo, did;
 } lab;
 
@@ -220,24 +222,30 @@ static hora_status open_set(lab *b, const char *path, hora_dataset **out) {
     return s;
 }
 
-static hora_status check_out(lab *b) {
-    const char *dir = b->g.config->out;
+static const char log_head[] =
+    "key,student,options,n,train,steps,rate,seed,validation_loss,eval_loss,bits_per_byte,seconds,"
+    "steps_per_s,bytes\n";
+
+static hora_status open_out(lab *b) {
+    const hora_lowdata_model_config *c = b->g.config;
+    const hora_input in[] = {{"model", c->model}, {"data", c->data}, {"evaluation data", c->eval}};
     char **names;
     int n = 0;
-    if (!dir)
+    if (!c->out)
         return HORA_OK;
-    b->log = hora_path_join(dir, "lowdata_runs.csv");
-    if (hora_path_exists(dir) && !hora_path_is_dir(dir))
-        return hora_fail(HORA_EEXISTS, "%s is a file; give a folder as --out", dir);
-    if (hora_path_is_dir(dir) && !hora_path_exists(b->log)) {
-        HORA_TRY(hora_list_dir(dir, &names, &n));
+    b->log = hora_path_join(c->out, "lowdata_runs.csv");
+    if (hora_path_is_dir(c->out) && !hora_path_exists(b->log)) {
+        HORA_TRY(hora_list_dir(c->out, &names, &n));
+        const bool ours = !n || (n == 1 && hora_eq(names[0], ".hora"));
         hora_list_free(names, n);
-        if (n)
+        if (!ours)
             return hora_fail(HORA_EEXISTS,
                              "%s holds something else than this experiment; give another --out",
-                             dir);
+                             c->out);
     }
-    return hora_check_writable(dir, 1 << 20);
+    HORA_TRY(hora_report_folder(&b->out, c->out, "lowdata", "lowdata_runs.csv", log_head, in,
+                                (int)HORA_COUNT(in)));
+    return hora_outdir_claim(b->out, "lowdata_runs.csv");
 }
 
 static hora_status open_lab(lab *b) {
@@ -246,7 +254,7 @@ static hora_status open_lab(lab *b) {
     if (!c->data || !c->eval)
         return hora_fail(HORA_EUSAGE, "--model needs --data FILE to draw subsets from and --eval "
                                       "FILE to measure on");
-    HORA_TRY(check_out(b));
+    HORA_TRY(open_out(b));
     HORA_TRY(take_list("rates", c->rates, 1e-12, 1e3, HORA_LOWDATA_RATES, b->g.rate, &b->g.rates));
     HORA_TRY(hora_open_model(&b->opened, c->model, &o));
     b->base = b->opened.base;
@@ -270,6 +278,7 @@ static hora_status open_lab(lab *b) {
 static void close_lab(lab *b) {
     hora_free(b->g.run);
     hora_free(b->log);
+    hora_outdir_close(b->out);
     hora_device_free(b->device);
     hora_dataset_close(b->eval);
     hora_dataset_close(b->data);
@@ -277,10 +286,6 @@ static void close_lab(lab *b) {
 }
 
 /* --- finished trainings ----------------------------------------------------------------------- */
-static const char log_head[] =
-    "key,student,options,n,train,steps,rate,seed,validation_loss,eval_loss,bits_per_byte,seconds,"
-    "steps_per_s,bytes\n";
-
 /* Two trainings with one key are one: everything that decides the result is in it. */
 static uint64_t key_of(const lab *b, int student, int size, int rate, int seed) {
     const hora_lowdata_grid *g = &b->g;
@@ -343,7 +348,6 @@ static hora_status recall(lab *b) {
     hora_str_release(&log);
     if (!b->log || hora_path_exists(b->log))
         return HORA_OK;
-    HORA_TRY(hora_mkdirs(g->config->out));
     return hora_append(b->log, log_head, sizeof log_head - 1);
 }
 
@@ -499,7 +503,7 @@ hora_status hora_lowdata_model(const hora_lowdata_model_config *c, hora_json **o
         s = train_all(&b);
     }
     if (s == HORA_OK)
-        s = hora_lowdata_report(&b.g, c->out, out, table);
+        s = hora_lowdata_report(&b.g, b.out, out, table);
     close_lab(&b);
     return s;
 }

@@ -1,6 +1,7 @@
 #ifndef HORA_LAB_LOWDATA_MODEL_IMPL_H
 #define HORA_LAB_LOWDATA_MODEL_IMPL_H
 /* Shared by lowdata_model_of.c (trainings) and lowdata_model_report.c (what comes out of them). */
+#include "base/outdir.h"
 #include "lab/lowdata_model.h"
 
 enum {
@@ -37,7 +38,7 @@ static inline hora_lowdata_run *hora_lowdata_at(const hora_lowdata_grid *g, int 
                                                 int rate, int seed) {
     return &g->run[((student * g->sizes + size) * g->rates + rate) * g->seeds + seed];
 }
-/* Report as JSON and text; files into dir when it is not NULL. */
-hora_status hora_lowdata_report(const hora_lowdata_grid *g, const char *dir, hora_json **out,
+/* Report as JSON and text; files into dir (begun) when it is not NULL. */
+hora_status hora_lowdata_report(const hora_lowdata_grid *g, hora_outdir *dir, hora_json **out,
                                 hora_str *table);
 #endif

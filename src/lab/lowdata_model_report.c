@@ -223,13 +223,6 @@ static void report_text(const hora_lowdata_grid *g, hora_str *t) {
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
-static hora_status write_in(const char *dir, const char *name, const hora_str *text) {
-    char *path = hora_path_join(dir, name);
-    hora_status s = hora_file_write(path, text->s, text->n);
-    hora_free(path);
-    return s;
-}
-
 static void put_csv(hora_str *out, double v) {
     char text[32];
     hora_str_printf(out, ",%s", isnan(v) ? "NaN" : hora_format_real(text, v));
@@ -269,7 +262,7 @@ static void curves(const hora_lowdata_grid *g, const char *value, int first, hor
                         value, 1 + s % 6, g->student[s].name);
 }
 
-static hora_status draw(const hora_lowdata_grid *g, const char *dir, bool *drawn) {
+static hora_status draw(const hora_lowdata_grid *g, hora_outdir *dir, bool *drawn) {
     hora_str body = {0};
     hora_str_puts(&body, "set multiplot layout 1,2\nset logscale x 2\nset xlabel \"rows of the "
                          "subset\"\nset tics nomirror\nset xtics (");
@@ -288,7 +281,7 @@ static hora_status draw(const hora_lowdata_grid *g, const char *dir, bool *drawn
     return s;
 }
 
-hora_status hora_lowdata_report(const hora_lowdata_grid *g, const char *dir, hora_json **out,
+hora_status hora_lowdata_report(const hora_lowdata_grid *g, hora_outdir *dir, hora_json **out,
                                 hora_str *table) {
     hora_json *json = report_json(g);
     hora_str text = {0}, csv = {0};
@@ -298,13 +291,13 @@ hora_status hora_lowdata_report(const hora_lowdata_grid *g, const char *dir, hor
     if (dir) {
         hora_json_dump(json, 1, false, &text);
         report_csv(g, &csv);
-        s = write_in(dir, "lowdata.json", &text);
+        s = hora_outdir_write(dir, "lowdata.json", text.s, text.n);
         if (s == HORA_OK)
-            s = write_in(dir, "lowdata.csv", &csv);
+            s = hora_outdir_write(dir, "lowdata.csv", csv.s, csv.n);
         if (s == HORA_OK)
             s = draw(g, dir, &drawn);
         hora_str_printf(table, "%s: lowdata.json, lowdata.csv, lowdata_runs.csv, lowdata.gp%s\n",
-                        dir,
+                        hora_outdir_path(dir),
                         drawn ? ", lowdata.svg, lowdata.png" : " (no picture without gnuplot)");
     }
     hora_str_release(&text);

@@ -247,10 +247,7 @@ static void plot_body(const lowdata_run *r, hora_str *out) {
 }
 
 static hora_status write_text(const lowdata_run *r, const char *name, const hora_str *text) {
-    char *path = hora_path_join(r->c->out, name);
-    const hora_status s = hora_file_write(path, text->s, text->n);
-    hora_free(path);
-    return s;
+    return hora_outdir_write(r->out, name, text->s, text->n);
 }
 
 static hora_status write_all(const lowdata_run *r, const summary *s, const hora_json *json) {
@@ -266,7 +263,7 @@ static hora_status write_all(const lowdata_run *r, const summary *s, const hora_
         st = write_text(r, "lowdata.json", &all);
     if (st == HORA_OK)
         st = write_text(r, "lowdata-plot.csv", &plot);
-    const hora_plot p = {r->c->out, "lowdata", 9.6, 6.4, body.s};
+    const hora_plot p = {r->out, "lowdata", 9.6, 6.4, body.s};
     if (st == HORA_OK)
         st = hora_plot_draw(&p, &drawn);
     hora_str_release(&data);

@@ -49,13 +49,12 @@ static const char prologue[] =
 
 static hora_status write_script(const hora_plot *p) {
     hora_str s = {0};
-    char *file = hora_format("%s.gp", p->name), *path = hora_path_join(p->dir, file);
+    char *file = hora_format("%s.gp", p->name);
     hora_str_printf(&s, prologue, p->name, p->name, p->name, p->name, p->width, p->height);
     hora_str_puts(&s, p->body);
-    hora_status st = hora_file_write(path, s.s, s.n);
+    hora_status st = hora_outdir_write(p->out, file, s.s, s.n);
     hora_str_release(&s);
     hora_free(file);
-    hora_free(path);
     return st;
 }
 
@@ -98,15 +97,24 @@ static int draw_kind(const hora_plot *p, const char *kind, hora_str *said) {
     char *part = hora_format(".%s.%s.part", p->name, kind);
     char *code = hora_format("kind = '%s'; to = '%s'", kind, part);
     char *script = hora_format("%s.gp", p->name), *file = hora_format("%s.%s", p->name, kind);
-    char *from = hora_path_join(p->dir, part), *to = hora_path_join(p->dir, file);
+    const char *dir = hora_outdir_path(p->out);
+    char *from = hora_path_join(dir, part), *to = hora_path_join(dir, file);
     const char *const argv[] = {"gnuplot", "-e", code, script, NULL};
-    unlink(to);
-    int rc = run_in(p->dir, argv, said);
+    int rc = -1;
+    const bool free =
+        hora_outdir_claim(p->out, part) == HORA_OK && hora_outdir_claim(p->out, file) == HORA_OK;
+    if (free) {
+        unlink(to);
+        rc = run_in(dir, argv, said);
+    } else {
+        hora_str_puts(said, hora_errmsg());
+    }
     if (rc == 0 && hora_file_size(from) > 0)
         rc = hora_rename(from, to) == HORA_OK ? 0 : -1;
     else if (rc == 0)
         rc = -1;
-    unlink(from);
+    if (free)
+        unlink(from);
     hora_free(part);
     hora_free(code);
     hora_free(script);
@@ -126,11 +134,12 @@ hora_status hora_plot_draw(const hora_plot *p, bool *drawn) {
         if (rc == MISSING)
             hora_warn("gnuplot is not here, so there is no %s.svg; install it (Debian: apt-get "
                       "install gnuplot-nox) and run `gnuplot %s.gp` in %s",
-                      p->name, p->name, p->dir);
+                      p->name, p->name, hora_outdir_path(p->out));
         else if (rc)
             hora_warn("gnuplot could not draw %s/%s.%s; run `gnuplot -e \"kind='%s'\" %s.gp` there "
                       "to see why: %s",
-                      p->dir, p->name, kinds[i], kinds[i], p->name, said.s ? said.s : "no message");
+                      hora_outdir_path(p->out), p->name, kinds[i], kinds[i], p->name,
+                      said.s ? said.s : "no message");
         hora_str_release(&said);
         if (rc)
             return HORA_OK;

@@ -13,16 +13,17 @@
  */
 #include <stdbool.h>
 
-#include "base/status.h"
+#include "base/outdir.h"
 
 typedef struct hora_plot {
-    const char *dir, *name;
+    hora_outdir *out; /* begun (base/outdir.h); DIR is its path */
+    const char *name;
     double width, height; /* of the picture in inches */
     const char *body;     /* gnuplot commands from the first `set` to the last `plot` */
 } hora_plot;
 
 /* Writes DIR/NAME.gp and draws. *drawn: gnuplot made both pictures. Where it is missing or fails,
- * that is a warning that says what to do, not an error: the script stays. DIR must exist; old
+ * that is a warning that says what to do, not an error: the script stays. Old
  * pictures of that name are replaced or removed, never left beside a newer script. */
 hora_status hora_plot_draw(const hora_plot *p, bool *drawn);
 #endif

@@ -39,9 +39,11 @@ static hora_status run_all(const rates_config *c, hora_json **out, hora_str *tex
     const double start = hora_now();
     hora_status s = hora_rates_plan(run, c);
     if (s == HORA_OK)
-        s = hora_check_writable(c->out, SPACE);
+        s = hora_report_folder(&run->out, c->out, "rates curves",
+                               c->overwrite ? NULL : "rates.state", RATES_STATE_HEADER "\n", NULL,
+                               0);
     if (s == HORA_OK)
-        s = hora_mkdirs(c->out);
+        s = hora_check_writable(c->out, SPACE);
     if (s == HORA_OK) {
         hora_rates_algebra_run(a);
         hora_info("curves and ranks are done; %lld fits follow", (long long)run->count);
@@ -51,6 +53,7 @@ static hora_status run_all(const rates_config *c, hora_json **out, hora_str *tex
         s = report(run, a, out, text);
     if (s == HORA_OK)
         hora_info("%s: %lld fits, %.0f s", c->out, (long long)run->count, hora_now() - start);
+    hora_outdir_close(run->out);
     hora_rates_run_release(run);
     hora_free(run);
     hora_free(a);

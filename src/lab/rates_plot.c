@@ -81,7 +81,7 @@ static void axes(const rates_group *g, hora_str *out) {
 /* The picture of one teacher and one kind of start. */
 static hora_status draw(const rates_report *r, rates_kind t, int init, const char *name) {
     const rates_run *run = r->run;
-    char *file = hora_format("%s-plot.csv", name), *path = hora_path_join(run->c->out, file);
+    char *file = hora_format("%s-plot.csv", name);
     int list[RATES_SETTINGS][RATES_GROUPS], block[RATES_SETTINGS][RATES_GROUPS];
     int n[RATES_SETTINGS] = {0}, blocks = 0, panels = 0, first = -1;
     hora_str data = {0}, body = {0};
@@ -111,14 +111,13 @@ static hora_status draw(const rates_report *r, rates_kind t, int init, const cha
         }
     hora_str_puts(&body, "unset multiplot\n");
     bool drawn;
-    hora_status st = hora_file_write(path, data.s, data.n);
-    const hora_plot p = {run->c->out, name, 3.4 * panels, 6.4, body.s};
+    hora_status st = hora_outdir_write(run->out, file, data.s, data.n);
+    const hora_plot p = {run->out, name, 3.4 * panels, 6.4, body.s};
     if (st == HORA_OK)
         st = hora_plot_draw(&p, &drawn);
     hora_str_release(&data);
     hora_str_release(&body);
     hora_free(file);
-    hora_free(path);
     return st;
 }
 

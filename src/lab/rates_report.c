@@ -344,10 +344,7 @@ static void curves_csv(const rates_report *r, hora_str *out) {
 }
 
 static hora_status write_text(const rates_report *r, const char *name, const hora_str *text) {
-    char *path = hora_path_join(r->run->c->out, name);
-    const hora_status s = hora_file_write(path, text->s, text->n);
-    hora_free(path);
-    return s;
+    return hora_outdir_write(r->run->out, name, text->s, text->n);
 }
 
 hora_status hora_rates_write(const rates_report *r, const hora_json *json) {

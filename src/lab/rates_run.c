@@ -14,8 +14,7 @@
 #include "base/threads.h"
 #include "lab/rates_run_impl.h"
 
-#define STATE_HEADER "# hora theory rates, fits, version 1"
-#define LIMIT_SIGMA  1e-8
+#define LIMIT_SIGMA 1e-8
 enum { STARTS = 4 };
 #define REPORT_EVERY 5.0 /* seconds between lines of progress */
 
@@ -160,9 +159,9 @@ static hora_status state_load(rates_run *run, const char *path) {
     line *lines = NULL;
     size_t n = 0, cap = 0, whole = 0;
     if (run->c->overwrite || !hora_path_exists(path))
-        return hora_file_write(path, STATE_HEADER "\n", sizeof STATE_HEADER);
+        return hora_file_write(path, RATES_STATE_HEADER "\n", sizeof RATES_STATE_HEADER);
     HORA_TRY(hora_file_read(&text, path));
-    if (!hora_starts(text.s, STATE_HEADER "\n")) {
+    if (!hora_starts(text.s, RATES_STATE_HEADER "\n")) {
         hora_str_release(&text);
         return hora_fail(HORA_EEXISTS,
                          "%s is no state of this version; give another --out, or "
@@ -278,7 +277,9 @@ static void list_work(job *j) {
 hora_status hora_rates_fit_all(rates_run *run) {
     char *path = hora_path_join(run->c->out, "rates.state");
     job j = {.run = run, .state = path, .lock = PTHREAD_MUTEX_INITIALIZER};
-    hora_status s = state_load(run, path);
+    hora_status s = hora_outdir_claim(run->out, "rates.state");
+    if (s == HORA_OK)
+        s = state_load(run, path);
     if (s == HORA_OK) {
         j.todo = hora_calloc((size_t)run->count, sizeof *j.todo);
         j.cost = hora_calloc((size_t)run->count, sizeof *j.cost);

@@ -17,6 +17,9 @@ extern const char *const hora_rates_teacher_names[];
 extern const char *const hora_rates_init_names[];
 enum { RATES_SIZES = 32, RATES_GROUPS = 160, RATES_TEST = 4000 };
 
+/* The first line of rates.state. */
+#define RATES_STATE_HEADER "# hora theory rates, fits, version 1"
+
 typedef struct rates_config { /* what the options say; rates_options.c */
     char *setting, *teacher, *student, *init, *n, *out;
     int64_t seeds, seed;
@@ -60,6 +63,7 @@ typedef struct rates_group {
 
 typedef struct rates_run {
     const rates_config *c;
+    hora_outdir *out;
     rates_group group[RATES_GROUPS];
     int groups;
     rates_row *rows; /* owned */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/rng.h"
 #include "base/text.h"
 
@@ -150,4 +151,44 @@ void hora_verdicts_text(const hora_json *verdicts, hora_str *out) {
                         hora_json_string(hora_json_get(v, "claim"), NULL),
                         hora_json_string(hora_json_get(v, "because"), NULL));
     }
+}
+
+/* --- the folder ------------------------------------------------------------------------------- */
+/* A run of an older version: its files have such names and lie beside its state. */
+static hora_status adopt(hora_outdir *o, const char *words, const char *state, const char *head) {
+    hora_str text = {0};
+    char **names, *path = hora_path_join(hora_outdir_path(o), state);
+    int n;
+    const bool ours = hora_file_size(path) > 0 && hora_file_read(&text, path) == HORA_OK &&
+                      hora_starts(text.s, head);
+    hora_free(path);
+    hora_str_release(&text);
+    if (!ours)
+        return HORA_OK;
+    hora_status s = HORA_OK;
+    HORA_TRY(hora_list_dir(hora_outdir_path(o), &names, &n));
+    for (int i = 0; i < n && !s; i++)
+        if (hora_outdir_begins(names[i], words))
+            s = hora_outdir_adopt(o, names[i]);
+    hora_list_free(names, n);
+    return s;
+}
+
+hora_status hora_report_folder(hora_outdir **out, const char *dir, const char *words,
+                               const char *state, const char *head, const hora_input *in, int n) {
+    const hora_outdir_how how = {.mode = HORA_OUT_ADD, .in = in, .n = n};
+    HORA_TRY(hora_outdir_open(out, dir, &how));
+    const bool marked = hora_outdir_marked(*out);
+    hora_status s = hora_check_writable(dir, 1 << 20);
+    if (s == HORA_OK)
+        s = hora_outdir_begin(*out);
+    if (s == HORA_OK && !marked && state)
+        s = adopt(*out, words, state, head);
+    if (s == HORA_OK)
+        s = hora_outdir_expect(*out, words);
+    if (s != HORA_OK) {
+        hora_outdir_close(*out);
+        *out = NULL;
+    }
+    return s;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/json.h"
+#include "base/outdir.h"
 
 typedef struct hora_interval {
     double value, lo, hi; /* 95 % between lo and hi */
@@ -38,4 +39,9 @@ hora_status hora_checks_sound(const hora_json *checks);
 void hora_verdicts_text(const hora_json *verdicts, hora_str *out);
 /* A line per check for people: "ok", "DIFFERS" (a finding) or "WRONG" (a computation). */
 void hora_checks_text(const hora_json *checks, hora_str *out);
+/* Opens and begins the folder of an experiment that goes on where an earlier one stopped. `words`
+ * begin the names of its files (base/outdir.h), which must not be others'. In a folder without a
+ * mark, a file `state` that begins with `head` says that such files are hora's; NULL: nothing does. */
+hora_status hora_report_folder(hora_outdir **out, const char *dir, const char *words,
+                               const char *state, const char *head, const hora_input *in, int n);
 #endif

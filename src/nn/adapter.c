@@ -4,6 +4,8 @@
  */
 #include "nn/adapter.h"
 
+#include <math.h>
+
 #include "base/rng.h"
 #include "base/threads.h"
 
@@ -112,4 +114,28 @@ void hora_adapter_release_params(hora_adapter *a) {
     a->replaces = NULL;
     a->values = NULL;
     a->nparams = a->cparams = 0;
+}
+
+int64_t hora_param_not_finite(const hora_param *p, const void *span) {
+    const hora_dtype t = p->adapter->dtype;
+    for (int64_t i = 0; i < p->elems; i++)
+        if (!isfinite(t == HORA_F64 ? ((const double *)span)[i] : (double)((const float *)span)[i]))
+            return i;
+    return -1;
+}
+
+hora_status hora_adapter_finite(const hora_adapter *a, bool gradients) {
+    for (int k = 0; k < a->nparams; k++) {
+        const hora_param *p = a->params[k];
+        const void *span = gradients ? p->grad : p->value;
+        const int64_t bad = span ? hora_param_not_finite(p, span) : -1;
+        if (bad >= 0)
+            return hora_fail(HORA_ENUMERIC,
+                             "%s%s holds a number that is not finite (element %lld); %s",
+                             gradients ? "the gradient of " : "", p->name, (long long)bad,
+                             gradients ? "look at the model and the batch"
+                                       : "take an earlier checkpoint, or train again with a lower "
+                                         "lr");
+    }
+    return HORA_OK;
 }

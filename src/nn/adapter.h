@@ -70,4 +70,9 @@ hora_param *hora_adapter_replacement(hora_adapter *a, int w);
  * of (seed, name, index). */
 hora_status hora_adapter_allocate(hora_adapter *a);
 void hora_adapter_release_params(hora_adapter *a);
+/* Index of the first element of a span of `p` (value or gradient) that is not finite; -1: none. */
+int64_t hora_param_not_finite(const hora_param *p, const void *span);
+/* HORA_ENUMERIC naming the first tensor with a number that is not finite: of the values, or of the
+ * gradients where there are some. */
+hora_status hora_adapter_finite(const hora_adapter *a, bool gradients);
 #endif

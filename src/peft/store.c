@@ -62,6 +62,12 @@ static hora_status read_params(hora_adapter *a, const hora_st *st, const char *p
         const hora_st_tensor *t = hora_starts(p->name, prefix) ? hora_st_find(st, p->name) : NULL;
         if (t)
             s = hora_convert(p->value, a->dtype, t->view.data, t->view.dtype, p->elems);
+        const int64_t bad = t && !s ? hora_param_not_finite(p, p->value) : -1;
+        if (bad >= 0)
+            s = hora_fail(HORA_ENUMERIC,
+                          "%s: %s holds a number that is not finite (element %lld); fetch the file "
+                          "again, or take an earlier checkpoint",
+                          path, p->name, (long long)bad);
     }
     hora_str_release(&bad);
     return s;

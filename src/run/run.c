@@ -1,7 +1,7 @@
 /*
  * A run from settings to a finished output folder. Everything that can be refused is refused before
- * the first large allocation: options, model, data, memory, output folder, disk. What an earlier
- * run left in OUT stays aside until the new one has written something whole.
+ * the first large allocation: options, output folder, model, data, memory, disk. What an earlier
+ * run left in OUT stays aside until the new one has written something whole (base/outdir.h).
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,8 +16,6 @@
 #include "run/run.h"
 #include "run/train_log.h"
 
-#define ASIDE ".replaced-by-hora" /* suffix of the old OUT while its successor has nothing yet */
-
 typedef struct run {
     hora_settings all; /* recipe of OUT when resuming, then what was given */
     hora_run_config run;
@@ -29,7 +27,7 @@ typedef struct run {
     hora_dataset *rows, *eval_rows;
     hora_training *training;
     hora_train_log *log;
-    char *aside;
+    hora_outdir *out;
     double started;
     int64_t first_step;
     hora_run_result result;
@@ -66,12 +64,35 @@ static hora_status recipe_of_out(run *r) {
     return s;
 }
 
-static hora_status take_settings(run *r, hora_settings *given) {
+/* The folder is checked and locked before anything is read; nothing is written yet. */
+static hora_status open_out(run *r, const hora_settings *given) {
+    const bool resume = r->run.resume;
+    const hora_input in[] = {{"model", r->run.model},
+                             {"data", r->run.data},
+                             {"evaluation data", r->run.eval_data},
+                             /* a resume reads its own recipe, and init_adapter no more */
+                             {"adapter of init_adapter", resume ? NULL : r->run.init_adapter},
+                             {"recipe", resume ? NULL : given->file}};
+    const hora_outdir_how how = {.mode = resume             ? HORA_OUT_ADD
+                                         : r->run.overwrite ? HORA_OUT_REPLACE
+                                                            : HORA_OUT_NEW,
+                                 .advice = "--resume goes on with it, --overwrite replaces it",
+                                 .in = in,
+                                 .n = (int)HORA_COUNT(in)};
+    hora_outdir_close(r->out);
+    r->out = NULL;
+    return hora_outdir_open(&r->out, r->run.out, &how);
+}
+
+/* writes: the folder will be written to. */
+static hora_status take_settings(run *r, hora_settings *given, bool writes) {
     HORA_TRY(hora_options_take(&hora_run_options, &r->run, given));
     if (r->run.resume && !r->run.out)
         return hora_fail(HORA_EUSAGE, "resume: give out, the folder of the run to go on with");
     if (r->run.resume && r->run.overwrite)
         return hora_fail(HORA_EUSAGE, "resume and overwrite contradict each other; give one");
+    if (r->run.resume && writes) /* takes back what a killed run left half done */
+        HORA_TRY(open_out(r, given));
     if (r->run.resume)
         HORA_TRY(recipe_of_out(r));
     for (int i = 0; i < given->n; i++)
@@ -157,79 +178,24 @@ static hora_status open_training(run *r) {
 }
 
 /* --- the output folder ------------------------------------------------------------------------ */
-static bool has(const char *dir, const char *name) {
-    char *path = hora_path_join(dir, name);
-    bool there = hora_path_exists(path);
-    hora_free(path);
-    return there;
-}
-
-static bool is_empty(const char *dir) {
-    char **names;
-    int n;
-    if (hora_list_dir(dir, &names, &n))
-        return false;
-    hora_list_free(names, n);
-    return n == 0;
-}
-
-static bool looks_ours(const char *dir) {
-    return has(dir, "recipe.yaml") || has(dir, "adapter_config.json") ||
-           has(dir, "delta_config.json") || has(dir, "log.jsonl");
-}
-
-static hora_status check_out(run *r) {
-    const char *out = r->run.out;
+static hora_status check_space(run *r) {
     const hora_train_report *p = &r->result.report;
     uint64_t kept = (uint64_t)(r->train.save_limit ? r->train.save_limit + 2 : 3);
-    uint64_t need = (4 * p->values + p->moments) * kept + (1 << 20);
-    if (!out)
-        return hora_fail(HORA_EUSAGE, "no output folder: give --out DIR");
-    if (hora_path_exists(out) && !hora_path_is_dir(out))
-        return hora_fail(HORA_EEXISTS, "%s is a file; give a folder as out", out);
-    if (hora_path_is_dir(out) && !is_empty(out) && !r->run.resume) {
-        if (!r->run.overwrite)
-            return hora_fail(HORA_EEXISTS,
-                             "%s exists; --resume goes on with it, --overwrite replaces it", out);
-        if (!looks_ours(out))
-            return hora_fail(HORA_EEXISTS,
-                             "%s holds something that is no run of hora; remove it yourself or "
-                             "give another folder",
-                             out);
-    }
-    return hora_check_writable(out, need);
+    return hora_check_writable(r->run.out, (4 * p->values + p->moments) * kept + (1 << 20));
 }
 
-/* Puts an old OUT aside; it goes when its successor has written something whole. */
-static hora_status put_aside(run *r) {
-    const char *out = r->run.out;
-    if (!r->run.overwrite || !hora_path_is_dir(out) || is_empty(out))
+/* Marks a folder from before the mark, and mends what a kill left in one. */
+static hora_status begin_out(run *r) {
+    const bool marked = hora_outdir_marked(r->out);
+    HORA_TRY(hora_outdir_begin(r->out));
+    if (!r->run.resume)
         return HORA_OK;
-    size_t n = strlen(out);
-    while (n > 1 && out[n - 1] == '/')
-        n--;
-    r->aside = hora_format("%.*s" ASIDE, (int)n, out);
-    if (!hora_path_exists(r->aside))
-        return hora_rename(out, r->aside);
-    /* An overwrite was killed: what stands in OUT is whole only when it has a result. */
-    if (!has(out, "adapter_config.json") && !has(out, "delta_config.json") &&
-        !has(out, "config.json"))
-        return hora_remove_tree(out);
-    HORA_TRY(hora_remove_tree(r->aside));
-    return hora_rename(out, r->aside);
-}
-
-static hora_status something_whole(run *r) {
-    hora_status s = r->aside ? hora_remove_tree(r->aside) : HORA_OK;
-    hora_free(r->aside);
-    r->aside = NULL;
-    return s;
-}
-
-static void put_back(run *r) {
-    if (r->aside && hora_path_exists(r->aside) && !hora_remove_tree(r->run.out))
-        hora_rename(r->aside, r->run.out);
-    hora_free(r->aside);
+    if (!marked)
+        HORA_TRY(hora_training_adopt(r->out));
+    HORA_TRY(hora_outdir_expect(r->out, "README.md adapter_config.json adapter_model.safetensors "
+                                        "hora_state.safetensors delta_config.json "
+                                        "delta.safetensors"));
+    return hora_training_mend(r->out);
 }
 
 static hora_status write_recipe(run *r) {
@@ -250,9 +216,7 @@ static hora_status write_recipe(run *r) {
         hora_run_methods_recipe(&r->methods, recipe);
     hora_str text = {0};
     hora_yaml_dump(recipe, &text);
-    char *path = hora_path_join(r->run.out, "recipe.yaml");
-    hora_status s = hora_file_write(path, text.s, text.n);
-    hora_free(path);
+    hora_status s = hora_outdir_write(r->out, "recipe.yaml", text.s, text.n);
     hora_str_release(&text);
     hora_json_free(recipe);
     return s;
@@ -261,8 +225,8 @@ static hora_status write_recipe(run *r) {
 /* --- the run itself --------------------------------------------------------------------------- */
 static hora_status save(run *r) {
     hora_training_status now;
-    HORA_TRY(hora_training_save(r->training, r->run.out));
-    HORA_TRY(something_whole(r));
+    HORA_TRY(hora_training_save(r->training, r->out));
+    HORA_TRY(hora_outdir_whole(r->out));
     hora_training_get(r->training, &now);
     char *text = hora_format("%s/checkpoint-%lld", r->run.out, (long long)now.step);
     tell(r, HORA_RUN_SAVED, text);
@@ -286,6 +250,16 @@ static hora_status interrupted(run *r, int64_t step) {
                      "stopped after step %lld, everything is saved; go on with: hora train "
                      "--resume --out %s",
                      (long long)step, r->run.out);
+}
+
+/* What ends a run after a good step must not take the step with it. */
+static hora_status keep_steps(run *r, hora_status why) {
+    char *said = hora_strdup(hora_errmsg());
+    if (save(r))
+        hora_warn("the steps since the last checkpoint are lost: %s", hora_errmsg());
+    hora_error_restore(said);
+    hora_free(said);
+    return why;
 }
 
 static bool due(int64_t every, int64_t step) {
@@ -314,7 +288,8 @@ static hora_status loop(run *r) {
         HORA_TRY(hora_train_log_step(r->log, &r->result.last));
         tell(r, HORA_RUN_STEP, NULL);
         if (r->eval_rows && (step == steps || due(c->eval_every, step))) {
-            HORA_TRY(evaluate(r));
+            if ((s = evaluate(r)) != HORA_OK)
+                return keep_steps(r, s);
             best = r->result.last_eval.best;
             worn = r->result.last_eval.worn;
         }
@@ -337,11 +312,15 @@ static hora_status finish(run *r) {
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);
-    hora_status s = hora_adapters_save(r->methods.at, r->methods.n, r->run.out, note.s);
+    const char *stage;
+    hora_status s = hora_outdir_stage(r->out, &stage);
+    if (!s)
+        s = hora_adapters_save(r->methods.at, r->methods.n, stage, note.s);
     hora_str_release(&note);
     HORA_TRY(s);
+    HORA_TRY(hora_outdir_take(r->out));
     HORA_TRY(hora_fsync_dir(r->run.out));
-    HORA_TRY(something_whole(r));
+    HORA_TRY(hora_outdir_whole(r->out));
     char *text =
         hora_format("%s is done: %lld steps, %s", r->run.out, (long long)now->step,
                     now->best_step && now->best_step != now->step ? "values of the best evaluation"
@@ -352,8 +331,7 @@ static hora_status finish(run *r) {
 }
 
 /* All that can be refused before anything large is taken or anything is written. */
-static hora_status plan(run *r, hora_settings *given) {
-    HORA_TRY(take_settings(r, given));
+static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
     const bool settled = r->opened.objective.settled; /* else the head waits for the data */
     if (settled)
@@ -373,17 +351,17 @@ static hora_status start(run *r) {
     if (r->run.init_adapter && !r->run.resume)
         HORA_TRY(hora_run_methods_read(&r->methods, r->run.init_adapter));
     HORA_TRY(hora_training_prepare(r->training));
+    HORA_TRY(begin_out(r));
     if (r->run.resume)
         HORA_TRY(hora_training_resume(r->training, r->run.out));
-    HORA_TRY(put_aside(r));
-    HORA_TRY(hora_mkdirs(r->run.out));
     HORA_TRY(write_recipe(r));
     hora_training_get(r->training, &r->result.status);
-    return hora_train_log_open(&r->log, r->run.out, r->result.status.step);
+    return hora_train_log_open(&r->log, r->out, r->result.status.step);
 }
 
 static void release(run *r) {
     hora_train_log_close(r->log);
+    hora_outdir_close(r->out);
     hora_training_free(r->training);
     hora_run_methods_release(&r->methods);
     hora_dataset_close(r->eval_rows);
@@ -401,10 +379,14 @@ static void init(run *r, const hora_run_hooks *hooks) {
 }
 
 static hora_status train_all(run *r, hora_settings *given) {
-    HORA_TRY(plan(r, given));
+    HORA_TRY(take_settings(r, given, true));
+    if (!r->run.out)
+        return hora_fail(HORA_EUSAGE, "no output folder: give --out DIR");
+    HORA_TRY(open_out(r, given));
+    HORA_TRY(plan(r));
     if (!r->run.data)
         return hora_fail(HORA_EUSAGE, "no training data: give --data FILE");
-    HORA_TRY(check_out(r));
+    HORA_TRY(check_space(r));
     HORA_TRY(hora_train_report_fits(&r->result.report));
     tell(r, HORA_RUN_PLANNED, NULL);
     HORA_TRY(start(r));
@@ -421,7 +403,6 @@ hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_r
         hora_training_get(r.training, &r.result.status);
     r.result.seconds = hora_now() - started;
     *result = r.result;
-    put_back(&r);
     release(&r);
     return status;
 }
@@ -429,7 +410,9 @@ hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_r
 hora_status hora_run_plan(hora_settings *s, hora_train_report *report, hora_str *dump) {
     run r;
     init(&r, NULL);
-    hora_status status = plan(&r, s);
+    hora_status status = take_settings(&r, s, false);
+    if (!status)
+        status = plan(&r);
     *report = r.result.report;
     if (!status && dump)
         hora_training_dump(r.training, dump);

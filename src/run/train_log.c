@@ -59,15 +59,23 @@ static hora_status cut(const char *path, int64_t last, const char *head,
     return s;
 }
 
-hora_status hora_train_log_open(hora_train_log **out, const char *dir, int64_t steps_taken) {
+hora_status hora_train_log_open(hora_train_log **out, hora_outdir *o, int64_t steps_taken) {
     hora_train_log *l = *out = hora_calloc(1, sizeof *l);
+    const char *dir = hora_outdir_path(o);
+    char *events = hora_tb_name(dir);
     l->jsonl = hora_path_join(dir, "log.jsonl");
     l->csv = hora_path_join(dir, "log.csv");
-    hora_status s = cut(l->jsonl, steps_taken, NULL, step_of_json);
+    const char *const names[] = {"log.jsonl", "log.csv", events};
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < HORA_COUNT(names) && !s; i++)
+        s = hora_outdir_claim(o, names[i]);
+    if (!s)
+        s = cut(l->jsonl, steps_taken, NULL, step_of_json);
     if (!s)
         s = cut(l->csv, steps_taken, csv_head, step_of_csv);
     if (!s)
-        s = hora_tb_open(&l->tb, dir, steps_taken);
+        s = hora_tb_open(&l->tb, dir, events, steps_taken);
+    hora_free(events);
     if (s) {
         hora_train_log_close(l);
         *out = NULL;

@@ -9,7 +9,7 @@
 
 typedef struct hora_train_log hora_train_log;
 /* Starts or continues the files in `dir`; lines beyond `steps_taken` are dropped. */
-hora_status hora_train_log_open(hora_train_log **out, const char *dir, int64_t steps_taken);
+hora_status hora_train_log_open(hora_train_log **out, hora_outdir *dir, int64_t steps_taken);
 hora_status hora_train_log_step(hora_train_log *l, const hora_step_info *i);
 hora_status hora_train_log_eval(hora_train_log *l, const hora_eval_info *i, double epoch);
 hora_status hora_train_log_close(hora_train_log *l); /* accepts NULL; frees in any case */

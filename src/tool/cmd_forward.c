@@ -58,8 +58,10 @@ static hora_status forward(hora_model *m, const config *c, const hora_forward_ba
 static hora_status ready(const config *c, const hora_settings *s) {
     HORA_TRY(hora_cli_required("batch", c->batch, "a safetensors or JSON file with input_ids"));
     HORA_TRY(hora_cli_required("out", c->out, "the safetensors file to write"));
-    if (hora_path_exists(c->out) && !c->overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", c->out);
+    const hora_input in[] = {{"model", hora_settings_get(s, "model")},
+                             {"adapter", hora_settings_get(s, "adapter")},
+                             {"batch", c->batch}};
+    HORA_TRY(hora_outfile_check(c->out, c->overwrite, in, (int)HORA_COUNT(in)));
     const bool adapter = hora_settings_get(s, "adapter") != NULL;
     if (adapter && c->method)
         return hora_fail(HORA_EUSAGE, "--adapter and --method exclude each other; give one");

@@ -25,11 +25,10 @@ static hora_status make_new(const config *c, hora_json **out) {
     hora_base *b;
     HORA_TRY(hora_cli_required("config", c->config, "the config.json of the model to make"));
     HORA_TRY(hora_cli_required("out", c->out, "the directory to write"));
-    if (hora_path_exists(c->out) && !c->overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", c->out);
+    const hora_input in[] = {{"configuration", c->config}, {"tokenizer", c->tokenizer}};
     HORA_TRY(hora_base_fresh(&b, c->config, &o, (uint64_t)c->seed));
     hora_status s = hora_write_model(b, c->out, NULL, c->dtype ? HORA_BF16 : HORA_F32, c->tokenizer,
-                                     c->overwrite);
+                                     c->overwrite, in, (int)HORA_COUNT(in));
     if (s == HORA_OK) {
         *out = hora_json_new_object();
         hora_json_set(*out, "out", hora_json_new_string(c->out));

@@ -44,6 +44,7 @@ static hora_status read_recipe(hora_cli *c) {
     HORA_TRY(hora_yaml_load(&tree, c->rest[0]));
     hora_status s = hora_settings_json(&all, tree, "recipe");
     hora_json_free(tree);
+    all.file = hora_strdup(c->rest[0]);
     for (int i = 0; i < c->settings.n && s == HORA_OK; i++)
         hora_settings_put(&all, c->settings.at[i].key, c->settings.at[i].value,
                           c->settings.at[i].origin);

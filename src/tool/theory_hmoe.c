@@ -190,6 +190,12 @@ static hora_status look(hora_settings *s, hora_json **out, hora_str *table) {
     char *adapter = NULL;
     if (hora_settings_get(s, "adapter"))
         adapter = hora_strdup(hora_settings_get(s, "adapter"));
+    const hora_input in[] = {{"model", hora_settings_get(s, "model")},
+                             {"adapter", adapter},
+                             {"text", c.text},
+                             {"case", c.case_file}};
+    memcpy(c.in, in, sizeof in);
+    c.nin = (int)HORA_COUNT(in);
     if (st == HORA_OK)
         st = ready(&c, s);
     if (st == HORA_OK && c.case_file)

@@ -1,4 +1,5 @@
 /* What the commands share: printing, opening a model with its adapter, Ctrl-C. */
+#include <math.h>
 #include <signal.h>
 
 #include "api/handles.h"
@@ -50,7 +51,7 @@ const char *hora_cli_text(const hora_json *o, const char *key) {
 }
 
 double hora_cli_number(const hora_json *o, const char *key) {
-    double v = 0;
+    double v = NAN;
     hora_json_real(hora_json_get(o, key), &v);
     return v;
 }

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/cpu.h"
 #include "base/file.h"
@@ -21,6 +22,11 @@ char *hora_checkpoint_path(const char *dir, int64_t step) {
     char name[64];
     hora_snprintf(name, sizeof name, CHECKPOINT_PREFIX "%lld", (long long)step);
     return hora_path_join(dir, name);
+}
+
+/* As the mark lists it. */
+static void entry_name(char name[64], int64_t step) {
+    hora_snprintf(name, 64, CHECKPOINT_PREFIX "%lld/", (long long)step);
 }
 
 static int by_number(const void *a, const void *b) {
@@ -245,8 +251,10 @@ static hora_status write_adapters(hora_training *t, const char *dir) {
 static hora_status write_whole(hora_training *t, const char *tmp) {
     hora_status s;
     HORA_ASSERT(t->prepared);
-    if ((s = hora_remove_tree(tmp)) || (s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) ||
-        (s = write_tensors(t, tmp)) || (s = write_state(t, tmp)) || (s = hora_fsync_dir(tmp)))
+    for (int a = 0; a < t->parts.nadapters; a++)
+        HORA_TRY(hora_adapter_finite(t->parts.adapters[a], false));
+    if ((s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) || (s = write_tensors(t, tmp)) ||
+        (s = write_state(t, tmp)) || (s = hora_outdir_seal(tmp)) || (s = hora_fsync_dir(tmp)))
         hora_remove_tree(tmp);
     return s;
 }
@@ -261,10 +269,12 @@ static hora_status rename_into(const char *tmp, const char *checkpoint) {
 }
 
 hora_status hora_training_save_to(hora_training *t, const char *checkpoint) {
-    if (hora_path_exists(checkpoint))
+    struct stat st;
+    char *tmp = NULL;
+    if (!lstat(checkpoint, &st))
         return hora_fail(HORA_EEXISTS, "%s is there already; remove it or give another name",
                          checkpoint);
-    char *tmp = hora_format("%s" CHECKPOINT_TMP, checkpoint);
+    HORA_TRY(hora_mkdir_temporary(checkpoint, &tmp));
     hora_status s = write_whole(t, tmp);
     if (!s)
         s = rename_into(tmp, checkpoint);
@@ -272,57 +282,143 @@ hora_status hora_training_save_to(hora_training *t, const char *checkpoint) {
     return s;
 }
 
-/* The oldest beyond the limit; never the newest, never the best. */
-static hora_status drop_old(const hora_training *t, const char *dir) {
+/* The oldest beyond the limit; never the newest, never the best, and only what hora wrote. */
+static hora_status drop_old(const hora_training *t, hora_outdir *o) {
     int64_t *steps;
     int n, kept = 0;
-    hora_status s;
-    HORA_TRY(hora_checkpoint_list(dir, &steps, &n));
-    s = HORA_OK;
-    for (int i = n - 1; i >= 0 && t->config.save_limit > 0 && !s; i--) {
+    HORA_TRY(hora_checkpoint_list(hora_outdir_path(o), &steps, &n));
+    for (int i = n - 1; i >= 0 && t->config.save_limit > 0; i--) {
+        char name[64];
         if (steps[i] > t->step || (steps[i] == t->best_step && steps[i] != t->step))
             continue;
-        if (kept++ < t->config.save_limit)
+        entry_name(name, steps[i]);
+        if (!hora_outdir_owns(o, name) || kept++ < t->config.save_limit)
             continue;
-        char *old = hora_checkpoint_path(dir, steps[i]);
-        s = hora_remove_tree(old);
-        hora_free(old);
+        if (hora_outdir_drop(o, name))
+            hora_warn("an old checkpoint could not be removed: %s", hora_errmsg());
     }
     hora_free(steps);
-    return s;
+    return HORA_OK;
 }
 
-/* What kills left half done. */
-static hora_status drop_torn(const char *dir) {
-    char **names;
-    int n;
-    hora_status s = HORA_OK;
-    HORA_TRY(hora_list_dir(dir, &names, &n));
-    for (int i = 0; i < n && !s; i++)
-        if (hora_starts(names[i], CHECKPOINT_PREFIX) && hora_ends(names[i], CHECKPOINT_TMP)) {
-            char *path = hora_path_join(dir, names[i]);
-            s = hora_remove_tree(path);
-            hora_free(path);
-        }
-    hora_list_free(names, n);
-    return s;
-}
-
-hora_status hora_training_save(hora_training *t, const char *dir) {
-    char *path = hora_checkpoint_path(dir, t->step);
+hora_status hora_training_save(hora_training *t, hora_outdir *o) {
+    char name[64];
+    entry_name(name, t->step);
+    char *path = hora_checkpoint_path(hora_outdir_path(o), t->step);
     char *tmp = hora_format("%s" CHECKPOINT_TMP, path);
     char *old = hora_format("%s.old" CHECKPOINT_TMP, path);
-    hora_status s = write_whole(t, tmp);
+    hora_status s = hora_outdir_claim(o, name);
+    if (!s && !(s = hora_remove_tree(tmp)))
+        s = write_whole(t, tmp);
     /* One of this step may stand there, damaged or of an evaluation ago. It makes room only when
      * its successor is whole; a kill in between is mended by the next resume. */
-    if (!s && hora_path_exists(path) && !(s = hora_remove_tree(old)))
-        s = hora_rename(path, old);
+    if (!s && hora_path_exists(path)) {
+        if (!hora_outdir_owns(o, name))
+            s = hora_fail(HORA_EEXISTS,
+                          "%s holds what hora did not write; move that away, the new checkpoint is "
+                          "%s",
+                          path, tmp);
+        else if (!(s = hora_remove_tree(old)))
+            s = hora_rename(path, old);
+    }
     if (!s)
         s = rename_into(tmp, path);
     if (!s)
-        s = drop_torn(dir);
+        s = hora_remove_tree(old);
     hora_free(old);
     hora_free(tmp);
     hora_free(path);
-    return s ? s : drop_old(t, dir);
+    return s ? s : drop_old(t, o);
+}
+
+/* --- folders from before the mark ------------------------------------------------------------- */
+/* A README that is not hora's model card is the user's. */
+static bool is_our_card(const hora_outdir *o) {
+    hora_str text = {0};
+    char *path = hora_path_join(hora_outdir_path(o), "README.md");
+    const bool ours = hora_path_exists(path) && hora_file_read(&text, path) == HORA_OK && text.s &&
+                      strstr(text.s, "made-with-hora");
+    hora_free(path);
+    hora_str_release(&text);
+    return ours;
+}
+
+static void add_name(char ***names, int *n, int *cap, const char *name) {
+    HORA_PUSH(*names, *n, *cap, hora_strdup(name));
+}
+
+/* A checkpoint's own manifest says what hora wrote (where it cannot be read, the names that hora
+ * uses do); those names are hora's in OUT as well. */
+static hora_status adopt_checkpoint(hora_outdir *o, const char *name, const char *dir) {
+    static const char *const usual[] = {"adapter_config.json",    "adapter_model.safetensors",
+                                        "hora_state.safetensors", "delta_config.json",
+                                        "delta.safetensors",      "config.json",
+                                        "model.safetensors",      "README.md",
+                                        "state.safetensors"};
+    hora_json *state = NULL;
+    char **names = NULL, *path = hora_path_join(dir, "state.json");
+    int n = 0, cap = 0;
+    hora_status s = HORA_OK;
+    hora_status read = hora_json_load(&state, path);
+    const hora_json *files = read ? NULL : hora_json_get(state, "files");
+    add_name(&names, &n, &cap, "state.json");
+    for (void *it = hora_json_iter(files); it; it = hora_json_next(files, it))
+        add_name(&names, &n, &cap, hora_json_iter_key(it));
+    for (size_t i = 0; i < HORA_COUNT(usual) && !files; i++)
+        add_name(&names, &n, &cap, usual[i]);
+    for (int i = 0; i < n && !s && files; i++)
+        if (!strchr(names[i], '/') && !hora_starts(names[i], "state.") &&
+            (!hora_eq(names[i], "README.md") || is_our_card(o)))
+            s = hora_outdir_adopt(o, names[i]);
+    if (!s && hora_path_is_dir(dir))
+        s = hora_outdir_seal_only(dir, names, n);
+    if (!s)
+        s = hora_outdir_adopt(o, name);
+    hora_list_free(names, n);
+    hora_json_free(state);
+    hora_free(path);
+    return s;
+}
+
+/* Numbers of checkpoint-N, checkpoint-N.tmp and checkpoint-N.old.tmp. */
+static int64_t number_of(const char *name) {
+    int64_t step = -1;
+    if (!hora_starts(name, CHECKPOINT_PREFIX))
+        return -1;
+    const char *digits = name + strlen(CHECKPOINT_PREFIX);
+    const size_t n = strspn(digits, "0123456789");
+    const char *tail = digits + n;
+    char *text = hora_strndup(digits, n);
+    if (*tail && !hora_eq(tail, CHECKPOINT_TMP) && !hora_eq(tail, ".old" CHECKPOINT_TMP))
+        step = -1;
+    else if (!hora_parse_int(text, &step))
+        step = -1;
+    hora_free(text);
+    return step;
+}
+
+hora_status hora_training_adopt(hora_outdir *o) {
+    static const char *const known[] = {"recipe.yaml", "log.jsonl", "log.csv"};
+    const char *dir = hora_outdir_path(o);
+    char **names;
+    int n;
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < HORA_COUNT(known) && !s; i++)
+        s = hora_outdir_adopt(o, known[i]);
+    HORA_TRY(s);
+    HORA_TRY(hora_list_dir(dir, &names, &n));
+    for (int i = 0; i < n && !s; i++) {
+        char name[64];
+        const int64_t step = number_of(names[i]);
+        if (hora_starts(names[i], "events.out.tfevents."))
+            s = hora_outdir_adopt(o, names[i]);
+        if (s || step < 0)
+            continue;
+        char *path = hora_checkpoint_path(dir, step);
+        entry_name(name, step);
+        s = adopt_checkpoint(o, name, path);
+        hora_free(path);
+    }
+    hora_list_free(names, n);
+    return s;
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "model/family.h"
 #include "train/train_impl.h"
 
@@ -19,12 +20,43 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
                      (int)id, (long long)b->vocab);
 }
 
+void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
+                       size_t n) {
+    int shown = 0, more = 0, used = 0;
+    text[0] = 0;
+    for (int64_t r = row; d && row >= 0 && r < row + rows; r++) {
+        int64_t lines[16];
+        int k = hora_data_records(d, r, ordered, lines, (int)HORA_COUNT(lines));
+        for (int i = 0; i < k; i++) {
+            if (shown == 12 || (size_t)used + 32 > n) {
+                more++;
+                continue;
+            }
+            used += hora_snprintf(text + used, n - (size_t)used, "%s%lld",
+                                  shown ? ", " : " (records ", (long long)lines[i]);
+            shown++;
+        }
+    }
+    if (shown)
+        hora_snprintf(text + used, n - (size_t)used, more ? " and %d more)" : ")", more);
+}
+
+static hora_status refuse(const hora_dataset *d, int64_t row, int64_t rows, double value) {
+    char records[300];
+    hora_name_records(d, row, rows, true, records, sizeof records);
+    return hora_fail(HORA_ENUMERIC,
+                     "evaluation: the loss of rows %lld to %lld is %g%s; the model or the adapter "
+                     "holds numbers that are not finite, or these records make some",
+                     (long long)row + 1, (long long)(row + rows), value, records);
+}
+
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, hora_eval_info *info, hora_json **detail) {
     hora_prefetch *feed = NULL;
     const hora_batch *b;
     hora_tally t = {.objective = o->objective};
     const double started = hora_now();
+    int64_t first = 0;
     hora_status s;
     const int64_t rows = hora_data_about(data)->rows;
     const hora_leaves leaves = hora_graph_leaves(r->g);
@@ -34,6 +66,12 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
         hora_batch pass = *b;
         pass.scale = 1;
         hora_graph_body(r->g, &pass, 0);
+        const double loss = hora_graph_scalar(r->g, o->loss);
+        if (!isfinite(loss)) {
+            s = refuse(data, first, hora_min(batch_size, rows - first), loss);
+            break;
+        }
+        first += batch_size;
         hora_tally_add(&t, r->g, o, b);
     }
     hora_prefetch_free(feed);
@@ -41,6 +79,12 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
     s = s == HORA_DONE ? hora_tally_metrics(&t, &info->metrics) : s;
     info->loss = hora_metrics_get(&info->metrics, "loss");
     info->seconds = hora_now() - started;
+    for (int i = 0; i < info->metrics.n && !s; i++)
+        if (isinf(info->metrics.at[i].value))
+            s = hora_fail(HORA_ENUMERIC,
+                          "evaluation: the loss is %g, and its %s is no finite number; the model "
+                          "or the adapter does not fit these data",
+                          info->loss, info->metrics.at[i].name);
     if (!s && detail)
         *detail = hora_tally_detail(&t);
     hora_tally_release(&t);

@@ -201,23 +201,34 @@ hora_status hora_training_resume_from(hora_training *t, const char *checkpoint) 
     return s;
 }
 
-/* A kill between the last flush and the rename left a whole checkpoint under its other name. */
-static hora_status mend(const char *dir) {
+static bool is_whole(const char *dir) {
+    hora_json *state = NULL;
+    const bool whole = open_whole(dir, &state) == HORA_OK;
+    hora_json_free(state);
+    return whole;
+}
+
+hora_status hora_training_mend(hora_outdir *o) {
     char **names;
     int n;
     hora_status s = HORA_OK;
-    if (!hora_path_is_dir(dir))
-        return HORA_OK;
-    HORA_TRY(hora_list_dir(dir, &names, &n));
-    for (int i = 0; i < n && !s; i++) {
-        if (!hora_starts(names[i], CHECKPOINT_PREFIX) || !hora_ends(names[i], CHECKPOINT_TMP))
+    HORA_TRY(hora_list_dir(hora_outdir_path(o), &names, &n));
+    for (int i = n - 1; i >= 0 && !s; i--) {
+        if (!hora_starts(names[i], CHECKPOINT_PREFIX) || !hora_ends(names[i], CHECKPOINT_TMP) ||
+            !hora_outdir_owns(o, names[i]))
             continue;
-        char *torn = hora_path_join(dir, names[i]);
+        char *torn = hora_path_join(hora_outdir_path(o), names[i]);
+        /* of checkpoint-N.tmp and checkpoint-N.old.tmp the first is the newer; it comes first */
         char *name = hora_strndup(torn, strlen(torn) - strlen(CHECKPOINT_TMP));
-        hora_json *state = NULL;
-        if (!hora_path_exists(name) && open_whole(torn, &state) == HORA_OK)
-            s = hora_rename(torn, name);
-        hora_json_free(state);
+        if (hora_ends(name, ".old"))
+            name[strlen(name) - 4] = 0;
+        if (!hora_path_exists(name) && is_whole(torn)) {
+            s = hora_outdir_seal(torn);
+            if (!s)
+                s = hora_rename(torn, name);
+        } else {
+            s = hora_remove_tree(torn);
+        }
         hora_free(name);
         hora_free(torn);
     }
@@ -230,7 +241,6 @@ hora_status hora_training_resume(hora_training *t, const char *dir) {
     int n;
     hora_status s = HORA_ENOTFOUND;
     HORA_ASSERT(t->prepared);
-    HORA_TRY(mend(dir));
     HORA_TRY(hora_checkpoint_list(dir, &steps, &n));
     for (int i = n - 1; i >= 0 && s == HORA_ENOTFOUND; i--) {
         char *path = hora_checkpoint_path(dir, steps[i]);

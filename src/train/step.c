@@ -60,33 +60,11 @@ static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) 
     a->supervised += b->supervised;
 }
 
-/* " (records 3, 17 and 20 more)": where to look. */
-static void name_records(const hora_training *t, const tally *a, char *text, size_t n) {
-    int64_t row = a->bad_row >= 0 ? a->bad_row : a->data_row;
-    int64_t rows = a->bad_row >= 0 ? a->bad_rows : a->data_rows;
-    int shown = 0, more = 0;
-    int used = 0;
-    text[0] = 0;
-    for (int64_t r = row; row >= 0 && r < row + rows; r++) {
-        int64_t lines[16];
-        int k = hora_data_records(t->parts.train, r, false, lines, (int)HORA_COUNT(lines));
-        for (int i = 0; i < k; i++) {
-            if (shown == 12 || (size_t)used + 32 > n) {
-                more++;
-                continue;
-            }
-            used += hora_snprintf(text + used, n - (size_t)used, "%s%lld",
-                                  shown ? ", " : " (records ", (long long)lines[i]);
-            shown++;
-        }
-    }
-    if (shown)
-        hora_snprintf(text + used, n - (size_t)used, more ? " and %d more)" : ")", more);
-}
-
 static hora_status refuse(const hora_training *t, const tally *a, const char *what, double value) {
     char records[300];
-    name_records(t, a, records, sizeof records);
+    const bool known = a->bad_row >= 0;
+    hora_name_records(t->parts.train, known ? a->bad_row : a->data_row,
+                      known ? a->bad_rows : a->data_rows, false, records, sizeof records);
     return hora_fail(
         HORA_ENUMERIC,
         "step %lld: %s is %g%s; nothing was updated. Try a lower lr (it was %g), a "

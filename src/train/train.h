@@ -8,12 +8,13 @@
  *   hora_training_report(t) ..                     `hora plan` stops here
  *   hora_training_prepare(t);                      refuses what cannot fit; then takes memory
  *   while (!(s = hora_training_step(t, &info))) ..  HORA_DONE after the last step
- *   hora_training_save(t, out_dir);                out_dir/checkpoint-N
+ *   hora_training_save(t, out);                    checkpoint-N in an output folder
  *   hora_training_free(t);
  *
  * run.h drives all of this from settings to a finished output folder. A training belongs to one
  * thread; only hora_training_stop may be called from another one or from a signal handler.
  */
+#include "base/outdir.h"
 #include "data/data.h"
 #include "graph/graph.h"
 #include "optim/optim.h"
@@ -147,8 +148,14 @@ hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int
 hora_status hora_training_eval(hora_training *t, hora_eval_info *info);
 void hora_training_get(const hora_training *t, hora_training_status *s);
 void hora_training_stop(hora_training *t);
-/* Writes dir/checkpoint-N whole or not at all, then deletes the oldest beyond save_limit. */
-hora_status hora_training_save(hora_training *t, const char *dir);
+/* Writes checkpoint-N into the folder whole or not at all, then deletes the oldest of hora's beyond
+ * save_limit. */
+hora_status hora_training_save(hora_training *t, hora_outdir *o);
+/* Renames a whole checkpoint that a kill left under its unfinished name. */
+hora_status hora_training_mend(hora_outdir *o);
+/* Takes a folder from before the mark for hora's: what a training of that time wrote there, by its
+ * own manifests. */
+hora_status hora_training_adopt(hora_outdir *o);
 /* Goes on from the newest whole checkpoint in `dir`; damaged ones are named in a warning and passed
  * over. HORA_ENOTFOUND: there is none. HORA_EMISMATCH: of another base, data, method or options;
  * the text names the difference. */

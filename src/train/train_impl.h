@@ -67,6 +67,10 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 /* Refuses data whose tokens the model does not have: a tokenizer of another model. NULL: nothing to
  * check. */
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
+/* " (records 3, 17 and 20 more)": where the data rows came from; "" when `d` is NULL or `row` is
+ * negative. ordered: as the rows lie in the data, not as they are shuffled. */
+void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
+                       size_t n);
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, hora_eval_info *info, hora_json **detail);
 #endif

@@ -153,7 +153,7 @@ static void test_output(void **state) {
     const char *how = "--seq-len 8 --steps 1";
     tool_check(9, "", "exists", "train --model '%s' --data '%s' --out '%s' %s", tiny_model(), data,
                full, how);
-    tool_check(9, "", "no run of hora", "train --model '%s' --data '%s' --out '%s' %s --overwrite",
+    tool_check(9, "", "precious", "train --model '%s' --data '%s' --out '%s' %s --overwrite",
                tiny_model(), data, full, how);
     tool_check(9, "", NULL, "train --model '%s' --data '%s' --out '%s' %s", tiny_model(), data,
                file, how);

@@ -141,7 +141,7 @@ static void test_refused(void **state) {
     tool_check(3, "", "file", "theory lowdata --quick --out '%s/inside'", file);
     assert_ok(hora_mkdirs(out));
     assert_ok(hora_file_write(hora_test_path(out, "rates.state"), "something else\n", 15));
-    tool_check(9, "", "--overwrite", "theory rates " SMALL " --out '%s'", out);
+    tool_check(9, "", "move it away", "theory rates " SMALL " --out '%s'", out);
 }
 
 HORA_TESTS(cli_theory, {"rates: any threads, resumed or not", test_rates_bits, HORA_SHORT},

@@ -4,9 +4,11 @@
 
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "hora/hora.h"
 #include "hora_test.h"
+#include "nn/adapter.h"
 #include "tiny_model.h"
 
 static const int32_t ids[] = {0, 17, 40, 9, 66, 31, 5, 80, 12};
@@ -209,8 +211,97 @@ static void test_version(void **state) {
     assert_true(hora_starts(hora_version(), HORA_VERSION " ("));
 }
 
+/* Exports and saved adapters keep what is not theirs, and their own inputs. */
+static void test_folders(void **state) {
+    (void)state;
+    hora_model *m;
+    hora_adapter *a, *b;
+    hora_trainer *t;
+    hora_data *d;
+    const char *dir = hora_test_path(hora_test_tmp(), "adapter");
+    const char *out = hora_test_path(hora_test_tmp(), "exported");
+    const char *ck = hora_test_path(hora_test_tmp(), "checkpoint");
+    assert_ok(hora_model_open(&m, tiny_model(), NULL));
+    assert_ok(hora_adapter_attach(&a, m, "lora", "rank=2"));
+    assert_fails(hora_adapter_save(a, tiny_model()), HORA_EEXISTS, "model");
+    assert_ok(hora_mkdirs(dir));
+    assert_ok(hora_file_write(hora_test_path(dir, "diary"), "dear", 4));
+    assert_ok(hora_adapter_save(a, dir));
+    assert_ok(hora_adapter_save(a, dir)); /* its own files it may replace */
+    assert_ok(hora_remove_tree(hora_test_path(dir, ".hora")));
+    assert_fails(hora_adapter_save(a, dir), HORA_EEXISTS, "hora did not write it");
+    assert_true(hora_path_exists(hora_test_path(dir, "diary")));
+    assert_fails(hora_model_export(m, tiny_model(), "overwrite"), HORA_EEXISTS, NULL);
+    assert_ok(hora_remove_tree(hora_test_path(dir, "diary")));
+    assert_ok(hora_adapter_load(&b, m, dir, NULL));
+    assert_fails(hora_model_export(m, dir, "overwrite"), HORA_EEXISTS, "adapter");
+    assert_ok(hora_model_export(m, out, NULL));
+    assert_ok(hora_file_write(hora_test_path(out, "diary"), "dear", 4));
+    assert_fails(hora_model_export(m, out, "overwrite"), HORA_EEXISTS, "diary");
+    assert_true(hora_path_exists(hora_test_path(out, "config.json")));
+    hora_adapter_detach(b);
+    /* a checkpoint is written to a new name, and that is all that is touched */
+    assert_ok(hora_data_open(
+        &d, m, tiny_file("text.txt", "a text, and some more of it, to the end"), "seq_len=8"));
+    assert_ok(hora_trainer_new(&t, m, d, "steps=1"));
+    assert_ok(hora_trainer_save(t, ck));
+    assert_true(hora_path_exists(hora_test_path(ck, "state.json")));
+    assert_fails(hora_trainer_save(t, ck), HORA_EEXISTS, "checkpoint");
+    assert_fails(hora_trainer_save(t, dir), HORA_EEXISTS, "adapter");
+    assert_ok(hora_trainer_resume(t, ck));
+    hora_trainer_free(t);
+    hora_data_close(d);
+    hora_model_close(m);
+}
+
+/* A NaN in an adapter file is named; one in a model makes no result. */
+static void test_not_finite(void **state) {
+    (void)state;
+    hora_model *m;
+    hora_adapter *a, *b;
+    hora_predictor *p;
+    float out[Z];
+    double score;
+    const int32_t ids[] = {4, 5, 6};
+    const char *dir = hora_test_path(hora_test_tmp(), "nan");
+    assert_ok(hora_model_open(&m, tiny_model(), NULL));
+    assert_ok(hora_adapter_attach(&a, m, "lora", "rank=2"));
+    assert_ok(hora_adapter_save(a, dir));
+    hora_adapter_detach(a);
+    hora_str bytes = {0};
+    const char *file = hora_test_path(dir, "adapter_model.safetensors");
+    assert_ok(hora_file_read(&bytes, file));
+    const float nan = NAN;
+    memcpy(bytes.s + bytes.n - sizeof nan, &nan, sizeof nan);
+    assert_ok(hora_file_write(file, bytes.s, bytes.n));
+    hora_str_release(&bytes);
+    assert_fails(hora_adapter_load(&b, m, dir, NULL), HORA_ENUMERIC, "lora_");
+    /* into the model in memory */
+    hora_model_close(m);
+    assert_ok(hora_model_open(&m, tiny_model(), "dtype=f32"));
+    assert_ok(hora_adapter_attach(&a, m, "lora", "rank=2"));
+    ((float *)a->values)[0] = INFINITY;
+    assert_fails(hora_adapter_finite(a, false), HORA_ENUMERIC, a->params[0]->name);
+    for (int64_t i = 0; i < a->elems; i++)
+        ((float *)a->values)[i] = NAN;
+    assert_ok(hora_predictor_new(&p, m, NULL));
+    assert_fails(hora_predictor_logits(p, ids, 3, out), HORA_ENUMERIC, "not finite");
+    assert_fails(hora_predictor_score(p, ids, 3, 1, &score), HORA_ENUMERIC, "loss");
+    hora_ids got = {0};
+    hora_str text = {0};
+    assert_fails(hora_predictor_generate(p, ids, 3, NULL, &got, &text, NULL, NULL), HORA_ENUMERIC,
+                 "not finite");
+    assert_int_equal(got.n, 0);
+    hora_ids_release(&got);
+    hora_str_release(&text);
+    hora_predictor_free(p);
+    hora_model_close(m);
+}
+
 HORA_TESTS(law_front_door, {"lora: off, saved, exported, merged", test_lora, HORA_SHORT},
            {"hora: off, saved, exported, merged", test_hora, HORA_SHORT},
            {"two adapters at once", test_two, HORA_SHORT},
            {"scores, logits, cache", test_prediction, HORA_SHORT},
-           {"refusals", test_refusals, HORA_SHORT}, {"version", test_version, HORA_SHORT});
+           {"refusals", test_refusals, HORA_SHORT}, {"version", test_version, HORA_SHORT},
+           {"folders and what is in them", test_folders, HORA_SHORT},
+           {"what is not finite", test_not_finite, HORA_SHORT});

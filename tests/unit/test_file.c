@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -84,31 +85,62 @@ static void writer_hashes_and_counts(void **state) {
     hora_free(data);
 }
 
+static int entries(void) {
+    char **names;
+    int n;
+    assert_ok(hora_list_dir(hora_test_tmp(), &names, &n));
+    hora_list_free(names, n);
+    return n;
+}
+
 /* Until the commit a reader sees the old file; an abort leaves it and no temporary. */
 static void nothing_half_there(void **state) {
     (void)state;
-    char *path = in_tmp("x"), *tmp = in_tmp("x.tmp");
+    char *path = in_tmp("x");
     hora_writer *w;
     assert_ok(hora_file_write(path, "old", 3));
     assert_ok(hora_writer_open(&w, path));
     hora_writer_put(w, "new", 3);
     assert_content(path, "old");
-    assert_true(hora_path_exists(tmp));
+    assert_int_equal(entries(), 2);
     hora_writer_abort(w);
     hora_writer_abort(NULL);
     assert_content(path, "old");
-    assert_false(hora_path_exists(tmp));
+    assert_int_equal(entries(), 1);
     assert_ok(hora_file_write(path, "new", 3));
     assert_content(path, "new");
-    assert_false(hora_path_exists(tmp));
+    assert_int_equal(entries(), 1);
     hora_free(path);
-    hora_free(tmp);
+}
+
+/* A link stays a link, and nothing but a regular file is replaced. */
+static void only_files_are_replaced(void **state) {
+    (void)state;
+    char *path = in_tmp("x"), *link = in_tmp("link"), *pipe = in_tmp("pipe"),
+         *dead = in_tmp("dead");
+    char *near = in_tmp("x.tmp");
+    struct stat st;
+    assert_ok(hora_file_write(path, "old", 3));
+    assert_ok(hora_file_write(near, "mine", 4));
+    assert_int_equal(symlink("x", link), 0);
+    assert_int_equal(symlink("nowhere", dead), 0);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_ok(hora_file_write(link, "new", 3));
+    assert_content(path, "new");
+    assert_content(near, "mine");
+    assert_true(!lstat(link, &st) && S_ISLNK(st.st_mode));
+    assert_fails(hora_file_write(pipe, "new", 3), HORA_EEXISTS, "no regular file");
+    assert_fails(hora_file_write("/dev/null", "new", 3), HORA_EEXISTS, "no regular file");
+    assert_fails(hora_file_write(hora_test_tmp(), "new", 3), HORA_EEXISTS, "no regular file");
+    assert_fails(hora_file_write(dead, "new", 3), HORA_ENOTFOUND, "leads nowhere");
+    assert_int_equal(entries(), 5);
+    hora_free(path), hora_free(link), hora_free(pipe), hora_free(dead), hora_free(near);
 }
 
 /* A disk that fills up, played by the limit on file sizes. */
 static void full_disk(void **state) {
     (void)state;
-    char *path = in_tmp("x"), *tmp = in_tmp("x.tmp");
+    char *path = in_tmp("x");
     char *big = hora_calloc(1 << 20, 1);
     struct rlimit old, small;
     assert_ok(hora_file_write(path, "old", 3));
@@ -122,10 +154,9 @@ static void full_disk(void **state) {
     signal(SIGXFSZ, SIG_DFL);
     assert_fails(s, HORA_EIO, "free some space");
     assert_content(path, "old");
-    assert_false(hora_path_exists(tmp));
+    assert_int_equal(entries(), 1);
     hora_free(big);
     hora_free(path);
-    hora_free(tmp);
 }
 
 static void lines_append(void **state) {
@@ -207,6 +238,7 @@ HORA_TESTS(unit_file, {"write, read, map", write_read_map, HORA_SHORT},
            {"errors name the path", errors_name_the_path, HORA_SHORT},
            {"a writer hashes what it writes", writer_hashes_and_counts, HORA_SHORT},
            {"nothing is half there", nothing_half_there, HORA_SHORT},
+           {"only files are replaced, links stay", only_files_are_replaced, HORA_SHORT},
            {"a full disk leaves the old file", full_disk, HORA_SHORT},
            {"lines append", lines_append, HORA_SHORT}, {"paths", paths, HORA_SHORT},
            {"folders", folders, HORA_SHORT},

@@ -21,10 +21,12 @@ static bool have_gnuplot(void) {
 static const char *draw(const char *body, const char *path, bool *drawn, hora_str *said) {
     const char *dir = hora_test_path(hora_test_tmp(), "it's a folder");
     char *old = hora_strdup(getenv("PATH"));
-    const hora_plot p = {dir, "line", 4, 3, body};
-    assert_ok(hora_mkdirs(dir));
-    assert_ok(hora_file_write(hora_test_path(dir, "line.csv"), "x,y\n1,2\n3,4\n", 12));
-    assert_ok(hora_file_write(hora_test_path(dir, "line.svg"), "old", 3));
+    hora_outdir *out;
+    assert_ok(hora_outdir_open(&out, dir, &(hora_outdir_how){.mode = HORA_OUT_NEW}));
+    assert_ok(hora_outdir_begin(out));
+    const hora_plot p = {out, "line", 4, 3, body};
+    assert_ok(hora_outdir_write(out, "line.csv", "x,y\n1,2\n3,4\n", 12));
+    assert_ok(hora_outdir_write(out, "line.svg", "old", 3));
     if (path)
         setenv("PATH", path, 1);
     hora_log_sink(keep_text, said);
@@ -32,6 +34,7 @@ static const char *draw(const char *body, const char *path, bool *drawn, hora_st
     hora_log_sink(NULL, NULL);
     setenv("PATH", old, 1);
     hora_free(old);
+    hora_outdir_close(out);
     assert_ok(s);
     assert_true(hora_path_exists(hora_test_path(dir, "line.gp")));
     return dir;

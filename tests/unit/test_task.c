@@ -36,8 +36,8 @@ static void expect(const hora_json *o, const char *key, double got, double toler
     double want = NAN;
     const bool defined = hora_json_real(hora_json_get(o, key), &want);
     if (defined ? !(fabs(got - want) <= tolerance * fmax(1, fabs(want))) : !isnan(got))
-        fail_msg("%s, %s: %.12g, should be %.12g",
-                 hora_json_string(hora_json_get(o, "name"), NULL), key, got, want);
+        fail_msg("%s, %s: %.12g, should be %.12g", hora_json_string(hora_json_get(o, "name"), NULL),
+                 key, got, want);
 }
 
 static int32_t *ints(const hora_json *list) {
@@ -177,36 +177,41 @@ static void labels(void **state) {
         const char *task, *text, *names; /* names: separated by '|', or part of the refusal */
         hora_status status;
     } rows[] = {
-        {"sequence-classification", "{\"text\":\"a\",\"label\":\"pos\"}\n{\"text\":\"b\",\"label\":\"neg\"}",
-         "neg|pos", HORA_OK},
-        {"sequence-classification", "{\"text\":\"a\",\"label\":10}\n{\"text\":\"b\",\"label\":2}", "2|10",
-         HORA_OK},
         {"sequence-classification",
-         "{\"text\":\"a\",\"label\":true}\n{\"text\":\"b\",\"label\":false}", "false|true", HORA_OK},
+         "{\"text\":\"a\",\"label\":\"pos\"}\n{\"text\":\"b\",\"label\":\"neg\"}", "neg|pos",
+         HORA_OK},
+        {"sequence-classification", "{\"text\":\"a\",\"label\":10}\n{\"text\":\"b\",\"label\":2}",
+         "2|10", HORA_OK},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":true}\n{\"text\":\"b\",\"label\":false}", "false|true",
+         HORA_OK},
         {"sequence-classification",
          "{\"text\":\"a\",\"label\":[\"x\",\"y\"]}\n{\"text\":\"b\",\"label\":[]}", "x|y", HORA_OK},
         {"sequence-classification",
          "{\"text\":\"a\",\"label\":[0,1]}\n{\"text\":\"b\",\"label\":[1,1]}", "0|1", HORA_OK},
-        {"token-classification",
-         "{\"tokens\":[\"a\",\"b\"],\"tags\":[\"O\",\"B-X\"]}", "B-X|O", HORA_OK},
+        {"token-classification", "{\"tokens\":[\"a\",\"b\"],\"tags\":[\"O\",\"B-X\"]}", "B-X|O",
+         HORA_OK},
         {"sequence-classification", "{\"text\":\"a\",\"label\":0}\n{\"text\":\"b\"}", "line 2",
          HORA_EFORMAT},
         {"sequence-classification", "{\"text\":\"a\",\"label\":0}\n{\"text\":\"b\",\"label\":null}",
          "no label", HORA_EFORMAT},
-        {"sequence-classification", "{\"text\":\"a\",\"label\":0}\n{\"text\":\"b\",\"label\":\"x\"}",
-         "in one way", HORA_EFORMAT},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":0}\n{\"text\":\"b\",\"label\":\"x\"}", "in one way",
+         HORA_EFORMAT},
         {"sequence-classification", "{\"text\":\"a\",\"label\":0}\n{\"text\":\"b\",\"label\":-1}",
          "-1", HORA_EFORMAT},
         {"sequence-classification", "{\"text\":\"a\",\"label\":0.5}", "regression", HORA_EFORMAT},
-        {"sequence-classification", "{\"text\":\"a\",\"label\":\"x\"}\n{\"text\":\"b\",\"label\":\"x\"}",
-         "one class", HORA_EUSAGE},
-        {"sequence-classification", "{\"text\":\"a\",\"label\":\"x\"}\n{\"text\":\"b\",\"label\":\" x\"}",
-         "blanks", HORA_EFORMAT},
-        {"token-classification", "{\"tokens\":[\"a\",\"b\"],\"tags\":[\"O\"]}", "2 words have 1 tags",
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":\"x\"}\n{\"text\":\"b\",\"label\":\"x\"}", "one class",
+         HORA_EUSAGE},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":\"x\"}\n{\"text\":\"b\",\"label\":\" x\"}", "blanks",
          HORA_EFORMAT},
+        {"token-classification", "{\"tokens\":[\"a\",\"b\"],\"tags\":[\"O\"]}",
+         "2 words have 1 tags", HORA_EFORMAT},
         {"regression", "{\"text\":\"a\",\"label\":\"1,5\"}", "like 3.5", HORA_EFORMAT},
-        {"regression", "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":[1,2]}", "2 numbers",
-         HORA_EFORMAT},
+        {"regression", "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":[1,2]}",
+         "2 numbers", HORA_EFORMAT},
         {"regression", "{\"text\":\"a\"}", "no label", HORA_EFORMAT},
     };
     (void)state;

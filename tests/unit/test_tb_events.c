@@ -94,11 +94,18 @@ static void crc_is_castagnoli(void **state) {
                          (uint32_t)((crc[i] >> 15 | crc[i] << 17) + 0xa282ead8u));
 }
 
+static hora_status open_in(hora_tb **t, const char *dir, int64_t steps_taken) {
+    char *name = hora_tb_name(dir);
+    hora_status s = hora_tb_open(t, dir, name, steps_taken);
+    hora_free(name);
+    return s;
+}
+
 static void what_is_written_is_read(void **state) {
     (void)state;
     event e[16];
     hora_tb *t;
-    assert_ok(hora_tb_open(&t, hora_test_tmp(), 0));
+    assert_ok(open_in(&t, hora_test_tmp(), 0));
     char *path = hora_strdup(hora_tb_path(t));
     assert_int_equal(read_events(path, e, 16), 1); /* readable from the first moment */
     assert_string_equal(e[0].version, "brain.Event:2");
@@ -126,8 +133,8 @@ static void a_run_that_goes_on(void **state) {
     (void)state;
     event e[4];
     hora_tb *a, *b;
-    assert_ok(hora_tb_open(&a, hora_test_tmp(), 0));
-    assert_ok(hora_tb_open(&b, hora_test_tmp(), 40));
+    assert_ok(open_in(&a, hora_test_tmp(), 0));
+    assert_ok(open_in(&b, hora_test_tmp(), 40));
     assert_string_not_equal(hora_tb_path(a), hora_tb_path(b));
     assert_non_null(strstr(hora_path_base(hora_tb_path(b)), "events.out.tfevents."));
     assert_int_equal(read_events(hora_tb_path(b), e, 4), 2);
@@ -142,7 +149,7 @@ static void failures_are_told(void **state) {
     (void)state;
     hora_tb *t;
     char *nowhere = hora_path_join(hora_test_tmp(), "no/such/folder");
-    assert_true(hora_tb_open(&t, nowhere, 0) != HORA_OK);
+    assert_true(open_in(&t, nowhere, 0) != HORA_OK);
     assert_null(t);
     hora_free(nowhere);
 }

@@ -1,0 +1,695 @@
+/*
+ * The life of an output folder: checked, locked, marked, filled, and put back when it fails. The
+ * order of every change is such that a kill between any two calls leaves the mark telling the
+ * truth: a name is listed before the entry is made, what moves aside is listed as aside before it
+ * moves, and what comes back comes back after its successor's names are gone from the mark.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/file_impl.h"
+#include "base/log.h"
+#include "base/outdir_impl.h"
+#include "base/text.h"
+
+#define ASIDE ".hora-old"
+#define STAGE ".hora-new"
+#define SHOWN 12 /* entries that a refusal lists */
+
+struct hora_outdir {
+    char *dir, *advice, *stage;
+    hora_out_mode mode;
+    hora_input *in; /* strings are copies */
+    int n;
+    int fd;                  /* the folder, locked; -1: not there yet */
+    bool made, first, begun; /* by this process: the folder; its mark */
+    hora_mark mark;
+};
+
+const char *hora_outdir_path(const hora_outdir *o) {
+    return o->dir;
+}
+
+bool hora_outdir_marked(const hora_outdir *o) {
+    return o->mark.there;
+}
+
+static hora_status save_mark(hora_outdir *o) {
+    return hora_mark_save(&o->mark, o->dir);
+}
+
+static char *path_in(const hora_outdir *o, const char *name) {
+    return hora_path_join(o->dir, name);
+}
+
+/* --- the lock --------------------------------------------------------------------------------- */
+/* Who holds a lock on this file, from /proc/locks: "1: FLOCK ADVISORY WRITE 123 fe:00:4567 0 EOF".
+ * 0: not told. */
+static long holder(const struct stat *st) {
+    char line[256], want[64];
+    long pid = 0;
+    FILE *f = fopen("/proc/locks", "re");
+    hora_snprintf(want, sizeof want, ":%llu ", (unsigned long long)st->st_ino);
+    while (f && !pid && fgets(line, sizeof line, f)) {
+        const char *write = strstr(line, "WRITE ");
+        if (strstr(line, "FLOCK") && !strstr(line, "->") && write && strstr(line, want))
+            pid = strtol(write + strlen("WRITE "), NULL, 10);
+    }
+    if (f)
+        fclose(f);
+    return pid;
+}
+
+static hora_status lock(hora_outdir *o) {
+    struct stat st;
+    char who[64] = "another process";
+    while (flock(o->fd, LOCK_EX | LOCK_NB)) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK) { /* some network file systems cannot lock */
+            hora_warn("%s: cannot be locked (%s); start nothing else with this folder", o->dir,
+                      strerror(errno));
+            return HORA_OK;
+        }
+        const long pid = fstat(o->fd, &st) ? 0 : holder(&st);
+        if (pid > 0)
+            hora_snprintf(who, sizeof who, "process %ld", pid);
+        return hora_fail(HORA_EEXISTS, "%s is in use by %s; wait for it or give another folder",
+                         o->dir, who);
+    }
+    return HORA_OK;
+}
+
+/* Opens and locks the folder and reads its mark; *there is false when there is none. */
+static hora_status take_folder(hora_outdir *o, bool *there) {
+    struct stat st;
+    *there = false;
+    if (stat(o->dir, &st)) {
+        if (errno != ENOENT)
+            return hora_file_error(errno, "cannot be used", o->dir);
+        return lstat(o->dir, &st) ? HORA_OK
+                                  : hora_fail(HORA_EEXISTS,
+                                              "%s is a link to nothing; make the folder that it "
+                                              "names, or remove the link",
+                                              o->dir);
+    }
+    if (!S_ISDIR(st.st_mode))
+        return hora_fail(HORA_EEXISTS, "%s is a file; give a folder as output", o->dir);
+    o->fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (o->fd < 0)
+        return hora_file_error(errno, "cannot be opened", o->dir);
+    *there = true;
+    HORA_TRY(lock(o));
+    hora_mark_load(&o->mark, o->fd);
+    return HORA_OK;
+}
+
+/* --- what is there ---------------------------------------------------------------------------- */
+typedef struct scan {
+    const hora_outdir *o;
+    const hora_guard *guard;
+    hora_names top;     /* ours, at the top, but for bookkeeping */
+    hora_str foreign;   /* the first few, for people */
+    int nforeign, nall; /* nall: entries at the top but for bookkeeping */
+    hora_status refused;
+} scan;
+
+static bool is_top(const char *rel) {
+    const char *slash = strchr(rel, '/');
+    return !slash || !slash[1];
+}
+
+static void show(scan *s, const char *rel) {
+    if (s->nforeign++ < SHOWN)
+        hora_str_printf(&s->foreign, "%s%s", s->foreign.n ? ", " : "", rel);
+}
+
+static void see(void *arg, const char *rel, const struct stat *st, bool ours) {
+    scan *s = arg;
+    const hora_input *in = ours ? hora_guard_holds(s->guard, st) : NULL;
+    if (in && !s->refused)
+        s->refused = hora_fail(HORA_EEXISTS,
+                               "%s/%s would be replaced, and the %s (%s) is or lies in it; give "
+                               "another output folder",
+                               s->o->dir, rel, in->what, in->path);
+    if (!ours)
+        show(s, rel);
+    if (!is_top(rel) || hora_mark_is_bookkeeping(&s->o->mark, rel) ||
+        hora_starts(rel, ASIDE HORA_UNFINISHED "/") || hora_starts(rel, STAGE HORA_UNFINISHED "/"))
+        return;
+    s->nall++;
+    if (ours)
+        hora_names_add(&s->top, rel);
+}
+
+static hora_status look(scan *s, const hora_outdir *o, const hora_guard *guard) {
+    struct stat st;
+    *s = (scan){.o = o, .guard = guard};
+    if (fstat(o->fd, &st))
+        return hora_file_error(errno, "cannot be used", o->dir);
+    return hora_mark_walk(o->fd, &o->mark, &(hora_visit){see, s, st.st_dev});
+}
+
+static void scan_release(scan *s) {
+    hora_names_release(&s->top);
+    hora_str_release(&s->foreign);
+}
+
+/* --- refusals --------------------------------------------------------------------------------- */
+static const char *more_of(char buf[32], int n) {
+    buf[0] = 0;
+    if (n > SHOWN)
+        hora_snprintf(buf, 32, " and %d more", n - SHOWN);
+    return buf;
+}
+
+static hora_status refuse_foreign(const hora_outdir *o, const scan *s) {
+    char more[32];
+    more_of(more, s->nforeign);
+    if (o->mark.there)
+        return hora_fail(HORA_EEXISTS,
+                         "%s holds what hora did not write: %s%s; overwriting takes only what is "
+                         "hora's. Move it away, or give another folder",
+                         o->dir, s->foreign.s, more);
+    return hora_fail(HORA_EEXISTS,
+                     "%s has no mark of hora (" HORA_MARK
+                     "): overwriting would remove %s%s. Remove "
+                     "it yourself, give another folder, or --resume a run of an older version, "
+                     "which marks it",
+                     o->dir, s->foreign.s, more);
+}
+
+/* The folder as a whole against the inputs. */
+static hora_status refuse_place(const hora_outdir *o, const hora_guard *g) {
+    struct stat st;
+    if (fstat(o->fd, &st))
+        return hora_file_error(errno, "cannot be used", o->dir);
+    const hora_input *in =
+        o->mode == HORA_OUT_REPLACE ? hora_guard_holds(g, &st) : hora_guard_is(g, &st);
+    if (in)
+        return hora_fail(HORA_EEXISTS,
+                         "the output folder %s is or holds the %s (%s); give another folder",
+                         o->dir, in->what, in->path);
+    in = o->mode == HORA_OUT_REPLACE ? hora_guard_around(g, o->dir) : NULL;
+    if (in)
+        return hora_fail(HORA_EEXISTS,
+                         "the output folder %s lies in the %s (%s), and nothing is replaced there; "
+                         "give another folder",
+                         o->dir, in->what, in->path);
+    return HORA_OK;
+}
+
+static hora_status refuse(const hora_outdir *o, scan *s, const hora_guard *g) {
+    HORA_TRY(look(s, o, g));
+    if (o->mode == HORA_OUT_NEW)
+        return s->nall ? hora_fail(HORA_EEXISTS, "%s exists; %s", o->dir, o->advice) : HORA_OK;
+    if (o->mode == HORA_OUT_REPLACE && !s->nall)
+        return HORA_OK;
+    HORA_TRY(refuse_place(o, g));
+    if (s->refused)
+        return s->refused;
+    return o->mode == HORA_OUT_REPLACE && s->nforeign ? refuse_foreign(o, s) : HORA_OK;
+}
+
+/* --- moving aside and back -------------------------------------------------------------------- */
+static hora_status rename_in(const hora_outdir *o, const char *from, const char *to,
+                             const char *name) {
+    char *a = hora_path_join(from, name), *b = hora_path_join(to, name);
+    hora_status s = hora_rename(a, b);
+    (void)o;
+    hora_free(a);
+    hora_free(b);
+    return s;
+}
+
+/* All that is listed goes, the new names first of all: from here on the mark lists what comes
+ * back. */
+static hora_status put_back(hora_outdir *o) {
+    hora_status s = HORA_OK;
+    char *aside = path_in(o, ASIDE HORA_UNFINISHED);
+    for (int i = o->mark.names.n - 1; i >= 0 && !s; i--) {
+        char *name = hora_strdup(o->mark.names.at[i]);
+        if (!hora_starts(name, ASIDE "/"))
+            s = hora_outdir_drop(o, name);
+        hora_free(name);
+    }
+    if (!s)
+        s = save_mark(o);
+    for (int i = 0; i < o->mark.aside.n && !s; i++) {
+        const char *name = o->mark.aside.at[i];
+        char *there = hora_path_join(aside, name);
+        if (hora_path_exists(there))
+            s = rename_in(o, aside, o->dir, name);
+        hora_free(there);
+    }
+    if (!s) {
+        for (int i = 0; i < o->mark.aside.n; i++)
+            hora_names_add(&o->mark.names, o->mark.aside.at[i]);
+        hora_names_release(&o->mark.aside);
+        o->mark.replacing = false;
+        s = save_mark(o);
+    }
+    if (!s)
+        s = hora_remove_tree(aside);
+    hora_free(aside);
+    return s;
+}
+
+/* What an earlier process left between two states. */
+static hora_status mend(hora_outdir *o) {
+    if (!o->mark.there)
+        return HORA_OK;
+    if (o->mark.replacing) {
+        HORA_TRY(put_back(o));
+        hora_warn("%s: what was to replace its contents was stopped before it had saved anything; "
+                  "the earlier contents are back",
+                  o->dir);
+    }
+    HORA_TRY(hora_outdir_drop(o, ASIDE "/"));
+    return hora_outdir_drop(o, STAGE "/");
+}
+
+static hora_status move_aside(hora_outdir *o, hora_names *top) {
+    char *aside = path_in(o, ASIDE HORA_UNFINISHED);
+    hora_names_release(&o->mark.names);
+    hora_names_add(&o->mark.names, ASIDE "/");
+    o->mark.aside = *top;
+    *top = (hora_names){0};
+    o->mark.replacing = true;
+    hora_status s = save_mark(o);
+    if (!s)
+        s = hora_mkdirs(aside);
+    for (int i = 0; i < o->mark.aside.n && !s; i++)
+        s = rename_in(o, o->dir, aside, o->mark.aside.at[i]);
+    hora_free(aside);
+    return s;
+}
+
+/* --- open, begin, close ----------------------------------------------------------------------- */
+hora_status hora_outdir_open(hora_outdir **out, const char *dir, const hora_outdir_how *how) {
+    hora_outdir *o = hora_calloc(1, sizeof *o);
+    bool there;
+    o->dir = hora_strdup(dir);
+    o->advice = hora_strdup(how->advice ? how->advice : "give another folder");
+    o->mode = how->mode;
+    o->fd = -1;
+    o->n = how->n;
+    o->in = hora_calloc((size_t)how->n + 1, sizeof *o->in);
+    for (int i = 0; i < how->n; i++)
+        o->in[i] = (hora_input){hora_strdup(how->in[i].what),
+                                how->in[i].path ? hora_strdup(how->in[i].path) : NULL};
+    scan seen = {0};
+    hora_guard *guard = hora_guard_new(o->in, o->n);
+    hora_status s = take_folder(o, &there);
+    if (!s && there)
+        s = mend(o);
+    if (!s && there)
+        s = refuse(o, &seen, guard);
+    scan_release(&seen);
+    hora_guard_free(guard);
+    if (s)
+        hora_outdir_close(o);
+    *out = s ? NULL : o;
+    return s;
+}
+
+static hora_status make(hora_outdir *o) {
+    struct stat st;
+    o->made = lstat(o->dir, &st) != 0;
+    HORA_TRY(hora_mkdirs(o->dir));
+    bool there;
+    HORA_TRY(take_folder(o, &there));
+    return there ? mend(o) : hora_fail(HORA_EIO, "%s went away; try again", o->dir);
+}
+
+/* A file of that name that is no mark stays: without a mark there is nothing to write. */
+static hora_status check_mark(const hora_outdir *o) {
+    struct stat st;
+    if (o->mark.there || fstatat(o->fd, HORA_MARK, &st, AT_SYMLINK_NOFOLLOW))
+        return HORA_OK;
+    return hora_fail(HORA_EEXISTS,
+                     "%s/" HORA_MARK " is no mark of hora; move it away or give another folder",
+                     o->dir);
+}
+
+static void drop_temporaries(void *arg, const char *rel, const struct stat *st, bool ours) {
+    hora_outdir *o = arg;
+    if (!ours || !S_ISREG(st->st_mode) || !is_top(rel) || hora_eq(rel, HORA_MARK) ||
+        !hora_mark_is_bookkeeping(&o->mark, rel))
+        return;
+    unlinkat(o->fd, rel, 0);
+}
+
+hora_status hora_outdir_begin(hora_outdir *o) {
+    scan seen = {0};
+    struct stat st;
+    hora_guard *guard = hora_guard_new(o->in, o->n);
+    hora_status s = o->fd < 0 ? make(o) : HORA_OK;
+    if (!s)
+        s = refuse(o, &seen, guard);
+    if (!s)
+        s = check_mark(o);
+    if (!s && !fstat(o->fd, &st))
+        s = hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev});
+    if (!s && !o->mark.there) {
+        if (getrandom(&o->mark.id, sizeof o->mark.id, 0) != sizeof o->mark.id)
+            o->mark.id = (uint64_t)getpid();
+        o->mark.there = o->first = true;
+        s = save_mark(o);
+    }
+    if (!s && o->mode == HORA_OUT_REPLACE && seen.nall)
+        s = move_aside(o, &seen.top);
+    o->begun = !s;
+    scan_release(&seen);
+    hora_guard_free(guard);
+    return s;
+}
+
+hora_status hora_outdir_whole(hora_outdir *o) {
+    if (!o->mark.replacing)
+        return HORA_OK;
+    hora_names_release(&o->mark.aside);
+    o->mark.replacing = false;
+    HORA_TRY(save_mark(o));
+    return hora_outdir_drop(o, ASIDE "/");
+}
+
+hora_status hora_outdir_undo(hora_outdir *o) {
+    if (o->mark.replacing)
+        return put_back(o);
+    hora_status s = HORA_OK;
+    while (o->mark.names.n && !s) {
+        char *name = hora_strdup(o->mark.names.at[o->mark.names.n - 1]);
+        s = hora_outdir_drop(o, name);
+        hora_free(name);
+    }
+    return s ? s : save_mark(o);
+}
+
+/* A mark, and then a folder, that this process made for nothing go again. */
+static void unmake(hora_outdir *o) {
+    scan seen;
+    hora_guard *none = hora_guard_new(NULL, 0);
+    if (look(&seen, o, none) == HORA_OK && !seen.top.n) {
+        unlinkat(o->fd, HORA_MARK, 0);
+        if (o->made)
+            rmdir(o->dir); /* which fails while anything is in it */
+    }
+    scan_release(&seen);
+    hora_guard_free(none);
+}
+
+void hora_outdir_close(hora_outdir *o) {
+    if (!o)
+        return;
+    char *said = hora_strdup(hora_errmsg());
+    if (o->fd >= 0 && o->begun) {
+        hora_status s = hora_outdir_drop(o, STAGE "/");
+        if (!s && o->mark.replacing)
+            s = put_back(o);
+        if (s)
+            hora_warn("%s: what was moved aside could not be put back (%s); it lies in " ASIDE
+                          HORA_UNFINISHED
+                      " there, and the next --resume or --overwrite tries again",
+                      o->dir, hora_errmsg());
+        if (o->first)
+            unmake(o);
+    }
+    if (o->fd >= 0)
+        close(o->fd);
+    for (int i = 0; i < o->n; i++) {
+        hora_free((char *)o->in[i].what);
+        hora_free((char *)o->in[i].path);
+    }
+    hora_mark_release(&o->mark);
+    hora_free(o->in);
+    hora_free(o->stage);
+    hora_free(o->advice);
+    hora_free(o->dir);
+    hora_free(o);
+    hora_error_restore(said);
+    hora_free(said);
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+/* A folder's own name, and those of unfinished ones. */
+static const char *const forms[] = {"", HORA_UNFINISHED, ".old" HORA_UNFINISHED};
+
+static char *without_slash(const char *name) {
+    return hora_strndup(name, strlen(name) - (hora_ends(name, "/") ? 1 : 0));
+}
+
+/* Looks at one entry; *there and *ours say what was found, `foreign` (may be NULL) names what in it
+ * is not ours. */
+typedef struct verdict {
+    bool there, ours;
+    hora_str foreign;
+} verdict;
+
+static void judge(void *arg, const char *rel, const struct stat *st, bool ours) {
+    verdict *v = arg;
+    (void)st;
+    if (!v->there)
+        v->ours = true;
+    v->there = true;
+    v->ours &= ours;
+    if (!ours && !v->foreign.n)
+        hora_str_puts(&v->foreign, rel);
+}
+
+static hora_status judge_entry(const hora_outdir *o, const char *name, verdict *v) {
+    struct stat st;
+    char *entry = without_slash(name);
+    *v = (verdict){0};
+    hora_status s = fstat(o->fd, &st) ? hora_file_error(errno, "cannot be used", o->dir) : HORA_OK;
+    if (!s)
+        s = hora_mark_walk_entry(o->fd, &o->mark, entry, &(hora_visit){judge, v, st.st_dev});
+    hora_free(entry);
+    return s;
+}
+
+bool hora_outdir_owns(const hora_outdir *o, const char *name) {
+    verdict v;
+    const bool ours = o->fd >= 0 && judge_entry(o, name, &v) == HORA_OK && v.there && v.ours;
+    if (o->fd >= 0)
+        hora_str_release(&v.foreign);
+    return ours;
+}
+
+hora_status hora_outdir_claim(hora_outdir *o, const char *name) {
+    struct stat st;
+    char *entry = without_slash(name);
+    const bool folder = hora_ends(name, "/"), known = hora_names_has(&o->mark.names, name);
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < (folder ? HORA_COUNT(forms) : 1) && !s; i++) {
+        char *form = hora_format("%s%s", entry, forms[i]);
+        const bool there = !fstatat(o->fd, form, &st, AT_SYMLINK_NOFOLLOW);
+        const bool kind = folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
+        if (there && !(known && kind))
+            s = hora_fail(HORA_EEXISTS,
+                          "%s/%s is there already, and hora did not write it; move it away or give "
+                          "another folder",
+                          o->dir, form);
+        hora_free(form);
+    }
+    hora_free(entry);
+    if (s || known)
+        return s;
+    hora_names_add(&o->mark.names, name);
+    return save_mark(o);
+}
+
+bool hora_outdir_begins(const char *name, const char *words) {
+    for (size_t n; *words; words += n + (words[n] == ' '))
+        if ((n = strcspn(words, " ")) && !strncmp(name, words, n))
+            return true;
+    return false;
+}
+
+hora_status hora_outdir_expect(const hora_outdir *o, const char *words) {
+    char **names;
+    int n;
+    hora_status s = HORA_OK;
+    HORA_TRY(hora_list_dir(o->dir, &names, &n));
+    for (int i = 0; i < n && !s; i++)
+        if (hora_outdir_begins(names[i], words) && !hora_outdir_owns(o, names[i]) &&
+            !hora_mark_is_bookkeeping(&o->mark, names[i]))
+            s = hora_fail(HORA_EEXISTS,
+                          "%s/%s would be written at the end, and hora did not write what is "
+                          "there; move it away or give another folder",
+                          o->dir, names[i]);
+    hora_list_free(names, n);
+    return s;
+}
+
+hora_status hora_outdir_adopt(hora_outdir *o, const char *name) {
+    struct stat st;
+    bool fits = false;
+    char *entry = without_slash(name);
+    const bool folder = hora_ends(name, "/");
+    for (size_t i = 0; i < (folder ? HORA_COUNT(forms) : 1); i++) {
+        char *form = hora_format("%s%s", entry, forms[i]);
+        fits |= !fstatat(o->fd, form, &st, AT_SYMLINK_NOFOLLOW) &&
+                (folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
+        hora_free(form);
+    }
+    hora_free(entry);
+    if (!fits || hora_names_has(&o->mark.names, name))
+        return HORA_OK;
+    hora_names_add(&o->mark.names, name);
+    return save_mark(o);
+}
+
+static hora_status drop_entry(hora_outdir *o, const char *entry) {
+    verdict v;
+    hora_status s = judge_entry(o, entry, &v);
+    char *path = path_in(o, entry);
+    if (!s && v.there && !v.ours)
+        s = hora_fail(HORA_EEXISTS, "%s/%s stays: hora did not write %s; move that away", o->dir,
+                      entry, v.foreign.s);
+    if (!s && v.there)
+        s = hora_remove_tree(path);
+    hora_free(path);
+    hora_str_release(&v.foreign);
+    return s;
+}
+
+/* The name leaves the mark in memory; the file follows with its next change, for a name too many
+ * does no harm. */
+hora_status hora_outdir_drop(hora_outdir *o, const char *name) {
+    char *entry = without_slash(name);
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < (hora_ends(name, "/") ? HORA_COUNT(forms) : 1) && !s; i++) {
+        char *form = hora_format("%s%s", entry, forms[i]);
+        if (hora_names_has(&o->mark.names, name))
+            s = drop_entry(o, form);
+        hora_free(form);
+    }
+    if (!s)
+        hora_names_remove(&o->mark.names, name);
+    hora_free(entry);
+    return s;
+}
+
+hora_status hora_outdir_write(hora_outdir *o, const char *name, const void *data, size_t n) {
+    HORA_TRY(hora_outdir_claim(o, name));
+    char *path = path_in(o, name);
+    hora_status s = hora_file_write(path, data, n);
+    hora_free(path);
+    return s;
+}
+
+/* --- staging ---------------------------------------------------------------------------------- */
+hora_status hora_outdir_stage(hora_outdir *o, const char **path) {
+    hora_free(o->stage);
+    o->stage = path_in(o, STAGE HORA_UNFINISHED);
+    *path = o->stage;
+    HORA_TRY(hora_outdir_drop(o, STAGE "/"));
+    HORA_TRY(hora_outdir_claim(o, STAGE "/"));
+    return hora_mkdirs(o->stage);
+}
+
+static hora_status take_one(hora_outdir *o, const char *name) {
+    if (hora_ends(name, "/")) { /* a folder does not replace one that holds something */
+        HORA_TRY(hora_outdir_drop(o, name));
+        HORA_TRY(hora_outdir_claim(o, name));
+    }
+    char *entry = without_slash(name);
+    hora_status s = rename_in(o, o->stage, o->dir, entry);
+    hora_free(entry);
+    return s;
+}
+
+static hora_status seal(const char *dir, const hora_names *only);
+
+hora_status hora_outdir_take(hora_outdir *o) {
+    char **names;
+    int n;
+    hora_status s = HORA_OK;
+    HORA_TRY(hora_fsync_dir(o->stage));
+    HORA_TRY(hora_list_dir(o->stage, &names, &n));
+    for (int i = 0; i < n && !s; i++) {
+        char *path = hora_path_join(o->stage, names[i]);
+        if (hora_path_is_dir(path)) {
+            char *folder = hora_format("%s/", names[i]);
+            hora_free(names[i]);
+            names[i] = folder;
+            s = seal(path, NULL);
+        }
+        hora_free(path);
+        if (!s)
+            s = hora_outdir_claim(o, names[i]);
+    }
+    /* who finds a config takes the folder for whole */
+    for (int last = 0; last < 2; last++)
+        for (int i = 0; i < n && !s; i++)
+            if (hora_ends(names[i], "config.json") == last)
+                s = take_one(o, names[i]);
+    hora_list_free(names, n);
+    return s ? s : hora_outdir_drop(o, STAGE "/");
+}
+
+/* --- folders below ---------------------------------------------------------------------------- */
+/* only NULL: all that is there. */
+static hora_status seal(const char *dir, const hora_names *only) {
+    hora_mark m = {.there = true};
+    char **names;
+    int n;
+    hora_status s = HORA_OK;
+    if (getrandom(&m.id, sizeof m.id, 0) != sizeof m.id)
+        m.id = (uint64_t)getpid();
+    HORA_TRY(hora_list_dir(dir, &names, &n));
+    for (int i = 0; i < n && !s; i++) {
+        char *path = hora_path_join(dir, names[i]);
+        char *folder = hora_format("%s/", names[i]);
+        const bool is_folder = hora_path_is_dir(path);
+        const char *name = is_folder ? folder : names[i];
+        if (!hora_eq(name, HORA_MARK) && (!only || hora_names_has(only, name))) {
+            hora_names_add(&m.names, name);
+            s = is_folder ? seal(path, NULL) : HORA_OK;
+        }
+        hora_free(folder);
+        hora_free(path);
+    }
+    hora_list_free(names, n);
+    if (!s)
+        s = hora_mark_save(&m, dir);
+    hora_mark_release(&m);
+    return s;
+}
+
+hora_status hora_outdir_seal(const char *dir) {
+    return seal(dir, NULL);
+}
+
+hora_status hora_outdir_seal_only(const char *dir, char *const *names, int n) {
+    return seal(dir, &(hora_names){(char **)names, n, n});
+}
+
+/* --- single files ----------------------------------------------------------------------------- */
+hora_status hora_outfile_check(const char *path, bool overwrite, const hora_input *in, int n) {
+    struct stat st;
+    if (stat(path, &st))
+        return HORA_OK;
+    if (!overwrite)
+        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", path);
+    if (!S_ISREG(st.st_mode))
+        return hora_fail(HORA_EEXISTS, "%s is no regular file; give another --out", path);
+    hora_guard *g = hora_guard_new(in, n);
+    const hora_input *hit = hora_guard_holds(g, &st);
+    if (!hit)
+        hit = hora_guard_around(g, path);
+    hora_status s = hit ? hora_fail(HORA_EEXISTS, "%s is part of the %s (%s); give another --out",
+                                    path, hit->what, hit->path)
+                        : HORA_OK;
+    hora_guard_free(g);
+    return s;
+}

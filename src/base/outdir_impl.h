@@ -1,0 +1,59 @@
+#ifndef HORA_BASE_OUTDIR_IMPL_H
+#define HORA_BASE_OUTDIR_IMPL_H
+/* Inside of output folders. mark.c: the mark and what is ours by it; protect.c: what may not be
+ * touched; outdir.c: the life of a folder. */
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/outdir.h"
+
+#define HORA_MARK       ".hora"
+#define HORA_UNFINISHED ".tmp" /* NAME.tmp and NAME.old.tmp: folders that are being written */
+
+typedef struct hora_names {
+    char **at; /* owned; a folder's ends in "/" */
+    int n, cap;
+} hora_names;
+bool hora_names_has(const hora_names *v, const char *name);
+void hora_names_add(hora_names *v, const char *name); /* once */
+void hora_names_remove(hora_names *v, const char *name);
+void hora_names_release(hora_names *v);
+
+/* --- the mark --------------------------------------------------------------------------------- */
+typedef struct hora_mark {
+    bool there; /* false: no mark, or none that hora wrote */
+    uint64_t id;
+    hora_names names;
+    bool replacing; /* `aside` lies in .hora-old.tmp and comes back when the run fails */
+    hora_names aside;
+} hora_mark;
+void hora_mark_load(hora_mark *m, int dir); /* never fails: what cannot be read is no mark */
+hora_status hora_mark_save(const hora_mark *m, const char *dir);
+void hora_mark_release(hora_mark *m);
+
+/* Visits what lies in a folder, and in those of its folders that are ours. `rel` is the path below
+ * the folder, of kind as in the mark. */
+typedef struct hora_visit {
+    void (*fn)(void *arg, const char *rel, const struct stat *st, bool ours);
+    void *arg;
+    dev_t device; /* of the folder: a mount is foreign */
+} hora_visit;
+hora_status hora_mark_walk(int dir, const hora_mark *m, const hora_visit *v);
+/* The same for one entry. */
+hora_status hora_mark_walk_entry(int dir, const hora_mark *m, const char *name,
+                                 const hora_visit *v);
+/* The mark itself, or a temporary file of hora's whose target is ours. */
+bool hora_mark_is_bookkeeping(const hora_mark *m, const char *rel);
+
+/* --- protection ------------------------------------------------------------------------------- */
+typedef struct hora_guard hora_guard; /* inputs with every folder above them */
+hora_guard *hora_guard_new(const hora_input *in, int n);
+void hora_guard_free(hora_guard *g);
+/* The input that is, or lies in, the file or folder `st`; NULL: none. */
+const hora_input *hora_guard_holds(const hora_guard *g, const struct stat *st);
+/* The input that is the file or folder itself. */
+const hora_input *hora_guard_is(const hora_guard *g, const struct stat *st);
+/* The input (a folder) that `path` lies in or is; the working folder does not count. */
+const hora_input *hora_guard_around(const hora_guard *g, const char *path);
+#endif
