@@ -248,14 +248,17 @@ static void free_merged(float **merged, int n) {
     hora_free(merged);
 }
 
-/* Folds every enabled adapter into one set of weights, the last attached first: it stands next to
- * the base. *out has an entry per weight, NULL where nothing changes. */
+/* Folds every enabled adapter into one set of weights. *out has an entry per weight, NULL where
+ * nothing changes. */
 static hora_status merge_all(hora_model *m, float ***out) {
     float **all = hora_calloc((size_t)m->base->nweights + 1, sizeof *all);
-    hora_status s = HORA_OK;
-    for (int i = m->n - 1; i >= 0 && s == HORA_OK; i--)
+    hora_adapter **on = hora_calloc((size_t)m->n + 1, sizeof *on);
+    int n = 0;
+    for (int i = 0; i < m->n; i++)
         if (m->adapters[i]->enabled)
-            s = hora_peft_merge(m->adapters[i], all);
+            on[n++] = m->adapters[i];
+    hora_status s = hora_peft_merge(on, n, all);
+    hora_free(on);
     if (s != HORA_OK)
         free_merged(all, m->base->nweights);
     else
@@ -270,7 +273,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "merging in memory works in f32; open the model with dtype=f32");
     float **merged = hora_calloc((size_t)b->nweights + 1, sizeof *merged);
-    hora_status s = hora_peft_merge(a, merged);
+    hora_status s = hora_peft_merge(&a, 1, merged);
     if (s != HORA_OK) {
         free_merged(merged, b->nweights);
         return s;

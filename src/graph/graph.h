@@ -63,6 +63,7 @@ typedef struct hora_plan_options {
                       HORA_RECOMPUTE_AUTO: fewest that fit into `limit` */
     size_t limit;  /* bytes of arena and packed weights for AUTO */
     bool poison;   /* tests: dead memory is filled with NaN while running */
+    bool hold;     /* tests: hora_graph_hold will be called */
 } hora_plan_options;
 /* May be called again with other options as long as the graph is not prepared. HORA_ENOMEM: not
  * even recomputing all fits `limit`. */
@@ -107,6 +108,9 @@ hora_t hora_graph_param_at(const hora_graph *g, int i, void **user,
 /* `arena` has info->arena bytes, 64-byte aligned, borrowed; several graphs that never run at once
  * may share it. */
 hora_status hora_graph_prepare(hora_graph *g, void *arena);
+/* From now on what `detach` made in the last run stays as it is: what finite differences of a
+ * function with constants in it are taken of. */
+void hora_graph_hold(hora_graph *g);
 void hora_graph_before(hora_graph *g);
 /* Forward and backward of one micro-batch; micro 0 overwrites parameter gradients, later ones add.
  */

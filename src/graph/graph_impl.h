@@ -117,6 +117,8 @@ struct hora_graph {
     int64_t current_rows; /* row tensors have as many now; at most config.rows */
     double loss_grad[8];  /* dout of the losses, each in its own dtype */
     int loss_count;
+    void **held; /* copies of what detach made; NULL: not held */
+    int held_count, held_capacity;
     struct profile *profile; /* NULL: off */
 };
 

@@ -40,6 +40,9 @@ void hora_graph_free(hora_graph *g) {
                 g->steps[i].backend->release(impl);
         }
     hora_graph_profile_free(g);
+    for (int i = 0; i < g->held_count; i++)
+        hora_free(g->held[i]);
+    hora_free(g->held);
     for (int i = 0; i < g->tensor_count; i++)
         hora_free(g->tensors[i].name);
     hora_free(g->tensors);

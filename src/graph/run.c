@@ -165,6 +165,27 @@ static void run_steps(hora_graph *g, int from, int to, const hora_batch *batch, 
     }
 }
 
+static void put_held(const hora_impl *impl, const hora_call *c) {
+    memcpy(c->out.data, impl->state, (size_t)hora_view_bytes(&c->out));
+}
+
+void hora_graph_hold(hora_graph *g) {
+    HORA_ASSERT(g->prepared && g->options.hold && !g->held);
+    for (int i = 0; i < g->step_count; i++) {
+        const step *s = &g->steps[i];
+        const node *n = &g->nodes[s->node];
+        if (n->op != HORA_OP_detach || s->recomputed)
+            continue;
+        const hora_view *out = &g->tensors[n->out].view;
+        void *copy = hora_malloc((size_t)hora_view_bytes(out));
+        memcpy(copy, out->data, (size_t)hora_view_bytes(out));
+        HORA_PUSH(g->held, g->held_count, g->held_capacity, copy);
+        hora_impl *impl = &g->impls[n->impl[s->phase]];
+        HORA_ASSERT(!impl->state);
+        *impl = (hora_impl){.run = put_held, .state = copy, .variant = "held"};
+    }
+}
+
 void hora_graph_before(hora_graph *g) {
     if (g->options.poison)
         memset(g->arena, 0xff, g->info.arena);
