@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "peft/peft_impl.h"
+#include "peft/replaced.h"
 
 #define METHOD(x) extern const hora_method hora_method_##x;
 #include "peft/methods.def"
@@ -128,7 +129,8 @@ static void take_head(hora_adapter *a) {
     const hora_base *b = a->base;
     if (!b->bare || (*b->head_owner && *b->head_owner != a))
         return;
-    if (b->head_fresh || (b->head_trains && a->method->peft_config))
+    const bool weights = a->method->save == hora_delta_save || a->method->save == hora_model_save;
+    if (b->head_fresh || (b->head_trains && !weights))
         hora_adapter_take_head(a);
     if (hora_adapter_replacement(a, b->head))
         *b->head_owner = a;

@@ -284,7 +284,7 @@ static void test_merged(void **state) {
             kit_open(&k, models[m], start);
             float **w = hora_calloc((size_t)k.o.base->nweights, sizeof *w);
             assert_ok(hora_forward_run(&k.f, &k.batch));
-            assert_ok(hora_peft_merge(k.a, w));
+            assert_ok(hora_peft_merge(&k.a, 1, w));
             assert_ok(hora_mkdirs(out));
             assert_ok(hora_base_save(k.o.base, out, w, HORA_F32));
             for (int j = 0; j < k.o.base->nweights; j++)
