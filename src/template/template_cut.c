@@ -52,12 +52,16 @@ static void back_to(hora_ts *st, hora_loop *loop, const mark *m) {
     hora_cut *cuts = st->cuts;
     take_back(st);
     hora_undo *undo = st->undo;
-    int cundo = st->cundo;
+    int cundo = st->cundo, ntrees = st->ntrees, ctrees = st->ctrees;
+    hora_json **trees = st->trees;
     hora_pool_rewind(&st->pool, &m->pool);
     hora_pool pool = st->pool;
     *st = m->st;
     st->undo = undo;
     st->cundo = cundo;
+    st->trees = trees;
+    st->ntrees = ntrees;
+    st->ctrees = ctrees;
     st->cuts = cuts;
     st->pool = pool;
     *loop = m->loop;
@@ -184,6 +188,9 @@ static hora_status run(hora_ts *st) {
     st->scope = hora_space_new(st, NULL);
     hora_status s = hora_ts_body(st, st->t->body->list, st->t->body->nlist, &signal);
     hora_pool_release(&st->pool);
+    for (int i = 0; i < st->ntrees; i++)
+        hora_json_free(st->trees[i]);
+    hora_free(st->trees);
     hora_free(st->undo);
     return s;
 }

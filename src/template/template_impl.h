@@ -245,7 +245,9 @@ struct hora_ts {
     size_t nmessages;
     size_t seen; /* what was read so far is the same with this many messages or more */
     bool seen_prompt;
-    bool keep; /* the value that is evaluated now may stay marked */
+    bool keep;         /* the value that is evaluated now may stay marked */
+    hora_json **trees; /* what from_json read; the values borrow from it */
+    int ntrees, ctrees;
     hora_undo *undo;
     int nundo, cundo;
     bool journal;

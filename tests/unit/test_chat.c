@@ -116,6 +116,17 @@ static void common_part(void **state) {
             "writes the messages before message 2 in another way once it follows");
 }
 
+/* A system text stands in the last question only, which is the last while it waits for its answer. */
+static void last_question(void **state) {
+    (void)state;
+    const char *last =
+        EACH("{% if m.role == 'user' %}[I]{{ 'S' if loop.last }}{{ m.content }}[/I]{% else %}{{ "
+             "m.content }}</s>{% endif %}");
+    rows_are(last, TWO, "[I]Sq[/I][[a</s>]] / [I]q[/I]a</s>[I]Sr[/I][[b</s>]]");
+    rows_are_with(last, TWO, (how){.train_on = HORA_TRAIN_ON_LAST},
+                  "[I]q[/I]a</s>[I]Sr[/I][[b</s>]]");
+}
+
 static void end_marks(void **state) {
     (void)state;
     const char *behind_last = EACH(
@@ -315,6 +326,7 @@ static void spellings(void **state) {
 }
 
 HORA_TESTS(unit_chat, {"the common part", common_part, HORA_SHORT},
+           {"words around the last question", last_question, HORA_SHORT},
            {"end marks behind the last message", end_marks, HORA_SHORT},
            {"turns that later ones rewrite", rewritten_turns, HORA_SHORT},
            {"rows and what counts in them", plain_rows, HORA_SHORT},

@@ -456,6 +456,13 @@ static void config(void **state) {
     assert_string_equal(
         hora_json_string(hora_json_get(hora_tokenizer_special_map(t), "eos_token"), NULL), "b");
     hora_tokenizer_close(t);
+    assert_ok(open_in(&t, "tokenizer.json", json, sizeof json - 1,
+                      "{'chat_template':[{'name':'tool_use','template':'T\\n'},"
+                      "{'name':'default','template':'D'}]}"));
+    assert_string_equal(
+        hora_tokenizer_chat_template(t),
+        "{% if tools is defined and tools is not none +%}T{%+ else +%}D{%+ endif +%}");
+    hora_tokenizer_close(t);
 }
 
 /* The files beside tokenizer.json; "" for none. */
