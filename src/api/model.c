@@ -310,16 +310,26 @@ typedef struct export_config {
 #undef OPT_OF
 #define OPT_OF export_config
 static const hora_option export_rows[] = {
-    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16", "of the written weights"),
+    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16 source",
+               "of the written weights; source: each as it is, and in the source's shards"),
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace a directory that exists"),
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
 
 hora_status hora_copy_companions(const char *from, const char *to) {
-    static const char *const files[] = {"tokenizer.json",         "tokenizer.model",
-                                        "tokenizer_config.json",  "special_tokens_map.json",
-                                        "generation_config.json", "chat_template.jinja",
-                                        "added_tokens.json"};
+    static const char *const files[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "generation_config.json",
+                                        "chat_template.jinja",
+                                        "added_tokens.json",
+                                        "chat_template.json",
+                                        "vocab.json",
+                                        "vocab.txt",
+                                        "merges.txt",
+                                        "preprocessor_config.json",
+                                        "processor_config.json"};
     hora_status s = HORA_OK;
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
         char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
@@ -336,7 +346,8 @@ static hora_status fill(hora_outdir *o, const hora_base *b, float *const *replac
     const char *stage;
     HORA_TRY(hora_outdir_begin(o));
     HORA_TRY(hora_outdir_stage(o, &stage));
-    HORA_TRY(hora_base_save(b, stage, replace, dtype));
+    HORA_TRY(dtype == HORA_DTYPE_OTHER ? hora_base_save_like(b, stage, replace)
+                                       : hora_base_save(b, stage, replace, dtype));
     if (companions)
         HORA_TRY(hora_copy_companions(companions, stage));
     HORA_TRY(hora_outdir_take(o));
@@ -352,8 +363,9 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
                                  .n = n};
     hora_outdir *o;
     HORA_TRY(hora_outdir_open(&o, dir, &how));
+    const hora_dtype size = dtype == HORA_DTYPE_OTHER ? b->dtype : dtype;
     hora_status s =
-        hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype));
+        hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(size));
     if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK) {
         char *said = hora_strdup(hora_errmsg()); /* taking back must not change the text */
         hora_outdir_undo(o);
@@ -375,6 +387,7 @@ static int inputs_of(const hora_model *m, hora_input **out) {
 }
 
 hora_status hora_model_export(hora_model *m, const char *dir, const char *options) {
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_BF16, HORA_DTYPE_OTHER};
     hora_settings s;
     export_config c = {0};
     float **merged = NULL;
@@ -387,8 +400,8 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
     hora_input *in;
     const int n = inputs_of(m, &in);
     if (st == HORA_OK)
-        st = hora_write_model(m->base, dir, merged, c.dtype ? HORA_BF16 : HORA_F32, m->base->dir,
-                              c.overwrite, in, n);
+        st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], m->base->dir, c.overwrite, in,
+                              n);
     hora_free(in);
     if (merged)
         free_merged(merged, m->base->nweights);

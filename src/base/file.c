@@ -350,3 +350,14 @@ hora_status hora_copy_file(const char *from, const char *to) {
     hora_map_release(&m);
     return s;
 }
+
+hora_status hora_refuse_pointer(const char *path, const void *data, size_t n) {
+    static const char first[] = "version https://git-lfs.github.com/spec/";
+    if (n < sizeof first - 1 || memcmp(data, first, sizeof first - 1) != 0)
+        return HORA_OK;
+    return hora_fail(
+        HORA_EFORMAT,
+        "%s is a git-LFS pointer, not the file itself; fetch it with `git lfs pull` in its "
+        "folder",
+        path);
+}

@@ -209,7 +209,10 @@ hora_status hora_json_load(hora_json **out, const char *path) {
     hora_map m;
     *out = NULL;
     HORA_TRY(hora_map_open(&m, path));
-    hora_status s = hora_json_parse(out, (const char *)m.data, m.n, path);
+    hora_status s = hora_refuse_pointer(path, m.data, m.n);
+    const size_t mark = m.n >= 3 && memcmp(m.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    if (s == HORA_OK)
+        s = hora_json_parse(out, (const char *)m.data + mark, m.n - mark, path);
     hora_map_release(&m);
     return s;
 }

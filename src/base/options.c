@@ -295,8 +295,7 @@ void hora_option_format(const hora_option *row, const void *obj, hora_str *out) 
     }
 }
 
-/* Text of a row behind its flag: help, choices, default, other names. */
-static void describe(const hora_option *row, hora_str *out) {
+void hora_option_describe(const hora_option *row, hora_str *out) {
     const char *p = row->choices, *word;
     size_t n;
     hora_str_puts(out, row->help ? row->help : "");
@@ -357,7 +356,7 @@ void hora_options_help(const hora_options *table, hora_str *out) {
             hora_str_printf(out, "\n%*s", HELP_LEFT, "");
         else
             hora_str_printf(out, "%*s", (int)(HELP_LEFT - used), "");
-        describe(row, &text);
+        hora_option_describe(row, &text);
         wrap(out, text.s, HELP_LEFT);
         hora_str_release(&text);
     }

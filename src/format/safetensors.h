@@ -40,7 +40,8 @@ hora_status hora_st_open(hora_st **out, const char *path);
 /* A model directory: model.safetensors, or model.safetensors.index.json with its shards. A missing
  * shard, a tensor that the index places elsewhere, or one in two shards is refused. */
 hora_status hora_st_open_model(hora_st **out, const char *dir);
-void hora_st_close(hora_st *st); /* accepts NULL */
+bool hora_st_model_there(const char *dir); /* it has one of the two */
+void hora_st_close(hora_st *st);           /* accepts NULL */
 int hora_st_count(const hora_st *st);
 const hora_st_tensor *hora_st_at(const hora_st *st, int i); /* by file, then by offset */
 const hora_st_tensor *hora_st_find(const hora_st *st,

@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "base/outdir.h"
 
+enum { HORA_FEW_SEEDS = 8 }; /* fewer give numbers, but no verdict: "not shown" */
+
 typedef struct hora_interval {
     double value, lo, hi; /* 95 % between lo and hi */
 } hora_interval;

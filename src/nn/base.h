@@ -67,6 +67,7 @@ typedef struct hora_base {
     bool head_trains; /* a training: it trains beside adapters, as PEFT has it for these tasks */
     struct hora_adapter **head_owner; /* a cell: who trains the task's head, of several adapters */
     const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
+    bool config_alone;     /* there are no weights to complete it with: for a plan */
     void *own;             /* the family's configuration */
     void *store;           /* mapping and converted copies, of model/open.c */
     size_t store_bytes;    /* of converted copies */
@@ -87,4 +88,8 @@ hora_status hora_base_save_task(const hora_base *b, const char *dir);
  */
 hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
                            hora_dtype dtype);
+/* The same as b->dir has it: its shards by their names, each tensor in its dtype (f32 to bf16 rounds
+ * to nearest even), tensors that nothing replaces and config.json to the bit. Weights that the source
+ * lacks (a head that was tied) join its last shard. */
+hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace);
 #endif

@@ -82,6 +82,22 @@ static hora_status unknown_method(const char *name) {
     return s;
 }
 
+hora_status hora_method_foreign(const hora_settings *s, const char *method) {
+    for (int i = 0; i < s->n; i++)
+        for (int k = 0; k < hora_method_count() && !s->at[i].taken; k++) {
+            const hora_method *m = hora_method_at(k);
+            const hora_option *row =
+                m->options ? hora_options_find(m->options, s->at[i].key) : NULL;
+            if (!row || hora_eq(m->name, method))
+                continue;
+            return hora_fail(HORA_EUSAGE,
+                             "--%s is an option of method %s, not of %s; leave it out or give "
+                             "--method %s",
+                             row->name, m->name, method, m->name);
+        }
+    return HORA_OK;
+}
+
 #define OPT_OF hora_adapter_config
 static const hora_option rows[] = {
     OPT_STRING(name, "adapter_name", NULL, NULL, "NAME",

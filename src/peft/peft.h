@@ -89,6 +89,8 @@ const hora_method *hora_method_at(int i);
 const hora_method *hora_method_named(const char *name); /* or alias; NULL when absent */
 /* What a row lacks, by name; NULL: it is complete. */
 const char *hora_method_lacks(const hora_method *m);
+/* HORA_EUSAGE for a setting that nobody took and that is an option of another method: names it. */
+hora_status hora_method_foreign(const hora_settings *s, const char *method);
 
 /* Attaches: takes the method's options out of `settings` (which may hold others' too), matches
  * targets, declares parameters. No memory for values yet: hora_adapter_allocate, or

@@ -42,6 +42,8 @@ static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hor
                        dir);
     else
         st = hora_map_open(&map, is_json ? json : spm);
+    if (st == HORA_OK)
+        st = hora_refuse_pointer(is_json ? json : spm, map.data, map.n);
     if (st == HORA_OK) {
         const char *data = (const char *)map.data;
         st = is_json ? hora_tok_load_json(t, data, map.n, json)

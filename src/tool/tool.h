@@ -86,10 +86,15 @@ hora_status hora_cli_flush(void);
 /* --- what several commands do ----------------------------------------------------------------- */
 /* --model DIR [--adapter DIR] [--prefer ..]: tables of a command that opens a model so. */
 extern const hora_options hora_cli_source_options;
-/* The model, with its adapter attached, that those options name. */
+/* The folder holds a model, not an adapter, as `full` writes it. */
+bool hora_cli_is_model(const char *dir);
+/* The model, with its adapter attached, that those options name. A model as --adapter stands for
+ * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
 /* What `hora data` does; `hora inspect` does the same with a data file. */
 hora_status hora_cli_data(hora_cli *c);
+/* What `hora plan` does, and `hora train --dry-run`. */
+hora_status hora_cli_plan(hora_cli *cli, bool dump);
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
 hora_status hora_cli_required(const char *flag, const char *value, const char *what);
 /* From now on the first Ctrl-C (or SIGTERM) sets what is returned, the second ends at once. */

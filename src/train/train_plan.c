@@ -34,6 +34,7 @@ static hora_status parse_recompute(const char *text, int *out) {
 static hora_status measure_run(hora_training *t) {
     const hora_train_config *c = &t->config;
     hora_train_report *r = &t->report;
+    r->config_alone = t->parts.base->config_alone;
     int64_t per_step = c->batch_size * c->grad_accum;
     int64_t rows = t->parts.train ? hora_data_about(t->parts.train)->rows : 0;
     double wanted = ceil(c->epochs * (double)rows);

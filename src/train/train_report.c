@@ -48,6 +48,9 @@ static void text_run(const hora_train_report *r, hora_str *out) {
 
 void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     text_run(r, out);
+    if (r->config_alone)
+        hora_str_puts(out,
+                      "weights    not there: their sizes and dtype are those of config.json\n");
     hora_str_puts(out, "memory\n");
     bytes_row(out, "weights", r->weights,
               r->pack_both ? "frozen, and not packed"
@@ -121,6 +124,7 @@ hora_json *hora_train_report_json(const hora_train_report *r) {
     hora_json_set(o, "peak_flops", hora_json_new_real(r->peak_flops));
     hora_json_set(o, "seconds_step", hora_json_new_real(r->seconds_step));
     hora_json_set(o, "seconds_total", hora_json_new_real(r->seconds_total));
+    hora_json_set(o, "config_alone", hora_json_new_bool(r->config_alone));
     hora_json_set(o, "fits", hora_json_new_bool(r->fits));
     hora_json_set(o, "advice", hora_json_new_string(r->advice));
     return o;

@@ -88,11 +88,20 @@ static double one(void *arg, int thread) {
     return 2;
 }
 
+static double slow(void *arg, int thread) {
+    (void)arg, (void)thread;
+    const double until = hora_now() + 0.02;
+    while (hora_now() < until)
+        continue;
+    return 1;
+}
+
 static void rates(void **state) {
     (void)state;
     _Atomic int calls = 0;
     assert_true(hora_best_rate(0.02, one, &calls) > 0 && calls > 0);
     assert_true(hora_best_rate(0, one, &calls) == 0);
+    assert_true(hora_best_rate(0.004, slow, &calls) > 0); /* no piece ends in time */
 }
 
 enum { TILES = 1000 };
