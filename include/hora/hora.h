@@ -155,8 +155,8 @@ HORA_API hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, cons
 /* Attaches an adapter directory: ours or PEFT's. Options: prefer=native|materialised. */
 HORA_API hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir,
                                        const char *options);
-/* Writes what PEFT loads (and the method's own state beside it) into `dir`, made if needed. Files of
- * these names that hora did not write there are HORA_EEXISTS; all others stay. */
+/* Writes what PEFT loads (and the method's own state beside it) into `dir`, made if needed. Files
+ * of these names that hora did not write there are HORA_EEXISTS; all others stay. */
 HORA_API hora_status hora_adapter_save(hora_adapter *a, const char *dir);
 /* Folds the adapter into the model's weights in memory (files stay untouched) and detaches it: `a`
  * is gone on success. Not while a trainer or predictor of the model lives. */

@@ -359,6 +359,8 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     if (!s)
         s = hora_map_open(&map, path);
     if (!s)
+        s = hora_refuse_pointer(path, map.data, map.n);
+    if (!s)
         s = read_file(&o, (const char *)map.data, map.n);
     d->info.straddling = o.notes.straddling;
     d->info.bos = o.notes.bos;

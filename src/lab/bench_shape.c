@@ -105,9 +105,10 @@ static hora_status write_weights(const hora_base *b, const values *v, void *ones
         e[i].view.data =
             w->role == HORA_ROLE_NORM ? ones : v->at + from * (int64_t)hora_dtype_size(v->dtype);
     }
-    hora_status s = hora_check_writable(dir, hora_st_write_size(e, b->nweights));
-    if (s == HORA_OK)
-        s = hora_st_write_model(dir, e, b->nweights, NULL, 0, 0);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_check_writable(dir, hora_st_write_size(e, b->nweights)));
+    HORA_TRY_OUT(s, hora_st_write_model(dir, e, b->nweights, NULL, 0, 0));
+out:
     hora_free(e);
     return s;
 }

@@ -129,11 +129,11 @@ static int64_t equal_hidden(const hora_base *b, int64_t r) {
 static hora_status count_parameters(const lab *b, hora_lowdata_student *s) {
     hora_settings settings = {0};
     hora_adapter *a = NULL;
-    hora_status st = hora_settings_parse(&settings, s->options, "program");
-    if (st == HORA_OK)
-        st = hora_peft_attach(&a, b->base, s->method, &settings, 0);
-    if (st == HORA_OK)
-        s->parameters = hora_adapter_trainable(a);
+    hora_status st;
+    HORA_TRY_OUT(st, hora_settings_parse(&settings, s->options, "program"));
+    HORA_TRY_OUT(st, hora_peft_attach(&a, b->base, s->method, &settings, 0));
+    s->parameters = hora_adapter_trainable(a);
+out:
     hora_peft_detach(a);
     hora_settings_release(&settings);
     return st;
@@ -392,9 +392,10 @@ static hora_status draw_subset(const lab *b, int size, int seed, hora_dataset **
     for (int64_t i = 0; i < n; i++)
         at[i] =
             hora_rng_permutation((uint64_t)seed, hora_hash_text("lowdata subset"), b->g.rows, i);
-    hora_status s = hora_data_pick(train, b->data, at, k, (uint64_t)seed);
-    if (s == HORA_OK)
-        s = hora_data_pick(val, b->data, at + k, n - k, (uint64_t)seed);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_data_pick(train, b->data, at, k, (uint64_t)seed));
+    HORA_TRY_OUT(s, hora_data_pick(val, b->data, at + k, n - k, (uint64_t)seed));
+out:
     hora_free(at);
     return s;
 }
@@ -492,19 +493,16 @@ hora_status hora_lowdata_model(const hora_lowdata_model_config *c, hora_json **o
                                hora_str *table) {
     lab b = {.g.config = c};
     hora_eval_info info;
-    hora_status s = open_lab(&b);
-    if (s == HORA_OK)
-        s = measure(&b, NULL, b.eval, &info);
-    if (s == HORA_OK)
-        s = recall(&b);
-    if (s == HORA_OK && !b.log)
+    hora_status s;
+    HORA_TRY_OUT(s, open_lab(&b));
+    HORA_TRY_OUT(s, measure(&b, NULL, b.eval, &info));
+    HORA_TRY_OUT(s, recall(&b));
+    if (!b.log)
         hora_info("without --out nothing is kept: %d trainings, done again next time", b.todo);
-    if (s == HORA_OK) {
-        b.g.base_loss = info.loss;
-        s = train_all(&b);
-    }
-    if (s == HORA_OK)
-        s = hora_lowdata_report(&b.g, b.out, out, table);
+    b.g.base_loss = info.loss;
+    HORA_TRY_OUT(s, train_all(&b));
+    HORA_TRY_OUT(s, hora_lowdata_report(&b.g, b.out, out, table));
+out:
     close_lab(&b);
     return s;
 }

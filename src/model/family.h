@@ -10,9 +10,9 @@
  * softmax(scale q'k) over the keys a query sees, q and k normalised per head and turned first. */
 typedef struct hora_attention_form {
     bool causal;
-    int64_t window;     /* keys a query sees, itself the last; 0: all */
-    const double *freq; /* (head_dim/2) radians per position, pairs (c, c + head_dim/2); borrowed;
-                           NULL: no rotation */
+    int64_t window; /* keys a query sees, itself the last; 0: all */
+    /* (head_dim/2) radians per position, pairs (c, c + head_dim/2); borrowed; NULL: no rotation */
+    const double *freq;
     double scale;       /* of q'k, with what the rotation multiplies both by */
     int q_norm, k_norm; /* weights (head_dim) of the RMS norms; -1: none */
     double eps;         /* of those */

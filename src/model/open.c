@@ -242,8 +242,8 @@ static hora_status bind_weights(hora_base *b, store *own) {
     return HORA_OK;
 }
 
-/* A tied model whose file holds a head that is not the embedding: merges of adapters that trained the
- * head leave the flag standing. The head counts, as transformers 5 has it. */
+/* A tied model whose file holds a head that is not the embedding: merges of adapters that trained
+ * the head leave the flag standing. The head counts, as transformers 5 has it. */
 static hora_status untie(hora_base *b, const hora_st *st) {
     const hora_st_tensor *head = b->tied ? hora_st_find(st, "lm_head.weight") : NULL;
     const hora_st_tensor *embed = head ? find(st, &b->weights[b->embed]) : NULL;

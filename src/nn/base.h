@@ -75,8 +75,8 @@ typedef struct hora_base {
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
-const hora_site *hora_base_site(const hora_base *b, hora_site_kind k,
-                                int layer);                 /* NULL when the family has none */
+/* NULL when the family has none */
+const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer);
 int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
 /* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
 char *hora_base_module(const hora_base *b, int w);
@@ -88,8 +88,8 @@ hora_status hora_base_save_task(const hora_base *b, const char *dir);
  */
 hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
                            hora_dtype dtype);
-/* The same as b->dir has it: its shards by their names, each tensor in its dtype (f32 to bf16 rounds
- * to nearest even), tensors that nothing replaces and config.json to the bit. Weights that the source
- * lacks (a head that was tied) join its last shard. */
+/* The same as b->dir has it: its shards by their names, each tensor in its dtype (f32 to bf16
+ * rounds to nearest even), tensors that nothing replaces and config.json to the bit. Weights that
+ * the source lacks (a head that was tied) join its last shard. */
 hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace);
 #endif

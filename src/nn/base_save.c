@@ -1,4 +1,5 @@
-/* An opened base as a Hugging Face model directory: in one file and one dtype, or as its source is. */
+/* An opened base as a Hugging Face model directory: in one file and one dtype, or as its
+ * source is. */
 #include "base/file.h"
 #include "base/text.h"
 #include "format/safetensors.h"

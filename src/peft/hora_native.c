@@ -152,9 +152,8 @@ hora_status hora_native_load(hora_adapter *a, const hora_foreign *f) {
                          "plain LoRA can be continued with method lora",
                          f->dir, a->method->name);
     HORA_TRY(hora_params_read(a, f->dir, "hora_state.safetensors", "layers."));
-    for (int w = 0; a->replaces && w < a->base->nweights; w++)
-        if (a->replaces[w])
-            HORA_TRY(
-                hora_params_read(a, f->dir, "adapter_model.safetensors", a->replaces[w]->name));
+    for (int i = 0; i < a->nparams; i++) /* what is trained whole lies in PEFT's file */
+        if (a->params[i]->weight >= 0)
+            HORA_TRY(hora_params_read(a, f->dir, "adapter_model.safetensors", a->params[i]->name));
     return f->trusted ? HORA_OK : compare(a, f);
 }

@@ -172,30 +172,49 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
     return any ? HORA_OK : no_match(c, b);
 }
 
+/* Embedding or head whose module path is `name`, or ends in it; -1: neither. */
+static int saved_weight(const hora_base *b, const char *name) {
+    const int whole[] = {b->head, b->embed};
+    for (size_t i = 0; i < HORA_COUNT(whole); i++) {
+        char *path = hora_format(".%s", b->weights[whole[i]].name);
+        char *tail = hora_format(".%s.weight", name);
+        const bool is = hora_ends(path, tail);
+        hora_free(tail);
+        hora_free(path);
+        if (is)
+            return whole[i];
+    }
+    return -1;
+}
+
 hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
     const hora_base *b = a->base;
-    char *head = b->tied ? hora_strdup("lm_head") : hora_base_module(b, b->head);
-    hora_status s = HORA_OK;
-    for (int i = 0; i < c->n_save && !s; i++) {
+    for (int i = 0; i < c->n_save; i++) {
         const char *name = c->modules_to_save[i];
+        const int w = saved_weight(b, name);
         /* PEFT writes both names for every classifier, whatever its head is called */
-        if (b->bare && (hora_eq(name, "classifier") || hora_eq(name, "score")) &&
-            !hora_eq(name, head))
+        if (b->bare && w < 0 && (hora_eq(name, "classifier") || hora_eq(name, "score")))
             continue;
-        if (!hora_eq(name, head))
-            s = hora_fail(HORA_EUNSUPPORTED,
-                          "modules_to_save: `%s` cannot be trained beside an adapter; only %s can",
-                          name, head);
-        else if (b->tied)
-            s = hora_fail(
+        if (b->bare && w == b->head) {
+            hora_adapter_take_head(a);
+            continue;
+        }
+        if (b->tied && (w >= 0 || hora_eq(name, "lm_head")))
+            return hora_fail(
                 HORA_EUNSUPPORTED,
                 "modules_to_save: this model's head is its embedding (tie_word_embeddings); "
                 "training it would change both, use method full");
-        else
-            hora_adapter_take_head(a);
+        if (w < 0)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "modules_to_save: `%s` cannot be trained beside an adapter; lm_head "
+                             "and embed_tokens can",
+                             name);
+        char *full = hora_format("base_model.model.%s", b->weights[w].name);
+        if (!a->replaces || !a->replaces[w])
+            hora_adapter_replace(a, w, full);
+        hora_free(full);
     }
-    hora_free(head);
-    return s;
+    return HORA_OK;
 }
 
 hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,

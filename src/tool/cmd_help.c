@@ -22,9 +22,8 @@ void hora_help_overview(FILE *f, const hora_command *group) {
                    "\nusage: hora COMMAND [options]\n\n");
     for (const hora_command *const *c = hora_command_list(group); *c; c++)
         fprintf(f, "  %-10s %s\n", hora_command_word(*c), (*c)->summary);
-    fprintf(f, "\n`hora %s%sCOMMAND --help` lists a command's options%s\n",
-            group ? group->name : "", group ? " " : "",
-            group ? "." : "; `hora --version` says what this is.");
+    fprintf(f, "\n`hora %s%sCOMMAND --help` lists options%s\n", group ? group->name : "",
+            group ? " " : "", group ? "." : "; `hora --version` says what this is.");
 }
 
 void hora_help_command(FILE *f, const hora_command *c) {

@@ -106,7 +106,7 @@ static hora_status run(hora_cli *cli) {
 
 const hora_command hora_command_merge = {
     .name = "merge",
-    .summary = "Fold an adapter into its model: a model directory that needs no adapter",
+    .summary = "Fold an adapter into its model, which then needs none",
     .usage = "--model DIR --adapter OUT --out DIR [--dtype f32|bf16] [--overwrite]",
     .more = "Weights are W + change in f32, rounded once to the dtype of the model's own file; "
             "shards,\n"

@@ -52,6 +52,10 @@ static void test_whose_option(void **state) {
     tool_check(2, "", "q_proj+v_proj",
                "train --model '%s' --data NONE --out '%s' --method lora --targets q_proj v_proj", m,
                out);
+    tool_check(2, "", "give dtype=bf16", "train --model '%s' --data NONE --out '%s' --bf16", m,
+               out);
+    tool_check(2, "", "not quantised", "train --model '%s' --data NONE --out '%s' --load-in-4bit",
+               m, out);
     tool_check(8, "",
                "there are:", "train --model '%s' --data NONE --out '%s' --method nothing-like-this",
                m, out);
@@ -152,6 +156,9 @@ static void test_not_the_file(void **state) {
         assert_ok(hora_file_write(hora_test_path(m, files[i]), pointer, sizeof pointer - 1));
         tool_check(4, "", "git lfs pull", "generate --model '%s' --prompt x", m);
     }
+    assert_ok(hora_remove_tree(m));
+    tool_check(4, "", "git lfs pull", "data --model '%s' '%s'", tiny_model(),
+               tiny_file("p.txt", pointer));
 }
 
 /* The flag says tied, the file holds two tensors: what is computed is what the file says. */

@@ -1,4 +1,5 @@
-/* Merging at the tool: PEFT's merged logits, the source's shards and dtypes, nothing half-written. */
+/* Merging at the tool: PEFT's merged logits, the source's shards and dtypes, nothing
+ * half-written. */
 #include <stdio.h>
 
 #include "base/file.h"
@@ -172,6 +173,32 @@ static void test_logits(void **state) {
     }
 }
 
+/* Killed at any moment: no model is there, or a whole one; the next merge needs nothing but
+ * leave. */
+static void test_killed(void **state) {
+    (void)state;
+    const char *model = tiny_model(), *out = hora_test_path(hora_test_tmp(), "out");
+    rewrite(model, HORA_F32, 20000);
+    const char *adapter = trained(model, "--method lora --rank 2");
+    for (int i = 0; i < 12; i++) {
+        char *command =
+            hora_format("timeout -s KILL 0.%02d %s merge --overwrite --model '%s' --adapter "
+                        "'%s' --out '%s'",
+                        1 + i, hora_test_tool(), model, adapter, out);
+        hora_test_run(command, NULL, NULL);
+        hora_free(command);
+        if (!hora_path_exists(hora_test_path(out, "config.json")))
+            continue;
+        hora_st *st;
+        assert_ok(hora_st_open_model(&st, out));
+        hora_st_close(st);
+        assert_true(hora_path_exists(hora_test_path(out, "tokenizer.json")));
+    }
+    tool_check(0, "merged in", NULL, "merge --overwrite --model '%s' --adapter '%s' --out '%s'",
+               model, adapter, out);
+    same_bytes(model, out, "tokenizer.json");
+}
+
 static void test_refused(void **state) {
     (void)state;
     const char *model = tiny_model(), *out = hora_test_path(hora_test_tmp(), "out");
@@ -189,4 +216,5 @@ static void test_refused(void **state) {
 HORA_TESTS(cli_merge, {"logits are PEFT's merged ones", test_peft, HORA_SHORT},
            {"shards and dtypes of the source", test_as_source, HORA_SHORT},
            {"merged computes what attached does", test_logits, HORA_SHORT},
+           {"killed at any moment", test_killed, HORA_SHORT},
            {"refusals", test_refused, HORA_SHORT});

@@ -162,9 +162,7 @@ static void measured_again(void **state) {
             hora_settings_release(&s);
         }
         assert_int_equal(info[0].tokens, info[1].tokens);
-        for (int k = 0; k < info[0].metrics.n; k++)
-            assert_true(fabs(info[0].metrics.at[k].value - info[1].metrics.at[k].value) <=
-                        1e-5 * (1 + fabs(info[0].metrics.at[k].value)));
+        assert_true(fabs(info[0].loss - info[1].loss) <= 1e-5 * (1 + info[0].loss));
         hora_peft_detach(a);
         hora_open_close(&o);
         assert_ok(hora_remove_tree(out));

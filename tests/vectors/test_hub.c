@@ -1,8 +1,8 @@
 /*
- * Chat templates built as those of the hub are (tests/vectors/template/hub, our own; ../shared): they
- * render what Jinja renders, their cuts are what renderings of their own are, and of conversations of
- * each kind the masks hold what the assistant says and nothing of what others say. Prints the table
- * of docs/formats/data.md.
+ * Chat templates built as those of the hub are (tests/vectors/template/hub, our own; ../shared):
+ * they render what Jinja renders, their cuts are what renderings of their own are, and of
+ * conversations of each kind the masks hold what the assistant says and nothing of what others say.
+ * Prints the table of docs/formats/data.md.
  */
 #include "hora_test.h"
 #include "task/task.h"
