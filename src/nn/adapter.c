@@ -126,6 +126,8 @@ void hora_adapter_refresh(hora_adapter *a) {
 }
 
 void hora_adapter_release_params(hora_adapter *a) {
+    if (a->base && a->base->head_owner && *a->base->head_owner == a)
+        *a->base->head_owner = NULL;
     for (int i = 0; i < a->nparams; i++) {
         hora_free(a->params[i]->name);
         hora_free(a->params[i]);

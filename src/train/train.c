@@ -21,6 +21,8 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
     t->config.backends = config->backends ? hora_strdup(config->backends) : NULL;
     t->config.device = config->device ? hora_strdup(config->device) : NULL;
     t->first_loss = t->last_loss = t->best_loss = NAN;
+    if (!t->parts.objective)
+        t->parts.objective = hora_objective_causal();
     hora_status s = HORA_OK;
     if (config->device || !t->parts.device) {
         s = hora_device_open(&t->own_device, config->device);

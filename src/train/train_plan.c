@@ -96,6 +96,7 @@ static hora_status check_parts(hora_training *t) {
     HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
+    HORA_TRY(hora_check_device(p->device, p->objective));
     int64_t numbers = 0;
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;
@@ -244,15 +245,17 @@ static void record(hora_training *t) {
                                   .rows = t->report.rows,
                                   .mode = HORA_NET_TRAIN,
                                   .model = hora_model_record,
-                                  .outputs = hora_task_causal,
+                                  .outputs = hora_task_record,
                                   .user = &t->out};
-    t->out = (hora_outputs){.want_loss = true, .differentiate = true};
+    t->out = (hora_outputs){.objective = p->objective, .want_loss = true, .differentiate = true};
     hora_recording_init(&t->train, &parts);
     if (!p->eval)
         return;
     parts.mode = HORA_NET_EVAL;
     parts.user = &t->eval_out;
-    t->eval_out = (hora_outputs){.want_loss = true};
+    t->eval_out = (hora_outputs){.objective = p->objective,
+                                 .want_loss = true,
+                                 .want_logits = hora_tally_predicts(p->objective)};
     hora_recording_init(&t->eval, &parts);
 }
 
