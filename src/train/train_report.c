@@ -41,7 +41,7 @@ static void text_run(const hora_train_report *r, hora_str *out) {
         duration(step, r->seconds_step);
         duration(total, r->seconds_total);
         hora_str_printf(
-            out, "\n           about %s per step, %s in all, at half of %.4g GFLOP/s measured",
+            out, "\n           %s per step, %s in all, at half of %.3g GFLOP/s measured",
             step, total, r->peak_flops / 1e9);
     }
     hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d calls; %s\n",
