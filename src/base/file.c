@@ -1,9 +1,9 @@
 /*
  * Mapping, reading and atomic writing of files. Owns the rule that a reader never sees half a file:
  * bytes go to a temporary beside it, are synced, renamed over path, and the folder is synced. The
- * temporary has a name that nobody else would choose and is made new, so that no file of a user's is
- * taken for it. Folders and names are in folder.c. Every message names the path, the system's reason
- * and what to do.
+ * temporary has a name that nobody else would choose and is made new, so that no file of a user's
+ * is taken for it. Folders and names are in folder.c. Every message names the path, the system's
+ * reason and what to do.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -6,10 +6,10 @@
  *   2. The common part. P is the rendering of what stands before a turn of the assistant, with the
  *      generation prompt; C the rendering up to and with the turn. What of C stands behind their
  *      longest common prefix is what the model has to write: P may go further than C begins (an
- *      opened block of thinking). In the whole conversation W it counts if C is a prefix of W but for
- *      an end mark that the template writes behind the last message only.
- *   3. A turn that W writes in another way (thinking that is dropped once the next question comes) is
- *      a row of its own: C, as the model sees it when it answers.
+ *      opened block of thinking). In the whole conversation W it counts if C is a prefix of W but
+ *      for an end mark that the template writes behind the last message only.
+ *   3. A turn that W writes in another way (thinking that is dropped once the next question comes)
+ *      is a row of its own: C, as the model sees it when it answers.
  *   4. A turn whose P or C the template cannot render (the assistant speaks first) is context.
  *
  * What is not certain is refused with its reason (chat_common.c).
@@ -210,8 +210,8 @@ static hora_status blocks(const hora_talk *t, size_t messages, hora_str *text, h
     return HORA_OK;
 }
 
-/* Which blocks of W are those of turn i: [first[i], first[i + 1]). One each where the numbers agree;
- * else they are counted as the conversation grows. */
+/* Which blocks of W are those of turn i: [first[i], first[i + 1]). One each where the numbers
+ * agree; else they are counted as the conversation grows. */
 static hora_status owners(const hora_talk *t, int *first) {
     hora_str text = {0};
     hora_spans at_ = {0};

@@ -125,9 +125,9 @@ static bool behind_messages(hora_talk *t, const hora_turn *k, const hora_seen *p
     return yes;
 }
 
-/* P and C write the last message before the turn with other words around it (a system text that stands
- * in the last question alone). What P has behind that message stands in C behind it too, at one place
- * only: what follows there is the turn, and with P in front it is what the model sees. */
+/* P and C write the last message before the turn with other words around it (a system text that
+ * stands in the last question alone). What P has behind that message stands in C behind it too, at
+ * one place only: what follows there is the turn, and with P in front it is what the model sees. */
 static bool aligned(const hora_talk *t, const hora_turn *k, const hora_seen *p, const hora_seen *c,
                     size_t *from) {
     const char *s = NULL;

@@ -129,11 +129,12 @@ static hora_status run_all(const lowdata_config *c, hora_json **out, hora_str *t
 hora_status hora_lowdata(hora_settings *settings, hora_json **out, hora_str *text) {
     lowdata_config c = {0};
     *out = NULL;
-    hora_status s = hora_options_take(&hora_lowdata_options, &c, settings);
-    if (s == HORA_OK && !c.seeds)
+    hora_status s;
+    HORA_TRY_OUT(s, hora_options_take(&hora_lowdata_options, &c, settings));
+    if (!c.seeds)
         c.seeds = c.quick ? 8 : 16;
-    if (s == HORA_OK)
-        s = run_all(&c, out, text);
+    HORA_TRY_OUT(s, run_all(&c, out, text));
+out:
     hora_options_release(&hora_lowdata_options, &c);
     return s;
 }

@@ -95,8 +95,8 @@ static bool at_the_end(const hora_lowdata_grid *g, int rate) {
     return g->rates >= 3 && (rate == 0 || rate == g->rates - 1);
 }
 
-/* "supported", "refuted" or "not shown": the paired interval at the two smallest sizes. Too few seeds
- * or a rate at the end of the grid show nothing. */
+/* "supported", "refuted" or "not shown": the paired interval at the two smallest sizes. Too few
+ * seeds or a rate at the end of the grid show nothing. */
 static const char *verdict(const hora_lowdata_grid *g) {
     int above = 0, below = 0;
     for (int n = 0; n < 2 && n < g->sizes; n++) {

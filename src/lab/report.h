@@ -43,7 +43,8 @@ void hora_verdicts_text(const hora_json *verdicts, hora_str *out);
 void hora_checks_text(const hora_json *checks, hora_str *out);
 /* Opens and begins the folder of an experiment that goes on where an earlier one stopped. `words`
  * begin the names of its files (base/outdir.h), which must not be others'. In a folder without a
- * mark, a file `state` that begins with `head` says that such files are hora's; NULL: nothing does. */
+ * mark, a file `state` that begins with `head` says that such files are hora's; NULL:
+ * nothing does. */
 hora_status hora_report_folder(hora_outdir **out, const char *dir, const char *words,
                                const char *state, const char *head, const hora_input *in, int n);
 #endif

@@ -27,8 +27,8 @@ typedef struct hora_init {
 } hora_init;
 
 typedef struct hora_param {
-    char *name; /* as on disk: "layers.0.w1_a", "base_model.model...lora_A.weight", or a base
-                   weight's name */
+    /* as on disk: "layers.0.w1_a", "base_model.model...lora_A.weight", or a base weight's name */
+    char *name;
     hora_shape shape;
     hora_init init;
     double lr_factor;       /* of the learning rate; 1 */

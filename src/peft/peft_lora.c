@@ -2,9 +2,11 @@
  * LoRA: y = W x + b + s B A dropout(x), s = alpha / r, or alpha / sqrt(r) with rsLoRA. [lora eq.3,
  * arXiv 2106.09685; rslora, arXiv 2312.03732]
  *
- *   A (r, in) ~ U(-1/sqrt(in), 1/sqrt(in)) (Kaiming with a = sqrt 5, as PEFT draws it), B (out, r)
- * = 0: training starts at the base. dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy all
- * by op lowrank
+ *   A (r, in) ~ U(-1/sqrt(in), 1/sqrt(in))     Kaiming with a = sqrt 5, as PEFT draws it
+ *   B (out, r) = 0                             training starts at the base
+ *
+ *   dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy        all by op lowrank
+ *
  * With use_dora every row of W + s B A has a learned magnitude: dora.h.
  */
 #include <math.h>

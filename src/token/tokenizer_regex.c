@@ -1,6 +1,6 @@
 /*
- * Patterns of Split and Replace. Hugging Face's library runs them with Oniguruma; here they run with
- * PCRE2 (UTF, UCP, JIT), translated by tokenizer_pattern.c.
+ * Patterns of Split and Replace. Hugging Face's library runs them with Oniguruma; here they run
+ * with PCRE2 (UTF, UCP, JIT), translated by tokenizer_pattern.c.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -1,7 +1,7 @@
 /*
  * hora chat: a conversation on the terminal. A line is a message, a line that begins with `/` a
- * command of the table below; the whole conversation goes through the model's chat template each time,
- * and what was computed of it stays in the decoder.
+ * command of the table below; the whole conversation goes through the model's chat template each
+ * time, and what was computed of it stays in the decoder.
  */
 #include <signal.h>
 #include <stdlib.h>

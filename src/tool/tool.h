@@ -76,7 +76,8 @@ void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text);
 /* What makes a report as JSON and as text, and prints it, also beside a failure. */
 hora_status hora_cli_report(hora_cli *c,
                             hora_status (*make)(hora_settings *s, hora_json **r, hora_str *text));
-/* Members: "" or NaN when absent or null, never a number that nobody computed. The string is borrowed from `o`. */
+/* Members: "" or NaN when absent or null, never a number that nobody computed. The string is
+ * borrowed from `o`. */
 const char *hora_cli_text(const hora_json *o, const char *key);
 double hora_cli_number(const hora_json *o, const char *key);
 hora_json *hora_cli_text_or_null(const char *s);

@@ -96,8 +96,8 @@ static hora_status same_group(const char *dir, const char *group, const hora_jso
     return HORA_OK;
 }
 
-/* A run may become longer (or end earlier than planned): what is done stays, what is left follows the
- * schedule of the new length. */
+/* A run may become longer (or end earlier than planned): what is done stays, what is left follows
+ * the schedule of the new length. */
 static hora_status other_length(const hora_training *t, const char *dir, const hora_json *there,
                                 int64_t taken) {
     const hora_json *options = hora_json_get(there, "options");

@@ -1,4 +1,5 @@
-/* Merging at the tool: PEFT's merged logits, the source's shards and dtypes, nothing half-written. */
+/* Merging at the tool: PEFT's merged logits, the source's shards and dtypes, nothing
+ * half-written. */
 #include <stdio.h>
 
 #include "base/file.h"
@@ -172,7 +173,8 @@ static void test_logits(void **state) {
     }
 }
 
-/* Killed at any moment: no model is there, or a whole one; the next merge needs nothing but leave. */
+/* Killed at any moment: no model is there, or a whole one; the next merge needs nothing but
+ * leave. */
 static void test_killed(void **state) {
     (void)state;
     const char *model = tiny_model(), *out = hora_test_path(hora_test_tmp(), "out");

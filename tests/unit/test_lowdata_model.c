@@ -110,7 +110,8 @@ static void test_report(void **state) {
     hora_free(options);
 }
 
-/* What is said of two students whose losses lie `apart`, with the best of `rates` rates at `best`. */
+/* What is said of two students whose losses lie `apart`, with the best of `rates` rates at
+ * `best`. */
 static char *claim(int seeds, int rates, int best, double apart) {
     const hora_lowdata_model_config c = {.model = "m", .data = "d", .eval = "e"};
     hora_lowdata_grid g = {.config = &c, .students = 2, .sizes = 2, .rates = rates, .seeds = seeds};

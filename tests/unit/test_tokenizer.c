@@ -522,8 +522,8 @@ static void files_beside(void **state) {
         assert_fails(open_beside(&t, bad[i].config, bad[i].added, ""), HORA_EFORMAT, bad[i].part);
 }
 
-/* Classes of Oniguruma that PCRE2 has not, as Hugging Face's library cuts with them. A prefix on all
- * but the first character of a piece shows the cuts. */
+/* Classes of Oniguruma that PCRE2 has not, as Hugging Face's library cuts with them. A prefix on
+ * all but the first character of a piece shows the cuts. */
 static void classes(void **state) {
     (void)state;
     static const struct {

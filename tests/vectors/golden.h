@@ -35,8 +35,9 @@ typedef struct golden_options {
  */
 void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                  const char *batch, const golden_options *o);
+/* The second half of golden_open: r->rows is set. */
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
-                   const golden_options *o); /* the second half of golden_open: r->rows is set */
+                   const golden_options *o);
 /* A batch of `count` packed sequences and `padding` unused rows. */
 void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *lengths, int count,
                       int padding);

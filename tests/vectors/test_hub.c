@@ -1,10 +1,11 @@
 /*
- * Chat templates built as those of the hub are (tests/vectors/template/hub, our own; ../shared): they
- * render what Jinja renders, their cuts are what renderings of their own are, and of conversations of
- * each kind the masks hold what the assistant says and nothing of what others say. Prints the table
- * of docs/formats/data.md.
+ * Chat templates built as those of the hub are (tests/vectors/template/hub, our own; ../shared):
+ * they render what Jinja renders, their cuts are what renderings of their own are, and of
+ * conversations of each kind the masks hold what the assistant says and nothing of what others say.
+ * Prints the table of docs/formats/data.md.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,7 +232,7 @@ static void use(const hora_tokenizer *tok, const hora_template *t, const char *n
         assert_ok(hora_file_write(path, line.s, line.n));
         hora_data_config c = {.seq_len = 4096};
         hora_dataset *d;
-        s = hora_dataset_open(&d, path, tok, t, &c);
+        s = hora_dataset_open(&d, path, tok, t, &c, &hora_objective_causal()->rule);
         if (!s) {
             char what[200];
             snprintf(what, sizeof what, "%s, conversation %zu", name, i);
