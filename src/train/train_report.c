@@ -40,9 +40,9 @@ static void text_run(const hora_train_report *r, hora_str *out) {
     if (r->peak_flops > 0) {
         duration(step, r->seconds_step);
         duration(total, r->seconds_total);
-        hora_str_printf(
-            out, "\n           about %s per step, %s in all, at half of %.4g GFLOP/s measured",
-            step, total, r->peak_flops / 1e9);
+        hora_str_printf(out,
+                        "\n           %s per step, %s in all, at half of %.3g GFLOP/s measured",
+                        step, total, r->peak_flops / 1e9);
     }
     hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d calls; %s\n",
                     r->segments, r->recomputed, r->nodes, r->calls, dtype_text(r));
