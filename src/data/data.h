@@ -71,6 +71,8 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed);
 const hora_data_info *hora_data_about(const hora_dataset *d);
+/* Bytes that the rows take in memory; what a split shares counts in each part. */
+uint64_t hora_data_bytes(const hora_dataset *d);
 /* Row classes: capacity rounded as the plan does. rows actually used are the smallest of R, 3/4 R,
  * 1/2 R, 1/4 R (rounded up to 64) that holds them. */
 int64_t hora_row_class(int64_t capacity, int64_t rows);
