@@ -18,6 +18,21 @@ const char *golden_path(const char *relative) {
     return path;
 }
 
+bool golden_has(const char *relative) {
+    char *own = hora_format("tests/vectors/files/%s", relative);
+    const char *path = hora_test_source(own);
+    char *folder = hora_path_dir(path); /* a case lies in one place */
+    bool yes = hora_path_exists(path);
+    if (!yes && !hora_path_exists(folder)) {
+        char *shared = hora_format("%s/%s", hora_test_shared("vectors"), relative);
+        yes = hora_path_exists(shared);
+        hora_free(shared);
+    }
+    hora_free(folder);
+    hora_free(own);
+    return yes;
+}
+
 hora_base *golden_base(const char *model, hora_dtype dtype) {
     char *rel = hora_format("%s/base", model);
     /* the real model's weights lie in models/ */
@@ -163,7 +178,8 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
     r->loss = r->out.loss;
     assert_ok(hora_graph_plan(r->g, &(hora_plan_options){.backward = o->backward,
                                                          .recompute = o->recompute,
-                                                         .poison = o->poison}));
+                                                         .poison = o->poison,
+                                                         .hold = o->hold}));
     int64_t elems = 16;
     for (int a = 0; a < n; a++)
         elems += adapters[a]->elems;
@@ -178,6 +194,8 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
         }
     assert_ok(hora_recordings_prepare((hora_recording *[]){&r->r}, 1, "arena"));
     golden_again(r);
+    if (o->hold)
+        hora_graph_hold(r->g);
 }
 
 void golden_close(golden_run *r) {

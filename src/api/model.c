@@ -24,7 +24,7 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
     model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_base_options o = {dtypes[c.dtype], false};
+    const hora_base_options o = {dtypes[c.dtype], false, false};
     hora_opened opened = {0};
     HORA_TRY(hora_open_model(&opened, dir, &o));
     hora_model *m = hora_calloc(1, sizeof *m);
@@ -233,14 +233,17 @@ static void free_merged(float **merged, int n) {
     hora_free(merged);
 }
 
-/* Folds every enabled adapter into one set of weights, the last attached first: it stands next to
- * the base. *out has an entry per weight, NULL where nothing changes. */
+/* Folds every enabled adapter into one set of weights. *out has an entry per weight, NULL where
+ * nothing changes. */
 static hora_status merge_all(hora_model *m, float ***out) {
     float **all = hora_calloc((size_t)m->base->nweights + 1, sizeof *all);
-    hora_status s = HORA_OK;
-    for (int i = m->n - 1; i >= 0 && s == HORA_OK; i--)
+    hora_adapter **on = hora_calloc((size_t)m->n + 1, sizeof *on);
+    int n = 0;
+    for (int i = 0; i < m->n; i++)
         if (m->adapters[i]->enabled)
-            s = hora_peft_merge(m->adapters[i], all);
+            on[n++] = m->adapters[i];
+    hora_status s = hora_peft_merge(on, n, all);
+    hora_free(on);
     if (s != HORA_OK)
         free_merged(all, m->base->nweights);
     else
@@ -255,7 +258,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "merging in memory works in f32; open the model with dtype=f32");
     float **merged = hora_calloc((size_t)b->nweights + 1, sizeof *merged);
-    hora_status s = hora_peft_merge(a, merged);
+    hora_status s = hora_peft_merge(&a, 1, merged);
     if (s != HORA_OK) {
         free_merged(merged, b->nweights);
         return s;
@@ -292,16 +295,26 @@ typedef struct export_config {
 #undef OPT_OF
 #define OPT_OF export_config
 static const hora_option export_rows[] = {
-    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16", "of the written weights"),
+    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16 source",
+               "of the written weights; source: each as it is, and in the source's shards"),
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace a directory that exists"),
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
 
 hora_status hora_copy_companions(const char *from, const char *to) {
-    static const char *const files[] = {"tokenizer.json",         "tokenizer.model",
-                                        "tokenizer_config.json",  "special_tokens_map.json",
-                                        "generation_config.json", "chat_template.jinja",
-                                        "added_tokens.json"};
+    static const char *const files[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "generation_config.json",
+                                        "chat_template.jinja",
+                                        "added_tokens.json",
+                                        "chat_template.json",
+                                        "vocab.json",
+                                        "vocab.txt",
+                                        "merges.txt",
+                                        "preprocessor_config.json",
+                                        "processor_config.json"};
     hora_status s = HORA_OK;
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
         char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
@@ -318,7 +331,8 @@ static hora_status fill(hora_outdir *o, const hora_base *b, float *const *replac
     const char *stage;
     HORA_TRY(hora_outdir_begin(o));
     HORA_TRY(hora_outdir_stage(o, &stage));
-    HORA_TRY(hora_base_save(b, stage, replace, dtype));
+    HORA_TRY(dtype == HORA_DTYPE_OTHER ? hora_base_save_like(b, stage, replace)
+                                       : hora_base_save(b, stage, replace, dtype));
     if (companions)
         HORA_TRY(hora_copy_companions(companions, stage));
     HORA_TRY(hora_outdir_take(o));
@@ -334,8 +348,9 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
                                  .n = n};
     hora_outdir *o;
     HORA_TRY(hora_outdir_open(&o, dir, &how));
+    const hora_dtype size = dtype == HORA_DTYPE_OTHER ? b->dtype : dtype;
     hora_status s =
-        hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype));
+        hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(size));
     if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK) {
         char *said = hora_strdup(hora_errmsg()); /* taking back must not change the text */
         hora_outdir_undo(o);
@@ -357,6 +372,7 @@ static int inputs_of(const hora_model *m, hora_input **out) {
 }
 
 hora_status hora_model_export(hora_model *m, const char *dir, const char *options) {
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_BF16, HORA_DTYPE_OTHER};
     hora_settings s;
     export_config c = {0};
     float **merged = NULL;
@@ -369,8 +385,8 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
     hora_input *in;
     const int n = inputs_of(m, &in);
     if (st == HORA_OK)
-        st = hora_write_model(m->base, dir, merged, c.dtype ? HORA_BF16 : HORA_F32, m->base->dir,
-                              c.overwrite, in, n);
+        st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], m->base->dir, c.overwrite, in,
+                              n);
     hora_free(in);
     if (merged)
         free_merged(merged, m->base->nweights);

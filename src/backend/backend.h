@@ -20,14 +20,14 @@ typedef struct hora_call {
     hora_view in[HORA_MAX_IN]; /* absent inputs: shape.n = -1 */
     hora_view out;
     hora_view saved[HORA_MAX_SAVED];
-    hora_view din[HORA_MAX_IN]; /* backward: gradient of input i where grad has its bit. Dtype: see
-                                   below */
-    hora_view dout;             /* backward */
-    unsigned grad;              /* forward and backward: inputs that carry gradient */
-    unsigned overwrite;         /* backward: din[i] = instead of += */
-    unsigned frozen; /* inputs whose values never change while this plan lives: may be packed at
-                        prepare */
-    unsigned rows;   /* bit i: input i is a row tensor; HORA_OUT: the output is */
+    /* backward: gradient of input i where grad has its bit. Dtype: see below */
+    hora_view din[HORA_MAX_IN];
+    hora_view dout;     /* backward */
+    unsigned grad;      /* forward and backward: inputs that carry gradient */
+    unsigned overwrite; /* backward: din[i] = instead of += */
+    /* inputs whose values never change while this plan lives: may be packed at prepare */
+    unsigned frozen;
+    unsigned rows; /* HORA_IN(i), HORA_OUT, HORA_SAVED: these are row tensors */
     const hora_batch
         *batch;    /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
     void *scratch; /* at run time: `need.scratch` bytes, 64-byte aligned, contents undefined */
@@ -43,8 +43,8 @@ typedef struct hora_call {
 
 typedef struct hora_need {
     size_t scratch; /* bytes per call */
-    size_t packed;  /* bytes that prepare will keep in the device (0 when the same packing exists
-                       already) */
+    /* bytes that prepare will keep in the device (0 when the same packing exists already) */
+    size_t packed;
 } hora_need;
 
 typedef struct hora_impl {

@@ -1,9 +1,9 @@
 /*
  * Mapping, reading and atomic writing of files. Owns the rule that a reader never sees half a file:
  * bytes go to a temporary beside it, are synced, renamed over path, and the folder is synced. The
- * temporary has a name that nobody else would choose and is made new, so that no file of a user's is
- * taken for it. Folders and names are in folder.c. Every message names the path, the system's reason
- * and what to do.
+ * temporary has a name that nobody else would choose and is made new, so that no file of a user's
+ * is taken for it. Folders and names are in folder.c. Every message names the path, the system's
+ * reason and what to do.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -377,4 +377,15 @@ hora_status hora_copy_file(const char *from, const char *to) {
     }
     hora_map_release(&m);
     return s;
+}
+
+hora_status hora_refuse_pointer(const char *path, const void *data, size_t n) {
+    static const char first[] = "version https://git-lfs.github.com/spec/";
+    if (n < sizeof first - 1 || memcmp(data, first, sizeof first - 1) != 0)
+        return HORA_OK;
+    return hora_fail(
+        HORA_EFORMAT,
+        "%s is a git-LFS pointer, not the file itself; fetch it with `git lfs pull` in its "
+        "folder",
+        path);
 }

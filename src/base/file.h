@@ -48,6 +48,8 @@ hora_status hora_append_line(const char *path, const char *line, size_t n);
 char *hora_path_join(const char *dir, const char *name); /* new string */
 char *hora_path_dir(const char *path);                   /* new string; "." when there is none */
 const char *hora_path_base(const char *path);            /* borrowed tail of path */
+/* HORA_EFORMAT where the bytes are a git-LFS pointer, which stands for a file not fetched yet. */
+hora_status hora_refuse_pointer(const char *path, const void *data, size_t n);
 bool hora_path_exists(const char *path);
 bool hora_path_is_dir(const char *path);
 int64_t hora_file_size(const char *path); /* -1 when it cannot be read */

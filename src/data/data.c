@@ -257,6 +257,8 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     if (!s)
         s = hora_map_open(&map, path);
     if (!s)
+        s = hora_refuse_pointer(path, map.data, map.n);
+    if (!s)
         s = read_file(&o, (const char *)map.data, map.n);
     d->info.straddling = o.notes.straddling;
     d->info.bos = o.notes.bos;
@@ -291,9 +293,8 @@ void hora_dataset_close(hora_dataset *d) {
 uint64_t hora_data_bytes(const hora_dataset *d) {
     const hora_store *st = d->store;
     return (uint64_t)(st->tokens.ids.cap * (sizeof(int32_t) + sizeof *st->tokens.mask) +
-                      (size_t)st->nbytes * sizeof *st->bytes +
-                      st->crecords * sizeof *st->records + d->csegments * sizeof *d->segments +
-                      d->crows * sizeof *d->rows);
+                      (size_t)st->nbytes * sizeof *st->bytes + st->crecords * sizeof *st->records +
+                      d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows);
 }
 
 const hora_data_info *hora_data_about(const hora_dataset *d) {

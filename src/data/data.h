@@ -3,11 +3,14 @@
 /*
  * From a file to batches of token rows.
  *
- *   source (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens -> shuffled
- * -> micro-batches
+ *   source (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens
+ *     -> shuffled -> micro-batches
  *
  * Everything is tokenised once at open. Records are packed into rows once, in file order,
- * independent of the epoch; an epoch is a permutation of the rows: hora_rng_permutation(seed, epoch, n, i).
+ * independent of the epoch; an epoch is a permutation of the rows:
+ *
+ *   hora_rng_permutation(seed, epoch, n, i)
+ *
  * So the position in the data is one integer, the number of rows consumed.
  */
 #include "base/options.h"
@@ -26,11 +29,11 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     int turns;            /* HORA_TURNS_.. */
     char *chat_kwargs;    /* JSON object: more variables for the chat template; NULL: none */
     char *date;           /* of strftime_now; NULL: today */
-    bool add_bos; /* plain text: each window starts with BOS (default off: windows are cut from the
-                     stream) */
-    double
-        eval_split; /* below 1: share of the rows held out at the end; 1 and more: number of rows */
-    int64_t seed;   /* of the shuffle */
+    /* plain text: each window starts with BOS (default off: windows are cut from the stream) */
+    bool add_bos;
+    /* below 1: share of the rows held out at the end; 1 and more: number of rows */
+    double eval_split;
+    int64_t seed; /* of the shuffle */
 } hora_data_config;
 extern const hora_options hora_data_options;
 /* What of a row is supervised: what the assistant says, prompts too, the assistant's last turn. */
@@ -41,13 +44,14 @@ enum { HORA_TURNS_AUTO, HORA_TURNS_SPLIT, HORA_TURNS_LAST };
 
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
-    int64_t records;                 /* in the rows (of plain text: windows) */
-    int64_t skipped;                 /* bad records (skip_bad) */
-    int64_t truncated;               /* rows of records cut to seq_len, lost ones among them */
-    int64_t lost;                    /* of those: whose supervised part lies behind seq_len */
-    int64_t cut;                     /* tokens cut off */
-    int64_t context, split, dropped; /* turns that are context only; rows that hold one turn each;
-                                        turns that turns=last leaves out */
+    int64_t records;   /* in the rows (of plain text: windows) */
+    int64_t skipped;   /* bad records (skip_bad) */
+    int64_t truncated; /* rows of records cut to seq_len, lost ones among them */
+    int64_t lost;      /* of those: whose supervised part lies behind seq_len */
+    int64_t cut;       /* tokens cut off */
+    /* turns that are context only; rows that hold one turn each; turns that turns=last leaves
+     * out */
+    int64_t context, split, dropped;
     int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
     int64_t bos;        /* texts that begin with BOS already */
     int64_t rows, tokens, supervised; /* tokens in the rows; those that are targets */
@@ -104,11 +108,12 @@ int64_t hora_data_find(const hora_dataset *d, int64_t record, int64_t *n);
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;
+/* `leaves`: of the batches; NULL: plain ones. */
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
                               int64_t rows_per_batch, int64_t limit, bool eval,
-                              const hora_leaves *leaves); /* of the batches; NULL: plain ones */
-hora_status hora_prefetch_next(hora_prefetch *p,
-                               const hora_batch **b); /* HORA_DONE past the limit */
+                              const hora_leaves *leaves);
+/* HORA_DONE past the limit */
+hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b);
 void hora_prefetch_free(hora_prefetch *p);
 
 /* A conversation. Zero-initialise, release. */
@@ -123,8 +128,8 @@ typedef struct hora_chat {
  * borrows from it. */
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree);
 void hora_chat_release(hora_chat *c);
-/* Appends the conversation as the template writes it. `kwargs`: variables from outside, may be NULL;
- * the conversation's own win. */
+/* Appends the conversation as the template writes it. `kwargs`: variables from outside, may be
+ * NULL; the conversation's own win. */
 hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
                            const hora_chat *chat, const hora_json *kwargs, bool prompt,
                            hora_str *text);

@@ -3,7 +3,8 @@
 /*
  * Inside of the data room:  read.c finds the records of a file, sources.def and source_*.c turn a
  * record into samples (text and the bytes of it that count; chat.c for conversations), mask.c turns
- * a sample into ids and a mask, pack.c cuts rows and fills batches, data.c owns the dataset, prefetch.c the thread.
+ * a sample into ids and a mask, pack.c cuts rows and fills batches, data.c owns the dataset,
+ * prefetch.c the thread.
  */
 #include "base/file.h"
 #include "data/data.h"

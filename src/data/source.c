@@ -1,6 +1,6 @@
 /*
- * The kinds of records (sources.def) and what they share: finding the kind of a record, strings with
- * clear errors, a prompt with its completion.
+ * The kinds of records (sources.def) and what they share: finding the kind of a record, strings
+ * with clear errors, a prompt with its completion.
  */
 #include "base/text.h"
 #include "data/data_impl.h"

@@ -1,7 +1,7 @@
 /*
  * {"prompt": .., "completion": ..}: the completion counts, EOS behind it included. Nothing is put
- * between the two; a completion that should start with a blank has it. Both may be lists of messages:
- * then they are one conversation, of which the completion's part is learned.
+ * between the two; a completion that should start with a blank has it. Both may be lists of
+ * messages: then they are one conversation, of which the completion's part is learned.
  */
 #include "data/data_impl.h"
 

@@ -1,6 +1,6 @@
 /*
- * {"messages": [{"role": .., "content": ..}, ..], "tools"?, "documents"?, "chat_template_kwargs"?}: a
- * conversation in the model's own chat template; what the assistant says counts (chat.c).
+ * {"messages": [{"role": .., "content": ..}, ..], "tools"?, "documents"?, "chat_template_kwargs"?}:
+ * a conversation in the model's own chat template; what the assistant says counts (chat.c).
  */
 #include "data/data_impl.h"
 

@@ -1,7 +1,7 @@
 /*
- * {"conversations": [{"from": .., "value": ..}, ..], "system"?, "tools"?}, the form of ShareGPT: the
- * names of the speakers become roles, the rest is a conversation like any other (chat.c). Turns with
- * role and content are taken as they are.
+ * {"conversations": [{"from": .., "value": ..}, ..], "system"?, "tools"?}, the form of ShareGPT:
+ * the names of the speakers become roles, the rest is a conversation like any other (chat.c). Turns
+ * with role and content are taken as they are.
  */
 #include "data/data_impl.h"
 

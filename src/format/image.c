@@ -26,6 +26,10 @@
 #define READ_WEBP NULL
 #endif
 
+/* Smaller pictures lie on the heap: a cache may hold more of them than a process may have
+ * mappings. */
+#define HEAP_BELOW ((size_t)1 << 20)
+
 /* What the first bytes say. `at` > 0: `second` stands there, too. */
 static const struct format {
     const char *name;
@@ -91,14 +95,21 @@ hora_status hora_image_init(hora_image *im, int64_t width, int64_t height, int c
     if (width > INT64_MAX / 16 / height)
         return hora_fail(HORA_ENOMEM, "a picture of %lld x %lld does not fit; use a smaller one",
                          (long long)width, (long long)height);
+    size_t bytes = (size_t)(width * height) * (size_t)channels;
     void *px;
-    HORA_TRY(hora_block_new(&px, (size_t)(width * height) * (size_t)channels, "a picture"));
+    if (bytes < HEAP_BELOW)
+        px = hora_calloc(1, bytes);
+    else
+        HORA_TRY(hora_block_new(&px, bytes, "a picture"));
     *im = (hora_image){.px = px, .width = width, .height = height, .channels = channels};
     return HORA_OK;
 }
 
 void hora_image_release(hora_image *im) {
-    hora_block_free(im->px, hora_image_bytes(im));
+    if (hora_image_bytes(im) < HEAP_BELOW)
+        hora_free(im->px);
+    else
+        hora_block_free(im->px, hora_image_bytes(im));
     *im = (hora_image){0};
 }
 
@@ -224,9 +235,10 @@ hora_status hora_image_load(hora_image *out, const char *path, const hora_image_
                             hora_image_info *info) {
     hora_str bytes = {0};
     *out = (hora_image){0};
-    hora_status s = hora_file_read(&bytes, path);
-    if (s == HORA_OK)
-        s = hora_image_decode(out, bytes.s, bytes.n, path, opt, info);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_file_read(&bytes, path));
+    HORA_TRY_OUT(s, hora_image_decode(out, bytes.s, bytes.n, path, opt, info));
+out:
     hora_str_release(&bytes);
     return s;
 }
@@ -271,9 +283,10 @@ hora_status hora_image_encode_png(hora_str *out, const hora_image *im) {
 
 hora_status hora_image_save_png(const char *path, const hora_image *im) {
     hora_str bytes = {0};
-    hora_status s = hora_image_encode_png(&bytes, im);
-    if (s == HORA_OK)
-        s = hora_file_write(path, bytes.s, bytes.n);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_image_encode_png(&bytes, im));
+    HORA_TRY_OUT(s, hora_file_write(path, bytes.s, bytes.n));
+out:
     hora_str_release(&bytes);
     return s == HORA_OK ? s : hora_context(s, "%s", path);
 }

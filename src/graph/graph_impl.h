@@ -54,9 +54,9 @@ typedef struct node {
     /* marked by schedule.c */
     unsigned grad_inputs; /* HORA_IN bits of the inputs that get a gradient */
     bool has_backward;
-    bool recomputed;      /* its forward runs again for backward */
-    int recompute_before; /* and does so just before the backward of this node; -1: before that of
-                             its whole segment */
+    bool recomputed; /* its forward runs again for backward */
+    /* and does so just before the backward of this node; -1: before that of its whole segment */
+    int recompute_before;
     hora_view saved[HORA_MAX_SAVED]; /* what forward keeps for backward besides in and out */
     /* planned by plan.c and run.c */
     int saved_buffer[HORA_MAX_SAVED][COMPUTATIONS];
@@ -109,7 +109,9 @@ struct hora_graph {
     int buffer_count, buffer_capacity;
     hora_plan_info info;
     /* prepared */
-    hora_impl *impls; /* kernels; a recomputation runs the one of the first forward */
+    /* kernels, in the order of the steps that are not recomputed: a recomputation runs the one
+     * of the first forward */
+    hora_impl *impls;
     int impl_count, impl_capacity;
     unsigned char *arena; /* borrowed */
     size_t arena_used;    /* bytes */
@@ -117,6 +119,8 @@ struct hora_graph {
     int64_t current_rows; /* row tensors have as many now; at most config.rows */
     double loss_grad[8];  /* dout of the losses, each in its own dtype */
     int loss_count;
+    void **held; /* copies of what detach made; NULL: not held */
+    int held_count, held_capacity;
     struct profile *profile; /* NULL: off */
 };
 
@@ -129,6 +133,8 @@ hora_status hora_graph_build_schedule(hora_graph *g);
 void hora_graph_place(hora_graph *g);
 /* The buffer of tensor t as step s reads it: of forward or recomputed; -1 for leaves. */
 int hora_graph_value_buffer(const hora_graph *g, const step *s, hora_t t);
+/* run.c: ends the life of all that prepare made, as far as it came. */
+void hora_graph_release_kernels(hora_graph *g);
 /* flops.c: adds what one pass of a node takes, by unit of work; all of them into info. */
 void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
                            double f[HORA_WORKS]);

@@ -185,6 +185,8 @@ static void make_call(const hora_graph *g, step *s) {
     c->out.data = c->dout.data = NULL;
     if (g->tensors[n->out].row_tensor)
         c->rows |= HORA_OUT;
+    if (c->rows & HORA_IN(0) && c->op->options & HORA_OP_SAVED_ROWS)
+        c->rows |= HORA_SAVED;
     for (int k = 0; k < HORA_MAX_SAVED; k++)
         c->saved[k] = n->saved[k];
 }

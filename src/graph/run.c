@@ -73,6 +73,17 @@ static hora_status prepare_step(hora_graph *g, step *s) {
     return HORA_OK;
 }
 
+void hora_graph_release_kernels(hora_graph *g) {
+    int made = 0;
+    for (int i = 0; i < g->step_count && made < g->impl_count; i++)
+        if (!g->steps[i].recomputed) {
+            hora_impl *impl = &g->impls[made++];
+            if (g->steps[i].backend->release)
+                g->steps[i].backend->release(impl);
+        }
+    g->impl_count = 0;
+}
+
 hora_status hora_graph_prepare(hora_graph *g, void *arena) {
     HORA_ASSERT(g->planned && !g->prepared);
     g->arena = arena;
@@ -95,11 +106,6 @@ hora_status hora_graph_prepare(hora_graph *g, void *arena) {
     return HORA_OK;
 }
 
-static void cut_rows(hora_view *v, int64_t old_rows, int64_t rows) {
-    if (v->shape.n > 0 && v->shape.d[0] == old_rows)
-        v->shape.d[0] = rows;
-}
-
 /* Row tensors of every call get the actual row count; done once per change of it. */
 static void set_rows(hora_graph *g, int64_t rows) {
     if (rows == g->current_rows)
@@ -112,8 +118,8 @@ static void set_rows(hora_graph *g, int64_t rows) {
         if (c->rows & HORA_OUT)
             c->out.shape.d[0] = c->dout.shape.d[0] = rows;
         for (int k = 0; k < HORA_MAX_SAVED; k++)
-            if (c->rows)
-                cut_rows(&c->saved[k], g->current_rows, rows);
+            if (c->rows & HORA_SAVED && !hora_absent(&c->saved[k]))
+                c->saved[k].shape.d[0] = rows;
     }
     for (int i = 0; i < g->tensor_count; i++)
         if (g->tensors[i].row_tensor)
@@ -162,6 +168,27 @@ static void run_steps(hora_graph *g, int from, int to, const hora_batch *batch, 
         for (int end = i + n; i < end; i++)
             if (g->options.poison)
                 poison_dead(g, i);
+    }
+}
+
+static void put_held(const hora_impl *impl, const hora_call *c) {
+    memcpy(c->out.data, impl->state, (size_t)hora_view_bytes(&c->out));
+}
+
+void hora_graph_hold(hora_graph *g) {
+    HORA_ASSERT(g->prepared && g->options.hold && !g->held);
+    for (int i = 0; i < g->step_count; i++) {
+        const step *s = &g->steps[i];
+        const node *n = &g->nodes[s->node];
+        if (n->op != HORA_OP_detach || s->recomputed)
+            continue;
+        const hora_view *out = &g->tensors[n->out].view;
+        void *copy = hora_malloc((size_t)hora_view_bytes(out));
+        memcpy(copy, out->data, (size_t)hora_view_bytes(out));
+        HORA_PUSH(g->held, g->held_count, g->held_capacity, copy);
+        hora_impl *impl = &g->impls[n->impl[s->phase]];
+        HORA_ASSERT(!impl->state);
+        *impl = (hora_impl){.run = put_held, .state = copy, .variant = "held"};
     }
 }
 

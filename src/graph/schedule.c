@@ -1,7 +1,7 @@
 /*
  * The schedule: what is computed, in which order, and who writes first. Passes over the recording:
  *
- *   needed    from losses and outputs backwards; what nobody reads is dropped
+ *   needed         from losses and outputs backwards; what nobody reads is dropped
  *   carries_grad   a tensor carries gradient if an input does (a leaf: if it trains) and its op
  *                  has a backward
  *   wants_grad     from the losses backwards, the tensors whose gradient is computed
@@ -16,6 +16,9 @@
 #include "graph/graph_impl.h"
 
 static void mark_needed(hora_graph *g) {
+    for (int i = 0; g->options.hold && i < g->node_count; i++)
+        if (g->nodes[i].op == HORA_OP_detach)
+            g->tensors[g->nodes[i].out].output = true;
     for (int i = 0; i < g->tensor_count; i++)
         g->tensors[i].needed = g->tensors[i].output || is_loss(&g->tensors[i]);
     for (int i = g->node_count - 1; i >= 0; i--) {

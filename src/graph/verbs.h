@@ -42,7 +42,20 @@ static inline hora_t hora_mul(hora_graph *g, hora_t a, hora_t b) {
 }
 /* x (n, d), v (d) or NONE -> alpha x * v. */
 static inline hora_t hora_scale(hora_graph *g, hora_t x, hora_t v, double alpha) {
-    return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v}, &(hora_attr){.alpha = alpha});
+    return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, HORA_NONE},
+                           &(hora_attr){.alpha = alpha});
+}
+/* x (n, d), v (d), b (d) or NONE -> x * v + b. */
+static inline hora_t hora_affine(hora_graph *g, hora_t x, hora_t v, hora_t b) {
+    return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, b}, &(hora_attr){.alpha = 1});
+}
+/* a, b same shape, c (1) or NONE -> a / (b + c). */
+static inline hora_t hora_ratio(hora_graph *g, hora_t a, hora_t b, hora_t c) {
+    return hora_graph_node(g, HORA_OP_ratio, (hora_t[]){a, b, c}, &(hora_attr){0});
+}
+/* x, used as a constant: no gradient goes through. */
+static inline hora_t hora_detach(hora_graph *g, hora_t x) {
+    return hora_graph_node(g, HORA_OP_detach, (hora_t[]){x}, &(hora_attr){0});
 }
 static inline hora_t hora_activate(hora_graph *g, hora_t x, hora_act act) {
     return act == HORA_ACT_IDENTITY
@@ -88,7 +101,7 @@ static inline hora_t hora_permute(hora_graph *g, hora_t x, int64_t groups, int64
     return hora_graph_node(g, HORA_OP_permute, (hora_t[]){x},
                            &(hora_attr){.groups = groups, .a = a, .b = b, .w = w});
 }
-/* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. Carries no gradient. */
+/* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. */
 static inline hora_t hora_lownorm(hora_graph *g, hora_t w, hora_t a, hora_t b, double alpha) {
     return hora_graph_node(g, HORA_OP_lownorm, (hora_t[]){w, a, b}, &(hora_attr){.alpha = alpha});
 }

@@ -27,7 +27,7 @@ struct hora_decoder {
     void *cache;
     size_t cache_bytes;
     decoding many, one; /* without cache: `many` alone, over the whole context */
-    int32_t *ids;       /* without cache: the sequence */
+    int32_t *ids;       /* the sequence so far */
     float *logits;
 };
 
@@ -101,10 +101,9 @@ static hora_status take_caches(hora_decoder *d) {
 }
 
 static hora_status take(hora_decoder *d) {
-    if (!d->c.cache) {
-        d->ids = hora_calloc((size_t)d->context, sizeof *d->ids);
+    d->ids = hora_calloc((size_t)d->context, sizeof *d->ids);
+    if (!d->c.cache)
         return record(d, &d->many, d->context);
-    }
     const int64_t chunk = hora_min(d->c.prefill > 0 ? d->c.prefill : PREFILL, d->context);
     HORA_TRY(take_caches(d));
     HORA_TRY(record(d, &d->many, chunk));
@@ -146,6 +145,13 @@ void hora_decoder_free(hora_decoder *d) {
 void hora_decoder_reset(hora_decoder *d) {
     d->length = 0;
 }
+size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n) {
+    size_t same = 0;
+    while (same + 1 < n && (int64_t)same < d->length && ids[same] == d->ids[same])
+        same++;
+    d->length = (int64_t)same;
+    return same;
+}
 int64_t hora_decoder_length(const hora_decoder *d) {
     return d->length;
 }
@@ -185,9 +191,9 @@ hora_status hora_decoder_feed(hora_decoder *d, const int32_t *ids, size_t n, con
                              "tokenizer",
                              ids[i], (long long)d->c.base->vocab);
     *logits = d->logits;
+    memcpy(d->ids + d->length, ids, n * sizeof *ids);
     if (d->c.cache)
         return feed_cached(d, ids, (int64_t)n);
-    memcpy(d->ids + d->length, ids, n * sizeof *ids);
     d->length += (int64_t)n;
     return run(d, &d->many, d->ids, d->length, 0);
 }

@@ -105,9 +105,10 @@ static hora_status write_weights(const hora_base *b, const values *v, void *ones
         e[i].view.data =
             w->role == HORA_ROLE_NORM ? ones : v->at + from * (int64_t)hora_dtype_size(v->dtype);
     }
-    hora_status s = hora_check_writable(dir, hora_st_write_size(e, b->nweights));
-    if (s == HORA_OK)
-        s = hora_st_write_model(dir, e, b->nweights, NULL, 0, 0);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_check_writable(dir, hora_st_write_size(e, b->nweights)));
+    HORA_TRY_OUT(s, hora_st_write_model(dir, e, b->nweights, NULL, 0, 0));
+out:
     hora_free(e);
     return s;
 }
@@ -131,7 +132,7 @@ static hora_status fill_and_write(const hora_base *b, hora_dtype dtype, const ch
 }
 
 hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir) {
-    const hora_base_options headers = {HORA_F32, true};
+    const hora_base_options headers = {HORA_F32, true, false};
     hora_base *b;
     HORA_TRY(hora_base_fresh(&b, dir, &headers, 0));
     hora_status s = fill_and_write(b, dtype, dir);

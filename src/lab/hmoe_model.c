@@ -139,6 +139,10 @@ hora_status hora_hmoe_model_ready(const hora_base *base, hora_adapter *adapter) 
     for (int i = 0; i < base->nsites; i++) {
         hora_factors f = {0};
         adapter->method->factors(adapter, i, &f);
+        if (f.magnitude)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "this adapter has a learned magnitude (DoRA), whose update is not low "
+                             "rank; give one without");
         adapted |= f.rank > 0 && base->sites[i].heads > 0;
     }
     return adapted ? HORA_OK

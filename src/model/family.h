@@ -10,9 +10,9 @@
  * softmax(scale q'k) over the keys a query sees, q and k normalised per head and turned first. */
 typedef struct hora_attention_form {
     bool causal;
-    int64_t window;     /* keys a query sees, itself the last; 0: all */
-    const double *freq; /* (head_dim/2) radians per position, pairs (c, c + head_dim/2); borrowed;
-                           NULL: no rotation */
+    int64_t window; /* keys a query sees, itself the last; 0: all */
+    /* (head_dim/2) radians per position, pairs (c, c + head_dim/2); borrowed; NULL: no rotation */
+    const double *freq;
     double scale;       /* of q'k, with what the rotation multiplies both by */
     int q_norm, k_norm; /* weights (head_dim) of the RMS norms; -1: none */
     double eps;         /* of those */
@@ -38,6 +38,7 @@ const hora_family *hora_family_at(int i);
 typedef struct hora_base_options {
     hora_dtype dtype;  /* HORA_F32, HORA_BF16, HORA_F64 */
     bool headers_only; /* no data: for plan and inspect */
+    bool config_alone; /* with headers_only: config.json will do where there are no weights */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */

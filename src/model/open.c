@@ -90,6 +90,21 @@ static bool ignorable(const hora_base *b, const char *name) {
     return hora_ends(name, "rotary_emb.inv_freq") || (b->tied && hora_eq(name, "lm_head.weight"));
 }
 
+/* What the family's `configure` made. */
+static void release_parts(hora_base *b) {
+    if (b->family && b->family->release)
+        b->family->release(b);
+    for (int i = 0; i < b->nweights; i++)
+        hora_free(b->weights[i].name);
+    for (int i = 0; i < b->nsites; i++)
+        hora_free(b->sites[i].module);
+    hora_free(b->weights);
+    hora_free(b->sites);
+    b->weights = NULL;
+    b->sites = NULL;
+    b->nweights = b->nsites = 0;
+}
+
 /* One message for all that does not fit; only the first few names of each kind. */
 static hora_status compare(const hora_base *b, const hora_st *st) {
     hora_str bad = {0};
@@ -132,10 +147,18 @@ static bool fits_as_is(const hora_base *b, const hora_view *v) {
     return v->dtype == b->dtype && (uintptr_t)v->data % hora_dtype_size(b->dtype) == 0;
 }
 
+/* What the file would hold: the tensor, or in a plan without weights the dtype of config.json. */
+static bool will_fit(const hora_base *b, const store *own, int i) {
+    const char *name = hora_json_string(hora_json_get(b->config, "torch_dtype"), NULL);
+    if (own->st)
+        return fits_as_is(b, &find(own->st, &b->weights[i])->view);
+    return b->dtype == (hora_eq(name, "bfloat16") ? HORA_BF16 : HORA_F32);
+}
+
 static void measure_store(hora_base *b, const store *own) {
     b->store_bytes = 0;
     for (int i = 0; i < b->nweights; i++)
-        if (!fits_as_is(b, &find(own->st, &b->weights[i])->view))
+        if (!will_fit(b, own, i))
             b->store_bytes +=
                 (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
 }
@@ -162,6 +185,23 @@ static hora_status bind_weights(hora_base *b, store *own) {
     return HORA_OK;
 }
 
+/* A tied model whose file holds a head that is not the embedding: merges of adapters that trained
+ * the head leave the flag standing. The head counts, as transformers 5 has it. */
+static hora_status untie(hora_base *b, const hora_st *st) {
+    const hora_st_tensor *head = b->tied ? hora_st_find(st, "lm_head.weight") : NULL;
+    const hora_st_tensor *embed = head ? find(st, &b->weights[b->embed]) : NULL;
+    if (!embed || !hora_shape_equal(&head->view.shape, &embed->view.shape) ||
+        (head->view.dtype == embed->view.dtype &&
+         memcmp(head->view.data, embed->view.data, head->bytes) == 0))
+        return HORA_OK;
+    hora_warn("%s: config.json ties the head to the embedding, but lm_head.weight holds other "
+              "numbers: the head counts",
+              b->dir);
+    hora_json_set(b->config, "tie_word_embeddings", hora_json_new_bool(false));
+    release_parts(b);
+    return b->family->configure(b);
+}
+
 static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {
     if (!hora_path_is_dir(dir))
         return hora_fail(
@@ -169,14 +209,19 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
             "%s is no model directory (it should hold config.json and model.safetensors)", dir);
     HORA_TRY(configure(b, dir, o->dtype));
     store *own = b->store = hora_calloc(1, sizeof *own);
-    HORA_TRY(hora_st_open_model(&own->st, dir));
-    HORA_TRY(compare(b, own->st));
+    b->config_alone = o->config_alone && o->headers_only && !hora_st_model_there(dir);
+    if (!b->config_alone) {
+        HORA_TRY(hora_st_open_model(&own->st, dir));
+        HORA_TRY(untie(b, own->st));
+        HORA_TRY(compare(b, own->st));
+    }
     measure_store(b, own);
     return o->headers_only ? HORA_OK : bind_weights(b, own);
 }
 
 hora_status hora_base_complete(hora_base *b) {
     store *own = b->store;
+    HORA_ASSERT(!b->config_alone);
     return own->complete ? HORA_OK : bind_weights(b, own);
 }
 
@@ -195,20 +240,13 @@ hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_opt
 void hora_base_close(hora_base *b) {
     if (!b)
         return;
-    if (b->family && b->family->release)
-        b->family->release(b);
+    release_parts(b);
     store *own = b->store;
     if (own) {
         hora_st_close(own->st);
         hora_block_free(own->block, own->bytes);
         hora_free(own);
     }
-    for (int i = 0; i < b->nweights; i++)
-        hora_free(b->weights[i].name);
-    for (int i = 0; i < b->nsites; i++)
-        hora_free(b->sites[i].module);
-    hora_free(b->weights);
-    hora_free(b->sites);
     hora_json_free(b->config);
     hora_free(b->model_type);
     hora_free(b->dir);
@@ -282,10 +320,10 @@ hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora
 uint64_t hora_base_mapped(const hora_base *b) {
     const store *own = b->store;
     uint64_t sum = 0;
-    for (int i = 0; own->st && i < b->nweights; i++) {
+    for (int i = 0; (own->st || b->config_alone) && i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
         bool product = w->role == HORA_ROLE_WEIGHT || (w->role == HORA_ROLE_HEAD && !b->tied);
-        if (product && fits_as_is(b, &find(own->st, w)->view))
+        if (product && will_fit(b, own, i))
             sum += hora_view_bytes(&w->view);
     }
     return sum;

@@ -17,6 +17,7 @@ hora_param *hora_adapter_param(hora_adapter *a, const char *name, hora_shape sha
     p->shape = shape;
     p->init = init;
     p->lr_factor = 1;
+    p->least = -INFINITY;
     p->decay = true;
     p->weight = p->layer = -1;
     p->adapter = a;
@@ -36,7 +37,7 @@ hora_param *hora_adapter_find(const hora_adapter *a, const char *name) {
 
 hora_param *hora_adapter_replace(hora_adapter *a, int w, const char *name) {
     const hora_weight *base = &a->base->weights[w];
-    hora_init init = {HORA_INIT_COPY, 0, &base->view};
+    hora_init init = {.kind = HORA_INIT_COPY, .from = &base->view};
     hora_param *p = hora_adapter_param(a, name, base->view.shape, init);
     p->decay = base->role != HORA_ROLE_BIAS && base->role != HORA_ROLE_NORM;
     p->weight = w;
@@ -80,6 +81,20 @@ static void fill_chunk(void *arg, int64_t tile, int thread) {
     }
 }
 
+static hora_status compute(const hora_adapter *a, const hora_param *p) {
+    double *v = hora_malloc((size_t)p->elems * sizeof *v);
+    hora_status s = p->init.compute(a, p, v);
+    if (!s)
+        s = hora_convert(p->value, a->dtype, v, HORA_F64, p->elems);
+    hora_free(v);
+    return s;
+}
+
+/* Opened from headers, a base has no values to start from; what is read from a file comes next. */
+static bool has_values(const hora_base *b) {
+    return b->nweights > 0 && b->weights[0].view.data;
+}
+
 hora_status hora_adapter_allocate(hora_adapter *a) {
     HORA_ASSERT(!a->values);
     size_t size = hora_dtype_size(a->dtype);
@@ -89,9 +104,14 @@ hora_status hora_adapter_allocate(hora_adapter *a) {
     for (int i = 0; i < a->nparams; i++) {
         hora_param *p = a->params[i];
         p->value = (char *)a->values + (size_t)p->offset * size;
-        if (p->init.kind == HORA_INIT_COPY) {
-            HORA_TRY(hora_convert(p->value, a->dtype, p->init.from->data, p->init.from->dtype,
-                                  p->elems));
+        const bool from_base = p->init.kind == HORA_INIT_COPY || p->init.kind == HORA_INIT_COMPUTED;
+        if (from_base && !has_values(a->base))
+            continue;
+        if (from_base) {
+            HORA_TRY(p->init.kind == HORA_INIT_COMPUTED
+                         ? compute(a, p)
+                         : hora_convert(p->value, a->dtype, p->init.from->data, p->init.from->dtype,
+                                        p->elems));
             continue;
         }
         fill f = {p, a->dtype, hora_rng_new(a->seed, p->name)};

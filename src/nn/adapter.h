@@ -12,22 +12,28 @@ typedef enum {
     HORA_INIT_CONST,
     HORA_INIT_NORMAL,
     HORA_INIT_UNIFORM,
-    HORA_INIT_COPY
+    HORA_INIT_COPY,
+    HORA_INIT_COMPUTED
 } hora_init_kind;
+struct hora_adapter;
+struct hora_param;
 typedef struct hora_init {
     hora_init_kind kind;
     double value;          /* constant, standard deviation, or bound of U(-b, b) */
     const hora_view *from; /* COPY: borrowed, same number of elements */
+    /* COMPUTED: fills out, of p->elems, from the base's weights and from parameters that were
+     * declared before p. Called while values are allocated, when the weights are there. */
+    hora_status (*compute)(const struct hora_adapter *, const struct hora_param *p, double *out);
 } hora_init;
 
-struct hora_adapter;
 typedef struct hora_param {
-    char *name; /* as on disk: "layers.0.w1_a", "base_model.model...lora_A.weight", or a base
-                   weight's name */
+    /* as on disk: "layers.0.w1_a", "base_model.model...lora_A.weight", or a base weight's name */
+    char *name;
     hora_shape shape;
     hora_init init;
     double lr_factor;       /* of the learning rate; 1 */
     bool decay;             /* weight decay applies (not to biases and norms) */
+    double least;           /* every update ends there or above; -INFINITY: anywhere */
     bool lora_b;            /* the factor that starts at zero: LoRA+ gives it a larger rate */
     int weight;             /* index of the base weight that it replaces; -1 */
     int layer;              /* -1: none */

@@ -60,6 +60,7 @@ typedef struct hora_base {
     int nsites;
     int embed, head; /* weight indices; head == embed when tied */
     bool tied;
+    bool config_alone;  /* there are no weights to complete it with: for a plan */
     void *own;          /* the family's configuration */
     void *store;        /* mapping and converted copies, of model/open.c */
     size_t store_bytes; /* of converted copies */
@@ -67,12 +68,16 @@ typedef struct hora_base {
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
-const hora_site *hora_base_site(const hora_base *b, hora_site_kind k,
-                                int layer);                 /* NULL when the family has none */
+/* NULL when the family has none */
+const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer);
 int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
 /* Writes model.safetensors and config.json into the existing folder `dir`, in `dtype`: the base's
  * weights, or replace[w] (f32, one entry per weight) where that is not NULL. replace may be NULL.
  */
 hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
                            hora_dtype dtype);
+/* The same as b->dir has it: its shards by their names, each tensor in its dtype (f32 to bf16
+ * rounds to nearest even), tensors that nothing replaces and config.json to the bit. Weights that
+ * the source lacks (a head that was tied) join its last shard. */
+hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace);
 #endif

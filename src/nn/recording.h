@@ -1,9 +1,9 @@
 #ifndef HORA_NN_RECORDING_H
 #define HORA_NN_RECORDING_H
 /*
- * One recording of a model with methods attached, from graph to memory: record, plan, bind, prepare,
- * run, free. Training, evaluation, one pass, decoding and the evaluation of generated factors differ
- * in the two functions that they record:
+ * One recording of a model with methods attached, from graph to memory: record, plan, bind,
+ * prepare, run, free. Training, evaluation, one pass, decoding and the evaluation of generated
+ * factors differ in the two functions that they record:
  *
  *   hora_recording r;
  *   hora_recording_init(&r, &parts);                    model(net), then outputs(net, hidden, user)

@@ -1,10 +1,12 @@
 /*
  * lownorm: norms of the rows of an adapted weight, which is never formed as a whole.
  *
- *   n_o = norm of row o of W + alpha B A     W (o, k), A (r, k), B (o, r), n (o)
+ *   n_o = norm of row o of U,  U = W + alpha B A     W (o, k), A (r, k), B (o, r), n (o)
  *
- * Detached: DoRA (S.-Y. Liu et al., 2024, section 4.3) treats the norm as a constant, so there is
- * no backward.
+ *   dW = R U     dA = alpha B' R U     dB = alpha R U A'     R = diag(dn / n), 0 where n is
+ *
+ * An op as any other. DoRA treats the norm as a constant [dora sec.4.3]; the method says so, with
+ * hora_detach. Backward reads W, A, B and n.
  */
 #include "op/op_impl.h"
 
@@ -24,6 +26,11 @@ static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out
     return HORA_OK;
 }
 
+static unsigned reads(unsigned grad) {
+    (void)grad;
+    return HORA_IN(0) | HORA_IN(1) | HORA_IN(2) | HORA_OUT;
+}
+
 static double flops(const hora_view *in, const hora_view *out, const hora_attr *a) {
     (void)out;
     (void)a;
@@ -39,12 +46,14 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     hora_case_matrix(c, 1, s[k][2], s[k][1]);
     hora_case_matrix(c, 2, s[k][0], s[k][2]);
     c->attr.alpha = 0.5;
+    c->grad = HORA_IN(0) | HORA_IN(1) | HORA_IN(2);
     return true;
 }
 
 const hora_op hora_op_lownorm = {.name = "lownorm",
                                  .nin = 3,
                                  .shape = shape,
+                                 .reads = reads,
                                  .tol = {2e-5, 2e-2},
                                  .sample = sample,
                                  .flops = flops};

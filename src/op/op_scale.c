@@ -1,8 +1,8 @@
 /*
- * scale: by a number, and by column when there is a v.
+ * scale: by a number, by column when there is a v, and a bias behind it when there is a b.
  *
- *   y = alpha x * v                          x (n, d), v (d); v absent: y = alpha x
- *   dx = alpha dy * v      dv_j = alpha sum over i of x_ij dy_ij
+ *   y = alpha x * v + b     x (n, d), v (d), or (d, 1), (1, d), b (d); v absent: 1, b absent: 0
+ *   dx = alpha dy * v       dv_j = alpha sum over i of x_ij dy_ij     db = sum of the rows of dy
  *
  * Backward reads x if v carries gradient and v, if there is one, if x does.
  */
@@ -10,8 +10,10 @@
 
 static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
     (void)a;
-    if (!hora_absent(&in[1]))
+    if (!hora_absent(&in[1]) && hora_elems(&in[1]) != hora_op_width(&in[0]))
         HORA_TRY(hora_op_vector("v", &in[1], hora_op_width(&in[0]), "x has columns"));
+    if (!hora_absent(&in[2]))
+        HORA_TRY(hora_op_vector("b", &in[2], hora_op_width(&in[0]), "x has columns"));
     out->shape = in[0].shape;
     return HORA_OK;
 }
@@ -23,10 +25,11 @@ static unsigned reads(unsigned grad) {
 static bool sample(hora_rng *r, int k, hora_case *c) {
     static const struct {
         int64_t n, d;
-        bool v;
+        bool v, b;
         double alpha;
-    } s[] = {{1, 1, true, 1},   {3, 5, false, -0.5}, {13, 7, true, 0.5},
-             {67, 33, true, 1}, {200, 129, true, 2}, {130, 64, false, 3}};
+    } s[] = {{1, 1, true, false, 1},   {3, 5, false, false, -0.5}, {13, 7, true, false, 0.5},
+             {67, 33, true, false, 1}, {200, 129, true, false, 2}, {130, 64, false, false, 3},
+             {5, 9, true, true, 1},    {67, 33, true, true, -2},   {130, 72, false, true, 1}};
     (void)r;
     if (k >= (int)HORA_COUNT(s))
         return false;
@@ -36,14 +39,18 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
         hora_case_vector(c, 1, s[k].d);
         c->grad |= HORA_IN(1);
     }
+    if (s[k].b) {
+        hora_case_vector(c, 2, s[k].d);
+        c->grad |= HORA_IN(2);
+    }
     c->rows |= HORA_OUT;
     c->attr.alpha = s[k].alpha;
     return true;
 }
 
 const hora_op hora_op_scale = {.name = "scale",
-                               .nin = 2,
-                               .optional = HORA_IN(1),
+                               .nin = 3,
+                               .optional = HORA_IN(1) | HORA_IN(2),
                                .options = HORA_OP_CHEAP,
                                .shape = shape,
                                .reads = reads,

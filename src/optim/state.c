@@ -137,6 +137,9 @@ static void update_tile(void *arg, int64_t i, int thread) {
     s->optimizer->update(&u, (float *)slot->p->value + t->from, s->grad + at,
                          s->moment[0] ? s->moment[0] + at : NULL,
                          s->moment[1] ? s->moment[1] + at : NULL, t->n);
+    float *value = (float *)slot->p->value + t->from;
+    for (int64_t k = 0; slot->p->least > -INFINITY && k < t->n; k++)
+        value[k] = fmaxf(value[k], (float)slot->p->least);
 }
 
 void hora_state_update(hora_state *s, const hora_update *u) {

@@ -8,14 +8,53 @@ hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_no
     return hora_card_write(a, dir, card_note);
 }
 
-hora_status hora_peft_merge(hora_adapter *a, float **w) {
-    if (!a->method->merge)
-        return hora_fail(HORA_EUNSUPPORTED,
-                         "method %s cannot be merged into the base's weights; use the adapter "
-                         "beside its base, or switch it off",
-                         a->method->name);
-    return a->method->merge(a, w);
+/* --- merging ---------------------------------------------------------------------------------- */
+
+hora_view hora_merging_leaf(const hora_merging *m, int i) {
+    for (int k = 0; k < m->n; k++) {
+        const hora_param *p = m->at[k]->replaces ? m->at[k]->replaces[i] : NULL;
+        if (p)
+            return (hora_view){p->value, m->at[k]->dtype, p->shape};
+    }
+    return m->at[0]->base->weights[i].view;
 }
+
+hora_status hora_merging_weight(const hora_merging *m, int i, float **out) {
+    if (!m->w[i]) {
+        const hora_view v = hora_merging_leaf(m, i);
+        m->w[i] = hora_malloc((size_t)hora_elems(&v) * sizeof **m->w);
+        HORA_TRY(hora_convert(m->w[i], HORA_F32, v.data, v.dtype, hora_elems(&v)));
+    }
+    *out = m->w[i];
+    return HORA_OK;
+}
+
+static hora_status put_replaced(const hora_merging *m) {
+    for (int k = 0; k < m->n; k++)
+        for (int i = 0; m->at[k]->replaces && i < m->at[k]->base->nweights; i++) {
+            float *unused;
+            if (m->at[k]->replaces[i])
+                HORA_TRY(hora_merging_weight(m, i, &unused));
+        }
+    return HORA_OK;
+}
+
+hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w) {
+    const hora_merging m = {at, n, w};
+    for (int i = 0; i < n; i++)
+        if (!at[i]->method->merge)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "method %s cannot be merged into the base's weights; use the adapter "
+                             "beside its base, or switch it off",
+                             at[i]->method->name);
+    if (n)
+        HORA_TRY(put_replaced(&m));
+    for (int i = n - 1; i >= 0; i--)
+        HORA_TRY(at[i]->method->merge(at[i], &m));
+    return HORA_OK;
+}
+
+/* --- PEFT's files ----------------------------------------------------------------------------- */
 
 hora_status hora_text_write(const char *dir, const char *name, const hora_str *text) {
     char *path = hora_path_join(dir, name);
@@ -36,6 +75,15 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
     return s;
 }
 
+hora_status hora_peft_files_save(hora_adapter *a, const hora_peft_config *config, const char *dir) {
+    HORA_TRY(hora_params_write(a, dir, "adapter_model.safetensors", "", NULL, 0));
+    return hora_peft_config_write(a, config, dir);
+}
+
+hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
+    return hora_params_read(a, f->dir, "adapter_model.safetensors", "");
+}
+
 /* --- model card ------------------------------------------------------------------------------- */
 
 hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *note) {
@@ -51,8 +99,8 @@ hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *
                     pefts ? "library_name: peft\n" : "", a->method->name);
     hora_str_puts(&t, "# ");
     hora_markdown(&t, name, false);
-    hora_str_printf(&t, ", fine-tuned with %s\n\n%s%s%s.\n\n", a->method->name, a->method->summary, a->method->paper ? "; " : "",
-                    a->method->paper ? a->method->paper : "");
+    hora_str_printf(&t, ", fine-tuned with %s\n\n%s%s%s.\n\n", a->method->name, a->method->summary,
+                    a->method->paper ? "; " : "", a->method->paper ? a->method->paper : "");
     hora_str_printf(&t, "%lld trained numbers in %d tensors; the base model has %lld.\n\n",
                     (long long)hora_adapter_trainable(a), a->nparams,
                     (long long)hora_base_parameters(a->base));

@@ -1,7 +1,7 @@
 #ifndef HORA_PEFT_HORA_IMPL_H
 #define HORA_PEFT_HORA_IMPL_H
 /* State of method hora, shared by peft_hora.c (mathematics) and hora_native.c (its file). */
-#include "peft/lowrank.h"
+#include "peft/dora.h"
 
 enum { HORA_TARGETS = 4 }; /* q k v o */
 enum { HORA_GEN_HORA, HORA_GEN_REP, HORA_GEN_FREE };
@@ -9,7 +9,7 @@ enum { HORA_GEN_HORA, HORA_GEN_REP, HORA_GEN_FREE };
 typedef struct hora_cfg {
     int64_t rank, hidden, input; /* r, m, e */
     double alpha, dropout;
-    int act, generator;
+    int act, generator, magnitude; /* magnitude: a hora_dora_kind */
     bool share_qv, share_heads;
     hora_target_options target;
     hora_peft_config peft; /* ranks and targets as PEFT has them, for the files */
@@ -25,8 +25,9 @@ typedef struct hora_block {
     hora_param *w2_a[HORA_TARGETS],
         *w2_b[HORA_TARGETS];                 /* generator free: the factors themselves */
     hora_t a[HORA_TARGETS], b[HORA_TARGETS]; /* of the recording in progress */
-    void *value_a[HORA_TARGETS],
-        *value_b[HORA_TARGETS]; /* of the last materialise, adapter's dtype */
+    void *value_a[HORA_TARGETS], *value_b[HORA_TARGETS],
+        *value_m[HORA_TARGETS]; /* of the last materialise, adapter's dtype; m: with a magnitude */
+    hora_dora dora[HORA_TARGETS];
 } hora_block;
 
 typedef struct hora_state {

@@ -43,6 +43,7 @@ hora_status hora_native_save(hora_adapter *a, const char *dir) {
     hora_snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hora_factors_hash(a));
     static const char *const acts[] = {"relu", "identity", "tanh", "sigmoid", "gelu"};
     static const char *const generators[] = {"hora", "rep", "free"};
+    static const char *const magnitudes[] = {"off", "dora", "doran"};
     hora_str layers = {0};
     const hora_peft_config *p = &c->peft;
     for (int i = 0; i < p->n_layers; i++)
@@ -58,7 +59,7 @@ hora_status hora_native_save(hora_adapter *a, const char *dir) {
         {"targets", targets},
         {"share_qv", c->share_qv ? "on" : "off"},
         {"share_heads", c->share_heads ? "on" : "off"},
-        {"magnitude", "off"},
+        {"magnitude", magnitudes[c->magnitude]},
         {"generator", generators[c->generator]},
         {"layers", layers.s ? layers.s : ""},
         {"factors_hash", hash},
@@ -88,6 +89,7 @@ static const struct {
                    {"share_qv", "share_qv"},
                    {"share_heads", "share_heads"},
                    {"generator", "generator"},
+                   {"magnitude", "magnitude"},
                    {"dropout", "dropout"},
                    {"layers", "layers"}};
 
@@ -95,10 +97,6 @@ static const struct {
 hora_status hora_native_configure(const hora_method *m, void *config, const hora_foreign *f) {
     hora_cfg *c = config;
     hora_settings s = {0};
-    const char *magnitude = hora_st_meta(f->native, "magnitude");
-    if (magnitude && !hora_eq(magnitude, "off"))
-        return hora_fail(HORA_EUNSUPPORTED, "%s: HoRA with magnitude=%s is not computed here yet",
-                         f->dir, magnitude);
     for (size_t i = 0; i < HORA_COUNT(native_keys); i++) {
         const char *v = hora_st_meta(f->native, native_keys[i].key);
         if (v && *v)
@@ -154,8 +152,8 @@ hora_status hora_native_load(hora_adapter *a, const hora_foreign *f) {
                          "plain LoRA can be continued with method lora",
                          f->dir, a->method->name);
     HORA_TRY(hora_params_read(a, f->dir, "hora_state.safetensors", "layers."));
-    if (a->replaces)
-        HORA_TRY(
-            hora_params_read(a, f->dir, "adapter_model.safetensors", "base_model.model.lm_head"));
+    for (int i = 0; i < a->nparams; i++) /* what is trained whole lies in PEFT's file */
+        if (a->params[i]->weight >= 0)
+            HORA_TRY(hora_params_read(a, f->dir, "adapter_model.safetensors", a->params[i]->name));
     return f->trusted ? HORA_OK : compare(a, f);
 }

@@ -8,8 +8,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "peft/replaced.h"
-#include "peft/store.h"
+#include "peft/dora.h"
 
 char *hora_lowrank_name(const hora_site *s, char side) {
     return hora_peft_key(s->module, side == 'A' ? HORA_PEFT_LORA_A : HORA_PEFT_LORA_B);
@@ -18,10 +17,10 @@ char *hora_lowrank_name(const hora_site *s, char side) {
 void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hora_param **a,
                          hora_param **b) {
     char *na = hora_lowrank_name(s, 'A'), *nb = hora_lowrank_name(s, 'B');
-    *a = hora_adapter_param(ad, na, HORA_SHAPE2(rank, s->in),
-                            (hora_init){HORA_INIT_UNIFORM, 1 / sqrt((double)s->in), NULL});
-    *b =
-        hora_adapter_param(ad, nb, HORA_SHAPE2(s->out, rank), (hora_init){HORA_INIT_ZERO, 0, NULL});
+    *a = hora_adapter_param(
+        ad, na, HORA_SHAPE2(rank, s->in),
+        (hora_init){.kind = HORA_INIT_UNIFORM, .value = 1 / sqrt((double)s->in)});
+    *b = hora_adapter_param(ad, nb, HORA_SHAPE2(s->out, rank), (hora_init){.kind = HORA_INIT_ZERO});
     (*a)->layer = (*b)->layer = s->layer;
     (*b)->lora_b = true;
     hora_free(na);
@@ -38,7 +37,7 @@ bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f) {
 hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
     HORA_TRY(hora_adapter_materialise(a));
     const hora_base *b = a->base;
-    hora_st_entry *e = hora_calloc((size_t)(2 * b->nsites + b->nweights) + 1, sizeof *e);
+    hora_st_entry *e = hora_calloc((size_t)(3 * b->nsites + b->nweights) + 1, sizeof *e);
     int n = 0, names;
     for (int i = 0; i < b->nsites; i++) {
         hora_factors f;
@@ -52,6 +51,10 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
         e[n++] = (hora_st_entry){hora_lowrank_name(s, 'B'),
                                  {(void *)f.b, a->dtype, HORA_SHAPE2(s->out, f.rank)},
                                  HORA_F32};
+        if (f.magnitude)
+            e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_MAGNITUDE),
+                                     {(void *)f.magnitude, a->dtype, HORA_SHAPE1(s->out)},
+                                     HORA_F32};
     }
     names = n;
     for (int w = 0; a->replaces && w < b->nweights; w++)
@@ -68,10 +71,6 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
     return s ? s : hora_peft_config_write(a, a->method->peft_config(a), dir);
 }
 
-hora_status hora_lowrank_load(hora_adapter *a, const hora_foreign *f) {
-    return hora_params_read(a, f->dir, "adapter_model.safetensors", "");
-}
-
 /* --- merging ---------------------------------------------------------------------------------- */
 
 static double at(const void *p, hora_dtype t, int64_t i) {
@@ -80,16 +79,20 @@ static double at(const void *p, hora_dtype t, int64_t i) {
     return t == HORA_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
 }
 
-/* W + s B A, row by row in f64, rounded once. */
+/* W + s B A, row by row in f64, rounded once; with a magnitude times c = m / n. n is the norm of
+ * that row with the W that recordings see, also where another adapter was folded in before. */
 static void merge_site(const hora_adapter *a, const hora_site *s, const hora_factors *f,
-                       float **out) {
-    const hora_view *w = &a->base->weights[s->weight].view;
-    const void *from = *out ? (const void *)*out : w->data;
-    const hora_dtype dtype = *out ? HORA_F32 : w->dtype;
+                       const hora_merging *m, double *c) {
+    const hora_view leaf = hora_merging_leaf(m, s->weight);
+    float **out = &m->w[s->weight];
+    const void *from = *out ? (const void *)*out : leaf.data;
+    const hora_dtype dtype = *out ? HORA_F32 : leaf.dtype;
     if (!*out)
-        *out = hora_malloc((size_t)hora_elems(w) * sizeof **out);
+        *out = hora_malloc((size_t)hora_elems(&leaf) * sizeof **out);
     double *row = hora_malloc((size_t)s->in * sizeof *row);
     for (int64_t o = 0; o < s->out; o++) {
+        c[o] = f->magnitude ? at(f->magnitude, a->dtype, o) / hora_dora_norm(a, &leaf, s, f, o, row)
+                            : 1;
         for (int64_t k = 0; k < s->in; k++)
             row[k] = at(from, dtype, o * s->in + k);
         for (int64_t j = 0; j < f->rank; j++) {
@@ -98,19 +101,32 @@ static void merge_site(const hora_adapter *a, const hora_site *s, const hora_fac
                 row[k] += b * at(f->a, a->dtype, j * s->in + k);
         }
         for (int64_t k = 0; k < s->in; k++)
-            (*out)[o * s->in + k] = (float)row[k];
+            (*out)[o * s->in + k] = (float)(f->magnitude ? c[o] * row[k] : row[k]);
     }
     hora_free(row);
 }
 
-hora_status hora_lowrank_merge(hora_adapter *a, float **w) {
+/* The bias is outside of the magnitude; what an inner adapter made of it is inside. */
+static void merge_bias(const hora_site *s, const double *c, const hora_merging *m) {
+    const hora_view leaf = hora_merging_leaf(m, s->bias);
+    float *bias = m->w[s->bias];
+    for (int64_t o = 0; bias && o < s->out; o++)
+        bias[o] = (float)(c[o] * (double)bias[o] + (1 - c[o]) * at(leaf.data, leaf.dtype, o));
+}
+
+hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m) {
     HORA_TRY(hora_adapter_materialise(a));
-    HORA_TRY(hora_replaced_merge(a, w));
     for (int i = 0; i < a->base->nsites; i++) {
         hora_factors f;
+        const hora_site *s = &a->base->sites[i];
         a->method->factors(a, i, &f);
-        if (f.rank)
-            merge_site(a, &a->base->sites[i], &f, &w[a->base->sites[i].weight]);
+        if (!f.rank)
+            continue;
+        double *c = hora_malloc((size_t)s->out * sizeof *c);
+        merge_site(a, s, &f, m, c);
+        if (f.magnitude && s->bias >= 0)
+            merge_bias(s, c, m);
+        hora_free(c);
     }
     return HORA_OK;
 }

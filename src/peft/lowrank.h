@@ -5,20 +5,19 @@
  * callbacks of a method that has `factors` and `peft_config`: adapter_config.json with
  * adapter_model.safetensors, which PEFT, vLLM and llama.cpp's converter load as they are.
  */
+#include "peft/store.h"
 #include "peft/targets.h"
 
 #define HORA_LOWRANK_FOLDER                                                                        \
-    .claims = hora_lowrank_claims, .save = hora_lowrank_save, .load = hora_lowrank_load,           \
+    .claims = hora_lowrank_claims, .save = hora_lowrank_save, .load = hora_peft_files_load,        \
     .merge = hora_lowrank_merge
 
 /* PEFT's LoRA without native state beside it. */
 bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f);
 /* Factors of all sites, whatever modules_to_save names, and the configuration. */
 hora_status hora_lowrank_save(hora_adapter *a, const char *dir);
-/* Parameters that carry PEFT's names. */
-hora_status hora_lowrank_load(hora_adapter *a, const hora_foreign *f);
-/* W + s B A, and the replaced weights. */
-hora_status hora_lowrank_merge(hora_adapter *a, float **w);
+/* W + s B A, with a magnitude c (W + s B A). */
+hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m);
 
 /* "base_model.model.MODULE.lora_A.weight" (side 'A' or 'B'); new string. */
 char *hora_lowrank_name(const hora_site *s, char side);

@@ -25,6 +25,8 @@ const char *hora_method_lacks(const hora_method *m) {
         {m->default_lr > 0, "default_lr"},
         {(m->options != NULL) == (m->config_size > 0), "options and config_size, both or none"},
         {h->select || h->prelude || h->input || h->linear || h->kv || h->block, "a hook"},
+        {(m->alias != NULL) == (m->alias_options != NULL) && (!m->alias || m->options),
+         "alias and alias_options, both or none"},
         {m->setup, "setup"},
         {m->claims, "claims"},
         {m->save, "save"},
@@ -58,7 +60,7 @@ const hora_method *hora_method_at(int i) {
 
 const hora_method *hora_method_named(const char *name) {
     for (size_t i = 0; i < HORA_COUNT(methods); i++)
-        if (hora_eq(checked()[i]->name, name))
+        if (hora_eq(checked()[i]->name, name) || hora_eq(methods[i]->alias, name))
             return methods[i];
     return NULL;
 }
@@ -77,6 +79,22 @@ static hora_status unknown_method(const char *name) {
              : hora_fail(HORA_ENOTFOUND, "no method `%s`; there are: %s", name ? name : "", all.s);
     hora_str_release(&all);
     return s;
+}
+
+hora_status hora_method_foreign(const hora_settings *s, const char *method) {
+    for (int i = 0; i < s->n; i++)
+        for (int k = 0; k < hora_method_count() && !s->at[i].taken; k++) {
+            const hora_method *m = hora_method_at(k);
+            const hora_option *row =
+                m->options ? hora_options_find(m->options, s->at[i].key) : NULL;
+            if (!row || hora_eq(m->name, method))
+                continue;
+            return hora_fail(HORA_EUSAGE,
+                             "--%s is an option of method %s, not of %s; leave it out or give "
+                             "--method %s",
+                             row->name, m->name, method, m->name);
+        }
+    return HORA_OK;
 }
 
 #define OPT_OF hora_adapter_config
@@ -125,6 +143,24 @@ hora_status hora_adapter_setup(hora_adapter *a) {
     return s ? hora_context(s, "method %s", a->method->name) : s;
 }
 
+/* An alias is options that stand in front of the given ones. */
+static hora_status take_options(const hora_method *m, const char *name, void *config,
+                                hora_settings *given) {
+    hora_settings all = {0};
+    hora_options_release(m->options, config);
+    if (!hora_eq(m->alias, name))
+        return hora_options_take(m->options, config, given);
+    hora_status s = hora_settings_parse(&all, m->alias_options, "method");
+    for (int i = 0; i < given->n; i++) {
+        hora_settings_put(&all, given->at[i].key, given->at[i].value, given->at[i].origin);
+        given->at[i].taken |= hora_options_find(m->options, given->at[i].key) != NULL;
+    }
+    if (!s)
+        s = hora_options_take(m->options, config, &all);
+    hora_settings_release(&all);
+    return s;
+}
+
 hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,
                              hora_settings *settings, uint64_t seed) {
     *out = NULL;
@@ -136,10 +172,8 @@ hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const ch
     hora_status s = c.name ? check_name(c.name) : HORA_OK;
     hora_adapter *a = hora_adapter_new(m, base, c.name, seed);
     hora_options_release(&hora_adapter_options, &c);
-    if (!s && m->options) {
-        hora_options_release(m->options, a->config);
-        s = hora_options_take(m->options, a->config, settings);
-    }
+    if (!s && m->options)
+        s = take_options(m, method, a->config, settings);
     s = s ? hora_context(s, "method %s", m->name) : hora_adapter_setup(a);
     if (s) {
         hora_peft_detach(a);

@@ -14,13 +14,14 @@
 #include "format/safetensors.h"
 #include "nn/net.h"
 
-/* Low-rank form of what a method does to one site: W' = W + scale B A. Memory owned by the adapter,
- * dtype of the adapter. */
+/* Low-rank form of what a method does to one site: W' = W + scale B A, and with a magnitude each
+ * row stretched to that norm. Memory owned by the adapter, dtype of the adapter. */
 typedef struct hora_factors {
     int64_t rank;
-    double scale, alpha; /* scale = alpha / rank, or alpha / sqrt(rank) with rsLoRA */
-    const void *a;       /* (rank, in) */
-    const void *b;       /* (out, rank) */
+    double scale, alpha;   /* scale = alpha / rank, or alpha / sqrt(rank) with rsLoRA */
+    const void *a;         /* (rank, in) */
+    const void *b;         /* (out, rank) */
+    const void *magnitude; /* (out): PEFT's DoRA; NULL: none */
 } hora_factors;
 
 /* What lies in the folder of an adapter, ours or another tool's: opened once, borrowed by the
@@ -34,18 +35,27 @@ typedef struct hora_foreign {
     bool trusted;                 /* native state counts even where PEFT's file disagrees */
 } hora_foreign;
 
+/* Adapters that are being folded into one set of weights. */
+typedef struct hora_merging {
+    hora_adapter *const *at; /* in attach order */
+    int n;
+    float **w; /* per base weight: the values so far, hora_free; NULL: as hora_merging_leaf says */
+} hora_merging;
+
 typedef struct hora_method {
     const char *name;
     const char *summary; /* one line */
     const char *paper;   /* "arXiv 2106.09685"; NULL */
+    const char *alias;   /* another name, which means the options `alias_options`; NULL: none */
+    const char *alias_options;
     double default_lr;
     const hora_options *options; /* NULL: none */
     size_t config_size;          /* of the struct that the options fill */
     hora_hooks hooks;
     /* Checks options against the base, matches targets, declares parameters. */
     hora_status (*setup)(hora_adapter *);
-    void (*release)(
-        hora_adapter *); /* what setup made, also after a failure half-way; NULL: none */
+    /* what setup made, also after a failure half-way; NULL: none */
+    void (*release)(hora_adapter *);
 
     /* --- on disk */
     bool (*claims)(const struct hora_method *, const hora_foreign *); /* this folder is mine */
@@ -57,9 +67,9 @@ typedef struct hora_method {
     /* Reads the values of an attached, allocated adapter. The folder need not be claimed: it may be
      * the one a user names to start from. */
     hora_status (*load)(hora_adapter *, const hora_foreign *);
-    /* Folds the adapter into w, an entry per base weight: the values so far (f32, hora_free), NULL
-     * where they are the base's own. NULL: cannot be merged, and is refused by name. */
-    hora_status (*merge)(hora_adapter *, float **w);
+    /* Folds what the hooks do into m->w; weights that an adapter replaces stand there already.
+     * NULL: cannot be merged, and is refused by name. */
+    hora_status (*merge)(hora_adapter *, const hora_merging *m);
 
     /* --- what lowrank.h asks; all or none */
     /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
@@ -76,9 +86,11 @@ typedef struct hora_method {
 
 int hora_method_count(void);
 const hora_method *hora_method_at(int i);
-const hora_method *hora_method_named(const char *name); /* NULL when absent */
+const hora_method *hora_method_named(const char *name); /* or alias; NULL when absent */
 /* What a row lacks, by name; NULL: it is complete. */
 const char *hora_method_lacks(const hora_method *m);
+/* HORA_EUSAGE for a setting that nobody took and that is an option of another method: names it. */
+hora_status hora_method_foreign(const hora_settings *s, const char *method);
 
 /* Attaches: takes the method's options out of `settings` (which may hold others' too), matches
  * targets, declares parameters. No memory for values yet: hora_adapter_allocate, or
@@ -104,10 +116,16 @@ hora_status hora_peft_whose(const hora_method **m, const char *dir);
 /* Reads values from such a folder into an attached, allocated adapter of the same method and
  * options (--init-adapter, resume). */
 hora_status hora_adapter_read(hora_adapter *a, const char *dir);
-/* Folds the adapter into w (see hora_method.merge), which starts as NULLs. Of several adapters the
- * last attached comes first: it stands next to the base's weight. HORA_EUNSUPPORTED when the method
- * cannot be merged; w is then untouched. */
-hora_status hora_peft_merge(hora_adapter *a, float **w);
+/* Folds the adapters into w, which has an entry per base weight and starts as NULLs; entries that
+ * change get new blocks of f32, to free with hora_free. First what adapters put in the place of
+ * base weights, then the hooks, those of the last attached first: it stands next to the weight.
+ * HORA_EUNSUPPORTED when one of them cannot be merged; w is then untouched. */
+hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w);
+/* For a `merge` of one's own. What recordings take for base weight i: the parameter in its place,
+ * or the base's own. */
+hora_view hora_merging_leaf(const hora_merging *m, int i);
+/* Weight i as folded so far, to be changed in place. */
+hora_status hora_merging_weight(const hora_merging *m, int i, float **out);
 /* --- several at once: several.c
  * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.
  * hora_adapters.json says which belong together. */

@@ -5,9 +5,11 @@
  *
  *   Za   = act(W1a Xa)     (m, r)      once per block, shared by the targets
  *   Zb,h = act(W1b Xb,h)   (m, r)      per head
- *   q k v:  A = (W2a Za)'  (r, d)      B = rows W2b Zb,h of the heads (heads dh, r); k v take the
- * first query head of a group o:      A = columns (W2a Zb,h)' of the heads (r, H dh)            B =
- * W2b Za (d, r) y = W x + b + (alpha / r) B A dropout(x)
+ *   q k v:  A = (W2a Za)' (r, d)                           B = rows W2b Zb,h of the heads
+ *                                                          (heads dh, r); k and v take the first
+ *                                                          query head of a group
+ *   o:      A = columns (W2a Zb,h)' of the heads (r, H dh)   B = W2b Za (d, r)
+ *   y = W x + b + (alpha / r) B A dropout(x)
  *
  * Everything but the last line is made of parameters alone, so it is recorded in `before` and costs
  * the same for any batch. Matrices are recorded transposed, (r, m) and (H r, m), so that every
@@ -31,7 +33,7 @@ static const hora_option rows[] = {
     OPT_STRING(target.targets, "targets", "target_modules", "q+v", "LIST", "any of q k v o"),
     OPT_STRING(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
     OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head"),
+               "trained whole beside the adapter: lm_head, embed_tokens"),
     OPT_CHOICE(act, "act", NULL, "relu", "relu identity tanh sigmoid gelu",
                "activation of the generator"),
     OPT_INT(hidden, "hidden", "m", NULL, 0, 1 << 20, "hidden width m; default twice the rank"),
@@ -40,6 +42,8 @@ static const hora_option rows[] = {
     OPT_BOOL(share_heads, "share_heads", NULL, "on", "heads share the first layer"),
     OPT_CHOICE(generator, "generator", NULL, "hora", "hora rep free",
                "hora; rep: a diagonal input, no heads; free: plain factors"),
+    OPT_CHOICE(magnitude, "magnitude", NULL, "off", "off dora doran",
+               "a learned magnitude of every row; doran: with a learned tau below it"),
 };
 static const hora_options options = {"Method hora", rows, HORA_COUNT(rows)};
 static const hora_act acts[] = {HORA_ACT_RELU, HORA_ACT_IDENTITY, HORA_ACT_TANH, HORA_ACT_SIGMOID,
@@ -56,7 +60,7 @@ static hora_param *declare(hora_adapter *a, int layer, const char *name, char su
                            hora_shape shape, double std) {
     char full[64];
     snprintf(full, sizeof full, suffix ? "layers.%d.%s_%c" : "layers.%d.%s", layer, name, suffix);
-    hora_init init = {std > 0 ? HORA_INIT_NORMAL : HORA_INIT_ZERO, std, NULL};
+    hora_init init = {.kind = std > 0 ? HORA_INIT_NORMAL : HORA_INIT_ZERO, .value = std};
     hora_param *p = hora_adapter_param(a, full, shape, init);
     p->layer = layer;
     p->lora_b = std == 0;
@@ -85,7 +89,7 @@ static void declare_second(hora_adapter *a, int layer, int t, const hora_site *s
     int64_t m = c->hidden, wa = s->in, wb = s->out;
     if (c->generator == HORA_GEN_FREE) {
         b->w2_a[t] = declare(a, layer, "a", letters[t], HORA_SHAPE2(c->rank, s->in), 1);
-        b->w2_a[t]->init = (hora_init){HORA_INIT_UNIFORM, 1 / sqrt((double)s->in), NULL};
+        b->w2_a[t]->init = (hora_init){.kind = HORA_INIT_UNIFORM, .value = 1 / sqrt((double)s->in)};
         b->w2_b[t] = declare(a, layer, "b", letters[t], HORA_SHAPE2(s->out, c->rank), 0);
         return;
     }
@@ -111,6 +115,11 @@ static void declare_block(hora_adapter *a, int layer, hora_block *b) {
         if (c->generator != HORA_GEN_FREE && !c->share_qv)
             declare_first(a, layer, letters[t], &b->first[t]);
         declare_second(a, layer, t, &a->base->sites[b->site[t]], b);
+        char m[64], tau[64];
+        snprintf(m, sizeof m, "layers.%d.magnitude_%c", layer, letters[t]);
+        snprintf(tau, sizeof tau, "layers.%d.tau_%c", layer, letters[t]);
+        hora_dora_declare(&b->dora[t], a, &a->base->sites[b->site[t]], (hora_dora_kind)c->magnitude,
+                          m, tau);
     }
 }
 
@@ -171,6 +180,7 @@ static hora_status setup(hora_adapter *a) {
     c->peft.r = c->rank;
     c->peft.lora_alpha = c->alpha;
     c->peft.lora_dropout = c->dropout;
+    c->peft.use_dora = c->magnitude != HORA_DORA_OFF;
     HORA_TRY(hora_targets_parse(&c->peft, &c->target, b));
     HORA_TRY(pick_targets(a, st));
     for (int i = 0; i < b->layers; i++)
@@ -193,6 +203,7 @@ static void release(hora_adapter *a) {
         for (int t = 0; t < HORA_TARGETS; t++) {
             hora_free(st->block[i].value_a[t]);
             hora_free(st->block[i].value_b[t]);
+            hora_free(st->block[i].value_m[t]);
         }
     hora_free(st->block);
     hora_free(st->leaders);
@@ -267,6 +278,8 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         if (c->generator != HORA_GEN_FREE && !c->share_qv)
             record_first(n, a, &b->first[t], &za, &zb);
         record_second(n, a, b, t, za, zb);
+        hora_dora_prelude(&b->dora[t], n, &a->base->sites[b->site[t]], b->a[t], b->b[t],
+                          c->alpha / (double)c->rank);
     }
 }
 
@@ -278,8 +291,8 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
         if (block->site[t] == (int)(s - a->base->sites)) {
             hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
                                      hora_net_stream(n, a, "hora", s->kind));
-            return hora_net_lowrank(n, s, x, w, b, xd, block->a[t], block->b[t],
-                                    c->alpha / (double)c->rank);
+            return hora_dora_lowrank(&block->dora[t], n, s, x, w, b, xd, block->a[t], block->b[t],
+                                     c->alpha / (double)c->rank);
         }
     return hora_net_next(n, s, x, w, b);
 }
@@ -315,6 +328,36 @@ static void keep_factors(hora_net *n, hora_t hidden, void *user) {
             }
 }
 
+static void factors(hora_adapter *a, int i, hora_factors *f) {
+    const hora_cfg *c = a->config;
+    const hora_block *b = &((const hora_state *)a->state)->block[a->base->sites[i].layer];
+    *f = (hora_factors){0};
+    for (int t = 0; t < HORA_TARGETS; t++)
+        if (b->site[t] == i)
+            *f = (hora_factors){.rank = c->rank,
+                                .scale = c->alpha / (double)c->rank,
+                                .alpha = c->alpha,
+                                .a = b->value_a[t],
+                                .b = b->value_b[t],
+                                .magnitude = b->value_m[t]};
+}
+
+/* Magnitudes as PEFT's DoRA has them, of the factors that were just made. */
+static void fill_magnitudes(hora_adapter *a) {
+    hora_state *st = a->state;
+    for (int64_t i = 0; i < a->base->layers; i++)
+        for (int t = 0; t < HORA_TARGETS; t++) {
+            hora_block *b = &st->block[i];
+            hora_factors f;
+            if (!b->dora[t].m)
+                continue;
+            const hora_site *s = &a->base->sites[b->site[t]];
+            b->value_m[t] = hora_realloc(b->value_m[t], (size_t)s->out * hora_dtype_size(a->dtype));
+            factors(a, b->site[t], &f);
+            hora_dora_magnitude(&b->dora[t], a, s, &f, b->value_m[t]);
+        }
+}
+
 static hora_status materialise(hora_adapter *a) {
     hora_adapter *only[] = {a};
     hora_device *d = hora_device_new();
@@ -334,17 +377,9 @@ static hora_status materialise(hora_adapter *a) {
     }
     hora_recording_release(&r);
     hora_device_free(d);
+    if (!s)
+        fill_magnitudes(a);
     return s;
-}
-
-static void factors(hora_adapter *a, int i, hora_factors *f) {
-    const hora_cfg *c = a->config;
-    const hora_block *b = &((const hora_state *)a->state)->block[a->base->sites[i].layer];
-    *f = (hora_factors){0};
-    for (int t = 0; t < HORA_TARGETS; t++)
-        if (b->site[t] == i)
-            *f = (hora_factors){c->rank, c->alpha / (double)c->rank, c->alpha, b->value_a[t],
-                                b->value_b[t]};
 }
 
 static const hora_peft_config *peft_config(const hora_adapter *a) {

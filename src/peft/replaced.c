@@ -1,5 +1,5 @@
-/* Methods whose parameters stand in the place of base weights: their two folders, and merging, which
- * is putting the values where they belong. */
+/* Methods whose parameters stand in the place of base weights: their two folders, and merging,
+ * which is putting the values where they belong. */
 #include "peft/replaced.h"
 
 #include "base/file.h"
@@ -74,7 +74,7 @@ hora_status hora_model_save(hora_adapter *a, const char *dir) {
                                          "tokenizer_config.json",  "special_tokens_map.json",
                                          "generation_config.json", "chat_template.jinja"};
     float **w = hora_calloc((size_t)a->base->nweights, sizeof *w);
-    hora_status s = hora_peft_merge(a, w);
+    hora_status s = hora_peft_merge(&a, 1, w);
     if (!s)
         s = hora_base_save(a->base, dir, w, HORA_F32);
     for (int i = 0; i < a->base->nweights; i++)
@@ -96,14 +96,9 @@ hora_status hora_model_load(hora_adapter *a, const hora_foreign *f) {
 
 /* --- merging ---------------------------------------------------------------------------------- */
 
-hora_status hora_replaced_merge(hora_adapter *a, float **w) {
-    for (int i = 0; a->replaces && i < a->base->nweights; i++) {
-        const hora_param *p = a->replaces[i];
-        if (!p)
-            continue;
-        if (!w[i])
-            w[i] = hora_malloc((size_t)p->elems * sizeof **w);
-        HORA_TRY(hora_convert(w[i], HORA_F32, p->value, a->dtype, p->elems));
-    }
+/* Its parameters stand in the place of weights, and those are put in before any method is asked. */
+hora_status hora_replaced_merge(hora_adapter *a, const hora_merging *m) {
+    (void)a;
+    (void)m;
     return HORA_OK;
 }

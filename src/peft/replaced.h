@@ -24,5 +24,5 @@ bool hora_model_claims(const hora_method *m, const hora_foreign *f);
 hora_status hora_model_save(hora_adapter *a, const char *dir);
 hora_status hora_model_load(hora_adapter *a, const hora_foreign *f);
 
-hora_status hora_replaced_merge(hora_adapter *a, float **w);
+hora_status hora_replaced_merge(hora_adapter *a, const hora_merging *m); /* nothing is left to do */
 #endif

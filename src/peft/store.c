@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "peft/lowrank.h"
 
 hora_status hora_params_write(const hora_adapter *a, const char *dir, const char *file,
                               const char *prefix, const hora_pair *meta, int nmeta) {
@@ -90,7 +89,10 @@ hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
 typedef hora_status (*visit)(const hora_adapter *a, const float *ours, const hora_st_tensor *theirs,
                              int64_t n, void *arg);
 
-/* Calls `fn` for A and B of every adapted site, in f32, with the file's tensor of the same name (or
+/* A, B and the magnitude of a site, which may have none. */
+static const hora_peft_part sides[] = {HORA_PEFT_LORA_A, HORA_PEFT_LORA_B, HORA_PEFT_MAGNITUDE};
+
+/* Calls `fn` for those of every adapted site, in f32, with the file's tensor of the same name (or
  * none). */
 static hora_status each_factor(hora_adapter *a, const hora_st *st, visit fn, void *arg) {
     hora_status s = HORA_OK;
@@ -98,12 +100,13 @@ static hora_status each_factor(hora_adapter *a, const hora_st *st, visit fn, voi
         hora_factors f;
         const hora_site *site = &a->base->sites[i];
         a->method->factors(a, i, &f);
-        for (int side = 0; side < 2 && f.rank && !s; side++) {
-            int64_t n = f.rank * (side ? site->out : site->in);
+        const void *const values[] = {f.a, f.b, f.magnitude};
+        for (int side = 0; side < (f.magnitude ? 3 : 2) && f.rank && !s; side++) {
+            int64_t n = side == 2 ? site->out : f.rank * (side ? site->out : site->in);
             float *v = hora_malloc((size_t)n * sizeof *v);
-            char *name = hora_lowrank_name(site, side ? 'B' : 'A');
+            char *name = hora_peft_key(site->module, sides[side]);
             const hora_st_tensor *t = st ? hora_st_find(st, name) : NULL;
-            s = hora_convert(v, HORA_F32, side ? f.b : f.a, a->dtype, n);
+            s = hora_convert(v, HORA_F32, values[side], a->dtype, n);
             if (!s && st && (!t || hora_elems(&t->view) != n))
                 s = hora_fail(
                     HORA_EMISMATCH,

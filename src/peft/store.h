@@ -10,6 +10,10 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
  * one message. */
 hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
                              const char *prefix);
+/* PEFT's folder of a method whose parameters carry PEFT's names: adapter_model.safetensors and
+ * `config` as adapter_config.json; and the `load` that reads the former. */
+hora_status hora_peft_files_save(hora_adapter *a, const hora_peft_config *config, const char *dir);
+hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f);
 /* `config` as DIR/adapter_config.json, with task type and base filled in. */
 hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config *config,
                                    const char *dir);

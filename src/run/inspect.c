@@ -103,7 +103,7 @@ static void put_dtypes(hora_json *o, const char *dir) {
 }
 
 static hora_status inspect_model(const char *dir, hora_json *o) {
-    const hora_base_options bo = {HORA_F32, true};
+    const hora_base_options bo = {HORA_F32, true, false};
     hora_base *b;
     HORA_TRY(hora_base_open(&b, dir, &bo));
     put_text(o, "kind", "model");
@@ -199,7 +199,7 @@ static hora_status put_native(hora_json *o, const char *dir, int64_t lora) {
 
 static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir,
                              const char *named) {
-    const hora_base_options bo = {HORA_F32, true};
+    const hora_base_options bo = {HORA_F32, true, false};
     const char *from = base_dir ? base_dir : named;
     hora_base *b;
     hora_adapter *a;

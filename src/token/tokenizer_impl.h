@@ -158,7 +158,7 @@ extern const size_t hora_tok_n_normalizers, hora_tok_n_pretokenizers, hora_tok_n
 /* Compiles an Oniguruma pattern, as tokenizer.json has them; what PCRE2 would read otherwise is
  * translated or refused by name. */
 hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t n);
-/* tokenizer_pattern.c: Oniguruma's syntax to PCRE2's; released by the caller also after a failure. */
+/* tokenizer_pattern.c: from Oniguruma to PCRE2; released by the caller also after a failure. */
 hora_status hora_tok_pattern_translate(const char *pattern, size_t n, hora_str *out);
 void hora_tok_regex_free(hora_tok_regex *r); /* accepts NULL */
 /* Reads {"String": ..} or {"Regex": ..} (or a bare string) into p->pattern and p->regex. */
@@ -215,8 +215,8 @@ bool hora_tok_matcher_next(const hora_tokenizer *t, const hora_tok_matcher *m, c
 typedef struct hora_tok_model {
     const char *type;
     hora_status (*load)(hora_tokenizer *t, const hora_json *model);
-    /* Appends the ids of one piece s[0..n), n > 0, and, when w->track, to w->start the offset in the
-     * piece where each begins. */
+    /* Appends the ids of one piece s[0..n), n > 0, and, when w->track, to w->start the offset in
+     * the piece where each begins. */
     hora_status (*encode)(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n,
                           hora_ids *out);
     void (*free)(void *state);
@@ -248,8 +248,8 @@ static inline const char *hora_tok_spelling(const hora_tokenizer *t, int32_t id)
  * id. HORA_EFORMAT when the id or the spelling is taken. */
 hora_status hora_tok_add(hora_tokenizer *t, const char *s, size_t n, int64_t id, int64_t limit,
                          unsigned flags);
-int32_t hora_tok_find(const hora_tokenizer *t, const hora_tok_dict *d, const char *s,
-                      size_t n); /* -1 when absent */
+/* -1 when absent */
+int32_t hora_tok_find(const hora_tokenizer *t, const hora_tok_dict *d, const char *s, size_t n);
 /* Registers an added token that has its id already and puts it into its matcher; the normalizers
  * must be loaded. */
 hora_status hora_tok_add_matcher(hora_tokenizer *t, hora_tok_added a);

@@ -62,7 +62,7 @@ void hora_command_tables(hora_tables *t, const hora_command *c, const char *meth
         add(t, *table);
     for (int i = 0; i < hora_method_count(); i++) {
         const hora_method *m = hora_method_at(i);
-        if (m->options && (hora_eq(method, "*") || hora_eq(method, m->name)))
+        if (m->options && (hora_eq(method, "*") || (method && hora_method_named(method) == m)))
             add(t, m->options);
     }
 }

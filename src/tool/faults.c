@@ -46,7 +46,9 @@ static bool say_path(char *line, size_t n, uintptr_t address) {
 }
 
 static void on_bus(int signum, siginfo_t *info, void *context) {
-    static const char head[] = "hora: ", tail[] =
+    static const char head
+        [] = "hora: ",
+    tail[] =
         " became shorter while it was read; put the whole file back and run this again (a training "
         "goes on with --resume)\n";
     static char line[8192];

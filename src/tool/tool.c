@@ -158,8 +158,7 @@ static const hora_option rows[] = {
 };
 const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_COUNT(rows)};
 
-/* `full` writes a model, not an adapter: then that is what is opened. */
-static bool is_model(const char *dir) {
+bool hora_cli_is_model(const char *dir) {
     static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json",
                                                 "hora_adapters.json"};
     bool found = false;
@@ -180,7 +179,7 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
-    if (st == HORA_OK && c.adapter && is_model(c.adapter)) {
+    if (st == HORA_OK && c.adapter && hora_cli_is_model(c.adapter)) {
         st = hora_model_open_with(m, c.adapter, s);
     } else if (st == HORA_OK) {
         st = hora_model_open_with(m, c.model, s);

@@ -66,8 +66,8 @@ static hora_status check_number(const char *dir, const hora_json *state) {
     return !numbered || number == step
                ? HORA_OK
                : hora_fail(HORA_EFORMAT,
-                           "%s: state.json is of step %lld; give the folder its own name back",
-                           dir, (long long)step);
+                           "%s: state.json is of step %lld; give the folder its own name back", dir,
+                           (long long)step);
 }
 
 /* Loads state.json and checks every file against it. */
@@ -131,9 +131,33 @@ static hora_status same_group(const char *dir, const char *group, const hora_jso
     for (void *it = hora_json_iter(here); it; it = hora_json_next(here, it)) {
         const char *key = hora_json_iter_key(it);
         const hora_json *a = hora_json_iter_value(it), *b = hora_json_get(there, key);
-        if (!hora_json_equal(a, b))
+        const bool length = hora_eq(group, "options") && hora_eq(key, "steps");
+        if (!length && !hora_json_equal(a, b))
             return differs(dir, group, key, a, b);
     }
+    return HORA_OK;
+}
+
+/* A run may become longer (or end earlier than planned): what is done stays, what is left follows
+ * the schedule of the new length. */
+static hora_status other_length(const hora_training *t, const char *dir, const hora_json *there,
+                                int64_t taken) {
+    const hora_json *options = hora_json_get(there, "options");
+    const char *text = hora_json_string(hora_json_get(options, "steps"), NULL);
+    int64_t old = 0;
+    if (!text || !hora_parse_int(text, &old) || old == t->shape.steps)
+        return HORA_OK;
+    if (t->shape.steps < taken)
+        return hora_fail(
+            HORA_EMISMATCH,
+            "%s has taken %lld steps already, and steps=%lld ends before; give at least "
+            "that many, or start anew (init_adapter takes its values)",
+            dir, (long long)taken, (long long)t->shape.steps);
+    hora_info(
+        "steps: %lld there, %lld here; goes on from step %lld, the schedule (%s) is that of %lld "
+        "steps from here on",
+        (long long)old, (long long)t->shape.steps, (long long)taken,
+        hora_schedule_at(t->config.schedule)->name, (long long)t->shape.steps);
     return HORA_OK;
 }
 
@@ -222,7 +246,10 @@ static hora_status read_position(hora_training *t, const char *dir, const hora_j
 
 static hora_status take(hora_training *t, const char *dir, const hora_json *state) {
     const char *variant;
+    int64_t taken;
     HORA_TRY(same_identity(t, dir, hora_json_get(state, "identity")));
+    HORA_TRY(hora_json_get_int(state, "step", 0, &taken));
+    HORA_TRY(other_length(t, dir, hora_json_get(state, "identity"), taken));
     HORA_TRY(read_tensors(t, dir, true));
     HORA_TRY(read_position(t, dir, state));
     HORA_TRY(hora_json_get_string(state, "variant", "", &variant));

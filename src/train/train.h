@@ -77,6 +77,7 @@ typedef struct hora_train_report {
     double flops_step;                        /* forward and backward, all rows full */
     double peak_flops;                        /* per second, measured; 0 unknown */
     double seconds_step, seconds_total;       /* estimate: half of the measured peak */
+    bool config_alone; /* no weights are there: sizes come from config.json */
     bool fits;
     char advice[256]; /* what would help when it does not fit; "" otherwise */
 } hora_train_report;

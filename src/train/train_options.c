@@ -14,7 +14,7 @@ static const hora_option rows[] = {
     OPT_INT(steps, "steps", "max_steps", NULL, 0, BIG,
             "optimizer steps; unset: as many as epochs need"),
     OPT_REAL(epochs, "epochs", "num_train_epochs", "1", 1e-9, 1e9,
-             "passes over the training data, when steps is unset"),
+             "passes over the training data, when steps is unset", HORA_OPT_RESUMABLE),
     OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", "8", 1, 1e6,
             "rows of seq_len tokens in a micro-batch"),
     OPT_INT(grad_accum, "grad_accum", "gradient_accumulation_steps", "1", 1, 1e6,

@@ -34,6 +34,7 @@ static hora_status parse_recompute(const char *text, int *out) {
 static hora_status measure_run(hora_training *t) {
     const hora_train_config *c = &t->config;
     hora_train_report *r = &t->report;
+    r->config_alone = t->parts.base->config_alone;
     int64_t per_step = c->batch_size * c->grad_accum;
     int64_t rows = t->parts.train ? hora_data_about(t->parts.train)->rows : 0;
     double wanted = ceil(c->epochs * (double)rows);
@@ -117,7 +118,8 @@ static void add_up(hora_train_report *r) {
                r->data;
 }
 
-/* Data are in memory already: they count against a limit that was given, not against what is free. */
+/* Data are in memory already: they count against a limit that was given, not against what is
+ * free. */
 static uint64_t data_due(const hora_training *t) {
     return t->config.memory ? t->report.data : 0;
 }
@@ -169,8 +171,7 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
     hora_device_set_packing(t->parts.device, both ? HORA_PACK_BOTH : HORA_PACK_ONE);
     r->pack_both = both;
     r->weights = weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0);
-    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches +
-                      data_due(t);
+    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t);
     o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;
     hora_status s = hora_graph_plan(t->train.g, &o);
     if (s == HORA_ENOMEM && o.recompute == HORA_RECOMPUTE_AUTO) {
@@ -189,8 +190,8 @@ static hora_status choose_packing(hora_training *t, const hora_plan_options *o) 
         r->rows < ENOUGH_ROWS || hora_device_uses_library(t->parts.device, t->parts.base->dtype);
     HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
-    uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t) +
-                    i->arena;
+    uint64_t need =
+        r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t) + i->arena;
     if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
         return plan_packed(t, o, false);
     return HORA_OK;

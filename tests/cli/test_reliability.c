@@ -31,10 +31,11 @@ static void run(const char *what, const char *script) {
 static void test_signals(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        char *script = hora_format("$T --steps 1000000 --out o -q 2>err & p=$!; started o; "
-                                   "kill -%s $p; wait $p; rc=$?; cat err >&2; [ $rc = 12 ] && ls o | "
-                                   "grep -q '^checkpoint-' && grep -q resume err",
-                                   i ? "HUP" : "TERM");
+        char *script =
+            hora_format("$T --steps 1000000 --out o -q 2>err & p=$!; started o; "
+                        "kill -%s $p; wait $p; rc=$?; cat err >&2; [ $rc = 12 ] && ls o | "
+                        "grep -q '^checkpoint-' && grep -q resume err",
+                        i ? "HUP" : "TERM");
         run(i ? "SIGHUP" : "SIGTERM", script);
         hora_free(script);
     }
@@ -44,8 +45,9 @@ static void test_signals(void **state) {
 
 static void test_reader_leaves(void **state) {
     (void)state;
-    run("stderr", "($T --steps 100 --log-every 1 --out o 2>&1; echo $? > rc) | head -n 3 > /dev/null; "
-                  "[ \"$(cat rc)\" -lt 128 ] && [ -f o/adapter_model.safetensors ]");
+    run("stderr",
+        "($T --steps 100 --log-every 1 --out o 2>&1; echo $? > rc) | head -n 3 > /dev/null; "
+        "[ \"$(cat rc)\" -lt 128 ] && [ -f o/adapter_model.safetensors ]");
 }
 
 static void test_one_writer(void **state) {
@@ -55,8 +57,9 @@ static void test_one_writer(void **state) {
                         "[ $? = 9 ] || exit 1; grep -q \"process $p\" err || exit 2; done; "
                         "kill -TERM $p; wait $p; [ $? = 12 ] || exit 3; "
                         "kill -9 $p 2>/dev/null; $T --steps 3 --out o --overwrite -q");
-    run("a killed run holds nothing", "$T --steps 1000000 --out o -q & p=$!; started o; kill -9 $p; "
-                                      "wait $p; $T --steps 3 --out o --overwrite -q");
+    run("a killed run holds nothing",
+        "$T --steps 1000000 --out o -q & p=$!; started o; kill -9 $p; "
+        "wait $p; $T --steps 3 --out o --overwrite -q");
 }
 
 static void test_files_change(void **state) {
@@ -101,7 +104,8 @@ static void test_escapes(void **state) {
         "printf '{\"pro\\033[2Jmpt\\302\\233\": 1}\\n' > key.jsonl\n"
         "printf 'na\\033[2Jme: 1\\n' > r.yaml\n"
         "cp -r model m; printf '{{ raise_exception(\"no \\\\033[2J\") }}' > m/chat_template.jinja\n"
-        "printf '{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", "
+        "printf '{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": "
+        "\"assistant\", "
         "\"content\": \"y\"}]}\\n' > chat.jsonl\n"
         "mkdir -p \"bad${e}[2Jdir\"; cp data.txt \"d${e}[2J.txt\"\n"
         "see $H eval --model model --data key.jsonl\n"
@@ -125,11 +129,11 @@ static void test_little_memory(void **state) {
         "python3 - <<'E'\nimport json\np='model/tokenizer.json'\nt=json.load(open(p))\n"
         "t['normalizer']={'type':'Sequence','normalizers':[{'type':'Replace','pattern':"
         "{'String':'a'},'content':'aa'}]*40}\njson.dump(t,open(p,'w'))\nE\n"
-        "[ $? = 0 ] || exit 0; (ulimit -v 2000000; timeout 60 $H tokenize --model model --text aaaa "
+        "[ $? = 0 ] || exit 0; (ulimit -v 2000000; timeout 60 $H tokenize --model model --text "
+        "aaaa "
         "2>err); rc=$?; cat err >&2; [ $rc = 5 ] && grep -q Replace err");
-    run("many keys",
-        "i=0; while [ $i -lt 20000 ]; do echo \"k$i: 1\"; i=$((i+1)); done > r.yaml; "
-        "timeout 30 $H train r.yaml --model model 2>/dev/null; [ $? = 2 ]");
+    run("many keys", "i=0; while [ $i -lt 20000 ]; do echo \"k$i: 1\"; i=$((i+1)); done > r.yaml; "
+                     "timeout 30 $H train r.yaml --model model 2>/dev/null; [ $? = 2 ]");
 }
 
 /* Names in the model card stay names. */
@@ -147,7 +151,6 @@ HORA_TESTS(cli_reliability, {"signals end with a checkpoint", test_signals, HORA
            {"a reader that leaves", test_reader_leaves, HORA_SHORT},
            {"one writer", test_one_writer, HORA_SHORT},
            {"files that change", test_files_change, HORA_SHORT},
-           {"state.json", test_state, HORA_SHORT},
-           {"control characters", test_escapes, HORA_SHORT},
+           {"state.json", test_state, HORA_SHORT}, {"control characters", test_escapes, HORA_SHORT},
            {"little memory, little time", test_little_memory, HORA_SHORT},
            {"names in the model card", test_card, HORA_SHORT});

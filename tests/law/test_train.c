@@ -271,7 +271,7 @@ static void others_are_refused(void **state) {
     assert_ok(run_train("out", "steps=5", NULL, NULL));
     assert_fails(resume_only("out", "lr=2e-2", NULL, NULL), HORA_EMISMATCH, "lr");
     assert_fails(resume_only("out", "rank=2", NULL, NULL), HORA_EMISMATCH, "rank");
-    assert_fails(resume_only("out", "steps=7", NULL, NULL), HORA_EMISMATCH, "steps");
+    assert_fails(resume_only("out", "steps=4", NULL, NULL), HORA_EMISMATCH, "5 steps already");
     assert_ok(resume_only("out", "save_every=2,recompute=all", NULL, NULL));
     write_text(in_tmp("text.txt"), 40, 2);
     assert_fails(resume_only("out", "", NULL, NULL), HORA_EMISMATCH, "data hash");
@@ -554,7 +554,7 @@ static float *completed(const char *method, hora_dtype dtype, bool late, size_t 
     assert_ok(hora_options_take(&hora_train_options, &c, &s));
     hora_settings_release(&s);
     c.dtype = HORA_TRAIN_AUTO;
-    assert_ok(hora_base_open(&r.base, in_tmp("model"), &(hora_base_options){dtype, late}));
+    assert_ok(hora_base_open(&r.base, in_tmp("model"), &(hora_base_options){dtype, late, false}));
     assert_ok(hora_peft_attach(&r.adapter, r.base, method, &s, 5));
     hora_training_parts p = {
         .base = r.base, .adapters = &r.adapter, .nadapters = 1, .seq_len = LENGTH};

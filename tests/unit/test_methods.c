@@ -61,7 +61,7 @@ static void what_cannot_merge_is_refused(void **state) {
     stubborn.merge = NULL;
     a->method = &stubborn;
     float **w = hora_calloc((size_t)b->nweights, sizeof *w);
-    assert_fails(hora_peft_merge(a, w), HORA_EUNSUPPORTED, "method stubborn cannot be merged");
+    assert_fails(hora_peft_merge(&a, 1, w), HORA_EUNSUPPORTED, "method stubborn cannot be merged");
     for (int i = 0; i < b->nweights; i++)
         assert_null(w[i]);
     hora_free(w);

@@ -79,8 +79,14 @@ static void test_config_refusals(void **state) {
         {"{\"model_type\":\"llama\"," DIMS ",\"hidden_act\":\"swoosh\"}", HORA_EUNSUPPORTED,
          "swoosh"},
         {"{\"model_type\":\"llama\"," DIMS
-         ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4.0}}",
-         HORA_EUNSUPPORTED, "yarn"},
+         ",\"rope_scaling\":{\"rope_type\":\"spiral\",\"factor\":4.0}}",
+         HORA_EUNSUPPORTED, "spiral"},
+        {"{\"model_type\":\"llama\"," DIMS
+         ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":0.5}}",
+         HORA_EFORMAT, "factor >= 1"},
+        {"{\"model_type\":\"llama\"," DIMS
+         ",\"rope_scaling\":{\"rope_type\":\"longrope\",\"short_factor\":[1]}}",
+         HORA_EFORMAT, "short_factor with"},
         {"{\"model_type\":\"llama\"," DIMS ",\"rope_theta\":-1.0}", HORA_EFORMAT, "rope_theta"},
         {"{\"model_type\":\"llama\"," DIMS ",\"partial_rotary_factor\":0.5}", HORA_EUNSUPPORTED,
          "partial_rotary_factor"},

@@ -26,6 +26,7 @@ typedef struct golden_run {
 typedef struct golden_options {
     const char *backends; /* NULL: all */
     bool backward, poison;
+    bool hold; /* what is detached stays as the first run made it */
     int recompute;
     hora_net_mode mode;
 } golden_options;
@@ -34,8 +35,9 @@ typedef struct golden_options {
  */
 void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                  const char *batch, const golden_options *o);
+/* The second half of golden_open: r->rows is set. */
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
-                   const golden_options *o); /* the second half of golden_open: r->rows is set */
+                   const golden_options *o);
 /* A batch of `count` packed sequences and `padding` unused rows. */
 void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *lengths, int count,
                       int padding);
@@ -53,6 +55,7 @@ void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want);
 /* "tiny_llama/base/batch.safetensors": the copy in tests/vectors/files, else the one in
  * ../shared/vectors (skips without). */
 const char *golden_path(const char *relative);
+bool golden_has(const char *relative); /* in either place; never skips */
 hora_base *golden_base(const char *model, hora_dtype dtype);
 /* A model with random weights of the configuration text. */
 hora_base *golden_fresh(const char *config, hora_dtype dtype, bool headers_only);

@@ -4,12 +4,15 @@
 
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/text.h"
+#include "method_cases.h"
 
-/* The first `own` of each list ship with the project, the rest lies in ../shared. */
-static const char *const models[] = {"tiny_llama",       "tiny_qwen2",   "tiny_qwen3",
-                                     "tiny_llama_rope3", "tiny_mistral", "stories260k"};
-enum { OWN_MODELS = 3, OWN_CASES = 7 };
+/* The first OWN_MODELS ship with the project, the rest lies in ../shared. */
+static const char *const models[] = {"tiny_llama",       "tiny_qwen2",      "tiny_qwen3",
+                                     "tiny_llama_rope3", "tiny_llama_yarn", "tiny_mistral",
+                                     "stories260k"};
+enum { OWN_MODELS = 3 };
 static const char *const backends[] = {"ref", NULL};
 
 static void check_loss(golden_run *r, const hora_st *want) {
@@ -70,43 +73,6 @@ static void test_padded(void **state) {
             base_case(padded[m], backends[k], "padded_");
 }
 
-/* Everything that has an adapter folder and can be computed: MODEL/CASE. */
-static const char *const cases[] = {
-    "tiny_llama/lora_all",
-    "tiny_llama/lora_layers",
-    "tiny_llama/rslora",
-    "tiny_llama/hora_relu",
-    "tiny_llama/hora_qkvo",
-    "tiny_llama/hora_share_qv_off",
-    "tiny_qwen3/hora_qkvo",
-    /* shared */
-    "tiny_llama/lora_qv",
-    "tiny_llama/lora_head_saved",
-    "tiny_llama/hora_identity",
-    "tiny_llama/hora_tanh",
-    "tiny_llama/hora_sigmoid",
-    "tiny_llama/hora_gelu",
-    "tiny_llama/hora_zero",
-    "tiny_llama/hora_share_heads_off",
-    "tiny_llama_rope3/lora_qv",
-    "tiny_mistral/lora_qv",
-    "tiny_qwen2/lora_qv",
-    "tiny_qwen2/lora_all",
-    "tiny_qwen2/rslora",
-    "tiny_qwen2/hora_relu",
-    "tiny_qwen2/hora_identity",
-    "tiny_qwen2/hora_tanh",
-    "tiny_qwen3/lora_qv",
-    "tiny_qwen3/lora_all",
-    "tiny_qwen3/rslora",
-    "tiny_qwen3/hora_relu",
-    "tiny_qwen3/hora_identity",
-    "tiny_qwen3/hora_tanh",
-    "stories260k/lora_qv",
-    "stories260k/lora_all",
-    "stories260k/hora_relu",
-};
-
 static void split_case(const char *path, char model[64], char batch[128]) {
     snprintf(model, 64, "%.*s", (int)strcspn(path, "/"), path);
     snprintf(batch, 128, "%s/base/batch.safetensors", model);
@@ -117,7 +83,7 @@ static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const
                          const char *backend) {
     float **merged = hora_calloc((size_t)b->nweights, sizeof *merged);
     void **kept = hora_calloc((size_t)b->nweights, sizeof *kept);
-    assert_ok(hora_peft_merge(a, merged));
+    assert_ok(hora_peft_merge(&a, 1, merged));
     for (int w = 0; w < b->nweights; w++)
         if (merged[w]) {
             kept[w] = b->weights[w].view.data;
@@ -138,7 +104,27 @@ static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const
     hora_free(kept);
 }
 
-static void adapter_case(const char *path, const char *backend) {
+/* What is saved is the folder that was opened: same names, same shapes, same values. */
+static void check_saved(const char *path, hora_adapter *a) {
+    const char *dir = hora_test_path(hora_test_tmp(), "saved");
+    char *file = hora_format("%s/adapter/adapter_model.safetensors", path);
+    hora_st *was = golden_file(file), *is;
+    assert_ok(hora_mkdirs(dir));
+    assert_ok(hora_peft_save(a, dir, NULL));
+    assert_ok(hora_st_open(&is, hora_test_path(dir, "adapter_model.safetensors")));
+    assert_int_equal(hora_st_count(is), hora_st_count(was));
+    for (int i = 0; i < hora_st_count(was); i++) {
+        const hora_st_tensor *w = hora_st_at(was, i), *t = hora_st_find(is, w->name);
+        if (!t || !hora_shape_equal(&t->view.shape, &w->view.shape))
+            fail_msg("%s: saved without %s, or in another shape", path, w->name);
+        hora_assert_close(t->view.data, w->view.data, (size_t)hora_elems(&w->view), 1e-5, w->name);
+    }
+    hora_st_close(is);
+    hora_st_close(was);
+    hora_free(file);
+}
+
+static void run_case(const char *path, const method_case *row, const char *backend) {
     char model[64], batch[128];
     split_case(path, model, batch);
     hora_base *b = golden_base(model, HORA_F32);
@@ -147,6 +133,7 @@ static void adapter_case(const char *path, const char *backend) {
     char *grads = hora_format("%s/grads.safetensors", path);
     hora_adapter *a;
     assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
+    assert_string_equal(a->method->name, row->method);
     golden_run r;
     golden_open(&r, b, &a, 1, batch,
                 &(golden_options){.backends = backend, .backward = true, .poison = true});
@@ -155,6 +142,7 @@ static void adapter_case(const char *path, const char *backend) {
     check_loss(&r, want);
     golden_compare_grads(&r, a, wantg);
     check_merged(b, a, batch, want, backend);
+    check_saved(path, a);
     golden_close(&r);
     hora_st_close(want);
     hora_st_close(wantg);
@@ -165,21 +153,23 @@ static void adapter_case(const char *path, const char *backend) {
     hora_free(grads);
 }
 
-static void adapters(size_t from, size_t to) {
-    for (size_t k = 0; k < HORA_COUNT(backends); k++)
-        for (size_t i = from; i < to; i++)
-            adapter_case(cases[i], backends[k]);
+/* A case without an adapter folder starts from the base: test_steps. */
+static void adapter_case(const char *path, const method_case *row) {
+    char *dir = hora_format("%s/adapter", path);
+    const bool there = golden_has(dir);
+    hora_free(dir);
+    for (size_t k = 0; k < HORA_COUNT(backends) && there; k++)
+        run_case(path, row, backends[k]);
 }
 
 static void test_adapters(void **state) {
     (void)state;
-    adapters(0, OWN_CASES);
+    assert_true(method_golden_each(true, adapter_case) >= 7);
 }
 
 static void test_adapters_shared(void **state) {
     (void)state;
-    hora_test_shared("vectors");
-    adapters(OWN_CASES, HORA_COUNT(cases));
+    assert_true(method_golden_each(false, adapter_case) >= 25);
 }
 
 HORA_TESTS(vectors_causal, {"base logits, loss, gradients", test_base, HORA_SHORT},

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "method_cases.h"
 #include "train/train.h"
 
 enum { STEPS = 8 };
@@ -111,7 +112,7 @@ static void compare_file(const char *path, const hora_adapter *got, const hora_s
     }
 }
 
-static void one_case(const char *path, const char *backend) {
+static void run_case(const char *path, const method_case *row, const char *backend) {
     char model[64], batch[128];
     hora_snprintf(model, sizeof model, "%.*s", (int)strcspn(path, "/"), path);
     hora_snprintf(batch, sizeof batch, "%s/base/batch.safetensors", model);
@@ -119,12 +120,11 @@ static void one_case(const char *path, const char *backend) {
     char *expect = hora_format("%s/expect.safetensors", path);
     char *values = hora_format("%s/step8.safetensors", path);
     char *json = hora_format("%s/case.json", path);
-    const char *method = strchr(path, '/') + 1;
-    bool plain = hora_eq(method, "full") || hora_eq(method, "bitfit");
+    const bool plain = !golden_has(dir);
     hora_base *b = golden_base(model, HORA_F32);
     hora_adapter *a;
     if (plain) {
-        a = golden_attach(b, method, "");
+        a = golden_attach(b, row->method, "");
         assert_ok(hora_adapter_allocate(a));
     } else {
         assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
@@ -165,53 +165,23 @@ static void one_case(const char *path, const char *backend) {
         hora_free(strings[i]);
 }
 
-static void test_own(void **state) {
-    static const char *const cases[] = {"tiny_llama/lora_all",  "tiny_llama/lora_layers",
-                                        "tiny_llama/rslora",    "tiny_llama/hora_relu",
-                                        "tiny_llama/hora_qkvo", "tiny_llama/hora_share_qv_off",
-                                        "tiny_qwen3/hora_qkvo", "tiny_qwen2/bitfit"};
-    static const char *const backends[] = {"ref", NULL};
-    (void)state;
-    for (size_t k = 0; k < HORA_COUNT(backends); k++)
-        for (size_t i = 0; i < HORA_COUNT(cases); i++)
-            one_case(cases[i], backends[k]);
+static void own_case(const char *path, const method_case *row) {
+    run_case(path, row, "ref");
+    run_case(path, row, NULL);
 }
 
-/* Every case of the causal models that our methods compute. */
-static void test_shared(void **state) {
-    static const char *const models[] = {"tiny_llama", "tiny_llama_rope3", "tiny_mistral",
-                                         "tiny_qwen2", "tiny_qwen3",       "stories260k"};
-    static const char *const methods[] = {"lora_qv",
-                                          "lora_all",
-                                          "lora_layers",
-                                          "lora_head_saved",
-                                          "rslora",
-                                          "full",
-                                          "bitfit",
-                                          "hora_relu",
-                                          "hora_identity",
-                                          "hora_tanh",
-                                          "hora_sigmoid",
-                                          "hora_gelu",
-                                          "hora_zero",
-                                          "hora_qkvo",
-                                          "hora_share_qv_off",
-                                          "hora_share_heads_off"};
+static void shared_case(const char *path, const method_case *row) {
+    run_case(path, row, NULL);
+}
+
+static void test_own(void **state) {
     (void)state;
-    const char *root = hora_test_shared("vectors");
-    int seen = 0;
-    for (size_t m = 0; m < HORA_COUNT(models); m++)
-        for (size_t k = 0; k < HORA_COUNT(methods); k++) {
-            char *path = hora_format("%s/%s", models[m], methods[k]);
-            char *there = hora_format("%s/%s/case.json", root, path);
-            if (hora_path_exists(there)) {
-                one_case(path, NULL);
-                seen++;
-            }
-            hora_free(there);
-            hora_free(path);
-        }
-    assert_true(seen >= 30);
+    assert_true(method_golden_each(true, own_case) >= 8);
+}
+
+static void test_shared(void **state) {
+    (void)state;
+    assert_true(method_golden_each(false, shared_case) >= 30);
 }
 
 HORA_TESTS(vectors_steps, {"eight AdamW steps", test_own, HORA_SHORT},

@@ -11,7 +11,8 @@ REF_KERNEL(scale, NULL);
 static void T(forward)(const hora_call *c) {
     int64_t n = hora_elems(&c->out), d = ref_width(&c->out);
     for (int64_t i = 0; i < n; i++)
-        OUT[i] = ST(c->attr.alpha * LD(IN(0)[i]) * (hora_absent(&c->in[1]) ? 1 : LD(IN(1)[i % d])));
+        OUT[i] = ST(c->attr.alpha * LD(IN(0)[i]) * (hora_absent(&c->in[1]) ? 1 : LD(IN(1)[i % d])) +
+                    (hora_absent(&c->in[2]) ? 0 : LD(IN(2)[i % d])));
 }
 
 static void T(backward)(const hora_call *c) {
@@ -24,6 +25,12 @@ static void T(backward)(const hora_call *c) {
         for (int64_t i = j; i < n; i += d)
             sum += LD(IN(0)[i]) * LD(DOUT[i]);
         PUTW(1, &DWIDE(1)[j], c->attr.alpha * sum);
+    }
+    for (int64_t j = 0; WANT(2) && j < d; j++) {
+        double sum = 0;
+        for (int64_t i = j; i < n; i += d)
+            sum += LD(DOUT[i]);
+        PUTW(2, &DWIDE(2)[j], sum);
     }
 }
 

@@ -1,0 +1,188 @@
+/*
+ * (IA)3: learned vectors stretch what attention and feed-forward hand on. [ia3, arXiv 2205.05638]
+ *
+ *   y = l * (W x + b)      k and v: l (out, 1)
+ *   y = W (l * x) + b      feed-forward: l (1, in)
+ *
+ * l starts at 1, so training starts at the base. Merges: rows of W and b, or columns of W, times l.
+ */
+#include "base/text.h"
+#include "peft/store.h"
+#include "peft/targets.h"
+
+typedef struct config {
+    hora_target_options target;
+    char *feedforward;
+    hora_peft_config peft, ff; /* ff: only its targets, the sites whose input is stretched */
+    bool from_folder;
+} config;
+
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_STRING(target.targets, "targets", "target_modules", "k+v+down", "LIST",
+               "sites: q k v o gate up down, module names, all-linear or re:REGEX"),
+    OPT_STRING(feedforward, "feedforward", "feedforward_modules", "down", "LIST",
+               "those of the targets whose input is stretched, not the output"),
+    OPT_STRING(target.exclude, "exclude", "exclude_modules", NULL, "LIST", "modules left alone"),
+    OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
+               "trained whole beside the adapter: lm_head, embed_tokens"),
+};
+static const hora_options options = {"Method ia3", rows, HORA_COUNT(rows)};
+
+typedef struct state {
+    hora_param **l; /* per site; NULL: not adapted */
+    bool *input;    /* per site: x is stretched */
+} state;
+
+/* --- setup ------------------------------------------------------------------------------------ */
+
+static hora_status parse(config *c, const hora_base *b) {
+    const hora_target_options ff = {.targets = c->feedforward};
+    HORA_TRY(hora_targets_parse(&c->peft, &c->target, b));
+    HORA_TRY(hora_targets_parse(&c->ff, &ff, b));
+    if (c->from_folder)
+        return HORA_OK;
+    c->peft.peft_type = hora_strdup("IA3");
+    c->peft.own = hora_json_new_object();
+    hora_json_set(c->peft.own, "fan_in_fan_out", hora_json_new_bool(false));
+    hora_json_set(c->peft.own, "init_ia3_weights", hora_json_new_bool(true));
+    hora_json *list = hora_json_set(c->peft.own, "feedforward_modules", hora_json_new_array());
+    for (int i = 0; i < c->ff.n_targets; i++) { /* PEFT wants them among the targets */
+        bool among = c->peft.target_regex != NULL;
+        for (int k = 0; k < c->peft.n_targets; k++)
+            among |= hora_eq(c->peft.target_modules[k], c->ff.target_modules[i]);
+        if (among)
+            hora_json_push(list, hora_json_new_string(c->ff.target_modules[i]));
+    }
+    if (c->ff.target_regex)
+        hora_json_set(c->peft.own, "feedforward_modules", hora_json_new_string(c->ff.target_regex));
+    return HORA_OK;
+}
+
+static hora_status add_site(hora_adapter *a, int i) {
+    const config *c = a->config;
+    state *st = a->state;
+    const hora_site *s = &a->base->sites[i];
+    HORA_TRY(hora_peft_targets(&c->ff, s->module, &st->input[i]));
+    const hora_shape shape = st->input[i] ? HORA_SHAPE2(1, s->in) : HORA_SHAPE2(s->out, 1);
+    char *name = hora_format("base_model.model.%s.ia3_l", s->module);
+    hora_param *p = st->l[i] =
+        hora_adapter_param(a, name, shape, (hora_init){.kind = HORA_INIT_CONST, .value = 1});
+    hora_free(name);
+    p->layer = s->layer;
+    p->decay = false; /* towards 0 it would take the base away */
+    return HORA_OK;
+}
+
+static hora_status setup(hora_adapter *a) {
+    config *c = a->config;
+    const hora_base *b = a->base;
+    state *st = a->state = hora_calloc(1, sizeof *st);
+    st->l = hora_calloc((size_t)b->nsites + 1, sizeof *st->l);
+    st->input = hora_calloc((size_t)b->nsites + 1, sizeof *st->input);
+    HORA_TRY(parse(c, b));
+    bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
+    hora_status s = hora_targets_match(&c->peft, b, !c->from_folder, on);
+    for (int i = 0; i < b->nsites && !s; i++)
+        if (on[i])
+            s = add_site(a, i);
+    hora_free(on);
+    return s ? s : hora_targets_save(a, &c->peft);
+}
+
+static void release(hora_adapter *a) {
+    config *c = a->config;
+    state *st = a->state;
+    hora_peft_config_release(&c->peft);
+    hora_peft_config_release(&c->ff);
+    if (!st)
+        return;
+    hora_free(st->l);
+    hora_free(st->input);
+}
+
+/* --- recording -------------------------------------------------------------------------------- */
+
+static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
+                     hora_t b) {
+    const state *st = a->state;
+    const int64_t i = s - a->base->sites;
+    if (!st->l[i])
+        return hora_net_next(n, s, x, w, b);
+    hora_t l = hora_net_param(n, st->l[i]);
+    if (st->input[i])
+        return hora_net_next(n, s, hora_scale(n->g, x, l, 1), w, b); /* x (rows, in)  */
+    return hora_scale(n->g, hora_net_next(n, s, x, w, b), l, 1);     /* y (rows, out) */
+}
+
+/* --- on disk ---------------------------------------------------------------------------------- */
+
+static bool claims(const hora_method *m, const hora_foreign *f) {
+    (void)m;
+    return f->peft && hora_eq(f->peft->peft_type, "IA3");
+}
+
+static hora_status configure(const hora_method *m, void *own, const hora_foreign *f) {
+    config *c = own;
+    (void)m;
+    hora_peft_config_known(f->peft, "fan_in_fan_out feedforward_modules init_ia3_weights", f->dir);
+    hora_peft_config_copy(&c->peft, f->peft);
+    c->from_folder = true;
+    const char *regex = hora_json_string(hora_json_get(f->peft->own, "feedforward_modules"), NULL);
+    if (regex)
+        c->ff.target_regex = hora_strdup(regex);
+    else
+        HORA_TRY(hora_peft_config_names(f->peft, "feedforward_modules", &c->ff.target_modules,
+                                        &c->ff.n_targets));
+    hora_targets_show(&c->target, &c->peft);
+    hora_free(c->feedforward);
+    c->feedforward = NULL; /* what the folder says stands in ff */
+    return HORA_OK;
+}
+
+static hora_status save(hora_adapter *a, const char *dir) {
+    return hora_peft_files_save(a, &((const config *)a->config)->peft, dir);
+}
+
+/* Rows of W and b, or columns of W, times l. */
+static hora_status merge_site(const hora_adapter *a, int i, const hora_merging *m) {
+    const state *st = a->state;
+    const hora_site *s = &a->base->sites[i];
+    float *l = hora_malloc((size_t)st->l[i]->elems * sizeof *l), *x = NULL;
+    hora_status r = hora_convert(l, HORA_F32, st->l[i]->value, a->dtype, st->l[i]->elems);
+    if (!r)
+        r = hora_merging_weight(m, s->weight, &x);
+    for (int64_t k = 0; k < s->out * s->in && !r; k++)
+        x[k] *= l[st->input[i] ? k % s->in : k / s->in];
+    if (!r && s->bias >= 0 && !st->input[i]) {
+        r = hora_merging_weight(m, s->bias, &x);
+        for (int64_t k = 0; k < s->out && !r; k++)
+            x[k] *= l[k];
+    }
+    hora_free(l);
+    return r;
+}
+
+static hora_status merge(hora_adapter *a, const hora_merging *m) {
+    for (int i = 0; i < a->base->nsites; i++)
+        if (((const state *)a->state)->l[i])
+            HORA_TRY(merge_site(a, i, m));
+    return HORA_OK;
+}
+
+const hora_method hora_method_ia3 = {
+    .name = "ia3",
+    .summary = "learned vectors stretch keys, values and the feed-forward's inner layer",
+    .paper = "arXiv 2205.05638",
+    .default_lr = 3e-3,
+    .options = &options,
+    .config_size = sizeof(config),
+    .hooks = {.select = hora_adapter_replacement, .linear = linear},
+    .setup = setup,
+    .release = release,
+    .claims = claims,
+    .configure = configure,
+    .save = save,
+    .load = hora_peft_files_load,
+    .merge = merge,
+};

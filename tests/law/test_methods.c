@@ -1,0 +1,188 @@
+/* Laws of methods together: merged is attached, whichever stands before which; the bias counts
+ * once; a magnitude starts at the base and stays above its bound. [dora eq.5] [dora sec.4.3] */
+#include <math.h>
+
+#include "base/text.h"
+#include "train/train.h"
+#include "vectors/golden.h"
+
+static const char biased[] =
+    "{\"model_type\":\"llama\",\"hidden_size\":16,\"intermediate_size\":24,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":6,\"vocab_size\":29,"
+    "\"initializer_range\":0.3,\"attention_bias\":true,\"mlp_bias\":true,"
+    "\"tie_word_embeddings\":false}";
+static const int lengths[] = {11, 6};
+
+static hora_adapter *attach(const hora_base *b, const char *method, const char *options) {
+    hora_adapter *a = golden_attach(b, method, options);
+    assert_ok(hora_adapter_allocate(a));
+    return a;
+}
+
+static void perturb(hora_adapter *a) {
+    hora_rng r = hora_rng_new(3, a->method->name);
+    for (int i = 0; i < a->nparams; i++)
+        for (int64_t k = 0; k < a->params[i]->elems; k++)
+            ((float *)a->params[i]->value)[k] += (float)(0.2 * hora_rng_normal(&r));
+}
+
+/* Random biases: a fresh model has zeros. */
+static void fill_biases(hora_base *b) {
+    hora_rng r = hora_rng_new(9, "biases");
+    for (int w = 0; w < b->nweights; w++)
+        for (int64_t k = 0;
+             b->weights[w].role == HORA_ROLE_BIAS && k < hora_elems(&b->weights[w].view); k++)
+            ((float *)b->weights[w].view.data)[k] = (float)hora_rng_normal(&r);
+}
+
+static float *logits_of(hora_base *b, hora_adapter *const *a, int n, int64_t *count) {
+    golden_run r;
+    hora_rng rng = hora_rng_new(1, "batch");
+    golden_synthetic(&r, &rng, b->vocab, lengths, 2, 0);
+    golden_record(&r, b, a, n, &(golden_options){.mode = HORA_NET_EVAL});
+    *count = r.rows.rows * b->vocab;
+    float *out = hora_malloc((size_t)*count * sizeof *out);
+    memcpy(out, golden_logits(&r), (size_t)*count * sizeof *out);
+    golden_close(&r);
+    return out;
+}
+
+static void check_pair(hora_base *b, hora_adapter *const *pair, const char *label) {
+    int64_t n;
+    float **w = hora_calloc((size_t)b->nweights, sizeof *w);
+    void **was = hora_calloc((size_t)b->nweights, sizeof *was);
+    float *attached = logits_of(b, pair, 2, &n), *base = logits_of(b, NULL, 0, &n);
+    assert_ok(hora_peft_merge(pair, 2, w));
+    for (int i = 0; i < b->nweights; i++) {
+        was[i] = b->weights[i].view.data;
+        if (w[i])
+            b->weights[i].view.data = w[i];
+    }
+    float *merged = logits_of(b, NULL, 0, &n);
+    double moved = 0;
+    for (int64_t i = 0; i < n; i++)
+        moved = fmax(moved, fabs((double)attached[i] - base[i]));
+    assert_true(moved > 0.05);
+    hora_assert_close(merged, attached, (size_t)n, 2e-4, label);
+    for (int i = 0; i < b->nweights; i++) {
+        b->weights[i].view.data = was[i];
+        hora_free(w[i]);
+    }
+    hora_free(attached);
+    hora_free(merged);
+    hora_free(base);
+    hora_free(was);
+    hora_free(w);
+}
+
+/* Every ordered pair over the same sites. */
+static void test_pairs(void **state) {
+    static const char *const rows[][2] = {
+        {"lora", "rank=2,targets=all-linear"},
+        {"dora", "rank=2,targets=all-linear"},
+        {"hora", "rank=2,targets=q+k+v+o,act=tanh,magnitude=doran"},
+        {"ia3", "targets=q+k+v+o+down"},
+        {"bitfit", ""},
+    };
+    (void)state;
+    hora_base *b = golden_fresh(biased, HORA_F32, false);
+    fill_biases(b);
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        for (size_t k = 0; k < HORA_COUNT(rows); k++) {
+            if (i == k)
+                continue;
+            hora_adapter *pair[] = {attach(b, rows[i][0], rows[i][1]),
+                                    attach(b, rows[k][0], rows[k][1])};
+            char *label = hora_format("%s before %s", rows[i][0], rows[k][0]);
+            perturb(pair[0]);
+            perturb(pair[1]);
+            check_pair(b, pair, label);
+            hora_free(label);
+            hora_peft_detach(pair[0]);
+            hora_peft_detach(pair[1]);
+        }
+    hora_base_close(b);
+}
+
+/* A magnitude that starts at the row norm changes nothing, and the alias is the option. */
+static void test_starts_at_base(void **state) {
+    static const char *const rows[][2] = {{"dora", "rank=3,targets=all-linear"},
+                                          {"hora", "rank=2,targets=q+v+o,magnitude=dora"},
+                                          {"hora", "rank=2,magnitude=doran"},
+                                          {"ia3", ""}};
+    (void)state;
+    int64_t n;
+    hora_base *b = golden_fresh(biased, HORA_F32, false);
+    fill_biases(b);
+    float *base = logits_of(b, NULL, 0, &n);
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_adapter *a = attach(b, rows[i][0], rows[i][1]);
+        float *got = logits_of(b, &a, 1, &n);
+        hora_assert_close(got, base, (size_t)n, 2e-5, rows[i][1]);
+        hora_free(got);
+        hora_peft_detach(a);
+    }
+    hora_adapter *alias = attach(b, "dora", "rank=3"),
+                 *option = attach(b, "lora", "rank=3,use_dora=true");
+    assert_ptr_equal(alias->method, option->method);
+    assert_int_equal(alias->nparams, option->nparams);
+    for (int i = 0; i < alias->nparams; i++)
+        assert_memory_equal(alias->params[i]->value, option->params[i]->value,
+                            (size_t)alias->params[i]->elems * sizeof(float));
+    hora_peft_detach(alias);
+    hora_peft_detach(option);
+    hora_free(base);
+    hora_base_close(b);
+}
+
+/* However large the step: a parameter with a bound stays there. */
+static void test_bound(void **state) {
+    (void)state;
+    hora_base *b = golden_fresh(biased, HORA_F32, false);
+    hora_adapter *a = attach(b, "hora", "rank=2,magnitude=doran");
+    golden_run r;
+    hora_rng rng = hora_rng_new(1, "batch");
+    golden_synthetic(&r, &rng, b->vocab, lengths, 2, 0);
+    hora_settings s = {0};
+    hora_train_config c;
+    hora_training *t;
+    hora_step_info info;
+    assert_ok(
+        hora_settings_parse(&s, "steps=3,lr=10,schedule=constant,warmup=0,explode=0", "test"));
+    assert_ok(hora_options_take(&hora_train_options, &c, &s));
+    c.batch_size = 1;
+    hora_training_parts p = {.base = b, .adapters = &a, .nadapters = 1, .seq_len = r.length};
+    assert_ok(hora_training_open(&t, &p, &c));
+    assert_ok(hora_training_prepare(t));
+    const hora_batch one = {.rows = r.rows.rows,
+                            .ids = r.ints[0],
+                            .pos = r.ints[1],
+                            .lo = r.ints[2],
+                            .hi = r.ints[3],
+                            .target = r.ints[4],
+                            .weight = r.weight,
+                            .tokens = r.rows.rows,
+                            .supervised = 5};
+    golden_record(&r, b, &a, 1, &(golden_options){.mode = HORA_NET_EVAL});
+    int at_bound = 0;
+    for (int k = 0; k < 3; k++) {
+        assert_ok(hora_training_step_on(t, &one, 1, &info));
+        for (int i = 0; i < a->nparams; i++)
+            if (strstr(a->params[i]->name, "tau_")) {
+                const float tau = *(const float *)a->params[i]->value;
+                assert_true(tau >= 1e-6f);
+                at_bound += tau == 1e-6f;
+            }
+    }
+    assert_true(at_bound > 0);
+    hora_training_free(t);
+    golden_close(&r);
+    hora_options_release(&hora_train_options, &c);
+    hora_settings_release(&s);
+    hora_peft_detach(a);
+    hora_base_close(b);
+}
+
+HORA_TESTS(law_methods, {"merged is attached, in every order", test_pairs, HORA_SHORT},
+           {"starts at the base", test_starts_at_base, HORA_SHORT},
+           {"bounds hold", test_bound, HORA_SHORT});
