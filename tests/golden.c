@@ -169,7 +169,7 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
                                         .rows = r->rows.rows,
                                         .mode = o->mode,
                                         .model = hora_model_record,
-                                        .outputs = hora_task_causal,
+                                        .outputs = hora_task_record,
                                         .user = &r->out};
     r->out = (hora_outputs){.want_loss = true, .want_logits = true, .differentiate = true};
     hora_recording_init(&r->r, &parts);

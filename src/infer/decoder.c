@@ -112,6 +112,10 @@ static hora_status take(hora_decoder *d) {
 
 hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     const int64_t most = c->base->max_positions;
+    if (c->base->bare)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "this model has a head for classes, none for tokens: it does not "
+                         "generate; give a causal language model or --task causal");
     if (most > 0 && c->context > most)
         return hora_fail(HORA_EUSAGE,
                          "a context of %lld is asked for, but the model has %lld positions; give "

@@ -153,7 +153,7 @@ static hora_status check_options(const bench *b) {
 
 /* What can be refused is refused by a plan on headers alone, before weights are written or read. */
 static hora_status rehearse(bench *b) {
-    const hora_base_options headers = {hora_train_dtype(&b->train), true, false};
+    const hora_base_options headers = {.dtype = hora_train_dtype(&b->train), .headers_only = true};
     HORA_TRY(b->shape ? hora_base_fresh(&b->base, b->dir, &headers, 0)
                       : hora_base_open(&b->base, b->c.model, &headers));
     HORA_TRY(plan(b));
@@ -177,7 +177,7 @@ static hora_status make_model(bench *b) {
 
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
 static hora_status open_all(bench *b) {
-    const hora_base_options o = {hora_train_dtype(&b->train), false, false};
+    const hora_base_options o = {.dtype = hora_train_dtype(&b->train), .headers_only = false};
     double started = hora_now();
     HORA_TRY(b->shape ? hora_base_open(&b->base, b->dir, &o) : hora_base_complete(b->base));
     b->result.open_s = hora_now() - started;

@@ -132,7 +132,7 @@ static hora_status fill_and_write(const hora_base *b, hora_dtype dtype, const ch
 }
 
 hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir) {
-    const hora_base_options headers = {HORA_F32, true, false};
+    const hora_base_options headers = {.dtype = HORA_F32, .headers_only = true};
     hora_base *b;
     HORA_TRY(hora_base_fresh(&b, dir, &headers, 0));
     hora_status s = fill_and_write(b, dtype, dir);

@@ -121,6 +121,8 @@ hora_status hora_adapter_allocate(hora_adapter *a) {
 }
 
 void hora_adapter_release_params(hora_adapter *a) {
+    if (a->base && a->base->head_owner && *a->base->head_owner == a)
+        *a->base->head_owner = NULL;
     for (int i = 0; i < a->nparams; i++) {
         hora_free(a->params[i]->name);
         hora_free(a->params[i]);

@@ -3,6 +3,7 @@
  * checkpoint, adapter_config.json or delta_config.json an adapter, config.json a model.
  */
 #include "run/inspect.h"
+#include "run/open.h"
 
 #include "base/file.h"
 #include "base/text.h"
@@ -103,10 +104,18 @@ static void put_dtypes(hora_json *o, const char *dir) {
 }
 
 static hora_status inspect_model(const char *dir, hora_json *o) {
-    const hora_base_options bo = {HORA_F32, true, false};
-    hora_base *b;
-    HORA_TRY(hora_base_open(&b, dir, &bo));
+    const hora_open_options oo = {.dtype = HORA_F32, .headers_only = true};
+    hora_opened opened = {0};
+    hora_status s = hora_open_model(&opened, dir, &oo);
+    if (!s)
+        s = hora_open_settle(&opened, NULL, NULL, false, 0);
+    if (s) {
+        hora_open_close(&opened);
+        return s;
+    }
+    const hora_base *b = opened.base;
     put_text(o, "kind", "model");
+    put_text(o, "task", opened.objective.task->name);
     put_text(o, "model_type", b->model_type);
     put_text(o, "family", b->family->name);
     put_int(o, "parameters", hora_base_parameters(b));
@@ -131,7 +140,7 @@ static hora_status inspect_model(const char *dir, hora_json *o) {
         put_int(e, "heads", s->heads);
         hora_json_set(e, "bias", hora_json_new_bool(s->bias >= 0));
     }
-    hora_base_close(b);
+    hora_open_close(&opened);
     return HORA_OK;
 }
 
@@ -199,9 +208,9 @@ static hora_status put_native(hora_json *o, const char *dir, int64_t lora) {
 
 static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir,
                              const char *named) {
-    const hora_base_options bo = {HORA_F32, true, false};
+    const hora_open_options oo = {.dtype = HORA_F32, .headers_only = true, .adapter = dir};
     const char *from = base_dir ? base_dir : named;
-    hora_base *b;
+    hora_opened b = {0};
     hora_adapter *a;
     hora_json *heads;
     if (!from || !hora_path_is_dir(from))
@@ -209,15 +218,18 @@ static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir
                          "%s: heads need the base's configuration, and `%s` is no directory here; "
                          "give --model DIR",
                          dir, from ? from : "");
-    HORA_TRY(hora_base_open(&b, from, &bo));
-    hora_status s = hora_peft_load(&a, b, dir, NULL);
+    hora_status s = hora_open_model(&b, from, &oo);
+    if (s == HORA_OK)
+        s = hora_open_settle(&b, NULL, NULL, false, 0);
+    if (s == HORA_OK)
+        s = hora_peft_load(&a, b.base, dir, NULL);
     if (s == HORA_OK) {
         s = hora_inspect_heads(a, &heads);
         hora_peft_detach(a);
     }
     if (s == HORA_OK)
         hora_json_set(o, "heads", heads);
-    hora_base_close(b);
+    hora_open_close(&b);
     return s;
 }
 

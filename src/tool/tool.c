@@ -180,12 +180,16 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK && c.adapter && hora_cli_is_model(c.adapter)) {
-        st = hora_model_open_with(m, c.adapter, s);
+        st = hora_model_open_with(m, c.adapter, s, NULL);
     } else if (st == HORA_OK) {
-        st = hora_model_open_with(m, c.model, s);
+        st = hora_model_open_with(m, c.model, s, c.adapter);
+        if (st == HORA_OK)
+            st = hora_open_settle(&(*m)->opened, NULL, NULL, false, 0);
         if (st == HORA_OK && c.adapter)
             st = hora_model_load_adapters(*m, c.adapter, prefer[c.prefer]);
     }
+    if (st == HORA_OK)
+        st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
     return st;
 }

@@ -74,7 +74,7 @@ static hora_status refuse(const hora_training *t, const tally *a, const char *wh
 }
 
 static hora_status check(const hora_training *t, const tally *a, double norm) {
-    double uniform = log((double)t->parts.base->vocab);
+    double uniform = hora_objective_uniform(t->parts.objective, t->parts.base);
     double first = isnan(t->first_loss) ? a->loss : t->first_loss;
     if (!isfinite(a->loss))
         return refuse(t, a, "the loss", a->loss);

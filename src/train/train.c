@@ -20,6 +20,8 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
     t->config.recompute = config->recompute ? hora_strdup(config->recompute) : NULL;
     t->config.backends = config->backends ? hora_strdup(config->backends) : NULL;
     t->first_loss = t->last_loss = t->best_loss = NAN;
+    if (!t->parts.objective)
+        t->parts.objective = hora_objective_causal();
     if (!t->parts.device)
         t->parts.device = t->own_device = hora_device_new();
     hora_status s = hora_training_plan(t);

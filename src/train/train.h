@@ -19,6 +19,7 @@
 #include "graph/graph.h"
 #include "optim/optim.h"
 #include "peft/peft.h"
+#include "task/task.h"
 
 /* --- options ---------------------------------------------------------------------------------- */
 typedef enum { HORA_TRAIN_AUTO, HORA_TRAIN_F32, HORA_TRAIN_BF16 } hora_train_dtypes;
@@ -96,7 +97,8 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     const hora_dataset *train; /* NULL: only hora_training_step_on works; config.steps is needed */
     const hora_dataset *eval;  /* NULL: none */
     int64_t seq_len;           /* of both data sets */
-    bool poison;               /* tests: dead memory is filled with NaN */
+    const hora_objective *objective; /* settled; NULL: language modelling */
+    bool poison;                     /* tests: dead memory is filled with NaN */
 } hora_training_parts;
 
 typedef struct hora_step_info {
@@ -110,10 +112,11 @@ typedef struct hora_step_info {
 
 typedef struct hora_eval_info {
     int64_t step;
-    double loss, perplexity, bits_per_byte, seconds; /* bits_per_byte 0: bytes unknown */
-    int64_t tokens;                                  /* that were predicted */
-    bool best;                                       /* of all evaluations after step 0 */
-    bool worn;                                       /* patience is at its end: stop */
+    double loss, seconds;
+    hora_metrics metrics; /* of the task; loss is the first */
+    int64_t tokens;       /* that were predicted, or samples */
+    bool best;            /* of all evaluations after step 0 */
+    bool worn;            /* patience is at its end: stop */
 } hora_eval_info;
 
 typedef struct hora_training_status {
@@ -171,10 +174,13 @@ typedef struct hora_eval_parts {
     hora_base *base;
     hora_adapter *const *adapters; /* allocated */
     int nadapters;
-    hora_device *device; /* NULL: its own */
+    hora_device *device;             /* NULL: its own */
+    const hora_objective *objective; /* settled; NULL: language modelling */
     const hora_dataset *data;
     int64_t seq_len, batch_size;
     const char *backends; /* NULL: the registry's order */
 } hora_eval_parts;
-hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info);
+/* detail: confusion and numbers per class, owned by the caller, NULL where the task has none; may be
+ * NULL. */
+hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info, hora_json **detail);
 #endif

@@ -75,5 +75,5 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
 void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
                        size_t n);
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, hora_eval_info *info);
+                           int64_t batch_size, hora_eval_info *info, hora_json **detail);
 #endif

@@ -243,15 +243,17 @@ static void record(hora_training *t) {
                                   .rows = t->report.rows,
                                   .mode = HORA_NET_TRAIN,
                                   .model = hora_model_record,
-                                  .outputs = hora_task_causal,
+                                  .outputs = hora_task_record,
                                   .user = &t->out};
-    t->out = (hora_outputs){.want_loss = true, .differentiate = true};
+    t->out = (hora_outputs){.objective = p->objective, .want_loss = true, .differentiate = true};
     hora_recording_init(&t->train, &parts);
     if (!p->eval)
         return;
     parts.mode = HORA_NET_EVAL;
     parts.user = &t->eval_out;
-    t->eval_out = (hora_outputs){.want_loss = true};
+    t->eval_out = (hora_outputs){.objective = p->objective,
+                                 .want_loss = true,
+                                 .want_logits = hora_tally_predicts(p->objective)};
     hora_recording_init(&t->eval, &parts);
 }
 
