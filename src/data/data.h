@@ -127,6 +127,8 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed);
 const hora_data_info *hora_data_about(const hora_dataset *d);
+/* Bytes that the rows take in memory; what a split shares counts in each part. */
+uint64_t hora_data_bytes(const hora_dataset *d);
 const hora_label_table *hora_data_labels(const hora_dataset *d);
 /* Numbers the classes: class_of[i] of label i of the table, or -1. Before the first batch is filled;
  * pieces of a split share it. */

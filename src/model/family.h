@@ -56,6 +56,8 @@ void hora_base_close(hora_base *b); /* accepts NULL */
  * headers_only. */
 hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora_base_options *o,
                             uint64_t seed);
+/* HORA_EIO when a file of the weights was written to since it was opened. */
+hora_status hora_base_unchanged(const hora_base *b);
 hora_status hora_base_hash(hora_base *b, uint64_t *hash); /* cached; reads every weight once */
 /* Bytes of projections (and an untied head) that lie in the files as they are: once packed, their
  * pages need not stay in memory. */

@@ -398,6 +398,11 @@ void hora_base_forget(const hora_base *b, const void *data) {
 
 /* --- identity and recording ------------------------------------------------------------------- */
 
+hora_status hora_base_unchanged(const hora_base *b) {
+    const store *s = b->store;
+    return s && s->st ? hora_st_unchanged(s->st) : HORA_OK;
+}
+
 hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
     const store *own = b->store;
     if (!b->hash && own->st)

@@ -130,9 +130,10 @@ hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *
     hora_json_quote(&t, a->base->dir, strlen(a->base->dir));
     hora_str_printf(&t, "\n%spipeline_tag: %s\ntags:\n- %s\n- made-with-hora\n---\n\n",
                     pefts ? "library_name: peft\n" : "", pipeline(a->base), a->method->name);
-    hora_str_printf(&t, "# %s, fine-tuned with %s\n\n%s%s%s.\n\n", name, a->method->name,
-                    a->method->summary, a->method->paper ? "; " : "",
-                    a->method->paper ? a->method->paper : "");
+    hora_str_puts(&t, "# ");
+    hora_markdown(&t, name, false);
+    hora_str_printf(&t, ", fine-tuned with %s\n\n%s%s%s.\n\n", a->method->name, a->method->summary,
+                    a->method->paper ? "; " : "", a->method->paper ? a->method->paper : "");
     hora_str_printf(&t, "%lld trained numbers in %d tensors; the base model has %lld.\n\n",
                     (long long)hora_adapter_trainable(a), a->nparams,
                     (long long)hora_base_parameters(a->base));
@@ -145,8 +146,11 @@ hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *
     for (int i = 0; a->method->options && i < a->method->options->n; i++) {
         hora_str v = {0};
         hora_option_format(&a->method->options->rows[i], a->config, &v);
-        if (v.n)
-            hora_str_printf(&t, "| %s | %s |\n", a->method->options->rows[i].name, v.s);
+        if (v.n) {
+            hora_str_printf(&t, "| %s | ", a->method->options->rows[i].name);
+            hora_markdown(&t, v.s, false);
+            hora_str_puts(&t, " |\n");
+        }
         hora_str_release(&v);
     }
     if (note)

@@ -86,8 +86,11 @@ static hora_status count_file(const char *dir, const char *name, int64_t *number
 /* --- models ----------------------------------------------------------------------------------- */
 static void put_dtypes(hora_json *o, const char *dir) {
     hora_st *st;
-    if (hora_st_open_model(&st, dir) != HORA_OK)
+    if (hora_st_open_model(&st, dir) != HORA_OK) {
+        put_text(o, "dtypes", NULL);
+        put_text(o, "weights", hora_errmsg()); /* nothing is left out without a word */
         return;
+    }
     hora_json *d = hora_json_new_object();
     for (int i = 0; i < hora_st_count(st); i++) {
         const char *name = hora_st_at(st, i)->dtype_name;
@@ -142,6 +145,18 @@ static hora_status inspect_model(const char *dir, hora_json *o) {
 }
 
 /* --- adapters --------------------------------------------------------------------------------- */
+static void put_list(hora_json *o, const char *key, char *const *at, int n) {
+    hora_json *l = n ? hora_json_set(o, key, hora_json_new_array()) : NULL;
+    for (int i = 0; i < n; i++)
+        hora_json_push(l, hora_json_new_string(at[i]));
+}
+
+static void put_patterns(hora_json *o, const char *key, const hora_peft_pattern *at, int n) {
+    hora_json *l = n ? hora_json_set(o, key, hora_json_new_object()) : NULL;
+    for (int i = 0; i < n; i++)
+        hora_json_set(l, at[i].pattern, hora_json_new_real(at[i].value));
+}
+
 static void put_peft(hora_json *o, const hora_peft_config *c) {
     put_text(o, "peft_type", c->peft_type);
     put_int(o, "rank", c->r);
@@ -155,6 +170,16 @@ static void put_peft(hora_json *o, const hora_peft_config *c) {
         hora_json *t = hora_json_set(o, "targets", hora_json_new_array());
         for (int i = 0; i < c->n_targets; i++)
             hora_json_push(t, hora_json_new_string(c->target_modules[i]));
+    }
+    put_list(o, "exclude_modules", c->exclude_modules, c->n_exclude);
+    put_list(o, "modules_to_save", c->modules_to_save, c->n_save);
+    put_list(o, "layers_pattern", c->layers_pattern, c->n_layers_pattern);
+    put_patterns(o, "rank_pattern", c->rank_pattern, c->n_rank);
+    put_patterns(o, "alpha_pattern", c->alpha_pattern, c->n_alpha);
+    if (c->n_layers) {
+        hora_json *l = hora_json_set(o, "layers_to_transform", hora_json_new_array());
+        for (int i = 0; i < c->n_layers; i++)
+            hora_json_push(l, hora_json_new_int(c->layers[i]));
     }
 }
 

@@ -106,9 +106,11 @@ static void on_eval(const hora_run_event *e) {
 static void on_plan(const hora_train_report *r) {
     hora_str text = {0};
     hora_train_report_text(r, &text);
-    if (text.n && text.s[text.n - 1] == '\n')
-        text.s[text.n - 1] = 0;
-    hora_info("%s", text.s);
+    for (const char *line = text.s; line && *line;) {
+        const size_t n = strcspn(line, "\n");
+        hora_info("%.*s", (int)n, line);
+        line += n + (line[n] != 0);
+    }
     hora_str_release(&text);
 }
 

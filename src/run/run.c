@@ -339,10 +339,11 @@ static hora_status finish(run *r) {
     HORA_TRY(hora_training_take_best(r->training, r->run.out));
     hora_training_get(r->training, now);
     hora_str note = {0};
-    hora_str_printf(&note,
-                    "Trained on `%s`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
-                    hora_path_base(r->run.data), (long long)now->step, (long long)p->steps,
-                    (long long)p->grad_accum, (long long)p->batch_size, (long long)p->seq_len);
+    hora_str_puts(&note, "Trained on `");
+    hora_markdown(&note, hora_path_base(r->run.data), true);
+    hora_str_printf(&note, "`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
+                    (long long)now->step, (long long)p->steps, (long long)p->grad_accum,
+                    (long long)p->batch_size, (long long)p->seq_len);
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);

@@ -239,7 +239,7 @@ hora_status hora_cli_data(hora_cli *cli) {
         fit(&data, &cli->settings, c.model);
         s = look(cli->rest[0], &c, &data, &r);
     }
-    hora_cli_show(cli, r, print);
+    hora_cli_show_lines(cli, r, print);
     hora_options_release(&options, &c);
     hora_options_release(&hora_data_options, &data);
     return s;

@@ -74,6 +74,7 @@ typedef struct hora_train_report {
     uint64_t values, gradients, moments;      /* bytes: state */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
     uint64_t batches;                         /* bytes: staging */
+    uint64_t data;                            /* bytes: tokens and rows of both sets */
     uint64_t total, limit;                    /* bytes: all of it; what may be used, 0 unknown */
     int segments, recomputed, nodes, calls;   /* of the training graph */
     double flops_step;                        /* forward and backward, all rows full */

@@ -120,14 +120,23 @@ static uint64_t weight_bytes(const hora_base *b) {
 
 static void add_up(hora_train_report *r) {
     uint64_t arena = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
-    r->total = r->weights + r->packed + r->values + r->gradients + r->moments + arena + r->batches;
+    r->total = r->weights + r->packed + r->values + r->gradients + r->moments + arena + r->batches +
+               r->data;
+}
+
+/* Data are in memory already: they count against a limit that was given, not against what is
+ * free. */
+static uint64_t data_due(const hora_training *t) {
+    return t->config.memory ? t->report.data : 0;
 }
 
 /* What is not in memory yet must fit into what is free; a limit that was given counts all. */
 static bool fits(const hora_training *t) {
     const hora_train_report *r = &t->report;
     bool opened = t->parts.base->nweights > 0 && t->parts.base->weights[0].view.data;
-    uint64_t there = opened && on_host(t) && !t->config.memory ? r->weights : 0;
+    uint64_t there = !on_host(t)        ? r->data /* stays on the host */
+                     : t->config.memory ? 0
+                                        : r->data + (opened ? r->weights : 0);
     return !r->limit || r->total - there <= r->limit;
 }
 
@@ -171,7 +180,7 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
     r->pack_both = both;
     r->copied = !on_host(t);
     r->weights = weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0);
-    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches;
+    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t);
     o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;
     hora_status s = hora_graph_plan(t->train.g, &o);
     if (s == HORA_ENOMEM && o.recompute == HORA_RECOMPUTE_AUTO) {
@@ -191,7 +200,8 @@ static hora_status choose_packing(hora_training *t, const hora_plan_options *o) 
     HORA_TRY(plan_packed(
         t, o, (on_host(t) && t->config.pack == BOTH) || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
-    uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
+    uint64_t need =
+        r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t) + i->arena;
     if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
         return plan_packed(t, o, false);
     return HORA_OK;
@@ -279,6 +289,8 @@ hora_status hora_training_plan(hora_training *t) {
     record(t);
     const hora_leaves leaves = hora_graph_leaves(t->train.g);
     r->batches = (uint64_t)r->rows * STAGED * hora_leaves_row(&leaves);
+    r->data = (p->train ? hora_data_bytes(p->train) : 0) +
+              (p->eval && p->eval != p->train ? hora_data_bytes(p->eval) : 0);
     HORA_TRY(plan_graphs(t));
     hora_state_activate(&t->state, t->train.g);
     estimate_time(t);

@@ -68,6 +68,7 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     if (r->eval_arena)
         bytes_row(out, "evaluation", r->eval_arena, "in the step arena, where it fits");
     bytes_row(out, "batches", r->batches, "");
+    bytes_row(out, "data", r->data, "tokens and rows");
     bytes_row(out, "total", r->total, r->fits ? "" : "does not fit");
     if (r->limit)
         bytes_row(out, "available", r->limit, "");
@@ -102,6 +103,7 @@ hora_json *hora_train_report_json(const hora_train_report *r) {
     put_bytes(m, "eval_arena", r->eval_arena);
     put_bytes(m, "scratch", r->scratch);
     put_bytes(m, "batches", r->batches);
+    put_bytes(m, "data", r->data);
     put_bytes(m, "total", r->total);
     put_bytes(m, "limit", r->limit);
     const struct {
