@@ -20,8 +20,12 @@ typedef struct hora_cuda_library {
     X(MatmulDescDestroy)                                                                           \
     X(MatmulDescSetAttribute)                                                                      \
     X(MatrixLayoutCreate)                                                                          \
-    X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate)                   \
-        X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute) X(MatmulAlgoGetHeuristic)
+    X(MatrixLayoutDestroy)                                                                         \
+    X(MatrixLayoutSetAttribute)                                                                    \
+    X(MatmulPreferenceCreate)                                                                      \
+    X(MatmulPreferenceDestroy)                                                                     \
+    X(MatmulPreferenceSetAttribute)                                                                \
+    X(MatmulAlgoGetHeuristic)
 #define HORA_CUDA_LT_FIELD(name) __typeof__(cublasLt##name) *name;
     HORA_CUDA_LT(HORA_CUDA_LT_FIELD)
 #undef HORA_CUDA_LT_FIELD
