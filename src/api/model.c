@@ -11,13 +11,16 @@
 
 /* --- models ----------------------------------------------------------------------------------- */
 typedef struct model_config {
-    int dtype; /* choice */
+    int dtype;    /* choice */
+    char *device; /* NULL: as hora_device_open has it */
     char *task;
 } model_config;
 #define OPT_OF model_config
 static const hora_option model_rows[] = {
     OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
                "of weights and activations; auto is f32"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME",
+               "where it is computed: host or cuda; unset: the host"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
                "what the model is used for: causal, sequence-classification, regression, "
                "token-classification; unset: what its class or the adapter is made for"),
@@ -31,17 +34,19 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
     const hora_open_options o = {.dtype = dtypes[c.dtype], .task = c.task, .adapter = adapter};
     hora_model *m = hora_calloc(1, sizeof *m);
-    hora_status st = hora_open_model(&m->opened, dir, &o);
+    hora_status st = hora_device_open(&m->device, c.device);
+    if (!st)
+        st = hora_open_model(&m->opened, dir, &o);
     if (!st && m->opened.objective.own_classes)
         st = hora_open_settle(&m->opened, NULL, NULL, false, 0);
     hora_options_release(&hora_model_options, &c);
     if (st) {
         hora_open_close(&m->opened);
+        hora_device_free(m->device);
         hora_free(m);
         return st;
     }
     m->base = m->opened.base;
-    m->device = hora_device_new();
     *out = m;
     return HORA_OK;
 }

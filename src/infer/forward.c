@@ -206,6 +206,30 @@ static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, con
     return HORA_OK;
 }
 
+/* What the device computed, where the host reads it. */
+static hora_status fetch(const hora_recording *r, hora_forward *f, const hora_outputs *o,
+                         const hora_forward_batch *b) {
+    HORA_TRY(hora_graph_sync(r->g));
+    for (int a = 0; f->grads && a < f->nadapters; a++)
+        for (int i = 0; i < f->adapters[a]->nparams; i++) {
+            const hora_param *p = f->adapters[a]->params[i];
+            hora_device_pull(f->device, p->grad,
+                             (size_t)p->elems * hora_dtype_size(f->adapters[a]->dtype));
+        }
+    f->loss = o->want_loss ? hora_graph_scalar(r->g, o->loss) : 0;
+    if (!f->logits)
+        return HORA_OK;
+    hora_view z = *hora_graph_view(r->g, o->logits);
+    if (hora_device_is_host(f->device))
+        return take_logits(f, b, &z);
+    const size_t bytes = hora_view_bytes(&z);
+    HORA_TRY(hora_block_new(&z.data, bytes, "logits (give a smaller batch)"));
+    hora_graph_get(r->g, o->logits, z.data);
+    hora_status s = take_logits(f, b, &z);
+    hora_block_free(z.data, bytes);
+    return s;
+}
+
 static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     hora_recording r = {0};
     hora_batch l = {0};
@@ -241,9 +265,7 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     if (!s) {
         l.scale = l.supervised ? 1.0 / (double)l.supervised : 0;
         hora_recording_run(&r, &l);
-        f->loss = labels ? hora_graph_scalar(r.g, o.loss) : 0;
-        if (f->logits)
-            s = take_logits(f, b, hora_graph_view(r.g, o.logits));
+        s = fetch(&r, f, &o, b);
     }
     hora_recording_release(&r);
     hora_batch_release(&l);

@@ -4,6 +4,7 @@
 #include "peft/store.h"
 
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
+    hora_adapter_refresh(a);
     HORA_TRY(a->method->save(a, dir));
     HORA_TRY(hora_base_save_task(a->base, dir));
     return hora_card_write(a, dir, card_note);
@@ -42,6 +43,8 @@ static hora_status put_replaced(const hora_merging *m) {
 
 hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w) {
     const hora_merging m = {at, n, w};
+    for (int i = 0; i < n; i++)
+        hora_adapter_refresh(at[i]);
     for (int i = 0; i < n; i++)
         if (!at[i]->method->merge)
             return hora_fail(HORA_EUNSUPPORTED,

@@ -226,6 +226,7 @@ void hora_peft_detach(hora_adapter *a) {
 }
 
 hora_status hora_adapter_materialise(hora_adapter *a) {
+    hora_adapter_refresh(a);
     return a->method->materialise ? a->method->materialise(a) : HORA_OK;
 }
 

@@ -235,7 +235,7 @@ static hora_status write_state(hora_training *t, const char *dir) {
         hora_json_set(e, "step", hora_json_new_int(t->evals[i].step));
         hora_json_set(e, "loss", hora_json_new_real(t->evals[i].loss));
     }
-    hora_json_set(o, "variant", hora_json_new_string(hora_isa_name(hora_cpu_isa())));
+    hora_json_set(o, "variant", hora_json_new_string(hora_device_variant(t->parts.device)));
     hora_json_set(o, "identity", identity);
     if ((s = hora_checkpoint_manifest(dir, "state.json", &files)))
         goto out;
@@ -265,6 +265,7 @@ static hora_status write_whole(hora_training *t, const char *tmp) {
     hora_status s;
     HORA_ASSERT(t->prepared);
     HORA_TRY(hora_base_unchanged(t->parts.base));
+    hora_state_pull(&t->state);
     for (int a = 0; a < t->parts.nadapters; a++)
         HORA_TRY(hora_adapter_finite(t->parts.adapters[a], false));
     if ((s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) || (s = write_tensors(t, tmp)) ||

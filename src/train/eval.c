@@ -50,6 +50,14 @@ static hora_status refuse(const hora_dataset *d, int64_t row, int64_t rows, doub
                      (long long)row + 1, (long long)(row + rows), value, records);
 }
 
+hora_status hora_check_device(const hora_device *d, const hora_objective *o) {
+    return hora_device_is_host(d) || !hora_tally_predicts(o)
+               ? HORA_OK
+               : hora_fail(HORA_EUNSUPPORTED,
+                           "task %s reads its predictions on the host; take --device host",
+                           o->task->name);
+}
+
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, hora_eval_info *info, hora_json **detail) {
     hora_prefetch *feed = NULL;
@@ -76,7 +84,8 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
     }
     hora_prefetch_free(feed);
     *info = (hora_eval_info){.tokens = t.count};
-    s = s == HORA_DONE ? hora_tally_metrics(&t, &info->metrics) : s;
+    const hora_status device = hora_graph_sync(r->g);
+    s = s != HORA_DONE ? s : device ? device : hora_tally_metrics(&t, &info->metrics);
     info->loss = hora_metrics_get(&info->metrics, "loss");
     info->seconds = hora_now() - started;
     for (int i = 0; i < info->metrics.n && !s; i++)
@@ -127,7 +136,9 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
     if (detail)
         *detail = NULL;
     HORA_TRY(hora_check_vocabulary(p->base, p->data));
-    hora_device *own = p->device ? NULL : hora_device_new();
+    hora_device *own = NULL;
+    if (!p->device)
+        HORA_TRY(hora_device_open(&own, NULL));
     const hora_recording_parts parts = {.base = p->base,
                                         .adapters = p->adapters,
                                         .nadapters = p->nadapters,
@@ -138,7 +149,9 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
                                         .model = hora_model_record,
                                         .outputs = hora_task_record,
                                         .user = &o};
-    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation");
+    hora_status s = hora_check_device(parts.device, objective);
+    if (!s)
+        s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation");
     if (!s)
         s = hora_eval_over(&r, &o, p->data, p->batch_size, info, detail);
     hora_recording_release(&r);

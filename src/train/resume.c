@@ -205,8 +205,10 @@ static hora_status read_tensors(hora_training *t, const char *dir, bool moments)
     hora_st *st;
     char *path = hora_path_join(dir, "state.safetensors");
     hora_status s = hora_st_open(&st, path);
+    hora_state_pull(&t->state); /* moments that are not read stay as they are */
     for (int k = -1; !s && k < (moments ? t->state.optimizer->moments : 0); k++)
         s = read_span(t, st, dir, k);
+    hora_state_push(&t->state);
     hora_st_close(st);
     hora_free(path);
     return s;
@@ -253,10 +255,11 @@ static hora_status take(hora_training *t, const char *dir, const hora_json *stat
     HORA_TRY(read_tensors(t, dir, true));
     HORA_TRY(read_position(t, dir, state));
     HORA_TRY(hora_json_get_string(state, "variant", "", &variant));
-    if (!hora_eq(variant, hora_isa_name(hora_cpu_isa())))
-        hora_warn("%s was computed with %s kernels, this processor uses %s: the run goes on, but "
+    const char *here = hora_device_variant(t->parts.device);
+    if (!hora_eq(variant, here))
+        hora_warn("%s was computed with %s kernels, this one uses %s: the run goes on, but "
                   "not bit for bit",
-                  dir, variant, hora_isa_name(hora_cpu_isa()));
+                  dir, variant, here);
     hora_training_diagnose(t);
     return hora_training_feed(t);
 }

@@ -103,6 +103,7 @@ static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
     double lr =
         t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step);
     double norm = hora_state_norm(&t->state);
+    HORA_TRY(hora_graph_sync(t->train.g));
     HORA_TRY(check(t, a, norm));
     if (a->supervised)
         update(t, lr, norm);

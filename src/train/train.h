@@ -53,9 +53,10 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     int64_t log_every;  /* steps between lines of progress off a terminal */
     double explode;     /* stop when loss > explode * max(first loss, ln vocabulary); 0: never */
     char *backends;     /* order of preference; NULL: the registry's */
+    char *device;       /* host cuda; NULL: as hora_device_open has it */
 } hora_train_config;
 extern const hora_options hora_train_options;
-/* What to open a base in: bf16 for `auto` where the processor multiplies bf16, else f32. */
+/* What to open a base in: bf16 for `auto` where the device multiplies bf16, else f32. */
 hora_dtype hora_train_dtype(const hora_train_config *c);
 
 /* --- the plan --------------------------------------------------------------------------------- */
@@ -68,6 +69,7 @@ typedef struct hora_train_report {
     double lr;                                /* as it will be used */
     hora_dtype dtype;                         /* of activations and frozen weights */
     bool pack_both;                           /* frozen weights are packed for both directions */
+    bool copied;                              /* they go to a device's own memory */
     uint64_t weights, packed;                 /* bytes: base weights in memory; packed copies */
     uint64_t values, gradients, moments;      /* bytes: state */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
@@ -93,7 +95,7 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     hora_base *base;                 /* headers only: the training can be planned, not prepared */
     hora_adapter *const *adapters;   /* allocated here when they are not yet */
     int nadapters;
-    hora_device *device;       /* NULL: its own */
+    hora_device *device;       /* NULL, or config.device is set: its own */
     const hora_dataset *train; /* NULL: only hora_training_step_on works; config.steps is needed */
     const hora_dataset *eval;  /* NULL: none */
     int64_t seq_len;           /* of both data sets */
@@ -135,6 +137,7 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
 void hora_training_free(hora_training *t); /* accepts NULL */
 const hora_train_report *hora_training_report(hora_training *t);
 void hora_training_dump(hora_training *t, hora_str *out); /* schedule with buffers, for people */
+hora_device *hora_training_device(hora_training *t);      /* borrowed */
 /* The graph of a step, for profiles (graph.h); borrowed. */
 hora_graph *hora_training_graph(hora_training *t);
 /* HORA_ENOMEM with the report's advice when it does not fit. */

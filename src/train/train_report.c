@@ -55,7 +55,9 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
                       "weights    not there: their sizes and dtype are those of config.json\n");
     hora_str_puts(out, "memory\n");
     bytes_row(out, "weights", r->weights,
-              r->pack_both ? "frozen, and not packed" : "frozen, mapped from the files");
+              r->copied      ? "frozen, copied to the device"
+              : r->pack_both ? "frozen, and not packed"
+                             : "frozen, mapped from the files where they can");
     bytes_row(out, "packed", r->packed,
               r->pack_both ? "frozen weights, laid out for both passes"
                            : "tables; weights are packed on the way");
