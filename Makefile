@@ -13,6 +13,10 @@ test:
 install: all
 	cmake --install build --prefix "$(PREFIX)"
 
+# Removes what `make install` put there, nothing else.
+uninstall:
+	cmake --build build --target uninstall
+
 # The base model of the demo, from nothing: generated text, generated tokenizer, pretraining. Minutes.
 tiny-base: all
 	examples/tiny/make-base build
@@ -20,4 +24,4 @@ tiny-base: all
 clean:
 	rm -rf build
 
-.PHONY: all demo test install tiny-base clean
+.PHONY: all demo test install uninstall tiny-base clean

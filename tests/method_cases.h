@@ -10,8 +10,8 @@ typedef struct method_case {
 int method_case_count(void);
 const method_case *method_case_at(int i);
 
-/* Calls fn with "MODEL/CASE" for every golden case of a causal model that this build can open: those
- * that ship with the project, or (own false) the others of ../shared, where every name of a row must
- * be found. Returns how many. */
+/* Calls fn with "MODEL/CASE" for every golden case of a causal model that this build can open:
+ * those that ship with the project, or (own false) the others of ../shared, where every name of a
+ * row must be found. Returns how many. */
 int method_golden_each(bool own, void (*fn)(const char *path, const method_case *row));
 #endif

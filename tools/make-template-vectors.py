@@ -542,4 +542,5 @@ def main():
         sys.stdout.write(json.dumps(record) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -138,9 +138,10 @@ HORA_API void hora_model_close(hora_model *m);
 /* A fact: parameters, trainable, vocab, hidden, layers, heads, kv_heads, head_dim, max_positions.
  * HORA_ENOTFOUND lists them. */
 HORA_API hora_status hora_model_info(const hora_model *m, const char *key, double *value);
-/* Writes a model directory with the enabled adapters folded in. Options: dtype=f32|bf16,
- * overwrite. `dir` must be absent or empty otherwise; overwrite replaces what hora wrote there, and
- * is HORA_EEXISTS when it holds anything else, or the model or a loaded adapter. */
+/* Writes a model directory with the enabled adapters folded in. Options: dtype=f32|bf16|source (the
+ * dtypes and shards of the model's own files), overwrite. `dir` must be absent or empty otherwise;
+ * overwrite replaces what hora wrote there, and is HORA_EEXISTS when it holds anything else, or the
+ * model or a loaded adapter. */
 HORA_API hora_status hora_model_export(hora_model *m, const char *dir, const char *options);
 /* Largest difference between the logits with adapters attached and with adapters merged, over
  * `rows` random tokens. */
@@ -154,8 +155,8 @@ HORA_API hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, cons
 /* Attaches an adapter directory: ours or PEFT's. Options: prefer=native|materialised. */
 HORA_API hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir,
                                        const char *options);
-/* Writes what PEFT loads (and the method's own state beside it) into `dir`, made if needed. Files of
- * these names that hora did not write there are HORA_EEXISTS; all others stay. */
+/* Writes what PEFT loads (and the method's own state beside it) into `dir`, made if needed. Files
+ * of these names that hora did not write there are HORA_EEXISTS; all others stay. */
 HORA_API hora_status hora_adapter_save(hora_adapter *a, const char *dir);
 /* Folds the adapter into the model's weights in memory (files stay untouched) and detaches it: `a`
  * is gone on success. Not while a trainer or predictor of the model lives. */
@@ -173,8 +174,9 @@ HORA_API hora_status hora_tokenizer_encode(const hora_tokenizer *t, const char *
                                            bool special, hora_ids *out);
 HORA_API hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
                                            bool skip_special, hora_str *out);
-/* The model's chat template over [{"role": .., "content": ..}, ..] as JSON. generation: end where
- * the assistant's answer begins. */
+/* The model's chat template over [{"role": .., "content": ..}, ..] as JSON, or over an object with
+ * `messages` and, where they are, `tools`, `documents` and `chat_template_kwargs`. generation: end
+ * where the assistant's answer begins. */
 HORA_API hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages,
                                            bool generation, hora_str *out);
 

@@ -31,7 +31,9 @@ struct hora_data {
     hora_data_config config;
 };
 
-hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s);
+/* adapter: folder that will be loaded, or NULL. */
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
+                                 const char *adapter);
 /* The tokenizer beside the model (and *tmpl, which may become NULL or be NULL), borrowed. */
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl);
@@ -62,7 +64,8 @@ hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t 
 /* Tokenizer, generation and template files of one model directory into another. */
 hora_status hora_copy_companions(const char *from, const char *to);
 /* A model directory, whole or not at all; companions: directory to copy those files from, or NULL;
- * in: what must survive (base/outdir.h). */
+ * in: what must survive (base/outdir.h). dtype HORA_DTYPE_OTHER: dtypes and shards of the source
+ * (hora_base_save_like). */
 hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
                              hora_dtype dtype, const char *companions, bool overwrite,
                              const hora_input *in, int n);

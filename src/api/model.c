@@ -11,26 +11,42 @@
 
 /* --- models ----------------------------------------------------------------------------------- */
 typedef struct model_config {
-    int dtype; /* choice */
+    int dtype;    /* choice */
+    char *device; /* NULL: as hora_device_open has it */
+    char *task;
 } model_config;
 #define OPT_OF model_config
 static const hora_option model_rows[] = {
     OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
                "of weights and activations; auto is f32"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME",
+               "where it is computed: host or cuda; unset: the host"),
+    OPT_STRING(task, "task", "task_type", NULL, "NAME",
+               "what the model is used for: causal, sequence-classification, regression, "
+               "token-classification; unset: what its class or the adapter is made for"),
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
-hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s) {
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
+                                 const char *adapter) {
     static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
     model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_base_options o = {dtypes[c.dtype], false};
-    hora_opened opened = {0};
-    HORA_TRY(hora_open_model(&opened, dir, &o));
+    const hora_open_options o = {.dtype = dtypes[c.dtype], .task = c.task, .adapter = adapter};
     hora_model *m = hora_calloc(1, sizeof *m);
-    m->opened = opened;
-    m->base = opened.base;
-    m->device = hora_device_new();
+    hora_status st = hora_device_open(&m->device, c.device);
+    if (!st)
+        st = hora_open_model(&m->opened, dir, &o);
+    if (!st && m->opened.objective.own_classes)
+        st = hora_open_settle(&m->opened, NULL, NULL, false, 0);
+    hora_options_release(&hora_model_options, &c);
+    if (st) {
+        hora_open_close(&m->opened);
+        hora_device_free(m->device);
+        hora_free(m);
+        return st;
+    }
+    m->base = m->opened.base;
     *out = m;
     return HORA_OK;
 }
@@ -40,7 +56,7 @@ hora_status hora_model_open(hora_model **out, const char *dir, const char *optio
     hora_model *m = NULL;
     hora_status st = hora_settings_of(&s, options);
     if (st == HORA_OK)
-        st = hora_model_open_with(&m, dir, &s);
+        st = hora_model_open_with(&m, dir, &s, NULL);
     st = hora_settings_done(st, &s, (const hora_options *[]){&hora_model_options}, 1);
     if (st != HORA_OK)
         hora_model_close(m);
@@ -129,8 +145,12 @@ hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *met
     static const hora_options table = {"Adapter", rows, 1};
     hora_adapter *a = NULL;
     HORA_TRY(hora_options_take(&table, &c, s));
-    HORA_TRY(hora_peft_attach(&a, m->base, method, s, (uint64_t)c.seed));
-    hora_status st = hora_adapter_allocate(a);
+    HORA_TRY(hora_open_settle(&m->opened, NULL, NULL, true, (uint64_t)c.seed));
+    m->base->head_trains = true; /* of this adapter; one that is loaded says for itself */
+    hora_status st = hora_peft_attach(&a, m->base, method, s, (uint64_t)c.seed);
+    m->base->head_trains = false;
+    HORA_TRY(st);
+    st = hora_adapter_allocate(a);
     if (st != HORA_OK) {
         hora_peft_detach(a);
         return st;
@@ -295,16 +315,26 @@ typedef struct export_config {
 #undef OPT_OF
 #define OPT_OF export_config
 static const hora_option export_rows[] = {
-    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16", "of the written weights"),
+    OPT_CHOICE(dtype, "dtype", NULL, "f32", "f32 bf16 source",
+               "of the written weights; source: each as it is, and in the source's shards"),
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace a directory that exists"),
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
 
 hora_status hora_copy_companions(const char *from, const char *to) {
-    static const char *const files[] = {"tokenizer.json",         "tokenizer.model",
-                                        "tokenizer_config.json",  "special_tokens_map.json",
-                                        "generation_config.json", "chat_template.jinja",
-                                        "added_tokens.json"};
+    static const char *const files[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "generation_config.json",
+                                        "chat_template.jinja",
+                                        "added_tokens.json",
+                                        "chat_template.json",
+                                        "vocab.json",
+                                        "vocab.txt",
+                                        "merges.txt",
+                                        "preprocessor_config.json",
+                                        "processor_config.json"};
     hora_status s = HORA_OK;
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
         char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
@@ -321,7 +351,8 @@ static hora_status fill(hora_outdir *o, const hora_base *b, float *const *replac
     const char *stage;
     HORA_TRY(hora_outdir_begin(o));
     HORA_TRY(hora_outdir_stage(o, &stage));
-    HORA_TRY(hora_base_save(b, stage, replace, dtype));
+    HORA_TRY(dtype == HORA_DTYPE_OTHER ? hora_base_save_like(b, stage, replace)
+                                       : hora_base_save(b, stage, replace, dtype));
     if (companions)
         HORA_TRY(hora_copy_companions(companions, stage));
     HORA_TRY(hora_outdir_take(o));
@@ -337,8 +368,9 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
                                  .n = n};
     hora_outdir *o;
     HORA_TRY(hora_outdir_open(&o, dir, &how));
+    const hora_dtype size = dtype == HORA_DTYPE_OTHER ? b->dtype : dtype;
     hora_status s =
-        hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(dtype));
+        hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(size));
     if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK) {
         char *said = hora_strdup(hora_errmsg()); /* taking back must not change the text */
         hora_outdir_undo(o);
@@ -360,6 +392,7 @@ static int inputs_of(const hora_model *m, hora_input **out) {
 }
 
 hora_status hora_model_export(hora_model *m, const char *dir, const char *options) {
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_BF16, HORA_DTYPE_OTHER};
     hora_settings s;
     export_config c = {0};
     float **merged = NULL;
@@ -372,8 +405,8 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
     hora_input *in;
     const int n = inputs_of(m, &in);
     if (st == HORA_OK)
-        st = hora_write_model(m->base, dir, merged, c.dtype ? HORA_BF16 : HORA_F32, m->base->dir,
-                              c.overwrite, in, n);
+        st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], m->base->dir, c.overwrite, in,
+                              n);
     hora_free(in);
     if (merged)
         free_merged(merged, m->base->nweights);
@@ -384,6 +417,7 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
 static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adapters,
                              float *logits) {
     hora_forward f = {.base = m->base,
+                      .objective = &m->opened.objective,
                       .adapters = m->adapters,
                       .nadapters = adapters ? m->n : 0,
                       .device = hora_device_new(),
@@ -396,8 +430,10 @@ static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adap
 hora_status hora_model_verify(hora_model *m, int rows, double *difference) {
     hora_base *b = m->base;
     float **merged = NULL;
-    const size_t n = (size_t)hora_max(rows, 1) * (size_t)b->vocab;
     hora_forward_batch batch = {.b = 1, .t = hora_max(rows, 1)};
+    const hora_forward shaped = {.base = b, .objective = &m->opened.objective};
+    const hora_shape shape = hora_forward_logits(&shaped, &batch);
+    const size_t n = (size_t)hora_shape_elems(&shape);
     hora_rng r = hora_rng_new(42, "verify");
     hora_view *old = hora_calloc((size_t)b->nweights + 1, sizeof *old);
     float *x = hora_calloc(2 * n, sizeof *x), *y = x + n;

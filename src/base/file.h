@@ -14,9 +14,14 @@ typedef struct hora_map {
     const unsigned char *data;
     size_t n;
     char *path; /* owned */
+    uint64_t device, inode;
+    int64_t modified; /* nanoseconds */
 } hora_map;
 hora_status hora_map_open(hora_map *m, const char *path);
 void hora_map_release(hora_map *m);
+/* HORA_EIO when the file was written to or cut since it was mapped: what was read from it may be of
+ * two versions. A file that was replaced or removed is still whole here. */
+hora_status hora_map_unchanged(const hora_map *m);
 /* Tells the system that the pages of [data+off, +n) are no longer needed (they are read again when
  * touched). */
 void hora_map_forget(const hora_map *m, size_t off, size_t n);
@@ -43,6 +48,8 @@ hora_status hora_append_line(const char *path, const char *line, size_t n);
 char *hora_path_join(const char *dir, const char *name); /* new string */
 char *hora_path_dir(const char *path);                   /* new string; "." when there is none */
 const char *hora_path_base(const char *path);            /* borrowed tail of path */
+/* HORA_EFORMAT where the bytes are a git-LFS pointer, which stands for a file not fetched yet. */
+hora_status hora_refuse_pointer(const char *path, const void *data, size_t n);
 bool hora_path_exists(const char *path);
 bool hora_path_is_dir(const char *path);
 int64_t hora_file_size(const char *path); /* -1 when it cannot be read */

@@ -1,8 +1,8 @@
 /*
  * JSON trees over jansson; the only file that sees its header. A hora_json is a json_t under
  * another name. Owns the policy: repeated keys refused, bytes after the value refused, integers
- * beyond 64 bits keep their digits (model files and tool calls have them), text in file order, reals
- * as short as they read back. RFC 8259.
+ * beyond 64 bits keep their digits (model files and tool calls have them), text in file order,
+ * reals as short as they read back. RFC 8259.
  */
 #include "base/json.h"
 
@@ -79,7 +79,8 @@ static void done(int failed, const char *what) {
 /*
  * Integers beyond 64 bits, which jansson has no type for. Where a text holds some, each becomes a
  * string behind a mark that no other string of the text begins with; when the text was read, those
- * strings are exchanged for nodes that begin with BIG. That is no UTF-8, so no text makes such a node.
+ * strings are exchanged for nodes that begin with BIG. That is no UTF-8, so no text makes such a
+ * node.
  */
 static const char BIG[] = "\xff";
 
@@ -121,7 +122,8 @@ static void widen_integers(hora_str *to, const char *text, size_t n, const char 
     }
 }
 
-/* The node for `v` when it is a marked string, else NULL. `skip`: bytes of the mark as it is read. */
+/* The node for `v` when it is a marked string, else NULL. `skip`: bytes of the mark as it
+ * is read. */
 static json_t *unmarked(json_t *v, size_t skip) {
     const char *s = json_string_value(v);
     if (!s || json_string_length(v) <= skip || s[0] || strspn(s + 1, "#") + 1 < skip)
@@ -209,7 +211,10 @@ hora_status hora_json_load(hora_json **out, const char *path) {
     hora_map m;
     *out = NULL;
     HORA_TRY(hora_map_open(&m, path));
-    hora_status s = hora_json_parse(out, (const char *)m.data, m.n, path);
+    hora_status s = hora_refuse_pointer(path, m.data, m.n);
+    const size_t mark = m.n >= 3 && memcmp(m.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    if (s == HORA_OK)
+        s = hora_json_parse(out, (const char *)m.data + mark, m.n - mark, path);
     hora_map_release(&m);
     return s;
 }

@@ -18,8 +18,8 @@ void *hora_calloc(size_t n, size_t bytes); /* zeroed; checks n * bytes for overf
 void *hora_realloc(void *p, size_t bytes);
 void hora_free(void *p);                 /* accepts NULL */
 void *hora_malloc_or_null(size_t bytes); /* counted like the others; NULL when there is none */
-/* What happens when a small request cannot be met: says so and aborts, or calls `fn`, which must not
- * return. A setting of the process for programs that own it; the library never sets it. */
+/* What happens when a small request cannot be met: says so and aborts, or calls `fn`, which must
+ * not return. A setting of the process for programs that own it; the library never sets it. */
 HORA_NORETURN void hora_out_of_memory(size_t bytes);
 void hora_out_of_memory_hook(void (*fn)(void));
 char *hora_strdup(const char *s);

@@ -232,10 +232,27 @@ static char *spelled(const char *name, bool flag) {
     return s;
 }
 
+/* Options of other programs that people bring along, and what stands in their place; NULL: none. */
+static const char *instead(const char *name) {
+    static const char *const rows[][2] = {
+        {"bf16", "give dtype=bf16"},
+        {"fp16", "half precision is bf16 here: give dtype=bf16"},
+        {"load_in_4bit", "the base is not quantised here; dtype=bf16 takes the least memory"},
+        {"load_in_8bit", "the base is not quantised here; dtype=bf16 takes the least memory"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        if (hora_option_same(name, rows[i][0]))
+            return rows[i][1];
+    return NULL;
+}
+
 hora_status hora_option_unknown(const char *key, const char *origin,
                                 const hora_options *const *tables, int n) {
     const bool flag = hora_eq(origin, "command line");
     names all = {0};
+    if (instead(key))
+        return hora_fail(HORA_EUSAGE, "there is no option `%s` (%s): %s", key, origin,
+                         instead(key));
     char *word = spelled(key, false);
     for (int t = 0; t < n; t++)
         for (int i = 0; i < tables[t]->n; i++) {
@@ -295,8 +312,7 @@ void hora_option_format(const hora_option *row, const void *obj, hora_str *out) 
     }
 }
 
-/* Text of a row behind its flag: help, choices, default, other names. */
-static void describe(const hora_option *row, hora_str *out) {
+void hora_option_describe(const hora_option *row, hora_str *out) {
     const char *p = row->choices, *word;
     size_t n;
     hora_str_puts(out, row->help ? row->help : "");
@@ -357,7 +373,7 @@ void hora_options_help(const hora_options *table, hora_str *out) {
             hora_str_printf(out, "\n%*s", HELP_LEFT, "");
         else
             hora_str_printf(out, "%*s", (int)(HELP_LEFT - used), "");
-        describe(row, &text);
+        hora_option_describe(row, &text);
         wrap(out, text.s, HELP_LEFT);
         hora_str_release(&text);
     }

@@ -26,11 +26,12 @@ typedef enum {
 } hora_opt_type;
 
 typedef struct hora_option { /* written with the OPT_ macros below */
-    const char *name;    /* "weight_decay": recipe key; the flag is --weight-decay (both spellings
-                            accepted everywhere) */
+    /* "weight_decay": recipe key; the flag is --weight-decay (both spellings accepted
+     * everywhere) */
+    const char *name;
     const char *aliases; /* "wd decay", separated by blanks; NULL: none. PEFT's names go here */
-    hora_opt_type type;  /* field types: bool, int64_t, double, char * (owned, NULL if unset), int
-                            (index of choice) */
+    /* field types: bool, int64_t, double, char * (owned, NULL if unset), int (index of choice) */
+    hora_opt_type type;
     size_t offset;       /* of the field in the owner's struct */
     const char *def;     /* default as text; NULL: unset (string NULL, others zero) */
     double min, max;     /* inclusive range of INT and REAL; both 0: any */
@@ -82,8 +83,8 @@ typedef struct hora_options {
 } hora_options;
 
 typedef struct hora_setting {
-    char *key, *value;  /* key in table spelling is found through aliases; stored as given, '-'
-                           turned into '_' */
+    /* key in table spelling is found through aliases; stored as given, '-' turned into '_' */
+    char *key, *value;
     const char *origin; /* "command line", "recipe", "default", borrowed literal */
     bool taken;
 } hora_setting;
@@ -111,15 +112,15 @@ hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const cha
 void hora_settings_drop(hora_settings *s, const hora_options *table);
 /* The part behind "LIST.N." of a key, with N in *i; NULL for other keys. */
 const char *hora_settings_inner(const char *key, const char *list, int *i);
-/* Element i of a list of mappings, as settings of its own; those of `s` count as taken. False: there
- * is no such element. */
+/* Element i of a list of mappings, as settings of its own; those of `s` count as taken. False:
+ * there is no such element. */
 bool hora_settings_element(hora_settings *s, const char *list, int i, hora_settings *out);
 /* argv without the names of program and command. --key value, --key=value, --set key=value, --flag
- * (bool rows of `tables`), --no-flag, -f (HORA_OPT_SHORT). Everything else goes to rest[] (borrowed, capacity argc);
- * after `--` all is rest. `tables` is an array of n pointers; keys not in them are accepted too
- * when `open` (method options), taking the next argument as value (true when there is none or it
- * begins with --). A value that begins with -- needs the form
- * --key=value. An unknown key is HORA_EUSAGE with the nearest name. */
+ * (bool rows of `tables`), --no-flag, -f (HORA_OPT_SHORT). Everything else goes to rest[]
+ * (borrowed, capacity argc); after `--` all is rest. `tables` is an array of n pointers; keys not
+ * in them are accepted too when `open` (method options), taking the next argument as value (true
+ * when there is none or it begins with --). A value that begins with -- needs the form --key=value.
+ * An unknown key is HORA_EUSAGE with the nearest name. */
 hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
                                const hora_options *const *tables, int n, bool open,
                                const char **rest, int *nrest);
@@ -135,10 +136,12 @@ void hora_options_release(const hora_options *table, void *obj);
 hora_status hora_settings_finish(const hora_settings *s, const hora_options *const *tables, int n);
 /* Formats the value of a row in `obj` as text (for the recipe as run). "" when unset. */
 void hora_option_format(const hora_option *row, const void *obj, hora_str *out);
+/* What stands behind a flag: help, choices, default, other names. */
+void hora_option_describe(const hora_option *row, hora_str *out);
 /* The table as --help shows it, two columns, defaults and choices included. */
 void hora_options_help(const hora_options *table, hora_str *out);
 /* Name of choice i of a CHOICE row, as a new string. */
 char *hora_option_choice(const hora_option *row, int i);
-const hora_option *hora_options_find(const hora_options *table,
-                                     const char *key); /* by name or alias; '-' = '_' */
+/* by name or alias; '-' = '_' */
+const hora_option *hora_options_find(const hora_options *table, const char *key);
 #endif

@@ -23,15 +23,19 @@ typedef struct race {
     void *arg;
     double started;
     int bins;
-    bool pinned;  /* there is a thread for every core */
-    double *done; /* (threads, bins) */
+    bool pinned;   /* there is a thread for every core */
+    double *done;  /* (threads, bins) */
+    double *whole; /* (threads): rate from the start to the end of the last piece */
 } race;
 
 static void repeat(const race *r, int64_t tile, int thread) {
     double *mine = r->done + tile * r->bins;
-    for (;;) {
+    for (double sum = 0;;) {
         double amount = r->work(r->arg, thread);
-        int bin = (int)((hora_now() - r->started) / BIN);
+        double passed = hora_now() - r->started;
+        int bin = (int)(passed / BIN);
+        sum += amount;
+        r->whole[tile] = passed > 0 ? sum / passed : 0;
         if (bin >= r->bins)
             return;
         mine[bin] += amount;
@@ -58,6 +62,14 @@ static void run(void *arg, int64_t tile, int thread) {
     repeat(r, tile, thread);
 }
 
+/* A machine so busy that no piece ended in any bin: what the threads did over their whole time. */
+static double overall(const race *r, int threads) {
+    double sum = 0;
+    for (int t = 0; t < threads; t++)
+        sum += r->whole[t];
+    return sum;
+}
+
 /* The fullest bin of all threads, and of any one of them. */
 static void look(const race *r, int threads, double *all, double *one) {
     for (int b = 0; b < r->bins; b++) {
@@ -78,12 +90,15 @@ double hora_best_rate(double seconds, double (*work)(void *arg, int thread), voi
     double all = 0, one = 0;
     r.pinned = threads == hora_cpu_count();
     r.done = hora_calloc(n + 1, sizeof *r.done);
+    r.whole = hora_calloc((size_t)threads, sizeof *r.whole);
     for (int try = 0; try < TRIES && (!try || all < ENOUGH * one * threads); try++) {
         memset(r.done, 0, n * sizeof *r.done);
         r.started = hora_now();
         hora_parallel(threads, run, &r);
         look(&r, threads, &all, &one);
     }
+    const double rate = all > 0 || !r.bins ? all / BIN : overall(&r, threads);
     hora_free(r.done);
-    return all / BIN;
+    hora_free(r.whole);
+    return rate;
 }

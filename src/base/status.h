@@ -35,4 +35,11 @@ void hora_bug(const char *file, int line, const char *fmt, ...) HORA_PRINTF(3, 4
         if (try_status_ != HORA_OK)                                                                \
             return try_status_;                                                                    \
     } while (0)
+/* The same where something has to be freed first: the failure stays in `s`, label `out` frees and
+ * returns it. */
+#define HORA_TRY_OUT(s, expr)                                                                      \
+    do {                                                                                           \
+        if (((s) = (expr)) != HORA_OK)                                                             \
+            goto out;                                                                              \
+    } while (0)
 #endif

@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -35,7 +34,6 @@ typedef struct team {
     _Atomic int64_t next; /* tile to claim */
     bool open;            /* may still be joined */
     int wanted, joined, workers;
-    pid_t owner;
     void (*fn)(void *, int64_t, int);
     void *arg;
     int64_t tiles;
@@ -155,25 +153,31 @@ static void finish(team *t) {
     pthread_mutex_unlock(&t->lock);
 }
 
-/* After fork the workers of the parent do not exist here: start with a new team. */
-static void survive_fork(team *t) {
-    if (t->owner == getpid())
-        return;
-    bool first = t->owner == 0;
-    t->owner = getpid();
-    if (first)
-        return;
+/* In the child of a fork, where only the thread that forked lives on: the parent's workers are not
+ * here, nor whoever had the team or its lock, so both would stay taken for ever. A thread that
+ * forked from inside a tile still has the team. */
+static void start_anew(void) {
+    team *t = &shared;
     t->workers = 0;
     t->open = false;
     atomic_store(&t->active, 0);
     atomic_store(&t->job, 0);
+    pthread_mutex_init(&t->busy, NULL);
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->posted, NULL);
     pthread_cond_init(&t->finished, NULL);
+    if (inside == 0)
+        pthread_mutex_lock(&t->busy);
+}
+
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, start_anew);
 }
 
 void hora_parallel(int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread), void *arg) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     team *t = &shared;
+    pthread_once(&once, watch_forks);
     int n = (int)hora_min(tiles, hora_threads());
     bool alone = n <= 1 || inside >= 0 || pthread_mutex_trylock(&t->busy) != 0;
     int theirs = inside < 0 ? team_of_libraries(1) : 0;
@@ -182,7 +186,6 @@ void hora_parallel(int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread
         for (int64_t i = 0; i < tiles; i++)
             fn(arg, i, self);
     } else {
-        survive_fork(t);
         hire(t, n - 1);
         post(t, tiles, fn, arg, n);
         claim(t, 0);

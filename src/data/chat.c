@@ -6,136 +6,18 @@
  *   2. The common part. P is the rendering of what stands before a turn of the assistant, with the
  *      generation prompt; C the rendering up to and with the turn. What of C stands behind their
  *      longest common prefix is what the model has to write: P may go further than C begins (an
- *      opened block of thinking). In the whole conversation W it counts if C is a prefix of W but for
- *      an end mark that the template writes behind the last message only.
- *   3. A turn that W writes in another way (thinking that is dropped once the next question comes) is
- *      a row of its own: C, as the model sees it when it answers.
+ *      opened block of thinking). In the whole conversation W it counts if C is a prefix of W but
+ *      for an end mark that the template writes behind the last message only.
+ *   3. A turn that W writes in another way (thinking that is dropped once the next question comes)
+ *      is a row of its own: C, as the model sees it when it answers.
  *   4. A turn whose P or C the template cannot render (the assistant speaks first) is context.
  *
- * What is not certain is refused with its reason. Places where two renderings part are moved back to
- * the beginning of a mark like <|end|> or [INST] that both or one of them has there: two marks that
- * begin alike are not the same mark.
+ * What is not certain is refused with its reason (chat_common.c).
  */
 #include "base/text.h"
-#include "data/data_impl.h"
+#include "data/chat_impl.h"
 
-/* A rendering: W[0, shared), then a tail. */
-typedef struct view {
-    const char *w, *tail;
-    size_t shared, n; /* n: of all of it */
-} view;
-
-static char at(const view *v, size_t i) {
-    return i < v->shared ? v->w[i] : v->tail[i - v->shared];
-}
-
-static view view_of(const hora_str *whole, const hora_cut *c) {
-    return (view){whole->s, c->tail.s, c->shared, c->shared + c->tail.n};
-}
-static view all_of(const hora_str *text) {
-    return (view){text->s, NULL, text->n, text->n};
-}
-
-static size_t common(const view *a, const view *b) {
-    size_t i = a->shared < b->shared ? a->shared : b->shared, n = a->n < b->n ? a->n : b->n;
-    while (i < n && at(a, i) == at(b, i))
-        i++;
-    return i;
-}
-
-/* ---- where two renderings part ---- */
-enum { MARK = 80 }; /* the longest mark, in bytes */
-
-static bool opens(char c) {
-    return c == '<' || c == '[';
-}
-static bool closes(char c) {
-    return c == '>' || c == ']';
-}
-static bool blank(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
-/* Where a mark begins that reaches from before `i` beyond it, or i. */
-static size_t mark_at(const view *v, size_t i) {
-    size_t from = i, to = i;
-    while (from > 0 && i - from < MARK && !opens(at(v, from - 1))) {
-        char c = at(v, --from);
-        if (blank(c) || closes(c))
-            return i;
-    }
-    if (!from || i - from >= MARK)
-        return i;
-    char close = at(v, from - 1) == '<' ? '>' : ']';
-    while (to < v->n && to - i < MARK && at(v, to) != close) {
-        char c = at(v, to++);
-        if (blank(c) || opens(c))
-            return i;
-    }
-    return to < v->n && to - i < MARK ? from - 1 : i;
-}
-
-/* The same for the tokenizer's special tokens, which need not look like marks. */
-static size_t special_at(const hora_json *specials, const view *v, size_t i) {
-    size_t best = i;
-    for (void *it = hora_json_iter(specials); it; it = hora_json_next(specials, it)) {
-        size_t n = 0;
-        const char *s = hora_json_string(hora_json_iter_value(it), &n);
-        for (size_t back = 1; s && back < n && back <= i; back++) {
-            size_t k = 0;
-            while (k < n && i - back + k < v->n && at(v, i - back + k) == s[k])
-                k++;
-            if (k == n && i - back < best)
-                best = i - back;
-        }
-    }
-    return best;
-}
-
-/* The place `i` where a and b part, moved back to the beginning of what it cuts in two. */
-static size_t settle(const hora_json *specials, const view *a, const view *b, size_t i) {
-    if (i == a->n || i == b->n) /* one goes on where the other ends: nothing is cut */
-        return i;
-    while (i > 0 &&
-           (((unsigned char)at(a, i) & 0xC0) == 0x80 || ((unsigned char)at(b, i) & 0xC0) == 0x80))
-        i--;
-    for (int k = 0; k < 2; k++) {
-        const view *v = k ? b : a;
-        size_t m = mark_at(v, i), s = special_at(specials, v, i);
-        i = m < i ? m : i;
-        i = s < i ? s : i;
-    }
-    return i;
-}
-
-/* ---- the turns ---- */
-typedef struct turn {
-    size_t message;
-    bool off;          /* weight 0: not to be learned */
-    bool context;      /* cannot be rendered, or leaves nothing to write */
-    bool fits;         /* W has it */
-    int before, after; /* its cuts P and C; after -1: C is W */
-    size_t from, to;   /* what counts: of W when it fits, else of C */
-} turn;
-
-typedef struct talk {
-    const hora_reader *r;
-    const hora_chat *chat;
-    hora_json *vars;
-    const hora_json *specials; /* borrowed; may be NULL */
-    size_t messages;
-    turn *turns;
-    size_t nturns, cturns;
-    hora_str whole;
-    hora_spans spoken;
-    hora_cut *cuts;
-    int ncuts, ccuts;
-    hora_str ending; /* what the template writes behind the last turn; see endings */
-    bool ending_known;
-    hora_samples *out;
-} talk;
-
-static void release(talk *t) {
+static void release(hora_talk *t) {
     for (int i = 0; i < t->ncuts; i++)
         hora_cut_release(&t->cuts[i]);
     hora_free(t->cuts);
@@ -166,10 +48,10 @@ static hora_status weight_of(const hora_json *message, size_t i, bool *off) {
     return HORA_OK;
 }
 
-static hora_status find_turns(talk *t) {
+static hora_status find_turns(hora_talk *t) {
     for (size_t i = 0; i < t->messages; i++) {
         const hora_json *m = hora_json_at(t->chat->messages, i);
-        turn k = {.message = i, .after = -1};
+        hora_turn k = {.message = i, .after = -1};
         HORA_TRY(weight_of(m, i, &k.off));
         k.off = k.off || (i < t->chat->given && t->r->train_on != HORA_TRAIN_ON_ALL);
         if (is_assistant(m))
@@ -181,15 +63,15 @@ static hora_status find_turns(talk *t) {
     return HORA_OK;
 }
 
-static int add_cut(talk *t, size_t turns, bool prompt) {
+static int add_cut(hora_talk *t, size_t turns, bool prompt) {
     HORA_PUSH(t->cuts, t->ncuts, t->ccuts, ((hora_cut){.turns = (int64_t)turns, .prompt = prompt}));
     return t->ncuts - 1;
 }
 
 /* The whole text and, unless blocks say what counts, the cuts around every turn. */
-static hora_status render(talk *t, bool need_cuts) {
+static hora_status render(hora_talk *t, bool need_cuts) {
     for (size_t i = 0; i < t->nturns && need_cuts; i++) {
-        turn *k = &t->turns[i];
+        hora_turn *k = &t->turns[i];
         k->before = add_cut(t, k->message, true);
         if (k->message + 1 < t->messages)
             k->after = add_cut(t, k->message + 1, false);
@@ -197,132 +79,8 @@ static hora_status render(talk *t, bool need_cuts) {
     return hora_template_render_cuts(t->r->tmpl, t->vars, &t->whole, &t->spoken, t->cuts, t->ncuts);
 }
 
-/* The text of a message, blanks around it taken away; of a list of parts the last text. */
-static void content_of(const hora_json *message, const char **s, size_t *n) {
-    const hora_json *v = hora_json_get(message, "content");
-    *s = hora_json_string(v, n);
-    for (size_t i = hora_json_type(v) == HORA_JARRAY ? hora_json_len(v) : 0; i > 0 && !*s; i--)
-        *s = hora_json_string(hora_json_get(hora_json_at(v, i - 1), "text"), n);
-    while (*s && *n && blank(**s)) {
-        ++*s;
-        --*n;
-    }
-    while (*s && *n && blank((*s)[*n - 1]))
-        --*n;
-}
-
-/* Whether p[0, from) holds all of the messages before the turn: p and c part at `from`, before p
- * ends, and what p goes on with must be the generation prompt, not a message. */
-enum { NEAR = 4096 }; /* how far in front of `from` the last message is looked for */
-static bool behind_messages(talk *t, const turn *k, const view *p, size_t from) {
-    const char *s = NULL;
-    size_t n = 0;
-    if (!k->message)
-        return true;
-    content_of(hora_json_at(t->chat->messages, k->message - 1), &s, &n);
-    for (size_t end = p->n; s && n && end >= n && end + n + NEAR > from; end--) {
-        size_t i = 0;
-        while (i < n && at(p, end - n + i) == s[i])
-            i++;
-        if (i == n && end <= from)
-            return true;
-        if (i == n)
-            break;
-    }
-    hora_str bare = {0}; /* p without the generation prompt */
-    bool yes = hora_template_render_turns(t->r->tmpl, t->vars, (int64_t)k->message, 0, &bare,
-                                          NULL) == HORA_OK;
-    if (yes) {
-        view u = all_of(&bare);
-        size_t i = 0; /* bare is no view of W */
-        while (i < u.n && i < p->n && at(p, i) == bare.s[i])
-            i++;
-        yes = settle(t->specials, p, &u, i) <= from;
-    }
-    hora_str_release(&bare);
-    return yes;
-}
-
-/* What stands behind a turn that ends a conversation: the first turn rendered once more with a word
- * in place of what it says. Empty when the word does not come out. */
-static void endings(talk *t, const turn *k) {
-    static const char word[] = "qZvKoNwX";
-    hora_json *vars, *messages, *message;
-    hora_str text = {0};
-    if (t->ending_known)
-        return;
-    t->ending_known = true;
-    vars = hora_json_new_object();
-    for (void *it = hora_json_iter(t->vars); it; it = hora_json_next(t->vars, it))
-        hora_json_set(vars, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
-    messages = hora_json_set(vars, "messages", hora_json_new_array());
-    for (size_t i = 0; i < k->message; i++)
-        hora_json_push(messages, hora_json_share(hora_json_at(t->chat->messages, i)));
-    message = hora_json_push(messages, hora_json_new_object());
-    hora_json_set(
-        message, "role",
-        hora_json_share(hora_json_get(hora_json_at(t->chat->messages, k->message), "role")));
-    hora_json_set(message, "content", hora_json_new_string(word));
-    if (hora_template_render_turns(t->r->tmpl, vars, -1, 0, &text, NULL) == HORA_OK) {
-        const char *last = NULL;
-        for (char *s = text.s; s && (s = strstr(s, word)) != NULL; s += sizeof word - 1)
-            last = s + sizeof word - 1;
-        if (last)
-            hora_str_add(&t->ending, last, text.n - (size_t)(last - text.s));
-    }
-    hora_str_release(&text);
-    hora_json_free(vars);
-}
-
-/* Whether c[from..) is an end mark that stands behind the last message alone. */
-static bool is_ending(talk *t, const turn *k, const view *c, size_t from) {
-    size_t n = c->n - from;
-    endings(t, k);
-    if (!n || n > t->ending.n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (at(c, from + i) != t->ending.s[t->ending.n - n + i])
-            return false;
-    return true;
-}
-
-/* What of turn k counts, and whether W has it. */
-static hora_status measure(talk *t, turn *k) {
-    const hora_cut *before = &t->cuts[k->before],
-                   *after = k->after >= 0 ? &t->cuts[k->after] : NULL;
-    if (before->failed || (after && after->failed)) {
-        k->context = true;
-        return HORA_OK;
-    }
-    view w = all_of(&t->whole), p = view_of(&t->whole, before),
-         c = after ? view_of(&t->whole, after) : w;
-    size_t from = common(&p, &c);
-    if (from < p.n) {
-        from = settle(t->specials, &p, &c, from);
-        if (!behind_messages(t, k, &p, from))
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "the chat template writes the messages before message %zu in another "
-                             "way once it follows, so what to learn is not certain; write this "
-                             "record as prompt and completion",
-                             k->message + 1);
-    }
-    k->from = from;
-    k->to = c.n;
-    k->context = from >= c.n;
-    size_t same = after ? common(&c, &w) : c.n;
-    k->fits = same == c.n;
-    if (k->fits)
-        return HORA_OK;
-    same = settle(t->specials, &c, &w, same);
-    if (same >= from && is_ending(t, k, &c, same)) {
-        k->fits = true;
-        k->to = same;
-    }
-    return HORA_OK;
-}
-
 /* ---- rows ---- */
-static hora_sample *row(talk *t, const view *text) {
+static hora_sample *row(hora_talk *t, const hora_seen *text) {
     hora_sample *s = hora_samples_add(t->out);
     if (text->shared)
         hora_str_add(&s->text, text->w, text->shared);
@@ -332,28 +90,37 @@ static hora_sample *row(talk *t, const view *text) {
 }
 
 /* The turn as a row of its own: C. */
-static void own_row(talk *t, const turn *k) {
-    view c = k->after >= 0 ? view_of(&t->whole, &t->cuts[k->after]) : all_of(&t->whole);
+static void own_row(hora_talk *t, const hora_turn *k) {
+    hora_seen c =
+        k->after >= 0 ? hora_seen_of(&t->whole, &t->cuts[k->after]) : hora_seen_all(&t->whole);
     bool all = t->r->train_on == HORA_TRAIN_ON_ALL;
+    if (k->joined) {
+        hora_seen p = hora_seen_of(&t->whole, &t->cuts[k->before]);
+        hora_sample *s = row(t, &p);
+        for (size_t i = k->from; i < k->to; i++)
+            hora_str_putc(&s->text, hora_seen_at(&c, i));
+        hora_sample_span(s, all ? 0 : p.n, s->text.n);
+        return;
+    }
     hora_sample_span(row(t, &c), all ? 0 : k->from, all ? c.n : k->to);
 }
 
 /* The last turn that can be learned. */
-static const turn *last_turn(const talk *t) {
-    const turn *last = NULL;
+static const hora_turn *last_turn(const hora_talk *t) {
+    const hora_turn *last = NULL;
     for (size_t i = 0; i < t->nturns; i++)
         if (!t->turns[i].off && !t->turns[i].context)
             last = &t->turns[i];
     return last;
 }
 
-static bool wanted(const talk *t, const turn *k, const turn *last) {
+static bool wanted(const hora_talk *t, const hora_turn *k, const hora_turn *last) {
     return !k->off && !k->context && (t->r->train_on != HORA_TRAIN_ON_LAST || k == last);
 }
 
 /* Row W with the turns that it has. */
-static void whole_row(talk *t, const turn *last) {
-    view w = all_of(&t->whole);
+static void whole_row(hora_talk *t, const hora_turn *last) {
+    hora_seen w = hora_seen_all(&t->whole);
     bool some = false;
     for (size_t i = 0; i < t->nturns; i++)
         some = some || (t->turns[i].fits && wanted(t, &t->turns[i], last));
@@ -366,12 +133,12 @@ static void whole_row(talk *t, const turn *last) {
 }
 
 /* Everything but the turns of weight 0. */
-static hora_status everything(talk *t) {
-    view w = all_of(&t->whole);
+static hora_status everything(hora_talk *t) {
+    hora_seen w = hora_seen_all(&t->whole);
     hora_sample *s = row(t, &w);
     size_t from = 0;
     for (size_t i = 0; i < t->nturns; i++) {
-        const turn *k = &t->turns[i];
+        const hora_turn *k = &t->turns[i];
         if (!k->off)
             continue;
         if (!k->fits || k->context)
@@ -386,9 +153,9 @@ static hora_status everything(talk *t) {
     return HORA_OK;
 }
 
-static hora_status nothing_left(const talk *t) {
+static hora_status nothing_left(const hora_talk *t) {
     for (size_t i = 0; i < t->nturns; i++) {
-        const turn *k = &t->turns[i];
+        const hora_turn *k = &t->turns[i];
         const char *why = k->off || !t->cuts ? NULL : t->cuts[k->before].failed;
         if (!why && !k->off && k->after >= 0)
             why = t->cuts[k->after].failed;
@@ -403,10 +170,10 @@ static hora_status nothing_left(const talk *t) {
                                    "learn; give one a weight other than 0, or remove the record");
 }
 
-static hora_status rows_of_turns(talk *t) {
+static hora_status rows_of_turns(hora_talk *t) {
     for (size_t i = 0; i < t->nturns; i++)
-        HORA_TRY(measure(t, &t->turns[i]));
-    const turn *last = last_turn(t);
+        HORA_TRY(hora_chat_measure(t, &t->turns[i]));
+    const hora_turn *last = last_turn(t);
     if (t->r->train_on == HORA_TRAIN_ON_ALL && t->r->turns != HORA_TURNS_SPLIT)
         return everything(t);
     bool split = t->r->turns == HORA_TURNS_SPLIT, only_last = t->r->turns == HORA_TURNS_LAST;
@@ -417,7 +184,7 @@ static hora_status rows_of_turns(talk *t) {
         return HORA_OK;
     }
     for (size_t i = 0; i < t->nturns; i++) {
-        const turn *k = &t->turns[i];
+        const hora_turn *k = &t->turns[i];
         t->out->context += k->context && !k->off;
         if (!wanted(t, k, last) || (k->fits && !split))
             continue;
@@ -435,16 +202,17 @@ static hora_status rows_of_turns(talk *t) {
 
 /* ---- generation blocks ---- */
 /* How many blocks the rendering of the first `messages` messages has. */
-static hora_status blocks(const talk *t, size_t messages, hora_str *text, hora_spans *at_, int *n) {
+static hora_status blocks(const hora_talk *t, size_t messages, hora_str *text, hora_spans *at_,
+                          int *n) {
     text->n = 0;
     HORA_TRY(hora_template_render_turns(t->r->tmpl, t->vars, (int64_t)messages, 0, text, at_));
     *n = at_->n;
     return HORA_OK;
 }
 
-/* Which blocks of W are those of turn i: [first[i], first[i + 1]). One each where the numbers agree;
- * else they are counted as the conversation grows. */
-static hora_status owners(const talk *t, int *first) {
+/* Which blocks of W are those of turn i: [first[i], first[i + 1]). One each where the numbers
+ * agree; else they are counted as the conversation grows. */
+static hora_status owners(const hora_talk *t, int *first) {
     hora_str text = {0};
     hora_spans at_ = {0};
     hora_status s = HORA_OK;
@@ -465,11 +233,11 @@ static hora_status owners(const talk *t, int *first) {
 }
 
 /* A row per turn: the conversation up to it, with the blocks that it adds. */
-static hora_status split_blocks(talk *t, const turn *last) {
+static hora_status split_blocks(hora_talk *t, const hora_turn *last) {
     hora_spans at_ = {0};
     hora_status s = HORA_OK;
     for (size_t i = 0; i < t->nturns && !s; i++) {
-        const turn *k = &t->turns[i];
+        const hora_turn *k = &t->turns[i];
         hora_str text = {0};
         int before = 0, n = 0;
         if (!wanted(t, k, last))
@@ -479,7 +247,7 @@ static hora_status split_blocks(talk *t, const turn *last) {
         if (!s)
             s = blocks(t, k->message + 1, &text, &at_, &n);
         if (!s && n > before) {
-            view v = all_of(&text);
+            hora_seen v = hora_seen_all(&text);
             hora_sample *r = row(t, &v);
             for (int b = before; b < n; b++)
                 hora_sample_span(r, at_.at[b].from, at_.at[b].to);
@@ -491,8 +259,8 @@ static hora_status split_blocks(talk *t, const turn *last) {
     return s;
 }
 
-static hora_status rows_of_blocks(talk *t) {
-    const turn *last = last_turn(t);
+static hora_status rows_of_blocks(hora_talk *t) {
+    const hora_turn *last = last_turn(t);
     bool some = t->r->train_on == HORA_TRAIN_ON_LAST;
     for (size_t i = 0; i < t->nturns; i++)
         some = some || t->turns[i].off;
@@ -501,7 +269,7 @@ static hora_status rows_of_blocks(talk *t) {
     } else if (t->spoken.n) {
         int *first = hora_calloc(t->nturns + 1, sizeof *first);
         hora_status s = some ? owners(t, first) : HORA_OK;
-        view w = all_of(&t->whole);
+        hora_seen w = hora_seen_all(&t->whole);
         hora_sample *r = row(t, &w);
         for (int b = 0; b < t->spoken.n && !s && !some; b++)
             hora_sample_span(r, t->spoken.at[b].from, t->spoken.at[b].to);
@@ -561,11 +329,11 @@ static hora_status check_messages(const hora_template *tmpl, const hora_json *me
 
 hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_samples *out) {
     HORA_TRY(check_messages(r->tmpl, c->messages));
-    talk t = {.r = r,
-              .chat = c,
-              .specials = hora_tokenizer_special_map(r->tok),
-              .messages = hora_json_len(c->messages),
-              .out = out};
+    hora_talk t = {.r = r,
+                   .chat = c,
+                   .specials = hora_tokenizer_special_map(r->tok),
+                   .messages = hora_json_len(c->messages),
+                   .out = out};
     bool blocks_say = hora_template_generates(r->tmpl) && r->train_on != HORA_TRAIN_ON_ALL;
     t.vars = variables(r, c);
     hora_status s = find_turns(&t);

@@ -20,8 +20,8 @@
 typedef struct hora_images hora_images;
 
 typedef struct hora_images_config {
-    const char *const *labels; /* class names in order; NULL: the set's own, by bytes (numbers: by
-                                  value, 0 .. the largest) */
+    /* class names in order; NULL: the set's own, by bytes (numbers: by value, 0 .. the largest) */
+    const char *const *labels;
     int64_t nlabels;
     bool skip_bad; /* samples of unknown classes and missing files are left out and counted */
     hora_image_options decode;

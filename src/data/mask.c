@@ -1,9 +1,9 @@
 /*
  * A sample becomes ids and a mask. The whole text is tokenised once, so that the ids are those that
  * the model meets at inference, and the tokenizer says which bytes each id stands for. An id counts
- * when its first byte lies in a supervised stretch: so a token that begins in the prompt and reaches
- * into the answer does not, since the model is given it. Those that stand on both sides of a boundary
- * are counted, for people to see.
+ * when its first byte lies in a supervised stretch: so a token that begins in the prompt and
+ * reaches into the answer does not, since the model is given it. Those that stand on both sides of
+ * a boundary are counted, for people to see.
  */
 #include "data/data_impl.h"
 
@@ -21,7 +21,8 @@ static bool twice(const hora_tokenizer *tok, const hora_sample *s, hora_masked *
     return true;
 }
 
-/* Marks the ids that begin in a stretch. What the tokenizer put behind the text belongs to its end. */
+/* Marks the ids that begin in a stretch. What the tokenizer put behind the text belongs to its
+ * end. */
 static void mark(const hora_sample *s, const hora_offsets *at, uint8_t *mask, int64_t *straddling) {
     int k = 0;
     for (size_t i = 0; i < at->n; i++) {

@@ -1,8 +1,8 @@
 /*
  * {"instruction": .., "input"?, "output": .., "system"?, "history"?} in the layout that the Alpaca
- * data set fixed, with and without input. `system` stands in place of its first sentences; `history`
- * holds earlier exchanges, [[instruction, output], ..], in front in the same layout. The outputs
- * count, EOS behind each included. Other keys (answer, id) are not read.
+ * data set fixed, with and without input. `system` stands in place of its first sentences;
+ * `history` holds earlier exchanges, [[instruction, output], ..], in front in the same layout. The
+ * outputs count, EOS behind each included. Other keys (answer, id) are not read.
  */
 #include "data/data_impl.h"
 
@@ -70,6 +70,8 @@ static hora_status read_alpaca(const hora_reader *r, const hora_json *record, ho
     return HORA_OK;
 }
 
-const hora_source hora_source_alpaca = {"alpaca", "instruction output",
-                                        "{\"instruction\": .., \"input\": .., \"output\": ..}",
-                                        read_alpaca};
+const hora_source hora_source_alpaca = {.name = "alpaca",
+                                        .keys = "instruction output",
+                                        .shape =
+                                            "{\"instruction\": .., \"input\": .., \"output\": ..}",
+                                        .read = read_alpaca};

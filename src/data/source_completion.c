@@ -1,7 +1,7 @@
 /*
  * {"prompt": .., "completion": ..}: the completion counts, EOS behind it included. Nothing is put
- * between the two; a completion that should start with a blank has it. Both may be lists of messages:
- * then they are one conversation, of which the completion's part is learned.
+ * between the two; a completion that should start with a blank has it. Both may be lists of
+ * messages: then they are one conversation, of which the completion's part is learned.
  */
 #include "data/data_impl.h"
 
@@ -58,5 +58,7 @@ static hora_status read_completion(const hora_reader *r, const hora_json *record
     return HORA_OK;
 }
 
-const hora_source hora_source_completion = {
-    "completion", "prompt completion", "{\"prompt\": .., \"completion\": ..}", read_completion};
+const hora_source hora_source_completion = {.name = "completion",
+                                            .keys = "prompt completion",
+                                            .shape = "{\"prompt\": .., \"completion\": ..}",
+                                            .read = read_completion};

@@ -1,7 +1,7 @@
 /*
- * {"conversations": [{"from": .., "value": ..}, ..], "system"?, "tools"?}, the form of ShareGPT: the
- * names of the speakers become roles, the rest is a conversation like any other (chat.c). Turns with
- * role and content are taken as they are.
+ * {"conversations": [{"from": .., "value": ..}, ..], "system"?, "tools"?}, the form of ShareGPT:
+ * the names of the speakers become roles, the rest is a conversation like any other (chat.c). Turns
+ * with role and content are taken as they are.
  */
 #include "data/data_impl.h"
 
@@ -37,6 +37,8 @@ static hora_status read_sharegpt(const hora_reader *r, const hora_json *record, 
     return s;
 }
 
-const hora_source hora_source_sharegpt = {"sharegpt", "conversations|conversation",
-                                          "{\"conversations\": [{\"from\": .., \"value\": ..}]}",
-                                          read_sharegpt};
+const hora_source hora_source_sharegpt = {
+    .name = "sharegpt",
+    .keys = "conversations|conversation",
+    .shape = "{\"conversations\": [{\"from\": .., \"value\": ..}]}",
+    .read = read_sharegpt};

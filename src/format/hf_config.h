@@ -3,10 +3,12 @@
 /*
  * config.json and generation_config.json of Hugging Face directories, brought to one spelling, that
  * of transformers 4:
- *   rope_parameters {rope_theta, partial_rotary_factor, ..}   (transformers 5) becomes top-level
- *       rope_theta and partial_rotary_factor, the rest becomes rope_scaling
- *   dtype becomes torch_dtype
- *   "type" inside rope_scaling becomes "rope_type"; a rope_scaling of type "default" becomes null
+ *
+ *   rope_parameters {..} (transformers 5)    rope_theta and partial_rotary_factor move to the top,
+ *                                            the rest becomes rope_scaling
+ *   dtype                                    torch_dtype
+ *   rope_scaling {"type": ..}                "rope_type"; of type "default": null
+ *
  * After loading there is no rope_parameters and no dtype; rope_scaling is an object with rope_type,
  * null, or absent. All other keys stay as they are, in their order. What the keys mean is the model
  * family's business. Source: transformers 5, modeling_rope_utils.py (RotaryEmbeddingConfigMixin).

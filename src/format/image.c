@@ -235,9 +235,10 @@ hora_status hora_image_load(hora_image *out, const char *path, const hora_image_
                             hora_image_info *info) {
     hora_str bytes = {0};
     *out = (hora_image){0};
-    hora_status s = hora_file_read(&bytes, path);
-    if (s == HORA_OK)
-        s = hora_image_decode(out, bytes.s, bytes.n, path, opt, info);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_file_read(&bytes, path));
+    HORA_TRY_OUT(s, hora_image_decode(out, bytes.s, bytes.n, path, opt, info));
+out:
     hora_str_release(&bytes);
     return s;
 }
@@ -282,9 +283,10 @@ hora_status hora_image_encode_png(hora_str *out, const hora_image *im) {
 
 hora_status hora_image_save_png(const char *path, const hora_image *im) {
     hora_str bytes = {0};
-    hora_status s = hora_image_encode_png(&bytes, im);
-    if (s == HORA_OK)
-        s = hora_file_write(path, bytes.s, bytes.n);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_image_encode_png(&bytes, im));
+    HORA_TRY_OUT(s, hora_file_write(path, bytes.s, bytes.n));
+out:
     hora_str_release(&bytes);
     return s == HORA_OK ? s : hora_context(s, "%s", path);
 }

@@ -1,9 +1,9 @@
 /*
  * adapter_config.json of PEFT: read, written, and the tensor names beside it. Owns the list of the
- * keys of all types and of LoRA's, and what each means to us. It does not decide whether hora can run DoRA, a
- * bias or an embedding adapter: such fields are reported and the caller decides. The rules for
- * matching modules are in peft_match.c. Invariant: a config that parsed without error computes in
- * hora what it computes in PEFT, or one of its reported fields says otherwise.
+ * keys of all types and of LoRA's, and what each means to us. It does not decide whether hora can
+ * run DoRA, a bias or an embedding adapter: such fields are reported and the caller decides. The
+ * rules for matching modules are in peft_match.c. Invariant: a config that parsed without error
+ * computes in hora what it computes in PEFT, or one of its reported fields says otherwise.
  */
 #include "format/peft_config.h"
 

@@ -30,8 +30,9 @@ typedef struct hora_peft_config {
     char **target_modules; /* names; n_targets = 0 when target_regex is set */
     int n_targets;
     char *target_regex; /* a string in the file: regex (full match), or "all-linear" */
-    bool targets_unset; /* null in the file: PEFT's default for the family (llama: q_proj, v_proj);
-                           the caller fills target_modules in */
+    /* null in the file: PEFT's default for the family (llama: q_proj, v_proj); the caller fills
+     * target_modules in */
+    bool targets_unset;
     char **exclude_modules;
     int n_exclude;
     char *exclude_regex; /* a string in the file: regex (full match) */
@@ -43,8 +44,9 @@ typedef struct hora_peft_config {
     int n_layers;
     char **layers_pattern;
     int n_layers_pattern;
-    hora_json *own; /* of types other than LORA: the file's object, or the keys to write beside the
-                       common ones; NULL: none */
+    /* of types other than LORA: the file's object, or the keys to write beside the common ones;
+     * NULL: none */
+    hora_json *own;
 } hora_peft_config;
 
 /* DIR/adapter_config.json. HORA_ENOTFOUND when it is not there, HORA_EFORMAT for wrong types and
@@ -87,8 +89,7 @@ typedef enum hora_peft_part {
     HORA_PEFT_EMB_A,       /* .lora_embedding_A        [r, num]    */
     HORA_PEFT_EMB_B,       /* .lora_embedding_B        [dim, r]    */
     HORA_PEFT_BASE_BIAS,   /* .base_layer.bias         [out]       */
-    HORA_PEFT_BASE_WEIGHT, /* .base_layer.weight     the base's own, which PEFT saves beside an
-                              embedding adapter */
+    HORA_PEFT_BASE_WEIGHT, /* .base_layer.weight     the base's own, beside an embedding adapter */
     HORA_PEFT_WEIGHT,      /* .weight                  modules_to_save, whole */
     HORA_PEFT_BIAS,        /* .bias                    modules_to_save, or bias="all" */
     HORA_PEFT_PARTS

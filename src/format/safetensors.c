@@ -282,6 +282,7 @@ static hora_status open_file(hora_st *st, int i, const char *path) {
     st_file *f = &st->files[i];
     int from = st->n;
     HORA_TRY(hora_map_open(&f->map, path));
+    HORA_TRY(hora_refuse_pointer(path, f->map.data, f->map.n));
     hora_status s = read_header(f);
     if (s == HORA_OK) {
         size_t n = 0;
@@ -433,6 +434,15 @@ static hora_status open_shards(hora_st **out, const char *dir, const hora_json *
     return HORA_OK;
 }
 
+bool hora_st_model_there(const char *dir) {
+    char *one = hora_path_join(dir, HORA_ST_ONE_FILE),
+         *many = hora_path_join(dir, HORA_ST_INDEX_FILE);
+    const bool there = hora_path_exists(one) || hora_path_exists(many);
+    hora_free(one);
+    hora_free(many);
+    return there;
+}
+
 hora_status hora_st_open_model(hora_st **out, const char *dir) {
     *out = NULL;
     hora_status s;
@@ -490,6 +500,12 @@ const char *hora_st_meta(const hora_st *st, const char *key) {
         if (hora_eq(st->meta[i].key, key))
             return st->meta[i].value;
     return NULL;
+}
+
+hora_status hora_st_unchanged(const hora_st *st) {
+    for (int i = 0; i < st->nfiles; i++)
+        HORA_TRY(hora_map_unchanged(&st->files[i].map));
+    return HORA_OK;
 }
 
 int hora_st_files(const hora_st *st) {

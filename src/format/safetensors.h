@@ -10,10 +10,11 @@
  *
  * Offsets count from the end of the header. Sorted, they must cover the data exactly: no hole, no
  * overlap, nothing past the end; each length must be what dtype and shape say. The JSON starts with
- * '{' and repeats no key. Rank 0 (a scalar) and empty tensors are legal. Data is row-major, little-
- * endian. Several files make a model: model-0000i-of-0000N.safetensors, and
- * model.safetensors.index.json with {"metadata": {"total_size": bytes}, "weight_map": {name:
- * file}}.
+ * '{' and repeats no key. Rank 0 (a scalar) and empty tensors are legal. Data is row-major and
+ * little-endian. Several files make a model: model-0000i-of-0000N.safetensors, and
+ * model.safetensors.index.json:
+ *
+ *     {"metadata": {"total_size": bytes}, "weight_map": {name: file}}
  *
  * Files are mapped, never read whole; a lying header is refused at open, so a view is always inside
  * its file. Invariant: a view is aligned to its element. Where the file does not align a tensor
@@ -40,15 +41,18 @@ hora_status hora_st_open(hora_st **out, const char *path);
 /* A model directory: model.safetensors, or model.safetensors.index.json with its shards. A missing
  * shard, a tensor that the index places elsewhere, or one in two shards is refused. */
 hora_status hora_st_open_model(hora_st **out, const char *dir);
-void hora_st_close(hora_st *st); /* accepts NULL */
+bool hora_st_model_there(const char *dir); /* it has one of the two */
+void hora_st_close(hora_st *st);           /* accepts NULL */
 int hora_st_count(const hora_st *st);
 const hora_st_tensor *hora_st_at(const hora_st *st, int i); /* by file, then by offset */
-const hora_st_tensor *hora_st_find(const hora_st *st,
-                                   const char *name); /* O(1); NULL when absent */
+/* O(1); NULL when absent */
+const hora_st_tensor *hora_st_find(const hora_st *st, const char *name);
 /* __metadata__ of the (first) file. */
 int hora_st_meta_count(const hora_st *st);
 void hora_st_meta_at(const hora_st *st, int i, const char **key, const char **value);
 const char *hora_st_meta(const hora_st *st, const char *key); /* NULL when absent */
+/* HORA_EIO naming a file that was written to since it was opened (base/file.h). */
+hora_status hora_st_unchanged(const hora_st *st);
 int hora_st_files(const hora_st *st);
 const char *hora_st_file_path(const hora_st *st, int i);
 /* Hash of names, dtypes, shapes and all bytes, independent of sharding and order. Reads everything

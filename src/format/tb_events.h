@@ -10,8 +10,7 @@
  *     Event      { double wall_time = 1; int64 step = 2; string file_version = 3;
  *                  Summary summary = 5; SessionLog session_log = 7; }
  *     Summary    { repeated Value value = 1; }  Value { string tag = 1; float simple_value = 2; }
- *     SessionLog { int status = 1; }            START = 1: what has this step or a later one is
- * void
+ *     SessionLog { int status = 1; }            START = 1: what has this step or later is void
  *
  * in protobuf's wire format (a field is a varint of number * 8 + type; types here: 0 varint, 1
  * eight bytes, 2 length and bytes, 5 four bytes; a value of 0 is left out). The first record has

@@ -54,9 +54,9 @@ typedef struct node {
     /* marked by schedule.c */
     unsigned grad_inputs; /* HORA_IN bits of the inputs that get a gradient */
     bool has_backward;
-    bool recomputed;      /* its forward runs again for backward */
-    int recompute_before; /* and does so just before the backward of this node; -1: before that of
-                             its whole segment */
+    bool recomputed; /* its forward runs again for backward */
+    /* and does so just before the backward of this node; -1: before that of its whole segment */
+    int recompute_before;
     hora_view saved[HORA_MAX_SAVED]; /* what forward keeps for backward besides in and out */
     /* planned by plan.c and run.c */
     int saved_buffer[HORA_MAX_SAVED][COMPUTATIONS];
@@ -74,6 +74,7 @@ typedef struct step {
     unsigned overwrite, overwrite_in_first;
     unsigned grads_in_dout; /* those that take the memory of dout over and need no kernel */
     int joined; /* steps after this one that run in one call with it; -1: runs with one before it */
+    int branch; /* steps of different branches of before, or of after, may run at once; 0: none */
     size_t scratch_bytes;
     int scratch_buffer;
     const hora_backend *backend; /* whose kernel accepted the call */
@@ -109,14 +110,24 @@ struct hora_graph {
     int buffer_count, buffer_capacity;
     hora_plan_info info;
     /* prepared */
-    hora_impl *impls; /* kernels; a recomputation runs the one of the first forward */
+    /* kernels, in the order of the steps that are not recomputed: a recomputation runs the one
+     * of the first forward */
+    hora_impl *impls;
     int impl_count, impl_capacity;
-    unsigned char *arena; /* borrowed */
+    unsigned char *arena; /* the device's, borrowed */
+    void *staged;         /* the device's room for a batch */
     size_t arena_used;    /* bytes */
     hora_leaves leaves;   /* that a batch must hold */
     int64_t current_rows; /* row tensors have as many now; at most config.rows */
     double loss_grad[8];  /* dout of the losses, each in its own dtype */
     int loss_count;
+    struct replay { /* a run of steps that the device keeps */
+        int from;   /* its first step */
+        int64_t rows;
+        bool first; /* micro-batch 0 */
+        void *kept; /* NULL: ran once, to be kept the next time */
+    } * replays;
+    int replay_count, replay_capacity;
     void **held; /* copies of what detach made; NULL: not held */
     int held_count, held_capacity;
     struct profile *profile; /* NULL: off */
@@ -125,12 +136,18 @@ struct hora_graph {
 static inline bool is_loss(const tensor *t) {
     return t->loss_weight != 0;
 }
+/* run.c: gives back what prepare took. */
+void hora_graph_release(hora_graph *g);
 /* schedule.c: marks tensors and nodes, orders the steps. HORA_EUSAGE: nothing trains. */
 hora_status hora_graph_build_schedule(hora_graph *g);
+/* branch.c: what of `before` and `after` may run at once, and the lives of their buffers so. */
+void hora_graph_branch(hora_graph *g);
 /* place.c: offsets of all buffers; sets info.arena. */
 void hora_graph_place(hora_graph *g);
 /* The buffer of tensor t as step s reads it: of forward or recomputed; -1 for leaves. */
 int hora_graph_value_buffer(const hora_graph *g, const step *s, hora_t t);
+/* run.c: ends the life of all that prepare made, as far as it came. */
+void hora_graph_release_kernels(hora_graph *g);
 /* flops.c: adds what one pass of a node takes, by unit of work; all of them into info. */
 void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
                            double f[HORA_WORKS]);

@@ -7,42 +7,68 @@
 
 #include <stdio.h>
 
-static void pick_backends(hora_graph *g) {
-    const char *list = g->config.backends;
-    for (int i = 0; i < hora_backend_count() && g->backend_count < 8; i++) {
-        const hora_backend *b = hora_backend_at(i);
-        if (g->config.dtype == HORA_F64 && strcmp(b->name, "ref") != 0)
-            continue;
-        if (!list || strstr(list, b->name))
-            g->backends[g->backend_count++] = b;
+static bool usable(const hora_graph *g, const hora_backend *b) {
+    return strcmp(b->device, hora_device_kind_of(g->config.device)->name) == 0 &&
+           (g->config.dtype != HORA_F64 || strcmp(b->name, "ref") == 0);
+}
+
+static void take_backend(hora_graph *g, const hora_backend *b) {
+    for (int i = 0; i < g->backend_count; i++)
+        if (g->backends[i] == b)
+            return;
+    if (usable(g, b) && g->backend_count < (int)HORA_COUNT(g->backends))
+        g->backends[g->backend_count++] = b;
+}
+
+/* The words of `list`, in its order. */
+static hora_status take_named(hora_graph *g, const char *list) {
+    for (const char *p = list; *(p += strspn(p, " ,"));) {
+        char word[32];
+        size_t n = strcspn(p, " ,");
+        snprintf(word, sizeof word, "%.*s", (int)hora_min((int64_t)n, 31), p);
+        const hora_backend *b = hora_backend_named(word);
+        if (!b)
+            return hora_fail(HORA_EUSAGE,
+                             "no backend named `%s` in this build; `hora --version` lists them",
+                             word);
+        take_backend(g, b);
+        p += n;
     }
+    return HORA_OK;
+}
+
+static hora_status pick_backends(hora_graph *g) {
+    if (g->config.backends)
+        HORA_TRY(take_named(g, g->config.backends));
+    for (int i = 0; i < hora_backend_count() && !g->config.backends; i++)
+        take_backend(g, hora_backend_at(i));
     if (!g->backend_count)
-        hora_graph_error(g, hora_fail(HORA_EUSAGE,
-                                      "no backend named `%s` in this build; see `hora --version`",
-                                      list ? list : ""));
+        return hora_fail(HORA_EUSAGE,
+                         "device %s has no backend `%s` for %s; leave backends out, or take "
+                         "another device or dtype",
+                         hora_device_kind_of(g->config.device)->name,
+                         g->config.backends ? g->config.backends : "",
+                         hora_dtype_name(g->config.dtype));
+    return HORA_OK;
 }
 
 hora_graph *hora_graph_new(const hora_graph_config *c) {
     hora_graph *g = hora_calloc(1, sizeof *g);
     g->config = *c;
     g->segment = -1;
-    pick_backends(g);
+    hora_graph_error(g, pick_backends(g));
     return g;
 }
 
 void hora_graph_free(hora_graph *g) {
     if (!g)
         return;
-    for (int i = 0; i < g->step_count; i++)
-        if (!g->steps[i].recomputed && g->prepared) {
-            hora_impl *impl = &g->impls[g->nodes[g->steps[i].node].impl[g->steps[i].phase]];
-            if (g->steps[i].backend->release)
-                g->steps[i].backend->release(impl);
-        }
+    hora_graph_release_kernels(g);
     hora_graph_profile_free(g);
     for (int i = 0; i < g->held_count; i++)
         hora_free(g->held[i]);
     hora_free(g->held);
+    hora_graph_release(g);
     for (int i = 0; i < g->tensor_count; i++)
         hora_free(g->tensors[i].name);
     hora_free(g->tensors);

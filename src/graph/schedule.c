@@ -1,7 +1,7 @@
 /*
  * The schedule: what is computed, in which order, and who writes first. Passes over the recording:
  *
- *   needed    from losses and outputs backwards; what nobody reads is dropped
+ *   needed         from losses and outputs backwards; what nobody reads is dropped
  *   carries_grad   a tensor carries gradient if an input does (a leaf: if it trains) and its op
  *                  has a backward
  *   wants_grad     from the losses backwards, the tensors whose gradient is computed

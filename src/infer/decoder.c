@@ -27,8 +27,9 @@ struct hora_decoder {
     void *cache;
     size_t cache_bytes;
     decoding many, one; /* without cache: `many` alone, over the whole context */
-    int32_t *ids;       /* without cache: the sequence */
+    int32_t *ids;       /* the sequence so far */
     float *logits;
+    void *raw; /* the same in the base's dtype */
 };
 
 /* --- recordings ------------------------------------------------------------------------------- */
@@ -76,12 +77,15 @@ static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t
     }
     hora_batch_pad(b);
     x->last = (int32_t)(n - 1);
+    hora_device_push(d->c.device, &x->last, sizeof x->last);
     if (!x->ready)
         hora_graph_before(x->r.g);
     x->ready = true;
     hora_graph_body(x->r.g, b, 0);
     const hora_view *z = hora_graph_view(x->r.g, x->logits);
-    return hora_convert(d->logits, HORA_F32, z->data, z->dtype, d->c.base->vocab);
+    hora_graph_get(x->r.g, x->logits, d->raw);
+    HORA_TRY(hora_graph_sync(x->r.g));
+    return hora_convert(d->logits, HORA_F32, d->raw, z->dtype, d->c.base->vocab);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -101,10 +105,9 @@ static hora_status take_caches(hora_decoder *d) {
 }
 
 static hora_status take(hora_decoder *d) {
-    if (!d->c.cache) {
-        d->ids = hora_calloc((size_t)d->context, sizeof *d->ids);
+    d->ids = hora_calloc((size_t)d->context, sizeof *d->ids);
+    if (!d->c.cache)
         return record(d, &d->many, d->context);
-    }
     const int64_t chunk = hora_min(d->c.prefill > 0 ? d->c.prefill : PREFILL, d->context);
     HORA_TRY(take_caches(d));
     HORA_TRY(record(d, &d->many, chunk));
@@ -113,6 +116,10 @@ static hora_status take(hora_decoder *d) {
 
 hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     const int64_t most = c->base->max_positions;
+    if (c->base->bare)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "this model has a head for classes, none for tokens: it does not "
+                         "generate; give a causal language model or --task causal");
     if (most > 0 && c->context > most)
         return hora_fail(HORA_EUSAGE,
                          "a context of %lld is asked for, but the model has %lld positions; give "
@@ -122,6 +129,7 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     d->c = *c;
     d->context = c->context > 0 ? c->context : most > 0 ? most : 2048;
     d->logits = hora_calloc((size_t)c->base->vocab, sizeof *d->logits);
+    d->raw = hora_calloc((size_t)c->base->vocab, sizeof(double));
     hora_status s = take(d);
     if (s != HORA_OK) {
         hora_decoder_free(d);
@@ -140,11 +148,19 @@ void hora_decoder_free(hora_decoder *d) {
     hora_free(d->k);
     hora_free(d->ids);
     hora_free(d->logits);
+    hora_free(d->raw);
     hora_free(d);
 }
 
 void hora_decoder_reset(hora_decoder *d) {
     d->length = 0;
+}
+size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n) {
+    size_t same = 0;
+    while (same + 1 < n && (int64_t)same < d->length && ids[same] == d->ids[same])
+        same++;
+    d->length = (int64_t)same;
+    return same;
 }
 int64_t hora_decoder_length(const hora_decoder *d) {
     return d->length;
@@ -185,9 +201,9 @@ hora_status hora_decoder_feed(hora_decoder *d, const int32_t *ids, size_t n, con
                              "tokenizer",
                              ids[i], (long long)d->c.base->vocab);
     *logits = d->logits;
+    memcpy(d->ids + d->length, ids, n * sizeof *ids);
     if (d->c.cache)
         return feed_cached(d, ids, (int64_t)n);
-    memcpy(d->ids + d->length, ids, n * sizeof *ids);
     d->length += (int64_t)n;
     return run(d, &d->many, d->ids, d->length, 0);
 }

@@ -202,8 +202,12 @@ hora_status hora_generate(hora_decoder *d, const int32_t *prompt, size_t n, hora
     const float *logits;
     stream s = {0};
     g->finish = NULL;
-    hora_decoder_reset(d);
-    HORA_TRY(hora_decoder_feed(d, prompt, n, &logits));
+    size_t there = 0;
+    if (g->go_on)
+        there = hora_decoder_rewind(d, prompt, n);
+    else
+        hora_decoder_reset(d);
+    HORA_TRY(hora_decoder_feed(d, prompt + there, n - there, &logits));
     hora_sampler *sampler = hora_sampler_new(g->sampling, hora_decoder_vocab(d));
     stream_start(&s, g->tokenizer, prompt, n);
     hora_status bad = loop(d, sampler, logits, &s, g);

@@ -25,6 +25,9 @@ typedef struct hora_decoder_config {
 hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c);
 void hora_decoder_free(hora_decoder *d); /* accepts NULL */
 void hora_decoder_reset(hora_decoder *d);
+/* Instead of a reset: goes back to the longest beginning of ids[0..n) that is there already, its
+ * last token excepted, and returns its length; what is behind it is to be fed. */
+size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n);
 int64_t hora_decoder_length(const hora_decoder *d); /* tokens fed since the last reset */
 int64_t hora_decoder_context(const hora_decoder *d);
 int64_t hora_decoder_vocab(const hora_decoder *d);
@@ -59,8 +62,9 @@ typedef struct hora_generation {
     size_t nstop;
     bool (*piece)(void *user, const char *text, size_t n); /* NULL; false stops */
     void *user;
-    hora_ids ids;       /* out: new tokens, the one that stopped included */
-    hora_str text;      /* out: new text, without special tokens and the stop text */
+    bool go_on;    /* what an earlier call computed of the same beginning is not computed again */
+    hora_ids ids;  /* out: new tokens, the one that stopped included */
+    hora_str text; /* out: new text, without special tokens and the stop text */
     const char *finish; /* out: "eos" "stop" "length" "context" "caller" */
 } hora_generation;
 /* Feeds the prompt and goes on until something stops it. Outputs of `g` are appended to. */

@@ -6,9 +6,12 @@
  * nothing but the struct below, and neither shares code with the engine.
  *
  *   head h = outer expert, gate 1/H; token j = inner expert of head h
- *   s_h(i,j)  = (Q'_h x_i + b_Q,h)' R_(j-i) (K'_g x_j + b_K,g) scale      pi_h(.|i) = softmax over
- * j E_h(x)    = W'_O,h (V'_g x + b_V,g)                                   affine in one token y_i
- * = b_O + sum_h (1/H) F_h(i),  F_h(i) = H sum_j pi_h(j|i) E_h(x_j)
+ *
+ *   s_h(i,j)  = (Q'_h x_i + b_Q,h)' R_(j-i) (K'_g x_j + b_K,g) scale
+ *   pi_h(.|i) = softmax of s_h(i,.) over j
+ *   E_h(x)    = W'_O,h (V'_g x + b_V,g)                affine in one token
+ *   F_h(i)    = H sum_j pi_h(j|i) E_h(x_j)
+ *   y_i       = b_O + sum_h (1/H) F_h(i)
  *
  * P' = P + s B_P A_P is the adapted matrix, g = floor(h G / H) the group of head h, R_t turns the
  * pairs (c, c + dh/2) by t freq_c. Shapes are (rows, columns), row by row.

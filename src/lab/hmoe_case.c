@@ -272,15 +272,15 @@ static hora_status others(const reader *r) {
 hora_status hora_hmoe_case_open(hora_hmoe_source *s, const char *path) {
     reader r = {.path = path, .out = s};
     HORA_TRY(hora_st_open(&r.file, path));
-    hora_status st = read_metadata(&r);
-    if (st == HORA_OK)
-        st = read_frozen(&r);
-    if (st == HORA_OK && hora_eq(r.kind, "lora"))
-        st = read_lora(&r);
-    else if (st == HORA_OK && hora_eq(r.kind, "hora"))
-        st = read_hora(&r);
-    if (st == HORA_OK)
-        st = others(&r);
+    hora_status st;
+    HORA_TRY_OUT(st, read_metadata(&r));
+    HORA_TRY_OUT(st, read_frozen(&r));
+    if (hora_eq(r.kind, "lora"))
+        HORA_TRY_OUT(st, read_lora(&r));
+    else if (hora_eq(r.kind, "hora"))
+        HORA_TRY_OUT(st, read_hora(&r));
+    HORA_TRY_OUT(st, others(&r));
+out:
     hora_st_close(r.file);
     return st;
 }

@@ -84,8 +84,9 @@ static hora_status draw_gates(hora_outdir *dir, const char *label, const char *t
                     "set logscale cb\nset cbrange [0.001:1]\nset format cb \"%%g\"\n"
                     "set colorbox user origin 0.92,0.12 size 0.015,0.70\n"
                     "set xrange [-0.5:%lld.5]\nset yrange [%lld.5:-0.5]\nset size noratio\n"
-                    "set tics out nomirror\n",
-                    palette, (long long)heads, label, (long long)n - 1, (long long)n - 1);
+                    "set tics out nomirror\nset xtics 0,%lld\n",
+                    palette, (long long)heads, label, (long long)n - 1, (long long)n - 1,
+                    (long long)hora_ceil_div(n, 2)); /* two labels fit under a narrow panel */
     for (int w = 0; w < 2; w++)
         for (int64_t h = 0; h < heads; h++)
             hora_str_printf(
@@ -215,10 +216,10 @@ static hora_status draw_pairs(hora_outdir *dir, const char *label, const char *t
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 3 && heads[i]; k++)
             hora_str_printf(&body,
-                            "set title \"%s of {/Symbol D}%c\"\nset cbrange [%d:1]\n"
+                            "set title \"%s of {/Symbol D}%c\"\nset cbrange [*:1]\n"
                             "set xrange [-0.5:%lld.5]\nset yrange [%lld.5:-0.5]\n"
                             "plot \"%s\" skip 1 using 2:1:%d with image\n",
-                            pair_titles[k], "QV"[i], k ? 0 : -1, (long long)heads[i] - 1,
+                            pair_titles[k], "QV"[i], (long long)heads[i] - 1,
                             (long long)heads[i] - 1, file[i], 3 + k);
     hora_str_puts(&body, "unset multiplot\n");
     return draw(dir, "hmoe_pairs", tag, NULL, NULL, &body, 9, 0.6 + 2.8 * lines, drawn);
@@ -245,11 +246,12 @@ hora_status hora_hmoe_picture_layers(hora_outdir *dir, const hora_str *csv, int 
     hora_str data = {0}, body = {0};
     *drawn = true;
     hora_str_add(&data, csv->s, csv->n);
-    hora_str_printf(&body,
-                    "set multiplot layout 1,3 title \"Layers, before and after adaptation\"\n"
-                    "set xlabel \"layer\"\nset offsets 0, 0, graph 0.08, "
-                    "graph 0.08\nset tics nomirror\nset xtics %lld\nset xrange [-0.3:%lld.3]\n",
-                    (long long)tick(layers), (long long)layers - 1);
+    hora_str_printf(
+        &body,
+        "set multiplot layout 1,3 title \"Layers, before and after adaptation\"\n"
+        "set key below height 1 samplen 3\nset xlabel \"layer\"\nset offsets 0, 0, graph 0.08, "
+        "graph 0.08\nset tics nomirror\nset xtics %lld\nset xrange [-0.3:%lld.3]\n",
+        (long long)tick(layers), (long long)layers - 1);
     for (size_t i = 0; i < HORA_COUNT(panels); i++)
         hora_str_printf(&body,
                         "set title \"%s\"\nplot \"hmoe_layers.csv\" using \"layer\":\"%s\" with "

@@ -19,7 +19,7 @@ enum { TEST = 4000, SPACE = 4 << 20 };
 static const hora_option rows[] = {
     OPT_STRING(n, "n", NULL, NULL, "LIST",
                "sample sizes; unset: 16,32,64,128,256,512 (quick: 32,512)"),
-    OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 4)"),
+    OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 8)"),
     OPT_INT(seed, "seed", NULL, "0", 0, 1e9, "the first seed"),
     OPT_REAL(sigma, "sigma", NULL, "0.1", 1e-10, 10, "deviation of the noise"),
     OPT_BOOL(quick, "quick", NULL, "false", "few sizes and seeds, no ridge"),
@@ -129,11 +129,12 @@ static hora_status run_all(const lowdata_config *c, hora_json **out, hora_str *t
 hora_status hora_lowdata(hora_settings *settings, hora_json **out, hora_str *text) {
     lowdata_config c = {0};
     *out = NULL;
-    hora_status s = hora_options_take(&hora_lowdata_options, &c, settings);
-    if (s == HORA_OK && !c.seeds)
-        c.seeds = c.quick ? 4 : 16;
-    if (s == HORA_OK)
-        s = run_all(&c, out, text);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_options_take(&hora_lowdata_options, &c, settings));
+    if (!c.seeds)
+        c.seeds = c.quick ? 8 : 16;
+    HORA_TRY_OUT(s, run_all(&c, out, text));
+out:
     hora_options_release(&hora_lowdata_options, &c);
     return s;
 }

@@ -35,7 +35,8 @@ static const hora_option rows[] = {
                "learning rates, the same for all; one is chosen for each method and size"),
     OPT_STRING(student, "student", "students", NULL, "LIST",
                "more students: identity, tanh, gelu, sigmoid, own-qv, own-heads, rep"),
-    OPT_INT(seeds, "seeds", NULL, "5", 1, 64, "seeds of everything random"),
+    OPT_INT(seeds, "seeds", NULL, "8", 1, 64,
+            "seeds of everything random; fewer than 8 give no verdict"),
     OPT_INT(epochs, "epochs", NULL, "20", 1, 1e6, "passes over a subset"),
     OPT_INT(min_steps, "min_steps", NULL, "200", 1, 1e9, "steps of a training at least"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e5, "rows of a step"),
@@ -128,11 +129,11 @@ static int64_t equal_hidden(const hora_base *b, int64_t r) {
 static hora_status count_parameters(const lab *b, hora_lowdata_student *s) {
     hora_settings settings = {0};
     hora_adapter *a = NULL;
-    hora_status st = hora_settings_parse(&settings, s->options, "program");
-    if (st == HORA_OK)
-        st = hora_peft_attach(&a, b->base, s->method, &settings, 0);
-    if (st == HORA_OK)
-        s->parameters = hora_adapter_trainable(a);
+    hora_status st;
+    HORA_TRY_OUT(st, hora_settings_parse(&settings, s->options, "program"));
+    HORA_TRY_OUT(st, hora_peft_attach(&a, b->base, s->method, &settings, 0));
+    s->parameters = hora_adapter_trainable(a);
+out:
     hora_peft_detach(a);
     hora_settings_release(&settings);
     return st;
@@ -250,7 +251,7 @@ static hora_status open_out(lab *b) {
 
 static hora_status open_lab(lab *b) {
     const hora_lowdata_model_config *c = b->g.config;
-    const hora_base_options o = {HORA_F32, false};
+    const hora_open_options o = {.dtype = HORA_F32, .headers_only = false};
     if (!c->data || !c->eval)
         return hora_fail(HORA_EUSAGE, "--model needs --data FILE to draw subsets from and --eval "
                                       "FILE to measure on");
@@ -380,7 +381,7 @@ static hora_status measure(const lab *b, hora_adapter *a, const hora_dataset *se
                                .data = set,
                                .seq_len = b->g.config->seq_len,
                                .batch_size = 16};
-    return hora_evaluate(&p, info);
+    return hora_evaluate(&p, info, NULL);
 }
 
 /* The subset of (n, seed), split. */
@@ -391,9 +392,10 @@ static hora_status draw_subset(const lab *b, int size, int seed, hora_dataset **
     for (int64_t i = 0; i < n; i++)
         at[i] =
             hora_rng_permutation((uint64_t)seed, hora_hash_text("lowdata subset"), b->g.rows, i);
-    hora_status s = hora_data_pick(train, b->data, at, k, (uint64_t)seed);
-    if (s == HORA_OK)
-        s = hora_data_pick(val, b->data, at + k, n - k, (uint64_t)seed);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_data_pick(train, b->data, at, k, (uint64_t)seed));
+    HORA_TRY_OUT(s, hora_data_pick(val, b->data, at + k, n - k, (uint64_t)seed));
+out:
     hora_free(at);
     return s;
 }
@@ -451,7 +453,7 @@ static hora_status train_one(const lab *b, int student, int size, double rate, i
     out->done = s == HORA_OK || s == HORA_ENUMERIC; /* a rate that is too large is a result */
     out->val_loss = s == HORA_OK ? v.loss : NAN;
     out->eval_loss = s == HORA_OK ? e.loss : NAN;
-    out->bits_per_byte = s == HORA_OK ? e.bits_per_byte : NAN;
+    out->bits_per_byte = s == HORA_OK ? hora_metrics_get(&e.metrics, "bits_per_byte") : NAN;
     hora_peft_detach(a);
     hora_dataset_close(train);
     hora_dataset_close(val);
@@ -491,19 +493,16 @@ hora_status hora_lowdata_model(const hora_lowdata_model_config *c, hora_json **o
                                hora_str *table) {
     lab b = {.g.config = c};
     hora_eval_info info;
-    hora_status s = open_lab(&b);
-    if (s == HORA_OK)
-        s = measure(&b, NULL, b.eval, &info);
-    if (s == HORA_OK)
-        s = recall(&b);
-    if (s == HORA_OK && !b.log)
+    hora_status s;
+    HORA_TRY_OUT(s, open_lab(&b));
+    HORA_TRY_OUT(s, measure(&b, NULL, b.eval, &info));
+    HORA_TRY_OUT(s, recall(&b));
+    if (!b.log)
         hora_info("without --out nothing is kept: %d trainings, done again next time", b.todo);
-    if (s == HORA_OK) {
-        b.g.base_loss = info.loss;
-        s = train_all(&b);
-    }
-    if (s == HORA_OK)
-        s = hora_lowdata_report(&b.g, b.out, out, table);
+    b.g.base_loss = info.loss;
+    HORA_TRY_OUT(s, train_all(&b));
+    HORA_TRY_OUT(s, hora_lowdata_report(&b.g, b.out, out, table));
+out:
     close_lab(&b);
     return s;
 }

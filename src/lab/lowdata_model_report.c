@@ -90,11 +90,20 @@ static bool areas(const hora_lowdata_grid *g, int s, double *out) {
     return g->sizes > 1;
 }
 
-/* "supported", "refuted" or "not shown": the paired interval at the two smallest sizes. */
+/* A better rate may lie beyond the grid; of fewer than three rates one always lies at the end. */
+static bool at_the_end(const hora_lowdata_grid *g, int rate) {
+    return g->rates >= 3 && (rate == 0 || rate == g->rates - 1);
+}
+
+/* "supported", "refuted" or "not shown": the paired interval at the two smallest sizes. Too few
+ * seeds or a rate at the end of the grid show nothing. */
 static const char *verdict(const hora_lowdata_grid *g) {
     int above = 0, below = 0;
     for (int n = 0; n < 2 && n < g->sizes; n++) {
         const cell c = cell_of(g, HORA_LOWDATA_EQUAL, n);
+        const cell lora = cell_of(g, HORA_LOWDATA_LORA, n);
+        if (g->seeds < HORA_FEW_SEEDS || at_the_end(g, c.rate) || at_the_end(g, lora.rate))
+            return "not shown";
         above += c.difference.lo > 0;
         below += c.difference.hi < 0;
     }
@@ -264,7 +273,8 @@ static void curves(const hora_lowdata_grid *g, const char *value, int first, hor
 
 static hora_status draw(const hora_lowdata_grid *g, hora_outdir *dir, bool *drawn) {
     hora_str body = {0};
-    hora_str_puts(&body, "set multiplot layout 1,2\nset logscale x 2\nset xlabel \"rows of the "
+    hora_str_puts(&body, "set key below height 1 samplen 3\nset multiplot layout 1,2\nset logscale "
+                         "x 2\nset xlabel \"rows of the "
                          "subset\"\nset tics nomirror\nset xtics (");
     for (int n = 0; n < g->sizes; n++)
         hora_str_printf(&body, "%s%lld", n ? ", " : "", (long long)g->n[n]);

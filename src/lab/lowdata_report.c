@@ -64,7 +64,8 @@ static hora_json *check_all(const lowdata_run *r, const summary *s) {
 
 /* "Gains in low-data regimes" for a teacher: do both smallest n say so? */
 static hora_json *verdict_of(const lowdata_run *r, int g, const summary *s) {
-    bool below = r->sizes > 1, above = r->sizes > 1;
+    const bool enough = r->sizes > 1 && r->c->seeds >= HORA_FEW_SEEDS;
+    bool below = enough, above = enough;
     char because[512], crossing[96] = "no n here where sharing is worse for certain";
     for (int size = 0; size < 2 && size < r->sizes; size++) {
         below &= s->ratio[1][size].hi < 1;

@@ -24,9 +24,10 @@ static hora_status report(const rates_run *run, const rates_algebra *a, hora_jso
     hora_rates_verdict_all(r);
     *out = hora_rates_report_json(r);
     hora_rates_report_text(r, text);
-    hora_status s = hora_rates_write(r, *out);
-    if (s == HORA_OK)
-        s = hora_checks_sound(r->checks);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_rates_write(r, *out));
+    HORA_TRY_OUT(s, hora_checks_sound(r->checks));
+out:
     hora_json_free(r->checks);
     hora_json_free(r->verdicts);
     hora_free(r);
@@ -37,22 +38,18 @@ static hora_status run_all(const rates_config *c, hora_json **out, hora_str *tex
     rates_run *run = hora_calloc(1, sizeof *run);
     rates_algebra *a = hora_calloc(1, sizeof *a);
     const double start = hora_now();
-    hora_status s = hora_rates_plan(run, c);
-    if (s == HORA_OK)
-        s = hora_report_folder(&run->out, c->out, "rates curves",
-                               c->overwrite ? NULL : "rates.state", RATES_STATE_HEADER "\n", NULL,
-                               0);
-    if (s == HORA_OK)
-        s = hora_check_writable(c->out, SPACE);
-    if (s == HORA_OK) {
-        hora_rates_algebra_run(a);
-        hora_info("curves and ranks are done; %lld fits follow", (long long)run->count);
-        s = hora_rates_fit_all(run);
-    }
-    if (s == HORA_OK)
-        s = report(run, a, out, text);
-    if (s == HORA_OK)
-        hora_info("%s: %lld fits, %.0f s", c->out, (long long)run->count, hora_now() - start);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_rates_plan(run, c));
+    HORA_TRY_OUT(s, hora_report_folder(&run->out, c->out, "rates curves",
+                                       c->overwrite ? NULL : "rates.state", RATES_STATE_HEADER "\n",
+                                       NULL, 0));
+    HORA_TRY_OUT(s, hora_check_writable(c->out, SPACE));
+    hora_rates_algebra_run(a);
+    hora_info("curves and ranks are done; %lld fits follow", (long long)run->count);
+    HORA_TRY_OUT(s, hora_rates_fit_all(run));
+    HORA_TRY_OUT(s, report(run, a, out, text));
+    hora_info("%s: %lld fits, %.0f s", c->out, (long long)run->count, hora_now() - start);
+out:
     hora_outdir_close(run->out);
     hora_rates_run_release(run);
     hora_free(run);
@@ -63,11 +60,12 @@ static hora_status run_all(const rates_config *c, hora_json **out, hora_str *tex
 hora_status hora_rates(hora_settings *settings, hora_json **out, hora_str *text) {
     rates_config c = {0};
     *out = NULL;
-    hora_status s = hora_options_take(&hora_rates_options, &c, settings);
-    if (s == HORA_OK && !c.seeds)
+    hora_status s;
+    HORA_TRY_OUT(s, hora_options_take(&hora_rates_options, &c, settings));
+    if (!c.seeds)
         c.seeds = c.quick ? 4 : 16;
-    if (s == HORA_OK)
-        s = run_all(&c, out, text);
+    HORA_TRY_OUT(s, run_all(&c, out, text));
+out:
     hora_options_release(&hora_rates_options, &c);
     return s;
 }

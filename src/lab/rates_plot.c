@@ -60,7 +60,7 @@ static void panel(const rates_report *r, const int *list, const int *block, int 
     if (column == 2) /* guides */
         hora_str_printf(out,
                         "  %g * (x / %g)**(-0.5) with lines ls 9 title \"guide (-1/2)\", "
-                        "\\\n  %g with lines ls 9 notitle\n",
+                        "\\\n  %g with lines ls 9 title \"guide (0)\"\n",
                         low / 2, n0, high);
     else
         hora_str_printf(out, "  %g * (x / %g)**(-1) with lines ls 9 title \"guide (-1)\"\n",

@@ -353,11 +353,11 @@ hora_status hora_rates_write(const rates_report *r, const hora_json *json) {
     curves_csv(r, &curves);
     hora_json_dump(json, 2, false, &all);
     hora_str_putc(&all, '\n');
-    hora_status s = write_text(r, "rates.csv", &rows);
-    if (s == HORA_OK)
-        s = write_text(r, "curves.csv", &curves);
-    if (s == HORA_OK)
-        s = write_text(r, "rates.json", &all);
+    hora_status s;
+    HORA_TRY_OUT(s, write_text(r, "rates.csv", &rows));
+    HORA_TRY_OUT(s, write_text(r, "curves.csv", &curves));
+    HORA_TRY_OUT(s, write_text(r, "rates.json", &all));
+out:
     hora_str_release(&rows);
     hora_str_release(&curves);
     hora_str_release(&all);

@@ -277,20 +277,19 @@ static void list_work(job *j) {
 hora_status hora_rates_fit_all(rates_run *run) {
     char *path = hora_path_join(run->c->out, "rates.state");
     job j = {.run = run, .state = path, .lock = PTHREAD_MUTEX_INITIALIZER};
-    hora_status s = hora_outdir_claim(run->out, "rates.state");
-    if (s == HORA_OK)
-        s = state_load(run, path);
-    if (s == HORA_OK) {
-        j.todo = hora_calloc((size_t)run->count, sizeof *j.todo);
-        j.cost = hora_calloc((size_t)run->count, sizeof *j.cost);
-        list_work(&j);
-        if (j.total < run->count)
-            hora_info("%s: %lld of %lld fits are there already", path,
-                      (long long)(run->count - j.total), (long long)run->count);
-        j.start = j.said = hora_now();
-        hora_parallel(j.total, fit_tile, &j);
-        s = j.status == HORA_OK ? HORA_OK : hora_fail(j.status, "%s", j.message);
-    }
+    hora_status s;
+    HORA_TRY_OUT(s, hora_outdir_claim(run->out, "rates.state"));
+    HORA_TRY_OUT(s, state_load(run, path));
+    j.todo = hora_calloc((size_t)run->count, sizeof *j.todo);
+    j.cost = hora_calloc((size_t)run->count, sizeof *j.cost);
+    list_work(&j);
+    if (j.total < run->count)
+        hora_info("%s: %lld of %lld fits are there already", path,
+                  (long long)(run->count - j.total), (long long)run->count);
+    j.start = j.said = hora_now();
+    hora_parallel(j.total, fit_tile, &j);
+    HORA_TRY_OUT(s, j.status == HORA_OK ? HORA_OK : hora_fail(j.status, "%s", j.message));
+out:
     hora_free(j.message);
     hora_free(j.todo);
     hora_free(j.cost);

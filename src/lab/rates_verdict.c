@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "lab/rates_run_impl.h"
 
-enum { FEW_SEEDS = 8, FEW_SIZES = 4 }; /* below: slopes are reported, not checked */
+enum { FEW_SIZES = 4 }; /* below, and with few seeds: slopes are reported, not checked */
 
 static const rates_summary *linear_near(const rates_report *r, rates_setting s,
                                         const char *student) {
@@ -145,7 +145,7 @@ static void check_limit(rates_report *r) {
 
 void hora_rates_check_all(rates_report *r) {
     const rates_group *g = &r->run->group[0];
-    const bool slopes = r->run->c->seeds >= FEW_SEEDS && g->sizes >= FEW_SIZES;
+    const bool slopes = r->run->c->seeds >= HORA_FEW_SEEDS && g->sizes >= FEW_SIZES;
     check_algebra(r);
     check_finite(r);
     check_over(r, slopes);
@@ -244,7 +244,7 @@ static void judge_exponent(rates_report *r, rates_setting s, rates_kind t, const
     if (!a || !b || isnan(a->slope[SUM_D].value))
         return;
     const hora_interval *lora = &a->slope[SUM_D], *tied = &b->slope[SUM_D];
-    const bool few = r->run->c->seeds < FEW_SEEDS || a->group->sizes < FEW_SIZES;
+    const bool few = r->run->c->seeds < HORA_FEW_SEEDS || a->group->sizes < FEW_SIZES;
     verdict v = NOT_SHOWN;
     if (!few && tied->hi < lora->lo)
         v = SUPPORTED;

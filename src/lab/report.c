@@ -179,13 +179,13 @@ hora_status hora_report_folder(hora_outdir **out, const char *dir, const char *w
     const hora_outdir_how how = {.mode = HORA_OUT_ADD, .in = in, .n = n};
     HORA_TRY(hora_outdir_open(out, dir, &how));
     const bool marked = hora_outdir_marked(*out);
-    hora_status s = hora_check_writable(dir, 1 << 20);
-    if (s == HORA_OK)
-        s = hora_outdir_begin(*out);
-    if (s == HORA_OK && !marked && state)
-        s = adopt(*out, words, state, head);
-    if (s == HORA_OK)
-        s = hora_outdir_expect(*out, words);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_check_writable(dir, 1 << 20));
+    HORA_TRY_OUT(s, hora_outdir_begin(*out));
+    if (!marked && state)
+        HORA_TRY_OUT(s, adopt(*out, words, state, head));
+    HORA_TRY_OUT(s, hora_outdir_expect(*out, words));
+out:
     if (s != HORA_OK) {
         hora_outdir_close(*out);
         *out = NULL;

@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "base/outdir.h"
 
+enum { HORA_FEW_SEEDS = 8 }; /* fewer give numbers, but no verdict: "not shown" */
+
 typedef struct hora_interval {
     double value, lo, hi; /* 95 % between lo and hi */
 } hora_interval;
@@ -41,7 +43,8 @@ void hora_verdicts_text(const hora_json *verdicts, hora_str *out);
 void hora_checks_text(const hora_json *checks, hora_str *out);
 /* Opens and begins the folder of an experiment that goes on where an earlier one stopped. `words`
  * begin the names of its files (base/outdir.h), which must not be others'. In a folder without a
- * mark, a file `state` that begins with `head` says that such files are hora's; NULL: nothing does. */
+ * mark, a file `state` that begins with `head` says that such files are hora's; NULL:
+ * nothing does. */
 hora_status hora_report_folder(hora_outdir **out, const char *dir, const char *words,
                                const char *state, const char *head, const hora_input *in, int n);
 #endif

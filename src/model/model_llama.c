@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "model/family.h"
+#include "model/rope.h"
 
 typedef struct llama_layer {
     int input_norm, post_norm, q_norm, k_norm; /* weight indices; -1: none */
@@ -104,27 +105,7 @@ static hora_status read_activation(const hora_base *b, llama *c) {
                      name);
 }
 
-/* Llama 3's scaling: long wavelengths are stretched by `factor`, short ones kept, those between
- * blended. [transformers modeling_rope_utils, rope_type "llama3"] */
-static hora_status scale_llama3(const hora_json *s, double *freq, int64_t n) {
-    double factor, low, high, old;
-    HORA_TRY(hora_json_get_real(s, "factor", 0, &factor));
-    HORA_TRY(hora_json_get_real(s, "low_freq_factor", 1, &low));
-    HORA_TRY(hora_json_get_real(s, "high_freq_factor", 4, &high));
-    HORA_TRY(hora_json_get_real(s, "original_max_position_embeddings", 8192, &old));
-    if (!(factor >= 1) || !(high > low) || !(low > 0) || !(old > 0))
-        return hora_fail(HORA_EFORMAT, "config.json: rope_scaling llama3 needs factor >= 1 and "
-                                       "high_freq_factor > low_freq_factor > 0");
-    for (int64_t i = 0; i < n; i++) {
-        double wave = 2 * M_PI / freq[i];
-        double smooth = (old / wave - low) / (high - low);
-        smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
-        freq[i] = (1 - smooth) * freq[i] / factor + smooth * freq[i];
-    }
-    return HORA_OK;
-}
-
-static hora_status read_rope(const hora_base *b, llama *c) {
+static hora_status read_rope(hora_base *b, llama *c) {
     double partial;
     HORA_TRY(hora_json_get_real(b->config, "rope_theta", 10000, &c->theta));
     HORA_TRY(hora_json_get_real(b->config, "partial_rotary_factor", 1, &partial));
@@ -134,33 +115,12 @@ static hora_status read_rope(const hora_base *b, llama *c) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "config.json: partial_rotary_factor %g; only whole heads are rotated here",
                          partial);
-    int64_t n = b->head_dim / 2;
-    c->freq = hora_calloc((size_t)n, sizeof *c->freq);
-    c->rope_scale = 1;
-    for (int64_t i = 0; i < n; i++)
-        c->freq[i] = pow(c->theta, -(double)(2 * i) / (double)b->head_dim);
-    const hora_json *s = hora_json_get(b->config, "rope_scaling");
-    if (hora_json_type(s) == HORA_JOBJECT) {
-        const char *type;
-        double factor;
-        HORA_TRY(hora_json_get_string(s, "rope_type", "default", &type));
-        if (hora_eq(type, "llama3")) {
-            HORA_TRY(scale_llama3(s, c->freq, n));
-        } else if (hora_eq(type, "linear")) {
-            HORA_TRY(hora_json_get_real(s, "factor", 1, &factor));
-            if (!(factor > 0))
-                return hora_fail(HORA_EFORMAT, "config.json: rope_scaling factor must be positive");
-            for (int64_t i = 0; i < n; i++)
-                c->freq[i] /= factor;
-        } else if (!hora_eq(type, "default")) {
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "config.json: rope_scaling of type `%s` is not computed here (known: "
-                             "llama3, linear)",
-                             type);
-        }
-    }
-    for (int64_t i = 0; i < n; i++)
-        c->freq[i] = (float)c->freq[i]; /* the reference keeps them in f32 */
+    hora_rope_frequencies f;
+    HORA_TRY(hora_rope_read(&f, hora_json_get(b->config, "rope_scaling"), c->theta, b->head_dim / 2,
+                            b->max_positions));
+    c->freq = f.freq;
+    c->rope_scale = f.scale;
+    b->max_positions = f.positions;
     return HORA_OK;
 }
 
@@ -285,7 +245,8 @@ static void add_weights(hora_base *b, llama *c) {
     }
     c->final_norm = add_weight(b, hora_strdup("model.norm.weight"), HORA_SHAPE1(b->hidden),
                                HORA_ROLE_NORM, -1, 0);
-    b->head = b->tied
+    b->head = b->bare ? -1
+              : b->tied
                   ? b->embed
                   : add_weight(b, hora_strdup("lm_head.weight"), HORA_SHAPE2(b->vocab, b->hidden),
                                HORA_ROLE_HEAD, -1, c->init_std);
@@ -369,6 +330,7 @@ const hora_family hora_family_llama = {
     .name = "llama",
     .summary = "Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3",
     .model_types = "llama mistral qwen2 qwen3",
+    .head = "score",
     .configure = configure,
     .record = record,
     .release = release,

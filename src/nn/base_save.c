@@ -1,5 +1,7 @@
-/* An opened base as a Hugging Face model directory: model.safetensors and config.json. */
+/* An opened base as a Hugging Face model directory: in one file and one dtype, or as its
+ * source is. */
 #include "base/file.h"
+#include "base/text.h"
 #include "format/safetensors.h"
 #include "nn/base.h"
 
@@ -33,4 +35,170 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
     hora_free(path);
     hora_free(e);
     return s ? s : save_config(b, dir, dtype);
+}
+
+hora_status hora_base_save_task(const hora_base *b, const char *dir) {
+    static const char *const keys[] = {"problem_type", "id2label", "label2id"};
+    if (!b->task_type)
+        return HORA_OK;
+    hora_json *o = hora_json_new_object();
+    hora_str text = {0};
+    hora_json_set(o, "task_type", hora_json_new_string(b->task_type));
+    for (size_t i = 0; i < HORA_COUNT(keys); i++)
+        if (hora_json_get(b->config, keys[i]))
+            hora_json_set(o, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+    hora_json_dump(o, 2, false, &text);
+    hora_str_putc(&text, '\n');
+    char *path = hora_path_join(dir, "task.json");
+    hora_status s = hora_file_write(path, text.s, text.n);
+    hora_free(path);
+    hora_str_release(&text);
+    hora_json_free(o);
+    return s;
+}
+/* --- as the source ---------------------------------------------------------------------------- */
+
+/* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks
+ * "model."), a tied head the embedding it repeats, anything else itself. */
+static int weight_of(const hora_base *b, const char *name) {
+    char *full = hora_format("model.%s", name);
+    int w = hora_base_weight(b, name);
+    if (w < 0)
+        w = hora_base_weight(b, full);
+    if (w < 0 && b->tied && hora_eq(name, "lm_head.weight"))
+        w = b->head;
+    hora_free(full);
+    return w;
+}
+
+typedef struct shards { /* what goes into the shard that is being filled */
+    hora_st_entry *e;
+    int n;
+    bool *written; /* per weight of the base */
+    hora_json *map;
+    uint64_t bytes;
+} shards;
+
+static void add_entry(shards *s, const char *name, hora_view view, hora_dtype dtype,
+                      const char *file) {
+    s->e[s->n++] = (hora_st_entry){name, view, dtype};
+    s->bytes += (uint64_t)hora_elems(&view) * hora_dtype_size(dtype);
+    hora_json_set(s->map, name, hora_json_new_string(file));
+}
+
+/* Entries of shard `file`; the last one takes what the source has not (a head of its own). */
+static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, int file,
+                              float *const *replace) {
+    const char *path = hora_path_base(hora_st_file_path(st, file));
+    hora_dtype last = HORA_F32;
+    s->n = 0;
+    for (int i = 0; i < hora_st_count(st); i++) {
+        const hora_st_tensor *t = hora_st_at(st, i);
+        const int w = weight_of(b, t->name);
+        const bool new_value = w >= 0 && replace && replace[w];
+        if (t->file != file ||
+            (w >= 0 && !new_value && !hora_shape_equal(&t->view.shape, &b->weights[w].view.shape)))
+            continue;
+        if (t->view.dtype == HORA_DTYPE_OTHER)
+            return hora_fail(HORA_EUNSUPPORTED, "%s: %s has dtype %s, which cannot be copied",
+                             hora_st_file_path(st, file), t->name, t->dtype_name);
+        hora_view view = t->view;
+        if (new_value)
+            view = (hora_view){replace[w], HORA_F32, b->weights[w].view.shape};
+        last = t->view.dtype;
+        add_entry(s, t->name, view, last, path);
+        if (w >= 0)
+            s->written[w] = true;
+    }
+    for (int w = 0; file == hora_st_files(st) - 1 && w < b->nweights; w++) {
+        hora_view view = b->weights[w].view;
+        if (s->written[w])
+            continue;
+        if (replace && replace[w])
+            view = (hora_view){replace[w], HORA_F32, view.shape};
+        add_entry(s, b->weights[w].name, view, hora_dtype_is_float(last) ? last : HORA_F32, path);
+    }
+    return HORA_OK;
+}
+
+static hora_status write_shards(shards *s, const hora_base *b, const hora_st *st, const char *dir,
+                                float *const *replace) {
+    for (int f = 0; f < hora_st_files(st); f++) {
+        HORA_TRY(fill_shard(s, b, st, f, replace));
+        char *path = hora_path_join(dir, hora_path_base(hora_st_file_path(st, f)));
+        const hora_status bad = hora_st_write(path, s->e, s->n, NULL, 0);
+        hora_free(path);
+        HORA_TRY(bad);
+    }
+    return HORA_OK;
+}
+
+/* Written last: a folder with an index is whole. */
+static hora_status write_index(shards *s, const char *dir) {
+    hora_json *index = hora_json_new_object();
+    hora_json *meta = hora_json_set(index, "metadata", hora_json_new_object());
+    hora_str text = {0};
+    hora_json_set(meta, "total_size", hora_json_new_int((int64_t)s->bytes));
+    hora_json_set(index, "weight_map", hora_json_copy(s->map));
+    hora_json_dump(index, 2, true, &text);
+    hora_str_putc(&text, '\n');
+    char *path = hora_path_join(dir, "model.safetensors.index.json");
+    const hora_status st = hora_file_write(path, text.s, text.n);
+    hora_free(path);
+    hora_str_release(&text);
+    hora_json_free(index);
+    return st;
+}
+
+/* What of the head config.json says: a task's is its own business, another is no longer tied. */
+static void tell_head(const hora_base *b, hora_json *c) {
+    static const char *const keys[] = {"architectures", "id2label", "label2id", "problem_type"};
+    if (!b->bare)
+        hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
+    for (size_t i = 0; b->bare && i < HORA_COUNT(keys); i++)
+        if (hora_json_get(b->config, keys[i]))
+            hora_json_set(c, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+}
+
+/* config.json to the byte, but for another head. */
+static hora_status copy_config(const hora_base *b, const char *dir) {
+    hora_json *c = NULL;
+    hora_str text = {0};
+    bool tied = false;
+    char *from = hora_path_join(b->dir, "config.json"), *to = hora_path_join(dir, "config.json");
+    hora_status s = hora_json_load(&c, from);
+    hora_json_bool(hora_json_get(c, "tie_word_embeddings"), &tied);
+    if (s == HORA_OK && !b->bare && (!tied || b->tied)) {
+        s = hora_copy_file(from, to);
+    } else if (s == HORA_OK) {
+        tell_head(b, c);
+        hora_json_dump(c, 2, true, &text);
+        hora_str_putc(&text, '\n');
+        s = hora_file_write(to, text.s, text.n);
+    }
+    hora_str_release(&text);
+    hora_json_free(c);
+    hora_free(from);
+    hora_free(to);
+    return s;
+}
+
+hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace) {
+    hora_st *st = NULL;
+    HORA_TRY(hora_st_open_model(&st, b->dir));
+    shards s = {
+        .e = hora_calloc((size_t)(hora_st_count(st) + b->nweights), sizeof *s.e),
+        .written = hora_calloc((size_t)b->nweights, sizeof *s.written),
+        .map = hora_json_new_object(),
+    };
+    hora_status bad = write_shards(&s, b, st, dir, replace);
+    if (bad == HORA_OK && hora_st_files(st) > 1)
+        bad = write_index(&s, dir);
+    if (bad == HORA_OK)
+        bad = copy_config(b, dir);
+    hora_json_free(s.map);
+    hora_free(s.written);
+    hora_free(s.e);
+    hora_st_close(st);
+    return bad;
 }

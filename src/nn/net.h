@@ -35,27 +35,28 @@ struct hora_net {
 void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapter *const *adapters,
                    int nadapters, hora_net_mode mode);
 void hora_net_release(hora_net *n);
-/* Gives every parameter leaf the memory of its hora_param, and every frozen leaf that of its weight:
- * a base may be recorded and planned from headers and completed afterwards. After plan, before
- * prepare. */
+/* Gives every parameter leaf the memory of its hora_param, and every frozen leaf that of its
+ * weight: a base may be recorded and planned from headers and completed afterwards. After plan,
+ * before prepare. */
 void hora_net_bind(hora_net *n);
 /* Calls the preludes of all layers without recording a model: for evaluating generated factors. */
 void hora_net_preludes(hora_net *n);
 
 /* --- for families, in the order of a forward pass --------------------------------------------- */
-hora_t hora_net_weight(hora_net *n, int weight); /* leaf of a base weight: frozen, or the parameter
-                                                    that replaces it; -1 gives NONE */
+/* leaf of a base weight: frozen, or the parameter that replaces it; -1 gives NONE */
+hora_t hora_net_weight(hora_net *n, int weight);
 hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
-hora_t hora_net_block(hora_net *n, int layer,
-                      hora_t h); /* opens block `layer` around residual stream h */
+/* opens block `layer` around residual stream h */
+hora_t hora_net_block(hora_net *n, int layer, hora_t h);
 hora_t hora_net_block_end(hora_net *n, hora_t h);
-hora_t hora_net_site(hora_net *n, hora_site_kind k,
-                     hora_t x); /* projection with whatever is attached */
+/* projection with whatever is attached */
+hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
 /* q (rows, H dh), k v (rows, G dh) -> (rows, H dh); prefix and caches are its business. */
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
 /* The new residual stream: res + (what methods make of) y. */
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
-hora_t hora_net_head(hora_net *n); /* leaf of the output head's weight (V, hidden) */
+hora_t hora_net_head(hora_net *n);      /* leaf of the output head's weight (V, hidden) */
+hora_t hora_net_head_bias(hora_net *n); /* of its bias (V), or NONE */
 
 /* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
@@ -65,8 +66,8 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
 hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
                         hora_t a, hora_t f, double alpha);
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
-uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what,
-                         int index); /* random stream of a node */
+/* random stream of a node */
+uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what, int index);
 /* Auxiliary loss (weight times scalar), averaged over micro-batches. */
 void hora_net_loss(hora_net *n, hora_t scalar, double weight);
 #endif

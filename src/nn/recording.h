@@ -1,9 +1,9 @@
 #ifndef HORA_NN_RECORDING_H
 #define HORA_NN_RECORDING_H
 /*
- * One recording of a model with methods attached, from graph to memory: record, plan, bind, prepare,
- * run, free. Training, evaluation, one pass, decoding and the evaluation of generated factors differ
- * in the two functions that they record:
+ * One recording of a model with methods attached, from graph to memory: record, plan, bind,
+ * prepare, run, free. Training, evaluation, one pass, decoding and the evaluation of generated
+ * factors differ in the two functions that they record:
  *
  *   hora_recording r;
  *   hora_recording_init(&r, &parts);                    model(net), then outputs(net, hidden, user)
@@ -34,7 +34,8 @@ typedef struct hora_recording_parts { /* all borrowed for the life of the record
 typedef struct hora_recording {
     hora_graph *g; /* NULL: not recorded */
     hora_net net;
-    void *arena; /* of the first of those that were prepared together */
+    hora_device *device; /* borrowed */
+    void *arena;         /* its memory; of the first of those that were prepared together */
     size_t arena_bytes;
     bool backward;
 } hora_recording;

@@ -30,20 +30,22 @@ typedef enum {
 
 /* One flat record; each op's file says which fields it reads. */
 typedef struct hora_attr {
-    double alpha; /* linear: factor of x W'; add: factor of the second term; scale: factor; dropout:
-                     probability */
-    double eps;   /* rmsnorm */
-    hora_act act; /* act, glu */
+    /* linear: factor of x W'; add: factor of the second term; scale: factor; dropout:
+     * probability */
+    double alpha;
+    double eps;                        /* rmsnorm */
+    hora_act act;                      /* act, glu */
     int64_t heads, kv_heads, head_dim; /* attention, cache, rope (kv_heads unused there) */
-    int64_t window; /* attention, cache: row i sees at most `window` keys up to and including
-                       itself; 0: all of its range */
-    double scale;   /* attention, cache: of q k' before softmax */
-    const double
-        *freq; /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
+    /* attention, cache: row i sees at most `window` keys up to and including itself; 0: all of
+     * its range */
+    int64_t window;
+    double scale; /* attention, cache: of q k' before softmax */
+    /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
+    const double *freq;
     double rope_scale;       /* rope: factor of cos and sin (attention_factor); 1 */
     int64_t groups, a, b, w; /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups */
-    const int32_t
-        *index; /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */
+    /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */
+    const int32_t *index;
     int64_t nindex;
     uint64_t stream; /* dropout: random stream of this node */
 } hora_attr;
@@ -60,8 +62,9 @@ typedef struct hora_op {
     int nin;           /* inputs, optional ones included */
     unsigned optional; /* HORA_IN(i): input i may be absent (shape.n == -1) */
     unsigned options;  /* HORA_OP_* */
-    unsigned leaves;   /* HORA_LEAF(x): what it reads of the batch, unless attr.index stands for it;
-                          a leaf without columns of its own has those of in[0] */
+    /* HORA_LEAF(x): what it reads of the batch, unless attr.index stands for it; a leaf without
+     * columns of its own has those of in[0] */
+    unsigned leaves;
     /* Checks the inputs and sets out->shape. out->dtype is preset, to the graph's for a row tensor
      * and to in[0]'s for others; an op may know better. HORA_ESHAPE with both shapes in the text.
      */
@@ -77,8 +80,8 @@ typedef struct hora_op {
     unsigned passes;
     double tol[2]; /* agreement with ref: f32, bf16; max |d| <= tol * (1 + max |ref|) */
     bool (*sample)(hora_rng *, int k, struct hora_case *); /* k-th test case; false: no more */
-    double (*flops)(const hora_view *in, const hora_view *out,
-                    const hora_attr *); /* forward, 2 per multiply-add; NULL: not counted */
+    /* forward, 2 per multiply-add; NULL: not counted */
+    double (*flops)(const hora_view *in, const hora_view *out, const hora_attr *);
     /* Of backward, with `grad` as in reads; NULL: as many as forward for each of in[0] and in[1]
      * that carries gradient. */
     double (*flops_back)(const hora_view *in, const hora_view *out, const hora_attr *,
@@ -87,11 +90,12 @@ typedef struct hora_op {
 #define HORA_OP_BATCH 1u /* reads the batch: leaves, or its counters */
 #define HORA_OP_ROWS                                                                               \
     2u /* output is a row tensor although no input is (gather with the batch's ids) */
-#define HORA_OP_REDUCES 4u  /* output is no row tensor although in[0] is (losses) */
-#define HORA_OP_EFFECT  8u  /* writes into an input (cache): never recomputed, never dropped */
-#define HORA_OP_RANDOM  16u /* not allowed in `before` */
-#define HORA_OP_JOINS   32u /* neighbours over the same rows may run as one (q, k, v; gate, up) */
-#define HORA_OP_CHEAP   64u /* no more than reading and writing: recomputed sooner than kept */
+#define HORA_OP_REDUCES    4u   /* output is no row tensor although in[0] is (losses) */
+#define HORA_OP_EFFECT     8u   /* writes into an input (cache): never recomputed, never dropped */
+#define HORA_OP_RANDOM     16u  /* not allowed in `before` */
+#define HORA_OP_JOINS      32u  /* neighbours on the same rows may run as one (q, k, v) */
+#define HORA_OP_CHEAP      64u  /* no more than reading and writing: recomputed sooner than kept */
+#define HORA_OP_SAVED_ROWS 128u /* what it saves has a row for each row of in[0] */
 
 /* Rows of ops.def, in its order. */
 typedef enum hora_op_id {
@@ -106,8 +110,8 @@ const hora_op *hora_op_named(const char *name);
 /* A test case for gradient and agreement tests and micro-benchmarks. Arrays hang on heap memory of
  * the case. */
 typedef struct hora_case {
-    hora_view in[HORA_MAX_IN]; /* shapes; absent: shape.n = -1. The runner fills values N(0,1) *
-                                  spread[i] + shift[i] */
+    /* shapes; absent: shape.n = -1. The runner fills values N(0,1) * spread[i] + shift[i] */
+    hora_view in[HORA_MAX_IN];
     double spread[HORA_MAX_IN], shift[HORA_MAX_IN]; /* preset to 1 and 0 */
     unsigned grad;                                  /* inputs to differentiate */
     unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
@@ -125,6 +129,8 @@ void hora_case_release(hora_case *c);
  * the last `padding` rows unused; classes: range of target and ids. */
 void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, int64_t padding,
                      bool bidirectional);
+/* After hora_case_batch: numbers for the leaf `value`, `columns` a row; binary: of 0 and 1. */
+void hora_case_value(hora_case *c, hora_rng *r, int64_t columns, bool binary);
 
 static inline bool hora_absent(const hora_view *v) {
     return v->shape.n < 0;

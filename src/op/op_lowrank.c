@@ -2,12 +2,11 @@
  * lowrank: a projection with a low-rank update, in one pass over its output.
  *
  *   z = xd A'                                xd (n, k), A (r, k), z (n, r); xd absent: xd = x
- *   y = a + x W' + b + alpha z B'            x (n, k), W (o, k), b (o), a (n, o), B (o, r), y (n,
- * o)
+ *   y = a + x W' + b + alpha z B'            x (n, k), W (o, k), B (o, r); b (o); a, y (n, o)
  *
- *   dz = alpha dy B      dB = alpha dy' z    dA = dz' xd         dxd = dz A
- *   dx = dy W (+ dz A where xd is x)         dW = dy' x          db = sum of the rows of dy    da =
- * dy
+ *   dz = alpha dy B      dB = alpha dy' z    dA = dz' xd    dxd = dz A
+ *   dx = dy W (+ dz A where xd is x)         dW = dy' x     db = sum of the rows of dy
+ *   da = dy
  *
  * The update of LoRA [lora eq.3, arXiv 2106.09685] and of all that shares its form, whatever makes
  * A and B; xd is x after dropout. Saved: z, when B carries gradient. With frozen W and b, backward
@@ -120,7 +119,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_lowrank = {.name = "lowrank",
                                  .nin = 7,
                                  .optional = HORA_IN(BIAS) | HORA_IN(ADDEND) | HORA_IN(XD),
-                                 .options = HORA_OP_JOINS,
+                                 .options = HORA_OP_JOINS | HORA_OP_SAVED_ROWS,
                                  .shape = shape,
                                  .reads = reads,
                                  .passes = HORA_IN(ADDEND),

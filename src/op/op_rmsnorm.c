@@ -51,7 +51,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 
 const hora_op hora_op_rmsnorm = {.name = "rmsnorm",
                                  .nin = 2,
-                                 .options = HORA_OP_CHEAP,
+                                 .options = HORA_OP_CHEAP | HORA_OP_SAVED_ROWS,
                                  .shape = shape,
                                  .reads = reads,
                                  .saves = saves,

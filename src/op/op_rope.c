@@ -4,7 +4,7 @@
  * head_dim/2:
  *
  *   t = pos freq_j,   c = rope_scale cos t,   s = rope_scale sin t
- *   y_j           = x_j c - x_{j+head_dim/2} s
+ *   y_j              = x_j c - x_{j+head_dim/2} s
  *   y_{j+head_dim/2} = x_{j+head_dim/2} c + x_j s
  *
  * Backward is the transpose: the same with s negated. It reads nothing but positions.

@@ -152,8 +152,8 @@ hora_status hora_native_load(hora_adapter *a, const hora_foreign *f) {
                          "plain LoRA can be continued with method lora",
                          f->dir, a->method->name);
     HORA_TRY(hora_params_read(a, f->dir, "hora_state.safetensors", "layers."));
-    if (a->replaces)
-        HORA_TRY(
-            hora_params_read(a, f->dir, "adapter_model.safetensors", "base_model.model.lm_head"));
+    for (int i = 0; i < a->nparams; i++) /* what is trained whole lies in PEFT's file */
+        if (a->params[i]->weight >= 0)
+            HORA_TRY(hora_params_read(a, f->dir, "adapter_model.safetensors", a->params[i]->name));
     return f->trusted ? HORA_OK : compare(a, f);
 }

@@ -25,6 +25,18 @@ typedef struct folder { /* owns what a hora_foreign shows */
 } folder;
 
 static hora_status open_files(folder *o, const char *dir, bool native) {
+    char *bin = path_if(dir, "adapter_model.bin"), *st = path_if(dir, "adapter_model.safetensors");
+    const bool pickled = bin && !st;
+    hora_free(bin);
+    hora_free(st);
+    if (pickled)
+        return hora_fail(
+            HORA_EUNSUPPORTED,
+            "%s holds adapter_model.bin alone, a pickle, which is not read here; write it "
+            "as safetensors: python -c \"import torch, safetensors.torch as s; "
+            "s.save_file(torch.load('adapter_model.bin', weights_only=True), "
+            "'adapter_model.safetensors')\" in that folder",
+            dir);
     char *config = path_if(dir, "adapter_config.json"), *delta = path_if(dir, "delta_config.json");
     char *state = native ? path_if(dir, "hora_state.safetensors") : NULL;
     char *model = path_if(dir, "config.json");

@@ -14,8 +14,8 @@
 #include "format/safetensors.h"
 #include "nn/net.h"
 
-/* Low-rank form of what a method does to one site: W' = W + scale B A, and with a magnitude each row
- * stretched to that norm. Memory owned by the adapter, dtype of the adapter. */
+/* Low-rank form of what a method does to one site: W' = W + scale B A, and with a magnitude each
+ * row stretched to that norm. Memory owned by the adapter, dtype of the adapter. */
 typedef struct hora_factors {
     int64_t rank;
     double scale, alpha;   /* scale = alpha / rank, or alpha / sqrt(rank) with rsLoRA */
@@ -54,8 +54,8 @@ typedef struct hora_method {
     hora_hooks hooks;
     /* Checks options against the base, matches targets, declares parameters. */
     hora_status (*setup)(hora_adapter *);
-    void (*release)(
-        hora_adapter *); /* what setup made, also after a failure half-way; NULL: none */
+    /* what setup made, also after a failure half-way; NULL: none */
+    void (*release)(hora_adapter *);
 
     /* --- on disk */
     bool (*claims)(const struct hora_method *, const hora_foreign *); /* this folder is mine */
@@ -67,8 +67,8 @@ typedef struct hora_method {
     /* Reads the values of an attached, allocated adapter. The folder need not be claimed: it may be
      * the one a user names to start from. */
     hora_status (*load)(hora_adapter *, const hora_foreign *);
-    /* Folds what the hooks do into m->w; weights that an adapter replaces stand there already. NULL:
-     * cannot be merged, and is refused by name. */
+    /* Folds what the hooks do into m->w; weights that an adapter replaces stand there already.
+     * NULL: cannot be merged, and is refused by name. */
     hora_status (*merge)(hora_adapter *, const hora_merging *m);
 
     /* --- what lowrank.h asks; all or none */
@@ -89,6 +89,8 @@ const hora_method *hora_method_at(int i);
 const hora_method *hora_method_named(const char *name); /* or alias; NULL when absent */
 /* What a row lacks, by name; NULL: it is complete. */
 const char *hora_method_lacks(const hora_method *m);
+/* HORA_EUSAGE for a setting that nobody took and that is an option of another method: names it. */
+hora_status hora_method_foreign(const hora_settings *s, const char *method);
 
 /* Attaches: takes the method's options out of `settings` (which may hold others' too), matches
  * targets, declares parameters. No memory for values yet: hora_adapter_allocate, or
@@ -115,12 +117,12 @@ hora_status hora_peft_whose(const hora_method **m, const char *dir);
  * options (--init-adapter, resume). */
 hora_status hora_adapter_read(hora_adapter *a, const char *dir);
 /* Folds the adapters into w, which has an entry per base weight and starts as NULLs; entries that
- * change get new blocks of f32, to free with hora_free. First what adapters put in the place of base
- * weights, then the hooks, those of the last attached first: it stands next to the weight.
+ * change get new blocks of f32, to free with hora_free. First what adapters put in the place of
+ * base weights, then the hooks, those of the last attached first: it stands next to the weight.
  * HORA_EUNSUPPORTED when one of them cannot be merged; w is then untouched. */
 hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w);
-/* For a `merge` of one's own. What recordings take for base weight i: the parameter in its place, or
- * the base's own. */
+/* For a `merge` of one's own. What recordings take for base weight i: the parameter in its place,
+ * or the base's own. */
 hora_view hora_merging_leaf(const hora_merging *m, int i);
 /* Weight i as folded so far, to be changed in place. */
 hora_status hora_merging_weight(const hora_merging *m, int i, float **out);

@@ -5,9 +5,11 @@
  *
  *   Za   = act(W1a Xa)     (m, r)      once per block, shared by the targets
  *   Zb,h = act(W1b Xb,h)   (m, r)      per head
- *   q k v:  A = (W2a Za)'  (r, d)      B = rows W2b Zb,h of the heads (heads dh, r); k v take the
- * first query head of a group o:      A = columns (W2a Zb,h)' of the heads (r, H dh)            B =
- * W2b Za (d, r) y = W x + b + (alpha / r) B A dropout(x)
+ *   q k v:  A = (W2a Za)' (r, d)                           B = rows W2b Zb,h of the heads
+ *                                                          (heads dh, r); k and v take the first
+ *                                                          query head of a group
+ *   o:      A = columns (W2a Zb,h)' of the heads (r, H dh)   B = W2b Za (d, r)
+ *   y = W x + b + (alpha / r) B A dropout(x)
  *
  * Everything but the last line is made of parameters alone, so it is recorded in `before` and costs
  * the same for any batch. Matrices are recorded transposed, (r, m) and (H r, m), so that every
@@ -31,7 +33,7 @@ static const hora_option rows[] = {
     OPT_STRING(target.targets, "targets", "target_modules", "q+v", "LIST", "any of q k v o"),
     OPT_STRING(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
     OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head"),
+               "trained whole beside the adapter: lm_head, embed_tokens"),
     OPT_CHOICE(act, "act", NULL, "relu", "relu identity tanh sigmoid gelu",
                "activation of the generator"),
     OPT_INT(hidden, "hidden", "m", NULL, 0, 1 << 20, "hidden width m; default twice the rank"),

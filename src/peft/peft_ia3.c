@@ -25,7 +25,7 @@ static const hora_option rows[] = {
                "those of the targets whose input is stretched, not the output"),
     OPT_STRING(target.exclude, "exclude", "exclude_modules", NULL, "LIST", "modules left alone"),
     OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head"),
+               "trained whole beside the adapter: lm_head, embed_tokens"),
 };
 static const hora_options options = {"Method ia3", rows, HORA_COUNT(rows)};
 

@@ -2,9 +2,11 @@
  * LoRA: y = W x + b + s B A dropout(x), s = alpha / r, or alpha / sqrt(r) with rsLoRA. [lora eq.3,
  * arXiv 2106.09685; rslora, arXiv 2312.03732]
  *
- *   A (r, in) ~ U(-1/sqrt(in), 1/sqrt(in)) (Kaiming with a = sqrt 5, as PEFT draws it), B (out, r)
- * = 0: training starts at the base. dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy all
- * by op lowrank
+ *   A (r, in) ~ U(-1/sqrt(in), 1/sqrt(in))     Kaiming with a = sqrt 5, as PEFT draws it
+ *   B (out, r) = 0                             training starts at the base
+ *
+ *   dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy        all by op lowrank
+ *
  * With use_dora every row of W + s B A has a learned magnitude: dora.h.
  */
 #include <math.h>
@@ -16,12 +18,14 @@ typedef struct config {
     int64_t rank;
     double alpha, dropout;
     bool rslora, dora;
+    int bias; /* choice: none all lora_only */
     hora_target_options target;
     char *rank_pattern, *alpha_pattern;
     hora_peft_config peft; /* what counts: from the texts above, or from a folder */
     bool from_folder;
 } config;
 
+static const char *const biases[] = {"none", "all", "lora_only"};
 #define OPT_OF config
 static const hora_option rows[] = {
     OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update"),
@@ -36,9 +40,11 @@ static const hora_option rows[] = {
                "name of the list of layers, as PEFT has it"),
     OPT_STRING(target.exclude, "exclude", "exclude_modules", NULL, "LIST", "modules left alone"),
     OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head"),
+               "trained whole beside the adapter: lm_head, embed_tokens"),
     OPT_BOOL(rslora, "rslora", "use_rslora", "false", "scale by alpha / sqrt(rank)"),
     OPT_BOOL(dora, "use_dora", NULL, "false", "a learned magnitude of every row: DoRA"),
+    OPT_CHOICE(bias, "bias", NULL, "none", "none all lora_only",
+               "biases that train: all of the model, or those of the targets"),
     OPT_STRING(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..", "ranks by module name pattern"),
     OPT_STRING(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
                "alphas by module name pattern"),
@@ -89,8 +95,27 @@ static hora_status parse(config *c, const hora_base *b) {
     p->lora_dropout = c->dropout;
     p->use_rslora = c->rslora;
     p->use_dora = c->dora;
+    p->bias = hora_strdup(biases[c->bias]);
     HORA_TRY(hora_patterns_parse(&p->rank_pattern, &p->n_rank, c->rank_pattern, "rank_pattern"));
     return hora_patterns_parse(&p->alpha_pattern, &p->n_alpha, c->alpha_pattern, "alpha_pattern");
+}
+
+/* PEFT's names: a bias behind an adapter is its base layer's. */
+static void train_biases(hora_adapter *a, bool all) {
+    const hora_base *b = a->base;
+    const state *st = a->state;
+    for (int w = 0; w < b->nweights; w++) {
+        const char *module = NULL;
+        for (int i = 0; i < b->nsites; i++)
+            if (b->sites[i].bias == w && st->sites[i].a)
+                module = b->sites[i].module;
+        if (b->weights[w].role != HORA_ROLE_BIAS || (!module && !all))
+            continue;
+        char *name = module ? hora_peft_key(module, HORA_PEFT_BASE_BIAS)
+                            : hora_format("base_model.model.%s", b->weights[w].name);
+        hora_adapter_replace(a, w, name);
+        hora_free(name);
+    }
 }
 
 static hora_status setup(hora_adapter *a) {
@@ -105,6 +130,8 @@ static hora_status setup(hora_adapter *a) {
         if (on[i])
             s = add_site(a, i);
     hora_free(on);
+    if (!s && c->bias)
+        train_biases(a, hora_eq(biases[c->bias], "all"));
     return s ? s : hora_targets_save(a, &c->peft);
 }
 
@@ -160,10 +187,7 @@ static const hora_peft_config *peft_config(const hora_adapter *a) {
 }
 
 static hora_status refuse(const hora_peft_config *c, const char *dir) {
-    const char *what = c->lora_bias                           ? "lora_bias"
-                       : c->bias && !hora_eq(c->bias, "none") ? "bias other than none"
-                       : c->fan_in_fan_out                    ? "fan_in_fan_out"
-                                                              : NULL;
+    const char *what = c->lora_bias ? "lora_bias" : c->fan_in_fan_out ? "fan_in_fan_out" : NULL;
     return what ? hora_fail(HORA_EUNSUPPORTED,
                             "%s: adapter_config.json has %s, which is not computed here; merge it "
                             "with PEFT and open the merged model",
@@ -184,6 +208,9 @@ static hora_status configure(const hora_method *m, void *own, const hora_foreign
     c->dropout = p->lora_dropout;
     c->rslora = p->use_rslora;
     c->dora = p->use_dora;
+    for (int i = 0; i < (int)HORA_COUNT(biases); i++)
+        if (hora_eq(p->bias, biases[i]))
+            c->bias = i;
     hora_targets_show(&c->target, p);
     hora_patterns_show(&c->rank_pattern, p->rank_pattern, p->n_rank);
     hora_patterns_show(&c->alpha_pattern, p->alpha_pattern, p->n_alpha);

@@ -1,5 +1,5 @@
-/* Methods whose parameters stand in the place of base weights: their two folders, and merging, which
- * is putting the values where they belong. */
+/* Methods whose parameters stand in the place of base weights: their two folders, and merging,
+ * which is putting the values where they belong. */
 #include "peft/replaced.h"
 
 #include "base/file.h"

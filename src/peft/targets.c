@@ -2,6 +2,7 @@
  * serves files and command line. */
 #include "peft/targets.h"
 #include "base/text.h"
+#include "peft/peft_impl.h"
 
 #include <stdlib.h>
 
@@ -171,20 +172,47 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
     return any ? HORA_OK : no_match(c, b);
 }
 
+/* Embedding or head whose module path is `name`, or ends in it; -1: neither. */
+static int saved_weight(const hora_base *b, const char *name) {
+    const int whole[] = {b->head, b->embed};
+    for (size_t i = 0; i < HORA_COUNT(whole); i++) {
+        char *path = hora_format(".%s", b->weights[whole[i]].name);
+        char *tail = hora_format(".%s.weight", name);
+        const bool is = hora_ends(path, tail);
+        hora_free(tail);
+        hora_free(path);
+        if (is)
+            return whole[i];
+    }
+    return -1;
+}
+
 hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
     const hora_base *b = a->base;
     for (int i = 0; i < c->n_save; i++) {
-        if (!hora_eq(c->modules_to_save[i], "lm_head"))
-            return hora_fail(
-                HORA_EUNSUPPORTED,
-                "modules_to_save: `%s` cannot be trained beside an adapter; only lm_head can",
-                c->modules_to_save[i]);
-        if (b->tied)
+        const char *name = c->modules_to_save[i];
+        const int w = saved_weight(b, name);
+        /* PEFT writes both names for every classifier, whatever its head is called */
+        if (b->bare && w < 0 && (hora_eq(name, "classifier") || hora_eq(name, "score")))
+            continue;
+        if (b->bare && w == b->head) {
+            hora_adapter_take_head(a);
+            continue;
+        }
+        if (b->tied && (w >= 0 || hora_eq(name, "lm_head")))
             return hora_fail(
                 HORA_EUNSUPPORTED,
                 "modules_to_save: this model's head is its embedding (tie_word_embeddings); "
                 "training it would change both, use method full");
-        hora_adapter_replace(a, b->head, "base_model.model.lm_head.weight");
+        if (w < 0)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "modules_to_save: `%s` cannot be trained beside an adapter; lm_head "
+                             "and embed_tokens can",
+                             name);
+        char *full = hora_format("base_model.model.%s", b->weights[w].name);
+        if (!a->replaces || !a->replaces[w])
+            hora_adapter_replace(a, w, full);
+        hora_free(full);
     }
     return HORA_OK;
 }

@@ -3,8 +3,9 @@
 /*
  * Which sites a low-rank method adapts, written as users write it and matched as PEFT matches it.
  *
- *   targets  "q+v" | "q_proj+mlp.down_proj" | "all-linear" | "re:.*layers\.[01]\..*"     ('+' or
- * ',' between names) layers   "0+1+5"  (PEFT's layers_to_transform)
+ *   targets  "q+v" | "q_proj+mlp.down_proj" | "all-linear" | "re:.*layers\.[01]\..*"
+ *            ('+' or ',' between names)
+ *   layers   "0+1+5" (PEFT's layers_to_transform)
  */
 #include "peft/peft.h"
 
@@ -24,8 +25,8 @@ void hora_targets_show(hora_target_options *o, const hora_peft_config *c);
  * typed: by a person, so that every name must match something; PEFT asks for one match of all. */
 hora_status hora_targets_match(const hora_peft_config *c, const hora_base *base, bool typed,
                                bool *on);
-/* Declares what modules_to_save names (lm_head) as a parameter in the adapter's file. A tied head
- * is refused. */
+/* Declares what modules_to_save names (lm_head, embed_tokens) as parameters in the adapter's file.
+ * A tied pair is refused. */
 hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c);
 /* "q_proj:8;layers.0.*:2" into patterns (value after the last colon); what stands there stays. */
 hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,

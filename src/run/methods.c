@@ -16,7 +16,8 @@ static hora_status attach_element(hora_adapter **a, const hora_base *base, hora_
     hora_status st = hora_peft_attach(a, base, method, s, seed);
     if (!st) {
         const hora_options *tables[] = {&hora_adapter_options, (*a)->method->options};
-        st = hora_settings_finish(s, tables, tables[1] ? 2 : 1);
+        if ((st = hora_method_foreign(s, method)) == HORA_OK)
+            st = hora_settings_finish(s, tables, tables[1] ? 2 : 1);
     }
     return st ? hora_context(st, "methods, element %d", i + 1) : st;
 }

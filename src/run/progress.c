@@ -4,6 +4,7 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -31,6 +32,30 @@ static double smooth(hora_progress *p, double loss) {
     return p->average;
 }
 
+/* Columns that stderr has; a terminal that does not say has 80. */
+static size_t columns(void) {
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col : 80;
+}
+
+void hora_progress_fit(char *line, size_t columns) {
+    static const char *const less[] = {" MiB", "mfu ", "lr ", "tok/s", "eta "};
+    for (size_t i = 0; i < HORA_COUNT(less) && strlen(line) >= columns; i++) {
+        char *at = strstr(line, less[i]), *start = at, *end;
+        if (!at)
+            continue;
+        while (start > line && !(start[-1] == ' ' && start[-2] == ' '))
+            start--;
+        end = strstr(at, "  ");
+        if (end)
+            memmove(start, end + 2, strlen(end + 2) + 1);
+        else
+            start[-2] = 0;
+    }
+    if (strlen(line) >= columns)
+        line[columns - 1] = 0;
+}
+
 static void step_line(hora_progress *p, const hora_run_event *e, char *line, size_t n) {
     const hora_step_info *i = e->step;
     char eta[32], rate[32], mfu[24] = "";
@@ -56,6 +81,7 @@ static void on_step(hora_progress *p, const hora_run_event *e) {
     p->last = now;
     step_line(p, e, line, sizeof line);
     if (p->terminal) {
+        hora_progress_fit(line, columns());
         fprintf(stderr, "\r\033[K%s", line);
         fflush(stderr);
         p->open_line = true;
@@ -64,12 +90,27 @@ static void on_step(hora_progress *p, const hora_run_event *e) {
     }
 }
 
+/* The loss, and the two numbers that a task names first. */
+static void on_eval(const hora_run_event *e) {
+    const hora_metrics *m = &e->eval->metrics;
+    hora_str more = {0};
+    for (int i = 1; i < m->n && i < 3; i++)
+        if (isfinite(m->at[i].value))
+            hora_str_printf(&more, "  %s %.4g", m->at[i].name, m->at[i].value);
+    hora_info("step %lld/%lld  evaluation loss %.4f%s%s", (long long)e->eval->step,
+              (long long)e->steps, e->eval->loss, more.s ? more.s : "",
+              e->eval->best ? "  (best)" : "");
+    hora_str_release(&more);
+}
+
 static void on_plan(const hora_train_report *r) {
     hora_str text = {0};
     hora_train_report_text(r, &text);
-    if (text.n && text.s[text.n - 1] == '\n')
-        text.s[text.n - 1] = 0;
-    hora_info("%s", text.s);
+    for (const char *line = text.s; line && *line;) {
+        const size_t n = strcspn(line, "\n");
+        hora_info("%.*s", (int)n, line);
+        line += n + (line[n] != 0);
+    }
     hora_str_release(&text);
 }
 
@@ -86,9 +127,7 @@ void hora_progress_event(void *user, const hora_run_event *e) {
         on_plan(e->report);
         break;
     case HORA_RUN_EVAL:
-        hora_info("step %lld/%lld  evaluation loss %.4f  perplexity %.4g%s",
-                  (long long)e->eval->step, (long long)e->steps, e->eval->loss, e->eval->perplexity,
-                  e->eval->best ? "  (best)" : "");
+        on_eval(e);
         break;
     case HORA_RUN_SAVED:
         hora_info("saved %s", e->text);
@@ -107,6 +146,9 @@ hora_json *hora_run_summary(const hora_run_result *r) {
     hora_json_set(j, "steps", hora_json_new_int(r->status.step));
     hora_json_set(j, "first_loss", hora_json_new_real(r->status.first_loss));
     hora_json_set(j, "last_loss", hora_json_new_real(r->status.last_loss));
+    hora_json_set(j, "first_mean", hora_json_new_real(r->first_mean));
+    hora_json_set(j, "last_mean", hora_json_new_real(r->last_mean));
+    hora_json_set(j, "averaged", hora_json_new_int(r->averaged));
     if (r->first_eval.step >= 0)
         hora_json_set(j, "first_eval_loss", hora_json_new_real(r->first_eval.loss));
     if (r->last_eval.step >= 0)

@@ -30,6 +30,9 @@ typedef struct run {
     hora_outdir *out;
     double started;
     int64_t first_step;
+    bool config_alone; /* a plan needs no weights */
+    double *losses;    /* of the steps of this run */
+    int nlosses, losses_cap;
     hora_run_result result;
 } run;
 
@@ -119,12 +122,35 @@ static int own_tables(const run *r, const hora_options *tables[HORA_RUN_TABLES])
 
 /* From headers: what a plan needs. */
 static hora_status open_model(run *r) {
+    const hora_open_options o = {.dtype = hora_train_dtype(&r->train),
+                                 .headers_only = true,
+                                 .config_alone = r->config_alone,
+                                 .task = r->run.task,
+                                 .adapter = r->run.init_adapter};
+    return hora_open_model(&r->opened, r->run.model, &o);
+}
+
+static hora_status attach(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
-    const hora_base_options o = {hora_train_dtype(&r->train), true};
-    HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
     HORA_TRY(hora_run_methods_attach(&r->methods, r->opened.base, &r->all, r->run.method,
                                      (uint64_t)r->train.seed));
+    if (!r->methods.list)
+        HORA_TRY(hora_method_foreign(&r->all, r->run.method));
     return hora_settings_finish(&r->all, tables, own_tables(r, tables));
+}
+
+/* What would be found out only behind data that may take minutes to read. */
+static hora_status check_before_data(const run *r) {
+    const int64_t most = r->opened.base->max_positions;
+    if (most && r->data.seq_len > most)
+        return hora_fail(HORA_EUSAGE,
+                         "seq_len=%lld is longer than the model's context of %lld tokens; give at "
+                         "most that",
+                         (long long)r->data.seq_len, (long long)most);
+    if (r->run.eval_data && !hora_eq(r->run.eval_data, "-") && !hora_path_exists(r->run.eval_data))
+        return hora_fail(HORA_ENOTFOUND, "%s is not there; give --eval-data FILE",
+                         r->run.eval_data);
+    return HORA_OK;
 }
 
 static void say_data(run *r, const char *path, const hora_dataset *d) {
@@ -164,6 +190,7 @@ static hora_status open_training(run *r) {
                              .nadapters = r->methods.n,
                              .train = r->rows,
                              .eval = r->eval_rows,
+                             .objective = &r->opened.objective,
                              .seq_len = r->data.seq_len};
     HORA_TRY(hora_training_open(&r->training, &p, &r->train));
     r->result.report = *hora_training_report(r->training);
@@ -278,6 +305,7 @@ static hora_status loop(run *r) {
             break;
         int64_t step = r->result.last.step;
         bool best = false;
+        HORA_PUSH(r->losses, r->nlosses, r->losses_cap, r->result.last.loss);
         HORA_TRY(hora_train_log_step(r->log, &r->result.last));
         tell(r, HORA_RUN_STEP, NULL);
         if (r->eval_rows && (step == steps || due(c->eval_every, step))) {
@@ -292,16 +320,30 @@ static hora_status loop(run *r) {
     return s == HORA_DONE ? HORA_OK : s;
 }
 
+/* Single batches jump: what a run did to its loss is said by the tenths at both ends. */
+static void average(run *r) {
+    const int n = (int)hora_max(r->nlosses / 10, r->nlosses > 0), last = r->nlosses - n;
+    double first_sum = 0, last_sum = 0;
+    for (int i = 0; i < n; i++) {
+        first_sum += r->losses[i];
+        last_sum += r->losses[last + i];
+    }
+    r->result.averaged = n;
+    r->result.first_mean = n ? first_sum / n : NAN;
+    r->result.last_mean = n ? last_sum / n : NAN;
+}
+
 static hora_status finish(run *r) {
     hora_training_status *now = &r->result.status;
     const hora_train_report *p = &r->result.report;
     HORA_TRY(hora_training_take_best(r->training, r->run.out));
     hora_training_get(r->training, now);
     hora_str note = {0};
-    hora_str_printf(&note,
-                    "Trained on `%s`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
-                    hora_path_base(r->run.data), (long long)now->step, (long long)p->steps,
-                    (long long)p->grad_accum, (long long)p->batch_size, (long long)p->seq_len);
+    hora_str_puts(&note, "Trained on `");
+    hora_markdown(&note, hora_path_base(r->run.data), true);
+    hora_str_printf(&note, "`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
+                    (long long)now->step, (long long)p->steps, (long long)p->grad_accum,
+                    (long long)p->batch_size, (long long)p->seq_len);
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);
@@ -326,8 +368,15 @@ static hora_status finish(run *r) {
 /* All that can be refused before anything large is taken or anything is written. */
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
+    const bool settled = r->opened.objective.settled; /* else the head waits for the data */
+    if (settled)
+        HORA_TRY(attach(r));
+    HORA_TRY(check_before_data(r));
     if (r->run.data)
         HORA_TRY(open_data(r));
+    HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
+    if (!settled)
+        HORA_TRY(attach(r));
     return open_training(r);
 }
 
@@ -358,6 +407,7 @@ static void release(run *r) {
     hora_options_release(&hora_train_options, &r->train);
     hora_options_release(&hora_data_options, &r->data);
     hora_settings_release(&r->all);
+    hora_free(r->losses);
 }
 
 static void init(run *r, const hora_run_hooks *hooks) {
@@ -369,10 +419,10 @@ static hora_status train_all(run *r, hora_settings *given) {
     HORA_TRY(take_settings(r, given, true));
     if (!r->run.out)
         return hora_fail(HORA_EUSAGE, "no output folder: give --out DIR");
-    HORA_TRY(open_out(r, given));
-    HORA_TRY(plan(r));
     if (!r->run.data)
         return hora_fail(HORA_EUSAGE, "no training data: give --data FILE");
+    HORA_TRY(open_out(r, given));
+    HORA_TRY(plan(r));
     HORA_TRY(check_space(r));
     HORA_TRY(hora_train_report_fits(&r->result.report));
     tell(r, HORA_RUN_PLANNED, NULL);
@@ -386,6 +436,7 @@ hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_r
     init(&r, hooks);
     double started = hora_now();
     hora_status status = train_all(&r, s);
+    average(&r);
     if (r.training && status)
         hora_training_get(r.training, &r.result.status);
     r.result.seconds = hora_now() - started;
@@ -397,6 +448,7 @@ hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_r
 hora_status hora_run_plan(hora_settings *s, hora_train_report *report, hora_str *dump) {
     run r;
     init(&r, NULL);
+    r.config_alone = true;
     hora_status status = take_settings(&r, s, false);
     if (!status)
         status = plan(&r);

@@ -10,7 +10,7 @@
 #include "train/train.h"
 
 typedef struct hora_run_config { /* filled from hora_run_options */
-    char *model, *data, *eval_data, *method, *out, *init_adapter;
+    char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
     bool resume, overwrite;
     int64_t threads; /* 0: all cores */
 } hora_run_config;
@@ -18,8 +18,8 @@ extern const hora_options hora_run_options;
 /* The tables of a run without those of its method, for an array. */
 #define HORA_RUN_OPTIONS                                                                           \
     &hora_run_options, &hora_train_options, &hora_data_options, &hora_adapter_options
-/* Tables of a run for flags, help and hora_settings_finish: run, train, data, adapter, and the options of
- * `method` (NULL: none of them). Returns how many. */
+/* Tables of a run for flags, help and hora_settings_finish: run, train, data, adapter, and the
+ * options of `method` (NULL: none of them). Returns how many. */
 #define HORA_RUN_TABLES 5
 int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABLES]);
 
@@ -54,6 +54,9 @@ typedef struct hora_progress {
     double last, average;
 } hora_progress;
 void hora_progress_event(void *user, const hora_run_event *e);
+/* Makes a line of fields, two blanks apart, shorter than `columns`: one field after the other goes,
+ * the least important first, then the end is cut. */
+void hora_progress_fit(char *line, size_t columns);
 
 typedef struct hora_run_result {
     hora_train_report report;
@@ -61,6 +64,8 @@ typedef struct hora_run_result {
     hora_step_info last;
     hora_eval_info first_eval, last_eval; /* step -1: none */
     double seconds;
+    int64_t averaged; /* steps of this run behind each of the two means: a tenth of them */
+    double first_mean, last_mean;
 } hora_run_result;
 
 /* With `resume` set in the settings (or OUT as the only one), the recipe of OUT comes first and the

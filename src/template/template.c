@@ -101,9 +101,10 @@ hora_status hora_template_open(hora_template **out, const char *source, size_t n
     normalise(t, source, n);
     hora_token *tokens = NULL;
     int count = 0;
-    hora_status s = hora_tpl_lex(t, &tokens, &count);
-    if (!s)
-        s = hora_tpl_parse(t, tokens, count);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_tpl_lex(t, &tokens, &count));
+    HORA_TRY_OUT(s, hora_tpl_parse(t, tokens, count));
+out:
     hora_free(tokens);
     if (s) {
         hora_template_close(t);

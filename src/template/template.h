@@ -28,13 +28,14 @@ void hora_template_close(hora_template *t); /* accepts NULL */
 hora_status hora_template_render(const hora_template *t, const hora_json *vars, hora_str *out);
 /* The same with messages cut to the first `turns` (-1: all) and add_generation_prompt set to
  * `prompt` (-1: as in vars). `spoken` (may be NULL) gets the text of {% generation %} blocks, which
- * say what the assistant wrote; HORA_EUNSUPPORTED when the template rewrites such text afterwards. */
+ * say what the assistant wrote; HORA_EUNSUPPORTED when the template rewrites such text
+ * afterwards. */
 hora_status hora_template_render_turns(const hora_template *t, const hora_json *vars, int64_t turns,
                                        int prompt, hora_str *out, hora_spans *spoken);
 bool hora_template_generates(const hora_template *t); /* it has generation blocks */
 
-/* A rendering of the first `turns` messages, as the loss mask needs one in front of and behind every
- * turn of the assistant. */
+/* A rendering of the first `turns` messages, as the loss mask needs one in front of and behind
+ * every turn of the assistant. */
 typedef struct hora_cut {
     int64_t turns;
     bool prompt; /* with the generation prompt */
@@ -45,15 +46,16 @@ typedef struct hora_cut {
 } hora_cut;
 void hora_cut_release(hora_cut *c);
 /* Renders the whole conversation (without generation prompt) into the empty string `out`, and every
- * cut; they come in the order of their turns, which are 0 or more. A template that goes through the messages in order, and looks no further than the next one,
- * is run once: a cut branches off where its last message begins, so that the cost is linear in the
- * length. Where it looks further (at the last message, at their number) a cut is a run of its own;
- * the texts are the same. */
+ * cut; they come in the order of their turns, which are 0 or more. A template that goes through the
+ * messages in order, and looks no further than the next one, is run once: a cut branches off where
+ * its last message begins, so that the cost is linear in the length. Where it looks further (at the
+ * last message, at their number) a cut is a run of its own; the texts are the same. */
 hora_status hora_template_render_cuts(const hora_template *t, const hora_json *vars, hora_str *out,
                                       hora_spans *spoken, hora_cut *cuts, int n);
 
-/* The date that strftime_now() gives: "2026-01-31", or with a time behind it, "2026-01-31T18:30:00";
- * to be set before the first rendering (1970 otherwise). `dated`: the template asks for it. */
+/* The date that strftime_now() gives: "2026-01-31", or with a time behind it,
+ * "2026-01-31T18:30:00"; to be set before the first rendering (1970 otherwise). `dated`: the
+ * template asks for it. */
 hora_status hora_template_date(hora_template *t, const char *date);
 bool hora_template_dated(const hora_template *t);
 #endif

@@ -1,6 +1,6 @@
 /*
- * Arguments of calls: evaluated in order, with * and ** taken apart, then bound to the parameters of
- * a built-in or of a macro as Python binds them. A macro's body may speak of varargs, kwargs and
+ * Arguments of calls: evaluated in order, with * and ** taken apart, then bound to the parameters
+ * of a built-in or of a macro as Python binds them. A macro's body may speak of varargs, kwargs and
  * caller; it takes further arguments only if it does.
  */
 #include "template/template_impl.h"

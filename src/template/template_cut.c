@@ -3,15 +3,17 @@
  * mask asks of a template.
  *
  * Cuts. While the whole conversation is rendered, the interpreter notes how many messages what it
- * read so far depends on (`seen`): an element by number, the next item of the loop, everything where
- * a length is taken. Where an iteration of the loop over messages begins, a rendering of fewer
- * messages that ends with this one has said and computed the same so far, unless more was seen. So it
- * is branched off there: this iteration runs as the last one, then what follows the loop, and the
- * writes are taken back (a journal). Cuts that cannot be had so are rendered from the beginning.
+ * read so far depends on (`seen`): an element by number, the next item of the loop, everything
+ * where a length is taken. Where an iteration of the loop over messages begins, a rendering of
+ * fewer messages that ends with this one has said and computed the same so far, unless more was
+ * seen. So it is branched off there: this iteration runs as the last one, then what follows the
+ * loop, and the writes are taken back (a journal). Cuts that cannot be had so are rendered from the
+ * beginning.
  *
- * Generation blocks. Where the text of a block goes straight to the page its place is known. A block
- * inside of a macro or of `set` becomes part of a value first; then the template runs a second time
- * with signs around the blocks. Only if taking them out gives the same text are their places certain.
+ * Generation blocks. Where the text of a block goes straight to the page its place is known. A
+ * block inside of a macro or of `set` becomes part of a value first; then the template runs a
+ * second time with signs around the blocks. Only if taking them out gives the same text are their
+ * places certain.
  */
 #include "base/text.h"
 #include "template/template_impl.h"
@@ -52,12 +54,16 @@ static void back_to(hora_ts *st, hora_loop *loop, const mark *m) {
     hora_cut *cuts = st->cuts;
     take_back(st);
     hora_undo *undo = st->undo;
-    int cundo = st->cundo;
+    int cundo = st->cundo, ntrees = st->ntrees, ctrees = st->ctrees;
+    hora_json **trees = st->trees;
     hora_pool_rewind(&st->pool, &m->pool);
     hora_pool pool = st->pool;
     *st = m->st;
     st->undo = undo;
     st->cundo = cundo;
+    st->trees = trees;
+    st->ntrees = ntrees;
+    st->ctrees = ctrees;
     st->cuts = cuts;
     st->pool = pool;
     *loop = m->loop;
@@ -184,6 +190,9 @@ static hora_status run(hora_ts *st) {
     st->scope = hora_space_new(st, NULL);
     hora_status s = hora_ts_body(st, st->t->body->list, st->t->body->nlist, &signal);
     hora_pool_release(&st->pool);
+    for (int i = 0; i < st->ntrees; i++)
+        hora_json_free(st->trees[i]);
+    hora_free(st->trees);
     hora_free(st->undo);
     return s;
 }
@@ -216,13 +225,15 @@ static hora_status render(hora_ts *st, hora_spans *spoken) {
     st->spoken = spoken;
     st->out = &own;
     hora_ts like = *st;
-    hora_status s = run(st);
-    if (!s && spoken && st->hidden)
-        s = signed_places(&like, &own, spoken);
-    if (!s && own.n)
+    hora_status s;
+    HORA_TRY_OUT(s, run(st));
+    if (spoken && st->hidden)
+        HORA_TRY_OUT(s, signed_places(&like, &own, spoken));
+    if (own.n)
         hora_str_add(out, own.s, own.n);
-    else if (!s)
+    else
         hora_str_puts(out, "");
+out:
     hora_str_release(&own);
     return s;
 }

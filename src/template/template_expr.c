@@ -1,7 +1,7 @@
 /*
  * Operators, by recursive descent with Jinja's precedences: if-else, or, and, not, comparisons
- * (chained), + -, ~, * / // %, **, sign, then postfix and filters. A filter binds closer than ~ and +,
- * and to the signed value: -1 | abs is 1.
+ * (chained), + -, ~, * / // %, **, sign, then postfix and filters. A filter binds closer than ~ and
+ * +, and to the signed value: -1 | abs is 1.
  */
 #include "template/template_impl.h"
 

@@ -207,6 +207,18 @@ static hora_status f_tojson(hora_ts *st, const hora_args *a, hora_tv *out) {
     return hora_tv_take(st, &b, s, out);
 }
 
+/* The value that a text of JSON stands for; other values stay as they are. */
+static hora_status f_from_json(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_json *tree;
+    *out = a->in;
+    if (a->in.type != HORA_TV_STRING)
+        return HORA_OK;
+    if (hora_json_parse(&tree, a->in.s, a->in.n, "from_json"))
+        return hora_ts_fail(st, "%s", hora_errmsg());
+    HORA_PUSH(st->trees, st->ntrees, st->ctrees, tree);
+    return hora_tv_json(st, tree, out);
+}
+
 /* ---- numbers ---- */
 /* The number that stands in a string, blanks around it allowed; false when it is none. */
 static bool text_number(const hora_tv *v, bool integer, hora_tv *out) {
@@ -531,6 +543,8 @@ static const hora_builtin filters[] = {
     {"d", "default_value boolean", 0, f_default, 0},
     {"length", "", 0, f_length, 0},
     {"count", "", 0, f_length, 0},
+    {"from_json", "", 0, f_from_json, 0},
+    {"fromjson", "", 0, f_from_json, 0},
     {"tojson", "ensure_ascii indent separators sort_keys", 0, f_tojson, 0},
     {"int", "default base", 0, f_int, 0},
     {"float", "default", 0, f_float, 0},

@@ -1,7 +1,7 @@
 /*
- * Text with places for values: text % values (%s %r %d %i %f %x with flags, width and precision, %%)
- * and text.format(..) ({} {0} {name}, no attributes and no format after a colon but a width). What
- * Python knows beyond that is refused by name.
+ * Text with places for values: text % values (%s %r %d %i %f %x with flags, width and precision,
+ * %%) and text.format(..) ({} {0} {name}, no attributes and no format after a colon but a width).
+ * What Python knows beyond that is refused by name.
  */
 #include <stdio.h>
 

@@ -2,11 +2,11 @@
 #define HORA_TEMPLATE_IMPL_H
 /*
  * Inside of the template engine: source -> tokens (template_lex.c) -> tree (template_parse.c,
- * template_expr.c, template_tag.c) -> text (template_run.c with template_loop.c and template_args.c,
- * values in template_value.c, template_op.c and template_text.c, the built-in filters, tests, methods
- * and functions in template_filter.c, template_list.c, template_case.c, template_format.c,
- * template_string.c, template_call.c). template_cut.c and template_part.c are what the loss mask asks
- * for.
+ * template_expr.c, template_tag.c) -> text (template_run.c with template_loop.c and
+ * template_args.c, values in template_value.c, template_op.c and template_text.c, the built-in
+ * filters, tests, methods and functions in template_filter.c, template_list.c, template_case.c,
+ * template_format.c, template_string.c, template_call.c). template_cut.c and template_part.c are
+ * what the loss mask asks for.
  *
  * A template is immutable after open. A rendering owns a hora_ts; every value it makes lives in the
  * arena of that state and dies with it. Values are immutable but for namespaces. The language is
@@ -136,8 +136,9 @@ typedef enum {
 
 struct hora_tv {
     hora_tv_type type;
-    bool safe; /* a string out of `safe`: `+` with others escapes them; a list: the view of a
-                  mapping that items() and its like return */
+    /* a string out of `safe`: `+` with others escapes them; a list: the view of a mapping that
+     * items() and its like return */
+    bool safe;
     bool part; /* `messages`, what follows some of them, or how many (template_part.c) */
     size_t n;
     union {
@@ -245,7 +246,9 @@ struct hora_ts {
     size_t nmessages;
     size_t seen; /* what was read so far is the same with this many messages or more */
     bool seen_prompt;
-    bool keep; /* the value that is evaluated now may stay marked */
+    bool keep;         /* the value that is evaluated now may stay marked */
+    hora_json **trees; /* what from_json read; the values borrow from it */
+    int ntrees, ctrees;
     hora_undo *undo;
     int nundo, cundo;
     bool journal;
@@ -347,8 +350,9 @@ hora_status hora_ts_one(hora_ts *st, const hora_tn *e, int *signal);
 hora_status hora_ts_name(hora_ts *st, int name, hora_tv *out);
 hora_status hora_ts_assign(hora_ts *st, hora_space *scope, hora_tn *const *targets, int n,
                            const hora_tv *v);
-/* template_args.c: evaluates the arguments of a call, * and ** taken apart, into the pool; binds them
- * to the parameters of a filter, test, method or function; calls a macro. `caller` may be NULL. */
+/* template_args.c: evaluates the arguments of a call, * and ** taken apart, into the pool; binds
+ * them to the parameters of a filter, test, method or function; calls a macro. `caller` may be
+ * NULL. */
 hora_status hora_ts_args(hora_ts *st, hora_tn *const *list, int n, hora_arg **out, int *count);
 hora_status hora_ts_bind(hora_ts *st, const hora_builtin *fn, const hora_arg *given, int n,
                          hora_args *a);

@@ -309,7 +309,8 @@ static bool eat_word(lexer *x, const char *word) {
     return false;
 }
 
-/* {% raw %} .. {% endraw %}: text as it stands. `tag`: where it begins; x->at is behind its sign. */
+/* {% raw %} .. {% endraw %}: text as it stands. `tag`: where it begins; x->at is behind
+ * its sign. */
 static hora_status lex_raw(lexer *x, char kind, size_t tag, bool *raw) {
     if (kind != '%' || !eat_word(x, "raw"))
         return HORA_OK;

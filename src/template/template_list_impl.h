@@ -30,8 +30,8 @@ HORA_TPL_FILTER(center);
 #undef HORA_TPL_FILTER
 
 /* template_case.c. mode: 'u' all upper, 'l' all lower, 'c' first upper, 't' first of each word, as
- * Jinja's title (a word starts after - ( { [ < or white space), 'T' as Python's str.title (after any
- * that is no letter), 's' each to its other case */
+ * Jinja's title (a word starts after - ( { [ < or white space), 'T' as Python's str.title (after
+ * any that is no letter), 's' each to its other case */
 hora_status hora_tpl_is_case(hora_ts *st, const hora_tv *v, bool upper, bool *yes);
 bool hora_tpl_is_alnum(uint32_t cp); /* str.isalnum */
 /* str.isalpha and its like, by name; text that is empty is nothing */

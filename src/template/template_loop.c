@@ -1,6 +1,6 @@
 /*
- * The tag `for`: what it goes over, its filter, its iterations. Each iteration has a scope of its own.
- * A loop over messages is where renderings of fewer messages branch off (template_cut.c).
+ * The tag `for`: what it goes over, its filter, its iterations. Each iteration has a scope of its
+ * own. A loop over messages is where renderings of fewer messages branch off (template_cut.c).
  */
 #include "template/template_impl.h"
 

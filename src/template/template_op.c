@@ -152,9 +152,10 @@ static hora_status join_rows(hora_ts *st, const hora_tv *a, const hora_tv *b, ho
 /* Text of both sides, one after the other. */
 static hora_status concat(hora_ts *st, const hora_tv *a, const hora_tv *b, hora_tv *out) {
     hora_str text = {0};
-    hora_status s = hora_tv_print(st, a, &text);
-    if (!s)
-        s = hora_tv_print(st, b, &text);
+    hora_status s;
+    HORA_TRY_OUT(s, hora_tv_print(st, a, &text));
+    HORA_TRY_OUT(s, hora_tv_print(st, b, &text));
+out:
     return hora_tv_take(st, &text, s, out);
 }
 

@@ -1,8 +1,8 @@
 /*
- * Tokens to values and what follows them: names, literals, calls, items, filters and tests (operators
- * are in template_expr.c). Owns the helpers that the parser's files share. Unknown filters, tests,
- * methods and functions are refused before any text is rendered, unless they stand inside of an if:
- * then when they are reached.
+ * Tokens to values and what follows them: names, literals, calls, items, filters and tests
+ * (operators are in template_expr.c). Owns the helpers that the parser's files share. Unknown
+ * filters, tests, methods and functions are refused before any text is rendered, unless they stand
+ * inside of an if: then when they are reached.
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,9 +1,10 @@
 /*
  * What a rendering learns of how many messages there are. `messages` and what follows some of them
  * (messages[1:]) are marked lists, their length is a marked number. Where a value is looked at, the
- * smallest conversation is noted that would have shown the same (hora_ts_see): an element by number,
- * a comparison of the length, being empty or not. Whatever takes a marked value without being known
- * here has seen everything (hora_ts_eval). So is the generation prompt noted where its value is used.
+ * smallest conversation is noted that would have shown the same (hora_ts_see): an element by
+ * number, a comparison of the length, being empty or not. Whatever takes a marked value without
+ * being known here has seen everything (hora_ts_eval). So is the generation prompt noted where its
+ * value is used.
  */
 #include "template/template_impl.h"
 

@@ -163,8 +163,8 @@ METHOD(s_rindex) {
     return need_found(st, find(st, a, true, out), out);
 }
 
-/* Blanks (or another character) around text up to a width in characters. `left`: how many of the gap
- * stand in front, in halves: 0 none, 2 all, 1 half as str.center has it. */
+/* Blanks (or another character) around text up to a width in characters. `left`: how many of the
+ * gap stand in front, in halves: 0 none, 2 all, 1 half as str.center has it. */
 static hora_status justify(hora_ts *st, const hora_tv *v, const hora_tv *width, const hora_tv *fill,
                            int left, hora_tv *out) {
     int64_t w, n = (int64_t)hora_utf8_length(v->s, v->n);

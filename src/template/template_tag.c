@@ -1,6 +1,7 @@
 /*
- * Tokens to statements: if, for, set, macro, call, filter, with, break, continue and generation. Every other tag is refused with its position. A body ends at one of the tags that its
- * owner names.
+ * Tokens to statements: if, for, set, macro, call, filter, with, break, continue and generation.
+ * Every other tag is refused with its position. A body ends at one of the tags that its owner
+ * names.
  */
 #include "base/text.h"
 #include "template/template_impl.h"

@@ -2,12 +2,13 @@
 #define HORA_TENSOR_BATCH_H
 /*
  * One micro-batch: rows laid one after another, segments of different samples side by side. What a
- * row holds are leaves, arrays of `rows` entries that leaves.def names and types. The same struct is
- * filled by the data, handed to the graph and read by kernels; nobody copies it leaf by leaf. Ops say
- * in their row which leaves they read; a recording knows the union, and only that is allocated.
+ * row holds are leaves, arrays of `rows` entries that leaves.def names and types. The same struct
+ * is filled by the data, handed to the graph and read by kernels; nobody copies it leaf by leaf.
+ * Ops say in their row which leaves they read; a recording knows the union, and only that is
+ * allocated.
  *
- * lo and hi hold segments, causality and padding at once: row i sees the rows lo[i] <= j < hi[i] (for
- * op cached_attention: rows of the cache). They never decrease inside a segment.
+ * lo and hi hold segments, causality and padding at once: row i sees the rows lo[i] <= j < hi[i]
+ * (for op cached_attention: rows of the cache). They never decrease inside a segment.
  */
 #include "tensor/tensor.h"
 
@@ -40,8 +41,8 @@ typedef struct hora_batch {
 #define LEAF(name, type, dtype, columns) type *name;
 #include "tensor/leaves.def"
 #undef LEAF
-    hora_leaves
-        leaves; /* as allocated; borrowed arrays: columns of those that have no fixed number */
+    /* as allocated; borrowed arrays: columns of those that have no fixed number */
+    hora_leaves leaves;
     /* of the pass, set by who runs it */
     double scale;        /* c: factor of the summed loss, 1 / what counts in the whole step */
     uint64_t seed, step; /* of dropout */
@@ -53,7 +54,8 @@ typedef struct hora_batch {
     void *block;                /* memory of the leaves; NULL: borrowed */
     size_t block_bytes;
 } hora_batch;
-/* Takes memory for the leaves (NULL: the plain ones). HORA_EUSAGE for a capacity that is no batch. */
+/* Takes memory for the leaves (NULL: the plain ones). HORA_EUSAGE for a capacity that is
+ * no batch. */
 hora_status hora_batch_init(hora_batch *b, int64_t capacity, const hora_leaves *leaves);
 void hora_batch_release(hora_batch *b);
 void *hora_batch_leaf(const hora_batch *b, hora_leaf leaf); /* NULL: not there */

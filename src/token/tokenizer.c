@@ -42,6 +42,8 @@ static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hor
                        dir);
     else
         st = hora_map_open(&map, is_json ? json : spm);
+    if (st == HORA_OK)
+        st = hora_refuse_pointer(is_json ? json : spm, map.data, map.n);
     if (st == HORA_OK) {
         const char *data = (const char *)map.data;
         st = is_json ? hora_tok_load_json(t, data, map.n, json)
@@ -159,7 +161,8 @@ static hora_status encode_plain(hora_tok_work *w, size_t b, size_t e, size_t bas
     return HORA_OK;
 }
 
-/* A stretch of the caller's text between two unnormalized added tokens; it begins at byte `base`. */
+/* A stretch of the caller's text between two unnormalized added tokens; it begins at byte
+ * `base`. */
 static hora_status encode_stretch(hora_tok_work *w, const char *s, size_t n, size_t base,
                                   hora_ids *out) {
     HORA_TRY(hora_tok_normalize(w->t, w, s, n));

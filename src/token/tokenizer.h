@@ -36,8 +36,8 @@ typedef struct hora_offsets { /* as hora_ids; zero-initialise, release with hora
     hora_offset *at;
     size_t n, cap;
 } hora_offsets;
-/* The same ids, and where each comes from: one entry of `offsets` per id appended. Text of 4 GiB and
- * more is refused. */
+/* The same ids, and where each comes from: one entry of `offsets` per id appended. Text of 4 GiB
+ * and more is refused. */
 hora_status hora_tokenizer_encode_offsets(const hora_tokenizer *t, const char *text, size_t n,
                                           bool special, hora_ids *out, hora_offsets *offsets);
 hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
@@ -45,14 +45,14 @@ hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, s
 
 int32_t hora_tokenizer_size(const hora_tokenizer *t); /* largest id + 1, added tokens included */
 int32_t hora_tokenizer_id(const hora_tokenizer *t, const char *token); /* -1 when absent */
-const char *hora_tokenizer_token(const hora_tokenizer *t,
-                                 int32_t id); /* as spelled in the vocabulary; NULL when absent */
+/* as spelled in the vocabulary; NULL when absent */
+const char *hora_tokenizer_token(const hora_tokenizer *t, int32_t id);
 bool hora_tokenizer_is_special(const hora_tokenizer *t, int32_t id);
 /* Bytes of text that the token stands for (0 for special tokens): "Ġthe" -> 4, "<0x0A>" -> 1,
  * "▁the" -> 4. */
 int hora_tokenizer_bytes(const hora_tokenizer *t, int32_t id);
-int32_t hora_tokenizer_bos(
-    const hora_tokenizer *t); /* from tokenizer_config / special_tokens_map; -1 when none */
+/* from tokenizer_config / special_tokens_map; -1 when none */
+int32_t hora_tokenizer_bos(const hora_tokenizer *t);
 int32_t hora_tokenizer_eos(const hora_tokenizer *t);
 int32_t hora_tokenizer_pad(const hora_tokenizer *t);
 /* The chat template: DIR/chat_template.jinja, else tokenizer_config.json's chat_template (string,

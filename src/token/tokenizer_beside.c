@@ -179,25 +179,56 @@ static hora_status find_named(hora_tokenizer *t) {
 }
 
 /* ---- the template --------------------------------------------------------------------------- */
-static hora_status take_template(hora_tokenizer *t, const char *dir, const hora_json *config) {
-    char *path = hora_path_join(dir, "chat_template.jinja");
-    hora_str text = {0};
+/* The template `name` of a list [{"name", "template"}, ..]; NULL: none. */
+static const char *listed(const hora_json *list, const char *name) {
+    for (size_t i = 0; hora_json_type(list) == HORA_JARRAY && i < hora_json_len(list); i++) {
+        const hora_json *e = hora_json_at(list, i);
+        if (hora_eq(hora_json_string(hora_json_get(e, "name"), NULL), name))
+            return hora_json_string(hora_json_get(e, "template"), NULL);
+    }
+    return NULL;
+}
+
+/* The file DIR/NAME into `text`, when it is there; *s: its text. */
+static hora_status read_beside(hora_str *text, const char *dir, const char *name, const char **s) {
+    char *path = hora_path_join(dir, name);
     hora_status st = HORA_OK;
-    const hora_json *v = hora_json_get(config, "chat_template");
-    const char *s = hora_json_string(v, NULL);
     if (hora_path_exists(path)) {
-        st = hora_file_read(&text, path);
-        s = text.s ? text.s : "";
+        st = hora_file_read(text, path);
+        *s = text->s ? text->s : "";
     }
     hora_free(path);
-    for (size_t i = 0; !s && i < hora_json_len(v); i++) {
-        const hora_json *e = hora_json_at(v, i);
-        if (hora_eq(hora_json_string(hora_json_get(e, "name"), NULL), "default"))
-            s = hora_json_string(hora_json_get(e, "template"), NULL);
+    return st;
+}
+
+/* Without the line break at its end, which templates drop. */
+static void put_source(hora_str *to, const char *s) {
+    size_t n = strlen(s);
+    hora_tok_str_add(to, s, n - (n && s[n - 1] == '\n'));
+}
+
+/* A template of its own for conversations with tools (`tool_use`) becomes a branch of one. */
+static hora_status take_template(hora_tokenizer *t, const char *dir, const hora_json *config) {
+    hora_str text = {0}, tools = {0}, both = {0};
+    const hora_json *v = hora_json_get(config, "chat_template");
+    const char *s = hora_json_string(v, NULL), *with = listed(v, "tool_use");
+    s = s ? s : listed(v, "default");
+    hora_status st = read_beside(&text, dir, "chat_template.jinja", &s);
+    if (st == HORA_OK)
+        st = read_beside(&tools, dir, "additional_chat_templates/tool_use.jinja", &with);
+    if (st == HORA_OK && s && with) {
+        hora_str_puts(&both, "{% if tools is defined and tools is not none +%}");
+        put_source(&both, with);
+        hora_str_puts(&both, "{%+ else +%}");
+        put_source(&both, s);
+        hora_str_puts(&both, "{%+ endif +%}");
+        s = both.s;
     }
     if (st == HORA_OK && s)
         t->chat_template = hora_strdup(s);
     hora_str_release(&text);
+    hora_str_release(&tools);
+    hora_str_release(&both);
     return st;
 }
 

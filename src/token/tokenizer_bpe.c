@@ -56,7 +56,8 @@ static uint32_t rank_of(const bpe *m, int32_t a, int32_t b) {
 }
 
 /* --- merging --------------------------------------------------------------------------------- */
-/* In place; returns the new length. `at`: where each symbol begins, kept beside. n <= SHORT_CHUNK. */
+/* In place; returns the new length. `at`: where each symbol begins, kept beside. n <=
+ * SHORT_CHUNK. */
 static size_t merge_short(const bpe *m, int32_t *id, int32_t *at, size_t n) {
     uint32_t rank[SHORT_CHUNK];
     for (size_t i = 0; i + 1 < n; i++)
@@ -179,7 +180,8 @@ static void add_symbol(hora_tok_work *w, int32_t id, size_t at) {
     hora_ids_push(&w->sym_at, (int32_t)at);
 }
 
-/* The bytes of one character that begins at `at` of the piece. An affix in `s` has no bytes there. */
+/* The bytes of one character that begins at `at` of the piece. An affix in `s` has no
+ * bytes there. */
 static bool add_bytes(const bpe *m, hora_tok_work *w, const char *s, size_t n, size_t at,
                       size_t len) {
     for (size_t i = 0; i < n; i++)

@@ -158,7 +158,7 @@ extern const size_t hora_tok_n_normalizers, hora_tok_n_pretokenizers, hora_tok_n
 /* Compiles an Oniguruma pattern, as tokenizer.json has them; what PCRE2 would read otherwise is
  * translated or refused by name. */
 hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t n);
-/* tokenizer_pattern.c: Oniguruma's syntax to PCRE2's; released by the caller also after a failure. */
+/* tokenizer_pattern.c: from Oniguruma to PCRE2; released by the caller also after a failure. */
 hora_status hora_tok_pattern_translate(const char *pattern, size_t n, hora_str *out);
 void hora_tok_regex_free(hora_tok_regex *r); /* accepts NULL */
 /* Reads {"String": ..} or {"Regex": ..} (or a bare string) into p->pattern and p->regex. */
@@ -167,6 +167,8 @@ hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const ch
 /* "pattern" and "content" of a Replace, into p->pattern/regex and p->text. */
 hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o);
 /* Adds s[0..n) with each match of the pattern replaced by p->text. w->match stays. */
+/* HORA_EUNSUPPORTED when the matches in w would make more of the text than any tokenizer needs. */
+hora_status hora_tok_bounded(const hora_tok_part *p, const hora_tok_work *w, size_t have);
 hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                              hora_str *out);
 /* The string o[key] into p->text. */
@@ -213,8 +215,8 @@ bool hora_tok_matcher_next(const hora_tokenizer *t, const hora_tok_matcher *m, c
 typedef struct hora_tok_model {
     const char *type;
     hora_status (*load)(hora_tokenizer *t, const hora_json *model);
-    /* Appends the ids of one piece s[0..n), n > 0, and, when w->track, to w->start the offset in the
-     * piece where each begins. */
+    /* Appends the ids of one piece s[0..n), n > 0, and, when w->track, to w->start the offset in
+     * the piece where each begins. */
     hora_status (*encode)(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n,
                           hora_ids *out);
     void (*free)(void *state);
@@ -246,8 +248,8 @@ static inline const char *hora_tok_spelling(const hora_tokenizer *t, int32_t id)
  * id. HORA_EFORMAT when the id or the spelling is taken. */
 hora_status hora_tok_add(hora_tokenizer *t, const char *s, size_t n, int64_t id, int64_t limit,
                          unsigned flags);
-int32_t hora_tok_find(const hora_tokenizer *t, const hora_tok_dict *d, const char *s,
-                      size_t n); /* -1 when absent */
+/* -1 when absent */
+int32_t hora_tok_find(const hora_tokenizer *t, const hora_tok_dict *d, const char *s, size_t n);
 /* Registers an added token that has its id already and puts it into its matcher; the normalizers
  * must be loaded. */
 hora_status hora_tok_add_matcher(hora_tokenizer *t, hora_tok_added a);
@@ -255,6 +257,7 @@ hora_status hora_tok_added_load(hora_tokenizer *t, const hora_json *list, int64_
 
 /* --- one call's scratch (tokenizer.c) -------------------------------------------------------- */
 struct hora_tok_work {
+    size_t limit; /* bytes that Replace rules may make; 0: the most of a decoder */
     const hora_tokenizer *t;
     bool front_cut; /* a normalizer took the beginning of the text away */
     bool stable;    /* decoding: hold back what later tokens may change */

@@ -1,6 +1,6 @@
 /*
- * From Oniguruma's patterns (Ruby's syntax, Unicode classes) to PCRE2's. The two agree but for a few
- * constructs: those are translated (\s \w \b \h \v \u, (?m), {,n}, classes in classes, &&,
+ * From Oniguruma's patterns (Ruby's syntax, Unicode classes) to PCRE2's. The two agree but for a
+ * few constructs: those are translated (\s \w \b \h \v \u, (?m), {,n}, classes in classes, &&,
  * names of properties and scripts) or refused by name (possessive intervals, options in mid-pattern
  * ..), never guessed. References: doc/RE of Oniguruma 6.9; pcre2pattern(3).
  */
@@ -249,9 +249,9 @@ static hora_status interval(reader *r) {
 }
 
 /* ---- classes ---- */
-/* Oniguruma's classes hold classes and intersections, PCRE2's do not. A class is written as something
- * that takes one character: the plain members as [..], others as alternatives beside it; && as
- * looks ahead that must all hold. */
+/* Oniguruma's classes hold classes and intersections, PCRE2's do not. A class is written as
+ * something that takes one character: the plain members as [..], others as alternatives beside it;
+ * && as looks ahead that must all hold. */
 typedef struct operand {
     hora_str plain, others; /* "|A|B" */
 } operand;

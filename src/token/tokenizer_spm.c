@@ -370,11 +370,11 @@ hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, siz
                .escape = true};
     t->model = &hora_tok_models[0];
     HORA_ASSERT(hora_eq(t->model->type, "BPE"));
-    hora_status st = read_model(t, &sp, data, n);
-    if (st == HORA_OK)
-        st = build(t, &sp, config);
+    hora_status st;
+    HORA_TRY_OUT(st, read_model(t, &sp, data, n));
+    HORA_TRY_OUT(st, build(t, &sp, config));
+    hora_tok_finish(t);
+out:
     hora_free(sp.piece);
-    if (st == HORA_OK)
-        hora_tok_finish(t);
     return st == HORA_OK ? HORA_OK : hora_context(st, "%s", what);
 }

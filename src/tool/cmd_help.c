@@ -1,5 +1,17 @@
 /* hora help: what --help prints, from the rows and tables of the commands. */
-#include "tool/tool.h"
+#include "tool/manual.h"
+
+typedef struct config {
+    bool man;
+    int completion;
+} config;
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_BOOL(man, "man", NULL, "false", "the same as a man page, in roff"),
+    OPT_CHOICE(completion, "completion", NULL, "none", "none bash zsh",
+               "a script that completes commands and options in that shell"),
+};
+static const hora_options options = {"Help", rows, HORA_COUNT(rows)};
 
 void hora_help_overview(FILE *f, const hora_command *group) {
     if (group)
@@ -10,9 +22,8 @@ void hora_help_overview(FILE *f, const hora_command *group) {
                    "\nusage: hora COMMAND [options]\n\n");
     for (const hora_command *const *c = hora_command_list(group); *c; c++)
         fprintf(f, "  %-10s %s\n", hora_command_word(*c), (*c)->summary);
-    fprintf(f, "\n`hora %s%sCOMMAND --help` lists a command's options%s\n",
-            group ? group->name : "", group ? " " : "",
-            group ? "." : "; `hora --version` says what this is.");
+    fprintf(f, "\n`hora %s%sCOMMAND --help` lists options%s\n", group ? group->name : "",
+            group ? " " : "", group ? "." : "; `hora --version` says what this is.");
 }
 
 void hora_help_command(FILE *f, const hora_command *c) {
@@ -38,16 +49,27 @@ void hora_help_command(FILE *f, const hora_command *c) {
 static hora_status run(hora_cli *c) {
     const hora_command *about;
     int used;
+    config o;
+    hora_str text = {0};
+    HORA_TRY(hora_options_take(&options, &o, &c->settings));
     HORA_TRY(hora_command_find(&about, &used, c->nrest, c->rest));
-    if (about)
+    if (o.completion)
+        hora_manual_completion(o.completion == 2, &text);
+    else if (o.man)
+        hora_manual_page(about, &text);
+    if (text.n)
+        fputs(text.s, stdout);
+    else if (about)
         hora_help_command(stdout, about);
     else
         hora_help_overview(stdout, NULL);
+    hora_str_release(&text);
     return HORA_OK;
 }
 
 const hora_command hora_command_help = {.name = "help",
                                         .summary = "This list, or what a command understands",
-                                        .usage = "[COMMAND]",
+                                        .usage = "[COMMAND] [--man] [--completion bash|zsh]",
+                                        .tables = {&options},
                                         .most = 2,
                                         .run = run};

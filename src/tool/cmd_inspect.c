@@ -72,7 +72,7 @@ static hora_status run(hora_cli *cli) {
 
 const hora_command hora_command_inspect = {
     .name = "inspect",
-    .summary = "What is in a safetensors file, model, adapter, checkpoint or data file",
+    .summary = "What is in a file, model, adapter, checkpoint or data file",
     .usage = "FILE-or-DIR [--heads] [--json]",
     .tables = {&options},
     .most = 1,

@@ -21,6 +21,8 @@ static hora_json *method_json(const hora_method *m) {
     hora_json_set(o, "name", hora_json_new_string(m->name));
     hora_json_set(o, "summary", hora_json_new_string(m->summary));
     hora_json_set(o, "paper", hora_cli_text_or_null(m->paper));
+    hora_json_set(o, "alias", hora_cli_text_or_null(m->alias));
+    hora_json_set(o, "alias_options", hora_cli_text_or_null(m->alias_options));
     hora_json_set(o, "default_lr", hora_json_new_real(m->default_lr));
     hora_json_set(o, "merges", hora_json_new_bool(m->merge != NULL));
     hora_json_set(o, "options", options_json(m->options));
@@ -33,6 +35,9 @@ static void print(const hora_json *m) {
     printf("%s: %s\n", hora_cli_text(m, "name"), hora_cli_text(m, "summary"));
     if (*hora_cli_text(m, "paper"))
         printf("  paper %s\n", hora_cli_text(m, "paper"));
+    if (*hora_cli_text(m, "alias"))
+        printf("  also %s: with %s\n", hora_cli_text(m, "alias"),
+               hora_cli_text(m, "alias_options"));
     printf("  default learning rate %s\n", hora_format_real(lr, hora_cli_number(m, "default_lr")));
     for (size_t i = 0; i < hora_json_len(options); i++) {
         const hora_json *o = hora_json_at(options, i);

@@ -33,7 +33,7 @@ typedef struct tokenize {
 } tokenize;
 
 static hora_status print_line(const hora_str *text) {
-    return fwrite(text->s ? text->s : "", 1, text->n, stdout) == text->n && putchar('\n') == '\n'
+    return hora_cli_write(text->s ? text->s : "", text->n, true) && putchar('\n') == '\n'
                ? HORA_OK
                : hora_fail(HORA_EIO, "cannot write the output; check the disk or the pipe");
 }
@@ -139,15 +139,14 @@ static hora_status tokenize_all(const tokenize *x) {
 static hora_status run(hora_cli *cli) {
     config c = {0};
     tokenize x = {&c, NULL, cli->json};
-    hora_status st = hora_options_take(&options, &c, &cli->settings);
-    if (st == HORA_OK)
-        st = hora_cli_required("model", c.model, "a directory with tokenizer.json");
-    if (st == HORA_OK && !c.text + !c.file + !c.jsonl != 2)
-        st = hora_fail(HORA_EUSAGE, "give one of --text, --file and --jsonl");
-    if (st == HORA_OK)
-        st = hora_tokenizer_open(&x.t, c.model);
-    if (st == HORA_OK)
-        st = tokenize_all(&x);
+    hora_status st;
+    HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
+    HORA_TRY_OUT(st, hora_cli_required("model", c.model, "a directory with tokenizer.json"));
+    if (!c.text + !c.file + !c.jsonl != 2)
+        HORA_TRY_OUT(st, hora_fail(HORA_EUSAGE, "give one of --text, --file and --jsonl"));
+    HORA_TRY_OUT(st, hora_tokenizer_open(&x.t, c.model));
+    HORA_TRY_OUT(st, tokenize_all(&x));
+out:
     hora_tokenizer_close(x.t);
     hora_options_release(&options, &c);
     return st;

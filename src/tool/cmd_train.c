@@ -2,9 +2,23 @@
 #include "run/run.h"
 #include "tool/tool.h"
 
+typedef struct config {
+    bool dry_run;
+} config;
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_BOOL(dry_run, "dry_run", NULL, "false", "print what `hora plan` prints, and train nothing"),
+};
+static const hora_options options = {"Train", rows, HORA_COUNT(rows)};
+
 static void print(const hora_json *r) {
-    printf("%.0f steps, loss %.4f -> %.4f", hora_cli_number(r, "steps"),
-           hora_cli_number(r, "first_loss"), hora_cli_number(r, "last_loss"));
+    printf("%.0f steps", hora_cli_number(r, "steps"));
+    if (hora_cli_number(r, "averaged") > 1)
+        printf(", loss %.4f -> %.4f (means of %.0f steps)", hora_cli_number(r, "first_mean"),
+               hora_cli_number(r, "last_mean"), hora_cli_number(r, "averaged"));
+    else
+        printf(", loss %.4f -> %.4f", hora_cli_number(r, "first_loss"),
+               hora_cli_number(r, "last_loss"));
     if (hora_json_get(r, "eval_loss"))
         printf(", evaluation %.4f -> %.4f", hora_cli_number(r, "first_eval_loss"),
                hora_cli_number(r, "eval_loss"));
@@ -16,6 +30,11 @@ static hora_status run(hora_cli *cli) {
     hora_progress progress = {0};
     const hora_run_hooks hooks = {hora_progress_event, &progress, hora_cli_interrupts()};
     hora_run_result result = {0};
+    config c;
+    HORA_TRY(hora_options_take(&options, &c, &cli->settings));
+    hora_settings_drop(&cli->settings, &options); /* what is left is the recipe of a run */
+    if (c.dry_run)
+        return hora_cli_plan(cli, false);
     HORA_TRY(hora_run_train(&cli->settings, &hooks, &result));
     hora_cli_show(cli, hora_run_summary(&result), print);
     return HORA_OK;
@@ -28,7 +47,7 @@ const hora_command hora_command_train = {
     .more = "A recipe holds the same options as `key: value`; --set key=value is another spelling\n"
             "of --key value. Ctrl-C ends after the step with a checkpoint; `hora train --resume\n"
             "--out OUT` goes on from the newest one.",
-    .tables = {HORA_RUN_OPTIONS},
+    .tables = {HORA_RUN_OPTIONS, &options},
     .methods = HORA_CLI_ANY_METHOD,
     .most = 1,
     .recipe = true,

@@ -4,10 +4,12 @@
  */
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "base/yaml.h"
+#include "peft/peft.h"
 #include "tool/tool.h"
 
 /* Options that every command has. */
@@ -41,6 +43,11 @@ static hora_status read_recipe(hora_cli *c) {
     hora_json *tree;
     if (!c->nrest)
         return HORA_OK;
+    const char *targets = hora_settings_get(&c->settings, "targets");
+    if (targets && !hora_path_exists(c->rest[0])) /* --targets q_proj v_proj */
+        return hora_fail(HORA_EUSAGE,
+                         "%s is no recipe: there is no such file; lists are written %s+%s",
+                         c->rest[0], targets, c->rest[0]);
     HORA_TRY(hora_yaml_load(&tree, c->rest[0]));
     hora_status s = hora_settings_json(&all, tree, "recipe");
     hora_json_free(tree);
@@ -70,7 +77,11 @@ static hora_status check(const hora_command *c, hora_settings *s) {
                 c->recipe ? hora_settings_inner(s->at[i].key, "methods", &element) : NULL;
             s->at[i].taken |= hora_options_find(t.at[k], inner ? inner : s->at[i].key) != NULL;
         }
-    hora_status st = hora_settings_finish(s, t.at, t.n);
+    const char *method =
+        c->methods == HORA_CLI_NAMED_METHOD ? hora_settings_get(s, "method") : NULL;
+    hora_status st = method ? hora_method_foreign(s, method) : HORA_OK;
+    if (st == HORA_OK)
+        st = hora_settings_finish(s, t.at, t.n);
     for (int i = 0; i < s->n; i++) /* their owners are still to take them */
         s->at[i].taken = false;
     return st;
@@ -137,6 +148,7 @@ static hora_status start(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    hora_cli_faults();
     const hora_status s = start(argc - 1, argv + 1);
     if (s != HORA_OK && s != HORA_DONE)
         fprintf(stderr, "hora: %s\n", hora_errmsg());

@@ -15,9 +15,10 @@ static hora_status only(const hora_settings *s, const hora_options *table, const
 static hora_status on_a_model(hora_settings *s, hora_json **out, hora_str *text) {
     hora_lowdata_model_config c = {0};
     HORA_TRY(only(s, &hora_lowdata_model_options, "without"));
-    hora_status st = hora_options_take(&hora_lowdata_model_options, &c, s);
-    if (st == HORA_OK)
-        st = hora_lowdata_model(&c, out, text);
+    hora_status st;
+    HORA_TRY_OUT(st, hora_options_take(&hora_lowdata_model_options, &c, s));
+    HORA_TRY_OUT(st, hora_lowdata_model(&c, out, text));
+out:
     hora_options_release(&hora_lowdata_model_options, &c);
     return st;
 }

@@ -33,27 +33,33 @@ static void text_run(const hora_train_report *r, hora_str *out) {
                     (long long)r->steps, (long long)r->grad_accum, (long long)r->batch_size,
                     (long long)r->seq_len);
     if (r->data_rows)
-        hora_str_printf(out, ", %.3g epochs of %lld rows", r->epochs, (long long)r->data_rows);
+        hora_str_printf(out, "\n           %.3g epochs of %lld rows", r->epochs,
+                        (long long)r->data_rows);
     hora_str_printf(out, ", lr %s\n", hora_format_real(lr, r->lr));
     hora_str_printf(out, "work       %.4g GFLOP per step", r->flops_step / 1e9);
     if (r->peak_flops > 0) {
         duration(step, r->seconds_step);
         duration(total, r->seconds_total);
-        hora_str_printf(out, "; about %s per step, %s in all, at half of the %.4g GFLOP/s measured",
+        hora_str_printf(out,
+                        "\n           %s per step, %s in all, at half of %.3g GFLOP/s measured",
                         step, total, r->peak_flops / 1e9);
     }
-    hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d kernel calls; %s\n",
+    hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d calls; %s\n",
                     r->segments, r->recomputed, r->nodes, r->calls, dtype_text(r));
 }
 
 void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     text_run(r, out);
+    if (r->config_alone)
+        hora_str_puts(out,
+                      "weights    not there: their sizes and dtype are those of config.json\n");
     hora_str_puts(out, "memory\n");
     bytes_row(out, "weights", r->weights,
-              r->pack_both ? "frozen, and not packed"
-                           : "frozen, mapped from the files where they can");
+              r->copied      ? "frozen, copied to the device"
+              : r->pack_both ? "frozen, and not packed"
+                             : "frozen, mapped from the files where they can");
     bytes_row(out, "packed", r->packed,
-              r->pack_both ? "frozen weights in the layouts of forward and backward"
+              r->pack_both ? "frozen weights, laid out for both passes"
                            : "tables; weights are packed on the way");
     bytes_row(out, "parameters", r->values, "");
     bytes_row(out, "gradients", r->gradients, "");
@@ -62,6 +68,7 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     if (r->eval_arena)
         bytes_row(out, "evaluation", r->eval_arena, "in the step arena, where it fits");
     bytes_row(out, "batches", r->batches, "");
+    bytes_row(out, "data", r->data, "tokens and rows");
     bytes_row(out, "total", r->total, r->fits ? "" : "does not fit");
     if (r->limit)
         bytes_row(out, "available", r->limit, "");
@@ -96,6 +103,7 @@ hora_json *hora_train_report_json(const hora_train_report *r) {
     put_bytes(m, "eval_arena", r->eval_arena);
     put_bytes(m, "scratch", r->scratch);
     put_bytes(m, "batches", r->batches);
+    put_bytes(m, "data", r->data);
     put_bytes(m, "total", r->total);
     put_bytes(m, "limit", r->limit);
     const struct {
@@ -121,6 +129,7 @@ hora_json *hora_train_report_json(const hora_train_report *r) {
     hora_json_set(o, "peak_flops", hora_json_new_real(r->peak_flops));
     hora_json_set(o, "seconds_step", hora_json_new_real(r->seconds_step));
     hora_json_set(o, "seconds_total", hora_json_new_real(r->seconds_total));
+    hora_json_set(o, "config_alone", hora_json_new_bool(r->config_alone));
     hora_json_set(o, "fits", hora_json_new_bool(r->fits));
     hora_json_set(o, "advice", hora_json_new_string(r->advice));
     return o;

@@ -105,6 +105,7 @@ static void test_tables(void **state) {
     (void)state;
     tool_check(0, "hora: ", "", "%s", "methods");
     tool_check(0, "2510.04295", "", "%s", "methods");
+    tool_check(0, "also dora: with use_dora=true", "", "%s", "methods");
     tool_check(0, "default learning rate 0.0001", "", "%s", "methods");
     tool_check(0, "default learning rate 0.0002", "", "%s", "methods");
     tool_check(0, "{\"name\": \"lora\"", "", "%s", "methods --json");

@@ -23,6 +23,15 @@ static void in_place(const char *line) {
     hora_free(command);
 }
 
+/* The same in bash; skips without it. */
+static void in_bash(const char *line) {
+    if (system("command -v bash >/dev/null 2>&1"))
+        hora_test_skip("bash is not installed");
+    char *command = hora_format("bash -c 'B=\"%s\"; %s'", HORA_BINARY_DIR, line);
+    must(command);
+    hora_free(command);
+}
+
 static void test_install(void **state) {
     (void)state;
     in_place("cmake --install \"$B\" --prefix \"$T/usr\"");
@@ -44,6 +53,25 @@ static void test_install(void **state) {
              "cmake --build \"$T/b\" && \"$T/b/one\" \"$M\" abc");
 }
 
+/* What the build made of the tables, where it goes, and that it goes again. */
+static void test_manual(void **state) {
+    (void)state;
+    tool_check(0, ".TP", "", "help --man train");
+    tool_check(0, "batch\\-size", "", "help --man train");
+    tool_check(0, "hora\\-theory\\-rates", "", "help --man theory rates");
+    tool_check(0, "complete -o filenames -F _hora hora", "", "help --completion bash");
+    tool_check(0, "#compdef hora", "", "help --completion zsh");
+    in_bash("eval \"$($B/hora help --completion bash)\" && COMP_WORDS=(hora train --sched) && "
+            "COMP_CWORD=2 && _hora && test \"${COMPREPLY[*]}\" = --schedule && "
+            "COMP_WORDS=(hora train --schedule co) COMP_CWORD=3 && _hora && "
+            "[[ \" ${COMPREPLY[*]} \" == *\" cosine \"* ]]");
+    in_place("cmake --install \"$B\" --prefix \"$T/usr\" && cd \"$T/usr/share\" && "
+             "test -s man/man1/hora-train.1 && test -s man/man1/hora-theory-rates.1 && "
+             "test -s bash-completion/completions/hora && test -s doc/hora/LICENSE && "
+             "echo x > doc/hora/mine && cmake --build \"$B\" --target uninstall && "
+             "test \"$(find \"$T/usr\" -type f)\" = \"$T/usr/share/doc/hora/mine\"");
+}
+
 /* Names that others see: the shared library exports what hora.h declares, and the static ones take
  * no name from a program that links them. */
 static void test_symbols(void **state) {
@@ -62,4 +90,5 @@ static void test_symbols(void **state) {
 }
 
 HORA_TESTS(cli_install, {"symbols", test_symbols, HORA_SHORT},
+           {"man pages and completions; uninstalling", test_manual, HORA_MEDIUM},
            {"pkg-config and CMake find it anywhere", test_install, HORA_MEDIUM});

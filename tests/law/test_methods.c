@@ -1,5 +1,5 @@
-/* Laws of methods together: merged is attached, whichever stands before which; the bias counts once;
- * a magnitude starts at the base and stays above its bound. [dora eq.5] [dora sec.4.3] */
+/* Laws of methods together: merged is attached, whichever stands before which; the bias counts
+ * once; a magnitude starts at the base and stays above its bound. [dora eq.5] [dora sec.4.3] */
 #include <math.h>
 
 #include "base/text.h"

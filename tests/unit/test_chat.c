@@ -3,6 +3,7 @@
  * one way in which templates of the hub are built. The tokenizer has a token per character.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <string.h>
 
@@ -32,7 +33,7 @@ static hora_status open_rows(hora_dataset **d, hora_tokenizer *tok, hora_templat
     *d = NULL;
     assert_ok(hora_file_write(path, text, strlen(text)));
     assert_ok(hora_template_open(t, template_, strlen(template_), "case"));
-    hora_status s = hora_dataset_open(d, path, tok, *t, &c);
+    hora_status s = hora_dataset_open(d, path, tok, *t, &c, &hora_objective_causal()->rule);
     hora_free(path);
     hora_free(text);
     hora_free(kwargs);
@@ -89,7 +90,8 @@ static void common_part(void **state) {
     /* no generation prompt at all: the model writes the role too */
     rows_are(EACH(ROLE "{{ m.content }}<|end|>"), TALK(U("q") "," A("a")),
              "<|u|>q<|end|>[[<|a|>a<|end|>]]");
-    /* the prompt goes on beyond what the turn begins with: an opened block, parting inside of a mark */
+    /* the prompt goes on beyond what the turn begins with: an opened block, parting inside of a
+     * mark */
     rows_are(
         EACH(ROLE "{{ m.content }}<|end|>") "{% if add_generation_prompt %}<|a|><t>{% endif %}",
         TWO, "<|u|>q<|end|><|a|>[[a<|end|>]]<|u|>r<|end|><|a|>[[b<|end|>]]");
@@ -113,6 +115,18 @@ static void common_part(void **state) {
     refused(EACH("{{ '+' if messages | length > 1 and loop.first }}{{ m.content }};") ASKED,
             TALK(U("q") "," A("a")), (how){0},
             "writes the messages before message 2 in another way once it follows");
+}
+
+/* A system text stands in the last question only, which is the last while it waits for its
+ * answer. */
+static void last_question(void **state) {
+    (void)state;
+    const char *last =
+        EACH("{% if m.role == 'user' %}[I]{{ 'S' if loop.last }}{{ m.content }}[/I]{% else %}{{ "
+             "m.content }}</s>{% endif %}");
+    rows_are(last, TWO, "[I]Sq[/I][[a</s>]] / [I]q[/I]a</s>[I]Sr[/I][[b</s>]]");
+    rows_are_with(last, TWO, (how){.train_on = HORA_TRAIN_ON_LAST},
+                  "[I]q[/I]a</s>[I]Sr[/I][[b</s>]]");
 }
 
 static void end_marks(void **state) {
@@ -314,6 +328,7 @@ static void spellings(void **state) {
 }
 
 HORA_TESTS(unit_chat, {"the common part", common_part, HORA_SHORT},
+           {"words around the last question", last_question, HORA_SHORT},
            {"end marks behind the last message", end_marks, HORA_SHORT},
            {"turns that later ones rewrite", rewritten_turns, HORA_SHORT},
            {"rows and what counts in them", plain_rows, HORA_SHORT},

@@ -389,7 +389,7 @@ static void looks(void **state) {
     hora_images_close(s);
 }
 
-/* --- loading ------------------------------------------------------------------------------------ */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 /* Values do not depend on the cache, the threads, the order or the company. */
 static void loading(void **state) {

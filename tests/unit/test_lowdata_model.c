@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "hora_test.h"
-#include "lab/lowdata_model.h"
+#include "lab/lowdata_model_impl.h"
 #include "tiny_model.h"
 
 /* Some lines of letters that follow a rule. */
@@ -110,6 +110,56 @@ static void test_report(void **state) {
     hora_free(options);
 }
 
+/* What is said of two students whose losses lie `apart`, with the best of `rates` rates at
+ * `best`. */
+static char *claim(int seeds, int rates, int best, double apart) {
+    const hora_lowdata_model_config c = {.model = "m", .data = "d", .eval = "e"};
+    hora_lowdata_grid g = {.config = &c, .students = 2, .sizes = 2, .rates = rates, .seeds = seeds};
+    hora_json *r;
+    hora_str table = {0};
+    g.run = hora_calloc((size_t)(2 * 2 * rates * seeds), sizeof *g.run);
+    for (int s = 0; s < 2; s++) {
+        g.student[s].name = s ? "hora" : "lora";
+        for (int n = 0; n < 2; n++)
+            for (int i = 0; i < rates; i++)
+                for (int k = 0; k < seeds; k++) {
+                    const double loss = 5 + 0.001 * k - (s ? apart : 0) + (i != best);
+                    *hora_lowdata_at(&g, s, n, i, k) =
+                        (hora_lowdata_run){.done = true, .val_loss = loss, .eval_loss = loss};
+                }
+        g.n[s] = 10 * (s + 1);
+    }
+    for (int i = 0; i < rates; i++)
+        g.rate[i] = 1e-3 * (i + 1);
+    assert_ok(hora_lowdata_report(&g, NULL, &r, &table));
+    char *said = hora_strdup(hora_json_string(hora_json_get(r, "claim"), NULL));
+    hora_json_free(r);
+    hora_str_release(&table);
+    hora_free(g.run);
+    return said;
+}
+
+/* The same numbers say nothing from fewer than eight seeds, or where a better rate may lie beyond
+ * the grid; two rates are no grid. */
+static void test_verdict(void **state) {
+    (void)state;
+    static const struct {
+        int seeds, rates, best;
+        double apart;
+        const char *says;
+    } rows[] = {{8, 3, 1, 1, "supported"},  {8, 3, 1, -1, "refuted"},  {7, 3, 1, 1, "not shown"},
+                {2, 2, 0, -1, "not shown"}, {8, 3, 0, 1, "not shown"}, {8, 3, 2, 1, "not shown"},
+                {8, 2, 1, 1, "supported"},  {8, 3, 1, 0, "not shown"}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *said = claim(rows[i].seeds, rows[i].rates, rows[i].best, rows[i].apart);
+        assert_string_equal(said, rows[i].says);
+        hora_free(said);
+    }
+    for (int i = 0; i < hora_lowdata_model_options.n; i++)
+        if (hora_eq(hora_lowdata_model_options.rows[i].name, "seeds"))
+            assert_string_equal(hora_lowdata_model_options.rows[i].def, "8");
+}
+
 /* Cut the log short, as a killed run leaves it: only what is missing is trained, and the result is
  * that of an uninterrupted run; other options leave the finished trainings alone. */
 static void test_goes_on(void **state) {
@@ -204,7 +254,8 @@ static void test_refusals(void **state) {
     hora_str_release(&table);
 }
 
-HORA_TESTS(unit_lowdata_model, {"students, sizes and losses", test_report, HORA_SHORT},
+HORA_TESTS(unit_lowdata_model, {"verdicts need seeds and a grid", test_verdict, HORA_SHORT},
+           {"students, sizes and losses", test_report, HORA_SHORT},
            {"goes on where it stopped", test_goes_on, HORA_SHORT},
            {"a rate that blows up", test_blown_up, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT});

@@ -1,4 +1,5 @@
-/* Output folders: what is ours by the mark, what is refused, what comes back, who holds the lock. */
+/* Output folders: what is ours by the mark, what is refused, what comes back, who holds the
+ * lock. */
 #include "base/outdir.h"
 
 #include <stdlib.h>

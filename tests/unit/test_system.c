@@ -1,9 +1,12 @@
 /* Memory, threads, processor, log: what the rest of hora takes for granted of the system. */
 #include "hora_test.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/log.h"
@@ -88,11 +91,20 @@ static double one(void *arg, int thread) {
     return 2;
 }
 
+static double slow(void *arg, int thread) {
+    (void)arg, (void)thread;
+    const double until = hora_now() + 0.02;
+    while (hora_now() < until)
+        continue;
+    return 1;
+}
+
 static void rates(void **state) {
     (void)state;
     _Atomic int calls = 0;
     assert_true(hora_best_rate(0.02, one, &calls) > 0 && calls > 0);
     assert_true(hora_best_rate(0, one, &calls) == 0);
+    assert_true(hora_best_rate(0.004, slow, &calls) > 0); /* no piece ends in time */
 }
 
 enum { TILES = 1000 };
@@ -143,6 +155,56 @@ static void each_tile_once(void **state) {
     hora_free(j);
 }
 
+/* --- fork ------------------------------------------------------------------------------------- */
+static _Atomic int holding, release;
+static _Atomic int met;
+
+static void hold_tile(void *arg, int64_t tile, int thread) {
+    (void)arg;
+    (void)tile;
+    (void)thread;
+    atomic_store(&holding, 1);
+    while (!atomic_load(&release))
+        usleep(1000);
+}
+
+static void *hold_team(void *arg) {
+    hora_parallel(2, hold_tile, NULL);
+    return arg;
+}
+
+/* Two tiles that meet are run by two threads; alone, the first gives up in the end. */
+static void meet_tile(void *arg, int64_t tile, int thread) {
+    (void)arg;
+    (void)tile;
+    (void)thread;
+    atomic_fetch_add(&met, 1);
+    for (int i = 0; i < 10000 && atomic_load(&met) < 2; i++)
+        usleep(1000);
+    if (atomic_load(&met) < 2)
+        _exit(1);
+}
+
+static void fork_finds_a_team(void **state) {
+    (void)state;
+    pthread_t id;
+    int status = -1;
+    hora_threads_limit(2);
+    assert_int_equal(pthread_create(&id, NULL, hold_team, NULL), 0);
+    while (!atomic_load(&holding))
+        usleep(1000);
+    pid_t child = fork(); /* while the other thread has the team */
+    if (child == 0) {
+        hora_parallel(2, meet_tile, NULL);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    atomic_store(&release, 1);
+    assert_int_equal(pthread_join(id, NULL), 0);
+    hora_threads_limit(0);
+    assert_int_equal(status, 0);
+}
+
 static void processor(void **state) {
     (void)state;
     hora_isa isa = hora_cpu_isa();
@@ -190,6 +252,7 @@ HORA_TESTS(unit_system, {"strings grow", strings_grow, HORA_SHORT},
            {"blocks are zero and aligned", blocks, HORA_SHORT},
            {"memory is known", memory_is_known, HORA_MEDIUM},
            {"each tile runs once", each_tile_once, HORA_SHORT},
+           {"the child of a fork has a team", fork_finds_a_team, HORA_SHORT},
            {"rates are sums over all threads", rates, HORA_SHORT},
            {"the processor is known", processor, HORA_SHORT},
            {"log goes to the sink", log_goes_to_the_sink, HORA_SHORT});

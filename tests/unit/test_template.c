@@ -345,6 +345,30 @@ static void generation_blocks(void **state) {
 #undef SAY
 }
 
+/* Not Jinja's; some templates ask for it. */
+static void from_json(void **state) {
+    (void)state;
+    hora_template *t =
+        open_template("{% for m in messages %}{% set a = m.args | from_json %}{{ a.x }}{{ a.y[1] "
+                      "}}{{ loop.last }};{% endfor %}{{ 5 | from_json }}");
+    hora_json *vars =
+        json("{\"messages\": [{\"args\": \"{\\\"x\\\": 18446744073709551616, \\\"y\\\": [1, "
+             "\\\"b\\\"]}\"}, {\"args\": {\"x\": 1, \"y\": [0, 2]}}]}");
+    hora_str out = {0};
+    hora_cut cuts[2] = {{.turns = 1, .prompt = true}, {.turns = 2, .prompt = true}};
+    assert_ok(hora_template_render_cuts(t, vars, &out, NULL, cuts, 2));
+    assert_string_equal(out.s, "18446744073709551616bFalse;12True;5");
+    assert_string_equal(cuts[0].tail.s, "18446744073709551616bTrue;5");
+    hora_cut_release(&cuts[0]);
+    hora_cut_release(&cuts[1]);
+    hora_json_free(vars);
+    vars = json("{\"messages\": [{\"args\": \"{x\"}]}");
+    assert_fails(hora_template_render(t, vars, &out), HORA_EFORMAT, "from_json: line 1");
+    hora_json_free(vars);
+    hora_str_release(&out);
+    hora_template_close(t);
+}
+
 static void dates(void **state) {
     (void)state;
     hora_template *t = open_template("{{ strftime_now('%d %b %Y %H:%M') }}");
@@ -413,7 +437,7 @@ static void several_threads(void **state) {
 HORA_TESTS(unit_template, {"refused at open, with the place", refused_at_open, HORA_SHORT},
            {"cuts equal renderings of their own", cuts, HORA_SHORT},
            {"generation blocks", generation_blocks, HORA_SHORT},
-           {"the date of strftime_now", dates, HORA_SHORT},
+           {"from_json", from_json, HORA_SHORT}, {"the date of strftime_now", dates, HORA_SHORT},
            {"a failing rendering leaves no text", failure_leaves_no_text, HORA_SHORT},
            {"steps, depth and size are bounded", bounds, HORA_SHORT},
            {"nesting is refused at open", nesting_is_refused_at_open, HORA_SHORT},

@@ -456,6 +456,13 @@ static void config(void **state) {
     assert_string_equal(
         hora_json_string(hora_json_get(hora_tokenizer_special_map(t), "eos_token"), NULL), "b");
     hora_tokenizer_close(t);
+    assert_ok(open_in(&t, "tokenizer.json", json, sizeof json - 1,
+                      "{'chat_template':[{'name':'tool_use','template':'T\\n'},"
+                      "{'name':'default','template':'D'}]}"));
+    assert_string_equal(
+        hora_tokenizer_chat_template(t),
+        "{% if tools is defined and tools is not none +%}T{%+ else +%}D{%+ endif +%}");
+    hora_tokenizer_close(t);
 }
 
 /* The files beside tokenizer.json; "" for none. */
@@ -515,8 +522,8 @@ static void files_beside(void **state) {
         assert_fails(open_beside(&t, bad[i].config, bad[i].added, ""), HORA_EFORMAT, bad[i].part);
 }
 
-/* Classes of Oniguruma that PCRE2 has not, as Hugging Face's library cuts with them. A prefix on all
- * but the first character of a piece shows the cuts. */
+/* Classes of Oniguruma that PCRE2 has not, as Hugging Face's library cuts with them. A prefix on
+ * all but the first character of a piece shows the cuts. */
 static void classes(void **state) {
     (void)state;
     static const struct {

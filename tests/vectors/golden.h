@@ -12,8 +12,9 @@
 typedef struct golden_run {
     hora_device *device;
     hora_recording r;
-    hora_graph *g; /* its */
-    void *grads;   /* span of all parameters of all adapters */
+    hora_graph *g;    /* its */
+    void *own_logits; /* in the base's dtype */
+    void *grads;      /* span of all parameters of all adapters */
     size_t grad_bytes;
     hora_outputs out;
     hora_t logits, loss; /* its */
@@ -35,8 +36,9 @@ typedef struct golden_options {
  */
 void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                  const char *batch, const golden_options *o);
+/* The second half of golden_open: r->rows is set. */
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
-                   const golden_options *o); /* the second half of golden_open: r->rows is set */
+                   const golden_options *o);
 /* A batch of `count` packed sequences and `padding` unused rows. */
 void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *lengths, int count,
                       int padding);

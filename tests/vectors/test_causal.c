@@ -9,8 +9,9 @@
 #include "method_cases.h"
 
 /* The first OWN_MODELS ship with the project, the rest lies in ../shared. */
-static const char *const models[] = {"tiny_llama",       "tiny_qwen2",   "tiny_qwen3",
-                                     "tiny_llama_rope3", "tiny_mistral", "stories260k"};
+static const char *const models[] = {"tiny_llama",       "tiny_qwen2",      "tiny_qwen3",
+                                     "tiny_llama_rope3", "tiny_llama_yarn", "tiny_mistral",
+                                     "stories260k"};
 enum { OWN_MODELS = 3 };
 static const char *const backends[] = {"ref", NULL};
 

@@ -58,8 +58,8 @@ typedef struct hora_key_bounds {
 } hora_key_bounds;
 void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1);
 
-/* Cells that are computed: of each subtile of rows the keys [from, to), counted from j0; whole cells,
- * or up to the last key. */
+/* Cells that are computed: of each subtile of rows the keys [from, to), counted from j0; whole
+ * cells, or up to the last key. */
 typedef struct hora_tile {
     int64_t j0, keys;
     int subtiles;

@@ -1,4 +1,5 @@
-/* Kernels of op_cached_attention.c: append the new rows to the caches, then forward attention over them. */
+/* Kernels of op_cached_attention.c: append the new rows to the caches, then forward attention over
+ * them. */
 #include "backend/cpu/cpu_attention.h"
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {

@@ -1,4 +1,5 @@
-/* Kernels of op_permute.c: rows (group, j) of y gather from a rows of x; backward exchanges a and b. */
+/* Kernels of op_permute.c: rows (group, j) of y gather from a rows of x; backward exchanges a and
+ * b. */
 #include "backend/cpu/cpu_impl.h"
 
 typedef struct permutation {

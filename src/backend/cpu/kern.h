@@ -26,8 +26,8 @@ typedef struct hora_gemm_term {
     int64_t sxi, sxp; /* bytes */
     const void *b;    /* as `pack` wrote it */
     int64_t sb;       /* bytes from one panel of B to the next */
-    int64_t
-        su; /* n columns of a wider panel: bytes from one of its units to the next. 0: all of it */
+    /* n columns of a wider panel: bytes from one of its units to the next. 0: all of it */
+    int64_t su;
 } hora_gemm_term;
 
 /* y (m, n) = add + bias + alpha (c + term 0 + term 1). add may be y. */

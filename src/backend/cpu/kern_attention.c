@@ -223,7 +223,7 @@ static void softmax_rescale(int64_t rows, int64_t width, const float *factor, fl
     for (int64_t i = 0; i < rows; i++, o += width)
         if (factor[i] != 1)
             EACH(width)
-    SET(o, GET(o) * factor[i]);
+                SET(o, GET(o) * factor[i]);
 }
 
 /* log2 x of normal x > 0, 1e-7: e + log2 m with m near 1, whose series is one of (m - 1) / (m + 1).
@@ -260,7 +260,7 @@ INLINE void softmax_finish(const bool bf16, int64_t rows, int64_t width, const f
     for (int64_t i = 0; i < rows; i++, o += width) {
         float each = m[i] != HORA_NO_SCORE ? 1.0f / l[i] : 0.0f;
         EACH(width)
-        e_store(bf16, y, i * ldy + at_, GET(o) * each, left_);
+            e_store(bf16, y, i * ldy + at_, GET(o) * each, left_);
     }
 }
 
@@ -269,8 +269,8 @@ INLINE void dots(const bool bf16, int64_t rows, int64_t width, const void *a, co
     for (int64_t i = 0; i < rows; i++) {
         vf sum = v_zero();
         EACH(width)
-        sum =
-            v_fma(e_load(bf16, a, i * ld + at_, left_), e_load(bf16, b, i * ld + at_, left_), sum);
+            sum = v_fma(e_load(bf16, a, i * ld + at_, left_), e_load(bf16, b, i * ld + at_, left_),
+                        sum);
         out[i] = v_sum(sum);
     }
 }

@@ -17,21 +17,24 @@ typedef vu vu_any __attribute__((aligned(4), may_alias));
 typedef uint32_t u32_any __attribute__((aligned(2), may_alias));
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v4_any __attribute__((vector_size(16), aligned(2), may_alias));
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
 typedef int32_t i4 __attribute__((vector_size(16)));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (i4){__VA_ARGS__})
+#endif
 
 /* dst (4, ld) of units = w (4 rows, `step` bytes apart)' */
 INLINE void transpose4(const void *w, int64_t step, uint32_t *dst, int64_t ld) {
     const char *p = w;
     v4 a = *(const v4_any *)p, b = *(const v4_any *)(p + step);
     v4 c = *(const v4_any *)(p + 2 * step), d = *(const v4_any *)(p + 3 * step);
-    v4 ab0 = __builtin_shuffle(a, b, (i4){0, 4, 1, 5}),
-       ab1 = __builtin_shuffle(a, b, (i4){2, 6, 3, 7});
-    v4 cd0 = __builtin_shuffle(c, d, (i4){0, 4, 1, 5}),
-       cd1 = __builtin_shuffle(c, d, (i4){2, 6, 3, 7});
-    *(v4_any *)dst = __builtin_shuffle(ab0, cd0, (i4){0, 1, 4, 5});
-    *(v4_any *)(dst + ld) = __builtin_shuffle(ab0, cd0, (i4){2, 3, 6, 7});
-    *(v4_any *)(dst + 2 * ld) = __builtin_shuffle(ab1, cd1, (i4){0, 1, 4, 5});
-    *(v4_any *)(dst + 3 * ld) = __builtin_shuffle(ab1, cd1, (i4){2, 3, 6, 7});
+    v4 ab0 = SHUFFLE(a, b, 0, 4, 1, 5), ab1 = SHUFFLE(a, b, 2, 6, 3, 7);
+    v4 cd0 = SHUFFLE(c, d, 0, 4, 1, 5), cd1 = SHUFFLE(c, d, 2, 6, 3, 7);
+    *(v4_any *)dst = SHUFFLE(ab0, cd0, 0, 1, 4, 5);
+    *(v4_any *)(dst + ld) = SHUFFLE(ab0, cd0, 2, 3, 6, 7);
+    *(v4_any *)(dst + 2 * ld) = SHUFFLE(ab1, cd1, 0, 1, 4, 5);
+    *(v4_any *)(dst + 3 * ld) = SHUFFLE(ab1, cd1, 2, 3, 6, 7);
 }
 
 #if VL == 16

@@ -311,9 +311,10 @@ static void G(round_panel)(const float *w, int64_t ldw, bool trans_w, float scal
         int64_t rows = trans_w ? n : kc, width = trans_w ? kc : n, ld = trans_w ? NARROWED : NR;
         for (int64_t i = 0; i < rows; i++) {
             const float *from = trans_w ? w + i * ldw + p0 : w + (p0 + i) * ldw;
-            for (int64_t j = 0; j < width; j += VL)
-                G(put)
-            (run + i * ld + j, false, scale * G(get)(from + j, true, width - j), width - j);
+            for (int64_t j = 0; j < width; j += VL) {
+                vf v = scale * G(get)(from + j, true, width - j);
+                G(put)(run + i * ld + j, false, v, width - j);
+            }
         }
         if (trans_w)
             G(transpose_panel)(run, ld, kc, n, columns, dst + p0 / 2 * columns);

@@ -10,7 +10,7 @@
 
 INLINE void R(act_of)(const hora_act s, int64_t n, const ELEM *x, ELEM *y) {
     EACH(n)
-    ESET(y, value(s, EGET(x)));
+        ESET(y, value(s, EGET(x)));
 }
 static void R(act)(hora_act s, int64_t n, const void *x, void *y){
 #define CALL(a) R(act_of)(a, n, x, y)
@@ -21,7 +21,7 @@ static void R(act)(hora_act s, int64_t n, const void *x, void *y){
 INLINE void R(act_grad_of)(const hora_act s, int64_t n, const ELEM *x, const ELEM *dy, ELEM *dx,
                            bool overwrite) {
     EACH(n)
-    EPUT(dx, EGET(dy) * slope(s, EGET(x)), overwrite);
+        EPUT(dx, EGET(dy) * slope(s, EGET(x)), overwrite);
 }
 static void R(act_grad)(hora_act s, int64_t n, const void *x, const void *dy, void *dx,
                         bool overwrite){
@@ -32,7 +32,7 @@ static void R(act_grad)(hora_act s, int64_t n, const void *x, const void *dy, vo
 
 INLINE void R(glu_of)(const hora_act s, int64_t n, const ELEM *g, const ELEM *u, ELEM *y) {
     EACH(n)
-    ESET(y, value(s, EGET(g)) * EGET(u));
+        ESET(y, value(s, EGET(g)) * EGET(u));
 }
 static void R(glu)(hora_act s, int64_t n, const void *g, const void *u, void *y){
 #define CALL(a) R(glu_of)(a, n, g, u, y)
@@ -71,15 +71,17 @@ static void R(add)(int64_t n, float alpha, const void *a, const void *b, void *y
     ELEM *to = y;
     if (p)
         EACH(n)
-    ESET(to, EGET(p) + alpha * EGET(q));
-    else EACH(n) ESET(to, alpha * EGET(q));
+            ESET(to, EGET(p) + alpha * EGET(q));
+    else
+        EACH(n)
+            ESET(to, alpha * EGET(q));
 }
 
 static void R(mul)(int64_t n, const void *a, const void *b, void *y, bool overwrite) {
     const ELEM *p = a, *q = b;
     ELEM *to = y;
     EACH(n)
-    EPUT(to, EGET(p) * EGET(q), overwrite);
+        EPUT(to, EGET(p) * EGET(q), overwrite);
 }
 
 static void R(scale)(int64_t n, float alpha, const void *x, const float *v, void *y,
@@ -87,13 +89,13 @@ static void R(scale)(int64_t n, float alpha, const void *x, const float *v, void
     const ELEM *p = x;
     ELEM *to = y;
     EACH(n)
-    EPUT(to, alpha * EGET(p) * GET(v), overwrite);
+        EPUT(to, alpha * EGET(p) * GET(v), overwrite);
 }
 
 static void R(accumulate)(int64_t n, const void *x, float *y, bool overwrite) {
     const ELEM *p = x;
     EACH(n)
-    PUT(y, EGET(p), overwrite);
+        PUT(y, EGET(p), overwrite);
 }
 
 static void R(column_sums)(int64_t rows, int64_t width, float alpha, const void *x, const void *b,
@@ -146,7 +148,7 @@ static void R(rmsnorm)(int64_t n, int64_t w, float eps, const void *from, const 
         if (r)
             r[i] = ri;
         EACH(w)
-        ESET(y, EGET(x) * ri * GET(weight));
+            ESET(y, EGET(x) * ri * GET(weight));
     }
 }
 
@@ -176,7 +178,7 @@ static void R(rmsnorm_dx)(int64_t n, int64_t w, const void *from, const float *w
     for (int64_t i = 0; i < n; i++, x += w, dy += w, dx += w) {
         float m = R(weighted)(w, weight, dy, x) * r[i] / (float)w, xm = r[i] * m;
         EACH(w)
-        EPUT(dx, r[i] * (GET(weight) * EGET(dy) - EGET(x) * xm), overwrite);
+            EPUT(dx, r[i] * (GET(weight) * EGET(dy) - EGET(x) * xm), overwrite);
     }
 }
 

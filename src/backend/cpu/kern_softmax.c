@@ -32,7 +32,7 @@ static float lse_of(int64_t n, const float *z) {
 
 static void weigh(int64_t n, float lse, float factor, float *z) {
     EACH(n)
-    SET(z, factor * v_exp(GET(z) - lse));
+        SET(z, factor * v_exp(GET(z) - lse));
 }
 
 extern const hora_kern_softmax KERN(softmax);

@@ -6,9 +6,9 @@
  *   chunk 0  |         |         |
  *   chunk 1  |         |         |
  *
- * Own gemm read w from its packing or pack the panel into the thread's scratch first, which pays
- * with some hundred rows; bias, addend, scale and the low-rank term are done in registers. A
- * library's product runs a dense tile in scratch, to which own gemm adds the same in one pass.
+ * Own gemm kernels read w from its packing or pack the panel into the thread's scratch first, which
+ * pays with some hundred rows; bias, addend, scale and the low-rank term are done in registers. A
+ * library's product runs a dense tile in scratch, to which the kernels add the same in one pass.
  */
 #include "backend/cpu/cpu_impl.h"
 

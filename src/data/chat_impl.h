@@ -1,0 +1,53 @@
+#ifndef HORA_DATA_CHAT_IMPL_H
+#define HORA_DATA_CHAT_IMPL_H
+/*
+ * A conversation at work: chat.c makes rows of it, chat_common.c says what of a turn counts.
+ */
+#include "data/data_impl.h"
+
+/* A rendering: W[0, shared), then a tail. */
+typedef struct hora_seen {
+    const char *w, *tail;
+    size_t shared, n; /* n: of all of it */
+} hora_seen;
+
+static inline char hora_seen_at(const hora_seen *v, size_t i) {
+    return i < v->shared ? v->w[i] : v->tail[i - v->shared];
+}
+static inline hora_seen hora_seen_of(const hora_str *whole, const hora_cut *c) {
+    return (hora_seen){whole->s, c->tail.s, c->shared, c->shared + c->tail.n};
+}
+static inline hora_seen hora_seen_all(const hora_str *text) {
+    return (hora_seen){text->s, NULL, text->n, text->n};
+}
+
+typedef struct hora_turn {
+    size_t message;
+    bool off;          /* weight 0: not to be learned */
+    bool context;      /* cannot be rendered, or leaves nothing to write */
+    bool fits;         /* W has it */
+    bool joined;       /* its row is P and what of C counts */
+    int before, after; /* its cuts P and C; after -1: C is W */
+    size_t from, to;   /* what counts: of W when it fits, else of C */
+} hora_turn;
+
+typedef struct hora_talk {
+    const hora_reader *r;
+    const hora_chat *chat;
+    hora_json *vars;
+    const hora_json *specials; /* borrowed; may be NULL */
+    size_t messages;
+    hora_turn *turns;
+    size_t nturns, cturns;
+    hora_str whole;
+    hora_spans spoken;
+    hora_cut *cuts;
+    int ncuts, ccuts;
+    hora_str ending; /* what the template writes behind the last turn; see endings */
+    bool ending_known;
+    hora_samples *out;
+} hora_talk;
+
+/* What of turn k counts, and whether W has it; its cuts are rendered. */
+hora_status hora_chat_measure(hora_talk *t, hora_turn *k);
+#endif

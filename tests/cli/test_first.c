@@ -1,0 +1,208 @@
+/* The first hour at the tool: what is refused before data are read, plans, longer runs, recipes. */
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "format/safetensors.h"
+#include "run/run.h"
+#include "tiny_model.h"
+#include "tool.h"
+#include "vectors/golden.h"
+
+static const char *data_file(void) {
+    hora_str s = {0};
+    for (int i = 0; i < 60; i++)
+        hora_str_printf(&s, "line %d of a small text; ", i);
+    const char *path = tiny_file("data.txt", s.s);
+    hora_str_release(&s);
+    return path;
+}
+
+static const char *out_dir(const char *name) {
+    return hora_test_path(hora_test_tmp(), name);
+}
+
+/* The data file is not there, which nobody finds out. */
+static void test_before_data(void **state) {
+    (void)state;
+    const char *m = tiny_model(), *out = out_dir("out"), *there = out_dir("there");
+    assert_ok(hora_mkdirs(there));
+    tiny_file("there/mine.txt", "x");
+    tool_check(9, "", "exists", "train --model '%s' --data NONE --out '%s'", m, there);
+    tool_check(2, "", "seq_len=9999", "train --model '%s' --data NONE --out '%s' --seq-len 9999", m,
+               out);
+    tool_check(2, "", "give --out", "train --model '%s' --data NONE", m);
+    tool_check(2, "", "no training data: give --data FILE", "train --model '%s' --out '%s'", m,
+               out);
+    tool_check(8, "", "no method", "train --model '%s' --data NONE --out '%s' --method xyzzyx", m,
+               out);
+    tool_check(8, "", "GONE",
+               "train --model '%s' --data '%s' --seq-len 16 --eval-data GONE --out '%s'", m,
+               data_file(), out);
+    assert_false(hora_path_exists(out));
+}
+
+static void test_whose_option(void **state) {
+    (void)state;
+    const char *m = tiny_model(), *out = out_dir("out");
+    tool_check(2, "", "--act is an option of method hora, not of lora",
+               "train --model '%s' --data NONE --out '%s' --method lora --act relu", m, out);
+    tool_check(2, "", "--act is an option of method hora, not of lora",
+               "plan --model '%s' --method lora --act relu", m);
+    tool_check(2, "", "q_proj+v_proj",
+               "train --model '%s' --data NONE --out '%s' --method lora --targets q_proj v_proj", m,
+               out);
+    tool_check(2, "", "give dtype=bf16", "train --model '%s' --data NONE --out '%s' --bf16", m,
+               out);
+    tool_check(2, "", "not quantised", "train --model '%s' --data NONE --out '%s' --load-in-4bit",
+               m, out);
+    tool_check(8, "",
+               "there are:", "train --model '%s' --data NONE --out '%s' --method nothing-like-this",
+               m, out);
+}
+
+static void test_plan_without_weights(void **state) {
+    (void)state;
+    const char *m = tiny_model(), *data = data_file();
+    static const char how[] = "--seq-len 16 --steps 10 --json";
+    hora_json *with = tool_json("plan --model '%s' --data '%s' %s", m, data, how);
+    char *weights = hora_path_join(m, "model.safetensors");
+    assert_int_equal(unlink(weights), 0);
+    hora_json *without = tool_json("plan --model '%s' --data '%s' %s", m, data, how);
+    static const char *const same[] = {"parameters", "trainable", "nodes", "flops_step"};
+    for (size_t i = 0; i < HORA_COUNT(same); i++)
+        assert_true(tool_number(with, same[i]) == tool_number(without, same[i]));
+    const hora_json *a = hora_json_get(with, "memory"), *b = hora_json_get(without, "memory");
+    assert_true(tool_number(a, "total") == tool_number(b, "total"));
+    tool_check(0, "are those of config.json", NULL, "plan --model '%s' --data '%s' --seq-len 16", m,
+               data);
+    tool_check(0, "are those of config.json", NULL,
+               "train --dry-run --model '%s' --data '%s' --seq-len 16", m, data);
+    tool_check(8, "", "neither model.safetensors",
+               "train --model '%s' --data '%s' --seq-len 16 --out '%s'", m, data, out_dir("out"));
+    hora_json_free(with);
+    hora_json_free(without);
+    hora_free(weights);
+}
+
+static void test_longer(void **state) {
+    (void)state;
+    const char *m = tiny_model(), *out = out_dir("out");
+    tool_check(0, "20 steps", NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --steps 20 --save-every 10 --out '%s'",
+               m, data_file(), out);
+    tool_check(10, "", "has taken 20 steps already", "train --resume --steps 7 --out '%s'", out);
+    tool_check(0, "40 steps", "steps: 20 there, 40 here", "train --resume --steps 40 --out '%s'",
+               out);
+    assert_true(hora_path_exists(hora_test_path(out, "checkpoint-40")));
+    hora_str log = {0};
+    assert_ok(hora_file_read(&log, hora_test_path(out, "log.jsonl")));
+    int lines = 0;
+    for (size_t i = 0; i < log.n; i++)
+        lines += log.s[i] == '\n';
+    assert_int_equal(lines, 40);
+    hora_str_release(&log);
+}
+
+static void test_means(void **state) {
+    (void)state;
+    const char *out = out_dir("out");
+    tool_check(0, "(means of 3 steps)", NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --steps 30 --out '%s'", tiny_model(),
+               data_file(), out);
+    hora_json *r = tool_json("train --model '%s' --data '%s' --seq-len 16 --steps 20 --out '%s' "
+                             "--overwrite --json",
+                             tiny_model(), data_file(), out);
+    assert_int_equal((int)tool_number(r, "averaged"), 2);
+    hora_str log = {0};
+    double sum = 0;
+    assert_ok(hora_file_read(&log, hora_test_path(out, "log.jsonl")));
+    char *line = strtok(log.s, "\n");
+    for (int i = 0; i < 2; i++, line = strtok(NULL, "\n")) {
+        hora_json *v;
+        assert_ok(hora_json_parse(&v, line, strlen(line), "a line"));
+        sum += tool_number(v, "loss") / 2;
+        hora_json_free(v);
+    }
+    assert_true(tool_number(r, "first_mean") > sum - 1e-9 &&
+                tool_number(r, "first_mean") < sum + 1e-9);
+    hora_str_release(&log);
+    hora_json_free(r);
+}
+
+static void test_mark(void **state) {
+    (void)state;
+    char *text =
+        hora_format("\xef\xbb\xbf# a comment\nmodel: %s\ndata: %s\nseq_len: 16\nsteps: 1\n",
+                    tiny_model(), data_file());
+    tool_check(0, "1 steps", NULL, "train '%s' --out '%s'", tiny_file("r.yaml", text),
+               out_dir("out"));
+    hora_free(text);
+}
+
+static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+
+static void test_not_the_file(void **state) {
+    (void)state;
+    const char *m = tiny_model(), *out = out_dir("out");
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --steps 1 --method lora --out '%s'", m,
+               data_file(), out);
+    assert_ok(hora_rename(hora_test_path(out, "adapter_model.safetensors"),
+                          hora_test_path(out, "adapter_model.bin")));
+    tool_check(5, "", "save_file", "generate --model '%s' --adapter '%s' --prompt x", m, out);
+    static const char *const files[] = {"tokenizer.json", "model.safetensors", "config.json"};
+    for (size_t i = 0; i < HORA_COUNT(files); i++) {
+        assert_ok(hora_file_write(hora_test_path(m, files[i]), pointer, sizeof pointer - 1));
+        tool_check(4, "", "git lfs pull", "generate --model '%s' --prompt x", m);
+    }
+    assert_ok(hora_remove_tree(m));
+    tool_check(4, "", "git lfs pull", "data --model '%s' '%s'", tiny_model(),
+               tiny_file("p.txt", pointer));
+}
+
+/* The flag says tied, the file holds two tensors: what is computed is what the file says. */
+static void test_tied(void **state) {
+    (void)state;
+    static const char *const cases[] = {"model-tied-but-head-differs", "model-rope-yarn"};
+    for (size_t i = 0; i < HORA_COUNT(cases); i++) {
+        char *name = hora_format("cases/%s", cases[i]);
+        const char *dir = hora_test_shared(name), *out = out_dir("logits.safetensors");
+        hora_st *got, *want;
+        tool_check(0, NULL, i ? NULL : "the head counts",
+                   "forward --model '%s/model' --batch '%s/batch.json' --out '%s' --overwrite", dir,
+                   dir, out);
+        assert_ok(hora_st_open(&got, out));
+        assert_ok(hora_st_open(&want, hora_test_path(dir, "expected.safetensors")));
+        golden_compare(cases[i], hora_st_find(got, "logits")->view.data, want, "logits", 0, 1e-3);
+        hora_st_close(got);
+        hora_st_close(want);
+        hora_free(name);
+    }
+}
+
+static void test_width(void **state) {
+    (void)state;
+    static const char whole[] =
+        "step 1234/9999  loss 5.1234  lr 0.0002  1.2M tok/s  mfu 33.1 %  eta 1:02:03  345 MiB";
+    for (size_t columns = 2; columns < 100; columns++) {
+        char line[200];
+        hora_snprintf(line, sizeof line, "%s", whole);
+        hora_progress_fit(line, columns);
+        assert_true(strlen(line) < columns);
+        if (columns > strlen(whole))
+            assert_string_equal(line, whole);
+        if (columns >= 40)
+            assert_true(hora_starts(line, "step 1234/9999  loss 5.1234"));
+    }
+}
+
+HORA_TESTS(cli_first, {"refused before data are read", test_before_data, HORA_SHORT},
+           {"an option of another method names it", test_whose_option, HORA_SHORT},
+           {"a plan without weights", test_plan_without_weights, HORA_SHORT},
+           {"a finished run made longer", test_longer, HORA_SHORT},
+           {"the last line gives means", test_means, HORA_SHORT},
+           {"a recipe with a byte order mark", test_mark, HORA_SHORT},
+           {"files that stand for others", test_not_the_file, HORA_SHORT},
+           {"models that say one thing and hold another", test_tied, HORA_SHORT},
+           {"progress fits the terminal", test_width, HORA_SHORT});
