@@ -56,5 +56,5 @@ ledger_row() {
     options="$options batch=$(field "$one" batch_size)x$(field "$one" seq_len)"
     put_row hora "$commit" "$(field "$one" threads)" "$(field "$one" shape)" "$(field "$one" dtype)" "$(field "$one" method)" "$options" \
         "$(column "$1" units_per_s | median)" "$(column "$1" step_ms | median)" "$(column "$1" mfu | median)" \
-        "$(column "$1" peak_gflops | largest)" "$(column "$1" peak_rss_mib | largest)" "$(column "$1" load_s | median)"
+        "$(column "$1" peak_gflops | largest)" "$(column "$1" "${memory:-peak_rss_mib}" | largest)" "$(column "$1" load_s | median)"
 }

@@ -107,10 +107,28 @@ static void read_batch(golden_run *r, const hora_st *st) {
                            .scale = 1.0 / (double)(supervised ? supervised : 1)};
 }
 
+/* Every parameter's value there, or gradient back. */
+static void exchange(golden_run *r, bool back) {
+    const hora_net *n = &r->r.net;
+    for (int a = 0; a < n->nadapters; a++)
+        for (int i = 0; i < n->adapters[a]->nparams; i++) {
+            const hora_param *p = n->adapters[a]->params[i];
+            size_t bytes = (size_t)p->elems * hora_dtype_size(n->adapters[a]->dtype);
+            if (back)
+                hora_device_pull(r->device, p->grad, bytes);
+            else
+                hora_device_push(r->device, p->value, bytes);
+        }
+}
+
 void golden_again(golden_run *r) {
+    exchange(r, false);
     hora_graph_before(r->g);
     hora_graph_body(r->g, &r->rows, 0);
     hora_graph_after(r->g);
+    assert_ok(hora_graph_sync(r->g));
+    exchange(r, true);
+    hora_graph_get(r->g, r->logits, r->own_logits);
 }
 
 void golden_open(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
@@ -160,7 +178,8 @@ void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *le
 
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                    const golden_options *o) {
-    r->device = hora_device_new();
+    const bool host = o->backends || base->dtype == HORA_F64; /* what only the host has */
+    assert_ok(hora_device_open(&r->device, host ? "host" : NULL));
     const hora_recording_parts parts = {.base = base,
                                         .adapters = adapters,
                                         .nadapters = n,
@@ -169,7 +188,7 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
                                         .rows = r->rows.rows,
                                         .mode = o->mode,
                                         .model = hora_model_record,
-                                        .outputs = hora_task_causal,
+                                        .outputs = hora_task_record,
                                         .user = &r->out};
     r->out = (hora_outputs){.want_loss = true, .want_logits = true, .differentiate = true};
     hora_recording_init(&r->r, &parts);
@@ -193,6 +212,7 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
             at += (int)hora_round_up(p->elems, 16);
         }
     assert_ok(hora_recordings_prepare((hora_recording *[]){&r->r}, 1, "arena"));
+    r->own_logits = hora_malloc(hora_view_bytes(hora_graph_view(r->g, r->logits)));
     golden_again(r);
     if (o->hold)
         hora_graph_hold(r->g);
@@ -205,10 +225,11 @@ void golden_close(golden_run *r) {
     for (int k = 0; k < 5; k++)
         hora_free(r->ints[k]);
     hora_free(r->weight);
+    hora_free(r->own_logits);
 }
 
 const float *golden_logits(golden_run *r) {
-    return hora_graph_view(r->g, r->logits)->data;
+    return r->own_logits;
 }
 
 void golden_compare(const char *what, const float *got, const hora_st *want, const char *name,

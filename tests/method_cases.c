@@ -33,7 +33,8 @@ static bool opens(const char *root, const char *model) {
     char *dir = hora_eq(model, "stories260k") ? hora_strdup(hora_test_shared("models/stories260k"))
                                               : hora_format("%s/%s/base", root, model);
     hora_base *b = NULL;
-    hora_status s = hora_base_open(&b, dir, &(hora_base_options){HORA_F32, true, false});
+    hora_status s =
+        hora_base_open(&b, dir, &(hora_base_options){.dtype = HORA_F32, .headers_only = true});
     if (s != HORA_OK && s != HORA_EUNSUPPORTED)
         fail_msg("%s: %s", dir, hora_errmsg());
     hora_base_close(b);

@@ -219,6 +219,59 @@ static void check_fences(const op_rig *r, const void *scratch, size_t bytes) {
             check_fence(r->saved[i].data, hora_view_bytes(&r->saved[i]), r, "saved");
 }
 
+/* Every view of a call, the scratch last. */
+enum { VIEWS = 2 * HORA_MAX_IN + HORA_MAX_SAVED + 3 };
+static void list_views(hora_call *c, hora_view *scratch, hora_view *v[VIEWS]) {
+    int n = 0;
+    for (int i = 0; i < HORA_MAX_IN; i++) {
+        v[n++] = &c->in[i];
+        v[n++] = &c->din[i];
+    }
+    for (int i = 0; i < HORA_MAX_SAVED; i++)
+        v[n++] = &c->saved[i];
+    v[n++] = &c->out;
+    v[n++] = &c->dout;
+    v[n++] = scratch;
+}
+
+/* Runs a call whose memory is the host's on any device: buffers travel there with their fences, and
+ * back. On the host nothing moves. */
+static void run_there(hora_device *d, const hora_impl *impl, const hora_call *call, size_t scratch,
+                      const hora_batch *batch) {
+    hora_call c = *call;
+    hora_view room = {c.scratch, HORA_I8, HORA_SHAPE1((int64_t)scratch)}, *v[VIEWS];
+    void *host[VIEWS], *stage = NULL;
+    hora_leaves leaves = hora_leaves_plain();
+    for (int i = 0; i < HORA_LEAVES; i++)
+        if (!leaves.columns[i])
+            leaves.columns[i] = batch->leaves.columns[i];
+    const size_t bytes = hora_device_kind_of(d)->stage_bytes(&leaves, batch->rows);
+    list_views(&c, &room, v);
+    for (int i = 0; i < VIEWS; i++) {
+        host[i] = hora_absent(v[i]) ? NULL : v[i]->data;
+        if (host[i])
+            assert_ok(
+                hora_device_mirror(d, &v[i]->data, host[i], hora_view_bytes(v[i]) + FENCE, "test"));
+    }
+    c.scratch = room.data;
+    if (bytes)
+        assert_ok(hora_device_alloc(d, &stage, bytes, "test"));
+    c.batch = hora_device_kind_of(d)->stage(d, stage, &leaves, batch);
+    impl->run(impl, &c);
+    assert_ok(hora_device_kind_of(d)->sync(d));
+    for (int i = 0; i < VIEWS; i++)
+        if (host[i])
+            hora_device_pull(d, host[i], hora_view_bytes(v[i]) + FENCE);
+    for (int i = 0; i < VIEWS && !hora_device_is_host(d); i++)
+        if (host[i])
+            hora_device_drop(d, host[i]);
+    if (!hora_device_is_host(d)) { /* what prepare copied of the case */
+        hora_device_drop(d, c.attr.freq);
+        hora_device_drop(d, c.attr.index);
+    }
+    hora_device_release(d, stage, bytes);
+}
+
 static bool make_and_run(op_rig *r, const op_how *how, hora_phase phase) {
     hora_call c = make_call(r, how, phase);
     hora_need need = {0, 0};
@@ -233,10 +286,9 @@ static bool make_and_run(op_rig *r, const op_how *how, hora_phase phase) {
     aim_call(r, &c);
     hora_batch batch = r->c.batch;
     batch.rows = case_rows(&r->c);
-    c.batch = &batch;
     c.scratch = guarded(need.scratch);
     uint64_t before = hash_inputs(r);
-    impl.run(&impl, &c);
+    run_there(how->device, &impl, &c, need.scratch, &batch);
     if (!(r->row->options & HORA_OP_EFFECT) && hash_inputs(r) != before)
         fail_msg("%s: changed an input", op_rig_text(r));
     check_fences(r, c.scratch, need.scratch);

@@ -91,7 +91,7 @@ const char *tiny_model(void) {
     put(dir, "tokenizer.json", text.s, text.n);
     hora_json_free(t);
     hora_str_release(&text);
-    const hora_base_options o = {HORA_F32, false, false};
+    const hora_base_options o = {.dtype = HORA_F32};
     hora_base *b;
     char *path = hora_path_join(dir, "config.json");
     assert_ok(hora_base_fresh(&b, path, &o, 7));

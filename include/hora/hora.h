@@ -174,8 +174,9 @@ HORA_API hora_status hora_tokenizer_encode(const hora_tokenizer *t, const char *
                                            bool special, hora_ids *out);
 HORA_API hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
                                            bool skip_special, hora_str *out);
-/* The model's chat template over [{"role": .., "content": ..}, ..] as JSON. generation: end where
- * the assistant's answer begins. */
+/* The model's chat template over [{"role": .., "content": ..}, ..] as JSON, or over an object with
+ * `messages` and, where they are, `tools`, `documents` and `chat_template_kwargs`. generation: end
+ * where the assistant's answer begins. */
 HORA_API hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages,
                                            bool generation, hora_str *out);
 

@@ -31,7 +31,9 @@ struct hora_data {
     hora_data_config config;
 };
 
-hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s);
+/* adapter: folder that will be loaded, or NULL. */
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
+                                 const char *adapter);
 /* The tokenizer beside the model (and *tmpl, which may become NULL or be NULL), borrowed. */
 hora_status hora_model_tokenizer(hora_model *m, const hora_tokenizer **tok,
                                  const hora_template **tmpl);

@@ -11,26 +11,42 @@
 
 /* --- models ----------------------------------------------------------------------------------- */
 typedef struct model_config {
-    int dtype; /* choice */
+    int dtype;    /* choice */
+    char *device; /* NULL: as hora_device_open has it */
+    char *task;
 } model_config;
 #define OPT_OF model_config
 static const hora_option model_rows[] = {
     OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
                "of weights and activations; auto is f32"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME",
+               "where it is computed: host or cuda; unset: the host"),
+    OPT_STRING(task, "task", "task_type", NULL, "NAME",
+               "what the model is used for: causal, sequence-classification, regression, "
+               "token-classification; unset: what its class or the adapter is made for"),
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
-hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s) {
+hora_status hora_model_open_with(hora_model **out, const char *dir, hora_settings *s,
+                                 const char *adapter) {
     static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
     model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_base_options o = {dtypes[c.dtype], false, false};
-    hora_opened opened = {0};
-    HORA_TRY(hora_open_model(&opened, dir, &o));
+    const hora_open_options o = {.dtype = dtypes[c.dtype], .task = c.task, .adapter = adapter};
     hora_model *m = hora_calloc(1, sizeof *m);
-    m->opened = opened;
-    m->base = opened.base;
-    m->device = hora_device_new();
+    hora_status st = hora_device_open(&m->device, c.device);
+    if (!st)
+        st = hora_open_model(&m->opened, dir, &o);
+    if (!st && m->opened.objective.own_classes)
+        st = hora_open_settle(&m->opened, NULL, NULL, false, 0);
+    hora_options_release(&hora_model_options, &c);
+    if (st) {
+        hora_open_close(&m->opened);
+        hora_device_free(m->device);
+        hora_free(m);
+        return st;
+    }
+    m->base = m->opened.base;
     *out = m;
     return HORA_OK;
 }
@@ -40,7 +56,7 @@ hora_status hora_model_open(hora_model **out, const char *dir, const char *optio
     hora_model *m = NULL;
     hora_status st = hora_settings_of(&s, options);
     if (st == HORA_OK)
-        st = hora_model_open_with(&m, dir, &s);
+        st = hora_model_open_with(&m, dir, &s, NULL);
     st = hora_settings_done(st, &s, (const hora_options *[]){&hora_model_options}, 1);
     if (st != HORA_OK)
         hora_model_close(m);
@@ -129,8 +145,12 @@ hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *met
     static const hora_options table = {"Adapter", rows, 1};
     hora_adapter *a = NULL;
     HORA_TRY(hora_options_take(&table, &c, s));
-    HORA_TRY(hora_peft_attach(&a, m->base, method, s, (uint64_t)c.seed));
-    hora_status st = hora_adapter_allocate(a);
+    HORA_TRY(hora_open_settle(&m->opened, NULL, NULL, true, (uint64_t)c.seed));
+    m->base->head_trains = true; /* of this adapter; one that is loaded says for itself */
+    hora_status st = hora_peft_attach(&a, m->base, method, s, (uint64_t)c.seed);
+    m->base->head_trains = false;
+    HORA_TRY(st);
+    st = hora_adapter_allocate(a);
     if (st != HORA_OK) {
         hora_peft_detach(a);
         return st;
@@ -397,6 +417,7 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
 static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adapters,
                              float *logits) {
     hora_forward f = {.base = m->base,
+                      .objective = &m->opened.objective,
                       .adapters = m->adapters,
                       .nadapters = adapters ? m->n : 0,
                       .device = hora_device_new(),
@@ -409,8 +430,10 @@ static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adap
 hora_status hora_model_verify(hora_model *m, int rows, double *difference) {
     hora_base *b = m->base;
     float **merged = NULL;
-    const size_t n = (size_t)hora_max(rows, 1) * (size_t)b->vocab;
     hora_forward_batch batch = {.b = 1, .t = hora_max(rows, 1)};
+    const hora_forward shaped = {.base = b, .objective = &m->opened.objective};
+    const hora_shape shape = hora_forward_logits(&shaped, &batch);
+    const size_t n = (size_t)hora_shape_elems(&shape);
     hora_rng r = hora_rng_new(42, "verify");
     hora_view *old = hora_calloc((size_t)b->nweights + 1, sizeof *old);
     float *x = hora_calloc(2 * n, sizeof *x), *y = x + n;

@@ -45,6 +45,8 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
                        (long long)d->config.seq_len, (long long)most, (long long)most);
     if (st == HORA_OK)
         st = hora_open_data(&m->opened, &d->set, path, &d->config);
+    if (st == HORA_OK)
+        st = hora_open_settle(&m->opened, d->set, NULL, true, (uint64_t)d->config.seed);
     if (st != HORA_OK) {
         hora_data_close(d);
         return st;
@@ -84,6 +86,7 @@ static hora_status start(hora_trainer *t, hora_data *d, hora_settings *s) {
     hora_train_config c;
     HORA_TRY(hora_options_take(&hora_train_options, &c, s));
     const hora_training_parts parts = {.base = t->m->base,
+                                       .objective = &t->m->opened.objective,
                                        .adapters = t->m->adapters,
                                        .nadapters = t->m->n,
                                        .device = t->m->device,
@@ -144,6 +147,7 @@ hora_status hora_trainer_step(hora_trainer *t) {
 
 hora_status hora_trainer_eval(hora_trainer *t, hora_data *d, double *loss) {
     const hora_eval_parts parts = {.base = t->m->base,
+                                   .objective = &t->m->opened.objective,
                                    .adapters = t->m->adapters,
                                    .nadapters = t->m->n,
                                    .device = t->m->device,
@@ -152,7 +156,7 @@ hora_status hora_trainer_eval(hora_trainer *t, hora_data *d, double *loss) {
                                    .batch_size = t->batch_size};
     hora_eval_info info;
     HORA_TRY(prepared(t));
-    HORA_TRY(hora_evaluate(&parts, &info));
+    HORA_TRY(hora_evaluate(&parts, &info, NULL));
     *loss = info.loss;
     return HORA_OK;
 }
@@ -256,6 +260,7 @@ void hora_predictor_free(hora_predictor *p) {
 
 static hora_status pass(hora_predictor *p, hora_forward_batch *b, float *logits, double *loss) {
     hora_forward f = {.base = p->m->base,
+                      .objective = &p->m->opened.objective,
                       .adapters = p->m->adapters,
                       .nadapters = p->m->n,
                       .device = p->m->device,
@@ -279,10 +284,11 @@ hora_status hora_predictor_score(hora_predictor *p, const int32_t *ids, size_t n
                          "stand before it and one behind",
                          from, n);
     double loss;
-    int32_t *labels = hora_calloc(n, sizeof *labels);
+    double *labels = hora_calloc(n, sizeof *labels);
     for (size_t i = 0; i < n; i++)
         labels[i] = i < from ? -100 : ids[i];
-    hora_forward_batch b = {.b = 1, .t = (int64_t)n, .ids = (int32_t *)ids, .labels = labels};
+    hora_forward_batch b = {
+        .b = 1, .t = (int64_t)n, .ids = (int32_t *)ids, .labels = labels, .per = (int64_t)n};
     hora_status s = pass(p, &b, NULL, &loss);
     hora_free(labels);
     if (s == HORA_OK)

@@ -8,7 +8,7 @@
  * Results must not depend on the thread count: work is cut into tiles by shapes alone
  * (base/threads.h).
  */
-#include "op/op.h"
+#include "backend/device.h"
 
 typedef enum { HORA_FORWARD, HORA_BACKWARD } hora_phase;
 
@@ -57,8 +57,6 @@ typedef struct hora_impl {
     char variant[64]; /* "onednn brgemm:avx512_core", "ref" */
 } hora_impl;
 
-typedef struct hora_device hora_device;
-
 typedef struct hora_backend {
     const char *name, *device;
     bool (*query)(hora_device *, const hora_call *, hora_need *);
@@ -66,37 +64,9 @@ typedef struct hora_backend {
     void (*release)(hora_impl *);
 } hora_backend;
 
-/* The registry, in order of preference: cpu (with onednn products where built), ref. */
+/* The registry, in order of preference; a graph takes those of its device. */
 int hora_backend_count(void);
 const hora_backend *hora_backend_at(int i);
 const hora_backend *hora_backend_named(const char *name); /* NULL when absent */
 
-/* The host device owns packed weights: recordings over the same weights share them. */
-hora_device *hora_device_new(void);
-/* Frozen weights stay as they are and every call packs the panels it is about to use, a per cent or
- * two of the time of a product of some hundred rows; or they are packed once per orientation
- * (forward and dx), each the size of the model. Set before the first query. */
-typedef enum { HORA_PACK_ONE, HORA_PACK_BOTH } hora_pack_policy;
-void hora_device_set_packing(hora_device *d, hora_pack_policy p);
-hora_pack_policy hora_device_packing(const hora_device *d);
-/* Products of this dtype are a library's, whose layouts are dear to make on the way. */
-bool hora_device_uses_library(const hora_device *d, hora_dtype dtype);
-void hora_device_free(hora_device *d);
-/* The packing of `key` (address of the plain weight) in layout `layout`: returns existing memory,
- * or allocates `bytes` (64-byte aligned) and lets `fill` write it. Never freed before the device,
- * except by hora_device_drop. *out NULL on failure. */
-hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, size_t bytes,
-                             void (*fill)(void *dst, const void *arg), const void *arg, void **out);
-/* done(user, key) is called after every packing: its plain weight may leave memory for now. */
-void hora_device_after_packing(hora_device *d, void (*done)(void *user, const void *key),
-                               void *user);
-bool hora_device_has(const hora_device *d, const void *key, uint64_t layout);
-size_t hora_device_packed_bytes(const hora_device *d);
-/* Forgets all packings of a weight that is about to change (merging). No prepared plan may use them
- * any more. */
-void hora_device_drop(hora_device *d, const void *key);
-/* Multiply-adds per second (times 2) that all threads reach in registers on operands of `dtype`,
- * the best of the windows of a loop that runs for `seconds`. HORA_BF16 where the processor has no
- * products of bf16: those of f32. 0: not known here. */
-double hora_peak_flops(hora_dtype dtype, double seconds);
 #endif

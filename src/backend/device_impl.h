@@ -1,8 +1,13 @@
 #ifndef HORA_BACKEND_DEVICE_IMPL_H
 #define HORA_BACKEND_DEVICE_IMPL_H
-/* What backends of the host ask of its device beyond backend.h. */
+/* What backends ask of their device beyond backend.h. */
 #include "backend/matmul.h"
 
+/* What open made of it. */
+void hora_device_set_own(hora_device *d, void *own);
+void *hora_device_own(const hora_device *d);
+
+/* --- of the host ------------------------------------------------------------------------------ */
 /* The provider of products of this dtype, chosen when the device was made; NULL: own gemm. */
 const hora_matmul_provider *hora_device_matmul_provider(const hora_device *d, hora_dtype dtype);
 /* A product of this shape, made once and shared by all calls; owned by the device. */

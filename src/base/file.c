@@ -24,6 +24,7 @@
 #include <xxhash.h>
 
 #include "base/file_impl.h"
+#include "base/log.h"
 
 #define BUFFER     ((size_t)256 << 10)
 #define WRITE_MOST ((size_t)1 << 30) /* Linux writes at most 2 GiB at once */
@@ -70,6 +71,8 @@ hora_status hora_file_error(int error, const char *doing, const char *path) {
 /* Opens a regular file for reading. */
 static hora_status open_read(const char *path, int *fd, size_t *n) {
     struct stat st;
+    if (!stat(path, &st) && S_ISFIFO(st.st_mode))
+        hora_info("%s is a pipe: waiting for what is written into it", path);
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0)
         return hora_file_error(errno, "cannot be opened", path);
@@ -88,8 +91,19 @@ hora_status hora_map_open(hora_map *m, const char *path) {
     int fd;
     size_t n;
     void *p = NULL;
-    *m = (hora_map){(const unsigned char *)"", 0, NULL};
+    *m = (hora_map){.data = (const unsigned char *)""};
+    struct stat st;
+    if (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return hora_fail(HORA_EIO,
+                         "%s is no regular file (a pipe or a device): write it to a file first and "
+                         "give that",
+                         path);
     HORA_TRY(open_read(path, &fd, &n));
+    if (!fstat(fd, &st)) {
+        m->device = (uint64_t)st.st_dev;
+        m->inode = (uint64_t)st.st_ino;
+        m->modified = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    }
     if (n)
         p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
     int error = errno;
@@ -107,7 +121,21 @@ void hora_map_release(hora_map *m) {
     if (m->n)
         munmap((void *)m->data, m->n);
     hora_free(m->path);
-    *m = (hora_map){(const unsigned char *)"", 0, NULL};
+    *m = (hora_map){.data = (const unsigned char *)""};
+}
+
+hora_status hora_map_unchanged(const hora_map *m) {
+    struct stat st;
+    if (!m->path || stat(m->path, &st) || (uint64_t)st.st_dev != m->device ||
+        (uint64_t)st.st_ino != m->inode)
+        return HORA_OK;
+    const int64_t modified = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return modified == m->modified && (uint64_t)st.st_size == m->n
+               ? HORA_OK
+               : hora_fail(HORA_EIO,
+                           "%s was written to while it was in use; put back what it was and go on "
+                           "from the last checkpoint (--resume)",
+                           m->path);
 }
 
 void hora_map_forget(const hora_map *m, size_t off, size_t n) {

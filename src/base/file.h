@@ -14,9 +14,14 @@ typedef struct hora_map {
     const unsigned char *data;
     size_t n;
     char *path; /* owned */
+    uint64_t device, inode;
+    int64_t modified; /* nanoseconds */
 } hora_map;
 hora_status hora_map_open(hora_map *m, const char *path);
 void hora_map_release(hora_map *m);
+/* HORA_EIO when the file was written to or cut since it was mapped: what was read from it may be of
+ * two versions. A file that was replaced or removed is still whole here. */
+hora_status hora_map_unchanged(const hora_map *m);
 /* Tells the system that the pages of [data+off, +n) are no longer needed (they are read again when
  * touched). */
 void hora_map_forget(const hora_map *m, size_t off, size_t n);

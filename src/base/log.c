@@ -24,13 +24,14 @@ static _Atomic int threshold = HORA_LOG_INFO;
 
 void hora_log(hora_log_level level, const char *fmt, ...) {
     static const char *const prefix[] = {"error: ", "warning: ", "", "debug: "};
-    char line[4096];
+    char raw[4096], line[4096];
     if ((int)level > atomic_load(&threshold))
         return;
     va_list ap;
     va_start(ap, fmt);
-    hora_vsnprintf(line, sizeof line, fmt, ap);
+    hora_vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
+    hora_escape(line, sizeof line, raw, strlen(raw)); /* parts of it may be a file's */
     pthread_mutex_lock(&lock);
     if (sink)
         sink(sink_user, (int)level, line);

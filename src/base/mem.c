@@ -210,6 +210,13 @@ size_t hora_memory_available(void) {
     }
 #endif
     hora_cgroup_walk("memory", least_free, &least);
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY) { /* ulimit -v */
+        const size_t used = kib_field("/proc/self/status", "VmSize");
+        const size_t left = limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 1;
+        if (!least || left < least)
+            least = left;
+    }
     return least;
 }
 

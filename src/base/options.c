@@ -239,7 +239,6 @@ static const char *instead(const char *name) {
         {"fp16", "half precision is bf16 here: give dtype=bf16"},
         {"load_in_4bit", "the base is not quantised here; dtype=bf16 takes the least memory"},
         {"load_in_8bit", "the base is not quantised here; dtype=bf16 takes the least memory"},
-        {"device", "everything is computed on the processor, there is no CUDA here"},
     };
     for (size_t i = 0; i < HORA_COUNT(rows); i++)
         if (hora_option_same(name, rows[i][0]))

@@ -41,7 +41,7 @@ hora_status hora_fail(hora_status s, const char *fmt, ...) {
     va_start(ap, fmt);
     hora_vsnprintf(fresh, sizeof fresh, fmt, ap);
     va_end(ap);
-    memcpy(text, fresh, sizeof text);
+    hora_escape(text, sizeof text, fresh, strlen(fresh)); /* parts of it may be a file's */
     return s;
 }
 
@@ -53,7 +53,7 @@ hora_status hora_context(hora_status s, const char *fmt, ...) {
     va_end(ap);
     size_t used = strlen(fresh);
     hora_snprintf(fresh + used, sizeof fresh - used, ": %s", text);
-    memcpy(text, fresh, sizeof text);
+    hora_escape(text, sizeof text, fresh, strlen(fresh));
     return s;
 }
 

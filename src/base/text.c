@@ -293,3 +293,49 @@ char *hora_human_count(char buf[32], double n) {
     static const char *const units[] = {"", "k", "M", "G", "T", "P", "E"};
     return fabs(n) < 1e22 ? human(buf, n, 1000, units, 2) : (hora_snprintf(buf, 32, "%g", n), buf);
 }
+
+/* --- terminals -------------------------------------------------------------------------------- */
+static bool is_hidden(uint32_t cp) {
+    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x200e || cp == 0x200f ||
+           (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
+}
+
+size_t hora_escape(char *out, size_t cap, const char *s, size_t n) {
+    size_t used = 0;
+    for (size_t i = 0; i < n;) {
+        char form[16];
+        uint32_t cp = 0;
+        const int len = hora_utf8_decode(s + i, n - i, &cp);
+        if (!len)
+            snprintf(form, sizeof form, "\\x%02x", (unsigned char)s[i]);
+        else if (cp == '\n' || cp == '\t')
+            snprintf(form, sizeof form, cp == '\n' ? "\\n" : "\\t");
+        else if (is_hidden(cp))
+            snprintf(form, sizeof form, cp < 0x80 ? "\\x%02x" : "\\u%04x", (unsigned)cp);
+        else
+            snprintf(form, sizeof form, "%.*s", len, s + i);
+        const size_t more = strlen(form);
+        if (used + more >= cap)
+            break;
+        memcpy(out + used, form, more);
+        used += more;
+        i += len ? (size_t)len : 1;
+    }
+    out[used] = 0;
+    return used;
+}
+
+void hora_markdown(hora_str *out, const char *s, bool code) {
+    const size_t cap = 6 * strlen(s) + 1;
+    char *clean = hora_malloc(cap);
+    hora_escape(clean, cap, s, strlen(s));
+    for (const char *p = clean; *p; p++) {
+        if (code && *p == '`')
+            hora_str_puts(out, "\\x60");
+        else if (!code && strchr("`<>[]|*&#", *p))
+            hora_str_printf(out, "\\%c", *p);
+        else
+            hora_str_putc(out, *p);
+    }
+    hora_free(clean);
+}

@@ -30,6 +30,12 @@ bool hora_parse_bool(const char *s, bool *out); /* true false yes no on off 1 0 
  * "inf". Returns buf. */
 char *hora_format_real(char buf[32], double v);
 
+/* Text that may have come from a file, for a terminal: control characters, bytes that are no UTF-8
+ * and marks that turn the direction of text become \n, \t, \x1b or \u202e. What is escaped already
+ * stays as it is. At most cap - 1 bytes and a NUL; returns how many. */
+size_t hora_escape(char *out, size_t cap, const char *s, size_t n);
+/* The same for Markdown, on one line, with what would be markup escaped; code: for a `span`. */
+void hora_markdown(hora_str *out, const char *s, bool code);
 bool hora_starts(const char *s, const char *prefix);
 bool hora_ends(const char *s, const char *suffix);
 bool hora_eq(const char *a, const char *b); /* NULL-safe equality */

@@ -13,12 +13,14 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "data/data_impl.h"
+#include "data/labelled.h"
 
 #define OPT_OF hora_data_config
 static const hora_option rows[] = {
     OPT_STRING(format, "format", NULL, "auto", "NAME",
-               "auto, text (one stream of tokens) or jsonl (records, or an array of them)"),
+               "auto, text (one stream of tokens), jsonl (records, or an array of them), csv or "
+               "tsv (with a "
+               "header)"),
     OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", "512", 2, 1 << 24,
             "tokens per row; longer records are cut"),
     OPT_BOOL(packing, "packing", NULL, "true",
@@ -51,6 +53,7 @@ typedef struct opening {
     const hora_data_config *cfg;
     const char *path;
     hora_reader reader;
+    hora_frame frame; /* of labelled records */
     int64_t nread;
     hora_mask_notes notes;
     char *first_bad; /* text of the first record that was skipped */
@@ -68,9 +71,9 @@ static hora_status bad_record(void *arg, hora_status s) {
 }
 
 static hora_status samples_of(opening *o, const hora_json *record, hora_samples *out, int *kind) {
-    const hora_source *source = hora_source_of(record);
+    const hora_source *source = hora_source_of(record, o->d->rule.labels);
     if (!source)
-        return hora_source_unknown(record);
+        return hora_source_unknown(record, o->d->rule.labels);
     for (*kind = 0; hora_sources[*kind] != source;)
         ++*kind;
     return source->read(&o->reader, record, out);
@@ -126,13 +129,42 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
                                           "counts, or remove it");
 }
 
+/* Appends a labelled record; of one that fails nothing stays. */
+static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_data_record r) {
+    hora_dataset *d = o->d;
+    hora_store *st = d->store;
+    const size_t tags = st->labels.ntags;
+    int64_t cut = 0;
+    r.at = st->tokens.ids.n;
+    hora_status s = sample->words ? hora_labelled_words(&o->reader, &o->frame, sample, r.line,
+                                                        d->seq_len, &st->tokens, &st->labels, &cut)
+                                  : hora_labelled_text(&o->reader, &o->frame, sample, d->seq_len,
+                                                       &st->tokens, &cut);
+    if (!s && !sample->words)
+        s = hora_labels_read(&st->labels, d->rule.labels, sample->label, r.line, &r.labels);
+    r.n = (int64_t)(st->tokens.ids.n - r.at);
+    r.full = r.n + cut;
+    if (!s && !r.n)
+        s = hora_fail(HORA_EFORMAT, "the text is empty and the tokenizer adds nothing to it; fill "
+                                    "it or remove the record");
+    if (s) {
+        st->tokens.ids.n = r.at;
+        st->labels.ntags = tags;
+        return s;
+    }
+    d->info.truncated += cut > 0;
+    d->info.cut += cut;
+    HORA_PUSH(st->records, st->nrecords, st->crecords, r);
+    return HORA_OK;
+}
+
 static hora_status take_record(void *arg, const hora_json *record, hora_place at) {
     opening *o = arg;
     hora_samples samples = {0};
     hora_data_record r = {.line = at.line, .record = o->nread++};
     hora_status s = samples_of(o, record, &samples, &r.kind);
     if (!s)
-        s = keep_all(o, &samples, r);
+        s = o->d->rule.labels ? keep_labelled(o, samples.at, r) : keep_all(o, &samples, r);
     hora_samples_release(&samples);
     if (!s)
         return HORA_OK;
@@ -175,36 +207,102 @@ static void measure_tokens(hora_store *st, const hora_tokenizer *tok) {
 static uint64_t fingerprint(const hora_dataset *d, const hora_data_config *c, const char *s,
                             size_t n) {
     const hora_masked *t = &d->store->tokens;
-    const uint64_t parts[] = {hora_hash64(s, n, 0),
-                              t->n ? hora_hash64(t->ids.at, t->n * sizeof *t->ids.at, 1) : 0,
-                              d->store->plain || !t->n ? 0 : hora_hash64(t->mask, t->n, 2),
-                              (uint64_t)c->seq_len,
-                              (uint64_t)c->packing,
-                              (uint64_t)(d->bos + 1),
-                              hora_hash64(&c->eval_split, sizeof c->eval_split, 3)};
-    return hora_hash64(parts, sizeof parts, 4);
+    const uint64_t parts[] = {
+        hora_hash64(s, n, 0),
+        t->n ? hora_hash64(t->ids.at, t->n * sizeof *t->ids.at, 1) : 0,
+        d->store->plain || d->rule.labels || !t->n ? 0 : hora_hash64(t->mask, t->n, 2),
+        (uint64_t)c->seq_len,
+        (uint64_t)c->packing,
+        (uint64_t)(d->bos + 1),
+        hora_hash64(&c->eval_split, sizeof c->eval_split, 3)};
+    return hora_hash64(parts, sizeof parts, 4 + (uint64_t)d->rule.labels * 16);
+}
+
+/* What a file is: by its name, or (JSON, text) by its first byte. */
+typedef enum { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSONL, FORMAT_CSV, FORMAT_TSV } format;
+
+static hora_status pick_format(const opening *o, const char *s, size_t n, format *out) {
+    static const char *const names[] = {"auto", "text", "jsonl", "csv", "tsv"};
+    const char *given = o->cfg->format ? o->cfg->format : "auto";
+    size_t k = 0;
+    while (k < HORA_COUNT(names) && !hora_eq(given, names[k]))
+        k++;
+    if (k == HORA_COUNT(names))
+        return hora_fail(HORA_EUSAGE,
+                         "format `%s` is not known; choose auto, text, jsonl, csv or tsv", given);
+    *out = (format)k;
+    if (*out == FORMAT_AUTO)
+        *out = hora_ends(o->path, ".csv")         ? FORMAT_CSV
+               : hora_ends(o->path, ".tsv")       ? FORMAT_TSV
+               : hora_read_is_text(o->path, s, n) ? FORMAT_TEXT
+                                                  : FORMAT_JSONL;
+    if (*out == FORMAT_TEXT && o->d->rule.labels)
+        return hora_fail(HORA_EUSAGE,
+                         "%s: plain text has no labels; give JSONL, CSV or TSV with a label for "
+                         "each text",
+                         o->path);
+    return HORA_OK;
+}
+
+/* Files of other tools that are no text, by their first bytes. */
+static hora_status refuse_binary(const opening *o, const char *s, size_t n) {
+    static const struct {
+        const char *magic, *what, *how;
+    } known[] = {
+        {"PAR1", "Parquet",
+         "python -c 'import pandas; pandas.read_parquet(\"%s\").to_json("
+         "\"data.jsonl\", orient=\"records\", lines=True)'"},
+        {"ARROW1", "Arrow",
+         "python -c 'import pandas; pandas.read_feather(\"%s\").to_json("
+         "\"data.jsonl\", orient=\"records\", lines=True)'"},
+        {"PK\3\4", "a ZIP archive (or a spreadsheet)", "unzip \"%s\""},
+        {"\x1f\x8b", "gzip", "gunzip -k \"%s\""},
+    };
+    for (size_t i = 0; i < HORA_COUNT(known); i++) {
+        const size_t m = strlen(known[i].magic);
+        if (n < m || memcmp(s, known[i].magic, m) != 0)
+            continue;
+        hora_str how = {0};
+        const char *gap = strstr(known[i].how, "%s");
+        hora_str_add(&how, known[i].how, (size_t)(gap - known[i].how));
+        hora_str_puts(&how, o->path);
+        hora_str_puts(&how, gap + 2);
+        hora_status st =
+            hora_fail(HORA_EUNSUPPORTED, "%s is %s, which is not read here; convert it: %s",
+                      o->path, known[i].what, how.s);
+        hora_str_release(&how);
+        return st;
+    }
+    return HORA_OK;
+}
+
+static hora_status take_stream(opening *o, const char *s, size_t n) {
+    hora_dataset *d = o->d;
+    d->bos = o->cfg->add_bos ? hora_tokenizer_bos(o->reader.tok) : -1;
+    if (o->cfg->add_bos && d->bos < 0)
+        return hora_fail(HORA_EUSAGE, "add_bos: this tokenizer has no BOS; leave add_bos out");
+    return take_text(o, s, n);
 }
 
 static hora_status read_file(opening *o, const char *s, size_t n) {
     hora_dataset *d = o->d;
-    const char *format = o->cfg->format ? o->cfg->format : "auto";
-    if (!hora_eq(format, "auto") && !hora_eq(format, "text") && !hora_eq(format, "jsonl"))
-        return hora_fail(HORA_EUSAGE, "format `%s` is not known; choose auto, text or jsonl",
-                         format);
+    format f = FORMAT_AUTO;
+    HORA_TRY(refuse_binary(o, s, n));
     if (n >= 3 && !memcmp(s, "\xef\xbb\xbf", 3)) { /* a byte order mark is no text */
         s += 3;
         n -= 3;
     }
-    d->store->plain =
-        hora_eq(format, "text") || (hora_eq(format, "auto") && hora_read_is_text(o->path, s, n));
+    HORA_TRY(pick_format(o, s, n, &f));
+    d->store->plain = f == FORMAT_TEXT;
     d->bos = -1;
-    if (d->store->plain) {
-        d->bos = o->cfg->add_bos ? hora_tokenizer_bos(o->reader.tok) : -1;
-        if (o->cfg->add_bos && d->bos < 0)
-            return hora_fail(HORA_EUSAGE, "add_bos: this tokenizer has no BOS; leave add_bos out");
-        HORA_TRY(take_text(o, s, n));
-    } else {
+    if (f == FORMAT_TEXT)
+        HORA_TRY(take_stream(o, s, n));
+    else if (f == FORMAT_JSONL)
         HORA_TRY(hora_read_records(s, n, o->path, take_record, bad_record, o));
+    else
+        HORA_TRY(hora_read_table(s, n, o->path, f == FORMAT_TSV, take_record, bad_record, o));
+    if (f != FORMAT_TEXT) {
+        hora_labels_finish(&d->store->labels, d->store->records, d->store->nrecords);
         hora_pack_records(d, 0, d->store->nrecords);
     }
     d->info.hash = d->store->hash = fingerprint(d, o->cfg, s, n);
@@ -231,7 +329,8 @@ static hora_status check_rows(const opening *o) {
 }
 
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
-                              const hora_template *tmpl, const hora_data_config *cfg) {
+                              const hora_template *tmpl, const hora_data_config *cfg,
+                              const hora_data_rule *rule) {
     hora_map map = {0};
     *out = NULL;
     if (cfg->seq_len < 2 || cfg->seq_len > 1 << 24)
@@ -246,11 +345,14 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     d->shuffle = cfg->shuffle;
     d->eval_split = cfg->eval_split;
     d->seed = (uint64_t)cfg->seed;
+    d->rule = *rule;
     opening o = {.d = d, .cfg = cfg, .path = path};
     hora_json *kwargs = NULL;
     o.reader = (hora_reader){.tok = tok, .tmpl = tmpl, .turns = cfg->turns};
     measure_tokens(d->store, tok);
     hora_status s = train_on_of(cfg, &o.reader.train_on);
+    if (!s && rule->labels)
+        s = hora_frame_open(&o.frame, tok);
     if (!s)
         s = hora_chat_object(&kwargs, cfg->chat_kwargs, "chat_kwargs");
     o.reader.kwargs = kwargs;
@@ -265,6 +367,7 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     if (!s)
         s = check_rows(&o);
     hora_map_release(&map);
+    hora_frame_release(&o.frame);
     hora_json_free(kwargs);
     hora_free(o.first_bad);
     if (s)
@@ -281,6 +384,7 @@ void hora_dataset_close(hora_dataset *d) {
     if (--st->refs == 0) {
         hora_ids_release(&st->tokens.ids);
         hora_free(st->tokens.mask);
+        hora_labels_release(&st->labels);
         hora_free(st->bytes);
         hora_free(st->records);
         hora_free(st);
@@ -288,6 +392,13 @@ void hora_dataset_close(hora_dataset *d) {
     hora_free(d->segments);
     hora_free(d->rows);
     hora_free(d);
+}
+
+uint64_t hora_data_bytes(const hora_dataset *d) {
+    const hora_store *st = d->store;
+    return (uint64_t)(st->tokens.ids.cap * (sizeof(int32_t) + sizeof *st->tokens.mask) +
+                      (size_t)st->nbytes * sizeof *st->bytes + st->crecords * sizeof *st->records +
+                      d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows);
 }
 
 const hora_data_info *hora_data_about(const hora_dataset *d) {

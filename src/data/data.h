@@ -19,7 +19,7 @@
 #include "token/tokenizer.h"
 
 typedef struct hora_data_config { /* filled from hora_data_options */
-    char *format;                 /* auto text jsonl */
+    char *format;                 /* auto text jsonl csv tsv */
     int64_t seq_len;              /* tokens per row */
     bool packing;                 /* several records in one row */
     bool shuffle;
@@ -41,6 +41,57 @@ enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
 /* Rows of a conversation: one, and one more for each turn that later turns make the template write
  * in another way; one per turn; the one that ends with the last turn. */
 enum { HORA_TURNS_AUTO, HORA_TURNS_SPLIT, HORA_TURNS_LAST };
+
+/* --- what a task asks of the data; the data know nothing of causality or classes ---------------- */
+/* What a record carries besides its text. */
+typedef enum hora_label_kind {
+    HORA_LABELS_NONE,   /* the text itself is learned */
+    HORA_LABELS_CLASS,  /* a class of the whole, or several */
+    HORA_LABELS_NUMBER, /* a number, or several */
+    HORA_LABELS_TAG     /* a class of each word */
+} hora_label_kind;
+/* The rows [from, from + n) of a batch that one sample takes, and what is known of it. */
+typedef struct hora_segment {
+    int64_t from, n;
+    int64_t skip;           /* rows in front of its tokens: BOS of a window */
+    const int32_t *ids;     /* n - skip tokens */
+    const uint8_t *mask;    /* of each: it is to be learned; NULL: all are */
+    const int32_t *tags;    /* of each: its class, -1: none; NULL: no tags */
+    const int32_t *classes; /* of the whole; NULL: none */
+    const float *numbers;   /* of the whole; NULL: none */
+    int64_t labels;         /* how many of these */
+    const int32_t *bytes;   /* of text per token id; NULL: not known */
+    int32_t nbytes;
+} hora_segment;
+typedef struct hora_counted {
+    int64_t rows, bytes; /* rows that count in the loss; bytes of text of their targets */
+} hora_counted;
+typedef struct hora_data_rule {
+    hora_label_kind labels;
+    /* Who sees whom: lo and hi of the rows [from, from + n), a sample whose rows [first, end) hold
+     * tokens and the others padding. */
+    void (*ranges)(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
+    /* What is to be predicted where: target, weight, value of the segment's rows. b NULL: counts
+     * alone, which then may not depend on how classes are numbered. */
+    hora_counted (*targets)(const struct hora_data_rule *, const hora_segment *, hora_batch *b);
+    const void *own; /* of the task, borrowed */
+} hora_data_rule;
+
+/* The labels of a data set as they are written, in the order of their first use. */
+typedef enum { HORA_LABEL_NAMES, HORA_LABEL_INTS, HORA_LABEL_TRUTHS } hora_label_style;
+typedef struct hora_label {
+    char *name;
+    int64_t count, line; /* records or words that have it; where it was seen first */
+} hora_label;
+typedef struct hora_label_table {
+    hora_label_style style; /* INTS: whole numbers, also as text */
+    bool several;           /* a record has a list of labels */
+    bool floats;            /* whole numbers were written as 1.0 */
+    hora_label *at;
+    int n, cap;
+    int64_t numbers;    /* numbers of a record (HORA_LABELS_NUMBER) */
+    int64_t lost_words; /* tagged words that became no token or were cut off */
+} hora_label_table;
 
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
@@ -64,8 +115,9 @@ typedef struct hora_data_info {
  * by extension and first record. `tmpl` may be NULL: then a {"messages"} record is refused, naming
  * the missing chat template. Refuses empty data and data without a supervised token. */
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
-                              const hora_template *tmpl, const hora_data_config *cfg);
-void hora_dataset_close(hora_dataset *d); /* accepts NULL */
+                              const hora_template *tmpl, const hora_data_config *cfg,
+                              const hora_data_rule *rule); /* copied */
+void hora_dataset_close(hora_dataset *d);                  /* accepts NULL */
 /* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
  * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
  * the last 8,192 tokens. The pieces share memory; close both, in any order. */
@@ -75,6 +127,12 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed);
 const hora_data_info *hora_data_about(const hora_dataset *d);
+/* Bytes that the rows take in memory; what a split shares counts in each part. */
+uint64_t hora_data_bytes(const hora_dataset *d);
+const hora_label_table *hora_data_labels(const hora_dataset *d);
+/* Numbers the classes: class_of[i] of label i of the table, or -1. Before the first batch is filled;
+ * pieces of a split share it. */
+void hora_data_set_classes(hora_dataset *d, const int32_t *class_of);
 /* Row classes: capacity rounded as the plan does. rows actually used are the smallest of R, 3/4 R,
  * 1/2 R, 1/4 R (rounded up to 64) that holds them. */
 int64_t hora_row_class(int64_t capacity, int64_t rows);

@@ -12,6 +12,10 @@
 /* ---- a sample: text, and which bytes of it are supervised ---- */
 typedef struct hora_sample {
     hora_str text;
+    /* of labelled records, borrowed from the record */
+    const char *pair; /* second text; NULL: none */
+    size_t pair_n;
+    const hora_json *label, *words;
     hora_span *spans; /* in order, disjoint */
     int nspans, cspans;
     bool special; /* run the tokenizer's post-processor (BOS) */
@@ -55,11 +59,13 @@ typedef struct hora_source {
     const char *keys;  /* words, all of which a record of the kind has; a|b: one of the two */
     const char *shape; /* for messages: {"instruction", "input", "output"} */
     hora_status (*read)(const hora_reader *r, const hora_json *record, hora_samples *out);
+    unsigned labels; /* 1 << hora_label_kind of the tasks it is for; 0: HORA_LABELS_NONE */
 } hora_source;
 extern const hora_source *const hora_sources[];
 extern const int hora_nsources;
-const hora_source *hora_source_of(const hora_json *record); /* NULL: none */
-hora_status hora_source_unknown(const hora_json *record);   /* the error that says what is known */
+const hora_source *hora_source_of(const hora_json *record, hora_label_kind k); /* NULL: none */
+/* The error that says what is known. */
+hora_status hora_source_unknown(const hora_json *record, hora_label_kind k);
 /* A string of the record. `need` false: an absent key is "". Borrowed from the record. */
 hora_status hora_source_string(const hora_json *record, const char *key, bool need, const char **s,
                                size_t *n);
@@ -82,16 +88,49 @@ typedef hora_status (*hora_record_fn)(void *arg, const hora_json *record, hora_p
  * failure; what `bad` returns ends the reading or lets it go on. */
 hora_status hora_read_records(const char *text, size_t n, const char *what, hora_record_fn fn,
                               hora_status (*bad)(void *arg, hora_status s), void *arg);
+/* A table with a header; each record is an object of strings. Comma or semicolon, RFC 4180; with
+ * `tabs` no quoting. */
+hora_status hora_read_table(const char *text, size_t n, const char *what, bool tabs,
+                            hora_record_fn fn, hora_status (*bad)(void *arg, hora_status s),
+                            void *arg);
 bool hora_read_is_text(const char *path, const char *text, size_t n); /* for format=auto */
 
-/* ---- the dataset ---- */
+/* ---- labels ---- */
+typedef struct hora_data_labels_at { /* of one record, in the store's arrays */
+    size_t first;
+    int64_t n;
+} hora_data_labels_at;
 typedef struct hora_data_record {
     size_t at; /* in the store's ids */
     int64_t n, line;
     int64_t record; /* number of the record, of which this may be one row of several */
     int64_t full;   /* tokens before the cut to seq_len */
     int kind;       /* row of hora_sources */
+    hora_data_labels_at labels;
 } hora_data_record;
+typedef struct hora_label_store {
+    hora_label_table table;
+    bool styled;  /* table.style holds */
+    bool seen;    /* a record was read: table.several and .numbers hold */
+    int32_t *ids; /* rows of the table, one after another; then classes */
+    size_t nids, cids;
+    float *numbers;
+    size_t nnumbers, cnumbers;
+    int32_t *tags; /* per token of the store, likewise; -1: none */
+    size_t ntags, ctags;
+    int64_t vector; /* several whole numbers: all lists are of 0 and 1 and as long; -1: no */
+    bool numbered;  /* ids and tags are classes now */
+} hora_label_store;
+/* Appends what `v` says of a record. */
+hora_status hora_labels_read(hora_label_store *s, hora_label_kind kind, const hora_json *v,
+                             int64_t line, hora_data_labels_at *out);
+/* A tag of one word: its row of the table. */
+hora_status hora_labels_tag(hora_label_store *s, const hora_json *v, int64_t line, int32_t *out);
+/* Behind the last record: what only all of them tell. */
+void hora_labels_finish(hora_label_store *s, hora_data_record *records, size_t n);
+void hora_labels_release(hora_label_store *s);
+
+/* ---- the dataset ---- */
 typedef struct hora_store { /* shared by the pieces of a split */
     int refs;
     hora_masked tokens;
@@ -100,6 +139,7 @@ typedef struct hora_store { /* shared by the pieces of a split */
     hora_data_record *records;
     size_t nrecords, crecords;
     bool plain; /* one stream of tokens, all supervised */
+    hora_label_store labels;
     uint64_t hash;
 } hora_store;
 typedef struct hora_data_segment {
@@ -107,6 +147,7 @@ typedef struct hora_data_segment {
     int64_t n; /* tokens, BOS not counted */
     int64_t line;
     int64_t record; /* as in hora_data_record; of plain text: of the window */
+    hora_data_labels_at labels;
 } hora_data_segment;
 typedef struct hora_data_row {
     size_t first; /* segment */
@@ -121,6 +162,7 @@ struct hora_dataset {
     size_t nrows, crows;
     int64_t seq_len;
     int32_t bos; /* -1: windows do not start with BOS */
+    hora_data_rule rule;
     bool packing, shuffle;
     double eval_split;
     uint64_t seed;
@@ -131,9 +173,8 @@ void hora_pack_records(hora_dataset *d, size_t from, size_t to);
 void hora_pack_stream(hora_dataset *d, size_t from, size_t to);
 /* Copies of the rows `at` of another set over the same store. */
 void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
-/* Counts of the segment's targets: tokens that count and the bytes of their text. */
-void hora_data_count(const hora_dataset *d, const hora_data_segment *s, int64_t *supervised,
-                     int64_t *bytes);
+/* What the task is told of a segment that begins at row `from` of a batch. */
+hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from);
 /* Row at position `at` of the endless sequence. */
 const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);
 #endif

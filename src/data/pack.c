@@ -20,28 +20,36 @@ int64_t hora_row_class(int64_t capacity, int64_t rows) {
 }
 
 /* ---- cutting ---- */
-void hora_data_count(const hora_dataset *d, const hora_data_segment *s, int64_t *supervised,
-                     int64_t *bytes) {
+hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from) {
     const hora_store *st = d->store;
-    const int32_t *ids = st->tokens.ids.at + s->at;
-    *supervised = *bytes = 0;
-    for (int64_t i = d->bos >= 0 ? 0 : 1; i < s->n; i++)
-        if (st->plain || st->tokens.mask[s->at + (size_t)i]) {
-            ++*supervised;
-            *bytes += ids[i] < st->nbytes ? st->bytes[ids[i]] : 0;
-        }
+    const hora_label_store *l = &st->labels;
+    const hora_label_kind k = d->rule.labels;
+    const int64_t bos = d->bos >= 0;
+    return (hora_segment){
+        .from = from,
+        .n = s->n + bos,
+        .skip = bos,
+        .ids = st->tokens.ids.at + s->at,
+        .mask = st->plain || k ? NULL : st->tokens.mask + s->at,
+        .tags = k == HORA_LABELS_TAG ? l->tags + s->at : NULL,
+        .classes = k == HORA_LABELS_CLASS && s->labels.n ? l->ids + s->labels.first : NULL,
+        .numbers = k == HORA_LABELS_NUMBER ? l->numbers + s->labels.first : NULL,
+        .labels = s->labels.n,
+        .bytes = st->bytes,
+        .nbytes = st->nbytes};
 }
 
 static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
-    int64_t supervised, bytes, n = s.n + (d->bos >= 0);
-    hora_data_count(d, &s, &supervised, &bytes);
+    const int64_t n = s.n + (d->bos >= 0);
+    const hora_segment t = hora_data_told(d, &s, 0);
+    const hora_counted counted = d->rule.targets(&d->rule, &t, NULL);
     if (new_row)
         HORA_PUSH(d->rows, d->nrows, d->crows, ((hora_data_row){.first = d->nsegments}));
     HORA_PUSH(d->segments, d->nsegments, d->csegments, s);
     hora_data_row *r = &d->rows[d->nrows - 1];
     r->nsegments++;
     r->tokens += n;
-    r->supervised += supervised;
+    r->supervised += counted.rows;
     bool same = d->nsegments > 1 && d->segments[d->nsegments - 2].record == s.record;
     d->info.records += !same; /* a record may be several rows, one after the other */
     d->info.rows = (int64_t)d->nrows;
@@ -49,8 +57,8 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     for (int64_t i = 0; i < s.n; i++)
         d->info.max_id =
             (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
-    d->info.supervised += supervised;
-    d->info.bytes += bytes;
+    d->info.supervised += counted.rows;
+    d->info.bytes += counted.bytes;
 }
 
 static void clear(hora_dataset *d) {
@@ -64,7 +72,7 @@ void hora_pack_records(hora_dataset *d, size_t from, size_t to) {
     for (size_t i = from; i < to; i++) {
         const hora_data_record *r = &d->store->records[i];
         bool fits = d->packing && d->nrows && d->rows[d->nrows - 1].tokens + r->n <= d->seq_len;
-        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record}, !fits);
+        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels}, !fits);
     }
 }
 
@@ -75,8 +83,11 @@ void hora_pack_stream(hora_dataset *d, size_t from, size_t to) {
         size_t n = to - at < body ? to - at : body;
         if (n + (d->bos >= 0) >= 2) /* a single token has nothing to predict */
             add_segment(d,
-                        (hora_data_segment){at, (int64_t)n, (int64_t)((at - from) / body) + 1,
-                                            (int64_t)((at - from) / body)},
+                        (hora_data_segment){at,
+                                            (int64_t)n,
+                                            (int64_t)((at - from) / body) + 1,
+                                            (int64_t)((at - from) / body),
+                                            {0, 0}},
                         true);
     }
 }
@@ -100,23 +111,16 @@ const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool ev
 
 /* ---- filling ---- */
 static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_batch *b) {
-    const hora_store *st = d->store;
-    const int32_t *ids = st->tokens.ids.at + s->at;
-    const uint8_t *mask = st->plain ? NULL : st->tokens.mask + s->at;
-    int64_t bos = d->bos >= 0, n = s->n + bos, lo = b->tokens;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t k = lo + i, next = i + 1 - bos; /* of this row; of its target in the segment */
-        bool counts = next < s->n && (!mask || mask[next]);
-        b->ids[k] = i < bos ? d->bos : ids[i - bos];
-        b->pos[k] = (int32_t)i;
-        b->lo[k] = (int32_t)lo;
-        b->hi[k] = (int32_t)(k + 1); /* causal: itself and what stands before it */
-        b->target[k] = counts ? ids[next] : -1;
-        b->weight[k] = counts;
-        b->supervised += counts;
-        b->target_bytes += counts && ids[next] < st->nbytes ? st->bytes[ids[next]] : 0;
+    const hora_segment t = hora_data_told(d, s, b->tokens);
+    for (int64_t i = 0; i < t.n; i++) {
+        b->ids[t.from + i] = i < t.skip ? d->bos : t.ids[i - t.skip];
+        b->pos[t.from + i] = (int32_t)i;
     }
-    b->tokens += n;
+    d->rule.ranges(b, t.from, t.n, t.from, t.from + t.n);
+    const hora_counted counted = d->rule.targets(&d->rule, &t, b);
+    b->supervised += counted.rows;
+    b->target_bytes += counted.bytes;
+    b->tokens += t.n;
 }
 
 static int64_t rows_there(int64_t first, int64_t n, int64_t limit) {

@@ -59,14 +59,18 @@ static bool has_keys(const hora_json *record, const char *keys) {
     return true;
 }
 
-const hora_source *hora_source_of(const hora_json *record) {
+static bool is_for(const hora_source *s, hora_label_kind k) {
+    return k == HORA_LABELS_NONE ? !s->labels : (s->labels & 1u << k) != 0;
+}
+
+const hora_source *hora_source_of(const hora_json *record, hora_label_kind k) {
     for (size_t i = 0; i < HORA_COUNT(hora_sources); i++)
-        if (has_keys(record, hora_sources[i]->keys))
+        if (is_for(hora_sources[i], k) && has_keys(record, hora_sources[i]->keys))
             return hora_sources[i];
     return NULL;
 }
 
-hora_status hora_source_unknown(const hora_json *record) {
+hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
     hora_str have = {0}, want = {0};
     hora_jtype type = hora_json_type(record);
     if (type != HORA_JOBJECT)
@@ -77,7 +81,8 @@ hora_status hora_source_unknown(const hora_json *record) {
     for (void *it = hora_json_iter(record); it && shown < 8; it = hora_json_next(record, it))
         hora_str_printf(&have, "%s `%.40s`", shown++ ? "," : "", hora_json_iter_key(it));
     for (size_t i = 0; i < HORA_COUNT(hora_sources); i++)
-        hora_str_printf(&want, "%s%s", i ? " or " : "", hora_sources[i]->shape);
+        if (is_for(hora_sources[i], k))
+            hora_str_printf(&want, "%s%s", want.n ? " or " : "", hora_sources[i]->shape);
     hora_status s = hora_fail(HORA_EFORMAT, "a record has %s; write it as %s", have.s, want.s);
     hora_str_release(&have);
     hora_str_release(&want);

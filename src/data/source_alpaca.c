@@ -70,6 +70,8 @@ static hora_status read_alpaca(const hora_reader *r, const hora_json *record, ho
     return HORA_OK;
 }
 
-const hora_source hora_source_alpaca = {"alpaca", "instruction output",
-                                        "{\"instruction\": .., \"input\": .., \"output\": ..}",
-                                        read_alpaca};
+const hora_source hora_source_alpaca = {.name = "alpaca",
+                                        .keys = "instruction output",
+                                        .shape =
+                                            "{\"instruction\": .., \"input\": .., \"output\": ..}",
+                                        .read = read_alpaca};

@@ -58,5 +58,7 @@ static hora_status read_completion(const hora_reader *r, const hora_json *record
     return HORA_OK;
 }
 
-const hora_source hora_source_completion = {
-    "completion", "prompt completion", "{\"prompt\": .., \"completion\": ..}", read_completion};
+const hora_source hora_source_completion = {.name = "completion",
+                                            .keys = "prompt completion",
+                                            .shape = "{\"prompt\": .., \"completion\": ..}",
+                                            .read = read_completion};

@@ -13,5 +13,8 @@ static hora_status read_messages(const hora_reader *r, const hora_json *record, 
     return s;
 }
 
-const hora_source hora_source_messages = {
-    "messages", "messages", "{\"messages\": [{\"role\": .., \"content\": ..}]}", read_messages};
+const hora_source hora_source_messages = {.name = "messages",
+                                          .keys = "messages",
+                                          .shape =
+                                              "{\"messages\": [{\"role\": .., \"content\": ..}]}",
+                                          .read = read_messages};

@@ -37,6 +37,8 @@ static hora_status read_sharegpt(const hora_reader *r, const hora_json *record, 
     return s;
 }
 
-const hora_source hora_source_sharegpt = {"sharegpt", "conversations|conversation",
-                                          "{\"conversations\": [{\"from\": .., \"value\": ..}]}",
-                                          read_sharegpt};
+const hora_source hora_source_sharegpt = {
+    .name = "sharegpt",
+    .keys = "conversations|conversation",
+    .shape = "{\"conversations\": [{\"from\": .., \"value\": ..}]}",
+    .read = read_sharegpt};

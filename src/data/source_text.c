@@ -18,4 +18,5 @@ static hora_status read_text(const hora_reader *r, const hora_json *record, hora
     return HORA_OK;
 }
 
-const hora_source hora_source_text = {"text", "text", "{\"text\": ..}", read_text};
+const hora_source hora_source_text = {
+    .name = "text", .keys = "text", .shape = "{\"text\": ..}", .read = read_text};

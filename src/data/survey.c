@@ -11,7 +11,7 @@
 
 /* ---- a row ---- */
 static bool counts(const hora_dataset *d, const hora_data_segment *s, int64_t i) {
-    return d->store->plain || d->store->tokens.mask[s->at + (size_t)i];
+    return d->store->plain || (!d->rule.labels && d->store->tokens.mask[s->at + (size_t)i]);
 }
 
 /* Hands out the text of each run of tokens that count, or do not. */
@@ -76,13 +76,24 @@ static const hora_data_record *record_of(const hora_dataset *d, int64_t row) {
     return d->store->plain ? NULL : &d->store->records[row];
 }
 
+/* Classes or numbers of the whole, or a class per token with -100 for what has none. */
+static void put_labels(hora_json *o, const hora_dataset *d, const hora_segment *t) {
+    if (!d->rule.labels)
+        return;
+    hora_json *list = hora_json_set(o, "labels", hora_json_new_array());
+    for (int64_t i = 0; i < (t->tags ? t->n - t->skip : t->labels); i++)
+        hora_json_push(list, t->tags      ? hora_json_new_int(t->tags[i] < 0 ? -100 : t->tags[i])
+                             : t->numbers ? hora_json_new_real((double)t->numbers[i])
+                                          : hora_json_new_int(t->classes[i]));
+}
+
 hora_status hora_data_row_json(const hora_dataset *d, int64_t row, hora_json **out) {
     *out = NULL;
     HORA_TRY(check_row(d, row));
     const hora_data_segment *s = &d->segments[row];
     const hora_data_record *r = record_of(d, row);
-    int64_t supervised, bytes;
-    hora_data_count(d, s, &supervised, &bytes);
+    const hora_segment t = hora_data_told(d, s, 0);
+    const int64_t supervised = d->rule.targets(&d->rule, &t, NULL).rows;
     hora_json *o = hora_json_new_object();
     set_int(o, "line", s->line);
     set_int(o, "record", s->record + 1);
@@ -90,6 +101,7 @@ hora_status hora_data_row_json(const hora_dataset *d, int64_t row, hora_json **o
     set_int(o, "tokens", s->n);
     set_int(o, "supervised", supervised);
     set_int(o, "cut", r ? r->full - r->n : 0);
+    put_labels(o, d, &t);
     runs list = {hora_json_set(o, "runs", hora_json_new_array())};
     hora_json *ids = hora_json_set(o, "ids", hora_json_new_array()),
               *mask = hora_json_set(o, "mask", hora_json_new_array());

@@ -502,6 +502,12 @@ const char *hora_st_meta(const hora_st *st, const char *key) {
     return NULL;
 }
 
+hora_status hora_st_unchanged(const hora_st *st) {
+    for (int i = 0; i < st->nfiles; i++)
+        HORA_TRY(hora_map_unchanged(&st->files[i].map));
+    return HORA_OK;
+}
+
 int hora_st_files(const hora_st *st) {
     return st->nfiles;
 }

@@ -51,6 +51,8 @@ const hora_st_tensor *hora_st_find(const hora_st *st, const char *name);
 int hora_st_meta_count(const hora_st *st);
 void hora_st_meta_at(const hora_st *st, int i, const char **key, const char **value);
 const char *hora_st_meta(const hora_st *st, const char *key); /* NULL when absent */
+/* HORA_EIO naming a file that was written to since it was opened (base/file.h). */
+hora_status hora_st_unchanged(const hora_st *st);
 int hora_st_files(const hora_st *st);
 const char *hora_st_file_path(const hora_st *st, int i);
 /* Hash of names, dtypes, shapes and all bytes, independent of sharding and order. Reads everything

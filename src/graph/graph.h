@@ -108,8 +108,8 @@ void hora_graph_bind_frozen(hora_graph *g, hora_t leaf, void *data);
 int hora_graph_params(const hora_graph *g); /* parameter leaves, in recording order */
 /* has_grad after plan: gradient reaches it */
 hora_t hora_graph_param_at(const hora_graph *g, int i, void **user, bool *has_grad);
-/* `arena` has info->arena bytes, 64-byte aligned, borrowed; several graphs that never run at once
- * may share it. */
+/* `arena` has info->arena bytes of the device's memory, 64-byte aligned, borrowed; several graphs
+ * that never run at once may share it. Brings leaves and parameters to the device. */
 hora_status hora_graph_prepare(hora_graph *g, void *arena);
 /* From now on what `detach` made in the last run stays as it is: what finite differences of a
  * function with constants in it are taken of. */
@@ -121,6 +121,10 @@ void hora_graph_body(hora_graph *g, const hora_batch *batch, int micro);
 void hora_graph_after(hora_graph *g);
 /* value of a 1-element output or loss */
 double hora_graph_scalar(const hora_graph *g, hora_t loss);
+/* Waits for the device. HORA_EIO: what went wrong there since the last time. */
+hora_status hora_graph_sync(hora_graph *g);
+/* Copies an output to the host's memory, in its own dtype. */
+void hora_graph_get(const hora_graph *g, hora_t t, void *to);
 /* --- profile ---------------------------------------------------------------------------------- */
 typedef struct hora_op_time { /* all calls of one kind */
     const char *op;

@@ -74,6 +74,7 @@ typedef struct step {
     unsigned overwrite, overwrite_in_first;
     unsigned grads_in_dout; /* those that take the memory of dout over and need no kernel */
     int joined; /* steps after this one that run in one call with it; -1: runs with one before it */
+    int branch; /* steps of different branches of before, or of after, may run at once; 0: none */
     size_t scratch_bytes;
     int scratch_buffer;
     const hora_backend *backend; /* whose kernel accepted the call */
@@ -113,12 +114,20 @@ struct hora_graph {
      * of the first forward */
     hora_impl *impls;
     int impl_count, impl_capacity;
-    unsigned char *arena; /* borrowed */
+    unsigned char *arena; /* the device's, borrowed */
+    void *staged;         /* the device's room for a batch */
     size_t arena_used;    /* bytes */
     hora_leaves leaves;   /* that a batch must hold */
     int64_t current_rows; /* row tensors have as many now; at most config.rows */
     double loss_grad[8];  /* dout of the losses, each in its own dtype */
     int loss_count;
+    struct replay { /* a run of steps that the device keeps */
+        int from;   /* its first step */
+        int64_t rows;
+        bool first; /* micro-batch 0 */
+        void *kept; /* NULL: ran once, to be kept the next time */
+    } * replays;
+    int replay_count, replay_capacity;
     void **held; /* copies of what detach made; NULL: not held */
     int held_count, held_capacity;
     struct profile *profile; /* NULL: off */
@@ -127,8 +136,12 @@ struct hora_graph {
 static inline bool is_loss(const tensor *t) {
     return t->loss_weight != 0;
 }
+/* run.c: gives back what prepare took. */
+void hora_graph_release(hora_graph *g);
 /* schedule.c: marks tensors and nodes, orders the steps. HORA_EUSAGE: nothing trains. */
 hora_status hora_graph_build_schedule(hora_graph *g);
+/* branch.c: what of `before` and `after` may run at once, and the lives of their buffers so. */
+void hora_graph_branch(hora_graph *g);
 /* place.c: offsets of all buffers; sets info.arena. */
 void hora_graph_place(hora_graph *g);
 /* The buffer of tensor t as step s reads it: of forward or recomputed; -1 for leaves. */

@@ -208,10 +208,13 @@ static hora_status ask_kernels(hora_graph *g) {
             g->info.packed += s->recomputed ? 0 : need.packed;
         }
         if (!s->backend)
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "no backend computes op %s (%s) in %s; try another dtype or backend",
-                             s->call.op->name, s->phase == HORA_FORWARD ? "forward" : "backward",
-                             hora_dtype_name(g->config.dtype));
+            return hora_fail(
+                HORA_EUNSUPPORTED,
+                "no backend of device %s computes op %s (%s) in %s; try another dtype, "
+                "backend or device",
+                hora_device_kind_of(g->config.device)->name, s->call.op->name,
+                s->phase == HORA_FORWARD ? "forward" : "backward",
+                hora_dtype_name(g->config.dtype));
     }
     return HORA_OK;
 }
@@ -236,6 +239,7 @@ static hora_status plan_with(hora_graph *g, int recompute) {
     HORA_TRY(ask_kernels(g));
     join_steps(g);
     live_ranges(g);
+    hora_graph_branch(g);
     hora_graph_place(g);
     sum_up(g);
     return HORA_OK;

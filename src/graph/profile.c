@@ -38,6 +38,7 @@ void hora_graph_profile_begin(hora_graph *g, const hora_batch *batch) {
     p->work[HORA_WORK_ONCE] = 1;
     if (batch)
         hora_graph_add_work(g, batch, p->work);
+    hora_graph_sync(g);
     p->started = hora_now();
 }
 
@@ -60,6 +61,7 @@ static double bytes_of(const hora_call *c) {
 /* Joined steps share their time by their work. */
 void hora_graph_profile_steps(hora_graph *g, int first, int n) {
     struct profile *p = g->profile;
+    hora_graph_sync(g); /* what fails is told at the end of the step */
     double seconds = hora_now() - p->started, all = 0, flops[HORA_MAX_JOINED] = {0};
     for (int i = 0; i < n; i++) {
         const step *s = &g->steps[first + i];

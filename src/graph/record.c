@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 static bool usable(const hora_graph *g, const hora_backend *b) {
-    return g->config.dtype != HORA_F64 || strcmp(b->name, "ref") == 0;
+    return strcmp(b->device, hora_device_kind_of(g->config.device)->name) == 0 &&
+           (g->config.dtype != HORA_F64 || strcmp(b->name, "ref") == 0);
 }
 
 static void take_backend(hora_graph *g, const hora_backend *b) {
@@ -42,7 +43,10 @@ static hora_status pick_backends(hora_graph *g) {
     for (int i = 0; i < hora_backend_count() && !g->config.backends; i++)
         take_backend(g, hora_backend_at(i));
     if (!g->backend_count)
-        return hora_fail(HORA_EUSAGE, "no backend of `%s` computes in %s; leave backends out",
+        return hora_fail(HORA_EUSAGE,
+                         "device %s has no backend `%s` for %s; leave backends out, or take "
+                         "another device or dtype",
+                         hora_device_kind_of(g->config.device)->name,
                          g->config.backends ? g->config.backends : "",
                          hora_dtype_name(g->config.dtype));
     return HORA_OK;
@@ -64,6 +68,7 @@ void hora_graph_free(hora_graph *g) {
     for (int i = 0; i < g->held_count; i++)
         hora_free(g->held[i]);
     hora_free(g->held);
+    hora_graph_release(g);
     for (int i = 0; i < g->tensor_count; i++)
         hora_free(g->tensors[i].name);
     hora_free(g->tensors);

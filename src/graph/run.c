@@ -1,9 +1,14 @@
 /*
- * Prepare and replay. Prepare fills every call with pointers and lets the backends build; after
- * that a step is a loop over calls: no decision, no allocation.
+ * Prepare and replay. Prepare takes memory of the device, fills every call with pointers and lets
+ * the backends build; after that a step is a loop over calls: no decision, no allocation. A device
+ * that can keep a run of calls makes the loop once for each row class and replays it.
  */
 #include "base/log.h"
 #include "graph/graph_impl.h"
+
+static const hora_device_kind *kind_of(const hora_graph *g) {
+    return hora_device_kind_of(g->config.device);
+}
 
 static void *at(const hora_graph *g, int b) {
     return b < 0 ? NULL : g->arena + g->buffers[b].offset;
@@ -17,13 +22,16 @@ static void *value_of(const hora_graph *g, const step *s, hora_t t) {
 }
 
 static void *loss_gradient(hora_graph *g, const tensor *t) {
-    void *slot = &g->loss_grad[g->loss_count++];
+    void *slot = &g->loss_grad[g->loss_count++], *copy;
     HORA_ASSERT(g->loss_count <= (int)HORA_COUNT(g->loss_grad));
     if (t->view.dtype == HORA_F64)
         *(double *)slot = t->loss_weight;
     else
         *(float *)slot = (float)t->loss_weight;
-    return slot;
+    hora_status s = hora_device_mirror(g->config.device, &copy, slot, sizeof(double), "");
+    HORA_ASSERT(s == HORA_OK); /* prepare has mirrored them all */
+    (void)s;
+    return copy;
 }
 
 static void point_forward(hora_graph *g, step *s) {
@@ -84,24 +92,63 @@ void hora_graph_release_kernels(hora_graph *g) {
     g->impl_count = 0;
 }
 
+/* The leaves where the device reads them. */
+static hora_status place_leaf(hora_graph *g, tensor *t) {
+    hora_device *d = g->config.device;
+    const size_t bytes = hora_view_bytes(&t->view);
+    if (!t->view.data)
+        HORA_BUG("leaf %s has no memory", t->name);
+    void *host = t->view.data;
+    HORA_TRY(hora_device_mirror(d, &t->view.data, host, bytes, t->name));
+    if (t->kind == LEAF_PARAMETER)
+        hora_device_push(d, host, bytes); /* an older copy may be there */
+    if (t->grad_data)
+        HORA_TRY(hora_device_mirror(d, &t->grad_data, t->grad_data, bytes, t->name));
+    return HORA_OK;
+}
+
+static hora_status take_memory(hora_graph *g, void *arena) {
+    const hora_device_kind *k = kind_of(g);
+    void *copy;
+    g->arena = arena;
+    g->leaves = hora_graph_leaves(g);
+    const size_t stage = k->stage_bytes(&g->leaves, g->config.rows);
+    if (stage)
+        HORA_TRY(k->alloc(g->config.device, &g->staged, stage, "a batch"));
+    return hora_device_mirror(g->config.device, &copy, g->loss_grad, sizeof g->loss_grad,
+                              "gradients of losses");
+}
+
+void hora_graph_release(hora_graph *g) {
+    const hora_device_kind *k = kind_of(g);
+    for (int i = 0; i < g->replay_count; i++)
+        if (g->replays[i].kept)
+            k->forget(g->config.device, g->replays[i].kept);
+    hora_free(g->replays);
+    if (g->staged)
+        k->free(g->config.device, g->staged, k->stage_bytes(&g->leaves, g->config.rows));
+    if (!hora_device_is_host(g->config.device))
+        hora_device_drop(g->config.device, g->loss_grad);
+}
+
 hora_status hora_graph_prepare(hora_graph *g, void *arena) {
     HORA_ASSERT(g->planned && !g->prepared);
-    g->arena = arena;
+    HORA_TRY(take_memory(g, arena));
     g->loss_count = 0;
     for (int i = 0; i < g->tensor_count; i++) {
         tensor *t = &g->tensors[i];
-        if (t->kind != NODE_OUTPUT && t->needed && !t->view.data)
-            HORA_BUG("leaf %s has no memory", t->name);
         if (t->kind == NODE_OUTPUT)
             t->view.data = at(g, t->value_buffer[FIRST]);
+        else if (t->needed)
+            HORA_TRY(place_leaf(g, t));
     }
     for (int i = 0; i < g->step_count; i++)
         HORA_TRY(prepare_step(g, &g->steps[i]));
+    hora_device_push(g->config.device, g->loss_grad, sizeof g->loss_grad);
     for (int i = 0; i < g->buffer_count; i++)
         if (g->buffers[i].offset + g->buffers[i].bytes > g->arena_used)
             g->arena_used = g->buffers[i].offset + g->buffers[i].bytes;
     g->prepared = true;
-    g->leaves = hora_graph_leaves(g);
     g->current_rows = g->config.rows;
     return HORA_OK;
 }
@@ -135,7 +182,8 @@ static void poison_dead(hora_graph *g, int step) {
     for (int i = 0; i < g->buffer_count; i++)
         if (g->buffers[i].last_step == step &&
             !(step == body_end && g->buffers[i].first_step < body))
-            memset(g->arena + g->buffers[i].offset, 0xff, g->buffers[i].bytes);
+            kind_of(g)->fill(g->config.device, g->arena + g->buffers[i].offset, 0xff,
+                             g->buffers[i].bytes);
 }
 
 /* Runs step i and those joined to it; returns how many. */
@@ -158,10 +206,12 @@ static int run_step(hora_graph *g, int i, const hora_batch *batch, int micro) {
     return n;
 }
 
-static void run_steps(hora_graph *g, int from, int to, const hora_batch *batch, int micro) {
-    if (g->profile)
-        hora_graph_profile_begin(g, batch);
+static void make_calls(hora_graph *g, int from, int to, const hora_batch *batch, int micro) {
+    const hora_device_kind *k = kind_of(g);
+    const bool branches = k->branch && !g->profile && !g->options.poison;
     for (int i = from; i < to;) {
+        if (branches)
+            k->branch(g->config.device, g->steps[i].branch);
         int n = run_step(g, i, batch, micro);
         if (g->profile)
             hora_graph_profile_steps(g, i, n);
@@ -169,6 +219,40 @@ static void run_steps(hora_graph *g, int from, int to, const hora_batch *batch, 
             if (g->options.poison)
                 poison_dead(g, i);
     }
+    if (branches)
+        k->branch(g->config.device, 0);
+}
+
+static struct replay *replay_of(hora_graph *g, int from, int micro) {
+    const struct replay new = {.from = from, .rows = g->current_rows, .first = micro == 0};
+    for (int i = 0; i < g->replay_count; i++)
+        if (g->replays[i].from == from && g->replays[i].rows == new.rows &&
+            g->replays[i].first == new.first)
+            return &g->replays[i];
+    HORA_PUSH(g->replays, g->replay_count, g->replay_capacity, new);
+    return NULL;
+}
+
+/* The first time calls are made, since what they need may still be built; the second time they are
+ * kept as well. */
+static void run_steps(hora_graph *g, int from, int to, const hora_batch *batch, int micro) {
+    const hora_device_kind *k = kind_of(g);
+    if (g->profile)
+        hora_graph_profile_begin(g, batch);
+    if (batch)
+        batch = k->stage(g->config.device, g->staged, &g->leaves, batch);
+    struct replay *r = NULL;
+    if (k->begin && from < to && !g->profile && !g->options.poison)
+        r = replay_of(g, from, micro);
+    if (r && !r->kept) {
+        k->begin(g->config.device);
+        make_calls(g, from, to, batch, micro);
+        r->kept = k->end(g->config.device);
+    }
+    if (r)
+        k->replay(g->config.device, r->kept);
+    else
+        make_calls(g, from, to, batch, micro);
 }
 
 static void put_held(const hora_impl *impl, const hora_call *c) {
@@ -177,6 +261,7 @@ static void put_held(const hora_impl *impl, const hora_call *c) {
 
 void hora_graph_hold(hora_graph *g) {
     HORA_ASSERT(g->prepared && g->options.hold && !g->held);
+    HORA_ASSERT(hora_device_is_host(g->config.device));
     for (int i = 0; i < g->step_count; i++) {
         const step *s = &g->steps[i];
         const node *n = &g->nodes[s->node];
@@ -194,7 +279,7 @@ void hora_graph_hold(hora_graph *g) {
 
 void hora_graph_before(hora_graph *g) {
     if (g->options.poison)
-        memset(g->arena, 0xff, g->info.arena);
+        kind_of(g)->fill(g->config.device, g->arena, 0xff, g->info.arena);
     run_steps(g, 0, g->part_end[PART_BEFORE], NULL, 0);
 }
 
@@ -213,7 +298,20 @@ void hora_graph_after(hora_graph *g) {
 
 double hora_graph_scalar(const hora_graph *g, hora_t t) {
     const hora_view *v = &g->tensors[t].view;
-    return v->dtype == HORA_F64 ? *(const double *)v->data : (double)*(const float *)v->data;
+    double wide = 0;
+    float narrow = 0;
+    void *to = v->dtype == HORA_F64 ? (void *)&wide : &narrow;
+    kind_of(g)->get(g->config.device, to, v->data, hora_dtype_size(v->dtype));
+    return v->dtype == HORA_F64 ? wide : (double)narrow;
+}
+
+hora_status hora_graph_sync(hora_graph *g) {
+    return kind_of(g)->sync(g->config.device);
+}
+
+void hora_graph_get(const hora_graph *g, hora_t t, void *to) {
+    const hora_view *v = &g->tensors[t].view;
+    kind_of(g)->get(g->config.device, to, v->data, hora_view_bytes(v));
 }
 
 size_t hora_graph_used(const hora_graph *g) {

@@ -29,6 +29,7 @@ struct hora_decoder {
     decoding many, one; /* without cache: `many` alone, over the whole context */
     int32_t *ids;       /* the sequence so far */
     float *logits;
+    void *raw; /* the same in the base's dtype */
 };
 
 /* --- recordings ------------------------------------------------------------------------------- */
@@ -76,12 +77,15 @@ static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t
     }
     hora_batch_pad(b);
     x->last = (int32_t)(n - 1);
+    hora_device_push(d->c.device, &x->last, sizeof x->last);
     if (!x->ready)
         hora_graph_before(x->r.g);
     x->ready = true;
     hora_graph_body(x->r.g, b, 0);
     const hora_view *z = hora_graph_view(x->r.g, x->logits);
-    return hora_convert(d->logits, HORA_F32, z->data, z->dtype, d->c.base->vocab);
+    hora_graph_get(x->r.g, x->logits, d->raw);
+    HORA_TRY(hora_graph_sync(x->r.g));
+    return hora_convert(d->logits, HORA_F32, d->raw, z->dtype, d->c.base->vocab);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -112,6 +116,10 @@ static hora_status take(hora_decoder *d) {
 
 hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     const int64_t most = c->base->max_positions;
+    if (c->base->bare)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "this model has a head for classes, none for tokens: it does not "
+                         "generate; give a causal language model or --task causal");
     if (most > 0 && c->context > most)
         return hora_fail(HORA_EUSAGE,
                          "a context of %lld is asked for, but the model has %lld positions; give "
@@ -121,6 +129,7 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     d->c = *c;
     d->context = c->context > 0 ? c->context : most > 0 ? most : 2048;
     d->logits = hora_calloc((size_t)c->base->vocab, sizeof *d->logits);
+    d->raw = hora_calloc((size_t)c->base->vocab, sizeof(double));
     hora_status s = take(d);
     if (s != HORA_OK) {
         hora_decoder_free(d);
@@ -139,6 +148,7 @@ void hora_decoder_free(hora_decoder *d) {
     hora_free(d->k);
     hora_free(d->ids);
     hora_free(d->logits);
+    hora_free(d->raw);
     hora_free(d);
 }
 

@@ -14,6 +14,17 @@
 enum { IGNORED = -100 };
 
 /* --- the batch ------------------------------------------------------------------------------- */
+/* A sample has one row of logits. */
+static bool is_pooled(const hora_objective *o) {
+    return o->task->labels == HORA_LABELS_CLASS || o->task->labels == HORA_LABELS_NUMBER;
+}
+
+/* A padding id tells where a sample ends, as in transformers; without one its mask does, which keeps
+ * the tokens before `end`. */
+static int64_t pooled_length(const hora_objective *o, const hora_forward_batch *b, int64_t end) {
+    return o->pad < 0 ? hora_max(end, 1) : b->t;
+}
+
 /* The kept tokens [*s, *e) of sample i. */
 static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int64_t *e) {
     const int32_t *m = b->mask ? b->mask + i * b->t : NULL;
@@ -35,46 +46,124 @@ static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int6
     return HORA_OK;
 }
 
-static hora_status put_target(const hora_forward_batch *b, const hora_base *base, hora_batch *l,
-                              int64_t row, int64_t k) {
-    int32_t label = k + 1 < b->t && b->labels ? b->labels[row + 1] : IGNORED;
-    l->target[row] = -1;
-    l->weight[row] = 0;
-    if (label == IGNORED)
-        return HORA_OK;
-    if (label < 0 || label >= base->vocab)
-        return hora_fail(HORA_EUSAGE,
-                         "labels hold %d at row %lld, but the model has %lld tokens; use -100 for "
-                         "what does not count",
-                         label, (long long)(row + 1), (long long)base->vocab);
-    l->target[row] = label;
-    l->weight[row] = 1;
-    l->supervised++;
+static hora_status put_ids(const hora_forward_batch *b, const hora_base *base, int64_t i,
+                           hora_batch *l) {
+    for (int64_t k = 0; k < b->t; k++) {
+        const int64_t row = i * b->t + k;
+        if (b->ids[row] < 0 || b->ids[row] >= base->vocab)
+            return hora_fail(HORA_EUSAGE,
+                             "input_ids hold %d at sample %lld, token %lld, but the model has "
+                             "%lld tokens; use its own tokenizer",
+                             b->ids[row], (long long)i, (long long)k, (long long)base->vocab);
+        l->ids[row] = b->ids[row];
+        l->pos[row] = (int32_t)k;
+    }
     return HORA_OK;
 }
 
-static hora_status fill(const hora_forward_batch *b, const hora_base *base, hora_batch *l) {
-    const int64_t rows = b->b * b->t;
-    HORA_TRY(hora_batch_init(l, rows, NULL));
-    l->rows = l->tokens = rows;
-    for (int64_t i = 0; i < b->b; i++) {
-        int64_t s, e;
-        HORA_TRY(kept(b, i, &s, &e));
-        for (int64_t k = 0; k < b->t; k++) {
-            const int64_t row = i * b->t + k;
-            if (b->ids[row] < 0 || b->ids[row] >= base->vocab)
-                return hora_fail(HORA_EUSAGE,
-                                 "input_ids hold %d at sample %lld, token %lld, but the model has "
-                                 "%lld tokens; use its own tokenizer",
-                                 b->ids[row], (long long)i, (long long)k, (long long)base->vocab);
-            l->ids[row] = b->ids[row];
-            l->pos[row] = (int32_t)k;
-            l->lo[row] = (int32_t)(i * b->t + s);
-            l->hi[row] = (int32_t)hora_max(l->lo[row], i * b->t + hora_min(k + 1, e));
-            HORA_TRY(put_target(b, base, l, row, k));
+/* Labels of one sample, in the forms that a task's `targets` takes. */
+typedef struct words {
+    int32_t *ids, *classes; /* (t) with 0 for what does not count; (most labels of a sample) */
+    uint8_t *mask;          /* (t) */
+    float *numbers;
+} words;
+
+static words words_new(const hora_forward_batch *b) {
+    const size_t n = (size_t)hora_max(b->t, b->per) + 1;
+    return (words){hora_calloc(n, sizeof(int32_t)), hora_calloc(n, sizeof(int32_t)),
+                   hora_calloc(n, 1), hora_calloc(n, sizeof(float))};
+}
+
+static void words_release(words *w) {
+    hora_free(w->ids);
+    hora_free(w->classes);
+    hora_free(w->mask);
+    hora_free(w->numbers);
+}
+
+static hora_status whole_label(double v, int32_t *out) {
+    if (v != (double)(int32_t)v)
+        return hora_fail(HORA_EUSAGE, "labels hold %g, which is no class; give whole numbers", v);
+    *out = (int32_t)v;
+    return HORA_OK;
+}
+
+/* The segment of sample i; its labels as the task has them. */
+static hora_status segment(const hora_forward_batch *b, const hora_objective *o, int64_t i,
+                           words *w, hora_segment *out) {
+    const hora_label_kind kind = o->task->labels;
+    const double *labels = b->labels + i * b->per;
+    *out = (hora_segment){.from = i * b->t, .n = b->t, .ids = b->ids + i * b->t};
+    if (kind == HORA_LABELS_NUMBER || o->loss == HORA_LOSS_BCE) {
+        for (int64_t k = 0; k < b->per; k++) {
+            w->numbers[k] = (float)labels[k];
+            if (labels[k] > 0.5)
+                w->classes[out->labels++] = (int32_t)k;
         }
+    } else {
+        for (int64_t k = 0; k < b->per; k++) {
+            HORA_TRY(whole_label(labels[k], &w->classes[k]));
+            w->mask[k] = w->classes[k] != IGNORED;
+            w->classes[k] = w->mask[k] ? w->classes[k] : -1;
+            w->ids[k] = hora_max(0, w->classes[k]);
+        }
+        out->labels = b->per;
+    }
+    out->classes = w->classes;
+    out->numbers = w->numbers;
+    out->tags = w->classes;
+    if (kind == HORA_LABELS_NONE) { /* the labels are what is to be predicted */
+        out->ids = w->ids;
+        out->mask = w->mask;
     }
     return HORA_OK;
+}
+
+static bool counts(const hora_objective *o, const hora_segment *s) {
+    return o->task->labels != HORA_LABELS_CLASS || o->loss == HORA_LOSS_BCE || s->classes[0] >= 0;
+}
+
+static hora_status fill(const hora_forward *f, const hora_forward_batch *b, hora_batch *l) {
+    const hora_objective *o = f->objective;
+    hora_data_rule rule = o->rule;
+    words w = words_new(b);
+    hora_status st = HORA_OK;
+    rule.own = o;
+    l->rows = l->tokens = b->b * b->t;
+    for (int64_t i = 0; i < b->b && !st; i++) {
+        int64_t s, e;
+        hora_segment seg = {.from = i * b->t, .n = b->t};
+        if (l->weight)
+            hora_targets_none(l, &seg);
+        st = kept(b, i, &s, &e);
+        if (!st)
+            st = put_ids(b, f->base, i, l);
+        if (!st)
+            rule.ranges(l, seg.from, b->t, seg.from + s, seg.from + e);
+        if (!st && b->labels)
+            st = segment(b, o, i, &w, &seg);
+        if (!st && b->labels && counts(o, &seg)) {
+            seg.n = is_pooled(o) ? pooled_length(o, b, e) : b->t;
+            l->supervised += rule.targets(&rule, &seg, l).rows;
+        }
+    }
+    words_release(&w);
+    return st ? st : hora_objective_check(o, f->base, l);
+}
+
+static hora_status check_labels(const hora_forward *f, const hora_forward_batch *b) {
+    const hora_objective *o = f->objective;
+    const bool pooled = is_pooled(o), several = o->loss != HORA_LOSS_XENT;
+    const int64_t want = !pooled ? b->t : several ? o->classes : 1;
+    if (b->per == want)
+        return HORA_OK;
+    if (!pooled)
+        return hora_fail(
+            HORA_ESHAPE,
+            "labels are [%lld, %lld], but input_ids is [%lld, %lld]; give both one shape",
+            (long long)b->b, (long long)b->per, (long long)b->b, (long long)b->t);
+    return hora_fail(HORA_ESHAPE, "a sample has %lld labels, but %s takes %lld of each",
+                     (long long)b->per, o->task->name, (long long)want);
 }
 
 static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
@@ -87,48 +176,114 @@ static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
                          (long long)b->t, (long long)most);
     if (f->grads && !b->labels)
         return hora_fail(HORA_EUSAGE, "gradients need a loss; add `labels` to the batch");
-    return HORA_OK;
+    return b->labels ? check_labels(f, b) : HORA_OK;
 }
 
 /* --- the pass --------------------------------------------------------------------------------- */
-static hora_status pass(hora_forward *f, hora_batch *b, bool labels) {
+hora_shape hora_forward_logits(const hora_forward *f, const hora_forward_batch *b) {
+    const hora_objective *o = f->objective ? f->objective : hora_objective_causal();
+    if (!o->task->head)
+        return HORA_SHAPE3(b->b, b->t, f->base->vocab);
+    return is_pooled(o) ? HORA_SHAPE2(b->b, o->classes) : HORA_SHAPE3(b->b, b->t, o->classes);
+}
+
+/* Rows of logits that are asked for: all, or the one where each sample is pooled. */
+static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, const hora_view *z) {
+    const int64_t width = hora_row_elems(&z->shape);
+    const size_t size = hora_dtype_size(z->dtype);
+    if (!is_pooled(f->objective))
+        return hora_convert(f->logits, HORA_F32, z->data, z->dtype, b->b * b->t * width);
+    for (int64_t i = 0; i < b->b; i++) {
+        int64_t s, e;
+        HORA_TRY(kept(b, i, &s, &e));
+        const hora_segment seg = {
+            .from = i * b->t, .n = pooled_length(f->objective, b, e), .ids = b->ids + i * b->t};
+        const int64_t row = hora_last_token(f->objective, &seg);
+        HORA_TRY(hora_convert(f->logits + i * width, HORA_F32,
+                              (const char *)z->data + (size_t)(row * width) * size, z->dtype,
+                              width));
+    }
+    return HORA_OK;
+}
+
+/* What the device computed, where the host reads it. */
+static hora_status fetch(const hora_recording *r, hora_forward *f, const hora_outputs *o,
+                         const hora_forward_batch *b) {
+    HORA_TRY(hora_graph_sync(r->g));
+    for (int a = 0; f->grads && a < f->nadapters; a++)
+        for (int i = 0; i < f->adapters[a]->nparams; i++) {
+            const hora_param *p = f->adapters[a]->params[i];
+            hora_device_pull(f->device, p->grad,
+                             (size_t)p->elems * hora_dtype_size(f->adapters[a]->dtype));
+        }
+    f->loss = o->want_loss ? hora_graph_scalar(r->g, o->loss) : 0;
+    if (!f->logits)
+        return HORA_OK;
+    hora_view z = *hora_graph_view(r->g, o->logits);
+    if (hora_device_is_host(f->device))
+        return take_logits(f, b, &z);
+    const size_t bytes = hora_view_bytes(&z);
+    HORA_TRY(hora_block_new(&z.data, bytes, "logits (give a smaller batch)"));
+    hora_graph_get(r->g, o->logits, z.data);
+    hora_status s = take_logits(f, b, &z);
+    hora_block_free(z.data, bytes);
+    return s;
+}
+
+static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     hora_recording r = {0};
-    hora_outputs o = {.want_logits = f->logits, .want_loss = labels, .differentiate = labels};
+    hora_batch l = {0};
+    const bool labels = b->labels != NULL;
+    hora_outputs o = {.objective = f->objective,
+                      .want_logits = f->logits,
+                      .want_loss = labels,
+                      .differentiate = labels};
     const hora_recording_parts parts = {.base = f->base,
                                         .adapters = f->adapters,
                                         .nadapters = f->nadapters,
                                         .device = f->device,
-                                        .rows = b->rows,
+                                        .rows = b->b * b->t,
                                         .mode = HORA_NET_EVAL,
                                         .model = hora_model_record,
-                                        .outputs = hora_task_causal,
+                                        .outputs = hora_task_record,
                                         .user = &o};
-    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){.backward = f->grads},
-                                        "one pass (give a smaller batch)");
+    hora_recording_init(&r, &parts);
+    const hora_leaves leaves = hora_graph_leaves(r.g);
+    hora_status s = hora_batch_init(&l, b->b * b->t, &leaves);
+    if (!s)
+        s = fill(f, b, &l);
+    if (!s && labels && !l.supervised)
+        s = hora_fail(HORA_EUSAGE,
+                      "no label counts, so there is no loss; give a label other than "
+                      "-100%s",
+                      f->objective->task->head ? "" : " behind the first token of a sample");
+    r.backward = f->grads;
+    if (!s)
+        s = hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads});
+    if (!s)
+        s = hora_recordings_prepare((hora_recording *[]){&r}, 1, "one pass (give a smaller batch)");
     if (!s) {
-        b->scale = b->supervised ? 1.0 / (double)b->supervised : 0;
-        hora_recording_run(&r, b);
-        if (labels)
-            f->loss = hora_graph_scalar(r.g, o.loss);
-    }
-    if (!s && f->logits) {
-        const hora_view *z = hora_graph_view(r.g, o.logits);
-        s = hora_convert(f->logits, HORA_F32, z->data, z->dtype, b->rows * f->base->vocab);
+        l.scale = l.supervised ? 1.0 / (double)l.supervised : 0;
+        hora_recording_run(&r, &l);
+        s = fetch(&r, f, &o, b);
     }
     hora_recording_release(&r);
+    hora_batch_release(&l);
     return s;
 }
 
 /* What is not finite is no result. */
 static hora_status check_result(const hora_forward *f, const hora_forward_batch *b) {
-    const int64_t n = f->logits ? b->b * b->t * f->base->vocab : 0;
+    const hora_shape shape = hora_forward_logits(f, b);
+    const int64_t n = f->logits ? hora_shape_elems(&shape) : 0, width = shape.d[shape.n - 1];
+    const int64_t rows = shape.n == 3 ? b->t : 1; /* of a sample */
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(f->logits[i]))
             return hora_fail(HORA_ENUMERIC,
                              "the logits of sample %lld, token %lld are not finite (%g); the model "
                              "or the adapter holds such numbers, or the batch makes them",
-                             (long long)(i / (b->t * f->base->vocab)) + 1,
-                             (long long)(i / f->base->vocab % b->t) + 1, (double)f->logits[i]);
+                             (long long)(i / (rows * width)) + 1, (long long)(i / width % rows) + 1,
+                             (double)f->logits[i]);
     if (b->labels && !isfinite(f->loss))
         return hora_fail(HORA_ENUMERIC,
                          "the loss is %g; the model or the adapter holds numbers that are not "
@@ -140,18 +295,11 @@ static hora_status check_result(const hora_forward *f, const hora_forward_batch 
 }
 
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *b) {
-    hora_batch l = {0};
+    if (!f->objective)
+        f->objective = hora_objective_causal();
     HORA_TRY(check(f, b));
-    hora_status s = fill(b, f->base, &l);
-    if (s == HORA_OK && b->labels && !l.supervised)
-        s = hora_fail(HORA_EUSAGE, "no label counts, so there is no loss; give a label other than "
-                                   "-100 behind the first token of a sample");
-    if (s == HORA_OK)
-        s = pass(f, &l, b->labels != NULL);
-    if (s == HORA_OK)
-        s = check_result(f, b);
-    hora_batch_release(&l);
-    return s;
+    HORA_TRY(pass(f, b));
+    return check_result(f, b);
 }
 
 /* --- gradients -------------------------------------------------------------------------------- */
@@ -185,9 +333,8 @@ hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *b
     double loss = f->loss;
     if (f->logits)
         HORA_PUSH(e, n, cap,
-                  ((hora_st_entry){"logits",
-                                   {f->logits, HORA_F32, HORA_SHAPE3(b->b, b->t, f->base->vocab)},
-                                   HORA_F32}));
+                  ((hora_st_entry){
+                      "logits", {f->logits, HORA_F32, hora_forward_logits(f, b)}, HORA_F32}));
     if (b->labels)
         HORA_PUSH(e, n, cap,
                   ((hora_st_entry){"loss", {&loss, HORA_F64, HORA_SHAPE1(1)}, HORA_F32}));

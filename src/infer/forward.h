@@ -3,18 +3,21 @@
 /*
  * One pass over a rectangular batch as Hugging Face understands it: input_ids (B, T),
  * attention_mask, labels. Positions are 0 .. T-1 whatever the mask says; masked tokens are never
- * keys; labels are shifted by one, -100 does not count, the loss is their mean. A padded query sees
- * the kept keys before it; one that has none before it gets zeros from attention, as transformers'
- * default (sdpa) attention gives.
+ * keys; what labels mean is the task's: language modelling shifts (B, T) by one, token classification
+ * takes them as they are, a class or numbers of the whole are (B) or (B, k); -100 does not count, the
+ * loss is their mean. A padded query sees the kept keys before it; one that has none before it gets
+ * zeros from attention, as transformers' default (sdpa) attention gives.
  */
 #include "graph/graph.h"
 #include "nn/net.h"
+#include "task/task.h"
 
 typedef struct hora_forward_batch {
     int64_t b, t;
-    int32_t *ids;    /* (b, t) */
-    int32_t *mask;   /* (b, t) of 0 and 1, each row's ones in one piece; NULL: all ones */
-    int32_t *labels; /* (b, t), -100: ignored; NULL: no loss */
+    int32_t *ids;   /* (b, t) */
+    int32_t *mask;  /* (b, t) of 0 and 1, each row's ones in one piece; NULL: all ones */
+    double *labels; /* (b, per); -100: ignored; NULL: no loss */
+    int64_t per;    /* labels of a sample */
 } hora_forward_batch;
 /* Reads safetensors or JSON with input_ids and, if there, attention_mask, labels and
  * token_type_ids (all zero: the family has none). Anything else in the file is refused by name. */
@@ -23,13 +26,17 @@ void hora_forward_batch_release(hora_forward_batch *batch);
 
 typedef struct hora_forward {
     const hora_base *base;
-    hora_adapter *const *adapters; /* allocated; disabled ones are ignored */
+    const hora_objective *objective; /* settled; NULL: language modelling */
+    hora_adapter *const *adapters;   /* allocated; disabled ones are ignored */
     int nadapters;
     hora_device *device;
-    float *logits; /* (b, t, vocab), or NULL */
+    float *logits; /* of hora_forward_logits' shape, or NULL */
     double loss;   /* set when the batch has labels */
     bool grads;    /* fill `grad` of every parameter (given memory by hora_forward_grads) */
 } hora_forward;
+/* (b, t, vocab); for tasks with a head of their own (b, t, classes), or (b, classes) where a sample is
+ * pooled. */
+hora_shape hora_forward_logits(const hora_forward *f, const hora_forward_batch *batch);
 /* HORA_EUSAGE for ids outside the vocabulary, rows longer than the model's positions, labels that
  * all are -100, grads without labels; HORA_EUNSUPPORTED for a mask with holes. */
 hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *batch);
@@ -37,7 +44,7 @@ hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *batch);
  * hora_forward_grads_free. */
 hora_status hora_forward_grads(hora_adapter *a);
 void hora_forward_grads_free(hora_adapter *a);
-/* logits F32 (b, t, vocab), loss (1) when there are labels, grad.NAME F32 for each parameter. */
+/* logits F32, loss (1) when there are labels, grad.NAME F32 for each parameter. */
 hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *batch,
                               const char *path);
 #endif

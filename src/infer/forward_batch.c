@@ -10,7 +10,8 @@ static const char *const keys[] = {"input_ids", "attention_mask", "labels", "tok
 enum { IDS, MASK, LABELS, TYPES, KEYS };
 
 typedef struct table {
-    int32_t *at[KEYS];
+    int32_t *at[KEYS]; /* but labels */
+    double *labels;
     int64_t b[KEYS], t[KEYS];
 } table;
 
@@ -28,15 +29,21 @@ static hora_status unknown(const char *name, const char *path) {
                      path, name);
 }
 
-static hora_status put(table *x, int k, const int64_t *v, int64_t b, int64_t t, const char *path) {
+/* Labels may be numbers, and one for a whole sample: what they mean is the task's. */
+static hora_status put(table *x, int k, double *v, int64_t b, int64_t t, const char *path) {
     x->b[k] = b;
     x->t[k] = t;
+    if (k == LABELS) {
+        x->labels = hora_malloc((size_t)hora_max(b * t, 1) * sizeof *v);
+        memcpy(x->labels, v, (size_t)(b * t) * sizeof *v);
+        return HORA_OK;
+    }
     x->at[k] = hora_calloc((size_t)hora_max(b * t, 1), sizeof(int32_t));
     for (int64_t i = 0; i < b * t; i++) {
         if (v[i] < INT32_MIN || v[i] > INT32_MAX)
             return hora_fail(HORA_EFORMAT,
-                             "%s: %s holds %lld, which is no token id; check the file", path,
-                             keys[k], (long long)v[i]);
+                             "%s: %s holds %.0f, which is no token id; check the file", path,
+                             keys[k], v[i]);
         x->at[k][i] = (int32_t)v[i];
     }
     return HORA_OK;
@@ -44,14 +51,14 @@ static hora_status put(table *x, int k, const int64_t *v, int64_t b, int64_t t, 
 
 static hora_status take_tensor(table *x, int k, const hora_view *v, const char *path) {
     char shape[128];
-    if (v->dtype == HORA_DTYPE_OTHER || hora_dtype_is_float(v->dtype) || v->shape.n < 1 ||
-        v->shape.n > 2)
+    if (v->dtype == HORA_DTYPE_OTHER || (hora_dtype_is_float(v->dtype) && k != LABELS) ||
+        v->shape.n < 1 || v->shape.n > 2)
         return hora_fail(HORA_EFORMAT, "%s: %s is %s %s, but should be integers [B, T]; convert it",
                          path, keys[k], hora_dtype_name(v->dtype),
                          hora_shape_text(shape, &v->shape));
     const int64_t n = hora_elems(v), t = v->shape.d[v->shape.n - 1];
-    int64_t *wide = hora_calloc((size_t)hora_max(n, 1), sizeof *wide);
-    hora_status s = hora_convert(wide, HORA_I64, v->data, v->dtype, n);
+    double *wide = hora_calloc((size_t)hora_max(n, 1), sizeof *wide);
+    hora_status s = hora_convert(wide, HORA_F64, v->data, v->dtype, n);
     if (s == HORA_OK)
         s = put(x, k, wide, t ? n / t : 0, t, path);
     hora_free(wide);
@@ -71,11 +78,20 @@ static hora_status from_safetensors(table *x, const char *path) {
     return s;
 }
 
+static bool number(const hora_json *v, int k, double *out) {
+    int64_t whole;
+    if (k == LABELS)
+        return hora_json_real(v, out);
+    const bool ok = hora_json_int(v, &whole);
+    *out = ok ? (double)whole : 0;
+    return ok;
+}
+
 static hora_status take_list(table *x, int k, const hora_json *v, const char *path) {
     const bool flat = hora_json_type(hora_json_at(v, 0)) != HORA_JARRAY;
     const int64_t b = flat ? 1 : (int64_t)hora_json_len(v);
     const int64_t t = (int64_t)hora_json_len(flat ? v : hora_json_at(v, 0));
-    int64_t *wide = hora_calloc((size_t)hora_max(b * t, 1), sizeof *wide);
+    double *wide = hora_calloc((size_t)hora_max(b * t, 1), sizeof *wide);
     hora_status s = HORA_OK;
     for (int64_t i = 0; i < b && s == HORA_OK; i++) {
         const hora_json *row = flat ? v : hora_json_at(v, (size_t)i);
@@ -85,7 +101,7 @@ static hora_status take_list(table *x, int k, const hora_json *v, const char *pa
                           "length",
                           path, keys[k], (long long)i, hora_json_len(row), (long long)t);
         for (int64_t j = 0; j < t && s == HORA_OK; j++)
-            if (!hora_json_int(hora_json_at(row, (size_t)j), &wide[i * t + j]))
+            if (!number(hora_json_at(row, (size_t)j), k, &wide[i * t + j]))
                 s = hora_fail(HORA_EFORMAT,
                               "%s: %s: element %lld of list %lld is no integer; write token ids",
                               path, keys[k], (long long)j, (long long)i);
@@ -121,6 +137,10 @@ static hora_status from_json(table *x, const char *path) {
 static hora_status check(const table *x, const char *path) {
     if (!x->at[IDS])
         return hora_fail(HORA_ENOTFOUND, "%s: has no input_ids; add them", path);
+    const int64_t all = x->b[LABELS] * x->t[LABELS];
+    if (x->labels && (!x->b[IDS] || all % x->b[IDS]))
+        return hora_fail(HORA_ESHAPE, "%s: %lld labels do not fit %lld samples", path,
+                         (long long)all, (long long)x->b[IDS]);
     for (int k = 0; k < KEYS; k++) {
         if (!x->at[k])
             continue;
@@ -150,7 +170,8 @@ hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path)
     if (s == HORA_OK)
         s = check(&x, path);
     hora_free(x.at[TYPES]);
-    *batch = (hora_forward_batch){x.b[IDS], x.t[IDS], x.at[IDS], x.at[MASK], x.at[LABELS]};
+    const int64_t per = x.b[IDS] > 0 ? x.b[LABELS] * x.t[LABELS] / x.b[IDS] : 0;
+    *batch = (hora_forward_batch){x.b[IDS], x.t[IDS], x.at[IDS], x.at[MASK], x.labels, per};
     if (s != HORA_OK)
         hora_forward_batch_release(batch);
     return s;

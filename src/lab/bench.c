@@ -35,6 +35,7 @@ static const hora_option rows[] = {
     OPT_STRING(optimizer, "optimizer", "optim", NULL, "NAME", "update rule, as in train"),
     OPT_STRING(backends, "backends", NULL, NULL, "NAMES",
                "kernels in order of preference, as in train"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME", "where the steps run, as in train"),
     OPT_SIZE(memory, "memory", NULL, NULL, 0, 9.2e18,
              "memory the training may take; unset: what is free"),
     OPT_INT(seed, "seed", NULL, "42", 0, 9.2e18, "of the batch and the initial values"),
@@ -70,11 +71,9 @@ static hora_status unless_stopped(const bench *b) {
 static hora_status take_training(bench *b) {
     const struct {
         const char *key, *value;
-    } passed[] = {{"dtype", b->c.dtype},
-                  {"recompute", b->c.recompute},
-                  {"pack", b->c.pack},
-                  {"optimizer", b->c.optimizer},
-                  {"backends", b->c.backends}};
+    } passed[] = {{"dtype", b->c.dtype},       {"recompute", b->c.recompute},
+                  {"pack", b->c.pack},         {"optimizer", b->c.optimizer},
+                  {"backends", b->c.backends}, {"device", b->c.device}};
     hora_settings s = {0};
     for (size_t i = 0; i < HORA_COUNT(passed); i++)
         if (passed[i].value)
@@ -153,7 +152,7 @@ static hora_status check_options(const bench *b) {
 
 /* What can be refused is refused by a plan on headers alone, before weights are written or read. */
 static hora_status rehearse(bench *b) {
-    const hora_base_options headers = {hora_train_dtype(&b->train), true, false};
+    const hora_base_options headers = {.dtype = hora_train_dtype(&b->train), .headers_only = true};
     HORA_TRY(b->shape ? hora_base_fresh(&b->base, b->dir, &headers, 0)
                       : hora_base_open(&b->base, b->c.model, &headers));
     HORA_TRY(plan(b));
@@ -177,7 +176,7 @@ static hora_status make_model(bench *b) {
 
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
 static hora_status open_all(bench *b) {
-    const hora_base_options o = {hora_train_dtype(&b->train), false, false};
+    const hora_base_options o = {.dtype = hora_train_dtype(&b->train), .headers_only = false};
     double started = hora_now();
     HORA_TRY(b->shape ? hora_base_open(&b->base, b->dir, &o) : hora_base_complete(b->base));
     b->result.open_s = hora_now() - started;
@@ -279,7 +278,7 @@ static void describe(bench *b) {
 static hora_status measure(bench *b) {
     HORA_TRY(take_settings(b));
     if (b->c.peak)
-        return hora_bench_machine_measure(&b->result.machine);
+        return hora_bench_machine_measure(&b->result.machine, b->c.device);
     HORA_TRY(make_model(b));
     b->result.rss_exact = hora_rss_peak_reset() || !b->shape;
     HORA_TRY(open_all(b));
@@ -287,7 +286,11 @@ static hora_status measure(bench *b) {
     HORA_TRY(run_steps(b));
     describe(b);
     b->result.rss_peak = hora_rss_peak();
-    return hora_bench_machine_measure(&b->result.machine);
+    hora_device *d = hora_training_device(b->training);
+    const hora_device_kind *k = hora_device_kind_of(d);
+    hora_snprintf(b->result.device, sizeof b->result.device, "%s", hora_device_variant(d));
+    b->result.device_peak = k->taken ? k->taken(d) : 0;
+    return hora_bench_machine_measure(&b->result.machine, b->c.device);
 }
 
 static void release(bench *b) {

@@ -13,6 +13,7 @@ typedef struct hora_bench_config { /* filled from hora_bench_options */
     int64_t batch_size, seq_len;    /* 0: the shape's */
     char *dtype, *recompute, *pack; /* options of a training, passed on as they are */
     char *optimizer, *backends;     /* NULL: the training's default */
+    char *device;                   /* NULL: the training's default */
     int64_t memory, seed;           /* of the training */
     int64_t repeats, settle;        /* steps that are measured; steps before them */
     bool peak;                      /* measure the machine alone */
@@ -20,8 +21,8 @@ typedef struct hora_bench_config { /* filled from hora_bench_options */
 extern const hora_options hora_bench_options;
 
 typedef struct hora_bench_shape {
-    const char *name;
-    int64_t hidden, layers, heads, kv_heads, intermediate, vocab;
+    const char *name, *family;
+    int64_t hidden, layers, heads, kv_heads, head_dim, intermediate, vocab;
     bool tied; /* head and embedding are one matrix */
     int64_t batch_size, seq_len;
 } hora_bench_shape;
@@ -40,8 +41,8 @@ typedef struct hora_bench_machine {
     double f32_flops, bf16_flops; /* per second: products in registers, accumulated in f32 */
     double read_bytes;            /* per second, from memory */
 } hora_bench_machine;
-/* Takes a block of 256 MiB while it runs. */
-hora_status hora_bench_machine_measure(hora_bench_machine *m);
+/* Of the named device, as hora_device_open has it. Takes some 256 MiB while it runs. */
+hora_status hora_bench_machine_measure(hora_bench_machine *m, const char *device);
 
 /* Measures what the settings (bench's and the method's options) say. *stop set by a signal handler
  * ends it with HORA_EINTERRUPTED; nothing is left on the disk. `text` gets the tables for people.

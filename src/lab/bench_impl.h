@@ -18,7 +18,9 @@ typedef struct bench_result {
     int nops, nprofiled;
     double profiled; /* seconds of all profiled steps */
     double open_s, prepare_s;
-    double loss; /* of the last step */
+    double loss;        /* of the last step */
+    char device[64];    /* whose kernels */
+    size_t device_peak; /* bytes of its own memory; 0: it has none */
     size_t rss_peak;
     bool rss_exact; /* the writer of the model is not in rss_peak */
     hora_bench_machine machine;

@@ -127,6 +127,7 @@ hora_json *hora_bench_json(const bench_result *r) {
     } members[] = {
         {"shape", hora_json_new_string(r->name)},
         {"dtype", hora_json_new_string(dtype_name(r->dtype))},
+        {"device", hora_json_new_string(r->device)},
         {"method", hora_json_new_string(r->adapter->method->name)},
         {"options", options_json(r)},
         {"threads", hora_json_new_int(r->threads)},
@@ -147,6 +148,7 @@ hora_json *hora_bench_json(const bench_result *r) {
         {"peak_gflops", known(1e-9 * peak_of(r))},
         {"read_gb_s", known(1e-9 * r->machine.read_bytes)},
         {"peak_rss_mib", known((double)r->rss_peak / mib)},
+        {"device_peak_mib", known((double)r->device_peak / mib)},
         {"peak_rss_exact", hora_json_new_bool(r->rss_exact)},
         {"planned_mib", hora_json_new_real((double)r->plan.total / mib)},
         {"load_s", hora_json_new_real(r->open_s + r->prepare_s)},
@@ -185,6 +187,9 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
     hora_str_printf(
         out, "memory     %.1f MiB peak resident%s, %.1f MiB planned\n", (double)r->rss_peak / mib,
         r->rss_exact ? "" : " (with the writer of the model)", (double)r->plan.total / mib);
+    if (r->device_peak)
+        hora_str_printf(out, "device     %s, %.1f MiB of its memory at the peak\n", r->device,
+                        (double)r->device_peak / mib);
     hora_str_printf(out, "load       %.3f s: %.3f opening, %.3f planning and packing\n",
                     r->open_s + r->prepare_s, r->open_s, r->prepare_s);
     ops_text(r, out);

@@ -12,7 +12,7 @@
 #include "model/family.h"
 
 static const hora_bench_shape shapes[] = {
-#define SHAPE(name, ...) {#name, __VA_ARGS__},
+#define SHAPE(name, family, ...) {#name, #family, __VA_ARGS__},
 #include "lab/shapes.def"
 #undef SHAPE
 };
@@ -34,16 +34,13 @@ hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions
     const struct {
         const char *key;
         int64_t value;
-    } numbers[] = {{"hidden_size", s->hidden},
-                   {"num_hidden_layers", s->layers},
-                   {"num_attention_heads", s->heads},
-                   {"num_key_value_heads", s->kv_heads},
-                   {"intermediate_size", s->intermediate},
-                   {"vocab_size", s->vocab},
-                   {"max_position_embeddings", positions}};
+    } numbers[] = {{"hidden_size", s->hidden},        {"num_hidden_layers", s->layers},
+                   {"num_attention_heads", s->heads}, {"num_key_value_heads", s->kv_heads},
+                   {"head_dim", s->head_dim},         {"intermediate_size", s->intermediate},
+                   {"vocab_size", s->vocab},          {"max_position_embeddings", positions}};
     hora_json *c = hora_json_new_object();
     hora_str text = {0};
-    hora_json_set(c, "model_type", hora_json_new_string("llama"));
+    hora_json_set(c, "model_type", hora_json_new_string(s->family));
     for (size_t i = 0; i < HORA_COUNT(numbers); i++)
         hora_json_set(c, numbers[i].key, hora_json_new_int(numbers[i].value));
     hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(s->tied));
@@ -132,7 +129,7 @@ static hora_status fill_and_write(const hora_base *b, hora_dtype dtype, const ch
 }
 
 hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir) {
-    const hora_base_options headers = {HORA_F32, true, false};
+    const hora_base_options headers = {.dtype = HORA_F32, .headers_only = true};
     hora_base *b;
     HORA_TRY(hora_base_fresh(&b, dir, &headers, 0));
     hora_status s = fill_and_write(b, dtype, dir);

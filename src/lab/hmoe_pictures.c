@@ -216,10 +216,10 @@ static hora_status draw_pairs(hora_outdir *dir, const char *label, const char *t
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 3 && heads[i]; k++)
             hora_str_printf(&body,
-                            "set title \"%s of {/Symbol D}%c\"\nset cbrange [%s:1]\n"
+                            "set title \"%s of {/Symbol D}%c\"\nset cbrange [*:1]\n"
                             "set xrange [-0.5:%lld.5]\nset yrange [%lld.5:-0.5]\n"
                             "plot \"%s\" skip 1 using 2:1:%d with image\n",
-                            pair_titles[k], "QV"[i], k ? "0" : "*", (long long)heads[i] - 1,
+                            pair_titles[k], "QV"[i], (long long)heads[i] - 1,
                             (long long)heads[i] - 1, file[i], 3 + k);
     hora_str_puts(&body, "unset multiplot\n");
     return draw(dir, "hmoe_pairs", tag, NULL, NULL, &body, 9, 0.6 + 2.8 * lines, drawn);

@@ -251,7 +251,7 @@ static hora_status open_out(lab *b) {
 
 static hora_status open_lab(lab *b) {
     const hora_lowdata_model_config *c = b->g.config;
-    const hora_base_options o = {HORA_F32, false, false};
+    const hora_open_options o = {.dtype = HORA_F32, .headers_only = false};
     if (!c->data || !c->eval)
         return hora_fail(HORA_EUSAGE, "--model needs --data FILE to draw subsets from and --eval "
                                       "FILE to measure on");
@@ -381,7 +381,7 @@ static hora_status measure(const lab *b, hora_adapter *a, const hora_dataset *se
                                .data = set,
                                .seq_len = b->g.config->seq_len,
                                .batch_size = 16};
-    return hora_evaluate(&p, info);
+    return hora_evaluate(&p, info, NULL);
 }
 
 /* The subset of (n, seed), split. */
@@ -453,7 +453,7 @@ static hora_status train_one(const lab *b, int student, int size, double rate, i
     out->done = s == HORA_OK || s == HORA_ENUMERIC; /* a rate that is too large is a result */
     out->val_loss = s == HORA_OK ? v.loss : NAN;
     out->eval_loss = s == HORA_OK ? e.loss : NAN;
-    out->bits_per_byte = s == HORA_OK ? e.bits_per_byte : NAN;
+    out->bits_per_byte = s == HORA_OK ? hora_metrics_get(&e.metrics, "bits_per_byte") : NAN;
     hora_peft_detach(a);
     hora_dataset_close(train);
     hora_dataset_close(val);

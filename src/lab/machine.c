@@ -44,8 +44,17 @@ static hora_status bandwidth(double *best) {
     return HORA_OK;
 }
 
-hora_status hora_bench_machine_measure(hora_bench_machine *m) {
-    m->f32_flops = hora_peak_flops(HORA_F32, SECONDS);
-    m->bf16_flops = hora_peak_flops(HORA_BF16, SECONDS);
-    return bandwidth(&m->read_bytes);
+hora_status hora_bench_machine_measure(hora_bench_machine *m, const char *device) {
+    hora_device *d;
+    HORA_TRY(hora_device_open(&d, device));
+    const hora_device_kind *k = hora_device_kind_of(d);
+    m->f32_flops = k->flops(d, HORA_F32, SECONDS);
+    m->bf16_flops = k->flops(d, HORA_BF16, SECONDS);
+    hora_status s = HORA_OK;
+    if (k->reads)
+        m->read_bytes = k->reads(d, SECONDS);
+    else
+        s = bandwidth(&m->read_bytes);
+    hora_device_free(d);
+    return s;
 }

@@ -22,6 +22,7 @@ typedef struct hora_family {
     const char *name;        /* "llama" */
     const char *summary;     /* "Llama 2 and 3, Mistral, .." */
     const char *model_types; /* values of config.json's model_type, separated by blanks */
+    const char *head;        /* module of a task's head: "score" */
     /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, own.
      * Refuses by name what would be computed wrongly. */
     hora_status (*configure)(hora_base *b);
@@ -38,11 +39,15 @@ const hora_family *hora_family_at(int i);
 typedef struct hora_base_options {
     hora_dtype dtype;  /* HORA_F32, HORA_BF16, HORA_F64 */
     bool headers_only; /* no data: for plan and inspect */
+    bool bare;         /* without the language model's head; hora_base_head puts a task's there */
     bool config_alone; /* with headers_only: config.json will do where there are no weights */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */
 hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o);
+/* Puts a head of `classes` outputs on a bare base that has no data yet: from the files where they
+ * have one of that shape and it is not to be `fresh`, else drawn from `seed` as a new model's. */
+hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed);
 /* Completes a base that was opened with headers_only, in place: views get their data. Nothing to do
  * when they have it. */
 hora_status hora_base_complete(hora_base *b);
@@ -51,6 +56,8 @@ void hora_base_close(hora_base *b); /* accepts NULL */
  * headers_only. */
 hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora_base_options *o,
                             uint64_t seed);
+/* HORA_EIO when a file of the weights was written to since it was opened. */
+hora_status hora_base_unchanged(const hora_base *b);
 hora_status hora_base_hash(hora_base *b, uint64_t *hash); /* cached; reads every weight once */
 /* Bytes of projections (and an untied head) that lie in the files as they are: once packed, their
  * pages need not stay in memory. */

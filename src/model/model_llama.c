@@ -245,7 +245,8 @@ static void add_weights(hora_base *b, llama *c) {
     }
     c->final_norm = add_weight(b, hora_strdup("model.norm.weight"), HORA_SHAPE1(b->hidden),
                                HORA_ROLE_NORM, -1, 0);
-    b->head = b->tied
+    b->head = b->bare ? -1
+              : b->tied
                   ? b->embed
                   : add_weight(b, hora_strdup("lm_head.weight"), HORA_SHAPE2(b->vocab, b->hidden),
                                HORA_ROLE_HEAD, -1, c->init_std);
@@ -329,6 +330,7 @@ const hora_family hora_family_llama = {
     .name = "llama",
     .summary = "Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3",
     .model_types = "llama mistral qwen2 qwen3",
+    .head = "score",
     .configure = configure,
     .record = record,
     .release = release,

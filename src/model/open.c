@@ -32,7 +32,9 @@ typedef struct store {
     hora_st *st;
     void *block; /* converted or fresh weights */
     size_t bytes;
-    bool complete; /* the views have data */
+    uint64_t seed;   /* of what is fresh */
+    bool fresh_head; /* the head in the files is not wanted */
+    bool complete;   /* the views have data */
 } store;
 
 static bool has_word(const char *list, const char *word) {
@@ -67,14 +69,47 @@ static hora_status pick_family(hora_base *b) {
     return s;
 }
 
-static hora_status configure(hora_base *b, const char *config_path, hora_dtype dtype) {
-    b->dtype = dtype;
+static hora_status configure(hora_base *b, const char *config_path, const hora_base_options *o) {
+    b->dtype = o->dtype;
+    b->bare = o->bare;
+    b->head = b->head_bias = -1;
     HORA_TRY(hora_hf_config_load(&b->config, config_path));
     if (hora_json_type(b->config) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
     HORA_TRY(pick_family(b));
     hora_status s = b->family->configure(b);
+    b->tied &= !b->bare;
     return s ? hora_context(s, "%s", b->dir) : HORA_OK;
+}
+
+typedef struct draw {
+    const hora_weight *w;
+    hora_rng rng;
+} draw;
+enum { CHUNK = 1 << 14 };
+
+static void draw_chunk(void *arg, int64_t tile, int thread) {
+    (void)thread;
+    const draw *d = arg;
+    int64_t end = hora_min(hora_elems(&d->w->view), (tile + 1) * CHUNK);
+    for (int64_t i = tile * CHUNK; i < end; i++) {
+        hora_rng r = d->rng;
+        r.counter = (uint64_t)i << 8;
+        double v = d->w->role == HORA_ROLE_NORM   ? 1
+                   : d->w->role == HORA_ROLE_BIAS ? 0
+                                                  : d->w->init_std * hora_rng_normal(&r);
+        if (d->w->view.dtype == HORA_F64)
+            ((double *)d->w->view.data)[i] = v;
+        else if (d->w->view.dtype == HORA_BF16)
+            ((uint16_t *)d->w->view.data)[i] = hora_f32_to_bf16((float)v);
+        else
+            ((float *)d->w->view.data)[i] = (float)v;
+    }
+}
+
+static void draw_weight(const hora_weight *w, uint64_t seed) {
+    draw d = {w, hora_rng_new(seed, w->name)};
+    hora_parallel(hora_ceil_div(hora_elems(&w->view), CHUNK), draw_chunk, &d);
 }
 
 /* The tensor of weight `w`: its name, or without "model." as checkpoints of the bare backbone have
@@ -86,8 +121,16 @@ static const hora_st_tensor *find(const hora_st *st, const hora_weight *w) {
     return t;
 }
 
+/* Part of the head of a task, as the family calls it. */
+static bool of_head(const hora_base *b, const char *name) {
+    const size_t n = strlen(b->family->head);
+    return hora_starts(name, b->family->head) && name[n] == '.';
+}
+
 static bool ignorable(const hora_base *b, const char *name) {
-    return hora_ends(name, "rotary_emb.inv_freq") || (b->tied && hora_eq(name, "lm_head.weight"));
+    return hora_ends(name, "rotary_emb.inv_freq") ||
+           ((b->tied || b->bare) && hora_eq(name, "lm_head.weight")) ||
+           (b->bare && of_head(b, name));
 }
 
 /* What the family's `configure` made. */
@@ -147,18 +190,27 @@ static bool fits_as_is(const hora_base *b, const hora_view *v) {
     return v->dtype == b->dtype && (uintptr_t)v->data % hora_dtype_size(b->dtype) == 0;
 }
 
-/* What the file would hold: the tensor, or in a plan without weights the dtype of config.json. */
-static bool will_fit(const hora_base *b, const store *own, int i) {
-    const char *name = hora_json_string(hora_json_get(b->config, "torch_dtype"), NULL);
-    if (own->st)
-        return fits_as_is(b, &find(own->st, &b->weights[i])->view);
-    return b->dtype == (hora_eq(name, "bfloat16") ? HORA_BF16 : HORA_F32);
+/* The tensor that holds weight `w`; NULL: none does, it is fresh. */
+static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w) {
+    const store *own = b->store;
+    const bool wanted = own->st && !(own->fresh_head && of_head(b, w->name));
+    const hora_st_tensor *t = wanted ? find(own->st, w) : NULL;
+    return t && hora_shape_equal(&t->view.shape, &w->view.shape) ? t : NULL;
 }
 
-static void measure_store(hora_base *b, const store *own) {
+/* It can be used where it lies; in a plan without weights the dtype of config.json tells. */
+static bool will_fit(const hora_base *b, int i) {
+    const char *name = hora_json_string(hora_json_get(b->config, "torch_dtype"), NULL);
+    const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
+    if (b->config_alone)
+        return b->dtype == (hora_eq(name, "bfloat16") ? HORA_BF16 : HORA_F32);
+    return t && fits_as_is(b, &t->view);
+}
+
+static void measure_store(hora_base *b) {
     b->store_bytes = 0;
     for (int i = 0; i < b->nweights; i++)
-        if (!will_fit(b, own, i))
+        if (!will_fit(b, i))
             b->store_bytes +=
                 (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
 }
@@ -167,17 +219,22 @@ static hora_status bind_weights(hora_base *b, store *own) {
     size_t at = 0;
     own->complete = true;
     if (b->store_bytes)
-        HORA_TRY(hora_block_new(&own->block, b->store_bytes, "converted weights"));
+        HORA_TRY(hora_block_new(&own->block, b->store_bytes,
+                                own->st ? "converted weights" : "fresh weights"));
     own->bytes = b->store_bytes;
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
-        const hora_st_tensor *t = find(own->st, w);
-        if (fits_as_is(b, &t->view)) {
+        const hora_st_tensor *t = tensor_of(b, w);
+        if (t && fits_as_is(b, &t->view)) {
             w->view.data = t->view.data;
             continue;
         }
         w->view.data = (char *)own->block + at;
         at += (size_t)hora_round_up((int64_t)hora_view_bytes(&w->view), 64);
+        if (!t) {
+            draw_weight(w, own->seed);
+            continue;
+        }
         HORA_TRY(hora_convert(w->view.data, b->dtype, t->view.data, t->view.dtype,
                               hora_elems(&w->view)));
         hora_st_forget(own->st, t);
@@ -207,7 +264,7 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
         return hora_fail(
             HORA_ENOTFOUND,
             "%s is no model directory (it should hold config.json and model.safetensors)", dir);
-    HORA_TRY(configure(b, dir, o->dtype));
+    HORA_TRY(configure(b, dir, o));
     store *own = b->store = hora_calloc(1, sizeof *own);
     b->config_alone = o->config_alone && o->headers_only && !hora_st_model_there(dir);
     if (!b->config_alone) {
@@ -215,7 +272,7 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
         HORA_TRY(untie(b, own->st));
         HORA_TRY(compare(b, own->st));
     }
-    measure_store(b, own);
+    measure_store(b);
     return o->headers_only ? HORA_OK : bind_weights(b, own);
 }
 
@@ -223,6 +280,44 @@ hora_status hora_base_complete(hora_base *b) {
     store *own = b->store;
     HORA_ASSERT(!b->config_alone);
     return own->complete ? HORA_OK : bind_weights(b, own);
+}
+
+/* --- a task's head ---------------------------------------------------------------------------- */
+static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role role) {
+    const store *own = b->store;
+    const hora_weight w = {.name = hora_format("%s.%s", b->family->head, part),
+                           .view = {NULL, b->dtype, shape},
+                           .role = role,
+                           .layer = -1,
+                           .init_std = b->weights[b->embed].init_std};
+    b->weights = hora_realloc(b->weights, ((size_t)b->nweights + 1) * sizeof w);
+    b->weights[b->nweights] = w;
+    if (!tensor_of(b, &w)) {
+        const hora_st_tensor *t = own->st ? hora_st_find(own->st, w.name) : NULL;
+        char have[128], want[128];
+        if (t && !own->fresh_head)
+            hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w.name,
+                      hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
+        b->head_fresh = true;
+    }
+    return b->nweights++;
+}
+
+hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed) {
+    store *own = b->store;
+    HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
+    if (!b->family->head)
+        return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
+                         b->family->name);
+    own->fresh_head = fresh;
+    b->head_owner = hora_calloc(1, sizeof *b->head_owner);
+    if (own->st)
+        own->seed = seed;
+    b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->hidden), HORA_ROLE_HEAD);
+    if (bias)
+        b->head_bias = add_head(b, "bias", HORA_SHAPE1(classes), HORA_ROLE_BIAS);
+    measure_store(b);
+    return HORA_OK;
 }
 
 hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o) {
@@ -247,6 +342,7 @@ void hora_base_close(hora_base *b) {
         hora_block_free(own->block, own->bytes);
         hora_free(own);
     }
+    hora_free(b->head_owner);
     hora_json_free(b->config);
     hora_free(b->model_type);
     hora_free(b->dir);
@@ -255,53 +351,13 @@ void hora_base_close(hora_base *b) {
 
 /* --- fresh models ----------------------------------------------------------------------------- */
 
-typedef struct draw {
-    const hora_weight *w;
-    hora_rng rng;
-} draw;
-enum { CHUNK = 1 << 14 };
-
-static void draw_chunk(void *arg, int64_t tile, int thread) {
-    (void)thread;
-    const draw *d = arg;
-    int64_t end = hora_min(hora_elems(&d->w->view), (tile + 1) * CHUNK);
-    for (int64_t i = tile * CHUNK; i < end; i++) {
-        hora_rng r = d->rng;
-        r.counter = (uint64_t)i << 8;
-        double v = d->w->role == HORA_ROLE_NORM   ? 1
-                   : d->w->role == HORA_ROLE_BIAS ? 0
-                                                  : d->w->init_std * hora_rng_normal(&r);
-        if (d->w->view.dtype == HORA_F64)
-            ((double *)d->w->view.data)[i] = v;
-        else if (d->w->view.dtype == HORA_BF16)
-            ((uint16_t *)d->w->view.data)[i] = hora_f32_to_bf16((float)v);
-        else
-            ((float *)d->w->view.data)[i] = (float)v;
-    }
-}
-
 static hora_status fresh_into(hora_base *b, const char *path, const hora_base_options *o,
                               uint64_t seed) {
-    HORA_TRY(configure(b, path, o->dtype));
+    HORA_TRY(configure(b, path, o));
     store *own = b->store = hora_calloc(1, sizeof *own);
-    for (int i = 0; i < b->nweights; i++)
-        own->bytes += (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
-    b->store_bytes = own->bytes;
-    own->complete = true; /* there are no files to complete it from */
-    if (o->headers_only) {
-        own->bytes = 0;
-        return HORA_OK;
-    }
-    HORA_TRY(hora_block_new(&own->block, own->bytes, "fresh weights"));
-    char *at = own->block;
-    for (int i = 0; i < b->nweights; i++) {
-        hora_weight *w = &b->weights[i];
-        w->view.data = at;
-        at += hora_round_up((int64_t)hora_view_bytes(&w->view), 64);
-        draw d = {w, hora_rng_new(seed, w->name)};
-        hora_parallel(hora_ceil_div(hora_elems(&w->view), CHUNK), draw_chunk, &d);
-    }
-    return HORA_OK;
+    own->seed = seed;
+    measure_store(b);
+    return o->headers_only ? HORA_OK : bind_weights(b, own);
 }
 
 hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora_base_options *o,
@@ -323,7 +379,7 @@ uint64_t hora_base_mapped(const hora_base *b) {
     for (int i = 0; (own->st || b->config_alone) && i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
         bool product = w->role == HORA_ROLE_WEIGHT || (w->role == HORA_ROLE_HEAD && !b->tied);
-        if (product && will_fit(b, own, i))
+        if (product && will_fit(b, i))
             sum += hora_view_bytes(&w->view);
     }
     return sum;
@@ -332,8 +388,8 @@ uint64_t hora_base_mapped(const hora_base *b) {
 void hora_base_forget(const hora_base *b, const void *data) {
     const store *own = b->store;
     for (int i = 0; own->st && i < b->nweights; i++) {
-        const hora_st_tensor *t = find(own->st, &b->weights[i]);
-        if (t->view.data == data) {
+        const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
+        if (t && t->view.data == data) {
             hora_st_forget(own->st, t);
             return;
         }
@@ -341,6 +397,11 @@ void hora_base_forget(const hora_base *b, const void *data) {
 }
 
 /* --- identity and recording ------------------------------------------------------------------- */
+
+hora_status hora_base_unchanged(const hora_base *b) {
+    const store *s = b->store;
+    return s && s->st ? hora_st_unchanged(s->st) : HORA_OK;
+}
 
 hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
     const store *own = b->store;

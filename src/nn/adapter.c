@@ -120,7 +120,14 @@ hora_status hora_adapter_allocate(hora_adapter *a) {
     return HORA_OK;
 }
 
+void hora_adapter_refresh(hora_adapter *a) {
+    if (a->refresh)
+        a->refresh(a->refresh_of);
+}
+
 void hora_adapter_release_params(hora_adapter *a) {
+    if (a->base && a->base->head_owner && *a->base->head_owner == a)
+        *a->base->head_owner = NULL;
     for (int i = 0; i < a->nparams; i++) {
         hora_free(a->params[i]->name);
         hora_free(a->params[i]);

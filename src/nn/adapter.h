@@ -61,6 +61,8 @@ typedef struct hora_adapter {
     hora_dtype dtype;      /* of parameters: F32, or F64 when the base is */
     void *values;          /* one span */
     size_t value_bytes;
+    void (*refresh)(void *refresh_of); /* a training on a device that has newer values; or NULL */
+    void *refresh_of;
     void *owner; /* of the front door; NULL inside */
 } hora_adapter;
 
@@ -75,6 +77,8 @@ hora_param *hora_adapter_replacement(hora_adapter *a, int w);
 /* Allocates the value span and initialises it. Fill order does not matter: each draw is a function
  * of (seed, name, index). */
 hora_status hora_adapter_allocate(hora_adapter *a);
+/* Brings `values` up to date; before whatever reads them outside a training. */
+void hora_adapter_refresh(hora_adapter *a);
 void hora_adapter_release_params(hora_adapter *a);
 /* Index of the first element of a span of `p` (value or gradient) that is not finite; -1: none. */
 int64_t hora_param_not_finite(const hora_param *p, const void *span);

@@ -26,3 +26,8 @@ int hora_base_weight(const hora_base *b, const char *name) {
             return i;
     return -1;
 }
+
+char *hora_base_module(const hora_base *b, int w) {
+    const char *name = b->weights[w].name, *end = strrchr(name, '.');
+    return hora_strndup(name, end ? (size_t)(end - name) : strlen(name));
+}

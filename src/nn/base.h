@@ -47,6 +47,7 @@ typedef struct hora_site {
 } hora_site;
 
 struct hora_family;
+struct hora_adapter;
 typedef struct hora_base {
     char *dir;
     const struct hora_family *family;
@@ -58,19 +59,30 @@ typedef struct hora_base {
     int nweights;
     hora_site *sites; /* layer by layer, kinds in the order above */
     int nsites;
-    int embed, head; /* weight indices; head == embed when tied */
+    int embed, head; /* weight indices; head == embed when tied; -1: bare */
+    int head_bias;   /* -1: none */
     bool tied;
-    bool config_alone;  /* there are no weights to complete it with: for a plan */
-    void *own;          /* the family's configuration */
-    void *store;        /* mapping and converted copies, of model/open.c */
-    size_t store_bytes; /* of converted copies */
-    uint64_t hash;      /* of all weights; 0 until hora_base_hash */
+    bool bare;        /* without the language model's head: a task has put its own there */
+    bool head_fresh;  /* it was on no disk: it trains whatever the method */
+    bool head_trains; /* a training: it trains beside adapters, as PEFT has it for these tasks */
+    struct hora_adapter **head_owner; /* a cell: who trains the task's head, of several adapters */
+    const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
+    bool config_alone;     /* there are no weights to complete it with: for a plan */
+    void *own;             /* the family's configuration */
+    void *store;           /* mapping and converted copies, of model/open.c */
+    size_t store_bytes;    /* of converted copies */
+    uint64_t hash;         /* of all weights; 0 until hora_base_hash */
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
 /* NULL when the family has none */
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer);
 int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
+/* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
+char *hora_base_module(const hora_base *b, int w);
+/* Writes task.json, what a head is for and what its classes are called, into the existing folder `dir`;
+ * nothing for language models. */
+hora_status hora_base_save_task(const hora_base *b, const char *dir);
 /* Writes model.safetensors and config.json into the existing folder `dir`, in `dtype`: the base's
  * weights, or replace[w] (f32, one entry per weight) where that is not NULL. replace may be NULL.
  */

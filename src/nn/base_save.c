@@ -37,6 +37,25 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
     return s ? s : save_config(b, dir, dtype);
 }
 
+hora_status hora_base_save_task(const hora_base *b, const char *dir) {
+    static const char *const keys[] = {"problem_type", "id2label", "label2id"};
+    if (!b->task_type)
+        return HORA_OK;
+    hora_json *o = hora_json_new_object();
+    hora_str text = {0};
+    hora_json_set(o, "task_type", hora_json_new_string(b->task_type));
+    for (size_t i = 0; i < HORA_COUNT(keys); i++)
+        if (hora_json_get(b->config, keys[i]))
+            hora_json_set(o, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+    hora_json_dump(o, 2, false, &text);
+    hora_str_putc(&text, '\n');
+    char *path = hora_path_join(dir, "task.json");
+    hora_status s = hora_file_write(path, text.s, text.n);
+    hora_free(path);
+    hora_str_release(&text);
+    hora_json_free(o);
+    return s;
+}
 /* --- as the source ---------------------------------------------------------------------------- */
 
 /* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks
@@ -77,7 +96,8 @@ static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, 
         const hora_st_tensor *t = hora_st_at(st, i);
         const int w = weight_of(b, t->name);
         const bool new_value = w >= 0 && replace && replace[w];
-        if (t->file != file)
+        if (t->file != file ||
+            (w >= 0 && !new_value && !hora_shape_equal(&t->view.shape, &b->weights[w].view.shape)))
             continue;
         if (t->view.dtype == HORA_DTYPE_OTHER)
             return hora_fail(HORA_EUNSUPPORTED, "%s: %s has dtype %s, which cannot be copied",
@@ -130,7 +150,17 @@ static hora_status write_index(shards *s, const char *dir) {
     return st;
 }
 
-/* config.json to the byte, but for a head that is no longer tied. */
+/* What of the head config.json says: a task's is its own business, another is no longer tied. */
+static void tell_head(const hora_base *b, hora_json *c) {
+    static const char *const keys[] = {"architectures", "id2label", "label2id", "problem_type"};
+    if (!b->bare)
+        hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
+    for (size_t i = 0; b->bare && i < HORA_COUNT(keys); i++)
+        if (hora_json_get(b->config, keys[i]))
+            hora_json_set(c, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+}
+
+/* config.json to the byte, but for another head. */
 static hora_status copy_config(const hora_base *b, const char *dir) {
     hora_json *c = NULL;
     hora_str text = {0};
@@ -138,10 +168,10 @@ static hora_status copy_config(const hora_base *b, const char *dir) {
     char *from = hora_path_join(b->dir, "config.json"), *to = hora_path_join(dir, "config.json");
     hora_status s = hora_json_load(&c, from);
     hora_json_bool(hora_json_get(c, "tie_word_embeddings"), &tied);
-    if (s == HORA_OK && (!tied || b->tied)) {
+    if (s == HORA_OK && !b->bare && (!tied || b->tied)) {
         s = hora_copy_file(from, to);
     } else if (s == HORA_OK) {
-        hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
+        tell_head(b, c);
         hora_json_dump(c, 2, true, &text);
         hora_str_putc(&text, '\n');
         s = hora_file_write(to, text.s, text.n);

@@ -72,7 +72,9 @@ hora_t hora_net_weight(hora_net *n, int w) {
         return HORA_NONE;
     for (int a = 0; a < n->nadapters && n->leaf[w] == HORA_NONE; a++) {
         const hora_hooks *h = hooks_of(n, a);
-        hora_param *p = h && h->select ? h->select(n->adapters[a], w) : NULL;
+        hora_param *p = !h          ? NULL
+                        : h->select ? h->select(n->adapters[a], w)
+                                    : hora_adapter_replacement(n->adapters[a], w);
         if (p)
             n->leaf[w] = hora_net_param(n, p);
     }
@@ -85,6 +87,10 @@ hora_t hora_net_weight(hora_net *n, int w) {
 
 hora_t hora_net_head(hora_net *n) {
     return hora_net_weight(n, n->base->head);
+}
+
+hora_t hora_net_head_bias(hora_net *n) {
+    return hora_net_weight(n, n->base->head_bias);
 }
 
 static void prelude(hora_net *n, int layer) {

@@ -55,7 +55,8 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
 /* The new residual stream: res + (what methods make of) y. */
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
-hora_t hora_net_head(hora_net *n); /* leaf of the output head's weight (V, hidden) */
+hora_t hora_net_head(hora_net *n);      /* leaf of the output head's weight (V, hidden) */
+hora_t hora_net_head_bias(hora_net *n); /* of its bias (V), or NONE */
 
 /* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */

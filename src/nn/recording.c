@@ -6,7 +6,7 @@ void hora_recording_init(hora_recording *r, const hora_recording_parts *p) {
                                  .rows = p->rows,
                                  .device = p->device,
                                  .backends = p->backends};
-    *r = (hora_recording){.g = hora_graph_new(&c)};
+    *r = (hora_recording){.g = hora_graph_new(&c), .device = p->device};
     hora_net_init(&r->net, r->g, p->base, p->adapters, p->nadapters, p->mode);
     r->net.kcache = p->kcache;
     r->net.vcache = p->vcache;
@@ -25,11 +25,13 @@ hora_status hora_recordings_prepare(hora_recording *const *r, int n, const char 
         if (r[i]->g && hora_graph_info(r[i]->g)->arena > bytes)
             bytes = hora_graph_info(r[i]->g)->arena;
     HORA_ASSERT(n > 0 && !r[0]->arena);
-    HORA_TRY(hora_block_new(&r[0]->arena, bytes, what));
+    HORA_TRY(hora_device_alloc(r[0]->device, &r[0]->arena, bytes, what));
     r[0]->arena_bytes = bytes;
     for (int i = 0; i < n; i++) {
         if (!r[i]->g)
             continue;
+        for (int a = 0; a < r[i]->net.nadapters; a++)
+            hora_adapter_refresh(r[i]->net.adapters[a]);
         hora_net_bind(&r[i]->net);
         HORA_TRY(hora_graph_prepare(r[i]->g, r[0]->arena));
     }
@@ -57,6 +59,6 @@ void hora_recording_release(hora_recording *r) {
     hora_net_release(&r->net);
     hora_graph_free(r->g);
     if (r->arena)
-        hora_block_free(r->arena, r->arena_bytes);
+        hora_device_release(r->device, r->arena, r->arena_bytes);
     *r = (hora_recording){0};
 }

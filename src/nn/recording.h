@@ -34,7 +34,8 @@ typedef struct hora_recording_parts { /* all borrowed for the life of the record
 typedef struct hora_recording {
     hora_graph *g; /* NULL: not recorded */
     hora_net net;
-    void *arena; /* of the first of those that were prepared together */
+    hora_device *device; /* borrowed */
+    void *arena;         /* its memory; of the first of those that were prepared together */
     size_t arena_bytes;
     bool backward;
 } hora_recording;

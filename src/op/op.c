@@ -141,3 +141,10 @@ void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, i
                             .step = (uint64_t)hora_rng_below(r, 1000),
                             .row0 = hora_rng_below(r, 100000)};
 }
+
+void hora_case_value(hora_case *c, hora_rng *r, int64_t columns, bool binary) {
+    const int64_t n = c->batch.rows * columns;
+    c->batch.value = hora_case_alloc(c, (size_t)n, sizeof(float));
+    for (int64_t i = 0; i < n; i++)
+        c->batch.value[i] = binary ? (float)hora_rng_below(r, 2) : (float)hora_rng_normal(r);
+}

@@ -129,6 +129,8 @@ void hora_case_release(hora_case *c);
  * the last `padding` rows unused; classes: range of target and ids. */
 void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, int64_t padding,
                      bool bidirectional);
+/* After hora_case_batch: numbers for the leaf `value`, `columns` a row; binary: of 0 and 1. */
+void hora_case_value(hora_case *c, hora_rng *r, int64_t columns, bool binary);
 
 static inline bool hora_absent(const hora_view *v) {
     return v->shape.n < 0;

@@ -64,11 +64,13 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     static const struct {
         int64_t n, heads, kv, dh, p, window, padding;
         bool bidirectional;
-    } s[] = {{1, 1, 1, 1, 0, 0, 0, false},    {2, 1, 1, 3, 1, 0, 0, false},
-             {7, 3, 1, 5, 0, 0, 2, false},    {13, 4, 2, 8, 3, 0, 1, false},
-             {33, 2, 2, 7, 0, 5, 0, false},   {67, 6, 3, 16, 0, 0, 3, true},
-             {65, 2, 1, 32, 5, 9, 4, true},   {130, 4, 4, 16, 0, 17, 1, false},
-             {201, 3, 3, 24, 0, 0, 9, false}, {300, 4, 2, 64, 0, 0, 0, false}};
+    } s[] = {{1, 1, 1, 1, 0, 0, 0, false},     {2, 1, 1, 3, 1, 0, 0, false},
+             {7, 3, 1, 5, 0, 0, 2, false},     {13, 4, 2, 8, 3, 0, 1, false},
+             {33, 2, 2, 7, 0, 5, 0, false},    {67, 6, 3, 16, 0, 0, 3, true},
+             {65, 2, 1, 32, 5, 9, 4, true},    {130, 4, 4, 16, 0, 17, 1, false},
+             {201, 3, 3, 24, 0, 0, 9, false},  {300, 4, 2, 64, 0, 0, 0, false},
+             {270, 2, 1, 64, 0, 70, 9, false}, {200, 4, 2, 128, 0, 0, 5, true},
+             {330, 2, 1, 128, 0, 0, 40, false}};
     if (k >= (int)HORA_COUNT(s))
         return false;
     for (int i = 0; i < 3; i++)

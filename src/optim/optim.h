@@ -28,12 +28,6 @@ int64_t hora_schedule_warmup(double warmup, int64_t steps);
 double hora_schedule_factor(const hora_schedule *s, const hora_schedule_shape *shape, int64_t step);
 
 /* --- optimizers ------------------------------------------------------------------------------- */
-typedef struct hora_update { /* what an optimizer needs besides the arrays */
-    double lr, decay;        /* of these elements, factors included */
-    double beta1, beta2, eps, momentum;
-    double scale; /* of the gradient: clipping */
-    int64_t step; /* 1 in the first step */
-} hora_update;
 typedef struct hora_optimizer {
     const char *name, *summary, *paper;
     int moments; /* arrays of state per parameter: 0 to 2 */
@@ -62,15 +56,17 @@ typedef struct hora_state {
     int nslots;
     hora_state_tile *tiles;
     int ntiles, ctiles;
-    double *partial; /* sum of squares of each tile */
-    int64_t elems;   /* of one span, padding included */
+    int64_t elems; /* of one span, padding included */
     float *grad, *moment[2];
+    hora_device *device; /* borrowed */
+    hora_param_spans spans;
 } hora_state;
 /* optimizer: a row; loraplus: factor of the rate of B matrices, 1 is off; decay_all: biases and
  * norms too. HORA_EUSAGE when loraplus finds no B matrix. */
 hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int n,
                               const hora_optimizer *optimizer, double loraplus, bool decay_all);
-hora_status hora_state_allocate(hora_state *s);
+/* After hora_state_activate, and when the adapters have their values. */
+hora_status hora_state_allocate(hora_state *s, hora_device *device);
 void hora_state_release(hora_state *s);
 /* Marks the parameters that the graph's backward reaches; the others are never updated. */
 void hora_state_activate(hora_state *s, const hora_graph *g);
@@ -78,4 +74,9 @@ uint64_t hora_state_bytes(const hora_state *s); /* of one span */
 double hora_state_norm(hora_state *s);          /* of all gradients, in fixed order */
 /* u->lr and u->decay are the run's; factors of the parameters are applied here. */
 void hora_state_update(hora_state *s, const hora_update *u);
+/* The device's values and moments from the host's, as after reading a file. */
+void hora_state_push(hora_state *s);
+/* The host's values, moments and gradients from the device's: before anything on the host reads
+ * them. */
+void hora_state_pull(hora_state *s);
 #endif

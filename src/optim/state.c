@@ -4,12 +4,11 @@
  *
  * LoRA+ (arXiv 2402.12354) is a factor of the learning rate of what methods declare as lora_b.
  *
- * Work is cut into tiles by shapes alone and partial sums are added in tile order, so norms and
- * updates have the same bits for any number of threads.
+ * Work is cut into pieces by shapes alone; walking over them is the device's business. The host's
+ * spans are what files are read into and written from; another device trains on copies of them.
  */
 #include <math.h>
 
-#include "base/threads.h"
 #include "optim/optim.h"
 
 enum { TILE = 1 << 14 };
@@ -46,23 +45,84 @@ uint64_t hora_state_bytes(const hora_state *s) {
     return (uint64_t)s->elems * sizeof(float);
 }
 
-hora_status hora_state_allocate(hora_state *s) {
+/* The pieces of every parameter, for the device to walk over. */
+static hora_status list_pieces(hora_state *s) {
+    hora_param_spans *l = &s->spans;
+    *l = (hora_param_spans){
+        .rule = s->optimizer->name, .update = s->optimizer->update, .n = s->ntiles};
+    l->piece = hora_calloc((size_t)s->ntiles + 1, sizeof *l->piece);
+    l->partial = hora_calloc((size_t)s->ntiles + 1, sizeof *l->partial);
+    for (int i = 0; i < s->ntiles; i++) {
+        const hora_state_tile *t = &s->tiles[i];
+        const hora_state_slot *slot = &s->slots[t->slot];
+        const int64_t at = slot->offset + t->from;
+        hora_param_piece *p = &l->piece[i];
+        *p = (hora_param_piece){.value = (float *)slot->p->value + t->from,
+                                .grad = s->grad + at,
+                                .n = t->n,
+                                .lr = slot->lr_factor,
+                                .decays = slot->decay,
+                                .active = slot->active,
+                                .least = (float)slot->p->least};
+        for (int k = 0; k < s->optimizer->moments; k++)
+            p->moment[k] = s->moment[k] + at;
+    }
+    const hora_device_kind *kind = hora_device_kind_of(s->device);
+    return kind->attach ? kind->attach(s->device, l) : HORA_OK;
+}
+
+/* Values of an adapter, gradients and moments: f(device, memory, bytes). */
+static void each_span(hora_state *s, bool grads, void (*f)(hora_device *, void *, size_t)) {
+    const size_t bytes = hora_state_bytes(s);
+    const hora_adapter *last = NULL;
+    for (int i = 0; i < s->nslots; i++) {
+        const hora_adapter *a = s->slots[i].p->adapter;
+        if (a != last && a->value_bytes)
+            f(s->device, a->values, a->value_bytes);
+        last = a;
+    }
+    for (int k = 0; k < 2; k++)
+        if (s->moment[k])
+            f(s->device, s->moment[k], bytes);
+    if (grads && s->grad)
+        f(s->device, s->grad, bytes);
+}
+
+static void forget(hora_device *d, void *host, size_t bytes) {
+    (void)bytes;
+    if (!hora_device_is_host(d))
+        hora_device_drop(d, host);
+}
+
+hora_status hora_state_allocate(hora_state *s, hora_device *device) {
     size_t bytes = hora_state_bytes(s);
+    void *copy;
+    s->device = device;
+    each_span(s, false, forget); /* what an evaluation alone left of the values */
     HORA_TRY(hora_block_new((void **)&s->grad, bytes, "gradients"));
-    for (int k = 0; k < s->optimizer->moments; k++)
+    HORA_TRY(hora_device_mirror(device, &copy, s->grad, bytes, "gradients"));
+    for (int k = 0; k < s->optimizer->moments; k++) {
         HORA_TRY(hora_block_new((void **)&s->moment[k], bytes, "optimizer state"));
-    s->partial = hora_calloc((size_t)s->ntiles + 1, sizeof *s->partial);
+        HORA_TRY(hora_device_mirror(device, &copy, s->moment[k], bytes, "optimizer state"));
+    }
     for (int i = 0; i < s->nslots; i++) {
         hora_state_slot *slot = &s->slots[i];
+        const hora_adapter *a = slot->p->adapter;
+        HORA_TRY(hora_device_mirror(device, &copy, a->values, a->value_bytes, "parameters"));
         slot->p->grad = s->grad + slot->offset;
         for (int k = 0; k < s->optimizer->moments; k++)
             slot->p->moment[k] = s->moment[k] + slot->offset;
     }
-    return HORA_OK;
+    return list_pieces(s);
 }
 
 void hora_state_release(hora_state *s) {
     size_t bytes = hora_state_bytes(s);
+    const hora_device_kind *kind = hora_device_kind_of(s->device);
+    if (kind->detach && s->spans.piece)
+        kind->detach(s->device, &s->spans);
+    if (s->device)
+        each_span(s, true, forget);
     for (int i = 0; i < s->nslots; i++) {
         hora_param *p = s->slots[i].p;
         p->grad = p->moment[0] = p->moment[1] = NULL;
@@ -74,7 +134,8 @@ void hora_state_release(hora_state *s) {
             hora_block_free(s->moment[k], bytes);
     hora_free(s->slots);
     hora_free(s->tiles);
-    hora_free(s->partial);
+    hora_free(s->spans.piece);
+    hora_free(s->spans.partial);
     *s = (hora_state){0};
 }
 
@@ -89,60 +150,22 @@ void hora_state_activate(hora_state *s, const hora_graph *g) {
     }
 }
 
-static void square_tile(void *arg, int64_t i, int thread) {
-    (void)thread;
-    hora_state *s = arg;
-    const hora_state_tile *t = &s->tiles[i];
-    const hora_state_slot *slot = &s->slots[t->slot];
-    const float *g = s->grad + slot->offset + t->from;
-    double sum[4] = {0, 0, 0, 0};
-    int64_t k = 0;
-    if (!slot->active) {
-        s->partial[i] = 0;
-        return;
-    }
-    for (; k + 4 <= t->n; k += 4)
-        for (int j = 0; j < 4; j++)
-            sum[j] += (double)g[k + j] * g[k + j];
-    for (; k < t->n; k++)
-        sum[0] += (double)g[k] * g[k];
-    s->partial[i] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
 double hora_state_norm(hora_state *s) {
-    double sum = 0;
-    hora_parallel(s->ntiles, square_tile, s);
-    for (int i = 0; i < s->ntiles; i++)
-        sum += s->partial[i];
-    return sqrt(sum);
-}
-
-typedef struct update_job {
-    hora_state *s;
-    const hora_update *u;
-} update_job;
-
-static void update_tile(void *arg, int64_t i, int thread) {
-    (void)thread;
-    const update_job *job = arg;
-    hora_state *s = job->s;
-    const hora_state_tile *t = &s->tiles[i];
-    const hora_state_slot *slot = &s->slots[t->slot];
-    int64_t at = slot->offset + t->from;
-    if (!slot->active)
-        return;
-    hora_update u = *job->u;
-    u.lr *= slot->lr_factor;
-    u.decay = slot->decay ? u.decay : 0;
-    s->optimizer->update(&u, (float *)slot->p->value + t->from, s->grad + at,
-                         s->moment[0] ? s->moment[0] + at : NULL,
-                         s->moment[1] ? s->moment[1] + at : NULL, t->n);
-    float *value = (float *)slot->p->value + t->from;
-    for (int64_t k = 0; slot->p->least > -INFINITY && k < t->n; k++)
-        value[k] = fmaxf(value[k], (float)slot->p->least);
+    return sqrt(hora_device_kind_of(s->device)->squares(s->device, &s->spans));
 }
 
 void hora_state_update(hora_state *s, const hora_update *u) {
-    update_job job = {s, u};
-    hora_parallel(s->ntiles, update_tile, &job);
+    hora_device_kind_of(s->device)->update(s->device, &s->spans, u);
+}
+
+static void push(hora_device *d, void *host, size_t bytes) {
+    hora_device_push(d, host, bytes);
+}
+
+void hora_state_push(hora_state *s) {
+    each_span(s, false, push);
+}
+
+void hora_state_pull(hora_state *s) {
+    each_span(s, true, hora_device_pull);
 }

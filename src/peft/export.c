@@ -4,7 +4,9 @@
 #include "peft/store.h"
 
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
+    hora_adapter_refresh(a);
     HORA_TRY(a->method->save(a, dir));
+    HORA_TRY(hora_base_save_task(a->base, dir));
     return hora_card_write(a, dir, card_note);
 }
 
@@ -42,6 +44,8 @@ static hora_status put_replaced(const hora_merging *m) {
 hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w) {
     const hora_merging m = {at, n, w};
     for (int i = 0; i < n; i++)
+        hora_adapter_refresh(at[i]);
+    for (int i = 0; i < n; i++)
         if (!at[i]->method->merge)
             return hora_fail(HORA_EUNSUPPORTED,
                              "method %s cannot be merged into the base's weights; use the adapter "
@@ -63,15 +67,38 @@ hora_status hora_text_write(const char *dir, const char *name, const hora_str *t
     return s;
 }
 
+/* The head's module where it is saved whole and the configuration does not say so yet; else NULL. */
+static char *saved_head(const hora_adapter *a, const hora_peft_config *c) {
+    const hora_base *b = a->base;
+    if (b->head < 0 || !a->replaces || !a->replaces[b->head])
+        return NULL;
+    char *head = hora_base_module(b, b->head);
+    for (int i = 0; i < c->n_save; i++)
+        if (hora_eq(c->modules_to_save[i], head)) {
+            hora_free(head);
+            return NULL;
+        }
+    return head;
+}
+
 hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config *config,
                                    const char *dir) {
     hora_peft_config c = *config; /* shallow: nothing of it is released */
-    c.task_type = (char[]){"CAUSAL_LM"};
+    char **save = hora_calloc((size_t)c.n_save + 1, sizeof *save);
+    char *head = saved_head(a, config);
+    if (c.n_save)
+        memcpy(save, c.modules_to_save, (size_t)c.n_save * sizeof *save);
+    if (head)
+        save[c.n_save++] = head;
+    c.modules_to_save = save;
+    c.task_type = (char *)(uintptr_t)(a->base->task_type ? a->base->task_type : "CAUSAL_LM");
     c.base_model = a->base->dir;
     hora_str text = {0};
     hora_peft_config_dump(&c, &text);
     hora_status s = hora_text_write(dir, "adapter_config.json", &text);
     hora_str_release(&text);
+    hora_free(head);
+    hora_free(save);
     return s;
 }
 
@@ -86,6 +113,12 @@ hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
 
 /* --- model card ------------------------------------------------------------------------------- */
 
+static const char *pipeline(const hora_base *b) {
+    return !b->task_type                        ? "text-generation"
+           : hora_eq(b->task_type, "TOKEN_CLS") ? "token-classification"
+                                                : "text-classification";
+}
+
 hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *note) {
     hora_str t = {0};
     char *config = hora_path_join(dir, "adapter_config.json");
@@ -95,23 +128,29 @@ hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *
     hora_str_puts(&t, "---\n");
     hora_str_puts(&t, "base_model: ");
     hora_json_quote(&t, a->base->dir, strlen(a->base->dir));
-    hora_str_printf(&t, "\n%spipeline_tag: text-generation\ntags:\n- %s\n- made-with-hora\n---\n\n",
-                    pefts ? "library_name: peft\n" : "", a->method->name);
-    hora_str_printf(&t, "# %s, fine-tuned with %s\n\n%s%s%s.\n\n", name, a->method->name,
-                    a->method->summary, a->method->paper ? "; " : "",
-                    a->method->paper ? a->method->paper : "");
+    hora_str_printf(&t, "\n%spipeline_tag: %s\ntags:\n- %s\n- made-with-hora\n---\n\n",
+                    pefts ? "library_name: peft\n" : "", pipeline(a->base), a->method->name);
+    hora_str_puts(&t, "# ");
+    hora_markdown(&t, name, false);
+    hora_str_printf(&t, ", fine-tuned with %s\n\n%s%s%s.\n\n", a->method->name, a->method->summary,
+                    a->method->paper ? "; " : "", a->method->paper ? a->method->paper : "");
     hora_str_printf(&t, "%lld trained numbers in %d tensors; the base model has %lld.\n\n",
                     (long long)hora_adapter_trainable(a), a->nparams,
                     (long long)hora_base_parameters(a->base));
     if (pefts)
-        hora_str_puts(&t, "Load it with PEFT: `PeftModel.from_pretrained(base, \"this folder\")`, "
-                          "or with `hora generate --adapter`.\n\n");
+        hora_str_printf(&t,
+                        "Load it with PEFT: `PeftModel.from_pretrained(base, \"this folder\")`, "
+                        "or with `hora %s --adapter`.\n\n",
+                        a->base->task_type ? "eval" : "generate");
     hora_str_puts(&t, "| option | value |\n|---|---|\n");
     for (int i = 0; a->method->options && i < a->method->options->n; i++) {
         hora_str v = {0};
         hora_option_format(&a->method->options->rows[i], a->config, &v);
-        if (v.n)
-            hora_str_printf(&t, "| %s | %s |\n", a->method->options->rows[i].name, v.s);
+        if (v.n) {
+            hora_str_printf(&t, "| %s | ", a->method->options->rows[i].name);
+            hora_markdown(&t, v.s, false);
+            hora_str_puts(&t, " |\n");
+        }
         hora_str_release(&v);
     }
     if (note)

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "peft/peft_impl.h"
+#include "peft/replaced.h"
 
 #define METHOD(x) extern const hora_method hora_method_##x;
 #include "peft/methods.def"
@@ -138,9 +139,36 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, cons
     return a;
 }
 
+/* Unless another adapter trains it: a task's head that must train, or does so beside adapters in PEFT's files, is a parameter like any
+ * other; where the method has said nothing of it, it stands under PEFT's name. */
+static void take_head(hora_adapter *a) {
+    const hora_base *b = a->base;
+    if (!b->bare || (*b->head_owner && *b->head_owner != a))
+        return;
+    const bool weights = a->method->save == hora_delta_save || a->method->save == hora_model_save;
+    if (b->head_fresh || (b->head_trains && !weights))
+        hora_adapter_take_head(a);
+    if (hora_adapter_replacement(a, b->head))
+        *b->head_owner = a;
+}
+
 hora_status hora_adapter_setup(hora_adapter *a) {
     hora_status s = a->method->setup(a);
-    return s ? hora_context(s, "method %s", a->method->name) : s;
+    if (s)
+        return hora_context(s, "method %s", a->method->name);
+    take_head(a);
+    return HORA_OK;
+}
+
+void hora_adapter_take_head(hora_adapter *a) {
+    const int parts[] = {a->base->head, a->base->head_bias};
+    for (size_t i = 0; i < HORA_COUNT(parts); i++) {
+        if (parts[i] < 0 || hora_adapter_replacement(a, parts[i]))
+            continue;
+        char *name = hora_format("base_model.model.%s", a->base->weights[parts[i]].name);
+        hora_adapter_replace(a, parts[i], name);
+        hora_free(name);
+    }
 }
 
 /* An alias is options that stand in front of the given ones. */
@@ -198,6 +226,7 @@ void hora_peft_detach(hora_adapter *a) {
 }
 
 hora_status hora_adapter_materialise(hora_adapter *a) {
+    hora_adapter_refresh(a);
     return a->method->materialise ? a->method->materialise(a) : HORA_OK;
 }
 

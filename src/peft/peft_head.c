@@ -1,4 +1,4 @@
-/* Head only: the output layer trains on frozen features; the linear probe of language models. */
+/* Head only: the output layer trains on frozen features; the linear probe. */
 #include "peft/replaced.h"
 
 static hora_status setup(hora_adapter *a) {
@@ -6,7 +6,10 @@ static hora_status setup(hora_adapter *a) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "this model's head is its embedding (tie_word_embeddings); training it "
                          "would change both, use method full");
-    hora_adapter_replace(a, a->base->head, a->base->weights[a->base->head].name);
+    const hora_base *b = a->base;
+    hora_adapter_replace(a, b->head, b->weights[b->head].name);
+    if (b->head_bias >= 0)
+        hora_adapter_replace(a, b->head_bias, b->weights[b->head_bias].name);
     return HORA_OK;
 }
 

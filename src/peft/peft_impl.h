@@ -7,4 +7,6 @@
 hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, const char *name,
                                uint64_t seed);
 hora_status hora_adapter_setup(hora_adapter *a);
+/* The head, weight and bias, as parameters under PEFT's names, unless they are some already. */
+void hora_adapter_take_head(hora_adapter *a);
 #endif

@@ -2,6 +2,7 @@
  * serves files and command line. */
 #include "peft/targets.h"
 #include "base/text.h"
+#include "peft/peft_impl.h"
 
 #include <stdlib.h>
 
@@ -191,6 +192,13 @@ hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
     for (int i = 0; i < c->n_save; i++) {
         const char *name = c->modules_to_save[i];
         const int w = saved_weight(b, name);
+        /* PEFT writes both names for every classifier, whatever its head is called */
+        if (b->bare && w < 0 && (hora_eq(name, "classifier") || hora_eq(name, "score")))
+            continue;
+        if (b->bare && w == b->head) {
+            hora_adapter_take_head(a);
+            continue;
+        }
         if (b->tied && (w >= 0 || hora_eq(name, "lm_head")))
             return hora_fail(
                 HORA_EUNSUPPORTED,

@@ -3,6 +3,7 @@
  * checkpoint, adapter_config.json or delta_config.json an adapter, config.json a model.
  */
 #include "run/inspect.h"
+#include "run/open.h"
 
 #include "base/file.h"
 #include "base/text.h"
@@ -85,8 +86,11 @@ static hora_status count_file(const char *dir, const char *name, int64_t *number
 /* --- models ----------------------------------------------------------------------------------- */
 static void put_dtypes(hora_json *o, const char *dir) {
     hora_st *st;
-    if (hora_st_open_model(&st, dir) != HORA_OK)
+    if (hora_st_open_model(&st, dir) != HORA_OK) {
+        put_text(o, "dtypes", NULL);
+        put_text(o, "weights", hora_errmsg()); /* nothing is left out without a word */
         return;
+    }
     hora_json *d = hora_json_new_object();
     for (int i = 0; i < hora_st_count(st); i++) {
         const char *name = hora_st_at(st, i)->dtype_name;
@@ -100,10 +104,18 @@ static void put_dtypes(hora_json *o, const char *dir) {
 }
 
 static hora_status inspect_model(const char *dir, hora_json *o) {
-    const hora_base_options bo = {HORA_F32, true, false};
-    hora_base *b;
-    HORA_TRY(hora_base_open(&b, dir, &bo));
+    const hora_open_options oo = {.dtype = HORA_F32, .headers_only = true};
+    hora_opened opened = {0};
+    hora_status s = hora_open_model(&opened, dir, &oo);
+    if (!s)
+        s = hora_open_settle(&opened, NULL, NULL, false, 0);
+    if (s) {
+        hora_open_close(&opened);
+        return s;
+    }
+    const hora_base *b = opened.base;
     put_text(o, "kind", "model");
+    put_text(o, "task", opened.objective.task->name);
     put_text(o, "model_type", b->model_type);
     put_text(o, "family", b->family->name);
     put_int(o, "parameters", hora_base_parameters(b));
@@ -128,11 +140,23 @@ static hora_status inspect_model(const char *dir, hora_json *o) {
         put_int(e, "heads", s->heads);
         hora_json_set(e, "bias", hora_json_new_bool(s->bias >= 0));
     }
-    hora_base_close(b);
+    hora_open_close(&opened);
     return HORA_OK;
 }
 
 /* --- adapters --------------------------------------------------------------------------------- */
+static void put_list(hora_json *o, const char *key, char *const *at, int n) {
+    hora_json *l = n ? hora_json_set(o, key, hora_json_new_array()) : NULL;
+    for (int i = 0; i < n; i++)
+        hora_json_push(l, hora_json_new_string(at[i]));
+}
+
+static void put_patterns(hora_json *o, const char *key, const hora_peft_pattern *at, int n) {
+    hora_json *l = n ? hora_json_set(o, key, hora_json_new_object()) : NULL;
+    for (int i = 0; i < n; i++)
+        hora_json_set(l, at[i].pattern, hora_json_new_real(at[i].value));
+}
+
 static void put_peft(hora_json *o, const hora_peft_config *c) {
     put_text(o, "peft_type", c->peft_type);
     put_int(o, "rank", c->r);
@@ -146,6 +170,16 @@ static void put_peft(hora_json *o, const hora_peft_config *c) {
         hora_json *t = hora_json_set(o, "targets", hora_json_new_array());
         for (int i = 0; i < c->n_targets; i++)
             hora_json_push(t, hora_json_new_string(c->target_modules[i]));
+    }
+    put_list(o, "exclude_modules", c->exclude_modules, c->n_exclude);
+    put_list(o, "modules_to_save", c->modules_to_save, c->n_save);
+    put_list(o, "layers_pattern", c->layers_pattern, c->n_layers_pattern);
+    put_patterns(o, "rank_pattern", c->rank_pattern, c->n_rank);
+    put_patterns(o, "alpha_pattern", c->alpha_pattern, c->n_alpha);
+    if (c->n_layers) {
+        hora_json *l = hora_json_set(o, "layers_to_transform", hora_json_new_array());
+        for (int i = 0; i < c->n_layers; i++)
+            hora_json_push(l, hora_json_new_int(c->layers[i]));
     }
 }
 
@@ -174,9 +208,9 @@ static hora_status put_native(hora_json *o, const char *dir, int64_t lora) {
 
 static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir,
                              const char *named) {
-    const hora_base_options bo = {HORA_F32, true, false};
+    const hora_open_options oo = {.dtype = HORA_F32, .headers_only = true, .adapter = dir};
     const char *from = base_dir ? base_dir : named;
-    hora_base *b;
+    hora_opened b = {0};
     hora_adapter *a;
     hora_json *heads;
     if (!from || !hora_path_is_dir(from))
@@ -184,15 +218,18 @@ static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir
                          "%s: heads need the base's configuration, and `%s` is no directory here; "
                          "give --model DIR",
                          dir, from ? from : "");
-    HORA_TRY(hora_base_open(&b, from, &bo));
-    hora_status s = hora_peft_load(&a, b, dir, NULL);
+    hora_status s = hora_open_model(&b, from, &oo);
+    if (s == HORA_OK)
+        s = hora_open_settle(&b, NULL, NULL, false, 0);
+    if (s == HORA_OK)
+        s = hora_peft_load(&a, b.base, dir, NULL);
     if (s == HORA_OK) {
         s = hora_inspect_heads(a, &heads);
         hora_peft_detach(a);
     }
     if (s == HORA_OK)
         hora_json_set(o, "heads", heads);
-    hora_base_close(b);
+    hora_open_close(&b);
     return s;
 }
 

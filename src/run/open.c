@@ -1,11 +1,49 @@
 /* Opening a model with what lies beside it. */
 #include "run/open.h"
 
+#include "base/file.h"
 #include "base/log.h"
+#include "format/hf_config.h"
 
-hora_status hora_open_model(hora_opened *o, const char *dir, const hora_base_options *options) {
+hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_options *options) {
+    hora_json *config = NULL;
     HORA_ASSERT(!o->base);
-    return hora_base_open(&o->base, dir, options);
+    if (!hora_path_is_dir(dir))
+        return hora_fail(
+            HORA_ENOTFOUND,
+            "%s is no model directory (it should hold config.json and model.safetensors)", dir);
+    HORA_TRY(hora_hf_config_load(&config, dir));
+    hora_status s = hora_objective_choose(&o->objective, options->task, config);
+    hora_json_free(config);
+    if (!s && options->adapter)
+        s = hora_objective_adapter(&o->objective, options->task, options->adapter);
+    HORA_TRY(s);
+    const bool head = o->objective.task->head;
+    o->headers_only = options->headers_only;
+    const hora_base_options b = {.dtype = options->dtype,
+                                 .headers_only = options->headers_only || head,
+                                 .config_alone = options->config_alone,
+                                 .bare = head};
+    HORA_TRY(hora_base_open(&o->base, dir, &b));
+    return head ? HORA_OK : hora_open_settle(o, NULL, NULL, false, 0);
+}
+
+hora_status hora_open_settle(hora_opened *o, hora_dataset *data, hora_dataset *eval, bool train,
+                             uint64_t seed) {
+    if (o->objective.settled)
+        return HORA_OK;
+    HORA_TRY(hora_objective_settle(&o->objective, o->base, data, eval, train, seed));
+    return o->headers_only ? HORA_OK : hora_base_complete(o->base);
+}
+
+hora_status hora_open_trained(const hora_opened *o, hora_adapter *const *adapters, int n) {
+    bool there = !o->base->head_fresh;
+    for (int a = 0; a < n; a++)
+        there |= hora_adapter_replacement(adapters[a], o->base->head) != NULL;
+    return there ? HORA_OK
+                 : hora_fail(HORA_EMISMATCH,
+                             "neither %s nor the adapter has a head for %s; train one first",
+                             o->base->dir, o->objective.task->name);
 }
 
 hora_status hora_open_tokenizer(hora_opened *o) {
@@ -35,13 +73,23 @@ hora_status hora_open_chat(hora_opened *o, char **date) {
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
                            hora_data_config *config) {
     HORA_TRY(hora_open_chat(o, &config->date));
-    return hora_dataset_open(out, path, o->tokenizer, o->chat, config);
+    HORA_TRY(hora_dataset_open(out, path, o->tokenizer, o->chat, config, &o->objective.rule));
+    hora_status s = o->objective.settled && o->objective.task->head
+                        ? hora_objective_number(&o->objective, *out)
+                        : HORA_OK;
+    if (s) {
+        hora_context(s, "%s", path);
+        hora_dataset_close(*out);
+        *out = NULL;
+    }
+    return s;
 }
 
 void hora_open_close(hora_opened *o) {
     hora_template_close(o->chat);
     hora_tokenizer_close(o->tokenizer);
     hora_base_close(o->base);
+    hora_objective_release(&o->objective);
     hora_free(o->date);
     *o = (hora_opened){0};
 }

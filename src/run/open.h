@@ -7,24 +7,42 @@
  */
 #include "data/data.h"
 #include "model/family.h"
+#include "task/task.h"
 
-typedef struct hora_opened { /* zeroed before the first call */
+typedef struct hora_open_options {
+    hora_dtype dtype;
+    bool headers_only;   /* for plans and inspection; hora_open_complete gives it its data */
+    bool config_alone;   /* as in hora_base_options */
+    const char *task;    /* NULL: what the model, or the adapter, is made for */
+    const char *adapter; /* folder that will be loaded onto it: may bring task and classes; NULL */
+} hora_open_options;
+
+typedef struct hora_opened { /* zeroed before the first call; must not move after it */
     hora_base *base;
+    hora_objective objective;
     hora_tokenizer *tokenizer; /* NULL: not asked for yet */
     hora_template *chat;       /* NULL: the model has none, or it is refused */
-    bool chat_refused;
-    char *date; /* today's, where the template asked and nobody gave one */
+    char *date;                /* today's, where the template asked and nobody gave one */
+    bool chat_refused, headers_only;
 } hora_opened;
 
-hora_status hora_open_model(hora_opened *o, const char *dir, const hora_base_options *options);
+/* The model, and its objective. A task whose classes are not known yet (they come with the data)
+ * leaves the base without head and data: hora_open_settle finishes both. */
+hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_options *options);
 /* The tokenizer beside the model. */
 hora_status hora_open_tokenizer(hora_opened *o);
 /* The same and the chat template, with the date *date (NULL, or NULL there: as hora_chat_open
  * says). One that cannot be read is said once; conversations are then refused by name. */
 hora_status hora_open_chat(hora_opened *o, char **date);
-/* The data set in the file `path`, with the tokenizer; the caller closes it first. config->date is
- * filled in where the template asks for it. */
+/* The data set in the file `path`, read as the task wants it; the caller closes it first.
+ * config->date is filled in where the template asks for it. */
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
                            hora_data_config *config);
+/* Fixes the classes by the training data, evaluation data (either may be NULL) and gives the base the
+ * task's head. Nothing to do where that is settled. train: see hora_objective_settle. */
+hora_status hora_open_settle(hora_opened *o, hora_dataset *data, hora_dataset *eval, bool train,
+                             uint64_t seed);
+/* Refuses to compute with a head that nobody trained. */
+hora_status hora_open_trained(const hora_opened *o, hora_adapter *const *adapters, int n);
 void hora_open_close(hora_opened *o); /* leaves it zeroed */
 #endif

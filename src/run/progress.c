@@ -90,12 +90,27 @@ static void on_step(hora_progress *p, const hora_run_event *e) {
     }
 }
 
+/* The loss, and the two numbers that a task names first. */
+static void on_eval(const hora_run_event *e) {
+    const hora_metrics *m = &e->eval->metrics;
+    hora_str more = {0};
+    for (int i = 1; i < m->n && i < 3; i++)
+        if (isfinite(m->at[i].value))
+            hora_str_printf(&more, "  %s %.4g", m->at[i].name, m->at[i].value);
+    hora_info("step %lld/%lld  evaluation loss %.4f%s%s", (long long)e->eval->step,
+              (long long)e->steps, e->eval->loss, more.s ? more.s : "",
+              e->eval->best ? "  (best)" : "");
+    hora_str_release(&more);
+}
+
 static void on_plan(const hora_train_report *r) {
     hora_str text = {0};
     hora_train_report_text(r, &text);
-    if (text.n && text.s[text.n - 1] == '\n')
-        text.s[text.n - 1] = 0;
-    hora_info("%s", text.s);
+    for (const char *line = text.s; line && *line;) {
+        const size_t n = strcspn(line, "\n");
+        hora_info("%.*s", (int)n, line);
+        line += n + (line[n] != 0);
+    }
     hora_str_release(&text);
 }
 
@@ -112,9 +127,7 @@ void hora_progress_event(void *user, const hora_run_event *e) {
         on_plan(e->report);
         break;
     case HORA_RUN_EVAL:
-        hora_info("step %lld/%lld  evaluation loss %.4f  perplexity %.4g%s",
-                  (long long)e->eval->step, (long long)e->steps, e->eval->loss, e->eval->perplexity,
-                  e->eval->best ? "  (best)" : "");
+        on_eval(e);
         break;
     case HORA_RUN_SAVED:
         hora_info("saved %s", e->text);

@@ -122,9 +122,16 @@ static int own_tables(const run *r, const hora_options *tables[HORA_RUN_TABLES])
 
 /* From headers: what a plan needs. */
 static hora_status open_model(run *r) {
+    const hora_open_options o = {.dtype = hora_train_dtype(&r->train),
+                                 .headers_only = true,
+                                 .config_alone = r->config_alone,
+                                 .task = r->run.task,
+                                 .adapter = r->run.init_adapter};
+    return hora_open_model(&r->opened, r->run.model, &o);
+}
+
+static hora_status attach(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
-    const hora_base_options o = {hora_train_dtype(&r->train), true, r->config_alone};
-    HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
     HORA_TRY(hora_run_methods_attach(&r->methods, r->opened.base, &r->all, r->run.method,
                                      (uint64_t)r->train.seed));
     if (!r->methods.list)
@@ -183,6 +190,7 @@ static hora_status open_training(run *r) {
                              .nadapters = r->methods.n,
                              .train = r->rows,
                              .eval = r->eval_rows,
+                             .objective = &r->opened.objective,
                              .seq_len = r->data.seq_len};
     HORA_TRY(hora_training_open(&r->training, &p, &r->train));
     r->result.report = *hora_training_report(r->training);
@@ -331,10 +339,11 @@ static hora_status finish(run *r) {
     HORA_TRY(hora_training_take_best(r->training, r->run.out));
     hora_training_get(r->training, now);
     hora_str note = {0};
-    hora_str_printf(&note,
-                    "Trained on `%s`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
-                    hora_path_base(r->run.data), (long long)now->step, (long long)p->steps,
-                    (long long)p->grad_accum, (long long)p->batch_size, (long long)p->seq_len);
+    hora_str_puts(&note, "Trained on `");
+    hora_markdown(&note, hora_path_base(r->run.data), true);
+    hora_str_printf(&note, "`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
+                    (long long)now->step, (long long)p->steps, (long long)p->grad_accum,
+                    (long long)p->batch_size, (long long)p->seq_len);
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);
@@ -359,9 +368,15 @@ static hora_status finish(run *r) {
 /* All that can be refused before anything large is taken or anything is written. */
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
+    const bool settled = r->opened.objective.settled; /* else the head waits for the data */
+    if (settled)
+        HORA_TRY(attach(r));
     HORA_TRY(check_before_data(r));
     if (r->run.data)
         HORA_TRY(open_data(r));
+    HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
+    if (!settled)
+        HORA_TRY(attach(r));
     return open_training(r);
 }
 

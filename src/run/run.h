@@ -10,7 +10,7 @@
 #include "train/train.h"
 
 typedef struct hora_run_config { /* filled from hora_run_options */
-    char *model, *data, *eval_data, *method, *out, *init_adapter;
+    char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
     bool resume, overwrite;
     int64_t threads; /* 0: all cores */
 } hora_run_config;

@@ -7,11 +7,15 @@
 static const hora_option rows[] = {
     OPT_STRING(model, "model", "base_model_name_or_path model_name_or_path", NULL, "DIR",
                "base model: a Hugging Face directory"),
-    OPT_STRING(data, "data", "train_file dataset", NULL, "FILE", "training data: text or JSONL"),
+    OPT_STRING(data, "data", "train_file dataset", NULL, "FILE",
+               "training data: text, JSONL, CSV or TSV"),
     OPT_STRING(eval_data, "eval_data", "validation_file", NULL, "FILE",
                "evaluation data; eval_split takes some of the training data instead"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME",
                "what trains; `hora methods` lists them"),
+    OPT_STRING(task, "task", "task_type", NULL, "NAME",
+               "what the model learns: causal, sequence-classification, regression, "
+               "token-classification; unset: what its class is made for"),
     OPT_STRING(out, "out", "output_dir", NULL, "DIR",
                "folder for the adapter, checkpoints and logs"),
     OPT_STRING(init_adapter, "init_adapter", NULL, NULL, "DIR",

@@ -140,11 +140,13 @@ hora_status hora_train_log_step(hora_train_log *l, const hora_step_info *i) {
 
 hora_status hora_train_log_eval(hora_train_log *l, const hora_eval_info *i, double epoch) {
     hora_str line = {0}, row = {0};
+    char name[64];
     hora_str_printf(&line, "{\"step\": %lld", (long long)i->step);
     put_real(&line, "epoch", tidy(epoch, 9));
-    put_real(&line, "eval_loss", i->loss);
-    put_real(&line, "eval_perplexity", i->perplexity);
-    put_real(&line, "eval_bits_per_byte", i->bits_per_byte > 0 ? i->bits_per_byte : NAN);
+    for (int k = 0; k < i->metrics.n; k++) {
+        hora_snprintf(name, sizeof name, "eval_%s", i->metrics.at[k].name);
+        put_real(&line, name, i->metrics.at[k].value);
+    }
     hora_str_printf(&line, ", \"eval_tokens\": %lld", (long long)i->tokens);
     put_real(&line, "eval_seconds", tidy(i->seconds, 6));
     hora_str_puts(&line, "}\n");
@@ -158,7 +160,11 @@ hora_status hora_train_log_eval(hora_train_log *l, const hora_eval_info *i, doub
         s = hora_append_line(l->csv, row.s, row.n);
     hora_str_release(&line);
     hora_str_release(&row);
-    hora_tb_scalar(l->tb, "eval/loss", i->step, i->loss);
+    for (int k = 0; k < i->metrics.n; k++) {
+        hora_snprintf(name, sizeof name, "eval/%s", i->metrics.at[k].name);
+        if (isfinite(i->metrics.at[k].value))
+            hora_tb_scalar(l->tb, name, i->step, i->metrics.at[k].value);
+    }
     return s ? s : hora_tb_flush(l->tb);
 }
 

@@ -1,16 +1,90 @@
 #ifndef HORA_TASK_TASK_H
 #define HORA_TASK_TASK_H
 /*
- * What a model is trained to do: head and loss on top of the last hidden state.
+ * What a model is trained to do. One file task_x.c, one row TASK(x) in tasks.def. A task says which
+ * head it needs, who sees whom, what is to be predicted where, what is recorded on top of the last
+ * hidden state, and which numbers tell how well it went. An objective is a task made definite for a
+ * model and data: its classes, its loss.
+ *
+ *   hora_objective_choose(&o, "regression", config);     the row; config.json's own classes
+ *   hora_base_open(.., bare = o.task->head), hora_dataset_open(.., &o.rule)
+ *   hora_objective_settle(&o, base, data, eval, true, seed);    classes, the head's weights
+ *   parts.outputs = hora_task_record, parts.user = &outputs     of a recording
+ *   hora_tally_add(&t, &outputs, ..) ..; hora_tally_metrics(&t, &metrics);
  */
+#include "base/json.h"
+#include "data/data.h"
 #include "nn/recording.h"
+#include "task/tally.h"
 
-/* What a task records on top of the last hidden state, and where it is found afterwards. */
-typedef struct hora_outputs {
-    bool want_loss, want_logits; /* in */
-    bool differentiate;          /* in: the loss is what backward starts from */
-    hora_t loss, logits;         /* out; NONE where not wanted */
-} hora_outputs;
-/* Causal language modelling, as `outputs` of a recording; `user` is a hora_outputs. */
-void hora_task_causal(hora_net *n, hora_t hidden, void *user);
+typedef enum { HORA_LOSS_XENT, HORA_LOSS_BCE, HORA_LOSS_MSE } hora_loss_kind;
+
+typedef struct hora_task {
+    const char *name;         /* "sequence-classification" */
+    const char *summary;      /* one line */
+    const char *architecture; /* what the class in config.json ends in */
+    const char *task_type;    /* PEFT's word for it */
+    hora_label_kind labels;   /* of a record */
+    hora_loss_kind loss;      /* unless the model or the data say otherwise */
+    bool head, head_bias;     /* it brings a head of its own; that has a bias */
+    double head_dropout;      /* before the head in training, unless config.json says otherwise */
+    void (*ranges)(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
+    hora_counted (*targets)(const hora_data_rule *, const hora_segment *, hora_batch *);
+    /* Head, loss, logits on top of `hidden`, as `o` wants them. */
+    void (*record)(const hora_objective *, hora_net *n, hora_t hidden, hora_outputs *o);
+    /* What all that was observed says; loss comes first by itself. */
+    void (*metrics)(const hora_tally *, hora_metrics *out);
+} hora_task;
+
+int hora_task_count(void);
+const hora_task *hora_task_at(int i);
+const hora_task *hora_task_named(const char *name); /* NULL when absent; '_' is '-' */
+hora_status hora_task_unknown(const char *name);
+
+struct hora_objective {
+    const hora_task *task;
+    hora_data_rule rule; /* for the data; own is this objective, which must not move from then on */
+    hora_loss_kind loss;
+    char **names;     /* of the classes; NULL: language modelling, or numbers */
+    int64_t classes;  /* outputs of the head; 0: not known yet, or the model's own head */
+    bool own_classes; /* they come from the model's config.json or an adapter */
+    bool settled;
+    int32_t pad; /* id that pads; -1: none. Sequences are pooled at the last other token */
+    double head_dropout;
+};
+/* Language modelling, for whoever has no other. */
+const hora_objective *hora_objective_causal(void);
+/* The task: `name`, or (NULL) what the class in config.json is made for. */
+hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config);
+/* Classes that an adapter folder brings: task.json, or PEFT's task_type and the shape of its head.
+ * `name` as above; NULL takes the adapter's task too. Nothing happens for one without. */
+hora_status hora_objective_adapter(hora_objective *o, const char *name, const char *dir);
+/* Numbers the classes of the data sets (either may be NULL), gives the bare base its head and its
+ * config.json the names. train: classes that the model does not have make a new head, and one class
+ * alone is refused; else unknown labels are. */
+hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_dataset *data,
+                                  hora_dataset *eval, bool train, uint64_t seed);
+/* The first half of it: classes and their numbers, without a model. */
+hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_dataset *eval,
+                                   bool train, bool *fresh);
+/* Numbers one more data set. */
+hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
+/* Refuses an outside batch whose targets are no classes. */
+hora_status hora_objective_check(const hora_objective *o, const hora_base *base,
+                                 const hora_batch *b);
+double hora_objective_uniform(const hora_objective *o, const hora_base *base); /* loss of a guess */
+void hora_objective_release(hora_objective *o);
+
+/* `outputs` of a recording; `user` is a hora_outputs. */
+void hora_task_record(hora_net *n, hora_t hidden, void *user);
+
+/* --- pieces that rows share ------------------------------------------------------------------- */
+/* Each row sees its own sample up to itself. */
+void hora_ranges_causal(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
+/* logits = hidden W' + b and the loss of o->loss; with dropout in training. */
+void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out);
+/* Row of the last token that is not padding: where decoders are pooled. */
+int64_t hora_last_token(const hora_objective *o, const hora_segment *s);
+/* No row of a segment is to be predicted. */
+void hora_targets_none(hora_batch *b, const hora_segment *s);
 #endif

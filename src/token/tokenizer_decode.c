@@ -106,7 +106,7 @@ static hora_status replace(const hora_tok_part *p, hora_tok_work *w, hora_tok_pi
 }
 
 static bool replace_bytes(const hora_tok_part *p, hora_str *s) {
-    hora_tok_work w = {0};
+    hora_tok_work w = {.limit = (size_t)64 << 10};
     hora_str to = {0};
     if (hora_tok_replace(p, &w, s->s, s->n, &to) == HORA_OK) {
         s->n = 0;

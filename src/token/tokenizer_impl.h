@@ -167,6 +167,8 @@ hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const ch
 /* "pattern" and "content" of a Replace, into p->pattern/regex and p->text. */
 hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o);
 /* Adds s[0..n) with each match of the pattern replaced by p->text. w->match stays. */
+/* HORA_EUNSUPPORTED when the matches in w would make more of the text than any tokenizer needs. */
+hora_status hora_tok_bounded(const hora_tok_part *p, const hora_tok_work *w, size_t have);
 hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                              hora_str *out);
 /* The string o[key] into p->text. */
@@ -255,6 +257,7 @@ hora_status hora_tok_added_load(hora_tokenizer *t, const hora_json *list, int64_
 
 /* --- one call's scratch (tokenizer.c) -------------------------------------------------------- */
 struct hora_tok_work {
+    size_t limit; /* bytes that Replace rules may make; 0: the most of a decoder */
     const hora_tokenizer *t;
     bool front_cut; /* a normalizer took the beginning of the text away */
     bool stable;    /* decoding: hold back what later tokens may change */

@@ -22,6 +22,7 @@ static hora_status prepend(const hora_tok_part *p, hora_tok_work *w, const char 
 static hora_status replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                            hora_str *out) {
     HORA_TRY(hora_tok_matches(p, w, s, n));
+    HORA_TRY(hora_tok_bounded(p, w, out->n));
     for (size_t i = 0; i < w->nmatch; i++) {
         const hora_tok_match *m = &w->match[i];
         if (m->hit)
@@ -298,6 +299,7 @@ static void compose(hora_tok_work *w) {
 
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n) {
     w->norm.n = w->norm_from.n = 0;
+    w->limit = 64 * n + ((size_t)64 << 10); /* a normal form makes at most 11 bytes of one */
     w->front_cut = false;
     hora_tok_str_add(&w->norm, s, n);
     if (w->track)

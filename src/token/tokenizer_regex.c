@@ -214,9 +214,25 @@ hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o) {
     return hora_tok_text_load(p, o, "content");
 }
 
+#define DECODED_MOST ((size_t)64 << 20)
+
+hora_status hora_tok_bounded(const hora_tok_part *p, const hora_tok_work *w, size_t have) {
+    const size_t most = w->limit ? w->limit : DECODED_MOST;
+    size_t sum = have;
+    for (size_t i = 0; i < w->nmatch && sum <= most; i++)
+        sum += w->match[i].hit ? p->text.n : w->match[i].e - w->match[i].b;
+    return sum <= most
+               ? HORA_OK
+               : hora_fail(HORA_EUNSUPPORTED,
+                           "the Replace rules of tokenizer.json make more than %zu bytes of "
+                           "this text; correct them or fetch the file again",
+                           most);
+}
+
 hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                              hora_str *out) {
     HORA_TRY(hora_tok_matches(p, w, s, n));
+    HORA_TRY(hora_tok_bounded(p, w, out->n));
     for (size_t i = 0; i < w->nmatch; i++) {
         const hora_tok_match *m = &w->match[i];
         if (m->hit)

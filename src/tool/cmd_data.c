@@ -3,17 +3,21 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "data/data.h"
+#include "task/task.h"
 #include "tool/tool.h"
 
 typedef struct config {
-    char *model;
+    char *model, *task;
     int64_t record, show;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
     OPT_STRING(model, "model", NULL, NULL, "DIR",
                "directory with the tokenizer and its chat template; no weights are needed"),
+    OPT_STRING(
+        task, "task", "task_type", NULL, "NAME",
+        "read the records as this task does: causal, sequence-classification, ..; unset: what "
+        "the model is made for"),
     OPT_INT(record, "record", NULL, "0", 0, 9e15,
             "show this record, counted from 1, with its ids; 0: the first ones"),
     OPT_INT(show, "show", NULL, "3", 0, 1e9, "how many rows are shown"),
@@ -152,22 +156,59 @@ static hora_status rows_of(const hora_dataset *d, const config *c, hora_json *sh
     return HORA_OK;
 }
 
+static hora_status choose(hora_objective *o, const config *c) {
+    char *path = hora_path_join(c->model, "config.json");
+    hora_json *config = NULL;
+    hora_status s = hora_path_exists(path) ? hora_json_load(&config, path) : HORA_OK;
+    if (s == HORA_OK)
+        s = hora_objective_choose(o, c->task, config);
+    hora_json_free(config);
+    hora_free(path);
+    return s;
+}
+
+/* Names in the order of their numbers, and how many records (or words) have each. */
+static void put_classes(hora_json *summary, const hora_objective *o, const hora_dataset *d) {
+    const hora_label_table *t = hora_data_labels(d);
+    hora_json_set(summary, "task", hora_json_new_string(o->task->name));
+    if (!o->names || o->task->labels == HORA_LABELS_NUMBER)
+        return;
+    hora_json_set(summary, "several", hora_json_new_bool(t->several));
+    hora_json_set(summary, "lost_words", hora_json_new_int(t->lost_words));
+    hora_json *names = hora_json_set(summary, "names", hora_json_new_array());
+    hora_json *counts = hora_json_set(summary, "counts", hora_json_new_array());
+    for (int64_t i = 0; i < o->classes; i++) {
+        int64_t n = 0;
+        for (int k = 0; k < t->n; k++)
+            n += hora_eq(t->at[k].name, o->names[i]) ? t->at[k].count : 0;
+        hora_json_push(names, hora_json_new_string(o->names[i]));
+        hora_json_push(counts, hora_json_new_int(n));
+    }
+}
+
 static hora_status look(const char *file, const config *c, hora_data_config *data,
                         hora_json **out) {
     hora_tokenizer *tok = NULL;
     hora_template *chat = NULL;
     hora_dataset *d = NULL;
     hora_str notes = {0};
+    hora_objective o;
+    bool fresh;
     data->packing = false; /* every record stands for itself */
-    HORA_TRY(hora_tokenizer_open(&tok, c->model));
-    hora_status s = hora_chat_open(&chat, tok, &data->date);
+    HORA_TRY(choose(&o, c));
+    hora_status s = hora_tokenizer_open(&tok, c->model);
     if (s == HORA_OK)
-        s = hora_dataset_open(&d, file, tok, chat, data);
+        s = hora_chat_open(&chat, tok, &data->date);
+    if (s == HORA_OK)
+        s = hora_dataset_open(&d, file, tok, chat, data, &o.rule);
+    if (s == HORA_OK && o.task->head)
+        s = hora_objective_classes(&o, d, NULL, true, &fresh);
     if (s == HORA_OK) {
         *out = hora_json_new_object();
         hora_json_set(*out, "one", hora_json_new_bool(c->record > 0));
         s = rows_of(d, c, hora_json_set(*out, "shown", hora_json_new_array()));
         hora_json *summary = hora_json_set(*out, "summary", hora_data_survey(d));
+        put_classes(summary, &o, d);
         hora_data_notes(d, &notes);
         hora_json_set(summary, "notes", hora_json_new_string(notes.s ? notes.s : ""));
     }
@@ -177,6 +218,7 @@ static hora_status look(const char *file, const config *c, hora_data_config *dat
     }
     hora_str_release(&notes);
     hora_dataset_close(d);
+    hora_objective_release(&o);
     hora_template_close(chat);
     hora_tokenizer_close(tok);
     return s;
@@ -197,7 +239,7 @@ hora_status hora_cli_data(hora_cli *cli) {
         fit(&data, &cli->settings, c.model);
         s = look(cli->rest[0], &c, &data, &r);
     }
-    hora_cli_show(cli, r, print);
+    hora_cli_show_lines(cli, r, print);
     hora_options_release(&options, &c);
     hora_options_release(&hora_data_options, &data);
     return s;

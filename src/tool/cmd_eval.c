@@ -1,6 +1,9 @@
-/* hora eval: loss on a file. */
+/* hora eval: how well a model does on a file. */
+#include <math.h>
+
 #include "api/handles.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "tool/tool.h"
 
 typedef struct config {
@@ -9,7 +12,7 @@ typedef struct config {
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(data, "data", NULL, NULL, "FILE", "text or JSONL to evaluate on"),
+    OPT_STRING(data, "data", NULL, NULL, "FILE", "text, JSONL, CSV or TSV to evaluate on"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "rows at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};
@@ -19,39 +22,82 @@ static hora_status evaluate(hora_model *m, const config *c, hora_settings *s, ho
     hora_dataset *held_out = NULL; /* with eval_split: what train would hold out */
     hora_eval_info info = {0};
     const double start = hora_now();
-    HORA_TRY(hora_cli_required("data", c->data, "a text or JSONL file"));
+    HORA_TRY(hora_cli_required("data", c->data, "a text, JSONL, CSV or TSV file"));
     HORA_TRY(hora_model_data(&d, m, c->data, s));
     hora_status st = d->config.eval_split > 0 ? hora_data_split(d->set, &held_out) : HORA_OK;
     const hora_eval_parts parts = {.base = m->base,
+                                   .objective = &m->opened.objective,
                                    .adapters = m->adapters,
                                    .nadapters = m->n,
                                    .device = m->device,
                                    .data = held_out ? held_out : d->set,
                                    .seq_len = d->config.seq_len,
                                    .batch_size = c->batch_size};
+    hora_json *detail = NULL;
     if (st == HORA_OK)
-        st = hora_evaluate(&parts, &info);
+        st = hora_evaluate(&parts, &info, &detail);
     hora_dataset_close(held_out);
     hora_data_close(d);
     HORA_TRY(st);
     *out = hora_json_new_object();
-    hora_json_set(*out, "loss", hora_json_new_real(info.loss));
-    hora_json_set(*out, "perplexity", hora_json_new_real(info.perplexity));
-    hora_json_set(*out, "tokens", hora_json_new_int(info.tokens));
-    hora_json_set(*out, "bits_per_byte",
-                  info.bits_per_byte > 0 ? hora_json_new_real(info.bits_per_byte)
-                                         : hora_json_new_null());
+    for (int i = 0; i < info.metrics.n; i++) {
+        const hora_metric *x = &info.metrics.at[i];
+        hora_json_set(*out, x->name,
+                      isfinite(x->value) ? hora_json_new_real(x->value) : hora_json_new_null());
+    }
+    hora_json_set(*out, m->opened.objective.task->head ? "predictions" : "tokens",
+                  hora_json_new_int(info.tokens));
+    for (void *it = hora_json_iter(detail); it; it = hora_json_next(detail, it))
+        hora_json_set(*out, hora_json_iter_key(it), hora_json_copy(hora_json_iter_value(it)));
+    hora_json_free(detail);
     hora_json_set(*out, "seconds", hora_json_new_real(hora_now() - start));
     return HORA_OK;
 }
 
+/* "bits_per_byte" as people read it. */
+static void print_name(const char *key) {
+    char text[32];
+    size_t n = 0;
+    for (; key[n] && n + 1 < sizeof text; n++)
+        text[n] = key[n] == '_' ? ' ' : key[n];
+    text[n] = 0;
+    printf("%-22s ", text);
+}
+
+static void print_confusion(const hora_json *r) {
+    const hora_json *names = hora_json_get(r, "labels"), *rows = hora_json_get(r, "confusion");
+    const size_t k = hora_json_len(names);
+    if (!k || k > 12)
+        return;
+    printf("\nconfusion (rows: truth, columns: prediction)\n");
+    for (size_t i = 0; i < k; i++) {
+        printf("%-22.22s", hora_json_string(hora_json_at(names, i), NULL));
+        for (size_t j = 0; j < k; j++) {
+            int64_t n = 0;
+            hora_json_int(hora_json_at(hora_json_at(rows, i), j), &n);
+            printf(" %7lld", (long long)n);
+        }
+        printf("\n");
+    }
+}
+
 static void print(const hora_json *r) {
-    printf("loss           %.4f\nperplexity     %.3f\ntokens         %.0f\n",
-           hora_cli_number(r, "loss"), hora_cli_number(r, "perplexity"),
-           hora_cli_number(r, "tokens"));
-    if (hora_cli_number(r, "bits_per_byte") > 0)
-        printf("bits per byte  %.4f\n", hora_cli_number(r, "bits_per_byte"));
-    printf("seconds        %.2f\n", hora_cli_number(r, "seconds"));
+    for (void *it = hora_json_iter(r); it; it = hora_json_next(r, it)) {
+        const char *key = hora_json_iter_key(it);
+        const hora_json *v = hora_json_iter_value(it);
+        int64_t whole;
+        double x = 0;
+        if (hora_json_type(v) == HORA_JARRAY)
+            continue;
+        print_name(key);
+        if (hora_json_int(v, &whole))
+            printf("%lld\n", (long long)whole);
+        else if (hora_json_real(v, &x))
+            printf("%.*f\n", hora_eq(key, "perplexity") ? 3 : hora_eq(key, "seconds") ? 2 : 4, x);
+        else
+            printf("-\n");
+    }
+    print_confusion(r);
 }
 
 static hora_status run(hora_cli *cli) {
@@ -71,7 +117,7 @@ static hora_status run(hora_cli *cli) {
 
 const hora_command hora_command_eval = {
     .name = "eval",
-    .summary = "Loss, perplexity and bits per byte on a file",
+    .summary = "Loss and the measures of the task on a file",
     .usage = "--model DIR [--adapter DIR] --data FILE [options]",
     .more = "Plain text is cut into windows of --seq-len tokens without overlap.",
     .tables = {&hora_cli_source_options, &hora_model_options, &options, &hora_data_options},

@@ -25,12 +25,14 @@ static const hora_options options = {"Forward", rows, HORA_COUNT(rows)};
 static hora_status forward(hora_model *m, const config *c, const hora_forward_batch *b,
                            hora_json **out) {
     hora_forward f = {.base = m->base,
+                      .objective = &m->opened.objective,
                       .adapters = m->adapters,
                       .nadapters = m->n,
                       .device = m->device,
                       .grads = c->grads};
     void *logits;
-    const size_t bytes = (size_t)(b->b * b->t * m->base->vocab) * sizeof(float);
+    const hora_shape shape = hora_forward_logits(&f, b);
+    const size_t bytes = (size_t)hora_shape_elems(&shape) * sizeof(float);
     HORA_TRY(hora_block_new(&logits, bytes, "logits"));
     f.logits = logits;
     hora_status s = HORA_OK;
@@ -109,8 +111,11 @@ const hora_command hora_command_forward = {
     .summary = "Logits, loss and gradients of one batch, as safetensors",
     .usage = "--model DIR [--adapter DIR | --method full|bitfit|..] --batch FILE --out FILE "
              "[--grads]",
-    .more = "Computes what transformers computes without position_ids: positions count from 0,\n"
-            "masked tokens are never keys, labels are shifted by one and -100 does not count.",
+    .more =
+        "Computes what transformers computes without position_ids: positions count from 0,\n"
+        "masked tokens are never keys; labels are what the task has: shifted by one for language\n"
+        "modelling, as they are for tags, one (or k) of a sample for classes and numbers; -100\n"
+        "does not count.",
     .tables = {&hora_cli_source_options, &hora_model_options, &options},
     .methods = HORA_CLI_NAMED_METHOD,
     .run = run};

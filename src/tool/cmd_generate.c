@@ -124,7 +124,7 @@ static hora_status generate(hora_model *m, config *c, hora_generation *g, hora_s
 
 static bool print_piece(void *user, const char *text, size_t n) {
     (void)user;
-    return fwrite(text, 1, n, stdout) == n && !fflush(stdout);
+    return hora_cli_write(text, n, true) && !fflush(stdout);
 }
 
 /* The text itself has been streamed. */

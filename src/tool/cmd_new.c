@@ -21,7 +21,7 @@ static const hora_option rows[] = {
 static const hora_options options = {"New model", rows, HORA_COUNT(rows)};
 
 static hora_status make_new(const config *c, hora_json **out) {
-    const hora_base_options o = {HORA_F32, false, false};
+    const hora_base_options o = {.dtype = HORA_F32, .headers_only = false};
     hora_base *b;
     HORA_TRY(hora_cli_required("config", c->config, "the config.json of the model to make"));
     HORA_TRY(hora_cli_required("out", c->out, "the directory to write"));

@@ -33,7 +33,7 @@ typedef struct tokenize {
 } tokenize;
 
 static hora_status print_line(const hora_str *text) {
-    return fwrite(text->s ? text->s : "", 1, text->n, stdout) == text->n && putchar('\n') == '\n'
+    return hora_cli_write(text->s ? text->s : "", text->n, true) && putchar('\n') == '\n'
                ? HORA_OK
                : hora_fail(HORA_EIO, "cannot write the output; check the disk or the pipe");
 }

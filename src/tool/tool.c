@@ -1,6 +1,7 @@
 /* What the commands share: printing, opening a model with its adapter, Ctrl-C. */
 #include <math.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "api/handles.h"
 #include "base/file.h"
@@ -8,27 +9,103 @@
 #include "tool/tool.h"
 
 /* --- printing --------------------------------------------------------------------------------- */
+/* What came from a file never reaches a terminal as it is: it could clear the screen or hide text.
+ * JSON escapes C0 itself; here are DEL and C1, which only strings can hold. */
 static void print_json(hora_json *own_v) {
     hora_str s = {0};
     hora_json_dump(own_v, 0, false, &s);
     hora_json_free(own_v);
-    puts(s.s ? s.s : "null");
+    for (size_t i = 0; i < s.n; i++) {
+        const unsigned char c = (unsigned char)s.s[i];
+        const unsigned char next = i + 1 < s.n ? (unsigned char)s.s[i + 1] : 0;
+        if (c == 0x7f)
+            fputs("\\u007f", stdout);
+        else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+            printf("\\u%04x", (unsigned)(unsigned char)s.s[++i]);
+        else
+            putchar(c);
+    }
+    putchar('\n');
     hora_str_release(&s);
 }
 
-void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r)) {
+/* lines: breaks and tabs are kept. */
+static void add_escaped(hora_str *out, const char *s, size_t n, bool lines) {
+    const size_t cap = 6 * n + 1;
+    char *clean = hora_malloc(cap);
+    for (size_t i = 0; i < n;) {
+        size_t k = 0;
+        while (i + k < n && !(lines && (s[i + k] == '\n' || s[i + k] == '\t')))
+            k++;
+        hora_str_add(out, clean, hora_escape(clean, cap, s + i, k));
+        i += k;
+        if (i < n)
+            hora_str_putc(out, s[i++]);
+    }
+    hora_str_add(out, "", 0);
+    hora_free(clean);
+}
+
+bool hora_cli_write(const char *text, size_t n, bool exact) {
+    hora_str clean = {0};
+    if (exact && !isatty(STDOUT_FILENO))
+        return fwrite(text, 1, n, stdout) == n;
+    add_escaped(&clean, text, n, true);
+    const bool ok = fwrite(clean.s, 1, clean.n, stdout) == clean.n;
+    hora_str_release(&clean);
+    return ok;
+}
+
+/* A copy with every name and text escaped, for printing to people. */
+static hora_json *escaped(const hora_json *v, bool lines) {
+    const hora_jtype t = hora_json_type(v);
+    hora_str text = {0};
+    size_t n;
+    const char *s = hora_json_string(v, &n);
+    if (t != HORA_JOBJECT && t != HORA_JARRAY && !s)
+        return v ? hora_json_copy(v) : hora_json_new_null();
+    hora_json *copy = NULL;
+    if (s) {
+        add_escaped(&text, s, n, lines);
+        copy = hora_json_new_string_n(text.s, text.n);
+    } else {
+        copy = t == HORA_JOBJECT ? hora_json_new_object() : hora_json_new_array();
+    }
+    for (size_t i = 0; t == HORA_JARRAY && i < hora_json_len(v); i++)
+        hora_json_push(copy, escaped(hora_json_at(v, i), lines));
+    for (void *it = t == HORA_JOBJECT ? hora_json_iter(v) : NULL; it; it = hora_json_next(v, it)) {
+        text.n = 0;
+        add_escaped(&text, hora_json_iter_key(it), strlen(hora_json_iter_key(it)), false);
+        hora_json_set(copy, text.s, escaped(hora_json_iter_value(it), lines));
+    }
+    hora_str_release(&text);
+    return copy;
+}
+
+static void show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r),
+                 bool lines) {
     if (own_r && c->json) {
         print_json(own_r);
         return;
     }
-    if (own_r)
-        print(own_r);
+    hora_json *safe = own_r ? escaped(own_r, lines) : NULL;
+    if (safe)
+        print(safe);
+    hora_json_free(safe);
     hora_json_free(own_r);
+}
+
+void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r)) {
+    show(c, own_r, print, false);
+}
+
+void hora_cli_show_lines(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r)) {
+    show(c, own_r, print, true);
 }
 
 void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text) {
     if (own_r && !c->json)
-        fputs(text->s ? text->s : "", stdout);
+        hora_cli_write(text->s ? text->s : "", text->n, false);
     if (own_r && c->json)
         print_json(own_r);
     else
@@ -103,12 +180,16 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK && c.adapter && hora_cli_is_model(c.adapter)) {
-        st = hora_model_open_with(m, c.adapter, s);
+        st = hora_model_open_with(m, c.adapter, s, NULL);
     } else if (st == HORA_OK) {
-        st = hora_model_open_with(m, c.model, s);
+        st = hora_model_open_with(m, c.model, s, c.adapter);
+        if (st == HORA_OK)
+            st = hora_open_settle(&(*m)->opened, NULL, NULL, false, 0);
         if (st == HORA_OK && c.adapter)
             st = hora_model_load_adapters(*m, c.adapter, prefer[c.prefer]);
     }
+    if (st == HORA_OK)
+        st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
     return st;
 }
@@ -128,5 +209,8 @@ static void on_signal(int signum) {
 volatile int *hora_cli_interrupts(void) {
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
+    if (signal(SIGHUP, on_signal) == SIG_IGN) /* nohup */
+        signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* who read the progress may leave; the work goes on */
     return &stop;
 }

@@ -72,6 +72,11 @@ void hora_help_command(FILE *f, const hora_command *c);
 /* A result as JSON with --json, else as `print` or as the text says it. Owns it; NULL: nothing to
  * print. */
 void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r));
+/* The same with line breaks and tabs of texts kept. */
+void hora_cli_show_lines(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r));
+/* Text to stdout with control characters escaped; exact: what the command is asked for (generate,
+ * tokenize) goes out byte for byte where stdout is no terminal. False: it did not arrive. */
+bool hora_cli_write(const char *text, size_t n, bool exact);
 void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text);
 /* What makes a report as JSON and as text, and prints it, also beside a failure. */
 hora_status hora_cli_report(hora_cli *c,
@@ -98,6 +103,9 @@ hora_status hora_cli_data(hora_cli *c);
 hora_status hora_cli_plan(hora_cli *cli, bool dump);
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
 hora_status hora_cli_required(const char *flag, const char *value, const char *what);
-/* From now on the first Ctrl-C (or SIGTERM) sets what is returned, the second ends at once. */
+/* faults.c: what ends the tool, and how it says so. Called once, first of all. */
+void hora_cli_faults(void);
+/* From now on the first Ctrl-C (or SIGTERM, or SIGHUP unless it was ignored) sets what is returned,
+ * the second ends at once; a reader of stdout or stderr that leaves ends nothing. */
 volatile int *hora_cli_interrupts(void);
 #endif

@@ -202,7 +202,16 @@ static hora_status write_tensors(const hora_training *t, const char *dir) {
     return s;
 }
 
+char *hora_checkpoint_hash_at(char *text) {
+    static const char key[] = "\"hash\": \"";
+    char *at = text ? strstr(text, key) : NULL; /* the first one: it stands before all else */
+    if (!at || strspn(at + sizeof key - 1, "0123456789abcdef") != 16)
+        return NULL;
+    return at + sizeof key - 1;
+}
+
 static hora_status write_state(hora_training *t, const char *dir) {
+    char digits[32];
     hora_json *identity, *files, *o = hora_json_new_object();
     hora_str text = {0};
     char *path = hora_path_join(dir, "state.json");
@@ -211,7 +220,8 @@ static hora_status write_state(hora_training *t, const char *dir) {
     hora_status s = hora_checkpoint_identity(t, NULL, &identity);
     if (s)
         goto out;
-    hora_json_set(o, "format", hora_json_new_int(1));
+    hora_json_set(o, "format", hora_json_new_int(2));
+    hora_json_set(o, "hash", hex(0)); /* of this file, with zeros here */
     hora_json_set(o, "step", hora_json_new_int(t->step));
     hora_json_set(o, "rows", hora_json_new_int(now.rows));
     hora_json_set(o, "first_loss", hora_json_new_real(t->first_loss));
@@ -225,13 +235,16 @@ static hora_status write_state(hora_training *t, const char *dir) {
         hora_json_set(e, "step", hora_json_new_int(t->evals[i].step));
         hora_json_set(e, "loss", hora_json_new_real(t->evals[i].loss));
     }
-    hora_json_set(o, "variant", hora_json_new_string(hora_isa_name(hora_cpu_isa())));
+    hora_json_set(o, "variant", hora_json_new_string(hora_device_variant(t->parts.device)));
     hora_json_set(o, "identity", identity);
     if ((s = hora_checkpoint_manifest(dir, "state.json", &files)))
         goto out;
     hora_json_set(o, "files", files);
     hora_json_dump(o, 2, false, &text);
     hora_str_putc(&text, '\n');
+    const uint64_t hash = hora_hash64(text.s, text.n, 0);
+    hora_snprintf(digits, sizeof digits, "%016llx", (unsigned long long)hash);
+    memcpy(hora_checkpoint_hash_at(text.s), digits, 16);
     s = hora_file_write(path, text.s, text.n);
 out:
     hora_free(path);
@@ -251,6 +264,8 @@ static hora_status write_adapters(hora_training *t, const char *dir) {
 static hora_status write_whole(hora_training *t, const char *tmp) {
     hora_status s;
     HORA_ASSERT(t->prepared);
+    HORA_TRY(hora_base_unchanged(t->parts.base));
+    hora_state_pull(&t->state);
     for (int a = 0; a < t->parts.nadapters; a++)
         HORA_TRY(hora_adapter_finite(t->parts.adapters[a], false));
     if ((s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) || (s = write_tensors(t, tmp)) ||

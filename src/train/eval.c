@@ -1,6 +1,7 @@
 /*
- * Evaluation: the mean loss per supervised token over a data set, without dropout. Micro-batches
- * are summed in double with scale 1 and divided once, so the cut into batches does not matter.
+ * Evaluation: the mean loss of what counts over a data set and the task's own numbers, without
+ * dropout. Micro-batches are summed in double with scale 1 and divided once, so the cut into batches
+ * does not matter.
  */
 #include <math.h>
 
@@ -49,14 +50,23 @@ static hora_status refuse(const hora_dataset *d, int64_t row, int64_t rows, doub
                      (long long)row + 1, (long long)(row + rows), value, records);
 }
 
+hora_status hora_check_device(const hora_device *d, const hora_objective *o) {
+    return hora_device_is_host(d) || !hora_tally_predicts(o)
+               ? HORA_OK
+               : hora_fail(HORA_EUNSUPPORTED,
+                           "task %s reads its predictions on the host; take --device host",
+                           o->task->name);
+}
+
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, hora_eval_info *info) {
+                           int64_t batch_size, hora_eval_info *info, hora_json **detail) {
     hora_prefetch *feed = NULL;
     const hora_batch *b;
-    double sum = 0, started = hora_now();
-    int64_t count = 0, bytes = 0, first = 0;
+    hora_tally t = {.objective = o->objective};
+    const double started = hora_now();
+    int64_t first = 0;
     hora_status s;
-    int64_t rows = hora_data_about(data)->rows;
+    const int64_t rows = hora_data_about(data)->rows;
     const hora_leaves leaves = hora_graph_leaves(r->g);
     HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, rows, true, &leaves));
     hora_graph_before(r->g);
@@ -69,36 +79,33 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
             s = refuse(data, first, hora_min(batch_size, rows - first), loss);
             break;
         }
-        sum += loss;
         first += batch_size;
-        count += b->supervised;
-        bytes += b->target_bytes;
+        hora_tally_add(&t, r->g, o, b);
     }
     hora_prefetch_free(feed);
-    if (s != HORA_DONE)
-        return s;
-    if (!count)
-        return hora_fail(HORA_EUSAGE, "evaluation: no token of the data counts; check the mask "
-                                      "(hora inspect shows it) or give other data");
-    *info =
-        (hora_eval_info){.loss = sum / (double)count,
-                         .perplexity = exp(sum / (double)count),
-                         .bits_per_byte = bytes ? sum / 0.69314718055994530942 / (double)bytes : 0,
-                         .seconds = hora_now() - started,
-                         .tokens = count};
-    if (!isfinite(info->perplexity))
-        return hora_fail(HORA_ENUMERIC,
-                         "evaluation: the loss is %g, and its perplexity is no finite number; the "
-                         "model or the adapter does not fit these data",
-                         info->loss);
-    return HORA_OK;
+    *info = (hora_eval_info){.tokens = t.count};
+    const hora_status device = hora_graph_sync(r->g);
+    s = s != HORA_DONE ? s : device ? device : hora_tally_metrics(&t, &info->metrics);
+    info->loss = hora_metrics_get(&info->metrics, "loss");
+    info->seconds = hora_now() - started;
+    for (int i = 0; i < info->metrics.n && !s; i++)
+        if (isinf(info->metrics.at[i].value))
+            s = hora_fail(HORA_ENUMERIC,
+                          "evaluation: the loss is %g, and its %s is no finite number; the model "
+                          "or the adapter does not fit these data",
+                          info->loss, info->metrics.at[i].name);
+    if (!s && detail)
+        *detail = hora_tally_detail(&t);
+    hora_tally_release(&t);
+    return s;
 }
 
 hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     HORA_ASSERT(t->prepared);
     if (!t->parts.eval)
         return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
-    HORA_TRY(hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, info));
+    HORA_TRY(
+        hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, info, NULL));
     info->step = t->step;
     for (int i = 0; i < t->nevals; i++)
         if (t->evals[i].step == t->step) {
@@ -121,11 +128,17 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     return HORA_OK;
 }
 
-hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
+hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_json **detail) {
     hora_recording r = {0};
-    hora_outputs o = {.want_loss = true};
+    const hora_objective *objective = p->objective ? p->objective : hora_objective_causal();
+    hora_outputs o = {
+        .objective = objective, .want_loss = true, .want_logits = hora_tally_predicts(objective)};
+    if (detail)
+        *detail = NULL;
     HORA_TRY(hora_check_vocabulary(p->base, p->data));
-    hora_device *own = p->device ? NULL : hora_device_new();
+    hora_device *own = NULL;
+    if (!p->device)
+        HORA_TRY(hora_device_open(&own, NULL));
     const hora_recording_parts parts = {.base = p->base,
                                         .adapters = p->adapters,
                                         .nadapters = p->nadapters,
@@ -134,11 +147,13 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info) {
                                         .rows = hora_round_up(p->batch_size * p->seq_len, 64),
                                         .mode = HORA_NET_EVAL,
                                         .model = hora_model_record,
-                                        .outputs = hora_task_causal,
+                                        .outputs = hora_task_record,
                                         .user = &o};
-    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation");
+    hora_status s = hora_check_device(parts.device, objective);
     if (!s)
-        s = hora_eval_over(&r, &o, p->data, p->batch_size, info);
+        s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation");
+    if (!s)
+        s = hora_eval_over(&r, &o, p->data, p->batch_size, info, detail);
     hora_recording_release(&r);
     hora_device_free(own);
     return s;

@@ -5,10 +5,13 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "format/safetensors.h"
 #include "train/train_impl.h"
@@ -36,25 +39,64 @@ static hora_status same_files(const char *dir, const hora_json *want) {
     return s;
 }
 
+/* Format 2 has a hash of itself; 1 is of version 0.1 and has none. */
+static hora_status check_hash(const char *path, hora_str *text) {
+    char *digits = hora_checkpoint_hash_at(text->s);
+    if (!digits)
+        return hora_fail(HORA_EFORMAT, "%s: its hash is missing; take another checkpoint", path);
+    char *stored = hora_strndup(digits, 16);
+    memset(digits, '0', 16);
+    const bool same = hora_hash64(text->s, text->n, 0) == strtoull(stored, NULL, 16);
+    hora_free(stored);
+    return same ? HORA_OK
+                : hora_fail(HORA_EFORMAT, "%s: is not what was written; take another checkpoint",
+                            path);
+}
+
+/* A folder called checkpoint-N is of step N. */
+static hora_status check_number(const char *dir, const hora_json *state) {
+    const char *name = hora_path_base(dir), *tail = name + strlen(CHECKPOINT_PREFIX);
+    int64_t number, step = -1;
+    if (!hora_starts(name, CHECKPOINT_PREFIX))
+        return HORA_OK;
+    char *digits = hora_strndup(tail, strspn(tail, "0123456789"));
+    const bool numbered = hora_parse_int(digits, &number);
+    hora_free(digits);
+    hora_json_int(hora_json_get(state, "step"), &step);
+    return !numbered || number == step
+               ? HORA_OK
+               : hora_fail(HORA_EFORMAT,
+                           "%s: state.json is of step %lld; give the folder its own name back", dir,
+                           (long long)step);
+}
+
 /* Loads state.json and checks every file against it. */
 static hora_status open_whole(const char *dir, hora_json **out) {
     char *path = hora_path_join(dir, "state.json");
     int64_t format = 0;
+    hora_str text = {0};
     *out = NULL;
-    hora_status s = hora_json_load(out, path);
+    hora_status s = hora_file_read(&text, path);
+    if (!s)
+        s = hora_json_parse(out, text.s, text.n, path);
     if (!s)
         s = hora_json_get_int(*out, "format", 0, &format);
-    if (!s && format != 1)
+    if (!s && format != 1 && format != 2)
         s = hora_fail(HORA_EUNSUPPORTED,
                       "%s: format %lld of another version of hora; resume with "
                       "that version",
                       path, (long long)format);
+    if (!s && format == 2)
+        s = check_hash(path, &text);
+    if (!s)
+        s = check_number(dir, *out);
     if (!s)
         s = same_files(dir, hora_json_get(*out, "files"));
     if (s) {
         hora_json_free(*out);
         *out = NULL;
     }
+    hora_str_release(&text);
     hora_free(path);
     return s;
 }
@@ -163,8 +205,10 @@ static hora_status read_tensors(hora_training *t, const char *dir, bool moments)
     hora_st *st;
     char *path = hora_path_join(dir, "state.safetensors");
     hora_status s = hora_st_open(&st, path);
+    hora_state_pull(&t->state); /* moments that are not read stay as they are */
     for (int k = -1; !s && k < (moments ? t->state.optimizer->moments : 0); k++)
         s = read_span(t, st, dir, k);
+    hora_state_push(&t->state);
     hora_st_close(st);
     hora_free(path);
     return s;
@@ -211,10 +255,11 @@ static hora_status take(hora_training *t, const char *dir, const hora_json *stat
     HORA_TRY(read_tensors(t, dir, true));
     HORA_TRY(read_position(t, dir, state));
     HORA_TRY(hora_json_get_string(state, "variant", "", &variant));
-    if (!hora_eq(variant, hora_isa_name(hora_cpu_isa())))
-        hora_warn("%s was computed with %s kernels, this processor uses %s: the run goes on, but "
+    const char *here = hora_device_variant(t->parts.device);
+    if (!hora_eq(variant, here))
+        hora_warn("%s was computed with %s kernels, this one uses %s: the run goes on, but "
                   "not bit for bit",
-                  dir, variant, hora_isa_name(hora_cpu_isa()));
+                  dir, variant, here);
     hora_training_diagnose(t);
     return hora_training_feed(t);
 }

@@ -74,7 +74,7 @@ static hora_status refuse(const hora_training *t, const tally *a, const char *wh
 }
 
 static hora_status check(const hora_training *t, const tally *a, double norm) {
-    double uniform = log((double)t->parts.base->vocab);
+    double uniform = hora_objective_uniform(t->parts.objective, t->parts.base);
     double first = isnan(t->first_loss) ? a->loss : t->first_loss;
     if (!isfinite(a->loss))
         return refuse(t, a, "the loss", a->loss);
@@ -103,6 +103,7 @@ static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
     double lr =
         t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step);
     double norm = hora_state_norm(&t->state);
+    HORA_TRY(hora_graph_sync(t->train.g));
     HORA_TRY(check(t, a, norm));
     if (a->supervised)
         update(t, lr, norm);

@@ -19,10 +19,17 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
     t->config = *config;
     t->config.recompute = config->recompute ? hora_strdup(config->recompute) : NULL;
     t->config.backends = config->backends ? hora_strdup(config->backends) : NULL;
+    t->config.device = config->device ? hora_strdup(config->device) : NULL;
     t->first_loss = t->last_loss = t->best_loss = NAN;
-    if (!t->parts.device)
-        t->parts.device = t->own_device = hora_device_new();
-    hora_status s = hora_training_plan(t);
+    if (!t->parts.objective)
+        t->parts.objective = hora_objective_causal();
+    hora_status s = HORA_OK;
+    if (config->device || !t->parts.device) {
+        s = hora_device_open(&t->own_device, config->device);
+        t->parts.device = t->own_device;
+    }
+    if (s == HORA_OK)
+        s = hora_training_plan(t);
     if (s) {
         hora_training_free(t);
         return s;
@@ -34,13 +41,18 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
 void hora_training_free(hora_training *t) {
     if (!t)
         return;
+    for (int a = 0; a < t->parts.nadapters; a++) {
+        hora_adapter_refresh(t->parts.adapters[a]);
+        t->parts.adapters[a]->refresh = NULL;
+    }
     hora_prefetch_free(t->feed);
+    hora_recording_release(&t->eval); /* its arena is that of train */
     hora_recording_release(&t->train);
-    hora_recording_release(&t->eval);
     hora_state_release(&t->state);
     hora_device_free(t->own_device);
     hora_free(t->config.recompute);
     hora_free(t->config.backends);
+    hora_free(t->config.device);
     hora_free(t->evals);
     hora_free(t);
 }
@@ -51,6 +63,10 @@ const hora_train_report *hora_training_report(hora_training *t) {
 
 void hora_training_dump(hora_training *t, hora_str *out) {
     hora_graph_dump(t->train.g, out);
+}
+
+hora_device *hora_training_device(hora_training *t) {
+    return t->parts.device;
 }
 
 hora_graph *hora_training_graph(hora_training *t) {
@@ -73,6 +89,10 @@ static void forget_weight(void *base, const void *data) {
     hora_base_forget(base, data);
 }
 
+static void refresh(void *state) {
+    hora_state_pull(state);
+}
+
 void hora_training_diagnose(const hora_training *t) {
     for (int i = 0; i < t->parts.nadapters; i++) {
         hora_adapter *a = t->parts.adapters[i];
@@ -87,10 +107,14 @@ hora_status hora_training_prepare(hora_training *t) {
     for (int a = 0; a < t->parts.nadapters; a++)
         if (!t->parts.adapters[a]->values)
             HORA_TRY(hora_adapter_allocate(t->parts.adapters[a]));
-    HORA_TRY(hora_state_allocate(&t->state));
+    HORA_TRY(hora_state_allocate(&t->state, t->parts.device));
     hora_device_after_packing(t->parts.device, forget_weight, t->parts.base);
     HORA_TRY(
         hora_recordings_prepare((hora_recording *[]){&t->train, &t->eval}, 2, "the step arena"));
+    for (int a = 0; a < t->parts.nadapters && !hora_device_is_host(t->parts.device); a++) {
+        t->parts.adapters[a]->refresh = refresh;
+        t->parts.adapters[a]->refresh_of = &t->state;
+    }
     HORA_TRY(hora_training_feed(t));
     hora_training_diagnose(t);
     t->prepared = true;

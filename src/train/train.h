@@ -19,6 +19,7 @@
 #include "graph/graph.h"
 #include "optim/optim.h"
 #include "peft/peft.h"
+#include "task/task.h"
 
 /* --- options ---------------------------------------------------------------------------------- */
 typedef enum { HORA_TRAIN_AUTO, HORA_TRAIN_F32, HORA_TRAIN_BF16 } hora_train_dtypes;
@@ -52,9 +53,10 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     int64_t log_every;  /* steps between lines of progress off a terminal */
     double explode;     /* stop when loss > explode * max(first loss, ln vocabulary); 0: never */
     char *backends;     /* order of preference; NULL: the registry's */
+    char *device;       /* host cuda; NULL: as hora_device_open has it */
 } hora_train_config;
 extern const hora_options hora_train_options;
-/* What to open a base in: bf16 for `auto` where the processor multiplies bf16, else f32. */
+/* What to open a base in: bf16 for `auto` where the device multiplies bf16, else f32. */
 hora_dtype hora_train_dtype(const hora_train_config *c);
 
 /* --- the plan --------------------------------------------------------------------------------- */
@@ -67,10 +69,12 @@ typedef struct hora_train_report {
     double lr;                                /* as it will be used */
     hora_dtype dtype;                         /* of activations and frozen weights */
     bool pack_both;                           /* frozen weights are packed for both directions */
+    bool copied;                              /* they go to a device's own memory */
     uint64_t weights, packed;                 /* bytes: base weights in memory; packed copies */
     uint64_t values, gradients, moments;      /* bytes: state */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
     uint64_t batches;                         /* bytes: staging */
+    uint64_t data;                            /* bytes: tokens and rows of both sets */
     uint64_t total, limit;                    /* bytes: all of it; what may be used, 0 unknown */
     int segments, recomputed, nodes, calls;   /* of the training graph */
     double flops_step;                        /* forward and backward, all rows full */
@@ -91,11 +95,12 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     hora_base *base;                 /* headers only: the training can be planned, not prepared */
     hora_adapter *const *adapters;   /* allocated here when they are not yet */
     int nadapters;
-    hora_device *device;       /* NULL: its own */
+    hora_device *device;       /* NULL, or config.device is set: its own */
     const hora_dataset *train; /* NULL: only hora_training_step_on works; config.steps is needed */
     const hora_dataset *eval;  /* NULL: none */
     int64_t seq_len;           /* of both data sets */
-    bool poison;               /* tests: dead memory is filled with NaN */
+    const hora_objective *objective; /* settled; NULL: language modelling */
+    bool poison;                     /* tests: dead memory is filled with NaN */
 } hora_training_parts;
 
 typedef struct hora_step_info {
@@ -109,10 +114,11 @@ typedef struct hora_step_info {
 
 typedef struct hora_eval_info {
     int64_t step;
-    double loss, perplexity, bits_per_byte, seconds; /* bits_per_byte 0: bytes unknown */
-    int64_t tokens;                                  /* that were predicted */
-    bool best;                                       /* of all evaluations after step 0 */
-    bool worn;                                       /* patience is at its end: stop */
+    double loss, seconds;
+    hora_metrics metrics; /* of the task; loss is the first */
+    int64_t tokens;       /* that were predicted, or samples */
+    bool best;            /* of all evaluations after step 0 */
+    bool worn;            /* patience is at its end: stop */
 } hora_eval_info;
 
 typedef struct hora_training_status {
@@ -131,6 +137,7 @@ hora_status hora_training_open(hora_training **out, const hora_training_parts *p
 void hora_training_free(hora_training *t); /* accepts NULL */
 const hora_train_report *hora_training_report(hora_training *t);
 void hora_training_dump(hora_training *t, hora_str *out); /* schedule with buffers, for people */
+hora_device *hora_training_device(hora_training *t);      /* borrowed */
 /* The graph of a step, for profiles (graph.h); borrowed. */
 hora_graph *hora_training_graph(hora_training *t);
 /* HORA_ENOMEM with the report's advice when it does not fit. */
@@ -170,10 +177,13 @@ typedef struct hora_eval_parts {
     hora_base *base;
     hora_adapter *const *adapters; /* allocated */
     int nadapters;
-    hora_device *device; /* NULL: its own */
+    hora_device *device;             /* NULL: its own */
+    const hora_objective *objective; /* settled; NULL: language modelling */
     const hora_dataset *data;
     int64_t seq_len, batch_size;
     const char *backends; /* NULL: the registry's order */
 } hora_eval_parts;
-hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info);
+/* detail: confusion and numbers per class, owned by the caller, NULL where the task has none; may be
+ * NULL. */
+hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info, hora_json **detail);
 #endif

@@ -58,6 +58,9 @@ char *hora_checkpoint_path(const char *dir, int64_t step);
  * there: what to compare it with, so that options that are younger are left out where they stand at
  * their defaults; NULL: all are written. */
 hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, hora_json **out);
+/* The 16 digits of the text of a state.json that are its hash (of the text with zeros there); NULL
+ * when there are none. */
+char *hora_checkpoint_hash_at(char *text);
 /* Every file of a folder with size and hash; `skip` is left out. */
 hora_status hora_checkpoint_manifest(const char *dir, const char *skip, hora_json **out);
 /* Name of a span's tensor in state.safetensors; kind -1 is the value, else a moment. */
@@ -71,6 +74,8 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
  * negative. ordered: as the rows lie in the data, not as they are shuffled. */
 void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
                        size_t n);
+/* Refuses a device on which the task's predictions cannot be read. */
+hora_status hora_check_device(const hora_device *d, const hora_objective *o);
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, hora_eval_info *info);
+                           int64_t batch_size, hora_eval_info *info, hora_json **detail);
 #endif

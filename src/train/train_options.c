@@ -46,7 +46,7 @@ static const hora_option rows[] = {
              "LoRA+: factor of the learning rate of the B matrices"),
     OPT_CHOICE(
         dtype, "dtype", NULL, "auto", "auto f32 bf16",
-        "of activations and frozen weights; auto: bf16 where the processor has it, else f32"),
+        "of activations and frozen weights; auto: bf16 where the device multiplies it, else f32"),
     OPT_STRING(recompute, "recompute", "gradient_checkpointing", "none", "N",
                "layers recomputed in backward: none, all, auto (as few as fit) or a number",
                HORA_OPT_RESUMABLE),
@@ -76,10 +76,13 @@ static const hora_option rows[] = {
              HORA_OPT_RESUMABLE),
     OPT_STRING(backends, "backends", NULL, NULL, "NAMES",
                "kernels in order of preference (cpu ref); unset: the fastest"),
+    OPT_STRING(device, "device", NULL, NULL, "NAME",
+               "where the steps run: host or cuda; unset: the host", HORA_OPT_RESUMABLE),
 };
 
 hora_dtype hora_train_dtype(const hora_train_config *c) {
-    const hora_dtype best = hora_cpu_isa() >= HORA_ISA_AVX512_BF16 ? HORA_BF16 : HORA_F32;
+    const hora_device_kind *k = hora_device_kind_named(c->device);
+    const hora_dtype best = k && k->prefers_bf16() ? HORA_BF16 : HORA_F32;
     const hora_dtype dtypes[] = {best, HORA_F32, HORA_BF16};
     return dtypes[c->dtype];
 }

@@ -96,6 +96,7 @@ static hora_status check_parts(hora_training *t) {
     HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
+    HORA_TRY(hora_check_device(p->device, p->objective));
     int64_t numbers = 0;
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;
@@ -103,6 +104,11 @@ static hora_status check_parts(hora_training *t) {
     if (!numbers)
         return hora_fail(HORA_EUSAGE, "nothing trains: attach a method first (method=lora)");
     return HORA_OK;
+}
+
+/* Of the device; what weights take of a device's own memory is not there yet. */
+static bool on_host(const hora_training *t) {
+    return hora_device_is_host(t->parts.device);
 }
 
 static uint64_t weight_bytes(const hora_base *b) {
@@ -114,14 +120,23 @@ static uint64_t weight_bytes(const hora_base *b) {
 
 static void add_up(hora_train_report *r) {
     uint64_t arena = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
-    r->total = r->weights + r->packed + r->values + r->gradients + r->moments + arena + r->batches;
+    r->total = r->weights + r->packed + r->values + r->gradients + r->moments + arena + r->batches +
+               r->data;
+}
+
+/* Data are in memory already: they count against a limit that was given, not against what is
+ * free. */
+static uint64_t data_due(const hora_training *t) {
+    return t->config.memory ? t->report.data : 0;
 }
 
 /* What is not in memory yet must fit into what is free; a limit that was given counts all. */
 static bool fits(const hora_training *t) {
     const hora_train_report *r = &t->report;
     bool opened = t->parts.base->nweights > 0 && t->parts.base->weights[0].view.data;
-    uint64_t there = opened && !t->config.memory ? r->weights : 0;
+    uint64_t there = !on_host(t)        ? r->data /* stays on the host */
+                     : t->config.memory ? 0
+                                        : r->data + (opened ? r->weights : 0);
     return !r->limit || r->total - there <= r->limit;
 }
 
@@ -163,8 +178,9 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
     hora_plan_options o = *like;
     hora_device_set_packing(t->parts.device, both ? HORA_PACK_BOTH : HORA_PACK_ONE);
     r->pack_both = both;
+    r->copied = !on_host(t);
     r->weights = weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0);
-    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches;
+    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t);
     o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;
     hora_status s = hora_graph_plan(t->train.g, &o);
     if (s == HORA_ENOMEM && o.recompute == HORA_RECOMPUTE_AUTO) {
@@ -179,11 +195,13 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
 static hora_status choose_packing(hora_training *t, const hora_plan_options *o) {
     enum { AUTO, BOTH, ONE, ENOUGH_ROWS = 512 };
     const hora_train_report *r = &t->report;
-    bool wants =
-        r->rows < ENOUGH_ROWS || hora_device_uses_library(t->parts.device, t->parts.base->dtype);
-    HORA_TRY(plan_packed(t, o, t->config.pack == BOTH || (t->config.pack == AUTO && wants)));
+    bool wants = on_host(t) && (r->rows < ENOUGH_ROWS ||
+                                hora_device_uses_library(t->parts.device, t->parts.base->dtype));
+    HORA_TRY(plan_packed(
+        t, o, (on_host(t) && t->config.pack == BOTH) || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
-    uint64_t need = r->weights + r->values + r->gradients + r->moments + r->batches + i->arena;
+    uint64_t need =
+        r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t) + i->arena;
     if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
         return plan_packed(t, o, false);
     return HORA_OK;
@@ -193,7 +211,8 @@ static hora_status plan_graphs(hora_training *t) {
     hora_train_report *r = &t->report;
     hora_plan_options o = {.backward = true, .poison = t->parts.poison};
     HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
-    r->limit = t->config.memory ? (uint64_t)t->config.memory : hora_memory_available();
+    r->limit = t->config.memory ? (uint64_t)t->config.memory
+                                : hora_device_kind_of(t->parts.device)->memory(t->parts.device);
     HORA_TRY(choose_packing(t, &o));
     if (t->eval.g) {
         HORA_TRY(hora_graph_plan(t->eval.g, &(hora_plan_options){.poison = t->parts.poison}));
@@ -220,7 +239,8 @@ static void estimate_time(hora_training *t) {
     int64_t rows = r->batch_size * r->grad_accum;
     hora_graph_add_full_work(t->train.g, rows, r->seq_len, work);
     r->flops_step = hora_graph_flops(t->train.g, work);
-    r->peak_flops = hora_peak_flops(t->parts.base->dtype, 0.02);
+    r->peak_flops =
+        hora_device_kind_of(t->parts.device)->flops(t->parts.device, t->parts.base->dtype, 0.02);
     r->seconds_step = r->peak_flops > 0 ? r->flops_step / (0.5 * r->peak_flops) : 0;
     r->seconds_total = r->seconds_step * (double)t->limit / (double)rows;
 }
@@ -235,15 +255,17 @@ static void record(hora_training *t) {
                                   .rows = t->report.rows,
                                   .mode = HORA_NET_TRAIN,
                                   .model = hora_model_record,
-                                  .outputs = hora_task_causal,
+                                  .outputs = hora_task_record,
                                   .user = &t->out};
-    t->out = (hora_outputs){.want_loss = true, .differentiate = true};
+    t->out = (hora_outputs){.objective = p->objective, .want_loss = true, .differentiate = true};
     hora_recording_init(&t->train, &parts);
     if (!p->eval)
         return;
     parts.mode = HORA_NET_EVAL;
     parts.user = &t->eval_out;
-    t->eval_out = (hora_outputs){.want_loss = true};
+    t->eval_out = (hora_outputs){.objective = p->objective,
+                                 .want_loss = true,
+                                 .want_logits = hora_tally_predicts(p->objective)};
     hora_recording_init(&t->eval, &parts);
 }
 
@@ -267,6 +289,8 @@ hora_status hora_training_plan(hora_training *t) {
     record(t);
     const hora_leaves leaves = hora_graph_leaves(t->train.g);
     r->batches = (uint64_t)r->rows * STAGED * hora_leaves_row(&leaves);
+    r->data = (p->train ? hora_data_bytes(p->train) : 0) +
+              (p->eval && p->eval != p->train ? hora_data_bytes(p->eval) : 0);
     HORA_TRY(plan_graphs(t));
     hora_state_activate(&t->state, t->train.g);
     estimate_time(t);

@@ -40,9 +40,9 @@ static void text_run(const hora_train_report *r, hora_str *out) {
     if (r->peak_flops > 0) {
         duration(step, r->seconds_step);
         duration(total, r->seconds_total);
-        hora_str_printf(
-            out, "\n           about %s per step, %s in all, at half of %.4g GFLOP/s measured",
-            step, total, r->peak_flops / 1e9);
+        hora_str_printf(out,
+                        "\n           %s per step, %s in all, at half of %.3g GFLOP/s measured",
+                        step, total, r->peak_flops / 1e9);
     }
     hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d calls; %s\n",
                     r->segments, r->recomputed, r->nodes, r->calls, dtype_text(r));
@@ -55,7 +55,9 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
                       "weights    not there: their sizes and dtype are those of config.json\n");
     hora_str_puts(out, "memory\n");
     bytes_row(out, "weights", r->weights,
-              r->pack_both ? "frozen, and not packed" : "frozen, mapped from the files");
+              r->copied      ? "frozen, copied to the device"
+              : r->pack_both ? "frozen, and not packed"
+                             : "frozen, mapped from the files where they can");
     bytes_row(out, "packed", r->packed,
               r->pack_both ? "frozen weights, laid out for both passes"
                            : "tables; weights are packed on the way");
@@ -66,6 +68,7 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     if (r->eval_arena)
         bytes_row(out, "evaluation", r->eval_arena, "in the step arena, where it fits");
     bytes_row(out, "batches", r->batches, "");
+    bytes_row(out, "data", r->data, "tokens and rows");
     bytes_row(out, "total", r->total, r->fits ? "" : "does not fit");
     if (r->limit)
         bytes_row(out, "available", r->limit, "");
@@ -100,6 +103,7 @@ hora_json *hora_train_report_json(const hora_train_report *r) {
     put_bytes(m, "eval_arena", r->eval_arena);
     put_bytes(m, "scratch", r->scratch);
     put_bytes(m, "batches", r->batches);
+    put_bytes(m, "data", r->data);
     put_bytes(m, "total", r->total);
     put_bytes(m, "limit", r->limit);
     const struct {

@@ -26,10 +26,17 @@ typedef struct answer {
     bool forward, backward; /* accepted */
 } answer;
 
+/* A device for one answer: of the host anew, since it keeps packings; of another, the one given. */
+static hora_device *device_for(const hora_backend *b, hora_device *given) {
+    return strcmp(b->device, "host") == 0 ? hora_device_new() : given;
+}
+
 /* `law`: where backward takes out and saved from; NULL: from its own forward. */
-static answer ask(const hora_backend *b, const op_rig *like, variant v, const op_rig *law) {
+static answer ask(const hora_backend *b, hora_device *device, const op_rig *like, variant v,
+                  const op_rig *law) {
     answer a = {.forward = false};
-    op_how how = {.backend = b, .device = hora_device_new(), .spare = v.spare, .freeze = v.freeze};
+    op_how how = {
+        .backend = b, .device = device_for(b, device), .spare = v.spare, .freeze = v.freeze};
     hora_device_set_packing(how.device, v.add ? HORA_PACK_BOTH : HORA_PACK_ONE);
     assert_true(op_rig_open(&a.rig, like->op, like->k, like->types));
     op_rig_grad(&a.rig, like->grad);
@@ -47,7 +54,8 @@ static answer ask(const hora_backend *b, const op_rig *like, variant v, const op
                 op_view_set(&given.din[i], j, (double)(j % 5) - 2);
         a.backward = op_rig_backward(&given, &how);
     }
-    hora_device_free(how.device);
+    if (how.device != device)
+        hora_device_free(how.device);
     return a;
 }
 
@@ -93,21 +101,23 @@ static void compare(const answer *got, const answer *want, const char *b, int th
 }
 
 /* Counts accepted forward and backward calls in *n. */
-static void check_mask(const hora_backend *b, op_rig *like, unsigned grad, int n[2]) {
+static void check_mask(const hora_backend *b, hora_device *d, op_rig *like, unsigned grad,
+                       int n[2]) {
     static const variant variants[] = {{0, false, false}, {13, true, true}, {70, true, false}};
     static const int threads[] = {2, 3, 8};
     like->grad = grad;
     for (size_t v = 0; v < HORA_COUNT(variants); v++) {
         hora_threads_limit(1);
-        answer law = ask(hora_backend_named("ref"), like, variants[v], NULL);
+        answer law = ask(hora_backend_named("ref"), NULL, like, variants[v], NULL);
         assert_true(law.forward);
-        answer one = ask(b, like, variants[v], &law.rig);
+        answer one = ask(b, d, like, variants[v], &law.rig);
         n[0] += one.forward;
         n[1] += one.backward;
         compare(&one, &law, b->name, 0);
-        for (size_t t = 0; t < HORA_COUNT(threads) && (one.forward || one.backward); t++) {
+        const size_t again = d ? 1 : HORA_COUNT(threads); /* threads are the host's */
+        for (size_t t = 0; t < again && (one.forward || one.backward); t++) {
             hora_threads_limit(threads[t]);
-            answer more = ask(b, like, variants[v], &law.rig);
+            answer more = ask(b, d, like, variants[v], &law.rig);
             compare(&more, &one, b->name, threads[t]);
             op_rig_close(&more.rig);
         }
@@ -139,32 +149,32 @@ static unsigned may_train(const op_rig *r) {
     return all;
 }
 
-static void check_case(const hora_backend *b, op_rig *r, int n[2]) {
+static void check_case(const hora_backend *b, hora_device *d, op_rig *r, int n[2]) {
     unsigned all = may_train(r);
-    check_mask(b, r, 0, n);
+    check_mask(b, d, r, 0, n);
     for (unsigned mask = 1; mask <= all; mask++)
         if (mask == all || ((mask & ~all) == 0 && (mask & (mask - 1)) == 0))
-            check_mask(b, r, mask, n);
+            check_mask(b, d, r, mask, n);
     r->grad = 0;
 }
 
 /* Returns how many calls were accepted. */
-static int check_op(const hora_backend *b, int op, op_types types, bool large) {
+static int check_op(const hora_backend *b, hora_device *d, int op, op_types types, bool large) {
     int n[2] = {0, 0};
     op_rig r;
     for (int k = 0; op_rig_open(&r, op, k, types); k++, op_rig_close(&r))
         if ((size_of(&r) > LARGE) == large)
-            check_case(b, &r, n);
+            check_case(b, d, &r, n);
     print_message("%s %s of %s %s %s: %d forward, %d backward calls agree\n", b->name,
                   hora_op_at(op)->name, hora_dtype_name(types.rows), hora_dtype_name(types.weight),
                   hora_dtype_name(types.rest), n[0], n[1]);
     return n[0] + n[1];
 }
 
-static void check_backend(const hora_backend *b, op_types types, bool large) {
+static void check_backend(const hora_backend *b, hora_device *d, op_types types, bool large) {
     int accepted = 0;
     for (int op = 0; op < HORA_OPS; op++)
-        accepted += check_op(b, op, types, large);
+        accepted += check_op(b, d, op, types, large);
     if (!accepted)
         fail_msg("%s accepts no call", b->name);
 }
@@ -175,17 +185,39 @@ static void check_all(const op_types *types, size_t n, bool large) {
         if (strcmp(hora_backend_at(i)->name, "ref") != 0 &&
             strcmp(hora_backend_at(i)->device, "host") == 0) {
             for (size_t k = 0; k < n; k++)
-                check_backend(hora_backend_at(i), types[k], large);
+                check_backend(hora_backend_at(i), NULL, types[k], large);
             others++;
         }
     if (!others)
         hora_test_skip("no backend but ref is in this build");
 }
 
+/* Backends of other devices, where this machine has one. */
+static void check_devices(const op_types *types, size_t n) {
+    int checked = 0;
+    for (int i = 0; i < hora_backend_count(); i++) {
+        const hora_backend *b = hora_backend_at(i);
+        hora_device *d;
+        if (strcmp(b->device, "host") == 0)
+            continue;
+        if (hora_device_open(&d, b->device) != HORA_OK)
+            hora_test_skip("%s", hora_errmsg());
+        for (size_t k = 0; k < n; k++)
+            for (int large = 0; large < 2; large++)
+                check_backend(b, d, types[k], large);
+        hora_device_free(d);
+        checked++;
+    }
+    if (!checked)
+        hora_test_skip("this build has no device but the host");
+}
+
 /* mul(x, x) and the like: the gradient of input 0 is finished before that of input 1 is added. */
 static void check_twice(const hora_backend *b, hora_op_id op, int k, op_types types) {
-    hora_device *d = hora_device_new();
+    hora_device *d;
     op_rig r, both;
+    if (hora_device_open(&d, b->device) != HORA_OK)
+        return; /* the tests of devices say so */
     assert_true(op_rig_open(&r, op, k, types));
     memcpy(r.in[1].data, r.in[0].data, hora_view_bytes(&r.in[0]));
     op_rig_grad(&r, HORA_IN(0) | HORA_IN(1));
@@ -234,7 +266,19 @@ static void large_cases(void **state) {
     check_all(mixes, HORA_COUNT(mixes), true);
 }
 
-HORA_TESTS(agree_backends, {"backends agree with ref: small cases", small_cases, HORA_SHORT},
+static void devices(void **state) {
+    (void)state;
+    check_devices(&f32, 1);
+}
+
+static void devices_bf16(void **state) {
+    (void)state;
+    check_devices(mixes, HORA_COUNT(mixes));
+}
+
+HORA_TESTS(agree_backends, {"kernels of other devices agree with ref", devices, HORA_SHORT},
+           {"kernels of other devices agree with ref in bf16", devices_bf16, HORA_SHORT},
+           {"backends agree with ref: small cases", small_cases, HORA_SHORT},
            {"backends agree with ref in bf16: small cases", small_cases_bf16, HORA_SHORT},
            {"one tensor as both inputs", one_tensor_twice, HORA_SHORT},
            {"backends agree with ref: large cases", large_cases, HORA_MEDIUM});

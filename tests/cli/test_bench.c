@@ -120,6 +120,7 @@ static void test_refusals(void **state) {
     tool_check(2, "", "exclude each other", "bench --shape s260k --model x");
     tool_check(8, "", "no model directory", "bench --model /nonexistent");
     tool_check(2, "", "dtype", "bench --shape s260k --dtype f12 " SMALL);
+    tool_check(2, "", "no device `tpu`", "bench --shape s260k --device tpu " SMALL);
     tool_check(2, "", "auto", "bench --shape s260k --recompute some " SMALL);
     tool_check(2, "", "--rank", "bench --shape s260k --rnak 3");
     tool_check(8, "", "hora methods", "bench --shape s260k --method lroa " SMALL);

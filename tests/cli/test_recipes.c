@@ -20,6 +20,8 @@ static void test_all(void **state) {
     const char *talk = tiny_file("talk.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": "
                                                "\"Hi\"}, {\"role\": \"assistant\", \"content\": "
                                                "\"Ho\"}]}\n");
+    const char *labels = tiny_file("labels.jsonl", "{\"text\": \"Hi\", \"label\": \"good\"}\n"
+                                                   "{\"text\": \"Ho\", \"label\": \"bad\"}\n");
     char **names;
     int n, plans = 0;
     assert_ok(hora_list_dir(dir, &names, &n));
@@ -27,10 +29,13 @@ static void test_all(void **state) {
         if (!hora_ends(names[i], ".yaml"))
             continue;
         char *path = hora_path_join(dir, names[i]);
-        const bool own = hora_eq(names[i], "chat.yaml"); /* the model here has no template */
+        /* the model that comes along has no template, and no labels */
+        const char *data = hora_eq(names[i], "chat.yaml")       ? talk
+                           : hora_eq(names[i], "classify.yaml") ? labels
+                                                                : NULL;
         char *line =
-            own ? hora_format("--model '%s' --data '%s' --seq-len 64 --eval-split 0", m, talk)
-                : hora_strdup("");
+            data ? hora_format("--model '%s' --data '%s' --seq-len 64 --eval-split 0", m, data)
+                 : hora_strdup("");
         commented(path);
         char *command = hora_format("cd '%s' && %s plan '%s' %s", hora_test_source("."),
                                     hora_test_tool(), path, line);
@@ -44,7 +49,7 @@ static void test_all(void **state) {
         hora_free(line);
         hora_free(path);
     }
-    assert_true(plans >= 4);
+    assert_true(plans >= 5);
     hora_list_free(names, n);
 }
 

@@ -3,6 +3,7 @@
  * that keep their promises. Sanitizers see the rest.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,7 +97,8 @@ static void damaged_files(void **state) {
                                 .add_bos = hora_rng_below(&r, 2),
                                 .eval_split = hora_rng_below(&r, 2)};
         hora_dataset *d = NULL, *e = NULL;
-        hora_status s = hora_dataset_open(&d, path, tok, tmpl, &cfg);
+        hora_status s =
+            hora_dataset_open(&d, path, tok, tmpl, &cfg, &hora_objective_causal()->rule);
         assert_true((s == HORA_OK) == (d != NULL));
         if (d) {
             opened++;

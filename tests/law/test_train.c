@@ -4,6 +4,7 @@
  * nothing; a step allocates nothing; what cannot work is refused with its reason.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <math.h>
 #include <signal.h>
@@ -286,7 +287,7 @@ static void others_are_refused(void **state) {
 /* Another value of a row than the run below has. */
 static char *other_value(const hora_option *row) {
     static const char *const own[][2] = {
-        {"memory", "8G"}, {"recompute", "all"}, {"backends", "ref"}};
+        {"memory", "8G"}, {"recompute", "all"}, {"backends", "ref"}, {"device", "host"}};
     for (size_t i = 0; i < HORA_COUNT(own); i++)
         if (!strcmp(row->name, own[i][0]))
             return hora_strdup(own[i][1]);
@@ -554,7 +555,8 @@ static float *completed(const char *method, hora_dtype dtype, bool late, size_t 
     assert_ok(hora_options_take(&hora_train_options, &c, &s));
     hora_settings_release(&s);
     c.dtype = HORA_TRAIN_AUTO;
-    assert_ok(hora_base_open(&r.base, in_tmp("model"), &(hora_base_options){dtype, late, false}));
+    assert_ok(hora_base_open(&r.base, in_tmp("model"),
+                             &(hora_base_options){.dtype = dtype, .headers_only = late}));
     assert_ok(hora_peft_attach(&r.adapter, r.base, method, &s, 5));
     hora_training_parts p = {
         .base = r.base, .adapters = &r.adapter, .nadapters = 1, .seq_len = LENGTH};
@@ -962,15 +964,18 @@ static void evaluation_is_one_number(void **state) {
     assert_ok(hora_tokenizer_open(&tok, in_tmp("model")));
     assert_ok(hora_settings_parse(&s, "seq_len=16", "test"));
     assert_ok(hora_options_take(&hora_data_options, &c, &s));
-    assert_ok(hora_dataset_open(&d, in_tmp("text.txt"), tok, NULL, &c));
+    assert_ok(
+        hora_dataset_open(&d, in_tmp("text.txt"), tok, NULL, &c, &hora_objective_causal()->rule));
     for (int i = 0; i < 3; i++) {
         hora_eval_parts p = {.base = base, .data = d, .seq_len = LENGTH, .batch_size = batch[i]};
-        assert_ok(hora_evaluate(&p, &info[i]));
+        assert_ok(hora_evaluate(&p, &info[i], NULL));
         assert_int_equal(info[i].tokens, hora_data_about(d)->supervised);
         assert_true(fabs(info[i].loss - info[0].loss) < 1e-6 * info[0].loss);
-        assert_true(fabs(info[i].perplexity - exp(info[i].loss)) < 1e-9 * info[i].perplexity);
+        assert_true(fabs(hora_metrics_get(&info[i].metrics, "perplexity") - exp(info[i].loss)) <
+                    1e-9 * hora_metrics_get(&info[i].metrics, "perplexity"));
         /* a token is a byte here */
-        assert_true(fabs(info[i].bits_per_byte - info[i].loss / log(2)) < 1e-9);
+        assert_true(fabs(hora_metrics_get(&info[i].metrics, "bits_per_byte") -
+                         info[i].loss / log(2)) < 1e-9);
     }
     hora_dataset_close(d);
     hora_tokenizer_close(tok);

@@ -3,6 +3,7 @@
  * one way in which templates of the hub are built. The tokenizer has a token per character.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <string.h>
 
@@ -32,7 +33,7 @@ static hora_status open_rows(hora_dataset **d, hora_tokenizer *tok, hora_templat
     *d = NULL;
     assert_ok(hora_file_write(path, text, strlen(text)));
     assert_ok(hora_template_open(t, template_, strlen(template_), "case"));
-    hora_status s = hora_dataset_open(d, path, tok, *t, &c);
+    hora_status s = hora_dataset_open(d, path, tok, *t, &c, &hora_objective_causal()->rule);
     hora_free(path);
     hora_free(text);
     hora_free(kwargs);

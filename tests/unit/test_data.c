@@ -4,6 +4,7 @@
  * files. Then the shared data sets with a real tokenizer.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <string.h>
 
@@ -36,7 +37,8 @@ static hora_status open_bytes(hora_dataset **d, const kit *k, const char *name, 
     char *path = hora_path_join(hora_test_tmp(), name);
     assert_ok(hora_file_write(path, text, n));
     *d = NULL;
-    hora_status s = hora_dataset_open(d, path, k->tok, k->tmpl, &k->cfg);
+    hora_status s =
+        hora_dataset_open(d, path, k->tok, k->tmpl, &k->cfg, &hora_objective_causal()->rule);
     hora_free(path);
     return s;
 }
@@ -471,13 +473,14 @@ static void bad_files(void **state) {
         assert_fails(open_text(&d, &k, rows[i].name, rows[i].text), rows[i].code, rows[i].part);
         assert_null(d);
     }
-    assert_fails(hora_dataset_open(&d, "/nowhere/at.all", k.tok, NULL, &k.cfg), HORA_ENOTFOUND,
-                 "/nowhere");
+    assert_fails(hora_dataset_open(&d, "/nowhere/at.all", k.tok, NULL, &k.cfg,
+                                   &hora_objective_causal()->rule),
+                 HORA_ENOTFOUND, "/nowhere");
     k.cfg.seq_len = 1;
     assert_fails(open_text(&d, &k, "a.txt", "abc"), HORA_EUSAGE, "seq_len");
     k.cfg.seq_len = 8;
-    k.cfg.format = (char *)"csv";
-    assert_fails(open_text(&d, &k, "a.txt", "abc"), HORA_EUSAGE, "choose auto, text or jsonl");
+    k.cfg.format = (char *)"xml";
+    assert_fails(open_text(&d, &k, "a.txt", "abc"), HORA_EUSAGE, "choose auto, text, jsonl");
     k.cfg.format = (char *)"text"; /* asked for, so the records are plain text */
     d = opened(&k, "a.jsonl", "{\"text\": 5}");
     assert_int_equal(hora_data_about(d)->tokens, 11);

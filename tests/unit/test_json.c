@@ -125,6 +125,36 @@ static void huge_integers_become_reals(void **state) {
     hora_json_free(v);
 }
 
+/* They keep their digits; no string can pass for one, whatever it begins with. */
+static void long_integers(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"a\": [18446744073709551616, -9223372036854775809, 9223372036854775807, "
+        "-9223372036854775808], \"s\": \"\\u0000#1\", \"t\": \"\\u0000##2\", \"u\": "
+        "\"18446744073709551616\"}";
+    hora_json *v = parse(text), *copy = hora_json_copy(v);
+    const hora_json *a = hora_json_get(v, "a");
+    hora_str out = {0};
+    size_t n;
+    const char *digits = hora_json_digits(hora_json_at(a, 0), &n);
+    assert_non_null(digits);
+    assert_int_equal(n, 20);
+    assert_memory_equal(digits, "18446744073709551616", n);
+    assert_null(hora_json_string(hora_json_at(a, 0), NULL));
+    assert_int_equal(hora_json_type(hora_json_at(a, 1)), HORA_JREAL);
+    assert_int_equal(hora_json_type(hora_json_at(a, 2)), HORA_JINT);
+    assert_int_equal(hora_json_type(hora_json_at(a, 3)), HORA_JINT);
+    assert_null(hora_json_digits(hora_json_get(v, "u"), &n));
+    assert_null(hora_json_digits(hora_json_get(v, "s"), &n));
+    assert_non_null(hora_json_string(hora_json_get(v, "t"), &n));
+    assert_int_equal(n, 4);
+    hora_json_dump(copy, 0, false, &out);
+    assert_string_equal(out.s, text);
+    hora_str_release(&out);
+    hora_json_free(copy);
+    hora_json_free(v);
+}
+
 static void printing(void **state) {
     (void)state;
     hora_json *v = hora_json_new_object();
@@ -197,6 +227,7 @@ HORA_TESTS(unit_json, {"refuses with line and column", refuses_with_a_place, HOR
            {"depth is limited", depth_is_limited, HORA_SHORT},
            {"order and values", order_and_values, HORA_SHORT},
            {"typed members", typed_members, HORA_SHORT},
-           {"integers beyond 64 bits become reals", huge_integers_become_reals, HORA_SHORT},
+           {"integers beyond 64 bits as reals", huge_integers_become_reals, HORA_SHORT},
+           {"integers beyond 64 bits keep their digits", long_integers, HORA_SHORT},
            {"builders and printing", printing, HORA_SHORT},
            {"large objects", large_objects, HORA_SHORT}, {"files", loads_files, HORA_SHORT});

@@ -1,8 +1,11 @@
 /* Opening bases: what is refused, by name and with the reason; what is written comes back. */
+#include <math.h>
+
 #include "vectors/golden.h"
 
 #include "base/file.h"
 #include "base/text.h"
+#include "model/rope.h"
 
 #define DIMS                                                                                       \
     "\"hidden_size\":8,\"intermediate_size\":12,\"num_hidden_layers\":2,\"num_attention_heads\":"  \
@@ -111,6 +114,40 @@ static void test_config_refusals(void **state) {
                      rows[i].status, rows[i].text);
         assert_null(b);
         hora_free(path);
+    }
+}
+
+/* Rotary frequencies of 4 pairs, theta 10000, 64 positions; by hand from the definitions. */
+static void test_rope(void **state) {
+    (void)state;
+    static const struct {
+        const char *scaling;
+        double freq[4], scale;
+        int64_t positions;
+    } rows[] = {
+        {"{}", {1, 0.1, 0.01, 0.001}, 1, 64},
+        {"{\"rope_type\":\"linear\",\"factor\":4}", {0.25, 0.025, 0.0025, 0.00025}, 1, 64},
+        {"{\"rope_type\":\"dynamic\",\"factor\":4}", {1, 0.1, 0.01, 0.001}, 1, 64},
+        /* without an original length it is the model's: waves of 6.3 and 63 positions, cut at 16 and
+         * 64; the second is blended, (64 / 62.83 - 1) / 3 = 0.0062 */
+        {"{\"rope_type\":\"llama3\",\"factor\":4}", {1, 0.0254648, 0.0025, 0.00025}, 1, 64},
+        {"{\"rope_type\":\"longrope\",\"original_max_position_embeddings\":16,"
+         "\"short_factor\":[1,2,4,5],\"long_factor\":[9,9,9,9]}",
+         {1, 0.05, 0.0025, 0.0002},
+         1.224745, /* (1 + ln 4 / ln 16)^(1/2) */
+         16},
+    };
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_rope_frequencies f;
+        hora_json *s;
+        assert_ok(hora_json_parse(&s, rows[i].scaling, strlen(rows[i].scaling), "rope"));
+        assert_ok(hora_rope_read(&f, s, 10000, 4, 64));
+        for (int k = 0; k < 4; k++)
+            assert_true(fabs(f.freq[k] / rows[i].freq[k] - 1) < 1e-5);
+        assert_true(fabs(f.scale - rows[i].scale) < 1e-5);
+        assert_int_equal(f.positions, rows[i].positions);
+        hora_free(f.freq);
+        hora_json_free(s);
     }
 }
 
@@ -255,7 +292,8 @@ static void test_adapter_files(void **state) {
     hora_base_close(b);
 }
 
-HORA_TESTS(unit_model, {"written models come back", test_round_trip, HORA_SHORT},
+HORA_TESTS(unit_model, {"rotary frequencies", test_rope, HORA_SHORT},
+           {"written models come back", test_round_trip, HORA_SHORT},
            {"bf16 is mapped, the rest is rounded once", test_bf16, HORA_SHORT},
            {"configurations that are refused", test_config_refusals, HORA_SHORT},
            {"weights that do not fit", test_weights_that_do_not_fit, HORA_SHORT},

@@ -12,8 +12,9 @@
 typedef struct golden_run {
     hora_device *device;
     hora_recording r;
-    hora_graph *g; /* its */
-    void *grads;   /* span of all parameters of all adapters */
+    hora_graph *g;    /* its */
+    void *own_logits; /* in the base's dtype */
+    void *grads;      /* span of all parameters of all adapters */
     size_t grad_bytes;
     hora_outputs out;
     hora_t logits, loss; /* its */

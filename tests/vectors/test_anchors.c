@@ -11,7 +11,8 @@
 static double evaluate(hora_base *b, const hora_dataset *d, int64_t seq_len, int64_t batch) {
     hora_eval_info info;
     assert_ok(hora_evaluate(
-        &(hora_eval_parts){.base = b, .data = d, .seq_len = seq_len, .batch_size = batch}, &info));
+        &(hora_eval_parts){.base = b, .data = d, .seq_len = seq_len, .batch_size = batch}, &info,
+        NULL));
     return info.loss;
 }
 
@@ -21,7 +22,7 @@ static hora_dataset *open_data(const hora_tokenizer *tok, const char *path, cons
     hora_dataset *d;
     assert_ok(hora_settings_parse(&s, options, "test"));
     assert_ok(hora_options_take(&hora_data_options, &c, &s));
-    assert_ok(hora_dataset_open(&d, path, tok, NULL, &c));
+    assert_ok(hora_dataset_open(&d, path, tok, NULL, &c, &hora_objective_causal()->rule));
     hora_options_release(&hora_data_options, &c);
     hora_settings_release(&s);
     return d;

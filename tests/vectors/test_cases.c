@@ -3,6 +3,7 @@
  * that its case.json expects, read with the tokenizer of examples/tiny.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static kit opened(const char *name) {
     hora_free(file);
     hora_str_release(&source);
     path_of(path, sizeof path, name, "data.jsonl");
-    assert_ok(hora_dataset_open(&k.d, path, k.tok, k.tmpl, &c));
+    assert_ok(hora_dataset_open(&k.d, path, k.tok, k.tmpl, &c, &hora_objective_causal()->rule));
     return k;
 }
 
@@ -169,8 +170,8 @@ static void pretty_printed(void **state) {
     hora_data_config c = {.seq_len = 64};
     path_of(path, sizeof path, "record-pretty-printed", "data.jsonl");
     assert_ok(hora_tokenizer_open(&tok, hora_test_source("examples/tiny/base")));
-    assert_fails(hora_dataset_open(&d, path, tok, NULL, &c), HORA_EFORMAT,
-                 "this record goes on in the next line");
+    assert_fails(hora_dataset_open(&d, path, tok, NULL, &c, &hora_objective_causal()->rule),
+                 HORA_EFORMAT, "this record goes on in the next line");
     hora_tokenizer_close(tok);
 }
 
@@ -183,7 +184,7 @@ static void cut_off(void **state) {
     hora_str notes = {0};
     path_of(path, sizeof path, "record-answer-cut-off", "data.jsonl");
     assert_ok(hora_tokenizer_open(&tok, hora_test_source("examples/tiny/base")));
-    assert_ok(hora_dataset_open(&d, path, tok, NULL, &c));
+    assert_ok(hora_dataset_open(&d, path, tok, NULL, &c, &hora_objective_causal()->rule));
     hora_data_notes(d, &notes);
     assert_string_equal(notes.s,
                         "4 of 5 records were left out: what is to be learned lies behind the "

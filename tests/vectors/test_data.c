@@ -4,6 +4,7 @@
  * assume.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void completions(void **state) {
     const char *path = hora_test_shared("data/instruct/prompt_completion.jsonl");
     hora_dataset *d;
     hora_json *all = records_of(path);
-    assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg));
+    assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
     assert_int_equal(hora_data_about(d)->records, 200);
     assert_int_equal(hora_data_about(d)->truncated, 0);
     for (size_t i = 0; i < hora_json_len(all); i++) {
@@ -91,9 +92,9 @@ static void alpaca(void **state) {
     kit k = set_up("zephyr");
     hora_dataset *lines, *array;
     assert_ok(hora_dataset_open(&lines, hora_test_shared("data/instruct/alpaca.jsonl"), k.tok,
-                                k.tmpl, &k.cfg));
+                                k.tmpl, &k.cfg, &hora_objective_causal()->rule));
     assert_ok(hora_dataset_open(&array, hora_test_shared("data/instruct/alpaca.json"), k.tok,
-                                k.tmpl, &k.cfg));
+                                k.tmpl, &k.cfg, &hora_objective_causal()->rule));
     hora_json *all = records_of(hora_test_shared("data/instruct/alpaca.jsonl"));
     assert_int_equal(hora_data_about(lines)->records, 200);
     assert_int_equal(hora_data_about(array)->records, 20);
@@ -124,7 +125,7 @@ static void chat(void **state) {
     const char *path = hora_test_shared("data/instruct/chat.jsonl");
     hora_dataset *d;
     hora_json *all = records_of(path);
-    assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg));
+    assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
     assert_int_equal(hora_data_about(d)->records, 200);
     for (size_t i = 0; i < hora_json_len(all); i++) {
         const hora_json *messages = hora_json_get(hora_json_at(all, i), "messages");
@@ -154,7 +155,7 @@ static void shakespeare(void **state) {
     k.cfg.seq_len = 128;
     k.cfg.eval_split = 64;
     k.cfg.shuffle = true;
-    assert_ok(hora_dataset_open(&d, path, k.tok, NULL, &k.cfg));
+    assert_ok(hora_dataset_open(&d, path, k.tok, NULL, &k.cfg, &hora_objective_causal()->rule));
     assert_ok(hora_data_split(d, &e));
     assert_ok(hora_file_read(&text, path));
     assert_ok(hora_tokenizer_encode(k.tok, text.s, text.n, false, &ids));
@@ -186,9 +187,11 @@ static void packing(void **state) {
         snprintf(rel, sizeof rel, "data/instruct/%s.jsonl", files[i]);
         const char *path = hora_test_shared(rel);
         k.cfg.packing = false;
-        assert_ok(hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg));
+        assert_ok(
+            hora_dataset_open(&d, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
         k.cfg.packing = true;
-        assert_ok(hora_dataset_open(&p, path, k.tok, k.tmpl, &k.cfg));
+        assert_ok(
+            hora_dataset_open(&p, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
         const hora_data_info *one = hora_data_about(d), *all = hora_data_about(p);
         assert_int_equal(one->rows, 200);
         assert_true(all->rows < 60);

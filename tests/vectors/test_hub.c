@@ -5,6 +5,7 @@
  * Prints the table of docs/formats/data.md.
  */
 #include "hora_test.h"
+#include "task/task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,7 +232,7 @@ static void use(const hora_tokenizer *tok, const hora_template *t, const char *n
         assert_ok(hora_file_write(path, line.s, line.n));
         hora_data_config c = {.seq_len = 4096};
         hora_dataset *d;
-        s = hora_dataset_open(&d, path, tok, t, &c);
+        s = hora_dataset_open(&d, path, tok, t, &c, &hora_objective_causal()->rule);
         if (!s) {
             char what[200];
             snprintf(what, sizeof what, "%s, conversation %zu", name, i);

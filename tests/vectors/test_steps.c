@@ -41,6 +41,7 @@ static hora_training *train_open(hora_base *base, hora_adapter **a, const golden
     assert_ok(hora_options_take(&hora_train_options, &c, &s));
     c.batch_size = r->batch;
     c.backends = backends ? hora_strdup(backends) : NULL;
+    c.device = backends ? hora_strdup("host") : NULL; /* ref is the host's */
     hora_training_parts p = {.base = base, .adapters = a, .nadapters = 1, .seq_len = r->length};
     assert_ok(hora_training_open(&t, &p, &c));
     assert_ok(hora_training_prepare(t));
@@ -139,6 +140,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
     hora_batch one = batch_of(&r);
     eight_steps(path, t, &one, want);
     count c = {0, 0};
+    hora_adapter_refresh(a);
     if (plain) {
         hora_st *file = golden_file(values);
         compare_file(path, a, file, note, &c);

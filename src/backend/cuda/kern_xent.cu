@@ -1,0 +1,121 @@
+/* Cross-entropy of op head_xent over a chunk of logits: a block per row. */
+#include "backend/cuda/kern_common.cuh"
+
+enum { THREADS = 512 };
+
+/* Largest value and sum of exp(z - largest), combined in a fixed order. */
+struct tops {
+    float most, sum;
+};
+__device__ __forceinline__ tops both(tops a, tops b) {
+    float most = fmaxf(a.most, b.most);
+    if (most == -INFINITY)
+        return a;
+    return {most, a.sum * expf(a.most - most) + b.sum * expf(b.most - most)};
+}
+
+__device__ tops block_tops(tops a) {
+    __shared__ tops part[THREADS / 32];
+    for (int d = 16; d; d >>= 1)
+        a = both(a,
+                 {__shfl_xor_sync(0xffffffffu, a.most, d), __shfl_xor_sync(0xffffffffu, a.sum, d)});
+    if (threadIdx.x % 32 == 0)
+        part[threadIdx.x / 32] = a;
+    __syncthreads();
+    a = part[0];
+    for (int k = 1; k < THREADS / 32; k++)
+        a = both(a, part[k]);
+    return a;
+}
+
+template <class T, class B, int V> __global__ void xent(hora_cuda_xent x) {
+    int64_t i = blockIdx.x, classes = x.classes;
+    int32_t target = x.batch->target[x.row0 + i];
+    float weight = x.batch->weight[x.row0 + i];
+    const float *z = x.z + i * classes;
+    const B *bias = (const B *)x.bias;
+    T *dz = x.dz ? (T *)x.dz + i * classes : NULL;
+    float a[V], lse = 0;
+    if (target < 0) {
+        if (threadIdx.x == 0 && !x.back) {
+            x.loss[i] = 0;
+            if (x.lse)
+                x.lse[i] = 0;
+        }
+        for (int k = 0; k < V; k++)
+            a[k] = 0;
+        for (int64_t v = threadIdx.x * V; dz && v < classes; v += THREADS * V)
+            store<V>(dz + v, a);
+        return;
+    }
+    if (x.back) {
+        lse = x.lse[i];
+    } else {
+        tops t = {-INFINITY, 0};
+        for (int64_t v = threadIdx.x * V; v < classes; v += THREADS * V) {
+            load<V>(z + v, a);
+            float most = -INFINITY, sum = 0;
+#pragma unroll
+            for (int k = 0; k < V; k++) {
+                a[k] += bias ? to_float(bias[v + k]) : 0.0f;
+                most = fmaxf(most, a[k]);
+            }
+            if (most <= t.most) {
+#pragma unroll
+                for (int k = 0; k < V; k++)
+                    sum += __expf(a[k] - t.most);
+                t.sum += sum;
+            } else {
+#pragma unroll
+                for (int k = 0; k < V; k++)
+                    sum += __expf(a[k] - most);
+                t = {most, t.sum * __expf(t.most - most) + sum};
+            }
+        }
+        t = block_tops(t);
+        lse = t.most + logf(t.sum);
+        if (threadIdx.x == 0) {
+            float zt = z[target] + (bias ? to_float(bias[target]) : 0.0f);
+            x.loss[i] = (double)weight * ((double)lse - (double)zt);
+            if (x.lse)
+                x.lse[i] = lse;
+        }
+    }
+    if (!dz)
+        return;
+    float f = (float)(x.batch->scale * (double)weight * (x.dout ? *x.dout : 1.0));
+    for (int64_t v = threadIdx.x * V; v < classes; v += THREADS * V) {
+        load<V>(z + v, a);
+#pragma unroll
+        for (int k = 0; k < V; k++) {
+            a[k] += bias ? to_float(bias[v + k]) : 0.0f;
+            a[k] = f * (__expf(a[k] - lse) - (v + k == target ? 1.0f : 0.0f));
+        }
+        store<V>(dz + v, a);
+    }
+}
+
+extern "C" void hora_cuda_xent_run(cudaStream_t s, const hora_cuda_xent *x) {
+    if (!x->rows)
+        return;
+    WITH_TYPE(x->t, T, WITH_TYPE(x->tb, B, {
+                  if (x->classes % 4 == 0 && aligned16(x->z) && aligned16(x->dz))
+                      xent<T, B, 4><<<(unsigned)x->rows, THREADS, 0, s>>>(*x);
+                  else
+                      xent<T, B, 1><<<(unsigned)x->rows, THREADS, 0, s>>>(*x);
+              }));
+}
+
+__global__ void sum_loss(const hora_batch *batch, const double *loss, double *out, int64_t n) {
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < n; i += THREADS)
+        sum += loss[i];
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0)
+        *out = batch->scale * sum;
+}
+
+extern "C" void hora_cuda_loss(cudaStream_t s, const hora_batch *batch, const double *loss,
+                               double *out, int64_t n) {
+    sum_loss<<<1, THREADS, 0, s>>>(batch, loss, out, n);
+}

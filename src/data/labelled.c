@@ -1,0 +1,135 @@
+/*
+ * Labelled records become ids as transformers' examples make them: the text whole, or the longer one
+ * of a pair cut first, the tokenizer's special ids around it; words one after another, the tag on the
+ * first piece of each. What a post-processor puts around a text is learned from what it does to one.
+ */
+#include "data/labelled.h"
+
+/* --- special ids ------------------------------------------------------------------------------ */
+hora_status hora_frame_open(hora_frame *f, const hora_tokenizer *tok) {
+    static const char probe[] = "a";
+    hora_ids bare = {0}, framed = {0};
+    *f = (hora_frame){0};
+    hora_status s = hora_tokenizer_encode(tok, probe, 1, false, &bare);
+    if (!s)
+        s = hora_tokenizer_encode(tok, probe, 1, true, &framed);
+    size_t at = 0;
+    while (!s && bare.n && at + bare.n <= framed.n &&
+           memcmp(framed.at + at, bare.at, bare.n * sizeof *bare.at) != 0)
+        at++;
+    if (!s && bare.n && at + bare.n <= framed.n) {
+        for (size_t i = 0; i < framed.n; i++)
+            if (i < at || i >= at + bare.n)
+                hora_ids_push(i < at ? &f->prefix : &f->suffix, framed.at[i]);
+    }
+    hora_ids_release(&bare);
+    hora_ids_release(&framed);
+    return s;
+}
+
+void hora_frame_release(hora_frame *f) {
+    hora_ids_release(&f->prefix);
+    hora_ids_release(&f->suffix);
+}
+
+static int64_t specials(const hora_frame *f, bool pair) {
+    return (int64_t)(f->prefix.n + f->suffix.n * (pair ? 2 : 1));
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+/* Longest first, as the fast tokenizers cut: the longer one down to the shorter, then both to halves
+ * of what is left, the odd one to the longer. */
+static void cut_pair(int64_t most, size_t *a, size_t *b) {
+    const bool swap = *a > *b;
+    int64_t small = (int64_t)(swap ? *b : *a), large = (int64_t)(swap ? *a : *b);
+    if (small + large <= most)
+        return;
+    large = small > most ? small : hora_max(small, most - small);
+    if (small + large > most) {
+        small = most / 2;
+        large = small + most % 2;
+    }
+    *a = (size_t)(swap ? large : small);
+    *b = (size_t)(swap ? small : large);
+}
+
+static void add(hora_masked *out, const hora_ids *ids, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        hora_ids_push(&out->ids, ids->at[i]);
+}
+
+static hora_status too_short(int64_t seq_len, int64_t specials_) {
+    return hora_fail(HORA_EUSAGE,
+                     "seq_len=%lld leaves no room for text beside %lld special tokens; give more",
+                     (long long)seq_len, (long long)specials_);
+}
+
+hora_status hora_labelled_text(const hora_reader *r, const hora_frame *f, const hora_sample *s,
+                               int64_t seq_len, hora_masked *out, int64_t *cut) {
+    hora_ids a = {0}, b = {0};
+    const int64_t room = seq_len - specials(f, s->pair != NULL);
+    const char *text = s->text.s ? s->text.s : "";
+    if (room < 1)
+        return too_short(seq_len, specials(f, s->pair != NULL));
+    hora_status st = hora_tokenizer_encode(r->tok, text, s->text.n, false, &a);
+    if (!st && s->pair)
+        st = hora_tokenizer_encode(r->tok, s->pair, s->pair_n, false, &b);
+    size_t na = a.n, nb = b.n;
+    if (s->pair)
+        cut_pair(room, &na, &nb);
+    else
+        na = (size_t)hora_min((int64_t)na, room);
+    *cut = (int64_t)(a.n - na + b.n - nb);
+    if (!st) {
+        add(out, &f->prefix, f->prefix.n);
+        add(out, &a, na);
+        add(out, &f->suffix, f->suffix.n);
+        if (s->pair) {
+            add(out, &b, nb);
+            add(out, &f->suffix, f->suffix.n);
+        }
+    }
+    hora_ids_release(&a);
+    hora_ids_release(&b);
+    return st;
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+static void put_tag(hora_label_store *l, int32_t tag) {
+    HORA_PUSH(l->tags, l->ntags, l->ctags, tag);
+}
+
+static void add_frame(hora_masked *out, hora_label_store *l, const hora_ids *ids) {
+    add(out, ids, ids->n);
+    for (size_t i = 0; i < ids->n; i++)
+        put_tag(l, -1);
+}
+
+hora_status hora_labelled_words(const hora_reader *r, const hora_frame *f, const hora_sample *s,
+                                int64_t line, int64_t seq_len, hora_masked *out,
+                                hora_label_store *l, int64_t *cut) {
+    int64_t room = seq_len - specials(f, false), lost = 0;
+    hora_ids word = {0};
+    hora_status st = room < 1 ? too_short(seq_len, specials(f, false)) : HORA_OK;
+    *cut = 0;
+    add_frame(out, l, &f->prefix);
+    for (size_t i = 0; i < hora_json_len(s->words) && !st; i++) {
+        size_t n;
+        int32_t tag = -1;
+        const char *text = hora_json_string(hora_json_at(s->words, i), &n);
+        word.n = 0;
+        st = hora_labels_tag(l, hora_json_at(s->label, i), line, &tag);
+        if (!st)
+            st = hora_tokenizer_encode(r->tok, text, n, false, &word);
+        *cut += hora_max(0, (int64_t)word.n - room);
+        lost += !word.n || !room;
+        for (size_t k = 0; k < word.n && room > 0; k++, room--) {
+            hora_ids_push(&out->ids, word.at[k]);
+            put_tag(l, k ? -1 : tag);
+        }
+    }
+    add_frame(out, l, &f->suffix);
+    hora_ids_release(&word);
+    l->table.lost_words += st ? 0 : lost;
+    return st;
+}

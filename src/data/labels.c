@@ -1,0 +1,244 @@
+/*
+ * Labels as people write them: names, whole numbers, truth values, numbers as text, lists of these.
+ * What a label means is said or refused, never guessed: a file holds one kind of them, a missing one
+ * has no class, a number that is not whole belongs to another task.
+ */
+#include <math.h>
+
+#include "base/text.h"
+#include "data/data_impl.h"
+
+enum { MOST = 4096 }; /* different labels */
+
+/* --- classes ---------------------------------------------------------------------------------- */
+static hora_status intern(hora_label_table *t, const char *name, int64_t line, int32_t *out) {
+    for (int i = 0; i < t->n; i++)
+        if (hora_eq(t->at[i].name, name)) {
+            t->at[i].count++;
+            *out = i;
+            return HORA_OK;
+        }
+    if (t->n == MOST)
+        return hora_fail(HORA_EFORMAT,
+                         "more than %d different labels; if they are numbers to be predicted, give "
+                         "--task regression",
+                         MOST);
+    HORA_PUSH(t->at, t->n, t->cap, ((hora_label){hora_strdup(name), 1, line}));
+    *out = t->n - 1;
+    return HORA_OK;
+}
+
+static const char *style_name(hora_label_style s) {
+    static const char *const names[] = {"a name", "a number", "true or false"};
+    return names[s];
+}
+
+static hora_status one_style(hora_label_store *s, hora_label_style style) {
+    if (s->styled && s->table.style != style)
+        return hora_fail(HORA_EFORMAT,
+                         "the label is %s, those before it are %s; write all of them in one way",
+                         style_name(style), style_name(s->table.style));
+    s->styled = true;
+    s->table.style = style;
+    return HORA_OK;
+}
+
+static hora_status no_label(void) {
+    return hora_fail(HORA_EFORMAT,
+                     "the record has no label; add one, or leave such records out (skip_bad counts "
+                     "them)");
+}
+
+static hora_status whole(hora_label_store *s, const hora_json *v, int64_t *out) {
+    double x;
+    if (hora_json_int(v, out))
+        return HORA_OK;
+    hora_json_real(v, &x);
+    if (x != floor(x) || !(fabs(x) < 1e15))
+        return hora_fail(HORA_EFORMAT,
+                         "the label %g is no class; for numbers to be predicted give --task "
+                         "regression",
+                         x);
+    s->table.floats = true;
+    *out = (int64_t)x;
+    return HORA_OK;
+}
+
+static hora_status class_of(hora_label_store *s, const hora_json *v, int64_t line, int32_t *out) {
+    char text[32];
+    bool truth;
+    int64_t number = 0;
+    switch (hora_json_type(v)) {
+    case HORA_JSTRING:
+        HORA_TRY(one_style(s, HORA_LABEL_NAMES));
+        if (!*hora_json_string(v, NULL))
+            return no_label();
+        return intern(&s->table, hora_json_string(v, NULL), line, out);
+    case HORA_JBOOL:
+        HORA_TRY(one_style(s, HORA_LABEL_TRUTHS));
+        hora_json_bool(v, &truth);
+        return intern(&s->table, truth ? "true" : "false", line, out);
+    case HORA_JINT:
+    case HORA_JREAL:
+        HORA_TRY(whole(s, v, &number));
+        HORA_TRY(one_style(s, HORA_LABEL_INTS));
+        if (number < 0)
+            return hora_fail(HORA_EFORMAT,
+                             "the label %lld is no class; records without a label (-1 in test "
+                             "sets) have nothing to learn, leave them out",
+                             (long long)number);
+        hora_snprintf(text, sizeof text, "%lld", (long long)number);
+        return intern(&s->table, text, line, out);
+    default:
+        return no_label();
+    }
+}
+
+/* Lists of 0 and 1 of one length are vectors, not class numbers. */
+static void watch_vector(hora_label_store *s, const hora_json *list, bool first) {
+    const int64_t n = (int64_t)hora_json_len(list);
+    bool binary = n > 1;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t x;
+        binary &= hora_json_int(hora_json_at(list, (size_t)i), &x) && (x == 0 || x == 1);
+    }
+    s->vector = binary && (first || s->vector == n) ? n : -1;
+}
+
+static hora_status read_classes(hora_label_store *s, const hora_json *v, int64_t line,
+                                hora_data_labels_at *out) {
+    const bool list = hora_json_type(v) == HORA_JARRAY, first = !s->seen;
+    const int64_t n = list ? (int64_t)hora_json_len(v) : 1;
+    if (!first && list != s->table.several)
+        return hora_fail(HORA_EFORMAT,
+                         "the label is %s, those before it are %s; write all of them "
+                         "in one way",
+                         list ? "a list" : "a single one", list ? "single ones" : "lists");
+    *out = (hora_data_labels_at){s->nids, n};
+    for (int64_t i = 0; i < n; i++) {
+        int32_t id = -1;
+        HORA_TRY(class_of(s, list ? hora_json_at(v, (size_t)i) : v, line, &id));
+        HORA_PUSH(s->ids, s->nids, s->cids, id);
+    }
+    if (list)
+        watch_vector(s, v, first);
+    s->table.several = list;
+    s->seen = true;
+    return HORA_OK;
+}
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+static hora_status number_of(const hora_json *v, float *out) {
+    double x = NAN;
+    const char *text = hora_json_string(v, NULL);
+    if (!hora_json_real(v, &x) && !(text && hora_parse_double(text, &x)))
+        return hora_json_type(v) == HORA_JNULL || (text && !*text)
+                   ? no_label()
+                   : hora_fail(HORA_EFORMAT,
+                               "the label %s%.40s%s is no number, but --task regression needs one; "
+                               "write it like 3.5",
+                               text ? "\"" : "of type ",
+                               text ? text : hora_json_type_name(hora_json_type(v)),
+                               text ? "\"" : "");
+    *out = (float)x;
+    return isfinite(*out) ? HORA_OK
+                          : hora_fail(HORA_EFORMAT, "the label is not finite; correct the record");
+}
+
+static hora_status read_numbers(hora_label_store *s, const hora_json *v, hora_data_labels_at *out) {
+    const bool list = hora_json_type(v) == HORA_JARRAY;
+    const int64_t n = list ? (int64_t)hora_json_len(v) : 1;
+    if (s->seen && n != s->table.numbers)
+        return hora_fail(HORA_EFORMAT, "the record has %lld numbers, those before it %lld",
+                         (long long)n, (long long)s->table.numbers);
+    *out = (hora_data_labels_at){s->nnumbers, n};
+    for (int64_t i = 0; i < n; i++) {
+        float x = 0;
+        HORA_TRY(number_of(list ? hora_json_at(v, (size_t)i) : v, &x));
+        HORA_PUSH(s->numbers, s->nnumbers, s->cnumbers, x);
+    }
+    s->seen = true;
+    s->table.numbers = n;
+    return n ? HORA_OK : no_label();
+}
+
+/* --- the door --------------------------------------------------------------------------------- */
+hora_status hora_labels_read(hora_label_store *s, hora_label_kind kind, const hora_json *v,
+                             int64_t line, hora_data_labels_at *out) {
+    const size_t ids = s->nids, numbers = s->nnumbers;
+    hora_status st =
+        kind == HORA_LABELS_NUMBER ? read_numbers(s, v, out) : read_classes(s, v, line, out);
+    if (st) { /* of a bad record nothing stays */
+        s->nids = ids;
+        s->nnumbers = numbers;
+    }
+    return st;
+}
+
+hora_status hora_labels_tag(hora_label_store *s, const hora_json *v, int64_t line, int32_t *out) {
+    return class_of(s, v, line, out);
+}
+
+/* Vectors of 0 and 1 become the numbers of their ones. */
+static void unfold_vectors(hora_label_store *s, hora_data_record *records, size_t n) {
+    int32_t *ids = NULL;
+    size_t nids = 0, cids = 0;
+    hora_label_table t = {.style = HORA_LABEL_INTS, .several = true};
+    for (int64_t k = 0; k < s->vector; k++)
+        HORA_PUSH(t.at, t.n, t.cap, ((hora_label){hora_format("%lld", (long long)k), 0, 0}));
+    for (size_t i = 0; i < n; i++) {
+        const hora_data_labels_at was = records[i].labels;
+        records[i].labels.first = nids;
+        for (int32_t k = 0; k < was.n; k++)
+            if (hora_eq(s->table.at[s->ids[was.first + (size_t)k]].name, "1")) {
+                t.at[k].line = t.at[k].count++ ? t.at[k].line : records[i].line;
+                HORA_PUSH(ids, nids, cids, k);
+            }
+        records[i].labels.n = (int64_t)(nids - records[i].labels.first);
+    }
+    for (int i = 0; i < s->table.n; i++)
+        hora_free(s->table.at[i].name);
+    hora_free(s->table.at);
+    hora_free(s->ids);
+    s->table = t;
+    s->ids = ids;
+    s->nids = nids;
+    s->cids = cids;
+}
+
+void hora_labels_finish(hora_label_store *s, hora_data_record *records, size_t n) {
+    hora_label_table *t = &s->table;
+    bool numbers = t->style == HORA_LABEL_NAMES && t->n > 0;
+    for (int i = 0; i < t->n && numbers; i++) {
+        int64_t x;
+        numbers = strspn(t->at[i].name, "0123456789") == strlen(t->at[i].name) &&
+                  hora_parse_int(t->at[i].name, &x);
+    }
+    if (numbers)
+        t->style = HORA_LABEL_INTS;
+    if (t->several && t->style == HORA_LABEL_INTS && s->vector > 1)
+        unfold_vectors(s, records, n);
+}
+
+void hora_labels_release(hora_label_store *s) {
+    for (int i = 0; i < s->table.n; i++)
+        hora_free(s->table.at[i].name);
+    hora_free(s->table.at);
+    hora_free(s->ids);
+    hora_free(s->numbers);
+    hora_free(s->tags);
+}
+
+const hora_label_table *hora_data_labels(const hora_dataset *d) {
+    return &d->store->labels.table;
+}
+
+void hora_data_set_classes(hora_dataset *d, const int32_t *class_of) {
+    hora_label_store *s = &d->store->labels;
+    HORA_ASSERT(!s->numbered);
+    for (size_t i = 0; i < s->nids; i++)
+        s->ids[i] = class_of[s->ids[i]];
+    for (size_t i = 0; i < s->ntags; i++)
+        s->tags[i] = s->tags[i] < 0 ? -1 : class_of[s->tags[i]];
+    s->numbered = true;
+}

@@ -1,0 +1,428 @@
+/*
+ * A task made definite: which classes there are, in which order, and what their head is. Names come
+ * from the model's config.json or the adapter; where neither has any, from the data, in byte order,
+ * whole numbers by size.
+ */
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "format/peft_config.h"
+#include "format/safetensors.h"
+#include "model/family.h"
+#include "task/task.h"
+
+/* --- choosing --------------------------------------------------------------------------------- */
+static const char *architecture(const hora_json *config) {
+    return hora_json_string(hora_json_at(hora_json_get(config, "architectures"), 0), NULL);
+}
+
+static bool made_for(const hora_json *config, const hora_task *t) {
+    const char *a = architecture(config);
+    return a && hora_ends(a, t->architecture);
+}
+
+static void forget_names(hora_objective *o) {
+    for (int64_t i = 0; o->names && i < o->classes; i++)
+        hora_free(o->names[i]);
+    hora_free(o->names);
+    o->names = NULL;
+    o->classes = 0;
+}
+
+/* "LABEL_3": what transformers calls a class nobody named. */
+static bool placeholder(const char *name, int64_t i) {
+    char text[40];
+    hora_snprintf(text, sizeof text, "LABEL_%lld", (long long)i);
+    return hora_eq(name, text);
+}
+
+/* Names under id2label, or num_labels placeholders, or transformers' two. */
+static hora_status take_names(hora_objective *o, const hora_json *from) {
+    const hora_json *map = hora_json_get(from, "id2label");
+    int64_t n = hora_json_type(map) == HORA_JOBJECT ? (int64_t)hora_json_len(map) : 0;
+    if (!n)
+        HORA_TRY(hora_json_get_int(from, "num_labels", 2, &n));
+    if (n < 1 || n > 1 << 24)
+        return hora_fail(HORA_EFORMAT, "config.json: num_labels %lld makes no head", (long long)n);
+    forget_names(o);
+    o->classes = n;
+    o->own_classes = true;
+    o->names = hora_calloc((size_t)n, sizeof *o->names);
+    for (int64_t i = 0; i < n; i++) {
+        char key[24];
+        hora_snprintf(key, sizeof key, "%lld", (long long)i);
+        const hora_json *v = hora_json_get(map, key);
+        if (map && hora_json_len(map) && !hora_json_string(v, NULL))
+            return hora_fail(HORA_EFORMAT, "id2label has %lld names, but none for class %lld",
+                             (long long)n, (long long)i);
+        o->names[i] =
+            v ? hora_strdup(hora_json_string(v, NULL)) : hora_format("LABEL_%lld", (long long)i);
+    }
+    return HORA_OK;
+}
+
+static hora_status take_problem(hora_objective *o, const hora_json *from) {
+    static const char *const names[] = {[HORA_LOSS_XENT] = "single_label_classification",
+                                        [HORA_LOSS_BCE] = "multi_label_classification",
+                                        [HORA_LOSS_MSE] = "regression"};
+    const char *type = hora_json_string(hora_json_get(from, "problem_type"), NULL);
+    o->loss = o->task->loss;
+    if (!type || o->task->labels == HORA_LABELS_TAG)
+        return HORA_OK;
+    for (int i = 0; i < (int)HORA_COUNT(names); i++)
+        if (hora_eq(type, names[i])) {
+            /* another task's: that one was asked for by name */
+            if ((i == HORA_LOSS_MSE) == (o->task->loss == HORA_LOSS_MSE))
+                o->loss = (hora_loss_kind)i;
+            return HORA_OK;
+        }
+    return hora_fail(HORA_EUNSUPPORTED,
+                     "config.json: problem_type `%s` is not known; there are "
+                     "single_label_classification, multi_label_classification and regression",
+                     type);
+}
+
+static bool is_regression(const hora_json *c) {
+    const char *type = hora_json_string(hora_json_get(c, "problem_type"), NULL);
+    const hora_json *map = hora_json_get(c, "id2label");
+    int64_t n = hora_json_type(map) == HORA_JOBJECT ? (int64_t)hora_json_len(map) : 0;
+    if (!n && hora_json_get_int(c, "num_labels", 2, &n))
+        return false;
+    return type ? hora_eq(type, "regression") : n == 1;
+}
+
+/* The first row that fits the model's class; of the two with one class, what the rest tells. */
+static const hora_task *task_of(const hora_json *config) {
+    const hora_task *found = NULL;
+    for (int i = 0; i < hora_task_count(); i++) {
+        const hora_task *t = hora_task_at(i);
+        if (made_for(config, t) && (!found || (t->loss == HORA_LOSS_MSE && is_regression(config))))
+            found = t;
+    }
+    return found ? found : hora_objective_causal()->task;
+}
+
+static void become(hora_objective *o, const hora_task *t) {
+    o->task = t;
+    o->loss = t->loss;
+    o->rule = (hora_data_rule){t->labels, t->ranges, t->targets, o};
+}
+
+hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config) {
+    int64_t pad;
+    *o = (hora_objective){.pad = -1};
+    const hora_task *t = name ? hora_task_named(name) : task_of(config);
+    if (!t)
+        return hora_task_unknown(name);
+    become(o, t);
+    if (!t->head)
+        return HORA_OK;
+    if (hora_json_int(hora_json_get(config, "pad_token_id"), &pad) && pad <= INT32_MAX)
+        o->pad = (int32_t)pad;
+    HORA_TRY(hora_json_get_real(config, "hidden_dropout", t->head_dropout, &o->head_dropout));
+    if (t->head_dropout > 0)
+        HORA_TRY(
+            hora_json_get_real(config, "classifier_dropout", o->head_dropout, &o->head_dropout));
+    else
+        o->head_dropout = 0;
+    if (!made_for(config, t))
+        return HORA_OK;
+    HORA_TRY(take_names(o, config));
+    return take_problem(o, config);
+}
+
+/* --- from an adapter -------------------------------------------------------------------------- */
+static hora_json *load_there(const char *dir, const char *name) {
+    char *path = hora_path_join(dir, name);
+    hora_json *j = NULL;
+    if (hora_path_exists(path) && hora_json_load(&j, path) != HORA_OK)
+        j = NULL;
+    hora_free(path);
+    return j;
+}
+
+/* A whole head saved beside the factors: "base_model.model.score.weight". */
+static bool is_head(const char *name) {
+    static const char prefix[] = "base_model.model.";
+    if (!hora_starts(name, prefix) || !hora_ends(name, ".weight"))
+        return false;
+    name += sizeof prefix - 1;
+    return hora_eq(strchr(name, '.'), ".weight") && !hora_starts(name, "lm_head.");
+}
+
+/* Classes of the head in adapter_model.safetensors; 0: it holds none. */
+static int64_t head_rows(const char *dir) {
+    char *path = hora_path_join(dir, "adapter_model.safetensors");
+    hora_st *st = NULL;
+    int64_t n = 0;
+    if (hora_path_exists(path) && hora_st_open(&st, path) == HORA_OK) {
+        for (int i = 0; i < hora_st_count(st); i++)
+            if (is_head(hora_st_at(st, i)->name) && hora_st_at(st, i)->view.shape.n == 2)
+                n = hora_st_at(st, i)->view.shape.d[0];
+        hora_st_close(st);
+    }
+    hora_free(path);
+    return n;
+}
+
+static const hora_task *task_of_type(const char *type, bool numbers) {
+    const hora_task *found = NULL;
+    for (int i = 0; type && i < hora_task_count(); i++) {
+        const hora_task *t = hora_task_at(i);
+        if (hora_eq(t->task_type, type) && (!found || (numbers && t->loss == HORA_LOSS_MSE)))
+            found = t;
+    }
+    return found;
+}
+
+/* The config of the head that the adapter was trained with, as config.json would say it. */
+static hora_json *adapter_words(const char *dir) {
+    hora_json *words = load_there(dir, "task.json"), *peft = load_there(dir, "adapter_config.json");
+    const int64_t rows = head_rows(dir);
+    if (!words && peft)
+        words = hora_json_new_object();
+    if (words && !hora_json_get(words, "task_type") && peft && hora_json_get(peft, "task_type"))
+        hora_json_set(words, "task_type", hora_json_copy(hora_json_get(peft, "task_type")));
+    if (words && rows && !hora_json_get(words, "id2label"))
+        hora_json_set(words, "num_labels", hora_json_new_int(rows));
+    hora_json_free(peft);
+    return words;
+}
+
+hora_status hora_objective_adapter(hora_objective *o, const char *name, const char *dir) {
+    hora_json *words = adapter_words(dir);
+    const char *type = hora_json_string(hora_json_get(words, "task_type"), NULL);
+    const hora_task *t = name ? o->task : task_of_type(type, is_regression(words));
+    hora_status s = HORA_OK;
+    if (t && t != o->task && (t->head || o->task->head)) {
+        const hora_objective was = *o;
+        become(o, t);
+        o->head_dropout = was.task->head ? was.head_dropout : t->head_dropout;
+    }
+    if (o->task->head && type && hora_eq(type, o->task->task_type) &&
+        (hora_json_get(words, "id2label") || hora_json_get(words, "num_labels"))) {
+        s = take_names(o, words);
+        if (!s)
+            s = take_problem(o, words);
+    }
+    hora_json_free(words);
+    return s;
+}
+
+/* --- classes of the data ---------------------------------------------------------------------- */
+static bool named(const hora_objective *o) {
+    for (int64_t i = 0; i < o->classes; i++)
+        if (!placeholder(o->names[i], i))
+            return true;
+    return false;
+}
+
+/* The class that a label of the table means; -1: none. */
+static int32_t class_of(const hora_objective *o, const hora_label_table *t, const char *label) {
+    int64_t number;
+    for (int64_t i = 0; i < o->classes; i++)
+        if (hora_eq(o->names[i], label))
+            return (int32_t)i;
+    if (t->style == HORA_LABEL_INTS && hora_parse_int(label, &number) && number >= 0 &&
+        number < o->classes)
+        return (int32_t)number;
+    return -1;
+}
+
+static int64_t known(const hora_objective *o, const hora_label_table *t) {
+    int64_t n = 0;
+    for (int i = 0; i < t->n; i++)
+        n += class_of(o, t, t->at[i].name) >= 0;
+    return n;
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+static int by_size(const void *a, const void *b) {
+    int64_t x = 0, y = 0;
+    hora_parse_int(*(char *const *)a, &x);
+    hora_parse_int(*(char *const *)b, &y);
+    return (x > y) - (x < y);
+}
+
+static hora_status refuse_blanks(const hora_label_table *t) {
+    for (int i = 0; i < t->n; i++)
+        for (int k = 0; k < i; k++) {
+            const char *a = t->at[i].name, *b = t->at[k].name;
+            a += strspn(a, " \t");
+            b += strspn(b, " \t");
+            size_t na = strlen(a), nb = strlen(b);
+            while (na && (a[na - 1] == ' ' || a[na - 1] == '\t'))
+                na--;
+            while (nb && (b[nb - 1] == ' ' || b[nb - 1] == '\t'))
+                nb--;
+            if (na == nb && !memcmp(a, b, na))
+                return hora_fail(HORA_EFORMAT,
+                                 "line %lld: the label \"%s\" differs from \"%s\" (line %lld) by "
+                                 "blanks only; write them alike",
+                                 (long long)t->at[i].line, t->at[i].name, t->at[k].name,
+                                 (long long)t->at[k].line);
+        }
+    return HORA_OK;
+}
+
+/* The labels of the data become the classes. */
+static void adopt(hora_objective *o, const hora_label_table *t) {
+    forget_names(o);
+    o->own_classes = false;
+    o->classes = t->n;
+    o->names = hora_calloc((size_t)t->n + 1, sizeof *o->names);
+    for (int i = 0; i < t->n; i++)
+        o->names[i] = hora_strdup(t->at[i].name);
+    qsort(o->names, (size_t)t->n, sizeof *o->names,
+          t->style == HORA_LABEL_INTS ? by_size : by_bytes);
+}
+
+static hora_status unknown_label(const hora_objective *o, const hora_label_table *t) {
+    hora_str all = {0};
+    for (int64_t i = 0; i < o->classes && i < 12; i++)
+        hora_str_printf(&all, "%s%s", i ? ", " : "", o->names[i]);
+    hora_status s = HORA_OK;
+    for (int i = 0; i < t->n && !s; i++)
+        if (class_of(o, t, t->at[i].name) < 0)
+            s = hora_fail(HORA_EMISMATCH,
+                          "line %lld: the label `%s` is none of the model's %lld classes (%s%s); "
+                          "rename it or leave such records out",
+                          (long long)t->at[i].line, t->at[i].name, (long long)o->classes, all.s,
+                          o->classes > 12 ? ", .." : "");
+    hora_str_release(&all);
+    return s;
+}
+
+/* Which classes there are, now that the training data are known. `fresh`: the model's head is of no
+ * use for them. */
+static hora_status decide(hora_objective *o, const hora_label_table *t, bool train, bool *fresh) {
+    HORA_TRY(refuse_blanks(t));
+    const int64_t met = known(o, t);
+    if (!o->classes || (train && met < t->n && !named(o) && t->n == o->classes)) {
+        adopt(o, t); /* nobody named the model's: same number, now with names */
+    } else if (train && !met) {
+        hora_info("the classes of the data are not the model's; a new head for %d is trained",
+                  t->n);
+        adopt(o, t);
+        *fresh = true;
+    }
+    if (train && t->n == 1 && o->classes == 1)
+        return hora_fail(HORA_EUSAGE,
+                         "all records have the label `%s`: with one class there is nothing to "
+                         "learn; give records of other classes too",
+                         t->at[0].name);
+    return unknown_label(o, t);
+}
+
+hora_status hora_objective_number(const hora_objective *o, hora_dataset *data) {
+    const hora_label_table *t = hora_data_labels(data);
+    if (!o->task->head)
+        return HORA_OK;
+    if (o->task->labels == HORA_LABELS_NUMBER)
+        return t->numbers == o->classes
+                   ? HORA_OK
+                   : hora_fail(HORA_EMISMATCH,
+                               "the data have %lld numbers a record, the model's head has %lld",
+                               (long long)t->numbers, (long long)o->classes);
+    if (t->several && o->loss != HORA_LOSS_BCE)
+        return hora_fail(HORA_EMISMATCH, "the labels are lists, but the model gives each text one "
+                                         "class (problem_type single_label_classification)");
+    HORA_TRY(unknown_label(o, t));
+    int32_t *map = hora_malloc(((size_t)t->n + 1) * sizeof *map);
+    for (int i = 0; i < t->n; i++)
+        map[i] = class_of(o, t, t->at[i].name);
+    hora_data_set_classes(data, map);
+    hora_free(map);
+    return HORA_OK;
+}
+
+/* --- settling --------------------------------------------------------------------------------- */
+/* config.json of the model with this head: its class, names, problem. */
+static void tell_config(const hora_objective *o, hora_base *b) {
+    static const char *const problems[] = {[HORA_LOSS_XENT] = "single_label_classification",
+                                           [HORA_LOSS_BCE] = "multi_label_classification",
+                                           [HORA_LOSS_MSE] = "regression"};
+    hora_json *c = b->config;
+    const char *was = architecture(c);
+    const char *cut = was ? strstr(was, "For") : NULL;
+    const char *type = b->model_type;
+    char *name = cut ? hora_format("%.*s%s", (int)(cut - was), was, o->task->architecture)
+                     : hora_format("%c%s%s", type[0] - ('a' <= type[0] && type[0] <= 'z' ? 32 : 0),
+                                   type + 1, o->task->architecture);
+    hora_json *list = hora_json_new_array();
+    hora_json_push(list, hora_json_new_string(name));
+    hora_json_set(c, "architectures", list);
+    hora_free(name);
+    hora_json *ids = hora_json_new_object(), *labels = hora_json_new_object();
+    for (int64_t i = 0; i < o->classes; i++) {
+        char key[24], spare[40];
+        hora_snprintf(key, sizeof key, "%lld", (long long)i);
+        hora_snprintf(spare, sizeof spare, "LABEL_%lld", (long long)i);
+        const char *label = o->names ? o->names[i] : spare;
+        hora_json_set(ids, key, hora_json_new_string(label));
+        hora_json_set(labels, label, hora_json_new_int(i));
+    }
+    hora_json_set(c, "id2label", ids);
+    hora_json_set(c, "label2id", labels);
+    if (o->task->labels != HORA_LABELS_TAG)
+        hora_json_set(c, "problem_type", hora_json_new_string(problems[o->loss]));
+}
+
+static hora_status classes_of(hora_objective *o, hora_dataset *data, bool train, bool *fresh) {
+    const hora_label_table *t = data ? hora_data_labels(data) : NULL;
+    if (t && o->task->labels == HORA_LABELS_NUMBER) {
+        if (!o->classes)
+            o->classes = t->numbers;
+        if (train && o->classes != t->numbers) {
+            forget_names(o);
+            o->classes = t->numbers;
+            *fresh = true;
+        }
+    } else if (t) {
+        if (t->several && o->task->labels == HORA_LABELS_CLASS && !o->own_classes)
+            o->loss = HORA_LOSS_BCE;
+        HORA_TRY(decide(o, t, train, fresh));
+    }
+    if (!o->classes)
+        return hora_fail(HORA_EUSAGE,
+                         "the model has no head for %s, and without data nobody knows its classes; "
+                         "give data or an adapter",
+                         o->task->name);
+    return HORA_OK;
+}
+
+hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_dataset *eval,
+                                   bool train, bool *fresh) {
+    *fresh = false;
+    HORA_TRY(classes_of(o, data, train, fresh));
+    if (data)
+        HORA_TRY(hora_objective_number(o, data));
+    if (eval && (!data || hora_data_labels(eval) != hora_data_labels(data)))
+        HORA_TRY(hora_objective_number(o, eval));
+    return HORA_OK;
+}
+
+hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_dataset *data,
+                                  hora_dataset *eval, bool train, uint64_t seed) {
+    bool fresh = false;
+    if (o->settled || !o->task->head) {
+        o->settled = true;
+        return HORA_OK;
+    }
+    HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));
+    HORA_TRY(hora_base_head(base, o->classes, o->task->head_bias, fresh, seed));
+    base->task_type = o->task->task_type;
+    base->head_trains = train;
+    tell_config(o, base);
+    o->settled = true;
+    return HORA_OK;
+}
+
+void hora_objective_release(hora_objective *o) {
+    forget_names(o);
+    *o = (hora_objective){0};
+}

@@ -1,0 +1,50 @@
+#ifndef HORA_TASK_TALLY_H
+#define HORA_TASK_TALLY_H
+/*
+ * What an evaluation adds up over its batches, and the numbers it ends in. metric.h computes them
+ * from plain lists.
+ */
+#include "base/json.h"
+#include "graph/graph.h"
+
+typedef struct hora_objective hora_objective;
+
+/* What a task records on top of the last hidden state, and where it is found afterwards. */
+typedef struct hora_outputs {
+    const hora_objective *objective; /* in; NULL: language modelling */
+    bool want_loss, want_logits;     /* in */
+    bool differentiate;              /* in: the loss is what backward starts from */
+    hora_t loss, logits;             /* out; NONE where not wanted */
+} hora_outputs;
+
+typedef struct hora_metric {
+    const char *name; /* a literal */
+    double value;     /* NaN: not defined */
+} hora_metric;
+typedef struct hora_metrics {
+    hora_metric at[12];
+    int n;
+} hora_metrics;
+void hora_metrics_add(hora_metrics *m, const char *name, double value);
+double hora_metrics_get(const hora_metrics *m, const char *name); /* NaN when absent */
+
+typedef struct hora_tally {
+    const hora_objective *objective;
+    double loss;            /* summed */
+    int64_t count, bytes;   /* rows that count; bytes of text of their targets */
+    int64_t n, cap;         /* predictions */
+    int32_t *truth, *guess; /* classes (XENT) */
+    float *y, *z;           /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
+    int64_t *start;         /* prediction with which each sample begins */
+    int nstart, cstart;
+} hora_tally;
+/* Whether predictions are kept, so logits are wanted. */
+bool hora_tally_predicts(const hora_objective *o);
+void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
+                    const hora_batch *b);
+/* loss, then the task's own. HORA_EUSAGE when nothing counted. */
+hora_status hora_tally_metrics(const hora_tally *t, hora_metrics *out);
+/* Confusion matrix and numbers per class, for people and programs; NULL: the task has none. */
+hora_json *hora_tally_detail(const hora_tally *t);
+void hora_tally_release(hora_tally *t);
+#endif

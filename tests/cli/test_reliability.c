@@ -1,0 +1,156 @@
+/* What may happen to a process and its files while it works: signals, readers that leave, a second
+ * process, files that change, hostile names, little memory. */
+#include "base/file.h"
+#include "base/text.h"
+#include "tiny_model.h"
+#include "tool.h"
+
+/* A shell script in a fresh folder with `model` and data.txt, where $H is the tool and $T a
+ * training; fails the test with its output unless it ends with 0. */
+static void run(const char *what, const char *script) {
+    hora_str text = {0}, said = {0};
+    for (int i = 0; i < 30; i++)
+        hora_str_printf(&text, "line %d of a small text; ", i);
+    const char *data = tiny_file("reliability.txt", text.s);
+    char *all = hora_format(
+        "H=%s; W='%s/world'; rm -rf \"$W\"; mkdir \"$W\" && cd \"$W\" || exit 99\n"
+        "cp -r '%s' model; cp '%s' data.txt\n"
+        "T=\"$H train --model model --data data.txt --method lora --seq-len 16 --batch-size 2 "
+        "--threads 1\"\n"
+        "started() { for i in $(seq 600); do [ -s $1/log.jsonl ] && return; sleep 0.05; done; }\n"
+        "%s\n",
+        hora_test_tool(), hora_test_tmp(), tiny_model(), data, script);
+    const int rc = hora_test_run(all, NULL, &said);
+    if (rc)
+        fail_msg("%s: exit code %d: %s", what, rc, said.s ? said.s : "");
+    hora_str_release(&text);
+    hora_str_release(&said);
+    hora_free(all);
+}
+
+static void test_signals(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char *script =
+            hora_format("$T --steps 1000000 --out o -q 2>err & p=$!; started o; "
+                        "kill -%s $p; wait $p; rc=$?; cat err >&2; [ $rc = 12 ] && ls o | "
+                        "grep -q '^checkpoint-' && grep -q resume err",
+                        i ? "HUP" : "TERM");
+        run(i ? "SIGHUP" : "SIGTERM", script);
+        hora_free(script);
+    }
+    run("nohup", "(trap '' HUP; exec $T --steps 400 --out o -q) & p=$!; started o; kill -HUP $p; "
+                 "wait $p && [ -f o/adapter_model.safetensors ]");
+}
+
+static void test_reader_leaves(void **state) {
+    (void)state;
+    run("stderr",
+        "($T --steps 100 --log-every 1 --out o 2>&1; echo $? > rc) | head -n 3 > /dev/null; "
+        "[ \"$(cat rc)\" -lt 128 ] && [ -f o/adapter_model.safetensors ]");
+}
+
+static void test_one_writer(void **state) {
+    (void)state;
+    run("a second run", "$T --steps 1000000 --out o -q & p=$!; started o; "
+                        "for a in '' --overwrite --resume; do $T --steps 3 --out o $a -q 2> err; "
+                        "[ $? = 9 ] || exit 1; grep -q \"process $p\" err || exit 2; done; "
+                        "kill -TERM $p; wait $p; [ $? = 12 ] || exit 3; "
+                        "kill -9 $p 2>/dev/null; $T --steps 3 --out o --overwrite -q");
+    run("a killed run holds nothing",
+        "$T --steps 1000000 --out o -q & p=$!; started o; kill -9 $p; "
+        "wait $p; $T --steps 3 --out o --overwrite -q");
+}
+
+static void test_files_change(void **state) {
+    (void)state;
+    run("a model that shrinks",
+        "$T --steps 1000000 --dtype f32 --out o -q 2>err & p=$!; started o; "
+        "truncate -s 1000 model/model.safetensors; (sleep 20; kill -9 $p 2>/dev/null) & "
+        "wait $p; rc=$?; cat err >&2; [ $rc = 3 ] && grep -q model/model.safetensors err");
+    run("a model that is written to",
+        "$T --steps 1000000 --save-every 5 --out o -q 2>err & p=$!; started o; "
+        "touch model/model.safetensors; (sleep 20; kill -9 $p 2>/dev/null) & "
+        "wait $p; rc=$?; cat err >&2; [ $rc = 3 ] && grep -q 'written to' err");
+    run("a pipe as data", "mkfifo p; timeout 20 $H eval --model model --data p 2>err; rc=$?; "
+                          "cat err >&2; [ $rc = 3 ] && grep -q pipe err");
+}
+
+/* Bit by bit through state.json: what is not what was written is passed over. */
+static void test_state(void **state) {
+    (void)state;
+    run("state.json",
+        "$T --steps 4 --save-every 2 --out r -q && cp -r r o && rm -r o/adapter* o/checkpoint-4 && "
+        "cp -r o x && for e in 's/\"step\": 2/\"step\": 0/' 's/\"rows\": ./\"rows\": 9/' "
+        "'s/variant/varient/' 's/  \"files\"/   \"files\"/' 's/\"hash\"/\"hasj\"/' "
+        "'s/\"format\": 2/\"format\": 3/'; do "
+        "rm -rf o; cp -r x o; sed -i \"$e\" o/checkpoint-2/state.json; "
+        "cmp -s x/checkpoint-2/state.json o/checkpoint-2/state.json && exit 2; "
+        "$H train --resume --out o -q 2>err && exit 3; grep -q 'passed over' err || exit 4; done; "
+        "rm -rf o; cp -r x o; mv o/checkpoint-2 o/checkpoint-3; "
+        "$H train --resume --out o -q 2>err && exit 5; "
+        "rm -rf o; cp -r x o; $H train --resume --out o -q && cmp r/adapter_model.safetensors "
+        "o/adapter_model.safetensors");
+}
+
+/* Control characters of files do not reach stdout or stderr; generate's text goes to a file as it
+ * is. */
+static void test_escapes(void **state) {
+    (void)state;
+    run("escapes",
+        "e=$(printf '\\033'); c=$(printf '\\302\\233'); "
+        "see() { out=$(\"$@\" 2>&1 < /dev/null); case \"$out\" in *\"$e\"*|*\"$c\"*) "
+        "echo \"raw from $*\" >&2; exit 1;; esac; }\n"
+        "printf '{\"pro\\033[2Jmpt\\302\\233\": 1}\\n' > key.jsonl\n"
+        "printf 'na\\033[2Jme: 1\\n' > r.yaml\n"
+        "cp -r model m; printf '{{ raise_exception(\"no \\\\033[2J\") }}' > m/chat_template.jinja\n"
+        "printf '{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": "
+        "\"assistant\", "
+        "\"content\": \"y\"}]}\\n' > chat.jsonl\n"
+        "mkdir -p \"bad${e}[2Jdir\"; cp data.txt \"d${e}[2J.txt\"\n"
+        "see $H eval --model model --data key.jsonl\n"
+        "see $H train r.yaml --model model --data data.txt --out o\n"
+        "see $H eval --model m --data chat.jsonl\n"
+        "see $H inspect \"bad${e}[2Jdir\"\n"
+        "see $H inspect \"no${c}such\"\n"
+        "see $T --steps 1 --out o1 --data \"d${e}[2J.txt\"\n"
+        "see $T --steps 1 --out \"o${e}[2J\" --json\n"
+        "grep -q \"$e\" o1/README.md && exit 2; exit 0");
+}
+
+static void test_little_memory(void **state) {
+    (void)state;
+    run("plan and train agree under ulimit -v",
+        "set -- --seq-len 96 --batch-size 4000 --method full; "
+        "(ulimit -v 400000; $H plan --model model --data data.txt \"$@\" >/dev/null 2>&1); a=$?; "
+        "(ulimit -v 400000; $H train --model model --data data.txt \"$@\" --steps 1 --out o -q "
+        ">/dev/null 2>&1); b=$?; echo \"$a $b\" >&2; [ $a = 7 ] && [ $b = 7 ]");
+    run("rules that grow without end",
+        "python3 - <<'E'\nimport json\np='model/tokenizer.json'\nt=json.load(open(p))\n"
+        "t['normalizer']={'type':'Sequence','normalizers':[{'type':'Replace','pattern':"
+        "{'String':'a'},'content':'aa'}]*40}\njson.dump(t,open(p,'w'))\nE\n"
+        "[ $? = 0 ] || exit 0; (ulimit -v 2000000; timeout 60 $H tokenize --model model --text "
+        "aaaa "
+        "2>err); rc=$?; cat err >&2; [ $rc = 5 ] && grep -q Replace err");
+    run("many keys", "i=0; while [ $i -lt 20000 ]; do echo \"k$i: 1\"; i=$((i+1)); done > r.yaml; "
+                     "timeout 30 $H train r.yaml --model model 2>/dev/null; [ $? = 2 ]");
+}
+
+/* Names in the model card stay names. */
+static void test_card(void **state) {
+    (void)state;
+    run("README.md",
+        "b=$(printf 'mo\\n---\\nlicense: mit <img>'); mv model \"$b\"; "
+        "d=$(printf 'da`\\n# Heading\\n<img>.txt'); mv data.txt \"$d\"; "
+        "$H train --model \"$b\" --data \"$d\" --method lora --seq-len 16 --batch-size 2 --steps 1 "
+        "--out o -q || exit 1; sed -e '/^base_model/d' -e 's/`[^`]*`//' o/README.md | "
+        "grep -E '^(license|# Heading|<img)|[^\\\\]<img' >&2 && exit 2; exit 0");
+}
+
+HORA_TESTS(cli_reliability, {"signals end with a checkpoint", test_signals, HORA_SHORT},
+           {"a reader that leaves", test_reader_leaves, HORA_SHORT},
+           {"one writer", test_one_writer, HORA_SHORT},
+           {"files that change", test_files_change, HORA_SHORT},
+           {"state.json", test_state, HORA_SHORT}, {"control characters", test_escapes, HORA_SHORT},
+           {"little memory, little time", test_little_memory, HORA_SHORT},
+           {"names in the model card", test_card, HORA_SHORT});

@@ -1,0 +1,174 @@
+/*
+ * Laws of tasks with a head of their own, over a model that has none for them: they learn, a killed
+ * run that goes on is one that never stopped, packed = unpacked, and an adapter brings its head and
+ * its classes back.
+ */
+#include "hora_test.h"
+
+#include <math.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "run/open.h"
+#include "run/run.h"
+#include "tiny_model.h"
+
+static void quiet(void *user, int level, const char *text) {
+    (void)user;
+    (void)level;
+    (void)text;
+}
+
+/* Texts of x and y; what counts is which of the two is written in capitals. */
+static const char *data_of(const char *task) {
+    const bool tags = hora_eq(task, "token-classification");
+    const bool number = hora_eq(task, "regression");
+    hora_rng r = hora_rng_new(4, "tasks");
+    hora_str s = {0};
+    for (int i = 0; i < 48; i++) {
+        const int n = 3 + (int)hora_rng_below(&r, 6), one = (int)hora_rng_below(&r, 2);
+        const char c = one ? 'X' : 'Y';
+        if (tags) {
+            hora_str_puts(&s, "{\"tokens\": [");
+            for (int k = 0; k < n; k++)
+                hora_str_printf(&s, "%s\"%s\"", k ? ", " : "", k % 2 ? "xy" : one ? "Xa" : "Yb");
+            hora_str_puts(&s, "], \"tags\": [");
+            for (int k = 0; k < n; k++)
+                hora_str_printf(&s, "%s\"%s\"", k ? ", " : "", k % 2 ? "O" : one ? "B-X" : "B-Y");
+            hora_str_puts(&s, "]}\n");
+            continue;
+        }
+        hora_str_puts(&s, "{\"text\": \"");
+        for (int k = 0; k < n; k++)
+            hora_str_putc(&s, k % 2 ? 'z' : c);
+        if (number)
+            hora_str_printf(&s, "\", \"label\": %s}\n", one ? "1.5" : "-0.5");
+        else
+            hora_str_printf(&s, "\", \"label\": \"%s\"}\n", one ? "upper" : "other");
+    }
+    const char *path = tiny_file("tasks.jsonl", s.s);
+    hora_str_release(&s);
+    return path;
+}
+
+static hora_status train(const char *task, const char *out, const char *more, volatile int *stop,
+                         void (*event)(void *, const hora_run_event *), hora_run_result *result) {
+    hora_settings s = {0};
+    hora_settings_put(&s, "model", tiny_model(), "test");
+    hora_settings_put(&s, "data", data_of(task), "test");
+    hora_settings_put(&s, "task", task, "test");
+    hora_settings_put(&s, "out", hora_test_path(hora_test_tmp(), out), "test");
+    assert_ok(hora_settings_parse(&s,
+                                  "method=lora,rank=4,batch_size=2,seq_len=24,lr=1e-2,dtype=f32,"
+                                  "eval_split=4",
+                                  "test"));
+    assert_ok(hora_settings_parse(&s, more, "test"));
+    const hora_run_hooks hooks = {event, (void *)(uintptr_t)stop, stop};
+    hora_log_sink(quiet, NULL);
+    hora_status st = hora_run_train(&s, &hooks, result);
+    hora_log_sink(NULL, NULL);
+    hora_settings_release(&s);
+    return st;
+}
+
+static const char *const tasks[] = {"sequence-classification", "regression",
+                                    "token-classification"};
+static const char *const measure[] = {"accuracy", "spearman", "entity_f1"};
+
+static void they_learn(void **state) {
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(tasks); i++) {
+        hora_run_result r;
+        assert_ok(train(tasks[i], tasks[i], "steps=60,warmup=0", NULL, NULL, &r));
+        const double got = hora_metrics_get(&r.last_eval.metrics, measure[i]);
+        if (!(got > (i == 1 ? 0.7 : 0.9)))
+            fail_msg("%s: %s is %g after 60 steps", tasks[i], measure[i], got);
+    }
+}
+
+static void stop_at_4(void *user, const hora_run_event *e) {
+    if (e->kind == HORA_RUN_STEP && e->step->step == 4 && user)
+        *(volatile int *)user = 1;
+}
+
+static void same_file(const char *a, const char *b, const char *name) {
+    hora_str x = {0}, y = {0};
+    char *pa = hora_path_join(hora_test_path(hora_test_tmp(), a), name);
+    char *pb = hora_path_join(hora_test_path(hora_test_tmp(), b), name);
+    assert_ok(hora_file_read(&x, pa));
+    assert_ok(hora_file_read(&y, pb));
+    assert_int_equal(x.n, y.n);
+    assert_memory_equal(x.s, y.s, x.n);
+    hora_str_release(&x);
+    hora_str_release(&y);
+    hora_free(pa);
+    hora_free(pb);
+}
+
+static void stopped_is_never_stopped(void **state) {
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(tasks); i++) {
+        char *cut = hora_format("cut%zu", i), *whole = hora_format("whole%zu", i);
+        volatile int stop = 0;
+        hora_run_result r;
+        assert_fails(train(tasks[i], cut, "steps=9,method=hora", &stop, stop_at_4, &r),
+                     HORA_EINTERRUPTED, NULL);
+        assert_ok(train(tasks[i], cut, "steps=9,method=hora,resume=true", NULL, NULL, &r));
+        assert_ok(train(tasks[i], whole, "steps=9,method=hora", NULL, NULL, &r));
+        same_file(cut, whole, "adapter_model.safetensors");
+        same_file(cut, whole, "hora_state.safetensors");
+        same_file(cut, whole, "task.json");
+        hora_free(cut);
+        hora_free(whole);
+    }
+}
+
+/* The adapter's folder tells task, classes and head; packing changes no number. */
+static void measured_again(void **state) {
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(tasks); i++) {
+        hora_run_result r;
+        hora_eval_info info[2];
+        hora_opened o = {0};
+        hora_adapter *a;
+        const char *out = hora_test_path(hora_test_tmp(), "again");
+        assert_ok(train(tasks[i], "again", "steps=5", NULL, NULL, &r));
+        assert_ok(hora_open_model(&o, tiny_model(),
+                                  &(hora_open_options){.dtype = HORA_F32, .adapter = out}));
+        assert_string_equal(o.objective.task->name, tasks[i]);
+        assert_ok(hora_open_settle(&o, NULL, NULL, false, 0));
+        assert_ok(hora_peft_load(&a, o.base, out, NULL));
+        assert_ok(hora_open_trained(&o, &a, 1));
+        for (int packing = 0; packing < 2; packing++) {
+            hora_settings s = {0};
+            hora_data_config c;
+            hora_dataset *d;
+            assert_ok(hora_settings_parse(&s, packing ? "seq_len=24" : "seq_len=24,packing=false",
+                                          "test"));
+            assert_ok(hora_options_take(&hora_data_options, &c, &s));
+            assert_ok(hora_open_data(&o, &d, data_of(tasks[i]), &c));
+            const hora_eval_parts p = {.base = o.base,
+                                       .objective = &o.objective,
+                                       .adapters = &a,
+                                       .nadapters = 1,
+                                       .data = d,
+                                       .seq_len = 24,
+                                       .batch_size = 3};
+            assert_ok(hora_evaluate(&p, &info[packing], NULL));
+            hora_dataset_close(d);
+            hora_options_release(&hora_data_options, &c);
+            hora_settings_release(&s);
+        }
+        assert_int_equal(info[0].tokens, info[1].tokens);
+        assert_true(fabs(info[0].loss - info[1].loss) <= 1e-5 * (1 + info[0].loss));
+        hora_peft_detach(a);
+        hora_open_close(&o);
+        assert_ok(hora_remove_tree(out));
+    }
+}
+
+HORA_TESTS(law_tasks, {"they learn", they_learn, HORA_SHORT},
+           {"stopped and resumed = never stopped", stopped_is_never_stopped, HORA_SHORT},
+           {"adapters bring head and classes; packed = unpacked", measured_again, HORA_SHORT});

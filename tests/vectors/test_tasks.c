@@ -1,0 +1,370 @@
+/*
+ * Classification and regression against transformers and PEFT: logits, loss, every gradient, eight
+ * steps, merged logits, adapters in and out. Through the doors that the commands use: run/open.h and
+ * infer/forward.h.
+ */
+#include "vectors/golden.h"
+
+#include <math.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "infer/forward.h"
+#include "run/open.h"
+#include "train/train.h"
+
+enum { STEPS = 8 };
+static const char *const models[] = {"tiny_llama_seqcls", "tiny_llama_regression",
+                                     "tiny_qwen3_tokcls"};
+static const char *const methods[] = {"lora_qv", "hora_relu"};
+
+typedef struct kit {
+    hora_opened o;
+    hora_adapter *a;
+    hora_device *device;
+    hora_forward_batch batch;
+    hora_forward f;
+    float *logits;
+    int64_t n;
+} kit;
+
+static char *at(const char *model, const char *rest) {
+    return hora_format("%s/%s/%s", hora_test_shared("vectors"), model, rest);
+}
+
+static void kit_open_in(kit *k, const char *model, const char *adapter, hora_dtype dtype) {
+    char *dir = at(model, "base"), *batch = at(model, "base/batch.safetensors");
+    char *from = adapter ? at(model, adapter) : NULL;
+    *k = (kit){.device = hora_device_new()};
+    const hora_open_options oo = {.dtype = dtype, .adapter = from};
+    assert_ok(hora_open_model(&k->o, dir, &oo));
+    assert_ok(hora_open_settle(&k->o, NULL, NULL, false, 0));
+    assert_ok(adapter ? hora_peft_load(&k->a, k->o.base, from, NULL) : HORA_OK);
+    if (!adapter) {
+        k->a = golden_attach(k->o.base, "full", "");
+        assert_ok(hora_adapter_allocate(k->a));
+    }
+    assert_ok(hora_forward_batch_load(&k->batch, batch));
+    k->f = (hora_forward){.base = k->o.base,
+                          .objective = &k->o.objective,
+                          .adapters = &k->a,
+                          .nadapters = 1,
+                          .device = k->device};
+    const hora_shape s = hora_forward_logits(&k->f, &k->batch);
+    k->n = hora_shape_elems(&s);
+    k->f.logits = k->logits = hora_calloc((size_t)k->n, sizeof(float));
+    hora_free(dir);
+    hora_free(batch);
+    hora_free(from);
+}
+
+static void kit_open(kit *k, const char *model, const char *adapter) {
+    kit_open_in(k, model, adapter, HORA_F32);
+}
+
+static void kit_close(kit *k) {
+    hora_free(k->logits);
+    hora_forward_batch_release(&k->batch);
+    hora_peft_detach(k->a);
+    hora_device_free(k->device);
+    hora_open_close(&k->o);
+}
+
+/* Padding is computed by both, so all logits are compared; token classification's padded queries see
+ * what sdpa lets them see. */
+static void check_forward(kit *k, const char *model, const char *what) {
+    char *expect = hora_format("%s/expect.safetensors", what);
+    char *grads = hora_format("%s/grads.safetensors", what);
+    char *ep = at(model, expect), *gp = at(model, grads);
+    hora_st *want, *wantg;
+    assert_ok(hora_st_open(&want, ep));
+    assert_ok(hora_st_open(&wantg, gp));
+    k->f.grads = true;
+    assert_ok(hora_forward_grads(k->a));
+    assert_ok(hora_forward_run(&k->f, &k->batch));
+    const hora_st_tensor *t = hora_st_find(want, "logits");
+    assert_non_null(t);
+    assert_int_equal(hora_elems(&t->view), k->n);
+    const int64_t width = t->view.shape.d[t->view.shape.n - 1];
+    const bool tokens = t->view.shape.n == 3;
+    for (int64_t i = 0; i < k->n / width; i++)
+        if (!tokens || !k->batch.mask || k->batch.mask[i])
+            hora_assert_close(k->logits + i * width, (const float *)t->view.data + i * width,
+                              (size_t)width, 1e-4, model);
+    float loss = (float)k->f.loss;
+    golden_compare(what, &loss, want, "loss", 1e-5, 0);
+    golden_compare_grads(NULL, k->a, wantg);
+    hora_forward_grads_free(k->a);
+    hora_st_close(want);
+    hora_st_close(wantg);
+    char *const strings[] = {expect, grads, ep, gp};
+    for (size_t i = 0; i < HORA_COUNT(strings); i++)
+        hora_free(strings[i]);
+}
+
+static void test_base(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++) {
+        kit k;
+        kit_open(&k, models[m], NULL);
+        check_forward(&k, models[m], "base");
+        kit_close(&k);
+    }
+}
+
+static void test_adapters(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++)
+        for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+            char *dir = hora_format("%s/adapter", methods[i]);
+            kit k;
+            kit_open(&k, models[m], dir);
+            check_forward(&k, models[m], methods[i]);
+            kit_close(&k);
+            hora_free(dir);
+        }
+}
+
+/* --- eight steps ------------------------------------------------------------------------------ */
+/* The outside batch as a trainer's micro-batch. */
+static void make_batch(const kit *k, hora_batch *b) {
+    const hora_forward_batch *in = &k->batch;
+    const hora_objective *o = &k->o.objective;
+    hora_leaves leaves = hora_leaves_plain();
+    leaves.columns[HORA_LEAF_value] = o->loss == HORA_LOSS_XENT ? 0 : o->classes;
+    assert_ok(hora_batch_init(b, in->b * in->t, &leaves));
+    b->rows = b->tokens = in->b * in->t;
+    for (int64_t i = 0; i < in->b; i++) {
+        int64_t kept = 0;
+        int32_t *tags = hora_calloc((size_t)in->t, sizeof *tags);
+        float *numbers = hora_calloc((size_t)in->per, sizeof *numbers);
+        for (int64_t j = 0; j < in->t; j++) {
+            kept += in->mask ? in->mask[i * in->t + j] : 1;
+            b->ids[i * in->t + j] = in->ids[i * in->t + j];
+            b->pos[i * in->t + j] = (int32_t)j;
+        }
+        for (int64_t j = 0; j < in->per; j++) {
+            const double v = in->labels[i * in->per + j];
+            tags[j] = v == -100 ? -1 : (int32_t)v;
+            numbers[j] = (float)v;
+        }
+        const hora_segment s = {.from = i * in->t,
+                                .n = in->t,
+                                .ids = in->ids + i * in->t,
+                                .tags = tags,
+                                .classes = tags,
+                                .numbers = numbers,
+                                .labels = in->per};
+        o->rule.ranges(b, s.from, s.n, s.from, s.from + kept);
+        b->supervised += o->rule.targets(&o->rule, &s, b).rows;
+        hora_free(tags);
+        hora_free(numbers);
+    }
+}
+
+static void steps(kit *k, const char *model, const char *method) {
+    hora_settings s = {0};
+    hora_train_config c;
+    hora_training *t;
+    hora_batch b;
+    char *expect = hora_format("%s/expect.safetensors", method), *path = at(model, expect);
+    hora_st *want;
+    assert_ok(hora_st_open(&want, path));
+    assert_ok(hora_settings_parse(&s,
+                                  "steps=8,lr=1e-3,schedule=constant,warmup=0,weight_decay=0.01,"
+                                  "decay_all,clip=1",
+                                  "test"));
+    assert_ok(hora_options_take(&hora_train_options, &c, &s));
+    c.batch_size = k->batch.b;
+    k->o.objective.head_dropout = 0; /* the vectors were made in eval() */
+    const hora_training_parts p = {.base = k->o.base,
+                                   .objective = &k->o.objective,
+                                   .adapters = &k->a,
+                                   .nadapters = 1,
+                                   .seq_len = k->batch.t};
+    assert_ok(hora_training_open(&t, &p, &c));
+    assert_ok(hora_training_prepare(t));
+    make_batch(k, &b);
+    const float *losses = hora_st_find(want, "losses")->view.data;
+    const float *norms = hora_st_find(want, "grad_norms")->view.data;
+    for (int i = 0; i < STEPS; i++) {
+        hora_step_info info;
+        assert_ok(hora_training_step_on(t, &b, 1, &info));
+        if (!(fabs(info.loss - losses[i]) <= 1e-4 * losses[i]))
+            fail_msg("%s/%s, step %d: loss %.9g, should be %.9g", model, method, i + 1, info.loss,
+                     losses[i]);
+        if (!(fabs(info.grad_norm - norms[i]) <= 1e-3 * norms[i]))
+            fail_msg("%s/%s, step %d: norm %.9g, should be %.9g", model, method, i + 1,
+                     info.grad_norm, norms[i]);
+    }
+    hora_training_free(t);
+    hora_batch_release(&b);
+    hora_st_close(want);
+    hora_options_release(&hora_train_options, &c);
+    hora_settings_release(&s);
+    hora_free(expect);
+    hora_free(path);
+}
+
+/* 98 % of all entries within 1e-5, every one within 2 lr steps. */
+static void compare_values(const hora_adapter *got, const hora_adapter *want, const char *what) {
+    int64_t near = 0, all = 0;
+    assert_int_equal(got->nparams, want->nparams);
+    for (int i = 0; i < got->nparams; i++) {
+        const hora_param *p = got->params[i], *q = hora_adapter_find(want, p->name);
+        assert_non_null(q);
+        hora_assert_close(p->value, q->value, (size_t)p->elems, 0.016, what);
+        for (int64_t e = 0; e < p->elems; e++)
+            near += fabsf(((const float *)p->value)[e] - ((const float *)q->value)[e]) <= 1e-5f;
+        all += p->elems;
+    }
+    if (!((double)near >= 0.98 * (double)all))
+        fail_msg("%s: %lld of %lld entries within 1e-5", what, (long long)near, (long long)all);
+}
+
+static void test_steps(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++)
+        for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+            char *start = hora_format("%s/adapter", methods[i]);
+            char *end = hora_format("%s/%s_step8", models[m], start);
+            char *there = hora_format("%s/%s", hora_test_shared("vectors"), end);
+            kit k;
+            hora_adapter *trained;
+            kit_open(&k, models[m], start);
+            steps(&k, models[m], methods[i]);
+            assert_ok(hora_peft_load(&trained, k.o.base, there, NULL));
+            compare_values(k.a, trained, end);
+            hora_peft_detach(trained);
+            kit_close(&k);
+            hora_free(start);
+            hora_free(end);
+            hora_free(there);
+        }
+}
+
+/* --- adapters out and in again, merged -------------------------------------------------------- */
+static void test_round_trip(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++)
+        for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+            char *start = hora_format("%s/adapter", methods[i]);
+            const char *out = hora_test_path(hora_test_tmp(), "saved");
+            kit k;
+            hora_adapter *again;
+            hora_peft_config c;
+            kit_open(&k, models[m], start);
+            assert_ok(hora_mkdirs(out));
+            assert_ok(hora_peft_save(k.a, out, NULL));
+            assert_ok(hora_peft_load(&again, k.o.base, out, NULL));
+            compare_values(again, k.a, start);
+            assert_ok(hora_peft_config_load(&c, out));
+            assert_string_equal(c.task_type, k.o.objective.task->task_type);
+            bool head = false;
+            for (int s = 0; s < c.n_save; s++)
+                head |= hora_eq(c.modules_to_save[s], "score");
+            assert_int_equal(head, hora_eq(methods[i], "lora_qv"));
+            hora_peft_config_release(&c);
+            hora_peft_detach(again);
+            assert_ok(hora_remove_tree(out));
+            kit_close(&k);
+            hora_free(start);
+        }
+}
+
+/* The merged model, saved and opened as a directory of its own, gives the adapter's logits. */
+static void test_merged(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++)
+        for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+            char *start = hora_format("%s/adapter", methods[i]);
+            const char *out = hora_test_path(hora_test_tmp(), "merged");
+            kit k;
+            kit_open(&k, models[m], start);
+            float **w = hora_calloc((size_t)k.o.base->nweights, sizeof *w);
+            assert_ok(hora_forward_run(&k.f, &k.batch));
+            assert_ok(hora_peft_merge(&k.a, 1, w));
+            assert_ok(hora_mkdirs(out));
+            assert_ok(hora_base_save(k.o.base, out, w, HORA_F32));
+            for (int j = 0; j < k.o.base->nweights; j++)
+                hora_free(w[j]);
+            hora_free(w);
+            hora_opened merged = {0};
+            assert_ok(hora_open_model(&merged, out, &(hora_open_options){.dtype = HORA_F32}));
+            assert_ok(hora_open_settle(&merged, NULL, NULL, false, 0));
+            assert_ptr_equal(merged.objective.task, k.o.objective.task);
+            assert_int_equal(merged.objective.classes, k.o.objective.classes);
+            hora_forward f = k.f;
+            f.base = merged.base;
+            f.objective = &merged.objective;
+            f.nadapters = 0;
+            f.logits = hora_calloc((size_t)k.n, sizeof(float));
+            assert_ok(hora_forward_run(&f, &k.batch));
+            hora_assert_close(f.logits, k.logits, (size_t)k.n, 1e-4, "merged");
+            hora_free(f.logits);
+            hora_open_close(&merged);
+            assert_ok(hora_remove_tree(out));
+            kit_close(&k);
+            hora_free(start);
+        }
+}
+
+/* --- finite differences ----------------------------------------------------------------------- */
+static double loss_at(kit *k, double *x, double value) {
+    const double was = *x;
+    *x = value;
+    assert_ok(hora_forward_run(&k->f, &k->batch));
+    *x = was;
+    return k->f.loss;
+}
+
+/* In f64: some entries of every trained tensor, the head's among them. */
+static void differentiate(kit *k, const char *what) {
+    hora_rng r = hora_rng_new(5, what);
+    k->f.logits = NULL;
+    k->f.grads = true;
+    assert_ok(hora_forward_grads(k->a));
+    assert_ok(hora_forward_run(&k->f, &k->batch));
+    k->f.grads = false;
+    for (int i = 0; i < k->a->nparams; i++) {
+        const hora_param *p = k->a->params[i];
+        for (int n = 0; n < 3; n++) {
+            const int64_t e = hora_rng_below(&r, p->elems);
+            double *x = (double *)p->value + e, h = 1e-5;
+            const double g = ((const double *)p->grad)[e];
+            const double d = (loss_at(k, x, *x + h) - loss_at(k, x, *x - h)) / (2 * h);
+            if (!(fabs(d - g) <= 1e-6 * (1 + fabs(g))))
+                fail_msg("%s: %s[%lld]: gradient %.9g, difference %.9g", what, p->name,
+                         (long long)e, g, d);
+        }
+    }
+    hora_forward_grads_free(k->a);
+}
+
+static void test_differences(void **state) {
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(models); m++) {
+        kit k;
+        kit_open_in(&k, models[m], "lora_qv/adapter", HORA_F64);
+        differentiate(&k, models[m]);
+        kit_close(&k);
+    }
+    kit k; /* several labels at once */
+    kit_open_in(&k, models[0], "lora_qv/adapter", HORA_F64);
+    k.o.objective.loss = HORA_LOSS_BCE;
+    hora_free(k.batch.labels);
+    k.batch.per = k.o.objective.classes;
+    k.batch.labels = hora_calloc((size_t)(k.batch.b * k.batch.per), sizeof(double));
+    for (int64_t i = 0; i < k.batch.b * k.batch.per; i += 2)
+        k.batch.labels[i] = 1;
+    differentiate(&k, "several labels");
+    kit_close(&k);
+}
+
+HORA_TESTS(vectors_tasks, {"base: logits, loss, gradients", test_base, HORA_SHORT},
+           {"adapters: logits, loss, gradients", test_adapters, HORA_SHORT},
+           {"eight AdamW steps", test_steps, HORA_SHORT},
+           {"finite differences", test_differences, HORA_SHORT},
+           {"adapters out and in again", test_round_trip, HORA_SHORT},
+           {"merged models", test_merged, HORA_SHORT});
