@@ -42,7 +42,7 @@ enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
  * in another way; one per turn; the one that ends with the last turn. */
 enum { HORA_TURNS_AUTO, HORA_TURNS_SPLIT, HORA_TURNS_LAST };
 
-/* --- what a task asks of the data, which know nothing of causality or classes ------------------ */
+/* --- what a task asks of the data, which know nothing of causality or classes ----------------- */
 /* What a record carries besides its text. */
 typedef enum hora_label_kind {
     HORA_LABELS_NONE,   /* the text itself is learned */
