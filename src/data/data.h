@@ -42,7 +42,7 @@ enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
  * in another way; one per turn; the one that ends with the last turn. */
 enum { HORA_TURNS_AUTO, HORA_TURNS_SPLIT, HORA_TURNS_LAST };
 
-/* --- what a task asks of the data; the data know nothing of causality or classes ---------------- */
+/* --- what a task asks of the data, which know nothing of causality or classes ----------------- */
 /* What a record carries besides its text. */
 typedef enum hora_label_kind {
     HORA_LABELS_NONE,   /* the text itself is learned */
@@ -130,8 +130,8 @@ const hora_data_info *hora_data_about(const hora_dataset *d);
 /* Bytes that the rows take in memory; what a split shares counts in each part. */
 uint64_t hora_data_bytes(const hora_dataset *d);
 const hora_label_table *hora_data_labels(const hora_dataset *d);
-/* Numbers the classes: class_of[i] of label i of the table, or -1. Before the first batch is filled;
- * pieces of a split share it. */
+/* Numbers the classes: class_of[i] of label i of the table, or -1. Before the first batch is
+ * filled; pieces of a split share it. */
 void hora_data_set_classes(hora_dataset *d, const int32_t *class_of);
 /* Row classes: capacity rounded as the plan does. rows actually used are the smallest of R, 3/4 R,
  * 1/2 R, 1/4 R (rounded up to 64) that holds them. */

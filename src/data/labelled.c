@@ -1,7 +1,8 @@
 /*
- * Labelled records become ids as transformers' examples make them: the text whole, or the longer one
- * of a pair cut first, the tokenizer's special ids around it; words one after another, the tag on the
- * first piece of each. What a post-processor puts around a text is learned from what it does to one.
+ * Labelled records become ids as transformers' examples make them: the text whole, or the longer
+ * one of a pair cut first, the tokenizer's special ids around it; words one after another, the tag
+ * on the first piece of each. What a post-processor puts around a text is learned from what it does
+ * to one.
  */
 #include "data/labelled.h"
 
@@ -37,8 +38,8 @@ static int64_t specials(const hora_frame *f, bool pair) {
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
-/* Longest first, as the fast tokenizers cut: the longer one down to the shorter, then both to halves
- * of what is left, the odd one to the longer. */
+/* Longest first, as the fast tokenizers cut: the longer one down to the shorter, then both to
+ * halves of what is left, the odd one to the longer. */
 static void cut_pair(int64_t most, size_t *a, size_t *b) {
     const bool swap = *a > *b;
     int64_t small = (int64_t)(swap ? *b : *a), large = (int64_t)(swap ? *a : *b);

@@ -1,7 +1,7 @@
 /*
  * Labels as people write them: names, whole numbers, truth values, numbers as text, lists of these.
- * What a label means is said or refused, never guessed: a file holds one kind of them, a missing one
- * has no class, a number that is not whole belongs to another task.
+ * What a label means is said or refused, never guessed: a file holds one kind of them, a missing
+ * one has no class, a number that is not whole belongs to another task.
  */
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /*
- * Tables: a header, then a record per line; each becomes an object of strings. CSV follows RFC 4180:
- * fields in double quotes may hold delimiters, line breaks and doubled quotes; the delimiter is the
- * comma, or the semicolon where the header has no comma outside of quotes. TSV has no quoting. Words
- * like None or NA are text.
+ * Tables: a header, then a record per line; each becomes an object of strings. CSV follows RFC
+ * 4180: fields in double quotes may hold delimiters, line breaks and doubled quotes; the delimiter
+ * is the comma, or the semicolon where the header has no comma outside of quotes. TSV has no
+ * quoting. Words like None or NA are text.
  */
 #include "base/text.h"
 #include "data/data_impl.h"

@@ -19,8 +19,8 @@ static bool is_pooled(const hora_objective *o) {
     return o->task->labels == HORA_LABELS_CLASS || o->task->labels == HORA_LABELS_NUMBER;
 }
 
-/* A padding id tells where a sample ends, as in transformers; without one its mask does, which keeps
- * the tokens before `end`. */
+/* A padding id tells where a sample ends, as in transformers; without one its mask does, which
+ * keeps the tokens before `end`. */
 static int64_t pooled_length(const hora_objective *o, const hora_forward_batch *b, int64_t end) {
     return o->pad < 0 ? hora_max(end, 1) : b->t;
 }

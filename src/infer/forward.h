@@ -3,10 +3,10 @@
 /*
  * One pass over a rectangular batch as Hugging Face understands it: input_ids (B, T),
  * attention_mask, labels. Positions are 0 .. T-1 whatever the mask says; masked tokens are never
- * keys; what labels mean is the task's: language modelling shifts (B, T) by one, token classification
- * takes them as they are, a class or numbers of the whole are (B) or (B, k); -100 does not count, the
- * loss is their mean. A padded query sees the kept keys before it; one that has none before it gets
- * zeros from attention, as transformers' default (sdpa) attention gives.
+ * keys; what labels mean is the task's: language modelling shifts (B, T) by one, token
+ * classification takes them as they are, a class or numbers of the whole are (B) or (B, k); -100
+ * does not count, the loss is their mean. A padded query sees the kept keys before it; one that has
+ * none before it gets zeros from attention, as transformers' default (sdpa) attention gives.
  */
 #include "graph/graph.h"
 #include "nn/net.h"
@@ -34,8 +34,8 @@ typedef struct hora_forward {
     double loss;   /* set when the batch has labels */
     bool grads;    /* fill `grad` of every parameter (given memory by hora_forward_grads) */
 } hora_forward;
-/* (b, t, vocab); for tasks with a head of their own (b, t, classes), or (b, classes) where a sample is
- * pooled. */
+/* (b, t, vocab); for tasks with a head of their own (b, t, classes), or (b, classes) where a sample
+ * is pooled. */
 hora_shape hora_forward_logits(const hora_forward *f, const hora_forward_batch *batch);
 /* HORA_EUSAGE for ids outside the vocabulary, rows longer than the model's positions, labels that
  * all are -100, grads without labels; HORA_EUNSUPPORTED for a mask with holes. */

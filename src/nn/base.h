@@ -80,8 +80,8 @@ const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer)
 int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
 /* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
 char *hora_base_module(const hora_base *b, int w);
-/* Writes task.json, what a head is for and what its classes are called, into the existing folder `dir`;
- * nothing for language models. */
+/* Writes task.json, what a head is for and what its classes are called, into the existing folder
+ * `dir`; nothing for language models. */
 hora_status hora_base_save_task(const hora_base *b, const char *dir);
 /* Writes model.safetensors and config.json into the existing folder `dir`, in `dtype`: the base's
  * weights, or replace[w] (f32, one entry per weight) where that is not NULL. replace may be NULL.

@@ -1,8 +1,9 @@
 /*
  * bce: binary cross-entropy of logits, each column a class of its own; several labels at once.
  *
- *   L = c / k sum_i w_i sum_j l(z_ij, y_ij)       z (n, k); y = batch.value (n, k), w = batch.weight,
- *                                               c = batch.scale; L is one element, F64
+ *   L = c / k sum_i w_i sum_j l(z_ij, y_ij)       z (n, k); y = batch.value (n, k),
+ *                                               w = batch.weight, c = batch.scale;
+ *                                               L is one element, F64
  *   l(z, y) = max(z, 0) - z y + log(1 + exp(-|z|))
  *   dz_ij = s c w_i / k (1 / (1 + exp(-z_ij)) - y_ij)     s: the incoming gradient of L
  *

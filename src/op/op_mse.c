@@ -1,8 +1,9 @@
 /*
  * mse: squared distance of numbers from what they should be; regression.
  *
- *   L = c / k sum_i w_i sum_j (z_ij - y_ij)^2     z (n, k); y = batch.value (n, k), w = batch.weight,
- *                                               c = batch.scale; L is one element, F64
+ *   L = c / k sum_i w_i sum_j (z_ij - y_ij)^2     z (n, k); y = batch.value (n, k),
+ *                                               w = batch.weight, c = batch.scale;
+ *                                               L is one element, F64
  *   dz_ij = 2 s c w_i / k (z_ij - y_ij)           s: the incoming gradient of L
  *
  * With c = 1 / (samples that count) it is the mean over samples and columns. Backward reads z.

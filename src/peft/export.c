@@ -67,7 +67,7 @@ hora_status hora_text_write(const char *dir, const char *name, const hora_str *t
     return s;
 }
 
-/* The head's module where it is saved whole and the configuration does not say so yet; else NULL. */
+/* The head's module where it is saved whole and the configuration does not say it; else NULL. */
 static char *saved_head(const hora_adapter *a, const hora_peft_config *c) {
     const hora_base *b = a->base;
     if (b->head < 0 || !a->replaces || !a->replaces[b->head])

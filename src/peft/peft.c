@@ -139,8 +139,9 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, cons
     return a;
 }
 
-/* Unless another adapter trains it: a task's head that must train, or does so beside adapters in PEFT's files, is a parameter like any
- * other; where the method has said nothing of it, it stands under PEFT's name. */
+/* Unless another adapter trains it: a task's head that must train, or does so beside adapters in
+ * PEFT's files, is a parameter like any other; where the method has said nothing of it, it stands
+ * under PEFT's name. */
 static void take_head(hora_adapter *a) {
     const hora_base *b = a->base;
     if (!b->bare || (*b->head_owner && *b->head_owner != a))

@@ -38,8 +38,8 @@ hora_status hora_open_chat(hora_opened *o, char **date);
  * config->date is filled in where the template asks for it. */
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
                            hora_data_config *config);
-/* Fixes the classes by the training data, evaluation data (either may be NULL) and gives the base the
- * task's head. Nothing to do where that is settled. train: see hora_objective_settle. */
+/* Fixes the classes by the training data, evaluation data (either may be NULL) and gives the base
+ * the task's head. Nothing to do where that is settled. train: see hora_objective_settle. */
 hora_status hora_open_settle(hora_opened *o, hora_dataset *data, hora_dataset *eval, bool train,
                              uint64_t seed);
 /* Refuses to compute with a head that nobody trained. */

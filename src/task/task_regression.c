@@ -1,6 +1,7 @@
 /*
- * Regression: ..ForSequenceClassification with problem_type regression, or with one output. The head
- * `score` on the last token that is not padding; squared distance, mean over samples and outputs.
+ * Regression: ..ForSequenceClassification with problem_type regression, or with one output. The
+ * head `score` on the last token that is not padding; squared distance, mean over samples and
+ * outputs.
  */
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /*
- * Sequence classification, as transformers' ..ForSequenceClassification of decoders: the head `score`
- * on the last token that is not padding. One class: cross-entropy. Several at once: binary
+ * Sequence classification, as transformers' ..ForSequenceClassification of decoders: the head
+ * `score` on the last token that is not padding. One class: cross-entropy. Several at once: binary
  * cross-entropy of each, mean over samples and classes.
  */
 #include <math.h>

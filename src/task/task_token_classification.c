@@ -1,7 +1,7 @@
 /*
- * Token classification, as transformers' ..ForTokenClassification: the head `score`, with a bias and
- * behind dropout, on every token; the first piece of a word carries its tag, other pieces do not
- * count. Cross-entropy, mean over tokens that count.
+ * Token classification, as transformers' ..ForTokenClassification: the head `score`, with a bias
+ * and behind dropout, on every token; the first piece of a word carries its tag, other pieces do
+ * not count. Cross-entropy, mean over tokens that count.
  */
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /*
  * Evaluation: the mean loss of what counts over a data set and the task's own numbers, without
- * dropout. Micro-batches are summed in double with scale 1 and divided once, so the cut into batches
- * does not matter.
+ * dropout. Micro-batches are summed in double with scale 1 and divided once, so the cut into
+ * batches does not matter.
  */
 #include <math.h>
 

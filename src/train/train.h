@@ -183,7 +183,7 @@ typedef struct hora_eval_parts {
     int64_t seq_len, batch_size;
     const char *backends; /* NULL: the registry's order */
 } hora_eval_parts;
-/* detail: confusion and numbers per class, owned by the caller, NULL where the task has none; may be
- * NULL. */
+/* detail: confusion and numbers per class, owned by the caller, NULL where the task has none; may
+ * be NULL. */
 hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info, hora_json **detail);
 #endif

@@ -47,8 +47,8 @@ static bool merges(const char *vectors, const char *name) {
     return code == 0;
 }
 
-/* What PEFT's merge_and_unload computes afterwards, for every adapter that is read; a new method joins
- * by itself. LoRA on embeddings is not read yet. */
+/* What PEFT's merge_and_unload computes afterwards, for every adapter that is read; a new method
+ * joins by itself. LoRA on embeddings is not read yet. */
 static void test_peft(void **state) {
     (void)state;
     const char *vectors = hora_test_shared("vectors/tiny_llama");

@@ -128,8 +128,8 @@ static void test_rope(void **state) {
         {"{}", {1, 0.1, 0.01, 0.001}, 1, 64},
         {"{\"rope_type\":\"linear\",\"factor\":4}", {0.25, 0.025, 0.0025, 0.00025}, 1, 64},
         {"{\"rope_type\":\"dynamic\",\"factor\":4}", {1, 0.1, 0.01, 0.001}, 1, 64},
-        /* without an original length it is the model's: waves of 6.3 and 63 positions, cut at 16 and
-         * 64; the second is blended, (64 / 62.83 - 1) / 3 = 0.0062 */
+        /* without an original length it is the model's: waves of 6.3 and 63 positions, cut at 16
+         * and 64; the second is blended, (64 / 62.83 - 1) / 3 = 0.0062 */
         {"{\"rope_type\":\"llama3\",\"factor\":4}", {1, 0.0254648, 0.0025, 0.00025}, 1, 64},
         {"{\"rope_type\":\"longrope\",\"original_max_position_embeddings\":16,"
          "\"short_factor\":[1,2,4,5],\"long_factor\":[9,9,9,9]}",

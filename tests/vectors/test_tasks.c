@@ -1,7 +1,7 @@
 /*
  * Classification and regression against transformers and PEFT: logits, loss, every gradient, eight
- * steps, merged logits, adapters in and out. Through the doors that the commands use: run/open.h and
- * infer/forward.h.
+ * steps, merged logits, adapters in and out. Through the doors that the commands use: run/open.h
+ * and infer/forward.h.
  */
 #include "vectors/golden.h"
 
@@ -71,8 +71,8 @@ static void kit_close(kit *k) {
     hora_open_close(&k->o);
 }
 
-/* Padding is computed by both, so all logits are compared; token classification's padded queries see
- * what sdpa lets them see. */
+/* Padding is computed by both, so all logits are compared; token classification's padded queries
+ * see what sdpa lets them see. */
 static void check_forward(kit *k, const char *model, const char *what) {
     char *expect = hora_format("%s/expect.safetensors", what);
     char *grads = hora_format("%s/grads.safetensors", what);
