@@ -299,7 +299,7 @@ static hora_status open_set(hora_images *s) {
     if (!s->kind)
         return hora_fail(HORA_EUNSUPPORTED,
                          "%s: this is no set of pictures; give a folder of class folders, a "
-                         ".jsonl list, a .tar, or MNIST's or CIFAR's files",
+                         ".jsonl, .csv or .tsv list, a .tar, or MNIST's or CIFAR's files",
                          s->path);
     s->info.kind = s->kind->name;
     HORA_TRY(s->kind->list(s));

@@ -1,5 +1,5 @@
 /*
- * A list of pictures: JSONL or a JSON array of records with a path and, mostly, a label (a name or
+ * A list of pictures: JSONL, a JSON array or a table (CSV, TSV) of records with a path and, mostly, a label (a name or
  * a number). Paths are relative to the list's folder; Hugging Face's metadata.jsonl is one such
  * list.
  */
@@ -12,7 +12,7 @@ static const char *const path_keys[] = {"image", "file_name", "image_path", "pat
 static const char *const label_keys[] = {"label", "class", "class_name", "category"};
 
 static bool is_list(const char *path) {
-    static const char *const endings[] = {".jsonl", ".json", ".ndjson"};
+    static const char *const endings[] = {".jsonl", ".json", ".ndjson", ".csv", ".tsv"};
     for (size_t i = 0; i < HORA_COUNT(endings) && !hora_path_is_dir(path); i++)
         if (hora_ends(path, endings[i]))
             return true;
@@ -42,7 +42,9 @@ static hora_status label_of(const hora_json *record, char buf[32], const char **
         hora_snprintf(buf, 32, "%lld", (long long)number);
         *out = buf;
     }
-    if (v && !*out)
+    if (*out && !**out) /* an empty field of a table */
+        *out = NULL;
+    else if (v && !*out)
         return hora_fail(HORA_EFORMAT, "the label is a %s; it should be a name or a class number",
                          hora_json_type_name(hora_json_type(v)));
     return HORA_OK;
@@ -84,7 +86,10 @@ static hora_status list_records(hora_images *s) {
     hora_str text = {0};
     list l = {s, hora_path_dir(s->path)};
     hora_status st = hora_file_read(&text, s->path);
-    if (st == HORA_OK)
+    bool tabs = hora_ends(s->path, ".tsv");
+    if (st == HORA_OK && (tabs || hora_ends(s->path, ".csv")))
+        st = hora_read_table(text.s, text.n, s->path, tabs, take, refuse, &l);
+    else if (st == HORA_OK)
         st = hora_read_records(text.s, text.n, s->path, take, refuse, &l);
     hora_str_release(&text);
     hora_free(l.dir);

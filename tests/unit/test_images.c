@@ -193,6 +193,21 @@ static void lists(void **state) {
     assert_fails(hora_images_open(&s, in("l/pathless.jsonl"), NULL), HORA_EFORMAT, "file_name");
     put("l/float.jsonl", "{\"path\": \"a.pgm\", \"label\": 0.5}\n");
     assert_fails(hora_images_open(&s, in("l/float.jsonl"), NULL), HORA_EFORMAT, "class number");
+
+    put("l/names.csv", "id,label,file_name\n1,\"a, b\",a.pgm\n2,dog,b.pgm\n");
+    assert_ok(hora_images_open(&s, in("l/names.csv"), NULL));
+    check_classes(s, "a, b=1 dog=1");
+    hora_images_close(s);
+    put("l/numbers.tsv", "path\tlabel\nb.pgm\t10\na.pgm\t2\n");
+    assert_ok(hora_images_open(&s, in("l/numbers.tsv"), NULL));
+    assert_int_equal(hora_images_label(s, 0), 10);
+    hora_images_close(s);
+    put("l/bare.csv", "image,label\na.pgm,\n"); /* an empty field is no label */
+    assert_ok(hora_images_open(&s, in("l/bare.csv"), NULL));
+    assert_int_equal(hora_images_label(s, 0), -1);
+    hora_images_close(s);
+    put("l/wrong.csv", "image,label\na.pgm,x,y\n");
+    assert_fails(hora_images_open(&s, in("l/wrong.csv"), NULL), HORA_EFORMAT, "fields");
 }
 
 /* --- tar -------------------------------------------------------------------------------------- */
