@@ -441,7 +441,7 @@ void hora_outdir_close(hora_outdir *o) {
 
 /* --- entries ---------------------------------------------------------------------------------- */
 /* A folder's own name, and those of unfinished ones. */
-static const char *const forms[] = {"", HORA_UNFINISHED, ".old" HORA_UNFINISHED};
+static const char *const forms[] = {"", HORA_UNFINISHED, (".old" HORA_UNFINISHED)};
 
 static char *without_slash(const char *name) {
     return hora_strndup(name, strlen(name) - (hora_ends(name, "/") ? 1 : 0));

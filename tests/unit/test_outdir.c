@@ -233,7 +233,7 @@ static void ends_at(int step) {
             _exit(1);
         _exit(0);
     }
-    int how;
+    int how = -1;
     assert_true(child > 0 && waitpid(child, &how, 0) == child);
     assert_int_equal(how, 0);
 }
