@@ -124,8 +124,8 @@ hora_status hora_rename(const char *from, const char *to) {
     return s;
 }
 
-/* Removes what lies in the folder `fd` (taken over), its mark last: as long as something is left, it
- * is known whose it is. Returns 0 or the first errno. */
+/* Removes what lies in the folder `fd` (taken over), its mark last: as long as something is left,
+ * it is known whose it is. Returns 0 or the first errno. */
 static int empty_dir(int fd) {
     DIR *d = fdopendir(fd);
     if (!d) {
