@@ -100,11 +100,11 @@ static void rotate(void *arg, int64_t tile, int thread) {
                            (size_t)thread * hora_cpu_aligned((size_t)a->head_dim * sizeof(float)));
     for (int64_t i = tile * t->chunk; i < end; i++) {
         int64_t pos = c->batch->pos[i];
-        const float *row = t->s->table + pos * a->head_dim;
-        if (pos < 0 || pos >= t->s->rows) {
+        const float *row = own;
+        if (pos >= 0 && pos < t->s->rows)
+            row = t->s->table + pos * a->head_dim;
+        else
             angles(a, pos, own);
-            row = own;
-        }
         const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
         hora_cpu_loops(x)->rope(a->heads, a->head_dim / 2, row, row + a->head_dim / 2,
                                 forward ? 1.0f : -1.0f, hora_cpu_at(x, i * width),

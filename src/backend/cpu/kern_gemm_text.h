@@ -157,7 +157,8 @@ INLINE void G(finish_plain)(const int mr, const int nv, const hora_gemm *g, int6
             G(put)(y + v * VL * size, wide, s, VL);
         }
         y += g->ldy * size;
-        x += add ? g->ldadd * size : 0;
+        if (add)
+            x += g->ldadd * size;
     }
 }
 
