@@ -119,8 +119,10 @@ static hora_status scale(rope *r) {
         return hora_fail(HORA_EFORMAT, "config.json: rope_scaling factor and "
                                        "original_max_position_embeddings must be positive");
     for (size_t i = 0; i < HORA_COUNT(types); i++) {
-        if (hora_eq(types[i].type, type))
+        if (hora_eq(types[i].type, type)) {
+            hora_str_release(&known);
             return types[i].scale(r);
+        }
         hora_str_printf(&known, "%s%s", i ? ", " : "", types[i].type);
     }
     const hora_status bad = hora_fail(HORA_EUNSUPPORTED,

@@ -48,8 +48,8 @@ static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hor
         const char *data = (const char *)map.data;
         st = is_json ? hora_tok_load_json(t, data, map.n, json)
                      : hora_tok_load_sentencepiece(t, data, map.n, config, spm);
-        hora_map_release(&map);
     }
+    hora_map_release(&map);
     hora_free(json);
     hora_free(spm);
     return st;

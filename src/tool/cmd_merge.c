@@ -81,12 +81,11 @@ static void print(const hora_json *r) {
 static hora_status merge(hora_cli *cli, const config *c, hora_json **r) {
     hora_model *m = NULL;
     HORA_TRY(ready(c, &cli->settings));
-    HORA_TRY(open_as_stored(&m, &cli->settings));
+    hora_status s = open_as_stored(&m, &cli->settings);
     char *how =
         hora_format("dtype=%s,overwrite=%s", (const char *[]){"f32", "bf16", "source"}[c->dtype],
                     c->overwrite ? "true" : "false");
-    const hora_status s = hora_model_export(m, c->out, how);
-    if (s == HORA_OK)
+    if (s == HORA_OK && !(s = hora_model_export(m, c->out, how)))
         *r = report(m, c);
     hora_free(how);
     hora_model_close(m);
