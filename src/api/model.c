@@ -224,13 +224,12 @@ hora_status hora_adapter_save(hora_adapter *a, const char *dir) {
     hora_outdir *o;
     const char *stage;
     HORA_TRY(hora_outdir_open(&o, dir, &how));
-    hora_status s = hora_outdir_begin(o);
-    if (s == HORA_OK)
-        s = hora_outdir_stage(o, &stage);
-    if (s == HORA_OK)
-        s = hora_adapters_save(&a, 1, stage, NULL);
-    if (s == HORA_OK)
-        s = hora_outdir_take(o);
+    hora_status s;
+    if ((s = hora_outdir_begin(o)) || (s = hora_outdir_stage(o, &stage)) ||
+        (s = hora_adapters_save(&a, 1, stage, NULL)))
+        goto out;
+    s = hora_outdir_take(o);
+out:
     hora_outdir_close(o);
     return s;
 }

@@ -19,11 +19,11 @@ hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages,
         return hora_fail(HORA_ENOTFOUND, "the tokenizer has no chat template; add "
                                          "chat_template.jinja beside tokenizer.json");
     HORA_TRY(hora_json_parse(&tree, messages, strlen(messages), "messages"));
-    hora_status s = hora_chat_open(&tmpl, t, &date);
-    if (s == HORA_OK)
-        s = hora_chat_read(&chat, tree);
-    if (s == HORA_OK)
-        s = hora_chat_text(t, tmpl, &chat, NULL, generation, out);
+    hora_status s;
+    if ((s = hora_chat_open(&tmpl, t, &date)) || (s = hora_chat_read(&chat, tree)))
+        goto out;
+    s = hora_chat_text(t, tmpl, &chat, NULL, generation, out);
+out:
     hora_template_close(tmpl);
     hora_chat_release(&chat);
     hora_json_free(tree);
@@ -43,10 +43,10 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
                        "rows of %lld tokens are asked for, but the model has %lld positions; give "
                        "--seq-len %lld or less",
                        (long long)d->config.seq_len, (long long)most, (long long)most);
-    if (st == HORA_OK)
-        st = hora_open_data(&m->opened, &d->set, path, &d->config);
-    if (st == HORA_OK)
-        st = hora_open_settle(&m->opened, d->set, NULL, true, (uint64_t)d->config.seed);
+    if (st || (st = hora_open_data(&m->opened, &d->set, path, &d->config)))
+        goto out;
+    st = hora_open_settle(&m->opened, d->set, NULL, true, (uint64_t)d->config.seed);
+out:
     if (st != HORA_OK) {
         hora_data_close(d);
         return st;

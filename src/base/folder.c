@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file_impl.h"
+#include "base/outdir_impl.h"
 #include "base/text.h"
 
 char *hora_path_join(const char *dir, const char *name) {
@@ -123,7 +124,8 @@ hora_status hora_rename(const char *from, const char *to) {
     return s;
 }
 
-/* Removes what lies in the folder `fd` (taken over). Returns 0 or the first errno. */
+/* Removes what lies in the folder `fd` (taken over), its mark last: as long as something is left, it
+ * is known whose it is. Returns 0 or the first errno. */
 static int empty_dir(int fd) {
     DIR *d = fdopendir(fd);
     if (!d) {
@@ -132,12 +134,15 @@ static int empty_dir(int fd) {
         return error;
     }
     int error = 0;
+    bool marked = false;
     for (struct dirent *e; !error && (e = readdir(d));) {
         struct stat st;
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
             continue;
         if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW)) {
             error = errno;
+        } else if (S_ISREG(st.st_mode) && !strcmp(e->d_name, HORA_MARK)) {
+            marked = true;
         } else if (S_ISDIR(st.st_mode)) {
             int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             error = sub < 0 ? errno : empty_dir(sub);
@@ -147,6 +152,8 @@ static int empty_dir(int fd) {
             error = errno;
         }
     }
+    if (!error && marked && unlinkat(dirfd(d), HORA_MARK, 0))
+        error = errno;
     closedir(d);
     return error;
 }

@@ -353,20 +353,21 @@ hora_status hora_outdir_begin(hora_outdir *o) {
     struct stat st;
     hora_guard *guard = hora_guard_new(o->in, o->n);
     hora_status s = o->fd < 0 ? make(o) : HORA_OK;
-    if (!s)
-        s = refuse(o, &seen, guard);
-    if (!s)
-        s = check_mark(o);
-    if (!s && !fstat(o->fd, &st))
-        s = hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev});
-    if (!s && !o->mark.there) {
+    if (s || (s = refuse(o, &seen, guard)) || (s = check_mark(o)))
+        goto out;
+    if (!fstat(o->fd, &st) &&
+        (s = hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev})))
+        goto out;
+    if (!o->mark.there) {
         if (getrandom(&o->mark.id, sizeof o->mark.id, 0) != sizeof o->mark.id)
             o->mark.id = (uint64_t)getpid();
         o->mark.there = o->first = true;
-        s = save_mark(o);
+        if ((s = save_mark(o)))
+            goto out;
     }
-    if (!s && o->mode == HORA_OUT_REPLACE && seen.nall)
+    if (o->mode == HORA_OUT_REPLACE && seen.nall)
         s = move_aside(o, &seen.top);
+out:
     o->begun = !s;
     scan_release(&seen);
     hora_guard_free(guard);
@@ -441,7 +442,7 @@ void hora_outdir_close(hora_outdir *o) {
 
 /* --- entries ---------------------------------------------------------------------------------- */
 /* A folder's own name, and those of unfinished ones. */
-static const char *const forms[] = {"", HORA_UNFINISHED, ".old" HORA_UNFINISHED};
+static const char *const forms[] = {"", HORA_UNFINISHED, (".old" HORA_UNFINISHED)};
 
 static char *without_slash(const char *name) {
     return hora_strndup(name, strlen(name) - (hora_ends(name, "/") ? 1 : 0));

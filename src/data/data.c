@@ -350,22 +350,19 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     hora_json *kwargs = NULL;
     o.reader = (hora_reader){.tok = tok, .tmpl = tmpl, .turns = cfg->turns};
     measure_tokens(d->store, tok);
-    hora_status s = train_on_of(cfg, &o.reader.train_on);
-    if (!s && rule->labels)
-        s = hora_frame_open(&o.frame, tok);
-    if (!s)
-        s = hora_chat_object(&kwargs, cfg->chat_kwargs, "chat_kwargs");
+    hora_status s;
+    if ((s = train_on_of(cfg, &o.reader.train_on)) ||
+        (rule->labels && (s = hora_frame_open(&o.frame, tok))) ||
+        (s = hora_chat_object(&kwargs, cfg->chat_kwargs, "chat_kwargs")))
+        goto out;
     o.reader.kwargs = kwargs;
-    if (!s)
-        s = hora_map_open(&map, path);
-    if (!s)
-        s = hora_refuse_pointer(path, map.data, map.n);
-    if (!s)
-        s = read_file(&o, (const char *)map.data, map.n);
+    if ((s = hora_map_open(&map, path)) || (s = hora_refuse_pointer(path, map.data, map.n)) ||
+        (s = read_file(&o, (const char *)map.data, map.n)))
+        goto out;
     d->info.straddling = o.notes.straddling;
     d->info.bos = o.notes.bos;
-    if (!s)
-        s = check_rows(&o);
+    s = check_rows(&o);
+out:
     hora_map_release(&map);
     hora_frame_release(&o.frame);
     hora_json_free(kwargs);

@@ -1,7 +1,7 @@
 /*
- * A list of pictures: JSONL, a JSON array or a table (CSV, TSV) of records with a path and, mostly, a label (a name or
- * a number). Paths are relative to the list's folder; Hugging Face's metadata.jsonl is one such
- * list.
+ * A list of pictures: JSONL, a JSON array or a table (CSV, TSV) of records with a path and, mostly,
+ * a label (a name or a number). Paths are relative to the list's folder; Hugging Face's
+ * metadata.jsonl is one such list.
  */
 #include "base/text.h"
 #include "data/data_impl.h"

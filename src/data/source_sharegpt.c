@@ -27,11 +27,11 @@ static hora_status messages_of(const hora_json *record, hora_json *messages) {
 static hora_status read_sharegpt(const hora_reader *r, const hora_json *record, hora_samples *out) {
     hora_json *messages = hora_json_new_array();
     hora_chat chat = {.messages = messages};
-    hora_status s = messages_of(record, messages);
-    if (!s)
-        s = hora_chat_extras(record, &chat);
-    if (!s)
-        s = hora_chat_samples(r, &chat, out);
+    hora_status s;
+    if ((s = messages_of(record, messages)) || (s = hora_chat_extras(record, &chat)))
+        goto out;
+    s = hora_chat_samples(r, &chat, out);
+out:
     hora_chat_release(&chat);
     hora_json_free(messages);
     return s;

@@ -208,13 +208,12 @@ hora_json *hora_data_survey(const hora_dataset *d) {
     hora_json *o = hora_json_new_object();
     fact *f = hora_calloc(d->nsegments + 1, sizeof *f);
     const hora_data_segment *longest = NULL;
-    int64_t full = 0, most = -1;
+    int64_t most = -1;
     for (size_t k = 0; k < d->nsegments; k++) {
         const hora_data_segment *s = &d->segments[k];
         const hora_data_record *r = record_of(d, (int64_t)k);
         f[k] = (fact){r ? r->full : s->n, hora_hash64(d->store->tokens.ids.at + s->at,
                                                       (size_t)s->n * sizeof(int32_t), 7)};
-        full += f[k].n;
         if (f[k].n > most) {
             most = f[k].n;
             longest = s;

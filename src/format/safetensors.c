@@ -422,10 +422,10 @@ static hora_status open_shards(hora_st **out, const char *dir, const hora_json *
         hora_free(path);
     }
     hora_free(names);
-    if (s == HORA_OK)
-        s = index_names(st);
-    if (s == HORA_OK)
-        s = check_places(st, map);
+    if (s || (s = index_names(st)))
+        goto out;
+    s = check_places(st, map);
+out:
     if (s != HORA_OK) {
         hora_st_close(st);
         return s;

@@ -21,7 +21,7 @@ static double product_flops(const node *n, hora_phase phase, const hora_view *in
                             const hora_view *out) {
     const hora_op *op = hora_op_at(n->op);
     const bool early =
-        n->op == HORA_OP_head_xent && n->has_backward && n->grad_inputs == HORA_IN(0);
+        op->options & HORA_OP_TARGETS && n->has_backward && n->grad_inputs == HORA_IN(0);
     if (phase == HORA_BACKWARD && op->flops_back)
         return op->flops_back(in, out, &n->attr, n->grad_inputs);
     int factors = !!(n->grad_inputs & HORA_IN(0)) + !!(n->grad_inputs & HORA_IN(1));
@@ -36,8 +36,8 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
     hora_view in[HORA_MAX_IN];
     for (int k = 0; k < HORA_MAX_IN; k++)
         in[k] = *hora_graph_view(g, n->in[k]);
-    if (n->op == HORA_OP_attention || n->op == HORA_OP_cached_attention) {
-        const bool prefix = n->op == HORA_OP_attention && !hora_absent(&in[3]);
+    if (op->options & HORA_OP_PAIRS) {
+        const bool prefix = op->optional & HORA_IN(3) && !hora_absent(&in[3]);
         attention_flops(n, phase, prefix ? (double)in[3].shape.d[0] : 0, f);
         return;
     }
@@ -46,7 +46,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
     double all = product_flops(n, phase, in, &out->view);
     const bool rows = out->row_tensor || g->tensors[n->in[0]].row_tensor;
     const int64_t current = g->prepared ? g->current_rows : g->config.rows;
-    if (n->op == HORA_OP_head_xent)
+    if (op->options & HORA_OP_TARGETS)
         f[HORA_WORK_TARGET] += all / (double)current;
     else if (rows)
         f[HORA_WORK_TOKEN] += all / (double)current;
@@ -65,7 +65,7 @@ void hora_graph_sum_flops(hora_graph *g) {
         hora_graph_node_flops(g, n, HORA_FORWARD, info->flops);
         if (n->has_backward)
             hora_graph_node_flops(g, n, HORA_BACKWARD, info->flops);
-        if (n->op == HORA_OP_attention && n->attr.window)
+        if (hora_op_at(n->op)->options & HORA_OP_PAIRS && n->attr.window)
             info->window = n->attr.window;
     }
 }

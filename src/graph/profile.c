@@ -43,12 +43,14 @@ void hora_graph_profile_begin(hora_graph *g, const hora_batch *batch) {
 }
 
 /* Bytes of what the call reads and writes, each once: the least that memory must move when nothing
- * is in a cache. Of the table that op gather picks from, as much as it picks. */
+ * is in a cache. Of a table that an op picks from, as much as it picks. */
 static double bytes_of(const hora_call *c) {
     size_t sum = 0, out = hora_view_bytes(&c->out);
     for (int k = 0; k < HORA_MAX_IN; k++) {
         size_t in = c->in[k].data ? hora_view_bytes(&c->in[k]) : 0;
-        sum += c->op_id == HORA_OP_gather ? (size_t)hora_min((int64_t)in, (int64_t)out) : in;
+        sum += k == 0 && c->op->options & HORA_OP_PICKS
+                   ? (size_t)hora_min((int64_t)in, (int64_t)out)
+                   : in;
         sum += c->phase == HORA_BACKWARD && c->din[k].data ? hora_view_bytes(&c->din[k]) : 0;
     }
     for (int k = 0; k < HORA_MAX_SAVED; k++)

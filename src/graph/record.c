@@ -149,7 +149,7 @@ static hora_status check_inputs(const hora_graph *g, const hora_op *op, const ho
 static bool makes_rows(const hora_graph *g, hora_op_id id, const hora_t *in,
                        const hora_attr *attr) {
     const hora_op *op = hora_op_at(id);
-    if (op->options & HORA_OP_REDUCES || (id == HORA_OP_gather && attr->index))
+    if (op->options & HORA_OP_REDUCES || attr->index)
         return false;
     bool rows = op->options & HORA_OP_ROWS;
     for (int i = 0; i < op->nin; i++)
@@ -190,7 +190,8 @@ enum { ADDEND = 3 }; /* input of linear and lowrank */
 static bool can_take(const hora_graph *g, hora_t base, hora_t y) {
     const tensor *t = &g->tensors[y], *b = &g->tensors[base];
     const node *n = t->producer >= 0 ? &g->nodes[t->producer] : NULL;
-    if (!n || (n->op != HORA_OP_linear && n->op != HORA_OP_lowrank) || n->in[ADDEND] != HORA_NONE ||
+    const hora_op *op = n ? hora_op_at(n->op) : NULL;
+    if (!n || !(op->optional & op->passes & HORA_IN(ADDEND)) || n->in[ADDEND] != HORA_NONE ||
         t->output || b->producer >= t->producer || t->view.dtype != b->view.dtype ||
         !hora_shape_equal(&t->view.shape, &b->view.shape))
         return false;

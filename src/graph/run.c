@@ -265,7 +265,7 @@ void hora_graph_hold(hora_graph *g) {
     for (int i = 0; i < g->step_count; i++) {
         const step *s = &g->steps[i];
         const node *n = &g->nodes[s->node];
-        if (n->op != HORA_OP_detach || s->recomputed)
+        if (!(hora_op_at(n->op)->options & HORA_OP_HELD) || s->recomputed)
             continue;
         const hora_view *out = &g->tensors[n->out].view;
         void *copy = hora_malloc((size_t)hora_view_bytes(out));

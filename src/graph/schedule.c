@@ -17,7 +17,7 @@
 
 static void mark_needed(hora_graph *g) {
     for (int i = 0; g->options.hold && i < g->node_count; i++)
-        if (g->nodes[i].op == HORA_OP_detach)
+        if (hora_op_at(g->nodes[i].op)->options & HORA_OP_HELD)
             g->tensors[g->nodes[i].out].output = true;
     for (int i = 0; i < g->tensor_count; i++)
         g->tensors[i].needed = g->tensors[i].output || is_loss(&g->tensors[i]);

@@ -249,24 +249,25 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
                                         .user = &o};
     hora_recording_init(&r, &parts);
     const hora_leaves leaves = hora_graph_leaves(r.g);
-    hora_status s = hora_batch_init(&l, b->b * b->t, &leaves);
-    if (!s)
-        s = fill(f, b, &l);
-    if (!s && labels && !l.supervised)
+    hora_status s;
+    if ((s = hora_batch_init(&l, b->b * b->t, &leaves)) || (s = fill(f, b, &l)))
+        goto out;
+    if (labels && !l.supervised) {
         s = hora_fail(HORA_EUSAGE,
                       "no label counts, so there is no loss; give a label other than "
                       "-100%s",
                       f->objective->task->head ? "" : " behind the first token of a sample");
-    r.backward = f->grads;
-    if (!s)
-        s = hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads});
-    if (!s)
-        s = hora_recordings_prepare((hora_recording *[]){&r}, 1, "one pass (give a smaller batch)");
-    if (!s) {
-        l.scale = l.supervised ? 1.0 / (double)l.supervised : 0;
-        hora_recording_run(&r, &l);
-        s = fetch(&r, f, &o, b);
+        goto out;
     }
+    r.backward = f->grads;
+    if ((s = hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads})) ||
+        (s = hora_recordings_prepare((hora_recording *[]){&r}, 1,
+                                     "one pass (give a smaller batch)")))
+        goto out;
+    l.scale = l.supervised ? 1.0 / (double)l.supervised : 0;
+    hora_recording_run(&r, &l);
+    s = fetch(&r, f, &o, b);
+out:
     hora_recording_release(&r);
     hora_batch_release(&l);
     return s;

@@ -439,17 +439,14 @@ static hora_status train_one(const lab *b, int student, int size, double rate, i
     hora_dataset *train = NULL, *val = NULL;
     hora_eval_info v, e;
     const hora_lowdata_student *who = &b->g.student[student];
-    hora_status s = draw_subset(b, size, seed, &train, &val);
-    if (s == HORA_OK)
-        s = hora_settings_parse(&settings, who->options, "program");
-    if (s == HORA_OK)
-        s = hora_peft_attach(&a, b->base, who->method, &settings, (uint64_t)seed);
-    if (s == HORA_OK)
-        s = step_through(b, a, train, size, rate, seed, out);
-    if (s == HORA_OK)
-        s = measure(b, a, val, &v);
-    if (s == HORA_OK)
-        s = measure(b, a, b->eval, &e);
+    hora_status s;
+    if ((s = draw_subset(b, size, seed, &train, &val)) ||
+        (s = hora_settings_parse(&settings, who->options, "program")) ||
+        (s = hora_peft_attach(&a, b->base, who->method, &settings, (uint64_t)seed)) ||
+        (s = step_through(b, a, train, size, rate, seed, out)) || (s = measure(b, a, val, &v)))
+        goto out;
+    s = measure(b, a, b->eval, &e);
+out:
     out->done = s == HORA_OK || s == HORA_ENUMERIC; /* a rate that is too large is a result */
     out->val_loss = s == HORA_OK ? v.loss : NAN;
     out->eval_loss = s == HORA_OK ? e.loss : NAN;

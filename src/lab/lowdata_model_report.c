@@ -301,10 +301,8 @@ hora_status hora_lowdata_report(const hora_lowdata_grid *g, hora_outdir *dir, ho
     if (dir) {
         hora_json_dump(json, 1, false, &text);
         report_csv(g, &csv);
-        s = hora_outdir_write(dir, "lowdata.json", text.s, text.n);
-        if (s == HORA_OK)
-            s = hora_outdir_write(dir, "lowdata.csv", csv.s, csv.n);
-        if (s == HORA_OK)
+        if (!(s = hora_outdir_write(dir, "lowdata.json", text.s, text.n)) &&
+            !(s = hora_outdir_write(dir, "lowdata.csv", csv.s, csv.n)))
             s = draw(g, dir, &drawn);
         hora_str_printf(table, "%s: lowdata.json, lowdata.csv, lowdata_runs.csv, lowdata.gp%s\n",
                         hora_outdir_path(dir),

@@ -259,14 +259,13 @@ static hora_status write_all(const lowdata_run *r, const summary *s, const hora_
     plot_body(r, &body);
     hora_json_dump(json, 2, false, &all);
     hora_str_putc(&all, '\n');
-    hora_status st = write_text(r, "lowdata.csv", &data);
-    if (st == HORA_OK)
-        st = write_text(r, "lowdata.json", &all);
-    if (st == HORA_OK)
-        st = write_text(r, "lowdata-plot.csv", &plot);
     const hora_plot p = {r->out, "lowdata", 9.6, 6.4, body.s};
-    if (st == HORA_OK)
-        st = hora_plot_draw(&p, &drawn);
+    hora_status st;
+    if ((st = write_text(r, "lowdata.csv", &data)) || (st = write_text(r, "lowdata.json", &all)) ||
+        (st = write_text(r, "lowdata-plot.csv", &plot)))
+        goto out;
+    st = hora_plot_draw(&p, &drawn);
+out:
     hora_str_release(&data);
     hora_str_release(&plot);
     hora_str_release(&all);

@@ -88,14 +88,19 @@ typedef struct hora_op {
                          unsigned grad);
 } hora_op;
 #define HORA_OP_BATCH 1u /* reads the batch: leaves, or its counters */
-#define HORA_OP_ROWS                                                                               \
-    2u /* output is a row tensor although no input is (gather with the batch's ids) */
+/* output is a row tensor although no input is (gather with the batch's ids) */
+#define HORA_OP_ROWS       2u
 #define HORA_OP_REDUCES    4u   /* output is no row tensor although in[0] is (losses) */
 #define HORA_OP_EFFECT     8u   /* writes into an input (cache): never recomputed, never dropped */
 #define HORA_OP_RANDOM     16u  /* not allowed in `before` */
 #define HORA_OP_JOINS      32u  /* neighbours on the same rows may run as one (q, k, v) */
 #define HORA_OP_CHEAP      64u  /* no more than reading and writing: recomputed sooner than kept */
 #define HORA_OP_SAVED_ROWS 128u /* what it saves has a row for each row of in[0] */
+#define HORA_OP_HELD       256u /* a constant to derivatives; hora_graph_hold keeps its value */
+#define HORA_OP_PAIRS      512u /* its work is counted in pairs of rows that see each other */
+/* its work is counted in rows with a target; forward makes the gradient of a lone in[0] */
+#define HORA_OP_TARGETS 1024u
+#define HORA_OP_PICKS   2048u /* reads no more of in[0] than it writes */
 
 /* Rows of ops.def, in its order. */
 typedef enum hora_op_id {

@@ -94,7 +94,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_attention = {.name = "attention",
                                    .nin = 5,
                                    .optional = HORA_IN(3) | HORA_IN(4),
-                                   .options = HORA_OP_BATCH | HORA_OP_SAVED_ROWS,
+                                   .options = HORA_OP_BATCH | HORA_OP_SAVED_ROWS | HORA_OP_PAIRS,
                                    .leaves = HORA_LEAF(lo) | HORA_LEAF(hi),
                                    .shape = shape,
                                    .reads = reads,

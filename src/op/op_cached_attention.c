@@ -64,7 +64,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 
 const hora_op hora_op_cached_attention = {.name = "cached_attention",
                                           .nin = 5,
-                                          .options = HORA_OP_BATCH | HORA_OP_EFFECT,
+                                          .options = HORA_OP_BATCH | HORA_OP_EFFECT | HORA_OP_PAIRS,
                                           .leaves = HORA_LEAF(lo) | HORA_LEAF(hi),
                                           .shape = shape,
                                           .tol = {2e-5, 2e-2},

@@ -24,5 +24,9 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     return true;
 }
 
-const hora_op hora_op_detach = {
-    .name = "detach", .nin = 1, .shape = shape, .tol = {0, 0}, .sample = sample};
+const hora_op hora_op_detach = {.name = "detach",
+                                .nin = 1,
+                                .options = HORA_OP_HELD,
+                                .shape = shape,
+                                .tol = {0, 0},
+                                .sample = sample};

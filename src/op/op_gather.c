@@ -47,7 +47,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 
 const hora_op hora_op_gather = {.name = "gather",
                                 .nin = 1,
-                                .options = HORA_OP_BATCH | HORA_OP_ROWS,
+                                .options = HORA_OP_BATCH | HORA_OP_ROWS | HORA_OP_PICKS,
                                 .leaves = HORA_LEAF(ids),
                                 .shape = shape,
                                 .reads = reads,

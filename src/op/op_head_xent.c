@@ -81,7 +81,8 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 const hora_op hora_op_head_xent = {.name = "head_xent",
                                    .nin = 3,
                                    .optional = HORA_IN(2),
-                                   .options = HORA_OP_BATCH | HORA_OP_REDUCES | HORA_OP_SAVED_ROWS,
+                                   .options = HORA_OP_BATCH | HORA_OP_REDUCES | HORA_OP_SAVED_ROWS |
+                                              HORA_OP_TARGETS,
                                    .leaves = HORA_LEAF(target) | HORA_LEAF(weight),
                                    .shape = shape,
                                    .reads = reads,

@@ -43,16 +43,18 @@ static hora_status write_list(hora_adapter *const *at, int n, const char *dir) {
     return s;
 }
 
+static hora_status save_one(hora_adapter *a, const char *dir, const char *card_note) {
+    HORA_TRY(hora_mkdirs(dir));
+    HORA_TRY(hora_peft_save(a, dir, card_note));
+    return hora_fsync_dir(dir);
+}
+
 hora_status hora_adapters_save(hora_adapter *const *at, int n, const char *dir,
                                const char *card_note) {
     HORA_TRY(hora_adapters_check(at, n));
     for (int i = 0; i < n; i++) {
         char *sub = hora_adapters_path(at, i, dir);
-        hora_status s = hora_mkdirs(sub);
-        if (!s)
-            s = hora_peft_save(at[i], sub, card_note);
-        if (!s)
-            s = hora_fsync_dir(sub);
+        hora_status s = save_one(at[i], sub, card_note);
         hora_free(sub);
         HORA_TRY(s);
     }

@@ -218,17 +218,14 @@ static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir
                          "%s: heads need the base's configuration, and `%s` is no directory here; "
                          "give --model DIR",
                          dir, from ? from : "");
-    hora_status s = hora_open_model(&b, from, &oo);
-    if (s == HORA_OK)
-        s = hora_open_settle(&b, NULL, NULL, false, 0);
-    if (s == HORA_OK)
-        s = hora_peft_load(&a, b.base, dir, NULL);
-    if (s == HORA_OK) {
-        s = hora_inspect_heads(a, &heads);
-        hora_peft_detach(a);
-    }
-    if (s == HORA_OK)
+    hora_status s;
+    if ((s = hora_open_model(&b, from, &oo)) || (s = hora_open_settle(&b, NULL, NULL, false, 0)) ||
+        (s = hora_peft_load(&a, b.base, dir, NULL)))
+        goto out;
+    if (!(s = hora_inspect_heads(a, &heads)))
         hora_json_set(o, "heads", heads);
+    hora_peft_detach(a);
+out:
     hora_open_close(&b);
     return s;
 }

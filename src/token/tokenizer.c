@@ -60,10 +60,10 @@ static hora_status open_all(hora_tokenizer *t, const char *dir) {
     hora_json *config = NULL;
     hora_status st = hora_path_exists(path) ? hora_json_load(&config, path) : HORA_OK;
     hora_free(path);
-    if (st == HORA_OK)
-        st = open_vocabulary(t, dir, config);
-    if (st == HORA_OK)
-        st = hora_tok_load_beside(t, dir, config);
+    if (st || (st = open_vocabulary(t, dir, config)))
+        goto out;
+    st = hora_tok_load_beside(t, dir, config);
+out:
     hora_json_free(config);
     return st;
 }

@@ -261,11 +261,12 @@ static hora_status load_beside(hora_json **out, const char *dir, const char *nam
 
 hora_status hora_tok_load_beside(hora_tokenizer *t, const char *dir, const hora_json *config) {
     hora_json *map = NULL, *added = NULL;
-    hora_status st = load_beside(&map, dir, "special_tokens_map.json");
-    if (st == HORA_OK)
-        st = load_beside(&added, dir, "added_tokens.json");
-    if (st == HORA_OK)
-        st = take_all(t, config, map, added);
+    hora_status st;
+    if ((st = load_beside(&map, dir, "special_tokens_map.json")) ||
+        (st = load_beside(&added, dir, "added_tokens.json")))
+        goto out;
+    st = take_all(t, config, map, added);
+out:
     hora_json_free(map);
     hora_json_free(added);
     if (st != HORA_OK)

@@ -196,22 +196,20 @@ static hora_status look(const char *file, const config *c, hora_data_config *dat
     bool fresh;
     data->packing = false; /* every record stands for itself */
     HORA_TRY(choose(&o, c));
-    hora_status s = hora_tokenizer_open(&tok, c->model);
-    if (s == HORA_OK)
-        s = hora_chat_open(&chat, tok, &data->date);
-    if (s == HORA_OK)
-        s = hora_dataset_open(&d, file, tok, chat, data, &o.rule);
-    if (s == HORA_OK && o.task->head)
-        s = hora_objective_classes(&o, d, NULL, true, &fresh);
-    if (s == HORA_OK) {
-        *out = hora_json_new_object();
-        hora_json_set(*out, "one", hora_json_new_bool(c->record > 0));
-        s = rows_of(d, c, hora_json_set(*out, "shown", hora_json_new_array()));
-        hora_json *summary = hora_json_set(*out, "summary", hora_data_survey(d));
-        put_classes(summary, &o, d);
-        hora_data_notes(d, &notes);
-        hora_json_set(summary, "notes", hora_json_new_string(notes.s ? notes.s : ""));
-    }
+    hora_status s;
+    if ((s = hora_tokenizer_open(&tok, c->model)) ||
+        (s = hora_chat_open(&chat, tok, &data->date)) ||
+        (s = hora_dataset_open(&d, file, tok, chat, data, &o.rule)) ||
+        (o.task->head && (s = hora_objective_classes(&o, d, NULL, true, &fresh))))
+        goto out;
+    *out = hora_json_new_object();
+    hora_json_set(*out, "one", hora_json_new_bool(c->record > 0));
+    s = rows_of(d, c, hora_json_set(*out, "shown", hora_json_new_array()));
+    hora_json *summary = hora_json_set(*out, "summary", hora_data_survey(d));
+    put_classes(summary, &o, d);
+    hora_data_notes(d, &notes);
+    hora_json_set(summary, "notes", hora_json_new_string(notes.s ? notes.s : ""));
+out:
     if (s != HORA_OK) {
         hora_json_free(*out);
         *out = NULL;
@@ -230,15 +228,14 @@ hora_status hora_cli_data(hora_cli *cli) {
     hora_data_config data = {0};
     if (!cli->nrest)
         return hora_fail(HORA_EUSAGE, "no file; give the text or JSONL file to look at");
-    hora_status s = hora_options_take(&options, &c, &cli->settings);
-    if (s == HORA_OK)
-        s = hora_options_take(&hora_data_options, &data, &cli->settings);
-    if (s == HORA_OK)
-        s = hora_cli_required("model", c.model, "a directory with a tokenizer");
-    if (s == HORA_OK) {
-        fit(&data, &cli->settings, c.model);
-        s = look(cli->rest[0], &c, &data, &r);
-    }
+    hora_status s;
+    if ((s = hora_options_take(&options, &c, &cli->settings)) ||
+        (s = hora_options_take(&hora_data_options, &data, &cli->settings)) ||
+        (s = hora_cli_required("model", c.model, "a directory with a tokenizer")))
+        goto out;
+    fit(&data, &cli->settings, c.model);
+    s = look(cli->rest[0], &c, &data, &r);
+out:
     hora_cli_show_lines(cli, r, print);
     hora_options_release(&options, &c);
     hora_options_release(&hora_data_options, &data);

@@ -104,11 +104,12 @@ static hora_status run(hora_cli *cli) {
     hora_model *m = NULL;
     hora_json *r = NULL;
     config c = {0};
-    hora_status st = hora_options_take(&options, &c, &cli->settings);
-    if (st == HORA_OK)
-        st = hora_cli_open(&m, &cli->settings);
-    if (st == HORA_OK)
-        st = evaluate(m, &c, &cli->settings, &r);
+    hora_status st;
+    if ((st = hora_options_take(&options, &c, &cli->settings)) ||
+        (st = hora_cli_open(&m, &cli->settings)))
+        goto out;
+    st = evaluate(m, &c, &cli->settings, &r);
+out:
     hora_cli_show(cli, r, print);
     hora_model_close(m);
     hora_options_release(&options, &c);

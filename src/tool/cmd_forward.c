@@ -38,10 +38,10 @@ static hora_status forward(hora_model *m, const config *c, const hora_forward_ba
     hora_status s = HORA_OK;
     for (int i = 0; i < m->n && f.grads && s == HORA_OK; i++)
         s = hora_forward_grads(m->adapters[i]);
-    if (s == HORA_OK)
-        s = hora_forward_run(&f, b);
-    if (s == HORA_OK)
-        s = hora_forward_save(&f, b, c->out);
+    if (s || (s = hora_forward_run(&f, b)))
+        goto out;
+    s = hora_forward_save(&f, b, c->out);
+out:
     for (int i = 0; i < m->n && f.grads; i++)
         hora_forward_grads_free(m->adapters[i]);
     hora_block_free(logits, bytes);
@@ -86,19 +86,17 @@ static hora_status run(hora_cli *cli) {
     hora_json *r = NULL;
     config c = {0};
     hora_forward_batch b = {0};
-    hora_status st = hora_options_take(&options, &c, s);
-    if (st == HORA_OK)
-        st = ready(&c, s);
-    if (st == HORA_OK)
-        st = hora_forward_batch_load(&b, c.batch);
-    if (st == HORA_OK)
-        st = hora_cli_open(&m, s);
-    if (st == HORA_OK && c.method)
-        st = hora_model_attach(&a, m, c.method, s);
-    if (st == HORA_OK && c.grads && !m->n)
-        st = hora_model_attach(&a, m, "full", s); /* --adapter was a whole model */
-    if (st == HORA_OK)
-        st = forward(m, &c, &b, &r);
+    hora_status st;
+    if ((st = hora_options_take(&options, &c, s)) || (st = ready(&c, s)) ||
+        (st = hora_forward_batch_load(&b, c.batch)) || (st = hora_cli_open(&m, s)))
+        goto out;
+    if (c.method && (st = hora_model_attach(&a, m, c.method, s)))
+        goto out;
+    /* --adapter was a whole model */
+    if (c.grads && !m->n && (st = hora_model_attach(&a, m, "full", s)))
+        goto out;
+    st = forward(m, &c, &b, &r);
+out:
     hora_cli_show(cli, r, print);
     hora_model_close(m);
     hora_forward_batch_release(&b);

@@ -144,13 +144,13 @@ static hora_status run(hora_cli *cli) {
     config c = {0};
     hora_sampling sampling = {0};
     hora_generation g = {.sampling = &sampling, .piece = cli->json ? NULL : print_piece};
-    hora_status st = hora_options_take(&options, &c, s);
-    if (st == HORA_OK)
-        st = hora_options_take(&hora_sampling_options, &sampling, s);
-    if (st == HORA_OK)
-        st = hora_cli_open(&m, s);
-    if (st == HORA_OK)
-        st = generate(m, &c, &g, s, &r);
+    hora_status st;
+    if ((st = hora_options_take(&options, &c, s)) ||
+        (st = hora_options_take(&hora_sampling_options, &sampling, s)) ||
+        (st = hora_cli_open(&m, s)))
+        goto out;
+    st = generate(m, &c, &g, s, &r);
+out:
     hora_cli_show(cli, r, print);
     hora_model_close(m);
     hora_ids_release(&g.ids);

@@ -336,10 +336,10 @@ hora_status hora_training_save(hora_training *t, hora_outdir *o) {
         else if (!(s = hora_remove_tree(old)))
             s = hora_rename(path, old);
     }
-    if (!s)
-        s = rename_into(tmp, path);
-    if (!s)
-        s = hora_remove_tree(old);
+    if (s || (s = rename_into(tmp, path)))
+        goto out;
+    s = hora_remove_tree(old);
+out:
     hora_free(old);
     hora_free(tmp);
     hora_free(path);

@@ -149,11 +149,12 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
                                         .model = hora_model_record,
                                         .outputs = hora_task_record,
                                         .user = &o};
-    hora_status s = hora_check_device(parts.device, objective);
-    if (!s)
-        s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation");
-    if (!s)
-        s = hora_eval_over(&r, &o, p->data, p->batch_size, info, detail);
+    hora_status s;
+    if ((s = hora_check_device(parts.device, objective)) ||
+        (s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation")))
+        goto out;
+    s = hora_eval_over(&r, &o, p->data, p->batch_size, info, detail);
+out:
     hora_recording_release(&r);
     hora_device_free(own);
     return s;

@@ -76,22 +76,21 @@ static hora_status open_whole(const char *dir, hora_json **out) {
     int64_t format = 0;
     hora_str text = {0};
     *out = NULL;
-    hora_status s = hora_file_read(&text, path);
-    if (!s)
-        s = hora_json_parse(out, text.s, text.n, path);
-    if (!s)
-        s = hora_json_get_int(*out, "format", 0, &format);
-    if (!s && format != 1 && format != 2)
+    hora_status s;
+    if ((s = hora_file_read(&text, path)) || (s = hora_json_parse(out, text.s, text.n, path)) ||
+        (s = hora_json_get_int(*out, "format", 0, &format)))
+        goto out;
+    if (format != 1 && format != 2) {
         s = hora_fail(HORA_EUNSUPPORTED,
                       "%s: format %lld of another version of hora; resume with "
                       "that version",
                       path, (long long)format);
-    if (!s && format == 2)
-        s = check_hash(path, &text);
-    if (!s)
-        s = check_number(dir, *out);
-    if (!s)
-        s = same_files(dir, hora_json_get(*out, "files"));
+        goto out;
+    }
+    if ((format == 2 && (s = check_hash(path, &text))) || (s = check_number(dir, *out)))
+        goto out;
+    s = same_files(dir, hora_json_get(*out, "files"));
+out:
     if (s) {
         hora_json_free(*out);
         *out = NULL;

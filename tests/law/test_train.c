@@ -188,7 +188,7 @@ static void killed_run_goes_on(void **state) {
         run_train("killed", "threads=1", &(hora_run_hooks){.event = kill_in_step_7}, NULL);
         _exit(0);
     }
-    int how;
+    int how = -1;
     assert_true(child > 0 && waitpid(child, &how, 0) == child);
     assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
     assert_false(hora_path_exists(in_tmp("killed/adapter_model.safetensors")));

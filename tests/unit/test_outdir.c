@@ -2,7 +2,9 @@
  * lock. */
 #include "base/outdir.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -233,7 +235,7 @@ static void ends_at(int step) {
             _exit(1);
         _exit(0);
     }
-    int how;
+    int how = -1;
     assert_true(child > 0 && waitpid(child, &how, 0) == child);
     assert_int_equal(how, 0);
 }
@@ -404,6 +406,33 @@ static void single_files(void **state) {
     assert_fails(hora_outfile_check("/dev/null", true, in, 2), HORA_EEXISTS, "regular");
 }
 
+/* A removal that ends half-way, as a kill would end it, leaves the mark: what is left is still
+ * known as ours. */
+static void mark_goes_last(void **state) {
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        char *sub = hora_format("going/d%d/e", i);
+        assert_ok(hora_mkdirs(at(sub)));
+        hora_free(sub);
+        if (i == 3)
+            put("going/.hora", "{}");
+    }
+    const int low = open("/dev/null", O_RDONLY);
+    assert_true(low >= 0);
+    struct rlimit was, few = {0};
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    few.rlim_cur = (rlim_t)low + 2; /* the folder and one below it; not a second level */
+    few.rlim_max = was.rlim_max;
+    close(low);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const hora_status s = hora_remove_tree(at("going"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_not_equal(s, HORA_OK);
+    assert_true(hora_path_exists(at("going/.hora")));
+    assert_ok(hora_remove_tree(at("going")));
+    assert_false(hora_path_exists(at("going")));
+}
+
 /* First in the list: they fork before threads are started. */
 HORA_TESTS(unit_outdir, {"a replacement that is killed", killed_replacements, HORA_SHORT},
            {"made and replaced", made_and_replaced, HORA_SHORT},
@@ -417,4 +446,5 @@ HORA_TESTS(unit_outdir, {"a replacement that is killed", killed_replacements, HO
            {"inputs are safe", inputs_are_safe, HORA_SHORT},
            {"links stay links", links_stay_links, HORA_SHORT},
            {"folders without a mark", unmarked_folders, HORA_SHORT},
-           {"single files", single_files, HORA_SHORT});
+           {"single files", single_files, HORA_SHORT},
+           {"a mark goes last", mark_goes_last, HORA_SHORT});

@@ -35,8 +35,10 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     return hora_cpu_matmul_make(&st->p, d, &s);
 }
 
-/* Where rows of group g of a view begin. */
+/* Where rows of group g of a view begin; NULL where the view has no data. */
 static char *group(const hora_view *v, int64_t g, int64_t groups) {
+    if (!v->data)
+        return NULL;
     return (char *)v->data + (size_t)g * (hora_view_bytes(v) / (size_t)groups);
 }
 
