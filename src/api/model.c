@@ -225,9 +225,9 @@ hora_status hora_adapter_save(hora_adapter *a, const char *dir) {
     const char *stage;
     HORA_TRY(hora_outdir_open(&o, dir, &how));
     hora_status s;
-    if ((s = hora_outdir_begin(o)) || (s = hora_outdir_stage(o, &stage)) ||
-        (s = hora_adapters_save(&a, 1, stage, NULL)))
-        goto out;
+    HORA_TRY_OUT(s, hora_outdir_begin(o));
+    HORA_TRY_OUT(s, hora_outdir_stage(o, &stage));
+    HORA_TRY_OUT(s, hora_adapters_save(&a, 1, stage, NULL));
     s = hora_outdir_take(o);
 out:
     hora_outdir_close(o);

@@ -20,8 +20,8 @@ hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages,
                                          "chat_template.jinja beside tokenizer.json");
     HORA_TRY(hora_json_parse(&tree, messages, strlen(messages), "messages"));
     hora_status s;
-    if ((s = hora_chat_open(&tmpl, t, &date)) || (s = hora_chat_read(&chat, tree)))
-        goto out;
+    HORA_TRY_OUT(s, hora_chat_open(&tmpl, t, &date));
+    HORA_TRY_OUT(s, hora_chat_read(&chat, tree));
     s = hora_chat_text(t, tmpl, &chat, NULL, generation, out);
 out:
     hora_template_close(tmpl);
@@ -43,8 +43,9 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
                        "rows of %lld tokens are asked for, but the model has %lld positions; give "
                        "--seq-len %lld or less",
                        (long long)d->config.seq_len, (long long)most, (long long)most);
-    if (st || (st = hora_open_data(&m->opened, &d->set, path, &d->config)))
+    if (st)
         goto out;
+    HORA_TRY_OUT(st, hora_open_data(&m->opened, &d->set, path, &d->config));
     st = hora_open_settle(&m->opened, d->set, NULL, true, (uint64_t)d->config.seed);
 out:
     if (st != HORA_OK) {

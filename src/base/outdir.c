@@ -353,17 +353,18 @@ hora_status hora_outdir_begin(hora_outdir *o) {
     struct stat st;
     hora_guard *guard = hora_guard_new(o->in, o->n);
     hora_status s = o->fd < 0 ? make(o) : HORA_OK;
-    if (s || (s = refuse(o, &seen, guard)) || (s = check_mark(o)))
+    if (s)
         goto out;
-    if (!fstat(o->fd, &st) &&
-        (s = hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev})))
-        goto out;
+    HORA_TRY_OUT(s, refuse(o, &seen, guard));
+    HORA_TRY_OUT(s, check_mark(o));
+    if (!fstat(o->fd, &st))
+        HORA_TRY_OUT(
+            s, hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev}));
     if (!o->mark.there) {
         if (getrandom(&o->mark.id, sizeof o->mark.id, 0) != sizeof o->mark.id)
             o->mark.id = (uint64_t)getpid();
         o->mark.there = o->first = true;
-        if ((s = save_mark(o)))
-            goto out;
+        HORA_TRY_OUT(s, save_mark(o));
     }
     if (o->mode == HORA_OUT_REPLACE && seen.nall)
         s = move_aside(o, &seen.top);

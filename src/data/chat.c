@@ -343,8 +343,9 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
     bool plain = r->train_on == HORA_TRAIN_ON_ALL && r->turns != HORA_TURNS_SPLIT && !off;
     if (plain)
         t.nturns = 0; /* no turn has to be found */
-    if (s || (s = render(&t, !blocks_say)))
+    if (s)
         goto out;
+    HORA_TRY_OUT(s, render(&t, !blocks_say));
     s = blocks_say ? rows_of_blocks(&t) : rows_of_turns(&t);
 out:
     release(&t);

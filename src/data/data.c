@@ -351,14 +351,14 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     o.reader = (hora_reader){.tok = tok, .tmpl = tmpl, .turns = cfg->turns};
     measure_tokens(d->store, tok);
     hora_status s;
-    if ((s = train_on_of(cfg, &o.reader.train_on)) ||
-        (rule->labels && (s = hora_frame_open(&o.frame, tok))) ||
-        (s = hora_chat_object(&kwargs, cfg->chat_kwargs, "chat_kwargs")))
-        goto out;
+    HORA_TRY_OUT(s, train_on_of(cfg, &o.reader.train_on));
+    if (rule->labels)
+        HORA_TRY_OUT(s, hora_frame_open(&o.frame, tok));
+    HORA_TRY_OUT(s, hora_chat_object(&kwargs, cfg->chat_kwargs, "chat_kwargs"));
     o.reader.kwargs = kwargs;
-    if ((s = hora_map_open(&map, path)) || (s = hora_refuse_pointer(path, map.data, map.n)) ||
-        (s = read_file(&o, (const char *)map.data, map.n)))
-        goto out;
+    HORA_TRY_OUT(s, hora_map_open(&map, path));
+    HORA_TRY_OUT(s, hora_refuse_pointer(path, map.data, map.n));
+    HORA_TRY_OUT(s, read_file(&o, (const char *)map.data, map.n));
     d->info.straddling = o.notes.straddling;
     d->info.bos = o.notes.bos;
     s = check_rows(&o);

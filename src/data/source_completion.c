@@ -34,11 +34,11 @@ static hora_status read_conversation(const hora_reader *r, const hora_json *reco
     hora_chat chat = {.messages = messages};
     hora_status s = add_messages(hora_json_get(record, "prompt"), "user", "prompt", messages);
     chat.given = hora_json_len(messages);
-    if (s ||
-        (s = add_messages(hora_json_get(record, "completion"), "assistant", "completion",
-                          messages)) ||
-        (s = hora_chat_extras(record, &chat)))
+    if (s)
         goto out;
+    HORA_TRY_OUT(
+        s, add_messages(hora_json_get(record, "completion"), "assistant", "completion", messages));
+    HORA_TRY_OUT(s, hora_chat_extras(record, &chat));
     s = hora_chat_samples(r, &chat, out);
 out:
     hora_chat_release(&chat);

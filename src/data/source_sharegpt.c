@@ -28,8 +28,8 @@ static hora_status read_sharegpt(const hora_reader *r, const hora_json *record, 
     hora_json *messages = hora_json_new_array();
     hora_chat chat = {.messages = messages};
     hora_status s;
-    if ((s = messages_of(record, messages)) || (s = hora_chat_extras(record, &chat)))
-        goto out;
+    HORA_TRY_OUT(s, messages_of(record, messages));
+    HORA_TRY_OUT(s, hora_chat_extras(record, &chat));
     s = hora_chat_samples(r, &chat, out);
 out:
     hora_chat_release(&chat);

@@ -422,8 +422,9 @@ static hora_status open_shards(hora_st **out, const char *dir, const hora_json *
         hora_free(path);
     }
     hora_free(names);
-    if (s || (s = index_names(st)))
+    if (s)
         goto out;
+    HORA_TRY_OUT(s, index_names(st));
     s = check_places(st, map);
 out:
     if (s != HORA_OK) {

@@ -250,8 +250,8 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     hora_recording_init(&r, &parts);
     const hora_leaves leaves = hora_graph_leaves(r.g);
     hora_status s;
-    if ((s = hora_batch_init(&l, b->b * b->t, &leaves)) || (s = fill(f, b, &l)))
-        goto out;
+    HORA_TRY_OUT(s, hora_batch_init(&l, b->b * b->t, &leaves));
+    HORA_TRY_OUT(s, fill(f, b, &l));
     if (labels && !l.supervised) {
         s = hora_fail(HORA_EUSAGE,
                       "no label counts, so there is no loss; give a label other than "
@@ -260,10 +260,9 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
         goto out;
     }
     r.backward = f->grads;
-    if ((s = hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads})) ||
-        (s = hora_recordings_prepare((hora_recording *[]){&r}, 1,
-                                     "one pass (give a smaller batch)")))
-        goto out;
+    HORA_TRY_OUT(s, hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads}));
+    HORA_TRY_OUT(
+        s, hora_recordings_prepare((hora_recording *[]){&r}, 1, "one pass (give a smaller batch)"));
     l.scale = l.supervised ? 1.0 / (double)l.supervised : 0;
     hora_recording_run(&r, &l);
     s = fetch(&r, f, &o, b);

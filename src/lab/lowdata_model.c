@@ -440,11 +440,11 @@ static hora_status train_one(const lab *b, int student, int size, double rate, i
     hora_eval_info v, e;
     const hora_lowdata_student *who = &b->g.student[student];
     hora_status s;
-    if ((s = draw_subset(b, size, seed, &train, &val)) ||
-        (s = hora_settings_parse(&settings, who->options, "program")) ||
-        (s = hora_peft_attach(&a, b->base, who->method, &settings, (uint64_t)seed)) ||
-        (s = step_through(b, a, train, size, rate, seed, out)) || (s = measure(b, a, val, &v)))
-        goto out;
+    HORA_TRY_OUT(s, draw_subset(b, size, seed, &train, &val));
+    HORA_TRY_OUT(s, hora_settings_parse(&settings, who->options, "program"));
+    HORA_TRY_OUT(s, hora_peft_attach(&a, b->base, who->method, &settings, (uint64_t)seed));
+    HORA_TRY_OUT(s, step_through(b, a, train, size, rate, seed, out));
+    HORA_TRY_OUT(s, measure(b, a, val, &v));
     s = measure(b, a, b->eval, &e);
 out:
     out->done = s == HORA_OK || s == HORA_ENUMERIC; /* a rate that is too large is a result */

@@ -261,9 +261,9 @@ static hora_status write_all(const lowdata_run *r, const summary *s, const hora_
     hora_str_putc(&all, '\n');
     const hora_plot p = {r->out, "lowdata", 9.6, 6.4, body.s};
     hora_status st;
-    if ((st = write_text(r, "lowdata.csv", &data)) || (st = write_text(r, "lowdata.json", &all)) ||
-        (st = write_text(r, "lowdata-plot.csv", &plot)))
-        goto out;
+    HORA_TRY_OUT(st, write_text(r, "lowdata.csv", &data));
+    HORA_TRY_OUT(st, write_text(r, "lowdata.json", &all));
+    HORA_TRY_OUT(st, write_text(r, "lowdata-plot.csv", &plot));
     st = hora_plot_draw(&p, &drawn);
 out:
     hora_str_release(&data);

@@ -148,3 +148,27 @@ void hora_case_value(hora_case *c, hora_rng *r, int64_t columns, bool binary) {
     for (int64_t i = 0; i < n; i++)
         c->batch.value[i] = binary ? (float)hora_rng_below(r, 2) : (float)hora_rng_normal(r);
 }
+
+/* --- losses against values -------------------------------------------------------------------- */
+hora_status hora_op_value_loss_shape(const hora_view *in, const hora_attr *a, hora_view *out) {
+    (void)a;
+    HORA_TRY(hora_op_matrix("z", &in[0]));
+    out->shape = HORA_SHAPE1(1);
+    out->dtype = HORA_F64;
+    return HORA_OK;
+}
+
+unsigned hora_op_value_loss_reads(unsigned grad) {
+    return grad; /* z where z carries gradient */
+}
+
+bool hora_case_value_loss(hora_rng *r, int k, hora_case *c, bool binary) {
+    static const int64_t s[][3] = {{1, 1, 0}, {3, 5, 0}, {13, 1, 2}, {67, 7, 1}, {200, 3, 5}};
+    if (k >= (int)HORA_COUNT(s))
+        return false;
+    hora_case_row(c, 0, s[k][0], s[k][1]);
+    c->grad = HORA_IN(0);
+    hora_case_batch(c, r, s[k][0], 2, s[k][2], false);
+    hora_case_value(c, r, s[k][1], binary);
+    return true;
+}

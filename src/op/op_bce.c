@@ -11,34 +11,15 @@
  */
 #include "op/op_impl.h"
 
-static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
-    (void)a;
-    HORA_TRY(hora_op_matrix("z", &in[0]));
-    out->shape = HORA_SHAPE1(1);
-    out->dtype = HORA_F64;
-    return HORA_OK;
-}
-
-static unsigned reads(unsigned grad) {
-    return grad;
-}
-
 static bool sample(hora_rng *r, int k, hora_case *c) {
-    static const int64_t s[][3] = {{1, 1, 0}, {3, 5, 0}, {13, 1, 2}, {67, 7, 1}, {200, 3, 5}};
-    if (k >= (int)HORA_COUNT(s))
-        return false;
-    hora_case_row(c, 0, s[k][0], s[k][1]);
-    c->grad = HORA_IN(0);
-    hora_case_batch(c, r, s[k][0], 2, s[k][2], false);
-    hora_case_value(c, r, s[k][1], true);
-    return true;
+    return hora_case_value_loss(r, k, c, true);
 }
 
 const hora_op hora_op_bce = {.name = "bce",
                              .nin = 1,
                              .options = HORA_OP_BATCH | HORA_OP_REDUCES,
                              .leaves = HORA_LEAF(value) | HORA_LEAF(weight),
-                             .shape = shape,
-                             .reads = reads,
+                             .shape = hora_op_value_loss_shape,
+                             .reads = hora_op_value_loss_reads,
                              .tol = {1e-5, 2e-2},
                              .sample = sample};

@@ -20,6 +20,12 @@ hora_status hora_op_same(const char *a_name, const hora_view *a, const char *b_n
 hora_status hora_op_heads(const hora_view *q, const hora_view *k, const hora_view *v,
                           const hora_attr *a);
 
+/* Losses of z (n, k) against batch.value: one number in F64; backward reads z; cases of them, with
+ * values of 0 and 1 or any. */
+hora_status hora_op_value_loss_shape(const hora_view *in, const hora_attr *a, hora_view *out);
+unsigned hora_op_value_loss_reads(unsigned grad);
+bool hora_case_value_loss(hora_rng *r, int k, hora_case *c, bool binary);
+
 /* Width of a row: the last dimension. */
 static inline int64_t hora_op_width(const hora_view *v) {
     return v->shape.n > 0 ? v->shape.d[v->shape.n - 1] : 1;

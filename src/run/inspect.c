@@ -219,9 +219,9 @@ static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir
                          "give --model DIR",
                          dir, from ? from : "");
     hora_status s;
-    if ((s = hora_open_model(&b, from, &oo)) || (s = hora_open_settle(&b, NULL, NULL, false, 0)) ||
-        (s = hora_peft_load(&a, b.base, dir, NULL)))
-        goto out;
+    HORA_TRY_OUT(s, hora_open_model(&b, from, &oo));
+    HORA_TRY_OUT(s, hora_open_settle(&b, NULL, NULL, false, 0));
+    HORA_TRY_OUT(s, hora_peft_load(&a, b.base, dir, NULL));
     if (!(s = hora_inspect_heads(a, &heads)))
         hora_json_set(o, "heads", heads);
     hora_peft_detach(a);

@@ -69,9 +69,10 @@ hora_status hora_train_log_open(hora_train_log **out, hora_outdir *o, int64_t st
     hora_status s = HORA_OK;
     for (size_t i = 0; i < HORA_COUNT(names) && !s; i++)
         s = hora_outdir_claim(o, names[i]);
-    if (s || (s = cut(l->jsonl, steps_taken, NULL, step_of_json)) ||
-        (s = cut(l->csv, steps_taken, csv_head, step_of_csv)))
+    if (s)
         goto out;
+    HORA_TRY_OUT(s, cut(l->jsonl, steps_taken, NULL, step_of_json));
+    HORA_TRY_OUT(s, cut(l->csv, steps_taken, csv_head, step_of_csv));
     s = hora_tb_open(&l->tb, dir, events, steps_taken);
 out:
     hora_free(events);

@@ -220,17 +220,23 @@ static hora_status f_from_json(hora_ts *st, const hora_args *a, hora_tv *out) {
 }
 
 /* ---- numbers ---- */
+/* The string without the blanks around it, *n bytes of it. */
+static const char *without_blanks(const hora_tv *v, size_t *n) {
+    const char *s = v->s;
+    size_t left = v->n;
+    for (size_t k; (k = hora_utf8_space(s, left)) != 0; left -= k)
+        s += k;
+    for (size_t k; (k = hora_utf8_space_back(s, left)) != 0;)
+        left -= k;
+    *n = left;
+    return s;
+}
+
 /* The number that stands in a string, blanks around it allowed; false when it is none. */
 static bool text_number(const hora_tv *v, bool integer, hora_tv *out) {
     char b[64];
-    const char *s = v->s;
-    size_t n = v->n, k;
-    while ((k = hora_utf8_space(s, n)) != 0) {
-        s += k;
-        n -= k;
-    }
-    while ((k = hora_utf8_space_back(s, n)) != 0)
-        n -= k;
+    size_t n;
+    const char *s = without_blanks(v, &n);
     if (!n || n >= sizeof b)
         return false;
     memcpy(b, s, n);
@@ -247,16 +253,10 @@ static bool text_number(const hora_tv *v, bool integer, hora_tv *out) {
 
 /* An integer of more than 64 bits that stands in a string. */
 static hora_status text_digits(hora_ts *st, const hora_tv *v, bool *yes, hora_tv *out) {
-    const char *s = v->s;
-    size_t n = v->n, k;
-    while ((k = hora_utf8_space(s, n)) != 0) {
-        s += k;
-        n -= k;
-    }
-    while ((k = hora_utf8_space_back(s, n)) != 0)
-        n -= k;
+    size_t n;
+    const char *s = without_blanks(v, &n);
     bool minus = n && *s == '-';
-    k = n && (minus || *s == '+');
+    size_t k = n && (minus || *s == '+');
     while (k < n && s[k] == '0')
         k++;
     *yes = n - k >= 19;

@@ -60,8 +60,9 @@ static hora_status open_all(hora_tokenizer *t, const char *dir) {
     hora_json *config = NULL;
     hora_status st = hora_path_exists(path) ? hora_json_load(&config, path) : HORA_OK;
     hora_free(path);
-    if (st || (st = open_vocabulary(t, dir, config)))
+    if (st)
         goto out;
+    HORA_TRY_OUT(st, open_vocabulary(t, dir, config));
     st = hora_tok_load_beside(t, dir, config);
 out:
     hora_json_free(config);
@@ -192,15 +193,21 @@ static hora_status encode_text(hora_tok_work *w, const char *s, size_t n, hora_i
     return HORA_OK;
 }
 
+/* Ids that a post-processor puts in front of the text. */
+static size_t in_front(const hora_ids *around) {
+    size_t n = 0;
+    while (around->at[n] != HORA_TOK_SEQUENCE)
+        n++;
+    return n;
+}
+
 /* Puts each post-processor's ids around out[base..). */
 static void post_process(const hora_tokenizer *t, size_t base, hora_ids *out) {
     for (size_t i = 0; i < t->postprocessors.n; i++) {
         const hora_ids *around = &t->postprocessors.at[i].ids;
-        size_t before = 0;
         if (!around->n)
             continue;
-        while (around->at[before] != HORA_TOK_SEQUENCE)
-            before++;
+        const size_t before = in_front(around);
         for (size_t k = 0; k < before; k++)
             hora_ids_push(out, 0);
         if (before) {
@@ -218,11 +225,9 @@ static void post_process_offsets(const hora_tokenizer *t, size_t base, size_t n,
                                  hora_offsets *offsets) {
     for (size_t i = 0; i < t->postprocessors.n; i++) {
         const hora_ids *around = &t->postprocessors.at[i].ids;
-        size_t before = 0;
         if (!around->n)
             continue;
-        while (around->at[before] != HORA_TOK_SEQUENCE)
-            before++;
+        const size_t before = in_front(around);
         size_t have = offsets->n - base;
         for (size_t k = 0; k + 1 < around->n; k++)
             HORA_PUSH(offsets->at, offsets->n, offsets->cap,

@@ -262,9 +262,8 @@ static hora_status load_beside(hora_json **out, const char *dir, const char *nam
 hora_status hora_tok_load_beside(hora_tokenizer *t, const char *dir, const hora_json *config) {
     hora_json *map = NULL, *added = NULL;
     hora_status st;
-    if ((st = load_beside(&map, dir, "special_tokens_map.json")) ||
-        (st = load_beside(&added, dir, "added_tokens.json")))
-        goto out;
+    HORA_TRY_OUT(st, load_beside(&map, dir, "special_tokens_map.json"));
+    HORA_TRY_OUT(st, load_beside(&added, dir, "added_tokens.json"));
     st = take_all(t, config, map, added);
 out:
     hora_json_free(map);

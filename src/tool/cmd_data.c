@@ -197,11 +197,11 @@ static hora_status look(const char *file, const config *c, hora_data_config *dat
     data->packing = false; /* every record stands for itself */
     HORA_TRY(choose(&o, c));
     hora_status s;
-    if ((s = hora_tokenizer_open(&tok, c->model)) ||
-        (s = hora_chat_open(&chat, tok, &data->date)) ||
-        (s = hora_dataset_open(&d, file, tok, chat, data, &o.rule)) ||
-        (o.task->head && (s = hora_objective_classes(&o, d, NULL, true, &fresh))))
-        goto out;
+    HORA_TRY_OUT(s, hora_tokenizer_open(&tok, c->model));
+    HORA_TRY_OUT(s, hora_chat_open(&chat, tok, &data->date));
+    HORA_TRY_OUT(s, hora_dataset_open(&d, file, tok, chat, data, &o.rule));
+    if (o.task->head)
+        HORA_TRY_OUT(s, hora_objective_classes(&o, d, NULL, true, &fresh));
     *out = hora_json_new_object();
     hora_json_set(*out, "one", hora_json_new_bool(c->record > 0));
     s = rows_of(d, c, hora_json_set(*out, "shown", hora_json_new_array()));
@@ -229,10 +229,9 @@ hora_status hora_cli_data(hora_cli *cli) {
     if (!cli->nrest)
         return hora_fail(HORA_EUSAGE, "no file; give the text or JSONL file to look at");
     hora_status s;
-    if ((s = hora_options_take(&options, &c, &cli->settings)) ||
-        (s = hora_options_take(&hora_data_options, &data, &cli->settings)) ||
-        (s = hora_cli_required("model", c.model, "a directory with a tokenizer")))
-        goto out;
+    HORA_TRY_OUT(s, hora_options_take(&options, &c, &cli->settings));
+    HORA_TRY_OUT(s, hora_options_take(&hora_data_options, &data, &cli->settings));
+    HORA_TRY_OUT(s, hora_cli_required("model", c.model, "a directory with a tokenizer"));
     fit(&data, &cli->settings, c.model);
     s = look(cli->rest[0], &c, &data, &r);
 out:

@@ -105,9 +105,8 @@ static hora_status run(hora_cli *cli) {
     hora_json *r = NULL;
     config c = {0};
     hora_status st;
-    if ((st = hora_options_take(&options, &c, &cli->settings)) ||
-        (st = hora_cli_open(&m, &cli->settings)))
-        goto out;
+    HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
+    HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
     st = evaluate(m, &c, &cli->settings, &r);
 out:
     hora_cli_show(cli, r, print);

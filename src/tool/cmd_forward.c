@@ -38,8 +38,9 @@ static hora_status forward(hora_model *m, const config *c, const hora_forward_ba
     hora_status s = HORA_OK;
     for (int i = 0; i < m->n && f.grads && s == HORA_OK; i++)
         s = hora_forward_grads(m->adapters[i]);
-    if (s || (s = hora_forward_run(&f, b)))
+    if (s)
         goto out;
+    HORA_TRY_OUT(s, hora_forward_run(&f, b));
     s = hora_forward_save(&f, b, c->out);
 out:
     for (int i = 0; i < m->n && f.grads; i++)
@@ -87,14 +88,14 @@ static hora_status run(hora_cli *cli) {
     config c = {0};
     hora_forward_batch b = {0};
     hora_status st;
-    if ((st = hora_options_take(&options, &c, s)) || (st = ready(&c, s)) ||
-        (st = hora_forward_batch_load(&b, c.batch)) || (st = hora_cli_open(&m, s)))
-        goto out;
-    if (c.method && (st = hora_model_attach(&a, m, c.method, s)))
-        goto out;
-    /* --adapter was a whole model */
-    if (c.grads && !m->n && (st = hora_model_attach(&a, m, "full", s)))
-        goto out;
+    HORA_TRY_OUT(st, hora_options_take(&options, &c, s));
+    HORA_TRY_OUT(st, ready(&c, s));
+    HORA_TRY_OUT(st, hora_forward_batch_load(&b, c.batch));
+    HORA_TRY_OUT(st, hora_cli_open(&m, s));
+    if (c.method)
+        HORA_TRY_OUT(st, hora_model_attach(&a, m, c.method, s));
+    if (c.grads && !m->n) /* --adapter was a whole model */
+        HORA_TRY_OUT(st, hora_model_attach(&a, m, "full", s));
     st = forward(m, &c, &b, &r);
 out:
     hora_cli_show(cli, r, print);

@@ -145,10 +145,9 @@ static hora_status run(hora_cli *cli) {
     hora_sampling sampling = {0};
     hora_generation g = {.sampling = &sampling, .piece = cli->json ? NULL : print_piece};
     hora_status st;
-    if ((st = hora_options_take(&options, &c, s)) ||
-        (st = hora_options_take(&hora_sampling_options, &sampling, s)) ||
-        (st = hora_cli_open(&m, s)))
-        goto out;
+    HORA_TRY_OUT(st, hora_options_take(&options, &c, s));
+    HORA_TRY_OUT(st, hora_options_take(&hora_sampling_options, &sampling, s));
+    HORA_TRY_OUT(st, hora_cli_open(&m, s));
     st = generate(m, &c, &g, s, &r);
 out:
     hora_cli_show(cli, r, print);

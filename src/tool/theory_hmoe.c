@@ -147,15 +147,15 @@ static hora_status from_model(hora_model *m, const char *adapter, const hora_hmo
     HORA_TRY(hora_hmoe_model_ready(m->base, m->n ? m->adapters[0] : NULL));
     bool *want = hora_calloc((size_t)m->base->layers + 1, sizeof *want);
     hora_status st;
-    if ((st = take_layers(c->layers, m->base->layers, want)) || (st = take_tokens(m, c, &t)) ||
-        (st = hora_hmoe_fits(c, &(hora_hmoe_layer){.seqs = t.seqs,
-                                                   .n = t.n,
-                                                   .d = m->base->hidden,
-                                                   .heads = m->base->heads,
-                                                   .dh = m->base->head_dim})) ||
-        (st = hora_hmoe_catch_run(&caught, m->base, m->adapters, m->n, m->device, t.ids, t.seqs,
-                                  t.n, want)))
-        goto out;
+    HORA_TRY_OUT(st, take_layers(c->layers, m->base->layers, want));
+    HORA_TRY_OUT(st, take_tokens(m, c, &t));
+    HORA_TRY_OUT(st, hora_hmoe_fits(c, &(hora_hmoe_layer){.seqs = t.seqs,
+                                                          .n = t.n,
+                                                          .d = m->base->hidden,
+                                                          .heads = m->base->heads,
+                                                          .dh = m->base->head_dim}));
+    HORA_TRY_OUT(st, hora_hmoe_catch_run(&caught, m->base, m->adapters, m->n, m->device, t.ids,
+                                         t.seqs, t.n, want));
     *r = hora_hmoe_report_new(c, model_facts(m, adapter, c, &t));
     st = all_layers(m, want, &caught, *r);
 out:

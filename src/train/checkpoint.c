@@ -237,8 +237,7 @@ static hora_status write_state(hora_training *t, const char *dir) {
     }
     hora_json_set(o, "variant", hora_json_new_string(hora_device_variant(t->parts.device)));
     hora_json_set(o, "identity", identity);
-    if ((s = hora_checkpoint_manifest(dir, "state.json", &files)))
-        goto out;
+    HORA_TRY_OUT(s, hora_checkpoint_manifest(dir, "state.json", &files));
     hora_json_set(o, "files", files);
     hora_json_dump(o, 2, false, &text);
     hora_str_putc(&text, '\n');
@@ -336,8 +335,9 @@ hora_status hora_training_save(hora_training *t, hora_outdir *o) {
         else if (!(s = hora_remove_tree(old)))
             s = hora_rename(path, old);
     }
-    if (s || (s = rename_into(tmp, path)))
+    if (s)
         goto out;
+    HORA_TRY_OUT(s, rename_into(tmp, path));
     s = hora_remove_tree(old);
 out:
     hora_free(old);

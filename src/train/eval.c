@@ -150,9 +150,8 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
                                         .outputs = hora_task_record,
                                         .user = &o};
     hora_status s;
-    if ((s = hora_check_device(parts.device, objective)) ||
-        (s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation")))
-        goto out;
+    HORA_TRY_OUT(s, hora_check_device(parts.device, objective));
+    HORA_TRY_OUT(s, hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation"));
     s = hora_eval_over(&r, &o, p->data, p->batch_size, info, detail);
 out:
     hora_recording_release(&r);

@@ -77,9 +77,9 @@ static hora_status open_whole(const char *dir, hora_json **out) {
     hora_str text = {0};
     *out = NULL;
     hora_status s;
-    if ((s = hora_file_read(&text, path)) || (s = hora_json_parse(out, text.s, text.n, path)) ||
-        (s = hora_json_get_int(*out, "format", 0, &format)))
-        goto out;
+    HORA_TRY_OUT(s, hora_file_read(&text, path));
+    HORA_TRY_OUT(s, hora_json_parse(out, text.s, text.n, path));
+    HORA_TRY_OUT(s, hora_json_get_int(*out, "format", 0, &format));
     if (format != 1 && format != 2) {
         s = hora_fail(HORA_EUNSUPPORTED,
                       "%s: format %lld of another version of hora; resume with "
@@ -87,8 +87,9 @@ static hora_status open_whole(const char *dir, hora_json **out) {
                       path, (long long)format);
         goto out;
     }
-    if ((format == 2 && (s = check_hash(path, &text))) || (s = check_number(dir, *out)))
-        goto out;
+    if (format == 2)
+        HORA_TRY_OUT(s, check_hash(path, &text));
+    HORA_TRY_OUT(s, check_number(dir, *out));
     s = same_files(dir, hora_json_get(*out, "files"));
 out:
     if (s) {
