@@ -221,12 +221,16 @@ static hora_status place_of(const char *path, char **out) {
     return HORA_OK;
 }
 
-char *hora_temporary_name(const char *path) {
+uint64_t hora_unguessable(void) {
     static atomic_uint count;
-    unsigned long long r;
+    uint64_t r;
     if (getrandom(&r, sizeof r, 0) != sizeof r)
-        r = (unsigned long long)getpid() << 32 | atomic_fetch_add(&count, 1);
-    return hora_format("%s" TEMPORARY, path, r);
+        r = (uint64_t)getpid() << 32 | atomic_fetch_add(&count, 1);
+    return r;
+}
+
+char *hora_temporary_name(const char *path) {
+    return hora_format("%s" TEMPORARY, path, (unsigned long long)hora_unguessable());
 }
 
 static hora_status open_temporary(hora_writer *w) {

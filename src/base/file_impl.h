@@ -8,6 +8,8 @@ hora_status hora_file_error(int error, const char *doing, const char *path);
 /* Bytes of NAME in "NAME.hora-0123456789abcdef.tmp", the name of a file that is being written; 0
  * for any other name. */
 size_t hora_temporary_stem(const char *name);
+/* Another number each time, the system's where it gives one. */
+uint64_t hora_unguessable(void);
 /* Such a name, another one each time; owned by the caller. */
 char *hora_temporary_name(const char *path);
 #endif

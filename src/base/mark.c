@@ -140,6 +140,11 @@ hora_status hora_mark_save(const hora_mark *m, const char *dir) {
     return s;
 }
 
+void hora_mark_new(hora_mark *m) {
+    m->id = hora_unguessable();
+    m->there = true;
+}
+
 void hora_mark_release(hora_mark *m) {
     hora_names_release(&m->names);
     hora_names_release(&m->aside);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/file_impl.h"
@@ -20,19 +19,7 @@
 #include "base/outdir_impl.h"
 #include "base/text.h"
 
-#define ASIDE ".hora-old"
-#define STAGE ".hora-new"
 #define SHOWN 12 /* entries that a refusal lists */
-
-struct hora_outdir {
-    char *dir, *advice, *stage;
-    hora_out_mode mode;
-    hora_input *in; /* strings are copies */
-    int n;
-    int fd;                  /* the folder, locked; -1: not there yet */
-    bool made, first, begun; /* by this process: the folder; its mark */
-    hora_mark mark;
-};
 
 const char *hora_outdir_path(const hora_outdir *o) {
     return o->dir;
@@ -42,11 +29,11 @@ bool hora_outdir_marked(const hora_outdir *o) {
     return o->mark.there;
 }
 
-static hora_status save_mark(hora_outdir *o) {
+hora_status hora_outdir_save_mark(hora_outdir *o) {
     return hora_mark_save(&o->mark, o->dir);
 }
 
-static char *path_in(const hora_outdir *o, const char *name) {
+char *hora_outdir_in(const hora_outdir *o, const char *name) {
     return hora_path_join(o->dir, name);
 }
 
@@ -143,7 +130,8 @@ static void see(void *arg, const char *rel, const struct stat *st, bool ours) {
     if (!ours)
         show(s, rel);
     if (!is_top(rel) || hora_mark_is_bookkeeping(&s->o->mark, rel) ||
-        hora_starts(rel, ASIDE HORA_UNFINISHED "/") || hora_starts(rel, STAGE HORA_UNFINISHED "/"))
+        hora_starts(rel, HORA_ASIDE HORA_UNFINISHED "/") ||
+        hora_starts(rel, HORA_STAGE HORA_UNFINISHED "/"))
         return;
     s->nall++;
     if (ours)
@@ -220,11 +208,9 @@ static hora_status refuse(const hora_outdir *o, scan *s, const hora_guard *g) {
 }
 
 /* --- moving aside and back -------------------------------------------------------------------- */
-static hora_status rename_in(const hora_outdir *o, const char *from, const char *to,
-                             const char *name) {
+hora_status hora_outdir_rename(const char *from, const char *to, const char *name) {
     char *a = hora_path_join(from, name), *b = hora_path_join(to, name);
     hora_status s = hora_rename(a, b);
-    (void)o;
     hora_free(a);
     hora_free(b);
     return s;
@@ -234,20 +220,20 @@ static hora_status rename_in(const hora_outdir *o, const char *from, const char 
  * back. */
 static hora_status put_back(hora_outdir *o) {
     hora_status s = HORA_OK;
-    char *aside = path_in(o, ASIDE HORA_UNFINISHED);
+    char *aside = hora_outdir_in(o, HORA_ASIDE HORA_UNFINISHED);
     for (int i = o->mark.names.n - 1; i >= 0 && !s; i--) {
         char *name = hora_strdup(o->mark.names.at[i]);
-        if (!hora_starts(name, ASIDE "/"))
+        if (!hora_starts(name, HORA_ASIDE "/"))
             s = hora_outdir_drop(o, name);
         hora_free(name);
     }
     if (!s)
-        s = save_mark(o);
+        s = hora_outdir_save_mark(o);
     for (int i = 0; i < o->mark.aside.n && !s; i++) {
         const char *name = o->mark.aside.at[i];
         char *there = hora_path_join(aside, name);
         if (hora_path_exists(there))
-            s = rename_in(o, aside, o->dir, name);
+            s = hora_outdir_rename(aside, o->dir, name);
         hora_free(there);
     }
     if (!s) {
@@ -255,7 +241,7 @@ static hora_status put_back(hora_outdir *o) {
             hora_names_add(&o->mark.names, o->mark.aside.at[i]);
         hora_names_release(&o->mark.aside);
         o->mark.replacing = false;
-        s = save_mark(o);
+        s = hora_outdir_save_mark(o);
     }
     if (!s)
         s = hora_remove_tree(aside);
@@ -273,22 +259,22 @@ static hora_status mend(hora_outdir *o) {
                   "the earlier contents are back",
                   o->dir);
     }
-    HORA_TRY(hora_outdir_drop(o, ASIDE "/"));
-    return hora_outdir_drop(o, STAGE "/");
+    HORA_TRY(hora_outdir_drop(o, HORA_ASIDE "/"));
+    return hora_outdir_drop(o, HORA_STAGE "/");
 }
 
 static hora_status move_aside(hora_outdir *o, hora_names *top) {
-    char *aside = path_in(o, ASIDE HORA_UNFINISHED);
+    char *aside = hora_outdir_in(o, HORA_ASIDE HORA_UNFINISHED);
     hora_names_release(&o->mark.names);
-    hora_names_add(&o->mark.names, ASIDE "/");
+    hora_names_add(&o->mark.names, HORA_ASIDE "/");
     o->mark.aside = *top;
     *top = (hora_names){0};
     o->mark.replacing = true;
-    hora_status s = save_mark(o);
+    hora_status s = hora_outdir_save_mark(o);
     if (!s)
         s = hora_mkdirs(aside);
     for (int i = 0; i < o->mark.aside.n && !s; i++)
-        s = rename_in(o, o->dir, aside, o->mark.aside.at[i]);
+        s = hora_outdir_rename(o->dir, aside, o->mark.aside.at[i]);
     hora_free(aside);
     return s;
 }
@@ -361,10 +347,9 @@ hora_status hora_outdir_begin(hora_outdir *o) {
         HORA_TRY_OUT(
             s, hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev}));
     if (!o->mark.there) {
-        if (getrandom(&o->mark.id, sizeof o->mark.id, 0) != sizeof o->mark.id)
-            o->mark.id = (uint64_t)getpid();
-        o->mark.there = o->first = true;
-        HORA_TRY_OUT(s, save_mark(o));
+        hora_mark_new(&o->mark);
+        o->first = true;
+        HORA_TRY_OUT(s, hora_outdir_save_mark(o));
     }
     if (o->mode == HORA_OUT_REPLACE && seen.nall)
         s = move_aside(o, &seen.top);
@@ -380,8 +365,8 @@ hora_status hora_outdir_whole(hora_outdir *o) {
         return HORA_OK;
     hora_names_release(&o->mark.aside);
     o->mark.replacing = false;
-    HORA_TRY(save_mark(o));
-    return hora_outdir_drop(o, ASIDE "/");
+    HORA_TRY(hora_outdir_save_mark(o));
+    return hora_outdir_drop(o, HORA_ASIDE "/");
 }
 
 hora_status hora_outdir_undo(hora_outdir *o) {
@@ -393,7 +378,7 @@ hora_status hora_outdir_undo(hora_outdir *o) {
         s = hora_outdir_drop(o, name);
         hora_free(name);
     }
-    return s ? s : save_mark(o);
+    return s ? s : hora_outdir_save_mark(o);
 }
 
 /* A mark, and then a folder, that this process made for nothing go again. */
@@ -414,11 +399,11 @@ void hora_outdir_close(hora_outdir *o) {
         return;
     char *said = hora_strdup(hora_errmsg());
     if (o->fd >= 0 && o->begun) {
-        hora_status s = hora_outdir_drop(o, STAGE "/");
+        hora_status s = hora_outdir_drop(o, HORA_STAGE "/");
         if (!s && o->mark.replacing)
             s = put_back(o);
         if (s)
-            hora_warn("%s: what was moved aside could not be put back (%s); it lies in " ASIDE
+            hora_warn("%s: what was moved aside could not be put back (%s); it lies in " HORA_ASIDE
                           HORA_UNFINISHED
                       " there, and the next --resume or --overwrite tries again",
                       o->dir, hora_errmsg());
@@ -439,259 +424,4 @@ void hora_outdir_close(hora_outdir *o) {
     hora_free(o);
     hora_error_restore(said);
     hora_free(said);
-}
-
-/* --- entries ---------------------------------------------------------------------------------- */
-/* A folder's own name, and those of unfinished ones. */
-static const char *const forms[] = {"", HORA_UNFINISHED, (".old" HORA_UNFINISHED)};
-
-static char *without_slash(const char *name) {
-    return hora_strndup(name, strlen(name) - (hora_ends(name, "/") ? 1 : 0));
-}
-
-/* Looks at one entry; *there and *ours say what was found, `foreign` (may be NULL) names what in it
- * is not ours. */
-typedef struct verdict {
-    bool there, ours;
-    hora_str foreign;
-} verdict;
-
-static void judge(void *arg, const char *rel, const struct stat *st, bool ours) {
-    verdict *v = arg;
-    (void)st;
-    if (!v->there)
-        v->ours = true;
-    v->there = true;
-    v->ours &= ours;
-    if (!ours && !v->foreign.n)
-        hora_str_puts(&v->foreign, rel);
-}
-
-static hora_status judge_entry(const hora_outdir *o, const char *name, verdict *v) {
-    struct stat st;
-    char *entry = without_slash(name);
-    *v = (verdict){0};
-    hora_status s = fstat(o->fd, &st) ? hora_file_error(errno, "cannot be used", o->dir) : HORA_OK;
-    if (!s)
-        s = hora_mark_walk_entry(o->fd, &o->mark, entry, &(hora_visit){judge, v, st.st_dev});
-    hora_free(entry);
-    return s;
-}
-
-bool hora_outdir_owns(const hora_outdir *o, const char *name) {
-    verdict v;
-    const bool ours = o->fd >= 0 && judge_entry(o, name, &v) == HORA_OK && v.there && v.ours;
-    if (o->fd >= 0)
-        hora_str_release(&v.foreign);
-    return ours;
-}
-
-hora_status hora_outdir_claim(hora_outdir *o, const char *name) {
-    struct stat st;
-    char *entry = without_slash(name);
-    const bool folder = hora_ends(name, "/"), known = hora_names_has(&o->mark.names, name);
-    hora_status s = HORA_OK;
-    for (size_t i = 0; i < (folder ? HORA_COUNT(forms) : 1) && !s; i++) {
-        char *form = hora_format("%s%s", entry, forms[i]);
-        const bool there = !fstatat(o->fd, form, &st, AT_SYMLINK_NOFOLLOW);
-        const bool kind = folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
-        if (there && !(known && kind))
-            s = hora_fail(HORA_EEXISTS,
-                          "%s/%s is there already, and hora did not write it; move it away or give "
-                          "another folder",
-                          o->dir, form);
-        hora_free(form);
-    }
-    hora_free(entry);
-    if (s || known)
-        return s;
-    hora_names_add(&o->mark.names, name);
-    return save_mark(o);
-}
-
-bool hora_outdir_begins(const char *name, const char *words) {
-    for (size_t n; *words; words += n + (words[n] == ' '))
-        if ((n = strcspn(words, " ")) && !strncmp(name, words, n))
-            return true;
-    return false;
-}
-
-hora_status hora_outdir_expect(const hora_outdir *o, const char *words) {
-    char **names;
-    int n;
-    hora_status s = HORA_OK;
-    HORA_TRY(hora_list_dir(o->dir, &names, &n));
-    for (int i = 0; i < n && !s; i++)
-        if (hora_outdir_begins(names[i], words) && !hora_outdir_owns(o, names[i]) &&
-            !hora_mark_is_bookkeeping(&o->mark, names[i]))
-            s = hora_fail(HORA_EEXISTS,
-                          "%s/%s would be written at the end, and hora did not write what is "
-                          "there; move it away or give another folder",
-                          o->dir, names[i]);
-    hora_list_free(names, n);
-    return s;
-}
-
-hora_status hora_outdir_adopt(hora_outdir *o, const char *name) {
-    struct stat st;
-    bool fits = false;
-    char *entry = without_slash(name);
-    const bool folder = hora_ends(name, "/");
-    for (size_t i = 0; i < (folder ? HORA_COUNT(forms) : 1); i++) {
-        char *form = hora_format("%s%s", entry, forms[i]);
-        fits |= !fstatat(o->fd, form, &st, AT_SYMLINK_NOFOLLOW) &&
-                (folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
-        hora_free(form);
-    }
-    hora_free(entry);
-    if (!fits || hora_names_has(&o->mark.names, name))
-        return HORA_OK;
-    hora_names_add(&o->mark.names, name);
-    return save_mark(o);
-}
-
-static hora_status drop_entry(hora_outdir *o, const char *entry) {
-    verdict v;
-    hora_status s = judge_entry(o, entry, &v);
-    char *path = path_in(o, entry);
-    if (!s && v.there && !v.ours)
-        s = hora_fail(HORA_EEXISTS, "%s/%s stays: hora did not write %s; move that away", o->dir,
-                      entry, v.foreign.s);
-    if (!s && v.there)
-        s = hora_remove_tree(path);
-    hora_free(path);
-    hora_str_release(&v.foreign);
-    return s;
-}
-
-/* The name leaves the mark in memory; the file follows with its next change, for a name too many
- * does no harm. */
-hora_status hora_outdir_drop(hora_outdir *o, const char *name) {
-    char *entry = without_slash(name);
-    hora_status s = HORA_OK;
-    for (size_t i = 0; i < (hora_ends(name, "/") ? HORA_COUNT(forms) : 1) && !s; i++) {
-        char *form = hora_format("%s%s", entry, forms[i]);
-        if (hora_names_has(&o->mark.names, name))
-            s = drop_entry(o, form);
-        hora_free(form);
-    }
-    if (!s)
-        hora_names_remove(&o->mark.names, name);
-    hora_free(entry);
-    return s;
-}
-
-hora_status hora_outdir_write(hora_outdir *o, const char *name, const void *data, size_t n) {
-    HORA_TRY(hora_outdir_claim(o, name));
-    char *path = path_in(o, name);
-    hora_status s = hora_file_write(path, data, n);
-    hora_free(path);
-    return s;
-}
-
-/* --- staging ---------------------------------------------------------------------------------- */
-hora_status hora_outdir_stage(hora_outdir *o, const char **path) {
-    hora_free(o->stage);
-    o->stage = path_in(o, STAGE HORA_UNFINISHED);
-    *path = o->stage;
-    HORA_TRY(hora_outdir_drop(o, STAGE "/"));
-    HORA_TRY(hora_outdir_claim(o, STAGE "/"));
-    return hora_mkdirs(o->stage);
-}
-
-static hora_status take_one(hora_outdir *o, const char *name) {
-    if (hora_ends(name, "/")) { /* a folder does not replace one that holds something */
-        HORA_TRY(hora_outdir_drop(o, name));
-        HORA_TRY(hora_outdir_claim(o, name));
-    }
-    char *entry = without_slash(name);
-    hora_status s = rename_in(o, o->stage, o->dir, entry);
-    hora_free(entry);
-    return s;
-}
-
-static hora_status seal(const char *dir, const hora_names *only);
-
-hora_status hora_outdir_take(hora_outdir *o) {
-    char **names;
-    int n;
-    hora_status s = HORA_OK;
-    HORA_TRY(hora_fsync_dir(o->stage));
-    HORA_TRY(hora_list_dir(o->stage, &names, &n));
-    for (int i = 0; i < n && !s; i++) {
-        char *path = hora_path_join(o->stage, names[i]);
-        if (hora_path_is_dir(path)) {
-            char *folder = hora_format("%s/", names[i]);
-            hora_free(names[i]);
-            names[i] = folder;
-            s = seal(path, NULL);
-        }
-        hora_free(path);
-        if (!s)
-            s = hora_outdir_claim(o, names[i]);
-    }
-    /* who finds a config takes the folder for whole */
-    for (int last = 0; last < 2; last++)
-        for (int i = 0; i < n && !s; i++)
-            if (hora_ends(names[i], "config.json") == last)
-                s = take_one(o, names[i]);
-    hora_list_free(names, n);
-    return s ? s : hora_outdir_drop(o, STAGE "/");
-}
-
-/* --- folders below ---------------------------------------------------------------------------- */
-/* only NULL: all that is there. */
-static hora_status seal(const char *dir, const hora_names *only) {
-    hora_mark m = {.there = true};
-    char **names;
-    int n;
-    hora_status s = HORA_OK;
-    if (getrandom(&m.id, sizeof m.id, 0) != sizeof m.id)
-        m.id = (uint64_t)getpid();
-    HORA_TRY(hora_list_dir(dir, &names, &n));
-    for (int i = 0; i < n && !s; i++) {
-        char *path = hora_path_join(dir, names[i]);
-        char *folder = hora_format("%s/", names[i]);
-        const bool is_folder = hora_path_is_dir(path);
-        const char *name = is_folder ? folder : names[i];
-        if (!hora_eq(name, HORA_MARK) && (!only || hora_names_has(only, name))) {
-            hora_names_add(&m.names, name);
-            s = is_folder ? seal(path, NULL) : HORA_OK;
-        }
-        hora_free(folder);
-        hora_free(path);
-    }
-    hora_list_free(names, n);
-    if (!s)
-        s = hora_mark_save(&m, dir);
-    hora_mark_release(&m);
-    return s;
-}
-
-hora_status hora_outdir_seal(const char *dir) {
-    return seal(dir, NULL);
-}
-
-hora_status hora_outdir_seal_only(const char *dir, char *const *names, int n) {
-    return seal(dir, &(hora_names){(char **)names, n, n});
-}
-
-/* --- single files ----------------------------------------------------------------------------- */
-hora_status hora_outfile_check(const char *path, bool overwrite, const hora_input *in, int n) {
-    struct stat st;
-    if (stat(path, &st))
-        return HORA_OK;
-    if (!overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", path);
-    if (!S_ISREG(st.st_mode))
-        return hora_fail(HORA_EEXISTS, "%s is no regular file; give another --out", path);
-    hora_guard *g = hora_guard_new(in, n);
-    const hora_input *hit = hora_guard_holds(g, &st);
-    if (!hit)
-        hit = hora_guard_around(g, path);
-    hora_status s = hit ? hora_fail(HORA_EEXISTS, "%s is part of the %s (%s); give another --out",
-                                    path, hit->what, hit->path)
-                        : HORA_OK;
-    hora_guard_free(g);
-    return s;
 }

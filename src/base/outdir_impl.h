@@ -1,7 +1,7 @@
 #ifndef HORA_BASE_OUTDIR_IMPL_H
 #define HORA_BASE_OUTDIR_IMPL_H
 /* Inside of output folders. mark.c: the mark and what is ours by it; protect.c: what may not be
- * touched; outdir.c: the life of a folder. */
+ * touched; outdir.c: the life of a folder; outdir_entries.c: what stands in it. */
 #include <stdint.h>
 #include <sys/stat.h>
 
@@ -9,6 +9,8 @@
 #include "base/outdir.h"
 
 #define HORA_MARK       ".hora"
+#define HORA_ASIDE      ".hora-old"
+#define HORA_STAGE      ".hora-new"
 #define HORA_UNFINISHED ".tmp" /* NAME.tmp and NAME.old.tmp: folders that are being written */
 
 typedef struct hora_names {
@@ -30,6 +32,7 @@ typedef struct hora_mark {
 } hora_mark;
 void hora_mark_load(hora_mark *m, int dir); /* never fails: what cannot be read is no mark */
 hora_status hora_mark_save(const hora_mark *m, const char *dir);
+void hora_mark_new(hora_mark *m); /* there, with an id of its own */
 void hora_mark_release(hora_mark *m);
 
 /* Visits what lies in a folder, and in those of its folders that are ours. `rel` is the path below
@@ -56,4 +59,19 @@ const hora_input *hora_guard_holds(const hora_guard *g, const struct stat *st);
 const hora_input *hora_guard_is(const hora_guard *g, const struct stat *st);
 /* The input (a folder) that `path` lies in or is; the working folder does not count. */
 const hora_input *hora_guard_around(const hora_guard *g, const char *path);
+
+/* --- the folder ------------------------------------------------------------------------------- */
+struct hora_outdir {
+    char *dir, *advice, *stage;
+    hora_out_mode mode;
+    hora_input *in; /* strings are copies */
+    int n;
+    int fd;                  /* the folder, locked; -1: not there yet */
+    bool made, first, begun; /* by this process: the folder; its mark */
+    hora_mark mark;
+};
+hora_status hora_outdir_save_mark(hora_outdir *o);
+char *hora_outdir_in(const hora_outdir *o, const char *name); /* its path; new string */
+/* FROM/NAME becomes TO/NAME. */
+hora_status hora_outdir_rename(const char *from, const char *to, const char *name);
 #endif
