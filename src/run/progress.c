@@ -92,15 +92,19 @@ static void on_step(hora_progress *p, const hora_run_event *e) {
 
 /* The loss, and the two numbers that a task names first. */
 static void on_eval(const hora_run_event *e) {
+    static const char best[] = "  (best)";
     const hora_metrics *m = &e->eval->metrics;
-    hora_str more = {0};
-    for (int i = 1; i < m->n && i < 3; i++)
-        if (isfinite(m->at[i].value))
-            hora_str_printf(&more, "  %s %.4g", m->at[i].name, m->at[i].value);
-    hora_info("step %lld/%lld  evaluation loss %.4f%s%s", (long long)e->eval->step,
-              (long long)e->steps, e->eval->loss, more.s ? more.s : "",
-              e->eval->best ? "  (best)" : "");
-    hora_str_release(&more);
+    hora_str line = {0};
+    hora_str_printf(&line, "step %lld/%lld  evaluation loss %.4f", (long long)e->eval->step,
+                    (long long)e->steps, e->eval->loss);
+    for (int i = 1; i < m->n; i++) { /* as many as 80 columns take; the logs have all */
+        char one[64];
+        hora_snprintf(one, sizeof one, "  %s %.4g", m->at[i].name, m->at[i].value);
+        if (isfinite(m->at[i].value) && line.n + strlen(one) + strlen(best) <= 80)
+            hora_str_puts(&line, one);
+    }
+    hora_info("%s%s", line.s, e->eval->best ? best : "");
+    hora_str_release(&line);
 }
 
 static void on_plan(const hora_train_report *r) {

@@ -40,9 +40,8 @@ static void text_run(const hora_train_report *r, hora_str *out) {
     if (r->peak_flops > 0) {
         duration(step, r->seconds_step);
         duration(total, r->seconds_total);
-        hora_str_printf(out,
-                        "\n           %s per step, %s in all, at half of %.3g GFLOP/s measured",
-                        step, total, r->peak_flops / 1e9);
+        hora_str_printf(out, "\n           %s per step, %s in all, at half of %.3g GFLOP/s", step,
+                        total, r->peak_flops / 1e9);
     }
     hora_str_printf(out, "\nlayers     %d, of which %d recomputed; %d nodes, %d calls; %s\n",
                     r->segments, r->recomputed, r->nodes, r->calls, dtype_text(r));
@@ -57,7 +56,7 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     bytes_row(out, "weights", r->weights,
               r->copied      ? "frozen, copied to the device"
               : r->pack_both ? "frozen, and not packed"
-                             : "frozen, mapped from the files where they can");
+                             : "frozen, mapped from the files");
     bytes_row(out, "packed", r->packed,
               r->pack_both ? "frozen weights, laid out for both passes"
                            : "tables; weights are packed on the way");

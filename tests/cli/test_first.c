@@ -197,6 +197,36 @@ static void test_width(void **state) {
     }
 }
 
+/* The plan, mapped and packed, and the lines of evaluations with all their digits. */
+static void test_lines(void **state) {
+    (void)state;
+    const char *ways[] = {"", "--pack both", "--dtype bf16"};
+    hora_train_report r = {.steps = 1};
+    hora_str plan = {0}, err = {0};
+    for (size_t i = 0; i < HORA_COUNT(ways); i++) {
+        char *command = hora_format("%s plan --model '%s' --data '%s' --seq-len 16 %s",
+                                    hora_test_tool(), tiny_model(), data_file(), ways[i]);
+        assert_int_equal(hora_test_run(command, &plan, NULL), 0);
+        hora_free(command);
+    }
+    hora_train_report_text(&r, &plan); /* neither packed nor copied */
+    char *command =
+        hora_format("%s train --model '%s' --data '%s' --seq-len 16 --steps 2 "
+                    "--eval-data '%s' --eval-every 1 --out '%s'",
+                    hora_test_tool(), tiny_model(), data_file(), data_file(), out_dir("lines"));
+    assert_int_equal(hora_test_run(command, NULL, &err), 0);
+    hora_free(command);
+    assert_non_null(strstr(err.s, "evaluation loss"));
+    for (char *line = strtok(err.s, "\n"); line; line = strtok(NULL, "\n"))
+        if (hora_starts(line, "step "))
+            hora_str_printf(&plan, "%s\n", line);
+    for (char *line = strtok(plan.s, "\n"); line; line = strtok(NULL, "\n"))
+        if (strlen(line) > 80)
+            fail_msg("%zu columns: %s", strlen(line), line);
+    hora_str_release(&plan);
+    hora_str_release(&err);
+}
+
 HORA_TESTS(cli_first, {"refused before data are read", test_before_data, HORA_SHORT},
            {"an option of another method names it", test_whose_option, HORA_SHORT},
            {"a plan without weights", test_plan_without_weights, HORA_SHORT},
@@ -205,4 +235,5 @@ HORA_TESTS(cli_first, {"refused before data are read", test_before_data, HORA_SH
            {"a recipe with a byte order mark", test_mark, HORA_SHORT},
            {"files that stand for others", test_not_the_file, HORA_SHORT},
            {"models that say one thing and hold another", test_tied, HORA_SHORT},
-           {"progress fits the terminal", test_width, HORA_SHORT});
+           {"progress fits the terminal", test_width, HORA_SHORT},
+           {"plans and evaluations fit 80 columns", test_lines, HORA_SHORT});
