@@ -20,7 +20,7 @@ typedef struct hora_matmul_shape {
     hora_dtype dtype, ydtype;
     float alpha;
     bool accumulate; /* beta = 1 */
-    bool packed; /* w is given as the result of hora_matmul_pack of the same n, k, trans_w, dtype */
+    bool packed;     /* w is the result of `pack` for the same n, k, trans_w, dtype */
 } hora_matmul_shape;
 
 typedef struct hora_matmul_provider {

@@ -212,10 +212,18 @@ hora_status hora_json_load(hora_json **out, const char *path) {
     *out = NULL;
     HORA_TRY(hora_map_open(&m, path));
     hora_status s = hora_refuse_pointer(path, m.data, m.n);
-    const size_t mark = m.n >= 3 && memcmp(m.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    const size_t mark = hora_byte_order_mark(m.data, m.n);
     if (s == HORA_OK)
         s = hora_json_parse(out, (const char *)m.data + mark, m.n - mark, path);
     hora_map_release(&m);
+    return s;
+}
+
+hora_status hora_json_load_beside(hora_json **out, const char *dir, const char *name) {
+    char *path = hora_path_join(dir, name);
+    *out = NULL;
+    hora_status s = hora_path_exists(path) ? hora_json_load(out, path) : HORA_OK;
+    hora_free(path);
     return s;
 }
 

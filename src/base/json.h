@@ -30,6 +30,8 @@ hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const c
 hora_status hora_json_parse_at(hora_json **out, const char *text, size_t n, const char *what,
                                int64_t line, int64_t column);
 hora_status hora_json_load(hora_json **out, const char *path);
+/* DIR/NAME; NULL in *out where there is no such file. */
+hora_status hora_json_load_beside(hora_json **out, const char *dir, const char *name);
 void hora_json_free(hora_json *root); /* accepts NULL */
 
 hora_jtype hora_json_type(const hora_json *v); /* HORA_JNULL for NULL */

@@ -204,6 +204,10 @@ char *hora_format_real(char buf[32], double v) {
     return buf;
 }
 
+size_t hora_byte_order_mark(const void *s, size_t n) {
+    return n >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 bool hora_starts(const char *s, const char *prefix) {
     return !strncmp(s, prefix, strlen(prefix));
 }

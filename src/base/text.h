@@ -36,6 +36,8 @@ char *hora_format_real(char buf[32], double v);
 size_t hora_escape(char *out, size_t cap, const char *s, size_t n);
 /* The same for Markdown, on one line, with what would be markup escaped; code: for a `span`. */
 void hora_markdown(hora_str *out, const char *s, bool code);
+/* Bytes of the byte order mark that the text begins with: 3, or 0. It is no part of a text. */
+size_t hora_byte_order_mark(const void *s, size_t n);
 bool hora_starts(const char *s, const char *prefix);
 bool hora_ends(const char *s, const char *suffix);
 bool hora_eq(const char *a, const char *b); /* NULL-safe equality */

@@ -231,8 +231,7 @@ hora_status hora_yaml_load(hora_json **out, const char *path) {
     hora_map m;
     *out = NULL;
     HORA_TRY(hora_map_open(&m, path));
-    const bool mark = m.n >= 3 && memcmp(m.data, "\xef\xbb\xbf", 3) == 0; /* editors on Windows */
-    const size_t skip = mark ? 3 : 0;
+    const size_t skip = hora_byte_order_mark(m.data, m.n); /* editors on Windows */
     hora_status s = hora_yaml_parse(out, (const char *)m.data + skip, m.n - skip, path);
     hora_map_release(&m);
     return s;

@@ -118,6 +118,15 @@ static hora_status add_tools(hora_json *list, const hora_json *v, int depth) {
     return HORA_OK;
 }
 
+hora_status hora_chat_turns(const hora_json *turns, hora_json *messages) {
+    for (size_t i = 0; i < hora_json_len(turns); i++) {
+        hora_json *m;
+        HORA_TRY(hora_chat_message(hora_json_at(turns, i), i, &m));
+        hora_json_push(messages, m);
+    }
+    return HORA_OK;
+}
+
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
     const hora_json *tools = hora_json_get(record, "tools");
     size_t n = 1;
@@ -146,15 +155,28 @@ hora_status hora_chat_read(hora_chat *c, const hora_json *tree) {
     HORA_TRY(hora_chat_extras(tree, c));
     c->messages = hora_json_get(tree, "messages");
     const hora_json *turns = hora_json_get(tree, "conversations");
+    turns = turns ? turns : hora_json_get(tree, "conversation");
     if (c->messages || !turns)
         return HORA_OK;
+    const char *system;
+    size_t n;
     c->messages = c->own[1] = hora_json_new_array();
-    for (size_t i = 0; i < hora_json_len(turns); i++) {
-        hora_json *m;
-        HORA_TRY(hora_chat_message(hora_json_at(turns, i), i, &m));
-        hora_json_push(c->own[1], m);
+    HORA_TRY(hora_source_string(tree, "system", false, &system, &n));
+    if (n) {
+        hora_json *m = hora_json_push(c->own[1], hora_json_new_object());
+        hora_json_set(m, "role", hora_json_new_string("system"));
+        hora_json_set(m, "content", hora_json_new_string_n(system, n));
     }
-    return HORA_OK;
+    return hora_chat_turns(turns, c->own[1]);
+}
+
+hora_status hora_chat_source(const hora_reader *r, const hora_json *record, hora_samples *out) {
+    hora_chat chat;
+    hora_status s = hora_chat_read(&chat, record);
+    if (!s)
+        s = hora_chat_samples(r, &chat, out);
+    hora_chat_release(&chat);
+    return s;
 }
 
 void hora_chat_release(hora_chat *c) {

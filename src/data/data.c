@@ -288,10 +288,9 @@ static hora_status read_file(opening *o, const char *s, size_t n) {
     hora_dataset *d = o->d;
     format f = FORMAT_AUTO;
     HORA_TRY(refuse_binary(o, s, n));
-    if (n >= 3 && !memcmp(s, "\xef\xbb\xbf", 3)) { /* a byte order mark is no text */
-        s += 3;
-        n -= 3;
-    }
+    const size_t mark = hora_byte_order_mark(s, n);
+    s += mark;
+    n -= mark;
     HORA_TRY(pick_format(o, s, n, &f));
     d->store->plain = f == FORMAT_TEXT;
     d->bos = -1;

@@ -86,7 +86,6 @@ typedef struct hora_label {
 typedef struct hora_label_table {
     hora_label_style style; /* INTS: whole numbers, also as text */
     bool several;           /* a record has a list of labels */
-    bool floats;            /* whole numbers were written as 1.0 */
     hora_label *at;
     int n, cap;
     int64_t numbers;    /* numbers of a record (HORA_LABELS_NUMBER) */
@@ -179,9 +178,9 @@ typedef struct hora_chat {
     size_t given;                                /* that many messages are a prompt: not learned */
     hora_json *own[2];                           /* what was made of the record */
 } hora_chat;
-/* From a list of messages, or from an object with `messages` (or `conversations`) and, where they
- * are, `tools` (a list, an object, or either as JSON text), `documents` and `chat_template_kwargs`;
- * borrows from it. */
+/* From a list of messages, or from an object with `messages` (or `conversations`, `conversation`,
+ * and their `system`) and, where they are, `tools` (a list, an object, or either as JSON text),
+ * `documents` and `chat_template_kwargs`; borrows from it. */
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree);
 void hora_chat_release(hora_chat *c);
 /* Appends the conversation as the template writes it. `kwargs`: variables from outside, may be

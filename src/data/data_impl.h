@@ -1,10 +1,11 @@
 #ifndef HORA_DATA_DATA_IMPL_H
 #define HORA_DATA_DATA_IMPL_H
 /*
- * Inside of the data room:  read.c finds the records of a file, sources.def and source_*.c turn a
- * record into samples (text and the bytes of it that count; chat.c for conversations), mask.c turns
- * a sample into ids and a mask, pack.c cuts rows and fills batches, data.c owns the dataset,
- * prefetch.c the thread.
+ * Inside of the data room: read.c finds the records of a file and table.c those of CSV and TSV,
+ * sources.def and source_*.c turn a record into samples (text and the bytes of it that count;
+ * chat*.c for conversations; labels.c and labelled.c for labels), mask.c turns a sample into ids
+ * and a mask, pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks at it,
+ * prefetch.c is the thread.
  */
 #include "base/file.h"
 #include "data/data.h"
@@ -78,6 +79,10 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
 /* A turn in ShareGPT's spelling or with role and content, as a message; owned. */
 hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own);
+/* Appends all turns of a list. */
+hora_status hora_chat_turns(const hora_json *turns, hora_json *messages);
+/* `read` of every source whose record hora_chat_read understands. */
+hora_status hora_chat_source(const hora_reader *r, const hora_json *record, hora_samples *out);
 
 /* ---- records of a file ---- */
 typedef struct hora_place {

@@ -8,7 +8,7 @@
 #include "data/images.h"
 
 typedef struct hora_images_item {
-    char *name;     /* owned: relative to the set, or within the container */
+    char *name;     /* owned: the path, or the name within the container */
     char *label;    /* owned; NULL: none; freed once it has its number */
     int64_t number; /* of the class, -1: none */
     int64_t file;   /* index of the mapped container; -1: a file of its own */

@@ -83,15 +83,20 @@ static hora_status refuse(void *arg, hora_status s) {
 }
 
 static hora_status list_records(hora_images *s) {
-    hora_str text = {0};
+    hora_map map = {0};
     list l = {s, hora_path_dir(s->path)};
-    hora_status st = hora_file_read(&text, s->path);
-    bool tabs = hora_ends(s->path, ".tsv");
-    if (st == HORA_OK && (tabs || hora_ends(s->path, ".csv")))
-        st = hora_read_table(text.s, text.n, s->path, tabs, take, refuse, &l);
-    else if (st == HORA_OK)
-        st = hora_read_records(text.s, text.n, s->path, take, refuse, &l);
-    hora_str_release(&text);
+    const bool tabs = hora_ends(s->path, ".tsv");
+    hora_status st;
+    HORA_TRY_OUT(st, hora_map_open(&map, s->path));
+    HORA_TRY_OUT(st, hora_refuse_pointer(s->path, map.data, map.n));
+    const size_t mark = hora_byte_order_mark(map.data, map.n);
+    const char *text = (const char *)map.data + mark;
+    if (tabs || hora_ends(s->path, ".csv"))
+        st = hora_read_table(text, map.n - mark, s->path, tabs, take, refuse, &l);
+    else
+        st = hora_read_records(text, map.n - mark, s->path, take, refuse, &l);
+out:
+    hora_map_release(&map);
     hora_free(l.dir);
     return st;
 }

@@ -160,10 +160,12 @@ static hora_status label_in(const archive *a, const entry *e, char **out) {
 }
 
 static bool hidden(const char *name) {
-    for (const char *p = name; p; p = strchr(p, '/'), p = p ? p + 1 : NULL)
-        if (p[0] == '.' && strncmp(p, "./", 2) != 0 && p[1])
-            return true;
-    return false;
+    char *own = hora_strdup(name), *left = own;
+    bool yes = false;
+    for (char *part; !yes && (part = strsep(&left, "/"));)
+        yes = !hora_eq(part, ".") && hora_images_hidden(part);
+    hora_free(own);
+    return yes;
 }
 
 /* Entries first .. end - 1 are one sample. */

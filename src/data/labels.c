@@ -49,7 +49,7 @@ static hora_status no_label(void) {
                      "them)");
 }
 
-static hora_status whole(hora_label_store *s, const hora_json *v, int64_t *out) {
+static hora_status whole(const hora_json *v, int64_t *out) {
     double x;
     if (hora_json_int(v, out))
         return HORA_OK;
@@ -59,7 +59,6 @@ static hora_status whole(hora_label_store *s, const hora_json *v, int64_t *out) 
                          "the label %g is no class; for numbers to be predicted give --task "
                          "regression",
                          x);
-    s->table.floats = true;
     *out = (int64_t)x;
     return HORA_OK;
 }
@@ -80,7 +79,7 @@ static hora_status class_of(hora_label_store *s, const hora_json *v, int64_t lin
         return intern(&s->table, truth ? "true" : "false", line, out);
     case HORA_JINT:
     case HORA_JREAL:
-        HORA_TRY(whole(s, v, &number));
+        HORA_TRY(whole(v, &number));
         HORA_TRY(one_style(s, HORA_LABEL_INTS));
         if (number < 0)
             return hora_fail(HORA_EFORMAT,

@@ -20,12 +20,7 @@ static hora_status add_messages(const hora_json *v, const char *role, const char
             "`%s` should be a string or a list of messages, is of type %s; correct the "
             "record",
             key, hora_json_type_name(hora_json_type(v)));
-    for (size_t i = 0; i < hora_json_len(v); i++) {
-        hora_json *m;
-        HORA_TRY(hora_chat_message(hora_json_at(v, i), i, &m));
-        hora_json_push(messages, m);
-    }
-    return HORA_OK;
+    return hora_chat_turns(v, messages);
 }
 
 static hora_status read_conversation(const hora_reader *r, const hora_json *record,

@@ -69,11 +69,7 @@ static hora_status no_picture(const unsigned char *p, size_t n, const char *what
     static const char *const next = "replace it, or leave it out";
     if (n == 0)
         return hora_fail(HORA_EFORMAT, "%s: the file is empty; %s", what, next);
-    if (n > 7 && !memcmp(p, "version", 7))
-        return hora_fail(HORA_EFORMAT,
-                         "%s: this is a git-lfs pointer, not the picture; fetch it with `git lfs "
-                         "pull`, or leave it out",
-                         what);
+    HORA_TRY(hora_refuse_pointer(what, p, n));
     size_t at = 0;
     while (at < n && at < 64 && strchr(" \t\r\n", p[at]))
         at++;

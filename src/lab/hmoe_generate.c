@@ -1,7 +1,7 @@
 /*
  * HoRA's generator in f64, for layers that come from a file or a model: what the engine computes in
  * its own precision is generated again, so that ranks are those of the generator, not of rounding.
- * [HORA.md section 2]
+ * [docs/methods/hora.md]
  */
 #include <math.h>
 

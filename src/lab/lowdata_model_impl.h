@@ -1,6 +1,6 @@
 #ifndef HORA_LAB_LOWDATA_MODEL_IMPL_H
 #define HORA_LAB_LOWDATA_MODEL_IMPL_H
-/* Shared by lowdata_model_of.c (trainings) and lowdata_model_report.c (what comes out of them). */
+/* Shared by lowdata_model.c (trainings) and lowdata_model_report.c (what comes out of them). */
 #include "base/outdir.h"
 #include "lab/lowdata_model.h"
 

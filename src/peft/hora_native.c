@@ -1,7 +1,7 @@
 /*
- * hora_state.safetensors: the generator's own tensors, so that training can go on. HORA.md section
- * 6 is the layout; metadata holds every hyper-parameter as text and a hash of the materialised
- * factors that lie beside it in adapter_model.safetensors.
+ * hora_state.safetensors: the generator's own tensors, so that training can go on (layout:
+ * docs/methods/hora.md); metadata holds every hyper-parameter as text and a hash of the
+ * materialised factors that lie beside it in adapter_model.safetensors.
  */
 #include <stdlib.h>
 

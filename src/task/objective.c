@@ -23,6 +23,11 @@ static bool made_for(const hora_json *config, const hora_task *t) {
     return a && hora_ends(a, t->architecture);
 }
 
+/* What config.json calls them under problem_type. */
+static const char *const problems[] = {[HORA_LOSS_XENT] = "single_label_classification",
+                                       [HORA_LOSS_BCE] = "multi_label_classification",
+                                       [HORA_LOSS_MSE] = "regression"};
+
 static void forget_names(hora_objective *o) {
     for (int64_t i = 0; o->names && i < o->classes; i++)
         hora_free(o->names[i]);
@@ -32,18 +37,23 @@ static void forget_names(hora_objective *o) {
 }
 
 /* "LABEL_3": what transformers calls a class nobody named. */
-static bool placeholder(const char *name, int64_t i) {
-    char text[40];
-    hora_snprintf(text, sizeof text, "LABEL_%lld", (long long)i);
-    return hora_eq(name, text);
+static const char *spare_name(char text[40], int64_t i) {
+    hora_snprintf(text, 40, "LABEL_%lld", (long long)i);
+    return text;
+}
+
+/* Classes that a config names under id2label, or counts under num_labels: transformers' two. */
+static hora_status class_count(int64_t *n, const hora_json *from) {
+    const hora_json *map = hora_json_get(from, "id2label");
+    *n = hora_json_type(map) == HORA_JOBJECT ? (int64_t)hora_json_len(map) : 0;
+    return *n ? HORA_OK : hora_json_get_int(from, "num_labels", 2, n);
 }
 
 /* Names under id2label, or num_labels placeholders, or transformers' two. */
 static hora_status take_names(hora_objective *o, const hora_json *from) {
     const hora_json *map = hora_json_get(from, "id2label");
-    int64_t n = hora_json_type(map) == HORA_JOBJECT ? (int64_t)hora_json_len(map) : 0;
-    if (!n)
-        HORA_TRY(hora_json_get_int(from, "num_labels", 2, &n));
+    int64_t n;
+    HORA_TRY(class_count(&n, from));
     if (n < 1 || n > 1 << 24)
         return hora_fail(HORA_EFORMAT, "config.json: num_labels %lld makes no head", (long long)n);
     forget_names(o);
@@ -51,28 +61,24 @@ static hora_status take_names(hora_objective *o, const hora_json *from) {
     o->own_classes = true;
     o->names = hora_calloc((size_t)n, sizeof *o->names);
     for (int64_t i = 0; i < n; i++) {
-        char key[24];
+        char key[24], spare[40];
         hora_snprintf(key, sizeof key, "%lld", (long long)i);
         const hora_json *v = hora_json_get(map, key);
         if (map && hora_json_len(map) && !hora_json_string(v, NULL))
             return hora_fail(HORA_EFORMAT, "id2label has %lld names, but none for class %lld",
                              (long long)n, (long long)i);
-        o->names[i] =
-            v ? hora_strdup(hora_json_string(v, NULL)) : hora_format("LABEL_%lld", (long long)i);
+        o->names[i] = hora_strdup(v ? hora_json_string(v, NULL) : spare_name(spare, i));
     }
     return HORA_OK;
 }
 
 static hora_status take_problem(hora_objective *o, const hora_json *from) {
-    static const char *const names[] = {[HORA_LOSS_XENT] = "single_label_classification",
-                                        [HORA_LOSS_BCE] = "multi_label_classification",
-                                        [HORA_LOSS_MSE] = "regression"};
     const char *type = hora_json_string(hora_json_get(from, "problem_type"), NULL);
     o->loss = o->task->loss;
     if (!type || o->task->labels == HORA_LABELS_TAG)
         return HORA_OK;
-    for (int i = 0; i < (int)HORA_COUNT(names); i++)
-        if (hora_eq(type, names[i])) {
+    for (int i = 0; i < (int)HORA_COUNT(problems); i++)
+        if (hora_eq(type, problems[i])) {
             /* another task's: that one was asked for by name */
             if ((i == HORA_LOSS_MSE) == (o->task->loss == HORA_LOSS_MSE))
                 o->loss = (hora_loss_kind)i;
@@ -86,9 +92,8 @@ static hora_status take_problem(hora_objective *o, const hora_json *from) {
 
 static bool is_regression(const hora_json *c) {
     const char *type = hora_json_string(hora_json_get(c, "problem_type"), NULL);
-    const hora_json *map = hora_json_get(c, "id2label");
-    int64_t n = hora_json_type(map) == HORA_JOBJECT ? (int64_t)hora_json_len(map) : 0;
-    if (!n && hora_json_get_int(c, "num_labels", 2, &n))
+    int64_t n;
+    if (class_count(&n, c))
         return false;
     return type ? hora_eq(type, "regression") : n == 1;
 }
@@ -134,37 +139,29 @@ hora_status hora_objective_choose(hora_objective *o, const char *name, const hor
 }
 
 /* --- from an adapter -------------------------------------------------------------------------- */
-static hora_json *load_there(const char *dir, const char *name) {
-    char *path = hora_path_join(dir, name);
-    hora_json *j = NULL;
-    if (hora_path_exists(path) && hora_json_load(&j, path) != HORA_OK)
-        j = NULL;
-    hora_free(path);
-    return j;
-}
-
 /* A whole head saved beside the factors: "base_model.model.score.weight". */
 static bool is_head(const char *name) {
-    static const char prefix[] = "base_model.model.";
-    if (!hora_starts(name, prefix) || !hora_ends(name, ".weight"))
-        return false;
-    name += sizeof prefix - 1;
-    return hora_eq(strchr(name, '.'), ".weight") && !hora_starts(name, "lm_head.");
+    char *module;
+    hora_peft_part part;
+    const bool ours = hora_peft_parse_key(name, &module, &part) == HORA_OK &&
+                      part == HORA_PEFT_WEIGHT && !strchr(module, '.') &&
+                      !hora_eq(module, "lm_head");
+    hora_free(module);
+    return ours;
 }
 
 /* Classes of the head in adapter_model.safetensors; 0: it holds none. */
-static int64_t head_rows(const char *dir) {
+static hora_status head_rows(int64_t *n, const char *dir) {
     char *path = hora_path_join(dir, "adapter_model.safetensors");
     hora_st *st = NULL;
-    int64_t n = 0;
-    if (hora_path_exists(path) && hora_st_open(&st, path) == HORA_OK) {
-        for (int i = 0; i < hora_st_count(st); i++)
-            if (is_head(hora_st_at(st, i)->name) && hora_st_at(st, i)->view.shape.n == 2)
-                n = hora_st_at(st, i)->view.shape.d[0];
-        hora_st_close(st);
-    }
+    *n = 0;
+    hora_status s = hora_path_exists(path) ? hora_st_open(&st, path) : HORA_OK;
     hora_free(path);
-    return n;
+    for (int i = 0; st && i < hora_st_count(st); i++)
+        if (is_head(hora_st_at(st, i)->name) && hora_st_at(st, i)->view.shape.n == 2)
+            *n = hora_st_at(st, i)->view.shape.d[0];
+    hora_st_close(st);
+    return s;
 }
 
 static const hora_task *task_of_type(const char *type, bool numbers) {
@@ -178,24 +175,34 @@ static const hora_task *task_of_type(const char *type, bool numbers) {
 }
 
 /* The config of the head that the adapter was trained with, as config.json would say it. */
-static hora_json *adapter_words(const char *dir) {
-    hora_json *words = load_there(dir, "task.json"), *peft = load_there(dir, "adapter_config.json");
-    const int64_t rows = head_rows(dir);
+static hora_status adapter_words(hora_json **out, const char *dir) {
+    hora_json *words = NULL, *peft = NULL;
+    int64_t rows;
+    hora_status s;
+    HORA_TRY_OUT(s, hora_json_load_beside(&words, dir, "task.json"));
+    HORA_TRY_OUT(s, hora_json_load_beside(&peft, dir, "adapter_config.json"));
+    HORA_TRY_OUT(s, head_rows(&rows, dir));
     if (!words && peft)
         words = hora_json_new_object();
     if (words && !hora_json_get(words, "task_type") && peft && hora_json_get(peft, "task_type"))
         hora_json_set(words, "task_type", hora_json_copy(hora_json_get(peft, "task_type")));
     if (words && rows && !hora_json_get(words, "id2label"))
         hora_json_set(words, "num_labels", hora_json_new_int(rows));
+out:
     hora_json_free(peft);
-    return words;
+    *out = words;
+    return s;
 }
 
 hora_status hora_objective_adapter(hora_objective *o, const char *name, const char *dir) {
-    hora_json *words = adapter_words(dir);
+    hora_json *words;
+    hora_status s = adapter_words(&words, dir);
+    if (s) {
+        hora_json_free(words);
+        return s;
+    }
     const char *type = hora_json_string(hora_json_get(words, "task_type"), NULL);
     const hora_task *t = name ? o->task : task_of_type(type, is_regression(words));
-    hora_status s = HORA_OK;
     if (t && t != o->task && (t->head || o->task->head)) {
         const hora_objective was = *o;
         become(o, t);
@@ -213,8 +220,9 @@ hora_status hora_objective_adapter(hora_objective *o, const char *name, const ch
 
 /* --- classes of the data ---------------------------------------------------------------------- */
 static bool named(const hora_objective *o) {
+    char spare[40];
     for (int64_t i = 0; i < o->classes; i++)
-        if (!placeholder(o->names[i], i))
+        if (!hora_eq(o->names[i], spare_name(spare, i)))
             return true;
     return false;
 }
@@ -343,9 +351,6 @@ hora_status hora_objective_number(const hora_objective *o, hora_dataset *data) {
 /* --- settling --------------------------------------------------------------------------------- */
 /* config.json of the model with this head: its class, names, problem. */
 static void tell_config(const hora_objective *o, hora_base *b) {
-    static const char *const problems[] = {[HORA_LOSS_XENT] = "single_label_classification",
-                                           [HORA_LOSS_BCE] = "multi_label_classification",
-                                           [HORA_LOSS_MSE] = "regression"};
     hora_json *c = b->config;
     const char *was = architecture(c);
     const char *cut = was ? strstr(was, "For") : NULL;
@@ -361,8 +366,7 @@ static void tell_config(const hora_objective *o, hora_base *b) {
     for (int64_t i = 0; i < o->classes; i++) {
         char key[24], spare[40];
         hora_snprintf(key, sizeof key, "%lld", (long long)i);
-        hora_snprintf(spare, sizeof spare, "LABEL_%lld", (long long)i);
-        const char *label = o->names ? o->names[i] : spare;
+        const char *label = o->names ? o->names[i] : spare_name(spare, i);
         hora_json_set(ids, key, hora_json_new_string(label));
         hora_json_set(labels, label, hora_json_new_int(i));
     }

@@ -48,8 +48,12 @@ static void predict(hora_tally *t, const hora_view *z, const hora_batch *b, int6
     const int64_t k = t->objective->classes;
     int32_t best = 0;
     if (t->objective->loss == HORA_LOSS_XENT) {
-        for (int32_t c = 1; c < k; c++)
-            best = element(z, i * k + c) > element(z, i * k + best) ? c : best;
+        float top = element(z, i * k);
+        for (int32_t c = 1; c < k; c++) {
+            const float here = element(z, i * k + c);
+            best = here > top ? c : best;
+            top = here > top ? here : top;
+        }
         t->truth[t->n] = b->target[i];
         t->guess[t->n++] = best;
         return;

@@ -1,8 +1,8 @@
 /*
  * What templates call: methods of mappings, lists and loops, and functions (those of strings:
- * template_string.c). Methods behave
- * as Python's; one that stands in no row is refused by name. strftime_now gives the date that the
- * template was opened with (hora_template_date), so that a run can be repeated.
+ * template_string.c). Methods behave as Python's; one that stands in no row is refused by name.
+ * strftime_now gives the date that the template was opened with (hora_template_date), so that a run
+ * can be repeated.
  */
 #include "base/text.h"
 #include "template/template_list_impl.h"

@@ -117,11 +117,15 @@ METHOD(s_replace) {
 
 /* Offset of the first (or last) `part` in v[from..], or -1. */
 static int64_t find_at(const hora_tv *v, const hora_tv *part, size_t from, bool last) {
-    int64_t found = -1;
-    for (size_t i = from; i + part->n <= v->n && (last || found < 0); i++)
+    if (from + part->n > v->n)
+        return -1;
+    const size_t places = v->n - part->n - from + 1;
+    for (size_t k = 0; k < places; k++) {
+        const size_t i = last ? from + places - 1 - k : from + k;
         if (!part->n || !memcmp(v->s + i, part->s, part->n))
-            found = (int64_t)i;
-    return found;
+            return (int64_t)i;
+    }
+    return -1;
 }
 
 static hora_status find(hora_ts *st, const hora_args *a, bool last, hora_tv *out) {

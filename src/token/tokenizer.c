@@ -56,12 +56,9 @@ static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hor
 }
 
 static hora_status open_all(hora_tokenizer *t, const char *dir) {
-    char *path = hora_path_join(dir, "tokenizer_config.json");
     hora_json *config = NULL;
-    hora_status st = hora_path_exists(path) ? hora_json_load(&config, path) : HORA_OK;
-    hora_free(path);
-    if (st)
-        goto out;
+    hora_status st;
+    HORA_TRY_OUT(st, hora_json_load_beside(&config, dir, "tokenizer_config.json"));
     HORA_TRY_OUT(st, open_vocabulary(t, dir, config));
     st = hora_tok_load_beside(t, dir, config);
 out:

@@ -250,20 +250,11 @@ static hora_status take_all(hora_tokenizer *t, const hora_json *config, const ho
     return find_named(t);
 }
 
-/* Parses DIR/NAME into *out; NULL when the file is not there. */
-static hora_status load_beside(hora_json **out, const char *dir, const char *name) {
-    char *path = hora_path_join(dir, name);
-    *out = NULL;
-    hora_status st = hora_path_exists(path) ? hora_json_load(out, path) : HORA_OK;
-    hora_free(path);
-    return st;
-}
-
 hora_status hora_tok_load_beside(hora_tokenizer *t, const char *dir, const hora_json *config) {
     hora_json *map = NULL, *added = NULL;
     hora_status st;
-    HORA_TRY_OUT(st, load_beside(&map, dir, "special_tokens_map.json"));
-    HORA_TRY_OUT(st, load_beside(&added, dir, "added_tokens.json"));
+    HORA_TRY_OUT(st, hora_json_load_beside(&map, dir, "special_tokens_map.json"));
+    HORA_TRY_OUT(st, hora_json_load_beside(&added, dir, "added_tokens.json"));
     st = take_all(t, config, map, added);
 out:
     hora_json_free(map);

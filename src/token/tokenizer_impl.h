@@ -44,10 +44,7 @@ void hora_tok_pieces_rewrite(hora_tok_pieces *p, const hora_tok_pieces *in, size
                              const char *s, size_t n);
 /* p takes over the text of `in`, which gets p's. */
 void hora_tok_pieces_swap_text(hora_tok_pieces *p, hora_tok_pieces *in);
-/* Empties a string and keeps its memory; adds s[0..n) where n may be 0. */
-static inline void hora_tok_str_clear(hora_str *s) {
-    s->n = 0;
-}
+/* Adds s[0..n) where n may be 0. */
 static inline void hora_tok_str_add(hora_str *to, const char *s, size_t n) {
     if (n)
         hora_str_add(to, s, n);
@@ -166,9 +163,9 @@ hora_status hora_tok_pattern_load(hora_tok_part *p, const hora_json *o, const ch
 
 /* "pattern" and "content" of a Replace, into p->pattern/regex and p->text. */
 hora_status hora_tok_replace_load(hora_tok_part *p, const hora_json *o);
-/* Adds s[0..n) with each match of the pattern replaced by p->text. w->match stays. */
 /* HORA_EUNSUPPORTED when the matches in w would make more of the text than any tokenizer needs. */
 hora_status hora_tok_bounded(const hora_tok_part *p, const hora_tok_work *w, size_t have);
+/* Adds s[0..n) with each match of the pattern replaced by p->text. w->match stays. */
 hora_status hora_tok_replace(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                              hora_str *out);
 /* The string o[key] into p->text. */

@@ -157,13 +157,10 @@ static hora_status rows_of(const hora_dataset *d, const config *c, hora_json *sh
 }
 
 static hora_status choose(hora_objective *o, const config *c) {
-    char *path = hora_path_join(c->model, "config.json");
-    hora_json *config = NULL;
-    hora_status s = hora_path_exists(path) ? hora_json_load(&config, path) : HORA_OK;
-    if (s == HORA_OK)
-        s = hora_objective_choose(o, c->task, config);
+    hora_json *config;
+    HORA_TRY(hora_json_load_beside(&config, c->model, "config.json"));
+    const hora_status s = hora_objective_choose(o, c->task, config);
     hora_json_free(config);
-    hora_free(path);
     return s;
 }
 

@@ -327,6 +327,23 @@ static void spellings(void **state) {
         "Response:\n[[b</s>]]");
 }
 
+/* What a record says in training, it says to `generate --chat` as well. */
+static void asked_as_trained(void **state) {
+    (void)state;
+    char *text = quoted("{'system': 's', 'conversation': [{'from': 'human', 'value': 'q'}]}");
+    hora_json *record;
+    hora_chat chat;
+    assert_ok(hora_json_parse(&record, text, strlen(text), "record"));
+    assert_ok(hora_chat_read(&chat, record));
+    assert_int_equal(hora_json_len(chat.messages), 2);
+    const hora_json *first = hora_json_at(chat.messages, 0);
+    assert_string_equal(hora_json_string(hora_json_get(first, "role"), NULL), "system");
+    assert_string_equal(hora_json_string(hora_json_get(first, "content"), NULL), "s");
+    hora_chat_release(&chat);
+    hora_json_free(record);
+    hora_free(text);
+}
+
 HORA_TESTS(unit_chat, {"the common part", common_part, HORA_SHORT},
            {"words around the last question", last_question, HORA_SHORT},
            {"end marks behind the last message", end_marks, HORA_SHORT},
@@ -335,4 +352,5 @@ HORA_TESTS(unit_chat, {"the common part", common_part, HORA_SHORT},
            {"the assistant speaks first", speaks_first, HORA_SHORT},
            {"weights", weights, HORA_SHORT}, {"generation blocks", generation, HORA_SHORT},
            {"tools, documents, variables", variables, HORA_SHORT},
-           {"ShareGPT, lists of messages, Alpaca", spellings, HORA_SHORT});
+           {"ShareGPT, lists of messages, Alpaca", spellings, HORA_SHORT},
+           {"asked as trained", asked_as_trained, HORA_SHORT});

@@ -206,6 +206,10 @@ static void lists(void **state) {
     assert_ok(hora_images_open(&s, in("l/bare.csv"), NULL));
     assert_int_equal(hora_images_label(s, 0), -1);
     hora_images_close(s);
+    put("l/mark.csv", "\xef\xbb\xbfimage,label\na.pgm,cat\n"); /* a spreadsheet's */
+    assert_ok(hora_images_open(&s, in("l/mark.csv"), NULL));
+    check_classes(s, "cat=1");
+    hora_images_close(s);
     put("l/wrong.csv", "image,label\na.pgm,x,y\n");
     assert_fails(hora_images_open(&s, in("l/wrong.csv"), NULL), HORA_EFORMAT, "fields");
 }
@@ -266,6 +270,7 @@ static void tars(void **state) {
     t.n = 0;
     tar_picture(&t, "./train/dog/1.pgm", 1);
     tar_picture(&t, "./train/cat/1.pgm", 1);
+    tar_picture(&t, "./train/@eaDir/1.pgm", 1); /* of a file server, as in folders */
     put_bytes("folders.tar", t.s, t.n);
     assert_ok(hora_images_open(&s, in("folders.tar"), NULL));
     check_classes(s, "cat=1 dog=1");

@@ -265,6 +265,22 @@ static void tables(void **state) {
     }
 }
 
+/* What says what an adapter is for is read whole or refused, never taken for absent. */
+static void broken_words(void **state) {
+    (void)state;
+    hora_objective o;
+    const char *dir = hora_test_tmp();
+    assert_ok(hora_objective_choose(&o, "sequence-classification", NULL));
+    assert_ok(hora_objective_adapter(&o, NULL, dir));
+    assert_ok(hora_file_write(hora_test_path(dir, "task.json"), "{\"task_type\":", 13));
+    assert_fails(hora_objective_adapter(&o, NULL, dir), HORA_EFORMAT, "task.json");
+    assert_ok(hora_file_write(hora_test_path(dir, "task.json"), "{}", 2));
+    assert_ok(hora_file_write(hora_test_path(dir, "adapter_model.safetensors"), "x", 1));
+    assert_fails(hora_objective_adapter(&o, NULL, dir), HORA_EFORMAT, "adapter_model");
+    hora_objective_release(&o);
+}
+
 HORA_TESTS(unit_task, {"measures against other libraries", measures, HORA_SHORT},
            {"measures by hand", measures_by_hand, HORA_SHORT},
-           {"labels in all spellings", labels, HORA_SHORT}, {"CSV and TSV", tables, HORA_SHORT});
+           {"labels in all spellings", labels, HORA_SHORT}, {"CSV and TSV", tables, HORA_SHORT},
+           {"words of an adapter", broken_words, HORA_SHORT});

@@ -3,7 +3,7 @@
 /*
  * The inner loops, one table per instruction set. Everything here is one thread's work on memory
  * that the caller cut; nothing allocates, nothing knows of ops' views. Files kern_*.c are compiled
- * once per variant; hora_cpu_kern_get() gives the tables for this processor (capped by HORA_ISA).
+ * once per variant; hora_kern_get() gives the tables for this processor (capped by HORA_ISA).
  * Matrices are row-major float; ld* are leading dimensions in elements.
  */
 #include <stdbool.h>
