@@ -61,8 +61,6 @@ hora_status hora_predictor_new_with(hora_predictor **out, hora_model *m, hora_se
  * g->tokenizer are set by the caller. */
 hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t n,
                                hora_generation *g, bool chat);
-/* Tokenizer, generation and template files of one model directory into another. */
-hora_status hora_copy_companions(const char *from, const char *to);
 /* A model directory, whole or not at all; companions: directory to copy those files from, or NULL;
  * in: what must survive (base/outdir.h). dtype HORA_DTYPE_OTHER: dtypes and shards of the source
  * (hora_base_save_like). */

@@ -192,6 +192,7 @@ hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char 
     HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
+    HORA_PUSH(m->loaded, m->nloaded, m->cloaded, hora_strdup(dir));
     hora_free(at);
     return HORA_OK;
 }
@@ -319,31 +320,6 @@ static const hora_option export_rows[] = {
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace a directory that exists"),
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
-
-hora_status hora_copy_companions(const char *from, const char *to) {
-    static const char *const files[] = {"tokenizer.json",
-                                        "tokenizer.model",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json",
-                                        "generation_config.json",
-                                        "chat_template.jinja",
-                                        "added_tokens.json",
-                                        "chat_template.json",
-                                        "vocab.json",
-                                        "vocab.txt",
-                                        "merges.txt",
-                                        "preprocessor_config.json",
-                                        "processor_config.json"};
-    hora_status s = HORA_OK;
-    for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
-        char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
-        if (hora_path_exists(a))
-            s = hora_copy_file(a, b);
-        hora_free(a);
-        hora_free(b);
-    }
-    return s;
-}
 
 static hora_status fill(hora_outdir *o, const hora_base *b, float *const *replace, hora_dtype dtype,
                         const char *companions) {

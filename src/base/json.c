@@ -227,6 +227,18 @@ hora_status hora_json_load_beside(hora_json **out, const char *dir, const char *
     return s;
 }
 
+hora_status hora_json_save(const hora_json *v, int indent, bool sort, const char *dir,
+                           const char *name) {
+    hora_str text = {0};
+    char *path = hora_path_join(dir, name);
+    hora_json_dump(v, indent, sort, &text);
+    hora_str_putc(&text, '\n');
+    hora_status s = hora_file_write(path, text.s, text.n);
+    hora_free(path);
+    hora_str_release(&text);
+    return s;
+}
+
 void hora_json_free(hora_json *root) {
     json_decref(in(root));
 }

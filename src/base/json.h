@@ -30,6 +30,10 @@ hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const c
 hora_status hora_json_parse_at(hora_json **out, const char *text, size_t n, const char *what,
                                int64_t line, int64_t column);
 hora_status hora_json_load(hora_json **out, const char *path);
+/* Writes DIR/NAME whole or not at all: the value as hora_json_dump lays it out, and a line break.
+ * */
+hora_status hora_json_save(const hora_json *v, int indent, bool sort, const char *dir,
+                           const char *name);
 /* DIR/NAME; NULL in *out where there is no such file. */
 hora_status hora_json_load_beside(hora_json **out, const char *dir, const char *name);
 void hora_json_free(hora_json *root); /* accepts NULL */

@@ -121,7 +121,6 @@ static hora_json *list_of(const hora_names *v) {
 }
 
 hora_status hora_mark_save(const hora_mark *m, const char *dir) {
-    hora_str text = {0};
     char id[32];
     hora_json *o = hora_json_new_object();
     hora_snprintf(id, sizeof id, "%016llx", (unsigned long long)m->id);
@@ -130,13 +129,8 @@ hora_status hora_mark_save(const hora_mark *m, const char *dir) {
     hora_json_set(o, "names", list_of(&m->names));
     if (m->replacing)
         hora_json_set(o, "aside", list_of(&m->aside));
-    hora_json_dump(o, 1, false, &text);
-    hora_str_putc(&text, '\n');
-    char *path = hora_path_join(dir, HORA_MARK);
-    hora_status s = hora_file_write(path, text.s, text.n);
-    hora_free(path);
+    hora_status s = hora_json_save(o, 1, false, dir, HORA_MARK);
     hora_json_free(o);
-    hora_str_release(&text);
     return s;
 }
 

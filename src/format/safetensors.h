@@ -26,6 +26,10 @@
 #include "base/json.h"
 #include "tensor/tensor.h"
 
+/* Weights of a model directory: in one file, or in shards that an index lists. */
+#define HORA_ST_ONE_FILE   "model.safetensors"
+#define HORA_ST_INDEX_FILE "model.safetensors.index.json"
+
 typedef struct hora_st hora_st;
 
 typedef struct hora_st_tensor {

@@ -5,8 +5,6 @@
 
 #define HORA_ST_MAX_HEADER 100000000u
 #define HORA_ST_META_KEY   "__metadata__"
-#define HORA_ST_ONE_FILE   "model.safetensors"
-#define HORA_ST_INDEX_FILE "model.safetensors.index.json"
 
 /* Rows stand in the order of the format's own list; files are written last row first. */
 typedef struct hora_st_dtype {

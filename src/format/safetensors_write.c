@@ -230,19 +230,13 @@ static hora_status write_index(const char *dir, const hora_st_entry *entries, in
     hora_json *root = hora_json_new_object();
     hora_json *meta = hora_json_set(root, "metadata", hora_json_new_object());
     hora_json *map = hora_json_set(root, "weight_map", hora_json_new_object());
-    hora_str text = {0};
-    char *path = hora_path_join(dir, HORA_ST_INDEX_FILE);
     hora_json_set(meta, "total_size", hora_json_new_int((int64_t)total));
     for (int i = 0; i < n; i++) {
         char *name = shard_name(shard[i], shards);
         hora_json_set(map, entries[i].name, hora_json_new_string(name));
         hora_free(name);
     }
-    hora_json_dump(root, 2, true, &text);
-    hora_str_putc(&text, '\n');
-    hora_status s = hora_file_write(path, text.s, text.n);
-    hora_free(path);
-    hora_str_release(&text);
+    hora_status s = hora_json_save(root, 2, true, dir, HORA_ST_INDEX_FILE);
     hora_json_free(root);
     return s;
 }

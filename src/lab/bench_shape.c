@@ -30,7 +30,6 @@ const hora_bench_shape *hora_bench_shape_at(int i) {
 /* --- config.json ------------------------------------------------------------------------------ */
 hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
                                     const char *dir) {
-    char *path = hora_path_join(dir, "config.json");
     const struct {
         const char *key;
         int64_t value;
@@ -39,19 +38,14 @@ hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions
                    {"head_dim", s->head_dim},         {"intermediate_size", s->intermediate},
                    {"vocab_size", s->vocab},          {"max_position_embeddings", positions}};
     hora_json *c = hora_json_new_object();
-    hora_str text = {0};
     hora_json_set(c, "model_type", hora_json_new_string(s->family));
     for (size_t i = 0; i < HORA_COUNT(numbers); i++)
         hora_json_set(c, numbers[i].key, hora_json_new_int(numbers[i].value));
     hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(s->tied));
     hora_json_set(c, "torch_dtype",
                   hora_json_new_string(dtype == HORA_BF16 ? "bfloat16" : "float32"));
-    hora_json_dump(c, 2, false, &text);
-    hora_str_putc(&text, '\n');
-    hora_status st = hora_file_write(path, text.s, text.n);
-    hora_str_release(&text);
+    hora_status st = hora_json_save(c, 2, false, dir, "config.json");
     hora_json_free(c);
-    hora_free(path);
     return st;
 }
 

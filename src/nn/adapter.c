@@ -144,7 +144,7 @@ void hora_adapter_release_params(hora_adapter *a) {
 int64_t hora_param_not_finite(const hora_param *p, const void *span) {
     const hora_dtype t = p->adapter->dtype;
     for (int64_t i = 0; i < p->elems; i++)
-        if (!isfinite(t == HORA_F64 ? ((const double *)span)[i] : (double)((const float *)span)[i]))
+        if (!isfinite(hora_value_at(span, t, i)))
             return i;
     return -1;
 }

@@ -92,4 +92,7 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
  * rounds to nearest even), tensors that nothing replaces and config.json to the bit. Weights that
  * the source lacks (a head that was tied) join its last shard. */
 hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace);
+/* Copies what a model directory needs besides weights and config.json: tokenizer, generation and
+ * template files, as far as they are there. */
+hora_status hora_copy_companions(const char *from, const char *to);
 #endif

@@ -9,13 +9,7 @@ static hora_status save_config(const hora_base *b, const char *dir, hora_dtype d
     hora_json *c = hora_json_copy(b->config);
     const char *name = dtype == HORA_BF16 ? "bfloat16" : dtype == HORA_F16 ? "float16" : "float32";
     hora_json_set(c, "torch_dtype", hora_json_new_string(name));
-    hora_str text = {0};
-    hora_json_dump(c, 2, true, &text);
-    hora_str_putc(&text, '\n');
-    char *path = hora_path_join(dir, "config.json");
-    hora_status s = hora_file_write(path, text.s, text.n);
-    hora_free(path);
-    hora_str_release(&text);
+    hora_status s = hora_json_save(c, 2, true, dir, "config.json");
     hora_json_free(c);
     return s;
 }
@@ -42,20 +36,40 @@ hora_status hora_base_save_task(const hora_base *b, const char *dir) {
     if (!b->task_type)
         return HORA_OK;
     hora_json *o = hora_json_new_object();
-    hora_str text = {0};
     hora_json_set(o, "task_type", hora_json_new_string(b->task_type));
     for (size_t i = 0; i < HORA_COUNT(keys); i++)
         if (hora_json_get(b->config, keys[i]))
             hora_json_set(o, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
-    hora_json_dump(o, 2, false, &text);
-    hora_str_putc(&text, '\n');
-    char *path = hora_path_join(dir, "task.json");
-    hora_status s = hora_file_write(path, text.s, text.n);
-    hora_free(path);
-    hora_str_release(&text);
+    hora_status s = hora_json_save(o, 2, false, dir, "task.json");
     hora_json_free(o);
     return s;
 }
+
+hora_status hora_copy_companions(const char *from, const char *to) {
+    static const char *const files[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "generation_config.json",
+                                        "chat_template.jinja",
+                                        "added_tokens.json",
+                                        "chat_template.json",
+                                        "vocab.json",
+                                        "vocab.txt",
+                                        "merges.txt",
+                                        "preprocessor_config.json",
+                                        "processor_config.json"};
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
+        char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
+        if (hora_path_exists(a))
+            s = hora_copy_file(a, b);
+        hora_free(a);
+        hora_free(b);
+    }
+    return s;
+}
+
 /* --- as the source ---------------------------------------------------------------------------- */
 
 /* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks
@@ -137,15 +151,9 @@ static hora_status write_shards(shards *s, const hora_base *b, const hora_st *st
 static hora_status write_index(shards *s, const char *dir) {
     hora_json *index = hora_json_new_object();
     hora_json *meta = hora_json_set(index, "metadata", hora_json_new_object());
-    hora_str text = {0};
     hora_json_set(meta, "total_size", hora_json_new_int((int64_t)s->bytes));
     hora_json_set(index, "weight_map", hora_json_copy(s->map));
-    hora_json_dump(index, 2, true, &text);
-    hora_str_putc(&text, '\n');
-    char *path = hora_path_join(dir, "model.safetensors.index.json");
-    const hora_status st = hora_file_write(path, text.s, text.n);
-    hora_free(path);
-    hora_str_release(&text);
+    const hora_status st = hora_json_save(index, 2, true, dir, HORA_ST_INDEX_FILE);
     hora_json_free(index);
     return st;
 }
@@ -163,7 +171,6 @@ static void tell_head(const hora_base *b, hora_json *c) {
 /* config.json to the byte, but for another head. */
 static hora_status copy_config(const hora_base *b, const char *dir) {
     hora_json *c = NULL;
-    hora_str text = {0};
     bool tied = false;
     char *from = hora_path_join(b->dir, "config.json"), *to = hora_path_join(dir, "config.json");
     hora_status s = hora_json_load(&c, from);
@@ -172,11 +179,8 @@ static hora_status copy_config(const hora_base *b, const char *dir) {
         s = hora_copy_file(from, to);
     } else if (s == HORA_OK) {
         tell_head(b, c);
-        hora_json_dump(c, 2, true, &text);
-        hora_str_putc(&text, '\n');
-        s = hora_file_write(to, text.s, text.n);
+        s = hora_json_save(c, 2, true, dir, "config.json");
     }
-    hora_str_release(&text);
     hora_json_free(c);
     hora_free(from);
     hora_free(to);

@@ -46,16 +46,10 @@ typedef struct hora_state_slot { /* one parameter */
     double lr_factor;   /* LoRA+ included */
     bool decay, active; /* active: the gradient reaches it */
 } hora_state_slot;
-typedef struct hora_state_tile { /* a piece of one parameter; cut by shapes alone */
-    int slot;
-    int64_t from, n;
-} hora_state_tile;
 typedef struct hora_state {
     const hora_optimizer *optimizer;
     hora_state_slot *slots;
     int nslots;
-    hora_state_tile *tiles;
-    int ntiles, ctiles;
     int64_t elems; /* of one span, padding included */
     float *grad, *moment[2];
     hora_device *device; /* borrowed */

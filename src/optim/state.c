@@ -27,10 +27,6 @@ hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int 
             *slot = (hora_state_slot){p, s->elems, p->lr_factor * (p->lora_b ? loraplus : 1),
                                       p->decay || decay_all, false};
             bs += p->lora_b;
-            for (int64_t at = 0; at < p->elems; at += TILE) {
-                hora_state_tile tile = {s->nslots, at, hora_min(TILE, p->elems - at)};
-                HORA_PUSH(s->tiles, s->ntiles, s->ctiles, tile);
-            }
             s->elems += hora_round_up(p->elems, 16);
             s->nslots++;
         }
@@ -45,28 +41,28 @@ uint64_t hora_state_bytes(const hora_state *s) {
     return (uint64_t)s->elems * sizeof(float);
 }
 
-/* The pieces of every parameter, for the device to walk over. */
+/* The pieces of every parameter, for the device to walk over; cut by shapes alone. */
 static hora_status list_pieces(hora_state *s) {
     hora_param_spans *l = &s->spans;
-    *l = (hora_param_spans){
-        .rule = s->optimizer->name, .update = s->optimizer->update, .n = s->ntiles};
-    l->piece = hora_calloc((size_t)s->ntiles + 1, sizeof *l->piece);
-    l->partial = hora_calloc((size_t)s->ntiles + 1, sizeof *l->partial);
-    for (int i = 0; i < s->ntiles; i++) {
-        const hora_state_tile *t = &s->tiles[i];
-        const hora_state_slot *slot = &s->slots[t->slot];
-        const int64_t at = slot->offset + t->from;
-        hora_param_piece *p = &l->piece[i];
-        *p = (hora_param_piece){.value = (float *)slot->p->value + t->from,
-                                .grad = s->grad + at,
-                                .n = t->n,
-                                .lr = slot->lr_factor,
-                                .decays = slot->decay,
-                                .active = slot->active,
-                                .least = (float)slot->p->least};
-        for (int k = 0; k < s->optimizer->moments; k++)
-            p->moment[k] = s->moment[k] + at;
+    int room = 0;
+    *l = (hora_param_spans){.rule = s->optimizer->name, .update = s->optimizer->update};
+    for (int i = 0; i < s->nslots; i++) {
+        const hora_state_slot *slot = &s->slots[i];
+        for (int64_t from = 0; from < slot->p->elems; from += TILE) {
+            const int64_t at = slot->offset + from;
+            hora_param_piece p = {.value = (float *)slot->p->value + from,
+                                  .grad = s->grad + at,
+                                  .n = hora_min(TILE, slot->p->elems - from),
+                                  .lr = slot->lr_factor,
+                                  .decays = slot->decay,
+                                  .active = slot->active,
+                                  .least = (float)slot->p->least};
+            for (int k = 0; k < s->optimizer->moments; k++)
+                p.moment[k] = s->moment[k] + at;
+            HORA_PUSH(l->piece, l->n, room, p);
+        }
     }
+    l->partial = hora_calloc((size_t)l->n + 1, sizeof *l->partial);
     const hora_device_kind *kind = hora_device_kind_of(s->device);
     return kind->attach ? kind->attach(s->device, l) : HORA_OK;
 }
@@ -133,7 +129,6 @@ void hora_state_release(hora_state *s) {
         if (s->moment[k])
             hora_block_free(s->moment[k], bytes);
     hora_free(s->slots);
-    hora_free(s->tiles);
     hora_free(s->spans.piece);
     hora_free(s->spans.partial);
     *s = (hora_state){0};

@@ -3,30 +3,35 @@
 
 #include <math.h>
 
+#include "base/threads.h"
+
 #define TAU_START 0.1  /* [ours] */
 #define TAU_LEAST 1e-6 /* [ours] below it a row of zeros would divide by zero */
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
-static double at(const void *p, hora_dtype t, int64_t i) {
-    if (t == HORA_BF16)
-        return (double)hora_bf16_to_f32(((const uint16_t *)p)[i]);
-    return t == HORA_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+typedef struct norms {
+    const hora_view *w;
+    double *out, more;
+} norms;
+
+static void norm_of_row(void *arg, int64_t o, int thread) {
+    const norms *n = arg;
+    const int64_t k = n->w->shape.d[1];
+    double sum = 0;
+    (void)thread;
+    for (int64_t j = 0; j < k; j++) {
+        const double v = hora_value_at(n->w->data, n->w->dtype, o * k + j);
+        sum += v * v;
+    }
+    n->out[o] = sqrt(sum) + n->more;
 }
 
 /* Row norms of the weight behind, plus what tau starts at. */
 static hora_status row_norms(const hora_adapter *a, const hora_param *p, double *out) {
-    const hora_view *w = p->init.from;
-    const int64_t k = w->shape.d[1];
+    norms n = {p->init.from, out, p->init.value};
     (void)a;
-    for (int64_t o = 0; o < p->elems; o++) {
-        double sum = 0;
-        for (int64_t j = 0; j < k; j++) {
-            const double v = at(w->data, w->dtype, o * k + j);
-            sum += v * v;
-        }
-        out[o] = sqrt(sum) + p->init.value;
-    }
+    hora_parallel(p->elems, norm_of_row, &n);
     return HORA_OK;
 }
 
@@ -79,11 +84,11 @@ double hora_dora_norm(const hora_adapter *a, const hora_view *w, const hora_site
                       const hora_factors *f, int64_t o, double *row) {
     double sum = 0;
     for (int64_t k = 0; k < s->in; k++)
-        row[k] = at(w->data, w->dtype, o * s->in + k);
+        row[k] = hora_value_at(w->data, w->dtype, o * s->in + k);
     for (int64_t j = 0; j < f->rank; j++) {
-        const double b = f->scale * at(f->b, a->dtype, o * f->rank + j);
+        const double b = f->scale * hora_value_at(f->b, a->dtype, o * f->rank + j);
         for (int64_t k = 0; k < s->in; k++)
-            row[k] += b * at(f->a, a->dtype, j * s->in + k);
+            row[k] += b * hora_value_at(f->a, a->dtype, j * s->in + k);
     }
     for (int64_t k = 0; k < s->in; k++)
         sum += row[k] * row[k];
@@ -93,10 +98,10 @@ double hora_dora_norm(const hora_adapter *a, const hora_view *w, const hora_site
 void hora_dora_magnitude(const hora_dora *d, const hora_adapter *a, const hora_site *s,
                          const hora_factors *f, void *out) {
     const hora_view *w = &a->base->weights[s->weight].view;
-    const double tau = d->tau ? at(d->tau->value, a->dtype, 0) : 0;
+    const double tau = d->tau ? hora_value_at(d->tau->value, a->dtype, 0) : 0;
     double *row = hora_malloc((size_t)s->in * sizeof *row);
     for (int64_t o = 0; o < s->out; o++) {
-        double m = at(d->m->value, a->dtype, o);
+        double m = hora_value_at(d->m->value, a->dtype, o);
         if (tau != 0 && w->data) { /* of headers alone the norm is not known */
             const double n = hora_dora_norm(a, w, s, f, o, row);
             m *= n / (n + tau);

@@ -67,7 +67,7 @@ hora_status hora_native_save(hora_adapter *a, const char *dir) {
     hora_status s =
         hora_params_write(a, dir, "hora_state.safetensors", "layers.", meta, HORA_COUNT(meta));
     hora_str_release(&layers);
-    return s ? s : hora_lowrank_save(a, dir);
+    return s ? s : hora_lowrank_write(a, dir);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -36,6 +36,10 @@ bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f) {
 
 hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
     HORA_TRY(hora_adapter_materialise(a));
+    return hora_lowrank_write(a, dir);
+}
+
+hora_status hora_lowrank_write(hora_adapter *a, const char *dir) {
     const hora_base *b = a->base;
     hora_st_entry *e = hora_calloc((size_t)(3 * b->nsites + b->nweights) + 1, sizeof *e);
     int n = 0, names;
@@ -73,12 +77,6 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
 
 /* --- merging ---------------------------------------------------------------------------------- */
 
-static double at(const void *p, hora_dtype t, int64_t i) {
-    if (t == HORA_BF16)
-        return (double)hora_bf16_to_f32(((const uint16_t *)p)[i]);
-    return t == HORA_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
-}
-
 /* W + s B A, row by row in f64, rounded once; with a magnitude times c = m / n. n is the norm of
  * that row with the W that recordings see, also where another adapter was folded in before. */
 static void merge_site(const hora_adapter *a, const hora_site *s, const hora_factors *f,
@@ -91,14 +89,15 @@ static void merge_site(const hora_adapter *a, const hora_site *s, const hora_fac
         *out = hora_malloc((size_t)hora_elems(&leaf) * sizeof **out);
     double *row = hora_malloc((size_t)s->in * sizeof *row);
     for (int64_t o = 0; o < s->out; o++) {
-        c[o] = f->magnitude ? at(f->magnitude, a->dtype, o) / hora_dora_norm(a, &leaf, s, f, o, row)
+        c[o] = f->magnitude ? hora_value_at(f->magnitude, a->dtype, o) /
+                                  hora_dora_norm(a, &leaf, s, f, o, row)
                             : 1;
         for (int64_t k = 0; k < s->in; k++)
-            row[k] = at(from, dtype, o * s->in + k);
+            row[k] = hora_value_at(from, dtype, o * s->in + k);
         for (int64_t j = 0; j < f->rank; j++) {
-            double b = f->scale * at(f->b, a->dtype, o * f->rank + j);
+            double b = f->scale * hora_value_at(f->b, a->dtype, o * f->rank + j);
             for (int64_t k = 0; k < s->in; k++)
-                row[k] += b * at(f->a, a->dtype, j * s->in + k);
+                row[k] += b * hora_value_at(f->a, a->dtype, j * s->in + k);
         }
         for (int64_t k = 0; k < s->in; k++)
             (*out)[o * s->in + k] = (float)(f->magnitude ? c[o] * row[k] : row[k]);
@@ -111,7 +110,8 @@ static void merge_bias(const hora_site *s, const double *c, const hora_merging *
     const hora_view leaf = hora_merging_leaf(m, s->bias);
     float *bias = m->w[s->bias];
     for (int64_t o = 0; bias && o < s->out; o++)
-        bias[o] = (float)(c[o] * (double)bias[o] + (1 - c[o]) * at(leaf.data, leaf.dtype, o));
+        bias[o] =
+            (float)(c[o] * (double)bias[o] + (1 - c[o]) * hora_value_at(leaf.data, leaf.dtype, o));
 }
 
 hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m) {

@@ -16,6 +16,8 @@
 bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f);
 /* Factors of all sites, whatever modules_to_save names, and the configuration. */
 hora_status hora_lowrank_save(hora_adapter *a, const char *dir);
+/* The same of an adapter that has been materialised. */
+hora_status hora_lowrank_write(hora_adapter *a, const char *dir);
 /* W + s B A, with a magnitude c (W + s B A). */
 hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m);
 

@@ -48,11 +48,7 @@ hora_status hora_delta_save(hora_adapter *a, const char *dir) {
     hora_json_set(c, "method", hora_json_new_string(a->method->name));
     hora_json_set(c, "options", options_of(a));
     hora_json_set(c, "base_model_name_or_path", hora_json_new_string(a->base->dir));
-    hora_str text = {0};
-    hora_json_dump(c, 2, true, &text);
-    hora_str_putc(&text, '\n');
-    hora_status s = hora_text_write(dir, "delta_config.json", &text);
-    hora_str_release(&text);
+    hora_status s = hora_json_save(c, 2, true, dir, "delta_config.json");
     hora_json_free(c);
     return s;
 }
@@ -70,9 +66,6 @@ bool hora_model_claims(const hora_method *m, const hora_foreign *f) {
 
 /* A model directory is complete with what its tokenizer needs. */
 hora_status hora_model_save(hora_adapter *a, const char *dir) {
-    static const char *const beside[] = {"tokenizer.json",         "tokenizer.model",
-                                         "tokenizer_config.json",  "special_tokens_map.json",
-                                         "generation_config.json", "chat_template.jinja"};
     float **w = hora_calloc((size_t)a->base->nweights, sizeof *w);
     hora_status s = hora_peft_merge(&a, 1, w);
     if (!s)
@@ -80,14 +73,7 @@ hora_status hora_model_save(hora_adapter *a, const char *dir) {
     for (int i = 0; i < a->base->nweights; i++)
         hora_free(w[i]);
     hora_free(w);
-    for (size_t i = 0; i < HORA_COUNT(beside) && !s; i++) {
-        char *from = hora_path_join(a->base->dir, beside[i]), *to = hora_path_join(dir, beside[i]);
-        if (hora_path_exists(from))
-            s = hora_copy_file(from, to);
-        hora_free(from);
-        hora_free(to);
-    }
-    return s;
+    return s ? s : hora_copy_companions(a->base->dir, dir);
 }
 
 hora_status hora_model_load(hora_adapter *a, const hora_foreign *f) {

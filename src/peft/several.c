@@ -32,13 +32,9 @@ char *hora_adapters_path(hora_adapter *const *at, int i, const char *dir) {
 static hora_status write_list(hora_adapter *const *at, int n, const char *dir) {
     hora_json *o = hora_json_new_object();
     hora_json *names = hora_json_set(o, "adapters", hora_json_new_array());
-    hora_str text = {0};
     for (int i = 0; i < n; i++)
         hora_json_push(names, hora_json_new_string(at[i]->name));
-    hora_json_dump(o, 2, true, &text);
-    hora_str_putc(&text, '\n');
-    hora_status s = hora_text_write(dir, LIST, &text);
-    hora_str_release(&text);
+    hora_status s = hora_json_save(o, 2, true, dir, LIST);
     hora_json_free(o);
     return s;
 }

@@ -1,6 +1,5 @@
 /*
- * What each head learned [docs/methods/hora.md]. Everything follows from the factors Delta W = s B
- * A:
+ * What each head learned. Everything follows from the factors Delta W = s B A:
  *
  *   singular values   of B A, which is never formed
  *   effective rank    exp(entropy of sigma / sum sigma)  [Roy and Vetterli 2007]

@@ -2,8 +2,8 @@
 #define HORA_RUN_INSPECT_H
 /*
  * What is in a safetensors file, a model directory, an adapter directory or a checkpoint, as JSON
- * with a `kind`. Reads headers; tensors only where `heads` asks for the diagnostics of
- * docs/methods/hora.md.
+ * with a `kind`. Reads headers; tensors only where `heads` asks for the
+ * diagnostics of heads.
  */
 #include "base/json.h"
 #include "nn/adapter.h"

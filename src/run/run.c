@@ -141,12 +141,7 @@ static hora_status attach(run *r) {
 
 /* What would be found out only behind data that may take minutes to read. */
 static hora_status check_before_data(const run *r) {
-    const int64_t most = r->opened.base->max_positions;
-    if (most && r->data.seq_len > most)
-        return hora_fail(HORA_EUSAGE,
-                         "seq_len=%lld is longer than the model's context of %lld tokens; give at "
-                         "most that",
-                         (long long)r->data.seq_len, (long long)most);
+    HORA_TRY(hora_check_context(r->opened.base, r->data.seq_len));
     if (r->run.eval_data && !hora_eq(r->run.eval_data, "-") && !hora_path_exists(r->run.eval_data))
         return hora_fail(HORA_ENOTFOUND, "%s is not there; give --eval-data FILE",
                          r->run.eval_data);

@@ -85,6 +85,12 @@ static inline float hora_bf16_to_f32(uint16_t b) {
     memcpy(&f, &u, 4);
     return f;
 }
+/* Element i of f32, f64 or bf16 numbers. */
+static inline double hora_value_at(const void *p, hora_dtype t, int64_t i) {
+    if (t == HORA_BF16)
+        return (double)hora_bf16_to_f32(((const uint16_t *)p)[i]);
+    return t == HORA_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
 static inline uint16_t hora_f32_to_bf16(float f) {
     uint32_t u;
     memcpy(&u, &f, 4);

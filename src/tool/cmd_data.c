@@ -25,20 +25,13 @@ static const hora_option rows[] = {
 static const hora_options options = {"Data shown", rows, HORA_COUNT(rows)};
 
 /* ---- rows ---- */
-/* Text of a run: control characters but line breaks and tabs would speak to the terminal. */
 static void put_run(const hora_json *run, bool colour) {
     size_t n;
     const char *s = hora_json_string(hora_json_get(run, "text"), &n);
     bool on = false;
     hora_json_bool(hora_json_get(run, "supervised"), &on);
     fputs(!on ? "" : colour ? "\033[1;32m" : "[[", stdout);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-            printf("\\x%02x", c);
-        else
-            putchar(c);
-    }
+    fwrite(s, 1, n, stdout);
     fputs(!on ? "" : colour ? "\033[0m" : "]]", stdout);
 }
 

@@ -10,6 +10,15 @@
 #include "model/family.h"
 #include "train/train_impl.h"
 
+hora_status hora_check_context(const hora_base *b, int64_t seq_len) {
+    if (!b->max_positions || seq_len <= b->max_positions)
+        return HORA_OK;
+    return hora_fail(HORA_EUSAGE,
+                     "seq_len=%lld is longer than the model's context of %lld tokens; give at most "
+                     "that",
+                     (long long)seq_len, (long long)b->max_positions);
+}
+
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
     int32_t id = d ? hora_data_about(d)->max_id : 0;
     if (id < b->vocab)

@@ -33,6 +33,10 @@ void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, in
     *n = hora_min(per_step, t->limit - *first);
 }
 
+double hora_training_lr(const hora_training *t) {
+    return t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step);
+}
+
 static void begin(hora_training *t, tally *a, int64_t supervised) {
     *a = (tally){.started = hora_now(),
                  .scale = supervised ? 1.0 / (double)supervised : 0,
@@ -65,12 +69,10 @@ static hora_status refuse(const hora_training *t, const tally *a, const char *wh
     const bool known = a->bad_row >= 0;
     hora_name_records(t->parts.train, known ? a->bad_row : a->data_row,
                       known ? a->bad_rows : a->data_rows, false, records, sizeof records);
-    return hora_fail(
-        HORA_ENUMERIC,
-        "step %lld: %s is %g%s; nothing was updated. Try a lower lr (it was %g), a "
-        "longer warmup, a smaller clip, or look at these records",
-        (long long)t->step + 1, what, value, records,
-        t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step));
+    return hora_fail(HORA_ENUMERIC,
+                     "step %lld: %s is %g%s; nothing was updated. Try a lower lr (it was %g), a "
+                     "longer warmup, a smaller clip, or look at these records",
+                     (long long)t->step + 1, what, value, records, hora_training_lr(t));
 }
 
 static hora_status check(const hora_training *t, const tally *a, double norm) {
@@ -100,8 +102,7 @@ static void update(hora_training *t, double lr, double norm) {
 
 static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
     hora_graph_after(t->train.g);
-    double lr =
-        t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step);
+    double lr = hora_training_lr(t);
     double norm = hora_state_norm(&t->state);
     HORA_TRY(hora_graph_sync(t->train.g));
     HORA_TRY(check(t, a, norm));

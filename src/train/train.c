@@ -130,18 +130,16 @@ double hora_training_epoch(const hora_training *t) {
 void hora_training_get(const hora_training *t, hora_training_status *s) {
     int64_t first, n;
     hora_training_rows(t, t->step, &first, &n);
-    *s = (hora_training_status){
-        .step = t->step,
-        .steps = t->shape.steps,
-        .rows = first,
-        .epoch = hora_training_epoch(t),
-        .lr =
-            t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step),
-        .first_loss = t->first_loss,
-        .last_loss = t->last_loss,
-        .best_loss = t->best_loss,
-        .best_step = t->best_step,
-        .stopped = atomic_load(&t->stop)};
+    *s = (hora_training_status){.step = t->step,
+                                .steps = t->shape.steps,
+                                .rows = first,
+                                .epoch = hora_training_epoch(t),
+                                .lr = hora_training_lr(t),
+                                .first_loss = t->first_loss,
+                                .last_loss = t->last_loss,
+                                .best_loss = t->best_loss,
+                                .best_step = t->best_step,
+                                .stopped = atomic_load(&t->stop)};
 }
 
 void hora_training_stop(hora_training *t) {

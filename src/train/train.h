@@ -186,4 +186,6 @@ typedef struct hora_eval_parts {
 /* detail: confusion and numbers per class, owned by the caller, NULL where the task has none; may
  * be NULL. */
 hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info, hora_json **detail);
+/* Refuses rows that are longer than the model's context. */
+hora_status hora_check_context(const hora_base *b, int64_t seq_len);
 #endif

@@ -40,6 +40,7 @@ struct hora_training {
 /* Data rows of step `step` (from 0): the first, and how many there are. */
 void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, int64_t *n);
 double hora_training_epoch(const hora_training *t);
+double hora_training_lr(const hora_training *t); /* of the coming step */
 /* Records, plans and fills the report. */
 hora_status hora_training_plan(hora_training *t);
 /* Starts the prefetch thread at the present step. */

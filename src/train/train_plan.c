@@ -88,11 +88,7 @@ static hora_status check_parts(hora_training *t) {
                          "batch_size=%lld rows of seq_len=%lld tokens are no batch; both must be "
                          "positive and their product at most 2^30",
                          (long long)t->config.batch_size, (long long)p->seq_len);
-    if (p->base->max_positions && p->seq_len > p->base->max_positions)
-        return hora_fail(HORA_EUSAGE,
-                         "seq_len=%lld is longer than the model's context of %lld tokens; "
-                         "give at most that",
-                         (long long)p->seq_len, (long long)p->base->max_positions);
+    HORA_TRY(hora_check_context(p->base, p->seq_len));
     HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
