@@ -372,6 +372,8 @@ static hora_status plan(run *r) {
     HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
+    if (r->train.class_weights && r->rows)
+        HORA_TRY(hora_objective_balance(&r->opened.objective, r->rows));
     return open_training(r);
 }
 

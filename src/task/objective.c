@@ -426,7 +426,29 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
     return HORA_OK;
 }
 
+hora_status hora_objective_balance(hora_objective *o, const hora_dataset *data) {
+    const int64_t k = o->classes;
+    int64_t all = 0, met = 0;
+    if (!o->names || o->loss != HORA_LOSS_XENT)
+        return hora_fail(HORA_EUSAGE, "class_weights=balanced needs one class for each record; "
+                                      "leave it out for numbers, lists of classes and language "
+                                      "modelling");
+    int64_t *count = hora_calloc((size_t)k, sizeof *count);
+    hora_data_count_classes(data, count, k);
+    for (int64_t i = 0; i < k; i++) {
+        all += count[i];
+        met += count[i] > 0;
+    }
+    hora_free(o->class_weight);
+    o->class_weight = hora_malloc((size_t)k * sizeof *o->class_weight);
+    for (int64_t i = 0; i < k; i++)
+        o->class_weight[i] = count[i] ? (float)((double)all / ((double)met * (double)count[i])) : 1;
+    hora_free(count);
+    return HORA_OK;
+}
+
 void hora_objective_release(hora_objective *o) {
+    hora_free(o->class_weight);
     forget_names(o);
     *o = (hora_objective){0};
 }

@@ -51,6 +51,8 @@ struct hora_objective {
     bool settled;
     int32_t pad; /* id that pads; -1: none. Sequences are pooled at the last other token */
     double head_dropout;
+    float *class_weight; /* [classes], of a row in the loss; NULL: 1 */
+    bool strict;         /* entities count only as the scheme writes them */
 };
 /* Language modelling, for whoever has no other. */
 const hora_objective *hora_objective_causal(void);
@@ -67,6 +69,13 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
 /* The first half of it: classes and their numbers, without a model. */
 hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_dataset *eval,
                                    bool train, bool *fresh);
+/* Weighs each class by records / (classes x its records) of `data`, whose mean over the records is
+ * 1; a class without any gets 1. HORA_EUSAGE for a task whose records do not have one class. */
+hora_status hora_objective_balance(hora_objective *o, const hora_dataset *data);
+/* What a row of class c counts. */
+static inline float hora_objective_weight(const hora_objective *o, int32_t c) {
+    return o->class_weight ? o->class_weight[c] : 1;
+}
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
 /* Refuses an outside batch whose targets are no classes. */
