@@ -56,6 +56,7 @@ typedef struct hora_segment {
     int64_t skip;           /* rows in front of its tokens: BOS of a window */
     const int32_t *ids;     /* n - skip tokens */
     const uint8_t *mask;    /* of each: it is to be learned; NULL: all are */
+    const int32_t *types;   /* of each: which text of a pair; NULL: all 0 */
     const int32_t *tags;    /* of each: its class, -1: none; NULL: no tags */
     const int32_t *classes; /* of the whole; NULL: none */
     const float *numbers;   /* of the whole; NULL: none */
@@ -74,6 +75,7 @@ typedef struct hora_data_rule {
     /* What is to be predicted where: target, weight, value of the segment's rows. b NULL: counts
      * alone, which then may not depend on how classes are numbered. */
     hora_counted (*targets)(const struct hora_data_rule *, const hora_segment *, hora_batch *b);
+    int32_t pad;     /* id that pads, for leaf `place`; -1: none */
     const void *own; /* of the task, borrowed */
 } hora_data_rule;
 

@@ -18,11 +18,32 @@ typedef struct hora_attention_form {
     double eps;         /* of those */
 } hora_attention_form;
 
+/* A task's head as a family has it. */
+typedef struct hora_head_form {
+    const char *module; /* of its last map: "score", "classifier.out_proj" */
+    const char *saved;  /* what PEFT calls it in modules_to_save: "classifier" */
+    bool bias;          /* it has one, whatever the task says */
+    /* Module of the neck in modules_to_save ("pooler"); NULL: it is part of `saved`, or there is
+     * none */
+    const char *neck;
+    bool whole; /* the neck trains where the head does */
+} hora_head_form;
+
 typedef struct hora_family {
     const char *name;        /* "llama" */
     const char *summary;     /* "Llama 2 and 3, Mistral, .." */
     const char *model_types; /* values of config.json's model_type, separated by blanks */
-    const char *head;        /* module of a task's head: "score" */
+    /* Modules that files may hold beside the body, and that a recording without them leaves out:
+     * heads of any task. Separated by blanks */
+    const char *others;
+    /* An encoder: every token of a sample sees all of it, and what is said of the whole stands at
+     * its first row; else a token sees those before it, and the last one speaks */
+    bool encoder;
+    /* The form of a head for the task (PEFT's word). Adds the weights of the neck to the base,
+     * hora_base_neck; NULL: the task has none here */
+    hora_status (*head)(hora_base *b, const char *task_type, hora_head_form *out);
+    /* From the last hidden state to what the head reads, both (rows, hidden); NULL: the same */
+    hora_t (*neck)(hora_net *n, hora_t hidden);
     /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, own.
      * Refuses by name what would be computed wrongly. */
     hora_status (*configure)(hora_base *b);
@@ -45,9 +66,17 @@ typedef struct hora_base_options {
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */
 hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o);
-/* Puts a head of `classes` outputs on a bare base that has no data yet: from the files where they
- * have one of that shape and it is not to be `fresh`, else drawn from `seed` as a new model's. */
-hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed);
+/* Puts a head of `classes` outputs for a task on a bare base that has no data yet, and the neck in
+ * front of it: from the files where they have one of that shape and it is not to be `fresh` (the
+ * neck stays), else drawn from `seed` as a new model's. */
+hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes, bool bias,
+                           bool fresh, uint64_t seed);
+/* For `head` of a family: one more weight of the neck. */
+void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role role);
+/* The neck of a recording; `hidden` itself where there is none. */
+hora_t hora_model_neck(hora_net *n, hora_t hidden);
+/* The family of a config.json; NULL: none. */
+const hora_family *hora_family_of(const hora_json *config);
 /* Completes a base that was opened with headers_only, in place: views get their data. Nothing to do
  * when they have it. */
 hora_status hora_base_complete(hora_base *b);

@@ -45,13 +45,20 @@ static bool has_word(const char *list, const char *word) {
     return false;
 }
 
+const hora_family *hora_family_of(const hora_json *config) {
+    const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
+    for (size_t i = 0; type && i < HORA_COUNT(families); i++)
+        if (has_word(families[i]->model_types, type))
+            return families[i];
+    return NULL;
+}
+
 static hora_status pick_family(hora_base *b) {
     const char *type;
     HORA_TRY(hora_json_get_string(b->config, "model_type", NULL, &type));
     hora_str known = {0};
+    b->family = hora_family_of(b->config);
     for (size_t i = 0; i < HORA_COUNT(families); i++) {
-        if (type && has_word(families[i]->model_types, type))
-            b->family = families[i];
         hora_str_printf(&known, "%s%s", i ? " " : "", families[i]->model_types);
     }
     hora_status s = HORA_OK;
@@ -112,25 +119,48 @@ static void draw_weight(const hora_weight *w, uint64_t seed) {
     hora_parallel(hora_ceil_div(hora_elems(&w->view), CHUNK), draw_chunk, &d);
 }
 
-/* The tensor of weight `w`: its name, or without "model." as checkpoints of the bare backbone have
- * it. */
-static const hora_st_tensor *find(const hora_st *st, const hora_weight *w) {
-    const hora_st_tensor *t = hora_st_find(st, w->name);
-    if (!t && hora_starts(w->name, "model."))
-        t = hora_st_find(st, w->name + strlen("model."));
+/* Old checkpoints call the parameters of a norm so. */
+static const char *const old_names[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
+
+static const hora_st_tensor *find_named(const hora_st *st, const char *name) {
+    const hora_st_tensor *t = hora_st_find(st, name);
+    for (size_t i = 0; i < HORA_COUNT(old_names) && !t; i++) {
+        if (!hora_ends(name, old_names[i][0]))
+            continue;
+        const size_t n = strlen(name) - strlen(old_names[i][0]);
+        char *old = hora_format("%.*s%s", (int)n, name, old_names[i][1]);
+        t = hora_st_find(st, old);
+        hora_free(old);
+    }
     return t;
 }
 
-/* Part of the head of a task, as the family calls it. */
-static bool of_head(const hora_base *b, const char *name) {
-    const size_t n = strlen(b->family->head);
-    return hora_starts(name, b->family->head) && name[n] == '.';
+/* The tensor of weight `w`: its name, or without the body's prefix as checkpoints of the bare
+ * backbone have it. */
+static const hora_st_tensor *find(const hora_base *b, const hora_st *st, const hora_weight *w) {
+    const hora_st_tensor *t = find_named(st, w->name);
+    if (!t && b->prefix && hora_starts(w->name, b->prefix))
+        t = find_named(st, w->name + strlen(b->prefix));
+    return t;
+}
+
+/* Part of a module that the family knows beside the body: `name` itself, or within the prefix. */
+static bool of_others(const hora_base *b, const char *name) {
+    if (b->prefix && hora_starts(name, b->prefix))
+        name += strlen(b->prefix);
+    for (const char *p = b->family->others; p && *p;) {
+        const size_t n = strcspn(p, " ");
+        if (strncmp(name, p, n) == 0 && (name[n] == '.' || !name[n]))
+            return true;
+        p += n + (p[n] == ' ');
+    }
+    return false;
 }
 
 static bool ignorable(const hora_base *b, const char *name) {
-    return hora_ends(name, "rotary_emb.inv_freq") ||
+    return hora_ends(name, "rotary_emb.inv_freq") || hora_ends(name, "embeddings.position_ids") ||
            ((b->tied || b->bare) && hora_eq(name, "lm_head.weight")) ||
-           (b->bare && of_head(b, name));
+           (b->bare && of_others(b, name));
 }
 
 /* What the family's `configure` made. */
@@ -154,7 +184,7 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
     int count = 0, found = 0, expected = 0;
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
-        const hora_st_tensor *t = find(st, w);
+        const hora_st_tensor *t = find(b, st, w);
         char have[128], want[128];
         if (!t && count++ < 6)
             hora_str_printf(&bad, "; missing %s", w->name);
@@ -170,7 +200,7 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
         found += !ignorable(b, hora_st_at(st, i)->name);
     for (int i = 0; i < hora_st_count(st) && found > expected; i++) {
         const char *name = hora_st_at(st, i)->name;
-        char *full = hora_format("model.%s", name);
+        char *full = hora_format("%s%s", b->prefix ? b->prefix : "", name);
         if (!ignorable(b, name) && hora_base_weight(b, name) < 0 && hora_base_weight(b, full) < 0 &&
             count++ < 6)
             hora_str_printf(&bad, "; %s is not part of a %s", name, b->model_type);
@@ -193,8 +223,8 @@ static bool fits_as_is(const hora_base *b, const hora_view *v) {
 /* The tensor that holds weight `w`; NULL: none does, it is fresh. */
 static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w) {
     const store *own = b->store;
-    const bool wanted = own->st && !(own->fresh_head && of_head(b, w->name));
-    const hora_st_tensor *t = wanted ? find(own->st, w) : NULL;
+    const bool wanted = own->st && !(own->fresh_head && w->role == HORA_ROLE_HEAD);
+    const hora_st_tensor *t = wanted ? find(b, own->st, w) : NULL;
     return t && hora_shape_equal(&t->view.shape, &w->view.shape) ? t : NULL;
 }
 
@@ -246,7 +276,7 @@ static hora_status bind_weights(hora_base *b, store *own) {
  * the head leave the flag standing. The head counts, as transformers 5 has it. */
 static hora_status untie(hora_base *b, const hora_st *st) {
     const hora_st_tensor *head = b->tied ? hora_st_find(st, "lm_head.weight") : NULL;
-    const hora_st_tensor *embed = head ? find(st, &b->weights[b->embed]) : NULL;
+    const hora_st_tensor *embed = head ? find(b, st, &b->weights[b->embed]) : NULL;
     if (!embed || !hora_shape_equal(&head->view.shape, &embed->view.shape) ||
         (head->view.dtype == embed->view.dtype &&
          memcmp(head->view.data, embed->view.data, head->bytes) == 0))
@@ -283,28 +313,46 @@ hora_status hora_base_complete(hora_base *b) {
 }
 
 /* --- a task's head ---------------------------------------------------------------------------- */
-static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role role) {
+/* Returns the index; *fresh: no file has it. */
+static int add_part(hora_base *b, const char *name, hora_shape shape, hora_role role, bool *fresh) {
     const store *own = b->store;
-    const hora_weight w = {.name = hora_format("%s.%s", b->family->head, part),
+    const hora_weight w = {.name = hora_strdup(name),
                            .view = {NULL, b->dtype, shape},
                            .role = role,
                            .layer = -1,
                            .init_std = b->weights[b->embed].init_std};
     b->weights = hora_realloc(b->weights, ((size_t)b->nweights + 1) * sizeof w);
     b->weights[b->nweights] = w;
-    if (!tensor_of(b, &w)) {
-        const hora_st_tensor *t = own->st ? hora_st_find(own->st, w.name) : NULL;
-        char have[128], want[128];
-        if (t && !own->fresh_head)
-            hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w.name,
-                      hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
-        b->head_fresh = true;
-    }
+    *fresh = !tensor_of(b, &w);
+    const hora_st_tensor *t = *fresh && own->st ? find(b, own->st, &w) : NULL;
+    char have[128], want[128];
+    if (t && !own->fresh_head)
+        hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w.name,
+                  hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
     return b->nweights++;
 }
 
-hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed) {
+void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role role) {
+    bool fresh;
+    HORA_ASSERT(b->nneck < HORA_NECK);
+    b->neck[b->nneck++] = add_part(b, name, shape, role, &fresh);
+    b->neck_trains |= fresh;
+}
+
+/* One part of the head proper: of all of it one role, so that a fresh head is known by it. */
+static int add_head(hora_base *b, const char *module, const char *part, hora_shape shape) {
+    bool fresh;
+    char *name = hora_format("%s.%s", module, part);
+    const int w = add_part(b, name, shape, HORA_ROLE_HEAD, &fresh);
+    b->head_fresh |= fresh;
+    hora_free(name);
+    return w;
+}
+
+hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes, bool bias,
+                           bool fresh, uint64_t seed) {
     store *own = b->store;
+    hora_head_form form = {.bias = bias};
     HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
     if (!b->family->head)
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
@@ -313,9 +361,15 @@ hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh,
     b->head_owner = hora_calloc(1, sizeof *b->head_owner);
     if (own->st)
         own->seed = seed;
-    b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->hidden), HORA_ROLE_HEAD);
-    if (bias)
-        b->head_bias = add_head(b, "bias", HORA_SHAPE1(classes), HORA_ROLE_BIAS);
+    HORA_TRY(b->family->head(b, task_type, &form));
+    b->neck_trains |= form.whole;
+    b->head_module = form.saved ? form.saved : form.module;
+    b->neck_module = form.neck;
+    b->head = add_head(b, form.module, "weight", HORA_SHAPE2(classes, b->hidden));
+    if (form.bias) {
+        b->head_bias = add_head(b, form.module, "bias", HORA_SHAPE1(classes));
+        b->weights[b->head_bias].role = HORA_ROLE_BIAS;
+    }
     measure_store(b);
     return HORA_OK;
 }
@@ -416,6 +470,11 @@ hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
         b->hash = hora_hash64(own->block, own->bytes, 0);
     *hash = b->hash;
     return HORA_OK;
+}
+
+hora_t hora_model_neck(hora_net *n, hora_t hidden) {
+    const hora_family *f = n->base->family;
+    return f->neck && n->base->nneck ? f->neck(n, hidden) : hidden;
 }
 
 hora_t hora_model_record(hora_net *n) {

@@ -46,6 +46,7 @@ typedef struct hora_site {
     int weight, bias; /* indices into weights; bias -1: none */
 } hora_site;
 
+enum { HORA_NECK = 6 };
 struct hora_family;
 struct hora_adapter;
 typedef struct hora_base {
@@ -61,6 +62,12 @@ typedef struct hora_base {
     int nsites;
     int embed, head; /* weight indices; head == embed when tied; -1: bare */
     int head_bias;   /* -1: none */
+    /* Between the last hidden state and a task's head (a dense layer, a norm): weights in the order
+     * of use; they train where the head does if PEFT saves them with it, or if they are on no disk. */
+    int neck[HORA_NECK], nneck;
+    bool neck_trains;
+    const char *head_module, *neck_module; /* as PEFT's modules_to_save name them; NULL: none */
+    const char *prefix; /* of the names of the body's weights, which a bare backbone's lack */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */
