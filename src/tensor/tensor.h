@@ -87,9 +87,10 @@ int64_t hora_row_elems(const hora_shape *s);
 
 /*
  * Copies n elements, converting. Any pair but HORA_DTYPE_OTHER, which is HORA_EUNSUPPORTED unless n
- * is 0, and but to block dtypes; from those n must be whole blocks. To floats: rounded once, to nearest even; too large is inf (NaN for F8_E4M3, which has no
- * inf); NaN stays NaN. To integers: towards zero, clamped to the range, NaN is 0. To BOOL: not
- * zero. Neither pointer need be aligned; the spans must not overlap.
+ * is 0, and but to block dtypes; from those n must be whole blocks. To floats: rounded once, to
+ * nearest even; too large is inf (NaN for F8_E4M3, which has no inf); NaN stays NaN. To integers:
+ * towards zero, clamped to the range, NaN is 0. To BOOL: not zero. Neither pointer need be aligned;
+ * the spans must not overlap.
  */
 hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype st, int64_t n);
 
