@@ -395,7 +395,8 @@ static hora_status open_part(hora_gguf *g, int i, const char *path) {
     return s ? hora_context(s, "%s", path) : HORA_OK;
 }
 
-/* The name of part `i` of `n` beside `path`, which ends in -00001-of-0000n.gguf; NULL: it does not. */
+/* The name of part `i` of `n` beside `path`, which ends in -00001-of-0000n.gguf; NULL: it does not.
+ */
 static char *part_path(const char *path, int i, int n) {
     char *tail = hora_format("-00001-of-%05d.gguf", n);
     const size_t head = strlen(path) - hora_min(strlen(path), strlen(tail));

@@ -68,7 +68,8 @@ static void from_iq4_nl(float *y, const unsigned char *x) {
 }
 
 /* --- 256 values ----------------------------------------------------------------------------------
- * Q2_K: 16 bytes (scale, minimum) of 4 bits each, one for 16 values | 64 bytes of 2 bits | d | dmin */
+ * Q2_K: 16 bytes (scale, minimum) of 4 bits each, one for 16 values | 64 bytes of 2 bits | d | dmin
+ */
 static void from_q2_k(float *y, const unsigned char *x) {
     const unsigned char *scale = x, *q = x + 16;
     const float d = half_at(x + 80), dmin = half_at(x + 82);
@@ -108,8 +109,8 @@ static void scale_min(const unsigned char *s, int j, int *scale, int *min) {
     *min = s[j + 4] >> 4 | s[j] >> 6 << 4;
 }
 
-/* d | dmin | 12 bytes of scales | 128 of nibbles: 64 values share 32 bytes, the low ones first. With
- * `fifth`, 32 bytes of a bit for each of 8 sub-blocks, Q5_K. */
+/* d | dmin | 12 bytes of scales | 128 of nibbles: 64 values share 32 bytes, the low ones first.
+ * With `fifth`, 32 bytes of a bit for each of 8 sub-blocks, Q5_K. */
 static void sub_blocks(float *y, const unsigned char *x, const unsigned char *fifth,
                        const unsigned char *q) {
     const float d = half_at(x), dmin = half_at(x + 2);

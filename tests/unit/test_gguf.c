@@ -1,4 +1,4 @@
-/* GGUF: what is written is read again; lies of every field are refused; quantizers round as told. */
+/* GGUF: what is written is read again; damage is refused; quantizers round as told. */
 #include "format/gguf.h"
 
 #include <math.h>

@@ -18,8 +18,8 @@ static void dequantized(const hora_gguf_tensor *t, const char *path) {
     hora_free(y);
 }
 
-/* The golden hash is over f32, little-endian, row-major; sha256sum is everywhere, no library of ours
- * has it. All tensors of a file are hashed by one call. */
+/* The golden hash is over f32, little-endian, row-major; sha256sum is everywhere, no library of
+ * ours has it. All tensors of a file are hashed by one call. */
 static void check_file(const char *path, const hora_json *tensors, const char *tmp) {
     hora_gguf *g;
     hora_str list = {0}, said = {0};
