@@ -62,8 +62,11 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     while (p->adapter->params[i] != p)
         i++;
     hora_t *leaf = &n->param_leaf[a][i];
-    if (*leaf == HORA_NONE)
+    if (*leaf == HORA_NONE) {
         *leaf = hora_graph_param(n->g, p->name, p->shape, (void *)p);
+        if (p->fixed)
+            *leaf = hora_detach(n->g, *leaf);
+    }
     return *leaf;
 }
 

@@ -234,6 +234,6 @@ hora_status hora_adapter_materialise(hora_adapter *a) {
 int64_t hora_adapter_trainable(const hora_adapter *a) {
     int64_t n = 0;
     for (int i = 0; i < a->nparams; i++)
-        n += a->params[i]->elems;
+        n += a->params[i]->fixed ? 0 : a->params[i]->elems;
     return n;
 }

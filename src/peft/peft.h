@@ -71,6 +71,10 @@ typedef struct hora_method {
      * NULL: cannot be merged, and is refused by name. */
     hora_status (*merge)(hora_adapter *, const hora_merging *m);
 
+    /* --- what typed.h asks: NULL where the method is no type of PEFT's own */
+    const char *peft_type; /* "VERA" */
+    const char *peft_keys; /* its keys in adapter_config.json */
+
     /* --- what lowrank.h asks; all or none */
     /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
     hora_status (*materialise)(hora_adapter *);

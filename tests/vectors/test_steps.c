@@ -125,8 +125,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
     hora_base *b = golden_base(model, HORA_F32);
     hora_adapter *a;
     if (plain) {
-        a = golden_attach(b, row->method, "");
-        assert_ok(hora_adapter_allocate(a));
+        a = golden_start(b, row, path);
     } else {
         assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
     }
