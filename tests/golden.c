@@ -67,7 +67,7 @@ hora_adapter *golden_attach(const hora_base *b, const char *method, const char *
 hora_adapter *golden_start(const hora_base *b, const method_case *row, const char *path) {
     char *dir = hora_format("%s/adapter", path), *init = hora_format("%s/init.safetensors", path);
     hora_adapter *a;
-    if (golden_has(dir)) {
+    if (golden_has(dir) && !golden_has(init)) {
         assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
     } else {
         const bool values = golden_has(init);

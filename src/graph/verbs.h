@@ -45,7 +45,7 @@ static inline hora_t hora_scale(hora_graph *g, hora_t x, hora_t v, double alpha)
     return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, HORA_NONE},
                            &(hora_attr){.alpha = alpha});
 }
-/* x (n, d), v (d), b (d) or NONE -> x * v + b. */
+/* x (n, d), v (d) or NONE, b (d) or NONE -> x * v + b. */
 static inline hora_t hora_affine(hora_graph *g, hora_t x, hora_t v, hora_t b) {
     return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, b}, &(hora_attr){.alpha = 1});
 }

@@ -207,6 +207,13 @@ hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, ho
     return hora_graph_onto(n->g, res, around(n, where, (hora_sub){res, x, y}));
 }
 
+void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p) {
+    if (*prefix != HORA_NONE)
+        hora_graph_error(n->g, hora_fail(HORA_EUSAGE, "two adapters give attention further keys "
+                                                      "and values; leave that to one"));
+    *prefix = p;
+}
+
 double hora_net_dropout(const hora_net *n, double p) {
     return n->mode == HORA_NET_TRAIN ? p : 0;
 }

@@ -1,5 +1,5 @@
 /*
- * LoHa: the update is the elementwise product of two low-rank ones. [loha eq.5, arXiv 2108.06098;
+ * LoHa: the update is the elementwise product of two low-rank ones. [arXiv 2108.06098;
  * FedPara's form, as LyCORIS and PEFT have it]
  *
  *   W' = W + s (A1 B1) * (A2 B2)      s = alpha / r;  A (out, r), B (r, in)
@@ -48,15 +48,15 @@ static hora_status add(hora_adapter *a, int i) {
     int64_t r;
     HORA_TRY(hora_typed_rank(a, s, c->rank, c->alpha, &r, &alpha));
     st->rank[i] = r;
-    st->made[i] = (hora_made){
-        .rank = r * r, .scale = alpha / (double)r, .alpha = alpha * (double)r};
+    st->made[i] =
+        (hora_made){.rank = r * r, .scale = alpha / (double)r, .alpha = alpha * (double)r};
     static const char *const names[2][2] = {{"hada_w1_a", "hada_w1_b"}, {"hada_w2_a", "hada_w2_b"}};
     for (int k = 0; k < 2; k++) {
         st->site[i][k].a =
             hora_typed_param(a, s, names[k][0], HORA_SHAPE2(s->out, r), hora_kaiming(r));
-        st->site[i][k].b = hora_typed_param(a, s, names[k][1], HORA_SHAPE2(r, s->in),
-                                            k ? (hora_init){.kind = HORA_INIT_ZERO}
-                                              : hora_kaiming(s->in));
+        st->site[i][k].b =
+            hora_typed_param(a, s, names[k][1], HORA_SHAPE2(r, s->in),
+                             k ? (hora_init){.kind = HORA_INIT_ZERO} : hora_kaiming(s->in));
     }
     return HORA_OK;
 }
@@ -113,9 +113,10 @@ const hora_method hora_method_loha = {
     .release = release,
     HORA_TYPED_FOLDER,
     .peft_type = "LOHA",
-    .peft_keys = "r alpha rank_pattern=RANKS alpha_pattern=ALPHAS init_weights=true module_dropout=0.0 "
-                 "rank_dropout=0.0 use_effective_conv2d=false layers_to_transform=null "
-                 "layers_pattern=null",
+    .peft_keys =
+        "r alpha rank_pattern=RANKS alpha_pattern=ALPHAS init_weights=true module_dropout=0.0 "
+        "rank_dropout=0.0 use_effective_conv2d=false layers_to_transform=null "
+        "layers_pattern=null",
     .merge = hora_lowrank_merge,
     .materialise = hora_made_materialise,
     .factors = hora_made_factors,

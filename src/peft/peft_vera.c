@@ -1,6 +1,6 @@
 /*
  * VeRA: one pair of random matrices for the whole model, which never trains, and two vectors for
- * each site. [vera eq.2, arXiv 2310.11454]
+ * each site. [arXiv 2310.11454]
  *
  *   y = W x + b + diag(l_b) B diag(l_d) A dropout(x)
  *
@@ -57,9 +57,9 @@ static void shared(hora_adapter *ad, const bool *on) {
             out = hora_max(out, ad->base->sites[i].out);
         }
     /* PEFT's Kaiming draw: gain sqrt 2, so U(-sqrt(6 / fan), sqrt(6 / fan)) */
-    st->a = hora_adapter_param(
-        ad, "base_model.vera_A", HORA_SHAPE2(c->rank, in),
-        (hora_init){.kind = HORA_INIT_UNIFORM, .value = sqrt(6 / (double)in)});
+    st->a =
+        hora_adapter_param(ad, "base_model.vera_A", HORA_SHAPE2(c->rank, in),
+                           (hora_init){.kind = HORA_INIT_UNIFORM, .value = sqrt(6 / (double)in)});
     st->b = hora_adapter_param(
         ad, "base_model.vera_B", HORA_SHAPE2(out, c->rank),
         (hora_init){.kind = HORA_INIT_UNIFORM, .value = sqrt(6 / (double)c->rank)});

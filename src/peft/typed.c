@@ -48,11 +48,11 @@ static hora_json *option_value(const hora_method *m, const void *config, const c
         HORA_BUG("method %s: peft_keys names `%s`, which is no option", m->name, name);
     hora_option_format(row, config, &v);
     double x;
-    hora_json *j = !v.n                                                    ? hora_json_new_null()
-                   : row->type == HORA_OPT_REAL && hora_parse_double(v.s, &x) ? hora_json_new_real(x)
-                   : row->type == HORA_OPT_STRING || row->type == HORA_OPT_CHOICE
-                       ? hora_json_new_string(v.s)
-                       : literal(v.s);
+    hora_json *j =
+        !v.n                                                           ? hora_json_new_null()
+        : row->type == HORA_OPT_REAL && hora_parse_double(v.s, &x)     ? hora_json_new_real(x)
+        : row->type == HORA_OPT_STRING || row->type == HORA_OPT_CHOICE ? hora_json_new_string(v.s)
+                                                                       : literal(v.s);
     hora_str_release(&v);
     return j;
 }
@@ -79,10 +79,11 @@ bool hora_typed_claims(const hora_method *m, const hora_foreign *f) {
 }
 
 static hora_status refuse(const hora_foreign *f, const key *k) {
-    return hora_fail(HORA_EUNSUPPORTED,
-                     "%s: adapter_config.json has another `%s` than %s, which is not computed here; "
-                     "merge the adapter with PEFT and open the merged model",
-                     f->dir, k->name, k->value);
+    return hora_fail(
+        HORA_EUNSUPPORTED,
+        "%s: adapter_config.json has another `%s` than %s, which is not computed here; "
+        "merge the adapter with PEFT and open the merged model",
+        f->dir, k->name, k->value);
 }
 
 /* Sets the options whose keys the file has. */
@@ -117,8 +118,8 @@ static bool has_key(const hora_method *m, const char *name) {
 static hora_status read_patterns(const hora_method *m, hora_typed *t) {
     hora_peft_config *p = &t->peft;
     if (has_key(m, "alpha_pattern"))
-        HORA_TRY(hora_peft_config_patterns(p, "alpha_pattern", false, &p->alpha_pattern,
-                                           &p->n_alpha));
+        HORA_TRY(
+            hora_peft_config_patterns(p, "alpha_pattern", false, &p->alpha_pattern, &p->n_alpha));
     if (has_key(m, "rank_pattern"))
         HORA_TRY(hora_peft_config_patterns(p, "rank_pattern", true, &p->rank_pattern, &p->n_rank));
     return HORA_OK;
@@ -155,7 +156,7 @@ hora_status hora_typed_save(hora_adapter *a, const char *dir) {
 hora_status hora_typed_match(hora_adapter *a, bool *on) {
     hora_typed *t = a->config;
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
-    if (!t->from_folder)
+    if (!t->from_folder && a->method->peft_type)
         write_keys(a->method, t);
     return hora_targets_match(&t->peft, a->base, !t->from_folder, on);
 }
@@ -197,8 +198,7 @@ hora_status hora_typed_rank(const hora_adapter *a, const hora_site *s, int64_t r
                             int64_t *r, double *al) {
     const hora_peft_config *p = &((const hora_typed *)a->config)->peft;
     double v;
-    HORA_TRY(
-        hora_peft_pattern_value(p->rank_pattern, p->n_rank, s->module, (double)rank, &v));
+    HORA_TRY(hora_peft_pattern_value(p->rank_pattern, p->n_rank, s->module, (double)rank, &v));
     if (v != floor(v) || v < 1)
         return hora_fail(HORA_EUSAGE,
                          "rank_pattern gives %s rank %g; ranks are whole numbers above 0",

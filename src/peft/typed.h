@@ -4,6 +4,8 @@
  * Methods that adapt sites and lie on disk as a type of PEFT's own: adapter_config.json with their
  * `peft_type` and keys, adapter_model.safetensors with their parameters under PEFT's names.
  *
+ * Methods without a type of their own use the setup alone.
+ *
  * Their configuration begins with a hora_typed, their options with HORA_TYPED_OPTIONS. The row says
  * `peft_type` and `peft_keys`, the keys of its own, separated by blanks:
  *

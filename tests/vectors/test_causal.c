@@ -83,7 +83,13 @@ static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const
                          const char *backend) {
     float **merged = hora_calloc((size_t)b->nweights, sizeof *merged);
     void **kept = hora_calloc((size_t)b->nweights, sizeof *kept);
-    assert_ok(hora_peft_merge(&a, 1, merged));
+    const hora_status s = hora_peft_merge(&a, 1, merged);
+    if (s == HORA_EUNSUPPORTED && hora_eq(a->method->name, "kadapt") && b->sites[0].bias < 0) {
+        hora_free(merged); /* its bias has no place in this model */
+        hora_free(kept);
+        return;
+    }
+    assert_ok(s);
     for (int w = 0; w < b->nweights; w++)
         if (merged[w]) {
             kept[w] = b->weights[w].view.data;
@@ -127,10 +133,10 @@ static void check_saved(const char *path, hora_adapter *a) {
 
 /* Where the golden tensors have no folder: what is saved is claimed by the method, with the same
  * values. */
-static void check_own(hora_adapter *a, const golden_run *r) {
-    (void)r;
+static void check_own(hora_adapter *a) {
     const char *dir = hora_test_path(hora_test_tmp(), "saved");
     hora_adapter *back;
+    assert_ok(hora_remove_tree(dir)); /* of an earlier case */
     assert_ok(hora_mkdirs(dir));
     assert_ok(hora_peft_save(a, dir, NULL));
     assert_ok(hora_peft_load(&back, a->base, dir, NULL));
@@ -166,7 +172,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
     if (golden_has(dir))
         check_saved(path, a);
     else
-        check_own(a, &r);
+        check_own(a);
     golden_close(&r);
     hora_st_close(want);
     hora_st_close(wantg);
