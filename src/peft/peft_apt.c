@@ -2,7 +2,7 @@
  * Attention prompt tuning: further keys and values in each block, the same for all heads, put there
  * behind the projections. [arXiv 2403.06978]
  *
- *   K' = [K ; P_k max(c_k, 1)]   V' = [V ; P_v max(c_v, 1)]    P (n, dh), c (n): one factor a prompt
+ *   K' = [K ; P_k max(c_k, 1)]   V' = [V ; P_v max(c_v, 1)]    P (n, dh), c (n), a factor a prompt
  *
  * Not rotated, seen by every query. max(c, 1) = c + relu(1 - c), so that c moves from its start at
  * 1. Not the base at the start: P is random, U(-b, b) with b = sqrt(6 / (hidden + dh)) [ours: the

@@ -5,9 +5,9 @@
  *   dW = scale sum_j (s_j t_j') (x) (u_j v_j')     s, t (n, n): rows s_j, one pair per target
  *   y  = W x + b + dW dropout(x) + bias            u (n, out / n), v (n, in / n), bias (out)
  *
- * Each term has rank 1, (s_j (x) u_j)(t_j (x) v_j)', so dW is low-rank with factors made of row-wise
- * outer products, and nothing of its size is formed. v = 0: training starts at the base. [ours: the
- * released code starts u and v at zero, where neither ever moves]
+ * Each term has rank 1, (s_j (x) u_j)(t_j (x) v_j)', so dW is low-rank with factors made of outer
+ * products, row by row, and nothing of its size is formed. v = 0: training starts at the base.
+ * [ours: the released code starts u and v at zero, where neither ever moves]
  */
 #include <math.h>
 
