@@ -198,7 +198,7 @@ static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, con
         HORA_TRY(kept(b, i, &s, &e));
         const hora_segment seg = {
             .from = i * b->t, .n = pooled_length(f->objective, b, e), .ids = b->ids + i * b->t};
-        const int64_t row = hora_last_token(f->objective, &seg);
+        const int64_t row = hora_pooled_row(f->objective, &seg);
         HORA_TRY(hora_convert(f->logits + i * width, HORA_F32,
                               (const char *)z->data + (size_t)(row * width) * size, z->dtype,
                               width));

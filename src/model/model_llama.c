@@ -254,6 +254,7 @@ static void add_weights(hora_base *b, llama *c) {
 
 static hora_status configure(hora_base *b) {
     llama *c = b->own = hora_calloc(1, sizeof *c);
+    b->prefix = "model.";
     HORA_TRY(read_dimensions(b));
     c->layer = hora_calloc((size_t)b->layers, sizeof *c->layer);
     HORA_TRY(read_activation(b, c));
@@ -326,11 +327,20 @@ static void attention_form(const hora_base *b, int layer, hora_attention_form *o
                                  .eps = c->eps};
 }
 
+/* transformers' ..For(Sequence|Token)Classification of decoders. */
+static hora_status head(hora_base *b, const char *task_type, hora_head_form *out) {
+    (void)b;
+    (void)task_type;
+    out->module = "score";
+    return HORA_OK;
+}
+
 const hora_family hora_family_llama = {
     .name = "llama",
     .summary = "Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3",
     .model_types = "llama mistral qwen2 qwen3",
-    .head = "score",
+    .others = "score",
+    .head = head,
     .configure = configure,
     .record = record,
     .release = release,

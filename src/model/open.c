@@ -33,6 +33,7 @@ typedef struct store {
     void *block; /* converted or fresh weights */
     size_t bytes;
     uint64_t seed;   /* of what is fresh */
+    const char *head; /* module of a task's head, once there is one */
     bool fresh_head; /* the head in the files is not wanted */
     bool complete;   /* the views have data */
 } store;
@@ -223,7 +224,9 @@ static bool fits_as_is(const hora_base *b, const hora_view *v) {
 /* The tensor that holds weight `w`; NULL: none does, it is fresh. */
 static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w) {
     const store *own = b->store;
-    const bool wanted = own->st && !(own->fresh_head && w->role == HORA_ROLE_HEAD);
+    const size_t n = own->head ? strlen(own->head) : 0;
+    const bool of_head = n && hora_starts(w->name, own->head) && w->name[n] == '.';
+    const bool wanted = own->st && !(own->fresh_head && of_head);
     const hora_st_tensor *t = wanted ? find(b, own->st, w) : NULL;
     return t && hora_shape_equal(&t->view.shape, &w->view.shape) ? t : NULL;
 }
@@ -339,11 +342,11 @@ void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role 
     b->neck_trains |= fresh;
 }
 
-/* One part of the head proper: of all of it one role, so that a fresh head is known by it. */
-static int add_head(hora_base *b, const char *module, const char *part, hora_shape shape) {
+static int add_head(hora_base *b, const char *module, const char *part, hora_shape shape,
+                    hora_role role) {
     bool fresh;
     char *name = hora_format("%s.%s", module, part);
-    const int w = add_part(b, name, shape, HORA_ROLE_HEAD, &fresh);
+    const int w = add_part(b, name, shape, role, &fresh);
     b->head_fresh |= fresh;
     hora_free(name);
     return w;
@@ -365,11 +368,11 @@ hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes,
     b->neck_trains |= form.whole;
     b->head_module = form.saved ? form.saved : form.module;
     b->neck_module = form.neck;
-    b->head = add_head(b, form.module, "weight", HORA_SHAPE2(classes, b->hidden));
-    if (form.bias) {
-        b->head_bias = add_head(b, form.module, "bias", HORA_SHAPE1(classes));
-        b->weights[b->head_bias].role = HORA_ROLE_BIAS;
-    }
+    own->head = form.module;
+    b->head =
+        add_head(b, form.module, "weight", HORA_SHAPE2(classes, b->hidden), HORA_ROLE_HEAD);
+    if (form.bias)
+        b->head_bias = add_head(b, form.module, "bias", HORA_SHAPE1(classes), HORA_ROLE_BIAS);
     measure_store(b);
     return HORA_OK;
 }

@@ -73,9 +73,9 @@ hora_status hora_copy_companions(const char *from, const char *to) {
 /* --- as the source ---------------------------------------------------------------------------- */
 
 /* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks
- * "model."), a tied head the embedding it repeats, anything else itself. */
+ * the prefix), a tied head the embedding it repeats, anything else itself. */
 static int weight_of(const hora_base *b, const char *name) {
-    char *full = hora_format("model.%s", name);
+    char *full = hora_format("%s%s", b->prefix ? b->prefix : "", name);
     int w = hora_base_weight(b, name);
     if (w < 0)
         w = hora_base_weight(b, full);

@@ -112,20 +112,25 @@ static const hora_task *task_of(const hora_json *config) {
 static void become(hora_objective *o, const hora_task *t) {
     o->task = t;
     o->loss = t->loss;
-    o->rule = (hora_data_rule){t->labels, t->ranges, t->targets, o};
+    o->rule = (hora_data_rule){.labels = t->labels,
+                               .ranges = o->encoder ? hora_ranges_whole : t->ranges,
+                               .targets = t->targets,
+                               .pad = o->pad,
+                               .own = o};
 }
 
 hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config) {
     int64_t pad;
-    *o = (hora_objective){.pad = -1};
+    const hora_family *family = hora_family_of(config);
+    *o = (hora_objective){.pad = -1, .encoder = family && family->encoder};
     const hora_task *t = name ? hora_task_named(name) : task_of(config);
     if (!t)
         return hora_task_unknown(name);
+    if (hora_json_int(hora_json_get(config, "pad_token_id"), &pad) && pad >= 0 && pad <= INT32_MAX)
+        o->pad = (int32_t)pad;
     become(o, t);
     if (!t->head)
         return HORA_OK;
-    if (hora_json_int(hora_json_get(config, "pad_token_id"), &pad) && pad <= INT32_MAX)
-        o->pad = (int32_t)pad;
     HORA_TRY(hora_json_get_real(config, "hidden_dropout", t->head_dropout, &o->head_dropout));
     if (t->head_dropout > 0)
         HORA_TRY(
@@ -418,7 +423,8 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
         return HORA_OK;
     }
     HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));
-    HORA_TRY(hora_base_head(base, o->classes, o->task->head_bias, fresh, seed));
+    HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh,
+                            seed));
     base->task_type = o->task->task_type;
     base->head_trains = train;
     tell_config(o, base);
