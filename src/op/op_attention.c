@@ -8,7 +8,8 @@
  *   J_i = { j : max(lo_i, i - window + 1) <= j < min(hi_i, i + ahead + 1) }
  *
  * (window 0: from lo_i; ahead 0: up to hi_i) and, if lo_i < hi_i, every row of the prefix, which
- * carries no position. With s = attr.scale, per row and head, j over J_i (k_j, v_j) and the prefix (kp_j, vp_j):
+ * carries no position. With s = attr.scale, per row and head, j over J_i (k_j, v_j) and the prefix
+ * (kp_j, vp_j):
  *
  *   z_ij = s q_i k_j',   L_i = log sum_j exp z_ij,   P_ij = exp(z_ij - L_i),   y_i = sum_j P_ij v_j
  *   D_i = dy_i y_i',   dZ_ij = P_ij (dy_i v_j' - D_i)

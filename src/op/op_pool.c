@@ -1,8 +1,8 @@
 /*
  * pool: the mean of a segment, in its first row.
  *
- *   y_i = mean over j of x_j, lo_i + a <= j < hi_i     in the first row of a segment, i = lo_i < hi_i
- *   y_i = 0                                            elsewhere
+ *   y_i = mean over j of x_j, lo_i + a <= j < hi_i    in a segment's first row, i = lo_i < hi_i
+ *   y_i = 0                                           elsewhere
  *   dx_j = sum over those i of dy_i / (hi_i - lo_i - a)
  *
  * x and y (n, d); attr.a: rows at the head of a segment that are left out (a class token); a mean
