@@ -84,6 +84,7 @@ typedef struct hora_base {
     hora_json *config; /* normalised config.json */
     hora_dtype dtype;  /* of weights in memory and of activations */
     int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab, max_positions;
+    int64_t types; /* of texts that token_type_ids tell apart; 0: it does not read them */
     hora_weight *weights;
     int nweights;
     hora_site *sites; /* layer by layer, kinds in the order above */
@@ -100,9 +101,9 @@ typedef struct hora_base {
      * they train where the head does if PEFT saves them with it, or if they are on no disk */
     int neck[HORA_NECK], nneck;
     bool neck_trains;
-    int64_t head_in;         /* what the head reads is so wide; 0: hidden */
-    double head_std;         /* of a fresh head */
-    hora_vision *vision;     /* NULL: it reads text */
+    int64_t head_in;     /* what the head reads is so wide; 0: hidden */
+    double head_std;     /* of a fresh head */
+    hora_vision *vision; /* NULL: it reads text */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */

@@ -144,13 +144,15 @@ hora_status hora_objective_choose(hora_objective *o, const char *name, const hor
 }
 
 /* --- from an adapter -------------------------------------------------------------------------- */
-/* A whole head saved beside the factors: "base_model.model.score.weight". */
+/* A whole head saved beside the factors: "base_model.model.score.weight", RoBERTa's
+ * "..classifier.out_proj.weight", not the layer in front of DistilBERT's. */
 static bool is_head(const char *name) {
     char *module;
     hora_peft_part part;
-    const bool ours = hora_peft_parse_key(name, &module, &part) == HORA_OK &&
-                      part == HORA_PEFT_WEIGHT && !strchr(module, '.') &&
-                      !hora_eq(module, "lm_head");
+    const bool ours =
+        hora_peft_parse_key(name, &module, &part) == HORA_OK && part == HORA_PEFT_WEIGHT &&
+        (hora_ends(module, ".out_proj") || (!strchr(module, '.') && !hora_eq(module, "lm_head") &&
+                                            !hora_eq(module, "pre_classifier")));
     hora_free(module);
     return ours;
 }
@@ -423,8 +425,7 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
         return HORA_OK;
     }
     HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));
-    HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh,
-                            seed));
+    HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh, seed));
     base->task_type = o->task->task_type;
     base->head_trains = train;
     tell_config(o, base);

@@ -49,7 +49,7 @@ struct hora_objective {
     int64_t classes;  /* outputs of the head; 0: not known yet, or the model's own head */
     bool own_classes; /* they come from the model's config.json or an adapter */
     bool settled;
-    int32_t pad; /* id that pads; -1: none. Sequences are pooled at the last other token */
+    int32_t pad;  /* id that pads; -1: none. Sequences are pooled at the last other token */
     bool encoder; /* a token sees all of its sample, whose first row speaks for the whole */
     double head_dropout;
     float *class_weight; /* [classes], of a row in the loss; NULL: 1 */
