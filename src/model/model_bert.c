@@ -322,7 +322,7 @@ static bool ignores(const hora_base *b, const char *name) {
     return false;
 }
 
-/* A head of the whole has a dense layer in front; BERT's is a module like any other for adapters. */
+/* A head of the whole has a dense layer in front; BERT's is a site like any other. */
 static hora_status head(hora_base *b, const char *task_type) {
     const bert *c = b->own;
     const kind *k = c->kind;

@@ -361,9 +361,8 @@ static hora_status finish(run *r) {
 }
 
 static hora_status weigh(run *r) {
-    return r->train.class_weights && r->rows
-               ? hora_objective_balance(&r->opened.objective, r->rows)
-               : HORA_OK;
+    return r->train.class_weights && r->rows ? hora_objective_balance(&r->opened.objective, r->rows)
+                                             : HORA_OK;
 }
 
 /* All that can be refused before anything large is taken or anything is written. */
