@@ -1,4 +1,4 @@
-/* Batches of other programs for `hora forward`: JSON, or safetensors where the first byte is odd. */
+/* Batches of other programs for `hora forward`: JSON; safetensors where the first byte is odd. */
 #include "base/file.h"
 #include "fuzz.h"
 #include "infer/forward.h"
