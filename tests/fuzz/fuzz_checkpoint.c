@@ -1,6 +1,6 @@
 /* state.json of a checkpoint: the input is an object whose members take the place of those that
- * were written, and the hash is put right, or nothing would get far; what is no JSON is the whole file.
- * What resumes stands at a step of the run. */
+ * were written, and the hash is put right, or nothing would get far; what is no JSON is the whole
+ * file. What resumes stands at a step of the run. */
 #include "base/dense.h"
 #include "base/file.h"
 #include "fuzz.h"
