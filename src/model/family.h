@@ -22,6 +22,8 @@ typedef struct hora_family {
     const char *name;        /* "llama" */
     const char *summary;     /* "Llama 2 and 3, Mistral, .." */
     const char *model_types; /* values of config.json's model_type, separated by blanks */
+    bool vision;             /* it reads pictures */
+    bool both_ways;          /* rows see their whole segment; its first row stands for it */
     /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, head, own.
      * Refuses by name what would be computed wrongly. */
     hora_status (*configure)(hora_base *b);
@@ -36,6 +38,8 @@ typedef struct hora_family {
     void (*attention)(const hora_base *b, int layer, hora_attention_form *out); /* NULL: not told */
 } hora_family;
 
+/* The row for a config.json; NULL: none. */
+const hora_family *hora_family_of(const hora_json *config);
 int hora_family_count(void);
 const hora_family *hora_family_at(int i);
 

@@ -45,15 +45,20 @@ static bool has_word(const char *list, const char *word) {
     return false;
 }
 
-static hora_status pick_family(hora_base *b) {
-    const char *type;
-    HORA_TRY(hora_json_get_string(b->config, "model_type", NULL, &type));
-    hora_str known = {0};
-    for (size_t i = 0; i < HORA_COUNT(families); i++) {
+const hora_family *hora_family_of(const hora_json *config) {
+    const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
+    for (size_t i = 0; i < HORA_COUNT(families); i++)
         if (type && has_word(families[i]->model_types, type))
-            b->family = families[i];
+            return families[i];
+    return NULL;
+}
+
+static hora_status pick_family(hora_base *b) {
+    const char *type = hora_json_string(hora_json_get(b->config, "model_type"), NULL);
+    hora_str known = {0};
+    for (size_t i = 0; i < HORA_COUNT(families); i++)
         hora_str_printf(&known, "%s%s", i ? " " : "", families[i]->model_types);
-    }
+    b->family = hora_family_of(b->config);
     hora_status s = HORA_OK;
     if (!type)
         s = hora_fail(HORA_EFORMAT,

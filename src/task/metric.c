@@ -79,6 +79,30 @@ static double mean(const double *x, int64_t n) {
     return sum / (double)n;
 }
 
+double hora_metric_within(const int32_t *above, int64_t n, int64_t k) {
+    int64_t in = 0;
+    for (int64_t i = 0; i < n; i++)
+        in += above[i] < k;
+    return n ? (double)in / (double)n : NAN;
+}
+
+double hora_metric_calibration(const int32_t *truth, const int32_t *guess, const float *sure,
+                               int64_t n, int bins) {
+    double sum = 0;
+    for (int b = 0; b < bins; b++) {
+        double right = 0, confident = 0;
+        for (int64_t i = 0; i < n; i++) {
+            const int at = (int)((double)sure[i] * bins);
+            if ((at < bins ? at : bins - 1) != b)
+                continue;
+            right += truth[i] == guess[i];
+            confident += (double)sure[i];
+        }
+        sum += fabs(right - confident);
+    }
+    return n ? sum / (double)n : NAN;
+}
+
 double hora_metric_pearson(const double *x, const double *y, int64_t n) {
     if (n < 2)
         return NAN;

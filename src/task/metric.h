@@ -18,6 +18,12 @@ double hora_metric_recall(const int64_t *c, int64_t k, int64_t i); /* NaN: never
 double hora_metric_macro_f1(const int64_t *c, int64_t k, bool all);
 /* Matthews' correlation for k classes [Gorodkin 2004]; 0 where one side is constant. */
 double hora_metric_matthews(const int64_t *c, int64_t k);
+/* Share of those above whose truth `above` other classes were put, fewer than k. */
+double hora_metric_within(const int32_t *above, int64_t n, int64_t k);
+/* Expected calibration error: |accuracy - mean confidence| of `bins` equal intervals of confidence,
+ * the last one closed, weighted by how many there are [Guo et al. 2017]. */
+double hora_metric_calibration(const int32_t *truth, const int32_t *guess, const float *sure,
+                               int64_t n, int bins);
 double hora_metric_pearson(const double *x, const double *y, int64_t n);
 /* Pearson of ranks; ties take their mean rank. */
 double hora_metric_spearman(const double *x, const double *y, int64_t n);

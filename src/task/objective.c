@@ -18,9 +18,16 @@ static const char *architecture(const hora_json *config) {
     return hora_json_string(hora_json_at(hora_json_get(config, "architectures"), 0), NULL);
 }
 
+/* The class ends in one of the task's words. */
 static bool made_for(const hora_json *config, const hora_task *t) {
     const char *a = architecture(config);
-    return a && hora_ends(a, t->architecture);
+    for (const char *p = t->architecture; a && *p;) {
+        const size_t n = strcspn(p, " "), len = strlen(a);
+        if (len >= n && strncmp(a + len - n, p, n) == 0)
+            return true;
+        p += n + (p[n] != '\0');
+    }
+    return false;
 }
 
 /* What config.json calls them under problem_type. */
@@ -106,22 +113,37 @@ static const hora_task *task_of(const hora_json *config) {
         if (made_for(config, t) && (!found || (t->loss == HORA_LOSS_MSE && is_regression(config))))
             found = t;
     }
+    const hora_family *family = hora_family_of(config);
+    for (int i = 0; !found && family && family->vision && i < hora_task_count(); i++)
+        found = hora_task_at(i)->pictures ? hora_task_at(i) : NULL;
     return found ? found : hora_objective_causal()->task;
 }
 
 static void become(hora_objective *o, const hora_task *t) {
+    const bool both = o->family && o->family->both_ways;
     o->task = t;
     o->loss = t->loss;
-    o->rule = (hora_data_rule){t->labels, t->ranges, t->targets, o};
+    o->rule = (hora_data_rule){t->labels, both ? hora_ranges_both : t->ranges, t->targets, o};
+}
+
+/* A task of pictures for a model of text, or the other way round. */
+static hora_status check_kind(const hora_objective *o, const hora_json *config) {
+    if (!o->family || o->task->pictures == o->family->vision)
+        return HORA_OK;
+    return hora_fail(HORA_EUSAGE, "task %s: a %s reads %s", o->task->name,
+                     hora_json_string(hora_json_get(config, "model_type"), NULL),
+                     o->family->vision ? "pictures; give --task image-classification"
+                                       : "text; give another --task");
 }
 
 hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config) {
     int64_t pad;
-    *o = (hora_objective){.pad = -1};
+    *o = (hora_objective){.pad = -1, .family = hora_family_of(config)};
     const hora_task *t = name ? hora_task_named(name) : task_of(config);
     if (!t)
         return hora_task_unknown(name);
     become(o, t);
+    HORA_TRY(check_kind(o, config));
     if (!t->head)
         return HORA_OK;
     if (hora_json_int(hora_json_get(config, "pad_token_id"), &pad) && pad <= INT32_MAX)
@@ -208,7 +230,7 @@ hora_status hora_objective_adapter(hora_objective *o, const char *name, const ch
         become(o, t);
         o->head_dropout = was.task->head ? was.head_dropout : t->head_dropout;
     }
-    if (o->task->head && type && hora_eq(type, o->task->task_type) &&
+    if (o->task->head && (type ? hora_eq(type, o->task->task_type) : o->task->pictures) &&
         (hora_json_get(words, "id2label") || hora_json_get(words, "num_labels"))) {
         s = take_names(o, words);
         if (!s)
@@ -354,10 +376,13 @@ static void tell_config(const hora_objective *o, hora_base *b) {
     hora_json *c = b->config;
     const char *was = architecture(c);
     const char *cut = was ? strstr(was, "For") : NULL;
-    const char *type = b->model_type;
-    char *name = cut ? hora_format("%.*s%s", (int)(cut - was), was, o->task->architecture)
-                     : hora_format("%c%s%s", type[0] - ('a' <= type[0] && type[0] <= 'z' ? 32 : 0),
-                                   type + 1, o->task->architecture);
+    const char *type = b->model_type, *own = o->task->architecture;
+    const int n = (int)strcspn(own, " ");
+    char *name =
+        made_for(c, o->task) ? hora_strdup(was)
+        : cut                ? hora_format("%.*s%.*s", (int)(cut - was), was, n, own)
+              : hora_format("%c%s%.*s", type[0] - ('a' <= type[0] && type[0] <= 'z' ? 32 : 0),
+                            type + 1, n, own);
     hora_json *list = hora_json_new_array();
     hora_json_push(list, hora_json_new_string(name));
     hora_json_set(c, "architectures", list);

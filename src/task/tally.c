@@ -38,6 +38,8 @@ static void grow(hora_tally *t, int64_t more, int64_t k) {
     if (t->objective->loss == HORA_LOSS_XENT) {
         t->truth = hora_realloc(t->truth, n * sizeof *t->truth);
         t->guess = hora_realloc(t->guess, n * sizeof *t->guess);
+        t->above = hora_realloc(t->above, n * sizeof *t->above);
+        t->sure = hora_realloc(t->sure, n * sizeof *t->sure);
     } else {
         t->y = hora_realloc(t->y, n * (size_t)k * sizeof *t->y);
         t->z = hora_realloc(t->z, n * (size_t)k * sizeof *t->z);
@@ -54,6 +56,15 @@ static void predict(hora_tally *t, const hora_view *z, const hora_batch *b, int6
             best = here > top ? c : best;
             top = here > top ? here : top;
         }
+        const float own = element(z, i * k + b->target[i]);
+        double sum = 0;
+        t->above[t->n] = 0;
+        for (int64_t c = 0; c < k; c++) {
+            const float here = element(z, i * k + c);
+            t->above[t->n] += here > own;
+            sum += exp((double)here - (double)top);
+        }
+        t->sure[t->n] = (float)(1 / sum);
         t->truth[t->n] = b->target[i];
         t->guess[t->n++] = best;
         return;
@@ -123,6 +134,8 @@ hora_json *hora_tally_detail(const hora_tally *t) {
 void hora_tally_release(hora_tally *t) {
     hora_free(t->truth);
     hora_free(t->guess);
+    hora_free(t->above);
+    hora_free(t->sure);
     hora_free(t->y);
     hora_free(t->z);
     hora_free(t->start);

@@ -13,8 +13,10 @@ typedef struct hora_objective hora_objective;
 typedef struct hora_outputs {
     const hora_objective *objective; /* in; NULL: language modelling */
     bool want_loss, want_logits;     /* in */
+    bool want_hidden;                /* in: the last hidden state */
     bool differentiate;              /* in: the loss is what backward starts from */
     hora_t loss, logits;             /* out; NONE where not wanted */
+    hora_t hidden;                   /* out, where wanted */
 } hora_outputs;
 
 typedef struct hora_metric {
@@ -34,6 +36,8 @@ typedef struct hora_tally {
     int64_t count, bytes;   /* rows that count; bytes of text of their targets */
     int64_t n, cap;         /* predictions */
     int32_t *truth, *guess; /* classes (XENT) */
+    int32_t *above;         /* classes with a larger logit than the truth (XENT) */
+    float *sure;            /* probability of the guess (XENT) */
     float *y, *z;           /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
     int64_t *start;         /* prediction with which each sample begins */
     int nstart, cstart;

@@ -22,8 +22,9 @@ typedef enum { HORA_LOSS_XENT, HORA_LOSS_BCE, HORA_LOSS_MSE } hora_loss_kind;
 typedef struct hora_task {
     const char *name;         /* "sequence-classification" */
     const char *summary;      /* one line */
-    const char *architecture; /* what the class in config.json ends in */
+    const char *architecture; /* what the class in config.json ends in; words, the first is ours */
     const char *task_type;    /* PEFT's word for it */
+    bool pictures;            /* of models that read such */
     hora_label_kind labels;   /* of a record */
     hora_loss_kind loss;      /* unless the model or the data say otherwise */
     bool head, head_bias;     /* it brings a head of its own; that has a bias */
@@ -43,6 +44,7 @@ hora_status hora_task_unknown(const char *name);
 
 struct hora_objective {
     const hora_task *task;
+    const struct hora_family *family; /* of the model; NULL: not known */
     hora_data_rule rule; /* for the data; own is this objective, which must not move from then on */
     hora_loss_kind loss;
     char **names;     /* of the classes; NULL: language modelling, or numbers */
@@ -81,10 +83,18 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user);
 /* --- pieces that rows share ------------------------------------------------------------------- */
 /* Each row sees its own sample up to itself. */
 void hora_ranges_causal(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
-/* logits = hidden W' + b and the loss of o->loss; with dropout in training. */
+/* logits = x W' + b and the loss of o->loss; with dropout in training. x is `hidden`, or what the
+ * family's head reads of a whole segment. */
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out);
-/* Row of the last token that is not padding: where decoders are pooled. */
-int64_t hora_last_token(const hora_objective *o, const hora_segment *s);
+/* Each row sees its whole sample. */
+void hora_ranges_both(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
+/* Row that stands for the whole segment: of models whose rows see it all the first; of others that
+ * of the last token that is not padding. */
+int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s);
+/* One class, or several, of a whole segment. */
+hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *s, hora_batch *b);
+/* accuracy, F1, Matthews' correlation of classes; of several at once exact matches and F1. */
+void hora_class_metrics(const hora_tally *t, hora_metrics *out);
 /* No row of a segment is to be predicted. */
 void hora_targets_none(hora_batch *b, const hora_segment *s);
 #endif

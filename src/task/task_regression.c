@@ -13,7 +13,7 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
     if (!b)
         return (hora_counted){1, 0};
     hora_targets_none(b, s);
-    const int64_t row = hora_last_token(o, s), k = o->classes;
+    const int64_t row = hora_pooled_row(o, s), k = o->classes;
     for (int64_t i = 0; i < k; i++)
         b->value[row * k + i] = s->numbers[i];
     b->weight[row] = 1;

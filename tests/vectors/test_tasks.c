@@ -15,8 +15,9 @@
 #include "train/train.h"
 
 enum { STEPS = 8 };
-static const char *const models[] = {"tiny_llama_seqcls", "tiny_llama_regression",
-                                     "tiny_qwen3_tokcls"};
+static const char *const models[] = {
+    "tiny_llama_seqcls", "tiny_llama_regression", "tiny_qwen3_tokcls", "tiny_vit",     "tiny_deit",
+    "tiny_dinov2",       "tiny_dinov2_reg",       "tiny_clip_vision",  "tiny_videomae"};
 static const char *const methods[] = {"lora_qv", "hora_relu"};
 
 typedef struct kit {
@@ -57,6 +58,11 @@ static void kit_open_in(kit *k, const char *model, const char *adapter, hora_dty
     hora_free(dir);
     hora_free(batch);
     hora_free(from);
+}
+
+/* Rows of a sample. */
+static int64_t length(const kit *k) {
+    return k->o.base->vision ? hora_vision_rows(k->o.base->vision) : k->batch.t;
 }
 
 static void kit_open(kit *k, const char *model, const char *adapter) {
@@ -129,38 +135,13 @@ static void test_adapters(void **state) {
 /* --- eight steps ------------------------------------------------------------------------------ */
 /* The outside batch as a trainer's micro-batch. */
 static void make_batch(const kit *k, hora_batch *b) {
-    const hora_forward_batch *in = &k->batch;
     const hora_objective *o = &k->o.objective;
     hora_leaves leaves = hora_leaves_plain();
     leaves.columns[HORA_LEAF_value] = o->loss == HORA_LOSS_XENT ? 0 : o->classes;
-    assert_ok(hora_batch_init(b, in->b * in->t, &leaves));
-    b->rows = b->tokens = in->b * in->t;
-    for (int64_t i = 0; i < in->b; i++) {
-        int64_t kept = 0;
-        int32_t *tags = hora_calloc((size_t)in->t, sizeof *tags);
-        float *numbers = hora_calloc((size_t)in->per, sizeof *numbers);
-        for (int64_t j = 0; j < in->t; j++) {
-            kept += in->mask ? in->mask[i * in->t + j] : 1;
-            b->ids[i * in->t + j] = in->ids[i * in->t + j];
-            b->pos[i * in->t + j] = (int32_t)j;
-        }
-        for (int64_t j = 0; j < in->per; j++) {
-            const double v = in->labels[i * in->per + j];
-            tags[j] = v == -100 ? -1 : (int32_t)v;
-            numbers[j] = (float)v;
-        }
-        const hora_segment s = {.from = i * in->t,
-                                .n = in->t,
-                                .ids = in->ids + i * in->t,
-                                .tags = tags,
-                                .classes = tags,
-                                .numbers = numbers,
-                                .labels = in->per};
-        o->rule.ranges(b, s.from, s.n, s.from, s.from + kept);
-        b->supervised += o->rule.targets(&o->rule, &s, b).rows;
-        hora_free(tags);
-        hora_free(numbers);
-    }
+    if (k->o.base->vision)
+        leaves.columns[HORA_LEAF_patch] = hora_vision_columns(k->o.base->vision);
+    assert_ok(hora_batch_init(b, k->batch.b * length(k), &leaves));
+    assert_ok(hora_forward_fill(&k->f, &k->batch, b));
 }
 
 static void steps(kit *k, const char *model, const char *method) {
@@ -182,7 +163,7 @@ static void steps(kit *k, const char *model, const char *method) {
                                    .objective = &k->o.objective,
                                    .adapters = &k->a,
                                    .nadapters = 1,
-                                   .seq_len = k->batch.t};
+                                   .seq_len = length(k)};
     assert_ok(hora_training_open(&t, &p, &c));
     assert_ok(hora_training_prepare(t));
     make_batch(k, &b);
@@ -260,10 +241,11 @@ static void test_round_trip(void **state) {
             assert_ok(hora_peft_load(&again, k.o.base, out, NULL));
             compare_values(again, k.a, start);
             assert_ok(hora_peft_config_load(&c, out));
-            assert_string_equal(c.task_type, k.o.objective.task->task_type);
+            assert_true(k.o.base->vision ? !c.task_type
+                                         : hora_eq(c.task_type, k.o.objective.task->task_type));
             bool head = false;
             for (int s = 0; s < c.n_save; s++)
-                head |= hora_eq(c.modules_to_save[s], "score");
+                head |= hora_eq(c.modules_to_save[s], k.o.base->head_module);
             assert_int_equal(head, hora_eq(methods[i], "lora_qv"));
             hora_peft_config_release(&c);
             hora_peft_detach(again);
