@@ -52,7 +52,7 @@ static hora_status scaling_of(hora_json **out, const hora_json *rope) {
     return HORA_OK;
 }
 
-/* timm's file in Hugging Face's words: model_type, class and names of classes. Its own keys stay. */
+/* timm's file in Hugging Face's words: model_type, class, names of classes. Its own keys stay. */
 static void take_timm(hora_json *root) {
     const hora_json *names = hora_json_get(root, "label_names");
     int64_t classes = 0;

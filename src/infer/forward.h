@@ -66,7 +66,8 @@ hora_status hora_forward_run(hora_forward *f, const hora_forward_batch *batch);
  * hora_forward_grads_free. */
 hora_status hora_forward_grads(hora_adapter *a);
 void hora_forward_grads_free(hora_adapter *a);
-/* logits, last_hidden_state and pixel_values F32, as they are there, loss (1) when there are labels, grad.NAME F32 for each parameter. */
+/* logits, last_hidden_state and pixel_values F32, as they are there; loss (1) with labels;
+ * grad.NAME F32 for each parameter. */
 hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *batch,
                               const char *path);
 #endif

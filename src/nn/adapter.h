@@ -81,7 +81,7 @@ hora_status hora_adapter_allocate(hora_adapter *a);
 /* Brings `values` up to date; before whatever reads them outside a training. */
 void hora_adapter_refresh(hora_adapter *a);
 void hora_adapter_release_params(hora_adapter *a);
-/* What files call it: the name that the base's files have for the weight it replaces, else its own. */
+/* What files call it: as the base's files call the weight that it replaces, else its own name. */
 const char *hora_param_file_name(const hora_param *p);
 /* Index of the first element of a span of `p` (value or gradient) that is not finite; -1: none. */
 int64_t hora_param_not_finite(const hora_param *p, const void *span);

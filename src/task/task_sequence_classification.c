@@ -1,7 +1,7 @@
 /*
- * Sequence classification, as transformers' ..ForSequenceClassification of decoders: the head
- * `score` on the last token that is not padding; of encoders the head on the first. One class: cross-entropy. Several at once: binary
- * cross-entropy of each, mean over samples and classes.
+ * Sequence classification, as transformers' ..ForSequenceClassification: the head of decoders on
+ * the last token that is not padding, of encoders on the first. One class: cross-entropy. Several
+ * at once: binary cross-entropy of each, mean over samples and classes.
  */
 #include "task/task.h"
 

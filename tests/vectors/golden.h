@@ -44,11 +44,12 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
 /* A batch of `count` packed sequences and `padding` unused rows. */
 void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *lengths, int count,
                       int padding);
+/* n pictures of that size with classes below `classes`. */
+void golden_pictures(golden_run *r, hora_rng *rng, const hora_base *b, int n, int classes);
 void golden_again(golden_run *r); /* runs the same recording once more: parameters changed */
 void golden_close(golden_run *r);
-const float *golden_logits(
-    golden_run *
-        r); /* (B T, V), of pictures (B, classes); converted from f64 where needed, valid until close */
+/* (B T, V), of pictures (B, classes); valid until close. */
+const float *golden_logits(golden_run *r);
 
 /* max |d| <= rel * max |want| + abs */
 void golden_compare(const char *what, const float *got, const hora_st *want, const char *name,
