@@ -334,7 +334,7 @@ static hora_status decide(hora_objective *o, const hora_label_table *t, bool tra
     const int64_t met = known(o, t);
     if (!o->classes || (train && met < t->n && !named(o) && t->n == o->classes)) {
         adopt(o, t); /* nobody named the model's: same number, now with names */
-    } else if (train && !met) {
+    } else if (train && (!met || (o->task->pictures && met < t->n))) {
         hora_info("the classes of the data are not the model's; a new head for %d is trained",
                   t->n);
         adopt(o, t);
