@@ -49,7 +49,7 @@ hora_base *golden_base(const char *model, hora_dtype dtype) {
     o.bare = o.headers_only = family && family->vision;
     assert_ok(hora_base_open(&b, dir, &o));
     if (o.bare)
-        assert_ok(hora_base_head(b, classes, true, false, 1));
+        assert_ok(hora_base_head(b, "IMAGE_CLS", classes, true, false, 1));
     assert_ok(hora_base_complete(b));
     hora_json_free(config);
     hora_free(rel);

@@ -73,8 +73,24 @@ static void put_pixels(const hora_forward_batch *b, const hora_base *base, int64
                     l->patch + from * hora_vision_columns(v));
 }
 
-static hora_status put_ids(const hora_forward_batch *b, const hora_base *base, int64_t i,
+static hora_status put_type(const hora_forward_batch *b, const hora_base *base, int64_t row,
+                            hora_batch *l) {
+    const int32_t type = b->types ? b->types[row] : 0;
+    if (type < 0 || type >= hora_max(1, base->types))
+        return hora_fail(HORA_EUNSUPPORTED,
+                         base->types ? "token_type_ids hold %d, but the model tells %lld types of "
+                                       "texts apart; correct them"
+                                     : "token_type_ids other than 0 (%d) mean nothing to this "
+                                       "model; remove them",
+                         type, (long long)base->types);
+    if (l->type)
+        l->type[row] = type;
+    return HORA_OK;
+}
+
+static hora_status put_ids(const hora_forward *f, const hora_forward_batch *b, int64_t i,
                            hora_batch *l) {
+    const hora_base *base = f->base;
     for (int64_t k = 0; k < b->t; k++) {
         const int64_t row = i * b->t + k;
         if (b->ids[row] < 0 || b->ids[row] >= base->vocab)
@@ -84,7 +100,9 @@ static hora_status put_ids(const hora_forward_batch *b, const hora_base *base, i
                              b->ids[row], (long long)i, (long long)k, (long long)base->vocab);
         l->ids[row] = b->ids[row];
         l->pos[row] = (int32_t)k;
+        HORA_TRY(put_type(b, base, row, l));
     }
+    hora_batch_places(l, i * b->t, b->t, f->objective->pad);
     return HORA_OK;
 }
 
@@ -169,7 +187,7 @@ hora_status hora_forward_fill(const hora_forward *f, const hora_forward_batch *b
         if (b->pixels.at)
             put_pixels(b, f->base, i, l);
         else if (!(st = kept(b, i, &s, &e)))
-            st = put_ids(b, f->base, i, l);
+            st = put_ids(f, b, i, l);
         if (!st)
             rule.ranges(l, seg.from, t, seg.from + s, seg.from + e);
         if (!st && b->labels)

@@ -183,11 +183,6 @@ static hora_status check(const table *x, const char *path) {
             if (k == MASK && x->at[k][i] != 0 && x->at[k][i] != 1)
                 return hora_fail(HORA_EFORMAT, "%s: attention_mask holds %d; give 0 and 1", path,
                                  x->at[k][i]);
-            if (k == TYPES && x->at[k][i])
-                return hora_fail(HORA_EUNSUPPORTED,
-                                 "%s: token_type_ids other than 0 mean nothing to this model; "
-                                 "remove them",
-                                 path);
         }
     }
     return HORA_OK;
@@ -198,9 +193,9 @@ hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path)
     hora_status s = hora_ends(path, ".json") ? from_json(&x, path) : from_safetensors(&x, path);
     if (s == HORA_OK)
         s = check(&x, path);
-    hora_free(x.at[TYPES]);
     const int64_t b = samples_of(&x), per = b > 0 ? x.b[LABELS] * x.t[LABELS] / b : 0;
-    *batch = (hora_forward_batch){b, x.t[IDS], x.at[IDS], x.at[MASK], x.labels, per, x.pixels};
+    *batch = (hora_forward_batch){b,           x.t[IDS], x.at[IDS], x.at[MASK],
+                                  x.at[TYPES], x.labels, per,       x.pixels};
     if (s != HORA_OK)
         hora_forward_batch_release(batch);
     return s;
@@ -209,6 +204,7 @@ hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path)
 void hora_forward_batch_release(hora_forward_batch *b) {
     hora_free(b->ids);
     hora_free(b->mask);
+    hora_free(b->types);
     hora_free(b->labels);
     hora_free(b->pixels.at);
     *b = (hora_forward_batch){0};

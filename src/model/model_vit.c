@@ -446,7 +446,7 @@ const hora_family hora_family_vit = {
         "ViT, DeiT, DINOv2 with and without registers, CLIP's vision tower, VideoMAE; timm's ViT",
     .model_types = "vit deit dinov2 dinov2_with_registers clip clip_vision_model videomae timm",
     .vision = true,
-    .both_ways = true,
+    .encoder = true,
     .configure = configure,
     .ignores = ignores,
     .record = record,

@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "graph/verbs.h"
 #include "model/family.h"
-#include "task/metric.h"
 
 #define TASK(x) extern const hora_task hora_task_##x;
 #include "task/tasks.def"
@@ -70,10 +69,9 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out) {
     const hora_t w = hora_net_head(n), b = hora_net_head_bias(n);
     const bool narrow = o->loss != HORA_LOSS_XENT;
-    const hora_family *f = n->base->family;
-    const hora_t read = f->pool && o->task->labels != HORA_LABELS_TAG ? f->pool(n, hidden) : hidden;
-    const hora_t x = hora_dropout(n->g, read, hora_net_dropout(n, o->head_dropout),
-                                  hora_hash64("task head", 9, 0));
+    const hora_t x =
+        hora_dropout(n->g, hora_model_pool(n, hidden, o->task->labels != HORA_LABELS_TAG),
+                     hora_net_dropout(n, o->head_dropout), hora_hash64("task head", 9, 0));
     if (out->want_logits || (narrow && out->want_loss))
         out->logits = hora_linear(n->g, x, w, b, HORA_NONE, 1);
     if (out->want_loss)
@@ -92,16 +90,18 @@ void hora_ranges_causal(hora_batch *b, int64_t from, int64_t n, int64_t first, i
     }
 }
 
-void hora_ranges_both(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end) {
+void hora_ranges_whole(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end) {
     for (int64_t i = from; i < from + n; i++) {
         b->lo[i] = (int32_t)first;
-        b->hi[i] = (int32_t)(end > first ? end : first);
+        b->hi[i] = (int32_t)end;
     }
 }
 
 int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s) {
-    if (o->family && o->family->both_ways)
-        return s->from;
+    return o->encoder ? s->from + s->skip : hora_last_token(o, s);
+}
+
+int64_t hora_last_token(const hora_objective *o, const hora_segment *s) {
     int64_t last = s->n - s->skip - 1;
     while (last > 0 && s->ids[last] == o->pad)
         last--;
@@ -117,61 +117,6 @@ void hora_targets_none(hora_batch *b, const hora_segment *s) {
     const int64_t k = b->leaves.columns[HORA_LEAF_value];
     if (b->value)
         memset(b->value + s->from * k, 0, (size_t)(s->n * k) * sizeof *b->value);
-}
-
-/* --- classes of whole segments ---------------------------------------------------------------- */
-hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *s, hora_batch *b) {
-    const hora_objective *o = rule->own;
-    if (!b)
-        return (hora_counted){1, 0};
-    hora_targets_none(b, s);
-    const int64_t row = hora_pooled_row(o, s), k = o->classes;
-    const bool one = o->loss == HORA_LOSS_XENT;
-    if (one)
-        b->target[row] = s->classes[0];
-    for (int64_t i = 0; i < s->labels && !one; i++)
-        b->value[row * k + s->classes[i]] = 1;
-    b->weight[row] = 1;
-    return (hora_counted){1, 0};
-}
-
-/* Exact matches, and F1 of each class with the threshold 1/2. */
-static void several(const hora_tally *t, hora_metrics *out) {
-    const int64_t k = t->objective->classes;
-    double sum = 0;
-    int64_t exact = 0;
-    for (int64_t c = 0; c < k; c++) {
-        int64_t tp = 0, wrong = 0;
-        for (int64_t i = 0; i < t->n; i++) {
-            const bool y = t->y[i * k + c] > 0.5f, g = t->z[i * k + c] > 0;
-            tp += y && g;
-            wrong += y != g;
-        }
-        sum += tp + wrong ? 2.0 * (double)tp / (double)(2 * tp + wrong) : 0;
-    }
-    for (int64_t i = 0; i < t->n; i++) {
-        bool same = true;
-        for (int64_t c = 0; c < k; c++)
-            same &= (t->y[i * k + c] > 0.5f) == (t->z[i * k + c] > 0);
-        exact += same;
-    }
-    hora_metrics_add(out, "accuracy", (double)exact / (double)t->n);
-    hora_metrics_add(out, "macro_f1", sum / (double)k);
-}
-
-void hora_class_metrics(const hora_tally *t, hora_metrics *out) {
-    const int64_t k = t->objective->classes;
-    if (t->objective->loss == HORA_LOSS_BCE) {
-        several(t, out);
-        return;
-    }
-    int64_t *c = hora_calloc((size_t)(k * k), sizeof *c);
-    hora_metric_confusion(t->truth, t->guess, t->n, k, c);
-    hora_metrics_add(out, "accuracy", hora_metric_accuracy(t->truth, t->guess, t->n));
-    hora_metrics_add(out, "macro_f1", hora_metric_macro_f1(c, k, false));
-    hora_metrics_add(out, "macro_f1_all_classes", hora_metric_macro_f1(c, k, true));
-    hora_metrics_add(out, "matthews", hora_metric_matthews(c, k));
-    hora_free(c);
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */

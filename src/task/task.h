@@ -44,15 +44,17 @@ hora_status hora_task_unknown(const char *name);
 
 struct hora_objective {
     const hora_task *task;
-    const struct hora_family *family; /* of the model; NULL: not known */
     hora_data_rule rule; /* for the data; own is this objective, which must not move from then on */
     hora_loss_kind loss;
     char **names;     /* of the classes; NULL: language modelling, or numbers */
     int64_t classes;  /* outputs of the head; 0: not known yet, or the model's own head */
     bool own_classes; /* they come from the model's config.json or an adapter */
     bool settled;
-    int32_t pad; /* id that pads; -1: none. Sequences are pooled at the last other token */
+    int32_t pad;  /* id that pads; -1: none. Sequences are pooled at the last other token */
+    bool encoder; /* a token sees all of its sample, whose first row speaks for the whole */
     double head_dropout;
+    float *class_weight; /* [classes], of a row in the loss; NULL: 1 */
+    bool strict;         /* entities count only as the scheme writes them */
 };
 /* Language modelling, for whoever has no other. */
 const hora_objective *hora_objective_causal(void);
@@ -69,6 +71,13 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
 /* The first half of it: classes and their numbers, without a model. */
 hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_dataset *eval,
                                    bool train, bool *fresh);
+/* Weighs each class by records / (classes x its records) of `data`, whose mean over the records is
+ * 1; a class without any gets 1. HORA_EUSAGE for a task whose records do not have one class. */
+hora_status hora_objective_balance(hora_objective *o, const hora_dataset *data);
+/* What a row of class c counts. */
+static inline float hora_objective_weight(const hora_objective *o, int32_t c) {
+    return o->class_weight ? o->class_weight[c] : 1;
+}
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
 /* Refuses an outside batch whose targets are no classes. */
@@ -83,17 +92,16 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user);
 /* --- pieces that rows share ------------------------------------------------------------------- */
 /* Each row sees its own sample up to itself. */
 void hora_ranges_causal(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
-/* logits = x W' + b and the loss of o->loss; with dropout in training. x is `hidden`, or what the
- * family's head reads of a whole segment. */
+/* All rows of a sample see all of its tokens. */
+void hora_ranges_whole(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
+/* logits = neck(hidden) W' + b and the loss of o->loss; with dropout in training. */
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out);
-/* Each row sees its whole sample. */
-void hora_ranges_both(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
-/* Row that stands for the whole segment: of models whose rows see it all the first; of others that
- * of the last token that is not padding. */
+/* Row of the last token that is not padding: where decoders are pooled. */
+int64_t hora_last_token(const hora_objective *o, const hora_segment *s);
+/* Where what is said of the whole stands: there, or at the first row of an encoder's sample. */
 int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s);
-/* One class, or several, of a whole segment. */
+/* One class, or several, of a whole segment; accuracy, F1 and Matthews' correlation of such. */
 hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *s, hora_batch *b);
-/* accuracy, F1, Matthews' correlation of classes; of several at once exact matches and F1. */
 void hora_class_metrics(const hora_tally *t, hora_metrics *out);
 /* No row of a segment is to be predicted. */
 void hora_targets_none(hora_batch *b, const hora_segment *s);

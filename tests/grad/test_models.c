@@ -104,7 +104,7 @@ static hora_base *open_pictures(const char *config) {
     const hora_base_options o = {.dtype = HORA_F64, .headers_only = true, .bare = true};
     assert_ok(hora_file_write(path, config, strlen(config)));
     assert_ok(hora_base_fresh(&b, path, &o, 5));
-    assert_ok(hora_base_head(b, CLASSES, true, true, 5));
+    assert_ok(hora_base_head(b, "IMAGE_CLS", CLASSES, true, true, 5));
     assert_ok(hora_base_complete(b));
     if (!b->vision->fixed)
         assert_ok(hora_vision_resize(b->vision, 1, 8, 6));
