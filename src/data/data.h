@@ -130,6 +130,8 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
 hora_status hora_pictures_open(hora_dataset **out, const char *path,
                                const hora_image_processor *processor, const hora_vision *vision,
                                const hora_data_config *cfg, const hora_data_rule *rule);
+/* The augmentation that the options ask for. */
+hora_augment hora_data_augment(const hora_data_config *cfg);
 void hora_dataset_close(hora_dataset *d); /* accepts NULL */
 /* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
  * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly

@@ -52,15 +52,18 @@ static hora_status open_set(hora_pictures *p, const char *path, const hora_data_
     return s;
 }
 
+hora_augment hora_data_augment(const hora_data_config *c) {
+    hora_augment a = c->augment;
+    a.ops = (int)c->rand_augment;
+    a.magnitude = a.ops ? (int)c->rand_magnitude : 0;
+    a.crop_scale[0] = a.crop ? a.crop_scale[0] : 0;
+    a.crop_scale[1] = a.crop ? 1 : 0;
+    return a;
+}
+
 static hora_status open_loaders(hora_pictures *p, const hora_data_config *c) {
     static const hora_augment none = {0};
-    p->augment = c->augment;
-    p->augment.ops = (int)c->rand_augment;
-    p->augment.magnitude = p->augment.ops ? (int)c->rand_magnitude : 0;
-    if (!p->augment.crop)
-        p->augment.crop_scale[0] = 0;
-    else
-        p->augment.crop_scale[1] = 1;
+    p->augment = hora_data_augment(c);
     const bool changed = memcmp(&p->augment, &none, sizeof none) != 0;
     hora_image_loader_config lc = {.set = p->set,
                                    .processor = &p->processor,

@@ -56,6 +56,25 @@ static hora_status class_count(int64_t *n, const hora_json *from) {
     return *n ? HORA_OK : hora_json_get_int(from, "num_labels", 2, n);
 }
 
+/* Says once that the two maps of a config name different classes. */
+static void compare_maps(const hora_objective *o, const hora_json *from) {
+    const hora_json *back = hora_json_get(from, "label2id");
+    for (int64_t i = 0; hora_json_type(back) == HORA_JOBJECT && i < o->classes; i++) {
+        const hora_json *v = hora_json_get(back, o->names[i]);
+        const char *text = hora_json_string(v, NULL);
+        int64_t id = i;
+        if (text ? hora_parse_int(text, &id) && id != i : hora_json_int(v, &id) && id != i) {
+            for (int64_t k = 0; k < o->classes; k++)
+                if (k != i && hora_eq(o->names[k], o->names[i]))
+                    return; /* a name that stands twice */
+            hora_warn("config.json: label2id calls `%s` class %lld, id2label class %lld: id2label "
+                      "counts",
+                      o->names[i], (long long)id, (long long)i);
+            return;
+        }
+    }
+}
+
 /* Names under id2label, or num_labels placeholders, or transformers' two. */
 static hora_status take_names(hora_objective *o, const hora_json *from) {
     const hora_json *map = hora_json_get(from, "id2label");
@@ -76,18 +95,23 @@ static hora_status take_names(hora_objective *o, const hora_json *from) {
                              (long long)n, (long long)i);
         o->names[i] = hora_strdup(v ? hora_json_string(v, NULL) : spare_name(spare, i));
     }
+    compare_maps(o, from);
     return HORA_OK;
 }
 
 static hora_status take_problem(hora_objective *o, const hora_json *from) {
     const char *type = hora_json_string(hora_json_get(from, "problem_type"), NULL);
     o->loss = o->task->loss;
+    if (!type && o->task->pictures && o->classes == 1) {
+        o->loss = HORA_LOSS_MSE;
+        hora_info("config.json: one output and no problem_type: its number is taken as it is");
+    }
     if (!type || o->task->labels == HORA_LABELS_TAG)
         return HORA_OK;
     for (int i = 0; i < (int)HORA_COUNT(problems); i++)
         if (hora_eq(type, problems[i])) {
             /* another task's: that one was asked for by name */
-            if ((i == HORA_LOSS_MSE) == (o->task->loss == HORA_LOSS_MSE))
+            if (o->task->pictures || (i == HORA_LOSS_MSE) == (o->task->loss == HORA_LOSS_MSE))
                 o->loss = (hora_loss_kind)i;
             return HORA_OK;
         }
@@ -309,6 +333,8 @@ static hora_status refuse_blanks(const hora_label_table *t) {
 /* The labels of the data become the classes. */
 static void adopt(hora_objective *o, const hora_label_table *t) {
     forget_names(o);
+    if (o->task->pictures) /* whatever the model's own were */
+        o->loss = o->task->loss;
     o->own_classes = false;
     o->classes = t->n;
     o->names = hora_calloc((size_t)t->n + 1, sizeof *o->names);
@@ -318,7 +344,22 @@ static void adopt(hora_objective *o, const hora_label_table *t) {
           t->style == HORA_LABEL_INTS ? by_size : by_bytes);
 }
 
+/* A label that two classes of the model are called by. */
+static hora_status ambiguous(const hora_objective *o, const hora_label_table *t) {
+    for (int i = 0; i < t->n; i++) {
+        const int32_t k = class_of(o, t, t->at[i].name);
+        for (int64_t j = k + 1; k >= 0 && j < o->classes; j++)
+            if (hora_eq(o->names[j], o->names[k]))
+                return hora_fail(HORA_EMISMATCH,
+                                 "the model has two classes called `%s` (%d and %lld), and the "
+                                 "data cannot choose; rename one in config.json",
+                                 o->names[k], (int)k, (long long)j);
+    }
+    return HORA_OK;
+}
+
 static hora_status unknown_label(const hora_objective *o, const hora_label_table *t) {
+    HORA_TRY(ambiguous(o, t));
     hora_str all = {0};
     for (int64_t i = 0; i < o->classes && i < 12; i++)
         hora_str_printf(&all, "%s%s", i ? ", " : "", o->names[i]);
