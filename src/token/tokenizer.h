@@ -16,7 +16,7 @@ static inline void hora_ids_push(hora_ids *v, int32_t id) {
     HORA_PUSH(v->at, v->n, v->cap, id);
 }
 
-/* Reads DIR/tokenizer.json, else DIR/tokenizer.model, else DIR/vocab.txt; tokenizer_config.json and
+/* A GGUF file; or reads DIR/tokenizer.json, else DIR/tokenizer.model, else DIR/vocab.txt; tokenizer_config.json and
  * special_tokens_map.json beside it where they exist. */
 hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir);
 void hora_tokenizer_close(hora_tokenizer *t); /* accepts NULL */
