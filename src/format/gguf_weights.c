@@ -1,5 +1,5 @@
-/* The tensors of a GGUF model as a set of tensors like any other: Hugging Face names, views into the
- * file, block dtypes as they are. */
+/* The tensors of a GGUF model as a set of tensors like any other: Hugging Face names, views into
+ * the file, block dtypes as they are. */
 #include "base/text.h"
 #include "format/gguf_names.h"
 #include "format/safetensors_impl.h"
