@@ -8,9 +8,9 @@
 
 enum { SIDE = 112, ACROSS = 8, GAP = 4 };
 
-/* A set of pictures, not of texts: a folder that holds no records, a container of pictures. */
+/* A set of pictures, not of texts: a folder without files of records, a container of pictures. */
 bool hora_cli_is_pictures(const char *path) {
-    static const char *const texts[] = {".jsonl", ".json", ".csv", ".tsv", ".txt"};
+    static const char *const texts[] = {"train.jsonl", "valid.jsonl", "test.jsonl"};
     char **names = NULL;
     int n = 0;
     bool text = false;
@@ -19,7 +19,7 @@ bool hora_cli_is_pictures(const char *path) {
     if (hora_list_dir(path, &names, &n) == HORA_OK)
         for (int i = 0; i < n; i++)
             for (size_t k = 0; k < HORA_COUNT(texts); k++)
-                text |= hora_ends(names[i], texts[k]);
+                text |= hora_eq(names[i], texts[k]);
     hora_list_free(names, n);
     return !text;
 }
