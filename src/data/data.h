@@ -14,8 +14,10 @@
  * So the position in the data is one integer, the number of rows consumed.
  */
 #include "base/options.h"
+#include "data/augment.h"
 #include "template/template.h"
 #include "tensor/batch.h"
+#include "tensor/vision.h"
 #include "token/tokenizer.h"
 
 typedef struct hora_data_config { /* filled from hora_data_options */
@@ -34,6 +36,11 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     /* below 1: share of the rows held out at the end; 1 and more: number of rows */
     double eval_split;
     int64_t seed; /* of the shuffle */
+    /* of pictures */
+    bool exif, white;    /* turned as they say; transparent pixels laid on white */
+    int64_t image_cache; /* bytes of decoded pictures that are kept, at most */
+    hora_augment augment;
+    int64_t rand_augment, rand_magnitude; /* its ops and magnitude */
 } hora_data_config;
 extern const hora_options hora_data_options;
 /* What of a row is supervised: what the assistant says, prompts too, the assistant's last turn. */
@@ -118,7 +125,14 @@ typedef struct hora_data_info {
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                               const hora_template *tmpl, const hora_data_config *cfg,
                               const hora_data_rule *rule); /* copied */
-void hora_dataset_close(hora_dataset *d);                  /* accepts NULL */
+/* A set of labelled pictures (images.h) for a model that reads such: a row each. Of the processor
+ * and the shape of pictures copies are taken. */
+hora_status hora_pictures_open(hora_dataset **out, const char *path,
+                               const hora_image_processor *processor, const hora_vision *vision,
+                               const hora_data_config *cfg, const hora_data_rule *rule);
+/* The augmentation that the options ask for. */
+hora_augment hora_data_augment(const hora_data_config *cfg);
+void hora_dataset_close(hora_dataset *d); /* accepts NULL */
 /* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
  * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
  * the last 8,192 tokens. The pieces share memory; close both, in any order. */

@@ -137,6 +137,11 @@ void hora_labels_finish(hora_label_store *s, hora_data_record *records, size_t n
 void hora_labels_release(hora_label_store *s);
 
 /* ---- the dataset ---- */
+typedef struct hora_pictures hora_pictures;
+void hora_pictures_release(hora_pictures *p); /* accepts NULL */
+/* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless sequence. */
+hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
+                               hora_batch *b);
 typedef struct hora_store { /* shared by the pieces of a split */
     int refs;
     hora_masked tokens;
@@ -146,6 +151,7 @@ typedef struct hora_store { /* shared by the pieces of a split */
     size_t nrecords, crecords;
     bool plain; /* one stream of tokens, all supervised */
     hora_label_store labels;
+    hora_pictures *pictures; /* NULL: a set of texts */
     uint64_t hash;
 } hora_store;
 typedef struct hora_data_segment {

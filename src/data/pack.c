@@ -55,7 +55,7 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     d->info.records += !same; /* a record may be several rows, one after the other */
     d->info.rows = (int64_t)d->nrows;
     d->info.tokens += n;
-    for (int64_t i = 0; i < s.n; i++)
+    for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
             (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
     d->info.supervised += counted.rows;
@@ -148,6 +148,8 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
         for (int64_t k = 0; k < r->nsegments; k++)
             put_segment(d, &d->segments[r->first + (size_t)k], b);
     }
+    if (d->store->pictures)
+        HORA_TRY(hora_pictures_fill(d, first, n, eval, b));
     b->rows = b->tokens ? hora_row_class(b->capacity, b->tokens) : 0;
     hora_batch_pad(b);
     return HORA_OK;

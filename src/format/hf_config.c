@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "format/gguf_hf.h"
 
 /* Keys that transformers 5 moved into rope_parameters. */
 static const char *const moved[] = {"rope_theta", "partial_rotary_factor"};
@@ -74,6 +75,30 @@ static hora_status per_kind(hora_json *root, const hora_json **rope) {
     return HORA_OK;
 }
 
+/* timm's file in Hugging Face's words: model_type, class, names of classes. Its own keys stay. */
+static void take_timm(hora_json *root) {
+    const hora_json *names = hora_json_get(root, "label_names");
+    int64_t classes = 0;
+    if (hora_json_get(root, "model_type") || !hora_json_get(root, "architecture"))
+        return;
+    hora_json_set(root, "model_type", hora_json_new_string("timm"));
+    hora_json_int(hora_json_get(root, "num_classes"), &classes);
+    if (classes < 1 || hora_json_get(root, "architectures"))
+        return;
+    hora_json *list = hora_json_new_array();
+    hora_json_push(list, hora_json_new_string("TimmForImageClassification"));
+    hora_json_set(root, "architectures", list);
+    hora_json_set(root, "num_labels", hora_json_new_int(classes));
+    if ((int64_t)hora_json_len(names) != classes)
+        return;
+    hora_json *ids = hora_json_set(root, "id2label", hora_json_new_object());
+    for (int64_t i = 0; i < classes; i++) {
+        char key[24];
+        hora_snprintf(key, sizeof key, "%lld", (long long)i);
+        hora_json_set(ids, key, hora_json_copy(hora_json_at(names, (size_t)i)));
+    }
+}
+
 hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
     *out = NULL;
     if (hora_json_type(config) != HORA_JOBJECT)
@@ -105,14 +130,25 @@ hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
             if (is_given(hora_json_get(rope, moved[i])))
                 hora_json_set(root, moved[i], hora_json_copy(hora_json_get(rope, moved[i])));
     }
+    take_timm(root);
     *out = root;
     return HORA_OK;
+}
+
+static hora_status load_gguf(hora_json **out, const char *path) {
+    hora_gguf *g = NULL;
+    HORA_TRY(hora_gguf_open(&g, path));
+    hora_status s = hora_gguf_config(out, g);
+    hora_gguf_close(g);
+    return s;
 }
 
 hora_status hora_hf_config_load(hora_json **out, const char *dir_or_file) {
     hora_json *raw = NULL;
     hora_status s;
     *out = NULL;
+    if (hora_gguf_is(dir_or_file))
+        return load_gguf(out, dir_or_file);
     char *path = hora_path_is_dir(dir_or_file) ? hora_path_join(dir_or_file, "config.json")
                                                : hora_strdup(dir_or_file);
     if (!hora_path_exists(path)) {
@@ -150,10 +186,29 @@ static hora_status add_ids(const hora_json *v, int32_t *ids, int cap, int *n) {
     return HORA_OK;
 }
 
+/* The end of a text and, where it is another token, of a turn. */
+static hora_status gguf_eos_ids(const char *path, int32_t *ids, int cap, int *n) {
+    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    hora_gguf *g = NULL;
+    HORA_TRY(hora_gguf_open(&g, path));
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < HORA_COUNT(keys) && s == HORA_OK; i++) {
+        int64_t id;
+        s = hora_gguf_get_int(g, keys[i], false, -1, &id);
+        if (s == HORA_OK && id >= 0 && id <= INT32_MAX && *n < cap && (!*n || ids[*n - 1] != id))
+            ids[(*n)++] = (int32_t)id;
+    }
+    hora_gguf_close(g);
+    return s;
+}
+
 hora_status hora_hf_eos_ids(const char *dir, int32_t *ids, int cap, int *n) {
     static const char *const files[] = {"generation_config.json", "config.json"};
     hora_status s = HORA_OK;
     *n = 0;
+    if (hora_gguf_is(dir))
+        return gguf_eos_ids(dir, ids, cap, n);
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK && !*n; i++) {
         hora_json *root = NULL;
         char *path = hora_path_join(dir, files[i]);

@@ -91,8 +91,8 @@ static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joine
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
 /* Table (first + h w, d) of a grid -> (first + height width, d), bicubically; `first` rows stay. */
-static inline hora_t hora_resample(hora_graph *g, hora_t table, int64_t first, int64_t h, int64_t w,
-                                   int64_t height, int64_t width, bool antialias) {
+static inline hora_t hora_regrid(hora_graph *g, hora_t table, int64_t first, int64_t h, int64_t w,
+                                 int64_t height, int64_t width, bool antialias) {
     return hora_graph_node(
         g, HORA_OP_resample, (hora_t[]){table},
         &(hora_attr){

@@ -10,17 +10,16 @@
 #include "base/text.h"
 #include "peft/dora.h"
 
-char *hora_lowrank_name(const hora_site *s, char side) {
-    return hora_peft_key(s->module, side == 'A' ? HORA_PEFT_LORA_A : HORA_PEFT_LORA_B);
-}
-
-void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hora_param **a,
-                         hora_param **b) {
-    char *na = hora_lowrank_name(s, 'A'), *nb = hora_lowrank_name(s, 'B');
+void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, bool whole,
+                         hora_param **a, hora_param **b) {
+    const char *module = whole ? s->fused : s->module;
+    const int64_t out = whole ? s->fused_out : s->out;
+    char *na = hora_peft_key(module, HORA_PEFT_LORA_A);
+    char *nb = hora_peft_key(module, HORA_PEFT_LORA_B);
     *a = hora_adapter_param(
         ad, na, HORA_SHAPE2(rank, s->in),
         (hora_init){.kind = HORA_INIT_UNIFORM, .value = 1 / sqrt((double)s->in)});
-    *b = hora_adapter_param(ad, nb, HORA_SHAPE2(s->out, rank), (hora_init){.kind = HORA_INIT_ZERO});
+    *b = hora_adapter_param(ad, nb, HORA_SHAPE2(out, rank), (hora_init){.kind = HORA_INIT_ZERO});
     (*a)->layer = (*b)->layer = s->layer;
     (*b)->lora_b = true;
     hora_free(na);
@@ -41,38 +40,29 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
 
 hora_status hora_lowrank_write(hora_adapter *a, const char *dir) {
     const hora_base *b = a->base;
-    hora_st_entry *e = hora_calloc((size_t)(3 * b->nsites + b->nweights) + 1, sizeof *e);
-    int n = 0, names;
-    for (int i = 0; i < b->nsites; i++) {
-        hora_factors f;
-        const hora_site *s = &b->sites[i];
-        a->method->factors(a, i, &f);
-        if (!f.rank)
-            continue;
-        e[n++] = (hora_st_entry){hora_lowrank_name(s, 'A'),
-                                 {(void *)f.a, a->dtype, HORA_SHAPE2(f.rank, s->in)},
-                                 HORA_F32};
-        e[n++] = (hora_st_entry){hora_lowrank_name(s, 'B'),
-                                 {(void *)f.b, a->dtype, HORA_SHAPE2(s->out, f.rank)},
-                                 HORA_F32};
-        if (f.magnitude)
-            e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_MAGNITUDE),
-                                     {(void *)f.magnitude, a->dtype, HORA_SHAPE1(s->out)},
-                                     HORA_F32};
-    }
-    names = n;
+    int n;
+    hora_factor_tensor *all = hora_factor_tensors(a, &n);
+    hora_st_entry *e = hora_calloc((size_t)(n + b->nweights) + 1, sizeof *e);
+    int count = n;
+    for (int i = 0; i < n; i++)
+        e[i] = (hora_st_entry){all[i].name, all[i].view, HORA_F32};
     for (int w = 0; a->replaces && w < b->nweights; w++)
         if (a->replaces[w])
-            e[n++] = (hora_st_entry){a->replaces[w]->name,
-                                     {a->replaces[w]->value, a->dtype, a->replaces[w]->shape},
-                                     HORA_F32};
+            e[count++] = (hora_st_entry){a->replaces[w]->name,
+                                         {a->replaces[w]->value, a->dtype, a->replaces[w]->shape},
+                                         HORA_F32};
     char *path = hora_path_join(dir, "adapter_model.safetensors");
-    hora_status s = hora_st_write(path, e, n, NULL, 0);
+    hora_status s = hora_st_write(path, e, count, NULL, 0);
     hora_free(path);
-    for (int i = 0; i < names; i++)
-        hora_free((char *)e[i].name);
+    hora_factor_tensors_free(all, n);
     hora_free(e);
-    return s ? s : hora_peft_config_write(a, a->method->peft_config(a), dir);
+    HORA_TRY(s);
+    hora_peft_config c = {0};
+    hora_peft_config_copy(&c, a->method->peft_config(a));
+    hora_factor_config(a, &c);
+    s = hora_peft_config_write(a, &c, dir);
+    hora_peft_config_release(&c);
+    return s;
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */

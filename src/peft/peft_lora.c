@@ -53,6 +53,10 @@ static const hora_options options = {"Method lora", rows, HORA_COUNT(rows)};
 
 typedef struct site {
     hora_param *a, *b; /* NULL: not adapted */
+    /* of a module that holds others too: this site's rows of b, and the first site's number */
+    int32_t *rows;
+    int lead;
+    hora_t part; /* those rows, in the recording in progress */
     int64_t rank;
     double alpha, scale;
     hora_dora dora;
@@ -60,6 +64,31 @@ typedef struct site {
 typedef struct state {
     site *sites;
 } state;
+
+/* A site of a module that is adapted as a whole: one A, and its rows of one B. */
+static hora_status add_part(hora_adapter *ad, int i) {
+    const config *c = ad->config;
+    const hora_site *s = &ad->base->sites[i];
+    state *st = ad->state;
+    site *t = &st->sites[i];
+    if (c->dora)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "DoRA of %s as a whole is not computed here; name its parts (targets=q+v)",
+                         s->fused);
+    for (t->lead = 0; t->lead < i; t->lead++)
+        if (st->sites[t->lead].rows && hora_eq(ad->base->sites[t->lead].fused, s->fused))
+            break;
+    if (t->lead < i) {
+        t->a = st->sites[t->lead].a;
+        t->b = st->sites[t->lead].b;
+    } else {
+        hora_lowrank_params(ad, s, t->rank, true, &t->a, &t->b);
+    }
+    t->rows = hora_malloc((size_t)s->out * sizeof *t->rows);
+    for (int64_t o = 0; o < s->out; o++)
+        t->rows[o] = (int32_t)(s->row + o);
+    return HORA_OK;
+}
 
 static hora_status add_site(hora_adapter *ad, int i) {
     const config *c = ad->config;
@@ -77,7 +106,11 @@ static hora_status add_site(hora_adapter *ad, int i) {
     t->rank = (int64_t)rank;
     t->alpha = alpha;
     t->scale = alpha / (c->rslora ? sqrt(rank) : rank);
-    hora_lowrank_params(ad, s, t->rank, &t->a, &t->b);
+    bool whole;
+    HORA_TRY(hora_targets_whole(&c->peft, s, c->from_folder, &whole));
+    if (whole)
+        return add_part(ad, i);
+    hora_lowrank_params(ad, s, t->rank, false, &t->a, &t->b);
     char *magnitude = hora_peft_key(s->module, HORA_PEFT_MAGNITUDE);
     hora_dora_declare(&t->dora, ad, s, c->dora ? HORA_DORA_ON : HORA_DORA_OFF, magnitude, NULL);
     hora_free(magnitude);
@@ -100,7 +133,7 @@ static hora_status parse(config *c, const hora_base *b) {
 }
 
 /* PEFT's names: a bias behind an adapter is its base layer's. */
-static void train_biases(hora_adapter *a, bool all) {
+static hora_status train_biases(hora_adapter *a, bool all) {
     const hora_base *b = a->base;
     const state *st = a->state;
     for (int w = 0; w < b->nweights; w++) {
@@ -110,11 +143,17 @@ static void train_biases(hora_adapter *a, bool all) {
                 module = b->sites[i].module;
         if (b->weights[w].role != HORA_ROLE_BIAS || (!module && !all))
             continue;
+        if (hora_weight_spelling(&b->weights[w]).rows)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "bias: %s is part of a tensor, which PEFT trains as a whole; leave "
+                             "bias out, or use the model in transformers' form",
+                             b->weights[w].name);
         char *name = module ? hora_peft_key(module, HORA_PEFT_BASE_BIAS)
                             : hora_format("base_model.model.%s", b->weights[w].name);
         hora_adapter_replace(a, w, name);
         hora_free(name);
     }
+    return HORA_OK;
 }
 
 static hora_status setup(hora_adapter *a) {
@@ -130,13 +169,15 @@ static hora_status setup(hora_adapter *a) {
             s = add_site(a, i);
     hora_free(on);
     if (!s && c->bias)
-        train_biases(a, hora_eq(biases[c->bias], "all"));
+        s = train_biases(a, hora_eq(biases[c->bias], "all"));
     return s ? s : hora_targets_save(a, &c->peft);
 }
 
 static void release(hora_adapter *a) {
     config *c = a->config;
     state *st = a->state;
+    for (int i = 0; st && st->sites && i < a->base->nsites; i++)
+        hora_free(st->sites[i].rows);
     if (st)
         hora_free(st->sites);
     hora_peft_config_release(&c->peft);
@@ -148,6 +189,8 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
     state *st = a->state;
     for (int i = 0; i < a->base->nsites; i++) {
         site *t = &st->sites[i];
+        if (t->rows && a->base->sites[i].layer == layer)
+            t->part = hora_gather(n->g, hora_net_param(n, t->b), t->rows, a->base->sites[i].out);
         if (t->dora.m && a->base->sites[i].layer == layer)
             hora_dora_prelude(&t->dora, n, &a->base->sites[i], hora_net_param(n, t->a),
                               hora_net_param(n, t->b), t->scale);
@@ -162,21 +205,26 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     const site *t = &st->sites[i];
     if (!t->a)
         return hora_net_next(n, s, x, w, b);
-    hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
-                             hora_net_stream(n, a, "lora", s->kind));
+    const int kind = t->rows ? (int)a->base->sites[t->lead].kind : (int)s->kind; /* one mask */
+    hora_t xd =
+        hora_dropout(n->g, x, hora_net_dropout(n, c->dropout), hora_net_stream(n, a, "lora", kind));
     return hora_dora_lowrank(&t->dora, n, s, x, w, b, xd, hora_net_param(n, t->a),
-                             hora_net_param(n, t->b), t->scale);
+                             t->rows ? t->part : hora_net_param(n, t->b), t->scale);
 }
 
 /* --- on disk ---------------------------------------------------------------------------------- */
 
 static void factors(hora_adapter *a, int i, hora_factors *f) {
+    const int64_t first = a->base->sites[i].row; /* of B */
     const site *t = &((const state *)a->state)->sites[i];
     *f = t->a ? (hora_factors){.rank = t->rank,
                                .scale = t->scale,
                                .alpha = t->alpha,
                                .a = t->a->value,
-                               .b = t->b->value,
+                               .b = (const char *)t->b->value +
+                                    (t->rows && t->b->value
+                                         ? (size_t)(first * t->rank) * hora_dtype_size(a->dtype)
+                                         : 0),
                                .magnitude = t->dora.m ? t->dora.m->value : NULL}
               : (hora_factors){0};
 }

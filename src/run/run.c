@@ -127,7 +127,8 @@ static hora_status open_model(run *r) {
                                  .config_alone = r->config_alone,
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter};
-    return hora_open_model(&r->opened, r->run.model, &o);
+    HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
+    return hora_open_pictures(&r->opened, &r->data.seq_len);
 }
 
 static hora_status attach(run *r) {

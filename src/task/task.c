@@ -55,6 +55,10 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
     hora_outputs *o = user;
     const hora_objective *objective = o->objective ? o->objective : hora_objective_causal();
     o->loss = o->logits = HORA_NONE;
+    if (o->want_hidden) {
+        o->hidden = hidden;
+        hora_graph_output(n->g, hidden);
+    }
     objective->task->record(objective, n, hidden, o);
     hora_graph_output(n->g, o->logits);
     hora_graph_output(n->g, o->loss);

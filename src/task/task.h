@@ -22,8 +22,9 @@ typedef enum { HORA_LOSS_XENT, HORA_LOSS_BCE, HORA_LOSS_MSE } hora_loss_kind;
 typedef struct hora_task {
     const char *name;         /* "sequence-classification" */
     const char *summary;      /* one line */
-    const char *architecture; /* what the class in config.json ends in */
+    const char *architecture; /* what the class in config.json ends in; words, the first is ours */
     const char *task_type;    /* PEFT's word for it */
+    bool pictures;            /* of models that read such */
     hora_label_kind labels;   /* of a record */
     hora_loss_kind loss;      /* unless the model or the data say otherwise */
     bool head, head_bias;     /* it brings a head of its own; that has a bias */
@@ -99,6 +100,9 @@ void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_
 int64_t hora_last_token(const hora_objective *o, const hora_segment *s);
 /* Where what is said of the whole stands: there, or at the first row of an encoder's sample. */
 int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s);
+/* One class, or several, of a whole segment; accuracy, F1 and Matthews' correlation of such. */
+hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *s, hora_batch *b);
+void hora_class_metrics(const hora_tally *t, hora_metrics *out);
 /* No row of a segment is to be predicted. */
 void hora_targets_none(hora_batch *b, const hora_segment *s);
 #endif

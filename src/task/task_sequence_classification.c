@@ -8,7 +8,7 @@
 #include "task/metric.h"
 #include "task/task.h"
 
-static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, hora_batch *b) {
+hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *s, hora_batch *b) {
     const hora_objective *o = rule->own;
     if (!b)
         return (hora_counted){1, 0};
@@ -47,7 +47,7 @@ static void several(const hora_tally *t, hora_metrics *out) {
     hora_metrics_add(out, "macro_f1", sum / (double)k);
 }
 
-static void metrics(const hora_tally *t, hora_metrics *out) {
+void hora_class_metrics(const hora_tally *t, hora_metrics *out) {
     const int64_t k = t->objective->classes;
     if (t->objective->loss == HORA_LOSS_BCE) {
         several(t, out);
@@ -72,6 +72,6 @@ const hora_task hora_task_sequence_classification = {
     .loss = HORA_LOSS_XENT,
     .head = true,
     .ranges = hora_ranges_causal,
-    .targets = targets,
+    .targets = hora_targets_class,
     .record = hora_record_head,
-    .metrics = metrics};
+    .metrics = hora_class_metrics};

@@ -97,6 +97,8 @@ bool hora_cli_is_model(const char *dir);
 /* The model, with its adapter attached, that those options name. A model as --adapter stands for
  * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
+/* The same for a command that has a use for a model without a trained head. */
+hora_status hora_cli_open_features(struct hora_model **m, hora_settings *s);
 /* What `hora data` does; `hora inspect` does the same with a data file. */
 hora_status hora_cli_data(hora_cli *c);
 /* What `hora plan` does, and `hora train --dry-run`. */

@@ -20,7 +20,7 @@ hora_status hora_check_context(const hora_base *b, int64_t seq_len) {
 }
 
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
-    int32_t id = d ? hora_data_about(d)->max_id : 0;
+    int32_t id = d && !b->vision ? hora_data_about(d)->max_id : -1;
     if (id < b->vocab)
         return HORA_OK;
     return hora_fail(HORA_EMISMATCH,
