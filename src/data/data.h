@@ -185,6 +185,9 @@ hora_status hora_records_each(const char *path,
                               hora_status (*fn)(void *arg, const hora_json *record, int64_t line),
                               void *arg);
 
+/* The text or the pair of a record: "text" and "text_pair", or the columns of GLUE. Borrowed. */
+hora_status hora_record_texts(const hora_json *record, hora_text_pair *out);
+
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;

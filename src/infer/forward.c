@@ -425,6 +425,11 @@ hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *b
         HORA_PUSH(
             e, n, cap,
             ((hora_st_entry){"pixel_values", {b->pixels.at, HORA_F32, shape_of(b)}, HORA_F32}));
+    if (f->embedding)
+        HORA_PUSH(e, n, cap,
+                  ((hora_st_entry){"embedding",
+                                   {f->embedding, HORA_F32, HORA_SHAPE2(b->b, f->base->hidden)},
+                                   HORA_F32}));
     fixed = n;
     for (int a = 0; a < f->nadapters && f->grads; a++)
         for (int i = 0; i < f->adapters[a]->nparams; i++) {

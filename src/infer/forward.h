@@ -45,10 +45,11 @@ typedef struct hora_forward {
     hora_adapter *const *adapters;   /* allocated; disabled ones are ignored */
     int nadapters;
     hora_device *device;
-    float *logits; /* of hora_forward_logits' shape, or NULL */
-    float *hidden; /* of hora_forward_hidden's shape, or NULL */
-    double loss;   /* set when the batch has labels */
-    bool grads;    /* fill `grad` of every parameter (given memory by hora_forward_grads) */
+    float *logits;    /* of hora_forward_logits' shape, or NULL */
+    float *hidden;    /* of hora_forward_hidden's shape, or NULL */
+    float *embedding; /* (b, hidden), for hora_forward_save alone; or NULL */
+    double loss;      /* set when the batch has labels */
+    bool grads;       /* fill `grad` of every parameter (given memory by hora_forward_grads) */
 } hora_forward;
 /* (b, t, vocab); for tasks with a head of their own (b, t, classes), or (b, classes) where a sample
  * is pooled. */

@@ -21,7 +21,7 @@ static const char *architecture(const hora_json *config) {
 /* The class ends in one of the task's words. */
 static bool made_for(const hora_json *config, const hora_task *t) {
     const char *a = architecture(config);
-    for (const char *p = t->architecture; a && *p;) {
+    for (const char *p = t->architecture; a && p && *p;) {
         const size_t n = strcspn(p, " "), len = strlen(a);
         if (len >= n && strncmp(a + len - n, p, n) == 0)
             return true;
@@ -140,6 +140,8 @@ static const hora_task *task_of(const hora_json *config) {
     const hora_family *family = hora_family_of(config);
     for (int i = 0; !found && family && family->vision && i < hora_task_count(); i++)
         found = hora_task_at(i)->pictures ? hora_task_at(i) : NULL;
+    if (!found && family && family->encoder && !family->vision)
+        return hora_task_named("embedding"); /* an encoder writes no text */
     return found ? found : hora_objective_causal()->task;
 }
 
@@ -486,6 +488,11 @@ hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_d
 hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_dataset *data,
                                   hora_dataset *eval, bool train, uint64_t seed) {
     bool fresh = false;
+    if (train && o->task->body)
+        return hora_fail(HORA_EUSAGE,
+                         "the task %s has nothing to train on yet; give --task "
+                         "sequence-classification, token-classification or regression",
+                         o->task->name);
     if (o->settled || !o->task->head) {
         o->settled = true;
         return HORA_OK;

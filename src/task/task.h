@@ -27,6 +27,7 @@ typedef struct hora_task {
     bool pictures;            /* of models that read such */
     hora_label_kind labels;   /* of a record */
     hora_loss_kind loss;      /* unless the model or the data say otherwise */
+    bool body;                /* it works on the last hidden state alone: there is no head at all */
     bool head, head_bias;     /* it brings a head of its own; that has a bias */
     double head_dropout;      /* before the head in training, unless config.json says otherwise */
     void (*ranges)(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);

@@ -2,6 +2,7 @@
 #include "api/handles.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "infer/embed.h"
 #include "infer/forward.h"
 #include "tool/tool.h"
 
@@ -32,13 +33,15 @@ static const hora_options options = {"Forward", rows, HORA_COUNT(rows)};
 /* Memory for what is asked for; logits only where somebody trained the head. */
 static hora_status outputs(hora_model *m, hora_forward *f, const hora_forward_batch *b,
                            size_t bytes[2]) {
-    const bool head = hora_open_trained(&m->opened, m->adapters, m->n) == HORA_OK;
+    const bool body = m->opened.objective.task->body || m->opened.objective.encoder;
+    const bool head = !m->opened.objective.task->body &&
+                      hora_open_trained(&m->opened, m->adapters, m->n) == HORA_OK;
     void *logits = NULL, *hidden = NULL;
     HORA_TRY(hora_forward_fit(f, b));
     const hora_shape z = hora_forward_logits(f, b), h = hora_forward_hidden(f, b);
     bytes[0] = head ? (size_t)hora_shape_elems(&z) * sizeof(float) : 0;
-    bytes[1] = b->pixels.at ? (size_t)hora_shape_elems(&h) * sizeof(float) : 0;
-    if (!head && !b->pixels.at)
+    bytes[1] = b->pixels.at || body ? (size_t)hora_shape_elems(&h) * sizeof(float) : 0;
+    if (!head && !bytes[1])
         return hora_open_trained(&m->opened, m->adapters, m->n);
     if (bytes[0])
         HORA_TRY(hora_block_new(&logits, bytes[0], "logits"));
@@ -46,6 +49,19 @@ static hora_status outputs(hora_model *m, hora_forward *f, const hora_forward_ba
     if (bytes[1])
         HORA_TRY(hora_block_new(&hidden, bytes[1], "hidden states"));
     f->hidden = hidden;
+    return HORA_OK;
+}
+
+/* A vector for each sample, as the model's folder says. */
+static hora_status embed(const hora_model *m, hora_forward *f, const hora_forward_batch *b) {
+    hora_embedding e;
+    const hora_shape h = hora_forward_hidden(f, b);
+    const int64_t t = h.d[1], d = h.d[2];
+    HORA_TRY(hora_embedding_read(&e, m->base->dir));
+    f->embedding = hora_malloc((size_t)(b->b * d) * sizeof *f->embedding);
+    for (int64_t i = 0; i < b->b; i++)
+        hora_embedding_run(&e, f->hidden + i * t * d, b->mask ? b->mask + i * t : NULL, t, d,
+                           f->embedding + i * d);
     return HORA_OK;
 }
 
@@ -64,8 +80,11 @@ static hora_status forward(hora_model *m, const config *c, const hora_forward_ba
     if (s)
         goto out;
     HORA_TRY_OUT(s, hora_forward_run(&f, b));
+    if (m->opened.objective.task->body)
+        HORA_TRY_OUT(s, embed(m, &f, b));
     s = hora_forward_save(&f, b, c->out);
 out:
+    hora_free(f.embedding);
     for (int i = 0; i < m->n && f.grads; i++)
         hora_forward_grads_free(m->adapters[i]);
     hora_block_free(f.logits, bytes[0]);
