@@ -1,7 +1,8 @@
 /*
  * Laws of training on a device other than the host, on a tiny model: it follows the host, gives the
  * same bits twice, goes on after a checkpoint as if nothing had happened, there and on the host,
- * and allocates nothing in a step. Without such a device all of them are skipped.
+ * and allocates nothing in a step; and of decoding there. Without such a device all of them are
+ * skipped.
  */
 #include "hora_test.h"
 
@@ -9,6 +10,7 @@
 
 #include "base/rng.h"
 #include "data/data.h"
+#include "infer/generate.h"
 #include "train/train.h"
 #include "vectors/golden.h"
 
@@ -25,6 +27,9 @@ static const char *const methods[][3] = {
     /* with its options and a family that suits it */
     {"lora", "rank=4,targets=q+k+v+o+gate+up+down,dropout=0.1", "qwen3"},
     {"hora", "rank=4,dropout=0.1", "qwen3"},
+    {"lora", "rank=4,use_dora=on", "qwen3"},
+    {"hora", "rank=4,targets=q+v+o,act=gelu,magnitude=doran", "qwen3"},
+    {"ia3", "", "qwen3"},
     {"full", "", "qwen3"},
     {"bitfit", "", "qwen2"},
 };
@@ -224,6 +229,68 @@ static void allocates_nothing(void **state) {
     close_world(&w);
 }
 
+/* Logits behind a prompt of `PROMPT` tokens, fed at once, and behind each of a few more. */
+enum { PROMPT = 21, MORE = 5, VOCAB = 96 };
+static void decode(const char *device, hora_dtype dtype, bool cache, float *logits) {
+    char *config = hora_format(config_text, "qwen3");
+    hora_base *base = golden_fresh(config, dtype, false);
+    hora_adapter *adapter = golden_attach(base, "hora", "rank=4");
+    hora_device *d;
+    hora_decoder *decoder;
+    int32_t ids[PROMPT + MORE];
+    assert_ok(hora_adapter_allocate(adapter));
+    assert_ok(hora_device_open(&d, device));
+    const hora_decoder_config c = {.base = base,
+                                   .adapters = &adapter,
+                                   .nadapters = 1,
+                                   .device = d,
+                                   .cache = cache,
+                                   .prefill = 8,
+                                   .context = 64};
+    assert_ok(hora_decoder_new(&decoder, &c));
+    for (int i = 0; i < PROMPT + MORE; i++)
+        ids[i] = (i * 37 + 5) % VOCAB;
+    for (int i = 0; i <= MORE; i++) {
+        const float *z;
+        assert_ok(
+            hora_decoder_feed(decoder, i ? &ids[PROMPT + i - 1] : ids, i ? 1 : (size_t)PROMPT, &z));
+        memcpy(logits + i * VOCAB, z, VOCAB * sizeof *z);
+    }
+    hora_decoder_free(decoder);
+    hora_device_free(d);
+    hora_peft_detach(adapter);
+    hora_base_close(base);
+    hora_free(config);
+}
+
+static void decodes(void **state) {
+    (void)state;
+    const char *device = other();
+    const struct {
+        hora_dtype dtype;
+        double tol;
+    } in[] = {{HORA_F32, 2e-5}, {HORA_BF16, 2e-2}};
+    for (size_t k = 0; k < HORA_COUNT(in); k++)
+        for (int cache = 0; cache < 2; cache++) {
+            float there[(MORE + 1) * VOCAB], here[(MORE + 1) * VOCAB];
+            decode(device, in[k].dtype, cache, there);
+            decode("host", in[k].dtype, cache, here);
+            hora_assert_close(there, here, HORA_COUNT(here), in[k].tol, "logits");
+        }
+}
+
+static void memory_runs_out(void **state) {
+    (void)state;
+    hora_device *d;
+    void *p;
+    assert_ok(hora_device_open(&d, other()));
+    assert_fails(hora_device_alloc(d, &p, (size_t)1 << 50, "the step arena"), HORA_ENOMEM,
+                 "PiB are needed, but the GPU has");
+    assert_null(p);
+    assert_ok(hora_device_kind_of(d)->sync(d));
+    hora_device_free(d);
+}
+
 static void names(void **state) {
     (void)state;
     hora_device *d;
@@ -239,4 +306,6 @@ HORA_TESTS(law_device, {"devices have names", names, HORA_SHORT},
            {"a device follows the host in bf16", follows_bf16, HORA_SHORT},
            {"a device gives the same bits twice", same_bits, HORA_SHORT},
            {"a device resumes, its own runs and the host's", resumes, HORA_SHORT},
-           {"a step on a device allocates nothing", allocates_nothing, HORA_SHORT});
+           {"a step on a device allocates nothing", allocates_nothing, HORA_SHORT},
+           {"a device decodes as the host does", decodes, HORA_SHORT},
+           {"a device without memory says so", memory_runs_out, HORA_SHORT});

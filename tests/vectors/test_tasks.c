@@ -36,7 +36,8 @@ static char *at(const char *model, const char *rest) {
 static void kit_open_in(kit *k, const char *model, const char *adapter, hora_dtype dtype) {
     char *dir = at(model, "base"), *batch = at(model, "base/batch.safetensors");
     char *from = adapter ? at(model, adapter) : NULL;
-    *k = (kit){.device = hora_device_new()};
+    *k = (kit){.device = NULL};
+    assert_ok(hora_device_open(&k->device, NULL));
     const hora_open_options oo = {.dtype = dtype, .adapter = from};
     assert_ok(hora_open_model(&k->o, dir, &oo));
     assert_ok(hora_open_settle(&k->o, NULL, NULL, false, 0));

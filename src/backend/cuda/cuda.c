@@ -9,7 +9,8 @@
 /* clang-format off */
 #define OPS(X)                                                                      \
     X(gather) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)  \
-    X(rmsnorm) X(rope) X(attention) X(dropout) X(permute) X(head_xent)
+    X(rmsnorm) X(rope) X(attention) X(cached_attention) X(dropout) X(permute)       \
+    X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cuda_op hora_cuda_op_##x;
 OPS(EXTERN)

@@ -1,10 +1,6 @@
 /* Ops that go element by element, or move rows: kern_each.cu. */
 #include "backend/cuda/cuda_impl.h"
 
-#define CUDA_OP(name, ...)                                                                         \
-    extern const hora_cuda_op hora_cuda_op_##name;                                                 \
-    const hora_cuda_op hora_cuda_op_##name = {__VA_ARGS__}
-
 static bool alike(const hora_cuda *u, const hora_call *c) {
     (void)u;
     return cu_alike(c, c->op->nin);
@@ -69,6 +65,41 @@ static void glu_backward(const hora_cuda_job *j, const hora_call *c) {
 }
 CUDA_OP(glu, alike, NULL, NULL, glu_forward, glu_backward);
 
+static void detach_forward(const hora_cuda_job *j, const hora_call *c) {
+    map(j, c, HORA_CUDA_AXPY, 1, c->in[0].data, NULL, NULL, &c->out, false);
+}
+CUDA_OP(detach, alike, NULL, NULL, detach_forward, NULL);
+
+/* --- ratio: of what is made of parameters alone ------------------------------------------------ */
+static bool ratio_takes(const hora_cuda *u, const hora_call *c) {
+    return c->out.dtype == HORA_F32 && alike(u, c);
+}
+
+static const float *optional(const hora_view *v) {
+    return hora_absent(v) ? NULL : v->data;
+}
+
+static void ratio_forward(const hora_cuda_job *j, const hora_call *c) {
+    hora_cuda_ratio(j->u->stream, c->in[0].data, c->in[1].data, optional(&c->in[2]), c->out.data,
+                    hora_elems(&c->out));
+}
+
+static void ratio_backward(const hora_cuda_job *j, const hora_call *c) {
+    const hora_cuda_ratio_grad r = {.b = c->in[1].data,
+                                    .c = optional(&c->in[2]),
+                                    .y = c->out.data,
+                                    .dy = c->dout.data,
+                                    .da = cu_wants(c, 0) ? c->din[0].data : NULL,
+                                    .db = cu_wants(c, 1) ? c->din[1].data : NULL,
+                                    .dc = cu_wants(c, 2) ? c->din[2].data : NULL,
+                                    .add_a = cu_adds(c, 0),
+                                    .add_b = cu_adds(c, 1),
+                                    .add_c = cu_adds(c, 2),
+                                    .n = hora_elems(&c->dout)};
+    hora_cuda_ratio_back(j->u->stream, &r);
+}
+CUDA_OP(ratio, ratio_takes, NULL, NULL, ratio_forward, ratio_backward);
+
 /* --- scale ------------------------------------------------------------------------------------ */
 static bool scale_takes(const hora_cuda *u, const hora_call *c) {
     (void)u;
@@ -76,7 +107,7 @@ static bool scale_takes(const hora_cuda *u, const hora_call *c) {
 }
 
 static size_t scale_scratch(const hora_call *c) {
-    return cu_wants(c, 1)
+    return cu_wants(c, 1) || cu_wants(c, 2)
                ? (size_t)hora_cuda_column_partials(cu_rows(&c->in[0]), cu_width(&c->in[0])) *
                      sizeof(float)
                : 0;
@@ -92,6 +123,9 @@ static void scale_by(const hora_cuda_job *j, const hora_call *c, const void *x, 
 
 static void scale_forward(const hora_cuda_job *j, const hora_call *c) {
     scale_by(j, c, c->in[0].data, &c->out, false);
+    if (!hora_absent(&c->in[2]))
+        hora_cuda_bias(j->u->stream, c->out.dtype, c->in[2].dtype, c->out.data, c->in[2].data,
+                       c->out.data, cu_rows(&c->out), cu_width(&c->out));
 }
 
 static void scale_backward(const hora_cuda_job *j, const hora_call *c) {
@@ -101,6 +135,10 @@ static void scale_backward(const hora_cuda_job *j, const hora_call *c) {
         hora_cuda_column_sums(j->u->stream, c->dout.dtype, (float)c->attr.alpha, c->dout.data,
                               c->in[0].data, NULL, c->din[1].data, cu_adds(c, 1), c->scratch,
                               cu_rows(&c->dout), cu_width(&c->dout));
+    if (cu_wants(c, 2))
+        hora_cuda_column_sums(j->u->stream, c->dout.dtype, 1, c->dout.data, NULL, NULL,
+                              c->din[2].data, cu_adds(c, 2), c->scratch, cu_rows(&c->dout),
+                              cu_width(&c->dout));
 }
 CUDA_OP(scale, scale_takes, scale_scratch, NULL, scale_forward, scale_backward);
 

@@ -90,6 +90,9 @@ typedef struct hora_cuda_op {
     void (*forward)(const hora_cuda_job *, const hora_call *);
     void (*backward)(const hora_cuda_job *, const hora_call *); /* NULL: none */
 } hora_cuda_op;
+#define CUDA_OP(name, ...)                                                                         \
+    extern const hora_cuda_op hora_cuda_op_##name;                                                 \
+    const hora_cuda_op hora_cuda_op_##name = {__VA_ARGS__}
 
 static inline int64_t cu_rows(const hora_view *v) {
     return v->shape.d[0];

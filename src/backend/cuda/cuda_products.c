@@ -4,10 +4,6 @@
  */
 #include "backend/cuda/cuda_impl.h"
 
-#define CUDA_OP(name, ...)                                                                         \
-    extern const hora_cuda_op hora_cuda_op_##name;                                                 \
-    const hora_cuda_op hora_cuda_op_##name = {__VA_ARGS__}
-
 /* v in dtype t: where it is, or room for a copy. */
 static const void *in_type(const hora_cuda_job *j, const hora_view *v, hora_dtype t, cu_room *r) {
     if (v->dtype == t)
@@ -22,53 +18,31 @@ static const void *in_type(const hora_cuda_job *j, const hora_view *v, hora_dtyp
 static void times_w(const hora_cuda_job *j, hora_dtype t, float alpha, const void *x, const void *w,
                     float beta, const void *c, const hora_view *y, int64_t k) {
     const int64_t n = cu_rows(y), o = cu_width(y);
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.tb = true,
-                                         .m = n,
-                                         .n = o,
-                                         .k = k,
-                                         .lda = k,
-                                         .ldb = k,
-                                         .ldd = o,
-                                         .batch = 1,
-                                         .tin = t,
-                                         .tout = y->dtype},
-                      alpha, x, w, beta, c, y->data);
+    hora_cuda_product(
+        j->u,
+        &(hora_cuda_plain){
+            .tb = true, .m = n, .n = o, .k = k, .batch = 1, .tin = t, .tout = y->dtype},
+        alpha, x, w, beta, c, y->data);
 }
 
 /* dx (n, k) = alpha dy (n, o) w + beta dx */
 static void back_to_x(const hora_cuda_job *j, hora_dtype t, float alpha, const void *dy,
                       const void *w, float beta, const hora_view *dx, int64_t o) {
     const int64_t n = cu_rows(dx), k = cu_width(dx);
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.m = n,
-                                         .n = k,
-                                         .k = o,
-                                         .lda = o,
-                                         .ldb = k,
-                                         .ldd = k,
-                                         .batch = 1,
-                                         .tin = t,
-                                         .tout = dx->dtype},
-                      alpha, dy, w, beta, dx->data, dx->data);
+    hora_cuda_product(
+        j->u, &(hora_cuda_plain){.m = n, .n = k, .k = o, .batch = 1, .tin = t, .tout = dx->dtype},
+        alpha, dy, w, beta, dx->data, dx->data);
 }
 
 /* dw (o, k) = alpha dy' (n, o) x (n, k) + beta dw */
 static void back_to_w(const hora_cuda_job *j, hora_dtype t, float alpha, const void *dy,
                       const void *x, float beta, const hora_view *dw, int64_t n) {
     const int64_t o = cu_rows(dw), k = cu_width(dw);
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.ta = true,
-                                         .m = o,
-                                         .n = k,
-                                         .k = n,
-                                         .lda = o,
-                                         .ldb = k,
-                                         .ldd = k,
-                                         .batch = 1,
-                                         .tin = t,
-                                         .tout = dw->dtype},
-                      alpha, dy, x, beta, dw->data, dw->data);
+    hora_cuda_product(
+        j->u,
+        &(hora_cuda_plain){
+            .ta = true, .m = o, .n = k, .k = n, .batch = 1, .tin = t, .tout = dw->dtype},
+        alpha, dy, x, beta, dw->data, dw->data);
 }
 
 static float beta_of(const hora_call *c, int i) {
@@ -286,13 +260,7 @@ static void grouped_forward(const hora_cuda_job *j, const hora_call *c) {
                                          .m = n,
                                          .n = o,
                                          .k = k,
-                                         .lda = k,
-                                         .ldb = k,
-                                         .ldd = o,
                                          .batch = g,
-                                         .step_a = n * k,
-                                         .step_b = o * k,
-                                         .step_d = n * o,
                                          .tin = product_type(c),
                                          .tout = c->out.dtype},
                       1, p.x, p.w, 0, NULL, c->out.data);
@@ -303,17 +271,7 @@ static void grouped_backward(const hora_cuda_job *j, const hora_call *c) {
     const operands p = grouped_operands(j, c, &r);
     const int64_t g = c->attr.groups, n = cu_rows(&c->dout) / g, o = cu_width(&c->dout),
                   k = cu_width(&c->in[0]);
-    hora_cuda_plain s = {.m = n,
-                         .n = k,
-                         .k = o,
-                         .lda = o,
-                         .ldb = k,
-                         .ldd = k,
-                         .batch = g,
-                         .step_a = n * o,
-                         .step_b = o * k,
-                         .step_d = n * k,
-                         .tin = product_type(c)};
+    hora_cuda_plain s = {.m = n, .n = k, .k = o, .batch = g, .tin = product_type(c)};
     if (cu_wants(c, 0)) {
         s.tout = c->din[0].dtype;
         hora_cuda_product(j->u, &s, 1, c->dout.data, p.w, beta_of(c, 0), c->din[0].data,
@@ -325,13 +283,7 @@ static void grouped_backward(const hora_cuda_job *j, const hora_call *c) {
                           .m = o,
                           .n = k,
                           .k = n,
-                          .lda = o,
-                          .ldb = k,
-                          .ldd = k,
                           .batch = g,
-                          .step_a = n * o,
-                          .step_b = n * k,
-                          .step_d = o * k,
                           .tin = product_type(c),
                           .tout = c->din[1].dtype};
     hora_cuda_product(j->u, &s, 1, c->dout.data, p.x, beta_of(c, 1), c->din[1].data,

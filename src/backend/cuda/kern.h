@@ -48,6 +48,17 @@ void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_batch *batch, ui
 void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *batch, const double *freq,
                     double scale, int sign, const void *x, void *y, bool add, int64_t rows,
                     int64_t heads, int64_t head_dim);
+/* op ratio: y = a / (b + *c), c NULL: 0; all F32 */
+void hora_cuda_ratio(cudaStream_t s, const float *a, const float *b, const float *c, float *y,
+                     int64_t n);
+/* da (+)= dy / (b + *c), db (+)= -dy y / (b + *c), dc (+)= their sum; each may be NULL */
+typedef struct hora_cuda_ratio_grad {
+    const float *b, *c, *y, *dy;
+    float *da, *db, *dc;
+    bool add_a, add_b, add_c;
+    int64_t n;
+} hora_cuda_ratio_grad;
+void hora_cuda_ratio_back(cudaStream_t s, const hora_cuda_ratio_grad *r);
 /* op permute; groups x a x b runs of w elements */
 void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
                        int64_t groups, int64_t a, int64_t b, int64_t w);
@@ -74,7 +85,7 @@ void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype tw, const v
                             const void *w, const float *r, const void *dy, void *dx, bool add,
                             int64_t groups, int64_t width);
 
-/* --- kern_xent.cu: cross-entropy over a chunk of logits */
+/* --- kern_loss.cu: cross-entropy over a chunk of logits; losses against values */
 typedef struct hora_cuda_xent {
     hora_dtype t, tb;        /* of dz, of the bias */
     const hora_batch *batch; /* rows row0 .. row0 + rows of it */
@@ -91,6 +102,31 @@ void hora_cuda_xent_run(cudaStream_t s, const hora_cuda_xent *x);
 /* out = scale of the batch x sum of loss */
 void hora_cuda_loss(cudaStream_t s, const hora_batch *batch, const double *loss, double *out,
                     int64_t n);
+
+typedef struct hora_cuda_value_loss { /* op mse; binary: op bce */
+    hora_dtype t;
+    bool binary;
+    const hora_batch *batch;
+    const void *z; /* (n, k) */
+    int64_t n, k;
+    double *loss;       /* forward */
+    const double *dout; /* backward: factor of dz */
+} hora_cuda_value_loss;
+void hora_cuda_value_loss_run(cudaStream_t s, const hora_cuda_value_loss *v);
+void hora_cuda_value_loss_back(cudaStream_t s, const hora_cuda_value_loss *v, void *dz, bool add);
+
+/* --- kern_lownorm.cu */
+typedef struct hora_cuda_lownorm {
+    hora_dtype tw; /* of w; the rest is F32 */
+    float alpha;
+    const void *w;      /* (o, k) */
+    const float *a, *b; /* (r, k), (o, r) */
+    float *n;           /* (o): norms of the rows of w + alpha b a; read where dn is given */
+    int64_t o, k, r;
+    const float *dn; /* NULL, or: u (o, k) = dn / n times these rows, 0 where n is */
+    float *u;
+} hora_cuda_lownorm;
+void hora_cuda_lownorm_run(cudaStream_t s, const hora_cuda_lownorm *p);
 
 /* --- kern_attention.cu: any head width up to 256, any dtype, prefixes; kern_flash.cu: tensor
  * cores, bf16, width 64 or 128, no prefix
@@ -113,6 +149,8 @@ typedef struct hora_cuda_attention {
 } hora_cuda_attention;
 void hora_cuda_attend(cudaStream_t s, const hora_cuda_attention *a);
 void hora_cuda_attend_back(cudaStream_t s, const hora_cuda_attention *a);
+/* op cached_attention: appends rows of k and v to the caches kp and vp, then attends to those */
+void hora_cuda_attend_cached(cudaStream_t s, const hora_cuda_attention *a);
 bool hora_cuda_flash_takes(int capability, const hora_cuda_attention *a);
 size_t hora_cuda_flash_tiles(int64_t n);
 cudaError_t hora_cuda_flash_prepare(void); /* raises limits of shared memory; once */
@@ -120,11 +158,11 @@ void hora_cuda_flash(cudaStream_t s, const hora_cuda_attention *a);
 void hora_cuda_flash_back(cudaStream_t s, const hora_cuda_attention *a);
 
 /* --- kern_product.cu: products that the library declines */
-/* d (m, n) = alpha op(a) op(b) + beta c, of each of `batch` pairs; leading dimensions and strides
- * in elements */
+/* d (m, n) = alpha op(a) op(b) + beta c, row by row, of each of `batch` pairs that follow each
+ * other; a is (k, m) where ta, b is (n, k) where tb */
 typedef struct hora_cuda_plain {
     bool ta, tb;
-    int64_t m, n, k, lda, ldb, ldd, batch, step_a, step_b, step_d;
+    int64_t m, n, k, batch;
     hora_dtype tin, tout;
 } hora_cuda_plain;
 void hora_cuda_plain_run(cudaStream_t s, const hora_cuda_plain *p, float alpha, const void *a,
@@ -136,6 +174,7 @@ typedef struct hora_cuda_piece { /* hora_param_piece, with the device's addresse
     float *value, *grad, *moment[2];
     int64_t n;
     double lr;
+    float least; /* values below are set to it */
     int32_t decays, active;
 } hora_cuda_piece;
 typedef struct hora_cuda_rates { /* hora_update, and what follows from its step */

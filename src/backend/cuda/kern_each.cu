@@ -378,6 +378,40 @@ extern "C" void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *b
     });
 }
 
+/* --- ratio ------------------------------------------------------------------------------------ */
+__global__ void ratio(const float *a, const float *b, const float *c, float *y, int64_t n) {
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n)
+        y[i] = a[i] / (b[i] + (c ? *c : 0));
+}
+
+extern "C" void hora_cuda_ratio(cudaStream_t s, const float *a, const float *b, const float *c,
+                                float *y, int64_t n) {
+    if (n)
+        ratio<<<blocks_for(n, THREADS), THREADS, 0, s>>>(a, b, c, y, n);
+}
+
+/* One block: the sum for dc has a fixed order. */
+__global__ void ratio_back(hora_cuda_ratio_grad r) {
+    float sum = 0;
+    for (int64_t i = threadIdx.x; i < r.n; i += THREADS) {
+        float d[1] = {r.dy[i] / (r.b[i] + (r.c ? *r.c : 0))};
+        if (r.da)
+            put<1>(r.da + i, d, r.add_a);
+        d[0] = r.db || r.dc ? -r.dy[i] * r.y[i] / (r.b[i] + (r.c ? *r.c : 0)) : 0;
+        sum += d[0];
+        if (r.db)
+            put<1>(r.db + i, d, r.add_b);
+    }
+    sum = block_sum<THREADS>(sum);
+    if (r.dc && threadIdx.x == 0)
+        *r.dc = sum + (r.add_c ? *r.dc : 0);
+}
+
+extern "C" void hora_cuda_ratio_back(cudaStream_t s, const hora_cuda_ratio_grad *r) {
+    ratio_back<<<1, THREADS, 0, s>>>(*r);
+}
+
 /* --- moving rows ------------------------------------------------------------------------------ */
 template <class T>
 __global__ void permute(const T *x, T *y, bool add, int64_t n, int64_t a, int64_t b, int64_t w) {
