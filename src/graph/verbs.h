@@ -45,7 +45,7 @@ static inline hora_t hora_scale(hora_graph *g, hora_t x, hora_t v, double alpha)
     return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, HORA_NONE},
                            &(hora_attr){.alpha = alpha});
 }
-/* x (n, d), v (d), b (d) or NONE -> x * v + b. */
+/* x (n, d), v (d) or NONE, b (d) or NONE -> x * v + b. */
 static inline hora_t hora_affine(hora_graph *g, hora_t x, hora_t v, hora_t b) {
     return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, b}, &(hora_attr){.alpha = 1});
 }
@@ -100,6 +100,10 @@ static inline hora_t hora_permute(hora_graph *g, hora_t x, int64_t groups, int64
                                   int64_t w) {
     return hora_graph_node(g, HORA_OP_permute, (hora_t[]){x},
                            &(hora_attr){.groups = groups, .a = a, .b = b, .w = w});
+}
+/* a (n, p), b (n, q) -> (n, p q), the outer products of the rows; p = 1: rows of b times a. */
+static inline hora_t hora_outer(hora_graph *g, hora_t a, hora_t b) {
+    return hora_graph_node(g, HORA_OP_outer, (hora_t[]){a, b}, &(hora_attr){0});
 }
 /* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. */
 static inline hora_t hora_lownorm(hora_graph *g, hora_t w, hora_t a, hora_t b, double alpha) {

@@ -31,6 +31,22 @@ hora_status hora_merging_weight(const hora_merging *m, int i, float **out) {
     return HORA_OK;
 }
 
+hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
+                              void (*row)(void *arg, double *row), void *arg) {
+    float *w;
+    HORA_TRY(hora_merging_weight(m, s->weight, &w));
+    double *one = hora_malloc((size_t)s->in * sizeof *one);
+    for (int64_t o = 0; o < s->out; o++) {
+        for (int64_t k = 0; k < s->in; k++)
+            one[k] = (double)w[o * s->in + k];
+        row(arg, one);
+        for (int64_t k = 0; k < s->in; k++)
+            w[o * s->in + k] = (float)one[k];
+    }
+    hora_free(one);
+    return HORA_OK;
+}
+
 static hora_status put_replaced(const hora_merging *m) {
     for (int k = 0; k < m->n; k++)
         for (int i = 0; m->at[k]->replaces && i < m->at[k]->base->nweights; i++) {
