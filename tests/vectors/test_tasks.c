@@ -37,7 +37,7 @@ static void kit_open_in(kit *k, const char *model, const char *adapter, hora_dty
     char *dir = at(model, "base"), *batch = at(model, "base/batch.safetensors");
     char *from = adapter ? at(model, adapter) : NULL;
     *k = (kit){.device = NULL};
-    assert_ok(hora_device_open(&k->device, NULL));
+    assert_ok(hora_device_open(&k->device, dtype == HORA_F64 ? "host" : NULL));
     const hora_open_options oo = {.dtype = dtype, .adapter = from};
     assert_ok(hora_open_model(&k->o, dir, &oo));
     assert_ok(hora_open_settle(&k->o, NULL, NULL, false, 0));

@@ -10,7 +10,7 @@
 #define OPS(X)                                                                      \
     X(gather) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)  \
     X(rmsnorm) X(rope) X(attention) X(cached_attention) X(dropout) X(permute)       \
-    X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)
+    X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cuda_op hora_cuda_op_##x;
 OPS(EXTERN)

@@ -71,7 +71,7 @@ static void detach_forward(const hora_cuda_job *j, const hora_call *c) {
 CUDA_OP(detach, alike, NULL, NULL, detach_forward, NULL);
 
 /* --- ratio: of what is made of parameters alone ------------------------------------------------ */
-static bool ratio_takes(const hora_cuda *u, const hora_call *c) {
+static bool alike_f32(const hora_cuda *u, const hora_call *c) {
     return c->out.dtype == HORA_F32 && alike(u, c);
 }
 
@@ -98,7 +98,22 @@ static void ratio_backward(const hora_cuda_job *j, const hora_call *c) {
                                     .n = hora_elems(&c->dout)};
     hora_cuda_ratio_back(j->u->stream, &r);
 }
-CUDA_OP(ratio, ratio_takes, NULL, NULL, ratio_forward, ratio_backward);
+CUDA_OP(ratio, alike_f32, NULL, NULL, ratio_forward, ratio_backward);
+
+/* --- outer: likewise --------------------------------------------------------------------------- */
+static void outer_forward(const hora_cuda_job *j, const hora_call *c) {
+    hora_cuda_outer(j->u->stream, c->in[0].data, c->in[1].data, c->out.data, cu_rows(&c->out),
+                    cu_width(&c->in[0]), cu_width(&c->in[1]));
+}
+
+/* One tensor given twice has one gradient: a's is finished before b's is added. */
+static void outer_backward(const hora_cuda_job *j, const hora_call *c) {
+    hora_cuda_outer_back(j->u->stream, c->in[0].data, c->in[1].data, c->dout.data,
+                         cu_wants(c, 0) ? c->din[0].data : NULL, cu_adds(c, 0),
+                         cu_wants(c, 1) ? c->din[1].data : NULL, cu_adds(c, 1), cu_rows(&c->dout),
+                         cu_width(&c->in[0]), cu_width(&c->in[1]));
+}
+CUDA_OP(outer, alike_f32, NULL, NULL, outer_forward, outer_backward);
 
 /* --- scale ------------------------------------------------------------------------------------ */
 static bool scale_takes(const hora_cuda *u, const hora_call *c) {

@@ -59,6 +59,13 @@ typedef struct hora_cuda_ratio_grad {
     int64_t n;
 } hora_cuda_ratio_grad;
 void hora_cuda_ratio_back(cudaStream_t s, const hora_cuda_ratio_grad *r);
+/* op outer: y_i = a_i (x) b_i; a (n, p), b (n, q), all F32 */
+void hora_cuda_outer(cudaStream_t s, const float *a, const float *b, float *y, int64_t n, int64_t p,
+                     int64_t q);
+/* da, db (+)=; either may be NULL */
+void hora_cuda_outer_back(cudaStream_t s, const float *a, const float *b, const float *dy,
+                          float *da, bool add_a, float *db, bool add_b, int64_t n, int64_t p,
+                          int64_t q);
 /* op permute; groups x a x b runs of w elements */
 void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
                        int64_t groups, int64_t a, int64_t b, int64_t w);

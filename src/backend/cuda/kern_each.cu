@@ -412,6 +412,53 @@ extern "C" void hora_cuda_ratio_back(cudaStream_t s, const hora_cuda_ratio_grad 
     ratio_back<<<1, THREADS, 0, s>>>(*r);
 }
 
+/* --- outer ------------------------------------------------------------------------------------ */
+__global__ void outer(const float *a, const float *b, float *y, int64_t n, int64_t p, int64_t q) {
+    const int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (at < n * p * q)
+        y[at] = a[at / q] * b[at / (p * q) * q + at % q];
+}
+
+extern "C" void hora_cuda_outer(cudaStream_t s, const float *a, const float *b, float *y, int64_t n,
+                                int64_t p, int64_t q) {
+    if (n * p * q)
+        outer<<<blocks_for(n * p * q, THREADS), THREADS, 0, s>>>(a, b, y, n, p, q);
+}
+
+/* A warp for each sum over the columns of b. */
+__global__ void outer_back_a(const float *b, const float *dy, float *da, bool add, int64_t n,
+                             int64_t p, int64_t q) {
+    const int64_t at = ((int64_t)blockIdx.x * THREADS + threadIdx.x) / 32;
+    if (at >= n * p)
+        return;
+    float sum = 0;
+    for (int64_t l = threadIdx.x % 32; l < q; l += 32)
+        sum += dy[at * q + l] * b[at / p * q + l];
+    float d[1] = {warp_sum(sum)};
+    if (threadIdx.x % 32 == 0)
+        put<1>(da + at, d, add);
+}
+
+__global__ void outer_back_b(const float *a, const float *dy, float *db, bool add, int64_t n,
+                             int64_t p, int64_t q) {
+    const int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x, i = at / q;
+    if (at >= n * q)
+        return;
+    float sum[1] = {0};
+    for (int64_t j = 0; j < p; j++)
+        sum[0] += dy[(i * p + j) * q + at % q] * a[i * p + j];
+    put<1>(db + at, sum, add);
+}
+
+extern "C" void hora_cuda_outer_back(cudaStream_t s, const float *a, const float *b,
+                                     const float *dy, float *da, bool add_a, float *db, bool add_b,
+                                     int64_t n, int64_t p, int64_t q) {
+    if (da && n * p)
+        outer_back_a<<<blocks_for(n * p * 32, THREADS), THREADS, 0, s>>>(b, dy, da, add_a, n, p, q);
+    if (db && n * q)
+        outer_back_b<<<blocks_for(n * q, THREADS), THREADS, 0, s>>>(a, dy, db, add_b, n, p, q);
+}
+
 /* --- moving rows ------------------------------------------------------------------------------ */
 template <class T>
 __global__ void permute(const T *x, T *y, bool add, int64_t n, int64_t a, int64_t b, int64_t w) {
