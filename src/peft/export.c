@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "peft/store.h"
+#include "peft/targets.h"
 
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
     hora_adapter_refresh(a);
@@ -107,12 +108,14 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
     if (head)
         save[c.n_save++] = head;
     c.modules_to_save = save;
+    hora_targets_rename(&c.target_modules, &c.n_targets, a->base);
     c.task_type = (char *)(uintptr_t)(a->base->task_type ? a->base->task_type : "CAUSAL_LM");
     c.base_model = a->base->dir;
     hora_str text = {0};
     hora_peft_config_dump(&c, &text);
     hora_status s = hora_text_write(dir, "adapter_config.json", &text);
     hora_str_release(&text);
+    hora_list_free(c.target_modules, c.n_targets);
     hora_free(head);
     hora_free(save);
     return s;
