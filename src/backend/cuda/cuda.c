@@ -7,10 +7,10 @@
 #include <stdio.h>
 
 /* clang-format off */
-#define OPS(X)                                                                      \
-    X(gather) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)  \
-    X(rmsnorm) X(rope) X(attention) X(cached_attention) X(dropout) X(permute)       \
-    X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)
+#define OPS(X)                                                                                     \
+    X(gather) X(input) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)        \
+    X(rmsnorm) X(layernorm) X(rope) X(attention) X(cached_attention) X(dropout) X(permute)         \
+    X(pool) X(resample) X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cuda_op hora_cuda_op_##x;
 OPS(EXTERN)

@@ -13,6 +13,7 @@ static hora_cuda_attention args_of(const hora_call *c) {
                              .kv_heads = c->attr.kv_heads,
                              .head_dim = c->attr.head_dim,
                              .window = c->attr.window,
+                             .ahead = c->attr.ahead,
                              .prefix = prefix ? cu_rows(&c->in[KP]) : 0,
                              .scale = (float)c->attr.scale,
                              .q = c->in[Q].data,
@@ -27,7 +28,7 @@ static hora_cuda_attention args_of(const hora_call *c) {
 
 static bool takes(const hora_cuda *u, const hora_call *c) {
     (void)u;
-    return cu_alike(c, 3) && c->attr.head_dim <= WIDEST && !c->attr.ahead &&
+    return cu_alike(c, 3) && c->attr.head_dim <= WIDEST &&
            (hora_absent(&c->in[KP]) || c->in[KP].dtype == c->in[VP].dtype);
 }
 
@@ -72,7 +73,7 @@ static void backward(const hora_cuda_job *j, const hora_call *c) {
                                                  : hora_cuda_attend_back)(j->u->stream, &a);
 }
 
-/* --- over caches: in[3] and in[4], which stand in the prefix's place --------------------------- */
+/* --- over caches: in[3] and in[4], which stand in the prefix's place -------------------------- */
 static bool cached_takes(const hora_cuda *u, const hora_call *c) {
     (void)u;
     return cu_alike(c, 5) && c->attr.head_dim <= WIDEST;

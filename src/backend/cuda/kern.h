@@ -69,13 +69,32 @@ void hora_cuda_outer_back(cudaStream_t s, const float *a, const float *b, const 
 /* op permute; groups x a x b runs of w elements */
 void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
                        int64_t groups, int64_t a, int64_t b, int64_t w);
-/* op gather. index NULL: the batch's ids */
-void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt, const hora_batch *batch,
-                      const int32_t *index, const void *table, void *y, int64_t n, int64_t width);
-/* de (vocab, width) F32 (+)= rows of dy, each sum in ascending order */
-void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_batch *batch, const int32_t *index,
-                       const void *dy, float *de, bool add, int64_t n, int64_t vocab,
-                       int64_t width);
+/* Where row numbers come from: index, or the leaf of the batch at that offset in it. Numbers
+ * outside of first .. first + rows of the table name none of its rows. */
+typedef struct hora_cuda_numbers {
+    const hora_batch *batch;
+    const int32_t *index;
+    size_t leaf;
+    int64_t first, table;
+} hora_cuda_numbers;
+/* op gather: y = onto + row of e (of dtype te); onto NULL: 0 */
+void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype te, const hora_cuda_numbers *k,
+                      const void *e, const void *onto, void *y, int64_t n, int64_t width);
+/* de (table, width) F32 (+)= rows of dy, each sum in ascending order */
+void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_cuda_numbers *k, const void *dy,
+                       float *de, bool add, int64_t n, int64_t width);
+/* op input: y = the leaf of F32 at that offset of the batch */
+void hora_cuda_input(cudaStream_t s, hora_dtype t, const hora_batch *batch, size_t leaf, void *y,
+                     int64_t n);
+/* op resample; all of dtype t but dx, which is F32 */
+typedef struct hora_cuda_resample {
+    hora_dtype t;
+    int64_t first, h, w, to_h, to_w, d;
+    bool antialias;
+} hora_cuda_resample;
+void hora_cuda_resample_run(cudaStream_t s, const hora_cuda_resample *p, const void *x, void *y);
+void hora_cuda_resample_back(cudaStream_t s, const hora_cuda_resample *p, const void *dy, float *dx,
+                             bool add);
 
 /* --- kern_rows.cu: sums over rows and columns */
 /* y[j] (+)= alpha sum over i of x_ij b_ij r_i; b of dtype t or NULL, r F32 or NULL; y F32.
@@ -84,13 +103,36 @@ int64_t hora_cuda_column_partials(int64_t rows, int64_t width);
 void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha, const void *x, const void *b,
                            const float *r, float *y, bool add, float *partial, int64_t rows,
                            int64_t width);
-bool hora_cuda_rmsnorm_takes(int64_t width);
+/* The same with b_ij - m_i for b_ij; m F32. */
+void hora_cuda_column_sums_about(cudaStream_t s, hora_dtype t, float alpha, const void *x,
+                                 const void *b, const float *m, const float *r, float *y, bool add,
+                                 float *partial, int64_t rows, int64_t width);
+bool hora_cuda_norm_takes(int64_t width);
 /* y = x r w over groups of width elements; r kept where not NULL */
 void hora_cuda_rmsnorm(cudaStream_t s, hora_dtype t, hora_dtype tw, float eps, const void *x,
                        const void *w, void *y, float *r, int64_t groups, int64_t width);
 void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype tw, const void *x,
                             const void *w, const float *r, const void *dy, void *dx, bool add,
                             int64_t groups, int64_t width);
+
+typedef struct hora_cuda_layernorm { /* groups of width elements; w and b of F32 or BF16 */
+    hora_dtype t, tw, tb;
+    float eps;
+    const void *x, *w, *b; /* b NULL: 0 */
+    void *y;
+    float *m, *r; /* mean and 1 / deviation of each group; forward: NULL: not kept */
+    int64_t groups, width;
+    const void *dy; /* backward */
+    void *dx;
+    bool add;
+} hora_cuda_layernorm;
+void hora_cuda_layernorm_run(cudaStream_t s, const hora_cuda_layernorm *p);
+void hora_cuda_layernorm_back(cudaStream_t s, const hora_cuda_layernorm *p);
+/* op pool: x (n, d), y (n, d), or (n, 2d) where joined; backward reads dy and adds to dx */
+void hora_cuda_pool(cudaStream_t s, hora_dtype t, const hora_batch *batch, int64_t skip,
+                    bool joined, const void *x, void *y, int64_t n, int64_t d);
+void hora_cuda_pool_back(cudaStream_t s, hora_dtype t, const hora_batch *batch, int64_t skip,
+                         bool joined, const void *dy, void *dx, bool add, int64_t n, int64_t d);
 
 /* --- kern_loss.cu: cross-entropy over a chunk of logits; losses against values */
 typedef struct hora_cuda_xent {
@@ -141,7 +183,7 @@ void hora_cuda_lownorm_run(cudaStream_t s, const hora_cuda_lownorm *p);
 typedef struct hora_cuda_attention {
     hora_dtype t, tp; /* of rows, of the prefix */
     const hora_batch *batch;
-    int64_t n, heads, kv_heads, head_dim, window, prefix;
+    int64_t n, heads, kv_heads, head_dim, window, ahead, prefix;
     float scale;
     const void *q, *k, *v, *kp, *vp;
     void *y;

@@ -45,6 +45,8 @@ __device__ __forceinline__ seen sees(const hora_cuda_attention &a, int64_t i) {
     seen s = {a.batch->lo[i], a.batch->hi[i]};
     if (s.lo < s.hi && a.window)
         s.lo = max(s.lo, i - a.window + 1);
+    if (a.ahead)
+        s.hi = min(s.hi, i + a.ahead + 1);
     return s;
 }
 __device__ __forceinline__ bool any(const hora_cuda_attention &a, int64_t i) {
