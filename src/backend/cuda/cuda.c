@@ -45,6 +45,16 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     return true;
 }
 
+const void *hora_cuda_in_type(const hora_cuda_job *j, const hora_view *v, hora_dtype t,
+                              cu_room *r) {
+    if (v->dtype == t)
+        return v->data;
+    void *to = cu_take(r, (size_t)hora_elems(v) * hora_dtype_size(t));
+    if (j && to && v->data)
+        hora_cuda_cast(j->u->stream, t, to, v->dtype, v->data, hora_elems(v));
+    return to;
+}
+
 static void run(const hora_impl *impl, const hora_call *c) {
     const hora_cuda_job *j = impl->state;
     (c->phase == HORA_FORWARD ? j->op->forward : j->op->backward)(j, c);

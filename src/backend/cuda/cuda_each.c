@@ -13,9 +13,37 @@ static void map(const hora_cuda_job *j, const hora_call *c, hora_cuda_map f, flo
                    hora_elems(y));
 }
 
+/* The two inputs of add or mul in the dtype of the output; a mix comes of frozen weights and what is
+ * made of parameters. */
+typedef struct pair {
+    const void *in[2];
+} pair;
+
+static pair pair_of(const hora_cuda_job *j, const hora_call *c, cu_room *r) {
+    pair p;
+    for (int i = 0; i < 2; i++)
+        p.in[i] = hora_cuda_in_type(j, &c->in[i], c->out.dtype, r);
+    return p;
+}
+
+static size_t pair_scratch(const hora_call *c) {
+    cu_room r = {NULL, 0};
+    pair_of(NULL, c, &r);
+    return r.used;
+}
+
+static bool pair_takes(const hora_cuda *u, const hora_call *c) {
+    (void)u;
+    for (int i = 0; i < 2; i++)
+        if (cu_wants(c, i) && c->in[i].dtype != c->out.dtype)
+            return false;
+    return true;
+}
+
 static void add_forward(const hora_cuda_job *j, const hora_call *c) {
-    map(j, c, HORA_CUDA_AXPY, (float)c->attr.alpha, c->in[0].data, c->in[1].data, NULL, &c->out,
-        false);
+    cu_room r = {c->scratch, 0};
+    const pair p = pair_of(j, c, &r);
+    map(j, c, HORA_CUDA_AXPY, (float)c->attr.alpha, p.in[0], p.in[1], NULL, &c->out, false);
 }
 
 static void add_backward(const hora_cuda_job *j, const hora_call *c) {
@@ -24,19 +52,22 @@ static void add_backward(const hora_cuda_job *j, const hora_call *c) {
             map(j, c, HORA_CUDA_AXPY, i ? (float)c->attr.alpha : 1, c->dout.data, NULL, NULL,
                 &c->din[i], cu_adds(c, i));
 }
-CUDA_OP(add, alike, NULL, NULL, add_forward, add_backward);
+CUDA_OP(add, pair_takes, pair_scratch, NULL, add_forward, add_backward);
 
 static void mul_forward(const hora_cuda_job *j, const hora_call *c) {
-    map(j, c, HORA_CUDA_MUL, 0, c->in[0].data, c->in[1].data, NULL, &c->out, false);
+    cu_room r = {c->scratch, 0};
+    const pair p = pair_of(j, c, &r);
+    map(j, c, HORA_CUDA_MUL, 0, p.in[0], p.in[1], NULL, &c->out, false);
 }
 
 static void mul_backward(const hora_cuda_job *j, const hora_call *c) {
+    cu_room r = {c->scratch, 0};
+    const pair p = pair_of(j, c, &r);
     for (int i = 0; i < 2; i++)
         if (cu_wants(c, i))
-            map(j, c, HORA_CUDA_MUL, 0, c->dout.data, c->in[1 - i].data, NULL, &c->din[i],
-                cu_adds(c, i));
+            map(j, c, HORA_CUDA_MUL, 0, c->dout.data, p.in[1 - i], NULL, &c->din[i], cu_adds(c, i));
 }
-CUDA_OP(mul, alike, NULL, NULL, mul_forward, mul_backward);
+CUDA_OP(mul, pair_takes, pair_scratch, NULL, mul_forward, mul_backward);
 
 static void act_forward(const hora_cuda_job *j, const hora_call *c) {
     map(j, c, HORA_CUDA_ACT, 0, c->in[0].data, NULL, NULL, &c->out, false);

@@ -4,16 +4,6 @@
  */
 #include "backend/cuda/cuda_impl.h"
 
-/* v in dtype t: where it is, or room for a copy. */
-static const void *in_type(const hora_cuda_job *j, const hora_view *v, hora_dtype t, cu_room *r) {
-    if (v->dtype == t)
-        return v->data;
-    void *to = cu_take(r, (size_t)hora_elems(v) * hora_dtype_size(t));
-    if (j && to && v->data)
-        hora_cuda_cast(j->u->stream, t, to, v->dtype, v->data, hora_elems(v));
-    return to;
-}
-
 /* y (n, o) = alpha x (n, k) w' + beta c */
 static void times_w(const hora_cuda_job *j, hora_dtype t, float alpha, const void *x, const void *w,
                     float beta, const void *c, const hora_view *y, int64_t k) {
@@ -106,9 +96,9 @@ static operands linear_operands(const hora_cuda_job *j, const hora_call *c, cu_r
     const bool forward = c->phase == HORA_FORWARD;
     operands o = {0};
     if (forward || cu_wants(c, W))
-        o.x = in_type(j, &c->in[X], t, r);
+        o.x = hora_cuda_in_type(j, &c->in[X], t, r);
     if (forward || cu_wants(c, X))
-        o.w = in_type(j, &c->in[W], t, r);
+        o.w = hora_cuda_in_type(j, &c->in[W], t, r);
     o.partial = take_partial(c, r);
     return o;
 }
@@ -149,8 +139,8 @@ static void factors(const hora_cuda_job *j, const hora_call *c, hora_dtype t, cu
                     operands *o) {
     const hora_view *a = &c->in[A], *b = &c->in[B];
     if (a->dtype == t || a->dtype != b->dtype) {
-        o->a = in_type(j, a, t, r);
-        o->b = in_type(j, b, t, r);
+        o->a = hora_cuda_in_type(j, a, t, r);
+        o->b = hora_cuda_in_type(j, b, t, r);
         return;
     }
     void *to[2] = {cu_take(r, (size_t)hora_elems(a) * hora_dtype_size(t)),
@@ -168,17 +158,17 @@ static operands lowrank_operands(const hora_cuda_job *j, const hora_call *c, cu_
     const bool through = cu_wants(c, dropped ? XD : X);
     operands o = {0};
     if (forward || cu_wants(c, W) || (cu_wants(c, A) && !dropped))
-        o.x = in_type(j, &c->in[X], t, r);
+        o.x = hora_cuda_in_type(j, &c->in[X], t, r);
     if (dropped && (forward || cu_wants(c, A)))
-        o.xd = in_type(j, &c->in[XD], t, r);
+        o.xd = hora_cuda_in_type(j, &c->in[XD], t, r);
     else
         o.xd = o.x;
     if (forward || cu_wants(c, X))
-        o.w = in_type(j, &c->in[W], t, r);
+        o.w = hora_cuda_in_type(j, &c->in[W], t, r);
     if (forward || through)
         factors(j, c, t, r, &o);
     else if (cu_wants(c, A))
-        o.b = in_type(j, &c->in[B], t, r);
+        o.b = hora_cuda_in_type(j, &c->in[B], t, r);
     o.z = forward && c->saved[0].data
               ? c->saved[0].data
               : cu_take(r, (size_t)(cu_rows(&c->out) * cu_rows(&c->in[A])) * hora_dtype_size(t));
@@ -238,9 +228,9 @@ static operands grouped_operands(const hora_cuda_job *j, const hora_call *c, cu_
     const bool forward = c->phase == HORA_FORWARD;
     operands o = {0};
     if (forward || cu_wants(c, 1))
-        o.x = in_type(j, &c->in[0], t, r);
+        o.x = hora_cuda_in_type(j, &c->in[0], t, r);
     if (forward || cu_wants(c, 0))
-        o.w = in_type(j, &c->in[1], t, r);
+        o.w = hora_cuda_in_type(j, &c->in[1], t, r);
     return o;
 }
 
