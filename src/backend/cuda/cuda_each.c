@@ -13,8 +13,8 @@ static void map(const hora_cuda_job *j, const hora_call *c, hora_cuda_map f, flo
                    hora_elems(y));
 }
 
-/* The two inputs of add or mul in the dtype of the output; a mix comes of frozen weights and what is
- * made of parameters. */
+/* The two inputs of add or mul in the dtype of the output; a mix comes of frozen weights and what
+ * is made of parameters. */
 typedef struct pair {
     const void *in[2];
 } pair;
