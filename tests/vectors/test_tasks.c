@@ -94,7 +94,8 @@ static void start(kit *k, which w) {
 static void kit_open_in(kit *k, which w, hora_dtype dtype) {
     char *dir = at(w.model, "base"), *batch = at(w.model, "base/batch.safetensors");
     char *from = w.name ? in_case(w, "adapter") : NULL;
-    *k = (kit){.device = hora_device_new()};
+    *k = (kit){.device = NULL};
+    assert_ok(hora_device_open(&k->device, dtype == HORA_F64 ? "host" : NULL));
     const hora_open_options oo = {.dtype = dtype,
                                   .adapter = from && hora_path_exists(from) ? from : NULL};
     assert_ok(hora_open_model(&k->o, dir, &oo));
