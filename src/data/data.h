@@ -116,6 +116,7 @@ typedef struct hora_data_info {
     int64_t rows, tokens, supervised; /* tokens in the rows; those that are targets */
     int64_t bytes;                    /* of the text of the supervised tokens */
     int32_t max_id;                   /* largest token id: must be below the model's vocabulary */
+    int32_t max_type; /* largest type of a text: must be below what the model tells apart */
     uint64_t hash; /* of the file's bytes and of everything in the config that changes the rows */
 } hora_data_info;
 

@@ -58,6 +58,8 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
             (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
+    for (int64_t i = 0; t.types && i < s.n; i++)
+        d->info.max_type = (int32_t)hora_max(d->info.max_type, t.types[i]);
     d->info.supervised += counted.rows;
     d->info.bytes += counted.bytes;
 }

@@ -488,11 +488,6 @@ hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_d
 hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_dataset *data,
                                   hora_dataset *eval, bool train, uint64_t seed) {
     bool fresh = false;
-    if (train && o->task->body)
-        return hora_fail(HORA_EUSAGE,
-                         "the task %s has nothing to train on yet; give --task "
-                         "sequence-classification, token-classification or regression",
-                         o->task->name);
     if (o->settled || !o->task->head) {
         o->settled = true;
         return HORA_OK;

@@ -298,7 +298,7 @@ static void make_batch(const reading *r, hora_forward_batch *b) {
         }
 }
 
-/* A tag for each word; one without a token is outside of everything, where there is such a class. */
+/* A tag for each word; one without a token is O, where there is such a class. */
 static void put_tags(const hora_objective *o, const text *x, const float *z, hora_json *line) {
     hora_json *list = hora_json_set(line, "pred", hora_json_new_array());
     for (size_t i = 0; i < x->first.n; i++) {
