@@ -249,7 +249,8 @@ static hora_status pictures(hora_model *m, const config *c, const hora_cli *cli)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-typedef struct text { /* one record, tokenised */
+typedef struct text { /* one record, tokenised; of a pair to be compared the first half */
+    bool compared;    /* the next one is the other half */
     hora_ids ids, types;
     hora_ids first; /* of tagged words: the token that speaks for each, -1: cut off or nothing */
     hora_json *truth;
@@ -314,6 +315,16 @@ static void put_tags(const hora_objective *o, const text *x, const float *z, hor
     }
 }
 
+static double cosine(const float *a, const float *b, int64_t d) {
+    double aa = 0, bb = 0, ab = 0;
+    for (int64_t k = 0; k < d; k++) {
+        aa += (double)a[k] * (double)a[k];
+        bb += (double)b[k] * (double)b[k];
+        ab += (double)a[k] * (double)b[k];
+    }
+    return aa > 0 && bb > 0 ? ab / (sqrt(aa) * sqrt(bb)) : 0;
+}
+
 static void put_text(const reading *r, const hora_forward *f, const hora_forward_batch *b,
                      int64_t i) {
     const hora_objective *o = f->objective;
@@ -324,11 +335,17 @@ static void put_text(const reading *r, const hora_forward *f, const hora_forward
     if (x->truth)
         hora_json_set(line, "true", hora_json_copy(x->truth));
     if (o->task->body) {
-        float *v = hora_malloc((size_t)d * sizeof *v);
-        hora_embedding_run(&r->how, f->hidden + i * b->t * d, b->mask + i * b->t, b->t, d, v);
-        hora_json *list = hora_json_set(line, "embedding", hora_json_new_array());
-        for (int64_t k = 0; k < d; k++)
+        float *v = hora_malloc((size_t)(2 * d) * sizeof *v);
+        for (int64_t k = i; k <= i + x->compared; k++)
+            hora_embedding_run(&r->how, f->hidden + k * b->t * d, b->mask + k * b->t, b->t, d,
+                               v + (k - i) * d);
+        if (x->compared)
+            hora_json_set(line, "pred", hora_json_new_real(cosine(v, v + d, d)));
+        hora_json *list = x->compared ? NULL : hora_json_new_array();
+        for (int64_t k = 0; list && k < d; k++)
             hora_json_push(list, hora_json_new_real((double)v[k]));
+        if (list)
+            hora_json_set(line, "embedding", list);
         hora_free(v);
     } else if (o->task->labels == HORA_LABELS_TAG) {
         put_tags(o, x, f->logits + i * b->t * o->classes, line);
@@ -354,7 +371,7 @@ static hora_status answer(reading *r) {
     float *out = hora_malloc((size_t)hora_shape_elems(&z) * sizeof *out);
     *(body ? &f.hidden : &f.logits) = out;
     const hora_status s = hora_forward_run(&f, &b);
-    for (int64_t i = 0; i < b.b && !s; i++)
+    for (int64_t i = 0; i < b.b && !s; i += 1 + r->at[i].compared)
         put_text(r, &f, &b, i);
     hora_free(out);
     hora_forward_batch_release(&b);
@@ -408,6 +425,8 @@ static hora_status take_text(reading *r, const hora_json *record, text *x) {
     if (r->m->opened.objective.task->labels == HORA_LABELS_TAG && words)
         return take_words(r, words, x);
     HORA_TRY(hora_record_texts(record, &pair));
+    if (r->m->opened.objective.task->body) /* two texts have two vectors */
+        pair.second = NULL;
     HORA_TRY(hora_tokenizer_encode_pair(r->tok, &pair, r->most, HORA_TRUNCATE_LONGEST, &x->ids,
                                         &x->types, &cut));
     r->cut += cut > 0;
@@ -416,11 +435,34 @@ static hora_status take_text(reading *r, const hora_json *record, text *x) {
                                               "to it; fill it or remove the record");
 }
 
+/* The second text of a pair whose vectors are compared, as a row of its own. */
+static hora_status take_other(reading *r, const hora_json *record) {
+    static const char *const scores_[] = {"score", "similarity_score", "similarity"};
+    hora_text_pair pair, alone = {0};
+    text *x = &r->at[r->n - 1], other = {.line = x->line};
+    int64_t cut = 0;
+    if (!r->m->opened.objective.task->body || hora_record_texts(record, &pair) || !pair.second)
+        return HORA_OK;
+    for (size_t i = 0; i < HORA_COUNT(scores_) && !x->truth; i++)
+        if (hora_json_get(record, scores_[i]))
+            x->truth = hora_json_copy(hora_json_get(record, scores_[i]));
+    alone.first = pair.second;
+    alone.nfirst = pair.nsecond;
+    HORA_TRY(hora_tokenizer_encode_pair(r->tok, &alone, r->most, HORA_TRUNCATE_LONGEST, &other.ids,
+                                        &other.types, &cut));
+    r->cut += cut > 0;
+    x->compared = true;
+    HORA_PUSH(r->at, r->n, r->cap, other);
+    return HORA_OK;
+}
+
 static hora_status take_record(void *arg, const hora_json *record, int64_t line) {
     reading *r = arg;
     text x = {.line = line};
     hora_status s = take_text(r, record, &x);
     HORA_PUSH(r->at, r->n, r->cap, x);
+    if (!s)
+        s = take_other(r, record);
     if (s) {
         text *last = &r->at[r->n - 1];
         hora_ids_release(&last->ids);
@@ -438,7 +480,7 @@ static hora_status take_record(void *arg, const hora_json *record, int64_t line)
         r->bad++;
         return HORA_OK;
     }
-    return r->n == r->c->batch_size ? answer(r) : HORA_OK;
+    return r->n >= r->c->batch_size ? answer(r) : HORA_OK;
 }
 
 static hora_status texts(hora_model *m, const config *c, const hora_cli *cli) {
@@ -495,7 +537,9 @@ const hora_command hora_command_predict = {
         "class among all; of several at once each by itself; of numbers the numbers themselves.\n"
         "Pictures in a folder for each class have `true` too: hora eval --predictions reads that.\n"
         "Texts and pairs come as records of JSONL, CSV or TSV, as in training, and have `line`;\n"
-        "words get a tag each; an encoder without a head gives `embedding`.",
+        "words get a tag each; an encoder without a head gives `embedding`, or of a pair the "
+        "cosine\n"
+        "as `pred`: hora eval --predictions then has Spearman and Pearson against `score`.",
     .tables = {&hora_cli_source_options, &hora_model_options, &options},
     .most = 100000,
     .run = run};

@@ -159,6 +159,30 @@ static void sentence_transformers(void **state) {
     hora_st_close(want);
 }
 
+/* Similarity of sentences: cosines of pairs, measured against scores. */
+static void similarity(void **state) {
+    (void)state;
+    const char *data = tiny_file(
+        "sts.jsonl", "{\"sentence1\": \"abc\", \"sentence2\": \"abc\", \"score\": 5}\n"
+                     "{\"sentence1\": \"abc\", \"sentence2\": \"abd\", \"score\": 3.5}\n"
+                     "{\"sentence1\": \"abc\", \"sentence2\": \"zzyyxxww\", \"score\": 0}\n");
+    hora_str s = {0};
+    tool_text(&s, "predict --model '%s' '%s' --batch-size 3", tiny_encoder(), data);
+    assert_int_equal(lines_in(&s), 3);
+    double before = 2;
+    for (int i = 0; i < 3; i++) {
+        hora_json *o = line_at(&s, i);
+        const double c = tool_number(o, "pred");
+        assert_true(c < before && c >= -1 && (i || fabs(c - 1) < 1e-5));
+        before = c;
+        hora_json_free(o);
+    }
+    hora_json *m = tool_json("eval --predictions '%s' --json", tiny_file("said.jsonl", s.s));
+    assert_true(fabs(tool_number(m, "spearman") - 1) < 1e-9);
+    hora_json_free(m);
+    hora_str_release(&s);
+}
+
 static hora_st *forward(const char *model, const char *batch) {
     const char *out = hora_test_path(hora_test_tmp(), "out.safetensors");
     hora_st *st;
@@ -234,5 +258,6 @@ HORA_TESTS(cli_encoders, {"classes of texts and pairs", classes, HORA_SHORT},
            {"tags of words, numbers", words_and_numbers, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT},
            {"vectors as sentence-transformers has them", sentence_transformers, HORA_SHORT},
-           {"MiniLM", minilm, HORA_SHORT}, {"RoBERTa's positions", roberta_positions, HORA_SHORT},
+           {"similarity of pairs", similarity, HORA_SHORT}, {"MiniLM", minilm, HORA_SHORT},
+           {"RoBERTa's positions", roberta_positions, HORA_SHORT},
            {"labels of words", token_labels, HORA_SHORT});
