@@ -244,6 +244,7 @@ static void install(hora_base *b, float *const *merged, hora_view *old) {
             old[w] = b->weights[w].view;
         b->weights[w].view.data = merged[w];
         b->weights[w].view.dtype = HORA_F32;
+        b->weights[w].tied = false;
     }
 }
 
@@ -290,6 +291,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
         HORA_PUSH(m->merged, m->nmerged, m->cmerged, merged[w]);
     }
     install(b, merged, NULL);
+    b->tied = b->head >= 0 && b->weights[b->head].tied;
     b->hash = 0;
     hora_free(merged);
     hora_adapter_detach(a);
@@ -424,6 +426,8 @@ hora_status hora_model_verify(hora_model *m, int rows, double *difference) {
         for (int w = 0; w < b->nweights; w++)
             if (merged[w])
                 b->weights[w].view = old[w];
+        if (b->head >= 0)
+            b->weights[b->head].tied = b->tied;
         free_merged(merged, b->nweights);
     }
     double worst = 0;

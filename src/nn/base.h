@@ -19,7 +19,8 @@ typedef struct hora_weight {
     char *name;     /* on disk: "model.layers.0.self_attn.q_proj.weight" */
     hora_view view; /* in the dtype the model was opened with; data NULL when only planning */
     hora_role role;
-    int layer;       /* -1: outside the blocks */
+    int layer; /* -1: outside the blocks */
+    bool tied; /* the head, and it is the embedding: its values, unless something replaces it */
     double init_std; /* of a fresh model: N(0, std); norms start at 1, biases at 0 */
 } hora_weight;
 
@@ -32,16 +33,20 @@ typedef enum {
     HORA_SITE_GATE,
     HORA_SITE_UP,
     HORA_SITE_DOWN,
-    HORA_SITES
+    HORA_SITES,
+    /* The two ends: not in the blocks, adapted by methods that say so. */
+    HORA_SITE_EMBED = HORA_SITES,
+    HORA_SITE_HEAD
 } hora_site_kind;
-const char *hora_site_short(hora_site_kind k); /* "q" "k" "v" "o" "gate" "up" "down" */
+/* "q" "k" "v" "o" "gate" "up" "down" "embed" "head" */
+const char *hora_site_short(hora_site_kind k);
 
 typedef struct hora_site {
     hora_site_kind kind;
-    int layer;
-    char *module; /* Hugging Face module path: "model.layers.0.self_attn.q_proj" */
-    int64_t in, out;
-    int64_t heads; /* q: H row blocks, k v: G row blocks, o: H column blocks; 0: no heads */
+    int layer;       /* -1: an end */
+    char *module;    /* Hugging Face module path: "model.layers.0.self_attn.q_proj" */
+    int64_t in, out; /* the weight is (out, in); the embedding's, a table, (in, out) */
+    int64_t heads;   /* q: H row blocks, k v: G row blocks, o: H column blocks; 0: no heads */
     int64_t head_dim;
     int weight, bias; /* indices into weights; bias -1: none */
 } hora_site;
@@ -57,9 +62,9 @@ typedef struct hora_base {
     int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab, max_positions;
     hora_weight *weights;
     int nweights;
-    hora_site *sites; /* layer by layer, kinds in the order above */
-    int nsites;
-    int embed, head; /* weight indices; head == embed when tied; -1: bare */
+    hora_site *sites; /* layer by layer, kinds in the order above; then the ends */
+    int nsites, nends;
+    int embed, head; /* weight indices; head -1: bare */
     int head_bias;   /* -1: none */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
@@ -75,6 +80,8 @@ typedef struct hora_base {
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
+/* The embedding and the language model's head as sites behind the others; once, for families. */
+void hora_base_add_ends(hora_base *b);
 /* NULL when the family has none */
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer);
 int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */

@@ -5,10 +5,17 @@
 #include "format/safetensors.h"
 #include "nn/base.h"
 
-static hora_status save_config(const hora_base *b, const char *dir, hora_dtype dtype) {
+/* A tied head that becomes a matrix of its own. */
+static bool comes_apart(const hora_base *b, float *const *replace) {
+    return b->tied && replace && replace[b->head];
+}
+
+static hora_status save_config(const hora_base *b, const char *dir, hora_dtype dtype, bool apart) {
     hora_json *c = hora_json_copy(b->config);
     const char *name = dtype == HORA_BF16 ? "bfloat16" : dtype == HORA_F16 ? "float16" : "float32";
     hora_json_set(c, "torch_dtype", hora_json_new_string(name));
+    if (apart)
+        hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
     hora_status s = hora_json_save(c, 2, true, dir, "config.json");
     hora_json_free(c);
     return s;
@@ -17,18 +24,23 @@ static hora_status save_config(const hora_base *b, const char *dir, hora_dtype d
 hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
                            hora_dtype dtype) {
     hora_st_entry *e = hora_calloc((size_t)b->nweights, sizeof *e);
+    int n = 0;
     for (int i = 0; i < b->nweights; i++) {
-        e[i] = (hora_st_entry){b->weights[i].name, b->weights[i].view, dtype};
-        if (replace && replace[i]) {
-            e[i].view.data = replace[i];
-            e[i].view.dtype = HORA_F32;
+        const bool changed = replace && replace[i];
+        if (b->weights[i].tied && !changed)
+            continue;
+        e[n] = (hora_st_entry){b->weights[i].name, b->weights[i].view, dtype};
+        if (changed) {
+            e[n].view.data = replace[i];
+            e[n].view.dtype = HORA_F32;
         }
+        n++;
     }
     char *path = hora_path_join(dir, "model.safetensors");
-    hora_status s = hora_st_write(path, e, b->nweights, NULL, 0);
+    hora_status s = hora_st_write(path, e, n, NULL, 0);
     hora_free(path);
     hora_free(e);
-    return s ? s : save_config(b, dir, dtype);
+    return s ? s : save_config(b, dir, dtype, comes_apart(b, replace));
 }
 
 hora_status hora_base_save_task(const hora_base *b, const char *dir) {
@@ -73,14 +85,15 @@ hora_status hora_copy_companions(const char *from, const char *to) {
 /* --- as the source ---------------------------------------------------------------------------- */
 
 /* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks
- * "model."), a tied head the embedding it repeats, anything else itself. */
-static int weight_of(const hora_base *b, const char *name) {
+ * "model."), a tied head the embedding it repeats, unless it has new values of its own, anything
+ * else itself. */
+static int weight_of(const hora_base *b, const char *name, float *const *replace) {
     char *full = hora_format("model.%s", name);
     int w = hora_base_weight(b, name);
     if (w < 0)
         w = hora_base_weight(b, full);
-    if (w < 0 && b->tied && hora_eq(name, "lm_head.weight"))
-        w = b->head;
+    if (w >= 0 && b->weights[w].tied && !comes_apart(b, replace))
+        w = b->embed;
     hora_free(full);
     return w;
 }
@@ -108,7 +121,7 @@ static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, 
     s->n = 0;
     for (int i = 0; i < hora_st_count(st); i++) {
         const hora_st_tensor *t = hora_st_at(st, i);
-        const int w = weight_of(b, t->name);
+        const int w = weight_of(b, t->name, replace);
         const bool new_value = w >= 0 && replace && replace[w];
         if (t->file != file ||
             (w >= 0 && !new_value && !hora_shape_equal(&t->view.shape, &b->weights[w].view.shape)))
@@ -126,7 +139,7 @@ static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, 
     }
     for (int w = 0; file == hora_st_files(st) - 1 && w < b->nweights; w++) {
         hora_view view = b->weights[w].view;
-        if (s->written[w])
+        if (s->written[w] || (b->weights[w].tied && !comes_apart(b, replace)))
             continue;
         if (replace && replace[w])
             view = (hora_view){replace[w], HORA_F32, view.shape};
@@ -169,13 +182,13 @@ static void tell_head(const hora_base *b, hora_json *c) {
 }
 
 /* config.json to the byte, but for another head. */
-static hora_status copy_config(const hora_base *b, const char *dir) {
+static hora_status copy_config(const hora_base *b, const char *dir, bool apart) {
     hora_json *c = NULL;
     bool tied = false;
     char *from = hora_path_join(b->dir, "config.json"), *to = hora_path_join(dir, "config.json");
     hora_status s = hora_json_load(&c, from);
     hora_json_bool(hora_json_get(c, "tie_word_embeddings"), &tied);
-    if (s == HORA_OK && !b->bare && (!tied || b->tied)) {
+    if (s == HORA_OK && !b->bare && (!tied || (b->tied && !apart))) {
         s = hora_copy_file(from, to);
     } else if (s == HORA_OK) {
         tell_head(b, c);
@@ -199,7 +212,7 @@ hora_status hora_base_save_like(const hora_base *b, const char *dir, float *cons
     if (bad == HORA_OK && hora_st_files(st) > 1)
         bad = write_index(&s, dir);
     if (bad == HORA_OK)
-        bad = copy_config(b, dir);
+        bad = copy_config(b, dir, comes_apart(b, replace));
     hora_json_free(s.map);
     hora_free(s.written);
     hora_free(s.e);

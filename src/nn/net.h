@@ -55,8 +55,11 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
 /* The new residual stream: res + (what methods make of) y. */
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
-hora_t hora_net_head(hora_net *n);      /* leaf of the output head's weight (V, hidden) */
-hora_t hora_net_head_bias(hora_net *n); /* of its bias (V), or NONE */
+/* The output layer over x (rows, hidden), with whatever is attached, and what it computes: logits
+ * (rows, V), or their cross-entropy against the batch's targets (1). */
+hora_head hora_net_head(hora_net *n, hora_t x);
+hora_t hora_net_logits(hora_net *n, const hora_head *h, hora_t x);
+hora_t hora_net_xent(hora_net *n, const hora_head *h, hora_t x);
 
 /* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
@@ -65,6 +68,9 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
  * one op where this method is the last of the chain. */
 hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
                         hora_t a, hora_t f, double alpha);
+/* For hook 7: the term alpha u f'. Only one of the attached may give it. */
+void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
+                       double alpha);
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
 /* random stream of a node */
 uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what, int index);

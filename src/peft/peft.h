@@ -22,6 +22,7 @@ typedef struct hora_factors {
     const void *a;         /* (rank, in) */
     const void *b;         /* (out, rank) */
     const void *magnitude; /* (out): PEFT's DoRA; NULL: none */
+    const void *bias;      /* (out): PEFT's lora_bias, scaled like B A; NULL: none */
 } hora_factors;
 
 /* What lies in the folder of an adapter, ours or another tool's: opened once, borrowed by the
@@ -74,8 +75,8 @@ typedef struct hora_method {
     /* --- what lowrank.h asks; all or none */
     /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
     hora_status (*materialise)(hora_adapter *);
-    /* Low-rank form of a site (index into base->sites); rank 0: the site is untouched. Call
-     * hora_adapter_materialise first. */
+    /* Low-rank form of a site (index into base->sites, ends included); rank 0: the site is
+     * untouched. Call hora_adapter_materialise first. */
     void (*factors)(hora_adapter *, int site, hora_factors *);
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
@@ -126,6 +127,9 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w);
 hora_view hora_merging_leaf(const hora_merging *m, int i);
 /* Weight i as folded so far, to be changed in place. */
 hora_status hora_merging_weight(const hora_merging *m, int i, float **out);
+/* One end of a tied pair is about to change alone: the head gets values of its own. Nothing where
+ * they are apart already. */
+hora_status hora_merging_apart(const hora_merging *m);
 /* --- several at once: several.c
  * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.
  * hora_adapters.json says which belong together. */

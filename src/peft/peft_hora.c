@@ -149,7 +149,7 @@ static hora_status pick_targets(hora_adapter *a, hora_state *st) {
     const hora_base *b = a->base;
     const hora_cfg *c = a->config;
     bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
-    hora_status s = hora_targets_match(&c->peft, b, true, on);
+    hora_status s = hora_targets_match(&c->peft, b, b->nsites, true, on);
     for (int i = 0; i < b->nsites && !s; i++) {
         if (!on[i])
             continue;
@@ -190,7 +190,7 @@ static hora_status setup(hora_adapter *a) {
     for (int64_t g = 0; g < b->kv_heads; g++)
         for (int64_t i = 0; i < c->rank; i++)
             st->leaders[g * c->rank + i] = (int32_t)(g * (b->heads / b->kv_heads) * c->rank + i);
-    return hora_targets_save(a, &c->peft);
+    return hora_targets_save(a, &c->peft, true);
 }
 
 static void release(hora_adapter *a) {
@@ -330,9 +330,10 @@ static void keep_factors(hora_net *n, hora_t hidden, void *user) {
 
 static void factors(hora_adapter *a, int i, hora_factors *f) {
     const hora_cfg *c = a->config;
-    const hora_block *b = &((const hora_state *)a->state)->block[a->base->sites[i].layer];
+    const int layer = a->base->sites[i].layer;
+    const hora_block *b = &((const hora_state *)a->state)->block[layer];
     *f = (hora_factors){0};
-    for (int t = 0; t < HORA_TARGETS; t++)
+    for (int t = 0; t < HORA_TARGETS && layer >= 0; t++)
         if (b->site[t] == i)
             *f = (hora_factors){.rank = c->rank,
                                 .scale = c->alpha / (double)c->rank,
