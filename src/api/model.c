@@ -272,6 +272,14 @@ static hora_status merge_all(hora_model *m, float ***out) {
     return s;
 }
 
+/* A head that got values of its own is tied no more, for whoever saves the model. */
+static void forget_tie(hora_base *b) {
+    if (!b->tied || b->weights[b->head].tied)
+        return;
+    b->tied = false;
+    hora_json_set(b->config, "tie_word_embeddings", hora_json_new_bool(false));
+}
+
 hora_status hora_adapter_merge(hora_adapter *a) {
     hora_model *m = a->owner;
     hora_base *b = m->base;
@@ -291,7 +299,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
         HORA_PUSH(m->merged, m->nmerged, m->cmerged, merged[w]);
     }
     install(b, merged, NULL);
-    b->tied = b->head >= 0 && b->weights[b->head].tied;
+    forget_tie(b);
     b->hash = 0;
     hora_free(merged);
     hora_adapter_detach(a);

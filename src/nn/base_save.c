@@ -1,13 +1,20 @@
 /* An opened base as a Hugging Face model directory: in one file and one dtype, or as its
  * source is. */
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "format/safetensors.h"
 #include "nn/base.h"
 
-/* A tied head that becomes a matrix of its own. */
+/* A tied head becomes a matrix of its own. */
 static bool comes_apart(const hora_base *b, float *const *replace) {
     return b->tied && replace && replace[b->head];
+}
+
+static void say_apart(const hora_base *b, float *const *replace) {
+    if (comes_apart(b, replace))
+        hora_info("head and embedding were one matrix and have changed apart: lm_head.weight is "
+                  "written, tie_word_embeddings is false");
 }
 
 static hora_status save_config(const hora_base *b, const char *dir, hora_dtype dtype, bool apart) {
@@ -40,6 +47,7 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
     hora_status s = hora_st_write(path, e, n, NULL, 0);
     hora_free(path);
     hora_free(e);
+    say_apart(b, replace);
     return s ? s : save_config(b, dir, dtype, comes_apart(b, replace));
 }
 
@@ -203,6 +211,7 @@ static hora_status copy_config(const hora_base *b, const char *dir, bool apart) 
 hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace) {
     hora_st *st = NULL;
     HORA_TRY(hora_st_open_model(&st, b->dir));
+    say_apart(b, replace);
     shards s = {
         .e = hora_calloc((size_t)(hora_st_count(st) + b->nweights), sizeof *s.e),
         .written = hora_calloc((size_t)b->nweights, sizeof *s.written),
