@@ -31,6 +31,11 @@ void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hor
     hora_free(nb);
 }
 
+/* Sites that `factors` is asked about. */
+static int sites_of(const hora_adapter *a) {
+    return a->base->nsites + (a->method->ends ? a->base->nends : 0);
+}
+
 /* --- the folder ------------------------------------------------------------------------------- */
 
 bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f) {
@@ -45,7 +50,7 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
 
 hora_status hora_lowrank_write(hora_adapter *a, const char *dir) {
     const hora_base *b = a->base;
-    const int sites = b->nsites + b->nends;
+    const int sites = sites_of(a);
     hora_st_entry *e = hora_calloc((size_t)(4 * sites + b->nweights) + 1, sizeof *e);
     int n = 0, names;
     for (int i = 0; i < sites; i++) {
@@ -164,7 +169,7 @@ static hora_status merge_factors(const hora_adapter *a, const hora_site *s, cons
 
 hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m) {
     HORA_TRY(hora_adapter_materialise(a));
-    for (int i = 0; i < a->base->nsites + a->base->nends; i++) {
+    for (int i = 0; i < sites_of(a); i++) {
         hora_factors f;
         a->method->factors(a, i, &f);
         if (f.rank)

@@ -72,12 +72,17 @@ typedef struct hora_method {
      * NULL: cannot be merged, and is refused by name. */
     hora_status (*merge)(hora_adapter *, const hora_merging *m);
 
+    /* --- what typed.h asks: NULL where the method is no type of PEFT's own */
+    const char *peft_type; /* "VERA" */
+    const char *peft_keys; /* its keys in adapter_config.json */
+
     /* --- what lowrank.h asks; all or none */
     /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
     hora_status (*materialise)(hora_adapter *);
-    /* Low-rank form of a site (index into base->sites, ends included); rank 0: the site is
-     * untouched. Call hora_adapter_materialise first. */
+    /* Low-rank form of a site (index into base->sites); rank 0: the site is untouched. Call
+     * hora_adapter_materialise first. */
     void (*factors)(hora_adapter *, int site, hora_factors *);
+    bool ends; /* it is asked about the ends too */
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
@@ -130,6 +135,10 @@ hora_status hora_merging_weight(const hora_merging *m, int i, float **out);
 /* One end of a tied pair is about to change alone: the head gets values of its own. Nothing where
  * they are apart already. */
 hora_status hora_merging_apart(const hora_merging *m);
+/* The rows of a site's weight as folded so far, one after another in f64, each to be changed in
+ * place by `row` (s->in numbers): for methods that change what a projection reads. */
+hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
+                              void (*row)(void *arg, double *row), void *arg);
 /* --- several at once: several.c
  * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.
  * hora_adapters.json says which belong together. */

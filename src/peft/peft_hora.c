@@ -330,10 +330,9 @@ static void keep_factors(hora_net *n, hora_t hidden, void *user) {
 
 static void factors(hora_adapter *a, int i, hora_factors *f) {
     const hora_cfg *c = a->config;
-    const int layer = a->base->sites[i].layer;
-    const hora_block *b = &((const hora_state *)a->state)->block[layer];
+    const hora_block *b = &((const hora_state *)a->state)->block[a->base->sites[i].layer];
     *f = (hora_factors){0};
-    for (int t = 0; t < HORA_TARGETS && layer >= 0; t++)
+    for (int t = 0; t < HORA_TARGETS; t++)
         if (b->site[t] == i)
             *f = (hora_factors){.rank = c->rank,
                                 .scale = c->alpha / (double)c->rank,
@@ -423,7 +422,7 @@ const hora_method hora_method_hora = {
     .claims = hora_native_claims,
     .configure = hora_native_configure,
     .save = hora_native_save,
-    .load = hora_native_load,
+    .load = hora_beside_load,
     .merge = hora_lowrank_merge,
     .materialise = materialise,
     .factors = factors,

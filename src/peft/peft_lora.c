@@ -94,10 +94,9 @@ static hora_status add_site(hora_adapter *ad, int i) {
     const hora_site *s = &ad->base->sites[i];
     double rank, alpha;
     HORA_TRY(check_end(c, s));
-    HORA_TRY(hora_peft_pattern_value(c->peft.rank_pattern, c->peft.n_rank, s->module,
-                                     (double)c->rank, &rank));
-    HORA_TRY(hora_peft_pattern_value(c->peft.alpha_pattern, c->peft.n_alpha, s->module,
-                                     c->peft.lora_alpha, &alpha));
+    HORA_TRY(hora_targets_value(c->peft.rank_pattern, c->peft.n_rank, s, (double)c->rank, &rank));
+    HORA_TRY(
+        hora_targets_value(c->peft.alpha_pattern, c->peft.n_alpha, s, c->peft.lora_alpha, &alpha));
     if (rank != floor(rank) || rank < 1)
         return hora_fail(HORA_EUSAGE,
                          "rank_pattern gives %s rank %g; ranks are whole numbers above 0",
@@ -201,7 +200,7 @@ static hora_status setup(hora_adapter *a) {
     state *st = a->state = hora_calloc(1, sizeof *st);
     const hora_base *b = a->base;
     const int sites = b->nsites + b->nends;
-    st->sites = hora_calloc((size_t)sites + 1, sizeof *st->sites);
+    st->sites = hora_calloc((size_t)b->nsites + 2, sizeof *st->sites); /* or fewer ends */
     HORA_TRY(parse(c, b));
     bool *on = hora_calloc((size_t)sites + 1, sizeof *on);
     hora_status s = hora_targets_match(&c->peft, b, sites, !c->from_folder, on);
@@ -386,5 +385,6 @@ const hora_method hora_method_lora = {
     .merge = merge,
     .configure = configure,
     .factors = factors,
+    .ends = true,
     .peft_config = peft_config,
 };

@@ -15,6 +15,8 @@ int hora_base_weight_of(const hora_base *b, const char *key);
 /* Is the tensor what the base has already (or, of headers alone, of that shape)? PEFT writes the
  * embedding and the head beside an adapter that targets them, or whose vocabulary grew. */
 bool hora_st_of_base(const hora_st_tensor *t, const hora_base *b);
+/* The tensor of that name, in another release's spelling if need be; NULL: none. */
+const hora_st_tensor *hora_store_find(const hora_adapter *a, const hora_st *st, const char *name);
 /* PEFT's folder of a method whose parameters carry PEFT's names: adapter_model.safetensors and
  * `config` as adapter_config.json; and the `load` that reads the former. */
 hora_status hora_peft_files_save(hora_adapter *a, const hora_peft_config *config, const char *dir);

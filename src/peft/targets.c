@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "peft/peft_impl.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define ALL_LINEAR "all-linear"
@@ -27,24 +28,64 @@ static void split(const char *text, char ***out, int *n) {
     }
 }
 
-/* The module name behind a short one: "q" -> "q_proj", whatever the family calls it. */
-static char *long_name(const char *name, const hora_base *b) {
-    for (int i = 0; i < b->nsites + b->nends; i++)
-        if (hora_eq(hora_site_short(b->sites[i].kind), name)) {
-            const char *dot = strrchr(b->sites[i].module, '.');
-            return hora_strdup(dot ? dot + 1 : b->sites[i].module);
-        }
-    return hora_strdup(name);
+/* --- names ------------------------------------------------------------------------------------ */
+
+static const char *last_part(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+static bool path_ends(const char *path, const char *name) {
+    const size_t n = strlen(path), k = strlen(name);
+    return hora_eq(path, name) || (k < n && path[n - k - 1] == '.' && hora_eq(path + n - k, name));
+}
+
+/* The kind that a short name means in this model; HORA_SITE_NONE: none. */
+static hora_site_kind kind_of(const char *name, const hora_base *b) {
+    hora_site_kind found = HORA_SITE_NONE;
+    for (int i = 0; i < b->nsites + b->nends && found == HORA_SITE_NONE; i++)
+        if (hora_eq(hora_site_short(b->sites[i].kind), name))
+            found = b->sites[i].kind;
+    for (int k = 0; k < HORA_SITES && found == HORA_SITE_NONE; k++)
+        if (hora_eq(hora_site_short((hora_site_kind)k), name))
+            for (int i = 0; i < b->nsites && found == HORA_SITE_NONE; i++)
+                if (hora_eq(hora_site_short(b->sites[i].kind), hora_site_alias((hora_site_kind)k)))
+                    found = b->sites[i].kind;
+    return found;
+}
+
+/* No site of another kind ends in `name`. */
+static bool tells(const char *name, hora_site_kind kind, const hora_base *b) {
+    bool yes = true;
+    for (int i = 0; i < b->nsites; i++)
+        yes &= b->sites[i].kind == kind || !path_ends(b->sites[i].module, name);
+    return yes;
+}
+
+/* Appends the module names behind a short one, "q": "q_proj", whatever the family calls it; each
+ * layer's path where others end alike; anything else as it is. */
+static void push_names(const char *name, const hora_base *b, char ***out, int *n, int *cap) {
+    const hora_site_kind kind = kind_of(name, b);
+    bool done = false;
+    for (int i = 0; i < b->nsites + b->nends && !done; i++) {
+        const hora_site *s = &b->sites[i];
+        if (s->kind != kind)
+            continue;
+        done = tells(last_part(s->module), kind, b);
+        HORA_PUSH(*out, *n, *cap, hora_strdup(done ? last_part(s->module) : s->module));
+    }
+    if (kind == HORA_SITE_NONE)
+        HORA_PUSH(*out, *n, *cap, hora_strdup(name));
 }
 
 /* Splits, short names spelled out. */
 static void split_names(const char *text, char ***out, int *n, const hora_base *base) {
-    split(text, out, n);
-    for (int i = 0; i < *n; i++) {
-        char *full = long_name((*out)[i], base);
-        hora_free((*out)[i]);
-        (*out)[i] = full;
-    }
+    char **typed = NULL;
+    int k = 0, cap = 0;
+    split(text, &typed, &k);
+    for (int i = 0; i < k; i++)
+        push_names(typed[i], base, out, n, &cap);
+    hora_list_free(typed, k);
 }
 
 static int by_text(const void *x, const void *y) {
@@ -164,9 +205,65 @@ static hora_status no_match(const hora_peft_config *c, const hora_base *b) {
     return s;
 }
 
+hora_status hora_targets_site(const hora_peft_config *c, const hora_site *s, bool *yes) {
+    HORA_TRY(hora_peft_targets(c, s->module, yes));
+    for (int i = 0; i < s->nalso && !*yes; i++)
+        HORA_TRY(hora_peft_targets(c, s->also[i], yes));
+    return *yes || !s->fused ? HORA_OK : hora_peft_targets(c, s->fused, yes);
+}
+
+hora_status hora_targets_value(const hora_peft_pattern *p, int n, const hora_site *s, double def,
+                               double *out) {
+    HORA_TRY(hora_peft_pattern_value(p, n, s->module, NAN, out));
+    for (int i = 0; i < s->nalso && isnan(*out); i++)
+        HORA_TRY(hora_peft_pattern_value(p, n, s->also[i], NAN, out));
+    if (s->fused && isnan(*out))
+        HORA_TRY(hora_peft_pattern_value(p, n, s->fused, NAN, out));
+    if (isnan(*out))
+        *out = def;
+    return HORA_OK;
+}
+
+/* `name` with the modules that this base has in the place of another release's. */
+static void push_present(const char *name, const hora_base *b, char ***out, int *n, int *cap) {
+    bool now = false, renamed = false;
+    for (int i = 0; i < b->nsites; i++)
+        now |= path_ends(b->sites[i].module, name);
+    for (int i = 0; i < b->nsites && !now; i++)
+        for (int k = 0; k < b->sites[i].nalso; k++) {
+            const char *part = last_part(b->sites[i].module);
+            bool had = !path_ends(b->sites[i].also[k], name);
+            renamed |= !had;
+            for (int j = 0; j < *n; j++)
+                had |= hora_eq((*out)[j], part);
+            if (!had)
+                HORA_PUSH(*out, *n, *cap, hora_strdup(part));
+        }
+    if (!renamed)
+        HORA_PUSH(*out, *n, *cap, hora_strdup(name));
+}
+
+void hora_targets_rename(char ***names, int *n, const hora_base *b) {
+    char **out = NULL;
+    int m = 0, cap = 0;
+    for (int i = 0; i < *n; i++)
+        push_present((*names)[i], b, &out, &m, &cap);
+    *names = out;
+    *n = m;
+}
+
 /* Is there a module, of a site or not, that exclude_modules of `one` takes out? */
 static hora_status excludes(const hora_peft_config *one, const hora_base *b, bool *yes) {
     *yes = false;
+    for (int i = 0; i < b->nsites && !*yes; i++) {
+        const hora_site *s = &b->sites[i];
+        bool kept = true;
+        for (int k = 0; k < s->nalso && kept; k++)
+            HORA_TRY(hora_peft_targets(one, s->also[k], &kept));
+        if (s->fused && kept)
+            HORA_TRY(hora_peft_targets(one, s->fused, &kept));
+        *yes = !kept;
+    }
     for (int w = 0; w < b->nweights && !*yes; w++) {
         bool kept;
         char *module = hora_base_module(b, w);
@@ -214,7 +311,7 @@ hora_status hora_patterns_match(const hora_peft_config *c, const hora_base *b, i
             double v = 0; /* values are above 0 */
             for (int k = 0; k < n && v == 0; k++)
                 if (on[k])
-                    HORA_TRY(hora_peft_pattern_value(&lists[l][i], 1, b->sites[k].module, 0, &v));
+                    HORA_TRY(hora_targets_value(&lists[l][i], 1, &b->sites[k], 0, &v));
             if (v == 0)
                 return hora_fail(HORA_ENOTFOUND,
                                  "%s: `%s` matches none of the adapted modules (the first is %s); "
@@ -235,7 +332,7 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, in
     if (typed)
         HORA_TRY(check_excluded(c, b));
     for (int i = 0; i < n; i++) {
-        HORA_TRY(hora_peft_targets(c, b->sites[i].module, &on[i]));
+        HORA_TRY(hora_targets_site(c, &b->sites[i], &on[i]));
         on[i] &= i < b->nsites || !hora_peft_all_linear(c);
         any |= on[i];
     }
@@ -245,7 +342,7 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, in
         one.target_modules = &c->target_modules[t];
         one.n_targets = 1;
         for (int i = 0; i < n && !hit; i++)
-            HORA_TRY(hora_peft_targets(&one, b->sites[i].module, &hit));
+            HORA_TRY(hora_targets_site(&one, &b->sites[i], &hit));
         if (!hit)
             return no_match(&one, b);
     }

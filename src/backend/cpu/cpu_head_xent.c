@@ -66,6 +66,8 @@ static void specs(const hora_call *c, hora_cpu_matmul_spec *logits, hora_cpu_mat
     low->wdtype = HORA_F32;
     low->frozen = NULL;
     low->will_freeze = false;
+    if (c->phase == HORA_FORWARD && small(&c->in[X]))
+        back->ldx = 2 * back->k; /* dz in the front half of z's rows */
 }
 
 /* Pieces of scratch, in bytes from its start. */
@@ -241,8 +243,8 @@ static void backward_rows(void *arg, int64_t from, int64_t to) {
 
 /* Rows of the chunk of dx (+)= dz W, or of du (+)= alpha dz F; rows outside of any chunk were
  * cleared before. */
-static void put_rows(const hora_cpu_matmul *p, const chunk *k, const layout *l, int64_t ldz,
-                     float alpha, const void *w, const hora_view *dx, bool overwrite) {
+static void put_rows(const hora_cpu_matmul *p, const chunk *k, const layout *l, float alpha,
+                     const void *w, const hora_view *dx, bool overwrite) {
     char *scratch = k->c->scratch;
     const int64_t d = hora_cpu_width(dx);
     size_t bytes = (size_t)d * elem(dx);
@@ -250,7 +252,6 @@ static void put_rows(const hora_cpu_matmul *p, const chunk *k, const layout *l, 
     hora_cpu_matmul_run(p, &(hora_cpu_matmul_args){.m = k->n,
                                                    .alpha = alpha,
                                                    .x = k->z,
-                                                   .ldx = ldz,
                                                    .w = w,
                                                    .add = k->dense && !overwrite ? y : NULL,
                                                    .y = y,
@@ -294,8 +295,7 @@ static void forward(const state *s, const hora_call *c) {
         for (int64_t i = 0; i < k.n; i++)
             loss += k.terms[i];
         if (only_x(c))
-            put_rows(&s->back, &k, &l, k.classes * (small(&c->in[0]) ? 2 : 1), 1, c->in[W].data,
-                     &c->saved[0], true);
+            put_rows(&s->back, &k, &l, 1, c->in[W].data, &c->saved[0], true);
     }
     *(double *)c->out.data = c->batch->scale * loss;
 }
@@ -332,10 +332,9 @@ static void backward(const state *s, const hora_call *c) {
         hora_cpu_chunks(k.n, 1, backward_rows, &k);
         close_ranks(&k);
         if (hora_cpu_wants(c, X))
-            put_rows(&s->back, &k, &l, k.classes, 1, c->in[W].data, &c->din[X],
-                     hora_cpu_overwrites(c, X));
+            put_rows(&s->back, &k, &l, 1, c->in[W].data, &c->din[X], hora_cpu_overwrites(c, X));
         if (hora_cpu_wants(c, U))
-            put_rows(&s->low, &k, &l, k.classes, (float)c->attr.alpha, c->in[F].data, &c->din[U],
+            put_rows(&s->low, &k, &l, (float)c->attr.alpha, c->in[F].data, &c->din[U],
                      hora_cpu_overwrites(c, U));
         sums(s, &k, &l, fresh);
     }
