@@ -11,6 +11,7 @@ typedef struct filler {
     hora_ts *st;
     const hora_tv *values; /* a tuple, a mapping or one value */
     size_t used;
+    bool numbered; /* format: places have said a number */
 } filler;
 
 static hora_status unknown(hora_ts *st, const char *s, size_t n) {
@@ -109,6 +110,10 @@ static hora_status argument(filler *f, const hora_arg *given, int n, const char 
         k = (int64_t)f->used++;
     else if (!hora_place_number(s, len, &at, &k) || at != len)
         k = -1;
+    f->numbered |= len && k >= 0;
+    if (f->numbered && f->used)
+        return hora_ts_fail(f->st, "places with and without a number are mixed; correct the "
+                                   "template");
     for (int j = 0, position = 0; j < n; position += !given[j].s, j++) {
         bool named = k < 0 && given[j].s && given[j].n == len && !memcmp(given[j].s, s, len);
         if (named || (!given[j].s && k == position)) {
@@ -151,27 +156,60 @@ static hora_status field(filler *f, const hora_arg *given, int n, const char *s,
     return HORA_OK;
 }
 
-/* FIELD[!s|!r][:SPECIFICATION] between braces; `i` behind the first one. */
-static hora_status brace(filler *f, const hora_arg *given, int n, const char *s, size_t size,
-                         size_t *i, hora_str *out) {
-    const char *end = memchr(s + *i, '}', size - *i);
-    const size_t start = *i, len = end ? (size_t)(end - (s + start)) : 0;
-    const char *in = s + start;
+/* A specification with the values of its own places, {} or {name}. */
+static hora_status specification(filler *f, const hora_arg *given, int n, const char *s, size_t len,
+                                 hora_str *out) {
+    const hora_place plain = {.precision = -1, .fill = " ", .nfill = 1};
+    for (size_t i = 0; i < len;) {
+        if (s[i] != '{') {
+            hora_str_putc(out, s[i++]);
+            continue;
+        }
+        const char *end = memchr(s + i, '}', len - i);
+        hora_tv v;
+        if (!end || memchr(s + i, ':', (size_t)(end - (s + i))))
+            return unknown(f->st, s, len);
+        HORA_TRY(field(f, given, n, s + i + 1, (size_t)(end - (s + i)) - 1, &v));
+        HORA_TRY(hora_place_put(f->st, &plain, &v, out));
+        i = (size_t)(end - s) + 1;
+    }
+    return HORA_OK;
+}
+
+/* FIELD[!s|!r][:SPECIFICATION], all of s[0..len). */
+static hora_status place(filler *f, const hora_arg *given, int n, const char *s, size_t len,
+                         hora_str *out) {
+    const char *colon = memchr(s, ':', len);
+    size_t name = colon ? (size_t)(colon - s) : len;
     hora_place p = {.precision = -1, .fill = " ", .nfill = 1};
+    hora_str text = {0};
     hora_tv v;
-    if (!end || memchr(in, '{', len))
-        return unknown(f->st, in - 1, size - start + 1);
-    *i = start + len + 1;
-    const char *colon = memchr(in, ':', len);
-    size_t name = colon ? (size_t)(colon - in) : len;
-    if (name >= 2 && in[name - 2] == '!' && strchr("sr", in[name - 1])) {
-        p.convert = in[name - 1];
+    if (name >= 2 && s[name - 2] == '!' && strchr("sr", s[name - 1])) {
+        p.convert = s[name - 1];
         name -= 2;
     }
-    if (colon && !hora_place_read(&p, colon + 1, len - (size_t)(colon + 1 - in)))
-        return unknown(f->st, in - 1, len + 2);
-    HORA_TRY(field(f, given, n, in, name, &v));
-    return hora_place_put(f->st, &p, &v, out);
+    hora_status st = field(f, given, n, s, name, &v);
+    if (!st && colon)
+        st = specification(f, given, n, colon + 1, len - (size_t)(colon + 1 - s), &text);
+    if (!st && text.n && !hora_place_read(&p, text.s, text.n))
+        st = unknown(f->st, s - 1, len + 2);
+    if (!st)
+        st = hora_place_put(f->st, &p, &v, out);
+    hora_str_release(&text);
+    return st;
+}
+
+/* The place whose `{` stands before `*i`. */
+static hora_status brace(filler *f, const hora_arg *given, int n, const char *s, size_t size,
+                         size_t *i, hora_str *out) {
+    const size_t start = *i;
+    size_t end = start;
+    for (int depth = 0; end < size && (depth || s[end] != '}'); end++)
+        depth += s[end] == '{' ? 1 : s[end] == '}' ? -1 : 0;
+    if (end == size)
+        return unknown(f->st, s + start - 1, size - start + 1);
+    *i = end + 1;
+    return place(f, given, n, s + start, end - start, out);
 }
 
 hora_status hora_tv_braces(hora_ts *st, const hora_tv *text, const hora_arg *given, int n,

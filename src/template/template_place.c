@@ -51,7 +51,7 @@ bool hora_place_read(hora_place *p, const char *s, size_t n) {
     if (i < n)
         p->kind = s[i++];
     return i == n && p->width < 10000 && p->precision < 100 &&
-           (!p->kind || strchr("sdbcoxXeEfFgG%", p->kind)) && !(p->zero && p->group);
+           (!p->kind || strchr("sdbcoxXeEfFgGn%", p->kind));
 }
 
 /* ---- padding ---- */
@@ -63,15 +63,13 @@ static void fill(hora_str *out, const hora_place *p, size_t n, bool zero) {
             hora_str_add(out, p->fill, p->nfill);
 }
 
-/* `text` in the place; `number`: its sign stands in front of what fills an `=` place. */
+/* `s` in the place; `number`: its sign stands in front of what fills an `=` place. */
 static void pad(hora_str *out, const hora_place *p, const char *s, size_t n, bool number) {
     const size_t chars = hora_utf8_length(s, n);
     const size_t gap = (size_t)p->width > chars ? (size_t)p->width - chars : 0;
-    const bool zero = p->zero && (number || !p->percent) && (!p->align || p->align == '=') &&
-                      (p->percent || p->nfill == 1);
-    char align = p->align ? p->align : number || p->percent ? '>' : '<';
-    if (zero && (number || !p->align))
-        align = number ? '=' : '<'; /* Python: '05' pads text with zeros behind it */
+    const bool zero = p->zero && (p->percent ? number && p->align != '<' : p->fill[0] == ' ');
+    const char own = !number && !p->percent ? '<' : zero ? '=' : '>';
+    const char align = p->align ? p->align : own;
     size_t head = 0;
     if (align == '=') {
         head = n && strchr("+- ", *s) ? 1 : 0;
@@ -80,23 +78,26 @@ static void pad(hora_str *out, const hora_place *p, const char *s, size_t n, boo
     }
     const size_t left = align == '<' ? 0 : align == '^' ? gap / 2 : gap;
     hora_str_add(out, s, head);
-    fill(out, p, left, zero && p->fill[0] == ' ');
+    fill(out, p, left, zero);
     hora_str_add(out, s + head, n - head);
-    fill(out, p, gap - left, zero && p->fill[0] == ' ');
+    fill(out, p, gap - left, zero);
 }
 
 /* ---- numbers ---- */
-/* Digits between head and tail of a number with the sign between groups. */
-static void grouped(hora_str *out, const hora_place *p, const char *s, size_t n) {
+/* A number with the sign between its groups, and zeros in front until all of it has `least`. */
+static void grouped(hora_str *out, const hora_place *p, const char *s, size_t n, size_t least) {
     size_t digits = 0;
-    const size_t each = strchr("bxXo", p->kind) && p->kind ? 4 : 3;
+    const size_t each = p->kind && strchr("bxXo", p->kind) ? 4 : 3;
     while (digits < n && ((s[digits] >= '0' && s[digits] <= '9') ||
                           (each == 4 && strchr("abcdefABCDEF", s[digits]))))
         digits++;
-    for (size_t i = 0; i < digits; i++) {
-        if (p->group && i && (digits - i) % each == 0)
+    size_t all = digits;
+    while (p->group && digits && all + (all - 1) / each + n - digits < least)
+        all++;
+    for (size_t i = 0; i < all; i++) {
+        if (p->group && i && (all - i) % each == 0)
             hora_str_putc(out, p->group);
-        hora_str_putc(out, s[i]);
+        hora_str_putc(out, i < all - digits ? '0' : s[i - (all - digits)]);
     }
     hora_str_add(out, s + digits, n - digits);
 }
@@ -108,7 +109,8 @@ static void put_signed(const hora_place *p, bool minus, const char *prefix, cons
     else if (p->sign == '+' || p->sign == ' ')
         hora_str_putc(text, p->sign);
     hora_str_puts(text, prefix);
-    grouped(text, p, digits, n);
+    const bool fills = p->zero && !p->align && (size_t)p->width > text->n;
+    grouped(text, p, digits, n, fills ? (size_t)p->width - text->n : 0);
 }
 
 static hora_status cannot(hora_ts *st, const hora_place *p, const hora_tv *v) {
@@ -180,7 +182,7 @@ static hora_status put_real(hora_ts *st, const hora_place *p, const hora_tv *v, 
     hora_status s = HORA_OK;
     if (!hora_tv_number(v, &r))
         return cannot(st, p, v);
-    const char form[] = {'%', '.', '*', p->kind == '%' ? 'f' : p->kind, 0};
+    const char form[] = {'%', '.', '*', p->kind == '%' ? 'f' : p->kind == 'n' ? 'g' : p->kind, 0};
     const int precision = p->precision < 0 ? 6 : (int)p->precision;
     if (!p->kind) {
         s = shortest(st, p, v, r, &digits);
@@ -264,7 +266,8 @@ hora_status hora_place_put(hora_ts *st, const hora_place *p, const hora_tv *v, h
         return cannot(st, p, v);
     if (p->kind == 'c')
         s = put_character(st, p, v, &number);
-    else if ((!p->kind && v->type == HORA_TV_REAL) || (p->kind && strchr("eEfFgG%", p->kind)))
+    else if ((p->kind ? strchr("eEfFgG%", p->kind) != NULL : false) ||
+             ((!p->kind || p->kind == 'n') && v->type == HORA_TV_REAL))
         s = put_real(st, p, v, &number);
     else if (p->kind == 's')
         s = cannot(st, p, v);
