@@ -8,8 +8,8 @@
  *   dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy        all by op lowrank
  *
  * With use_dora every row of W + s B A has a learned magnitude: dora.h. With lora_bias B has a bias:
- * s (B A x + c). The two ends of the model can be adapted too, as PEFT has it, each alone also where
- * they are tied:
+ * s (B A x + c). The two ends of the model can be adapted too, as PEFT has it, each alone also
+ * where they are tied:
  *
  *   head        z = x W' + s (dropout(x) A') B'         A (r, d) drawn, B (V, r) = 0
  *   embedding   h = E[ids] + s A'[ids] B'               A (r, V) = 0,   B (d, r) ~ N(0, 1)
