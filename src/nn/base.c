@@ -97,6 +97,14 @@ int64_t hora_base_parameters(const hora_base *b) {
     return n;
 }
 
+hora_site *hora_base_add_site(hora_base *b) {
+    const size_t n = (size_t)(b->nsites + b->nends);
+    b->sites = hora_realloc(b->sites, (n + 1) * sizeof *b->sites);
+    hora_site *at = b->sites + b->nsites++;
+    memmove(at + 1, at, (size_t)b->nends * sizeof *at);
+    return at;
+}
+
 void hora_base_add_ends(hora_base *b) {
     const int ends[] = {b->embed, b->head};
     b->nends = 0;

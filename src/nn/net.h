@@ -46,6 +46,11 @@ void hora_net_preludes(hora_net *n);
 /* leaf of a base weight: frozen, or the parameter that replaces it; -1 gives NONE */
 hora_t hora_net_weight(hora_net *n, int weight);
 hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
+/* The parts of it, around embeddings of the family's own: the rows of base->embed, with whatever
+ * is attached to it; what goes into the blocks. */
+void hora_net_begin(hora_net *n);
+hora_t hora_net_tokens(hora_net *n);
+hora_t hora_net_embedded(hora_net *n, hora_t h);
 /* opens block `layer` around residual stream h */
 hora_t hora_net_block(hora_net *n, int layer, hora_t h);
 hora_t hora_net_block_end(hora_net *n, hora_t h);
@@ -70,7 +75,7 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
  * one op where this method is the last of the chain. */
 hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
                         hora_t a, hora_t f, double alpha);
-/* For hook 7: the term alpha u f'. Only one of the attached may give it. */
+/* For hook 8: the term alpha u f'. Only one of the attached may give it. */
 void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
                        double alpha);
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */

@@ -152,7 +152,7 @@ static hora_status merge_bias(const hora_adapter *a, const hora_site *s, const h
 static hora_status merge_factors(const hora_adapter *a, const hora_site *s, const hora_factors *f,
                                  const hora_merging *m) {
     float *w;
-    if (s->layer < 0) /* of a tied pair one end changes alone */
+    if (s->kind >= HORA_SITES) /* of a tied pair one end changes alone */
         HORA_TRY(hora_merging_apart(m));
     const hora_view leaf = hora_merging_leaf(m, s->weight);
     HORA_TRY(hora_merging_weight(m, s->weight, &w));

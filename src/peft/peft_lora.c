@@ -7,9 +7,9 @@
  *
  *   dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy        all by op lowrank
  *
- * With use_dora every row of W + s B A has a learned magnitude: dora.h. With lora_bias B has a bias:
- * s (B A x + c). The two ends of the model can be adapted too, as PEFT has it, each alone also
- * where they are tied:
+ * With use_dora every row of W + s B A has a learned magnitude: dora.h. With lora_bias B has a
+ * bias: s (B A x + c). The two ends of the model can be adapted too, as PEFT has it, each alone
+ * also where they are tied:
  *
  *   head        z = x W' + s (dropout(x) A') B'         A (r, d) drawn, B (V, r) = 0
  *   embedding   h = E[ids] + s A'[ids] B'               A (r, V) = 0,   B (d, r) ~ N(0, 1)
@@ -78,7 +78,7 @@ typedef struct state {
 
 /* What PEFT has for projections in the blocks, or for none but these. */
 static hora_status check_end(const config *c, const hora_site *s) {
-    const char *what = s->layer >= 0                                ? NULL
+    const char *what = s->kind < HORA_SITES                         ? NULL
                        : c->dora                                    ? "use_dora"
                        : c->lora_bias && s->kind == HORA_SITE_EMBED ? "lora_bias"
                                                                     : NULL;
@@ -269,7 +269,7 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
                              hora_net_param(n, t->b), t->scale);
 }
 
-static hora_t input(hora_net *n, hora_adapter *a, hora_t h) {
+static hora_t tokens(hora_net *n, hora_adapter *a, hora_t h) {
     const state *st = a->state;
     const site *t = &st->sites[a->base->nsites];
     if (t->a) /* (rows, r) by (r, d) */
@@ -374,7 +374,7 @@ const hora_method hora_method_lora = {
     .config_size = sizeof(config),
     .hooks = {.select = hora_adapter_replacement,
               .prelude = prelude,
-              .input = input,
+              .tokens = tokens,
               .linear = linear,
               .head = head},
     .setup = setup,

@@ -363,11 +363,16 @@ hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c, bool t
         const char *name = c->modules_to_save[i];
         /* PEFT writes both names for every classifier, whatever its head is called */
         bool hit = b->bare && (hora_eq(name, "classifier") || hora_eq(name, "score"));
+        if (b->bare && b->neck_module && hora_eq(name, b->neck_module)) {
+            hora_adapter_take_neck(a);
+            continue;
+        }
         for (int w = 0; w < b->nweights; w++) {
-            if (!of_module(b, w, name))
+            const bool head = b->bare && w == b->head;
+            if (!of_module(b, w, name) && !(w == b->head && hora_eq(name, b->head_saved)))
                 continue;
             hit = true;
-            if (b->bare && w == b->head) {
+            if (head) {
                 hora_adapter_take_head(a);
                 continue;
             }

@@ -21,18 +21,6 @@ static bool takes(const hora_cuda *u, const hora_call *c) {
     return c->out.dtype == HORA_F64 && (hora_absent(&c->in[U]) || c->in[U].dtype == c->in[X].dtype);
 }
 
-/* Input `i` in dtype t: where it is, or a copy in scratch. */
-static const void *cast_to(const hora_cuda_job *j, const hora_call *c, int i, hora_dtype t,
-                           cu_room *r) {
-    if (c->in[i].dtype == t)
-        return c->in[i].data;
-    const int64_t n = hora_elems(&c->in[i]);
-    void *cast = cu_take(r, (size_t)n * hora_dtype_size(t));
-    if (j)
-        hora_cuda_cast(j->u->stream, t, cast, c->in[i].dtype, c->in[i].data, n);
-    return cast;
-}
-
 static parts parts_of(const hora_cuda_job *j, const hora_call *c, cu_room *r) {
     const hora_dtype t = c->in[X].dtype;
     const int64_t classes = cu_rows(&c->in[W]), n = cu_rows(&c->in[X]);
@@ -40,9 +28,9 @@ static parts parts_of(const hora_cuda_job *j, const hora_call *c, cu_room *r) {
     parts p = {0};
     p.chunk = hora_max((int64_t)(MOST_BYTES / one) / LEAST_ROWS * LEAST_ROWS, LEAST_ROWS);
     p.chunk = hora_min(p.chunk, hora_max(n, 1));
-    p.w = cast_to(j, c, W, t, r);
+    p.w = hora_cuda_in_type(j, &c->in[W], t, r);
     if (!hora_absent(&c->in[F]))
-        p.f = cast_to(j, c, F, t, r);
+        p.f = hora_cuda_in_type(j, &c->in[F], t, r);
     p.z = cu_take(r, (size_t)p.chunk * one);
     if (c->phase == HORA_BACKWARD || c->grad == HORA_IN(X))
         p.dz = cu_take(r, (size_t)(p.chunk * classes) * hora_dtype_size(t));
@@ -68,19 +56,11 @@ static size_t scratch(const hora_call *c) {
 static void scaled(const hora_cuda_job *j, bool ta, bool tb, int64_t m, int64_t n, int64_t k,
                    hora_dtype tin, hora_dtype tout, float alpha, const void *a, const void *b,
                    float beta, void *d) {
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.ta = ta,
-                                         .tb = tb,
-                                         .m = m,
-                                         .n = n,
-                                         .k = k,
-                                         .lda = ta ? m : k,
-                                         .ldb = tb ? k : n,
-                                         .ldd = n,
-                                         .batch = 1,
-                                         .tin = tin,
-                                         .tout = tout},
-                      alpha, a, b, beta, d, d);
+    hora_cuda_product(
+        j->u,
+        &(hora_cuda_plain){
+            .ta = ta, .tb = tb, .m = m, .n = n, .k = k, .batch = 1, .tin = tin, .tout = tout},
+        alpha, a, b, beta, d, d);
 }
 
 static void product(const hora_cuda_job *j, bool ta, bool tb, int64_t m, int64_t n, int64_t k,
@@ -171,5 +151,4 @@ static void backward(const hora_cuda_job *j, const hora_call *c) {
     all_chunks(j, c, &p);
 }
 
-extern const hora_cuda_op hora_cuda_op_head_xent;
-const hora_cuda_op hora_cuda_op_head_xent = {takes, scratch, NULL, forward, backward};
+CUDA_OP(head_xent, takes, scratch, NULL, forward, backward);
