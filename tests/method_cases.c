@@ -94,7 +94,8 @@ int method_golden_each(bool own, void (*fn)(const char *path, const method_case 
         for (int c = 0; (name = name_at(&rows[i], c)); c++, k++) {
             assert_true(k < (int)HORA_COUNT(met));
             if (!own && !met[k])
-                fail_msg("methods.def: no model of ../shared/vectors or of our own has a case `%s`", name);
+                fail_msg("methods.def: no model of ../shared/vectors or of our own has a case `%s`",
+                         name);
             hora_free(name);
         }
     return seen;

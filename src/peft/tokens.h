@@ -16,8 +16,8 @@ typedef struct hora_tokens { /* of one adapter; zeroed: none */
     int32_t *ids;
     int n;
     hora_view picks; /* P, in the adapter's dtype */
-    bool head;    /* the head's rows follow: it is tied */
-    hora_t p, d;  /* of the recording in progress */
+    bool head;       /* the head's rows follow: it is tied */
+    hora_t p, d;     /* of the recording in progress */
 } hora_tokens;
 
 /* Declares T for what `c` asks; nothing where it asks for nothing. */
