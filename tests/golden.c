@@ -344,6 +344,20 @@ void golden_compare(const char *what, const float *got, const hora_st *want, con
     hora_free(label);
 }
 
+/* Tensors that nothing reads, a mask token or a norm behind the last: their gradients are zero. */
+static int unread(const hora_adapter *a, const hora_st *want) {
+    int n = 0;
+    for (int i = 0; i < hora_st_count(want); i++) {
+        const hora_st_tensor *t = hora_st_at(want, i);
+        const char *name = t->name + strlen("grad.");
+        bool zero = a->base->family->ignores && a->base->family->ignores(a->base, name);
+        for (int64_t k = 0; zero && k < hora_elems(&t->view); k++)
+            zero = ((const float *)t->view.data)[k] == 0;
+        n += zero;
+    }
+    return n;
+}
+
 /* The gradient of a weight that is rows of a fused tensor, against those rows. True: it is one. */
 static bool compare_rows(const hora_adapter *a, const hora_param *p, const hora_st *want,
                          int *tensors) {
@@ -363,20 +377,6 @@ static bool compare_rows(const hora_adapter *a, const hora_param *p, const hora_
     }
     hora_free(name);
     return t != NULL;
-}
-
-/* Tensors that nothing reads, a mask token or a norm behind the last: their gradients are zero. */
-static int unread(const hora_adapter *a, const hora_st *want) {
-    int n = 0;
-    for (int i = 0; i < hora_st_count(want); i++) {
-        const hora_st_tensor *t = hora_st_at(want, i);
-        const char *name = t->name + strlen("grad.");
-        bool zero = a->base->family->ignores && a->base->family->ignores(a->base, name);
-        for (int64_t k = 0; zero && k < hora_elems(&t->view); k++)
-            zero = ((const float *)t->view.data)[k] == 0;
-        n += zero;
-    }
-    return n;
 }
 
 void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want) {

@@ -114,15 +114,21 @@ static void push_group(list *l, hora_adapter *a, const group *g) {
 }
 
 static void push_site(list *l, hora_adapter *a, const hora_site *s, const hora_factors *f) {
-    push(l, a, s->module, HORA_PEFT_LORA_A, HORA_SHAPE2(f->rank, s->in), f->a);
-    push(l, a, s->module, HORA_PEFT_LORA_B, HORA_SHAPE2(s->out, f->rank), f->b);
+    const bool table = s->kind == HORA_SITE_EMBED;
+    push(l, a, s->module, table ? HORA_PEFT_EMB_A : HORA_PEFT_LORA_A, HORA_SHAPE2(f->rank, s->in),
+         f->a);
+    push(l, a, s->module, table ? HORA_PEFT_EMB_B : HORA_PEFT_LORA_B, HORA_SHAPE2(s->out, f->rank),
+         f->b);
     if (f->magnitude)
         push(l, a, s->module, HORA_PEFT_MAGNITUDE, HORA_SHAPE1(s->out), f->magnitude);
+    if (f->bias)
+        push(l, a, s->module, HORA_PEFT_LORA_BIAS, HORA_SHAPE1(s->out), f->bias);
 }
 
 hora_factor_tensor *hora_factor_tensors(hora_adapter *a, int *n) {
     list l = {0};
-    for (int i = 0; i < a->base->nsites; i++) {
+    const int sites = a->base->nsites + (a->method->ends ? a->base->nends : 0);
+    for (int i = 0; i < sites; i++) {
         const hora_site *s = &a->base->sites[i];
         const hora_factors f = factors_of(a, i);
         group g;

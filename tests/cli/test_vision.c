@@ -317,9 +317,9 @@ static void test_broken_files(void **state) {
 
 /* --- a training of our own -------------------------------------------------------------------- */
 
-/* n pictures of each of two classes: light above, light below, with noise. */
+/* n pictures of each of two classes, red and blue, with noise. */
 static void draw(const char *dir, int n, const char *seed) {
-    static const char *const classes[] = {"above", "below"};
+    static const char *const classes[] = {"blue", "red"};
     hora_rng r = hora_rng_new(7, seed);
     for (int c = 0; c < 2; c++) {
         char *folder = hora_path_join(dir, classes[c]);
@@ -329,8 +329,9 @@ static void draw(const char *dir, int n, const char *seed) {
             char *file = hora_format("%s/%d.png", folder, i);
             assert_ok(hora_image_init(&im, 16, 16, 3));
             for (int64_t k = 0; k < 16 * 16 * 3; k++)
-                im.px[k] = (uint8_t)((k / 48 < 8) == (c == 0) ? 200 + hora_rng_below(&r, 30)
-                                                              : hora_rng_below(&r, 30));
+                im.px[k] =
+                    (uint8_t)((k % 3 == 2) == (c == 0) && k % 3 != 1 ? 150 + hora_rng_below(&r, 100)
+                                                                     : hora_rng_below(&r, 100));
             assert_ok(hora_image_save_png(file, &im));
             hora_image_release(&im);
             hora_free(file);
