@@ -55,6 +55,10 @@ static void test_refuses(void **state) {
     check(8, NULL, hora_test_path(tmp, "no-adapter"), "peft", out);
     tool_check(2, NULL, "--to", "export --model '%s' --adapter '%s' --out '%s'", tiny_model(), dora,
                out);
+    tool_check(2, NULL, "--dtype",
+               "export --model '%s' --adapter '%s' --to peft --dtype f16 --out '%s'", tiny_model(),
+               dora, out);
+    check(5, NULL, dora, "gguf", out); /* a tokenizer that llama.cpp has no name for */
     assert_false(hora_path_exists(out));
 }
 
