@@ -186,10 +186,16 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
 }
 
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
+    return hora_net_attend_near(n, q, k, v, window, 0, scale);
+}
+
+hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
+                            int64_t ahead, double scale) {
     hora_attr at = {.heads = n->base->heads,
                     .kv_heads = n->base->kv_heads,
                     .head_dim = n->base->head_dim,
                     .window = window,
+                    .ahead = ahead,
                     .scale = scale};
     hora_t kp = HORA_NONE, vp = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {
