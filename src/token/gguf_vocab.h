@@ -5,9 +5,9 @@
 #include "token/tokenizer.h"
 
 /* Puts tokenizer.* keys: tokens (filled up to `rows`, the embedding's rows, with unused ones),
- * types, scores or merges, special ids, the chat template. `model`: the folder or the GGUF file that
- * `t` was opened from. Scores are tokenizer.model's, else minus the rank of the first merge that
- * makes the piece. HORA_EUNSUPPORTED for tokenizers that llama.cpp has no name for. */
+ * types, scores or merges, special ids, the chat template. `model`: the folder or the GGUF file
+ * that `t` was opened from. Scores are tokenizer.model's, else minus the rank of the first merge
+ * that makes the piece. HORA_EUNSUPPORTED for tokenizers that llama.cpp has no name for. */
 hora_status hora_gguf_put_vocabulary(hora_gguf_out *o, const hora_tokenizer *t, const char *model,
                                      int64_t rows);
 /* The tokenizer.ggml.pre of a tokenizer.json; NULL: none that hora knows. */
