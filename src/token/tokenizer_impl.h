@@ -335,6 +335,8 @@ typedef struct hora_tok_spm {
 } hora_tok_spm;
 /* Merges from the scores and the parts around the model; `config` as below. */
 hora_status hora_tok_spm_build(hora_tokenizer *t, const hora_tok_spm *sp, const hora_json *config);
+/* Scores of the pieces of a tokenizer.model, at most n. */
+hora_status hora_tok_spm_scores(const char *path, float *score, int64_t n);
 /* tokenizer_gguf.c: the vocabulary in a GGUF file's keys. */
 hora_status hora_tok_load_gguf(hora_tokenizer *t, const char *path);
 /* SentencePiece; `config` is tokenizer_config.json or NULL (add_bos_token, add_eos_token). */
