@@ -172,7 +172,9 @@ hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *,
 }
 
 void hora_typed_release(hora_adapter *a) {
-    hora_peft_config_release(&((hora_typed *)a->config)->peft);
+    hora_typed *t = a->config;
+    hora_peft_config_release(&t->peft);
+    hora_targets_release(&t->target);
 }
 
 char *hora_typed_name(const hora_site *s, const char *suffix) {

@@ -766,7 +766,7 @@ static void steps_take_no_memory(void **state) {
     for (int k = 0; k < 1000; k++)
         assert_ok(hora_training_step_on(r.t, &b, 1, &info));
     assert_int_equal(hora_alloc_count() - count, 0);
-#ifndef __SANITIZE_ADDRESS__ /* the sanitizer keeps what the system libraries free */
+#ifndef HORA_SANITIZE /* the sanitizer keeps what the system libraries free */
     assert_true(hora_rss() <= resident + (256 << 10));
 #else
     (void)resident;
