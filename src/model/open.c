@@ -7,6 +7,8 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/gguf_hf.h"
+#include "format/gguf_names.h"
 #include "format/hf_config.h"
 #include "format/safetensors.h"
 #include "model/family.h"
@@ -45,15 +47,26 @@ static bool has_word(const char *list, const char *word) {
     return false;
 }
 
-static hora_status pick_family(hora_base *b) {
-    const char *type;
-    HORA_TRY(hora_json_get_string(b->config, "model_type", NULL, &type));
-    hora_str known = {0};
-    for (size_t i = 0; i < HORA_COUNT(families); i++) {
+/* model_type, or what files without one are. */
+static const char *type_of(const hora_json *config) {
+    const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
+    return !type && hora_json_get(config, "architecture") ? "timm" : type;
+}
+
+const hora_family *hora_family_of(const hora_json *config) {
+    const char *type = type_of(config);
+    for (size_t i = 0; i < HORA_COUNT(families); i++)
         if (type && has_word(families[i]->model_types, type))
-            b->family = families[i];
+            return families[i];
+    return NULL;
+}
+
+static hora_status pick_family(hora_base *b) {
+    const char *type = type_of(b->config);
+    hora_str known = {0};
+    for (size_t i = 0; i < HORA_COUNT(families); i++)
         hora_str_printf(&known, "%s%s", i ? " " : "", families[i]->model_types);
-    }
+    b->family = hora_family_of(b->config);
     hora_status s = HORA_OK;
     if (!type)
         s = hora_fail(HORA_EFORMAT,
@@ -254,6 +267,20 @@ static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w)
     return t && fits(w, t, &shape) ? t : NULL;
 }
 
+/* Rows that lie pair by pair go back to half by half. */
+static hora_status convert_rows(const hora_base *b, const hora_weight *w, const hora_view *v,
+                                int64_t head_dim) {
+    const int64_t rows = w->view.shape.d[0], width = hora_row_elems(&w->view.shape);
+    const size_t from =
+        (size_t)(width / hora_dtype_block(v->dtype)) * hora_dtype_block_bytes(v->dtype);
+    const size_t to = (size_t)width * hora_dtype_size(b->dtype);
+    for (int64_t r = 0; r < rows; r++)
+        HORA_TRY(hora_convert((char *)w->view.data + (size_t)r * to, b->dtype,
+                              (const char *)v->data + (size_t)hora_gguf_row(r, head_dim) * from,
+                              v->dtype, width));
+    return HORA_OK;
+}
+
 /* It can be used where it lies; in a plan without weights the dtype of config.json tells. */
 static bool will_fit(const hora_base *b, int i) {
     const char *name = hora_json_string(hora_json_get(b->config, "torch_dtype"), NULL);
@@ -263,7 +290,7 @@ static bool will_fit(const hora_base *b, int i) {
     if (!t)
         return false;
     const hora_view v = part_of(&b->weights[i], t);
-    return fits_as_is(b, &v);
+    return !t->interleaved && fits_as_is(b, &v);
 }
 
 static void measure_store(hora_base *b) {
@@ -285,7 +312,7 @@ static hora_status bind_weights(hora_base *b, store *own) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = tensor_of(b, w);
         const hora_view v = t ? part_of(w, t) : w->view;
-        if (t && fits_as_is(b, &v)) {
+        if (t && will_fit(b, i)) {
             w->view.data = v.data;
             continue;
         }
@@ -295,7 +322,9 @@ static hora_status bind_weights(hora_base *b, store *own) {
             draw_weight(w, own->seed);
             continue;
         }
-        HORA_TRY(hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
+        HORA_TRY(t->interleaved
+                     ? convert_rows(b, w, &v, t->interleaved)
+                     : hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
         hora_st_forget(own->st, t);
     }
     return HORA_OK;
@@ -319,10 +348,12 @@ static hora_status untie(hora_base *b, const hora_st *st) {
 }
 
 static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {
-    if (!hora_path_is_dir(dir))
+    if (!hora_model_path(dir))
         return hora_fail(
             HORA_ENOTFOUND,
-            "%s is no model directory (it should hold config.json and model.safetensors)", dir);
+            "%s is no model directory (it should hold config.json and model.safetensors) and no "
+            "GGUF file",
+            dir);
     HORA_TRY(configure(b, dir, o));
     store *own = b->store = hora_calloc(1, sizeof *own);
     b->config_alone = o->config_alone && o->headers_only && !hora_st_model_there(dir);
@@ -343,25 +374,38 @@ hora_status hora_base_complete(hora_base *b) {
 }
 
 /* --- a task's head ---------------------------------------------------------------------------- */
-static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role role) {
+/* Returns the weight's index; *fresh is set where no file has it. */
+static int add_part(hora_base *b, char *own_name, hora_shape shape, hora_role role, bool *fresh) {
     const store *own = b->store;
-    const int at = hora_base_add_weight(b, hora_format("%s.%s", b->head_module, part), shape, role,
-                                        -1, b->head_std);
+    const int at = hora_base_add_weight(b, own_name, shape, role, -1, b->head_std);
     const hora_weight *w = &b->weights[at];
     if (!tensor_of(b, w)) {
-        const hora_st_tensor *t = own->st ? hora_st_find(own->st, w->name) : NULL;
+        const hora_st_tensor *t = own->st ? find(b, own->st, w) : NULL;
         char have[128], want[128];
         if (t && !own->fresh_head)
             hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w->name,
                       hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
-        b->head_fresh = true;
+        *fresh = true;
     }
     return at;
 }
 
-hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed) {
+void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role role) {
+    HORA_ASSERT(b->nneck < HORA_NECK);
+    b->neck[b->nneck] = add_part(b, hora_strdup(name), shape, role, &b->neck_trains);
+    b->nneck++;
+}
+
+static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role role) {
+    return add_part(b, hora_format("%s.%s", b->head_module, part), shape, role, &b->head_fresh);
+}
+
+hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes, bool bias,
+                           bool fresh, uint64_t seed) {
     store *own = b->store;
     HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
+    if (b->family->head)
+        HORA_TRY(b->family->head(b, task_type));
     if (!b->head_module)
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
                          b->family->name);
@@ -371,7 +415,7 @@ hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh,
         own->seed = seed;
     b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->head_in ? b->head_in : b->hidden),
                        HORA_ROLE_HEAD);
-    if (bias)
+    if (bias || b->head_biased)
         b->head_bias = add_head(b, "bias", HORA_SHAPE1(classes), HORA_ROLE_BIAS);
     measure_store(b);
     return HORA_OK;
@@ -473,6 +517,12 @@ hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
         b->hash = hora_hash64(own->block, own->bytes, 0);
     *hash = b->hash;
     return HORA_OK;
+}
+
+hora_t hora_model_pool(hora_net *n, hora_t hidden, bool whole) {
+    const hora_family *f = n->base->family;
+    hora_t (*made)(hora_net *, hora_t) = whole ? f->pool : f->each;
+    return made ? made(n, hidden) : hidden;
 }
 
 hora_t hora_model_record(hora_net *n) {

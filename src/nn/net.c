@@ -112,9 +112,16 @@ void hora_net_preludes(hora_net *n) {
         prelude(n, layer);
 }
 
-hora_t hora_net_embed(hora_net *n) {
+void hora_net_begin(hora_net *n) {
     prelude(n, -1);
-    hora_t h = hora_embed(n->g, hora_net_weight(n, n->base->embed));
+}
+
+hora_t hora_net_embed(hora_net *n) {
+    hora_net_begin(n);
+    return hora_net_embedded(n, hora_embed(n->g, hora_net_weight(n, n->base->embed)));
+}
+
+hora_t hora_net_embedded(hora_net *n, hora_t h) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->input)
@@ -179,10 +186,16 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
 }
 
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
+    return hora_net_attend_near(n, q, k, v, window, 0, scale);
+}
+
+hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
+                            int64_t ahead, double scale) {
     hora_attr at = {.heads = n->base->heads,
                     .kv_heads = n->base->kv_heads,
                     .head_dim = n->base->head_dim,
                     .window = window,
+                    .ahead = ahead,
                     .scale = scale};
     hora_t kp = HORA_NONE, vp = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {

@@ -46,6 +46,9 @@ void hora_net_preludes(hora_net *n);
 /* leaf of a base weight: frozen, or the parameter that replaces it; -1 gives NONE */
 hora_t hora_net_weight(hora_net *n, int weight);
 hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
+/* The two halves of it, around embeddings of the family's own. */
+void hora_net_begin(hora_net *n);
+hora_t hora_net_embedded(hora_net *n, hora_t h);
 /* opens block `layer` around residual stream h */
 hora_t hora_net_block(hora_net *n, int layer, hora_t h);
 hora_t hora_net_block_end(hora_net *n, hora_t h);
@@ -53,6 +56,9 @@ hora_t hora_net_block_end(hora_net *n, hora_t h);
 hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
 /* q (rows, H dh), k v (rows, G dh) -> (rows, H dh); prefix and caches are its business. */
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
+/* The same where a row also sees at most `ahead` keys behind itself; 0: all of its range. */
+hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
+                            int64_t ahead, double scale);
 /* The new residual stream: res + (what methods make of) y. */
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
 hora_t hora_net_head(hora_net *n);      /* leaf of the output head's weight (V, hidden) */

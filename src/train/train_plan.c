@@ -92,7 +92,6 @@ static hora_status check_parts(hora_training *t) {
     HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
-    HORA_TRY(hora_check_device(p->device, p->objective));
     int64_t numbers = 0;
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;

@@ -59,19 +59,11 @@ static size_t scratch(const hora_call *c) {
 static void product(const hora_cuda_job *j, bool ta, bool tb, int64_t m, int64_t n, int64_t k,
                     hora_dtype tin, hora_dtype tout, const void *a, const void *b, float beta,
                     void *d) {
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.ta = ta,
-                                         .tb = tb,
-                                         .m = m,
-                                         .n = n,
-                                         .k = k,
-                                         .lda = ta ? m : k,
-                                         .ldb = tb ? k : n,
-                                         .ldd = n,
-                                         .batch = 1,
-                                         .tin = tin,
-                                         .tout = tout},
-                      1, a, b, beta, d, d);
+    hora_cuda_product(
+        j->u,
+        &(hora_cuda_plain){
+            .ta = ta, .tb = tb, .m = m, .n = n, .k = k, .batch = 1, .tin = tin, .tout = tout},
+        1, a, b, beta, d, d);
 }
 
 /* Logits of rows from .. from + rows, and what follows from them. */
@@ -134,5 +126,4 @@ static void backward(const hora_cuda_job *j, const hora_call *c) {
     all_chunks(j, c, &p);
 }
 
-extern const hora_cuda_op hora_cuda_op_head_xent;
-const hora_cuda_op hora_cuda_op_head_xent = {takes, scratch, NULL, forward, backward};
+CUDA_OP(head_xent, takes, scratch, NULL, forward, backward);
