@@ -37,8 +37,8 @@ static void on_warning(png_structp png, png_const_charp text) {
     (void)text;
 }
 
-/* libpng's memory: a row, a text and the file bound what any block may want. libpng itself takes the
- * length that a chunk claims (where errors of chunks are benign, as here), up to 2 GiB. */
+/* libpng's memory: a row, a text and the file bound what any block may want. libpng itself takes
+ * the length that a chunk claims (where errors of chunks are benign, as here), up to 2 GiB. */
 static png_voidp give(png_structp png, png_alloc_size_t bytes) {
     const reader *r = png_get_mem_ptr(png);
     const size_t row = (size_t)HORA_IMAGE_MAX_SIDE * 8;

@@ -1,4 +1,4 @@
-/* The tool among others: two processes on one model, a model that may not be written to, no home. */
+/* The tool among others: two processes on one model, a model that is only read, no home. */
 #include "base/text.h"
 #include "hora_test.h"
 #include "tiny_model.h"

@@ -47,8 +47,8 @@ INLINE vf v_zero(void) {
     return (vf){0};
 }
 
-/* Loads and stores of vectors are checked by the address sanitizer like any other, but masked ones are
- * instructions that it does not see: each asks first. */
+/* Loads and stores of vectors are checked by the address sanitizer like any other, but masked ones
+ * are instructions that it does not see: each asks first. */
 #ifdef HORA_SANITIZE
 void *__asan_region_is_poisoned(void *from, size_t bytes);
 INLINE void v_touch(const void *p, int64_t bytes) {
