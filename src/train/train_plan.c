@@ -109,7 +109,7 @@ static bool on_host(const hora_training *t) {
 static uint64_t weight_bytes(const hora_base *b) {
     uint64_t sum = 0;
     for (int i = 0; i < b->nweights; i++)
-        sum += hora_view_bytes(&b->weights[i].view);
+        sum += b->weights[i].tied ? 0 : hora_view_bytes(&b->weights[i].view);
     return sum;
 }
 
