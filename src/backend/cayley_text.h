@@ -13,7 +13,7 @@ static inline void cayley_product(CAYLEY *c, const CAYLEY *x, bool tx, const CAY
                                   int64_t b, CAYLEY alpha, CAYLEY beta) {
     for (int64_t i = 0; i < b; i++)
         for (int64_t j = 0; j < b; j++)
-            c[i * b + j] *= beta;
+            c[i * b + j] = beta == 0 ? 0 : beta * c[i * b + j];
     for (int64_t i = 0; i < b; i++)
         for (int64_t k = 0; k < b; k++) {
             const CAYLEY f = alpha * (tx ? x[k * b + i] : x[i * b + k]);

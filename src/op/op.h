@@ -42,6 +42,7 @@ typedef struct hora_attr {
     double scale; /* attention, cache: of q k' before softmax */
     /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
     const double *freq;
+    int64_t shift;           /* rope: added to every position */
     double rope_scale;       /* rope: factor of cos and sin (attention_factor); 1 */
     int64_t groups, a, b, w; /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups */
     /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */

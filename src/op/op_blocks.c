@@ -1,7 +1,7 @@
 /*
  * blocks: each run of b columns times a square block of its own, or all times the same one.
  *
- *   y = P' (P x : blocks R)     x (n, d), R (d, b), block k its rows k b .. (k + 1) b - 1; or (b, b)
+ *   y = P' (P x : blocks R)     x (n, d), R (d, b), block k its rows from k b on; or (b, b)
  *   u_k = (P x)_k, y = P'(u_0 R_0, u_1 R_1, ..)
  *
  * P exchanges columns as BOFT's butterflies do: attr.a = 0 leaves all in place; with level a, runs

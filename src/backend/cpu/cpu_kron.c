@@ -24,8 +24,7 @@ static int64_t sums(const hora_call *c) {
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    need->scratch =
-        hora_cpu_own_bytes(d, room(c)) + sizeof(float) * (size_t)(CHUNKS * sums(c));
+    need->scratch = hora_cpu_own_bytes(d, room(c)) + sizeof(float) * (size_t)(CHUNKS * sums(c));
     return hora_cpu_weights_f32(c, 1, 2) && hora_cpu_alike(c, 1);
 }
 
@@ -86,8 +85,8 @@ static void backward(void *arg, int64_t tile, int thread) {
     const hora_call *c = b->c;
     const sizes z = sizes_of(c);
     const int64_t n = hora_cpu_rows(&c->dout), in = z.q * z.t, out = z.p * z.s;
-    float *dx = hora_cpu_own(c, thread, room(c)), *g = dx + in, *xd = g + out,
-          *cg = xd + z.q * z.s, *x = cg + z.q * z.s, *w = x + in;
+    float *dx = hora_cpu_own(c, thread, room(c)), *g = dx + in, *xd = g + out, *cg = xd + z.q * z.s,
+          *x = cg + z.q * z.s, *w = x + in;
     float *dc = b->sums + tile * sums(c), *dd = dc + z.p * z.q;
     const float *cw = hora_f32(&c->in[1]), *dw = hora_f32(&c->in[2]);
     const bool trains = hora_cpu_wants(c, 1) || hora_cpu_wants(c, 2);

@@ -55,8 +55,8 @@ static void T(backward)(const hora_call *c) {
                 for (int64_t p = 0; p < d; p++) {
                     const int64_t from = hora_butterfly(s, b, level);
                     const int64_t at = hora_butterfly(p, b, level);
-                    const bool here = from / b == at / b && at % b == l &&
-                                      (rows == b ? from % b : from) == j;
+                    const bool here =
+                        from / b == at / b && at % b == l && (rows == b ? from % b : from) == j;
                     for (int64_t i = 0; here && i < n; i++)
                         sum += LD(IN(0)[i * d + s]) * LD(DOUT[i * d + p]);
                 }
