@@ -11,20 +11,21 @@ import json, os, subprocess, sys, tempfile, warnings
 import torch
 import transformers
 import peft
+
+transformers.logging.set_verbosity_error()
 from safetensors.torch import load_file, save_file
 
 CAUSAL = [
     ("lora, q and v", "lora"),
     ("lora, all linear, rank 3", "lora --targets all-linear --rank 3"),
-    ("lora, layers 1 and 3, rslora", "lora --layers 1,3 --rslora true"),
-    ("lora, rank and alpha patterns", "lora --rank-pattern q_proj=2 --alpha-pattern v_proj=5"),
-    ("lora with dora", "lora --use-dora true --targets all-linear"),
-    ("lora, head and embeddings saved", "lora --modules-to-save lm_head+embed_tokens"),
+    ("lora, layers 1 and 3, rslora", "lora --layers 1,3 --rslora"),
+    ("lora, rank and alpha patterns", "lora --rank-pattern q_proj:2 --alpha-pattern v_proj:5"),
+    ("lora with dora", "lora --use-dora --targets all-linear"),
     ("ia3", "ia3"),
     ("hora", "hora"),
     ("hora on q k v o, gelu", "hora --targets q+k+v+o --act gelu"),
     ("hora with dora", "hora --magnitude dora"),
-    ("hora, nothing shared", "hora --share-qv false --share-heads false"),
+    ("hora, nothing shared", "hora --no-share-qv --no-share-heads"),
 ]
 TASKS = [
     ("classes, lora", "sequence-classification", "lora"),
@@ -67,6 +68,7 @@ def compare(hora, model, out, batch, task):
     base.config.pad_token_id = 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", FutureWarning)  # between the two libraries themselves
         theirs = peft.PeftModel.from_pretrained(base, out, config=config).eval()
     with torch.no_grad():
         want = theirs(**{k: v for k, v in batch.items()}).logits
