@@ -166,7 +166,7 @@ static inline hora_t hora_kron(hora_graph *g, hora_t x, hora_t c, hora_t d) {
     return hora_graph_node(g, HORA_OP_kron, (hora_t[]){x, c, d}, &(hora_attr){0});
 }
 /* x (n, d) -> (n, w), cut or filled with zeros. */
-static inline hora_t hora_fit(hora_graph *g, hora_t x, int64_t w) {
+static inline hora_t hora_fit_width(hora_graph *g, hora_t x, int64_t w) {
     return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w});
 }
 /* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. */
