@@ -99,6 +99,8 @@ static hora_status start(hora_trainer *t, hora_data *d, hora_settings *s) {
     hora_status st =
         c.class_weights && d ? hora_objective_balance(&t->m->opened.objective, d->set) : HORA_OK;
     if (!st)
+        st = hora_objective_soften(&t->m->opened.objective, c.label_smoothing, false);
+    if (!st)
         st = hora_training_open(&t->t, &parts, &c);
     hora_options_release(&hora_train_options, &c);
     return st;

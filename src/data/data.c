@@ -61,6 +61,10 @@ static const hora_option rows[] = {
     OPT_INT(rand_augment, "rand_augment", NULL, "0", 0, 14,
             "RandAugment: operations for each picture"),
     OPT_INT(rand_magnitude, "rand_magnitude", NULL, "9", 0, 30, "RandAugment: strength"),
+    OPT_REAL(augment.mixup, "mixup", NULL, "0", 0, 100,
+             "pictures of a batch are mixed by shares from Beta(a, a)"),
+    OPT_REAL(augment.cutmix, "cutmix", NULL, "0", 0, 100,
+             "rectangles of pictures change places, with shares from Beta(a, a)"),
     OPT_REAL(augment.erase, "random_erase", NULL, "0", 0, 1, "probability of erasing a rectangle"),
 };
 const hora_options hora_data_options = {"Data", rows, HORA_COUNT(rows)};
@@ -416,7 +420,8 @@ uint64_t hora_data_bytes(const hora_dataset *d) {
     return (uint64_t)((st->tokens.ids.cap + st->tokens.types.cap) *
                           (sizeof(int32_t) + sizeof *st->tokens.mask) +
                       (size_t)st->nbytes * sizeof *st->bytes + st->crecords * sizeof *st->records +
-                      d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows);
+                      d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows) +
+           hora_pictures_bytes(st->pictures);
 }
 
 const hora_data_info *hora_data_about(const hora_dataset *d) {
@@ -505,6 +510,11 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
     const hora_data_info *i = &d->info;
     const char *unit = i->split ? "rows" : "records";
     long long all = (long long)(d->store->nrecords + (size_t)i->lost);
+    if (d->store->pictures) {
+        char kept[32];
+        hora_human_bytes(kept, (double)hora_pictures_bytes(d->store->pictures));
+        say(out, "decoded pictures are kept in memory, up to %s", kept);
+    }
     if (i->skipped)
         say(out, "%lld bad records were skipped", (long long)i->skipped);
     if (i->lost)

@@ -137,7 +137,8 @@ void hora_labels_release(hora_label_store *s);
 
 /* ---- the dataset ---- */
 typedef struct hora_pictures hora_pictures;
-void hora_pictures_release(hora_pictures *p); /* accepts NULL */
+void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
+uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
 /* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless sequence. */
 hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
                                hora_batch *b);
@@ -184,6 +185,8 @@ void hora_pack_records(hora_dataset *d, size_t from, size_t to);
 void hora_pack_stream(hora_dataset *d, size_t from, size_t to);
 /* Copies of the rows `at` of another set over the same store. */
 void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
+/* Row at position `at` of the endless sequence. */
+const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);
 /* What the task is told of a segment that begins at row `from` of a batch. */
 hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from);
 #endif

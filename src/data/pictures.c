@@ -14,11 +14,12 @@ struct hora_pictures {
     hora_images *set;
     hora_image_loader *plain, *changed; /* changed: as in training; may be plain */
     hora_image_processor processor;
-    hora_augment augment;
+    hora_augment augment, mixing;
     hora_vision vision;
     int32_t *pos; /* of a segment */
     int64_t *at;  /* per record: picture of the set */
     uint64_t seed;
+    int64_t cache; /* bytes of decoded pictures that will be kept */
 };
 
 void hora_pictures_release(hora_pictures *p) {
@@ -46,6 +47,7 @@ static hora_status open_set(hora_pictures *p, const char *path, const hora_data_
         hora_warn("%s: pictures that were skipped: %lld; the first: %s", path, (long long)v.nbad,
                   v.bad[0].why);
     info->skipped = c->skip_bad ? v.nbad : 0;
+    p->cache = hora_min(c->image_cache, v.bytes);
     if (!s)
         s = hora_images_screen(p->set, &v);
     hora_images_survey_release(&v);
@@ -63,7 +65,9 @@ hora_augment hora_data_augment(const hora_data_config *c) {
 
 static hora_status open_loaders(hora_pictures *p, const hora_data_config *c) {
     static const hora_augment none = {0};
-    p->augment = hora_data_augment(c);
+    p->augment = p->mixing = hora_data_augment(c);
+    HORA_TRY(hora_augment_check(&p->mixing));
+    p->augment.mixup = p->augment.cutmix = 0; /* of a batch, not of a picture */
     const bool changed = memcmp(&p->augment, &none, sizeof none) != 0;
     hora_image_loader_config lc = {.set = p->set,
                                    .processor = &p->processor,
@@ -119,7 +123,7 @@ static hora_status take_records(hora_dataset *d, hora_pictures *p, const char *p
 static uint64_t fingerprint(const hora_pictures *p, const hora_data_config *c) {
     const uint64_t parts[] = {hora_images_about(p->set)->hash,
                               hora_hash64(&p->processor, sizeof p->processor, 1),
-                              hora_hash64(&p->augment, sizeof p->augment, 2),
+                              hora_hash64(&p->mixing, sizeof p->mixing, 2),
                               hora_hash64(&p->vision, sizeof p->vision, 3),
                               (uint64_t)c->exif + 2 * (uint64_t)c->white,
                               hora_hash64(&c->eval_split, sizeof c->eval_split, 4)};
@@ -134,6 +138,9 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path
         return hora_fail(HORA_EUNSUPPORTED, "%s: a model of clips; sets of clips are not read yet",
                          path);
     HORA_TRY(open_set(p, path, c, &d->info));
+    if (!c->augment.crop) /* kept as the model reads them */
+        p->cache = hora_min(c->image_cache, hora_images_about(p->set)->samples * 3 *
+                                                p->vision.height * p->vision.width);
     HORA_TRY(open_loaders(p, c));
     p->pos = hora_malloc((size_t)rows * sizeof *p->pos);
     for (int64_t i = 0; i < rows; i++)
@@ -164,6 +171,7 @@ hora_status hora_pictures_open(hora_dataset **out, const char *path,
     hora_pictures *p = d->store->pictures = hora_calloc(1, sizeof *p);
     p->processor = *processor;
     p->vision = *vision;
+    p->seed = d->seed;
     hora_status s = open_into(d, p, path, c);
     if (s)
         hora_dataset_close(d);
@@ -179,39 +187,77 @@ typedef struct filling {
     hora_batch *b;
     int64_t first;
     bool eval;
+    float *values;       /* of all pictures */
     hora_status *failed; /* per picture */
     char (*text)[512];
 } filling;
 
-static void fill_one(void *arg, int64_t i, int thread) {
+static void load_one(void *arg, int64_t i, int thread) {
     const filling *f = arg;
     const hora_pictures *p = f->d->store->pictures;
     const int64_t n = (int64_t)f->d->nrows, at = f->first + i;
     const hora_data_row *r = hora_data_row_at(f->d, at, f->eval);
-    const int64_t picture = p->at[f->d->segments[r->first].record];
-    const int64_t rows = hora_vision_rows(&p->vision), columns = hora_vision_columns(&p->vision);
-    float *values = hora_malloc((size_t)hora_vision_values(&p->vision) * sizeof *values);
     (void)thread;
-    f->failed[i] = hora_image_loader_get(f->eval ? p->plain : p->changed, at / n, picture, values);
+    f->failed[i] = hora_image_loader_get(f->eval ? p->plain : p->changed, at / n,
+                                         p->at[f->d->segments[r->first].record],
+                                         f->values + i * hora_vision_values(&p->vision));
     if (f->failed[i])
         hora_snprintf(f->text[i], sizeof f->text[i], "%s", hora_errmsg());
-    else
-        hora_vision_cut(&p->vision, values, f->b->patch + i * rows * columns);
+}
+
+static void cut_one(void *arg, int64_t i, int thread) {
+    const filling *f = arg;
+    const hora_pictures *p = f->d->store->pictures;
+    const int64_t rows = hora_vision_rows(&p->vision);
+    (void)thread;
+    hora_vision_cut(&p->vision, f->values + i * hora_vision_values(&p->vision),
+                    f->b->patch + i * rows * hora_vision_columns(&p->vision));
     memcpy(f->b->pos + i * rows, p->pos, (size_t)rows * sizeof *p->pos);
-    hora_free(values);
+}
+
+/* Pixels and shares of classes of sample i with those of n - 1 - i. */
+static void mix(const filling *f, int64_t n) {
+    const hora_pictures *p = f->d->store->pictures;
+    const int64_t rows = hora_vision_rows(&p->vision), all = (int64_t)f->d->nrows;
+    const int64_t k = f->b->leaves.columns[HORA_LEAF_value];
+    const hora_mix m = hora_augment_mix(&p->mixing, p->vision.height, p->vision.width, p->seed,
+                                        f->first / all, f->first % all);
+    if (f->eval || m.kind == HORA_MIX_NONE || !f->b->value)
+        return;
+    hora_mix_apply(&m, f->values, n, p->vision.height, p->vision.width);
+    for (int64_t i = 0; i < n / 2; i++) {
+        float *a = f->b->value + i * rows * k, *b = f->b->value + (n - 1 - i) * rows * k;
+        for (int64_t j = 0; j < k; j++) {
+            const float x = a[j], y = b[j], share = (float)m.lambda;
+            a[j] = share * x + (1 - share) * y;
+            b[j] = share * y + (1 - share) * x;
+        }
+    }
 }
 
 hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
                                hora_batch *b) {
+    const hora_pictures *p = d->store->pictures;
     filling f = {.d = d, .b = b, .first = first, .eval = eval};
     hora_status s = HORA_OK;
+    f.values =
+        hora_malloc((size_t)(hora_max(n, 1) * hora_vision_values(&p->vision)) * sizeof *f.values);
     f.failed = hora_calloc((size_t)n + 1, sizeof *f.failed);
     f.text = hora_calloc((size_t)n + 1, sizeof *f.text);
-    hora_parallel(n, fill_one, &f);
+    hora_parallel(n, load_one, &f);
     for (int64_t i = 0; i < n && !s; i++)
         if (f.failed[i])
             s = hora_fail(f.failed[i], "%s", f.text[i]);
+    if (!s) {
+        mix(&f, n);
+        hora_parallel(n, cut_one, &f);
+    }
+    hora_free(f.values);
     hora_free(f.failed);
     hora_free(f.text);
     return s;
+}
+
+uint64_t hora_pictures_bytes(const hora_pictures *p) {
+    return p ? (uint64_t)p->cache : 0;
 }

@@ -184,6 +184,10 @@ static inline hora_t hora_head_xent(hora_graph *g, hora_t x, hora_t w, hora_t b,
 static inline hora_t hora_mse(hora_graph *g, hora_t z) {
     return hora_graph_node(g, HORA_OP_mse, (hora_t[]){z}, &(hora_attr){0});
 }
+/* z (rows, k) -> cross-entropy against shares of classes, the batch's values, 1 element, F64. */
+static inline hora_t hora_soft_xent(hora_graph *g, hora_t z) {
+    return hora_graph_node(g, HORA_OP_soft_xent, (hora_t[]){z}, &(hora_attr){0});
+}
 /* z (rows, k) -> binary cross-entropy of logits against the batch's values, 1 element, F64. */
 static inline hora_t hora_bce(hora_graph *g, hora_t z) {
     return hora_graph_node(g, HORA_OP_bce, (hora_t[]){z}, &(hora_attr){0});

@@ -367,6 +367,12 @@ static hora_status finish(run *r) {
     return HORA_OK;
 }
 
+static hora_status soften(run *r) {
+    const hora_augment *a = &r->data.augment;
+    return hora_objective_soften(&r->opened.objective, r->train.label_smoothing,
+                                 a->mixup > 0 || a->cutmix > 0);
+}
+
 static hora_status weigh(run *r) {
     return r->train.class_weights && r->rows ? hora_objective_balance(&r->opened.objective, r->rows)
                                              : HORA_OK;
@@ -384,6 +390,7 @@ static hora_status plan(run *r) {
     HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
+    HORA_TRY(soften(r));
     if (!r->run.resume)
         HORA_TRY(weigh(r));
     return open_training(r);

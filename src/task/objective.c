@@ -420,6 +420,20 @@ hora_status hora_objective_number(const hora_objective *o, hora_dataset *data) {
     return HORA_OK;
 }
 
+hora_status hora_objective_soften(hora_objective *o, double smoothing, bool mixed) {
+    if (!(smoothing > 0) && !mixed)
+        return HORA_OK;
+    if (o->task->labels != HORA_LABELS_CLASS || o->loss != HORA_LOSS_XENT)
+        return hora_fail(HORA_EUSAGE,
+                         "label_smoothing, mixup and cutmix need one class for each record; leave "
+                         "them out");
+    if (mixed && !o->task->pictures)
+        return hora_fail(HORA_EUSAGE, "mixup and cutmix mix pictures; leave them out");
+    o->smoothing = smoothing;
+    o->soft = true;
+    return HORA_OK;
+}
+
 /* --- settling --------------------------------------------------------------------------------- */
 /* config.json of the model with this head: its class, names, problem. */
 static void tell_config(const hora_objective *o, hora_base *b) {

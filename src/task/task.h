@@ -50,6 +50,8 @@ struct hora_objective {
     char **names;     /* of the classes; NULL: language modelling, or numbers */
     int64_t classes;  /* outputs of the head; 0: not known yet, or the model's own head */
     bool own_classes; /* they come from the model's config.json or an adapter */
+    double smoothing; /* share of a label that all classes get, in training */
+    bool soft;        /* in training labels are shares of classes: smoothed, or of mixed samples */
     bool settled;
     int32_t pad;  /* id that pads; -1: none. Sequences are pooled at the last other token */
     bool encoder; /* a token sees all of its sample, whose first row speaks for the whole */
@@ -81,6 +83,9 @@ static inline float hora_objective_weight(const hora_objective *o, int32_t c) {
 }
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
+/* Labels become shares of classes in training: smoothed by `smoothing`, or (mixed) those of mixed
+ * samples too. HORA_EUSAGE for a task or loss that has no such. Nothing for neither. */
+hora_status hora_objective_soften(hora_objective *o, double smoothing, bool mixed);
 /* Refuses an outside batch whose targets are no classes. */
 hora_status hora_objective_check(const hora_objective *o, const hora_base *base,
                                  const hora_batch *b);

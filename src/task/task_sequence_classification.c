@@ -15,8 +15,11 @@ hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *
     hora_targets_none(b, s);
     const int64_t row = hora_pooled_row(o, s), k = o->classes;
     const bool one = o->loss == HORA_LOSS_XENT;
-    if (one)
+    if (one && b->target)
         b->target[row] = s->classes[0];
+    for (int64_t i = 0; one && o->soft && b->value && i < k; i++)
+        b->value[row * k + i] =
+            (float)(o->smoothing / (double)k + (i == s->classes[0] ? 1 - o->smoothing : 0));
     for (int64_t i = 0; i < s->labels && !one; i++)
         b->value[row * k + s->classes[i]] = 1;
     b->weight[row] = one ? hora_objective_weight(o, s->classes[0]) : 1;
