@@ -44,9 +44,10 @@ const hora_command hora_command_train = {
     .name = "train",
     .summary = "Fine-tune a model; OUT is an adapter directory that PEFT loads",
     .usage = "[RECIPE.yaml] --model DIR --data FILE --out DIR [options]",
-    .more = "A recipe holds the same options as `key: value`; --set key=value is another spelling\n"
-            "of --key value. Ctrl-C ends after the step with a checkpoint; `hora train --resume\n"
-            "--out OUT` goes on from the newest one.",
+    .more =
+        "A recipe holds the same options as `key: value`; --set key=value is another spelling\n"
+        "of --key value. Ctrl-C ends before the next micro-batch with a checkpoint of the last\n"
+        "whole step; `hora train --resume --out OUT` goes on from the newest one.",
     .tables = {HORA_RUN_OPTIONS, &options},
     .methods = HORA_CLI_ANY_METHOD,
     .most = 1,

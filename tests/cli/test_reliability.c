@@ -43,6 +43,26 @@ static void test_signals(void **state) {
                  "wait $p && [ -f o/adapter_model.safetensors ]");
 }
 
+/* A step of very many micro-batches is given up, and leaves nothing behind. */
+static void test_long_step(void **state) {
+    (void)state;
+    run("a long step",
+        "$T --steps 3 --grad-accum 1000000 --out o -q 2>err & p=$!; "
+        "for i in $(seq 600); do [ -e o/log.csv ] && break; sleep 0.05; done; sleep 0.5; "
+        "kill -TERM $p || cat err >&2; (sleep 60; kill -9 $p 2>/dev/null) & wait $p; rc=$?; "
+        "cat err >&2; "
+        "[ $rc = 12 ] && [ -f o/checkpoint-0/state.json ] && grep -q 'after step 0' err");
+    run("the same bytes",
+        "A='--steps 3 --grad-accum 300 --eval-data data.txt --eval-every 1 -q --threads 1'; "
+        "$T $A --out r || exit 2; $T $A --out o & p=$!; "
+        "for i in $(seq 600); do [ -e o/log.csv ] && break; sleep 0.05; done; "
+        "for k in $(seq 40); do sleep 0.2; kill -TERM $p 2>/dev/null; wait $p; rc=$?; "
+        "[ $rc = 0 ] && break; [ $rc = 12 ] || exit 3; $H train --resume --out o -q & p=$!; done; "
+        "[ $rc = 0 ] || $H train --resume --out o -q || exit 4; "
+        "cmp r/adapter_model.safetensors o/adapter_model.safetensors && cmp r/README.md "
+        "o/README.md && [ $(grep -c eval_loss o/log.jsonl) = $(grep -c eval_loss r/log.jsonl) ]");
+}
+
 static void test_reader_leaves(void **state) {
     (void)state;
     run("stderr",
@@ -151,6 +171,7 @@ static void test_card(void **state) {
 }
 
 HORA_TESTS(cli_reliability, {"signals end with a checkpoint", test_signals, HORA_SHORT},
+           {"a long step stops at once", test_long_step, HORA_MEDIUM},
            {"a reader that leaves", test_reader_leaves, HORA_SHORT},
            {"one writer", test_one_writer, HORA_SHORT},
            {"files that change", test_files_change, HORA_SHORT},
