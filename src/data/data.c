@@ -133,13 +133,13 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
 static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_data_record r) {
     hora_dataset *d = o->d;
     hora_store *st = d->store;
-    const size_t tags = st->labels.ntags;
+    const size_t tags = st->labels.ntags, types = st->tokens.types.n;
     int64_t cut = 0;
     r.at = st->tokens.ids.n;
-    hora_status s = sample->words ? hora_labelled_words(&o->reader, &o->frame, sample, r.line,
-                                                        d->seq_len, &st->tokens, &st->labels, &cut)
-                                  : hora_labelled_text(&o->reader, &o->frame, sample, d->seq_len,
-                                                       &st->tokens, &cut);
+    hora_status s = sample->words
+                        ? hora_labelled_words(&o->reader, &o->frame, sample, r.line, d->seq_len,
+                                              &st->tokens, &st->labels, &cut)
+                        : hora_labelled_text(&o->reader, sample, d->seq_len, &st->tokens, &cut);
     if (!s && !sample->words)
         s = hora_labels_read(&st->labels, d->rule.labels, sample->label, r.line, &r.labels);
     r.n = (int64_t)(st->tokens.ids.n - r.at);
@@ -149,6 +149,7 @@ static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_dat
                                     "it or remove the record");
     if (s) {
         st->tokens.ids.n = r.at;
+        st->tokens.types.n = types;
         st->labels.ntags = tags;
         return s;
     }
@@ -379,6 +380,7 @@ void hora_dataset_close(hora_dataset *d) {
     hora_store *st = d->store;
     if (--st->refs == 0) {
         hora_ids_release(&st->tokens.ids);
+        hora_ids_release(&st->tokens.types);
         hora_free(st->tokens.mask);
         hora_labels_release(&st->labels);
         hora_free(st->bytes);
@@ -392,7 +394,8 @@ void hora_dataset_close(hora_dataset *d) {
 
 uint64_t hora_data_bytes(const hora_dataset *d) {
     const hora_store *st = d->store;
-    return (uint64_t)(st->tokens.ids.cap * (sizeof(int32_t) + sizeof *st->tokens.mask) +
+    return (uint64_t)((st->tokens.ids.cap + st->tokens.types.cap) *
+                          (sizeof(int32_t) + sizeof *st->tokens.mask) +
                       (size_t)st->nbytes * sizeof *st->bytes + st->crecords * sizeof *st->records +
                       d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows);
 }

@@ -147,6 +147,42 @@ hora_status hora_read_records(const char *text, size_t n, const char *what, hora
     return read_lines(&c);
 }
 
+typedef struct visit {
+    const char *path;
+    hora_status (*fn)(void *arg, const hora_json *record, int64_t line);
+    void *arg;
+} visit;
+
+static hora_status visit_one(void *arg, const hora_json *record, hora_place at) {
+    const visit *v = arg;
+    hora_status s = v->fn(v->arg, record, at.line);
+    return s ? hora_context(s, "%s: line %lld", v->path, (long long)at.line) : HORA_OK;
+}
+
+static hora_status visit_bad(void *arg, hora_status s) {
+    (void)arg;
+    return s;
+}
+
+hora_status hora_records_each(const char *path,
+                              hora_status (*fn)(void *arg, const hora_json *record, int64_t line),
+                              void *arg) {
+    visit v = {path, fn, arg};
+    hora_map map = {0};
+    hora_status st;
+    HORA_TRY_OUT(st, hora_map_open(&map, path));
+    HORA_TRY_OUT(st, hora_refuse_pointer(path, map.data, map.n));
+    const size_t mark = hora_byte_order_mark(map.data, map.n), n = map.n - mark;
+    const char *text = (const char *)map.data + mark;
+    const bool tabs = hora_ends(path, ".tsv");
+    st = tabs || hora_ends(path, ".csv")
+             ? hora_read_table(text, n, path, tabs, visit_one, visit_bad, &v)
+             : hora_read_records(text, n, path, visit_one, visit_bad, &v);
+out:
+    hora_map_release(&map);
+    return st;
+}
+
 bool hora_read_is_text(const char *path, const char *text, size_t n) {
     static const char *const json[] = {".jsonl", ".ndjson", ".json"};
     size_t i = 0;

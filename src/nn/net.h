@@ -46,6 +46,9 @@ void hora_net_preludes(hora_net *n);
 /* leaf of a base weight: frozen, or the parameter that replaces it; -1 gives NONE */
 hora_t hora_net_weight(hora_net *n, int weight);
 hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
+/* The two halves of it, around embeddings of the family's own. */
+void hora_net_begin(hora_net *n);
+hora_t hora_net_embedded(hora_net *n, hora_t h);
 /* opens block `layer` around residual stream h */
 hora_t hora_net_block(hora_net *n, int layer, hora_t h);
 hora_t hora_net_block_end(hora_net *n, hora_t h);
@@ -60,6 +63,8 @@ hora_t hora_net_head_bias(hora_net *n); /* of its bias (V), or NONE */
 
 /* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
+/* In hook `kv`: gives attention the prefix p; only one adapter can. */
+void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p);
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b);
 /* The projection plus alpha (xd a') f', with a (r, in), f (out, r) and xd made of x (or x itself):
  * one op where this method is the last of the chain. */

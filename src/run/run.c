@@ -376,6 +376,11 @@ static hora_status finish(run *r) {
     return HORA_OK;
 }
 
+static hora_status weigh(run *r) {
+    return r->train.class_weights && r->rows ? hora_objective_balance(&r->opened.objective, r->rows)
+                                             : HORA_OK;
+}
+
 /* All that can be refused before anything large is taken or anything is written. */
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
@@ -388,6 +393,8 @@ static hora_status plan(run *r) {
     HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
+    if (!r->run.resume)
+        HORA_TRY(weigh(r));
     return open_training(r);
 }
 
@@ -402,6 +409,7 @@ static hora_status start(run *r) {
     HORA_TRY(begin_out(r));
     if (r->run.resume) {
         HORA_TRY(hora_training_resume(r->training, r->run.out));
+        HORA_TRY(weigh(r)); /* now that the checkpoint's own options are known to be these */
         HORA_TRY(hora_training_prune(r->training, r->out)); /* what a kill left beyond the limit */
     }
     HORA_TRY(write_recipe(r));
