@@ -82,9 +82,8 @@ hora_status hora_gguf_get_float(const hora_gguf *g, const char *key, bool requir
                                 double *out);
 hora_status hora_gguf_get_text(const hora_gguf *g, const char *key, bool required, char **out);
 const char *hora_gguf_path(const hora_gguf *g); /* as it was opened */
-/* HORA_EIO naming a part that was written to since it was opened (base/file.h). */
-hora_status hora_gguf_unchanged(const hora_gguf *g);
-void hora_gguf_forget(const hora_gguf *g, const hora_gguf_tensor *t); /* as hora_st_forget */
+int hora_gguf_parts(const hora_gguf *g);
+const hora_map *hora_gguf_part(const hora_gguf *g, int i); /* borrowed */
 
 /* --- writing ---------------------------------------------------------------------------------- */
 /* Keys and tensors are collected in memory (data of tensors is borrowed until the commit), then

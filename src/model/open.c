@@ -7,6 +7,8 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/gguf_hf.h"
+#include "format/gguf_names.h"
 #include "format/hf_config.h"
 #include "format/safetensors.h"
 #include "model/family.h"
@@ -265,6 +267,20 @@ static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w)
     return t && fits(w, t, &shape) ? t : NULL;
 }
 
+/* Rows that lie pair by pair go back to half by half. */
+static hora_status convert_rows(const hora_base *b, const hora_weight *w, const hora_view *v,
+                                int64_t head_dim) {
+    const int64_t rows = w->view.shape.d[0], width = hora_row_elems(&w->view.shape);
+    const size_t from =
+        (size_t)(width / hora_dtype_block(v->dtype)) * hora_dtype_block_bytes(v->dtype);
+    const size_t to = (size_t)width * hora_dtype_size(b->dtype);
+    for (int64_t r = 0; r < rows; r++)
+        HORA_TRY(hora_convert((char *)w->view.data + (size_t)r * to, b->dtype,
+                              (const char *)v->data + (size_t)hora_gguf_row(r, head_dim) * from,
+                              v->dtype, width));
+    return HORA_OK;
+}
+
 /* It can be used where it lies; in a plan without weights the dtype of config.json tells. */
 static bool will_fit(const hora_base *b, int i) {
     const char *name = hora_json_string(hora_json_get(b->config, "torch_dtype"), NULL);
@@ -274,7 +290,7 @@ static bool will_fit(const hora_base *b, int i) {
     if (!t)
         return false;
     const hora_view v = part_of(&b->weights[i], t);
-    return fits_as_is(b, &v);
+    return !t->interleaved && fits_as_is(b, &v);
 }
 
 static void measure_store(hora_base *b) {
@@ -296,7 +312,7 @@ static hora_status bind_weights(hora_base *b, store *own) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = tensor_of(b, w);
         const hora_view v = t ? part_of(w, t) : w->view;
-        if (t && fits_as_is(b, &v)) {
+        if (t && will_fit(b, i)) {
             w->view.data = v.data;
             continue;
         }
@@ -306,7 +322,9 @@ static hora_status bind_weights(hora_base *b, store *own) {
             draw_weight(w, own->seed);
             continue;
         }
-        HORA_TRY(hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
+        HORA_TRY(t->interleaved
+                     ? convert_rows(b, w, &v, t->interleaved)
+                     : hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
         hora_st_forget(own->st, t);
     }
     return HORA_OK;
@@ -332,10 +350,12 @@ static hora_status untie(hora_base *b, const hora_st *st) {
 static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {
     bool folder;
     HORA_TRY(hora_path_is_folder(dir, &folder));
-    if (!folder)
+    if (!folder && !hora_model_path(dir))
         return hora_fail(
             HORA_ENOTFOUND,
-            "%s is no model directory (it should hold config.json and model.safetensors)", dir);
+            "%s is no model directory (it should hold config.json and model.safetensors) and no "
+            "GGUF file",
+            dir);
     HORA_TRY(configure(b, dir, o));
     store *own = b->store = hora_calloc(1, sizeof *own);
     b->config_alone = o->config_alone && o->headers_only && !hora_st_model_there(dir);

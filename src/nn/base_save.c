@@ -1,7 +1,9 @@
 /* An opened base as a Hugging Face model directory: in one file and one dtype, or as its
  * source is. */
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "format/gguf.h"
 #include "format/safetensors.h"
 #include "nn/base.h"
 
@@ -107,6 +109,10 @@ hora_status hora_copy_companions(const char *from, const char *to) {
                                         "preprocessor_config.json",
                                         "processor_config.json"};
     hora_status s = HORA_OK;
+    if (hora_gguf_is(from))
+        hora_warn("%s holds the tokenizer, which was not written: put the tokenizer.json and "
+                  "tokenizer_config.json of that model into %s",
+                  from, to);
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
         char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
         if (hora_path_exists(a))
@@ -250,6 +256,11 @@ static hora_status copy_config(const hora_base *b, const char *dir) {
 
 hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace) {
     hora_st *st = NULL;
+    if (hora_gguf_is(b->dir))
+        return hora_fail(HORA_EUSAGE,
+                         "%s is a GGUF file: a model directory has other dtypes than its own; "
+                         "give --dtype bf16 or f32",
+                         b->dir);
     HORA_TRY(hora_st_open_model(&st, b->dir));
     const size_t most = (size_t)(hora_st_count(st) + b->nweights);
     shards s = {

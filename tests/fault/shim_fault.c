@@ -1,15 +1,14 @@
 /*
  * Preloaded into the tool: makes the n-th call of one class fail, once or from there on.
  *
- *   HORA_FAULT=CLASS:N:ERROR:TIMES   N counts from 1, 0: only count. ERROR is a number of errno, or
- *                                    -1: half is done (read, write) and said so, or -2: all is done
- *                                    and EIO is said, as a network file system may
- *   HORA_FAULT_COUNT=FILE            calls of each class so far, as uint64 in the order of `classes`;
- *                                    a file of the right size that is there already
- *   HORA_FAULT_SERVER=1              wait before main: for each request on descriptor 198 (texts that
- *                                    end in 0: folder, stdout, stderr, fault) the process forks, the
- *                                    child goes on to main, and its wait status is written to 199.
- *                                    Loading and linking the tool takes longer than a short run
+ *   HORA_FAULT=CLASS:N:ERROR:TIMES   N counts from 1, 0: only count. ERROR is a number of errno,
+ *       or -1: half is done (read, write) and said so, or -2: all is done and EIO is said, as a
+ *       network file system may
+ *   HORA_FAULT_COUNT=FILE   calls of each class so far, as uint64 in the order of `classes`; a file
+ *       of the right size that is there already
+ *   HORA_FAULT_SERVER=1   wait before main: for each request on descriptor 198 (texts that end in
+ *       0: folder, stdout, stderr, fault) the process forks, the child goes on to main, its wait
+ *       status is written to 199. Loading and linking the tool takes longer than a short run
  *
  * Calls that the C library makes inside itself are not seen, those of all other libraries are.
  */

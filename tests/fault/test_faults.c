@@ -1,12 +1,11 @@
 /*
- * Every call that can fail, made to fail: memory and files, once and from there on, in short runs of
- * every command that writes and of the commonest that read. What must hold after each:
+ * Every call that can fail, made to fail: memory and files, once and from there on, in short runs
+ * of every command that writes and of the commonest that read. What must hold after each:
  *
- *   the tool ends by itself, with 0 and the right result, or with the code of a status and a message
- *   that gives the system's reason;
- *   every file under its own name is whole: it is the one from before or the one of a good run, and
- *   a checkpoint that was reported is there;
- *   the same command again (a training: with --resume) ends as if nothing had happened, and nothing
+ *   the tool ends by itself, with 0 and the right result, or with the code of a status and a
+ *   message that gives the system's reason; every file under its own name is whole: it is the one
+ *   from before or the one of a good run, and a checkpoint that was reported is there; the same
+ *   command again (a training: with --resume) ends as if nothing had happened, and nothing
  *   unfinished lies about.
  *
  * HORA_FAULTS=all makes every case and prints the table of docs/reliability.md; else a sample.

@@ -4,11 +4,11 @@
  *
  *   nothing is, all is, all but one is, one alone is, all is and one write is torn in half,
  *
- * and any subset may be: many are drawn. A name is synced with its folder, bytes with their file;
- * a rename is there or not, and when it crosses folders both must be synced. Each state that differs
+ * and any subset may be: many are drawn. A name is synced with its folder, bytes with their file; a
+ * rename is there or not, and when it crosses folders both must be synced. Each state that differs
  * from those before is built, and the run gone on with. What must hold: a checkpoint that was
- * reported is there, bit for bit; what stood in OUT before --overwrite can be gone on with until its
- * successor has been reported; the end is as if nothing had happened.
+ * reported is there, bit for bit; what stood in OUT before --overwrite can be gone on with until
+ * its successor has been reported; the end is as if nothing had happened.
  *
  * HORA_FAULTS=all: every state and 10,000 subsets; else a sample.
  */

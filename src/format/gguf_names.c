@@ -1,5 +1,5 @@
 /* Names of the LLaMA family in GGUF files, in both directions. */
-#include "model/gguf_names.h"
+#include "format/gguf_names.h"
 
 #include <stdio.h>
 

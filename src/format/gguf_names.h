@@ -1,11 +1,11 @@
-#ifndef HORA_MODEL_GGUF_NAMES_H
-#define HORA_MODEL_GGUF_NAMES_H
+#ifndef HORA_FORMAT_GGUF_NAMES_H
+#define HORA_FORMAT_GGUF_NAMES_H
 /*
  * The LLaMA family as llama.cpp names it: architectures, tensors, the order of rows.
  * Source: github.com/ggml-org/llama.cpp, gguf-py/gguf/constants.py and tensor_mapping.py,
  * conversion/llama.py (the permutation).
  */
-#include "nn/base.h"
+#include "base/mem.h"
 
 typedef struct hora_gguf_arch {
     const char *name; /* general.architecture */
