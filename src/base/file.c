@@ -75,12 +75,18 @@ hora_status hora_file_error(int error, const char *doing, const char *path) {
 /* Opens a regular file for reading. */
 static hora_status open_read(const char *path, int *fd, size_t *n) {
     struct stat st;
-    if (!stat(path, &st) && S_ISFIFO(st.st_mode))
-        hora_info("%s is a pipe: waiting for what is written into it", path);
-    *fd = hora_open_at(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    /* a pipe without a writer does not block */
+    *fd = hora_open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (*fd < 0)
         return hora_file_error(errno, "cannot be opened", path);
     int error = fstat(*fd, &st) ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (!error && !S_ISREG(st.st_mode)) {
+        close(*fd);
+        return hora_fail(HORA_EIO,
+                         "%s is no regular file (a pipe or a device): write it to a file first and "
+                         "give that",
+                         path);
+    }
     if (!error && (uint64_t)st.st_size > SIZE_MAX / 2)
         error = EFBIG;
     if (error) {
@@ -97,11 +103,6 @@ hora_status hora_map_open(hora_map *m, const char *path) {
     void *p = NULL;
     *m = (hora_map){.data = (const unsigned char *)""};
     struct stat st;
-    if (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-        return hora_fail(HORA_EIO,
-                         "%s is no regular file (a pipe or a device): write it to a file first and "
-                         "give that",
-                         path);
     HORA_TRY(open_read(path, &fd, &n));
     if (!fstat(fd, &st)) {
         m->device = (uint64_t)st.st_dev;
@@ -160,7 +161,7 @@ hora_status hora_file_read(hora_str *out, const char *path) {
     size_t n;
     char chunk[1 << 14];
     HORA_TRY(open_read(path, &fd, &n));
-    /* Until the end, not until n: pipes and /proc do not tell their size. */
+    /* Until the end, not until n: /proc does not tell sizes. */
     for (;;) {
         ssize_t got = read(fd, chunk, sizeof chunk);
         if (got < 0 && errno == EINTR)

@@ -26,13 +26,21 @@ static void print(const hora_json *r) {
            hora_cli_number(r, "parameters"), hora_cli_number(r, "seconds"));
 }
 
+/* Until the plan stands, files are read, and there is nothing to save. */
+static void on_event(void *user, const hora_run_event *e) {
+    if (e->kind == HORA_RUN_PLANNED)
+        hora_cli_interrupts_end(false);
+    hora_progress_event(user, e);
+}
+
 static hora_status run(hora_cli *cli) {
     hora_progress progress = {0};
-    const hora_run_hooks hooks = {hora_progress_event, &progress, hora_cli_interrupts()};
+    const hora_run_hooks hooks = {on_event, &progress, hora_cli_interrupts()};
     hora_run_result result = {0};
     config c;
     HORA_TRY(hora_options_take(&options, &c, &cli->settings));
     hora_settings_drop(&cli->settings, &options); /* what is left is the recipe of a run */
+    hora_cli_interrupts_end(true);
     if (c.dry_run)
         return hora_cli_plan(cli, false);
     HORA_TRY(hora_run_train(&cli->settings, &hooks, &result));

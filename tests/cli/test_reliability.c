@@ -100,6 +100,13 @@ static void test_files_change(void **state) {
         "wait $p; rc=$?; cat err >&2; [ $rc = 3 ] && grep -q 'written to' err");
     run("a pipe as data", "mkfifo p; timeout 20 $H eval --model model --data p 2>err; rc=$?; "
                           "cat err >&2; [ $rc = 3 ] && grep -q pipe err");
+    run("pipes in a model",
+        "for f in config.json tokenizer.json tokenizer_config.json chat_template.jinja "
+        "generation_config.json model.safetensors special_tokens_map.json; do rm -rf m; "
+        "cp -r model m; rm -f m/$f; mkfifo m/$f; "
+        "timeout 20 $H eval --model m --data data.txt --seq-len 16 >out 2>err; rc=$?; "
+        "[ $rc = 0 ] || { [ $rc = 3 ] && grep -q \"$f.*pipe\" err; } || "
+        "{ echo \"$f $rc\" >&2; cat err >&2; exit 1; }; done");
 }
 
 /* Bit by bit through state.json: what is not what was written is passed over. */
