@@ -307,7 +307,7 @@ static hora_status loop(run *r) {
     hora_training_status now;
     hora_training_get(r->training, &now);
     r->first_step = now.step;
-    if (r->eval_rows && now.step == 0 && c->eval_start)
+    if (r->eval_rows && now.step == 0 && c->eval_start && now.evaluated < 0)
         s = evaluate(r);
     if (s)
         return s == HORA_EINTERRUPTED ? interrupted(r, 0) : s;
