@@ -158,8 +158,11 @@ hora_status hora_fsync_dir(const char *path) {
 hora_status hora_rename(const char *from, const char *to) {
     if (rename(from, to))
         return hora_file_error(errno, "cannot be put in place", to);
-    char *dir = hora_path_dir(to);
+    char *dir = hora_path_dir(to), *before = hora_path_dir(from);
     hora_status s = hora_fsync_dir(dir);
+    if (!s && !hora_eq(dir, before)) /* else the old name may come back */
+        s = hora_fsync_dir(before);
+    hora_free(before);
     hora_free(dir);
     return s;
 }

@@ -180,6 +180,8 @@ hora_status hora_outdir_drop(hora_outdir *o, const char *name) {
             s = drop_entry(o, form);
         hora_free(form);
     }
+    if (!s && hora_names_has(&o->mark.names, name))
+        s = hora_fsync_dir(o->dir); /* gone for good before its name leaves the mark */
     if (!s)
         hora_names_remove(&o->mark.names, name);
     hora_free(entry);
