@@ -12,7 +12,7 @@
 #define HORA_ASIDE      ".hora-old"
 #define HORA_STAGE      ".hora-new"
 #define HORA_GONE       ".hora-gone" /* a folder that is being removed */
-#define HORA_UNFINISHED ".tmp" /* NAME.tmp and NAME.old.tmp: folders that are being written */
+#define HORA_UNFINISHED ".tmp"       /* NAME.tmp and NAME.old.tmp: folders that are being written */
 
 typedef struct hora_names {
     char **at; /* owned; a folder's ends in "/" */
