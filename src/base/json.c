@@ -9,6 +9,8 @@
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/file.h"
@@ -34,16 +36,33 @@ static pthread_once_t hooked = PTHREAD_ONCE_INIT;
 static json_malloc_t their_malloc;
 static json_free_t their_free;
 
+/* What jansson 2.14 could not get it now and then uses all the same. A reserve takes the place of
+ * what was refused until the call returns, which then fails; it is never given back. */
+static _Alignas(max_align_t) char reserve[64 << 10];
+static atomic_size_t reserve_used;
+
 static void *take(size_t bytes) {
     void *p = hora_malloc_or_null(bytes);
-    if (!p)
-        refused = bytes ? bytes : 1;
-    return p;
+    if (p)
+        return p;
+    refused = bytes ? bytes : 1;
+    const size_t need = (refused + sizeof(max_align_t) - 1) / sizeof(max_align_t);
+    if (refused > sizeof reserve)
+        return NULL;
+    const size_t at = atomic_fetch_add(&reserve_used, need * sizeof(max_align_t));
+    if (at + need * sizeof(max_align_t) > sizeof reserve)
+        hora_out_of_memory(bytes);
+    return reserve + at;
+}
+
+static void give(void *p) {
+    if (!((char *)p >= reserve && (char *)p < reserve + sizeof reserve))
+        hora_free(p);
 }
 
 static void hook(void) {
     json_get_alloc_funcs(&their_malloc, &their_free);
-    json_set_alloc_funcs(take, hora_free);
+    json_set_alloc_funcs(take, give);
 }
 
 __attribute__((destructor)) static void unhook(void) {

@@ -155,13 +155,13 @@ static void same_text(const char *text, hora_str *out) {
 static bool wrong_message(const fault *f, int rc, const hora_str *err) {
     static const char *const never[] = {"defect of hora", "damaged", "written again"};
     const char *text = err->n ? err->s : "";
-    if (rc >= 98 || !strstr(text, "hora: "))
+    if (rc >= 98 || (!strstr(text, "hora: ") && !strstr(text, "libgomp: ")))
         return true;
     for (size_t i = 0; i < HORA_COUNT(never); i++)
         if (strstr(text, never[i]))
             return true;
     if (f->class == MALLOC || f->error == ENOMEM)
-        return !strstr(text, "memory") && !strstr(text, "refused");
+        return !strcasestr(text, "memory") && !strstr(text, "refused");
     if (f->class == STAT && strstr(text, strerror(ENOENT))) /* opened then, and not there */
         return false;
     return !strstr(text, strerror(f->error > 0 ? f->error : EIO));
