@@ -1,4 +1,4 @@
-/* Tokenizers as files: what stands beside tokenizer.json, what is refused by name, SentencePiece. */
+/* Tokenizers as files: what is beside tokenizer.json, what is refused by name, SentencePiece. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
