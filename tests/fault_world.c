@@ -174,7 +174,7 @@ static void take(const char *path, hora_str *out) {
 
 /* The status of wait. */
 static int served(const world_run *r, const char *out, const char *err) {
-    int rc;
+    int rc = -1;
     hora_str text = {0};
     const server *s = server_of(r->command);
     const char *const parts[] = {r->dir, out, err, r->fault ? r->fault : ""};
