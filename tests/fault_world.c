@@ -48,7 +48,7 @@ bool world_exhaustive(void) {
 }
 
 const char *world_shim(const char *name) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HORA_SANITIZE
     hora_test_skip("the sanitizer must be loaded first, so nothing can be preloaded");
 #endif
     static char path[4096];
