@@ -48,7 +48,7 @@ bool world_exhaustive(void) {
 }
 
 const char *world_shim(const char *name) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HORA_SANITIZE
     hora_test_skip("the sanitizer must be loaded first, so nothing can be preloaded");
 #endif
     static char path[4096];
@@ -174,7 +174,7 @@ static void take(const char *path, hora_str *out) {
 
 /* The status of wait. */
 static int served(const world_run *r, const char *out, const char *err) {
-    int rc;
+    int rc = -1;
     hora_str text = {0};
     const server *s = server_of(r->command);
     const char *const parts[] = {r->dir, out, err, r->fault ? r->fault : ""};

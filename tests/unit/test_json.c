@@ -185,6 +185,10 @@ static void printing(void **state) {
     v = hora_json_new_string("x\xffy"); /* a path may be no UTF-8; what we print must be */
     assert_dump(v, 0, false, "\"x\xef\xbf\xbdy\"");
     hora_json_free(v);
+    v = hora_json_new_object(); /* nor need the name of a file or of a token */
+    hora_json_set(v, "k\xff", hora_json_new_int(1));
+    assert_dump(v, 0, false, "{\"k\xef\xbf\xbd\": 1}");
+    hora_json_free(v);
 }
 
 static void large_objects(void **state) {

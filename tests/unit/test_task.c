@@ -418,6 +418,7 @@ static void tables(void **state) {
         {"d.tsv", "text\tlabel\n\"ab\tx\nit's\ty\n", NULL, 2},
         {"d.csv", "text,label\nab,x\nab\n", "line 3", 0},
         {"d.csv", "text,text\nab,x\n", "two columns", 0},
+        {"d.csv", "text,la\xff\nab,x\n", "column 2 is not UTF-8", 0},
         {"d.csv", "text,label\n\"ab,x\n", "never closed", 0},
         {"d.csv", "words,class\nab,x\n", "`words`", 0},
     };
