@@ -105,15 +105,6 @@ static void merge_site(const hora_adapter *a, const hora_site *s, const hora_fac
     hora_free(row);
 }
 
-/* The bias is outside of the magnitude; what an inner adapter made of it is inside. */
-static void merge_bias(const hora_site *s, const double *c, const hora_merging *m) {
-    const hora_view leaf = hora_merging_leaf(m, s->bias);
-    float *bias = m->w[s->bias];
-    for (int64_t o = 0; bias && o < s->out; o++)
-        bias[o] =
-            (float)(c[o] * (double)bias[o] + (1 - c[o]) * hora_value_at(leaf.data, leaf.dtype, o));
-}
-
 hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m) {
     HORA_TRY(hora_adapter_materialise(a));
     for (int i = 0; i < a->base->nsites; i++) {
@@ -124,8 +115,8 @@ hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m) {
             continue;
         double *c = hora_malloc((size_t)s->out * sizeof *c);
         merge_site(a, s, &f, m, c);
-        if (f.magnitude && s->bias >= 0)
-            merge_bias(s, c, m);
+        if (f.magnitude)
+            hora_merging_outside(m, s, c);
         hora_free(c);
     }
     return HORA_OK;

@@ -84,6 +84,10 @@ typedef struct hora_method {
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
+    /* After update `step` (from 1) of `steps`, parameters and gradients on the host: what a method
+     * does to its parameters between steps. NULL: nothing. */
+    void (*stepped)(hora_adapter *, int64_t step, int64_t steps);
+
     /* Warns about states that cannot learn; NULL: none. */
     void (*diagnose)(hora_adapter *);
 } hora_method;
@@ -130,6 +134,9 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w);
 hora_view hora_merging_leaf(const hora_merging *m, int i);
 /* Weight i as folded so far, to be changed in place. */
 hora_status hora_merging_weight(const hora_merging *m, int i, float **out);
+/* The bias of a site whose rows were scaled by c (out) with the bias outside of the scale: what an
+ * inner adapter made of it is inside. */
+void hora_merging_outside(const hora_merging *m, const hora_site *s, const double *c);
 /* The rows of a site's weight as folded so far, one after another in f64, each to be changed in
  * place by `row` (s->in numbers): for methods that change what a projection reads. */
 hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
