@@ -280,8 +280,8 @@ static const void *frequencies(const hora_attr *a, size_t *bytes) {
 
 static void turn(const hora_cuda_job *j, const hora_call *c, int sign, const void *x,
                  const hora_view *y, bool add) {
-    hora_cuda_rope(j->u->stream, y->dtype, c->batch, j->table, c->attr.rope_scale, sign, x, y->data,
-                   add, cu_rows(y), c->attr.heads, c->attr.head_dim);
+    hora_cuda_rope(j->u->stream, y->dtype, c->batch, j->table, c->attr.shift, c->attr.rope_scale,
+                   sign, x, y->data, add, cu_rows(y), c->attr.heads, c->attr.head_dim);
 }
 
 static void rope_forward(const hora_cuda_job *j, const hora_call *c) {
@@ -291,10 +291,7 @@ static void rope_forward(const hora_cuda_job *j, const hora_call *c) {
 static void rope_backward(const hora_cuda_job *j, const hora_call *c) {
     turn(j, c, -1, c->dout.data, &c->din[0], cu_adds(c, 0));
 }
-static bool rope_takes(const hora_cuda *u, const hora_call *c) {
-    return alike(u, c) && !c->attr.shift; /* behind a prefix: ref's */
-}
-CUDA_OP(rope, rope_takes, NULL, frequencies, rope_forward, rope_backward);
+CUDA_OP(rope, alike, NULL, frequencies, rope_forward, rope_backward);
 
 static void drop(const hora_cuda_job *j, const hora_call *c, const void *x, const hora_view *y,
                  bool add) {
