@@ -53,6 +53,28 @@ static hora_status scaling_of(hora_json **out, const hora_json *rope) {
     return HORA_OK;
 }
 
+/* {"full_attention": {..}, "sliding_attention": {..}}: the first is what all have; of the second its
+ * theta becomes rope_local_base_freq, as transformers 4 calls it. */
+static hora_status per_kind(hora_json *root, const hora_json **rope) {
+    const hora_json *full = hora_json_get(*rope, "full_attention");
+    const hora_json *local = hora_json_get(*rope, "sliding_attention");
+    const char *type;
+    if (hora_json_type(full) != HORA_JOBJECT || hora_json_len(*rope) != 1 + (local != NULL))
+        return HORA_OK;
+    *rope = full;
+    HORA_TRY(hora_json_get_string(local, "rope_type", "default", &type));
+    if (!hora_eq(type, "default"))
+        return hora_fail(
+            HORA_EUNSUPPORTED,
+            "rope_parameters: sliding_attention has rope_type `%.40s`; only default is "
+            "computed there",
+            type);
+    if (is_given(hora_json_get(local, "rope_theta")))
+        hora_json_set(root, "rope_local_base_freq",
+                      hora_json_copy(hora_json_get(local, "rope_theta")));
+    return HORA_OK;
+}
+
 hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
     *out = NULL;
     if (hora_json_type(config) != HORA_JOBJECT)
@@ -72,7 +94,9 @@ hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
     if (is_given(dtype))
         hora_json_set(root, "torch_dtype", hora_json_copy(dtype));
     if (is_given(rope)) {
-        hora_status s = scaling_of(&plain, rope);
+        hora_status s = per_kind(root, &rope);
+        if (s == HORA_OK)
+            s = scaling_of(&plain, rope);
         if (s != HORA_OK) {
             hora_json_free(root);
             return s;

@@ -36,7 +36,8 @@ struct hora_decoder {
 static void record_logits(hora_net *n, hora_t hidden, void *user) {
     decoding *x = user;
     hora_t row = hora_gather(n->g, hidden, &x->last, 1);
-    x->logits = hora_linear(n->g, row, hora_net_head(n), HORA_NONE, HORA_NONE, 1);
+    const hora_head head = hora_net_head(n, row);
+    x->logits = hora_net_logits(n, &head, row);
     hora_graph_output(n->g, x->logits);
 }
 

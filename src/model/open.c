@@ -82,6 +82,12 @@ static hora_status pick_family(hora_base *b) {
     return s;
 }
 
+static hora_status configure_family(hora_base *b) {
+    HORA_TRY(b->family->configure(b));
+    hora_base_add_ends(b);
+    return HORA_OK;
+}
+
 static hora_status configure(hora_base *b, const char *config_path, const hora_base_options *o) {
     b->dtype = o->dtype;
     b->bare = o->bare;
@@ -90,7 +96,7 @@ static hora_status configure(hora_base *b, const char *config_path, const hora_b
     if (hora_json_type(b->config) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
     HORA_TRY(pick_family(b));
-    hora_status s = b->family->configure(b);
+    hora_status s = configure_family(b);
     b->tied &= !b->bare;
     return s ? hora_context(s, "%s", b->dir) : HORA_OK;
 }
@@ -204,7 +210,7 @@ static void release_parts(hora_base *b) {
         b->family->release(b);
     for (int i = 0; i < b->nweights; i++)
         release_weight(&b->weights[i]);
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < b->nsites + b->nends; i++)
         release_site(&b->sites[i]);
     hora_free(b->weights);
     hora_free(b->sites);
@@ -212,7 +218,7 @@ static void release_parts(hora_base *b) {
     b->weights = NULL;
     b->sites = NULL;
     b->vision = NULL;
-    b->nweights = b->nsites = 0;
+    b->nweights = b->nsites = b->nends = 0;
 }
 
 /* A weight reads this tensor. */
@@ -229,10 +235,10 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
     int count = 0;
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
-        const hora_st_tensor *t = find(b, st, w);
+        const hora_st_tensor *t = w->tied ? NULL : find(b, st, w);
         char have[128], want[128];
         hora_shape shape;
-        if (!t && count++ < 6)
+        if (!t && !w->tied && count++ < 6)
             hora_str_printf(&bad, "; missing %s", hora_weight_spelling(w).name);
         else if (t && !fits(w, t, &shape) && count++ < 6)
             hora_str_printf(&bad, "; %s is %s, config.json makes it %s", t->name,
@@ -296,7 +302,7 @@ static bool will_fit(const hora_base *b, int i) {
 static void measure_store(hora_base *b) {
     b->store_bytes = 0;
     for (int i = 0; i < b->nweights; i++)
-        if (!will_fit(b, i))
+        if (!b->weights[i].tied && !will_fit(b, i))
             b->store_bytes +=
                 (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
 }
@@ -311,6 +317,10 @@ static hora_status bind_weights(hora_base *b, store *own) {
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = tensor_of(b, w);
+        if (w->tied) { /* the embedding stands before it */
+            w->view.data = b->weights[b->embed].view.data;
+            continue;
+        }
         const hora_view v = t ? part_of(w, t) : w->view;
         if (t && will_fit(b, i)) {
             w->view.data = v.data;
@@ -344,7 +354,7 @@ static hora_status untie(hora_base *b, const hora_st *st) {
               b->dir);
     hora_json_set(b->config, "tie_word_embeddings", hora_json_new_bool(false));
     release_parts(b);
-    return b->family->configure(b);
+    return configure_family(b);
 }
 
 static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {

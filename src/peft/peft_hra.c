@@ -1,7 +1,7 @@
 /*
  * HRA: the input of a projection is reflected r times. [arXiv 2405.17484; PEFT's form]
  *
- *   y = W H_0 H_1 .. H_(r-1) x + b      H_j = I - 2 u_j u_j' / u_j'u_j      U (in, r), a column each
+ *   y = W H_0 H_1 .. H_(r-1) x + b      H_j = I - 2 u_j u_j' / u_j'u_j     U (in, r), a column each
  *
  * With gs the columns are first made orthonormal, in their order. Columns start in equal pairs,
  * whose reflections cancel: training starts at the base when r is even. Paper's orthogonality

@@ -85,7 +85,7 @@ static hora_status setup(hora_adapter *a) {
     if (!t->peft.n_targets && !t->peft.target_regex)
         all_norms(a);
     HORA_TRY(choose(a));
-    return hora_targets_save(a, &t->peft);
+    return hora_targets_save(a, &t->peft, !t->from_folder);
 }
 
 const hora_method hora_method_ln_tuning = {

@@ -5,7 +5,7 @@
  *   y = W (x R)' + b      R = blockdiag(R_1, R_2, ..), each from a skew-symmetric Q
  *
  *   exact   R = (I - Q)(I + Q)^-1
- *   series  R = I + 2 Q + 2 Q^2 + .. + Q^(t-1)      of (I + Q)(I - Q)^-1: the transpose of the exact
+ *   series  R = I + 2 Q + 2 Q^2 + .. + Q^(t-1)     of (I + Q)(I - Q)^-1: the transpose of the exact
  *
  * The same numbers mean opposite rotations in the two; the flag of the adapter decides. Q = 0:
  * training starts at the base. Merges: rows of W turned by R'.

@@ -161,8 +161,8 @@ static void check_forward(kit *k, which w) {
 
 static void test_base(void **state) {
     (void)state;
-    for (size_t m = 0; m < HORA_COUNT(models); m++) {
-        const which w = {models[m], NULL, NULL};
+    for (size_t m = 0; m <= HORA_COUNT(models); m++) {
+        const which w = {m < HORA_COUNT(models) ? models[m] : "tiny_modernbert", NULL, NULL};
         kit k;
         kit_open(&k, w);
         check_forward(&k, w);
