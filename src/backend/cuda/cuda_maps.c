@@ -43,7 +43,7 @@ static void blocks_backward(const hora_cuda_job *j, const hora_call *c) {
 }
 CUDA_OP(blocks, takes, NULL, NULL, blocks_forward, blocks_backward);
 
-/* --- kron: t (n q, s) = rows of x (t wide) times D', then C mixes the q -------------------------- */
+/*  kron: t (n q, s) = rows of x (t wide) times D', then C mixes the q -------------------------- */
 enum { X, C, D };
 typedef struct kron {
     int64_t n, p, q, s, w;
