@@ -30,11 +30,14 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     } s[] = {{1, 1, true, false, 1},   {3, 5, false, false, -0.5}, {13, 7, true, false, 0.5},
              {67, 33, true, false, 1}, {200, 129, true, false, 2}, {130, 64, false, false, 3},
              {5, 9, true, true, 1},    {67, 33, true, true, -2},   {130, 72, false, true, 1},
-             {3, 7, false, true, -2}};
+             {3, 7, false, true, -2},  {0, 37, true, true, 2}}; /* n 0: a vector */
     (void)r;
     if (k >= (int)HORA_COUNT(s))
         return false;
-    hora_case_row(c, 0, s[k].n, s[k].d);
+    if (s[k].n)
+        hora_case_row(c, 0, s[k].n, s[k].d);
+    else
+        hora_case_vector(c, 0, s[k].d);
     c->grad = HORA_IN(0);
     if (s[k].v) {
         hora_case_vector(c, 1, s[k].d);
@@ -44,7 +47,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
         hora_case_vector(c, 2, s[k].d);
         c->grad |= HORA_IN(2);
     }
-    c->rows |= HORA_OUT;
+    c->rows |= s[k].n ? HORA_OUT : 0;
     c->attr.alpha = s[k].alpha;
     return true;
 }

@@ -18,7 +18,7 @@
 enum { LENGTH = 48, COUNT = 4, STEPS = 6, HALF = 3 };
 
 static const char config_text[] =
-    "{\"model_type\": \"%s\", \"vocab_size\": 96, \"hidden_size\": 64, \"intermediate_size\": "
+    "{\"model_type\": \"%s\", \"vocab_size\": 96, \"hidden_size\": 96, \"intermediate_size\": "
     "96,"
     " \"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"num_key_value_heads\": 1,"
     " \"head_dim\": 64, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6,"

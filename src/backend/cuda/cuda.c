@@ -10,7 +10,8 @@
 #define OPS(X)                                                                                     \
     X(gather) X(input) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)        \
     X(rmsnorm) X(layernorm) X(rope) X(attention) X(cached_attention) X(dropout) X(permute)         \
-    X(pool) X(resample) X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)
+    X(pool) X(resample) X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce) \
+    X(reflect) X(orthonormal) X(cayley) X(blocks) X(kron) X(fit)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cuda_op hora_cuda_op_##x;
 OPS(EXTERN)
@@ -23,11 +24,18 @@ static bool known(const hora_view *v) {
     return hora_absent(v) || v->dtype == HORA_F32 || v->dtype == HORA_BF16;
 }
 
-/* Sums over rows are F32: the gradients of what is no row tensor, where they are wanted. */
+/* Ops that make the gradient of an input like the output element by element, in its dtype. */
+static const bool by_element[HORA_OPS] = {
+    [HORA_OP_add] = true, [HORA_OP_mul] = true, [HORA_OP_scale] = true, [HORA_OP_act] = true};
+
+/* Sums over rows are F32: the other gradients of what is no row tensor, where they are wanted. */
 static bool sums_known(const hora_call *c) {
-    for (int i = 0; i < c->op->nin; i++)
-        if (cu_wants(c, i) && !(c->rows & HORA_IN(i)) && c->din[i].dtype != HORA_F32)
+    for (int i = 0; i < c->op->nin; i++) {
+        const bool like_out = by_element[c->op_id] && c->din[i].dtype == c->dout.dtype &&
+                              hora_elems(&c->in[i]) == hora_elems(&c->out);
+        if (cu_wants(c, i) && !(c->rows & HORA_IN(i)) && !like_out && c->din[i].dtype != HORA_F32)
             return false;
+    }
     return true;
 }
 

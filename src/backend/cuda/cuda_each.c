@@ -154,7 +154,7 @@ static bool scale_takes(const hora_cuda *u, const hora_call *c) {
 
 static size_t scale_scratch(const hora_call *c) {
     return cu_wants(c, 1) || cu_wants(c, 2)
-               ? (size_t)hora_cuda_column_partials(cu_rows(&c->in[0]), cu_width(&c->in[0])) *
+               ? (size_t)hora_cuda_column_partials(cu_lines(&c->in[0]), cu_width(&c->in[0])) *
                      sizeof(float)
                : 0;
 }
@@ -163,28 +163,27 @@ static void scale_by(const hora_cuda_job *j, const hora_call *c, const void *x, 
                      bool add) {
     const bool v = !hora_absent(&c->in[1]);
     hora_cuda_columns(j->u->stream, y->dtype, v ? c->in[1].dtype : HORA_F32, (float)c->attr.alpha,
-                      x, v ? c->in[1].data : NULL, y->data, add,
-                      hora_elems(y) / hora_max(1, cu_width(y)), cu_width(y));
+                      x, v ? c->in[1].data : NULL, y->data, add, cu_lines(y), cu_width(y));
 }
 
 static void scale_forward(const hora_cuda_job *j, const hora_call *c) {
     scale_by(j, c, c->in[0].data, &c->out, false);
     if (!hora_absent(&c->in[2]))
         hora_cuda_bias(j->u->stream, c->out.dtype, c->in[2].dtype, c->out.data, c->in[2].data,
-                       c->out.data, cu_rows(&c->out), cu_width(&c->out));
+                       c->out.data, cu_lines(&c->out), cu_width(&c->out));
 }
 
 static void scale_backward(const hora_cuda_job *j, const hora_call *c) {
+    const int64_t lines = cu_lines(&c->dout), width = cu_width(&c->dout);
     if (cu_wants(c, 0))
         scale_by(j, c, c->dout.data, &c->din[0], cu_adds(c, 0));
     if (cu_wants(c, 1))
         hora_cuda_column_sums(j->u->stream, c->dout.dtype, (float)c->attr.alpha, c->dout.data,
-                              c->in[0].data, NULL, c->din[1].data, cu_adds(c, 1), c->scratch,
-                              cu_rows(&c->dout), cu_width(&c->dout));
+                              c->in[0].data, NULL, c->din[1].data, cu_adds(c, 1), c->scratch, lines,
+                              width);
     if (cu_wants(c, 2))
         hora_cuda_column_sums(j->u->stream, c->dout.dtype, 1, c->dout.data, NULL, NULL,
-                              c->din[2].data, cu_adds(c, 2), c->scratch, cu_rows(&c->dout),
-                              cu_width(&c->dout));
+                              c->din[2].data, cu_adds(c, 2), c->scratch, lines, width);
 }
 CUDA_OP(scale, scale_takes, scale_scratch, NULL, scale_forward, scale_backward);
 
@@ -280,8 +279,8 @@ static const void *frequencies(const hora_attr *a, size_t *bytes) {
 
 static void turn(const hora_cuda_job *j, const hora_call *c, int sign, const void *x,
                  const hora_view *y, bool add) {
-    hora_cuda_rope(j->u->stream, y->dtype, c->batch, j->table, c->attr.rope_scale, sign, x, y->data,
-                   add, cu_rows(y), c->attr.heads, c->attr.head_dim);
+    hora_cuda_rope(j->u->stream, y->dtype, c->batch, j->table, c->attr.shift, c->attr.rope_scale,
+                   sign, x, y->data, add, cu_rows(y), c->attr.heads, c->attr.head_dim);
 }
 
 static void rope_forward(const hora_cuda_job *j, const hora_call *c) {
@@ -291,10 +290,7 @@ static void rope_forward(const hora_cuda_job *j, const hora_call *c) {
 static void rope_backward(const hora_cuda_job *j, const hora_call *c) {
     turn(j, c, -1, c->dout.data, &c->din[0], cu_adds(c, 0));
 }
-static bool rope_takes(const hora_cuda *u, const hora_call *c) {
-    return alike(u, c) && !c->attr.shift; /* behind a prefix: ref's */
-}
-CUDA_OP(rope, rope_takes, NULL, frequencies, rope_forward, rope_backward);
+CUDA_OP(rope, alike, NULL, frequencies, rope_forward, rope_backward);
 
 static void drop(const hora_cuda_job *j, const hora_call *c, const void *x, const hora_view *y,
                  bool add) {

@@ -116,6 +116,10 @@ static inline int64_t cu_rows(const hora_view *v) {
 static inline int64_t cu_width(const hora_view *v) {
     return v->shape.n > 0 ? v->shape.d[v->shape.n - 1] : 1;
 }
+/* Runs of width elements; 1 of a vector. */
+static inline int64_t cu_lines(const hora_view *v) {
+    return hora_elems(v) / hora_max(1, cu_width(v));
+}
 static inline bool cu_wants(const hora_call *c, int i) {
     return c->phase == HORA_BACKWARD && c->grad & HORA_IN(i);
 }

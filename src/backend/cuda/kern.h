@@ -44,10 +44,10 @@ void hora_cuda_noise(cudaStream_t s, hora_dtype t, uint64_t seed, void *y, int64
 /* op dropout: y (+)= x mask / (1 - p) */
 void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_batch *batch, uint64_t stream,
                        double p, const void *x, void *y, bool add, int64_t rows, int64_t width);
-/* op rope; sign -1: backward. freq: head_dim / 2 angles */
+/* op rope; sign -1: backward. freq: head_dim / 2 angles; shift is added to positions */
 void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *batch, const double *freq,
-                    double scale, int sign, const void *x, void *y, bool add, int64_t rows,
-                    int64_t heads, int64_t head_dim);
+                    int64_t shift, double scale, int sign, const void *x, void *y, bool add,
+                    int64_t rows, int64_t heads, int64_t head_dim);
 /* op ratio: y = a / (b + *c), c NULL: 0; all F32 */
 void hora_cuda_ratio(cudaStream_t s, const float *a, const float *b, const float *c, float *y,
                      int64_t n);

@@ -351,14 +351,15 @@ extern "C" void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_batch
 enum { HEADS = 8 };
 
 template <class T>
-__global__ void rope(const hora_batch *batch, const double *freq, double scale, float sign,
-                     const T *x, T *y, bool add, int64_t rows, int64_t heads, int64_t half) {
+__global__ void rope(const hora_batch *batch, const double *freq, int64_t shift, double scale,
+                     float sign, const T *x, T *y, bool add, int64_t rows, int64_t heads,
+                     int64_t half) {
     int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (at >= rows * half)
         return;
     int64_t row = at / half, j = at % half;
     double sine, cosine;
-    sincos((double)batch->pos[row] * freq[j], &sine, &cosine);
+    sincos((double)(batch->pos[row] + shift) * freq[j], &sine, &cosine);
     float c = (float)(scale * cosine), s = sign * (float)(scale * sine);
     int64_t from = (int64_t)blockIdx.y * HEADS, to = min(from + HEADS, heads);
     for (int64_t h = from; h < to; h++) {
@@ -371,15 +372,16 @@ __global__ void rope(const hora_batch *batch, const double *freq, double scale, 
 }
 
 extern "C" void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *batch,
-                               const double *freq, double scale, int sign, const void *x, void *y,
-                               bool add, int64_t rows, int64_t heads, int64_t head_dim) {
+                               const double *freq, int64_t shift, double scale, int sign,
+                               const void *x, void *y, bool add, int64_t rows, int64_t heads,
+                               int64_t head_dim) {
     int64_t n = rows * head_dim / 2;
     if (!n)
         return;
     dim3 grid(blocks_for(n, THREADS), blocks_for(heads, HEADS));
     WITH_TYPE(t, T, {
-        rope<T><<<grid, THREADS, 0, s>>>(batch, freq, scale, (float)sign, (const T *)x, (T *)y, add,
-                                         rows, heads, head_dim / 2);
+        rope<T><<<grid, THREADS, 0, s>>>(batch, freq, shift, scale, (float)sign, (const T *)x,
+                                         (T *)y, add, rows, heads, head_dim / 2);
     });
 }
 
