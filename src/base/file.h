@@ -51,6 +51,7 @@ const char *hora_path_base(const char *path);            /* borrowed tail of pat
 /* HORA_EFORMAT where the bytes are a git-LFS pointer, which stands for a file not fetched yet. */
 hora_status hora_refuse_pointer(const char *path, const void *data, size_t n);
 bool hora_path_exists(const char *path);
+bool hora_path_has(const char *dir, const char *name); /* DIR/NAME is there */
 bool hora_path_is_dir(const char *path);
 int64_t hora_file_size(const char *path); /* -1 when it cannot be read */
 hora_status hora_mkdirs(const char *path);

@@ -154,9 +154,13 @@ static hora_status assign(const hora_option *row, void *obj, const hora_setting 
             return refuse(row, s, "a number such as 0.1 or 1e-4");
         if (!in_range(row, d))
             return refuse_range(row, s);
+        if (isinf(d))
+            return refuse(row, s, "a number that is finite");
         *(double *)at = d;
         return HORA_OK;
     case HORA_OPT_STRING: {
+        if (!*s->value && (hora_eq(row->arg, "DIR") || hora_eq(row->arg, "FILE")))
+            return refuse(row, s, "a path; this name is empty");
         char *text = hora_strdup(s->value); /* before freeing: they may be the same */
         hora_free(*(char **)at);
         *(char **)at = text;

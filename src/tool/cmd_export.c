@@ -59,7 +59,7 @@ static hora_status ready(const config *c, const hora_settings *s) {
     HORA_TRY(hora_cli_required("out", c->out, "what to write"));
     HORA_TRY(hora_cli_required("adapter", hora_settings_get(s, "adapter"),
                                "an OUT of train, a checkpoint, or PEFT's"));
-    if (hora_cli_is_model(hora_settings_get(s, "adapter")))
+    if (hora_peft_is_model(hora_settings_get(s, "adapter")))
         return hora_fail(HORA_EUSAGE, "%s is a whole model (method full), no adapter",
                          hora_settings_get(s, "adapter"));
     return HORA_OK;
