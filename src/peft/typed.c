@@ -57,7 +57,9 @@ static hora_json *option_value(const hora_method *m, const void *config, const c
     return j;
 }
 
-static void write_keys(const hora_method *m, hora_typed *t) {
+void hora_typed_keys(hora_adapter *a) {
+    const hora_method *m = a->method;
+    hora_typed *t = a->config;
     key k;
     t->peft.peft_type = hora_strdup(m->peft_type);
     t->peft.own = hora_json_new_object();
@@ -157,7 +159,7 @@ hora_status hora_typed_match(hora_adapter *a, bool *on) {
     hora_typed *t = a->config;
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
     if (!t->from_folder && a->method->peft_type)
-        write_keys(a->method, t);
+        hora_typed_keys(a);
     return hora_targets_match(&t->peft, a->base, a->base->nsites, !t->from_folder, on);
 }
 
