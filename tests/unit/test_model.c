@@ -288,9 +288,9 @@ static void test_adapter_files(void **state) {
         hora_free(dir);
     }
     hora_adapter *none;
+    assert_fails(hora_peft_load(&none, b, "/nonexistent", NULL), HORA_ENOTFOUND,
                  "no such adapter folder");
-                 "no adapter folder");
-                 hora_base_close(b);
+    hora_base_close(b);
 }
 
 HORA_TESTS(unit_model, {"rotary frequencies", test_rope, HORA_SHORT},
