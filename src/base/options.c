@@ -136,6 +136,8 @@ static hora_status assign(const hora_option *row, void *obj, const hora_setting 
     int64_t i;
     double d;
     bool b;
+    if (!*s->value && (hora_eq(row->arg, "DIR") || hora_eq(row->arg, "FILE")))
+        return refuse(row, s, "a path; this name is empty");
     switch (row->type) {
     case HORA_OPT_BOOL:
         if (!hora_parse_bool(s->value, &b))
@@ -159,8 +161,6 @@ static hora_status assign(const hora_option *row, void *obj, const hora_setting 
         *(double *)at = d;
         return HORA_OK;
     case HORA_OPT_STRING: {
-        if (!*s->value && (hora_eq(row->arg, "DIR") || hora_eq(row->arg, "FILE")))
-            return refuse(row, s, "a path; this name is empty");
         char *text = hora_strdup(s->value); /* before freeing: they may be the same */
         hora_free(*(char **)at);
         *(char **)at = text;

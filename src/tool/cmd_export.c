@@ -65,7 +65,7 @@ static hora_status ready(const config *c, const hora_settings *s) {
     if (c->dtype)
         return hora_fail(HORA_EUSAGE, "--dtype belongs to --to gguf; adapters are written in f32");
     HORA_TRY(hora_cli_required("adapter", adapter, "an OUT of train, a checkpoint, or PEFT's"));
-    if (hora_peft_is_model(adapter))
+    if (hora_cli_is_model(adapter))
         return hora_fail(HORA_EUSAGE, "%s is a whole model (method full), no adapter", adapter);
     return HORA_OK;
 }

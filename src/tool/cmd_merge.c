@@ -23,7 +23,7 @@ static hora_status ready(const config *c, const hora_settings *s) {
     const char *adapter = hora_settings_get(s, "adapter");
     HORA_TRY(hora_cli_required("out", c->out, "the model directory to write"));
     HORA_TRY(hora_cli_required("adapter", adapter, "an OUT of train, a checkpoint, or PEFT's"));
-    if (hora_peft_is_model(adapter))
+    if (hora_cli_is_model(adapter))
         return hora_fail(
             HORA_EUSAGE,
             "%s is a whole model (method full): there is nothing to merge, use it as it "

@@ -159,13 +159,28 @@ static const hora_option rows[] = {
 };
 const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_COUNT(rows)};
 
+bool hora_cli_is_model(const char *dir) {
+    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json",
+                                                "hora_adapters.json"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof adapter_files / sizeof *adapter_files; i++) {
+        char *path = hora_path_join(dir, adapter_files[i]);
+        found |= hora_path_exists(path);
+        hora_free(path);
+    }
+    char *config = hora_path_join(dir, "config.json");
+    const bool model = !found && hora_path_exists(config);
+    hora_free(config);
+    return model;
+}
+
 hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     static const char *const prefer[] = {NULL, "native", "materialised"};
     source c;
     hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
-    if (st == HORA_OK && c.adapter && hora_peft_is_model(c.adapter)) {
+    if (st == HORA_OK && c.adapter && hora_cli_is_model(c.adapter)) {
         st = hora_model_open_with(m, c.adapter, s, NULL);
     } else if (st == HORA_OK) {
         st = hora_model_open_with(m, c.model, s, c.adapter);

@@ -92,6 +92,8 @@ hora_status hora_cli_flush(void);
 /* --- what several commands do ----------------------------------------------------------------- */
 /* --model DIR [--adapter DIR] [--prefer ..]: tables of a command that opens a model so. */
 extern const hora_options hora_cli_source_options;
+/* The folder holds a model, not an adapter, as `full` writes it. */
+bool hora_cli_is_model(const char *dir);
 /* The model, with its adapter attached, that those options name. A model as --adapter stands for
  * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
