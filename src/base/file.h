@@ -53,6 +53,7 @@ hora_status hora_refuse_pointer(const char *path, const void *data, size_t n);
 /* True unless the system says that nothing is there: what cannot be looked at is then opened, and
  * that says why. */
 bool hora_path_exists(const char *path);
+bool hora_path_has(const char *dir, const char *name); /* DIR/NAME is there */
 bool hora_path_is_dir(const char *path);
 /* The same for decisions that must not be wrong: what cannot be looked at is an error. */
 hora_status hora_path_is_folder(const char *path, bool *yes);

@@ -86,6 +86,13 @@ struct dirent *hora_next_entry(DIR *d, int *error) {
     return e;
 }
 
+bool hora_path_has(const char *dir, const char *name) {
+    char *path = hora_path_join(dir, name);
+    const bool yes = hora_path_exists(path);
+    hora_free(path);
+    return yes;
+}
+
 bool hora_path_is_dir(const char *path) {
     struct stat st;
     return !stat(path, &st) && S_ISDIR(st.st_mode);

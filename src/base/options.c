@@ -136,6 +136,8 @@ static hora_status assign(const hora_option *row, void *obj, const hora_setting 
     int64_t i;
     double d;
     bool b;
+    if (!*s->value && (hora_eq(row->arg, "DIR") || hora_eq(row->arg, "FILE")))
+        return refuse(row, s, "a path; this name is empty");
     switch (row->type) {
     case HORA_OPT_BOOL:
         if (!hora_parse_bool(s->value, &b))
@@ -154,6 +156,8 @@ static hora_status assign(const hora_option *row, void *obj, const hora_setting 
             return refuse(row, s, "a number such as 0.1 or 1e-4");
         if (!in_range(row, d))
             return refuse_range(row, s);
+        if (isinf(d))
+            return refuse(row, s, "a number that is finite");
         *(double *)at = d;
         return HORA_OK;
     case HORA_OPT_STRING: {

@@ -9,12 +9,15 @@
 
 /* --- what lies there -------------------------------------------------------------------------- */
 
-static char *path_if(const char *dir, const char *file) {
-    char *path = hora_path_join(dir, file);
-    if (hora_path_exists(path))
-        return path;
-    hora_free(path);
-    return NULL;
+/* Files that make a folder an adapter's; config.json beside none of them makes it a model's. */
+static const char *const marks[] = {"adapter_config.json", "delta_config.json",
+                                    "hora_state.safetensors", "hora_adapters.json"};
+
+static bool is_model(const char *dir) {
+    bool adapter = false;
+    for (size_t i = 0; i < HORA_COUNT(marks); i++)
+        adapter |= hora_path_has(dir, marks[i]);
+    return !adapter && hora_path_has(dir, "config.json");
 }
 
 typedef struct folder { /* owns what a hora_foreign shows */
@@ -24,12 +27,27 @@ typedef struct folder { /* owns what a hora_foreign shows */
     hora_st *native;
 } folder;
 
+static hora_status open_native(folder *o, const char *dir) {
+    char *path = hora_path_join(dir, "hora_state.safetensors");
+    const hora_status s = hora_st_open(&o->native, path);
+    hora_free(path);
+    return s;
+}
+
+static hora_status open_delta(folder *o, const char *dir) {
+    char *path = hora_path_join(dir, "delta_config.json");
+    const hora_status s = hora_json_load(&o->delta, path);
+    hora_free(path);
+    return s;
+}
+
 static hora_status open_files(folder *o, const char *dir, bool native) {
-    char *bin = path_if(dir, "adapter_model.bin"), *st = path_if(dir, "adapter_model.safetensors");
-    const bool pickled = bin && !st;
-    hora_free(bin);
-    hora_free(st);
-    if (pickled)
+    hora_foreign *f = &o->shown;
+    if (!hora_path_is_dir(dir))
+        return hora_fail(HORA_ENOTFOUND,
+                         "%s: there is no such adapter folder; check the spelling of the path",
+                         *dir ? dir : "(an empty name)");
+    if (hora_path_has(dir, "adapter_model.bin") && !hora_path_has(dir, "adapter_model.safetensors"))
         return hora_fail(
             HORA_EUNSUPPORTED,
             "%s holds adapter_model.bin alone, a pickle, which is not read here; write it "
@@ -37,24 +55,19 @@ static hora_status open_files(folder *o, const char *dir, bool native) {
             "s.save_file(torch.load('adapter_model.bin', weights_only=True), "
             "'adapter_model.safetensors')\" in that folder",
             dir);
-    char *config = path_if(dir, "adapter_config.json"), *delta = path_if(dir, "delta_config.json");
-    char *state = native ? path_if(dir, "hora_state.safetensors") : NULL;
-    char *model = path_if(dir, "config.json");
-    hora_foreign *f = &o->shown;
-    hora_status s = state ? hora_st_open(&o->native, state) : HORA_OK;
-    if (!s && config && !(s = hora_peft_config_load(&o->peft, dir)))
+    if (native && hora_path_has(dir, "hora_state.safetensors"))
+        HORA_TRY(open_native(o, dir));
+    if (hora_path_has(dir, "adapter_config.json")) {
+        HORA_TRY(hora_peft_config_load(&o->peft, dir));
         f->peft = &o->peft;
-    if (!s && delta)
-        s = hora_json_load(&o->delta, delta);
+    }
+    if (hora_path_has(dir, "delta_config.json"))
+        HORA_TRY(open_delta(o, dir));
     f->dir = dir;
     f->native = o->native;
     f->delta = o->delta;
-    f->model = model && !config && !delta && !state;
-    hora_free(config);
-    hora_free(delta);
-    hora_free(state);
-    hora_free(model);
-    return s;
+    f->model = is_model(dir);
+    return HORA_OK;
 }
 
 static void close_folder(folder *o) {

@@ -8,9 +8,26 @@
 
 #define LIST "hora_adapters.json"
 
+/* What starts from a base weight and counts on it (a magnitude, single rows) while another adapter
+ * moves that weight. */
+static hora_status check_ground(const hora_adapter *a, const hora_adapter *other) {
+    const hora_base *b = a->base;
+    for (int i = 0; other->replaces && i < a->nparams; i++)
+        for (int w = 0; w < b->nweights; w++)
+            if (a->params[i]->weight < 0 && a->params[i]->init.from == &b->weights[w].view &&
+                other->replaces[w])
+                return hora_fail(HORA_EUSAGE,
+                                 "adapter `%s` trains %s, and `%s` stands on it as it is (%s); "
+                                 "leave it to one",
+                                 other->name, b->weights[w].name, a->name, a->params[i]->name);
+    return HORA_OK;
+}
+
 hora_status hora_adapters_check(hora_adapter *const *at, int n) {
     for (int i = 0; i < n; i++)
         for (int k = i + 1; k < n; k++) {
+            HORA_TRY(check_ground(at[i], at[k]));
+            HORA_TRY(check_ground(at[k], at[i]));
             if (hora_eq(at[i]->name, at[k]->name))
                 return hora_fail(HORA_EUSAGE,
                                  "two adapters are called `%s`; give one of them another "

@@ -13,13 +13,6 @@
 #include "model/family.h"
 #include "peft/peft.h"
 
-static bool has(const char *dir, const char *name) {
-    char *path = hora_path_join(dir, name);
-    const bool yes = hora_path_exists(path);
-    hora_free(path);
-    return yes;
-}
-
 static void put_int(hora_json *o, const char *key, int64_t v) {
     hora_json_set(o, key, hora_json_new_int(v));
 }
@@ -266,7 +259,7 @@ static hora_status inspect_adapter(const char *dir, const char *base_dir, bool h
     hora_peft_config c;
     int64_t numbers;
     HORA_TRY(hora_peft_config_load(&c, dir));
-    const bool native = has(dir, "hora_state.safetensors");
+    const bool native = hora_path_has(dir, "hora_state.safetensors");
     const hora_method *m = NULL;
     hora_status s = hora_peft_whose(&m, dir);
     put_text(o, "kind", "adapter");
@@ -330,11 +323,11 @@ static hora_status inspect_several(const char *dir, const char *base_dir, bool h
 /* What an adapter directory of either sort holds, added to `o`. */
 static hora_status inspect_dir(const char *dir, const char *base_dir, bool heads, hora_json *o) {
     HORA_TRY(inspect_several(dir, base_dir, heads, o));
-    if (has(dir, "adapter_config.json"))
+    if (hora_path_has(dir, "adapter_config.json"))
         return inspect_adapter(dir, base_dir, heads, o);
-    if (has(dir, "delta_config.json"))
+    if (hora_path_has(dir, "delta_config.json"))
         return inspect_delta(dir, o);
-    if (has(dir, "config.json"))
+    if (hora_path_has(dir, "config.json"))
         return inspect_model(dir, o);
     return hora_fail(HORA_EFORMAT,
                      "%s: is no model, adapter or checkpoint (no config.json, adapter_config.json, "
@@ -365,10 +358,11 @@ hora_status hora_inspect(const char *path, const char *base_dir, bool heads, hor
         return hora_fail(HORA_ENOTFOUND, "%s: is not there; check the path", path);
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "path", hora_json_new_string(path));
-    hora_status s = hora_gguf_is(path)        ? inspect_model(path, o)
-                    : !folder                 ? inspect_file(path, o)
-                    : has(path, "state.json") ? inspect_checkpoint(path, base_dir, heads, o)
-                                              : inspect_dir(path, base_dir, heads, o);
+    hora_status s = hora_gguf_is(path) ? inspect_model(path, o)
+                    : !folder          ? inspect_file(path, o)
+                    : hora_path_has(path, "state.json")
+                        ? inspect_checkpoint(path, base_dir, heads, o)
+                        : inspect_dir(path, base_dir, heads, o);
     if (s != HORA_OK)
         hora_json_free(o);
     else

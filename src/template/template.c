@@ -52,7 +52,7 @@ void hora_pool_rewind(hora_pool *p, const hora_pool *to) {
 /* ---- names ---- */
 int hora_tpl_name(const hora_template *t, const char *s, size_t n) {
     for (int i = 0; i < t->nnames; i++)
-        if (strlen(t->names[i]) == n && !memcmp(t->names[i], s, n))
+        if (*t->names[i] == *s && strlen(t->names[i]) == n && !memcmp(t->names[i], s, n))
             return i;
     return -1;
 }

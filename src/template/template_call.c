@@ -225,7 +225,8 @@ const hora_builtin *hora_tpl_method(int type, const char *s, size_t n) {
     for (size_t i = 0; i < hora_tpl_n_text_methods + HORA_COUNT(methods); i++) {
         const hora_builtin *m = i < hora_tpl_n_text_methods ? &hora_tpl_text_methods[i]
                                                             : &methods[i - hora_tpl_n_text_methods];
-        if ((type < 0 || (m->on >> type & 1)) && strlen(m->name) == n && !memcmp(m->name, s, n))
+        if (*m->name == *s && (type < 0 || (m->on >> type & 1)) && strlen(m->name) == n &&
+            !memcmp(m->name, s, n))
             return m;
     }
     return NULL;

@@ -34,6 +34,21 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+int64_t hora_checkpoint_number(const char *name, const char **tail) {
+    int64_t step = -1;
+    *tail = name;
+    if (!hora_starts(name, CHECKPOINT_PREFIX))
+        return -1;
+    const char *digits = name + strlen(CHECKPOINT_PREFIX);
+    const size_t n = strspn(digits, "0123456789");
+    char *text = hora_strndup(digits, n);
+    if (!hora_parse_int(text, &step))
+        step = -1;
+    hora_free(text);
+    *tail = digits + n;
+    return step;
+}
+
 hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n) {
     char **names;
     int count, cap = 0;
@@ -43,10 +58,9 @@ hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n) {
         return HORA_OK;
     HORA_TRY(hora_list_dir(dir, &names, &count));
     for (int i = 0; i < count; i++) {
-        int64_t step;
-        const char *tail = names[i] + strlen(CHECKPOINT_PREFIX);
-        if (hora_starts(names[i], CHECKPOINT_PREFIX) && tail[strspn(tail, "0123456789")] == 0 &&
-            hora_parse_int(tail, &step))
+        const char *tail;
+        const int64_t step = hora_checkpoint_number(names[i], &tail);
+        if (step >= 0 && !*tail)
             HORA_PUSH(*steps, *n, cap, step);
     }
     hora_list_free(names, count);
@@ -403,19 +417,11 @@ static hora_status adopt_checkpoint(hora_outdir *o, const char *name, const char
 
 /* Numbers of checkpoint-N, checkpoint-N.tmp and checkpoint-N.old.tmp. */
 static int64_t number_of(const char *name) {
-    int64_t step = -1;
-    if (!hora_starts(name, CHECKPOINT_PREFIX))
-        return -1;
-    const char *digits = name + strlen(CHECKPOINT_PREFIX);
-    const size_t n = strspn(digits, "0123456789");
-    const char *tail = digits + n;
-    char *text = hora_strndup(digits, n);
-    if (*tail && !hora_eq(tail, CHECKPOINT_TMP) && !hora_eq(tail, ".old" CHECKPOINT_TMP))
-        step = -1;
-    else if (!hora_parse_int(text, &step))
-        step = -1;
-    hora_free(text);
-    return step;
+    const char *tail;
+    const int64_t step = hora_checkpoint_number(name, &tail);
+    const bool ours =
+        !*tail || hora_eq(tail, CHECKPOINT_TMP) || hora_eq(tail, ".old" CHECKPOINT_TMP);
+    return ours ? step : -1;
 }
 
 hora_status hora_training_adopt(hora_outdir *o) {

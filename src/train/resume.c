@@ -55,15 +55,11 @@ static hora_status check_hash(const char *path, hora_str *text) {
 
 /* A folder called checkpoint-N is of step N. */
 static hora_status check_number(const char *dir, const hora_json *state) {
-    const char *name = hora_path_base(dir), *tail = name + strlen(CHECKPOINT_PREFIX);
-    int64_t number, step = -1;
-    if (!hora_starts(name, CHECKPOINT_PREFIX))
-        return HORA_OK;
-    char *digits = hora_strndup(tail, strspn(tail, "0123456789"));
-    const bool numbered = hora_parse_int(digits, &number);
-    hora_free(digits);
+    const char *tail;
+    const int64_t number = hora_checkpoint_number(hora_path_base(dir), &tail);
+    int64_t step = -1;
     hora_json_int(hora_json_get(state, "step"), &step);
-    return !numbered || number == step
+    return number < 0 || number == step
                ? HORA_OK
                : hora_fail(HORA_EFORMAT,
                            "%s: state.json is of step %lld; give the folder its own name back", dir,

@@ -57,7 +57,9 @@ void hora_training_diagnose(const hora_training *t);
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
 #define CHECKPOINT_PREFIX "checkpoint-"
-#define CHECKPOINT_TMP    ".tmp"
+/* N of a name that begins with checkpoint-N, and what follows it; -1: no such name. */
+int64_t hora_checkpoint_number(const char *name, const char **tail);
+#define CHECKPOINT_TMP ".tmp"
 /* Numbers of the checkpoint folders in `dir`, ascending; free with hora_free. */
 hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n);
 char *hora_checkpoint_path(const char *dir, int64_t step);

@@ -12,7 +12,7 @@
 #define OPT_OF hora_train_config
 static const hora_option rows[] = {
     OPT_INT(steps, "steps", "max_steps", NULL, 0, BIG,
-            "optimizer steps; unset: as many as epochs need"),
+            "optimizer steps; unset or 0: as many as epochs need"),
     OPT_REAL(epochs, "epochs", "num_train_epochs", "1", 1e-9, 1e9,
              "passes over the training data, when steps is unset", HORA_OPT_RESUMABLE),
     OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", "8", 1, 1e6,
@@ -37,7 +37,7 @@ static const hora_option rows[] = {
              "adamw, lion: decay of the first moment"),
     OPT_REAL(beta2, "beta2", "adam_beta2", "0.999", 0, 0.9999999,
              "adamw: decay of the second moment; lion: of the momentum (its paper: 0.99)"),
-    OPT_REAL(eps, "eps", "adam_epsilon", "1e-8", 0, 1,
+    OPT_REAL(eps, "eps", "adam_epsilon", "1e-8", 1e-30, 1,
              "adamw: added to the root of the second moment"),
     OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum"),
     OPT_REAL(clip, "clip", "max_grad_norm", "1.0", 0, HUGE_,

@@ -57,6 +57,11 @@ static hora_status measure_run(hora_training *t) {
     for (int a = 0; a < t->parts.nadapters && t->lr == 0; a++)
         t->lr = t->parts.adapters[a]->method->default_lr;
     r->lr = t->lr;
+    if (c->min_lr > t->lr && t->lr > 0)
+        return hora_fail(HORA_EUSAGE,
+                         "min_lr=%g is above the learning rate, %g; the schedule falls to it, so "
+                         "give less",
+                         c->min_lr, t->lr);
     t->shape = (hora_schedule_shape){.steps = r->steps,
                                      .warmup = hora_schedule_warmup(c->warmup, r->steps),
                                      .decay = (int64_t)ceil(c->decay_share * (double)r->steps),

@@ -109,6 +109,14 @@ static void test_refusals(void **state) {
          "both train lm_head.weight"},
         {"method: lora\nadapter_name: checkpoint-3\n", "adapter_name=checkpoint-3"},
         {"method: lora\nadapter_name: ../x\n", "adapter_name=../x"},
+        {"methods: [{method: hora, magnitude: doran}, {method: full}]\n", "stands on it as it is"},
+        {"methods: [{method: full}, {method: lora, use_dora: true}]\n", "stands on it as it is"},
+        {"method: lora\nalpha: inf\n", "finite"},
+        {"method: lora\neps: 0\n", "eps"},
+        {"method: lora\nmin_lr: 0.5\n", "min_lr=0.5 is above the learning rate"},
+        {"method: lora\nuse_dora: true\nlora_bias: true\n", "exclude each other"},
+        {"method: lora\ntrainable_tokens: 3+x\n", "`x` is no token number"},
+        {"method: lora\ntrainable_tokens: 3+3\n", "token 3 is there twice"},
     };
     for (size_t i = 0; i < HORA_COUNT(rows); i++) {
         char *text = hora_format("%s%s", head, rows[i].methods);
@@ -118,6 +126,86 @@ static void test_refusals(void **state) {
         hora_free(text);
     }
     hora_free(head);
+}
+
+/* A name that matches nothing is a typing mistake, wherever it stands. */
+static void test_typing_mistakes(void **state) {
+    (void)state;
+    static const struct {
+        const char *options, *text;
+        int code;
+    } rows[] = {
+        {"--targets q_prj", "no site matches `q_prj`", 8},
+        {"--targets all-linear --exclude o_prj", "exclude: `o_prj` matches no module", 8},
+        {"--targets all-linear --exclude 're:.*attn\\.z'", "exclude: `re:.*attn", 8},
+        {"--rank-pattern k_proj:4", "rank_pattern: `k_proj` matches none", 8},
+        {"--alpha-pattern 'layers.7.*:4'", "alpha_pattern: `layers.7.*` matches none", 8},
+        {"--modules-to-save lm_haed", "modules_to_save: `lm_haed` is no module", 8},
+        {"--trainable-tokens 99999", "there is no token 99999", 2},
+        {"--targets q+lm_head --use-dora", "use_dora of lm_head", 5},
+        {"--targets q+embed_tokens --lora-bias", "lora_bias of model.embed_tokens", 5},
+        {"--trainable-tokens 3 --modules-to-save embed_tokens", "trains already", 5},
+    };
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        tool_check(rows[i].code, "", rows[i].text,
+                   "train --model '%s' --data '%s' --seq-len 16 --steps 1 --method lora %s --out "
+                   "'%s'",
+                   tiny_model(), data_file(), rows[i].options,
+                   hora_test_path(hora_test_tmp(), "mistaken"));
+    tool_check(8, "", "there is no such adapter folder", "generate --model '%s' --adapter '%s/no'",
+               tiny_model(), hora_test_tmp());
+    /* exclude takes out what all-linear and a regex would take */
+    const char *out = hora_test_path(hora_test_tmp(), "excluded");
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --steps 1 --method lora --targets "
+               "all-linear --exclude 're:.*mlp.*' --out '%s'",
+               tiny_model(), data_file(), out);
+    hora_st *st;
+    assert_ok(hora_st_open(&st, hora_test_path(out, "adapter_model.safetensors")));
+    for (int i = 0; i < hora_st_count(st); i++)
+        assert_null(strstr(hora_st_at(st, i)->name, "mlp"));
+    hora_st_close(st);
+}
+
+/* Both ends of a tied model are trained alone; merged they come apart, and it is said. Trained
+ * tokens keep them together. */
+static void test_tied_ends(void **state) {
+    (void)state;
+    static const struct {
+        const char *options;
+        bool apart;
+    } rows[] = {{"--targets q+lm_head+embed_tokens", true},
+                {"--modules-to-save lm_head", true},
+                {"--modules-to-save embed_tokens", true},
+                {"--trainable-tokens 7+9", false}};
+    const char *base = hora_test_source("examples/tiny/base"),
+               *data = hora_test_source("examples/tiny/test.jsonl");
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *name = hora_format("ends%zu", i), *whole = hora_format("whole%zu", i);
+        const char *out = hora_test_path(hora_test_tmp(), name),
+                   *merged = hora_test_path(hora_test_tmp(), whole);
+        tool_check(0, NULL, NULL,
+                   "train --model '%s' --data '%s' --seq-len 64 --batch-size 1 --steps 3 --lr 0.02 "
+                   "--warmup 0 --method lora %s --out '%s'",
+                   base, data, rows[i].options, out);
+        tool_check(0, NULL, rows[i].apart ? "have changed apart" : NULL,
+                   "merge --model '%s' --adapter '%s' --out '%s'", base, out, merged);
+        hora_json *c, *a, *b;
+        bool tied = false;
+        assert_ok(hora_json_load(&c, hora_test_path(merged, "config.json")));
+        assert_true(hora_json_bool(hora_json_get(c, "tie_word_embeddings"), &tied));
+        assert_int_equal(tied, !rows[i].apart);
+        a = tool_json("eval --model '%s' --adapter '%s' --data '%s' --seq-len 64 --json", base, out,
+                      data);
+        b = tool_json("eval --model '%s' --data '%s' --seq-len 64 --json", merged, data);
+        const double d = tool_number(a, "loss") - tool_number(b, "loss");
+        assert_true(d < 1e-4 && d > -1e-4);
+        hora_json_free(a);
+        hora_json_free(b);
+        hora_json_free(c);
+        hora_free(name);
+        hora_free(whole);
+    }
 }
 
 static void close_to(const char *a, const char *b) {
@@ -160,4 +248,6 @@ static void test_version_0_1(void **state) {
 
 HORA_TESTS(cli_adapters, {"several in one training", test_several, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},
+           {"typing mistakes", test_typing_mistakes, HORA_SHORT},
+           {"the ends of a tied model", test_tied_ends, HORA_SHORT},
            {"version 0.1's folders", test_version_0_1, HORA_SHORT});

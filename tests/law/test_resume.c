@@ -132,8 +132,11 @@ static void others_are_refused(void **state) {
 
 /* Another value of a row than the run below has. */
 static char *other_value(const hora_option *row) {
-    static const char *const own[][2] = {
-        {"memory", "8G"}, {"recompute", "all"}, {"backends", "ref"}, {"device", "host"}};
+    static const char *const own[][2] = {{"memory", "8G"},
+                                         {"recompute", "all"},
+                                         {"backends", "ref"},
+                                         {"device", "host"},
+                                         {"min_lr", "1e-3"}};
     for (size_t i = 0; i < HORA_COUNT(own); i++)
         if (!strcmp(row->name, own[i][0]))
             return hora_strdup(own[i][1]);

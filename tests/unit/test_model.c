@@ -289,7 +289,7 @@ static void test_adapter_files(void **state) {
     }
     hora_adapter *none;
     assert_fails(hora_peft_load(&none, b, "/nonexistent", NULL), HORA_ENOTFOUND,
-                 "no adapter folder");
+                 "no such adapter folder");
     hora_base_close(b);
 }
 

@@ -8,7 +8,7 @@
 typedef struct sample {
     bool json, packed;
     int64_t steps;
-    double lr, share;
+    double lr, share, any;
     char *out, *targets;
     int schedule;
 } sample;
@@ -20,6 +20,7 @@ static const hora_option sample_rows[] = {
     OPT_INT(steps, "steps", "max_steps", "0", 1, 1e18, "steps to take"),
     OPT_REAL(lr, "learning_rate", "lr rate", "2e-4", 0, 10, "peak rate"),
     OPT_REAL(share, "share", NULL, NULL, -1, 1, "a share"),
+    OPT_REAL(any, "any", NULL, NULL, 0, 0, "any number"),
     OPT_STRING(out, "out", NULL, NULL, "DIR",
                "where results go; a text that is long enough to be broken into two lines of the "
                "help page"),
@@ -76,10 +77,12 @@ static void strings(void **state) {
     assert_string_equal(o.out, "a, \"b\" ");
     assert_int_equal(o.schedule, 1);
     hora_options_release(&sample_table, &o);
-    assert_ok(take(&o, "lr=1,learning-rate=2,rate=3,out=,targets=x=y"));
+    assert_ok(take(&o, "lr=1,learning-rate=2,rate=3,targets=x=y"));
     assert_true(o.lr == 3); /* the last wins, by whatever name */
-    assert_string_equal(o.out, "");
     assert_string_equal(o.targets, "x=y");
+    hora_options_release(&sample_table, &o);
+    assert_ok(take(&o, "targets="));
+    assert_string_equal(o.targets, "");
     hora_options_release(&sample_table, &o);
     assert_refused("out=\"a", "quote");
     assert_refused("steps=1,,lr=1", "name is missing");
@@ -96,6 +99,8 @@ static void values_are_checked(void **state) {
     assert_refused("lr=nan", "a number");
     assert_refused("lr=inf", "from 0 to 10");
     assert_refused("share=-1.5", "from -1 to 1");
+    assert_refused("any=inf", "finite");
+    assert_refused("out=", "this name is empty");
     assert_refused("json=maybe", "true or false");
     assert_refused("schedule=cosin", "did you mean cosine?");
     assert_refused("schedule=zzz", "constant, linear, cosine");
@@ -251,6 +256,7 @@ static void help(void **state) {
         "  --steps N                   steps to take [0] (also --max-steps)\n"
         "  --learning-rate X           peak rate [2e-4] (also --lr, --rate)\n"
         "  --share X                   a share\n"
+        "  --any X                     any number\n"
         "  --out DIR                   where results go; a text that is long enough to be broken "
         "into two\n"
         "                              lines of the help page\n"
