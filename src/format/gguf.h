@@ -98,8 +98,13 @@ void hora_gguf_put_text(hora_gguf_out *o, const char *key, const char *text);
 void hora_gguf_put_texts(hora_gguf_out *o, const char *key, const hora_str *texts, int64_t n);
 void hora_gguf_put_ints(hora_gguf_out *o, const char *key, const int32_t *values, int64_t n);
 void hora_gguf_put_floats(hora_gguf_out *o, const char *key, const float *values, int64_t n);
+/* A value of another file, as it is. */
+void hora_gguf_put_value(hora_gguf_out *o, const hora_gguf_value *v);
 /* `view` in its dtype is converted to `dtype` on the way out (quantized, for Q8_0, Q4_0, Q4_K). */
 void hora_gguf_put_tensor(hora_gguf_out *o, const char *name, hora_view view, hora_dtype dtype);
+/* The same with rows from half by half to pair by pair in heads of head_dim rows (gguf_names.h). */
+void hora_gguf_put_heads(hora_gguf_out *o, const char *name, hora_view view, hora_dtype dtype,
+                         int64_t head_dim);
 /* HORA_EUSAGE for repeated keys or tensors, names over 63 bytes, rows that are no whole blocks. */
 hora_status hora_gguf_write(const hora_gguf_out *o, const char *path);
 uint64_t hora_gguf_write_size(const hora_gguf_out *o); /* bytes it would take */

@@ -6,9 +6,9 @@
 #include "base/text.h"
 
 static const hora_gguf_arch archs[] = {
-    {"llama", "llama mistral", true},
-    {"qwen2", "qwen2", false},
-    {"qwen3", "qwen3", false},
+    {"llama", "llama mistral", true, true, true},
+    {"qwen2", "qwen2", false, false, false},
+    {"qwen3", "qwen3", true, false, false},
 };
 
 static bool lists(const char *words, const char *word) {

@@ -12,7 +12,8 @@ typedef struct hora_gguf_arch {
     const char
         *model_types; /* of config.json that are written so, blanks between; the first is what
                               * a file is read as */
-    bool permuted;    /* rows of q and k lie pair by pair, not half by half */
+    bool head_keys, vocab_keys; /* its files say the width of heads; the size of the vocabulary */
+    bool permuted;              /* rows of q and k lie pair by pair, not half by half */
 } hora_gguf_arch;
 
 /* NULL: llama.cpp has no such architecture, or hora does not know it. */

@@ -15,7 +15,7 @@ typedef struct key {
 /* The next word of a row's peft_keys; false at their end. */
 static bool next_key(const char **at, key *k) {
     const char *p = *at ? *at + strspn(*at, " ") : "";
-    const size_t n = strcspn(p, " "), name = hora_min((int64_t)n, (int64_t)strcspn(p, "=!"));
+    const size_t n = strcspn(p, " "), name = strcspn(p, "=! ");
     *k = (key){.fixed = p[name] == '!'};
     hora_snprintf(k->name, sizeof k->name, "%.*s", (int)name, p);
     if (name < n)
@@ -176,7 +176,9 @@ hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *,
 }
 
 void hora_typed_release(hora_adapter *a) {
-    hora_peft_config_release(&((hora_typed *)a->config)->peft);
+    hora_typed *t = a->config;
+    hora_peft_config_release(&t->peft);
+    hora_targets_release(&t->target);
 }
 
 char *hora_typed_name(const hora_site *s, const char *suffix) {

@@ -4,7 +4,7 @@
  * pre-tokenizer is known by name alone. Names and what they stand for: llama.cpp,
  * src/llama-vocab.cpp; the pipelines are those of the models' own tokenizer.json.
  */
-#include "format/gguf.h"
+#include "token/gguf_vocab.h"
 
 #include "format/gguf_hf.h"
 #include "token/tokenizer_impl.h"
@@ -32,17 +32,17 @@
     "true}, " BYTES("true") "]}"
 
 static const struct {
-    const char *names; /* of tokenizer.ggml.pre, blanks between */
+    const char *name, *also; /* of tokenizer.ggml.pre; blanks between */
     const char *pre_tokenizer;
     const char *normalizer; /* NULL: none */
     bool ignore_merges;     /* a whole word of the vocabulary is one token, merges or not */
     bool bos;               /* added where the file does not say */
 } pipelines[] = {
-    {"llama-bpe llama3 llama-v3 smaug-bpe", SPLIT(WORDS("\\\\p{N}{1,3}")), NULL, true, true},
-    {"qwen2 deepseek-r1-qwen", SPLIT(WORDS("\\\\p{N}")), "NFC", false, false},
-    {"tekken", SPLIT(TEKKEN), NULL, true, true},
-    {"gpt-2 gpt2", BYTES("true"), NULL, false, false},
-    {"smollm starcoder refact command-r", DIGITS, NULL, false, false},
+    {"llama-bpe", "llama3 llama-v3 smaug-bpe", SPLIT(WORDS("\\\\p{N}{1,3}")), NULL, true, true},
+    {"qwen2", "deepseek-r1-qwen", SPLIT(WORDS("\\\\p{N}")), "NFC", false, false},
+    {"tekken", "", SPLIT(TEKKEN), NULL, true, true},
+    {"gpt-2", "gpt2", BYTES("true"), NULL, false, false},
+    {"smollm", "starcoder refact command-r", DIGITS, NULL, false, false},
 };
 
 static bool lists(const char *words, const char *word) {
@@ -51,6 +51,53 @@ static bool lists(const char *words, const char *word) {
         if (n && strncmp(p, word, n) == 0 && (p[n] == ' ' || !p[n]))
             return true;
     return false;
+}
+
+/* A pipeline's parts in one text, what does not change pieces left out. */
+static void sign(const hora_json *o, hora_str *out) {
+    const char *type = hora_json_string(hora_json_get(o, "type"), NULL);
+    const hora_json *parts = hora_json_get(o, "pretokenizers"),
+                    *pattern = hora_json_get(o, "pattern");
+    bool regex = true;
+    for (size_t i = 0; i < hora_json_len(parts); i++)
+        sign(hora_json_at(parts, i), out);
+    if (!type || hora_eq(type, "Sequence"))
+        return;
+    hora_json_bool(hora_json_get(o, "use_regex"), &regex);
+    hora_str_printf(out, "%s", type);
+    if (hora_eq(type, "ByteLevel"))
+        hora_str_printf(out, " %d", regex);
+    if (hora_eq(type, "Split"))
+        hora_str_printf(out, " %s %s", hora_json_string(hora_json_get(pattern, "Regex"), NULL),
+                        hora_json_string(hora_json_get(o, "behavior"), NULL));
+    hora_str_puts(out, ";");
+}
+
+static bool same_parts(const hora_json *file, const char *ours) {
+    hora_json *o;
+    hora_str a = {0}, b = {0};
+    if (hora_json_parse(&o, ours, strlen(ours), "built-in pre-tokenizer"))
+        return false;
+    sign(file, &a);
+    sign(o, &b);
+    const bool same = hora_eq(a.s, b.s);
+    hora_json_free(o);
+    hora_str_release(&a);
+    hora_str_release(&b);
+    return same;
+}
+
+const char *hora_gguf_pre_tokenizer(const hora_json *tokenizer) {
+    const hora_json *pre = hora_json_get(tokenizer, "pre_tokenizer");
+    const hora_json *normalizer = hora_json_get(tokenizer, "normalizer");
+    for (size_t i = 0; i < HORA_COUNT(pipelines); i++) {
+        const char *type = hora_json_string(hora_json_get(normalizer, "type"), NULL);
+        const bool plain = hora_json_type(normalizer) == HORA_JNULL;
+        if ((pipelines[i].normalizer ? hora_eq(type, pipelines[i].normalizer) : plain) &&
+            same_parts(pre, pipelines[i].pre_tokenizer))
+            return pipelines[i].name;
+    }
+    return NULL;
 }
 
 /* --- what a file says ------------------------------------------------------------------------- */
@@ -224,7 +271,7 @@ static hora_status find_pipeline(const vocabulary *v, size_t *row) {
     char *pre = NULL;
     HORA_TRY(hora_gguf_get_text(v->g, "tokenizer.ggml.pre", true, &pre));
     for (*row = 0; *row < HORA_COUNT(pipelines); ++*row)
-        if (lists(pipelines[*row].names, pre))
+        if (hora_eq(pipelines[*row].name, pre) || lists(pipelines[*row].also, pre))
             break;
     hora_status s = HORA_OK;
     if (*row == HORA_COUNT(pipelines))

@@ -49,7 +49,6 @@ static inline void hora_tok_str_add(hora_str *to, const char *s, size_t n) {
     if (n)
         hora_str_add(to, s, n);
 }
-void hora_tok_str_cp(hora_str *to, uint32_t cp); /* adds one code point as UTF-8 */
 
 /* --- characters (tokenizer_text.c) --------------------------------------------------------- */
 bool hora_tok_is_space(uint32_t cp);  /* Unicode White_Space */
@@ -335,6 +334,8 @@ typedef struct hora_tok_spm {
 } hora_tok_spm;
 /* Merges from the scores and the parts around the model; `config` as below. */
 hora_status hora_tok_spm_build(hora_tokenizer *t, const hora_tok_spm *sp, const hora_json *config);
+/* Scores of the pieces of a tokenizer.model, at most n. */
+hora_status hora_tok_spm_scores(const char *path, float *score, int64_t n);
 /* tokenizer_gguf.c: the vocabulary in a GGUF file's keys. */
 hora_status hora_tok_load_gguf(hora_tokenizer *t, const char *path);
 /* SentencePiece; `config` is tokenizer_config.json or NULL (add_bos_token, add_eos_token). */

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "token/tokenizer_impl.h"
 
 typedef struct field {
@@ -364,4 +365,21 @@ hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, siz
 out:
     hora_free(sp.piece);
     return st == HORA_OK ? HORA_OK : hora_context(st, "%s", what);
+}
+
+hora_status hora_tok_spm_scores(const char *path, float *score, int64_t n) {
+    hora_map map = {0};
+    spec sp = {0};
+    hora_status s;
+    hora_tokenizer *t = hora_calloc(1, sizeof *t); /* pieces are added to it and let go */
+    t->model = &hora_tok_bpe;
+    HORA_TRY_OUT(s, hora_map_open(&map, path));
+    HORA_TRY_OUT(s, read_model(t, &sp, (const char *)map.data, map.n));
+    for (size_t i = 0; i < sp.n && (int64_t)i < n; i++)
+        score[i] = sp.piece[i].score;
+out:
+    hora_map_release(&map);
+    hora_free(sp.piece);
+    hora_tokenizer_close(t);
+    return s ? hora_context(s, "%s", path) : HORA_OK;
 }
