@@ -11,7 +11,7 @@
  *   I = |p dp|, avg <- beta1 avg + (1 - beta1) I, unc <- beta2 unc + (1 - beta2) |I - avg|
  *   score of a triplet = s(e_i) + mean s(A_i) + mean s(B_i),  s = avg unc
  *
- * the b(t) triplets of highest score keep their e, the others' becomes 0. From total - tfinal on the
+ * the b(t) triplets of highest score keep their e, the others' becomes 0. Behind total - tfinal the
  * choice stays. A, B ~ N(0, 0.02), e = 0: training starts at the base. Merges: a LoRA of rank r.
  */
 #include <math.h>
