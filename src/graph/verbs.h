@@ -169,6 +169,10 @@ static inline hora_t hora_kron(hora_graph *g, hora_t x, hora_t c, hora_t d) {
 static inline hora_t hora_fit_width(hora_graph *g, hora_t x, int64_t w) {
     return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w});
 }
+/* p (r, k) -> |p p' - I|, one element, F64; columns: |p' p - I|. */
+static inline hora_t hora_gramdist(hora_graph *g, hora_t p, bool columns) {
+    return hora_graph_node(g, HORA_OP_gramdist, (hora_t[]){p}, &(hora_attr){.w = columns});
+}
 /* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. */
 static inline hora_t hora_lownorm(hora_graph *g, hora_t w, hora_t a, hora_t b, double alpha) {
     return hora_graph_node(g, HORA_OP_lownorm, (hora_t[]){w, a, b}, &(hora_attr){.alpha = alpha});

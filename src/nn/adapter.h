@@ -25,6 +25,7 @@ typedef struct hora_init {
     /* COMPUTED: fills out, of p->elems, from the base's weights and from parameters that were
      * declared before p. Called while values are allocated, when the weights are there. */
     hora_status (*compute)(const struct hora_adapter *, const struct hora_param *p, double *out);
+    void *arg; /* compute's own, borrowed */
 } hora_init;
 
 typedef struct hora_param {

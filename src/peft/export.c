@@ -1,6 +1,8 @@
 /* Saving and merging: what the method's row says, and the model card. */
 #include "base/file.h"
 #include "base/text.h"
+#include "peft/beside.h"
+#include "peft/replaced.h"
 #include "peft/store.h"
 #include "peft/targets.h"
 
@@ -9,6 +11,14 @@ hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_no
     HORA_TRY(a->method->save(a, dir));
     HORA_TRY(hora_base_save_task(a->base, dir));
     return hora_card_write(a, dir, card_note);
+}
+
+const char *hora_method_export(const hora_method *m) {
+    return m->peft_type                  ? m->peft_type
+           : m->save == hora_model_save  ? "a model"
+           : m->save == hora_delta_save  ? "hora"
+           : m->load == hora_beside_load ? "LORA, own state beside"
+                                         : "LORA";
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */

@@ -22,7 +22,7 @@ const char *hora_method_lacks(const hora_method *m) {
         bool there;
         const char *what;
     } needs[] = {
-        {m->name && m->summary, "name and summary"},
+        {m->name && m->summary && m->form, "name, summary and form"},
         {m->default_lr > 0, "default_lr"},
         {(m->options != NULL) == (m->config_size > 0), "options and config_size, both or none"},
         {h->select || h->prelude || h->input || h->linear || h->kv || h->block || h->tokens ||
@@ -68,7 +68,7 @@ const hora_method *hora_method_named(const char *name) {
     return NULL;
 }
 
-static hora_status unknown_method(const char *name) {
+hora_status hora_method_unknown(const char *name) {
     const char *names[HORA_COUNT(methods)];
     hora_str all = {0};
     for (size_t i = 0; i < HORA_COUNT(methods); i++) {
@@ -213,7 +213,7 @@ hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const ch
     *out = NULL;
     const hora_method *m = hora_method_named(method);
     if (!m)
-        return unknown_method(method);
+        return hora_method_unknown(method);
     hora_adapter_config c;
     HORA_TRY(hora_options_take(&hora_adapter_options, &c, settings));
     hora_status s = c.name ? check_name(c.name) : HORA_OK;

@@ -46,6 +46,7 @@ typedef struct hora_merging {
 typedef struct hora_method {
     const char *name;
     const char *summary; /* one line */
+    const char *form;    /* its equation, one line; b and dropout left out where they say nothing */
     const char *paper;   /* "arXiv 2106.09685"; NULL */
     const char *alias;   /* another name, which means the options `alias_options`; NULL: none */
     const char *alias_options;
@@ -97,8 +98,12 @@ typedef struct hora_method {
 int hora_method_count(void);
 const hora_method *hora_method_at(int i);
 const hora_method *hora_method_named(const char *name); /* or alias; NULL when absent */
+hora_status hora_method_unknown(const char *name);      /* HORA_ENOTFOUND with the nearest one */
 /* What a row lacks, by name; NULL: it is complete. */
 const char *hora_method_lacks(const hora_method *m);
+/* What its folder is to others: PEFT's type ("IA3", "LORA"), "LORA, own state beside", "a model",
+ * or "hora": read by hora alone. */
+const char *hora_method_export(const hora_method *m);
 /* HORA_EUSAGE for a setting that nobody took and that is an option of another method: names it. */
 hora_status hora_method_foreign(const hora_settings *s, const char *method);
 

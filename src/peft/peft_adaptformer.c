@@ -66,6 +66,7 @@ static hora_t block(hora_net *n, hora_adapter *a, int layer, hora_where where, c
 const hora_method hora_method_adaptformer = {
     .name = "adaptformer",
     .summary = "a bottleneck beside the feed-forward, its result scaled down",
+    .form = "y <- y + s f(z), f(z) = W_up act(W_down z + b_down) + b_up, z the sublayer's input",
     .paper = "arXiv 2205.13535",
     .alias = "parallel",
     .alias_options = "where=attn+mlp,scale=1,dropout=0",

@@ -106,6 +106,7 @@ static void kv(hora_net *n, hora_adapter *a, int layer, hora_t *kp, hora_t *vp) 
 const hora_method hora_method_apt = {
     .name = "apt",
     .summary = "further keys and values of each block, shared by its heads",
+    .form = "K' = [K ; P_k max(c_k, 1)], V' = [V ; P_v max(c_v, 1)], P the same for all heads",
     .paper = "arXiv 2403.06978",
     .default_lr = 1e-2,
     .options = &options,

@@ -62,6 +62,7 @@ static void release(hora_adapter *a) {
 const hora_method hora_method_bitfit = {
     .name = "bitfit",
     .summary = "biases only",
+    .form = "every b trains",
     .paper = "arXiv 2106.10199",
     .default_lr = 1e-3,
     .options = &options,

@@ -116,6 +116,7 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
 const hora_method hora_method_boft = {
     .name = "boft",
     .summary = "butterfly-factored rotations of a projection's input, and a scale of its rows",
+    .form = "y = s * (W (x M)') + b, M = M_(m-1) .. M_0 butterflies of rotations",
     .paper = "arXiv 2311.06243",
     .default_lr = 1e-3,
     .options = &options,

@@ -224,6 +224,7 @@ static hora_status merge(hora_adapter *a, const hora_merging *to) {
 const hora_method hora_method_fourierft = {
     .name = "fourierft",
     .summary = "an update of a few frequencies at random places",
+    .form = "W' = W + scaling Re(ifft2(F)), F zero but at n places",
     .paper = "arXiv 2405.03003",
     .default_lr = 2e-2,
     .options = &options,

@@ -13,6 +13,7 @@ static hora_status setup(hora_adapter *a) {
 const hora_method hora_method_full = {
     .name = "full",
     .summary = "every weight trains; the yardstick of the others",
+    .form = "every W and b trains",
     .default_lr = 2e-5,
     .hooks = {.select = hora_adapter_replacement},
     .setup = setup,

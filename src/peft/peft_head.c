@@ -18,6 +18,7 @@ static hora_status setup(hora_adapter *a) {
 const hora_method hora_method_head = {
     .name = "head",
     .summary = "output head only",
+    .form = "the output head trains",
     .default_lr = 1e-3,
     .hooks = {.select = hora_adapter_replacement},
     .setup = setup,

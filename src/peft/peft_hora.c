@@ -417,6 +417,7 @@ static void diagnose(hora_adapter *a) {
 const hora_method hora_method_hora = {
     .name = "hora",
     .summary = "one hypernetwork per block generates the low-rank factors of all heads",
+    .form = "y = W x + b + (alpha / r) B A x, A and B of all heads made by one generator per block",
     .paper = "arXiv 2510.04295",
     .default_lr = 1e-4,
     .options = &options,

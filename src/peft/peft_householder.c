@@ -132,6 +132,7 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
 const hora_method hora_method_householder = {
     .name = "householder",
     .summary = "an update of two reflections and a diagonal: in + out + min(in, out) numbers",
+    .form = "y = W x + b + H(u) diag(s) H(v) x",
     .paper = "arXiv 2410.22952",
     .default_lr = 1e-3,
     .options = &options,

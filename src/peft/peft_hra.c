@@ -146,6 +146,7 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
 const hora_method hora_method_hra = {
     .name = "hra",
     .summary = "Householder reflections of a projection's input",
+    .form = "y = W H_0 .. H_(r-1) x + b, H_j = I - 2 u_j u_j' / u_j'u_j",
     .paper = "arXiv 2405.17484",
     .default_lr = 2e-3,
     .options = &options,

@@ -174,6 +174,7 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
 const hora_method hora_method_ia3 = {
     .name = "ia3",
     .summary = "learned vectors stretch keys, values and the feed-forward's inner layer",
+    .form = "y = l * (W x + b); feed-forward: y = W (l * x) + b",
     .paper = "arXiv 2205.05638",
     .default_lr = 3e-3,
     .options = &options,
@@ -181,6 +182,7 @@ const hora_method hora_method_ia3 = {
     .hooks = {.select = hora_adapter_replacement, .linear = linear},
     .setup = setup,
     .release = release,
+    .peft_type = "IA3",
     .claims = claims,
     .configure = configure,
     .save = save,

@@ -149,6 +149,7 @@ static const hora_peft_config *peft_config(const hora_adapter *a) {
 const hora_method hora_method_kadapt = {
     .name = "kadapt",
     .summary = "sum of Kronecker products, slow factors shared by all blocks",
+    .form = "W' = W + sum_j (s_j t_j') (x) (u_j v_j'), s and t shared by all blocks",
     .paper = "arXiv 2203.16329",
     .default_lr = 1e-3,
     .options = &options,

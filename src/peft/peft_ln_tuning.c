@@ -91,6 +91,7 @@ static hora_status setup(hora_adapter *a) {
 const hora_method hora_method_ln_tuning = {
     .name = "ln_tuning",
     .summary = "norms only",
+    .form = "the norms train",
     .paper = "arXiv 2312.11420",
     .default_lr = 1e-3,
     .options = &options,

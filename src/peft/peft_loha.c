@@ -104,6 +104,7 @@ static const hora_peft_config *peft_config(const hora_adapter *a) {
 const hora_method hora_method_loha = {
     .name = "loha",
     .summary = "elementwise product of two low-rank updates: rank r r from 2 r (in + out) numbers",
+    .form = "W' = W + (alpha / r) (A1 B1) * (A2 B2)",
     .paper = "arXiv 2108.06098",
     .default_lr = 2e-3,
     .options = &options,

@@ -170,6 +170,7 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
 const hora_method hora_method_lokr = {
     .name = "lokr",
     .summary = "the update is a Kronecker product of two small matrices",
+    .form = "W' = W + (alpha / r) (C (x) D)",
     .paper = "arXiv 2309.14859",
     .default_lr = 2e-3,
     .options = &options,

@@ -18,12 +18,14 @@
 
 #include "base/text.h"
 #include "peft/dora.h"
+#include "peft/lora_start.h"
 #include "peft/tokens.h"
 
 typedef struct config {
     int64_t rank;
     double alpha, dropout;
-    bool rslora, dora, lora_bias;
+    bool rslora, dora, lora_bias, freeze_a;
+    int init; /* choice: hora_lora_kind */
     int bias; /* choice: none all lora_only */
     hora_target_options target;
     char *rank_pattern, *alpha_pattern, *tokens;
@@ -53,6 +55,9 @@ static const hora_option rows[] = {
                "ids of tokens whose embedding trains: 32000+32001"),
     OPT_BOOL(rslora, "rslora", "use_rslora", "false", "scale by alpha / sqrt(rank)"),
     OPT_BOOL(dora, "use_dora", NULL, "false", "a learned magnitude of every row: DoRA"),
+    OPT_CHOICE(init, "init", "init_lora_weights", "kaiming", HORA_START_NAMES,
+               "where A and B start"),
+    OPT_BOOL(freeze_a, "freeze_a", NULL, "false", "A stays where it starts: LoRA-FA"),
     OPT_CHOICE(bias, "bias", NULL, "none", "none all lora_only",
                "biases that train: all of the model, or those of the targets"),
     OPT_BOOL(lora_bias, "lora_bias", NULL, "false", "B has a bias of its own"),
@@ -72,6 +77,8 @@ typedef struct site {
     int64_t rank;
     double alpha, scale;
     hora_dora dora;
+    hora_lora_start start;
+    void *twice[2]; /* of a start that is kept: both factors, for files */
     hora_t turned,
         shift; /* of the recording in progress: the embedding's A' (V, r), s bias (out) */
 } site;
@@ -106,10 +113,15 @@ static hora_status add_part(hora_adapter *ad, int i) {
     return HORA_OK;
 }
 
+static bool keeps_start(const config *c) {
+    return !c->from_folder && c->init >= HORA_START_PISSA;
+}
+
 /* What PEFT has for projections in the blocks, or for none but these. */
 static hora_status check_end(const config *c, const hora_site *s) {
     const char *what = s->kind < HORA_SITES                         ? NULL
                        : c->dora                                    ? "use_dora"
+                       : keeps_start(c)                             ? "init=pissa or olora"
                        : c->lora_bias && s->kind == HORA_SITE_EMBED ? "lora_bias"
                                                                     : NULL;
     return what ? hora_fail(HORA_EUNSUPPORTED,
@@ -137,9 +149,18 @@ static hora_status add_site(hora_adapter *ad, int i) {
     t->scale = alpha / (c->rslora ? sqrt(rank) : rank);
     bool whole;
     HORA_TRY(hora_targets_whole(&c->peft, s, c->from_folder, &whole));
+    if (whole && (c->freeze_a || c->init))
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "init and freeze_a of %s as a whole are not computed here; name its parts "
+                         "(targets=q+v)",
+                         s->fused);
     if (whole)
         return add_part(ad, i);
     hora_lowrank_params(ad, s, t->rank, false, &t->a, &t->b);
+    t->a->fixed = c->freeze_a;
+    if (!c->from_folder && s->kind < HORA_SITES)
+        HORA_TRY(hora_lora_start_declare(&t->start, ad, s, (hora_lora_kind)c->init, t->scale, t->a,
+                                         t->b));
     if (c->lora_bias) {
         char *name = hora_peft_key(s->module, HORA_PEFT_LORA_BIAS);
         t->bias =
@@ -219,6 +240,25 @@ static hora_status train_biases(hora_adapter *a, bool all) {
     return HORA_OK;
 }
 
+/* For others a start that is kept is half of a LoRA of twice the rank, with the same scale. */
+static void double_ranks(config *c) {
+    hora_peft_config *p = &c->peft;
+    p->r *= 2;
+    p->lora_alpha *= c->rslora ? sqrt(2) : 2;
+    for (int i = 0; i < p->n_rank; i++)
+        p->rank_pattern[i].value *= 2;
+    for (int i = 0; i < p->n_alpha; i++)
+        p->alpha_pattern[i].value *= c->rslora ? sqrt(2) : 2;
+}
+
+static hora_status check_start(const config *c) {
+    if (!keeps_start(c) || (!c->dora && !c->lora_bias && !c->tokens))
+        return HORA_OK;
+    return hora_fail(HORA_EUSAGE,
+                     "init=pissa and init=olora start from W itself; leave use_dora, lora_bias and "
+                     "trainable_tokens out, or take another init");
+}
+
 /* Rows of the embedding, unless something else of this adapter has it. */
 static hora_status add_tokens(hora_adapter *a) {
     const config *c = a->config;
@@ -242,6 +282,7 @@ static hora_status setup(hora_adapter *a) {
     const int sites = b->nsites + b->nends;
     st->sites = hora_calloc((size_t)b->nsites + 2, sizeof *st->sites); /* or fewer ends */
     HORA_TRY(parse(c, b));
+    HORA_TRY(check_start(c));
     bool *on = hora_calloc((size_t)sites + 1, sizeof *on);
     hora_status s = hora_targets_match(&c->peft, b, sites, !c->from_folder, on);
     if (!s && !c->from_folder)
@@ -254,14 +295,20 @@ static hora_status setup(hora_adapter *a) {
         s = train_biases(a, hora_eq(biases[c->bias], "all"));
     if (!s)
         s = hora_targets_save(a, &c->peft, !c->from_folder);
+    if (!s && keeps_start(c))
+        double_ranks(c);
     return s ? s : add_tokens(a);
 }
 
 static void release(hora_adapter *a) {
     config *c = a->config;
     state *st = a->state;
-    for (int i = 0; st && st->sites && i < a->base->nsites; i++)
+    for (int i = 0; st && st->sites && i < a->base->nsites; i++) {
         hora_free(st->sites[i].rows);
+        hora_lora_start_release(&st->sites[i].start);
+        hora_free(st->sites[i].twice[0]);
+        hora_free(st->sites[i].twice[1]);
+    }
     if (st) {
         hora_free(st->sites);
         hora_tokens_release(&st->tokens);
@@ -310,8 +357,10 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     const int kind = t->rows ? (int)a->base->sites[t->lead].kind : (int)s->kind; /* one mask */
     hora_t xd =
         hora_dropout(n->g, x, hora_net_dropout(n, c->dropout), hora_net_stream(n, a, "lora", kind));
-    return hora_dora_lowrank(&t->dora, n, s, x, w, shifted(n, t, b), xd, hora_net_param(n, t->a),
-                             t->rows ? t->part : hora_net_param(n, t->b), t->scale);
+    hora_t y =
+        hora_dora_lowrank(&t->dora, n, s, x, w, shifted(n, t, b), xd, hora_net_param(n, t->a),
+                          t->rows ? t->part : hora_net_param(n, t->b), t->scale);
+    return hora_lora_start_minus(&t->start, n, x, y);
 }
 
 static hora_t tokens(hora_net *n, hora_adapter *a, hora_t h) {
@@ -340,17 +389,32 @@ static void head(hora_net *n, hora_adapter *a, hora_t x, hora_head *h) {
 
 /* --- on disk ---------------------------------------------------------------------------------- */
 
-static void factors(hora_adapter *a, int i, hora_factors *f) {
-    const int64_t first = a->base->sites[i].row; /* of B */
+static hora_status materialise(hora_adapter *a) {
+    const state *st = a->state;
+    for (int i = 0; i < a->base->nsites; i++) {
+        site *t = &st->sites[i];
+        if (t->start.a0)
+            hora_lora_start_double(&t->start, a, &t->twice[0], &t->twice[1]);
+    }
+    return HORA_OK;
+}
+
+/* B, or the site's rows of one that it shares. */
+static const void *part_of_b(const hora_adapter *a, int i) {
     const site *t = &((const state *)a->state)->sites[i];
-    *f = t->a ? (hora_factors){.rank = t->rank,
+    const int64_t first = t->rows ? a->base->sites[i].row * t->rank : 0;
+    return t->b->value ? (const char *)t->b->value + (size_t)first * hora_dtype_size(a->dtype)
+                       : NULL;
+}
+
+static void factors(hora_adapter *a, int i, hora_factors *f) {
+    const site *t = &((const state *)a->state)->sites[i];
+    const bool twice = t->start.a0 != NULL;
+    *f = t->a ? (hora_factors){.rank = twice ? 2 * t->rank : t->rank,
                                .scale = t->scale,
                                .alpha = t->alpha,
-                               .a = t->a->value,
-                               .b = (const char *)t->b->value +
-                                    (t->rows && t->b->value
-                                         ? (size_t)(first * t->rank) * hora_dtype_size(a->dtype)
-                                         : 0),
+                               .a = twice ? t->twice[0] : t->a->value,
+                               .b = twice ? t->twice[1] : part_of_b(a, i),
                                .magnitude = t->dora.m ? t->dora.m->value : NULL,
                                .bias = t->bias ? t->bias->value : NULL}
               : (hora_factors){0};
@@ -404,7 +468,8 @@ static hora_status configure(const hora_method *m, void *own, const hora_foreign
 
 /* Every parameter carries PEFT's name. */
 static hora_status save(hora_adapter *a, const char *dir) {
-    return hora_peft_files_save(a, peft_config(a), dir);
+    return keeps_start(a->config) ? hora_lowrank_save(a, dir)
+                                  : hora_peft_files_save(a, peft_config(a), dir);
 }
 
 static hora_status merge(hora_adapter *a, const hora_merging *m) {
@@ -415,6 +480,7 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
 const hora_method hora_method_lora = {
     .name = "lora",
     .summary = "low-rank update of chosen projections; rsLoRA, DoRA, rank and alpha patterns",
+    .form = "y = W x + b + (alpha / r) B A x",
     .paper = "arXiv 2106.09685",
     .alias = "dora",
     .alias_options = "use_dora=true",
@@ -433,6 +499,7 @@ const hora_method hora_method_lora = {
     .load = hora_peft_files_load,
     .merge = merge,
     .configure = configure,
+    .materialise = materialise,
     .factors = factors,
     .ends = true,
     .peft_config = peft_config,

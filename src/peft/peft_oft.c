@@ -78,6 +78,7 @@ static hora_status configure(const hora_method *m, void *own, const hora_foreign
 const hora_method hora_method_oft = {
     .name = "oft",
     .summary = "block-diagonal rotations of a projection's input",
+    .form = "y = W (x R)' + b, R = blockdiag((I - Q)(I + Q)^-1), or its series",
     .paper = "arXiv 2306.07280",
     .default_lr = 1e-3,
     .options = &options,

@@ -213,6 +213,7 @@ static hora_status configure(const hora_method *m, void *own, const hora_foreign
 const hora_method hora_method_prefix = {
     .name = "prefix",
     .summary = "further keys and values in front of each block's, made by a network or free",
+    .form = "K' = [P_k ; K], V' = [P_v ; V] in each block",
     .paper = "arXiv 2101.00190",
     .default_lr = 1e-2,
     .options = &options,

@@ -145,6 +145,7 @@ static const hora_peft_config *peft_config(const hora_adapter *a) {
 const hora_method hora_method_replora = {
     .name = "replora",
     .summary = "one generator with diagonal inputs per block makes the low-rank factors",
+    .form = "y = W x + b + (alpha / r) B A x, A' = W2a act(W1a diag(a)), B = W2b act(W1b diag(b))",
     .paper = "arXiv 2502.03044",
     .default_lr = 1e-4,
     .options = &options,

@@ -62,6 +62,7 @@ static hora_t block(hora_net *n, hora_adapter *a, int layer, hora_where where, c
 const hora_method hora_method_serial = {
     .name = "serial",
     .summary = "bottleneck adapters behind attention and feed-forward",
+    .form = "y <- y + s f(y), f(y) = W_up act(W_down y + b_down) + b_up",
     .paper = "arXiv 1902.00751",
     .default_lr = 1e-3,
     .options = &options,

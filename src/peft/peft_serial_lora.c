@@ -193,6 +193,7 @@ static const hora_peft_config *peft_config(const hora_adapter *a) {
 const hora_method hora_method_serial_lora = {
     .name = "serial_lora",
     .summary = "one low-rank pair per block in series with q, k and v",
+    .form = "q, k, v read x + (alpha / r) B A x",
     .paper = "arXiv 2503.17750",
     .default_lr = 2e-4,
     .options = &options,

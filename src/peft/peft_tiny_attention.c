@@ -88,6 +88,7 @@ static hora_t block(hora_net *n, hora_adapter *a, int layer, hora_where where, c
 const hora_method hora_method_tiny_attention = {
     .name = "tiny_attention",
     .summary = "a small trainable attention beside the frozen one",
+    .form = "y <- y + W_o concat_m softmax(q_m k_m' / sqrt(w)) v_m",
     .paper = "arXiv 2211.01979",
     .default_lr = 1e-3,
     .options = &options,

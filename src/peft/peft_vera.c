@@ -155,6 +155,7 @@ static const hora_peft_config *peft_config(const hora_adapter *a) {
 const hora_method hora_method_vera = {
     .name = "vera",
     .summary = "one shared random pair of factors, two trained vectors per site",
+    .form = "y = W x + b + diag(l_b) B diag(l_d) A x, A and B random and shared",
     .paper = "arXiv 2310.11454",
     .default_lr = 4e-3,
     .options = &options,

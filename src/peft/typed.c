@@ -109,20 +109,20 @@ static hora_status read_keys(const hora_method *m, const hora_foreign *f, hora_j
     return s;
 }
 
-static bool has_key(const hora_method *m, const char *name) {
+static bool has_value(const hora_method *m, const char *value) {
     key k;
     for (const char *at = m->peft_keys; next_key(&at, &k);)
-        if (hora_eq(k.name, name))
+        if (hora_eq(k.value, value))
             return true;
     return false;
 }
 
 static hora_status read_patterns(const hora_method *m, hora_typed *t) {
     hora_peft_config *p = &t->peft;
-    if (has_key(m, "alpha_pattern"))
+    if (has_value(m, "ALPHAS"))
         HORA_TRY(
             hora_peft_config_patterns(p, "alpha_pattern", false, &p->alpha_pattern, &p->n_alpha));
-    if (has_key(m, "rank_pattern"))
+    if (has_value(m, "RANKS"))
         HORA_TRY(hora_peft_config_patterns(p, "rank_pattern", true, &p->rank_pattern, &p->n_rank));
     return HORA_OK;
 }

@@ -6,7 +6,7 @@
  *   body          forward and backward of each micro-batch; gradients add up
  *   after         backward of `before`, once
  *   clip          one norm over all gradients, in fixed order
- *   update        optimizer, schedule, counters
+ *   update        optimizer, schedule, counters; what methods do between steps
  *
  * The loss is scaled by c = 1 / supervised tokens of the whole step, so k micro-batches of b rows
  * equal one of k b. Nothing is allocated here. Nothing is updated when a number is not finite.
@@ -100,14 +100,32 @@ static void update(hora_training *t, double lr, double norm) {
                                                 .step = t->step + 1});
 }
 
+/* What methods do to their parameters between steps. */
+static void stepped(hora_training *t) {
+    bool any = false;
+    for (int i = 0; i < t->parts.nadapters; i++)
+        any |= t->parts.adapters[i]->method->stepped != NULL;
+    if (!any)
+        return;
+    hora_state_pull(&t->state);
+    for (int i = 0; i < t->parts.nadapters; i++) {
+        hora_adapter *a = t->parts.adapters[i];
+        if (a->method->stepped)
+            a->method->stepped(a, t->step + 1, t->shape.steps);
+    }
+    hora_state_push(&t->state);
+}
+
 static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
     hora_graph_after(t->train.g);
     double lr = hora_training_lr(t);
     double norm = hora_state_norm(&t->state);
     HORA_TRY(hora_graph_sync(t->train.g));
     HORA_TRY(check(t, a, norm));
-    if (a->supervised)
+    if (a->supervised) {
         update(t, lr, norm);
+        stepped(t);
+    }
     t->step++;
     t->last_loss = a->loss;
     if (isnan(t->first_loss) && a->supervised)

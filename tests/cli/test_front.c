@@ -1,4 +1,6 @@
 /* The front of the tool: help, version, near names, exit codes, tables. */
+#include "base/file.h"
+#include "base/text.h"
 #include "tool.h"
 
 static const char *const commands[] = {"train",  "eval",    "generate", "forward", "tokenize",
@@ -25,6 +27,23 @@ static void test_help(void **state) {
     tool_check(0, "(also --r", NULL, "%s", "train --help"); /* PEFT's names stand beside ours */
     tool_check(0, "--lora-alpha", NULL, "%s", "train --help");
     tool_check(0, "--target-modules", NULL, "%s", "train --help");
+}
+
+/* One method, what it trains, and the page that the table makes. */
+static void test_methods(void **state) {
+    (void)state;
+    const char *page = hora_test_source("docs/methods/README.md");
+    const char *model = hora_test_source("tests/cli/files/llama7b");
+    char *line = hora_format("methods --table --model %s", model);
+    hora_str text = {0};
+    tool_check(0, "y = W x + b + (alpha / r) B A x", "", "%s", "methods dora");
+    tool_check(8, "", "did you mean `lora`", "%s", "methods lorra");
+    assert_ok(hora_file_read(&text, page));
+    const char *table = strstr(text.s, "| method |");
+    assert_non_null(table);
+    tool_check(0, table, "", "%s", line);
+    hora_str_release(&text);
+    hora_free(line);
 }
 
 /* Letters stand in front of the flag they mean, and mean it at every place. */
@@ -119,4 +138,5 @@ HORA_TESTS(cli_front, {"help of every command comes from its tables", test_help,
            {"unknown commands and options name the nearest", test_near_names, HORA_SHORT},
            {"what is missing is named", test_required, HORA_SHORT},
            {"version, commit, compiler, backends, cpu", test_version, HORA_SHORT},
-           {"methods and models", test_tables, HORA_SHORT});
+           {"methods and models", test_tables, HORA_SHORT},
+           {"one method, and the page of all", test_methods, HORA_SHORT});

@@ -2,6 +2,9 @@
  * once; a magnitude starts at the base and stays above its bound. [dora eq.5] [dora sec.4.3] */
 #include <math.h>
 
+#include "base/dense.h"
+#include "base/file.h"
+#include "base/lapack.h"
 #include "base/text.h"
 #include "train/train.h"
 #include "vectors/golden.h"
@@ -91,6 +94,7 @@ static void test_pairs(void **state) {
         {"householder", "targets=q+v+o"},
         {"boft", "block_size=2,factors=2,targets=q+k+v"},
         {"lokr", "rank=1,targets=q+v+down"},
+        {"lora", "rank=2,init=orthogonal,targets=q+o"},
     };
     (void)state;
     hora_base *b = golden_fresh(biased, HORA_F32, false);
@@ -134,7 +138,12 @@ static void test_starts_at_base(void **state) {
                                           {"lokr", "rank=1"},
                                           {"lokr", "rank=1,decompose_both=true"},
                                           {"fourierft", "frequencies=5,init_weights=true"},
-                                          {"ln_tuning", ""}};
+                                          {"ln_tuning", ""},
+                                          {"adalora", ""},
+                                          {"last_layers", ""},
+                                          {"apla", ""},
+                                          {"lora", "init=gaussian"},
+                                          {"lora", "rank=4,init=orthogonal,targets=all-linear"}};
     (void)state;
     int64_t n;
     hora_base *b = golden_fresh(biased, HORA_F32, false);
@@ -156,6 +165,87 @@ static void test_starts_at_base(void **state) {
                             (size_t)alias->params[i]->elems * sizeof(float));
     hora_peft_detach(alias);
     hora_peft_detach(option);
+    hora_free(base);
+    hora_base_close(b);
+}
+
+static double squares(const double *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sum;
+}
+
+/* W - s B A of a site, squared. */
+static double left_over(const hora_adapter *a, const hora_site *s, int64_t r, double scale) {
+    char *na = hora_format("base_model.model.%s.lora_A.weight", s->module);
+    char *nb = hora_format("base_model.model.%s.lora_B.weight", s->module);
+    const float *fa = hora_adapter_find(a, na)->value, *fb = hora_adapter_find(a, nb)->value;
+    const float *w = a->base->weights[s->weight].view.data;
+    double *x = hora_malloc((size_t)(s->in * s->out) * sizeof *x);
+    for (int64_t o = 0; o < s->out; o++)
+        for (int64_t i = 0; i < s->in; i++) {
+            double ba = 0;
+            for (int64_t k = 0; k < r; k++)
+                ba += (double)fb[o * r + k] * (double)fa[k * s->in + i];
+            x[o * s->in + i] = (double)w[o * s->in + i] - scale * ba;
+        }
+    const double sum = squares(x, s->in * s->out);
+    hora_free(x);
+    hora_free(na);
+    hora_free(nb);
+    return sum;
+}
+
+/* What is left of W are its smaller singular values: nothing of rank r leaves less. */
+static void check_pissa(const hora_base *b) {
+    hora_adapter *a = attach(b, "lora", "rank=3,alpha=6,init=pissa");
+    const hora_site *s = &b->sites[0];
+    const int64_t n = s->in * s->out, k = hora_min(s->in, s->out);
+    double *w = hora_malloc((size_t)n * sizeof *w), *values = hora_malloc((size_t)k * sizeof *w);
+    assert_ok(hora_convert(w, HORA_F64, b->weights[s->weight].view.data, HORA_F32, n));
+    hora_dense_singular(w, s->out, s->in, values);
+    const double least = squares(values + 3, k - 3), all = squares(values, k);
+    assert_true(fabs(left_over(a, s, 3, 2) - least) < 1e-5 * all);
+    hora_free(w);
+    hora_free(values);
+    hora_peft_detach(a);
+}
+
+/* Starts that are made of W: the base at first, the same when saved and read as plain LoRA. */
+static void test_starts_of_weights(void **state) {
+    (void)state;
+    if (!hora_lapack())
+        hora_test_skip("this build has no LAPACK");
+    int64_t n;
+    hora_base *b = golden_fresh(biased, HORA_F32, false);
+    fill_biases(b);
+    check_pissa(b);
+    float *base = logits_of(b, NULL, 0, &n);
+    static const char *const inits[] = {"rank=3,init=pissa,targets=q+v+down",
+                                        "rank=4,init=olora,rslora=true,rank_pattern=q_proj:2"};
+    for (size_t i = 0; i < HORA_COUNT(inits); i++) {
+        hora_adapter *a = attach(b, "lora", inits[i]), *back;
+        float *got = logits_of(b, &a, 1, &n);
+        hora_assert_close(got, base, (size_t)n, 1e-4, inits[i]);
+        hora_free(got);
+        hora_rng r = hora_rng_new(3, inits[i]);
+        for (int k = 0; k < a->nparams; k++)
+            for (int64_t e = 0; !a->params[k]->fixed && e < a->params[k]->elems; e++)
+                ((float *)a->params[k]->value)[e] += (float)(0.1 * hora_rng_normal(&r));
+        float *moved = logits_of(b, &a, 1, &n);
+        const char *dir = hora_test_path(hora_test_tmp(), "start");
+        assert_ok(hora_remove_tree(dir));
+        assert_ok(hora_mkdirs(dir));
+        assert_ok(hora_peft_save(a, dir, NULL));
+        assert_ok(hora_peft_load(&back, b, dir, NULL));
+        got = logits_of(b, &back, 1, &n);
+        hora_assert_close(got, moved, (size_t)n, 1e-4, inits[i]);
+        hora_free(got);
+        hora_free(moved);
+        hora_peft_detach(back);
+        hora_peft_detach(a);
+    }
     hora_free(base);
     hora_base_close(b);
 }
@@ -209,5 +299,6 @@ static void test_bound(void **state) {
 }
 
 HORA_TESTS(law_methods, {"merged is attached, in every order", test_pairs, HORA_SHORT},
+           {"starts made of weights", test_starts_of_weights, HORA_SHORT},
            {"starts at the base", test_starts_at_base, HORA_SHORT},
            {"bounds hold", test_bound, HORA_SHORT});
