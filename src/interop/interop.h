@@ -50,9 +50,9 @@ typedef struct hora_flat {
 static inline int hora_flat_sites(const hora_base *b) {
     return b->nsites + b->nends;
 }
-/* One entry per site and end of the base. HORA_EUNSUPPORTED for an adapter that is more than this: a method
- * without factors, weights or rows of the embedding trained whole, biases (lora_bias), magnitudes
- * below another adapter. */
+/* One entry per site and end of the base. HORA_EUNSUPPORTED for an adapter that is more than this:
+ * a method without factors, weights or rows of the embedding trained whole, biases (lora_bias),
+ * magnitudes below another adapter. */
 hora_status hora_flat_of(hora_flat **out, const hora_export *x);
 void hora_flat_free(hora_flat *f, const hora_base *b);          /* accepts NULL */
 int64_t hora_flat_rank(const hora_flat *f, const hora_base *b); /* the largest */

@@ -7,8 +7,9 @@
  *   chunk 1  |         |         |
  *
  * Own gemm kernels read w from its packing or pack the panel into the thread's scratch first, which
- * pays with some hundred rows; a w in blocks leaves them on the way into that scratch. Bias, addend, scale and the low-rank term are done in registers. A
- * library's product runs a dense tile in scratch, to which the kernels add the same in one pass.
+ * pays with some hundred rows; a w in blocks leaves them on the way into that scratch. Bias,
+ * addend, scale and the low-rank term are done in registers. A library's product runs a dense tile
+ * in scratch, to which the kernels add the same in one pass.
  */
 #include "backend/cpu/cpu_impl.h"
 
