@@ -139,11 +139,12 @@ static hora_status put_tensor(hora_writer *w, const st_slot *slot, void *buffer)
         return HORA_OK;
     }
     int64_t n = hora_elems(v);
-    size_t size = hora_dtype_size(slot->e->dtype), from = hora_dtype_size(v->dtype);
+    size_t size = hora_dtype_size(slot->e->dtype), from = hora_dtype_block_bytes(v->dtype);
     for (int64_t i = 0; i < n; i += CHUNK) {
         int64_t k = hora_min(CHUNK, n - i);
-        HORA_TRY(hora_convert(buffer, slot->e->dtype, (const char *)v->data + (size_t)i * from,
-                              v->dtype, k));
+        HORA_TRY(hora_convert(
+            buffer, slot->e->dtype,
+            (const char *)v->data + (size_t)(i / hora_dtype_block(v->dtype)) * from, v->dtype, k));
         hora_writer_put(w, buffer, (size_t)k * size);
     }
     return HORA_OK;

@@ -178,7 +178,7 @@ static hora_status put_tensors(hora_gguf_out *o, const hora_export *x, float *co
     int narrow = 0;
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
-        if (b->tied && hora_eq(w->name, "lm_head.weight"))
+        if (w->tied && !merged[i])
             continue;
         char *name = hora_gguf_name(w->name);
         hora_view v = w->view;

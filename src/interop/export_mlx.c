@@ -20,7 +20,7 @@ static float *transposed(const float *from, int64_t rows, int64_t columns) {
 /* Some of the updates stretch rows: all must, one fine_tune_type is all that a folder can say. */
 static hora_status check_kinds(const hora_flat *f, const hora_base *b, bool *dora) {
     int with = 0, without = 0;
-    for (int i = 0; i < b->nsites; i++) {
+    for (int i = 0; i < hora_flat_sites(b); i++) {
         with += f[i].rank && f[i].magnitude;
         without += f[i].rank && !f[i].magnitude;
     }
@@ -33,9 +33,9 @@ static hora_status check_kinds(const hora_flat *f, const hora_base *b, bool *dor
 }
 
 static hora_status write_tensors(const hora_flat *f, const hora_base *b, const char *dir) {
-    hora_st_entry *e = hora_calloc((size_t)(3 * b->nsites) + 1, sizeof *e);
+    hora_st_entry *e = hora_calloc((size_t)(3 * hora_flat_sites(b)) + 1, sizeof *e);
     int n = 0;
-    for (int i = 0; i < b->nsites; i++) {
+    for (int i = 0; i < hora_flat_sites(b); i++) {
         const hora_site *s = &b->sites[i];
         if (!f[i].rank)
             continue;
@@ -83,14 +83,14 @@ static hora_json *config_of(const hora_flat *f, const hora_base *b, bool dora) {
     hora_json_set(p, "scale", hora_json_new_real(1));
     hora_json_set(p, "dropout", hora_json_new_real(0));
     hora_json *keys = hora_json_set(p, "keys", hora_json_new_array());
-    for (int i = 0; i < b->nsites; i++) {
+    for (int i = 0; i < hora_flat_sites(b); i++) {
         const char *key = key_of(&b->sites[i]);
         bool there = !f[i].rank;
         for (size_t k = 0; k < hora_json_len(keys); k++)
             there |= hora_eq(hora_json_string(hora_json_at(keys, k), NULL), key);
         if (!there)
             hora_json_push(keys, hora_json_new_string(key));
-        if (f[i].rank)
+        if (f[i].rank && b->sites[i].layer >= 0)
             first = hora_min(first, b->sites[i].layer);
     }
     hora_json_set(o, "num_layers", hora_json_new_int(b->layers - first));
@@ -101,15 +101,16 @@ static hora_json *config_of(const hora_flat *f, const hora_base *b, bool dora) {
 /* Sites without an update get zeros where MLX will put an adapter all the same. */
 static void fill(hora_flat *f, const hora_base *b) {
     const int64_t rank = hora_flat_rank(f, b);
-    bool kinds[HORA_SITES] = {0};
+    bool kinds[HORA_SITE_NONE] = {0};
     int first = (int)b->layers;
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < hora_flat_sites(b); i++)
         if (f[i].rank) {
             kinds[b->sites[i].kind] = true;
-            first = (int)hora_min(first, b->sites[i].layer);
+            if (b->sites[i].layer >= 0)
+                first = (int)hora_min(first, b->sites[i].layer);
         }
-    for (int i = 0; i < b->nsites; i++)
-        if (kinds[b->sites[i].kind] && b->sites[i].layer >= first)
+    for (int i = 0; i < hora_flat_sites(b); i++)
+        if (kinds[b->sites[i].kind] && (b->sites[i].layer < 0 || b->sites[i].layer >= first))
             hora_flat_pad(&f[i], &b->sites[i], rank);
 }
 

@@ -5,19 +5,19 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "interop/interop.h"
-#include "peft/store.h"
+#include "peft/lowrank.h"
 
 /* A site without an update gets zeros where others of its name have one, so that short names in
  * target_modules mean what the tensors say. */
 static bool named(const hora_flat *f, const hora_base *b, int site) {
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < hora_flat_sites(b); i++)
         if (f[i].rank && b->sites[i].kind == b->sites[site].kind)
             return true;
     return false;
 }
 
 static bool has_magnitude(const hora_flat *f, const hora_base *b) {
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < hora_flat_sites(b); i++)
         if (f[i].magnitude)
             return true;
     return false;
@@ -25,7 +25,7 @@ static bool has_magnitude(const hora_flat *f, const hora_base *b) {
 
 /* DoRA of a site without an update: its own norms would be wanted, from weights we may not have. */
 static hora_status check_layers(const hora_flat *f, const hora_base *b) {
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < hora_flat_sites(b); i++)
         if (named(f, b, i) && !f[i].magnitude)
             return hora_fail(HORA_EUNSUPPORTED,
                              "%s has no magnitude (DoRA) while others do, which one plain "
@@ -35,16 +35,15 @@ static hora_status check_layers(const hora_flat *f, const hora_base *b) {
 }
 
 static hora_status write_tensors(const hora_flat *f, const hora_base *b, const char *dir) {
-    hora_st_entry *e = hora_calloc((size_t)(3 * b->nsites) + 1, sizeof *e);
+    hora_st_entry *e = hora_calloc((size_t)(3 * hora_flat_sites(b)) + 1, sizeof *e);
     int n = 0;
-    for (int i = 0; i < b->nsites; i++) {
+    for (int i = 0; i < hora_flat_sites(b); i++) {
         const hora_site *s = &b->sites[i];
         if (!f[i].rank)
             continue;
-        e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_LORA_A),
-                                 {f[i].a, HORA_F32, HORA_SHAPE2(f[i].rank, s->in)},
-                                 HORA_F32};
-        e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_LORA_B),
+        e[n++] = (hora_st_entry){
+            hora_lowrank_name(s, 'A'), {f[i].a, HORA_F32, HORA_SHAPE2(f[i].rank, s->in)}, HORA_F32};
+        e[n++] = (hora_st_entry){hora_lowrank_name(s, 'B'),
                                  {f[i].b, HORA_F32, HORA_SHAPE2(s->out, f[i].rank)},
                                  HORA_F32};
         if (f[i].magnitude)
@@ -66,8 +65,8 @@ static hora_status write_config(const hora_export *x, const hora_flat *f, const 
     hora_peft_config c = {.r = hora_flat_rank(f, b),
                           .lora_alpha = (double)hora_flat_rank(f, b),
                           .use_dora = has_magnitude(f, b)};
-    c.target_modules = hora_calloc(HORA_SITES, sizeof *c.target_modules);
-    for (int i = 0; i < b->nsites; i++) {
+    c.target_modules = hora_calloc(HORA_SITE_NONE, sizeof *c.target_modules);
+    for (int i = 0; i < hora_flat_sites(b); i++) {
         const char *dot = strrchr(b->sites[i].module, '.');
         const char *name = dot ? dot + 1 : b->sites[i].module;
         bool there = !f[i].rank;
@@ -87,10 +86,10 @@ static hora_status flatten(hora_flat **out, const hora_export *x) {
     hora_flat *f = *out;
     hora_status s = has_magnitude(f, b) ? check_layers(f, b) : HORA_OK;
     const int64_t rank = hora_flat_rank(f, b);
-    bool *wanted = hora_calloc((size_t)b->nsites + 1, sizeof *wanted);
-    for (int i = 0; i < b->nsites; i++)
+    bool *wanted = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *wanted);
+    for (int i = 0; i < hora_flat_sites(b); i++)
         wanted[i] = named(f, b, i);
-    for (int i = 0; i < b->nsites && s == HORA_OK; i++)
+    for (int i = 0; i < hora_flat_sites(b) && s == HORA_OK; i++)
         if (wanted[i])
             hora_flat_pad(&f[i], &b->sites[i], rank);
     hora_free(wanted);

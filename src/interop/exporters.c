@@ -29,6 +29,12 @@ static hora_status only_factors(const hora_export *x) {
                              "method %s is no low-rank update; fold it into the model with `hora "
                              "merge`, or into a whole file",
                              a->method->name);
+        if (a->method->peft_config(a)->n_tokens)
+            return hora_fail(
+                HORA_EUNSUPPORTED,
+                "adapter %s has trained tokens of the embedding, for which this format "
+                "has no place; fold it into the model with `hora merge`",
+                a->name);
         for (int w = 0; a->replaces && w < x->base->nweights; w++)
             if (a->replaces[w])
                 return hora_fail(HORA_EUNSUPPORTED,
@@ -43,6 +49,12 @@ static hora_status only_factors(const hora_export *x) {
 static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *a,
                           const hora_factors *p) {
     const int64_t rank = f->rank + p->rank;
+    if (p->bias)
+        return hora_fail(
+            HORA_EUNSUPPORTED,
+            "%s has a bias of its own (lora_bias), for which this format has no place; "
+            "fold the adapter into the model with `hora merge`",
+            s->module);
     if (f->magnitude || (f->rank && p->magnitude))
         return hora_fail(HORA_EUNSUPPORTED,
                          "%s: a magnitude (DoRA) and another adapter on one module are no single "
@@ -79,16 +91,18 @@ hora_status hora_flat_of(hora_flat **out, const hora_export *x) {
     hora_status s = HORA_OK;
     *out = NULL;
     HORA_TRY(only_factors(x));
-    hora_flat *f = hora_calloc((size_t)b->nsites + 1, sizeof *f);
+    hora_flat *f = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *f);
     for (int k = 0; k < x->n && s == HORA_OK; k++) {
         hora_adapter_refresh(x->adapters[k]);
         s = hora_adapter_materialise(x->adapters[k]);
-        for (int i = 0; i < b->nsites && s == HORA_OK; i++) {
+        hora_adapter *a = x->adapters[k];
+        const int sites = a->method->ends ? hora_flat_sites(b) : b->nsites;
+        for (int i = 0; i < sites && s == HORA_OK; i++) {
             hora_factors p;
             f[i].site = i;
-            x->adapters[k]->method->factors(x->adapters[k], i, &p);
+            a->method->factors(a, i, &p);
             if (p.rank)
-                s = append(&f[i], &b->sites[i], x->adapters[k], &p);
+                s = append(&f[i], &b->sites[i], a, &p);
         }
     }
     if (s) {
@@ -100,7 +114,7 @@ hora_status hora_flat_of(hora_flat **out, const hora_export *x) {
 }
 
 void hora_flat_free(hora_flat *f, const hora_base *b) {
-    for (int i = 0; f && i < b->nsites; i++) {
+    for (int i = 0; f && i < hora_flat_sites(b); i++) {
         hora_free(f[i].a);
         hora_free(f[i].b);
         hora_free(f[i].magnitude);
@@ -110,7 +124,7 @@ void hora_flat_free(hora_flat *f, const hora_base *b) {
 
 int64_t hora_flat_rank(const hora_flat *f, const hora_base *b) {
     int64_t rank = 0;
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < hora_flat_sites(b); i++)
         rank = hora_max(rank, f[i].rank);
     return rank;
 }

@@ -46,8 +46,13 @@ typedef struct hora_flat {
     float *a, *b;     /* (rank, in), (out, rank) */
     float *magnitude; /* (out); NULL: none */
 } hora_flat;
-/* One entry per site of the base. HORA_EUNSUPPORTED for an adapter that is more than this: a method
- * without factors, weights trained whole, magnitudes below another adapter. */
+/* Sites of the base, its two ends (embedding, head) among them. */
+static inline int hora_flat_sites(const hora_base *b) {
+    return b->nsites + b->nends;
+}
+/* One entry per site and end of the base. HORA_EUNSUPPORTED for an adapter that is more than this:
+ * a method without factors, weights or rows of the embedding trained whole, biases (lora_bias),
+ * magnitudes below another adapter. */
 hora_status hora_flat_of(hora_flat **out, const hora_export *x);
 void hora_flat_free(hora_flat *f, const hora_base *b);          /* accepts NULL */
 int64_t hora_flat_rank(const hora_flat *f, const hora_base *b); /* the largest */

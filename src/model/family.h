@@ -53,6 +53,7 @@ typedef struct hora_base_options {
     bool headers_only; /* no data: for plan and inspect */
     bool bare;         /* without the language model's head; hora_base_head puts a task's there */
     bool config_alone; /* with headers_only: config.json will do where there are no weights */
+    bool unpacked;     /* weights that the file has in blocks come out of them when it is opened */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */

@@ -254,8 +254,9 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
 }
 
 /* The tensor can be used where it lies in the file. */
-static bool fits_as_is(const hora_base *b, const hora_view *v) {
-    return v->dtype == b->dtype && (uintptr_t)v->data % hora_dtype_size(b->dtype) == 0;
+static bool fits_as_is(const hora_weight *w, const hora_view *v) {
+    const size_t size = hora_dtype_size(v->dtype); /* 0: blocks, whose bytes lie anywhere */
+    return v->dtype == w->view.dtype && (!size || (uintptr_t)v->data % size == 0);
 }
 
 /* The tensor that holds weight `w`; NULL: none does, it is fresh. */
@@ -268,16 +269,15 @@ static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w)
 }
 
 /* Rows that lie pair by pair go back to half by half. */
-static hora_status convert_rows(const hora_base *b, const hora_weight *w, const hora_view *v,
-                                int64_t head_dim) {
+static hora_status convert_rows(const hora_weight *w, const hora_view *v, int64_t head_dim) {
     const int64_t rows = w->view.shape.d[0], width = hora_row_elems(&w->view.shape);
-    const size_t from =
-        (size_t)(width / hora_dtype_block(v->dtype)) * hora_dtype_block_bytes(v->dtype);
-    const size_t to = (size_t)width * hora_dtype_size(b->dtype);
+    const hora_dtype f = v->dtype, t = w->view.dtype;
+    const size_t from = (size_t)(width / hora_dtype_block(f)) * hora_dtype_block_bytes(f);
+    const size_t to = (size_t)(width / hora_dtype_block(t)) * hora_dtype_block_bytes(t);
     for (int64_t r = 0; r < rows; r++)
-        HORA_TRY(hora_convert((char *)w->view.data + (size_t)r * to, b->dtype,
-                              (const char *)v->data + (size_t)hora_gguf_row(r, head_dim) * from,
-                              v->dtype, width));
+        HORA_TRY(hora_convert((char *)w->view.data + (size_t)r * to, t,
+                              (const char *)v->data + (size_t)hora_gguf_row(r, head_dim) * from, f,
+                              width));
     return HORA_OK;
 }
 
@@ -290,7 +290,7 @@ static bool will_fit(const hora_base *b, int i) {
     if (!t)
         return false;
     const hora_view v = part_of(&b->weights[i], t);
-    return !t->interleaved && fits_as_is(b, &v);
+    return !t->interleaved && fits_as_is(&b->weights[i], &v);
 }
 
 static void measure_store(hora_base *b) {
@@ -327,11 +327,22 @@ static hora_status bind_weights(hora_base *b, store *own) {
             continue;
         }
         HORA_TRY(t->interleaved
-                     ? convert_rows(b, w, &v, t->interleaved)
-                     : hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
+                     ? convert_rows(w, &v, t->interleaved)
+                     : hora_convert(w->view.data, w->view.dtype, v.data, v.dtype, hora_elems(&v)));
         hora_st_forget(own->st, t);
     }
     return HORA_OK;
+}
+
+/* Projections that the file has in blocks stay so: the products take them out on the way. */
+static void keep_blocks(hora_base *b) {
+    for (int i = 0; i < b->nweights; i++) {
+        hora_weight *w = &b->weights[i];
+        const hora_st_tensor *t = tensor_of(b, w);
+        if (t && w->role == HORA_ROLE_WEIGHT && hora_dtype_block(t->view.dtype) > 1 &&
+            !hora_weight_spelling(w).rows)
+            w->view.dtype = t->view.dtype;
+    }
 }
 
 /* A tied model whose file holds a head that is not the embedding: merges of adapters that trained
@@ -368,6 +379,8 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
         HORA_TRY(untie(b, own->st));
         spell(b, own->st);
         HORA_TRY(compare(b, own->st));
+        if (!o->unpacked)
+            keep_blocks(b);
     }
     measure_store(b);
     return o->headers_only ? HORA_OK : bind_weights(b, own);

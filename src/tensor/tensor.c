@@ -443,6 +443,10 @@ hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype s
     chunk from, to;
     if (n <= 0)
         return HORA_OK;
+    if (hora_dtype_block(st) > 1 && dt == st) {
+        memcpy(dst, src, (size_t)(n / hora_dtype_block(st)) * hora_dtype_block_bytes(st));
+        return HORA_OK;
+    }
     if (hora_dtype_block(st) > 1 && dsize)
         return convert_blocks(dst, dt, src, st, n);
     if (!dsize || !ssize)

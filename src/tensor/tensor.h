@@ -100,11 +100,15 @@ static inline float hora_bf16_to_f32(uint16_t b) {
     memcpy(&f, &u, 4);
     return f;
 }
-/* Element i of f32, f64 or bf16 numbers. */
+/* Element i of a row of blocks; slow, for what reads a weight once (tensor/blocks.h). */
+double hora_block_value(const void *x, hora_dtype type, int64_t i);
+/* Element i of f32, f64, bf16 or block numbers. */
 static inline double hora_value_at(const void *p, hora_dtype t, int64_t i) {
     if (t == HORA_BF16)
         return (double)hora_bf16_to_f32(((const uint16_t *)p)[i]);
-    return t == HORA_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+    if (t == HORA_F32)
+        return (double)((const float *)p)[i];
+    return t == HORA_F64 ? ((const double *)p)[i] : hora_block_value(p, t, i);
 }
 static inline uint16_t hora_f32_to_bf16(float f) {
     uint32_t u;

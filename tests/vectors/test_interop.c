@@ -62,9 +62,9 @@ static void compare_gguf(const char *got_path, const char *want_path) {
 
 static void test_gguf_lora(void **state) {
     static const char *const cases[][2] = {
-        {"llama", "plain"},           {"llama", "rslora"}, {"llama", "patterns"},
-        {"qwen2", "plain"},           {"qwen2", "rslora"}, {"qwen2", "patterns"},
-        {"llama", "rslora_patterns"},
+        {"llama", "plain"},           {"llama", "rslora"},           {"llama", "patterns"},
+        {"qwen2", "plain"},           {"qwen2", "rslora"},           {"qwen2", "patterns"},
+        {"llama", "rslora_patterns"}, {"llama_rope3", "embed_head"},
     };
     (void)state;
     for (size_t i = 0; i < HORA_COUNT(cases); i++) {
@@ -232,7 +232,7 @@ static void check_plain(const opened *o, const hora_flat *want, const char *dir)
     assert_ok(hora_peft_load(&again, b, dir, NULL));
     const hora_export y = {.base = b, .adapters = &again, .n = 1};
     assert_ok(hora_flat_of(&got, &y));
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < hora_flat_sites(b); i++)
         same_update(&want[i], &got[i], &b->sites[i]);
     hora_flat_free(got, b);
     hora_peft_detach(again);
@@ -240,7 +240,7 @@ static void check_plain(const opened *o, const hora_flat *want, const char *dir)
 
 static void check_mlx(const opened *o, const hora_flat *want, const char *dir) {
     const hora_base *b = o->base;
-    hora_flat *got = hora_calloc((size_t)b->nsites + 1, sizeof *got);
+    hora_flat *got = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *got);
     hora_json *config;
     hora_st *st;
     double scale = 0;
@@ -250,7 +250,7 @@ static void check_mlx(const opened *o, const hora_flat *want, const char *dir) {
     const hora_json *p = hora_json_get(config, "lora_parameters");
     assert_true(hora_json_real(hora_json_get(p, "scale"), &scale) && scale == 1);
     assert_true(hora_json_int(hora_json_get(p, "rank"), &rank));
-    for (int i = 0; i < b->nsites; i++) {
+    for (int i = 0; i < hora_flat_sites(b); i++) {
         read_mlx(&got[i], st, &b->sites[i]);
         if (got[i].rank)
             assert_int_equal(got[i].rank, rank);

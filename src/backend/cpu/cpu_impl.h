@@ -94,7 +94,7 @@ typedef struct hora_cpu_matmul_spec {
     int64_t ldx; /* elements between rows of x; 0: k */
     bool trans_w;
     hora_dtype dtype;   /* of x, z and (unless wide) y and add: F32 or BF16 */
-    hora_dtype wdtype;  /* of w: dtype or F32 */
+    hora_dtype wdtype;  /* of w: dtype, F32, or in blocks: frozen, and never packed beforehand */
     const void *frozen; /* w, when it never changes and has data; NULL otherwise */
     bool will_freeze;   /* at query, when the data is not there yet */
     int64_t rank;       /* largest r; 0: no low-rank term */
@@ -113,6 +113,7 @@ typedef struct hora_cpu_matmul {
     size_t panel_bytes;
     const hora_matmul *made[2][2]; /* library: [whole chunk, 64 rows][whole panel, last panel] */
     size_t library_scratch, sums, thread_scratch; /* bytes per thread */
+    size_t rectangle; /* of those, at the end: a part of a panel out of its blocks */
 } hora_cpu_matmul;
 
 typedef struct hora_cpu_matmul_args {
@@ -136,7 +137,7 @@ typedef struct hora_cpu_matmul_args {
 /* Can products of rows of x by w be computed? */
 static inline bool hora_cpu_multiplies(const hora_view *x, const hora_view *w) {
     return (x->dtype == HORA_F32 || x->dtype == HORA_BF16) &&
-           (w->dtype == HORA_F32 || w->dtype == x->dtype);
+           (w->dtype == HORA_F32 || w->dtype == x->dtype || hora_dtype_block(w->dtype) > 1);
 }
 /* Adds scratch and packed bytes. */
 void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need);

@@ -9,6 +9,7 @@
     extern const hora_kern_gemm hora_kern_gemm_f32_##v, hora_kern_gemm_bf16_##v;                   \
     extern const hora_kern_rows hora_kern_rows_##v, hora_kern_rows_bf16_##v;                       \
     extern const hora_kern_softmax hora_kern_softmax_##v;                                          \
+    extern const hora_kern_blocks hora_kern_blocks_##v;                                            \
     extern const hora_kern_attention hora_kern_attention_f32_##v, hora_kern_attention_bf16_##v;    \
     extern const hora_kern_peak hora_kern_peak_##v;                                                \
     static const hora_kern kern_##v = {                                                            \
@@ -17,6 +18,7 @@
         &hora_kern_rows_##v,                                                                       \
         &hora_kern_rows_bf16_##v,                                                                  \
         &hora_kern_softmax_##v,                                                                    \
+        &hora_kern_blocks_##v,                                                                     \
         {&hora_kern_attention_f32_##v, &hora_kern_attention_bf16_##v},                             \
         &hora_kern_peak_##v};
 VARIANT(portable)

@@ -123,6 +123,12 @@ typedef struct hora_kern_rows {
                   int64_t ldadd, const float *bias, float *y, int64_t ldy);
 } hora_kern_rows;
 
+/* Weights in blocks (tensor/blocks.h). */
+typedef struct hora_kern_blocks {
+    /* y (n) = values [from, from + n) of a row that begins at x; both multiples of 32 */
+    void (*dequantize)(float *y, const void *x, hora_dtype type, int64_t from, int64_t n);
+} hora_kern_blocks;
+
 /* Rows of logits. */
 typedef struct hora_kern_softmax {
     /* log of the sum of exp z */
@@ -192,6 +198,7 @@ typedef struct hora_kern {
     const hora_kern_gemm *gemm[2]; /* of f32 and of bf16 elements */
     const hora_kern_rows *rows, *rows_bf16;
     const hora_kern_softmax *softmax;
+    const hora_kern_blocks *blocks;
     const hora_kern_attention *attention[2]; /* of f32 and of bf16 elements */
     const hora_kern_peak *peak;
 } hora_kern;

@@ -7,17 +7,20 @@
  *   chunk 1  |         |         |
  *
  * Own gemm kernels read w from its packing or pack the panel into the thread's scratch first, which
- * pays with some hundred rows; bias, addend, scale and the low-rank term are done in registers. A
- * library's product runs a dense tile in scratch, to which the kernels add the same in one pass.
+ * pays with some hundred rows; a w in blocks leaves them on the way into that scratch. Bias,
+ * addend, scale and the low-rank term are done in registers. A library's product runs a dense tile
+ * in scratch, to which the kernels add the same in one pass.
  */
 #include "backend/cpu/cpu_impl.h"
 
 #include "base/rng.h"
 
 enum {
+    UNIT_OF_BLOCKS = 32,    /* values that come out of blocks together */
     UNIT = 64,              /* every row class is a multiple of it */
     FEW = 4,                /* rows for which packing w does not pay */
     DEPTH = 4096,           /* f32: elements of k that are summed in registers at once */
+    BLOCK_DEPTH = 512,      /* elements of k that come out of their blocks at a time */
     WEIGHT_GRAD_ROWS = 1024 /* rows of a weight's gradient that are packed at a time */
 };
 
@@ -52,8 +55,14 @@ void hora_cpu_widen(const hora_view *v, int64_t at, int64_t n, float *to) {
         to[i] = hora_bf16_to_f32(((const uint16_t *)v->data)[at + i]);
 }
 
-static bool may_freeze(const hora_cpu_matmul_spec *s) {
-    return s->frozen || s->will_freeze;
+static bool in_blocks(const hora_cpu_matmul_spec *s) {
+    return hora_dtype_block(s->wdtype) > 1;
+}
+
+/* Blocks stay blocks: a packed copy would be what they are there to avoid. */
+static bool may_pack(hora_device *d, const hora_cpu_matmul_spec *s) {
+    return (s->frozen || s->will_freeze) && !in_blocks(s) &&
+           hora_device_packing(d) == HORA_PACK_BOTH;
 }
 
 static int64_t width_of(const hora_cpu_matmul *p, int64_t panel) {
@@ -126,16 +135,50 @@ static void cut(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *
         like = shape_of(p, UNIT, hora_min(p->panel, s->n));
         p->panel_bytes = hora_cpu_aligned(p->library->pack_bytes(&like));
     } else {
-        bool packs = may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH;
-        p->chunk = packs || s->n <= UNIT ? 4 * UNIT : 16 * UNIT;
+        p->chunk = in_blocks(s)                     ? 64 * UNIT /* blocks are read once */
+                   : may_pack(d, s) || s->n <= UNIT ? 4 * UNIT
+                                                    : 16 * UNIT;
         p->panel = p->gemm->panel;
         p->panel_bytes = hora_cpu_aligned(p->gemm->pack_bytes(s->k, hora_min(p->panel, s->n)));
     }
     p->count = hora_ceil_div(s->n, p->panel);
 }
 
-static void pack_panel(const hora_cpu_matmul *p, const void *w, int64_t j, void *to) {
+/* A part of the depth at a time: a rectangle of w in f32 that stays in cache, then as any other.
+ * Its columns are taken from whole groups of blocks. */
+static void pack_blocks(const hora_cpu_matmul *p, const void *w, int64_t j, char *to,
+                        float *rectangle) {
     const hora_cpu_matmul_spec *s = &p->spec;
+    const int64_t n = width_of(p, j), j0 = j * p->panel;
+    const int64_t row = (s->trans_w ? s->k : s->n) / hora_dtype_block(s->wdtype) *
+                        (int64_t)hora_dtype_block_bytes(s->wdtype);
+    const int64_t first = s->trans_w ? 0 : j0 / UNIT_OF_BLOCKS * UNIT_OF_BLOCKS;
+    const int64_t width = hora_round_up(j0 + n - first, UNIT_OF_BLOCKS);
+    for (int64_t k0 = 0; k0 < s->k; k0 += BLOCK_DEPTH) {
+        const int64_t depth = hora_min(BLOCK_DEPTH, s->k - k0);
+        for (int64_t i = 0; i < (s->trans_w ? n : depth); i++)
+            p->kern->blocks->dequantize(rectangle + i * (s->trans_w ? depth : width),
+                                        (const char *)w + (s->trans_w ? j0 + i : k0 + i) * row,
+                                        s->wdtype, s->trans_w ? k0 : first,
+                                        s->trans_w ? depth : width);
+        p->gemm->pack(&(hora_pack){.w = rectangle + (s->trans_w ? 0 : j0 - first),
+                                   .ldw = s->trans_w ? depth : width,
+                                   .trans_w = s->trans_w,
+                                   .wide = true,
+                                   .scale = 1,
+                                   .k = depth,
+                                   .n = n},
+                      to + p->gemm->pack_bytes(k0, n));
+    }
+}
+
+static void pack_panel(const hora_cpu_matmul *p, const void *w, int64_t j, char *to,
+                       char *scratch) {
+    const hora_cpu_matmul_spec *s = &p->spec;
+    if (in_blocks(s)) {
+        pack_blocks(p, w, j, to, (float *)(scratch + p->thread_scratch - p->rectangle));
+        return;
+    }
     bool wide = s->wdtype == HORA_F32;
     int64_t first = j * p->panel * (s->trans_w ? s->k : 1);
     w = (const char *)w + (size_t)first * (wide ? sizeof(float) : elem(p));
@@ -168,7 +211,7 @@ typedef struct filling {
 static void fill_panel(void *arg, int64_t j, int thread) {
     (void)thread;
     const filling *f = arg;
-    pack_panel(f->p, f->p->spec.frozen, j, f->dst + (size_t)j * f->p->panel_bytes);
+    pack_panel(f->p, f->p->spec.frozen, j, f->dst + (size_t)j * f->p->panel_bytes, NULL);
 }
 
 static void fill(void *dst, const void *arg) {
@@ -186,15 +229,17 @@ static hora_status lay_out(hora_cpu_matmul *p, hora_device *d) {
         HORA_TRY(make_library(p, d));
     else if (p->spec.summed)
         p->sums = hora_cpu_aligned((size_t)(p->chunk * p->panel) * sizeof(float));
-    p->thread_scratch = p->library_scratch + p->sums + p->panel_bytes + low_bytes(p);
+    if (in_blocks(&p->spec))
+        p->rectangle =
+            hora_cpu_aligned(sizeof(float) * BLOCK_DEPTH * (size_t)(p->panel + 2 * UNIT_OF_BLOCKS));
+    p->thread_scratch = p->library_scratch + p->sums + p->panel_bytes + low_bytes(p) + p->rectangle;
     return HORA_OK;
 }
 
 void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need) {
     hora_cpu_matmul p;
     cut(&p, d, s);
-    if (may_freeze(s) && hora_device_packing(d) == HORA_PACK_BOTH &&
-        (!s->frozen || !hora_device_has(d, s->frozen, layout_of(&p))))
+    if (may_pack(d, s) && (!s->frozen || !hora_device_has(d, s->frozen, layout_of(&p))))
         need->packed += p.panel_bytes * (size_t)p.count;
     /* a product that cannot be made fails in prepare, with its reason */
     if (lay_out(&p, d) == HORA_OK)
@@ -205,7 +250,7 @@ void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_n
 hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d,
                                  const hora_cpu_matmul_spec *s) {
     cut(p, d, s);
-    if (s->frozen && hora_device_packing(d) == HORA_PACK_BOTH) {
+    if (s->frozen && may_pack(d, s)) {
         void *data = NULL;
         HORA_TRY(hora_device_pack(d, s->frozen, layout_of(p), p->panel_bytes * (size_t)p->count,
                                   fill, p, &data));
@@ -315,7 +360,7 @@ static void run_tile(const matmul_run *r, int64_t chunk, int64_t j, int thread) 
     float bias[256];
     HORA_ASSERT(p->panel <= (int64_t)HORA_COUNT(bias));
     if (!p->packed)
-        pack_panel(p, r->a->w, j, panel);
+        pack_panel(p, r->a->w, j, panel, scratch_of(r, thread));
     int64_t rows = p->library ? (end - i == p->chunk ? p->chunk : UNIT) : end - i;
     for (; end - i >= rows && i < end; i += rows) {
         hora_gemm g = around(r, i, i + rows, j * p->panel, n, bias, low);
@@ -430,7 +475,7 @@ static void sum_tile(void *arg, int64_t tile, int thread) {
         char *panel = scratch_of(r, thread) + p->sums;
         const char *b = p->packed ? p->packed + (size_t)j * p->panel_bytes : panel;
         if (!p->packed)
-            pack_panel(p, r->a->w, j, panel);
+            pack_panel(p, r->a->w, j, panel, scratch_of(r, thread));
         hora_gemm g = around(r, i0, i1, j * p->panel, n, NULL, panel + p->panel_bytes);
         g.c = i ? sums : NULL;
         g.ldc = n;

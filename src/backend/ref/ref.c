@@ -23,7 +23,7 @@ static int dtype_of(const hora_call *c) {
         if (hora_absent(&c->in[i]))
             continue;
         hora_dtype t = c->in[i].dtype;
-        if (t != HORA_F32 && t != HORA_F64 && t != HORA_BF16)
+        if (t != HORA_F32 && t != HORA_F64 && t != HORA_BF16 && hora_dtype_block(t) == 1)
             return -1;
         mixed |= t == HORA_BF16 || t != c->in[0].dtype;
     }
