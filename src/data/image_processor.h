@@ -23,10 +23,10 @@ typedef enum {
     HORA_FIT_WITHIN,   /* as large as possible within height x width (max_height, max_width) */
     HORA_FIT_COVER,    /* timm: ratio kept, height x width covered, rounded to even */
     HORA_FIT_INSIDE    /* timm: ratio kept, inside of height x width, rounded to even */
-} hora_fit;
+} hora_image_fit;
 
 typedef struct hora_image_processor {
-    hora_fit fit;
+    hora_image_fit fit;
     int64_t height, width, shortest, longest; /* what `fit` needs */
     hora_resample resample;
     bool crop; /* the middle crop_height x crop_width; where the picture is smaller: outside */
