@@ -4,7 +4,7 @@
  * column, and one that does not parse can be skipped. Knows nothing of what records mean.
  */
 #include "base/text.h"
-#include "data/data_impl.h"
+#include "data/files_impl.h"
 
 typedef struct cursor {
     const char *s;
@@ -74,6 +74,8 @@ static hora_status read_lines(cursor *c) {
         const char *nl = memchr(c->s + c->at, '\n', c->n - c->at);
         size_t from = c->at, to = nl ? (size_t)(nl - c->s) : c->n;
         hora_place at = {c->line, 1};
+        from += hora_byte_order_mark(c->s + from, to - from); /* files put together */
+        c->at = from;
         while (c->at < to && blank(c->s[c->at]))
             c->at++;
         if (c->at < to)
@@ -145,17 +147,4 @@ hora_status hora_read_records(const char *text, size_t n, const char *what, hora
     c.at = c.line_at; /* a line starts with its blanks */
     c.lines = true;
     return read_lines(&c);
-}
-
-bool hora_read_is_text(const char *path, const char *text, size_t n) {
-    static const char *const json[] = {".jsonl", ".ndjson", ".json"};
-    size_t i = 0;
-    if (hora_ends(path, ".txt"))
-        return true;
-    for (size_t k = 0; k < HORA_COUNT(json); k++)
-        if (hora_ends(path, json[k]))
-            return false;
-    while (i < n && blank(text[i]))
-        i++;
-    return i == n || text[i] != '{';
 }

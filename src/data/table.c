@@ -5,7 +5,7 @@
  * quoting. Words like None or NA are text.
  */
 #include "base/text.h"
-#include "data/data_impl.h"
+#include "data/files_impl.h"
 
 typedef struct table {
     const char *s;
@@ -79,8 +79,15 @@ static hora_status read_fields(table *t) {
     return HORA_OK;
 }
 
-/* The delimiter of the header's line. */
-static char delimiter_of(const table *t) {
+/* The delimiter of the header's line. Spreadsheets may say it in a line of its own: sep=; */
+static char delimiter_of(table *t) {
+    if (t->n - t->at > 6 && !strncmp(t->s + t->at, "sep=", 4) &&
+        (t->s[t->at + 5] == '\n' || t->s[t->at + 5] == '\r')) {
+        const char c = t->s[t->at + 4];
+        t->at += 5;
+        skip_line_end(t);
+        return c;
+    }
     bool inside = false, comma = false, semicolon = false;
     for (size_t i = t->at; i < t->n && (inside || t->s[i] != '\n'); i++) {
         inside ^= t->s[i] == '"';
@@ -128,8 +135,57 @@ static hora_status make_record(const table *t, char *const *names, size_t n, hor
     return HORA_OK;
 }
 
-hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs, hora_record_fn fn,
-                            hora_status (*bad)(void *arg, hora_status s), void *arg) {
+static hora_json *named(char *const *names, size_t n) {
+    hora_json *o = hora_json_new_object();
+    for (size_t i = 0; i < n; i++)
+        hora_json_set(o, names[i], hora_json_new_string(""));
+    return o;
+}
+
+static hora_status check_header(char *const *names, size_t n, const char *what,
+                                hora_status (*header)(void *arg, const hora_json *names),
+                                void *arg) {
+    for (size_t i = 0; i < n; i++)
+        if (!hora_utf8_valid(names[i], strlen(names[i]), NULL))
+            return hora_fail(HORA_EFORMAT,
+                             "%s: column %zu has a name that is not UTF-8; convert "
+                             "the file",
+                             what, i + 1);
+    hora_json *record = named(names, n);
+    const hora_status s = header(arg, record);
+    hora_json_free(record);
+    return s;
+}
+
+static void release(table *t, char **names, size_t columns) {
+    clear(t);
+    hora_free(t->fields);
+    for (size_t i = 0; i < columns; i++)
+        hora_free(names[i]);
+    hora_free(names);
+}
+
+hora_json *hora_read_header(const char *s, size_t n, bool tabs) {
+    const char *end = memchr(s, '\n', n);
+    table t = {.s = s, .n = end ? (size_t)(end - s) + 1 : n, .line = 1, .quotes = !tabs};
+    char **names = NULL;
+    size_t columns = 0;
+    bool good = t.n < 4096;
+    if (good) {
+        t.delimiter = tabs ? '\t' : delimiter_of(&t);
+        good = header(&t, &names, &columns) == HORA_OK && columns > 1;
+    }
+    for (size_t i = 0; i < columns; i++)
+        good &= hora_utf8_valid(names[i], strlen(names[i]), NULL);
+    hora_json *record = good ? named(names, columns) : NULL;
+    release(&t, names, columns);
+    return record;
+}
+
+hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs,
+                            hora_status (*check)(void *arg, const hora_json *names),
+                            hora_record_fn fn, hora_status (*bad)(void *arg, hora_status s),
+                            void *arg) {
     table t = {.s = s, .n = n, .line = 1, .quotes = !tabs};
     char **names = NULL;
     size_t columns = 0;
@@ -137,6 +193,8 @@ hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs
     hora_status st = header(&t, &names, &columns);
     if (st)
         hora_context(st, "%s", what);
+    else if (check)
+        st = check_header(names, columns, what, check, arg);
     while (!st && !at_end(&t)) {
         const hora_place at = {t.line, 1};
         hora_json *record = NULL;
@@ -154,10 +212,6 @@ hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs
                 : fn(arg, record, at);
         hora_json_free(record);
     }
-    clear(&t);
-    hora_free(t.fields);
-    for (size_t i = 0; i < columns; i++)
-        hora_free(names[i]);
-    hora_free(names);
+    release(&t, names, columns);
     return st;
 }

@@ -61,7 +61,7 @@ static hora_status recipe_of_out(run *r) {
                       "it without resume",
                       r->run.out);
     if (!s && !(s = hora_yaml_load(&recipe, path)))
-        s = hora_settings_json(&r->all, recipe, "recipe of out");
+        s = hora_run_settings(&r->all, recipe, "recipe of out");
     hora_json_free(recipe);
     hora_free(path);
     return s;

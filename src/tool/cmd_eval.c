@@ -12,7 +12,7 @@ typedef struct config {
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(data, "data", NULL, NULL, "FILE", "text, JSONL, CSV or TSV to evaluate on"),
+    OPT_FILES(data, "data", NULL, NULL, "FILE", "text, JSONL, CSV or TSV to evaluate on"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "rows at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};

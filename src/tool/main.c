@@ -38,8 +38,9 @@ void hora_command_flags(hora_tables *t, const hora_command *c) {
 }
 
 /* The recipe's settings stand in front: what the command line says wins. */
-static hora_status read_recipe(hora_cli *c) {
+static hora_status read_recipe(const hora_command *command, hora_cli *c) {
     hora_settings all = {0};
+    hora_tables t;
     hora_json *tree;
     if (!c->nrest)
         return HORA_OK;
@@ -49,7 +50,8 @@ static hora_status read_recipe(hora_cli *c) {
                          "%s is no recipe: there is no such file; lists are written %s+%s",
                          c->rest[0], targets, c->rest[0]);
     HORA_TRY(hora_yaml_load(&tree, c->rest[0]));
-    hora_status s = hora_settings_json(&all, tree, "recipe");
+    hora_command_tables(&t, command, "*");
+    hora_status s = hora_settings_json(&all, tree, "recipe", t.at, t.n);
     hora_json_free(tree);
     all.file = hora_strdup(c->rest[0]);
     for (int i = 0; i < c->settings.n && s == HORA_OK; i++)
@@ -103,7 +105,7 @@ static hora_status run(const hora_command *c, hora_cli *cli, const common *o) {
     cli->json = o->json;
     cli->terminal = isatty(STDERR_FILENO);
     if (c->recipe)
-        HORA_TRY(read_recipe(cli));
+        HORA_TRY(read_recipe(c, cli));
     HORA_TRY(check(c, &cli->settings));
     return c->run(cli);
 }

@@ -68,9 +68,7 @@ static hora_status take_tokens(hora_model *m, const hora_hmoe_config *c, tokens 
 static hora_status take_layers(const char *list, int64_t layers, bool *want) {
     for (int64_t i = 0; !list && i < layers; i++)
         want[i] = true;
-    while (list && *list) {
-        const size_t n = strcspn(list, ",+");
-        char *word = hora_strndup(list, n);
+    for (char *word; (word = hora_list_word(&list, HORA_LIST));) {
         int64_t layer = -1;
         const bool good = hora_parse_int(word, &layer) && layer >= 0 && layer < layers;
         hora_status s = good ? HORA_OK
@@ -81,7 +79,6 @@ static hora_status take_layers(const char *list, int64_t layers, bool *want) {
         hora_free(word);
         HORA_TRY(s);
         want[layer] = true;
-        list += n + (list[n] != 0);
     }
     return HORA_OK;
 }
