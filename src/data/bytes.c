@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/text.h"
 #include "data/files_impl.h"
 #include "format/unpack.h"
@@ -138,8 +137,6 @@ static hora_status read_pipe(hora_bytes *b, const char *path) {
     if (input && isatty(STDIN_FILENO))
         return hora_fail(HORA_EUSAGE, "data are to come from standard input, which is a terminal; "
                                       "pipe them in, or give a file");
-    if (!input)
-        hora_info("%s is a pipe: waiting for what is written into it", path);
     const int fd = input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return read_failed(path);
@@ -168,9 +165,10 @@ static hora_status unpack(hora_bytes *b, const char *path) {
 hora_status hora_bytes_open(hora_bytes *b, const char *path) {
     struct stat st;
     *b = (hora_bytes){.s = ""};
-    const bool pipe =
-        hora_eq(path, "-") || (!stat(path, &st) && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)));
-    if (pipe) {
+    /* what a shell makes of <(..) has its writer; of a pipe with a name that is never sure */
+    const bool handed =
+        hora_starts(path, "/dev/fd/") || hora_starts(path, "/proc/") || hora_eq(path, "/dev/stdin");
+    if (hora_eq(path, "-") || (handed && !stat(path, &st) && S_ISFIFO(st.st_mode))) {
         HORA_TRY(read_pipe(b, path));
     } else {
         HORA_TRY(hora_map_open(&b->map, path));

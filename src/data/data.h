@@ -25,6 +25,8 @@ typedef enum { HORA_DATA_TRAIN, HORA_DATA_VALID, HORA_DATA_TEST } hora_data_role
  * `-` for standard input, or a folder. *out is the same list with the files that the folders hold,
  * owned; all are there, none is opened. folders_only: those alone, NULL when there are none. */
 hora_status hora_data_resolve(char **out, const char *list, hora_data_role role, bool folders_only);
+/* The files of such a list alone, without `-`; free with hora_list_free. */
+hora_status hora_data_paths(const char *list, char ***paths, int *n);
 bool hora_data_reads_input(const char *list); /* `-` is in it */
 
 typedef struct hora_data_config { /* filled from hora_data_options */

@@ -43,6 +43,11 @@ hora_status hora_data_files_parse(hora_data_files *f, const char *list) {
     hora_status s = HORA_OK;
     int inputs = 0;
     *f = (hora_data_files){0};
+    if (list && *list && hora_path_exists(list)) { /* whatever stands in its name */
+        const hora_data_file one = {hora_strdup(list), 1};
+        HORA_PUSH(f->at, f->n, f->cap, one);
+        return HORA_OK;
+    }
     for (char *word; !s && (word = hora_list_word(&list, between)); hora_free(word)) {
         hora_data_file one = {0};
         s = parse_one(word, &one);
@@ -166,6 +171,19 @@ hora_status hora_data_resolve(char **out, const char *list, hora_data_role role,
     if (!s && text.n)
         *out = hora_strdup(text.s);
     hora_str_release(&text);
+    hora_data_files_release(&f);
+    return s;
+}
+
+hora_status hora_data_paths(const char *list, char ***paths, int *n) {
+    hora_data_files f;
+    *paths = NULL;
+    *n = 0;
+    int cap = 0;
+    const hora_status s = hora_data_files_parse(&f, list);
+    for (int i = 0; i < f.n && !s; i++)
+        if (!hora_eq(f.at[i].path, "-"))
+            HORA_PUSH(*paths, *n, cap, hora_strdup(f.at[i].path));
     hora_data_files_release(&f);
     return s;
 }

@@ -25,8 +25,8 @@ enum { HELD_OUT = 32 };
 static const hora_option rows[] = {
     OPT_STRING(model, "model", NULL, NULL, "DIR",
                "train adapters of this model instead of the synthetic experiment"),
-    OPT_FILES(data, "data", NULL, NULL, "FILE", "text or JSONL that the subsets are drawn from"),
-    OPT_FILES(eval, "eval", "eval_data", NULL, "FILE", "evaluation data, never used for choices"),
+    OPT_STRING(data, "data", NULL, NULL, "FILE", "text or JSONL that the subsets are drawn from"),
+    OPT_STRING(eval, "eval", "eval_data", NULL, "FILE", "evaluation data, never used for choices"),
     OPT_LIST(fractions, "fractions", NULL, NULL, "LIST",
              "subset sizes as shares of the rows of --data; unset: 0.01,0.03,0.1,0.3,1"),
     OPT_LIST(n, "n", "rows", NULL, "LIST", "subset sizes as numbers of rows, such as 50,100,200"),

@@ -12,18 +12,25 @@ typedef struct config {
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_FILES(data, "data", NULL, NULL, "FILE", "text, JSONL, CSV or TSV to evaluate on"),
+    OPT_FILES(data, "data", NULL, NULL, "FILE",
+              "text, JSONL, CSV or TSV to evaluate on, also in .gz or .zst; - is "
+              "standard input, a folder holds test.jsonl; may be given several times"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "rows at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};
 
-static hora_status evaluate(hora_model *m, const config *c, hora_settings *s, hora_json **out) {
+static hora_status evaluate(hora_model *m, const config *c, const char *files, hora_settings *s,
+                            hora_json **out) {
     hora_data *d = NULL;
+    hora_str notes = {0};
     hora_dataset *held_out = NULL; /* with eval_split: what train would hold out */
     hora_eval_info info = {0};
     const double start = hora_now();
-    HORA_TRY(hora_cli_required("data", c->data, "a text, JSONL, CSV or TSV file"));
-    HORA_TRY(hora_model_data(&d, m, c->data, s));
+    HORA_TRY(hora_model_data(&d, m, files, s));
+    hora_data_notes(d->set, &notes);
+    if (notes.n)
+        hora_info("%s", notes.s);
+    hora_str_release(&notes);
     hora_status st = d->config.eval_split > 0 ? hora_data_split(d->set, &held_out) : HORA_OK;
     const hora_eval_parts parts = {.base = m->base,
                                    .objective = &m->opened.objective,
@@ -104,11 +111,17 @@ static hora_status run(hora_cli *cli) {
     hora_model *m = NULL;
     hora_json *r = NULL;
     config c = {0};
+    char *files = NULL;
     hora_status st;
     HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
+    HORA_TRY_OUT(st, hora_cli_required("model", hora_settings_get(&cli->settings, "model"),
+                                       "a model directory"));
+    HORA_TRY_OUT(st, hora_cli_required("data", c.data, "a text, JSONL, CSV or TSV file"));
+    HORA_TRY_OUT(st, hora_data_resolve(&files, c.data, HORA_DATA_TEST, false));
     HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
-    st = evaluate(m, &c, &cli->settings, &r);
+    st = evaluate(m, &c, files, &cli->settings, &r);
 out:
+    hora_free(files);
     hora_cli_show(cli, r, print);
     hora_model_close(m);
     hora_options_release(&options, &c);
