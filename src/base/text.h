@@ -38,8 +38,8 @@ size_t hora_escape(char *out, size_t cap, const char *s, size_t n);
 void hora_markdown(hora_str *out, const char *s, bool code);
 /* Bytes of the byte order mark that the text begins with: 3, or 0. It is no part of a text. */
 size_t hora_byte_order_mark(const void *s, size_t n);
-/* The next word of a list: words stand between signs of `separators`, empty ones are passed over. *p
- * moves behind it (NULL: an empty list). False: there is none. */
+/* The next word of a list: words stand between signs of `separators`, empty ones are passed over.
+ * *p moves behind it (NULL: an empty list). False: there is none. */
 bool hora_list_next(const char **p, const char *separators, const char **word, size_t *n);
 /* The same as a new string; NULL: there is none. */
 char *hora_list_word(const char **p, const char *separators);

@@ -31,8 +31,7 @@ bool hora_data_reads_input(const char *list); /* `-` is in it */
 
 typedef struct hora_data_config { /* filled from hora_data_options */
     char *format;                 /* auto text jsonl csv tsv */
-    char *
-        columns; /* prompt=question,.. or JSON: names of the fields in the data; NULL: as they are */
+    char *columns;   /* prompt=question,.. or JSON: names of fields in the data; NULL: ours */
     int64_t seq_len; /* tokens per row */
     bool packing;    /* several records in one row */
     bool shuffle;
@@ -49,6 +48,8 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     int64_t seed; /* of the shuffle */
 } hora_data_config;
 extern const hora_options hora_data_options;
+/* What of it can be refused before anything is opened. */
+hora_status hora_data_check(const hora_data_config *c);
 /* What of a row is supervised: what the assistant says, prompts too, the assistant's last turn. */
 enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
 /* Rows of a conversation: one, and one more for each turn that later turns make the template write

@@ -4,8 +4,8 @@
  * Inside of the data room: files.c and bytes.c say which files are meant and what they hold, read.c
  * finds the records of one and table.c those of CSV and TSV, sources.def and source_*.c turn a
  * record into samples (text and the bytes of it that count; chat*.c for conversations; labels.c and
- * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for all
- * files of a set. pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks at
+ * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for
+ * all files of a set. pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks at
  * it, prefetch.c is the thread.
  */
 #include "base/file.h"
@@ -180,8 +180,8 @@ struct hora_dataset {
 void hora_pack_begin(hora_dataset *d);
 /* Adds rows of a part: of its records [from, to), or of its stream's tokens, `times` over. */
 void hora_pack_part(hora_dataset *d, int part, size_t from, size_t to, double times);
-/* on[i - from] for each record of a part: it is in the subset of that share, drawn by the seed. Rows
- * of one conversation stay together. */
+/* on[i - from] for each record of a part: it is in the subset of that share, drawn by the seed.
+ * Rows of one conversation stay together. */
 void hora_data_choose(const hora_dataset *d, int part, size_t from, size_t to, double share,
                       uint8_t *on);
 /* Adds copies of the rows `at` of another set over the same store. */

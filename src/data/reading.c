@@ -265,23 +265,29 @@ static format by_content(const opening *o, const char *s, size_t n) {
     return f ? f : FORMAT_TEXT;
 }
 
-static hora_status pick_format(const opening *o, const char *s, size_t n, format *out) {
-    static const char *const names[] = {"auto", "text", "jsonl", "csv", "tsv"};
-    const char *given = o->cfg->format ? o->cfg->format : "auto";
+static const char *const format_names[] = {"auto", "text", "jsonl", "csv", "tsv"};
+
+static hora_status given_format(const hora_data_config *c, format *out) {
+    const char *given = c->format ? c->format : "auto";
     size_t k = 0;
-    while (k < HORA_COUNT(names) && !hora_eq(given, names[k]))
+    while (k < HORA_COUNT(format_names) && !hora_eq(given, format_names[k]))
         k++;
-    if (k == HORA_COUNT(names))
-        return hora_fail(HORA_EUSAGE,
-                         "format `%s` is not known; choose auto, text, jsonl, csv or tsv", given);
     *out = (format)k;
+    return k < HORA_COUNT(format_names)
+               ? HORA_OK
+               : hora_fail(HORA_EUSAGE,
+                           "format `%s` is not known; choose auto, text, jsonl, csv or tsv", given);
+}
+
+static hora_status pick_format(const opening *o, const char *s, size_t n, format *out) {
+    HORA_TRY(given_format(o->cfg, out));
     if (*out == FORMAT_AUTO) {
         *out = by_name(o->path);
         if (*out == FORMAT_TEXT && table_format(o, s, n))
             return hora_fail(HORA_EUSAGE,
                              "%s: the first line is that of a table; give format=%s, or "
                              "format=text if it is meant to be learned as it stands",
-                             o->path, names[table_format(o, s, n)]);
+                             o->path, format_names[table_format(o, s, n)]);
         *out = *out ? *out : by_content(o, s, n);
     }
     if (*out == FORMAT_TEXT && o->d->rule.labels)
@@ -464,6 +470,24 @@ static hora_status check_rows(const opening *o) {
                      o->path);
 }
 
+hora_status hora_data_check(const hora_data_config *c) {
+    hora_columns columns;
+    hora_json *kwargs = NULL;
+    format f;
+    int train_on;
+    if (c->seq_len < 2 || c->seq_len > 1 << 24)
+        return hora_fail(HORA_EUSAGE, "seq_len=%lld is not possible; choose 2 to %d",
+                         (long long)c->seq_len, 1 << 24);
+    HORA_TRY(given_format(c, &f));
+    HORA_TRY(train_on_of(c, &train_on));
+    hora_status s = hora_columns_parse(&columns, c->columns);
+    hora_columns_release(&columns);
+    if (!s)
+        s = hora_chat_object(&kwargs, c->chat_kwargs, "chat_kwargs");
+    hora_json_free(kwargs);
+    return s;
+}
+
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                               const hora_template *tmpl, const hora_data_config *cfg,
                               const hora_data_rule *rule) {
@@ -471,9 +495,7 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     hora_json *kwargs = NULL;
     char *list = NULL;
     *out = NULL;
-    if (cfg->seq_len < 2 || cfg->seq_len > 1 << 24)
-        return hora_fail(HORA_EUSAGE, "seq_len=%lld is not possible; choose 2 to %d",
-                         (long long)cfg->seq_len, 1 << 24);
+    HORA_TRY(hora_data_check(cfg));
     hora_dataset *d = hora_calloc(1, sizeof *d);
     d->store = hora_calloc(1, sizeof *d->store);
     d->store->refs = 1;

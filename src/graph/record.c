@@ -29,8 +29,7 @@ static hora_status take_named(hora_graph *g, const char *list) {
         if (b)
             take_backend(g, b);
         else
-            s = hora_fail(HORA_EUSAGE,
-                          "no backend named `%s` in this build; `hora --version` lists them", word);
+            s = hora_backend_unknown(word);
     }
     return s;
 }

@@ -156,6 +156,11 @@ static hora_status attach(run *r) {
 /* What would be found out only behind data that may take minutes to read. */
 static hora_status check_before_data(const run *r) {
     HORA_TRY(hora_check_context(r->opened.base, r->data.seq_len));
+    HORA_TRY(hora_train_check(&r->train));
+    HORA_TRY(hora_data_check(&r->data));
+    if (r->run.init_adapter && !r->run.resume && !hora_path_is_dir(r->run.init_adapter))
+        return hora_fail(HORA_ENOTFOUND, "init_adapter: %s is no folder; give that of an adapter",
+                         r->run.init_adapter);
     return hora_run_files_found(&r->files);
 }
 
