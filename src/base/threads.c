@@ -112,12 +112,15 @@ static void *work(void *arg) {
     return NULL;
 }
 
-/* Workers are made when first wanted, with all signals blocked: those are for the caller's threads.
- */
+/* Workers are made when first wanted, with signals blocked: those are for the caller's threads. Not
+ * the ones that an instruction raises: a thread that blocks them dies without its handler. */
 static void hire(team *t, int n) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    static const int raised[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t others, before;
+    sigfillset(&others);
+    for (size_t i = 0; i < HORA_COUNT(raised); i++)
+        sigdelset(&others, raised[i]);
+    pthread_sigmask(SIG_BLOCK, &others, &before);
     pthread_attr_t detached;
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);

@@ -5,8 +5,8 @@
  * finds the records of one and table.c those of CSV and TSV, sources.def and source_*.c turn a
  * record into samples (text and the bytes of it that count; chat*.c for conversations; labels.c and
  * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for
- * all files of a set. pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks at
- * it, prefetch.c is the thread.
+ * all files of a set. pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks
+ * at it, prefetch.c is the thread.
  */
 #include "base/file.h"
 #include "data/data.h"

@@ -33,27 +33,11 @@ void hora_frame_release(hora_frame *f) {
     hora_ids_release(&f->suffix);
 }
 
-static int64_t specials(const hora_frame *f, bool pair) {
-    return (int64_t)(f->prefix.n + f->suffix.n * (pair ? 2 : 1));
+static int64_t specials(const hora_frame *f) {
+    return (int64_t)(f->prefix.n + f->suffix.n);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
-/* Longest first, as the fast tokenizers cut: the longer one down to the shorter, then both to
- * halves of what is left, the odd one to the longer. */
-static void cut_pair(int64_t most, size_t *a, size_t *b) {
-    const bool swap = *a > *b;
-    int64_t small = (int64_t)(swap ? *b : *a), large = (int64_t)(swap ? *a : *b);
-    if (small + large <= most)
-        return;
-    large = small > most ? small : hora_max(small, most - small);
-    if (small + large > most) {
-        small = most / 2;
-        large = small + most % 2;
-    }
-    *a = (size_t)(swap ? large : small);
-    *b = (size_t)(swap ? small : large);
-}
-
 static void add(hora_masked *out, const hora_ids *ids, size_t n) {
     for (size_t i = 0; i < n; i++)
         hora_ids_push(&out->ids, ids->at[i]);
@@ -65,34 +49,15 @@ static hora_status too_short(int64_t seq_len, int64_t specials_) {
                      (long long)seq_len, (long long)specials_);
 }
 
-hora_status hora_labelled_text(const hora_reader *r, const hora_frame *f, const hora_sample *s,
-                               int64_t seq_len, hora_masked *out, int64_t *cut) {
-    hora_ids a = {0}, b = {0};
-    const int64_t room = seq_len - specials(f, s->pair != NULL);
-    const char *text = s->text.s ? s->text.s : "";
-    if (room < 1)
-        return too_short(seq_len, specials(f, s->pair != NULL));
-    hora_status st = hora_tokenizer_encode(r->tok, text, s->text.n, false, &a);
-    if (!st && s->pair)
-        st = hora_tokenizer_encode(r->tok, s->pair, s->pair_n, false, &b);
-    size_t na = a.n, nb = b.n;
-    if (s->pair)
-        cut_pair(room, &na, &nb);
-    else
-        na = (size_t)hora_min((int64_t)na, room);
-    *cut = (int64_t)(a.n - na + b.n - nb);
-    if (!st) {
-        add(out, &f->prefix, f->prefix.n);
-        add(out, &a, na);
-        add(out, &f->suffix, f->suffix.n);
-        if (s->pair) {
-            add(out, &b, nb);
-            add(out, &f->suffix, f->suffix.n);
-        }
-    }
-    hora_ids_release(&a);
-    hora_ids_release(&b);
-    return st;
+hora_status hora_labelled_text(const hora_reader *r, const hora_sample *s, int64_t seq_len,
+                               hora_masked *out, int64_t *cut) {
+    const hora_text_pair text = {s->text.s ? s->text.s : "", s->text.n, s->pair, s->pair_n};
+    int64_t specials_;
+    HORA_TRY(hora_tokenizer_specials(r->tok, s->pair && s->pair_n, &specials_));
+    if (seq_len <= specials_)
+        return too_short(seq_len, specials_);
+    return hora_tokenizer_encode_pair(r->tok, &text, seq_len, HORA_TRUNCATE_LONGEST, &out->ids,
+                                      NULL, cut);
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -109,9 +74,9 @@ static void add_frame(hora_masked *out, hora_label_store *l, const hora_ids *ids
 hora_status hora_labelled_words(const hora_reader *r, const hora_frame *f, const hora_sample *s,
                                 int64_t line, int64_t seq_len, hora_masked *out,
                                 hora_label_store *l, int64_t *cut) {
-    int64_t room = seq_len - specials(f, false), lost = 0;
+    int64_t room = seq_len - specials(f), lost = 0;
     hora_ids word = {0};
-    hora_status st = room < 1 ? too_short(seq_len, specials(f, false)) : HORA_OK;
+    hora_status st = room < 1 ? too_short(seq_len, specials(f)) : HORA_OK;
     *cut = 0;
     add_frame(out, l, &f->prefix);
     for (size_t i = 0; i < hora_json_len(s->words) && !st; i++) {

@@ -91,13 +91,13 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
 static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_data_record r) {
     hora_dataset *d = o->d;
     hora_store *st = d->store;
-    const size_t tags = st->labels.ntags;
+    const size_t tags = st->labels.ntags, types = st->tokens.types.n;
     int64_t cut = 0;
     r.at = st->tokens.ids.n;
-    hora_status s = sample->words ? hora_labelled_words(&o->reader, &o->frame, sample, r.line,
-                                                        d->seq_len, &st->tokens, &st->labels, &cut)
-                                  : hora_labelled_text(&o->reader, &o->frame, sample, d->seq_len,
-                                                       &st->tokens, &cut);
+    hora_status s = sample->words
+                        ? hora_labelled_words(&o->reader, &o->frame, sample, r.line, d->seq_len,
+                                              &st->tokens, &st->labels, &cut)
+                        : hora_labelled_text(&o->reader, sample, d->seq_len, &st->tokens, &cut);
     if (!s && !sample->words)
         s = hora_labels_read(&st->labels, d->rule.labels, sample->label, r.line, &r.labels);
     r.n = (int64_t)(st->tokens.ids.n - r.at);
@@ -107,6 +107,7 @@ static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_dat
                                     "it or remove the record");
     if (s) {
         st->tokens.ids.n = r.at;
+        st->tokens.types.n = types;
         st->labels.ntags = tags;
         return s;
     }

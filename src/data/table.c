@@ -142,15 +142,9 @@ static hora_json *named(char *const *names, size_t n) {
     return o;
 }
 
-static hora_status check_header(char *const *names, size_t n, const char *what,
+static hora_status check_header(char *const *names, size_t n,
                                 hora_status (*header)(void *arg, const hora_json *names),
                                 void *arg) {
-    for (size_t i = 0; i < n; i++)
-        if (!hora_utf8_valid(names[i], strlen(names[i]), NULL))
-            return hora_fail(HORA_EFORMAT,
-                             "%s: column %zu has a name that is not UTF-8; convert "
-                             "the file",
-                             what, i + 1);
     hora_json *record = named(names, n);
     const hora_status s = header(arg, record);
     hora_json_free(record);
@@ -175,8 +169,6 @@ hora_json *hora_read_header(const char *s, size_t n, bool tabs) {
         t.delimiter = tabs ? '\t' : delimiter_of(&t);
         good = header(&t, &names, &columns) == HORA_OK && columns > 1;
     }
-    for (size_t i = 0; i < columns; i++)
-        good &= hora_utf8_valid(names[i], strlen(names[i]), NULL);
     hora_json *record = good ? named(names, columns) : NULL;
     release(&t, names, columns);
     return record;
@@ -194,7 +186,7 @@ hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs
     if (st)
         hora_context(st, "%s", what);
     else if (check)
-        st = check_header(names, columns, what, check, arg);
+        st = check_header(names, columns, check, arg);
     while (!st && !at_end(&t)) {
         const hora_place at = {t.line, 1};
         hora_json *record = NULL;

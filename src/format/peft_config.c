@@ -279,7 +279,7 @@ static hora_status read_config(hora_peft_config *c, const hora_json *obj, const 
     HORA_TRY(read_common(c, obj));
     if (!hora_eq(c->peft_type, "LORA")) {
         c->own = hora_json_copy(obj);
-        return HORA_OK;
+        return read_layers(c, obj);
     }
     HORA_TRY(read_lora(c, obj));
     HORA_TRY(check_keys(obj, what));
@@ -334,10 +334,11 @@ static void set_names(hora_json *obj, const char *key, char *const *names, int n
         hora_json_push(list, hora_json_new_string(names[i]));
 }
 
-static void set_patterns(hora_json *obj, const char *key, const hora_peft_pattern *p, int n) {
-    hora_json *map = hora_json_set(obj, key, hora_json_new_object());
+hora_json *hora_peft_patterns_json(const hora_peft_pattern *p, int n) {
+    hora_json *map = hora_json_new_object();
     for (int i = 0; i < n; i++)
         hora_json_set(map, p[i].pattern, number(p[i].value));
+    return map;
 }
 
 static void set_targets(hora_json *obj, const hora_peft_config *c) {
@@ -375,8 +376,8 @@ static void set_lora(hora_json *obj, const hora_peft_config *c) {
     hora_json_set(obj, "r", hora_json_new_int(c->r));
     hora_json_set(obj, "use_dora", hora_json_new_bool(c->use_dora));
     hora_json_set(obj, "use_rslora", hora_json_new_bool(c->use_rslora));
-    set_patterns(obj, "alpha_pattern", c->alpha_pattern, c->n_alpha);
-    set_patterns(obj, "rank_pattern", c->rank_pattern, c->n_rank);
+    hora_json_set(obj, "alpha_pattern", hora_peft_patterns_json(c->alpha_pattern, c->n_alpha));
+    hora_json_set(obj, "rank_pattern", hora_peft_patterns_json(c->rank_pattern, c->n_rank));
     set_layers(obj, c);
 }
 
@@ -391,6 +392,8 @@ void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
     set_targets(obj, c);
     if (hora_eq(type, "LORA"))
         set_lora(obj, c);
+    else if (hora_json_get(c->own, "layers_to_transform")) /* not every type has them */
+        set_layers(obj, c);
     for (void *it = c->own ? hora_json_iter(c->own) : NULL; it; it = hora_json_next(c->own, it))
         if (!hora_json_get(obj, hora_json_iter_key(it)))
             hora_json_set(obj, hora_json_iter_key(it), hora_json_copy(hora_json_iter_value(it)));
@@ -417,6 +420,11 @@ void hora_peft_config_known(const hora_peft_config *c, const char *known, const 
         if ((i == HORA_COUNT(keys) || keys[i].use != KEY_COMMON) && !is_word(known, name))
             warn_unknown(dir, name);
     }
+}
+
+hora_status hora_peft_config_patterns(const hora_peft_config *c, const char *key, bool whole,
+                                      hora_peft_pattern **out, int *n) {
+    return read_patterns(c->own, key, whole, out, n);
 }
 
 hora_status hora_peft_config_names(const hora_peft_config *c, const char *key, char ***names,

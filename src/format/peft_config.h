@@ -64,6 +64,11 @@ void hora_peft_config_known(const hora_peft_config *c, const char *known, const 
 hora_status hora_peft_config_names(const hora_peft_config *c, const char *key, char ***names,
                                    int *n);
 
+/* The patterns under c->own's `key`, new; `whole`: ranks. And an object of such. */
+hora_status hora_peft_config_patterns(const hora_peft_config *c, const char *key, bool whole,
+                                      hora_peft_pattern **out, int *n);
+hora_json *hora_peft_patterns_json(const hora_peft_pattern *p, int n);
+
 /*
  * PEFT's check_target_module_exists for a module path ("model.layers.0.self_attn.q_proj"). In
  * order: excluded by exclude_modules (exact name, ".name" suffix, or regex) or by being at or below

@@ -57,7 +57,7 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
 void hora_graph_sum_flops(hora_graph *g) {
     hora_plan_info *info = &g->info;
     memset(info->flops, 0, sizeof info->flops);
-    info->window = 0;
+    info->window = info->ahead = 0;
     for (int i = 0; i < g->node_count; i++) {
         const node *n = &g->nodes[i];
         if (!g->tensors[n->out].needed)
@@ -65,20 +65,23 @@ void hora_graph_sum_flops(hora_graph *g) {
         hora_graph_node_flops(g, n, HORA_FORWARD, info->flops);
         if (n->has_backward)
             hora_graph_node_flops(g, n, HORA_BACKWARD, info->flops);
-        if (hora_op_at(n->op)->options & HORA_OP_PAIRS && n->attr.window)
+        if (hora_op_at(n->op)->options & HORA_OP_PAIRS && n->attr.window) {
             info->window = n->attr.window;
+            info->ahead = n->attr.ahead;
+        }
     }
 }
 
 void hora_graph_add_work(const hora_graph *g, const hora_batch *b, double work[HORA_WORKS]) {
-    const int64_t window = g->info.window;
+    const int64_t window = g->info.window, ahead = g->info.ahead;
     int64_t tokens = 0, targets = 0, pairs = 0, windowed = 0;
     for (int64_t i = 0; i < b->rows; i++) {
         int64_t sees = b->hi[i] - b->lo[i], from = hora_max(b->lo[i], i + 1 - window);
+        const int64_t to = ahead ? hora_min(b->hi[i], i + 1 + ahead) : b->hi[i];
         tokens += sees > 0;
         pairs += sees;
         targets += b->target && b->target[i] >= 0;
-        windowed += window ? hora_max(0, b->hi[i] - from) : 0;
+        windowed += window ? hora_max(0, to - from) : 0;
     }
     work[HORA_WORK_TOKEN] += (double)tokens;
     work[HORA_WORK_TARGET] += (double)targets;

@@ -86,7 +86,8 @@ typedef struct hora_plan_info {
     size_t kept; /* bytes alive between forward and backward at their peak */
     int nodes, steps, segments, recomputed;
     double flops[HORA_WORKS]; /* forward + backward, recomputation not counted, of each unit */
-    int64_t window;           /* of the layers that have one (a model has one size); 0: none */
+    /* of the layers that have one (a model has one size): attention's; 0: none */
+    int64_t window, ahead;
 } hora_plan_info;
 const hora_plan_info *hora_graph_info(const hora_graph *g);
 /* What a batch must hold for it, and how wide. */

@@ -254,16 +254,21 @@ hora_t hora_graph_param_at(const hora_graph *g, int k, void **user, bool *has_gr
     return HORA_NONE;
 }
 
+static unsigned leaves_of(const node *n) {
+    const hora_op *op = hora_op_at(n->op);
+    return n->attr.index ? 0 : op->options & HORA_OP_SOURCE ? 1u << n->attr.source : op->leaves;
+}
+
 hora_leaves hora_graph_leaves(const hora_graph *g) {
     hora_leaves l = {{0}};
     for (int i = 0; i < g->node_count; i++) {
         const node *n = &g->nodes[i];
-        const unsigned reads = n->attr.index ? 0 : hora_op_at(n->op)->leaves;
+        const hora_t wide = hora_op_at(n->op)->nin ? n->in[0] : n->out;
         for (int k = 0; k < HORA_LEAVES; k++)
-            if (reads & 1u << k)
+            if (leaves_of(n) & 1u << k)
                 l.columns[k] = hora_leaf_at(k)->columns
                                    ? hora_leaf_at(k)->columns
-                                   : hora_row_elems(&g->tensors[n->in[0]].view.shape);
+                                   : hora_row_elems(&g->tensors[wide].view.shape);
     }
     return l;
 }

@@ -9,12 +9,23 @@
 
 /* E (V, d) -> (rows, d), rows chosen by the batch's ids. */
 static inline hora_t hora_embed(hora_graph *g, hora_t table) {
-    return hora_graph_node(g, HORA_OP_gather, (hora_t[]){table}, &(hora_attr){0});
+    return hora_graph_node(g, HORA_OP_gather, (hora_t[]){table, HORA_NONE}, &(hora_attr){0});
 }
 /* E (V, d), n row numbers (borrowed, read at run time) -> (n, d). */
 static inline hora_t hora_gather(hora_graph *g, hora_t x, const int32_t *index, int64_t n) {
-    return hora_graph_node(g, HORA_OP_gather, (hora_t[]){x},
+    return hora_graph_node(g, HORA_OP_gather, (hora_t[]){x, HORA_NONE},
                            &(hora_attr){.index = index, .nindex = n});
+}
+/* onto (rows, d) or NONE, plus row k - first of the table (V, d), k from leaf `source` of the
+ * batch; numbers outside of the table add nothing. */
+static inline hora_t hora_lookup(hora_graph *g, hora_t table, hora_leaf source, int64_t first,
+                                 hora_t onto) {
+    return hora_graph_node(g, HORA_OP_gather, (hora_t[]){table, onto},
+                           &(hora_attr){.source = source, .first = first});
+}
+/* Leaf `source` of the batch as rows, (rows, columns). */
+static inline hora_t hora_leaf_rows(hora_graph *g, hora_leaf source, int64_t columns) {
+    return hora_graph_node(g, HORA_OP_input, NULL, &(hora_attr){.source = source, .w = columns});
 }
 /* x (n, k), w (o, k), b (o) or NONE, addend (n, o) or NONE -> addend + alpha x w' + b (n, o). */
 static inline hora_t hora_linear(hora_graph *g, hora_t x, hora_t w, hora_t b, hora_t addend,
@@ -45,7 +56,7 @@ static inline hora_t hora_scale(hora_graph *g, hora_t x, hora_t v, double alpha)
     return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, HORA_NONE},
                            &(hora_attr){.alpha = alpha});
 }
-/* x (n, d), v (d), b (d) or NONE -> x * v + b. */
+/* x (n, d), v (d) or NONE, b (d) or NONE -> x * v + b. */
 static inline hora_t hora_affine(hora_graph *g, hora_t x, hora_t v, hora_t b) {
     return hora_graph_node(g, HORA_OP_scale, (hora_t[]){x, v, b}, &(hora_attr){.alpha = 1});
 }
@@ -69,6 +80,23 @@ static inline hora_t hora_glu(hora_graph *g, hora_t gate, hora_t up, hora_act ac
 /* x (n, h width), w (width): each run of `width` columns is normalised on its own. */
 static inline hora_t hora_rmsnorm(hora_graph *g, hora_t x, hora_t w, double eps) {
     return hora_graph_node(g, HORA_OP_rmsnorm, (hora_t[]){x, w}, &(hora_attr){.eps = eps});
+}
+/* The same by mean and variance, with b (width) or NONE. */
+static inline hora_t hora_layernorm(hora_graph *g, hora_t x, hora_t w, hora_t b, double eps) {
+    return hora_graph_node(g, HORA_OP_layernorm, (hora_t[]){x, w, b}, &(hora_attr){.eps = eps});
+}
+/* x (rows, d) -> in the first row of each segment the mean of its rows, without the first `skip`:
+ * (rows, d); with `joined` behind the row itself: (rows, 2d). */
+static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joined) {
+    return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
+}
+/* Table (first + h w, d) of a grid -> (first + height width, d), bicubically; `first` rows stay. */
+static inline hora_t hora_resample(hora_graph *g, hora_t table, int64_t first, int64_t h, int64_t w,
+                                   int64_t height, int64_t width, bool antialias) {
+    return hora_graph_node(
+        g, HORA_OP_resample, (hora_t[]){table},
+        &(hora_attr){
+            .first = first, .a = h, .b = w, .groups = height, .w = width, .antialias = antialias});
 }
 /* x (rows, heads head_dim); freq (head_dim/2) borrowed. */
 static inline hora_t hora_rope(hora_graph *g, hora_t x, int64_t heads, int64_t head_dim,
@@ -100,6 +128,10 @@ static inline hora_t hora_permute(hora_graph *g, hora_t x, int64_t groups, int64
                                   int64_t w) {
     return hora_graph_node(g, HORA_OP_permute, (hora_t[]){x},
                            &(hora_attr){.groups = groups, .a = a, .b = b, .w = w});
+}
+/* a (n, p), b (n, q) -> (n, p q), the outer products of the rows; p = 1: rows of b times a. */
+static inline hora_t hora_outer(hora_graph *g, hora_t a, hora_t b) {
+    return hora_graph_node(g, HORA_OP_outer, (hora_t[]){a, b}, &(hora_attr){0});
 }
 /* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. */
 static inline hora_t hora_lownorm(hora_graph *g, hora_t w, hora_t a, hora_t b, double alpha) {

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "base/threads.h"
 #include "lab/bench_impl.h"
-#include "model/family.h"
+#include "run/open.h"
 
 #define OPT_OF hora_bench_config
 static const hora_option rows[] = {
@@ -54,7 +54,7 @@ typedef struct bench {
     volatile int *stop;
     const hora_bench_shape *shape; /* NULL: a model of the user's */
     char *dir;                     /* temporary folder while it is there */
-    hora_base *base;
+    hora_opened opened;
     hora_adapter *adapter;
     hora_training *training;
     hora_batch batch;
@@ -128,17 +128,17 @@ static hora_status remove_model(bench *b) {
 static void close_all(bench *b) {
     hora_training_free(b->training);
     hora_peft_detach(b->adapter);
-    hora_base_close(b->base);
+    hora_open_close(&b->opened);
     b->training = NULL;
     b->adapter = NULL;
-    b->base = NULL;
 }
 
 /* The opened base gets its adapter and a plan that fits. */
 static hora_status plan(bench *b) {
-    HORA_TRY(hora_peft_attach(&b->adapter, b->base, b->c.method, b->given, (uint64_t)b->c.seed));
+    HORA_TRY(
+        hora_peft_attach(&b->adapter, b->opened.base, b->c.method, b->given, (uint64_t)b->c.seed));
     const hora_training_parts p = {
-        .base = b->base, .adapters = &b->adapter, .nadapters = 1, .seq_len = b->c.seq_len};
+        .base = b->opened.base, .adapters = &b->adapter, .nadapters = 1, .seq_len = b->c.seq_len};
     HORA_TRY(hora_training_open(&b->training, &p, &b->train));
     b->result.plan = *hora_training_report(b->training);
     return hora_train_report_fits(&b->result.plan);
@@ -152,9 +152,11 @@ static hora_status check_options(const bench *b) {
 
 /* What can be refused is refused by a plan on headers alone, before weights are written or read. */
 static hora_status rehearse(bench *b) {
-    const hora_base_options headers = {.dtype = hora_train_dtype(&b->train), .headers_only = true};
-    HORA_TRY(b->shape ? hora_base_fresh(&b->base, b->dir, &headers, 0)
-                      : hora_base_open(&b->base, b->c.model, &headers));
+    const hora_open_options headers = {.dtype = hora_train_dtype(&b->train),
+                                       .task = "causal",
+                                       .headers_only = true,
+                                       .config_alone = b->shape != NULL};
+    HORA_TRY(hora_open_model(&b->opened, b->shape ? b->dir : b->c.model, &headers));
     HORA_TRY(plan(b));
     HORA_TRY(check_options(b));
     if (b->shape) /* its weights are not written yet */
@@ -176,9 +178,10 @@ static hora_status make_model(bench *b) {
 
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
 static hora_status open_all(bench *b) {
-    const hora_base_options o = {.dtype = hora_train_dtype(&b->train), .headers_only = false};
+    const hora_open_options o = {.dtype = hora_train_dtype(&b->train), .task = "causal"};
     double started = hora_now();
-    HORA_TRY(b->shape ? hora_base_open(&b->base, b->dir, &o) : hora_base_complete(b->base));
+    HORA_TRY(b->shape ? hora_open_model(&b->opened, b->dir, &o)
+                      : hora_base_complete(b->opened.base));
     b->result.open_s = hora_now() - started;
     HORA_TRY(remove_model(b));
     HORA_TRY(unless_stopped(b));
@@ -199,8 +202,8 @@ static hora_status make_batch(bench *b) {
     x->rows = x->capacity;
     for (int64_t i = 0; i < x->rows; i++) {
         const bool real = i < n * t;
-        x->ids[i] = real ? (int32_t)hora_rng_below(&r, b->base->vocab) : 0;
-        x->target[i] = real ? (int32_t)hora_rng_below(&r, b->base->vocab) : -1;
+        x->ids[i] = real ? (int32_t)hora_rng_below(&r, b->opened.base->vocab) : 0;
+        x->target[i] = real ? (int32_t)hora_rng_below(&r, b->opened.base->vocab) : -1;
         x->weight[i] = real;
         x->pos[i] = (int32_t)(real ? i % t : 0);
         x->lo[i] = (int32_t)(real ? i - i % t : 0);
@@ -269,7 +272,7 @@ static void describe(bench *b) {
     hora_snprintf(r->name, sizeof r->name, "%s",
                   b->shape ? b->shape->name : hora_path_base(b->c.model));
     r->adapter = b->adapter;
-    r->dtype = b->base->dtype;
+    r->dtype = b->opened.base->dtype;
     r->threads = hora_threads();
     r->batch_size = b->c.batch_size;
     r->seq_len = b->c.seq_len;

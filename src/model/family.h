@@ -22,13 +22,16 @@ typedef struct hora_family {
     const char *name;        /* "llama" */
     const char *summary;     /* "Llama 2 and 3, Mistral, .." */
     const char *model_types; /* values of config.json's model_type, separated by blanks */
-    const char *head;        /* module of a task's head: "score" */
-    /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, own.
+    /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, head, own.
      * Refuses by name what would be computed wrongly. */
     hora_status (*configure)(hora_base *b);
-    /* Records from the batch's ids to the last hidden state after the final norm, (rows, hidden).
-     */
+    /* Whether files may hold a tensor of this name that nothing reads; NULL: they may not. */
+    bool (*ignores)(const hora_base *b, const char *name);
+    /* Records from the batch to the last hidden state after the final norm, (rows, hidden). */
     hora_t (*record)(hora_net *n);
+    /* What a head that judges whole segments reads in their first rows, (rows, head_in); NULL: the
+     * last hidden state as it is, in the row that the task chooses. */
+    hora_t (*pool)(hora_net *n, hora_t hidden);
     void (*release)(hora_base *b);
     void (*attention)(const hora_base *b, int layer, hora_attention_form *out); /* NULL: not told */
 } hora_family;

@@ -177,21 +177,9 @@ static hora_status read_switches(hora_base *b, llama *c) {
 
 /* --- weights table ---------------------------------------------------------------------------- */
 
-static int add_weight(hora_base *b, char *own_name, hora_shape shape, hora_role role, int layer,
-                      double std) {
-    hora_weight w = {.name = own_name,
-                     .view = {NULL, b->dtype, shape},
-                     .role = role,
-                     .layer = layer,
-                     .init_std = std};
-    b->weights = hora_realloc(b->weights, ((size_t)b->nweights + 1) * sizeof w);
-    b->weights[b->nweights] = w;
-    return b->nweights++;
-}
-
 static int add_norm(hora_base *b, int layer, const char *name, int64_t width) {
-    return add_weight(b, hora_format("model.layers.%d.%s.weight", layer, name), HORA_SHAPE1(width),
-                      HORA_ROLE_NORM, layer, 0);
+    return hora_base_add_weight(b, hora_format("model.layers.%d.%s.weight", layer, name),
+                                HORA_SHAPE1(width), HORA_ROLE_NORM, layer, 0);
 }
 
 /* module, site, width in, width out in terms of the configuration; heads for methods that work head
@@ -223,18 +211,20 @@ static void add_sites(hora_base *b, const llama *c, int layer) {
                          .head_dim = b->head_dim,
                          .bias = -1};
         s->module = hora_format("model.layers.%d.%s", layer, rows[i].module);
-        s->weight = add_weight(b, hora_format("%s.weight", s->module), HORA_SHAPE2(s->out, s->in),
-                               HORA_ROLE_WEIGHT, layer, c->init_std);
+        s->weight =
+            hora_base_add_weight(b, hora_format("%s.weight", s->module), HORA_SHAPE2(s->out, s->in),
+                                 HORA_ROLE_WEIGHT, layer, c->init_std);
         if (rows[i].bias)
-            s->bias = add_weight(b, hora_format("%s.bias", s->module), HORA_SHAPE1(s->out),
-                                 HORA_ROLE_BIAS, layer, 0);
+            s->bias = hora_base_add_weight(b, hora_format("%s.bias", s->module),
+                                           HORA_SHAPE1(s->out), HORA_ROLE_BIAS, layer, 0);
     }
 }
 
 static void add_weights(hora_base *b, llama *c) {
     b->sites = hora_calloc((size_t)b->layers * HORA_SITES, sizeof *b->sites);
-    b->embed = add_weight(b, hora_strdup("model.embed_tokens.weight"),
-                          HORA_SHAPE2(b->vocab, b->hidden), HORA_ROLE_EMBED, -1, c->init_std);
+    b->embed =
+        hora_base_add_weight(b, hora_strdup("model.embed_tokens.weight"),
+                             HORA_SHAPE2(b->vocab, b->hidden), HORA_ROLE_EMBED, -1, c->init_std);
     for (int i = 0; i < b->layers; i++) {
         llama_layer *l = &c->layer[i];
         l->input_norm = add_norm(b, i, "input_layernorm", b->hidden);
@@ -243,23 +233,26 @@ static void add_weights(hora_base *b, llama *c) {
         l->k_norm = c->qk_norm ? add_norm(b, i, "self_attn.k_norm", b->head_dim) : -1;
         l->post_norm = add_norm(b, i, "post_attention_layernorm", b->hidden);
     }
-    c->final_norm = add_weight(b, hora_strdup("model.norm.weight"), HORA_SHAPE1(b->hidden),
-                               HORA_ROLE_NORM, -1, 0);
-    b->head = b->bare ? -1
-              : b->tied
-                  ? b->embed
-                  : add_weight(b, hora_strdup("lm_head.weight"), HORA_SHAPE2(b->vocab, b->hidden),
-                               HORA_ROLE_HEAD, -1, c->init_std);
+    c->final_norm = hora_base_add_weight(b, hora_strdup("model.norm.weight"),
+                                         HORA_SHAPE1(b->hidden), HORA_ROLE_NORM, -1, 0);
+    b->head = b->bare   ? -1
+              : b->tied ? b->embed
+                        : hora_base_add_weight(b, hora_strdup("lm_head.weight"),
+                                               HORA_SHAPE2(b->vocab, b->hidden), HORA_ROLE_HEAD, -1,
+                                               c->init_std);
 }
 
 static hora_status configure(hora_base *b) {
     llama *c = b->own = hora_calloc(1, sizeof *c);
+    b->prefix = "model.";
+    b->head_module = "score";
     HORA_TRY(read_dimensions(b));
     c->layer = hora_calloc((size_t)b->layers, sizeof *c->layer);
     HORA_TRY(read_activation(b, c));
     HORA_TRY(read_rope(b, c));
     HORA_TRY(read_window(b, c));
     HORA_TRY(read_switches(b, c));
+    b->head_std = c->init_std;
     add_weights(b, c);
     return HORA_OK;
 }
@@ -330,7 +323,6 @@ const hora_family hora_family_llama = {
     .name = "llama",
     .summary = "Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3",
     .model_types = "llama mistral qwen2 qwen3",
-    .head = "score",
     .configure = configure,
     .record = record,
     .release = release,

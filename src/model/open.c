@@ -72,7 +72,7 @@ static hora_status pick_family(hora_base *b) {
 static hora_status configure(hora_base *b, const char *config_path, const hora_base_options *o) {
     b->dtype = o->dtype;
     b->bare = o->bare;
-    b->head = b->head_bias = -1;
+    b->embed = b->head = b->head_bias = -1;
     HORA_TRY(hora_hf_config_load(&b->config, config_path));
     if (hora_json_type(b->config) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
@@ -112,25 +112,77 @@ static void draw_weight(const hora_weight *w, uint64_t seed) {
     hora_parallel(hora_ceil_div(hora_elems(&w->view), CHUNK), draw_chunk, &d);
 }
 
-/* The tensor of weight `w`: its name, or without "model." as checkpoints of the bare backbone have
+/* The tensor `name`, or that name without the base's prefix, as checkpoints of a bare backbone have
  * it. */
-static const hora_st_tensor *find(const hora_st *st, const hora_weight *w) {
-    const hora_st_tensor *t = hora_st_find(st, w->name);
-    if (!t && hora_starts(w->name, "model."))
-        t = hora_st_find(st, w->name + strlen("model."));
+static const hora_st_tensor *named(const hora_base *b, const hora_st *st, const char *name) {
+    const hora_st_tensor *t = hora_st_find(st, name);
+    if (!t && b->prefix && hora_starts(name, b->prefix))
+        t = hora_st_find(st, name + strlen(b->prefix));
     return t;
+}
+
+/* The tensor of weight `w`, by the name that the files have. */
+static const hora_st_tensor *find(const hora_base *b, const hora_st *st, const hora_weight *w) {
+    return named(b, st, hora_weight_spelling(w).name);
+}
+
+/* Chooses among the names of each weight. */
+static void spell(hora_base *b, const hora_st *st) {
+    for (int i = 0; i < b->nweights; i++) {
+        hora_weight *w = &b->weights[i];
+        const int first = w->spelt;
+        w->spelt = -1;
+        while (!find(b, st, w) && w->spelt + 1 < w->nalso)
+            w->spelt++;
+        if (!find(b, st, w))
+            w->spelt = first;
+    }
+}
+
+/* The part of tensor `t` that is weight `w`. */
+static hora_view part_of(const hora_weight *w, const hora_st_tensor *t) {
+    const hora_spelling s = hora_weight_spelling(w);
+    hora_view v = {t->view.data, t->view.dtype, w->view.shape};
+    const size_t row = (size_t)hora_row_elems(&w->view.shape) * hora_dtype_size(v.dtype);
+    if (v.data)
+        v.data = (char *)v.data + (size_t)s.from * row;
+    return v;
+}
+
+/* It has the shape that the weight's tensor should have. */
+static bool fits(const hora_weight *w, const hora_st_tensor *t, hora_shape *want) {
+    const hora_spelling s = hora_weight_spelling(w);
+    *want = hora_weight_disk(w);
+    if (s.rows)
+        want->d[0] = s.rows;
+    return hora_shape_equal(&t->view.shape, want);
 }
 
 /* Part of the head of a task, as the family calls it. */
 static bool of_head(const hora_base *b, const char *name) {
-    const size_t n = strlen(b->family->head);
-    return hora_starts(name, b->family->head) && name[n] == '.';
+    const size_t n = b->head_module ? strlen(b->head_module) : 0;
+    return n && hora_starts(name, b->head_module) && name[n] == '.';
 }
 
 static bool ignorable(const hora_base *b, const char *name) {
     return hora_ends(name, "rotary_emb.inv_freq") ||
            ((b->tied || b->bare) && hora_eq(name, "lm_head.weight")) ||
-           (b->bare && of_head(b, name));
+           (b->bare && of_head(b, name)) || (b->family->ignores && b->family->ignores(b, name));
+}
+
+static void release_weight(hora_weight *w) {
+    for (int i = 0; i < w->nalso; i++)
+        hora_free(w->also[i].name);
+    hora_free(w->also);
+    hora_free(w->name);
+}
+
+static void release_site(hora_site *s) {
+    for (int i = 0; i < s->nalso; i++)
+        hora_free(s->also[i]);
+    hora_free(s->also);
+    hora_free(s->fused);
+    hora_free(s->module);
 }
 
 /* What the family's `configure` made. */
@@ -138,44 +190,47 @@ static void release_parts(hora_base *b) {
     if (b->family && b->family->release)
         b->family->release(b);
     for (int i = 0; i < b->nweights; i++)
-        hora_free(b->weights[i].name);
+        release_weight(&b->weights[i]);
     for (int i = 0; i < b->nsites; i++)
-        hora_free(b->sites[i].module);
+        release_site(&b->sites[i]);
     hora_free(b->weights);
     hora_free(b->sites);
+    hora_free(b->vision);
     b->weights = NULL;
     b->sites = NULL;
+    b->vision = NULL;
     b->nweights = b->nsites = 0;
+}
+
+/* A weight reads this tensor. */
+static bool is_read(const hora_base *b, const hora_st *st, const hora_st_tensor *t) {
+    bool yes = ignorable(b, t->name);
+    for (int i = 0; i < b->nweights && !yes; i++)
+        yes = find(b, st, &b->weights[i]) == t;
+    return yes;
 }
 
 /* One message for all that does not fit; only the first few names of each kind. */
 static hora_status compare(const hora_base *b, const hora_st *st) {
     hora_str bad = {0};
-    int count = 0, found = 0, expected = 0;
+    int count = 0;
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
-        const hora_st_tensor *t = find(st, w);
+        const hora_st_tensor *t = find(b, st, w);
         char have[128], want[128];
+        hora_shape shape;
         if (!t && count++ < 6)
-            hora_str_printf(&bad, "; missing %s", w->name);
-        else if (t && !hora_shape_equal(&t->view.shape, &w->view.shape) && count++ < 6)
-            hora_str_printf(&bad, "; %s is %s, config.json makes it %s", w->name,
-                            hora_shape_text(have, &t->view.shape),
-                            hora_shape_text(want, &w->view.shape));
+            hora_str_printf(&bad, "; missing %s", hora_weight_spelling(w).name);
+        else if (t && !fits(w, t, &shape) && count++ < 6)
+            hora_str_printf(&bad, "; %s is %s, config.json makes it %s", t->name,
+                            hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
         else if (t && !hora_dtype_is_float(t->view.dtype) && count++ < 6)
-            hora_str_printf(&bad, "; %s has dtype %s", w->name, t->dtype_name);
-        expected += t != NULL;
+            hora_str_printf(&bad, "; %s has dtype %s", t->name, t->dtype_name);
     }
     for (int i = 0; i < hora_st_count(st); i++)
-        found += !ignorable(b, hora_st_at(st, i)->name);
-    for (int i = 0; i < hora_st_count(st) && found > expected; i++) {
-        const char *name = hora_st_at(st, i)->name;
-        char *full = hora_format("model.%s", name);
-        if (!ignorable(b, name) && hora_base_weight(b, name) < 0 && hora_base_weight(b, full) < 0 &&
-            count++ < 6)
-            hora_str_printf(&bad, "; %s is not part of a %s", name, b->model_type);
-        hora_free(full);
-    }
+        if (!is_read(b, st, hora_st_at(st, i)) && count++ < 6)
+            hora_str_printf(&bad, "; %s is not part of a %s", hora_st_at(st, i)->name,
+                            b->model_type);
     hora_status s = count ? hora_fail(HORA_ESHAPE,
                                       "%s: %d tensors do not fit config.json%s%s; use the weights "
                                       "and config.json of one model",
@@ -194,8 +249,9 @@ static bool fits_as_is(const hora_base *b, const hora_view *v) {
 static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w) {
     const store *own = b->store;
     const bool wanted = own->st && !(own->fresh_head && of_head(b, w->name));
-    const hora_st_tensor *t = wanted ? find(own->st, w) : NULL;
-    return t && hora_shape_equal(&t->view.shape, &w->view.shape) ? t : NULL;
+    const hora_st_tensor *t = wanted ? find(b, own->st, w) : NULL;
+    hora_shape shape;
+    return t && fits(w, t, &shape) ? t : NULL;
 }
 
 /* It can be used where it lies; in a plan without weights the dtype of config.json tells. */
@@ -204,7 +260,10 @@ static bool will_fit(const hora_base *b, int i) {
     const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
     if (b->config_alone)
         return b->dtype == (hora_eq(name, "bfloat16") ? HORA_BF16 : HORA_F32);
-    return t && fits_as_is(b, &t->view);
+    if (!t)
+        return false;
+    const hora_view v = part_of(&b->weights[i], t);
+    return fits_as_is(b, &v);
 }
 
 static void measure_store(hora_base *b) {
@@ -225,8 +284,9 @@ static hora_status bind_weights(hora_base *b, store *own) {
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = tensor_of(b, w);
-        if (t && fits_as_is(b, &t->view)) {
-            w->view.data = t->view.data;
+        const hora_view v = t ? part_of(w, t) : w->view;
+        if (t && fits_as_is(b, &v)) {
+            w->view.data = v.data;
             continue;
         }
         w->view.data = (char *)own->block + at;
@@ -235,8 +295,7 @@ static hora_status bind_weights(hora_base *b, store *own) {
             draw_weight(w, own->seed);
             continue;
         }
-        HORA_TRY(hora_convert(w->view.data, b->dtype, t->view.data, t->view.dtype,
-                              hora_elems(&w->view)));
+        HORA_TRY(hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
         hora_st_forget(own->st, t);
     }
     return HORA_OK;
@@ -246,7 +305,7 @@ static hora_status bind_weights(hora_base *b, store *own) {
  * the head leave the flag standing. The head counts, as transformers 5 has it. */
 static hora_status untie(hora_base *b, const hora_st *st) {
     const hora_st_tensor *head = b->tied ? hora_st_find(st, "lm_head.weight") : NULL;
-    const hora_st_tensor *embed = head ? find(st, &b->weights[b->embed]) : NULL;
+    const hora_st_tensor *embed = head ? find(b, st, &b->weights[b->embed]) : NULL;
     if (!embed || !hora_shape_equal(&head->view.shape, &embed->view.shape) ||
         (head->view.dtype == embed->view.dtype &&
          memcmp(head->view.data, embed->view.data, head->bytes) == 0))
@@ -270,6 +329,7 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
     if (!b->config_alone) {
         HORA_TRY(hora_st_open_model(&own->st, dir));
         HORA_TRY(untie(b, own->st));
+        spell(b, own->st);
         HORA_TRY(compare(b, own->st));
     }
     measure_store(b);
@@ -285,35 +345,32 @@ hora_status hora_base_complete(hora_base *b) {
 /* --- a task's head ---------------------------------------------------------------------------- */
 static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role role) {
     const store *own = b->store;
-    const hora_weight w = {.name = hora_format("%s.%s", b->family->head, part),
-                           .view = {NULL, b->dtype, shape},
-                           .role = role,
-                           .layer = -1,
-                           .init_std = b->weights[b->embed].init_std};
-    b->weights = hora_realloc(b->weights, ((size_t)b->nweights + 1) * sizeof w);
-    b->weights[b->nweights] = w;
-    if (!tensor_of(b, &w)) {
-        const hora_st_tensor *t = own->st ? hora_st_find(own->st, w.name) : NULL;
+    const int at = hora_base_add_weight(b, hora_format("%s.%s", b->head_module, part), shape, role,
+                                        -1, b->head_std);
+    const hora_weight *w = &b->weights[at];
+    if (!tensor_of(b, w)) {
+        const hora_st_tensor *t = own->st ? hora_st_find(own->st, w->name) : NULL;
         char have[128], want[128];
         if (t && !own->fresh_head)
-            hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w.name,
+            hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w->name,
                       hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
         b->head_fresh = true;
     }
-    return b->nweights++;
+    return at;
 }
 
 hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed) {
     store *own = b->store;
     HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
-    if (!b->family->head)
+    if (!b->head_module)
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
                          b->family->name);
     own->fresh_head = fresh;
     b->head_owner = hora_calloc(1, sizeof *b->head_owner);
     if (own->st)
         own->seed = seed;
-    b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->hidden), HORA_ROLE_HEAD);
+    b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->head_in ? b->head_in : b->hidden),
+                       HORA_ROLE_HEAD);
     if (bias)
         b->head_bias = add_head(b, "bias", HORA_SHAPE1(classes), HORA_ROLE_BIAS);
     measure_store(b);
@@ -389,7 +446,7 @@ void hora_base_forget(const hora_base *b, const void *data) {
     const store *own = b->store;
     for (int i = 0; own->st && i < b->nweights; i++) {
         const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
-        if (t && t->view.data == data) {
+        if (t && part_of(&b->weights[i], t).data == data) {
             hora_st_forget(own->st, t);
             return;
         }

@@ -34,6 +34,7 @@ typedef struct hora_param {
     double lr_factor;       /* of the learning rate; 1 */
     bool decay;             /* weight decay applies (not to biases and norms) */
     double least;           /* every update ends there or above; -INFINITY: anywhere */
+    bool fixed;             /* never trains: drawn once, and saved with the others */
     bool lora_b;            /* the factor that starts at zero: LoRA+ gives it a larger rate */
     int weight;             /* index of the base weight that it replaces; -1 */
     int layer;              /* -1: none */

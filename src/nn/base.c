@@ -1,10 +1,92 @@
 /* Look-ups in an opened base. */
 #include "nn/base.h"
 
+#include "base/text.h"
+
+static const struct {
+    const char *name, *alias;
+} sites[HORA_SITES] = {
+#define SITE(id, name, alias) {name, alias},
+#include "nn/sites.def"
+#undef SITE
+};
+
 const char *hora_site_short(hora_site_kind k) {
-    static const char *const names[HORA_SITES] = {"q", "k", "v", "o", "gate", "up", "down"};
-    return names[k];
+    return sites[k].name;
 }
+
+const char *hora_site_alias(hora_site_kind k) {
+    return sites[k].alias;
+}
+
+int64_t hora_vision_rows(const hora_vision *v) {
+    return v->heads + v->frames / v->tubelet * (v->height / v->patch) * (v->width / v->patch);
+}
+
+int64_t hora_vision_columns(const hora_vision *v) {
+    return v->channels * v->tubelet * v->patch * v->patch;
+}
+
+/* --- spellings -------------------------------------------------------------------------------- */
+
+hora_spelling hora_weight_spelling(const hora_weight *w) {
+    return w->spelt < 0 ? (hora_spelling){w->name, 0, 0} : w->also[w->spelt];
+}
+
+hora_shape hora_weight_disk(const hora_weight *w) {
+    return w->disk.n ? w->disk : w->view.shape;
+}
+
+int hora_base_add_weight(hora_base *b, char *own_name, hora_shape shape, hora_role role, int layer,
+                         double std) {
+    hora_weight w = {.name = own_name,
+                     .view = {NULL, b->dtype, shape},
+                     .role = role,
+                     .layer = layer,
+                     .init_std = std,
+                     .spelt = -1};
+    b->weights = hora_realloc(b->weights, ((size_t)b->nweights + 1) * sizeof w);
+    b->weights[b->nweights] = w;
+    return b->nweights++;
+}
+
+void hora_weight_also(hora_weight *w, char *own_name, int64_t from, int64_t rows) {
+    if (!own_name)
+        return;
+    w->also = hora_realloc(w->also, ((size_t)w->nalso + 1) * sizeof *w->also);
+    w->also[w->nalso++] = (hora_spelling){own_name, from, rows};
+}
+
+void hora_site_also(hora_site *s, char *own_path) {
+    if (!own_path)
+        return;
+    s->also = hora_realloc(s->also, ((size_t)s->nalso + 1) * sizeof *s->also);
+    s->also[s->nalso++] = own_path;
+}
+
+/* "PREFIX" "PATH" "REST" with another path in the middle; NULL: `path` is not there. */
+static char *exchange(const char *name, const char *path, const char *by) {
+    static const char adapter[] = "base_model.model.";
+    const size_t skip = hora_starts(name, adapter) ? sizeof adapter - 1 : 0, n = strlen(path);
+    const char *rest = name + skip;
+    if (strncmp(rest, path, n) != 0 || (rest[n] != '.' && rest[n]))
+        return NULL;
+    return hora_format("%.*s%s%s", (int)skip, name, by, rest + n);
+}
+
+char *hora_base_canonical(const hora_base *b, const char *name) {
+    char *out = NULL;
+    for (int i = 0; i < b->nsites && !out; i++)
+        for (int k = 0; k < b->sites[i].nalso && !out; k++)
+            out = exchange(name, b->sites[i].also[k], b->sites[i].module);
+    for (int i = 0; i < b->nweights && !out; i++)
+        for (int k = 0; k < b->weights[i].nalso && !out; k++)
+            if (!b->weights[i].also[k].rows)
+                out = exchange(name, b->weights[i].also[k].name, b->weights[i].name);
+    return out;
+}
+
+/* --- look-ups --------------------------------------------------------------------------------- */
 
 int64_t hora_base_parameters(const hora_base *b) {
     int64_t n = 0;

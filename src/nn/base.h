@@ -15,36 +15,64 @@ typedef enum {
     HORA_ROLE_HEAD
 } hora_role;
 
+/* What a weight may be called in a file: a tensor of its own, or rows [from, from + own rows) of
+ * one of `rows` rows that several weights share. */
+typedef struct hora_spelling {
+    char *name;
+    int64_t from, rows; /* rows 0: a tensor of its own */
+} hora_spelling;
+
 typedef struct hora_weight {
-    char *name;     /* on disk: "model.layers.0.self_attn.q_proj.weight" */
+    char *name;     /* "model.layers.0.self_attn.q_proj.weight": as the newest files have it */
     hora_view view; /* in the dtype the model was opened with; data NULL when only planning */
     hora_role role;
-    int layer;       /* -1: outside the blocks */
-    double init_std; /* of a fresh model: N(0, std); norms start at 1, biases at 0 */
+    int layer;           /* -1: outside the blocks */
+    double init_std;     /* of a fresh model: N(0, std); norms start at 1, biases at 0 */
+    hora_shape disk;     /* of a tensor of its own, where that is not view's; n 0: it is */
+    hora_spelling *also; /* other names */
+    int nalso;
+    int spelt; /* the one of them that files have; -1: `name` */
 } hora_weight;
+/* The name that counts for files. */
+hora_spelling hora_weight_spelling(const hora_weight *w);
+/* Shape of its tensor on disk; of a shared one its own part. */
+hora_shape hora_weight_disk(const hora_weight *w);
 
-/* Projections that methods can adapt. */
+/* Projections that methods can adapt: rows of sites.def. */
 typedef enum {
-    HORA_SITE_Q,
-    HORA_SITE_K,
-    HORA_SITE_V,
-    HORA_SITE_O,
-    HORA_SITE_GATE,
-    HORA_SITE_UP,
-    HORA_SITE_DOWN,
+#define SITE(id, name, alias) HORA_SITE_##id,
+#include "nn/sites.def"
+#undef SITE
     HORA_SITES
 } hora_site_kind;
-const char *hora_site_short(hora_site_kind k); /* "q" "k" "v" "o" "gate" "up" "down" */
+const char *hora_site_short(hora_site_kind k); /* "q" "k" "v" "o" "gate" "up" "down" "fc1" "fc2" */
+const char *hora_site_alias(hora_site_kind k); /* what a model without such a site may mean */
 
 typedef struct hora_site {
     hora_site_kind kind;
     int layer;
     char *module; /* Hugging Face module path: "model.layers.0.self_attn.q_proj" */
+    char **also;  /* the same module in other releases of the library */
+    int nalso;
+    char *fused; /* the module that holds its rows from `row` on, of fused_out; NULL: its own */
+    int64_t row, fused_out;
     int64_t in, out;
     int64_t heads; /* q: H row blocks, k v: G row blocks, o: H column blocks; 0: no heads */
     int64_t head_dim;
     int weight, bias; /* indices into weights; bias -1: none */
 } hora_site;
+
+/* What a model that reads pictures takes: `frames` of height x width pixels in `channels`, cut into
+ * pieces of tubelet x patch x patch. A picture's segment: `heads` rows of tokens of their own, then
+ * the pieces, time by time, row by row, column by column; the leaf `patch` holds a piece's values
+ * as (channel, time, row, column). */
+typedef struct hora_vision {
+    int64_t channels, frames, height, width, patch, tubelet;
+    int64_t heads;
+    bool fixed; /* positions of no other size are known */
+} hora_vision;
+int64_t hora_vision_rows(const hora_vision *v);    /* of a segment */
+int64_t hora_vision_columns(const hora_vision *v); /* of a piece */
 
 struct hora_family;
 struct hora_adapter;
@@ -59,8 +87,13 @@ typedef struct hora_base {
     int nweights;
     hora_site *sites; /* layer by layer, kinds in the order above */
     int nsites;
-    int embed, head; /* weight indices; head == embed when tied; -1: bare */
-    int head_bias;   /* -1: none */
+    int embed, head;    /* weight indices; head == embed when tied; -1: bare, or no such table */
+    int head_bias;      /* -1: none */
+    const char *prefix; /* of names, "model."; files of a bare backbone lack it; NULL: none */
+    const char *head_module; /* of a task's head: "score", "classifier"; NULL: none */
+    int64_t head_in;         /* what the head reads is so wide; 0: hidden */
+    double head_std;         /* of a fresh head */
+    hora_vision *vision;     /* NULL: it reads text */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */
@@ -77,7 +110,16 @@ typedef struct hora_base {
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
 /* NULL when the family has none */
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer);
-int hora_base_weight(const hora_base *b, const char *name); /* -1 when absent */
+int hora_base_weight(const hora_base *b, const char *name); /* by `name`; -1 when absent */
+/* For families: appends a weight (the name is taken over), another spelling of it, another path of
+ * a site. `own_name` NULL: nothing. */
+int hora_base_add_weight(hora_base *b, char *own_name, hora_shape shape, hora_role role, int layer,
+                         double std);
+void hora_weight_also(hora_weight *w, char *own_name, int64_t from, int64_t rows);
+void hora_site_also(hora_site *s, char *own_path);
+/* The name, as this base has it, of a tensor that a file calls otherwise ("NAME" or
+ * "base_model.model.MODULE.lora_A.weight" by another release's paths); NULL: it is the same. */
+char *hora_base_canonical(const hora_base *b, const char *name);
 /* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
 char *hora_base_module(const hora_base *b, int w);
 /* Writes task.json, what a head is for and what its classes are called, into the existing folder

@@ -14,18 +14,65 @@ static hora_status save_config(const hora_base *b, const char *dir, hora_dtype d
     return s;
 }
 
+/* Weight i as it is to be saved. */
+static hora_view value_of(const hora_base *b, int i, float *const *replace) {
+    hora_view v = b->weights[i].view;
+    if (replace && replace[i])
+        v = (hora_view){replace[i], HORA_F32, v.shape};
+    return v;
+}
+
+/* The tensor that weight i belongs to: its own, as files have it; or one that is put together from
+ * all who share it, in *own. */
+static hora_status tensor_of(const hora_base *b, int i, float *const *replace, hora_dtype dtype,
+                             hora_view *v, void **own) {
+    const hora_spelling s = hora_weight_spelling(&b->weights[i]);
+    *v = value_of(b, i, replace);
+    *own = NULL;
+    v->shape = hora_weight_disk(&b->weights[i]);
+    if (!s.rows)
+        return HORA_OK;
+    const int64_t row = hora_row_elems(&v->shape);
+    const size_t size = hora_dtype_size(dtype);
+    v->shape.d[0] = s.rows;
+    v->dtype = dtype;
+    v->data = *own = hora_calloc((size_t)(s.rows * row), size);
+    for (int k = 0; k < b->nweights; k++) {
+        const hora_spelling other = hora_weight_spelling(&b->weights[k]);
+        const hora_view part = value_of(b, k, replace);
+        if (other.rows && hora_eq(other.name, s.name))
+            HORA_TRY(hora_convert((char *)*own + (size_t)(other.from * row) * size, dtype,
+                                  part.data, part.dtype, hora_elems(&part)));
+    }
+    return HORA_OK;
+}
+
+/* Somebody in front of weight i belongs to the same tensor. */
+static bool stands_already(const hora_base *b, int i) {
+    const hora_spelling s = hora_weight_spelling(&b->weights[i]);
+    return s.rows && s.from > 0;
+}
+
 hora_status hora_base_save(const hora_base *b, const char *dir, float *const *replace,
                            hora_dtype dtype) {
     hora_st_entry *e = hora_calloc((size_t)b->nweights, sizeof *e);
-    for (int i = 0; i < b->nweights; i++) {
-        e[i] = (hora_st_entry){b->weights[i].name, b->weights[i].view, dtype};
-        if (replace && replace[i]) {
-            e[i].view.data = replace[i];
-            e[i].view.dtype = HORA_F32;
-        }
+    void **own = hora_calloc((size_t)b->nweights, sizeof *own);
+    hora_status s = HORA_OK;
+    int n = 0;
+    for (int i = 0; i < b->nweights && !s; i++) {
+        if (stands_already(b, i))
+            continue;
+        e[n] =
+            (hora_st_entry){hora_weight_spelling(&b->weights[i]).name, b->weights[i].view, dtype};
+        s = tensor_of(b, i, replace, dtype, &e[n].view, &own[n]);
+        n++;
     }
     char *path = hora_path_join(dir, "model.safetensors");
-    hora_status s = hora_st_write(path, e, b->nweights, NULL, 0);
+    if (!s)
+        s = hora_st_write(path, e, n, NULL, 0);
+    for (int i = 0; i < n; i++)
+        hora_free(own[i]);
+    hora_free(own);
     hora_free(path);
     hora_free(e);
     return s ? s : save_config(b, dir, dtype);
@@ -72,23 +119,33 @@ hora_status hora_copy_companions(const char *from, const char *to) {
 
 /* --- as the source ---------------------------------------------------------------------------- */
 
-/* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks
- * "model."), a tied head the embedding it repeats, anything else itself. */
+/* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks the
+ * prefix), the first of those that share it, a tied head the embedding it repeats, anything else
+ * itself. */
 static int weight_of(const hora_base *b, const char *name) {
-    char *full = hora_format("model.%s", name);
-    int w = hora_base_weight(b, name);
-    if (w < 0)
-        w = hora_base_weight(b, full);
-    if (w < 0 && b->tied && hora_eq(name, "lm_head.weight"))
-        w = b->head;
-    hora_free(full);
-    return w;
+    for (int i = 0; i < b->nweights; i++) {
+        const char *own = hora_weight_spelling(&b->weights[i]).name;
+        const bool bare = b->prefix && hora_starts(own, b->prefix);
+        if (hora_eq(own, name) || (bare && hora_eq(own + strlen(b->prefix), name)))
+            return i;
+    }
+    return b->tied && hora_eq(name, "lm_head.weight") ? b->head : -1;
+}
+
+/* Weight w or another part of its tensor has a new value. */
+static bool is_new(const hora_base *b, int w, float *const *replace) {
+    bool yes = false;
+    for (int i = 0; replace && i < b->nweights; i++)
+        yes |= replace[i] && (i == w || hora_eq(hora_weight_spelling(&b->weights[i]).name,
+                                                hora_weight_spelling(&b->weights[w]).name));
+    return yes;
 }
 
 typedef struct shards { /* what goes into the shard that is being filled */
     hora_st_entry *e;
     int n;
     bool *written; /* per weight of the base */
+    void **own;    /* per entry: tensors that were put together; NULL: none */
     hora_json *map;
     uint64_t bytes;
 } shards;
@@ -105,32 +162,36 @@ static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, 
                               float *const *replace) {
     const char *path = hora_path_base(hora_st_file_path(st, file));
     hora_dtype last = HORA_F32;
+    for (int i = 0; i < s->n; i++) {
+        hora_free(s->own[i]);
+        s->own[i] = NULL;
+    }
     s->n = 0;
     for (int i = 0; i < hora_st_count(st); i++) {
         const hora_st_tensor *t = hora_st_at(st, i);
         const int w = weight_of(b, t->name);
-        const bool new_value = w >= 0 && replace && replace[w];
-        if (t->file != file ||
-            (w >= 0 && !new_value && !hora_shape_equal(&t->view.shape, &b->weights[w].view.shape)))
+        const bool new_value = w >= 0 && is_new(b, w, replace);
+        const bool shared = w >= 0 && hora_weight_spelling(&b->weights[w]).rows;
+        const hora_shape disk = w >= 0 ? hora_weight_disk(&b->weights[w]) : t->view.shape;
+        if (t->file != file || (!shared && !new_value && !hora_shape_equal(&t->view.shape, &disk)))
             continue;
         if (t->view.dtype == HORA_DTYPE_OTHER)
             return hora_fail(HORA_EUNSUPPORTED, "%s: %s has dtype %s, which cannot be copied",
                              hora_st_file_path(st, file), t->name, t->dtype_name);
         hora_view view = t->view;
         if (new_value)
-            view = (hora_view){replace[w], HORA_F32, b->weights[w].view.shape};
+            HORA_TRY(tensor_of(b, w, replace, HORA_F32, &view, &s->own[s->n]));
         last = t->view.dtype;
         add_entry(s, t->name, view, last, path);
-        if (w >= 0)
-            s->written[w] = true;
+        for (int i = 0; w >= 0 && i < b->nweights; i++)
+            s->written[i] |= hora_eq(hora_weight_spelling(&b->weights[i]).name,
+                                     hora_weight_spelling(&b->weights[w]).name);
     }
     for (int w = 0; file == hora_st_files(st) - 1 && w < b->nweights; w++) {
-        hora_view view = b->weights[w].view;
         if (s->written[w])
             continue;
-        if (replace && replace[w])
-            view = (hora_view){replace[w], HORA_F32, view.shape};
-        add_entry(s, b->weights[w].name, view, hora_dtype_is_float(last) ? last : HORA_F32, path);
+        add_entry(s, b->weights[w].name, value_of(b, w, replace),
+                  hora_dtype_is_float(last) ? last : HORA_F32, path);
     }
     return HORA_OK;
 }
@@ -190,8 +251,10 @@ static hora_status copy_config(const hora_base *b, const char *dir) {
 hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace) {
     hora_st *st = NULL;
     HORA_TRY(hora_st_open_model(&st, b->dir));
+    const size_t most = (size_t)(hora_st_count(st) + b->nweights);
     shards s = {
-        .e = hora_calloc((size_t)(hora_st_count(st) + b->nweights), sizeof *s.e),
+        .e = hora_calloc(most, sizeof *s.e),
+        .own = hora_calloc(most, sizeof *s.own),
         .written = hora_calloc((size_t)b->nweights, sizeof *s.written),
         .map = hora_json_new_object(),
     };
@@ -200,6 +263,9 @@ hora_status hora_base_save_like(const hora_base *b, const char *dir, float *cons
         bad = write_index(&s, dir);
     if (bad == HORA_OK)
         bad = copy_config(b, dir);
+    for (size_t i = 0; i < most; i++)
+        hora_free(s.own[i]);
+    hora_free(s.own);
     hora_json_free(s.map);
     hora_free(s.written);
     hora_free(s.e);

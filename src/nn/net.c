@@ -62,8 +62,11 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     while (p->adapter->params[i] != p)
         i++;
     hora_t *leaf = &n->param_leaf[a][i];
-    if (*leaf == HORA_NONE)
+    if (*leaf == HORA_NONE) {
         *leaf = hora_graph_param(n->g, p->name, p->shape, (void *)p);
+        if (p->fixed)
+            *leaf = hora_detach(n->g, *leaf);
+    }
     return *leaf;
 }
 
@@ -202,6 +205,13 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
 
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y) {
     return hora_graph_onto(n->g, res, around(n, where, (hora_sub){res, x, y}));
+}
+
+void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p) {
+    if (*prefix != HORA_NONE)
+        hora_graph_error(n->g, hora_fail(HORA_EUSAGE, "two adapters give attention further keys "
+                                                      "and values; leave that to one"));
+    *prefix = p;
 }
 
 double hora_net_dropout(const hora_net *n, double p) {

@@ -60,6 +60,8 @@ hora_t hora_net_head_bias(hora_net *n); /* of its bias (V), or NONE */
 
 /* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
+/* In hook `kv`: gives attention the prefix p; only one adapter can. */
+void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p);
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b);
 /* The projection plus alpha (xd a') f', with a (r, in), f (out, r) and xd made of x (or x itself):
  * one op where this method is the last of the chain. */

@@ -25,6 +25,7 @@ typedef enum {
     HORA_ACT_GELU,
     HORA_ACT_GELU_TANH,
     HORA_ACT_SILU,
+    HORA_ACT_QUICK_GELU,
     HORA_ACTS
 } hora_act;
 
@@ -33,20 +34,26 @@ typedef struct hora_attr {
     /* linear: factor of x W'; add: factor of the second term; scale: factor; dropout:
      * probability */
     double alpha;
-    double eps;                        /* rmsnorm */
+    double eps;                        /* rmsnorm, layernorm */
     hora_act act;                      /* act, glu */
     int64_t heads, kv_heads, head_dim; /* attention, cache, rope (kv_heads unused there) */
     /* attention, cache: row i sees at most `window` keys up to and including itself; 0: all of
-     * its range */
-    int64_t window;
+     * its range. attention: at most `ahead` keys behind itself; 0: all of its range */
+    int64_t window, ahead;
     double scale; /* attention, cache: of q k' before softmax */
     /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
     const double *freq;
-    double rope_scale;       /* rope: factor of cos and sin (attention_factor); 1 */
-    int64_t groups, a, b, w; /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups */
-    /* gather: row numbers, borrowed, read at run time; NULL: the batch's ids */
+    double rope_scale; /* rope: factor of cos and sin (attention_factor); 1 */
+    /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups; others: see their files */
+    int64_t groups, a, b, w;
+    /* gather: row numbers, borrowed, read at run time; NULL: the batch's */
     const int32_t *index;
     int64_t nindex;
+    /* gather: leaf of the batch that holds the row numbers, and the number that means row 0 of the
+     * table; input: leaf that becomes rows. resample: rows that are copied */
+    hora_leaf source;
+    int64_t first;
+    bool antialias;  /* resample */
     uint64_t stream; /* dropout: random stream of this node */
 } hora_attr;
 
@@ -62,8 +69,9 @@ typedef struct hora_op {
     int nin;           /* inputs, optional ones included */
     unsigned optional; /* HORA_IN(i): input i may be absent (shape.n == -1) */
     unsigned options;  /* HORA_OP_* */
-    /* HORA_LEAF(x): what it reads of the batch, unless attr.index stands for it; a leaf without
-     * columns of its own has those of in[0] */
+    /* HORA_LEAF(x): what it reads of the batch, unless attr.index stands for it or attr.source
+     * says (HORA_OP_SOURCE); a leaf without columns of its own has those of in[0], or of the output
+     * where there is no input */
     unsigned leaves;
     /* Checks the inputs and sets out->shape. out->dtype is preset, to the graph's for a row tensor
      * and to in[0]'s for others; an op may know better. HORA_ESHAPE with both shapes in the text.
@@ -101,6 +109,7 @@ typedef struct hora_op {
 /* its work is counted in rows with a target; forward makes the gradient of a lone in[0] */
 #define HORA_OP_TARGETS 1024u
 #define HORA_OP_PICKS   2048u /* reads no more of in[0] than it writes */
+#define HORA_OP_SOURCE  4096u /* of the batch it reads the leaf attr.source */
 
 /* Rows of ops.def, in its order. */
 typedef enum hora_op_id {

@@ -10,6 +10,7 @@
  *   gelu_tanh  x (1 + tanh u) / 2            (1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2
  *              u = sqrt(2/pi) (x + 0.044715 x^3)
  *   silu       x g(x)                        g (1 + x (1 - g))
+ *   quick_gelu x g(1.702 x)                  h (1 + 1.702 x (1 - h)), h = g(1.702 x)
  *
  *   dx = dy * s'(x)
  *

@@ -5,10 +5,11 @@
  * q (n, H dh); k, v (n, G dh); prefix kp, vp (p, G dh), optional, both or neither; y (n, H dh).
  * Query head h reads key-value head g = h G / H (integer division). Row i sees
  *
- *   J_i = { j : max(lo_i, i - window + 1) <= j < hi_i }   (window 0: lo_i <= j < hi_i)
+ *   J_i = { j : max(lo_i, i - window + 1) <= j < min(hi_i, i + ahead + 1) }
  *
- * and, if lo_i < hi_i, every row of the prefix, which carries no position. With s = attr.scale,
- * per row and head, j over J_i (k_j, v_j) and the prefix (kp_j, vp_j):
+ * (window 0: from lo_i; ahead 0: up to hi_i) and, if lo_i < hi_i, every row of the prefix, which
+ * carries no position. With s = attr.scale, per row and head, j over J_i (k_j, v_j) and the prefix
+ * (kp_j, vp_j):
  *
  *   z_ij = s q_i k_j',   L_i = log sum_j exp z_ij,   P_ij = exp(z_ij - L_i),   y_i = sum_j P_ij v_j
  *   D_i = dy_i y_i',   dZ_ij = P_ij (dy_i v_j' - D_i)
@@ -35,8 +36,9 @@ static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out
         if (in[3].shape.d[1] != in[1].shape.d[1])
             return hora_op_misfit("prefix keys", &in[3], "k", &in[1], "give both the same width");
     }
-    if (a->window < 0)
-        return hora_fail(HORA_EUSAGE, "window is %lld; give 0 for none", (long long)a->window);
+    if (a->window < 0 || a->ahead < 0)
+        return hora_fail(HORA_EUSAGE, "window is %lld, ahead %lld; give 0 for none",
+                         (long long)a->window, (long long)a->ahead);
     out->shape = in[0].shape;
     return HORA_OK;
 }
@@ -64,13 +66,15 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     static const struct {
         int64_t n, heads, kv, dh, p, window, padding;
         bool bidirectional;
-    } s[] = {{1, 1, 1, 1, 0, 0, 0, false},     {2, 1, 1, 3, 1, 0, 0, false},
-             {7, 3, 1, 5, 0, 0, 2, false},     {13, 4, 2, 8, 3, 0, 1, false},
-             {33, 2, 2, 7, 0, 5, 0, false},    {67, 6, 3, 16, 0, 0, 3, true},
-             {65, 2, 1, 32, 5, 9, 4, true},    {130, 4, 4, 16, 0, 17, 1, false},
-             {201, 3, 3, 24, 0, 0, 9, false},  {300, 4, 2, 64, 0, 0, 0, false},
-             {270, 2, 1, 64, 0, 70, 9, false}, {200, 4, 2, 128, 0, 0, 5, true},
-             {330, 2, 1, 128, 0, 0, 40, false}};
+        int64_t ahead;
+    } s[] = {{1, 1, 1, 1, 0, 0, 0, false, 0},      {2, 1, 1, 3, 1, 0, 0, false, 0},
+             {7, 3, 1, 5, 0, 0, 2, false, 0},      {13, 4, 2, 8, 3, 0, 1, false, 0},
+             {33, 2, 2, 7, 0, 5, 0, false, 0},     {67, 6, 3, 16, 0, 0, 3, true, 0},
+             {65, 2, 1, 32, 5, 9, 4, true, 0},     {130, 4, 4, 16, 0, 17, 1, false, 0},
+             {201, 3, 3, 24, 0, 0, 9, false, 0},   {300, 4, 2, 64, 0, 0, 0, false, 0},
+             {270, 2, 1, 64, 0, 70, 9, false, 0},  {200, 4, 2, 128, 0, 0, 5, true, 0},
+             {330, 2, 1, 128, 0, 0, 40, false, 0}, {29, 2, 2, 8, 0, 3, 2, true, 2},
+             {270, 2, 2, 64, 0, 65, 9, true, 64},  {150, 2, 1, 16, 3, 0, 0, true, 20}};
     if (k >= (int)HORA_COUNT(s))
         return false;
     for (int i = 0; i < 3; i++)
@@ -87,6 +91,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     c->attr.kv_heads = s[k].kv;
     c->attr.head_dim = s[k].dh;
     c->attr.window = s[k].window;
+    c->attr.ahead = s[k].ahead;
     c->attr.scale = 1 / sqrt((double)s[k].dh);
     return true;
 }

@@ -29,7 +29,8 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
         double alpha;
     } s[] = {{1, 1, true, false, 1},   {3, 5, false, false, -0.5}, {13, 7, true, false, 0.5},
              {67, 33, true, false, 1}, {200, 129, true, false, 2}, {130, 64, false, false, 3},
-             {5, 9, true, true, 1},    {67, 33, true, true, -2},   {130, 72, false, true, 1}};
+             {5, 9, true, true, 1},    {67, 33, true, true, -2},   {130, 72, false, true, 1},
+             {3, 7, false, true, -2}};
     (void)r;
     if (k >= (int)HORA_COUNT(s))
         return false;

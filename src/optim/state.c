@@ -27,7 +27,7 @@ hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int 
             *slot = (hora_state_slot){p, s->elems, p->lr_factor * (p->lora_b ? loraplus : 1),
                                       p->decay || decay_all, false};
             bs += p->lora_b;
-            s->elems += hora_round_up(p->elems, 16);
+            s->elems += p->fixed ? 0 : hora_round_up(p->elems, 16);
             s->nslots++;
         }
     }
@@ -48,7 +48,7 @@ static hora_status list_pieces(hora_state *s) {
     *l = (hora_param_spans){.rule = s->optimizer->name, .update = s->optimizer->update};
     for (int i = 0; i < s->nslots; i++) {
         const hora_state_slot *slot = &s->slots[i];
-        for (int64_t from = 0; from < slot->p->elems; from += TILE) {
+        for (int64_t from = 0; from < slot->p->elems && !slot->p->fixed; from += TILE) {
             const int64_t at = slot->offset + from;
             hora_param_piece p = {.value = (float *)slot->p->value + from,
                                   .grad = s->grad + at,
@@ -105,6 +105,8 @@ hora_status hora_state_allocate(hora_state *s, hora_device *device) {
         hora_state_slot *slot = &s->slots[i];
         const hora_adapter *a = slot->p->adapter;
         HORA_TRY(hora_device_mirror(device, &copy, a->values, a->value_bytes, "parameters"));
+        if (slot->p->fixed) /* values alone */
+            continue;
         slot->p->grad = s->grad + slot->offset;
         for (int k = 0; k < s->optimizer->moments; k++)
             slot->p->moment[k] = s->moment[k] + slot->offset;

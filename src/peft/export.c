@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "peft/store.h"
+#include "peft/targets.h"
 
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
     hora_adapter_refresh(a);
@@ -28,6 +29,22 @@ hora_status hora_merging_weight(const hora_merging *m, int i, float **out) {
         HORA_TRY(hora_convert(m->w[i], HORA_F32, v.data, v.dtype, hora_elems(&v)));
     }
     *out = m->w[i];
+    return HORA_OK;
+}
+
+hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
+                              void (*row)(void *arg, double *row), void *arg) {
+    float *w;
+    HORA_TRY(hora_merging_weight(m, s->weight, &w));
+    double *one = hora_malloc((size_t)s->in * sizeof *one);
+    for (int64_t o = 0; o < s->out; o++) {
+        for (int64_t k = 0; k < s->in; k++)
+            one[k] = (double)w[o * s->in + k];
+        row(arg, one);
+        for (int64_t k = 0; k < s->in; k++)
+            w[o * s->in + k] = (float)one[k];
+    }
+    hora_free(one);
     return HORA_OK;
 }
 
@@ -91,12 +108,14 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
     if (head)
         save[c.n_save++] = head;
     c.modules_to_save = save;
+    hora_targets_rename(&c.target_modules, &c.n_targets, a->base);
     c.task_type = (char *)(uintptr_t)(a->base->task_type ? a->base->task_type : "CAUSAL_LM");
     c.base_model = a->base->dir;
     hora_str text = {0};
     hora_peft_config_dump(&c, &text);
     hora_status s = hora_text_write(dir, "adapter_config.json", &text);
     hora_str_release(&text);
+    hora_list_free(c.target_modules, c.n_targets);
     hora_free(head);
     hora_free(save);
     return s;

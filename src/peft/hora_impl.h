@@ -1,6 +1,7 @@
 #ifndef HORA_PEFT_HORA_IMPL_H
 #define HORA_PEFT_HORA_IMPL_H
 /* State of method hora, shared by peft_hora.c (mathematics) and hora_native.c (its file). */
+#include "peft/beside.h"
 #include "peft/dora.h"
 
 enum { HORA_TARGETS = 4 }; /* q k v o */
@@ -39,5 +40,4 @@ typedef struct hora_state {
 bool hora_native_claims(const hora_method *m, const hora_foreign *f);
 hora_status hora_native_configure(const hora_method *m, void *config, const hora_foreign *f);
 hora_status hora_native_save(hora_adapter *a, const char *dir);
-hora_status hora_native_load(hora_adapter *a, const hora_foreign *f);
 #endif

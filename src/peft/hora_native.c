@@ -3,8 +3,6 @@
  * docs/methods/hora.md); metadata holds every hyper-parameter as text and a hash of the
  * materialised factors that lie beside it in adapter_model.safetensors.
  */
-#include <stdlib.h>
-
 #include "base/file.h"
 #include "base/text.h"
 #include "peft/hora_impl.h"
@@ -29,18 +27,15 @@ static void target_letters(const hora_adapter *a, char out[2 * HORA_TARGETS + 1]
     *p = '\0';
 }
 
-/* State first: a folder that a kill left half done is then never taken for a plain LoRA. */
 hora_status hora_native_save(hora_adapter *a, const char *dir) {
-    HORA_TRY(hora_adapter_materialise(a));
     const hora_cfg *c = a->config;
-    char targets[2 * HORA_TARGETS + 1], r[24], m[24], e[24], alpha[32], dropout[32], hash[24];
+    char targets[2 * HORA_TARGETS + 1], r[24], m[24], e[24], alpha[32], dropout[32];
     target_letters(a, targets);
     hora_snprintf(r, sizeof r, "%lld", (long long)c->rank);
     hora_snprintf(m, sizeof m, "%lld", (long long)c->hidden);
     hora_snprintf(e, sizeof e, "%lld", (long long)c->input);
     hora_snprintf(alpha, sizeof alpha, "%.17g", c->alpha);
     hora_snprintf(dropout, sizeof dropout, "%.17g", c->dropout);
-    hora_snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hora_factors_hash(a));
     static const char *const acts[] = {"relu", "identity", "tanh", "sigmoid", "gelu"};
     static const char *const generators[] = {"hora", "rep", "free"};
     static const char *const magnitudes[] = {"off", "dora", "doran"};
@@ -48,7 +43,7 @@ hora_status hora_native_save(hora_adapter *a, const char *dir) {
     const hora_peft_config *p = &c->peft;
     for (int i = 0; i < p->n_layers; i++)
         hora_str_printf(&layers, "%s%lld", i ? "+" : "", (long long)p->layers[i]);
-    const hora_pair meta[] = {
+    hora_pair meta[] = {
         {"method", "hora"},
         {"r", r},
         {"m", m},
@@ -62,12 +57,10 @@ hora_status hora_native_save(hora_adapter *a, const char *dir) {
         {"magnitude", magnitudes[c->magnitude]},
         {"generator", generators[c->generator]},
         {"layers", layers.s ? layers.s : ""},
-        {"factors_hash", hash},
     };
-    hora_status s =
-        hora_params_write(a, dir, "hora_state.safetensors", "layers.", meta, HORA_COUNT(meta));
+    hora_status s = hora_beside_write(a, dir, meta, HORA_COUNT(meta));
     hora_str_release(&layers);
-    return s ? s : hora_lowrank_write(a, dir);
+    return s;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -112,48 +105,4 @@ hora_status hora_native_configure(const hora_method *m, void *config, const hora
         hora_peft_config_copy(&c->peft, &saved);
     }
     return HORA_OK;
-}
-
-/* The generator and the factors beside it must tell the same story: by hash where one is stored,
- * else by value. */
-static hora_status compare(hora_adapter *a, const hora_foreign *f) {
-    hora_st *st = NULL;
-    char *path = hora_path_join(f->dir, "adapter_model.safetensors");
-    hora_status s = hora_path_exists(path) ? hora_st_open(&st, path) : HORA_DONE;
-    hora_free(path);
-    const char *stored = hora_st_meta(f->native, "factors_hash");
-    uint64_t hash = 0;
-    double distance = 0;
-    bool same = false;
-    if (!s)
-        s = hora_adapter_materialise(a);
-    if (!s && stored) {
-        s = hora_file_factors_hash(a, st, &hash);
-        same = hash == strtoull(stored, NULL, 16);
-    }
-    if (!s && !stored) {
-        s = hora_file_factors_distance(a, st, &distance);
-        same = distance <= 1e-4;
-    }
-    hora_st_close(st);
-    if (!s && !same)
-        s = hora_fail(HORA_EMISMATCH,
-                      "%s: hora_state.safetensors and adapter_model.safetensors disagree; one of "
-                      "them was changed. Say which is meant: prefer=native (the generator) or "
-                      "prefer=materialised (the factors, as plain LoRA)",
-                      f->dir);
-    return s == HORA_DONE ? HORA_OK : s; /* no factors to compare with */
-}
-
-hora_status hora_native_load(hora_adapter *a, const hora_foreign *f) {
-    if (!f->native)
-        return hora_fail(HORA_ENOTFOUND,
-                         "%s has no hora_state.safetensors, which method %s continues from; a "
-                         "plain LoRA can be continued with method lora",
-                         f->dir, a->method->name);
-    HORA_TRY(hora_params_read(a, f->dir, "hora_state.safetensors", "layers."));
-    for (int i = 0; i < a->nparams; i++) /* what is trained whole lies in PEFT's file */
-        if (a->params[i]->weight >= 0)
-            HORA_TRY(hora_params_read(a, f->dir, "adapter_model.safetensors", a->params[i]->name));
-    return f->trusted ? HORA_OK : compare(a, f);
 }

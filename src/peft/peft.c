@@ -146,7 +146,10 @@ static void take_head(hora_adapter *a) {
     const hora_base *b = a->base;
     if (!b->bare || (*b->head_owner && *b->head_owner != a))
         return;
-    const bool weights = a->method->save == hora_delta_save || a->method->save == hora_model_save;
+    const hora_hooks *h = a->hooks;
+    const bool weights =
+        (a->method->save == hora_delta_save && !h->linear && !h->kv && !h->block) ||
+        a->method->save == hora_model_save;
     if (b->head_fresh || (b->head_trains && !weights))
         hora_adapter_take_head(a);
     if (hora_adapter_replacement(a, b->head))
@@ -234,6 +237,6 @@ hora_status hora_adapter_materialise(hora_adapter *a) {
 int64_t hora_adapter_trainable(const hora_adapter *a) {
     int64_t n = 0;
     for (int i = 0; i < a->nparams; i++)
-        n += a->params[i]->elems;
+        n += a->params[i]->fixed ? 0 : a->params[i]->elems;
     return n;
 }

@@ -71,6 +71,10 @@ typedef struct hora_method {
      * NULL: cannot be merged, and is refused by name. */
     hora_status (*merge)(hora_adapter *, const hora_merging *m);
 
+    /* --- what typed.h asks: NULL where the method is no type of PEFT's own */
+    const char *peft_type; /* "VERA" */
+    const char *peft_keys; /* its keys in adapter_config.json */
+
     /* --- what lowrank.h asks; all or none */
     /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */
     hora_status (*materialise)(hora_adapter *);
@@ -126,6 +130,10 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w);
 hora_view hora_merging_leaf(const hora_merging *m, int i);
 /* Weight i as folded so far, to be changed in place. */
 hora_status hora_merging_weight(const hora_merging *m, int i, float **out);
+/* The rows of a site's weight as folded so far, one after another in f64, each to be changed in
+ * place by `row` (s->in numbers): for methods that change what a projection reads. */
+hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
+                              void (*row)(void *arg, double *row), void *arg);
 /* --- several at once: several.c
  * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.
  * hora_adapters.json says which belong together. */

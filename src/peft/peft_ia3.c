@@ -63,7 +63,7 @@ static hora_status add_site(hora_adapter *a, int i) {
     const config *c = a->config;
     state *st = a->state;
     const hora_site *s = &a->base->sites[i];
-    HORA_TRY(hora_peft_targets(&c->ff, s->module, &st->input[i]));
+    HORA_TRY(hora_targets_site(&c->ff, s, &st->input[i]));
     const hora_shape shape = st->input[i] ? HORA_SHAPE2(1, s->in) : HORA_SHAPE2(s->out, 1);
     char *name = hora_format("base_model.model.%s.ia3_l", s->module);
     hora_param *p = st->l[i] =

@@ -67,10 +67,9 @@ static hora_status add_site(hora_adapter *ad, int i) {
     state *st = ad->state;
     const hora_site *s = &ad->base->sites[i];
     double rank, alpha;
-    HORA_TRY(hora_peft_pattern_value(c->peft.rank_pattern, c->peft.n_rank, s->module,
-                                     (double)c->rank, &rank));
-    HORA_TRY(hora_peft_pattern_value(c->peft.alpha_pattern, c->peft.n_alpha, s->module,
-                                     c->peft.lora_alpha, &alpha));
+    HORA_TRY(hora_targets_value(c->peft.rank_pattern, c->peft.n_rank, s, (double)c->rank, &rank));
+    HORA_TRY(
+        hora_targets_value(c->peft.alpha_pattern, c->peft.n_alpha, s, c->peft.lora_alpha, &alpha));
     if (rank != floor(rank) || rank < 1)
         return hora_fail(HORA_EUSAGE,
                          "rank_pattern gives %s rank %g; ranks are whole numbers above 0",

@@ -3,13 +3,14 @@
 /*
  * What methods share that train base weights (hora_adapter_replace), and the ready-made callbacks
  * of two folders: delta.safetensors with delta_config.json, which names the method and its options;
- * or a whole model directory.
+ * or a whole model directory. The first serves any method that PEFT does not know.
  */
 #include "peft/peft.h"
 
-#define HORA_DELTA_FOLDER                                                                          \
+#define HORA_DELTA_CALLBACKS                                                                       \
     .claims = hora_delta_claims, .configure = hora_delta_configure, .save = hora_delta_save,       \
-    .load = hora_delta_load, .merge = hora_replaced_merge
+    .load = hora_delta_load
+#define HORA_DELTA_FOLDER HORA_DELTA_CALLBACKS, .merge = hora_replaced_merge
 #define HORA_MODEL_FOLDER                                                                          \
     .claims = hora_model_claims, .save = hora_model_save, .load = hora_model_load,                 \
     .merge = hora_replaced_merge

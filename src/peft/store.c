@@ -22,6 +22,45 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
     return s;
 }
 
+/* Another name under which a file may have parameter `p`: that of the weight it replaces. */
+static const char *weight_name(const hora_adapter *a, const hora_param *p) {
+    if (p->weight < 0)
+        return NULL;
+    const hora_spelling s = hora_weight_spelling(&a->base->weights[p->weight]);
+    return s.rows ? NULL : s.name;
+}
+
+const hora_st_tensor *hora_store_find(const hora_adapter *a, const hora_st *st, const char *name) {
+    const hora_st_tensor *t = hora_st_find(st, name);
+    for (int i = 0; i < hora_st_count(st) && !t; i++) {
+        char *own = hora_base_canonical(a->base, hora_st_at(st, i)->name);
+        if (own && hora_eq(own, name))
+            t = hora_st_at(st, i);
+        hora_free(own);
+    }
+    return t;
+}
+
+static const hora_st_tensor *find_param(const hora_adapter *a, const hora_st *st,
+                                        const hora_param *p) {
+    const hora_st_tensor *t = hora_store_find(a, st, p->name);
+    return t || !weight_name(a, p) ? t : hora_st_find(st, weight_name(a, p));
+}
+
+/* The file's tensor has its shape, or that which its weight has on disk. */
+static bool shape_fits(const hora_adapter *a, const hora_param *p, const hora_st_tensor *t) {
+    const hora_shape disk =
+        p->weight < 0 ? p->shape : hora_weight_disk(&a->base->weights[p->weight]);
+    return hora_shape_equal(&t->view.shape, &p->shape) || hora_shape_equal(&t->view.shape, &disk);
+}
+
+static bool is_param(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t) {
+    bool yes = hora_adapter_find(a, t->name) != NULL;
+    for (int i = 0; i < a->nparams && !yes; i++)
+        yes = find_param(a, st, a->params[i]) == t;
+    return yes;
+}
+
 static hora_status read_params(hora_adapter *a, const hora_st *st, const char *path,
                                const char *prefix) {
     hora_str bad = {0};
@@ -31,11 +70,11 @@ static hora_status read_params(hora_adapter *a, const hora_st *st, const char *p
         if (!hora_starts(p->name, prefix))
             continue;
         expected++;
-        const hora_st_tensor *t = hora_st_find(st, p->name);
+        const hora_st_tensor *t = find_param(a, st, p);
         char have[128], want[128];
         if (!t && count++ < 4)
             hora_str_printf(&bad, "; missing %s", p->name);
-        else if (t && !hora_shape_equal(&t->view.shape, &p->shape) && count++ < 4)
+        else if (t && !shape_fits(a, p, t) && count++ < 4)
             hora_str_printf(&bad, "; %s is %s, should be %s", p->name,
                             hora_shape_text(have, &t->view.shape),
                             hora_shape_text(want, &p->shape));
@@ -47,7 +86,7 @@ static hora_status read_params(hora_adapter *a, const hora_st *st, const char *p
         if (!hora_starts(name, prefix))
             continue;
         there++;
-        if (!hora_adapter_find(a, name) && count++ < 4)
+        if (!is_param(a, st, hora_st_at(st, i)) && count++ < 4)
             hora_str_printf(&bad, "; %s is not part of it", name);
     }
     hora_status s = HORA_OK;
@@ -58,7 +97,7 @@ static hora_status read_params(hora_adapter *a, const hora_st *st, const char *p
                       path, a->method->name, count, (int)hora_max(expected, there), bad.s);
     for (int i = 0; i < a->nparams && !s; i++) {
         const hora_param *p = a->params[i];
-        const hora_st_tensor *t = hora_starts(p->name, prefix) ? hora_st_find(st, p->name) : NULL;
+        const hora_st_tensor *t = hora_starts(p->name, prefix) ? find_param(a, st, p) : NULL;
         if (t)
             s = hora_convert(p->value, a->dtype, t->view.data, t->view.dtype, p->elems);
         const int64_t bad = t && !s ? hora_param_not_finite(p, p->value) : -1;
@@ -105,7 +144,7 @@ static hora_status each_factor(hora_adapter *a, const hora_st *st, visit fn, voi
             int64_t n = side == 2 ? site->out : f.rank * (side ? site->out : site->in);
             float *v = hora_malloc((size_t)n * sizeof *v);
             char *name = hora_peft_key(site->module, sides[side]);
-            const hora_st_tensor *t = st ? hora_st_find(st, name) : NULL;
+            const hora_st_tensor *t = st ? hora_store_find(a, st, name) : NULL;
             s = hora_convert(v, HORA_F32, values[side], a->dtype, n);
             if (!s && st && (!t || hora_elems(&t->view) != n))
                 s = hora_fail(

@@ -10,6 +10,8 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
  * one message. */
 hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
                              const char *prefix);
+/* The tensor of that name, in another release's spelling if need be; NULL: none. */
+const hora_st_tensor *hora_store_find(const hora_adapter *a, const hora_st *st, const char *name);
 /* PEFT's folder of a method whose parameters carry PEFT's names: adapter_model.safetensors and
  * `config` as adapter_config.json; and the `load` that reads the former. */
 hora_status hora_peft_files_save(hora_adapter *a, const hora_peft_config *config, const char *dir);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "peft/peft_impl.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* The words as new strings, where *out holds none yet. */
@@ -15,14 +16,54 @@ static void split(const char *text, char ***out, int *n) {
         HORA_PUSH(*out, *n, cap, word);
 }
 
-/* The module name behind a short one: "q" -> "q_proj", whatever the family calls it. */
-static char *long_name(const char *name, const hora_base *b) {
+/* --- names ------------------------------------------------------------------------------------ */
+
+static const char *last_part(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+static bool path_ends(const char *path, const char *name) {
+    const size_t n = strlen(path), k = strlen(name);
+    return hora_eq(path, name) || (k < n && path[n - k - 1] == '.' && hora_eq(path + n - k, name));
+}
+
+/* The kind that a short name means in this model; HORA_SITES: none. */
+static hora_site_kind kind_of(const char *name, const hora_base *b) {
+    hora_site_kind found = HORA_SITES;
+    for (int i = 0; i < b->nsites && found == HORA_SITES; i++)
+        if (hora_eq(hora_site_short(b->sites[i].kind), name))
+            found = b->sites[i].kind;
+    for (int k = 0; k < HORA_SITES && found == HORA_SITES; k++)
+        if (hora_eq(hora_site_short((hora_site_kind)k), name))
+            for (int i = 0; i < b->nsites && found == HORA_SITES; i++)
+                if (hora_eq(hora_site_short(b->sites[i].kind), hora_site_alias((hora_site_kind)k)))
+                    found = b->sites[i].kind;
+    return found;
+}
+
+/* No site of another kind ends in `name`. */
+static bool tells(const char *name, hora_site_kind kind, const hora_base *b) {
+    bool yes = true;
     for (int i = 0; i < b->nsites; i++)
-        if (hora_eq(hora_site_short(b->sites[i].kind), name)) {
-            const char *dot = strrchr(b->sites[i].module, '.');
-            return hora_strdup(dot ? dot + 1 : b->sites[i].module);
-        }
-    return hora_strdup(name);
+        yes &= b->sites[i].kind == kind || !path_ends(b->sites[i].module, name);
+    return yes;
+}
+
+/* Appends the module names behind a short one, "q": "q_proj", whatever the family calls it; each
+ * layer's path where others end alike; anything else as it is. */
+static void push_names(const char *name, const hora_base *b, char ***out, int *n, int *cap) {
+    const hora_site_kind kind = kind_of(name, b);
+    bool done = false;
+    for (int i = 0; i < b->nsites && !done; i++) {
+        const hora_site *s = &b->sites[i];
+        if (s->kind != kind)
+            continue;
+        done = tells(last_part(s->module), kind, b);
+        HORA_PUSH(*out, *n, *cap, hora_strdup(done ? last_part(s->module) : s->module));
+    }
+    if (kind == HORA_SITES)
+        HORA_PUSH(*out, *n, *cap, hora_strdup(name));
 }
 
 static int by_text(const void *x, const void *y) {
@@ -57,12 +98,12 @@ static void parse_targets(hora_peft_config *c, const char *text, const hora_base
         c->target_regex = hora_strdup("all-linear");
         return;
     }
-    split(text, &c->target_modules, &c->n_targets);
-    for (int i = 0; i < c->n_targets; i++) {
-        char *full = long_name(c->target_modules[i], base);
-        hora_free(c->target_modules[i]);
-        c->target_modules[i] = full;
-    }
+    char **typed = NULL;
+    int n = 0, cap = 0;
+    split(text, &typed, &n);
+    for (int i = 0; i < n; i++)
+        push_names(typed[i], base, &c->target_modules, &c->n_targets, &cap);
+    hora_list_free(typed, n);
     qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
 }
 
@@ -135,6 +176,53 @@ static hora_status no_match(const hora_peft_config *c, const hora_base *b) {
     return s;
 }
 
+hora_status hora_targets_site(const hora_peft_config *c, const hora_site *s, bool *yes) {
+    HORA_TRY(hora_peft_targets(c, s->module, yes));
+    for (int i = 0; i < s->nalso && !*yes; i++)
+        HORA_TRY(hora_peft_targets(c, s->also[i], yes));
+    return *yes || !s->fused ? HORA_OK : hora_peft_targets(c, s->fused, yes);
+}
+
+hora_status hora_targets_value(const hora_peft_pattern *p, int n, const hora_site *s, double def,
+                               double *out) {
+    HORA_TRY(hora_peft_pattern_value(p, n, s->module, NAN, out));
+    for (int i = 0; i < s->nalso && isnan(*out); i++)
+        HORA_TRY(hora_peft_pattern_value(p, n, s->also[i], NAN, out));
+    if (s->fused && isnan(*out))
+        HORA_TRY(hora_peft_pattern_value(p, n, s->fused, NAN, out));
+    if (isnan(*out))
+        *out = def;
+    return HORA_OK;
+}
+
+/* `name` with the modules that this base has in the place of another release's. */
+static void push_present(const char *name, const hora_base *b, char ***out, int *n, int *cap) {
+    bool now = false, renamed = false;
+    for (int i = 0; i < b->nsites; i++)
+        now |= path_ends(b->sites[i].module, name);
+    for (int i = 0; i < b->nsites && !now; i++)
+        for (int k = 0; k < b->sites[i].nalso; k++) {
+            const char *part = last_part(b->sites[i].module);
+            bool had = !path_ends(b->sites[i].also[k], name);
+            renamed |= !had;
+            for (int j = 0; j < *n; j++)
+                had |= hora_eq((*out)[j], part);
+            if (!had)
+                HORA_PUSH(*out, *n, *cap, hora_strdup(part));
+        }
+    if (!renamed)
+        HORA_PUSH(*out, *n, *cap, hora_strdup(name));
+}
+
+void hora_targets_rename(char ***names, int *n, const hora_base *b) {
+    char **out = NULL;
+    int m = 0, cap = 0;
+    for (int i = 0; i < *n; i++)
+        push_present((*names)[i], b, &out, &m, &cap);
+    *names = out;
+    *n = m;
+}
+
 hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bool typed,
                                bool *on) {
     bool any = false;
@@ -146,7 +234,7 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
     for (int i = 0; i < b->nsites; i++) {
         on[i] = hora_eq(c->target_regex, "all-linear");
         if (!on[i])
-            HORA_TRY(hora_peft_targets(c, b->sites[i].module, &on[i]));
+            HORA_TRY(hora_targets_site(c, &b->sites[i], &on[i]));
         any |= on[i];
     }
     for (int t = 0; typed && t < c->n_targets; t++) { /* half a typo is a typo */
@@ -155,7 +243,7 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
         one.target_modules = &c->target_modules[t];
         one.n_targets = 1;
         for (int i = 0; i < b->nsites && !hit; i++)
-            HORA_TRY(hora_peft_targets(&one, b->sites[i].module, &hit));
+            HORA_TRY(hora_targets_site(&one, &b->sites[i], &hit));
         if (!hit)
             return no_match(&one, b);
     }
@@ -166,6 +254,8 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
 static int saved_weight(const hora_base *b, const char *name) {
     const int whole[] = {b->head, b->embed};
     for (size_t i = 0; i < HORA_COUNT(whole); i++) {
+        if (whole[i] < 0)
+            continue;
         char *path = hora_format(".%s", b->weights[whole[i]].name);
         char *tail = hora_format(".%s.weight", name);
         const bool is = hora_ends(path, tail);

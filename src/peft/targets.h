@@ -21,6 +21,13 @@ hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o
 /* The reverse, for people: texts of what `c` says, in place of what stands in `o`. A name that
  * holds a separator stays as it is: nothing is parsed back. */
 void hora_targets_show(hora_target_options *o, const hora_peft_config *c);
+/* A site by any of its paths, and by that of the module that holds it. */
+hora_status hora_targets_site(const hora_peft_config *c, const hora_site *s, bool *yes);
+/* hora_peft_pattern_value of a site, by any of them. */
+hora_status hora_targets_value(const hora_peft_pattern *p, int n, const hora_site *s, double def,
+                               double *out);
+/* A new list of the names as this base's modules have them, where they are another release's. */
+void hora_targets_rename(char ***names, int *n, const hora_base *b);
 /* on[i] for each of base->nsites; no match at all is HORA_ENOTFOUND and names what there is.
  * typed: by a person, so that every name must match something; PEFT asks for one match of all. */
 hora_status hora_targets_match(const hora_peft_config *c, const hora_base *base, bool typed,

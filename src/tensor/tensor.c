@@ -10,22 +10,44 @@
 #include <stdarg.h>
 
 #include "base/text.h"
+#include "tensor/blocks.h"
 
 typedef struct dtype_row {
     const char *name;
     size_t size;
     bool is_float;
+    int64_t block; /* values in a block; 0: plain */
+    size_t block_bytes;
 } dtype_row;
 
 static const dtype_row dtypes[HORA_DTYPES] = {
-    [HORA_F32] = {"F32", 4, true},         [HORA_F64] = {"F64", 8, true},
-    [HORA_BF16] = {"BF16", 2, true},       [HORA_I32] = {"I32", 4, false},
-    [HORA_F16] = {"F16", 2, true},         [HORA_I64] = {"I64", 8, false},
-    [HORA_I16] = {"I16", 2, false},        [HORA_I8] = {"I8", 1, false},
-    [HORA_U8] = {"U8", 1, false},          [HORA_U16] = {"U16", 2, false},
-    [HORA_U32] = {"U32", 4, false},        [HORA_U64] = {"U64", 8, false},
-    [HORA_BOOL] = {"BOOL", 1, false},      [HORA_F8_E4M3] = {"F8_E4M3", 1, true},
-    [HORA_F8_E5M2] = {"F8_E5M2", 1, true}, [HORA_DTYPE_OTHER] = {"OTHER", 0, false},
+    [HORA_F32] = {"F32", 4, true},
+    [HORA_F64] = {"F64", 8, true},
+    [HORA_BF16] = {"BF16", 2, true},
+    [HORA_I32] = {"I32", 4, false},
+    [HORA_F16] = {"F16", 2, true},
+    [HORA_I64] = {"I64", 8, false},
+    [HORA_I16] = {"I16", 2, false},
+    [HORA_I8] = {"I8", 1, false},
+    [HORA_U8] = {"U8", 1, false},
+    [HORA_U16] = {"U16", 2, false},
+    [HORA_U32] = {"U32", 4, false},
+    [HORA_U64] = {"U64", 8, false},
+    [HORA_BOOL] = {"BOOL", 1, false},
+    [HORA_F8_E4M3] = {"F8_E4M3", 1, true},
+    [HORA_F8_E5M2] = {"F8_E5M2", 1, true},
+    [HORA_DTYPE_OTHER] = {"OTHER", 0, false},
+    [HORA_Q4_0] = {"Q4_0", 0, true, 32, 18},
+    [HORA_Q4_1] = {"Q4_1", 0, true, 32, 20},
+    [HORA_Q5_0] = {"Q5_0", 0, true, 32, 22},
+    [HORA_Q5_1] = {"Q5_1", 0, true, 32, 24},
+    [HORA_Q8_0] = {"Q8_0", 0, true, 32, 34},
+    [HORA_Q2_K] = {"Q2_K", 0, true, 256, 84},
+    [HORA_Q3_K] = {"Q3_K", 0, true, 256, 110},
+    [HORA_Q4_K] = {"Q4_K", 0, true, 256, 144},
+    [HORA_Q5_K] = {"Q5_K", 0, true, 256, 176},
+    [HORA_Q6_K] = {"Q6_K", 0, true, 256, 210},
+    [HORA_IQ4_NL] = {"IQ4_NL", 0, true, 32, 18},
 };
 
 static const dtype_row *row_of(hora_dtype t) {
@@ -38,6 +60,14 @@ const char *hora_dtype_name(hora_dtype t) {
 
 size_t hora_dtype_size(hora_dtype t) {
     return row_of(t)->size;
+}
+
+int64_t hora_dtype_block(hora_dtype t) {
+    return row_of(t)->block ? row_of(t)->block : 1;
+}
+
+size_t hora_dtype_block_bytes(hora_dtype t) {
+    return row_of(t)->block ? row_of(t)->block_bytes : row_of(t)->size;
 }
 
 bool hora_dtype_is_float(hora_dtype t) {
@@ -406,11 +436,28 @@ static void convert_chunk(chunk *to, hora_dtype dt, const chunk *from, hora_dtyp
     store_f64(to, dt, f, n);
 }
 
+/* Whole blocks, a few at a time through f32. */
+static hora_status convert_blocks(void *dst, hora_dtype dt, const void *src, hora_dtype st,
+                                  int64_t n) {
+    float values[CHUNK];
+    HORA_ASSERT(CHUNK % hora_dtype_block(st) == 0 && n % hora_dtype_block(st) == 0);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t m = hora_min(CHUNK, n - i);
+        const size_t at = (size_t)(i / hora_dtype_block(st)) * hora_dtype_block_bytes(st);
+        hora_dequantize(values, (const char *)src + at, st, m);
+        HORA_TRY(
+            hora_convert((char *)dst + (size_t)i * hora_dtype_size(dt), dt, values, HORA_F32, m));
+    }
+    return HORA_OK;
+}
+
 hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype st, int64_t n) {
     const size_t dsize = hora_dtype_size(dt), ssize = hora_dtype_size(st);
     chunk from, to;
     if (n <= 0)
         return HORA_OK;
+    if (hora_dtype_block(st) > 1 && dsize)
+        return convert_blocks(dst, dt, src, st, n);
     if (!dsize || !ssize)
         return hora_fail(HORA_EUNSUPPORTED,
                          "elements of type %s cannot be converted to %s; convert the file to F32, "

@@ -29,6 +29,17 @@ typedef enum hora_dtype {
     HORA_F8_E4M3,
     HORA_F8_E5M2,
     HORA_DTYPE_OTHER, /* other: known to safetensors, not to us; size in bits differs */
+    HORA_Q4_0,        /* from here on: quantized in blocks (tensor/blocks.h) */
+    HORA_Q4_1,
+    HORA_Q5_0,
+    HORA_Q5_1,
+    HORA_Q8_0,
+    HORA_Q2_K,
+    HORA_Q3_K,
+    HORA_Q4_K,
+    HORA_Q5_K,
+    HORA_Q6_K,
+    HORA_IQ4_NL,
     HORA_DTYPES
 } hora_dtype;
 
@@ -46,7 +57,10 @@ typedef struct hora_view {
 } hora_view;
 
 const char *hora_dtype_name(hora_dtype t); /* safetensors' spelling: "F32", "BF16" */
-size_t hora_dtype_size(hora_dtype t);      /* bytes per element; 0 for HORA_DTYPE_OTHER */
+/* bytes per element; 0 for HORA_DTYPE_OTHER and for block dtypes */
+size_t hora_dtype_size(hora_dtype t);
+int64_t hora_dtype_block(hora_dtype t);      /* values in a block; 1 for plain dtypes */
+size_t hora_dtype_block_bytes(hora_dtype t); /* bytes of a block; of an element for plain dtypes */
 bool hora_dtype_is_float(hora_dtype t);
 hora_dtype hora_dtype_find(const char *name); /* by that spelling; HORA_DTYPE_OTHER when unknown */
 
@@ -66,16 +80,17 @@ static inline int64_t hora_elems(const hora_view *v) {
     return hora_shape_elems(&v->shape);
 }
 static inline size_t hora_view_bytes(const hora_view *v) {
-    return (size_t)hora_elems(v) * hora_dtype_size(v->dtype);
+    return (size_t)(hora_elems(v) / hora_dtype_block(v->dtype)) * hora_dtype_block_bytes(v->dtype);
 }
 /* Elements of one row (product of all but the first dimension); 1 for vectors. */
 int64_t hora_row_elems(const hora_shape *s);
 
 /*
  * Copies n elements, converting. Any pair but HORA_DTYPE_OTHER, which is HORA_EUNSUPPORTED unless n
- * is 0. To floats: rounded once, to nearest even; too large is inf (NaN for F8_E4M3, which has no
- * inf); NaN stays NaN. To integers: towards zero, clamped to the range, NaN is 0. To BOOL: not
- * zero. Neither pointer need be aligned; the spans must not overlap.
+ * is 0, and but to block dtypes; from those n must be whole blocks. To floats: rounded once, to
+ * nearest even; too large is inf (NaN for F8_E4M3, which has no inf); NaN stays NaN. To integers:
+ * towards zero, clamped to the range, NaN is 0. To BOOL: not zero. Neither pointer need be aligned;
+ * the spans must not overlap.
  */
 hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype st, int64_t n);
 

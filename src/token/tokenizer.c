@@ -26,43 +26,67 @@ void hora_tok_work_release(hora_tok_work *w) {
     hora_ids_release(&w->sym);
     hora_ids_release(&w->sym_at);
     hora_tok_bpe_scratch_free(w->bpe);
+    hora_tok_lattice_free(w->lattice);
+    hora_str_release(&w->spelling);
 }
 
 /* --- opening --------------------------------------------------------------------------------- */
+typedef hora_status (*loader)(hora_tokenizer *t, const char *data, size_t n,
+                              const hora_json *config, const char *what);
+
+static hora_status load_json(hora_tokenizer *t, const char *data, size_t n, const hora_json *config,
+                             const char *what) {
+    (void)config;
+    t->said_twice = true;
+    return hora_tok_load_json(t, data, n, what);
+}
+
+/* The first file that is there counts. */
+static const struct {
+    const char *name;
+    loader load;
+} vocabularies[] = {{"tokenizer.json", load_json},
+                    {"tokenizer.model", hora_tok_load_sentencepiece},
+                    {"vocab.txt", hora_tok_load_vocab_txt}};
+
 static hora_status open_vocabulary(hora_tokenizer *t, const char *dir, const hora_json *config) {
-    char *json = hora_path_join(dir, "tokenizer.json"),
-         *spm = hora_path_join(dir, "tokenizer.model");
-    hora_map map = {0};
-    bool is_json = hora_path_exists(json);
-    hora_status st;
-    if (!is_json && !hora_path_exists(spm))
-        st = hora_fail(HORA_ENOTFOUND,
-                       "%s has neither tokenizer.json nor tokenizer.model; copy one of them from "
-                       "the model's page",
-                       dir);
-    else
-        st = hora_map_open(&map, is_json ? json : spm);
-    if (st == HORA_OK)
-        st = hora_refuse_pointer(is_json ? json : spm, map.data, map.n);
-    if (st == HORA_OK) {
-        const char *data = (const char *)map.data;
-        st = is_json ? hora_tok_load_json(t, data, map.n, json)
-                     : hora_tok_load_sentencepiece(t, data, map.n, config, spm);
+    for (size_t i = 0; i < HORA_COUNT(vocabularies); i++) {
+        char *path = hora_path_join(dir, vocabularies[i].name);
+        hora_map map = {0};
+        const bool there = hora_path_exists(path);
+        hora_status st = HORA_OK;
+        if (there)
+            st = hora_map_open(&map, path);
+        if (there && st == HORA_OK)
+            st = hora_refuse_pointer(path, map.data, map.n);
+        if (there && st == HORA_OK)
+            st = vocabularies[i].load(t, (const char *)map.data, map.n, config, path);
+        hora_map_release(&map);
+        hora_free(path);
+        if (there)
+            return st;
     }
-    hora_map_release(&map);
-    hora_free(json);
-    hora_free(spm);
-    return st;
+    return hora_fail(HORA_ENOTFOUND,
+                     "%s has neither tokenizer.json nor tokenizer.model nor vocab.txt; copy one of "
+                     "them from the model's page",
+                     dir);
 }
 
 static hora_status open_all(hora_tokenizer *t, const char *dir) {
-    hora_json *config = NULL;
+    hora_json *config = NULL, *model = NULL;
+    const char *side;
     hora_status st;
     HORA_TRY_OUT(st, hora_json_load_beside(&config, dir, "tokenizer_config.json"));
+    HORA_TRY_OUT(st, hora_json_load_beside(&model, dir, "config.json"));
     HORA_TRY_OUT(st, open_vocabulary(t, dir, config));
+    if (!t->said_twice || hora_tok_is_bert(config, model))
+        HORA_TRY_OUT(st, hora_tok_bert_config(t, config));
+    HORA_TRY_OUT(st, hora_json_get_string(config, "truncation_side", "right", &side));
+    t->cut_left = hora_eq(side, "left");
     st = hora_tok_load_beside(t, dir, config);
 out:
     hora_json_free(config);
+    hora_json_free(model);
     return st;
 }
 

@@ -1,10 +1,10 @@
 #ifndef HORA_TOKEN_TOKENIZER_H
 #define HORA_TOKEN_TOKENIZER_H
 /*
- * Tokenizers of Hugging Face's tokenizer.json (version 1.0) and SentencePiece's tokenizer.model
- * (BPE). The pipeline: added tokens -> normalizer -> pre-tokenizer -> model -> post-processor;
- * decoders back. Unknown parts are refused by name. A tokenizer is immutable after open and may be
- * used by several threads at once.
+ * Tokenizers of Hugging Face's tokenizer.json (version 1.0), SentencePiece's tokenizer.model (BPE)
+ * and BERT's vocab.txt. The pipeline: added tokens -> normalizer -> pre-tokenizer -> model ->
+ * post-processor; decoders back. Unknown parts are refused by name. A tokenizer is immutable after
+ * open and may be used by several threads at once.
  */
 #include "base/json.h"
 #include "base/mem.h"
@@ -16,8 +16,8 @@ static inline void hora_ids_push(hora_ids *v, int32_t id) {
     HORA_PUSH(v->at, v->n, v->cap, id);
 }
 
-/* Reads DIR/tokenizer.json, else DIR/tokenizer.model; DIR/tokenizer_config.json and
- * special_tokens_map.json where they exist. */
+/* Reads DIR/tokenizer.json, else DIR/tokenizer.model, else DIR/vocab.txt; tokenizer_config.json and
+ * special_tokens_map.json beside it where they exist. */
 hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir);
 void hora_tokenizer_close(hora_tokenizer *t); /* accepts NULL */
 /* Appends the ids of text[0..n). `special`: run the post-processor (BOS and the like). Text that is
@@ -40,6 +40,27 @@ typedef struct hora_offsets { /* as hora_ids; zero-initialise, release with hora
  * and more is refused. */
 hora_status hora_tokenizer_encode_offsets(const hora_tokenizer *t, const char *text, size_t n,
                                           bool special, hora_ids *out, hora_offsets *offsets);
+/* A text, or a pair of them: with the special tokens between and around them, at most `most` ids
+ * (0: as many as there are). A second text that is empty is none, as in transformers. `types` (may
+ * be NULL) gets the type of each id; *cut (may be NULL): how many ids did not fit. HORA_EUSAGE
+ * where the length cannot be kept. */
+typedef enum hora_truncation {
+    HORA_TRUNCATE_LONGEST, /* the longer one down to the shorter, then both */
+    HORA_TRUNCATE_FIRST,
+    HORA_TRUNCATE_SECOND
+} hora_truncation;
+#define HORA_TRUNCATIONS "longest_first only_first only_second" /* for an option */
+typedef struct hora_text_pair {
+    const char *first;
+    size_t nfirst;
+    const char *second; /* NULL: none */
+    size_t nsecond;
+} hora_text_pair;
+hora_status hora_tokenizer_encode_pair(const hora_tokenizer *t, const hora_text_pair *text,
+                                       int64_t most, hora_truncation how, hora_ids *out,
+                                       hora_ids *types, int64_t *cut);
+/* How many special tokens a text, or a pair, gets. */
+hora_status hora_tokenizer_specials(const hora_tokenizer *t, bool pair, int64_t *n);
 hora_status hora_tokenizer_decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
                                   bool skip_special, hora_str *out);
 

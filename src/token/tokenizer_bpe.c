@@ -349,25 +349,6 @@ static hora_status read_merge(const hora_tokenizer *t, const hora_json *v, size_
     return HORA_OK;
 }
 
-static hora_status load_vocab(hora_tokenizer *t, const hora_json *vocab) {
-    if (hora_json_type(vocab) != HORA_JOBJECT)
-        return hora_fail(HORA_EFORMAT, "the BPE model has no \"vocab\" object; fetch the file "
-                                       "again");
-    /* Ids may leave gaps, but a lone huge one must not make us reserve memory for it. */
-    int64_t limit = 2 * (int64_t)hora_json_len(vocab) + 65536;
-    for (void *it = hora_json_iter(vocab); it; it = hora_json_next(vocab, it)) {
-        int64_t id;
-        const char *s = hora_json_iter_key(it);
-        if (!hora_json_int(hora_json_iter_value(it), &id))
-            return hora_fail(HORA_EFORMAT,
-                             "vocabulary: the id of \"%.40s\" is no integer; fetch "
-                             "the file again",
-                             s);
-        HORA_TRY(hora_tok_add(t, s, strlen(s), id, limit, HORA_TOK_MODEL));
-    }
-    return HORA_OK;
-}
-
 static hora_status load_options(const hora_tokenizer *t, const hora_json *o,
                                 hora_tok_bpe_options *p) {
     double dropout;
@@ -395,7 +376,7 @@ static hora_status load_options(const hora_tokenizer *t, const hora_json *o,
 
 static hora_status load(hora_tokenizer *t, const hora_json *o) {
     hora_tok_bpe_options options = {0};
-    HORA_TRY(load_vocab(t, hora_json_get(o, "vocab")));
+    HORA_TRY(hora_tok_vocab_load(t, o));
     HORA_TRY(load_options(t, o, &options));
     const hora_json *list = hora_json_get(o, "merges");
     size_t n = hora_json_len(list);
@@ -425,7 +406,5 @@ static void release(void *state) {
     hora_free(m);
 }
 
-const hora_tok_model hora_tok_models[] = {
-    {.type = "BPE", .load = load, .encode = encode, .free = release},
-};
-const size_t hora_tok_n_models = HORA_COUNT(hora_tok_models);
+const hora_tok_model hora_tok_bpe = {
+    .type = "BPE", .load = load, .encode = encode, .free = release};

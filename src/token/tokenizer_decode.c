@@ -204,6 +204,72 @@ static hora_status bpe(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces
     return HORA_OK;
 }
 
+/* --- WordPiece: a space before every word but the first, and English punctuation drawn up ----- */
+static hora_status wordpiece_load(hora_tok_part *p, const hora_json *o) {
+    const char *s;
+    HORA_TRY(hora_json_get_string(o, "prefix", "##", &s));
+    hora_str_puts(&p->pattern, s);
+    return hora_json_get_bool(o, "cleanup", true, &p->clean);
+}
+
+static void replace_all(hora_str *s, const char *from, const char *to) {
+    const size_t n = strlen(from);
+    hora_str out = {0};
+    size_t done = 0;
+    for (size_t i = 0; i + n <= s->n;) {
+        if (memcmp(s->s + i, from, n) != 0) {
+            i++;
+            continue;
+        }
+        hora_tok_str_add(&out, s->s + done, i - done);
+        hora_str_puts(&out, to);
+        done = i += n;
+    }
+    if (done) {
+        hora_tok_str_add(&out, s->s + done, s->n - done);
+        hora_str swap = *s;
+        *s = out;
+        out = swap;
+    }
+    hora_str_release(&out);
+}
+
+static void clean_up(hora_str *s) {
+    static const char *const rules[][2] = {{" .", "."},     {" ?", "?"},           {" !", "!"},
+                                           {" ,", ","},     {" ' ", "'"},          {" n't", "n't"},
+                                           {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"},
+                                           {" 've", "'ve"}, {" 're", "'re"}};
+    for (size_t i = 0; i < HORA_COUNT(rules); i++)
+        replace_all(s, rules[i][0], rules[i][1]);
+}
+
+static hora_status wordpiece(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
+                             hora_tok_pieces *out) {
+    for (size_t i = 0; i < in->n; i++) {
+        const char *s = in->text.s + in->at[i].off;
+        const size_t n = in->at[i].n, k = p->pattern.n, off = out->text.n;
+        const bool goes_on = i && n >= k && (!k || memcmp(s, p->pattern.s, k) == 0);
+        w->other.n = 0;
+        if (i && !goes_on)
+            hora_str_putc(&w->other, ' ');
+        hora_tok_str_add(&w->other, s + (goes_on ? k : 0), n - (goes_on ? k : 0));
+        if (p->clean)
+            clean_up(&w->other);
+        hora_tok_str_add(&out->text, w->other.s, w->other.n);
+        hora_tok_pieces_keep(out, off, out->text.n - off);
+    }
+    return HORA_OK;
+}
+
+static bool wordpiece_bytes(const hora_tok_part *p, hora_str *s) {
+    const size_t k = p->pattern.n;
+    if (k && s->n > k && memcmp(s->s, p->pattern.s, k) == 0) {
+        memmove(s->s, s->s + k, s->n - k);
+        s->n -= k;
+    }
+    return true;
+}
+
 const hora_tok_row hora_tok_decoders[] = {
     {.type = "ByteLevel", .pieces = byte_level, .bytes = byte_level_bytes},
     {.type = "ByteFallback", .pieces = byte_fallback, .bytes = byte_fallback_bytes},
@@ -211,6 +277,7 @@ const hora_tok_row hora_tok_decoders[] = {
     {.type = "Fuse", .pieces = fuse},
     {.type = "Strip", .load = strip_load, .pieces = strip},
     {.type = "Metaspace", .load = metaspace_load, .pieces = metaspace, .bytes = replace_bytes},
+    {.type = "WordPiece", .load = wordpiece_load, .pieces = wordpiece, .bytes = wordpiece_bytes},
     {.type = "BPEDecoder", .load = bpe_load, .pieces = bpe, .bytes = replace_bytes},
 };
 const size_t hora_tok_n_decoders = HORA_COUNT(hora_tok_decoders);

@@ -4,7 +4,7 @@
  * What the tokenizer's files share. A tokenizer is a vocabulary, two matchers of added tokens and
  * four chains of parts (normalizers, pre-tokenizers, post-processors, decoders) around one model.
  * Each kind of part is a row of a table: its name in tokenizer.json, how its options are read, how
- * it runs. To add one (Precompiled, WordPiece, Unigram ..) write the row and its two functions.
+ * it runs. To add one write the row and its two functions.
  * Invariant: nothing in hora_tokenizer changes after open; all scratch lives in hora_tok_work,
  * which belongs to one call.
  */
@@ -56,7 +56,11 @@ bool hora_tok_is_space(uint32_t cp);  /* Unicode White_Space */
 bool hora_tok_is_word(uint32_t cp);   /* \w: Alphabetic, M, Nd, Pc */
 bool hora_tok_is_number(uint32_t cp); /* general category N */
 bool hora_tok_is_mark(uint32_t cp);   /* general category M */
-bool hora_tok_is_punct(uint32_t cp);  /* ASCII punctuation or general category P */
+/* As of Unicode 8, which the library has for these: ASCII punctuation or general category P; C but
+ * what is not assigned; Mn. */
+bool hora_tok_is_punct(uint32_t cp);
+bool hora_tok_is_format(uint32_t cp);
+bool hora_tok_is_thin_mark(uint32_t cp);
 /* GPT-2's alphabet: a printable character for each of the 256 bytes, and back (-1: none). */
 uint32_t hora_tok_byte_char(unsigned char b);
 int hora_tok_char_byte(uint32_t cp);
@@ -115,6 +119,9 @@ typedef struct hora_tok_row {
     /* Normalizer: adds the normal form of s[0..n), n > 0, to `out`, by hora_tok_emit alone. */
     hora_status (*normal)(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                           hora_str *out);
+    /* The steps behind it, of a normalizer that is several passes. */
+    hora_status (*then[3])(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                           hora_str *out);
     /* Pre-tokenizer or decoder: `out` is empty; the row may take over in->text by a swap. */
     hora_status (*pieces)(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
                           hora_tok_pieces *out);
@@ -132,10 +139,15 @@ struct hora_tok_part {
     uint32_t cp;
     int mode; /* behaviour of a split, prepend scheme */
     bool invert, prefix_space, left, right, individual, split;
+    bool clean, han, accents, lower; /* BertNormalizer; clean also its decoder */
     int64_t start, stop;
-    hora_ids ids; /* post-processor: ids around the sequence, HORA_TOK_SEQUENCE where it goes */
+    /* Post-processor: ids around a text and around a pair, HORA_TOK_SEQUENCE where the text goes,
+     * HORA_TOK_SECOND where the second one does; and the type of each. */
+    hora_ids ids, types, pair, pair_types;
+    unsigned char *charsmap; /* Precompiled */
+    size_t ncharsmap;
 };
-enum { HORA_TOK_SEQUENCE = -1 };
+enum { HORA_TOK_SEQUENCE = -1, HORA_TOK_SECOND = -2 };
 typedef struct hora_tok_chain {
     hora_tok_part *at;
     size_t n, cap;
@@ -208,6 +220,11 @@ typedef struct hora_tok_cut {
 bool hora_tok_matcher_next(const hora_tokenizer *t, const hora_tok_matcher *m, const char *s,
                            size_t n, hora_tok_cut *c);
 
+/* --- Precompiled: SentencePiece's character map (tokenizer_charsmap.c) ------------------------ */
+hora_status hora_tok_charsmap_load(hora_tok_part *p, const hora_json *o);
+hora_status hora_tok_charsmap(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                              hora_str *out);
+
 /* --- models ---------------------------------------------------------------------------------- */
 typedef struct hora_tok_model {
     const char *type;
@@ -218,8 +235,9 @@ typedef struct hora_tok_model {
                           hora_ids *out);
     void (*free)(void *state);
 } hora_tok_model;
-extern const hora_tok_model hora_tok_models[];
-extern const size_t hora_tok_n_models;
+extern const hora_tok_model hora_tok_bpe, hora_tok_wordpiece, hora_tok_wordlevel, hora_tok_unigram;
+/* model["vocab"], an object {spelling: id} (tokenizer_vocab.c). */
+hora_status hora_tok_vocab_load(hora_tokenizer *t, const hora_json *model);
 
 struct hora_tokenizer {
     hora_str arena;        /* all spellings, each NUL-terminated */
@@ -236,6 +254,8 @@ struct hora_tokenizer {
     hora_json *special_map;
     char *chat_template;
     int32_t bos, eos, pad;
+    bool cut_left;   /* truncation_side: "left" */
+    bool said_twice; /* there is a tokenizer.json which tokenizer_config.json may contradict */
 };
 
 static inline const char *hora_tok_spelling(const hora_tokenizer *t, int32_t id) {
@@ -269,6 +289,8 @@ struct hora_tok_work {
     hora_tok_scan *scan;  /* PCRE2's per-thread data */
     hora_ids sym, sym_at; /* BPE: first symbols of a piece and where in it they begin */
     struct hora_tok_bpe_scratch *bpe;
+    struct hora_tok_lattice *lattice; /* Unigram */
+    hora_str spelling;                /* WordPiece */
 };
 void hora_tok_work_release(hora_tok_work *w);
 /* Normalizers write through this: adds s[0..n) to `out`, made of the bytes [from, to) of the text
@@ -282,6 +304,7 @@ hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const 
 /* Runs a chain of piece rows over w->a; the result is in w->a. */
 hora_status hora_tok_run_pieces(const hora_tok_chain *c, hora_tok_work *w);
 void hora_tok_bpe_scratch_free(struct hora_tok_bpe_scratch *s); /* accepts NULL */
+void hora_tok_lattice_free(struct hora_tok_lattice *l);         /* accepts NULL */
 
 /* --- files ----------------------------------------------------------------------------------- */
 /* Both fill an empty tokenizer from a file's bytes; `what` names it in messages. */
@@ -289,6 +312,13 @@ hora_status hora_tok_load_json(hora_tokenizer *t, const char *text, size_t n, co
 /* SentencePiece; `config` is tokenizer_config.json or NULL (add_bos_token, add_eos_token). */
 hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, size_t n,
                                         const hora_json *config, const char *what);
+/* BERT's vocab.txt, a spelling per line; `config` is tokenizer_config.json or NULL. */
+hora_status hora_tok_load_vocab_txt(hora_tokenizer *t, const char *text, size_t n,
+                                    const hora_json *config, const char *what);
+/* Whether the folder's tokenizer is of a class of BERT's kind, whose constructor sets the
+ * normalizer from tokenizer_config.json; `model` is config.json or NULL. The second does so. */
+bool hora_tok_is_bert(const hora_json *config, const hora_json *model);
+hora_status hora_tok_bert_config(hora_tokenizer *t, const hora_json *config);
 /* tokenizer_beside.c: the tokens and names that the files beside the vocabulary add, and the chat
  * template; `config` is tokenizer_config.json or NULL. */
 hora_status hora_tok_load_beside(hora_tokenizer *t, const char *dir, const hora_json *config);

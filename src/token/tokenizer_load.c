@@ -14,6 +14,10 @@ void hora_tok_chain_release(hora_tok_chain *c) {
         hora_str_release(&p->pattern);
         hora_str_release(&p->text);
         hora_ids_release(&p->ids);
+        hora_ids_release(&p->types);
+        hora_ids_release(&p->pair);
+        hora_ids_release(&p->pair_types);
+        hora_free(p->charsmap);
     }
     hora_free(c->at);
     memset(c, 0, sizeof *c);
@@ -91,32 +95,37 @@ static const char *guess_model(const hora_json *model) {
     return hora_json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
 }
 
+static const hora_tok_model *const models[] = {&hora_tok_bpe, &hora_tok_wordpiece,
+                                               &hora_tok_wordlevel, &hora_tok_unigram};
+
 static hora_status load_model(hora_tokenizer *t, const hora_json *o) {
     const char *type;
     if (hora_json_type(o) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "no \"model\" object; is this a tokenizer.json? Fetch it "
                                        "again");
     HORA_TRY(hora_json_get_string(o, "type", guess_model(o), &type));
-    for (size_t i = 0; i < hora_tok_n_models; i++)
-        if (hora_eq(hora_tok_models[i].type, type)) {
-            t->model = &hora_tok_models[i];
+    for (size_t i = 0; i < HORA_COUNT(models); i++)
+        if (hora_eq(models[i]->type, type)) {
+            t->model = models[i];
             return t->model->load(t, o);
         }
     return hora_fail(HORA_EUNSUPPORTED,
-                     "tokenizer model \"%.40s\" is not supported (BPE is); use "
-                     "a model with a BPE tokenizer",
+                     "tokenizer model \"%.40s\" is not supported (BPE, WordPiece, WordLevel and "
+                     "Unigram are); use a model with one of them",
                      type);
 }
 
 static hora_status check_ids(const hora_tokenizer *t) {
     for (size_t i = 0; i < t->postprocessors.n; i++) {
-        const hora_ids *v = &t->postprocessors.at[i].ids;
-        for (size_t k = 0; k < v->n; k++)
-            if (v->at[k] != HORA_TOK_SEQUENCE && !hora_tokenizer_token(t, v->at[k]))
+        const hora_tok_part *p = &t->postprocessors.at[i];
+        for (size_t k = 0; k < p->ids.n + p->pair.n; k++) {
+            const int32_t id = k < p->ids.n ? p->ids.at[k] : p->pair.at[k - p->ids.n];
+            if (id >= 0 && !hora_tokenizer_token(t, id))
                 return hora_fail(HORA_EFORMAT,
                                  "the post-processor puts id %d, which no token "
                                  "has; correct \"special_tokens\"",
-                                 (int)v->at[k]);
+                                 (int)id);
+        }
     }
     return HORA_OK;
 }

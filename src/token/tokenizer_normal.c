@@ -106,6 +106,31 @@ static hora_status strip(const hora_tok_part *p, hora_tok_work *w, const char *s
     return HORA_OK;
 }
 
+/* Nmt: controls go, all kinds of white space and invisible marks become a space. */
+static hora_status nmt(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                       hora_str *out) {
+    (void)p;
+    uint32_t cp;
+    int len;
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        len = hora_utf8_decode(s + i, n - i, &cp);
+        HORA_ASSERT(len > 0);
+        const size_t end = i + (size_t)len;
+        const bool control = (cp >= 1 && cp <= 8) || cp == 0xb || (cp >= 0xe && cp <= 0x1f) ||
+                             cp == 0x7f || cp == 0x8f || cp == 0x9f;
+        const bool space = cp == 9 || cp == 0xa || cp == 0xc || cp == 0xd || cp == 0x1680 ||
+                           (cp >= 0x200b && cp <= 0x200f) || cp == 0x2028 || cp == 0x2029 ||
+                           cp == 0x2581 || cp == 0xfeff || cp == 0xfffd;
+        if (control)
+            continue;
+        if (space)
+            hora_tok_emit(w, out, " ", 1, i, end);
+        else
+            hora_tok_emit_each(w, out, s + i, (size_t)len, i);
+    }
+    return HORA_OK;
+}
+
 static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                               hora_str *out) {
     (void)p;
@@ -237,6 +262,86 @@ FORM(nfd, UTF8PROC_DECOMPOSE, 0x80)
 FORM(nfkc, UTF8PROC_COMPOSE | UTF8PROC_COMPAT, 0x80)
 FORM(nfkd, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, 0x80)
 
+/* --- BertNormalizer: clean text, Chinese characters apart, accents off, lower case ------------ */
+static hora_status bert_load(hora_tok_part *p, const hora_json *o) {
+    HORA_TRY(hora_json_get_bool(o, "clean_text", true, &p->clean));
+    HORA_TRY(hora_json_get_bool(o, "handle_chinese_chars", true, &p->han));
+    HORA_TRY(hora_json_get_bool(o, "lowercase", true, &p->lower));
+    return hora_json_get_bool(o, "strip_accents", p->lower, &p->accents);
+}
+
+/* The blocks of CJK ideographs as the library lists them (which begins one a page late). */
+static bool is_han(uint32_t cp) {
+    static const uint32_t blocks[][2] = {{0x4e00, 0x9fff},   {0x3400, 0x4dbf},   {0x20000, 0x2a6df},
+                                         {0x2a700, 0x2b73f}, {0x2b740, 0x2b81f}, {0x2b920, 0x2ceaf},
+                                         {0xf900, 0xfaff},   {0x2f800, 0x2fa1f}};
+    for (size_t i = 0; cp >= 0x3400 && i < HORA_COUNT(blocks); i++)
+        if (cp >= blocks[i][0] && cp <= blocks[i][1])
+            return true;
+    return false;
+}
+
+/* Controls, formats, private use; tab and line breaks are white space. */
+static bool is_dropped(uint32_t cp) {
+    if (cp == '\t' || cp == '\n' || cp == '\r')
+        return false;
+    if (cp < 0x7f)
+        return cp < 0x20;
+    return cp == 0xfffd || hora_tok_is_format(cp);
+}
+
+static hora_status bert_clean(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                              hora_str *out) {
+    uint32_t cp;
+    int len;
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        len = hora_utf8_decode(s + i, n - i, &cp);
+        HORA_ASSERT(len > 0);
+        const size_t end = i + (size_t)len;
+        if (p->clean && is_dropped(cp))
+            continue;
+        if (p->clean && hora_tok_is_space(cp)) {
+            hora_tok_emit(w, out, " ", 1, i, end);
+        } else if (p->han && is_han(cp)) {
+            hora_tok_emit(w, out, " ", 1, i, i);
+            hora_tok_emit_each(w, out, s + i, (size_t)len, i);
+            hora_tok_emit(w, out, " ", 1, end, end);
+        } else {
+            hora_tok_emit_each(w, out, s + i, (size_t)len, i);
+        }
+    }
+    return HORA_OK;
+}
+
+static hora_status bert_decompose(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                                  hora_str *out) {
+    if (p->accents)
+        return nfd(p, w, s, n, out);
+    hora_tok_emit_each(w, out, s, n, 0);
+    return HORA_OK;
+}
+
+static hora_status bert_accents(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                                hora_str *out) {
+    uint32_t cp;
+    int len;
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        len = hora_utf8_decode(s + i, n - i, &cp);
+        HORA_ASSERT(len > 0);
+        if (!p->accents || cp < 0x300 || !hora_tok_is_thin_mark(cp))
+            hora_tok_emit_each(w, out, s + i, (size_t)len, i);
+    }
+    return HORA_OK;
+}
+
+static hora_status bert_lower(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                              hora_str *out) {
+    if (p->lower)
+        return lowercase(p, w, s, n, out);
+    hora_tok_emit_each(w, out, s, n, 0);
+    return HORA_OK;
+}
+
 const hora_tok_row hora_tok_normalizers[] = {
     {.type = "Prepend", .load = prepend_load, .normal = prepend},
     {.type = "Replace", .load = hora_tok_replace_load, .normal = replace},
@@ -248,6 +353,12 @@ const hora_tok_row hora_tok_normalizers[] = {
     {.type = "Strip", .load = strip_load, .normal = strip},
     {.type = "StripAccents", .normal = strip_accents},
     {.type = "ByteLevel", .normal = byte_level},
+    {.type = "Nmt", .normal = nmt},
+    {.type = "Precompiled", .load = hora_tok_charsmap_load, .normal = hora_tok_charsmap},
+    {.type = "BertNormalizer",
+     .load = bert_load,
+     .normal = bert_clean,
+     .then = {bert_decompose, bert_accents, bert_lower}},
 };
 const size_t hora_tok_n_normalizers = HORA_COUNT(hora_tok_normalizers);
 
@@ -297,6 +408,22 @@ static void compose(hora_tok_work *w) {
     w->step = swap;
 }
 
+typedef hora_status (*normal_fn)(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
+                                 hora_str *out);
+
+static hora_status pass(hora_tok_work *w, const hora_tok_part *p, normal_fn fn) {
+    w->other.n = w->step.n = 0;
+    if (!w->norm.n)
+        return HORA_OK;
+    HORA_TRY(fn(p, w, w->norm.s, w->norm.n, &w->other));
+    if (w->track)
+        compose(w);
+    hora_str swap = w->norm;
+    w->norm = w->other;
+    w->other = swap;
+    return HORA_OK;
+}
+
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n) {
     w->norm.n = w->norm_from.n = 0;
     w->limit = 64 * n + ((size_t)64 << 10); /* a normal form makes at most 11 bytes of one */
@@ -304,15 +431,11 @@ hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const 
     hora_tok_str_add(&w->norm, s, n);
     if (w->track)
         track(&w->norm_from, n, 0, 1, 1);
-    for (size_t i = 0; i < t->normalizers.n && w->norm.n; i++) {
-        const hora_tok_part *p = &t->normalizers.at[i];
-        w->other.n = w->step.n = 0;
-        HORA_TRY(p->row->normal(p, w, w->norm.s, w->norm.n, &w->other));
-        if (w->track)
-            compose(w);
-        hora_str swap = w->norm;
-        w->norm = w->other;
-        w->other = swap;
+    for (size_t i = 0; i < t->normalizers.n; i++) {
+        const hora_tok_row *row = t->normalizers.at[i].row;
+        HORA_TRY(pass(w, &t->normalizers.at[i], row->normal));
+        for (size_t k = 0; k < HORA_COUNT(row->then) && row->then[k]; k++)
+            HORA_TRY(pass(w, &t->normalizers.at[i], row->then[k]));
     }
     return HORA_OK;
 }

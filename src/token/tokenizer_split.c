@@ -274,6 +274,14 @@ static hora_status whitespace(const hora_tok_part *p, hora_tok_work *w, hora_tok
     return split_by(find_words, REMOVED, false, p, w, in, out);
 }
 
+/* White space goes, each character of punctuation stands alone. */
+static hora_status bert(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
+                        hora_tok_pieces *out) {
+    HORA_TRY(split_by(find_spaces, REMOVED, false, p, w, in, out));
+    take(in, out);
+    return split_by(find_punct, ISOLATED, false, p, w, in, out);
+}
+
 static hora_status fixed_load(hora_tok_part *p, const hora_json *o) {
     HORA_TRY(hora_json_get_int(o, "length", 5, &p->stop));
     if (p->stop < 1)
@@ -308,6 +316,7 @@ const hora_tok_row hora_tok_pretokenizers[] = {
     {.type = "Whitespace", .pieces = whitespace},
     {.type = "WhitespaceSplit", .pieces = whitespace_split},
     {.type = "CharDelimiterSplit", .load = delimiter_load, .pieces = delimiter},
+    {.type = "BertPreTokenizer", .pieces = bert},
     {.type = "FixedLength", .load = fixed_load, .pieces = fixed},
 };
 const size_t hora_tok_n_pretokenizers = HORA_COUNT(hora_tok_pretokenizers);

@@ -368,8 +368,7 @@ hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, siz
                .dummy_prefix = true,
                .extra_spaces = true,
                .escape = true};
-    t->model = &hora_tok_models[0];
-    HORA_ASSERT(hora_eq(t->model->type, "BPE"));
+    t->model = &hora_tok_bpe;
     hora_status st;
     HORA_TRY_OUT(st, read_model(t, &sp, data, n));
     HORA_TRY_OUT(st, build(t, &sp, config));

@@ -106,10 +106,58 @@ bool hora_tok_is_word(uint32_t cp) {
     }
 }
 
+/* Hugging Face's library knows punctuation, marks without width and formats as Unicode 8 has them.
+ * The characters of these kinds that were assigned since; what lies between two of them is of
+ * another kind. */
+static const uint32_t since_unicode_8[][2] = {
+    {0x61d, 0x61d},     {0x7fd, 0x7fd},     {0x890, 0x8e2},     {0x9fd, 0x9fe},
+    {0xa76, 0xa76},     {0xafa, 0xaff},     {0xb55, 0xb55},     {0xc04, 0xc3c},
+    {0xc77, 0xc77},     {0xc84, 0xc84},     {0xd00, 0xd00},     {0xd3b, 0xd3c},
+    {0xd81, 0xd81},     {0xeba, 0xeba},     {0xece, 0xece},     {0x180f, 0x1886},
+    {0x1abf, 0x1ace},   {0x1b7d, 0x1b7e},   {0x1df6, 0x1dfb},   {0x2e43, 0x2e5d},
+    {0xa82c, 0xa82c},   {0xa8c5, 0xa8c5},   {0xa8ff, 0xa8ff},   {0xa9bd, 0xa9bd},
+    {0x10d24, 0x10f89}, {0x11070, 0x11074}, {0x110c2, 0x110cd}, {0x111cf, 0x111cf},
+    {0x1123e, 0x11241}, {0x1133b, 0x1133b}, {0x11438, 0x1145e}, {0x11660, 0x1166c},
+    {0x116b9, 0x116b9}, {0x1182f, 0x11fff}, {0x12ff1, 0x13455}, {0x16e97, 0x16f4f},
+    {0x16fe2, 0x16fe4}, {0x1cf00, 0x1cf46}, {0x1e000, 0x1e4ef}, {0x1e944, 0x1e95f}};
+
+static bool is_young(uint32_t cp) {
+    size_t lo = 0, hi = HORA_COUNT(since_unicode_8);
+    while (lo < hi) {
+        const size_t mid = (lo + hi) / 2;
+        if (since_unicode_8[mid][1] < cp)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < HORA_COUNT(since_unicode_8) && cp >= since_unicode_8[lo][0];
+}
+
+bool hora_tok_is_format(uint32_t cp) {
+    switch (utf8proc_category((utf8proc_int32_t)cp)) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CO:
+        return true;
+    case UTF8PROC_CATEGORY_CF:
+        return !is_young(cp);
+    default:
+        return false;
+    }
+}
+
+bool hora_tok_is_thin_mark(uint32_t cp) {
+    if (cp == 0x1734)
+        return true;
+    return utf8proc_category((utf8proc_int32_t)cp) == UTF8PROC_CATEGORY_MN && cp != 0x111c9 &&
+           !is_young(cp);
+}
+
 bool hora_tok_is_punct(uint32_t cp) {
     if (cp < 0x80)
         return (cp >= '!' && cp <= '/') || (cp >= ':' && cp <= '@') || (cp >= '[' && cp <= '`') ||
                (cp >= '{' && cp <= '~');
+    if (cp == 0x166d || cp == 0x111c9)
+        return true;
     switch (utf8proc_category((utf8proc_int32_t)cp)) {
     case UTF8PROC_CATEGORY_PC:
     case UTF8PROC_CATEGORY_PD:
@@ -118,7 +166,7 @@ bool hora_tok_is_punct(uint32_t cp) {
     case UTF8PROC_CATEGORY_PI:
     case UTF8PROC_CATEGORY_PF:
     case UTF8PROC_CATEGORY_PO:
-        return true;
+        return !is_young(cp);
     default:
         return false;
     }

@@ -133,3 +133,25 @@ hora_status hora_tok_add(hora_tokenizer *t, const char *s, size_t n, int64_t id,
     dict_put(t, d, (int32_t)id);
     return HORA_OK;
 }
+
+hora_status hora_tok_vocab_load(hora_tokenizer *t, const hora_json *model) {
+    const hora_json *vocab = hora_json_get(model, "vocab");
+    if (hora_json_type(vocab) != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT,
+                         "the %s model has no \"vocab\" object; fetch the file "
+                         "again",
+                         t->model->type);
+    /* Ids may leave gaps, but a lone huge one must not make us reserve memory for it. */
+    int64_t limit = 2 * (int64_t)hora_json_len(vocab) + 65536;
+    for (void *it = hora_json_iter(vocab); it; it = hora_json_next(vocab, it)) {
+        int64_t id;
+        const char *s = hora_json_iter_key(it);
+        if (!hora_json_int(hora_json_iter_value(it), &id))
+            return hora_fail(HORA_EFORMAT,
+                             "vocabulary: the id of \"%.40s\" is no integer; fetch "
+                             "the file again",
+                             s);
+        HORA_TRY(hora_tok_add(t, s, strlen(s), id, limit, HORA_TOK_MODEL));
+    }
+    return HORA_OK;
+}

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -51,11 +52,14 @@ static void on_bus(int signum, siginfo_t *info, void *context) {
     tail[] =
         " became shorter while it was read; put the whole file back and run this again (a training "
         "goes on with --resume)\n";
-    static char line[8192];
+    static atomic_flag taken = ATOMIC_FLAG_INIT;
+    char line[8192];
     size_t n = 0;
     char c;
     bool said = false;
     (void)signum, (void)context;
+    while (atomic_flag_test_and_set(&taken)) /* another thread is saying it, and ends them all */
+        pause();
     say(head, sizeof head - 1);
     const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     while (fd >= 0 && !said && read(fd, &c, 1) == 1) {

@@ -188,7 +188,7 @@ static hora_status write_tensors(const hora_training *t, const char *dir) {
     hora_st_entry *e = hora_calloc((size_t)st->nslots * 3 + 1, sizeof *e);
     for (int i = 0; i < st->nslots; i++) {
         const hora_param *p = st->slots[i].p;
-        for (int k = -1; k < moments; k++)
+        for (int k = -1; k < (p->fixed ? 0 : moments); k++)
             e[n++] = (hora_st_entry){hora_checkpoint_tensor(t, &st->slots[i], k),
                                      {k < 0 ? p->value : p->moment[k], HORA_F32, p->shape},
                                      HORA_F32};

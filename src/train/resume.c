@@ -184,6 +184,8 @@ static hora_status same_identity(hora_training *t, const char *dir, const hora_j
 static hora_status read_span(hora_training *t, const hora_st *st, const char *dir, int kind) {
     for (int i = 0; i < t->state.nslots; i++) {
         hora_param *p = t->state.slots[i].p;
+        if (p->fixed && kind >= 0)
+            continue;
         char *name = hora_checkpoint_tensor(t, &t->state.slots[i], kind);
         const hora_st_tensor *e = hora_st_find(st, name);
         bool ok = e && e->view.dtype == HORA_F32 && hora_shape_equal(&e->view.shape, &p->shape);

@@ -9,7 +9,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "backend/matmul.h"
 #include "base/threads.h"
 #include "op_harness.h"
 
@@ -266,6 +268,20 @@ static void large_cases(void **state) {
     check_all(mixes, HORA_COUNT(mixes), true);
 }
 
+/* The library that products of bf16 are given to where the processor has matrix tiles; each test is
+ * a process of its own. */
+static void with_a_library(void **state) {
+    static const hora_op_id ops[] = {HORA_OP_linear, HORA_OP_lowrank, HORA_OP_head_xent};
+    int calls = 0;
+    (void)state;
+    if (!hora_matmul_count())
+        hora_test_skip("no matmul library is in this build");
+    setenv("HORA_MATMUL", hora_matmul_at(0)->name, 1);
+    for (size_t i = 0; i < HORA_COUNT(ops); i++)
+        calls += check_op(hora_backend_named("cpu"), NULL, (int)ops[i], mixes[1], true);
+    assert_true(calls);
+}
+
 static void devices(void **state) {
     (void)state;
     check_devices(&f32, 1);
@@ -280,5 +296,6 @@ HORA_TESTS(agree_backends, {"kernels of other devices agree with ref", devices, 
            {"kernels of other devices agree with ref in bf16", devices_bf16, HORA_SHORT},
            {"backends agree with ref: small cases", small_cases, HORA_SHORT},
            {"backends agree with ref in bf16: small cases", small_cases_bf16, HORA_SHORT},
+           {"products by a library agree with ref", with_a_library, HORA_SHORT},
            {"one tensor as both inputs", one_tensor_twice, HORA_SHORT},
            {"backends agree with ref: large cases", large_cases, HORA_MEDIUM});

@@ -68,6 +68,12 @@ static void test_files_change(void **state) {
         "$T --steps 1000000 --dtype f32 --out o -q 2>err & p=$!; started o; "
         "truncate -s 1000 model/model.safetensors; (sleep 20; kill -9 $p 2>/dev/null) & "
         "wait $p; rc=$?; cat err >&2; [ $rc = 3 ] && grep -q model/model.safetensors err");
+    for (int i = 0; i < 3; i++) /* both threads meet the end of the file */
+        run("a model that shrinks under two threads",
+            "$T --threads 2 --steps 1000000 --dtype f32 --out o -q 2>err & p=$!; started o; "
+            "truncate -s 1000 model/model.safetensors; (sleep 20; kill -9 $p 2>/dev/null) & "
+            "wait $p; rc=$?; cat err >&2; [ $rc = 3 ] && "
+            "[ $(grep -c model/model.safetensors err) = 1 ]");
     run("a model that is written to",
         "$T --steps 1000000 --save-every 5 --out o -q 2>err & p=$!; started o; "
         "touch model/model.safetensors; (sleep 20; kill -9 $p 2>/dev/null) & "

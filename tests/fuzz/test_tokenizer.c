@@ -36,6 +36,24 @@ static const char *const jsons[] = {
     "\"add_prefix_space\":true,\"use_regex\":true}]},\"decoder\":{\"type\":\"ByteLevel\"},"
     "\"model\":{\"ignore_merges\":true,\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3,"
     "\"\\u010a\":4,\"1\":5},\"merges\":[[\"a\",\"b\"]]}}",
+    "{\"added_tokens\":[{\"id\":1,\"content\":\"[S]\",\"special\":true}],\"normalizer\""
+    ":{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":tru"
+    "e,\"strip_accents\":null,\"lowercase\":true},\"pre_tokenizer\":{\"type\":\"Bert"
+    "PreTokenizer\"},\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"[S]\","
+    "1],\"sep\":[\"[S]\",1]},\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\",\"clean"
+    "up\":true},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"U\",\"continuing_subw"
+    "ord_prefix\":\"##\",\"max_input_chars_per_word\":9,\"vocab\":{\"U\":0,\"[S]\":1,\""
+    "a\":2,\"##b\":3,\"ab\":4,\"e\":5,\"'\":6}}}",
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"},{\"type\""
+    ":\"Precompiled\",\"precompiled_charsmap\":\"CAAAAAEAAACAAAAAYQA=\"},{\"type\":"
+    "\"NFKC\"}]},\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepe"
+    "nd_scheme\":\"always\"},\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"_\"},"
+    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\""
+    "id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"a\",\"type_id\":0}}],\"pair\":"
+    "[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1"
+    "}}],\"special_tokens\":{\"a\":{\"ids\":[1]}}},\"model\":{\"type\":\"Unigram\",\"unk"
+    "_id\":0,\"byte_fallback\":true,\"vocab\":[[\"U\",0],[\"a\",-1.5],[\"_a\",-2],[\"ab"
+    "\",-100.0],[\"_\",-3],[\"<0x0A>\",-4]]}}",
 };
 
 static const char *const texts[] = {"", "ab a\n1", " <s> a",
@@ -61,6 +79,13 @@ static bool try_one(bool json, const char *data, size_t n) {
             assert_ok(hora_tokenizer_decode_stable(t, ids.at, ids.n, i % 2 == 0, &stable));
             assert_true(stable.n <= text.n);
         }
+        const hora_text_pair both = {texts[i], strlen(texts[i]), "a b", 3};
+        hora_ids pair = {0}, types = {0};
+        if (hora_tokenizer_encode_pair(t, &both, 5, HORA_TRUNCATE_LONGEST, &pair, &types, NULL) ==
+            HORA_OK)
+            assert_true(pair.n == types.n && pair.n <= 5);
+        hora_ids_release(&pair);
+        hora_ids_release(&types);
         hora_ids_release(&ids);
         hora_str_release(&text);
         hora_str_release(&stable);

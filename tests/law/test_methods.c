@@ -83,6 +83,10 @@ static void test_pairs(void **state) {
         {"hora", "rank=2,targets=q+k+v+o,act=tanh,magnitude=doran"},
         {"ia3", "targets=q+k+v+o+down"},
         {"bitfit", ""},
+        {"vera", "rank=3,targets=q+k+o"},
+        {"loha", "rank=2,targets=q+k+v+o+down"},
+        {"serial_lora", "rank=2"},
+        {"kadapt", "terms=2,targets=q+k+v+o"},
     };
     (void)state;
     hora_base *b = golden_fresh(biased, HORA_F32, false);
@@ -109,7 +113,15 @@ static void test_starts_at_base(void **state) {
     static const char *const rows[][2] = {{"dora", "rank=3,targets=all-linear"},
                                           {"hora", "rank=2,targets=q+v+o,magnitude=dora"},
                                           {"hora", "rank=2,magnitude=doran"},
-                                          {"ia3", ""}};
+                                          {"ia3", ""},
+                                          {"vera", "rank=4"},
+                                          {"loha", "rank=2,targets=all-linear"},
+                                          {"serial_lora", ""},
+                                          {"replora", ""},
+                                          {"kadapt", "terms=2"},
+                                          {"serial", "bottleneck=3"},
+                                          {"parallel", "bottleneck=3"},
+                                          {"tiny_attention", ""}};
     (void)state;
     int64_t n;
     hora_base *b = golden_fresh(biased, HORA_F32, false);

@@ -2,6 +2,7 @@
 #include "hora_test.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +206,35 @@ static void fork_finds_a_team(void **state) {
     assert_int_equal(status, 0);
 }
 
+/* Two tiles that wait for each other, so that a worker runs one; what each thread blocks. */
+static void mask_tile(void *arg, int64_t tile, int thread) {
+    sigset_t *blocked = arg;
+    (void)thread;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked[tile]);
+    atomic_fetch_add(&met, 1);
+    while (atomic_load(&met) < 2)
+        usleep(1000);
+}
+
+/* A thread that blocks the signal of its own fault ends the process before a handler can speak. */
+static void workers_leave_faults_to_handlers(void **state) {
+    (void)state;
+    sigset_t blocked[2];
+    int workers = 0;
+    hora_threads_limit(2);
+    atomic_store(&met, 0);
+    hora_parallel(2, mask_tile, blocked);
+    hora_threads_limit(0);
+    for (int i = 0; i < 2; i++) {
+        workers += sigismember(&blocked[i], SIGTERM);
+        assert_false(sigismember(&blocked[i], SIGBUS));
+        assert_false(sigismember(&blocked[i], SIGSEGV));
+        assert_false(sigismember(&blocked[i], SIGFPE));
+        assert_false(sigismember(&blocked[i], SIGILL));
+    }
+    assert_int_equal(workers, 1);
+}
+
 static void processor(void **state) {
     (void)state;
     hora_isa isa = hora_cpu_isa();
@@ -253,6 +283,7 @@ HORA_TESTS(unit_system, {"strings grow", strings_grow, HORA_SHORT},
            {"memory is known", memory_is_known, HORA_MEDIUM},
            {"each tile runs once", each_tile_once, HORA_SHORT},
            {"the child of a fork has a team", fork_finds_a_team, HORA_SHORT},
+           {"workers leave faults to handlers", workers_leave_faults_to_handlers, HORA_SHORT},
            {"rates are sums over all threads", rates, HORA_SHORT},
            {"the processor is known", processor, HORA_SHORT},
            {"log goes to the sink", log_goes_to_the_sink, HORA_SHORT});

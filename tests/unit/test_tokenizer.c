@@ -574,12 +574,18 @@ static void refusals(void **state) {
         hora_status st;
         const char *part;
     } rows[] = {
-        {"{'normalizer':{'type':'Nmt'}," MODEL("", "'a':0", "") "}", HORA_EUNSUPPORTED, "Nmt"},
+        {"{'normalizer':{'type':'Old'}," MODEL("", "'a':0", "") "}", HORA_EUNSUPPORTED, "Old"},
         {"{'pre_tokenizer':{'type':'UnicodeScripts'}," MODEL("", "'a':0", "") "}",
          HORA_EUNSUPPORTED, "UnicodeScripts"},
         {"{'decoder':{'type':'CTC'}," MODEL("", "'a':0", "") "}", HORA_EUNSUPPORTED, "CTC"},
         {"{'post_processor':{'type':'New'}," MODEL("", "'a':0", "") "}", HORA_EUNSUPPORTED, "New"},
-        {"{'model':{'type':'WordLevel','vocab':{}}}", HORA_EUNSUPPORTED, "WordLevel"},
+        {"{'model':{'type':'Syllables','vocab':{}}}", HORA_EUNSUPPORTED, "Syllables"},
+        {"{'model':{'type':'WordPiece','vocab':{'a':0}}}", HORA_EFORMAT, "[UNK]"},
+        {"{'model':{'type':'Unigram','vocab':[['a',-1]],'unk_id':1}}", HORA_EFORMAT, "unk_id 1"},
+        {"{'model':{'type':'Unigram','vocab':[['a']]}}", HORA_EFORMAT, "piece 0"},
+        {"{'normalizer':{'type':'Precompiled','precompiled_charsmap':'AAA'}," MODEL("", "'a':0",
+                                                                                    "") "}",
+         HORA_EFORMAT, "character map"},
         {"{'version':'2.0'," MODEL("", "'a':0", "") "}", HORA_EUNSUPPORTED, "2.0"},
         {"{" MODEL("'dropout':0.1,", "'a':0", "") "}", HORA_EUNSUPPORTED, "dropout"},
         {"{" MODEL("'unk_token':'U',", "'a':0", "") "}", HORA_EFORMAT, "unk_token"},

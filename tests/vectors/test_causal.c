@@ -83,7 +83,13 @@ static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const
                          const char *backend) {
     float **merged = hora_calloc((size_t)b->nweights, sizeof *merged);
     void **kept = hora_calloc((size_t)b->nweights, sizeof *kept);
-    assert_ok(hora_peft_merge(&a, 1, merged));
+    const hora_status s = hora_peft_merge(&a, 1, merged);
+    if (s == HORA_EUNSUPPORTED && hora_eq(a->method->name, "kadapt") && b->sites[0].bias < 0) {
+        hora_free(merged); /* its bias has no place in this model */
+        hora_free(kept);
+        return;
+    }
+    assert_ok(s);
     for (int w = 0; w < b->nweights; w++)
         if (merged[w]) {
             kept[w] = b->weights[w].view.data;
@@ -92,7 +98,8 @@ static void check_merged(hora_base *b, hora_adapter *a, const char *batch, const
     golden_run r;
     golden_open(&r, b, NULL, 0, batch,
                 &(golden_options){.backends = backend, .mode = HORA_NET_EVAL});
-    golden_compare("merged", golden_logits(&r), want, "merged_logits", 0, 1e-4);
+    if (hora_st_find(want, "merged_logits"))
+        golden_compare("merged", golden_logits(&r), want, "merged_logits", 0, 1e-4);
     golden_compare("merged", golden_logits(&r), want, "logits", 0, 1e-4);
     golden_close(&r);
     for (int w = 0; w < b->nweights; w++) {
@@ -124,6 +131,26 @@ static void check_saved(const char *path, hora_adapter *a) {
     hora_free(file);
 }
 
+/* Where the golden tensors have no folder: what is saved is claimed by the method, with the same
+ * values. */
+static void check_own(hora_adapter *a) {
+    const char *dir = hora_test_path(hora_test_tmp(), "saved");
+    hora_adapter *back;
+    assert_ok(hora_remove_tree(dir)); /* of an earlier case */
+    assert_ok(hora_mkdirs(dir));
+    assert_ok(hora_peft_save(a, dir, NULL));
+    assert_ok(hora_peft_load(&back, a->base, dir, NULL));
+    assert_ptr_equal(back->method, a->method);
+    assert_int_equal(back->nparams, a->nparams);
+    for (int i = 0; i < a->nparams; i++) {
+        const hora_param *p = a->params[i], *q = hora_adapter_find(back, p->name);
+        assert_non_null(q);
+        assert_true(hora_shape_equal(&p->shape, &q->shape));
+        assert_memory_equal(p->value, q->value, (size_t)p->elems * sizeof(float));
+    }
+    hora_peft_detach(back);
+}
+
 static void run_case(const char *path, const method_case *row, const char *backend) {
     char model[64], batch[128];
     split_case(path, model, batch);
@@ -131,8 +158,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
     char *dir = hora_format("%s/adapter", path),
          *expect = hora_format("%s/expect.safetensors", path);
     char *grads = hora_format("%s/grads.safetensors", path);
-    hora_adapter *a;
-    assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
+    hora_adapter *a = golden_start(b, row, path);
     assert_string_equal(a->method->name, row->method);
     golden_run r;
     golden_open(&r, b, &a, 1, batch,
@@ -141,8 +167,12 @@ static void run_case(const char *path, const method_case *row, const char *backe
     golden_compare(path, golden_logits(&r), want, "logits", 0, 1e-4);
     check_loss(&r, want);
     golden_compare_grads(&r, a, wantg);
-    check_merged(b, a, batch, want, backend);
-    check_saved(path, a);
+    if (a->method->merge)
+        check_merged(b, a, batch, want, backend);
+    if (golden_has(dir))
+        check_saved(path, a);
+    else
+        check_own(a);
     golden_close(&r);
     hora_st_close(want);
     hora_st_close(wantg);
@@ -153,11 +183,12 @@ static void run_case(const char *path, const method_case *row, const char *backe
     hora_free(grads);
 }
 
-/* A case without an adapter folder starts from the base: test_steps. */
+/* A case with neither an adapter nor values starts from the base: test_steps. */
 static void adapter_case(const char *path, const method_case *row) {
-    char *dir = hora_format("%s/adapter", path);
-    const bool there = golden_has(dir);
+    char *dir = hora_format("%s/adapter", path), *init = hora_format("%s/init.safetensors", path);
+    const bool there = golden_has(dir) || golden_has(init);
     hora_free(dir);
+    hora_free(init);
     for (size_t k = 0; k < HORA_COUNT(backends) && there; k++)
         run_case(path, row, backends[k]);
 }

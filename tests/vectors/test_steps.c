@@ -121,15 +121,10 @@ static void run_case(const char *path, const method_case *row, const char *backe
     char *expect = hora_format("%s/expect.safetensors", path);
     char *values = hora_format("%s/step8.safetensors", path);
     char *json = hora_format("%s/case.json", path);
-    const bool plain = !golden_has(dir);
+    char *init = hora_format("%s/init.safetensors", path);
+    const bool plain = golden_has(init) || !golden_has(dir);
     hora_base *b = golden_base(model, HORA_F32);
-    hora_adapter *a;
-    if (plain) {
-        a = golden_attach(b, row->method, "");
-        assert_ok(hora_adapter_allocate(a));
-    } else {
-        assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
-    }
+    hora_adapter *a = golden_start(b, row, path);
     golden_run r;
     golden_options o = {.backends = backend};
     golden_open(&r, b, NULL, 0, batch, &o); /* for the batch alone */
@@ -162,7 +157,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
     hora_st_close(want);
     hora_peft_detach(a);
     hora_base_close(b);
-    char *const strings[] = {dir, after, expect, values, json};
+    char *const strings[] = {dir, init, after, expect, values, json};
     for (size_t i = 0; i < HORA_COUNT(strings); i++)
         hora_free(strings[i]);
 }

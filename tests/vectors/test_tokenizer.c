@@ -124,6 +124,19 @@ static void check_plain(const hora_tokenizer *t, const hora_json *o, const char 
     check_ids(t, o, "ids", false, where);
 }
 
+/* The next list of `texts_of` holds the ids. */
+static const hora_json *texts_of;
+static size_t text_at;
+static void check_listed(const hora_tokenizer *t, const hora_json *o, const char *where) {
+    size_t n;
+    const char *text = hora_json_string(hora_json_get(o, "text"), &n);
+    hora_ids ids = {0};
+    assert_ok(hora_tokenizer_encode(t, text, n, true, &ids));
+    compare(&ids, hora_json_at(texts_of, text_at++), text, where);
+    check_offsets(t, text, n, true, &ids, where);
+    hora_ids_release(&ids);
+}
+
 static void golden(const char *name, bool llama_cpp, int at_least) {
     hora_tokenizer *t;
     char path[128];
@@ -157,6 +170,92 @@ static void split_llama3(void **state) {
 static void split_qwen(void **state) {
     (void)state;
     golden("split_qwen", false, 300);
+}
+
+static void bert(void **state) {
+    (void)state;
+    golden("bert", true, 300);
+}
+static void unigram(void **state) {
+    (void)state;
+    golden("unigram", false, 300);
+}
+
+/* vocab.txt by itself gives what tokenizer.json gives. */
+static void vocab_txt(void **state) {
+    (void)state;
+    char *path = hora_path_join(hora_test_tmp(), "vocab.txt"), *dir = hora_path_dir(path);
+    assert_ok(hora_copy_file(hora_test_shared("tokenizers/bert/vocab.txt"), path));
+    hora_tokenizer *t;
+    assert_ok(hora_tokenizer_open(&t, dir));
+    assert_true(each_line(hora_test_shared("tokenizers/bert/cases.jsonl"), t, check_all) > 300);
+    assert_int_equal(hora_tokenizer_pad(t), 0);
+    hora_tokenizer_close(t);
+    hora_free(path);
+    hora_free(dir);
+}
+
+/* expected.json (or its member `key`): per model of the case a list of ids for each text. */
+static void models_of(const char *name, const char *key) {
+    char path[160];
+    hora_json *expected;
+    snprintf(path, sizeof path, "cases/%s/expected.json", name);
+    assert_ok(hora_json_load(&expected, hora_test_shared(path)));
+    const hora_json *all = key ? hora_json_get(expected, key) : expected;
+    int models = 0;
+    for (void *it = hora_json_iter(all); it; it = hora_json_next(all, it), models++) {
+        hora_tokenizer *t;
+        snprintf(path, sizeof path, "cases/%s/models/%s", name, hora_json_iter_key(it));
+        assert_ok(hora_tokenizer_open(&t, hora_test_shared(path)));
+        texts_of = hora_json_iter_value(it);
+        text_at = 0;
+        snprintf(path, sizeof path, "cases/%s/texts.jsonl", name);
+        assert_int_equal(each_line(hora_test_shared(path), t, check_listed),
+                         hora_json_len(texts_of));
+        hora_tokenizer_close(t);
+    }
+    assert_true(models >= 6);
+    hora_json_free(expected);
+}
+static void vocab_alone(void **state) {
+    (void)state;
+    models_of("text-wordpiece-vocab-alone", NULL);
+}
+static void config_disagrees(void **state) {
+    (void)state;
+    models_of("text-wordpiece-config-disagrees", "AutoTokenizer");
+}
+
+static void check_pair(const hora_tokenizer *t, const hora_json *o, const char *where) {
+    static const char *const names[] = {"longest_first", "only_first", "only_second"};
+    hora_text_pair text = {0};
+    hora_ids ids = {0}, types = {0};
+    int64_t most = -1;
+    int how = 0;
+    text.first = hora_json_string(hora_json_get(o, "text"), &text.nfirst);
+    text.second = hora_json_string(hora_json_get(o, "pair"), &text.nsecond);
+    assert_true(hora_json_int(hora_json_get(o, "max_length"), &most));
+    while (strcmp(names[how], hora_json_string(hora_json_get(o, "strategy"), NULL)) != 0)
+        how++;
+    hora_status s =
+        hora_tokenizer_encode_pair(t, &text, most, (hora_truncation)how, &ids, &types, NULL);
+    if (hora_json_get(o, "refused")) {
+        assert_int_equal(s, HORA_EUSAGE);
+    } else {
+        assert_ok(s);
+        compare(&ids, hora_json_get(o, "ids"), text.first, where);
+        compare(&types, hora_json_get(o, "token_type_ids"), text.first, where);
+    }
+    hora_ids_release(&ids);
+    hora_ids_release(&types);
+}
+static void pair_truncation(void **state) {
+    (void)state;
+    hora_tokenizer *t;
+    assert_ok(hora_tokenizer_open(&t, hora_test_shared("cases/text-pair-truncation/model")));
+    assert_true(
+        each_line(hora_test_shared("cases/text-pair-truncation/rows.jsonl"), t, check_pair) >= 30);
+    hora_tokenizer_close(t);
 }
 
 /* A folder that holds tokenizer.model and nothing else. */
@@ -228,6 +327,11 @@ HORA_TESTS(vectors_tokenizer, {"stories260k: byte fallback", stories260k, HORA_S
            {"llama2: byte fallback, 32,000 pieces", llama2, HORA_SHORT},
            {"llama3: split, ignore_merges", split_llama3, HORA_SHORT},
            {"qwen: split, NFC, added tokens", split_qwen, HORA_SHORT},
+           {"bert: WordPiece", bert, HORA_SHORT}, {"Unigram", unigram, HORA_SHORT},
+           {"bert's vocab.txt", vocab_txt, HORA_SHORT},
+           {"vocab.txt and tokenizer_config.json", vocab_alone, HORA_SHORT},
+           {"tokenizer_config.json against tokenizer.json", config_disagrees, HORA_SHORT},
+           {"pairs cut to a length", pair_truncation, HORA_SHORT},
            {"llama2's tokenizer.model", sentencepiece, HORA_SHORT},
            {"bytes of tokens add up to the text", bytes_add_up, HORA_SHORT},
            {"special tokens from the config", config_beside, HORA_SHORT});

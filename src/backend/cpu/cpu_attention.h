@@ -42,6 +42,8 @@ static inline hora_seen hora_attention_sees(const hora_attention *a, int64_t i) 
     hora_seen s = {a->c->batch->lo[i], a->c->batch->hi[i]};
     if (a->c->attr.window)
         s.from = hora_max(s.from, a->first + i - a->c->attr.window + 1);
+    if (a->c->attr.ahead)
+        s.to = hora_min(s.to, a->first + i + a->c->attr.ahead + 1);
     return s;
 }
 

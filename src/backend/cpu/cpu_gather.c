@@ -9,11 +9,15 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     if (c->phase == HORA_BACKWARD)
         need->scratch =
             (size_t)(hora_cpu_rows(&c->in[0]) + hora_cpu_rows(&c->out)) * sizeof(int32_t);
-    return hora_cpu_sums_f32(c, 0);
+    return hora_cpu_sums_f32(c, 0) && (hora_absent(&c->in[1]) || c->in[1].dtype == c->out.dtype);
 }
 
-static const int32_t *numbers(const hora_call *c) {
-    return c->attr.index ? c->attr.index : c->batch->ids;
+/* Row of the table for row i; -1: none. */
+static int64_t row_of(const hora_call *c, int64_t i) {
+    const int32_t *k = c->attr.index ? c->attr.index : hora_batch_leaf(c->batch, c->attr.source);
+    const int64_t v = k[i] - (c->attr.index ? 0 : c->attr.first);
+    HORA_ASSERT(!c->attr.index || (v >= 0 && v < hora_cpu_rows(&c->in[0])));
+    return v >= 0 && v < hora_cpu_rows(&c->in[0]) ? v : -1;
 }
 
 /* A row of the table in the output's dtype. */
@@ -30,11 +34,21 @@ static void copy_row(const hora_view *to, int64_t i, const hora_view *from, int6
 
 static void copy(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
-    int64_t d = hora_cpu_width(&c->out), rows = hora_cpu_rows(&c->in[0]);
-    const int32_t *id = numbers(c);
+    const int64_t d = hora_cpu_width(&c->out);
+    const size_t bytes = (size_t)((char *)hora_cpu_at(&c->out, d) - (char *)c->out.data);
+    const bool onto = !hora_absent(&c->in[1]);
     for (int64_t i = from; i < to; i++) {
-        HORA_ASSERT(id[i] >= 0 && id[i] < rows);
-        copy_row(&c->out, i, &c->in[0], id[i], d);
+        const int64_t v = row_of(c, i);
+        void *y = hora_cpu_at(&c->out, i * d);
+        const void *a = onto ? hora_cpu_at(&c->in[1], i * d) : NULL;
+        if (v >= 0)
+            copy_row(&c->out, i, &c->in[0], v, d);
+        else if (onto)
+            memcpy(y, a, bytes);
+        else
+            memset(y, 0, bytes);
+        if (v >= 0 && onto)
+            hora_cpu_loops(&c->out)->add(d, 1, a, y, y);
     }
 }
 
@@ -60,17 +74,19 @@ static void run(const hora_impl *impl, const hora_call *c) {
                         copy, arg);
         return;
     }
+    if (hora_cpu_wants(c, 1))
+        hora_cpu_add(hora_elems(&c->dout), 1, &c->dout, &c->din[1], hora_cpu_overwrites(c, 1));
     if (!hora_cpu_wants(c, 0))
         return;
     int64_t rows = hora_cpu_rows(&c->in[0]), n = hora_cpu_rows(&c->dout);
-    const int32_t *id = numbers(c);
     int32_t *first = c->scratch, *next = first + rows;
     for (int64_t v = 0; v < rows; v++)
         first[v] = -1;
     for (int64_t i = n - 1; i >= 0; i--) {
-        HORA_ASSERT(id[i] >= 0 && id[i] < rows);
-        next[i] = first[id[i]];
-        first[id[i]] = (int32_t)i;
+        const int64_t v = row_of(c, i);
+        next[i] = v < 0 ? -1 : first[v];
+        if (v >= 0)
+            first[v] = (int32_t)i;
     }
     hora_cpu_chunks(rows, hora_cpu_rows_in_chunk(hora_cpu_width(&c->dout)), sum, arg);
 }

@@ -51,6 +51,8 @@ static void specs(const hora_call *c, hora_cpu_matmul_spec *logits, hora_cpu_mat
     back->n = logits->k;
     back->k = logits->n;
     back->trans_w = false;
+    if (c->phase == HORA_FORWARD && small(&c->in[0]))
+        back->ldx = 2 * back->k; /* dz in the front half of z's rows */
 }
 
 /* Pieces of scratch, in bytes from its start. */
@@ -197,15 +199,14 @@ static void backward_rows(void *arg, int64_t from, int64_t to) {
 }
 
 /* dx rows of the chunk (+)= dz W; rows outside of any chunk were cleared before. */
-static void put_dx(const state *s, const chunk *k, const layout *l, int64_t ldz,
-                   const hora_view *dx, bool overwrite) {
+static void put_dx(const state *s, const chunk *k, const layout *l, const hora_view *dx,
+                   bool overwrite) {
     char *scratch = k->c->scratch;
     size_t bytes = (size_t)k->d * elem(dx);
     char *y = k->dense ? (char *)dx->data + (size_t)k->row[0] * bytes : scratch + l->dx;
     hora_cpu_matmul_run(&s->back, &(hora_cpu_matmul_args){.m = k->n,
                                                           .alpha = 1,
                                                           .x = k->z,
-                                                          .ldx = ldz,
                                                           .w = k->c->in[1].data,
                                                           .add = k->dense && !overwrite ? y : NULL,
                                                           .y = y,
@@ -249,7 +250,7 @@ static void forward(const state *s, const hora_call *c) {
         for (int64_t i = 0; i < k.n; i++)
             loss += k.terms[i];
         if (only_x(c))
-            put_dx(s, &k, &l, k.classes * (small(&c->in[0]) ? 2 : 1), &c->saved[0], true);
+            put_dx(s, &k, &l, &c->saved[0], true);
     }
     *(double *)c->out.data = c->batch->scale * loss;
 }
@@ -267,7 +268,7 @@ static void backward(const state *s, const hora_call *c) {
         hora_cpu_chunks(k.n, 1, backward_rows, &k);
         close_ranks(&k);
         if (hora_cpu_wants(c, 0))
-            put_dx(s, &k, &l, k.classes, &c->din[0], hora_cpu_overwrites(c, 0));
+            put_dx(s, &k, &l, &c->din[0], hora_cpu_overwrites(c, 0));
         hora_view dz = {k.z, c->in[0].dtype, HORA_SHAPE2(k.n, k.classes)};
         if (hora_cpu_wants(c, 1))
             hora_cpu_weight_grad(dz.dtype, s->threads, k.n, k.classes, k.d, 1, k.z, k.x,

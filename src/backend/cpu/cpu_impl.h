@@ -91,6 +91,7 @@ void hora_cpu_column_sums(int64_t rows, int64_t width, float alpha, const hora_v
  */
 typedef struct hora_cpu_matmul_spec {
     int64_t rows, n, k;
+    int64_t ldx; /* elements between rows of x; 0: k */
     bool trans_w;
     hora_dtype dtype;   /* of x, z and (unless wide) y and add: F32 or BF16 */
     hora_dtype wdtype;  /* of w: dtype or F32 */
@@ -118,7 +119,6 @@ typedef struct hora_cpu_matmul_args {
     int64_t m;
     float alpha;
     const void *x, *w;     /* w: plain */
-    int64_t ldx;           /* of x, elements; 0: k. Own gemm only */
     const void *add;       /* NULL: none; may be y */
     const hora_view *bias; /* (n) of F32 or BF16; absent or NULL: none */
     void *y;

@@ -24,8 +24,8 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     (void)d;
     need->scratch = hora_cpu_floats_bytes(&c->in[1]);
     const hora_view *b = &c->in[2];
-    if (!hora_absent(b) &&
-        (hora_absent(&c->in[1]) || (b->dtype != c->out.dtype && b->dtype != HORA_F32)))
+    if (!hora_absent(b) && ((hora_absent(&c->in[1]) && c->attr.alpha != 1) ||
+                            (b->dtype != c->out.dtype && b->dtype != HORA_F32)))
         return false; /* nobody needs that fast */
     need->scratch += bias_bytes(c);
     return hora_cpu_alike(c, 1) && hora_cpu_sums_f32(c, 1) && hora_cpu_sums_f32(c, 2);
@@ -44,6 +44,10 @@ static void scale_rows(void *arg, int64_t from, int64_t to) {
     int64_t d = hora_cpu_width(s->x);
     for (int64_t i = from; i < to; i++) {
         void *y = hora_cpu_at(s->y, i * d);
+        if (!s->v) { /* a bias alone */
+            hora_cpu_loops(s->x)->add(d, 1, hora_cpu_at(s->x, i * d), s->bias, y);
+            continue;
+        }
         hora_cpu_loops(s->x)->scale(d, (float)s->c->attr.alpha, hora_cpu_at(s->x, i * d), s->v, y,
                                     s->overwrite);
         if (s->bias)
@@ -61,10 +65,10 @@ static void run(const hora_impl *impl, const hora_call *c) {
                  .overwrite = forward || hora_cpu_overwrites(c, 0)};
     int64_t d = hora_cpu_width(s.x), n = d ? hora_elems(s.x) / d : 0;
     if (forward || hora_cpu_wants(c, 0)) {
-        if (hora_absent(&c->in[1])) {
+        if (hora_absent(&c->in[1]) && !s.bias) {
             hora_cpu_add(n * d, (float)c->attr.alpha, s.x, s.y, s.overwrite);
         } else {
-            s.v = hora_cpu_floats(&c->in[1], c->scratch);
+            s.v = hora_absent(&c->in[1]) ? NULL : hora_cpu_floats(&c->in[1], c->scratch);
             hora_cpu_chunks(n, hora_cpu_rows_in_chunk(d), scale_rows, &s);
         }
     }

@@ -100,6 +100,15 @@ typedef struct hora_kern_rows {
     /* dw (columns) of `columns` columns from x, dy, which are parts of rows of width w */
     void (*rmsnorm_dw)(int64_t n, int64_t w, int64_t columns, const void *x, const float *r,
                        const void *dy, float *dw, bool overwrite);
+    /* x, y (n, w), weight, bias (w); bias NULL: none; mean and r (n), both NULL or none */
+    void (*layernorm)(int64_t n, int64_t w, float eps, const void *x, const float *weight,
+                      const float *bias, void *y, float *mean, float *r);
+    void (*layernorm_dx)(int64_t n, int64_t w, const void *x, const float *weight,
+                         const float *mean, const float *r, const void *dy, void *dx,
+                         bool overwrite);
+    /* as rmsnorm_dw */
+    void (*layernorm_dw)(int64_t n, int64_t w, int64_t columns, const void *x, const float *mean,
+                         const float *r, const void *dy, float *dw, bool overwrite);
     /* One row: heads of width 2 half, cos and sin (half); sign 1 or -1 */
     void (*rope)(int64_t heads, int64_t half, const float *cos, const float *sin, float sign,
                  const void *x, void *y, bool overwrite);

@@ -21,6 +21,8 @@ INLINE vf value(const hora_act s, vf x) {
         return x * v_phi(x, &g);
     case HORA_ACT_GELU_TANH: /* (1 + tanh u) / 2 = sigmoid(2 u) */
         return x * v_sigmoid(x * (1.5957691216f + 0.0713548163f * x * x));
+    case HORA_ACT_QUICK_GELU:
+        return x * v_sigmoid(1.702f * x);
     default:
         return x;
     }
@@ -47,6 +49,9 @@ INLINE vf slope(const hora_act s, vf x) {
     case HORA_ACT_GELU_TANH:
         t = v_sigmoid(x * (1.5957691216f + 0.0713548163f * x * x));
         return t + x * t * (1.0f - t) * (1.5957691216f + 0.2140644489f * x * x);
+    case HORA_ACT_QUICK_GELU:
+        t = v_sigmoid(1.702f * x);
+        return t + 1.702f * x * t * (1.0f - t);
     default:
         return v_set(1.0f);
     }
@@ -78,6 +83,9 @@ INLINE void value_and_slope(const hora_act s, vf x, vf *v, vf *dv) {
         break;                                                                                     \
     case HORA_ACT_GELU_TANH:                                                                       \
         CALL(HORA_ACT_GELU_TANH);                                                                  \
+        break;                                                                                     \
+    case HORA_ACT_QUICK_GELU:                                                                      \
+        CALL(HORA_ACT_QUICK_GELU);                                                                 \
         break;                                                                                     \
     default:                                                                                       \
         CALL(HORA_ACT_IDENTITY);                                                                   \

@@ -193,6 +193,75 @@ static void R(rmsnorm_dw)(int64_t n, int64_t w, int64_t columns, const void *fro
     }
 }
 
+/* Sum of (x - m) or, squared, of (x - m)^2; in four chains as above. */
+INLINE float R(moment)(int64_t n, const ELEM *x, float m, const bool squared) {
+    vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+    int64_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL)
+        for (int k = 0; k < 4; k++) {
+            vf v = LOAD(x + i + k * VL) - m;
+            s[k] = squared ? v_fma(v, v, s[k]) : s[k] + v;
+        }
+    for (; i < n; i += VL) {
+        vf v = (n - i >= VL ? LOAD(x + i) : LOAD_N(x + i, n - i)) - m;
+        if (n - i < VL)
+            v = v_first(v, n - i); /* zeros past the end are not zero behind m */
+        s[0] = squared ? v_fma(v, v, s[0]) : s[0] + v;
+    }
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+static void R(layernorm)(int64_t n, int64_t w, float eps, const void *from, const float *weight,
+                         const float *bias, void *to, float *mean, float *r) {
+    const ELEM *x = from;
+    ELEM *y = to;
+    for (int64_t i = 0; i < n; i++, x += w, y += w) {
+        const float m = R(moment)(w, x, 0, false) / (float)w;
+        const float ri = 1.0f / __builtin_sqrtf(R(moment)(w, x, m, true) / (float)w + eps);
+        if (r) {
+            mean[i] = m;
+            r[i] = ri;
+        }
+        if (bias)
+            EACH(w)
+                ESET(y, (EGET(x) - m) * ri * GET(weight) + GET(bias));
+        else
+            EACH(w)
+                ESET(y, (EGET(x) - m) * ri * GET(weight));
+    }
+}
+
+static void R(layernorm_dx)(int64_t n, int64_t w, const void *from, const float *weight,
+                            const float *mean, const float *r, const void *grad, void *to,
+                            bool overwrite) {
+    const ELEM *x = from, *dy = grad;
+    ELEM *dx = to;
+    for (int64_t i = 0; i < n; i++, x += w, dy += w, dx += w) {
+        vf sum = v_zero(), along = v_zero();
+        EACH(w) { /* dy reads as zero past the end */
+            vf d = GET(weight) * EGET(dy);
+            sum += d;
+            along = v_fma(d, EGET(x) - mean[i], along);
+        }
+        const float g = v_sum(sum) / (float)w, gu = v_sum(along) * r[i] / (float)w;
+        EACH(w)
+            EPUT(dx, r[i] * (GET(weight) * EGET(dy) - g - (EGET(x) - mean[i]) * r[i] * gu),
+                 overwrite);
+    }
+}
+
+static void R(layernorm_dw)(int64_t n, int64_t w, int64_t columns, const void *from,
+                            const float *mean, const float *r, const void *grad, float *dw,
+                            bool overwrite) {
+    const ELEM *x = from, *dy = grad;
+    EACH(columns) {
+        vf sum = v_zero();
+        for (int64_t i = 0; i < n; i++)
+            sum = v_fma((EGET(x + i * w) - mean[i]) * r[i], EGET(dy + i * w), sum);
+        PUT(dw, sum, overwrite);
+    }
+}
+
 static void R(rope)(int64_t heads, int64_t half, const float *cos, const float *sin, float sign,
                     const void *from, void *to, bool overwrite) {
     const ELEM *x = from;
@@ -207,10 +276,11 @@ static void R(rope)(int64_t heads, int64_t half, const float *cos, const float *
 }
 
 extern const hora_kern_rows ROWS;
-const hora_kern_rows ROWS = {R(act),         R(act_grad), R(glu),        R(glu_grad),
-                             R(add),         R(mul),      R(scale),      R(accumulate),
-                             R(column_sums), R(rmsnorm),  R(rmsnorm_dx), R(rmsnorm_dw),
-                             R(rope),        narrow,      mask,          merge};
+const hora_kern_rows ROWS = {
+    R(act),       R(act_grad),     R(glu),          R(glu_grad), R(add),        R(mul),
+    R(scale),     R(accumulate),   R(column_sums),  R(rmsnorm),  R(rmsnorm_dx), R(rmsnorm_dw),
+    R(layernorm), R(layernorm_dx), R(layernorm_dw), R(rope),     narrow,        mask,
+    merge};
 
 #undef EGET
 #undef ESET

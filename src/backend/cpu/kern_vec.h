@@ -182,6 +182,13 @@ INLINE vu v_mul_high(vu a, uint32_t m) {
 INLINE vf v_select(vi m, vf a, vf b) {
     return (vf)(((vi)a & m) | ((vi)b & ~m));
 }
+/* The first n lanes, zero in the others. */
+INLINE vf v_first(vf a, int64_t n) {
+    vi lane;
+    for (int i = 0; i < VL; i++)
+        lane[i] = i;
+    return v_select(lane < (int32_t)n - (vi){0}, a, v_zero());
+}
 INLINE vf v_abs(vf a) {
     return (vf)((vi)a & 0x7fffffff);
 }

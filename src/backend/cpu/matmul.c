@@ -73,12 +73,16 @@ static int64_t library_panel(int64_t n) {
     return hora_round_up(hora_ceil_div(n, count), UNIT);
 }
 
+static int64_t ldx_of(const hora_cpu_matmul *p) {
+    return p->spec.ldx ? p->spec.ldx : p->spec.k;
+}
+
 static hora_matmul_shape shape_of(const hora_cpu_matmul *p, int64_t m, int64_t n) {
     const hora_cpu_matmul_spec *s = &p->spec;
     return (hora_matmul_shape){.m = m,
                                .n = n,
                                .k = s->k,
-                               .ldx = s->k,
+                               .ldx = ldx_of(p),
                                .ldw = s->trans_w ? s->k : s->n,
                                .ldy = n,
                                .trans_w = s->trans_w,
@@ -269,7 +273,7 @@ static hora_gemm around(const matmul_run *r, int64_t i0, int64_t i1, int64_t j0,
 static void by_own_gemm(const matmul_run *r, hora_gemm *g, int64_t i0, const char *b) {
     const hora_cpu_matmul *p = r->p;
     int64_t k = p->spec.k, depth = p->spec.dtype == HORA_F32 ? DEPTH : k;
-    int64_t ldx = r->a->ldx ? r->a->ldx : k;
+    int64_t ldx = ldx_of(p);
     int64_t step = (int64_t)p->gemm->pack_bytes(1, g->n);
     hora_gemm_term low = g->t[1];
     for (int64_t k0 = 0; k0 < k; k0 += depth) {
@@ -293,8 +297,7 @@ static void by_library(const matmul_run *r, const hora_gemm *around, int64_t i0,
     const hora_cpu_matmul *p = r->p;
     char *scratch = scratch_of(r, thread);
     float *c = (float *)(scratch + p->library_scratch);
-    const char *x = (const char *)r->a->x + (size_t)(i0 * p->spec.k) * elem(p);
-    HORA_ASSERT(!r->a->ldx || r->a->ldx == p->spec.k);
+    const char *x = (const char *)r->a->x + (size_t)(i0 * ldx_of(p)) * elem(p);
     p->library->run(p->made[whole ? 0 : 1][j == p->count - 1], x, b, c, scratch);
     hora_gemm g = *around;
     g.c = c;
@@ -348,7 +351,7 @@ static void run_few(void *arg, int64_t tile, int thread) {
     p->gemm->few(&(hora_few){.m = a->m,
                              .n = n,
                              .k = k,
-                             .ldx = a->ldx ? a->ldx : k,
+                             .ldx = ldx_of(p),
                              .ldw = k,
                              .ldy = n,
                              .x = a->x,

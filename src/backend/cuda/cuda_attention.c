@@ -27,7 +27,7 @@ static hora_cuda_attention args_of(const hora_call *c) {
 
 static bool takes(const hora_cuda *u, const hora_call *c) {
     (void)u;
-    return cu_alike(c, 3) && c->attr.head_dim <= WIDEST &&
+    return cu_alike(c, 3) && c->attr.head_dim <= WIDEST && !c->attr.ahead &&
            (hora_absent(&c->in[KP]) || c->in[KP].dtype == c->in[VP].dtype);
 }
 

@@ -193,6 +193,13 @@ static const void *row_numbers(const hora_attr *a, size_t *bytes) {
     return a->index;
 }
 
+/* Row numbers of the call, or the batch's tokens, all of them in the table. */
+static bool gather_takes(const hora_cuda *u, const hora_call *c) {
+    (void)u;
+    return hora_absent(&c->in[1]) &&
+           (c->attr.index || (c->attr.source == HORA_LEAF_ids && !c->attr.first));
+}
+
 static void gather_forward(const hora_cuda_job *j, const hora_call *c) {
     hora_cuda_gather(j->u->stream, c->out.dtype, c->in[0].dtype, c->batch, j->table, c->in[0].data,
                      c->out.data, cu_rows(&c->out), cu_width(&c->out));
@@ -202,4 +209,4 @@ static void gather_backward(const hora_cuda_job *j, const hora_call *c) {
     hora_cuda_scatter(j->u->stream, c->dout.dtype, c->batch, j->table, c->dout.data, c->din[0].data,
                       cu_adds(c, 0), cu_rows(&c->dout), cu_rows(&c->in[0]), cu_width(&c->dout));
 }
-CUDA_OP(gather, NULL, NULL, row_numbers, gather_forward, gather_backward);
+CUDA_OP(gather, gather_takes, NULL, row_numbers, gather_forward, gather_backward);

@@ -24,6 +24,8 @@ __device__ float act_of(hora_act s, float x) {
         return 0.5f * x * (1 + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
     case HORA_ACT_SILU:
         return x * logistic(x);
+    case HORA_ACT_QUICK_GELU:
+        return x * logistic(1.702f * x);
     default:
         return x;
     }
@@ -50,6 +52,9 @@ __device__ float dact_of(hora_act s, float x) {
     case HORA_ACT_SILU:
         t = logistic(x);
         return t * (1 + x * (1 - t));
+    case HORA_ACT_QUICK_GELU:
+        t = logistic(1.702f * x);
+        return t * (1 + 1.702f * x * (1 - t));
     default:
         return 1;
     }

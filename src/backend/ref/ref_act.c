@@ -27,6 +27,8 @@ double hora_ref_act(hora_act s, double x) {
         return 0.5 * x * (1 + tanh(ROOT_2_PI * (x + CUBIC * x * x * x)));
     case HORA_ACT_SILU:
         return x * logistic(x);
+    case HORA_ACT_QUICK_GELU:
+        return x * logistic(1.702 * x);
     default:
         return x;
     }
@@ -51,6 +53,9 @@ double hora_ref_dact(hora_act s, double x) {
     case HORA_ACT_SILU:
         t = logistic(x);
         return t * (1 + x * (1 - t));
+    case HORA_ACT_QUICK_GELU:
+        t = logistic(1.702 * x);
+        return t * (1 + 1.702 * x * (1 - t));
     default:
         return 1;
     }

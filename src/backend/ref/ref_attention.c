@@ -9,6 +9,8 @@ static void range(const hora_call *c, int64_t i, int64_t *lo, int64_t *hi) {
     *hi = c->batch->hi[i];
     if (c->attr.window && *lo < i - c->attr.window + 1)
         *lo = hora_min(i - c->attr.window + 1, *hi);
+    if (c->attr.ahead)
+        *hi = hora_min(*hi, i + c->attr.ahead + 1);
 }
 
 /* Key-value head of query head h, in elements from the start of a row. */

@@ -1,0 +1,16 @@
+#ifndef HORA_FORMAT_GGUF_IMPL_H
+#define HORA_FORMAT_GGUF_IMPL_H
+/* What reader and writer of GGUF share: the tensor types of the format and its limits. */
+#include "format/gguf.h"
+
+#define HORA_GGUF_MAX_NAME  63
+#define HORA_GGUF_MAX_DIMS  4
+#define HORA_GGUF_ALIGNMENT 32
+
+/* Type number of the file for a dtype; -1: GGUF has none. */
+int hora_gguf_type_of(hora_dtype t);
+/* The dtype of a type number; HORA_DTYPE_OTHER: one that hora does not read. *name: as ggml calls
+ * it, NULL for a number that means nothing. */
+hora_dtype hora_gguf_dtype_of(uint32_t type, const char **name);
+size_t hora_gguf_value_size(hora_gguf_type t); /* bytes; 0 for strings and arrays */
+#endif

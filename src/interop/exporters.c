@@ -1,0 +1,131 @@
+/* The list of exporters, and low-rank updates as the adapter formats share them. */
+#include "base/text.h"
+#include "interop/interop.h"
+
+#define EXPORTER(x) extern const hora_exporter hora_exporter_##x;
+#include "interop/exporters.def"
+#undef EXPORTER
+
+static const hora_exporter *const exporters[] = {
+#define EXPORTER(x) &hora_exporter_##x,
+#include "interop/exporters.def"
+#undef EXPORTER
+};
+
+int hora_exporter_count(void) {
+    return (int)HORA_COUNT(exporters);
+}
+
+const hora_exporter *hora_exporter_at(int i) {
+    return exporters[i];
+}
+
+/* --- flat updates ----------------------------------------------------------------------------- */
+static hora_status only_factors(const hora_export *x) {
+    for (int i = 0; i < x->n; i++) {
+        const hora_adapter *a = x->adapters[i];
+        if (!a->method->factors)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "method %s is no low-rank update; fold it into the model with `hora "
+                             "merge`, or into a whole file",
+                             a->method->name);
+        for (int w = 0; a->replaces && w < x->base->nweights; w++)
+            if (a->replaces[w])
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "adapter %s has trained %s whole, for which this format has no "
+                                 "place; fold it into the model with `hora merge`",
+                                 a->name, x->base->weights[w].name);
+    }
+    return HORA_OK;
+}
+
+/* Appends one adapter's factors of a site to what stands there. */
+static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *a,
+                          const hora_factors *p) {
+    const int64_t rank = f->rank + p->rank;
+    if (f->magnitude || (f->rank && p->magnitude))
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "%s: a magnitude (DoRA) and another adapter on one module are no single "
+                         "low-rank update; fold them into the model with `hora merge`",
+                         s->module);
+    float *left = hora_calloc((size_t)(s->out * rank), sizeof *left);
+    float *right = hora_calloc((size_t)(rank * s->in), sizeof *right);
+    if (f->rank)
+        memcpy(right, f->a, (size_t)(f->rank * s->in) * sizeof *right);
+    for (int64_t i = 0; i < p->rank * s->in; i++)
+        right[f->rank * s->in + i] = (float)hora_value_at(p->a, a->dtype, i);
+    for (int64_t o = 0; o < s->out; o++) {
+        for (int64_t j = 0; j < f->rank; j++)
+            left[o * rank + j] = f->b[o * f->rank + j];
+        for (int64_t j = 0; j < p->rank; j++)
+            left[o * rank + f->rank + j] =
+                (float)(p->scale * hora_value_at(p->b, a->dtype, o * p->rank + j));
+    }
+    if (p->magnitude) {
+        f->magnitude = hora_calloc((size_t)s->out, sizeof *f->magnitude);
+        for (int64_t o = 0; o < s->out; o++)
+            f->magnitude[o] = (float)hora_value_at(p->magnitude, a->dtype, o);
+    }
+    hora_free(f->a);
+    hora_free(f->b);
+    f->a = right;
+    f->b = left;
+    f->rank = rank;
+    return HORA_OK;
+}
+
+hora_status hora_flat_of(hora_flat **out, const hora_export *x) {
+    const hora_base *b = x->base;
+    hora_status s = HORA_OK;
+    *out = NULL;
+    HORA_TRY(only_factors(x));
+    hora_flat *f = hora_calloc((size_t)b->nsites + 1, sizeof *f);
+    for (int k = 0; k < x->n && s == HORA_OK; k++) {
+        hora_adapter_refresh(x->adapters[k]);
+        s = hora_adapter_materialise(x->adapters[k]);
+        for (int i = 0; i < b->nsites && s == HORA_OK; i++) {
+            hora_factors p;
+            f[i].site = i;
+            x->adapters[k]->method->factors(x->adapters[k], i, &p);
+            if (p.rank)
+                s = append(&f[i], &b->sites[i], x->adapters[k], &p);
+        }
+    }
+    if (s) {
+        hora_flat_free(f, b);
+        return s;
+    }
+    *out = f;
+    return HORA_OK;
+}
+
+void hora_flat_free(hora_flat *f, const hora_base *b) {
+    for (int i = 0; f && i < b->nsites; i++) {
+        hora_free(f[i].a);
+        hora_free(f[i].b);
+        hora_free(f[i].magnitude);
+    }
+    hora_free(f);
+}
+
+int64_t hora_flat_rank(const hora_flat *f, const hora_base *b) {
+    int64_t rank = 0;
+    for (int i = 0; i < b->nsites; i++)
+        rank = hora_max(rank, f[i].rank);
+    return rank;
+}
+
+void hora_flat_pad(hora_flat *f, const hora_site *s, int64_t rank) {
+    float *left = hora_calloc((size_t)(s->out * rank), sizeof *left);
+    float *right = hora_calloc((size_t)(rank * s->in), sizeof *right);
+    if (f->rank)
+        memcpy(right, f->a, (size_t)(f->rank * s->in) * sizeof *right);
+    for (int64_t o = 0; o < s->out; o++)
+        for (int64_t j = 0; j < f->rank; j++)
+            left[o * rank + j] = f->b[o * f->rank + j];
+    hora_free(f->a);
+    hora_free(f->b);
+    f->a = right;
+    f->b = left;
+    f->rank = rank;
+}

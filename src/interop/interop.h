@@ -1,0 +1,53 @@
+#ifndef HORA_INTEROP_INTEROP_H
+#define HORA_INTEROP_INTEROP_H
+/*
+ * Files for other programs. One file export_x.c, one row EXPORTER(x) in exporters.def; `hora export
+ * --to` takes its choices from the rows.
+ */
+#include "format/safetensors.h"
+#include "peft/peft.h"
+
+typedef struct hora_export {
+    const hora_base *base; /* with its data where the row is `whole` */
+    hora_adapter *const *adapters;
+    int n;
+    hora_dtype dtype; /* of matrices in a whole model; HORA_DTYPE_OTHER: the exporter's choice */
+    const char *note; /* one line about where it comes from, for model cards */
+} hora_export;
+
+typedef struct hora_exporter {
+    const char *name; /* "gguf-lora" */
+    const char *summary;
+    bool file;  /* one file, not a folder */
+    bool whole; /* the model with its adapters merged in, not the adapter */
+    /* Refuses what `write` would, before anything is written; NULL: nothing to refuse. */
+    hora_status (*check)(const hora_export *x);
+    /* Into an existing, empty folder; or the file `path`, atomic. */
+    hora_status (*write)(const hora_export *x, const char *path);
+} hora_exporter;
+
+int hora_exporter_count(void);
+const hora_exporter *hora_exporter_at(int i);
+#define HORA_EXPORTER_NAMES                                                                        \
+    "peft"                                                                                         \
+    " mlx"                                                                                         \
+    " gguf-lora"
+
+/* --- what adapter formats are made of --------------------------------------------------------- */
+/* W' = W + B A of one site, the scale folded into B; with a magnitude its rows are stretched to
+ * that norm (DoRA). Several adapters on one site: ranks one after another, which is their exact
+ * sum. */
+typedef struct hora_flat {
+    int site;         /* index into base->sites */
+    int64_t rank;     /* 0: nothing is here */
+    float *a, *b;     /* (rank, in), (out, rank) */
+    float *magnitude; /* (out); NULL: none */
+} hora_flat;
+/* One entry per site of the base. HORA_EUNSUPPORTED for an adapter that is more than this: a method
+ * without factors, weights trained whole, magnitudes below another adapter. */
+hora_status hora_flat_of(hora_flat **out, const hora_export *x);
+void hora_flat_free(hora_flat *f, const hora_base *b);          /* accepts NULL */
+int64_t hora_flat_rank(const hora_flat *f, const hora_base *b); /* the largest */
+/* Rank raised to `rank` by rows of zeros in A and columns of zeros in B. */
+void hora_flat_pad(hora_flat *f, const hora_site *s, int64_t rank);
+#endif

@@ -1,0 +1,164 @@
+/*
+ * VeRA: one pair of random matrices for the whole model, which never trains, and two vectors for
+ * each site. [arXiv 2310.11454]
+ *
+ *   y = W x + b + diag(l_b) B diag(l_d) A dropout(x)
+ *
+ *   A (r, in), B (out, r)   the first columns and rows of the model's pair, which is as large as
+ *                           the largest site asks
+ *   l_d (r) = d_initial, l_b (out) = 0        training starts at the base
+ *
+ * Both are folded into low-rank factors once a step: B diag(l_d) by columns, then its rows by l_b.
+ */
+#include <math.h>
+
+#include "base/text.h"
+#include "peft/made.h"
+#include "peft/typed.h"
+
+typedef struct config {
+    hora_typed typed;
+    int64_t rank, key;
+    double dropout, d_initial;
+    bool projection;
+} config;
+
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_INT(rank, "rank", "r", "256", 1, 65536, "rows of the shared A"),
+    OPT_REAL(d_initial, "d_initial", NULL, "0.1", -100, 100, "start of the vectors l_d"),
+    OPT_REAL(dropout, "dropout", "vera_dropout", "0", 0, 0.99,
+             "probability of dropping an input of A"),
+    OPT_INT(key, "projection_prng_key", NULL, "0", 0, INT32_MAX,
+            "written for PEFT; the draws here come from the run's seed"),
+    OPT_BOOL(projection, "save_projection", NULL, "true",
+             "the shared pair lies in the adapter; it must: it is no other tool's draw"),
+    HORA_TYPED_OPTIONS("q+v"),
+};
+static const hora_options options = {"Method vera", rows, HORA_COUNT(rows)};
+
+typedef struct vectors {
+    hora_param *d, *b;
+} vectors;
+typedef struct state {
+    hora_made *made;
+    vectors *site;
+    hora_param *a, *b; /* shared, fixed */
+    int32_t *index;    /* 0 1 2 ..: the first rows */
+} state;
+
+static void shared(hora_adapter *ad, const bool *on) {
+    const config *c = ad->config;
+    state *st = ad->state;
+    int64_t in = 1, out = 1;
+    for (int i = 0; i < ad->base->nsites; i++)
+        if (on[i]) {
+            in = hora_max(in, ad->base->sites[i].in);
+            out = hora_max(out, ad->base->sites[i].out);
+        }
+    /* PEFT's Kaiming draw: gain sqrt 2, so U(-sqrt(6 / fan), sqrt(6 / fan)) */
+    st->a =
+        hora_adapter_param(ad, "base_model.vera_A", HORA_SHAPE2(c->rank, in),
+                           (hora_init){.kind = HORA_INIT_UNIFORM, .value = sqrt(6 / (double)in)});
+    st->b = hora_adapter_param(
+        ad, "base_model.vera_B", HORA_SHAPE2(out, c->rank),
+        (hora_init){.kind = HORA_INIT_UNIFORM, .value = sqrt(6 / (double)c->rank)});
+    st->a->fixed = st->b->fixed = true;
+    st->index = hora_malloc((size_t)hora_max(in, out) * sizeof *st->index);
+    for (int32_t i = 0; i < hora_max(in, out); i++)
+        st->index[i] = i;
+}
+
+static void add(hora_adapter *a, int i) {
+    const config *c = a->config;
+    state *st = a->state;
+    const hora_site *s = &a->base->sites[i];
+    st->made[i] = (hora_made){.rank = c->rank, .scale = 1, .alpha = (double)c->rank};
+    st->made[i].dropout = c->dropout;
+    st->site[i].b = hora_typed_param(a, s, "vera_lambda_b", HORA_SHAPE1(s->out),
+                                     (hora_init){.kind = HORA_INIT_ZERO});
+    st->site[i].d = hora_typed_param(a, s, "vera_lambda_d", HORA_SHAPE1(c->rank),
+                                     (hora_init){.kind = HORA_INIT_CONST, .value = c->d_initial});
+}
+
+static hora_status setup(hora_adapter *a) {
+    const config *c = a->config;
+    state *st = hora_made_state(a, sizeof *st);
+    if (!c->projection)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "save_projection=false: the shared pair is not in the adapter, and is "
+                         "PyTorch's draw; save it with PEFT and save_projection=True");
+    st->site = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->site);
+    bool *on = hora_calloc((size_t)a->base->nsites + 1, sizeof *on);
+    hora_status s = hora_typed_match(a, on);
+    if (!s)
+        shared(a, on);
+    for (int i = 0; i < a->base->nsites && !s; i++)
+        if (on[i])
+            add(a, i);
+    hora_free(on);
+    return s ? s : hora_targets_save(a, &c->typed.peft);
+}
+
+static void release(hora_adapter *a) {
+    state *st = a->state;
+    hora_typed_release(a);
+    hora_made_release(a);
+    if (!st)
+        return;
+    hora_free(st->site);
+    hora_free(st->index);
+}
+
+/* The first n rows of x. */
+static hora_t first(hora_graph *g, hora_t x, const state *st, int64_t n) {
+    return hora_graph_view(g, x)->shape.d[0] == n ? x : hora_gather(g, x, st->index, n);
+}
+
+/* The first n columns of x (rows, cols), by way of its transpose. */
+static hora_t columns(hora_graph *g, hora_t x, const state *st, int64_t n) {
+    const hora_shape s = hora_graph_view(g, x)->shape;
+    if (s.d[1] == n)
+        return x;
+    hora_t t = first(g, hora_permute(g, x, 1, s.d[0], s.d[1], 1), st, n);
+    return hora_permute(g, t, 1, n, s.d[0], 1);
+}
+
+static void prelude(hora_net *n, hora_adapter *a, int layer) {
+    state *st = a->state;
+    hora_graph *g = n->g;
+    for (int i = 0; i < a->base->nsites; i++) {
+        const hora_site *s = &a->base->sites[i];
+        if (!st->made[i].rank || s->layer != layer)
+            continue;
+        hora_t f = hora_scale(g, first(g, hora_net_param(n, st->b), st, s->out),
+                              hora_net_param(n, st->site[i].d), 1); /* (out, r) */
+        hora_t b = hora_permute(g, hora_net_param(n, st->site[i].b), s->out, 1, 1, 1);
+        st->made[i].a = columns(g, hora_net_param(n, st->a), st, s->in); /* (r, in) */
+        st->made[i].f = hora_outer(g, b, f);
+    }
+}
+
+static const hora_peft_config *peft_config(const hora_adapter *a) {
+    return &((const config *)a->config)->typed.peft;
+}
+
+const hora_method hora_method_vera = {
+    .name = "vera",
+    .summary = "one shared random pair of factors, two trained vectors per site",
+    .paper = "arXiv 2310.11454",
+    .default_lr = 4e-3,
+    .options = &options,
+    .config_size = sizeof(config),
+    .hooks = {.select = hora_adapter_replacement, .prelude = prelude, .linear = hora_made_linear},
+    .setup = setup,
+    .release = release,
+    HORA_TYPED_FOLDER,
+    .peft_type = "VERA",
+    .peft_keys = "r d_initial vera_dropout projection_prng_key save_projection init_weights=true "
+                 "fan_in_fan_out=false " HORA_TYPED_KEYS,
+    .merge = hora_lowrank_merge,
+    .materialise = hora_made_materialise,
+    .factors = hora_made_factors,
+    .peft_config = peft_config,
+};

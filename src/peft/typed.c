@@ -1,0 +1,212 @@
+/* Methods that lie on disk as a type of PEFT's: the configuration from the options' table. */
+#include "peft/typed.h"
+
+#include <math.h>
+
+#include "base/text.h"
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+typedef struct key {
+    char name[64], value[32]; /* value "": an option's */
+    bool fixed;               /* another value is refused */
+} key;
+
+/* The next word of a row's peft_keys; false at their end. */
+static bool next_key(const char **at, key *k) {
+    const char *p = *at ? *at + strspn(*at, " ") : "";
+    const size_t n = strcspn(p, " "), name = hora_min((int64_t)n, (int64_t)strcspn(p, "=!"));
+    *k = (key){.fixed = p[name] == '!'};
+    hora_snprintf(k->name, sizeof k->name, "%.*s", (int)name, p);
+    if (name < n)
+        hora_snprintf(k->value, sizeof k->value, "%.*s", (int)(n - name - 1), p + name + 1);
+    *at = p + n;
+    return n > 0;
+}
+
+/* Text as the JSON that it looks like; else a string. */
+static hora_json *literal(const char *text) {
+    int64_t i;
+    double x;
+    if (hora_eq(text, "null"))
+        return hora_json_new_null();
+    if (hora_eq(text, "true") || hora_eq(text, "false"))
+        return hora_json_new_bool(hora_eq(text, "true"));
+    if (hora_eq(text, "{}"))
+        return hora_json_new_object();
+    if (hora_parse_int(text, &i))
+        return hora_json_new_int(i);
+    if (hora_parse_double(text, &x))
+        return hora_json_new_real(x);
+    return hora_json_new_string(text);
+}
+
+static hora_json *option_value(const hora_method *m, const void *config, const char *name) {
+    const hora_option *row = hora_options_find(m->options, name);
+    hora_str v = {0};
+    if (!row)
+        HORA_BUG("method %s: peft_keys names `%s`, which is no option", m->name, name);
+    hora_option_format(row, config, &v);
+    double x;
+    hora_json *j =
+        !v.n                                                           ? hora_json_new_null()
+        : row->type == HORA_OPT_REAL && hora_parse_double(v.s, &x)     ? hora_json_new_real(x)
+        : row->type == HORA_OPT_STRING || row->type == HORA_OPT_CHOICE ? hora_json_new_string(v.s)
+                                                                       : literal(v.s);
+    hora_str_release(&v);
+    return j;
+}
+
+static void write_keys(const hora_method *m, hora_typed *t) {
+    key k;
+    t->peft.peft_type = hora_strdup(m->peft_type);
+    t->peft.own = hora_json_new_object();
+    for (const char *at = m->peft_keys; next_key(&at, &k);) {
+        hora_json *v = hora_eq(k.value, "RANKS")
+                           ? hora_peft_patterns_json(t->peft.rank_pattern, t->peft.n_rank)
+                       : hora_eq(k.value, "ALPHAS")
+                           ? hora_peft_patterns_json(t->peft.alpha_pattern, t->peft.n_alpha)
+                       : *k.value ? literal(k.value)
+                                  : option_value(m, t, k.name);
+        hora_json_set(t->peft.own, k.name, v);
+    }
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+bool hora_typed_claims(const hora_method *m, const hora_foreign *f) {
+    return f->peft && !f->native && hora_eq(f->peft->peft_type, m->peft_type);
+}
+
+static hora_status refuse(const hora_foreign *f, const key *k) {
+    return hora_fail(
+        HORA_EUNSUPPORTED,
+        "%s: adapter_config.json has another `%s` than %s, which is not computed here; "
+        "merge the adapter with PEFT and open the merged model",
+        f->dir, k->name, k->value);
+}
+
+/* Sets the options whose keys the file has. */
+static hora_status read_keys(const hora_method *m, const hora_foreign *f, hora_json *given) {
+    hora_str known = {0};
+    key k;
+    hora_status s = HORA_OK;
+    for (const char *at = m->peft_keys; next_key(&at, &k) && !s;) {
+        const hora_json *v = hora_json_get(f->peft->own, k.name);
+        hora_json *want = *k.value ? literal(k.value) : NULL;
+        hora_str_printf(&known, "%s ", k.name);
+        if (!want && v && hora_json_type(v) != HORA_JNULL)
+            hora_json_set(given, k.name, hora_json_copy(v));
+        if (want && v && k.fixed && !hora_json_equal(v, want))
+            s = refuse(f, &k);
+        hora_json_free(want);
+    }
+    if (!s)
+        hora_peft_config_known(f->peft, known.s ? known.s : "", f->dir);
+    hora_str_release(&known);
+    return s;
+}
+
+static bool has_key(const hora_method *m, const char *name) {
+    key k;
+    for (const char *at = m->peft_keys; next_key(&at, &k);)
+        if (hora_eq(k.name, name))
+            return true;
+    return false;
+}
+
+static hora_status read_patterns(const hora_method *m, hora_typed *t) {
+    hora_peft_config *p = &t->peft;
+    if (has_key(m, "alpha_pattern"))
+        HORA_TRY(
+            hora_peft_config_patterns(p, "alpha_pattern", false, &p->alpha_pattern, &p->n_alpha));
+    if (has_key(m, "rank_pattern"))
+        HORA_TRY(hora_peft_config_patterns(p, "rank_pattern", true, &p->rank_pattern, &p->n_rank));
+    return HORA_OK;
+}
+
+/* Numbers and words go by way of option text, structures do not. */
+hora_status hora_typed_configure(const hora_method *m, void *config, const hora_foreign *f) {
+    hora_typed *t = config;
+    hora_settings s = {0};
+    hora_json *given = hora_json_new_object();
+    hora_status st = read_keys(m, f, given);
+    if (!st)
+        st = hora_settings_json(&s, given, "adapter_config.json");
+    if (!st) {
+        hora_options_release(m->options, config);
+        st = hora_options_take(m->options, config, &s);
+    }
+    hora_settings_release(&s);
+    hora_json_free(given);
+    if (st)
+        return hora_context(st, "%s", f->dir);
+    hora_peft_config_copy(&t->peft, f->peft);
+    t->from_folder = true;
+    hora_targets_show(&t->target, &t->peft);
+    return read_patterns(m, t);
+}
+
+hora_status hora_typed_save(hora_adapter *a, const char *dir) {
+    return hora_peft_files_save(a, &((const hora_typed *)a->config)->peft, dir);
+}
+
+/* --- setup ------------------------------------------------------------------------------------ */
+
+hora_status hora_typed_match(hora_adapter *a, bool *on) {
+    hora_typed *t = a->config;
+    HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
+    if (!t->from_folder && a->method->peft_type)
+        write_keys(a->method, t);
+    return hora_targets_match(&t->peft, a->base, !t->from_folder, on);
+}
+
+hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *, int site)) {
+    bool *on = hora_calloc((size_t)a->base->nsites + 1, sizeof *on);
+    hora_status s = hora_typed_match(a, on);
+    for (int i = 0; i < a->base->nsites && !s; i++)
+        if (on[i])
+            s = add(a, i);
+    hora_free(on);
+    return s ? s : hora_targets_save(a, &((const hora_typed *)a->config)->peft);
+}
+
+void hora_typed_release(hora_adapter *a) {
+    hora_peft_config_release(&((hora_typed *)a->config)->peft);
+}
+
+char *hora_typed_name(const hora_site *s, const char *suffix) {
+    return hora_format("base_model.model.%s.%s", s->module, suffix);
+}
+
+hora_param *hora_typed_param(hora_adapter *a, const hora_site *s, const char *suffix,
+                             hora_shape shape, hora_init init) {
+    char *name = hora_typed_name(s, suffix);
+    hora_param *p = hora_adapter_param(a, name, shape, init);
+    p->layer = s->layer;
+    hora_free(name);
+    return p;
+}
+
+hora_status hora_typed_patterns(hora_adapter *a, const char *ranks, const char *alphas) {
+    hora_peft_config *p = &((hora_typed *)a->config)->peft;
+    HORA_TRY(hora_patterns_parse(&p->rank_pattern, &p->n_rank, ranks, "rank_pattern"));
+    return hora_patterns_parse(&p->alpha_pattern, &p->n_alpha, alphas, "alpha_pattern");
+}
+
+hora_status hora_typed_rank(const hora_adapter *a, const hora_site *s, int64_t rank, double alpha,
+                            int64_t *r, double *al) {
+    const hora_peft_config *p = &((const hora_typed *)a->config)->peft;
+    double v;
+    HORA_TRY(hora_peft_pattern_value(p->rank_pattern, p->n_rank, s->module, (double)rank, &v));
+    if (v != floor(v) || v < 1)
+        return hora_fail(HORA_EUSAGE,
+                         "rank_pattern gives %s rank %g; ranks are whole numbers above 0",
+                         s->module, v);
+    *r = (int64_t)v;
+    return hora_peft_pattern_value(p->alpha_pattern, p->n_alpha, s->module, alpha, al);
+}
+
+hora_init hora_kaiming(int64_t in) {
+    return (hora_init){.kind = HORA_INIT_UNIFORM, .value = 1 / sqrt((double)in)};
+}

@@ -1,0 +1,67 @@
+#ifndef HORA_PEFT_TYPED_H
+#define HORA_PEFT_TYPED_H
+/*
+ * Methods that adapt sites and lie on disk as a type of PEFT's own: adapter_config.json with their
+ * `peft_type` and keys, adapter_model.safetensors with their parameters under PEFT's names.
+ *
+ * Methods without a type of their own use the setup alone.
+ *
+ * Their configuration begins with a hora_typed, their options with HORA_TYPED_OPTIONS. The row says
+ * `peft_type` and `peft_keys`, the keys of its own, separated by blanks:
+ *
+ *   r                 an option by that name or alias, written and read
+ *   init_weights=true says nothing about the result: written so, passed over in a file
+ *   rank_pattern=RANKS, alpha_pattern=ALPHAS    PEFT's patterns, in the structure
+ *   bias!none         written so, and refused where a file says otherwise
+ */
+#include "peft/store.h"
+#include "peft/targets.h"
+
+typedef struct hora_typed {
+    hora_target_options target;
+    hora_peft_config peft; /* what counts: from the texts above, or from a folder */
+    bool from_folder;
+} hora_typed;
+
+#define HORA_TYPED_OPTIONS(targets_)                                                               \
+    OPT_STRING(typed.target.targets, "targets", "target_modules", targets_, "LIST",                \
+               "sites: q k v o gate up down, module names, all-linear or re:REGEX"),               \
+        OPT_STRING(typed.target.layers, "layers", "layers_to_transform", NULL, "LIST",             \
+                   "only these layers"),                                                           \
+        OPT_STRING(typed.target.layers_pattern, "layers_pattern", NULL, NULL, "LIST",              \
+                   "name of the list of layers, as PEFT has it"),                                  \
+        OPT_STRING(typed.target.exclude, "exclude", "exclude_modules", NULL, "LIST",               \
+                   "modules left alone"),                                                          \
+        OPT_STRING(typed.target.save, "modules_to_save", NULL, NULL, "LIST",                       \
+                   "trained whole beside the adapter: lm_head, embed_tokens")
+
+#define HORA_TYPED_FOLDER                                                                          \
+    .claims = hora_typed_claims, .configure = hora_typed_configure, .save = hora_typed_save,       \
+    .load = hora_peft_files_load
+
+/* Keys of types whose layers can be chosen, and that know no bias. */
+#define HORA_TYPED_KEYS "layers_to_transform=null layers_pattern=null bias!none"
+
+bool hora_typed_claims(const hora_method *m, const hora_foreign *f);
+hora_status hora_typed_configure(const hora_method *m, void *config, const hora_foreign *f);
+hora_status hora_typed_save(hora_adapter *a, const char *dir);
+
+/* In setup: turns the texts into PEFT's structure and calls `add` for every site that matches (an
+ * index into base->sites), then declares modules_to_save. */
+hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *, int site));
+/* The halves of it, for methods that need all sites before the first: which match (nsites). */
+hora_status hora_typed_match(hora_adapter *a, bool *on);
+/* rank_pattern and alpha_pattern of the options' texts; before the matching. */
+hora_status hora_typed_patterns(hora_adapter *a, const char *ranks, const char *alphas);
+/* What they say of a site. */
+hora_status hora_typed_rank(const hora_adapter *a, const hora_site *s, int64_t rank, double alpha,
+                            int64_t *r, double *al);
+void hora_typed_release(hora_adapter *a); /* of the configuration */
+/* "base_model.model.MODULE.SUFFIX"; new string. */
+char *hora_typed_name(const hora_site *s, const char *suffix);
+/* Declares a parameter of a site under that name. */
+hora_param *hora_typed_param(hora_adapter *a, const hora_site *s, const char *suffix,
+                             hora_shape shape, hora_init init);
+/* Kaiming's uniform draw with a = sqrt 5, as PEFT draws most factors: U(-b, b), b = 1/sqrt(in). */
+hora_init hora_kaiming(int64_t in);
+#endif

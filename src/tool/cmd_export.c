@@ -1,0 +1,133 @@
+/* hora export: an adapter, or the model with it, in another program's format. */
+#include "api/handles.h"
+#include "base/outdir.h"
+#include "base/text.h"
+#include "interop/interop.h"
+#include "tool/tool.h"
+
+typedef struct config {
+    char *out;
+    int to;
+    bool overwrite;
+} config;
+#define OPT_OF config
+static const hora_option rows[] = {
+    OPT_CHOICE(to, "to", "format", NULL, HORA_EXPORTER_NAMES,
+               "peft: one rank, alpha = rank, no patterns; mlx: MLX-LM's folder; gguf-lora: for "
+               "llama.cpp"),
+    OPT_STRING(out, "out", NULL, NULL, "PATH", "folder to write; for gguf-lora a file"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace what an earlier export left there"),
+};
+static const hora_options options = {"Export", rows, HORA_COUNT(rows)};
+
+static const hora_exporter *exporter_of(const config *c) {
+    return hora_exporter_at(c->to);
+}
+
+static hora_status write_folder(const hora_exporter *e, const hora_export *x, hora_outdir *o) {
+    const char *stage;
+    HORA_TRY(hora_outdir_begin(o));
+    HORA_TRY(hora_outdir_stage(o, &stage));
+    HORA_TRY(e->write(x, stage));
+    HORA_TRY(hora_outdir_take(o));
+    return hora_outdir_whole(o);
+}
+
+static int inputs(const hora_settings *s, hora_input in[2]) {
+    in[0] = (hora_input){"model", hora_settings_get(s, "model")};
+    in[1] = (hora_input){"adapter", hora_settings_get(s, "adapter")};
+    return 2;
+}
+
+/* A folder is opened, which locks it; a file is looked at. */
+static hora_status open_out(const config *c, const hora_settings *s, hora_outdir **o) {
+    hora_input in[2];
+    const int n = inputs(s, in);
+    *o = NULL;
+    if (exporter_of(c)->file)
+        return hora_outfile_check(c->out, c->overwrite, in, n);
+    const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
+                                 .advice = "give another --out or --overwrite",
+                                 .in = in,
+                                 .n = n};
+    return hora_outdir_open(o, c->out, &how);
+}
+
+static hora_status ready(const config *c, const hora_settings *s) {
+    if (!hora_settings_get(s, "to"))
+        return hora_fail(HORA_EUSAGE, "name the format, --to %s", HORA_EXPORTER_NAMES);
+    HORA_TRY(hora_cli_required("out", c->out, "what to write"));
+    HORA_TRY(hora_cli_required("adapter", hora_settings_get(s, "adapter"),
+                               "an OUT of train, a checkpoint, or PEFT's"));
+    if (hora_cli_is_model(hora_settings_get(s, "adapter")))
+        return hora_fail(HORA_EUSAGE, "%s is a whole model (method full), no adapter",
+                         hora_settings_get(s, "adapter"));
+    return HORA_OK;
+}
+
+static hora_json *report(const hora_model *m, const config *c) {
+    hora_json *r = hora_json_new_object();
+    hora_json *names = hora_json_set(r, "adapters", hora_json_new_array());
+    hora_json_set(r, "out", hora_json_new_string(c->out));
+    hora_json_set(r, "format", hora_json_new_string(exporter_of(c)->name));
+    for (int i = 0; i < m->n; i++)
+        hora_json_push(names, hora_json_new_string(m->adapters[i]->method->name));
+    return r;
+}
+
+static void print(const hora_json *r) {
+    const hora_json *names = hora_json_get(r, "adapters");
+    printf("%s: ", hora_cli_text(r, "out"));
+    for (size_t i = 0; i < hora_json_len(names); i++)
+        printf("%s%s", i ? " and " : "", hora_json_string(hora_json_at(names, i), NULL));
+    printf(" as %s\n", hora_cli_text(r, "format"));
+}
+
+static hora_status export(const config *c, hora_settings *s, hora_json **r) {
+    hora_model *m = NULL;
+    hora_outdir *o = NULL;
+    hora_status st;
+    HORA_TRY(ready(c, s));
+    HORA_TRY_OUT(st, open_out(c, s, &o));
+    HORA_TRY_OUT(st, hora_cli_open(&m, s));
+    const hora_export x = {
+        .base = m->base, .adapters = m->adapters, .n = m->n, .note = "Written by `hora export`."};
+    HORA_TRY_OUT(st, exporter_of(c)->check(&x));
+    st = o ? write_folder(exporter_of(c), &x, o) : exporter_of(c)->write(&x, c->out);
+    if (st == HORA_OK)
+        *r = report(m, c);
+    else if (o) {
+        char *said = hora_strdup(hora_errmsg()); /* taking back must not change the text */
+        hora_outdir_undo(o);
+        hora_error_restore(said);
+        hora_free(said);
+    }
+out:
+    hora_outdir_close(o);
+    hora_model_close(m);
+    return st;
+}
+
+static hora_status run(hora_cli *cli) {
+    hora_json *r = NULL;
+    config c = {0};
+    hora_status s = hora_options_take(&options, &c, &cli->settings);
+    if (s == HORA_OK)
+        s = export(&c, &cli->settings, &r);
+    hora_cli_show(cli, r, print);
+    hora_options_release(&options, &c);
+    return s;
+}
+
+const hora_command hora_command_export = {
+    .name = "export",
+    .summary = "Write an adapter for another program: plain PEFT, MLX, llama.cpp",
+    .usage = "--model DIR --adapter OUT --to FORMAT --out PATH [--overwrite]",
+    .more = "Every form computes what the adapter computes: scales are folded into B, so rsLoRA, "
+            "patterns and\n"
+            "mixed ranks stay exact everywhere. What a format cannot say is refused; `hora merge` "
+            "folds any\n"
+            "method that merges into the model instead. OUT of train itself is PEFT's folder "
+            "already.",
+    .tables = {&hora_cli_source_options, &options},
+    .run = run};

@@ -1,0 +1,62 @@
+/* hora export at the tool: what it refuses, and that nothing of a user's is touched. */
+#include "base/file.h"
+#include "base/text.h"
+#include "tiny_model.h"
+#include "tool.h"
+
+static const char *train(const char *name, const char *options) {
+    const char *out = hora_test_path(hora_test_tmp(), name);
+    const char *data = tiny_file("export.txt", "a small text; and another, of some length; more\n");
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --out '%s' --steps 2 --seq-len 16 --batch-size 2 -q "
+               "%s",
+               tiny_model(), data, out, options);
+    return out;
+}
+
+static void check(int code, const char *says, const char *adapter, const char *to,
+                  const char *out) {
+    tool_check(code, code ? NULL : says, code ? says : NULL,
+               "export --model '%s' --adapter '%s' --to %s --out '%s'", tiny_model(), adapter, to,
+               out);
+}
+
+static void test_writes(void **state) {
+    const char *hora = train("hora", "--method hora"), *tmp = hora_test_tmp();
+    const char *file = hora_test_path(tmp, "a.gguf"), *dir = hora_test_path(tmp, "plain");
+    (void)state;
+    check(0, "hora as gguf-lora", hora, "gguf-lora", file);
+    check(9, "exists", hora, "gguf-lora", file);
+    check(0, "hora as peft", hora, "peft", dir);
+    check(9, "exists", hora, "peft", dir);
+    tool_check(0, "hora as mlx", NULL,
+               "export --model '%s' --adapter '%s' --to mlx --out '%s' --overwrite", tiny_model(),
+               hora, dir);
+    assert_false(hora_path_exists(hora_test_path(dir, "adapter_model.safetensors")));
+    assert_true(hora_path_exists(hora_test_path(dir, "adapters.safetensors")));
+    assert_ok(hora_file_write(hora_test_path(dir, "mine.txt"), "x", 1));
+    tool_check(9, NULL, "mine.txt",
+               "export --model '%s' --adapter '%s' --to peft --out '%s' --overwrite", tiny_model(),
+               hora, dir);
+    assert_true(hora_path_exists(hora_test_path(dir, "adapters.safetensors")));
+}
+
+static void test_refuses(void **state) {
+    const char *dora = train("dora", "--method lora --use-dora"),
+               *ia3 = train("ia3", "--method ia3");
+    const char *tmp = hora_test_tmp(), *out = hora_test_path(tmp, "none");
+    (void)state;
+    check(5, "magnitude", dora, "gguf-lora", out);
+    check(0, "lora as mlx", dora, "mlx", hora_test_path(tmp, "dora-mlx"));
+    check(5, "hora merge", ia3, "peft", out);
+    check(2, "gguf-lora", dora, "nothing", out);
+    check(9, "model", dora, "peft --overwrite", tiny_model());
+    check(9, "adapter", dora, "peft --overwrite", dora);
+    check(8, NULL, hora_test_path(tmp, "no-adapter"), "peft", out);
+    tool_check(2, NULL, "--to", "export --model '%s' --adapter '%s' --out '%s'", tiny_model(), dora,
+               out);
+    assert_false(hora_path_exists(out));
+}
+
+HORA_TESTS(cli_export, {"adapters are written once", test_writes, HORA_SHORT},
+           {"refusals leave nothing behind", test_refuses, HORA_SHORT});
