@@ -26,12 +26,23 @@ macro(hora_add_kernel_variants target)
   set(flags_avx2 "-O3 -mavx2 -mfma -mf16c")
   set(flags_avx512 "-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512")
   set(flags_avx512_bf16 "${flags_avx512} -mavx512bf16")
+  # Under sanitizers kernels need not be fast, and with every check in line clang takes minutes for their unrolled
+  # blocks: there checks are calls, and those of sums of pointers and signs are left to GCC.
+  if(HORA_SANITIZE)
+    if(CMAKE_C_COMPILER_ID MATCHES Clang)
+      set(checked -fno-sanitize=pointer-overflow,signed-integer-overflow,null
+                  "SHELL:-mllvm -asan-instrumentation-with-call-threshold=0")
+    endif()
+    foreach(v portable avx2 avx512 avx512_bf16)
+      string(REPLACE "-O3" "-O1" flags_${v} "${flags_${v}}")
+    endforeach()
+  endif()
   check_c_source_compiles("
     #include <immintrin.h>
     __attribute__((target(\"amx-tile,amx-bf16\"))) void f(void) { _tile_zero(0); _tile_dpbf16ps(0, 1, 2); }
     int main(void) { return 0; }" HORA_CC_AMX)
   if(KERN_SOURCES)
-    foreach(v portable avx2 avx512 avx512_bf16)
+    foreach(v ${HORA_VARIANTS})
       set(ok TRUE)
       if(NOT v STREQUAL portable)
         set(CMAKE_REQUIRED_FLAGS "${flags_${v}}")
@@ -44,7 +55,7 @@ macro(hora_add_kernel_variants target)
       if(ok)
         string(REPLACE " " ";" list "${flags_${v}}")
         add_library(kern_${v} OBJECT ${KERN_SOURCES})
-        target_compile_options(kern_${v} PRIVATE ${list})
+        target_compile_options(kern_${v} PRIVATE ${list} ${checked})
         target_compile_definitions(kern_${v} PRIVATE HORA_VARIANT=${v} HORA_VARIANT_${v}=1)
         target_include_directories(kern_${v} PRIVATE src include)
         if(v STREQUAL avx512_bf16 AND HORA_CC_AMX)

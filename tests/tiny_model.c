@@ -78,12 +78,18 @@ const char *tiny_file(const char *name, const char *text) {
     return hora_test_path(hora_test_tmp(), name);
 }
 
-const char *tiny_model(void) {
-    const char *dir = hora_test_path(hora_test_tmp(), "tiny");
+static const char encoder_config[] =
+    "{\"architectures\": [\"BertModel\"], \"model_type\": \"bert\", \"hidden_size\": 32,"
+    " \"intermediate_size\": 48, \"num_hidden_layers\": 2, \"num_attention_heads\": 4,"
+    " \"vocab_size\": 100, \"max_position_embeddings\": 96, \"type_vocab_size\": 2,"
+    " \"initializer_range\": 0.2, \"pad_token_id\": 1, \"torch_dtype\": \"float32\"}";
+
+static const char *make(const char *name, const char *own_config, bool bare) {
+    const char *dir = hora_test_path(hora_test_tmp(), name);
     if (hora_path_exists(dir))
         return dir;
     assert_ok(hora_mkdirs(dir));
-    put(dir, "config.json", config, sizeof config - 1);
+    put(dir, "config.json", own_config, strlen(own_config));
     put(dir, "tokenizer_config.json", tokenizer_config, sizeof tokenizer_config - 1);
     hora_json *t = tokenizer();
     hora_str text = {0};
@@ -91,7 +97,7 @@ const char *tiny_model(void) {
     put(dir, "tokenizer.json", text.s, text.n);
     hora_json_free(t);
     hora_str_release(&text);
-    const hora_base_options o = {.dtype = HORA_F32};
+    const hora_base_options o = {.dtype = HORA_F32, .bare = bare};
     hora_base *b;
     char *path = hora_path_join(dir, "config.json");
     assert_ok(hora_base_fresh(&b, path, &o, 7));
@@ -99,4 +105,12 @@ const char *tiny_model(void) {
     hora_base_close(b);
     hora_free(path);
     return dir;
+}
+
+const char *tiny_model(void) {
+    return make("tiny", config, false);
+}
+
+const char *tiny_encoder(void) {
+    return make("tiny_encoder", encoder_config, true);
 }

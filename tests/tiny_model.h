@@ -8,6 +8,8 @@
 
 /* Path of the model directory; the string lives until the test ends. */
 const char *tiny_model(void);
+/* The same of an encoder without a head. */
+const char *tiny_encoder(void);
 /* Writes `text` into the test's temporary folder as `name`; returns the path. */
 const char *tiny_file(const char *name, const char *text);
 #endif

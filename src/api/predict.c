@@ -94,7 +94,10 @@ static hora_status start(hora_trainer *t, hora_data *d, hora_settings *s) {
                                        .train = d ? d->set : NULL,
                                        .seq_len = d ? d->config.seq_len : 512};
     t->batch_size = c.batch_size;
-    hora_status st = hora_training_open(&t->t, &parts, &c);
+    hora_status st =
+        c.class_weights && d ? hora_objective_balance(&t->m->opened.objective, d->set) : HORA_OK;
+    if (!st)
+        st = hora_training_open(&t->t, &parts, &c);
     hora_options_release(&hora_train_options, &c);
     return st;
 }

@@ -448,9 +448,18 @@ hora_json *hora_json_share(const hora_json *v) {
     return out_of(json_incref(in(v)));
 }
 
+/* Keys may come from outside too: names of files and of tokens are any bytes. */
 hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v) {
     begin();
-    done(json_object_set_new(in(obj), key, in(own_v)), "member");
+    int failed = json_object_set(in(obj), key, in(own_v));
+    if (failed && !refused) {
+        hora_str clean = {0};
+        add_valid(&clean, key, strlen(key));
+        failed = json_object_set(in(obj), clean.s, in(own_v));
+        hora_str_release(&clean);
+    }
+    done(failed, "member");
+    json_decref(in(own_v));
     return own_v;
 }
 

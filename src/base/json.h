@@ -70,8 +70,8 @@ hora_status hora_json_get_bool(const hora_json *obj, const char *key, bool def, 
 hora_status hora_json_get_string(const hora_json *obj, const char *key, const char *def,
                                  const char **out);
 
-/* Builders. _set and _push take ownership of `own_v` and return it, borrowed. Strings must be valid
- * UTF-8. */
+/* Builders. _set and _push take ownership of `own_v` and return it, borrowed. In strings
+ * and keys every byte that is not UTF-8 becomes U+FFFD. */
 hora_json *hora_json_new_object(void);
 hora_json *hora_json_new_array(void);
 hora_json *hora_json_new_null(void);

@@ -17,10 +17,23 @@
 
 #include "base/text.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the sink, keeps lines whole */
+/* Guards the sink and keeps lines whole; recursive, so that a sink that makes the library speak
+ * does not hang. */
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static pthread_once_t watched = PTHREAD_ONCE_INIT;
 static void (*sink)(void *user, int level, const char *text);
 static void *sink_user;
 static _Atomic int threshold = HORA_LOG_INFO;
+
+/* In the child of a fork the thread that was writing a line is not there to give the lock back. */
+static void start_anew(void) {
+    static const pthread_mutex_t fresh = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    memcpy(&lock, &fresh, sizeof lock);
+}
+
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, start_anew);
+}
 
 void hora_log(hora_log_level level, const char *fmt, ...) {
     static const char *const prefix[] = {"error: ", "warning: ", "", "debug: "};
@@ -32,6 +45,7 @@ void hora_log(hora_log_level level, const char *fmt, ...) {
     hora_vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
     hora_escape(line, sizeof line, raw, strlen(raw)); /* parts of it may be a file's */
+    pthread_once(&watched, watch_forks);
     pthread_mutex_lock(&lock);
     if (sink)
         sink(sink_user, (int)level, line);

@@ -12,10 +12,8 @@
  */
 #include "base/threads.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -33,7 +31,9 @@ typedef struct team {
     _Atomic int active;   /* workers that have joined it and not left */
     _Atomic int64_t next; /* tile to claim */
     bool open;            /* may still be joined */
+    bool over;            /* workers go home */
     int wanted, joined, workers;
+    pthread_t id[HORA_MAX_THREADS]; /* of the workers; the caller's alone */
     void (*fn)(void *, int64_t, int);
     void *arg;
     int64_t tiles;
@@ -80,8 +80,8 @@ static void claim(team *t, int self) {
     inside = -1;
 }
 
-/* Waits for a job after `seen` that wants another worker and joins it; returns this worker's number
- * in it. */
+/* Waits for a job after `seen` and joins it if it wants another worker; returns this worker's
+ * number in it, 0: it does not, -1: there will be no more. */
 static int join(team *t, unsigned *seen) {
     for (int i = 0; i < SPINS && atomic_load_explicit(&t->job, memory_order_acquire) == *seen; i++)
         relax();
@@ -89,8 +89,8 @@ static int join(team *t, unsigned *seen) {
     while (atomic_load_explicit(&t->job, memory_order_relaxed) == *seen)
         pthread_cond_wait(&t->posted, &t->lock);
     *seen = atomic_load_explicit(&t->job, memory_order_relaxed);
-    int self = t->open && t->joined < t->wanted ? ++t->joined : 0;
-    if (self)
+    int self = t->over ? -1 : t->open && t->joined < t->wanted ? ++t->joined : 0;
+    if (self > 0)
         atomic_fetch_add_explicit(&t->active, 1, memory_order_relaxed);
     pthread_mutex_unlock(&t->lock);
     return self;
@@ -101,6 +101,8 @@ static void *work(void *arg) {
     team_of_libraries(1);
     for (unsigned seen = 0;;) {
         int self = join(t, &seen);
+        if (self < 0)
+            return NULL;
         if (!self)
             continue;
         claim(t, self);
@@ -109,25 +111,24 @@ static void *work(void *arg) {
             pthread_cond_signal(&t->finished);
         pthread_mutex_unlock(&t->lock);
     }
-    return NULL;
 }
 
-/* Workers are made when first wanted, with signals blocked: those are for the caller's threads. Not
- * the ones that an instruction raises: a thread that blocks them dies without its handler. */
-static void hire(team *t, int n) {
+bool hora_thread_start(pthread_t *id, void *(*fn)(void *), void *arg) {
     static const int raised[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
     sigset_t others, before;
     sigfillset(&others);
     for (size_t i = 0; i < HORA_COUNT(raised); i++)
         sigdelset(&others, raised[i]);
     pthread_sigmask(SIG_BLOCK, &others, &before);
-    pthread_attr_t detached;
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    for (pthread_t id; t->workers < n && pthread_create(&id, &detached, work, t) == 0;)
-        t->workers++;
-    pthread_attr_destroy(&detached);
+    const bool made = pthread_create(id, NULL, fn, arg) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return made;
+}
+
+/* Workers are made when first wanted. */
+static void hire(team *t, int n) {
+    while (t->workers < n && hora_thread_start(&t->id[t->workers], work, t))
+        t->workers++;
 }
 
 static void post(team *t, int64_t tiles, void (*fn)(void *, int64_t, int), void *arg, int n) {
@@ -171,6 +172,24 @@ static void start_anew(void) {
     pthread_cond_init(&t->finished, NULL);
     if (inside == 0)
         pthread_mutex_lock(&t->busy);
+}
+
+/* When the library is unloaded no thread may be left in its code; at the end of the process it does
+ * no harm. Who ends it during a job does not wait for that. */
+__attribute__((destructor)) static void dismiss(void) {
+    team *t = &shared;
+    if (inside >= 0 || pthread_mutex_trylock(&t->busy) != 0)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->over = true;
+    atomic_fetch_add_explicit(&t->job, 1, memory_order_release);
+    pthread_cond_broadcast(&t->posted);
+    pthread_mutex_unlock(&t->lock);
+    for (int i = 0; i < t->workers; i++)
+        pthread_join(t->id[i], NULL);
+    t->workers = 0;
+    t->over = false;
+    pthread_mutex_unlock(&t->busy);
 }
 
 static void watch_forks(void) {

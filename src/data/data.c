@@ -55,6 +55,7 @@ void hora_dataset_close(hora_dataset *d) {
     hora_store *st = d->store;
     if (--st->refs == 0) {
         hora_ids_release(&st->tokens.ids);
+        hora_ids_release(&st->tokens.types);
         hora_free(st->tokens.mask);
         hora_labels_release(&st->labels);
         hora_free(st->bytes);
@@ -71,7 +72,8 @@ void hora_dataset_close(hora_dataset *d) {
 
 uint64_t hora_data_bytes(const hora_dataset *d) {
     const hora_store *st = d->store;
-    return (uint64_t)(st->tokens.ids.cap * (sizeof(int32_t) + sizeof *st->tokens.mask) +
+    return (uint64_t)((st->tokens.ids.cap + st->tokens.types.cap) *
+                          (sizeof(int32_t) + sizeof *st->tokens.mask) +
                       (size_t)st->nbytes * sizeof *st->bytes + st->crecords * sizeof *st->records +
                       d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows);
 }

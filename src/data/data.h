@@ -70,6 +70,7 @@ typedef struct hora_segment {
     int64_t skip;           /* rows in front of its tokens: BOS of a window */
     const int32_t *ids;     /* n - skip tokens */
     const uint8_t *mask;    /* of each: it is to be learned; NULL: all are */
+    const int32_t *types;   /* of each: which text of a pair; NULL: all 0 */
     const int32_t *tags;    /* of each: its class, -1: none; NULL: no tags */
     const int32_t *classes; /* of the whole; NULL: none */
     const float *numbers;   /* of the whole; NULL: none */
@@ -88,6 +89,7 @@ typedef struct hora_data_rule {
     /* What is to be predicted where: target, weight, value of the segment's rows. b NULL: counts
      * alone, which then may not depend on how classes are numbered. */
     hora_counted (*targets)(const struct hora_data_rule *, const hora_segment *, hora_batch *b);
+    int32_t pad;     /* id that pads, for leaf `place`; -1: none */
     const void *own; /* of the task, borrowed */
 } hora_data_rule;
 
@@ -159,6 +161,9 @@ void hora_data_set_classes(hora_dataset *d, const int32_t *class_of);
  * 1/2 R, 1/4 R (rounded up to 64) that holds them. */
 int64_t hora_row_class(int64_t capacity, int64_t rows);
 
+/* Adds how many records (of tags: words) of the set have each class; classes are numbered. */
+void hora_data_count_classes(const hora_dataset *d, int64_t *count, int64_t classes);
+
 /* Fills `b` with data rows first, first+1, .. first+n-1 of the endless sequence of epochs (at most
  * b->capacity / seq_len of them). limit: rows at or beyond it do not exist (end of training);
  * shuffled unless cfg.shuffle is off or `eval`. */
@@ -186,6 +191,12 @@ hora_json *hora_data_survey(const hora_dataset *d);
 /* First row of record `record` (counted from 1 in the file) and how many it has; -1: none. Rows are
  * those of hora_data_show: with packing off, the rows of the set. */
 int64_t hora_data_find(const hora_dataset *d, int64_t record, int64_t *n);
+
+/* The records of a JSONL, JSON, CSV or TSV file, in order. What `fn` returns ends the reading, with
+ * the file's name and the line in front. */
+hora_status hora_records_each(const char *path,
+                              hora_status (*fn)(void *arg, const hora_json *record, int64_t line),
+                              void *arg);
 
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */

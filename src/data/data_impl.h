@@ -30,6 +30,7 @@ typedef struct hora_masked {
     hora_ids ids;
     uint8_t *mask;
     size_t n, cap;
+    hora_ids types; /* of texts and pairs: as many as ids; else none */
 } hora_masked;
 typedef struct hora_mask_notes { /* counted up */
     int64_t straddling;          /* tokens of both sides of a boundary */

@@ -38,11 +38,6 @@ static int64_t specials(const hora_frame *f) {
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
-static void add(hora_masked *out, const hora_ids *ids, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        hora_ids_push(&out->ids, ids->at[i]);
-}
-
 static hora_status too_short(int64_t seq_len, int64_t specials_) {
     return hora_fail(HORA_EUSAGE,
                      "seq_len=%lld leaves no room for text beside %lld special tokens; give more",
@@ -57,7 +52,7 @@ hora_status hora_labelled_text(const hora_reader *r, const hora_sample *s, int64
     if (seq_len <= specials_)
         return too_short(seq_len, specials_);
     return hora_tokenizer_encode_pair(r->tok, &text, seq_len, HORA_TRUNCATE_LONGEST, &out->ids,
-                                      NULL, cut);
+                                      &out->types, cut);
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -66,9 +61,10 @@ static void put_tag(hora_label_store *l, int32_t tag) {
 }
 
 static void add_frame(hora_masked *out, hora_label_store *l, const hora_ids *ids) {
-    add(out, ids, ids->n);
-    for (size_t i = 0; i < ids->n; i++)
+    for (size_t i = 0; i < ids->n; i++) {
+        hora_ids_push(&out->ids, ids->at[i]);
         put_tag(l, -1);
+    }
 }
 
 hora_status hora_labelled_words(const hora_reader *r, const hora_frame *f, const hora_sample *s,

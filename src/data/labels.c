@@ -241,3 +241,16 @@ void hora_data_set_classes(hora_dataset *d, const int32_t *class_of) {
         s->tags[i] = s->tags[i] < 0 ? -1 : class_of[s->tags[i]];
     s->numbered = true;
 }
+
+void hora_data_count_classes(const hora_dataset *d, int64_t *count, int64_t classes) {
+    const hora_label_store *l = &d->store->labels;
+    const bool tags = d->rule.labels == HORA_LABELS_TAG;
+    HORA_ASSERT(l->numbered);
+    for (size_t i = 0; i < d->nsegments; i++) {
+        const hora_data_segment *s = &d->segments[i];
+        const int32_t *at = tags ? l->tags + s->at : l->ids + s->labels.first;
+        for (int64_t k = 0; k < (tags ? s->n : s->labels.n); k++)
+            if (at[k] >= 0 && at[k] < classes)
+                count[at[k]]++;
+    }
+}

@@ -36,6 +36,7 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
         .skip = bos,
         .ids = st->tokens.ids.at + s->at,
         .mask = plain || k ? NULL : st->tokens.mask + s->at,
+        .types = st->tokens.types.n ? st->tokens.types.at + s->at : NULL,
         .tags = k == HORA_LABELS_TAG ? l->tags + s->at : NULL,
         .classes = k == HORA_LABELS_CLASS && s->labels.n ? l->ids + s->labels.first : NULL,
         .numbers = k == HORA_LABELS_NUMBER ? l->numbers + s->labels.first : NULL,
@@ -157,6 +158,9 @@ static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_
         b->ids[t.from + i] = i < t.skip ? d->bos : t.ids[i - t.skip];
         b->pos[t.from + i] = (int32_t)i;
     }
+    for (int64_t i = 0; b->type && i < t.n; i++)
+        b->type[t.from + i] = t.types && i >= t.skip ? t.types[i - t.skip] : 0;
+    hora_batch_places(b, t.from, t.n, d->rule.pad);
     d->rule.ranges(b, t.from, t.n, t.from, t.from + t.n);
     const hora_counted counted = d->rule.targets(&d->rule, &t, b);
     b->supervised += counted.rows;

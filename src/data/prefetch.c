@@ -4,9 +4,10 @@
  * in the thread is raised again where its batch would have been handed out. Batches are allocated
  * at the start; nothing is allocated afterwards.
  */
-#include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "base/threads.h"
 #include "data/data_impl.h"
 
 enum { BATCHES = 3 };
@@ -14,7 +15,8 @@ enum { BATCHES = 3 };
 struct hora_prefetch {
     const hora_dataset *d;
     int64_t first, rows, limit;
-    bool eval, started;
+    bool eval;
+    pid_t owner; /* the process that `thread` runs in; 0: there is none */
     hora_batch batch[BATCHES];
     pthread_t thread;
     pthread_mutex_t lock;
@@ -59,6 +61,17 @@ static void *work(void *arg) {
     return NULL;
 }
 
+/* In the child of a fork too, where the thread is not: a batch that it was filling is not counted
+ * yet and is filled again. */
+static hora_status start(hora_prefetch *p) {
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    p->owner = hora_thread_start(&p->thread, work, p) ? getpid() : 0;
+    return p->owner ? HORA_OK
+                    : hora_fail(HORA_ENOMEM,
+                                "no thread for reading ahead; raise the limit of processes");
+}
+
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
                               int64_t rows_per_batch, int64_t limit, bool eval,
                               const hora_leaves *leaves) {
@@ -76,11 +89,8 @@ hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_
     hora_status s = HORA_OK;
     for (int i = 0; i < BATCHES && !s; i++)
         s = hora_batch_init(&p->batch[i], rows_per_batch * d->seq_len, leaves);
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->changed, NULL);
-    if (!s && pthread_create(&p->thread, NULL, work, p) != 0)
-        s = hora_fail(HORA_ENOMEM, "no thread for reading ahead; raise the limit of processes");
-    p->started = !s;
+    if (!s)
+        s = start(p);
     if (s)
         hora_prefetch_free(p);
     else
@@ -91,6 +101,8 @@ hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_
 hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b) {
     hora_status s = HORA_OK;
     *b = NULL;
+    if (p->owner != getpid())
+        HORA_TRY(start(p));
     pthread_mutex_lock(&p->lock);
     while (p->made <= p->given && !p->ended)
         pthread_cond_wait(&p->changed, &p->lock);
@@ -106,16 +118,16 @@ hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b) {
 void hora_prefetch_free(hora_prefetch *p) {
     if (!p)
         return;
-    if (p->started) {
+    if (p->owner == getpid()) {
         pthread_mutex_lock(&p->lock);
         p->stop = true;
         pthread_cond_broadcast(&p->changed);
         pthread_mutex_unlock(&p->lock);
         pthread_join(p->thread, NULL);
+        pthread_cond_destroy(&p->changed);
+        pthread_mutex_destroy(&p->lock);
     }
     for (int i = 0; i < BATCHES; i++)
         hora_batch_release(&p->batch[i]);
-    pthread_cond_destroy(&p->changed);
-    pthread_mutex_destroy(&p->lock);
     hora_free(p);
 }

@@ -148,3 +148,35 @@ hora_status hora_read_records(const char *text, size_t n, const char *what, hora
     c.lines = true;
     return read_lines(&c);
 }
+
+typedef struct visit {
+    const char *path;
+    hora_status (*fn)(void *arg, const hora_json *record, int64_t line);
+    void *arg;
+} visit;
+
+static hora_status visit_one(void *arg, const hora_json *record, hora_place at) {
+    const visit *v = arg;
+    hora_status s = v->fn(v->arg, record, at.line);
+    return s ? hora_context(s, "%s: line %lld", v->path, (long long)at.line) : HORA_OK;
+}
+
+static hora_status visit_bad(void *arg, hora_status s) {
+    (void)arg;
+    return s;
+}
+
+hora_status hora_records_each(const char *path,
+                              hora_status (*fn)(void *arg, const hora_json *record, int64_t line),
+                              void *arg) {
+    visit v = {path, fn, arg};
+    hora_bytes b;
+    const bool tabs = hora_ends(path, ".tsv");
+    hora_status st = hora_bytes_open(&b, path);
+    if (!st)
+        st = tabs || hora_ends(path, ".csv")
+                 ? hora_read_table(b.s, b.n, path, tabs, NULL, visit_one, visit_bad, &v)
+                 : hora_read_records(b.s, b.n, path, visit_one, visit_bad, &v);
+    hora_bytes_release(&b);
+    return st;
+}

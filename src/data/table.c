@@ -106,6 +106,10 @@ static hora_status header(table *t, char ***names, size_t *n) {
     *n = t->nfields;
     *names = hora_calloc(*n, sizeof **names);
     for (size_t i = 0; i < *n; i++) {
+        size_t bad;
+        if (!hora_utf8_valid(text(&t->fields[i]), t->fields[i].n, &bad))
+            return hora_fail(HORA_EFORMAT, "the name of column %zu is not UTF-8; convert the file",
+                             i + 1);
         (*names)[i] = hora_strdup(text(&t->fields[i]));
         for (size_t k = 0; k < i; k++)
             if (hora_eq((*names)[k], (*names)[i]))

@@ -270,6 +270,8 @@ hora_leaves hora_graph_leaves(const hora_graph *g) {
                                    ? hora_leaf_at(k)->columns
                                    : hora_row_elems(&g->tensors[wide].view.shape);
     }
+    if (l.columns[HORA_LEAF_place]) /* who fills it knows samples by their positions */
+        l.columns[HORA_LEAF_pos] = 1;
     return l;
 }
 

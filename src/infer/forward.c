@@ -46,8 +46,24 @@ static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int6
     return HORA_OK;
 }
 
-static hora_status put_ids(const hora_forward_batch *b, const hora_base *base, int64_t i,
+static hora_status put_type(const hora_forward_batch *b, const hora_base *base, int64_t row,
+                            hora_batch *l) {
+    const int32_t type = b->types ? b->types[row] : 0;
+    if (type < 0 || type >= hora_max(1, base->types))
+        return hora_fail(HORA_EUNSUPPORTED,
+                         base->types ? "token_type_ids hold %d, but the model tells %lld types of "
+                                       "texts apart; correct them"
+                                     : "token_type_ids other than 0 (%d) mean nothing to this "
+                                       "model; remove them",
+                         type, (long long)base->types);
+    if (l->type)
+        l->type[row] = type;
+    return HORA_OK;
+}
+
+static hora_status put_ids(const hora_forward *f, const hora_forward_batch *b, int64_t i,
                            hora_batch *l) {
+    const hora_base *base = f->base;
     for (int64_t k = 0; k < b->t; k++) {
         const int64_t row = i * b->t + k;
         if (b->ids[row] < 0 || b->ids[row] >= base->vocab)
@@ -57,7 +73,9 @@ static hora_status put_ids(const hora_forward_batch *b, const hora_base *base, i
                              b->ids[row], (long long)i, (long long)k, (long long)base->vocab);
         l->ids[row] = b->ids[row];
         l->pos[row] = (int32_t)k;
+        HORA_TRY(put_type(b, base, row, l));
     }
+    hora_batch_places(l, i * b->t, b->t, f->objective->pad);
     return HORA_OK;
 }
 
@@ -137,7 +155,7 @@ static hora_status fill(const hora_forward *f, const hora_forward_batch *b, hora
             hora_targets_none(l, &seg);
         st = kept(b, i, &s, &e);
         if (!st)
-            st = put_ids(b, f->base, i, l);
+            st = put_ids(f, b, i, l);
         if (!st)
             rule.ranges(l, seg.from, b->t, seg.from + s, seg.from + e);
         if (!st && b->labels)
@@ -198,7 +216,7 @@ static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, con
         HORA_TRY(kept(b, i, &s, &e));
         const hora_segment seg = {
             .from = i * b->t, .n = pooled_length(f->objective, b, e), .ids = b->ids + i * b->t};
-        const int64_t row = hora_last_token(f->objective, &seg);
+        const int64_t row = hora_pooled_row(f->objective, &seg);
         HORA_TRY(hora_convert(f->logits + i * width, HORA_F32,
                               (const char *)z->data + (size_t)(row * width) * size, z->dtype,
                               width));

@@ -16,11 +16,13 @@ typedef struct hora_forward_batch {
     int64_t b, t;
     int32_t *ids;   /* (b, t) */
     int32_t *mask;  /* (b, t) of 0 and 1, each row's ones in one piece; NULL: all ones */
+    int32_t *types; /* (b, t), which text of a pair; NULL: all 0 */
     double *labels; /* (b, per); -100: ignored; NULL: no loss */
     int64_t per;    /* labels of a sample */
 } hora_forward_batch;
 /* Reads safetensors or JSON with input_ids and, if there, attention_mask, labels and
- * token_type_ids (all zero: the family has none). Anything else in the file is refused by name. */
+ * token_type_ids (all zero for a model that does not read them). Anything else in the file is
+ * refused by name. */
 hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path);
 void hora_forward_batch_release(hora_forward_batch *batch);
 

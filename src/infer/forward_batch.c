@@ -154,11 +154,6 @@ static hora_status check(const table *x, const char *path) {
             if (k == MASK && x->at[k][i] != 0 && x->at[k][i] != 1)
                 return hora_fail(HORA_EFORMAT, "%s: attention_mask holds %d; give 0 and 1", path,
                                  x->at[k][i]);
-            if (k == TYPES && x->at[k][i])
-                return hora_fail(HORA_EUNSUPPORTED,
-                                 "%s: token_type_ids other than 0 mean nothing to this model; "
-                                 "remove them",
-                                 path);
         }
     }
     return HORA_OK;
@@ -169,9 +164,9 @@ hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path)
     hora_status s = hora_ends(path, ".json") ? from_json(&x, path) : from_safetensors(&x, path);
     if (s == HORA_OK)
         s = check(&x, path);
-    hora_free(x.at[TYPES]);
     const int64_t per = x.b[IDS] > 0 ? x.b[LABELS] * x.t[LABELS] / x.b[IDS] : 0;
-    *batch = (hora_forward_batch){x.b[IDS], x.t[IDS], x.at[IDS], x.at[MASK], x.labels, per};
+    *batch =
+        (hora_forward_batch){x.b[IDS], x.t[IDS], x.at[IDS], x.at[MASK], x.at[TYPES], x.labels, per};
     if (s != HORA_OK)
         hora_forward_batch_release(batch);
     return s;
@@ -180,6 +175,7 @@ hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path)
 void hora_forward_batch_release(hora_forward_batch *b) {
     hora_free(b->ids);
     hora_free(b->mask);
+    hora_free(b->types);
     hora_free(b->labels);
     *b = (hora_forward_batch){0};
 }

@@ -27,11 +27,19 @@ typedef struct hora_family {
     hora_status (*configure)(hora_base *b);
     /* Whether files may hold a tensor of this name that nothing reads; NULL: they may not. */
     bool (*ignores)(const hora_base *b, const char *name);
+    /* An encoder: every token of a sample sees all of it, and what is said of the whole stands at
+     * its first row; else a token sees those before it, and the last one speaks. */
+    bool encoder;
+    /* What a head for a task (PEFT's word) needs besides: its module, the weights in front of it
+     * (hora_base_neck). NULL: nothing. */
+    hora_status (*head)(hora_base *b, const char *task_type);
     /* Records from the batch to the last hidden state after the final norm, (rows, hidden). */
     hora_t (*record)(hora_net *n);
     /* What a head that judges whole segments reads in their first rows, (rows, head_in); NULL: the
      * last hidden state as it is, in the row that the task chooses. */
     hora_t (*pool)(hora_net *n, hora_t hidden);
+    /* The same for a head that judges every row, (rows, head_in). */
+    hora_t (*each)(hora_net *n, hora_t hidden);
     void (*release)(hora_base *b);
     void (*attention)(const hora_base *b, int layer, hora_attention_form *out); /* NULL: not told */
 } hora_family;
@@ -48,9 +56,18 @@ typedef struct hora_base_options {
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */
 hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_options *o);
-/* Puts a head of `classes` outputs on a bare base that has no data yet: from the files where they
- * have one of that shape and it is not to be `fresh`, else drawn from `seed` as a new model's. */
-hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed);
+/* Puts a head of `classes` outputs for a task on a bare base that has no data yet, and what stands
+ * in front of it: from the files where they have one of that shape and it is not to be `fresh` (the
+ * neck stays), else drawn from `seed` as a new model's. */
+hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes, bool bias,
+                           bool fresh, uint64_t seed);
+/* For `head` of a family: one more weight of the neck. */
+void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role role);
+/* What the head reads: the family's `pool` of `hidden` for a head of the whole, else its `each`;
+ * `hidden` itself where it has none. */
+hora_t hora_model_pool(hora_net *n, hora_t hidden, bool whole);
+/* The family of a config.json; NULL: none. */
+const hora_family *hora_family_of(const hora_json *config);
 /* Completes a base that was opened with headers_only, in place: views get their data. Nothing to do
  * when they have it. */
 hora_status hora_base_complete(hora_base *b);

@@ -45,15 +45,26 @@ static bool has_word(const char *list, const char *word) {
     return false;
 }
 
-static hora_status pick_family(hora_base *b) {
-    const char *type;
-    HORA_TRY(hora_json_get_string(b->config, "model_type", NULL, &type));
-    hora_str known = {0};
-    for (size_t i = 0; i < HORA_COUNT(families); i++) {
+/* model_type, or what files without one are. */
+static const char *type_of(const hora_json *config) {
+    const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
+    return !type && hora_json_get(config, "architecture") ? "timm" : type;
+}
+
+const hora_family *hora_family_of(const hora_json *config) {
+    const char *type = type_of(config);
+    for (size_t i = 0; i < HORA_COUNT(families); i++)
         if (type && has_word(families[i]->model_types, type))
-            b->family = families[i];
+            return families[i];
+    return NULL;
+}
+
+static hora_status pick_family(hora_base *b) {
+    const char *type = type_of(b->config);
+    hora_str known = {0};
+    for (size_t i = 0; i < HORA_COUNT(families); i++)
         hora_str_printf(&known, "%s%s", i ? " " : "", families[i]->model_types);
-    }
+    b->family = hora_family_of(b->config);
     hora_status s = HORA_OK;
     if (!type)
         s = hora_fail(HORA_EFORMAT,
@@ -343,25 +354,38 @@ hora_status hora_base_complete(hora_base *b) {
 }
 
 /* --- a task's head ---------------------------------------------------------------------------- */
-static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role role) {
+/* Returns the weight's index; *fresh is set where no file has it. */
+static int add_part(hora_base *b, char *own_name, hora_shape shape, hora_role role, bool *fresh) {
     const store *own = b->store;
-    const int at = hora_base_add_weight(b, hora_format("%s.%s", b->head_module, part), shape, role,
-                                        -1, b->head_std);
+    const int at = hora_base_add_weight(b, own_name, shape, role, -1, b->head_std);
     const hora_weight *w = &b->weights[at];
     if (!tensor_of(b, w)) {
-        const hora_st_tensor *t = own->st ? hora_st_find(own->st, w->name) : NULL;
+        const hora_st_tensor *t = own->st ? find(b, own->st, w) : NULL;
         char have[128], want[128];
         if (t && !own->fresh_head)
             hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w->name,
                       hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
-        b->head_fresh = true;
+        *fresh = true;
     }
     return at;
 }
 
-hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh, uint64_t seed) {
+void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role role) {
+    HORA_ASSERT(b->nneck < HORA_NECK);
+    b->neck[b->nneck] = add_part(b, hora_strdup(name), shape, role, &b->neck_trains);
+    b->nneck++;
+}
+
+static int add_head(hora_base *b, const char *part, hora_shape shape, hora_role role) {
+    return add_part(b, hora_format("%s.%s", b->head_module, part), shape, role, &b->head_fresh);
+}
+
+hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes, bool bias,
+                           bool fresh, uint64_t seed) {
     store *own = b->store;
     HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
+    if (b->family->head)
+        HORA_TRY(b->family->head(b, task_type));
     if (!b->head_module)
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
                          b->family->name);
@@ -371,7 +395,7 @@ hora_status hora_base_head(hora_base *b, int64_t classes, bool bias, bool fresh,
         own->seed = seed;
     b->head = add_head(b, "weight", HORA_SHAPE2(classes, b->head_in ? b->head_in : b->hidden),
                        HORA_ROLE_HEAD);
-    if (bias)
+    if (bias || b->head_biased)
         b->head_bias = add_head(b, "bias", HORA_SHAPE1(classes), HORA_ROLE_BIAS);
     measure_store(b);
     return HORA_OK;
@@ -473,6 +497,12 @@ hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
         b->hash = hora_hash64(own->block, own->bytes, 0);
     *hash = b->hash;
     return HORA_OK;
+}
+
+hora_t hora_model_pool(hora_net *n, hora_t hidden, bool whole) {
+    const hora_family *f = n->base->family;
+    hora_t (*made)(hora_net *, hora_t) = whole ? f->pool : f->each;
+    return made ? made(n, hidden) : hidden;
 }
 
 hora_t hora_model_record(hora_net *n) {

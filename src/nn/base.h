@@ -74,6 +74,7 @@ typedef struct hora_vision {
 int64_t hora_vision_rows(const hora_vision *v);    /* of a segment */
 int64_t hora_vision_columns(const hora_vision *v); /* of a piece */
 
+enum { HORA_NECK = 6 };
 struct hora_family;
 struct hora_adapter;
 typedef struct hora_base {
@@ -83,6 +84,7 @@ typedef struct hora_base {
     hora_json *config; /* normalised config.json */
     hora_dtype dtype;  /* of weights in memory and of activations */
     int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab, max_positions;
+    int64_t types; /* of texts that token_type_ids tell apart; 0: it does not read them */
     hora_weight *weights;
     int nweights;
     hora_site *sites; /* layer by layer, kinds in the order above */
@@ -91,9 +93,17 @@ typedef struct hora_base {
     int head_bias;      /* -1: none */
     const char *prefix; /* of names, "model."; files of a bare backbone lack it; NULL: none */
     const char *head_module; /* of a task's head: "score", "classifier"; NULL: none */
-    int64_t head_in;         /* what the head reads is so wide; 0: hidden */
-    double head_std;         /* of a fresh head */
-    hora_vision *vision;     /* NULL: it reads text */
+    /* As modules_to_save of PEFT names the head, where that is not head_module, and what stands
+     * between the last hidden state and it, where that is no part of the former; NULL */
+    const char *head_saved, *neck_module;
+    bool head_biased; /* the head has a bias whatever the task says */
+    /* Weights between the last hidden state and the head (a dense layer, a norm), in order of use;
+     * they train where the head does if PEFT saves them with it, or if they are on no disk */
+    int neck[HORA_NECK], nneck;
+    bool neck_trains;
+    int64_t head_in;     /* what the head reads is so wide; 0: hidden */
+    double head_std;     /* of a fresh head */
+    hora_vision *vision; /* NULL: it reads text */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */

@@ -112,9 +112,16 @@ void hora_net_preludes(hora_net *n) {
         prelude(n, layer);
 }
 
-hora_t hora_net_embed(hora_net *n) {
+void hora_net_begin(hora_net *n) {
     prelude(n, -1);
-    hora_t h = hora_embed(n->g, hora_net_weight(n, n->base->embed));
+}
+
+hora_t hora_net_embed(hora_net *n) {
+    hora_net_begin(n);
+    return hora_net_embedded(n, hora_embed(n->g, hora_net_weight(n, n->base->embed)));
+}
+
+hora_t hora_net_embedded(hora_net *n, hora_t h) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->input)

@@ -46,6 +46,9 @@ void hora_net_preludes(hora_net *n);
 /* leaf of a base weight: frozen, or the parameter that replaces it; -1 gives NONE */
 hora_t hora_net_weight(hora_net *n, int weight);
 hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
+/* The two halves of it, around embeddings of the family's own. */
+void hora_net_begin(hora_net *n);
+hora_t hora_net_embedded(hora_net *n, hora_t h);
 /* opens block `layer` around residual stream h */
 hora_t hora_net_block(hora_net *n, int layer, hora_t h);
 hora_t hora_net_block_end(hora_net *n, hora_t h);

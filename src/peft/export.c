@@ -84,30 +84,31 @@ hora_status hora_text_write(const char *dir, const char *name, const hora_str *t
     return s;
 }
 
-/* The head's module where it is saved whole and the configuration does not say it; else NULL. */
-static char *saved_head(const hora_adapter *a, const hora_peft_config *c) {
-    const hora_base *b = a->base;
-    if (b->head < 0 || !a->replaces || !a->replaces[b->head])
-        return NULL;
-    char *head = hora_base_module(b, b->head);
+/* Appends the module `name`, borrowed, unless it stands there. */
+static void save_module(hora_peft_config *c, const char *name) {
     for (int i = 0; i < c->n_save; i++)
-        if (hora_eq(c->modules_to_save[i], head)) {
-            hora_free(head);
-            return NULL;
-        }
-    return head;
+        if (hora_eq(c->modules_to_save[i], name))
+            return;
+    c->modules_to_save[c->n_save++] = (char *)(uintptr_t)name;
+}
+
+static bool replaces(const hora_adapter *a, int w) {
+    return w >= 0 && a->replaces && a->replaces[w];
 }
 
 hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config *config,
                                    const char *dir) {
     hora_peft_config c = *config; /* shallow: nothing of it is released */
-    char **save = hora_calloc((size_t)c.n_save + 1, sizeof *save);
-    char *head = saved_head(a, config);
+    const hora_base *b = a->base;
+    char **save = hora_calloc((size_t)c.n_save + 2, sizeof *save);
+    char *head = replaces(a, b->head) ? hora_base_module(b, b->head) : NULL;
     if (c.n_save)
         memcpy(save, c.modules_to_save, (size_t)c.n_save * sizeof *save);
-    if (head)
-        save[c.n_save++] = head;
     c.modules_to_save = save;
+    if (head)
+        save_module(&c, b->head_saved ? b->head_saved : head);
+    if (b->neck_module && b->nneck && replaces(a, b->neck[0]))
+        save_module(&c, b->neck_module);
     hora_targets_rename(&c.target_modules, &c.n_targets, a->base);
     c.task_type = (char *)(uintptr_t)(a->base->task_type ? a->base->task_type : "CAUSAL_LM");
     c.base_model = a->base->dir;

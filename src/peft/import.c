@@ -106,10 +106,26 @@ static const hora_method *claimant(const hora_foreign *f) {
     return NULL;
 }
 
+/* A delta folder that holds a task's head has trained it, whatever the method. */
+static hora_status take_delta_head(hora_adapter *a, const hora_foreign *f) {
+    const hora_base *b = a->base;
+    if (!f->delta || !b->bare || b->head < 0 || hora_adapter_replacement(a, b->head))
+        return HORA_OK;
+    char *path = hora_path_join(f->dir, "delta.safetensors");
+    hora_st *st = NULL;
+    hora_status s = hora_path_exists(path) ? hora_st_open(&st, path) : HORA_OK;
+    if (st && hora_store_find(a, st, b->weights[b->head].name))
+        hora_adapter_take_head(a);
+    hora_st_close(st);
+    hora_free(path);
+    return s;
+}
+
 static hora_status attach_and_read(hora_adapter *a, const hora_foreign *f) {
     if (a->method->configure)
         HORA_TRY(a->method->configure(a->method, a->config, f));
     HORA_TRY(hora_adapter_setup(a));
+    HORA_TRY(take_delta_head(a, f));
     HORA_TRY(hora_adapter_allocate(a));
     return a->method->load(a, f);
 }

@@ -146,11 +146,7 @@ static void take_head(hora_adapter *a) {
     const hora_base *b = a->base;
     if (!b->bare || (*b->head_owner && *b->head_owner != a))
         return;
-    const hora_hooks *h = a->hooks;
-    const bool weights =
-        (a->method->save == hora_delta_save && !h->linear && !h->kv && !h->block) ||
-        a->method->save == hora_model_save;
-    if (b->head_fresh || (b->head_trains && !weights))
+    if (b->head_fresh || b->head_trains)
         hora_adapter_take_head(a);
     if (hora_adapter_replacement(a, b->head))
         *b->head_owner = a;
@@ -164,15 +160,32 @@ hora_status hora_adapter_setup(hora_adapter *a) {
     return HORA_OK;
 }
 
+/* New values of weights and nothing else: they have the base's own names. */
+static bool trains_weights(const hora_adapter *a) {
+    const hora_hooks *h = a->hooks;
+    return (a->method->save == hora_delta_save && !h->linear && !h->kv && !h->block) ||
+           a->method->save == hora_model_save;
+}
+
+static void take_part(hora_adapter *a, int w) {
+    if (w < 0 || hora_adapter_replacement(a, w))
+        return;
+    char *name =
+        hora_format("%s%s", trains_weights(a) ? "" : "base_model.model.", a->base->weights[w].name);
+    hora_adapter_replace(a, w, name);
+    hora_free(name);
+}
+
 void hora_adapter_take_head(hora_adapter *a) {
-    const int parts[] = {a->base->head, a->base->head_bias};
-    for (size_t i = 0; i < HORA_COUNT(parts); i++) {
-        if (parts[i] < 0 || hora_adapter_replacement(a, parts[i]))
-            continue;
-        char *name = hora_format("base_model.model.%s", a->base->weights[parts[i]].name);
-        hora_adapter_replace(a, parts[i], name);
-        hora_free(name);
-    }
+    take_part(a, a->base->head);
+    take_part(a, a->base->head_bias);
+    if (a->base->neck_trains)
+        hora_adapter_take_neck(a);
+}
+
+void hora_adapter_take_neck(hora_adapter *a) {
+    for (int i = 0; i < a->base->nneck; i++)
+        take_part(a, a->base->neck[i]);
 }
 
 /* An alias is options that stand in front of the given ones. */

@@ -10,6 +10,8 @@ static hora_status setup(hora_adapter *a) {
     hora_adapter_replace(a, b->head, b->weights[b->head].name);
     if (b->head_bias >= 0)
         hora_adapter_replace(a, b->head_bias, b->weights[b->head_bias].name);
+    for (int i = 0; b->neck_trains && i < b->nneck; i++)
+        hora_adapter_replace(a, b->neck[i], b->weights[b->neck[i]].name);
     return HORA_OK;
 }
 

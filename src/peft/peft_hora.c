@@ -286,6 +286,8 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
 static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
                      hora_t b) {
     const hora_cfg *c = a->config;
+    if (s->layer < 0) /* outside of the blocks */
+        return hora_net_next(n, s, x, w, b);
     const hora_block *block = &((const hora_state *)a->state)->block[s->layer];
     for (int t = 0; t < HORA_TARGETS; t++)
         if (block->site[t] == (int)(s - a->base->sites)) {
@@ -330,8 +332,11 @@ static void keep_factors(hora_net *n, hora_t hidden, void *user) {
 
 static void factors(hora_adapter *a, int i, hora_factors *f) {
     const hora_cfg *c = a->config;
-    const hora_block *b = &((const hora_state *)a->state)->block[a->base->sites[i].layer];
+    const int layer = a->base->sites[i].layer;
     *f = (hora_factors){0};
+    if (layer < 0)
+        return;
+    const hora_block *b = &((const hora_state *)a->state)->block[layer];
     for (int t = 0; t < HORA_TARGETS; t++)
         if (b->site[t] == i)
             *f = (hora_factors){.rank = c->rank,

@@ -9,4 +9,5 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, cons
 hora_status hora_adapter_setup(hora_adapter *a);
 /* The head, weight and bias, as parameters under PEFT's names, unless they are some already. */
 void hora_adapter_take_head(hora_adapter *a);
+void hora_adapter_take_neck(hora_adapter *a); /* what stands in front of it, likewise */
 #endif

@@ -71,6 +71,11 @@ static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
     state *st = a->state;
     const hora_site *s = &a->base->sites[i];
+    if (s->layer < 0)
+        return hora_fail(HORA_EUSAGE,
+                         "targets: %s stands outside of the blocks, which have the generators; "
+                         "leave it out",
+                         s->module);
     block *b = &st->block[s->layer];
     const int64_t r = c->rank, m = c->hidden;
     st->made[i] = (hora_made){

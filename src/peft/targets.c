@@ -253,6 +253,8 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
 /* Embedding or head whose module path is `name`, or ends in it; -1: neither. */
 static int saved_weight(const hora_base *b, const char *name) {
     const int whole[] = {b->head, b->embed};
+    if (hora_eq(name, b->head_saved))
+        return b->head;
     for (size_t i = 0; i < HORA_COUNT(whole); i++) {
         if (whole[i] < 0)
             continue;
@@ -275,6 +277,10 @@ hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
         /* PEFT writes both names for every classifier, whatever its head is called */
         if (b->bare && w < 0 && (hora_eq(name, "classifier") || hora_eq(name, "score")))
             continue;
+        if (b->bare && b->neck_module && hora_eq(name, b->neck_module)) {
+            hora_adapter_take_neck(a);
+            continue;
+        }
         if (b->bare && w == b->head) {
             hora_adapter_take_head(a);
             continue;

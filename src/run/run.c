@@ -401,6 +401,11 @@ static hora_status finish(run *r) {
     return HORA_OK;
 }
 
+static hora_status weigh(run *r) {
+    return r->train.class_weights && r->rows ? hora_objective_balance(&r->opened.objective, r->rows)
+                                             : HORA_OK;
+}
+
 /* All that can be refused before anything large is taken or anything is written. */
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
@@ -413,6 +418,8 @@ static hora_status plan(run *r) {
     HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
+    if (!r->run.resume)
+        HORA_TRY(weigh(r));
     return open_training(r);
 }
 
@@ -426,6 +433,8 @@ static hora_status start(run *r) {
     HORA_TRY(begin_out(r));
     if (r->run.resume)
         HORA_TRY(hora_training_resume(r->training, r->run.out));
+    if (r->run.resume) /* now that the checkpoint's own options are known to be these */
+        HORA_TRY(weigh(r));
     HORA_TRY(write_recipe(r));
     hora_training_get(r->training, &r->result.status);
     return hora_train_log_open(&r->log, r->out, r->result.status.step);

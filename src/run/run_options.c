@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "base/text.h"
+#include "run/foreign.h"
 #include "run/run.h"
 
 #define OPT_OF hora_run_config
@@ -42,15 +43,35 @@ int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABL
     return n;
 }
 
-hora_status hora_run_settings(hora_settings *s, const hora_json *recipe, const char *origin) {
-    const hora_options *tables[32];
+/* Those of a run and of every method. */
+static int all_tables(const hora_options *tables[64]) {
     int n = hora_run_tables(NULL, tables);
     for (int i = 0; i < hora_method_count(); i++)
         if (hora_method_at(i)->options) {
-            HORA_ASSERT(n < (int)HORA_COUNT(tables));
+            HORA_ASSERT(n < 64);
             tables[n++] = hora_method_at(i)->options;
         }
-    return hora_settings_json(s, recipe, origin, tables, n);
+    return n;
+}
+
+static bool known(const char *key) {
+    const hora_options *tables[64];
+    const int n = all_tables(tables);
+    for (int i = 0; i < n; i++)
+        if (hora_options_find(tables[i], key))
+            return true;
+    return false;
+}
+
+hora_status hora_run_settings(hora_settings *s, const hora_json *recipe, const char *origin) {
+    const hora_options *tables[64];
+    const int n = all_tables(tables);
+    hora_json *own = NULL;
+    if (hora_json_type(recipe) == HORA_JOBJECT)
+        HORA_TRY(hora_run_foreign(recipe, known, &own));
+    const hora_status st = hora_settings_json(s, own ? own : recipe, origin, tables, n);
+    hora_json_free(own);
+    return st;
 }
 
 /* Files stand in a list where there are several. */

@@ -71,6 +71,42 @@ double hora_metric_matthews(const int64_t *c, int64_t k) {
     return !n ? NAN : spread > 0 ? (n * right - both) / sqrt(spread) : 0;
 }
 
+double hora_metric_iou(const int64_t *c, int64_t k, int64_t i) {
+    const margins m = margins_of(c, k, i);
+    const int64_t tp = c[i * k + i], all = m.truth + m.guess - tp;
+    return all ? (double)tp / (double)all : NAN;
+}
+
+double hora_metric_dice(const int64_t *c, int64_t k, int64_t i) {
+    const margins m = margins_of(c, k, i);
+    return m.truth + m.guess ? hora_metric_f1(c, k, i) : NAN;
+}
+
+double hora_metric_over_classes(double (*fn)(const int64_t *c, int64_t k, int64_t i),
+                                const int64_t *c, int64_t k) {
+    double sum = 0;
+    int64_t n = 0;
+    for (int64_t i = 0; i < k; i++) {
+        const double v = fn(c, k, i);
+        sum += isnan(v) ? 0 : v;
+        n += !isnan(v);
+    }
+    return n ? sum / (double)n : NAN;
+}
+
+double hora_metric_calibration(const double *confidence, const bool *right, int64_t n,
+                               int64_t bins) {
+    double *gap = hora_calloc((size_t)bins, sizeof *gap), sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double at = floor(confidence[i] * (double)bins);
+        gap[(int64_t)fmax(0, fmin(at, (double)(bins - 1)))] += confidence[i] - (right[i] ? 1 : 0);
+    }
+    for (int64_t k = 0; k < bins; k++)
+        sum += fabs(gap[k]);
+    hora_free(gap);
+    return n ? sum / (double)n : NAN;
+}
+
 /* --- numbers ---------------------------------------------------------------------------------- */
 static double mean(const double *x, int64_t n) {
     double sum = 0;
@@ -127,56 +163,4 @@ double hora_metric_spearman(const double *x, const double *y, int64_t n) {
     hora_free(rx);
     hora_free(ry);
     return r;
-}
-
-/* --- entities --------------------------------------------------------------------------------- */
-typedef struct tag {
-    char part;        /* B I E S O */
-    const char *type; /* behind the '-'; "_" where there is none */
-} tag;
-
-static tag tag_of(const char *text) {
-    const char *dash = text ? strchr(text, '-') : NULL;
-    if (!text || hora_eq(text, "O"))
-        return (tag){'O', ""};
-    return dash && dash != text ? (tag){text[0], dash + 1} : (tag){text[0], "_"};
-}
-
-/* An entity ends between two tags. */
-static bool ends(tag a, tag b) {
-    if (a.part == 'O')
-        return false;
-    return a.part == 'E' || a.part == 'S' || b.part == 'B' || b.part == 'S' || b.part == 'O' ||
-           !hora_eq(a.type, b.type);
-}
-
-/* An entity begins with the second of two tags. */
-static bool begins(tag a, tag b) {
-    if (b.part == 'O')
-        return false;
-    return b.part == 'B' || b.part == 'S' || a.part == 'E' || a.part == 'S' || a.part == 'O' ||
-           !hora_eq(a.type, b.type);
-}
-
-/* The end of the entity that begins at i. */
-static int64_t end_of(const char *const *tags, int64_t n, int64_t i) {
-    int64_t end = i + 1;
-    while (end < n && !ends(tag_of(tags[end - 1]), tag_of(tags[end])))
-        end++;
-    return end;
-}
-
-static bool starts_at(const char *const *tags, int64_t i) {
-    return begins(i ? tag_of(tags[i - 1]) : (tag){'O', ""}, tag_of(tags[i]));
-}
-
-void hora_metric_entities(const char *const *truth, const char *const *guess, int64_t n,
-                          hora_entity_counts *c) {
-    for (int64_t i = 0; i < n; i++) {
-        const bool t = starts_at(truth, i), g = starts_at(guess, i);
-        c->true_ += t;
-        c->guessed += g;
-        c->right += t && g && hora_eq(tag_of(truth[i]).type, tag_of(guess[i]).type) &&
-                    end_of(truth, n, i) == end_of(guess, n, i);
-    }
 }

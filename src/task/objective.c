@@ -112,20 +112,25 @@ static const hora_task *task_of(const hora_json *config) {
 static void become(hora_objective *o, const hora_task *t) {
     o->task = t;
     o->loss = t->loss;
-    o->rule = (hora_data_rule){t->labels, t->ranges, t->targets, o};
+    o->rule = (hora_data_rule){.labels = t->labels,
+                               .ranges = o->encoder ? hora_ranges_whole : t->ranges,
+                               .targets = t->targets,
+                               .pad = o->pad,
+                               .own = o};
 }
 
 hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config) {
     int64_t pad;
-    *o = (hora_objective){.pad = -1};
+    const hora_family *family = hora_family_of(config);
+    *o = (hora_objective){.pad = -1, .encoder = family && family->encoder};
     const hora_task *t = name ? hora_task_named(name) : task_of(config);
     if (!t)
         return hora_task_unknown(name);
+    if (hora_json_int(hora_json_get(config, "pad_token_id"), &pad) && pad >= 0 && pad <= INT32_MAX)
+        o->pad = (int32_t)pad;
     become(o, t);
     if (!t->head)
         return HORA_OK;
-    if (hora_json_int(hora_json_get(config, "pad_token_id"), &pad) && pad <= INT32_MAX)
-        o->pad = (int32_t)pad;
     HORA_TRY(hora_json_get_real(config, "hidden_dropout", t->head_dropout, &o->head_dropout));
     if (t->head_dropout > 0)
         HORA_TRY(
@@ -139,13 +144,15 @@ hora_status hora_objective_choose(hora_objective *o, const char *name, const hor
 }
 
 /* --- from an adapter -------------------------------------------------------------------------- */
-/* A whole head saved beside the factors: "base_model.model.score.weight". */
+/* A whole head saved beside the factors: "base_model.model.score.weight", RoBERTa's
+ * "..classifier.out_proj.weight", not the layer in front of DistilBERT's. */
 static bool is_head(const char *name) {
     char *module;
     hora_peft_part part;
-    const bool ours = hora_peft_parse_key(name, &module, &part) == HORA_OK &&
-                      part == HORA_PEFT_WEIGHT && !strchr(module, '.') &&
-                      !hora_eq(module, "lm_head");
+    const bool ours =
+        hora_peft_parse_key(name, &module, &part) == HORA_OK && part == HORA_PEFT_WEIGHT &&
+        (hora_ends(module, ".out_proj") || (!strchr(module, '.') && !hora_eq(module, "lm_head") &&
+                                            !hora_eq(module, "pre_classifier")));
     hora_free(module);
     return ours;
 }
@@ -418,7 +425,7 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
         return HORA_OK;
     }
     HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));
-    HORA_TRY(hora_base_head(base, o->classes, o->task->head_bias, fresh, seed));
+    HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh, seed));
     base->task_type = o->task->task_type;
     base->head_trains = train;
     tell_config(o, base);
@@ -426,7 +433,29 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
     return HORA_OK;
 }
 
+hora_status hora_objective_balance(hora_objective *o, const hora_dataset *data) {
+    const int64_t k = o->classes;
+    int64_t all = 0, met = 0;
+    if (!o->names || o->loss != HORA_LOSS_XENT)
+        return hora_fail(HORA_EUSAGE, "class_weights=balanced needs one class for each record; "
+                                      "leave it out for numbers, lists of classes and language "
+                                      "modelling");
+    int64_t *count = hora_calloc((size_t)k, sizeof *count);
+    hora_data_count_classes(data, count, k);
+    for (int64_t i = 0; i < k; i++) {
+        all += count[i];
+        met += count[i] > 0;
+    }
+    hora_free(o->class_weight);
+    o->class_weight = hora_malloc((size_t)k * sizeof *o->class_weight);
+    for (int64_t i = 0; i < k; i++)
+        o->class_weight[i] = count[i] ? (float)((double)all / ((double)met * (double)count[i])) : 1;
+    hora_free(count);
+    return HORA_OK;
+}
+
 void hora_objective_release(hora_objective *o) {
+    hora_free(o->class_weight);
     forget_names(o);
     *o = (hora_objective){0};
 }

@@ -12,6 +12,18 @@ void hora_metrics_add(hora_metrics *m, const char *name, double value) {
     m->at[m->n++] = (hora_metric){name, value};
 }
 
+void hora_metrics_numbers(hora_metrics *m, const double *z, const double *y, int64_t n) {
+    double mse = 0, mae = 0;
+    for (int64_t i = 0; i < n; i++) {
+        mse += (y[i] - z[i]) * (y[i] - z[i]) / (double)n;
+        mae += fabs(y[i] - z[i]) / (double)n;
+    }
+    hora_metrics_add(m, "mse", mse);
+    hora_metrics_add(m, "mae", mae);
+    hora_metrics_add(m, "pearson", hora_metric_pearson(z, y, n));
+    hora_metrics_add(m, "spearman", hora_metric_spearman(z, y, n));
+}
+
 double hora_metrics_get(const hora_metrics *m, const char *name) {
     for (int i = 0; i < m->n; i++)
         if (strcmp(m->at[i].name, name) == 0)
@@ -38,24 +50,39 @@ static void grow(hora_tally *t, int64_t more, int64_t k) {
     if (t->objective->loss == HORA_LOSS_XENT) {
         t->truth = hora_realloc(t->truth, n * sizeof *t->truth);
         t->guess = hora_realloc(t->guess, n * sizeof *t->guess);
+        t->confidence = hora_realloc(t->confidence, n * sizeof *t->confidence);
+        t->above = hora_realloc(t->above, n * sizeof *t->above);
     } else {
         t->y = hora_realloc(t->y, n * (size_t)k * sizeof *t->y);
         t->z = hora_realloc(t->z, n * (size_t)k * sizeof *t->z);
     }
 }
 
+/* The first of the greatest; of equal ones the first stands above the others. */
+static void predict_class(hora_tally *t, const hora_view *z, int32_t truth, int64_t i) {
+    const int64_t k = t->objective->classes;
+    const float own = element(z, i * k + truth);
+    float top = element(z, i * k);
+    int32_t best = 0, above = 0;
+    double sum = 0;
+    for (int32_t c = 0; c < k; c++) {
+        const float here = element(z, i * k + c);
+        above += here > own || (here == own && c < truth);
+        best = here > top ? c : best;
+        top = here > top ? here : top;
+    }
+    for (int64_t c = 0; c < k; c++)
+        sum += exp((double)element(z, i * k + c) - (double)top);
+    t->truth[t->n] = truth;
+    t->guess[t->n] = best;
+    t->confidence[t->n] = 1 / sum;
+    t->above[t->n++] = above;
+}
+
 static void predict(hora_tally *t, const hora_view *z, const hora_batch *b, int64_t i) {
     const int64_t k = t->objective->classes;
-    int32_t best = 0;
     if (t->objective->loss == HORA_LOSS_XENT) {
-        float top = element(z, i * k);
-        for (int32_t c = 1; c < k; c++) {
-            const float here = element(z, i * k + c);
-            best = here > top ? c : best;
-            top = here > top ? here : top;
-        }
-        t->truth[t->n] = b->target[i];
-        t->guess[t->n++] = best;
+        predict_class(t, z, b->target[i], i);
         return;
     }
     for (int64_t c = 0; c < k; c++) {
@@ -92,6 +119,22 @@ hora_status hora_tally_metrics(const hora_tally *t, hora_metrics *out) {
     return HORA_OK;
 }
 
+void hora_tally_scores(const hora_tally *t, hora_metrics *out) {
+    int64_t five = 0;
+    for (int64_t i = 0; t->above && i < t->n; i++)
+        five += t->above[i] < 5;
+    if (t->above && t->objective->classes > 5)
+        hora_metrics_add(out, "top5_accuracy", t->n ? (double)five / (double)t->n : NAN);
+    if (!t->confidence)
+        return;
+    bool *right = hora_malloc((size_t)t->n + 1);
+    for (int64_t i = 0; i < t->n; i++)
+        right[i] = t->truth[i] == t->guess[i];
+    hora_metrics_add(out, "calibration_error",
+                     hora_metric_calibration(t->confidence, right, t->n, HORA_CALIBRATION_BINS));
+    hora_free(right);
+}
+
 static hora_json *defined(double v) {
     return isfinite(v) ? hora_json_new_real(v) : hora_json_new_null();
 }
@@ -108,11 +151,14 @@ hora_json *hora_tally_detail(const hora_tally *t) {
     hora_json *rows = hora_json_set(all, "confusion", hora_json_new_array());
     hora_json *f1 = hora_json_set(all, "f1", hora_json_new_array());
     hora_json *recall = hora_json_set(all, "recall", hora_json_new_array());
+    hora_json *over = hora_json_set(all, "macro_f1_over", hora_json_new_array());
     for (int64_t i = 0; i < k; i++) {
         hora_json *row = hora_json_push(rows, hora_json_new_array());
         hora_json_push(names, hora_json_new_string(o->names[i]));
         hora_json_push(f1, defined(hora_metric_f1(c, k, i)));
         hora_json_push(recall, defined(hora_metric_recall(c, k, i)));
+        if (!isnan(hora_metric_dice(c, k, i)))
+            hora_json_push(over, hora_json_new_string(o->names[i]));
         for (int64_t j = 0; j < k; j++)
             hora_json_push(row, hora_json_new_int(c[i * k + j]));
     }
@@ -123,6 +169,8 @@ hora_json *hora_tally_detail(const hora_tally *t) {
 void hora_tally_release(hora_tally *t) {
     hora_free(t->truth);
     hora_free(t->guess);
+    hora_free(t->confidence);
+    hora_free(t->above);
     hora_free(t->y);
     hora_free(t->z);
     hora_free(t->start);

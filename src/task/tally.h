@@ -26,6 +26,8 @@ typedef struct hora_metrics {
     int n;
 } hora_metrics;
 void hora_metrics_add(hora_metrics *m, const char *name, double value);
+/* mse, mae, pearson, spearman of n predictions z of the numbers y. */
+void hora_metrics_numbers(hora_metrics *m, const double *z, const double *y, int64_t n);
 double hora_metrics_get(const hora_metrics *m, const char *name); /* NaN when absent */
 
 typedef struct hora_tally {
@@ -34,8 +36,12 @@ typedef struct hora_tally {
     int64_t count, bytes;   /* rows that count; bytes of text of their targets */
     int64_t n, cap;         /* predictions */
     int32_t *truth, *guess; /* classes (XENT) */
-    float *y, *z;           /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
-    int64_t *start;         /* prediction with which each sample begins */
+    /* How sure each guess is, 0 .. 1, and how many classes stand above the truth; NULL: not known,
+     * as where predictions come from a file (XENT) */
+    double *confidence;
+    int32_t *above;
+    float *y, *z;   /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
+    int64_t *start; /* prediction with which each sample begins */
     int nstart, cstart;
 } hora_tally;
 /* Whether predictions are kept, so logits are wanted. */
@@ -44,6 +50,8 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
                     const hora_batch *b);
 /* loss, then the task's own. HORA_EUSAGE when nothing counted. */
 hora_status hora_tally_metrics(const hora_tally *t, hora_metrics *out);
+/* Adds accuracy among the first five (of more classes) and calibration, where they are known. */
+void hora_tally_scores(const hora_tally *t, hora_metrics *out);
 /* Confusion matrix and numbers per class, for people and programs; NULL: the task has none. */
 hora_json *hora_tally_detail(const hora_tally *t);
 void hora_tally_release(hora_tally *t);

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "graph/verbs.h"
+#include "model/family.h"
 
 #define TASK(x) extern const hora_task hora_task_##x;
 #include "task/tasks.def"
@@ -64,8 +65,9 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out) {
     const hora_t w = hora_net_head(n), b = hora_net_head_bias(n);
     const bool narrow = o->loss != HORA_LOSS_XENT;
-    const hora_t x = hora_dropout(n->g, hidden, hora_net_dropout(n, o->head_dropout),
-                                  hora_hash64("task head", 9, 0));
+    const hora_t x =
+        hora_dropout(n->g, hora_model_pool(n, hidden, o->task->labels != HORA_LABELS_TAG),
+                     hora_net_dropout(n, o->head_dropout), hora_hash64("task head", 9, 0));
     if (out->want_logits || (narrow && out->want_loss))
         out->logits = hora_linear(n->g, x, w, b, HORA_NONE, 1);
     if (out->want_loss)
@@ -82,6 +84,17 @@ void hora_ranges_causal(hora_batch *b, int64_t from, int64_t n, int64_t first, i
         b->lo[i] = (int32_t)first;
         b->hi[i] = (int32_t)hora_max(first, hora_min(i + 1, end));
     }
+}
+
+void hora_ranges_whole(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end) {
+    for (int64_t i = from; i < from + n; i++) {
+        b->lo[i] = (int32_t)first;
+        b->hi[i] = (int32_t)end;
+    }
+}
+
+int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s) {
+    return o->encoder ? s->from + s->skip : hora_last_token(o, s);
 }
 
 int64_t hora_last_token(const hora_objective *o, const hora_segment *s) {

@@ -49,8 +49,11 @@ struct hora_objective {
     int64_t classes;  /* outputs of the head; 0: not known yet, or the model's own head */
     bool own_classes; /* they come from the model's config.json or an adapter */
     bool settled;
-    int32_t pad; /* id that pads; -1: none. Sequences are pooled at the last other token */
+    int32_t pad;  /* id that pads; -1: none. Sequences are pooled at the last other token */
+    bool encoder; /* a token sees all of its sample, whose first row speaks for the whole */
     double head_dropout;
+    float *class_weight; /* [classes], of a row in the loss; NULL: 1 */
+    bool strict;         /* entities count only as the scheme writes them */
 };
 /* Language modelling, for whoever has no other. */
 const hora_objective *hora_objective_causal(void);
@@ -67,6 +70,13 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
 /* The first half of it: classes and their numbers, without a model. */
 hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_dataset *eval,
                                    bool train, bool *fresh);
+/* Weighs each class by records / (classes x its records) of `data`, whose mean over the records is
+ * 1; a class without any gets 1. HORA_EUSAGE for a task whose records do not have one class. */
+hora_status hora_objective_balance(hora_objective *o, const hora_dataset *data);
+/* What a row of class c counts. */
+static inline float hora_objective_weight(const hora_objective *o, int32_t c) {
+    return o->class_weight ? o->class_weight[c] : 1;
+}
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
 /* Refuses an outside batch whose targets are no classes. */
@@ -81,10 +91,14 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user);
 /* --- pieces that rows share ------------------------------------------------------------------- */
 /* Each row sees its own sample up to itself. */
 void hora_ranges_causal(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
-/* logits = hidden W' + b and the loss of o->loss; with dropout in training. */
+/* All rows of a sample see all of its tokens. */
+void hora_ranges_whole(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
+/* logits = neck(hidden) W' + b and the loss of o->loss; with dropout in training. */
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out);
 /* Row of the last token that is not padding: where decoders are pooled. */
 int64_t hora_last_token(const hora_objective *o, const hora_segment *s);
+/* Where what is said of the whole stands: there, or at the first row of an encoder's sample. */
+int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s);
 /* No row of a segment is to be predicted. */
 void hora_targets_none(hora_batch *b, const hora_segment *s);
 #endif

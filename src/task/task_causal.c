@@ -53,7 +53,7 @@ const hora_task hora_task_causal = {.name = "causal",
 const hora_objective *hora_objective_causal(void) {
     static const hora_objective causal = {
         .task = &hora_task_causal,
-        .rule = {HORA_LABELS_NONE, hora_ranges_causal, targets, NULL},
+        .rule = {HORA_LABELS_NONE, hora_ranges_causal, targets, -1, NULL},
         .loss = HORA_LOSS_XENT,
         .settled = true,
         .pad = -1};

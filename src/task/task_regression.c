@@ -3,9 +3,6 @@
  * head `score` on the last token that is not padding; squared distance, mean over samples and
  * outputs.
  */
-#include <math.h>
-
-#include "task/metric.h"
 #include "task/task.h"
 
 static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, hora_batch *b) {
@@ -13,7 +10,7 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
     if (!b)
         return (hora_counted){1, 0};
     hora_targets_none(b, s);
-    const int64_t row = hora_last_token(o, s), k = o->classes;
+    const int64_t row = hora_pooled_row(o, s), k = o->classes;
     for (int64_t i = 0; i < k; i++)
         b->value[row * k + i] = s->numbers[i];
     b->weight[row] = 1;
@@ -23,17 +20,11 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
 static void metrics(const hora_tally *t, hora_metrics *out) {
     const int64_t n = t->n * t->objective->classes;
     double *y = hora_malloc((size_t)n * sizeof *y), *z = hora_malloc((size_t)n * sizeof *z);
-    double mse = 0, mae = 0;
     for (int64_t i = 0; i < n; i++) {
         y[i] = (double)t->y[i];
         z[i] = (double)t->z[i];
-        mse += (y[i] - z[i]) * (y[i] - z[i]) / (double)n;
-        mae += fabs(y[i] - z[i]) / (double)n;
     }
-    hora_metrics_add(out, "mse", mse);
-    hora_metrics_add(out, "mae", mae);
-    hora_metrics_add(out, "pearson", hora_metric_pearson(z, y, n));
-    hora_metrics_add(out, "spearman", hora_metric_spearman(z, y, n));
+    hora_metrics_numbers(out, z, y, n);
     hora_free(y);
     hora_free(z);
 }

@@ -13,13 +13,13 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
     if (!b)
         return (hora_counted){1, 0};
     hora_targets_none(b, s);
-    const int64_t row = hora_last_token(o, s), k = o->classes;
+    const int64_t row = hora_pooled_row(o, s), k = o->classes;
     const bool one = o->loss == HORA_LOSS_XENT;
     if (one)
         b->target[row] = s->classes[0];
     for (int64_t i = 0; i < s->labels && !one; i++)
         b->value[row * k + s->classes[i]] = 1;
-    b->weight[row] = 1;
+    b->weight[row] = one ? hora_objective_weight(o, s->classes[0]) : 1;
     return (hora_counted){1, 0};
 }
 
@@ -59,6 +59,7 @@ static void metrics(const hora_tally *t, hora_metrics *out) {
     hora_metrics_add(out, "macro_f1", hora_metric_macro_f1(c, k, false));
     hora_metrics_add(out, "macro_f1_all_classes", hora_metric_macro_f1(c, k, true));
     hora_metrics_add(out, "matthews", hora_metric_matthews(c, k));
+    hora_tally_scores(t, out);
     hora_free(c);
 }
 

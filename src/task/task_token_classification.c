@@ -10,7 +10,6 @@
 
 static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, hora_batch *b) {
     hora_counted sum = {0, 0};
-    (void)rule;
     if (b)
         hora_targets_none(b, s);
     for (int64_t i = s->skip; i < s->n; i++) {
@@ -18,7 +17,7 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
         sum.rows += tag >= 0;
         if (b && tag >= 0) {
             b->target[s->from + i] = tag;
-            b->weight[s->from + i] = 1;
+            b->weight[s->from + i] = hora_objective_weight(rule->own, tag);
         }
     }
     return sum;
@@ -37,15 +36,20 @@ static bool entities(const hora_objective *o) {
 static void add_entities(const hora_tally *t, hora_metrics *out) {
     hora_entity_counts c = {0, 0, 0};
     char *const *names = t->objective->names;
+    bool ends = false;
     const char **truth = hora_malloc(((size_t)t->n + 1) * sizeof *truth);
     const char **guess = hora_malloc(((size_t)t->n + 1) * sizeof *guess);
     for (int64_t i = 0; i < t->n; i++) {
         truth[i] = names[t->truth[i]];
         guess[i] = names[t->guess[i]];
+        ends |= hora_metric_tag_ends(truth[i]) || hora_metric_tag_ends(guess[i]);
     }
     for (int k = 0; k < t->nstart; k++) {
         const int64_t from = t->start[k], to = k + 1 < t->nstart ? t->start[k + 1] : t->n;
-        hora_metric_entities(truth + from, guess + from, to - from, &c);
+        if (t->objective->strict)
+            hora_metric_entities_strict(truth + from, guess + from, to - from, ends, &c);
+        else
+            hora_metric_entities(truth + from, guess + from, to - from, &c);
     }
     const double precision = c.guessed ? (double)c.right / (double)c.guessed : 0;
     const double recall = c.true_ ? (double)c.right / (double)c.true_ : 0;

@@ -60,6 +60,12 @@ void hora_batch_release(hora_batch *b) {
     *b = (hora_batch){0};
 }
 
+void hora_batch_places(hora_batch *b, int64_t from, int64_t n, int32_t pad) {
+    int32_t count = 0;
+    for (int64_t i = from; b->place && i < from + n; i++)
+        b->place[i] = pad >= 0 && b->ids[i] == pad ? -1 : count++;
+}
+
 void hora_batch_pad(hora_batch *b) {
     const size_t n = (size_t)(b->rows - b->tokens);
     for (int i = 0; i < HORA_LEAVES; i++) {

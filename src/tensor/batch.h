@@ -59,6 +59,8 @@ typedef struct hora_batch {
 hora_status hora_batch_init(hora_batch *b, int64_t capacity, const hora_leaves *leaves);
 void hora_batch_release(hora_batch *b);
 void *hora_batch_leaf(const hora_batch *b, hora_leaf leaf); /* NULL: not there */
+/* Fills leaf `place` of the rows [from, from + n), a sample's, if it is there; pad -1: no id is. */
+void hora_batch_places(hora_batch *b, int64_t from, int64_t n, int32_t pad);
 /* Rows [tokens, rows) become padding: they see nothing and predict nothing. */
 void hora_batch_pad(hora_batch *b);
 #endif

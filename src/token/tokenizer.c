@@ -164,7 +164,8 @@ static hora_status encode_plain(hora_tok_work *w, size_t b, size_t e, size_t bas
     const hora_tokenizer *t = w->t;
     hora_tok_pieces_clear(&w->a);
     w->a.tracked = w->b.tracked = w->track;
-    hora_tok_str_add(&w->a.text, w->norm.s + b, e - b);
+    if (b < e)
+        hora_str_add(&w->a.text, w->norm.s + b, e - b);
     for (size_t i = b; w->track && i < e; i++) {
         hora_offset o = w->norm_from.at[i];
         o.from += (uint32_t)base;

@@ -61,9 +61,9 @@ typedef struct reader {
 
 static hora_status refuse(const reader *r, const char *what) {
     return hora_fail(HORA_EUNSUPPORTED,
-                     "regex \"%.80s\": %s at byte %zu is not supported; write the pattern without "
+                     "regex \"%.*s\": %s at byte %zu is not supported; write the pattern without "
                      "it or see docs/formats/tokenizer.md",
-                     r->s, what, r->i);
+                     (int)hora_min(r->n, 80), r->s, what, r->i);
 }
 
 static bool digits_hex(const char *s, size_t n, uint32_t *v) {

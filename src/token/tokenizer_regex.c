@@ -19,7 +19,7 @@ struct hora_tok_scan {
     pcre2_jit_stack *stack;
 };
 
-static hora_status compile(hora_tok_regex *re, const char *pattern, const hora_str *text) {
+static hora_status compile(hora_tok_regex *re, const hora_str *text) {
     pcre2_compile_context *cc = pcre2_compile_context_create(NULL);
     if (!cc)
         return hora_fail(HORA_ENOMEM, "no memory for a regex; close other programs");
@@ -33,7 +33,7 @@ static hora_status compile(hora_tok_regex *re, const char *pattern, const hora_s
     if (!re->code) {
         PCRE2_UCHAR why[160];
         pcre2_get_error_message(error, why, sizeof why);
-        return hora_fail(HORA_EFORMAT, "regex \"%.80s\": %s; correct the pattern", pattern,
+        return hora_fail(HORA_EFORMAT, "regex \"%.80s\": %s; correct the pattern", re->pattern,
                          (char *)why);
     }
     /* Without JIT (a platform that lacks it) the interpreter does the same, slower. */
@@ -46,15 +46,15 @@ hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t
         return hora_fail(HORA_EUNSUPPORTED, "regex with a NUL character; write it as \\x{0}");
     hora_str text = {0};
     hora_tok_regex *re = hora_calloc(1, sizeof *re);
+    re->pattern = hora_strndup(pattern, n);
     hora_status st = hora_tok_pattern_translate(pattern, n, &text);
     if (st == HORA_OK)
-        st = compile(re, pattern, &text);
+        st = compile(re, &text);
     hora_str_release(&text);
     if (st != HORA_OK) {
         hora_tok_regex_free(re);
         return st;
     }
-    re->pattern = hora_strndup(pattern, n);
     *out = re;
     return HORA_OK;
 }

@@ -62,6 +62,8 @@ void hora_tok_pieces_swap_text(hora_tok_pieces *p, hora_tok_pieces *in) {
 
 void hora_tok_pieces_keep(hora_tok_pieces *p, size_t off, size_t n) {
     hora_tok_piece piece = {off, n, false};
+    if (!p->text.s) /* so that a piece has an address, if it is empty */
+        hora_str_add(&p->text, "", 0);
     HORA_PUSH(p->at, p->n, p->cap, piece);
 }
 

@@ -4,17 +4,27 @@
 #include "api/handles.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "task/predictions.h"
 #include "tool/tool.h"
 
 typedef struct config {
-    char *data;
-    int64_t batch_size;
+    char *data, *predictions;
+    int64_t batch_size, bins, ignore;
+    int entities;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
     OPT_FILES(data, "data", NULL, NULL, "FILE",
               "text, JSONL, CSV or TSV to evaluate on, also in .gz or .zst; - is "
               "standard input, a folder holds test.jsonl; may be given several times"),
+    OPT_STRING(predictions, "predictions", NULL, NULL, "FILE",
+               "measure what stands in this file instead, without a model: records like "
+               "{\"true\": .., \"pred\": ..}"),
+    OPT_CHOICE(entities, "entities", NULL, "default", "default strict",
+               "which tags are entities: by conlleval's rule, or only as the scheme writes them"),
+    OPT_INT(bins, "bins", NULL, "15", 1, 1 << 20, "--predictions: of the calibration error"),
+    OPT_INT(ignore, "ignore", NULL, "-1", -1, INT32_MAX,
+            "--predictions: class of pixels that do not count; -1: none"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "rows at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};
@@ -26,6 +36,7 @@ static hora_status evaluate(hora_model *m, const config *c, const char *files, h
     hora_dataset *held_out = NULL; /* with eval_split: what train would hold out */
     hora_eval_info info = {0};
     const double start = hora_now();
+    m->opened.objective.strict = c->entities != 0;
     HORA_TRY(hora_model_data(&d, m, files, s));
     hora_data_notes(d->set, &notes);
     if (notes.n)
@@ -102,9 +113,22 @@ static void print(const hora_json *r) {
         else if (hora_json_real(v, &x))
             printf("%.*f\n", hora_eq(key, "perplexity") ? 3 : hora_eq(key, "seconds") ? 2 : 4, x);
         else
-            printf("-\n");
+            printf("%s\n", hora_json_string(v, NULL) ? hora_json_string(v, NULL) : "-");
     }
     print_confusion(r);
+}
+
+static hora_status measure(const config *c, hora_settings *s, hora_json **out) {
+    if (c->data)
+        return hora_fail(HORA_EUSAGE, "--predictions needs no --data; give one of them");
+    if (hora_settings_get(s, "model") || hora_settings_get(s, "adapter"))
+        return hora_fail(HORA_EUSAGE, "--predictions needs no model; leave --model out");
+    const char *task = hora_settings_get(s, "task");
+    const hora_task *t = task ? hora_task_named(task) : NULL;
+    if (task && !t)
+        return hora_task_unknown(task);
+    const hora_predictions_config p = {t ? t->name : NULL, c->entities != 0, c->bins, c->ignore};
+    return hora_predictions_measure(out, c->predictions, &p);
 }
 
 static hora_status run(hora_cli *cli) {
@@ -114,12 +138,16 @@ static hora_status run(hora_cli *cli) {
     char *files = NULL;
     hora_status st;
     HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
-    HORA_TRY_OUT(st, hora_cli_required("model", hora_settings_get(&cli->settings, "model"),
-                                       "a model directory"));
-    HORA_TRY_OUT(st, hora_cli_required("data", c.data, "a text, JSONL, CSV or TSV file"));
-    HORA_TRY_OUT(st, hora_data_resolve(&files, c.data, HORA_DATA_TEST, false));
-    HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
-    st = evaluate(m, &c, files, &cli->settings, &r);
+    if (c.predictions) {
+        st = measure(&c, &cli->settings, &r);
+    } else {
+        HORA_TRY_OUT(st, hora_cli_required("model", hora_settings_get(&cli->settings, "model"),
+                                           "a model directory"));
+        HORA_TRY_OUT(st, hora_cli_required("data", c.data, "a text, JSONL, CSV or TSV file"));
+        HORA_TRY_OUT(st, hora_data_resolve(&files, c.data, HORA_DATA_TEST, false));
+        HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
+        st = evaluate(m, &c, files, &cli->settings, &r);
+    }
 out:
     hora_free(files);
     hora_cli_show(cli, r, print);
@@ -131,7 +159,10 @@ out:
 const hora_command hora_command_eval = {
     .name = "eval",
     .summary = "Loss and the measures of the task on a file",
-    .usage = "--model DIR [--adapter DIR] --data FILE [options]",
-    .more = "Plain text is cut into windows of --seq-len tokens without overlap.",
+    .usage = "(--model DIR [--adapter DIR] --data FILE | --predictions FILE) [options]",
+    .more =
+        "Plain text is cut into windows of --seq-len tokens without overlap. --predictions\n"
+        "measures what a file holds: classes, numbers, tags of words or classes of pixels under\n"
+        "`true` and `pred`, or `confidence` and `correct`; lists are that many predictions.",
     .tables = {&hora_cli_source_options, &hora_model_options, &options, &hora_data_options},
     .run = run};

@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "base/yaml.h"
 #include "peft/peft.h"
+#include "run/run.h"
 #include "tool/tool.h"
 
 /* Options that every command has. */
@@ -38,9 +39,8 @@ void hora_command_flags(hora_tables *t, const hora_command *c) {
 }
 
 /* The recipe's settings stand in front: what the command line says wins. */
-static hora_status read_recipe(const hora_command *command, hora_cli *c) {
+static hora_status read_recipe(hora_cli *c) {
     hora_settings all = {0};
-    hora_tables t;
     hora_json *tree;
     if (!c->nrest)
         return HORA_OK;
@@ -50,8 +50,7 @@ static hora_status read_recipe(const hora_command *command, hora_cli *c) {
                          "%s is no recipe: there is no such file; lists are written %s+%s",
                          c->rest[0], targets, c->rest[0]);
     HORA_TRY(hora_yaml_load(&tree, c->rest[0]));
-    hora_command_tables(&t, command, "*");
-    hora_status s = hora_settings_json(&all, tree, "recipe", t.at, t.n);
+    hora_status s = hora_run_settings(&all, tree, "recipe");
     hora_json_free(tree);
     all.file = hora_strdup(c->rest[0]);
     for (int i = 0; i < c->settings.n && s == HORA_OK; i++)
@@ -105,7 +104,7 @@ static hora_status run(const hora_command *c, hora_cli *cli, const common *o) {
     cli->json = o->json;
     cli->terminal = isatty(STDERR_FILENO);
     if (c->recipe)
-        HORA_TRY(read_recipe(c, cli));
+        HORA_TRY(read_recipe(cli));
     HORA_TRY(check(c, &cli->settings));
     return c->run(cli);
 }

@@ -79,11 +79,19 @@ static void test_symbols(void **state) {
     if (system("command -v nm >/dev/null 2>&1"))
         hora_test_skip("nm is not installed");
     in_place(
-        "nm -D --defined-only \"$B\"/libhora.so | sed 's/.* //' | grep -v '^_' | sort > "
-        "\"$T/exported\"; "
+        "nm -D --defined-only \"$B\"/libhora.so | sed -n 's/.* T \\([^_].*\\)@@HORA_0.1$/\\1/p' | "
+        "sort > \"$T/exported\"; "
+        "test $(nm -D --defined-only \"$B\"/libhora.so | grep -c ' [^A] [^_]') = "
+        "$(wc -l < \"$T/exported\"); "
         "sed -n 's/^HORA_API .*[ *]\\(hora_[a-z_]*\\)(.*/\\1/p' \"$S/include/hora/hora.h\" | sort "
         "> \"$T/declared\"; "
         "test -s \"$T/declared\" && diff \"$T/declared\" \"$T/exported\"");
+    /* and it calls nothing that ends or changes the process; abort is for what hora.h says */
+    in_place(
+        "nm -D -u \"$B\"/libhora.so | sed 's/.* //; s/@.*//' | grep -E '^(_?exit|_Exit|quick_exit|"
+        "atexit|signal|sigaction|raise|kill|setlocale|umask|f?chdir|fesetround|fesetenv|setenv|"
+        "putenv|unsetenv|s?rand|setrlimit|system|popen)$' > \"$T/rude\"; cat \"$T/rude\"; "
+        "test ! -s \"$T/rude\"");
     in_place(
         "nm -g --defined-only \"$B\"/libhora.a \"$B\"/libhora_lab.a | awk 'NF == 3 {print $3}' | "
         "grep -v '^hora_\\|^_' > \"$T/bare\"; cat \"$T/bare\"; test ! -s \"$T/bare\"");

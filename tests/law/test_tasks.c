@@ -15,6 +15,8 @@
 #include "run/run.h"
 #include "tiny_model.h"
 
+static const char *(*model)(void) = tiny_model; /* that the laws are held to */
+
 static void quiet(void *user, int level, const char *text) {
     (void)user;
     (void)level;
@@ -56,7 +58,7 @@ static const char *data_of(const char *task) {
 static hora_status train(const char *task, const char *out, const char *more, volatile int *stop,
                          void (*event)(void *, const hora_run_event *), hora_run_result *result) {
     hora_settings s = {0};
-    hora_settings_put(&s, "model", tiny_model(), "test");
+    hora_settings_put(&s, "model", model(), "test");
     hora_settings_put(&s, "data", data_of(task), "test");
     hora_settings_put(&s, "task", task, "test");
     hora_settings_put(&s, "out", hora_test_path(hora_test_tmp(), out), "test");
@@ -135,8 +137,8 @@ static void measured_again(void **state) {
         hora_adapter *a;
         const char *out = hora_test_path(hora_test_tmp(), "again");
         assert_ok(train(tasks[i], "again", "steps=5", NULL, NULL, &r));
-        assert_ok(hora_open_model(&o, tiny_model(),
-                                  &(hora_open_options){.dtype = HORA_F32, .adapter = out}));
+        assert_ok(
+            hora_open_model(&o, model(), &(hora_open_options){.dtype = HORA_F32, .adapter = out}));
         assert_string_equal(o.objective.task->name, tasks[i]);
         assert_ok(hora_open_settle(&o, NULL, NULL, false, 0));
         assert_ok(hora_peft_load(&a, o.base, out, NULL));
@@ -169,6 +171,14 @@ static void measured_again(void **state) {
     }
 }
 
+static void encoders(void **state) {
+    model = tiny_encoder;
+    they_learn(state);
+    stopped_is_never_stopped(state);
+    measured_again(state);
+}
+
 HORA_TESTS(law_tasks, {"they learn", they_learn, HORA_SHORT},
            {"stopped and resumed = never stopped", stopped_is_never_stopped, HORA_SHORT},
-           {"adapters bring head and classes; packed = unpacked", measured_again, HORA_SHORT});
+           {"adapters bring head and classes; packed = unpacked", measured_again, HORA_SHORT},
+           {"encoders: all of it", encoders, HORA_SHORT});

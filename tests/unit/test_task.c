@@ -5,11 +5,13 @@
 #include "hora_test.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "task/metric.h"
+#include "task/predictions.h"
 #include "task/task.h"
 #include "tiny_tokenizer.h"
 
@@ -115,6 +117,150 @@ static void entities_line(const hora_json *o) {
     expect(want, "recall", c.true_ ? (double)c.right / (double)c.true_ : 0, 1e-9);
 }
 
+static void calibration_line(const hora_json *o) {
+    const hora_json *right = hora_json_get(o, "correct");
+    const int64_t n = (int64_t)hora_json_len(right);
+    double *c = reals(hora_json_get(o, "confidence"));
+    bool *r = hora_calloc((size_t)n + 1, sizeof *r);
+    int64_t bins = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t x = 0;
+        hora_json_int(hora_json_at(right, (size_t)i), &x);
+        r[i] = x != 0;
+    }
+    assert_true(hora_json_int(hora_json_get(o, "bins"), &bins));
+    expect(o, "ece", hora_metric_calibration(c, r, n, bins), 1e-9);
+    hora_free(c);
+    hora_free(r);
+}
+
+/* The measures of one line of a file of cases, read as a file of predictions. */
+static hora_json *measured(const hora_json *line, bool strict) {
+    hora_str text = {0};
+    hora_json *out = NULL;
+    const char *path = hora_test_path(hora_test_tmp(), "predictions.jsonl");
+    const hora_predictions_config c = {NULL, strict, HORA_CALIBRATION_BINS, -1};
+    hora_json_dump(line, 0, false, &text);
+    assert_ok(hora_file_write(path, text.s, text.n));
+    assert_ok(hora_predictions_measure(&out, path, &c));
+    hora_str_release(&text);
+    return out;
+}
+
+static void same_numbers(const hora_json *o, const char *where, const hora_json *want,
+                         const hora_json *got) {
+    double a = NAN, b = NAN;
+    assert_int_equal(hora_json_len(want), hora_json_len(got));
+    for (size_t i = 0; hora_json_type(want) == HORA_JARRAY && i < hora_json_len(want); i++)
+        same_numbers(o, where, hora_json_at(want, i), hora_json_at(got, i));
+    if (hora_json_type(want) == HORA_JARRAY)
+        return;
+    hora_json_real(want, &a);
+    hora_json_real(got, &b);
+    if (isnan(a) ? !isnan(b) : !(fabs(a - b) <= 1e-6 * fmax(1, fabs(a))))
+        fail_msg("%s, %s: %.12g, should be %.12g", hora_json_string(hora_json_get(o, "name"), NULL),
+                 where, b, a);
+}
+
+/* All that a line says, by way of a file. */
+static void by_file(const hora_json *o) {
+    static const char *const same[][2] = {{"accuracy", "accuracy"},
+                                          {"f1_macro_all_classes", "macro_f1_all_classes"},
+                                          {"f1_macro_present_classes", "macro_f1"},
+                                          {"f1_per_class", "f1"},
+                                          {"recall_per_class", "recall"},
+                                          {"confusion", "confusion"},
+                                          {"matthews", "matthews"},
+                                          {"pearson", "pearson"},
+                                          {"spearman", "spearman"},
+                                          {"mse", "mse"},
+                                          {"ece", "calibration_error"},
+                                          {"iou", "iou"},
+                                          {"dice", "dice"},
+                                          {"miou", "miou"},
+                                          {"mdice", "mdice"}};
+    static const char *const entity[][2] = {
+        {"precision", "entity_precision"}, {"recall", "entity_recall"}, {"f1", "entity_f1"}};
+    hora_json *m = measured(o, false), *strict = measured(o, true);
+    int seen = 0;
+    for (size_t i = 0; i < HORA_COUNT(same); i++)
+        if (hora_json_get(o, same[i][0])) {
+            same_numbers(o, same[i][0], hora_json_get(o, same[i][0]), hora_json_get(m, same[i][1]));
+            seen++;
+        }
+    for (size_t i = 0; i < HORA_COUNT(entity) && hora_json_get(o, "default"); i++, seen++) {
+        same_numbers(o, entity[i][0], hora_json_get(hora_json_get(o, "default"), entity[i][0]),
+                     hora_json_get(m, entity[i][1]));
+        same_numbers(o, "strict", hora_json_get(hora_json_get(o, "strict"), entity[i][0]),
+                     hora_json_get(strict, entity[i][1]));
+    }
+    assert_true(seen > 0);
+    hora_json_free(m);
+    hora_json_free(strict);
+}
+
+static void measures_of_files(void **state) {
+    static const char *const cases[] = {"calibration", "classification", "correlation", "entities",
+                                        "segmentation"};
+    (void)state;
+    each_line(hora_test_shared("cases/metric-calibration/data.jsonl"), calibration_line);
+    for (size_t i = 0; i < HORA_COUNT(cases); i++) {
+        char path[80];
+        snprintf(path, sizeof path, "cases/metric-%s/data.jsonl", cases[i]);
+        each_line(hora_test_shared(path), by_file);
+    }
+}
+
+/* Files of predictions: what is in them, and what is refused. */
+static void prediction_files(void **state) {
+    static const struct {
+        const char *text, *key; /* key NULL: refused with `value` in the message */
+        const char *value;
+    } rows[] = {
+        {"{\"label\":\"a\",\"pred\":\"a\",\"score\":0.75}\n{\"label\":\"b\",\"pred\":\"a\","
+         "\"score\":0.25}",
+         "calibration_error", "0.25"},
+        {"{\"true\":\"a\",\"label\":\"a\"}", "accuracy", "1"},
+        {"{\"true\":1.5,\"pred\":2}", "pearson", "null"},
+        {"{\"true\":1.5,\"pred\":2}", "mse", "0.25"},
+        {"{\"true\":[[0,0],[1,255]],\"pred\":[[0,1],[1,1]],\"ignore\":255}", "iou", "[0.5, 0.5]"},
+        {"{\"true\":[\"B-X\",\"O\"],\"pred\":[\"B-X\",\"O\"]}\n{\"true\":[\"O\"],"
+         "\"pred\":[\"B-X\"]}",
+         "entity_precision", "0.5"},
+        {"{\"true\":3,\"pred\":0,\"classes\":3}", NULL, "class 3 is outside"},
+        {"{\"true\":-1,\"pred\":0}", NULL, "class -1 is outside"},
+        {"{\"true\":\"a\",\"pred\":1}", NULL, "mixed"},
+        {"{\"true\":[1,2],\"pred\":[1]}", NULL, "2 values stand against 1"},
+        {"{\"true\":1}", NULL, "lacks the prediction"},
+        {"{\"confidence\":1.5,\"correct\":1}", NULL, "between 0 and 1"},
+        {"{\"true\":1.5,\"pred\":1}\n{\"true\":\"a\",\"pred\":\"a\"}", NULL, "write one kind"},
+        {"[]", NULL, "no prediction"},
+    };
+    (void)state;
+    const char *path = hora_test_path(hora_test_tmp(), "p.jsonl");
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        const hora_predictions_config c = {NULL, false, 15, -1};
+        hora_json *out = NULL;
+        assert_ok(hora_file_write(path, rows[i].text, strlen(rows[i].text)));
+        hora_status s = hora_predictions_measure(&out, path, &c);
+        if (!rows[i].key) {
+            assert_fails(s, HORA_EFORMAT, rows[i].value);
+            continue;
+        }
+        assert_ok(s);
+        hora_str text = {0};
+        hora_json_dump(hora_json_get(out, rows[i].key), 0, false, &text);
+        double got, want;
+        if (hora_json_real(hora_json_get(out, rows[i].key), &got) &&
+            hora_parse_double(rows[i].value, &want))
+            assert_true(fabs(got - want) < 1e-12);
+        else
+            assert_string_equal(text.s, rows[i].value);
+        hora_str_release(&text);
+        hora_json_free(out);
+    }
+}
+
 static void measures(void **state) {
     (void)state;
     each_line(hora_test_shared("cases/metric-classification/data.jsonl"), classification_line);
@@ -170,6 +316,31 @@ static void reading_close(reading *r) {
     hora_dataset_close(r->d);
     hora_objective_release(&r->o);
     hora_tokenizer_close(r->tok);
+}
+
+/* Three of one class and one of another: 4 / (2 x 3) and 4 / 2; the mean over records is 1. */
+static void class_weights(void **state) {
+    reading r;
+    (void)state;
+    assert_ok(read_labels(&r, "sequence-classification", "weights.jsonl",
+                          "{\"text\":\"a\",\"label\":\"x\"}\n{\"text\":\"b\",\"label\":\"x\"}\n"
+                          "{\"text\":\"c\",\"label\":\"x\"}\n{\"text\":\"d\",\"label\":\"y\"}"));
+    assert_ok(hora_objective_balance(&r.o, r.d));
+    assert_true(fabs((double)r.o.class_weight[0] - 2.0 / 3) < 1e-6);
+    assert_true(r.o.class_weight[1] == 2);
+    hora_batch b;
+    assert_ok(hora_batch_init(&b, 2048, NULL));
+    assert_ok(hora_data_fill(r.d, 0, 1, 1, true, &b));
+    double sum = 0;
+    for (int64_t i = 0; i < b.tokens; i++)
+        sum += (double)b.weight[i];
+    assert_int_equal(b.supervised, 4);
+    assert_true(fabs(sum - 4) < 1e-5);
+    hora_batch_release(&b);
+    reading_close(&r);
+    assert_ok(read_labels(&r, "regression", "numbers.jsonl", "{\"text\":\"a\",\"label\":1}"));
+    assert_fails(hora_objective_balance(&r.o, r.d), HORA_EUSAGE, "balanced");
+    reading_close(&r);
 }
 
 static void labels(void **state) {
@@ -283,4 +454,7 @@ static void broken_words(void **state) {
 HORA_TESTS(unit_task, {"measures against other libraries", measures, HORA_SHORT},
            {"measures by hand", measures_by_hand, HORA_SHORT},
            {"labels in all spellings", labels, HORA_SHORT}, {"CSV and TSV", tables, HORA_SHORT},
-           {"words of an adapter", broken_words, HORA_SHORT});
+           {"words of an adapter", broken_words, HORA_SHORT},
+           {"measures of files against other libraries", measures_of_files, HORA_SHORT},
+           {"files of predictions", prediction_files, HORA_SHORT},
+           {"class weights", class_weights, HORA_SHORT});

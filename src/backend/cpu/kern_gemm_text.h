@@ -119,12 +119,13 @@ INLINE void G(put)(void *p, bool wide, vf v, int64_t n) {
         v_store_n(p, v, n);
 }
 
-/* y = add + bias + alpha (c + acc) for mr rows and n columns from (i, j). */
-INLINE void G(finish)(const int mr, const int nv, const hora_gemm *g, int64_t i, int64_t j,
-                      int64_t n, vf acc[][NV]) {
+/* y = add + bias + alpha (c + acc) for mr rows and n columns from (i, j). A function of its own: in
+ * every block it would be most of what a compiler reads. */
+static __attribute__((noinline)) void G(finish)(const int mr, const hora_gemm *g, int64_t i,
+                                                int64_t j, int64_t n, vf acc[][NV]) {
     const int64_t size = g->wide ? 4 : (int64_t)sizeof(E);
     for (int r = 0; r < mr; r++)
-        for (int v = 0; v < nv; v++) {
+        for (int v = 0; v < NV; v++) {
             int64_t left = n - v * VL, at = j + v * VL;
             if (left <= 0)
                 break;
@@ -185,7 +186,7 @@ INLINE void G(finish_plain)(const int mr, const int nv, const hora_gemm *g, int6
         vf out[mr][NV];                                                                            \
         _Pragma("GCC unroll 8") for (int r = 0; r < mr; r++)                                       \
             _Pragma("GCC unroll 4") for (int v = 0; v < nv; v++) out[r][v] = acc[r][v];            \
-        G(finish)(mr, nv, g, i, j, n, out);                                                        \
+        G(finish)(mr, g, i, j, n, out);                                                            \
     }
 #define PANEL(nv)                                                                                  \
     BLOCK(1, nv)                                                                                   \
