@@ -143,7 +143,8 @@ void hora_assert_close(const float *a, const float *b, size_t n, double atol, co
                  at, n, a[at], b[at], worst, atol);
 }
 
-static bool wanted(int argc, char **argv, int s) {
+/* By room, by room and suite, or as --list prints it. */
+static bool wanted(int argc, char **argv, int s, const char *test) {
     bool any = false;
     char full[128];
     snprintf(full, sizeof full, "%s/%s", suites[s].room, suites[s].name);
@@ -153,7 +154,7 @@ static bool wanted(int argc, char **argv, int s) {
             continue;
         }
         any = true;
-        if (hora_eq(argv[i], full) || hora_eq(argv[i], suites[s].room))
+        if (hora_eq(argv[i], full) || hora_eq(argv[i], suites[s].room) || hora_eq(argv[i], test))
             return true;
     }
     return !any;
@@ -167,13 +168,17 @@ static hora_tier tier_limit(int argc, char **argv) {
     return hora_eq(name, "short") ? HORA_SHORT : hora_eq(name, "medium") ? HORA_MEDIUM : HORA_LONG;
 }
 
-static int run_suite(int s, hora_tier limit) {
+static int run_suite(int argc, char **argv, int s, hora_tier limit) {
     struct CMUnitTest one = {NULL, NULL, NULL, teardown, NULL};
     int failed = 0;
     for (const hora_test *t = suites[s].tests; t->name; t++) {
         if (t->tier > limit)
             continue;
         char *name = hora_format("%s/%s: %s", suites[s].room, suites[s].name, t->name);
+        if (!wanted(argc, argv, s, name)) {
+            hora_free(name);
+            continue;
+        }
         one.name = run.test = name;
         one.test_func = t->fn;
         failed += _cmocka_run_group_tests(name, &one, 1, NULL, NULL);
@@ -196,8 +201,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     for (int s = 0; s < (int)HORA_COUNT(suites); s++)
-        if (wanted(argc, argv, s))
-            failed += run_suite(s, tier_limit(argc, argv));
+        failed += run_suite(argc, argv, s, tier_limit(argc, argv));
     for (size_t i = 0; i < run.nskips; i++) {
         printf("SKIPPED %s\n", run.skips[i]);
         hora_free(run.skips[i]);

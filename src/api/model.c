@@ -244,6 +244,7 @@ static void install(hora_base *b, float *const *merged, hora_view *old) {
             old[w] = b->weights[w].view;
         b->weights[w].view.data = merged[w];
         b->weights[w].view.dtype = HORA_F32;
+        b->weights[w].tied = false;
     }
 }
 
@@ -271,6 +272,14 @@ static hora_status merge_all(hora_model *m, float ***out) {
     return s;
 }
 
+/* A head that got values of its own is tied no more, for whoever saves the model. */
+static void forget_tie(hora_base *b) {
+    if (!b->tied || b->weights[b->head].tied)
+        return;
+    b->tied = false;
+    hora_json_set(b->config, "tie_word_embeddings", hora_json_new_bool(false));
+}
+
 hora_status hora_adapter_merge(hora_adapter *a) {
     hora_model *m = a->owner;
     hora_base *b = m->base;
@@ -290,6 +299,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
         HORA_PUSH(m->merged, m->nmerged, m->cmerged, merged[w]);
     }
     install(b, merged, NULL);
+    forget_tie(b);
     b->hash = 0;
     hora_free(merged);
     hora_adapter_detach(a);
@@ -424,6 +434,8 @@ hora_status hora_model_verify(hora_model *m, int rows, double *difference) {
         for (int w = 0; w < b->nweights; w++)
             if (merged[w])
                 b->weights[w].view = old[w];
+        if (b->head >= 0)
+            b->weights[b->head].tied = b->tied;
         free_merged(merged, b->nweights);
     }
     double worst = 0;

@@ -33,7 +33,7 @@ typedef struct hora_param_spans { /* what an update walks over, in pieces cut by
     void *room;      /* of attach */
 } hora_param_spans;
 
-#define HORA_BRANCHES 8
+#define HORA_BRANCHES 32
 typedef struct hora_device_kind {
     const char *name;                   /* "host", "cuda" */
     hora_status (*open)(hora_device *); /* HORA_EUNSUPPORTED: this machine has none */

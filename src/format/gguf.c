@@ -624,14 +624,10 @@ const char *hora_gguf_path(const hora_gguf *g) {
     return g->path;
 }
 
-hora_status hora_gguf_unchanged(const hora_gguf *g) {
-    for (int i = 0; i < g->nparts; i++)
-        HORA_TRY(hora_map_unchanged(&g->parts[i].map));
-    return HORA_OK;
+int hora_gguf_parts(const hora_gguf *g) {
+    return g->nparts;
 }
 
-void hora_gguf_forget(const hora_gguf *g, const hora_gguf_tensor *t) {
-    const hora_map *m = &g->parts[t->file].map;
-    hora_map_forget(m, (size_t)((const unsigned char *)t->view.data - m->data),
-                    hora_view_bytes(&t->view));
+const hora_map *hora_gguf_part(const hora_gguf *g, int i) {
+    return &g->parts[i].map;
 }

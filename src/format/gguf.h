@@ -82,9 +82,8 @@ hora_status hora_gguf_get_float(const hora_gguf *g, const char *key, bool requir
                                 double *out);
 hora_status hora_gguf_get_text(const hora_gguf *g, const char *key, bool required, char **out);
 const char *hora_gguf_path(const hora_gguf *g); /* as it was opened */
-/* HORA_EIO naming a part that was written to since it was opened (base/file.h). */
-hora_status hora_gguf_unchanged(const hora_gguf *g);
-void hora_gguf_forget(const hora_gguf *g, const hora_gguf_tensor *t); /* as hora_st_forget */
+int hora_gguf_parts(const hora_gguf *g);
+const hora_map *hora_gguf_part(const hora_gguf *g, int i); /* borrowed */
 
 /* --- writing ---------------------------------------------------------------------------------- */
 /* Keys and tensors are collected in memory (data of tensors is borrowed until the commit), then
@@ -99,8 +98,13 @@ void hora_gguf_put_text(hora_gguf_out *o, const char *key, const char *text);
 void hora_gguf_put_texts(hora_gguf_out *o, const char *key, const hora_str *texts, int64_t n);
 void hora_gguf_put_ints(hora_gguf_out *o, const char *key, const int32_t *values, int64_t n);
 void hora_gguf_put_floats(hora_gguf_out *o, const char *key, const float *values, int64_t n);
+/* A value of another file, as it is. */
+void hora_gguf_put_value(hora_gguf_out *o, const hora_gguf_value *v);
 /* `view` in its dtype is converted to `dtype` on the way out (quantized, for Q8_0, Q4_0, Q4_K). */
 void hora_gguf_put_tensor(hora_gguf_out *o, const char *name, hora_view view, hora_dtype dtype);
+/* The same with rows from half by half to pair by pair in heads of head_dim rows (gguf_names.h). */
+void hora_gguf_put_heads(hora_gguf_out *o, const char *name, hora_view view, hora_dtype dtype,
+                         int64_t head_dim);
 /* HORA_EUSAGE for repeated keys or tensors, names over 63 bytes, rows that are no whole blocks. */
 hora_status hora_gguf_write(const hora_gguf_out *o, const char *path);
 uint64_t hora_gguf_write_size(const hora_gguf_out *o); /* bytes it would take */

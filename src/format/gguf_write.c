@@ -13,6 +13,7 @@ typedef struct out_tensor {
     char *name;
     hora_view view;
     hora_dtype dtype;
+    int64_t head_dim; /* rows are written pair by pair in such heads; 0: as they are */
 } out_tensor;
 
 struct hora_gguf_out {
@@ -96,6 +97,23 @@ void hora_gguf_put_texts(hora_gguf_out *o, const char *key, const hora_str *text
         put_string(&o->keys, texts[i].s ? texts[i].s : "", texts[i].n);
 }
 
+static size_t bytes_of(const hora_gguf_value *v) {
+    size_t n = 0;
+    if (v->type != HORA_GGUF_STRING)
+        return (size_t)v->n * hora_gguf_value_size(v->type);
+    if (v->n)
+        (void)hora_gguf_text(v, v->n - 1, &n);
+    return v->n ? (size_t)v->at[v->n - 1] + 8 + n : 0;
+}
+
+void hora_gguf_put_value(hora_gguf_out *o, const hora_gguf_value *v) {
+    if (v->array)
+        put_array(o, v->key, v->type, v->n);
+    else
+        put_key(o, v->key, v->type);
+    hora_str_add(&o->keys, (const char *)v->bytes, bytes_of(v));
+}
+
 void hora_gguf_put_ints(hora_gguf_out *o, const char *key, const int32_t *values, int64_t n) {
     put_array(o, key, HORA_GGUF_I32, n);
     for (int64_t i = 0; i < n; i++)
@@ -109,7 +127,12 @@ void hora_gguf_put_floats(hora_gguf_out *o, const char *key, const float *values
 }
 
 void hora_gguf_put_tensor(hora_gguf_out *o, const char *name, hora_view view, hora_dtype dtype) {
-    const out_tensor t = {hora_strdup(name), view, dtype};
+    hora_gguf_put_heads(o, name, view, dtype, 0);
+}
+
+void hora_gguf_put_heads(hora_gguf_out *o, const char *name, hora_view view, hora_dtype dtype,
+                         int64_t head_dim) {
+    const out_tensor t = {hora_strdup(name), view, dtype, head_dim};
     HORA_PUSH(o->tensors, o->n, o->cap, t);
 }
 
@@ -224,15 +247,22 @@ static hora_status convert(void *out, const out_tensor *t, int64_t at, int64_t n
     return hora_quantize(out, t->dtype, f32, n);
 }
 
+/* The row of ours that stands in row r of the file: hora_gguf_row turned round. */
+static int64_t half_by_half(int64_t r, int64_t head_dim) {
+    const int64_t in = r % head_dim;
+    return r - in + in % 2 * (head_dim / 2) + in / 2;
+}
+
 static hora_status put_data(hora_writer *w, const out_tensor *t) {
-    enum { ROWS = 1 << 16 };
-    const int64_t n = hora_elems(&t->view);
-    float *f32 = hora_calloc(ROWS, sizeof *f32);
-    char *out = hora_calloc(ROWS, 8);
+    const int64_t n = hora_elems(&t->view), width = hora_row_elems(&t->view.shape);
+    const int64_t step = t->head_dim ? width : 1 << 16;
+    float *f32 = hora_calloc((size_t)step, sizeof *f32);
+    char *out = hora_calloc((size_t)step, 8);
     hora_status s = HORA_OK;
-    for (int64_t i = 0; i < n && s == HORA_OK; i += ROWS) {
-        const int64_t m = hora_min(ROWS, n - i);
-        s = convert(out, t, i, m, f32);
+    for (int64_t i = 0; i < n && s == HORA_OK; i += step) {
+        const int64_t m = hora_min(step, n - i);
+        const int64_t at = t->head_dim ? half_by_half(i / width, t->head_dim) * width : i;
+        s = convert(out, t, at, m, f32);
         if (s == HORA_OK)
             hora_writer_put(w, out,
                             (size_t)(m / hora_dtype_block(t->dtype)) *

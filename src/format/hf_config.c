@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "format/gguf_hf.h"
 
 /* Keys that transformers 5 moved into rope_parameters. */
 static const char *const moved[] = {"rope_theta", "partial_rotary_factor"};
@@ -52,6 +53,28 @@ static hora_status scaling_of(hora_json **out, const hora_json *rope) {
     return HORA_OK;
 }
 
+/* {"full_attention": {..}, "sliding_attention": {..}}: the first is what all have; of the second its
+ * theta becomes rope_local_base_freq, as transformers 4 calls it. */
+static hora_status per_kind(hora_json *root, const hora_json **rope) {
+    const hora_json *full = hora_json_get(*rope, "full_attention");
+    const hora_json *local = hora_json_get(*rope, "sliding_attention");
+    const char *type;
+    if (hora_json_type(full) != HORA_JOBJECT || hora_json_len(*rope) != 1 + (local != NULL))
+        return HORA_OK;
+    *rope = full;
+    HORA_TRY(hora_json_get_string(local, "rope_type", "default", &type));
+    if (!hora_eq(type, "default"))
+        return hora_fail(
+            HORA_EUNSUPPORTED,
+            "rope_parameters: sliding_attention has rope_type `%.40s`; only default is "
+            "computed there",
+            type);
+    if (is_given(hora_json_get(local, "rope_theta")))
+        hora_json_set(root, "rope_local_base_freq",
+                      hora_json_copy(hora_json_get(local, "rope_theta")));
+    return HORA_OK;
+}
+
 hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
     *out = NULL;
     if (hora_json_type(config) != HORA_JOBJECT)
@@ -71,7 +94,9 @@ hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
     if (is_given(dtype))
         hora_json_set(root, "torch_dtype", hora_json_copy(dtype));
     if (is_given(rope)) {
-        hora_status s = scaling_of(&plain, rope);
+        hora_status s = per_kind(root, &rope);
+        if (s == HORA_OK)
+            s = scaling_of(&plain, rope);
         if (s != HORA_OK) {
             hora_json_free(root);
             return s;
@@ -85,10 +110,20 @@ hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
     return HORA_OK;
 }
 
+static hora_status load_gguf(hora_json **out, const char *path) {
+    hora_gguf *g = NULL;
+    HORA_TRY(hora_gguf_open(&g, path));
+    hora_status s = hora_gguf_config(out, g);
+    hora_gguf_close(g);
+    return s;
+}
+
 hora_status hora_hf_config_load(hora_json **out, const char *dir_or_file) {
     hora_json *raw = NULL;
     hora_status s;
     *out = NULL;
+    if (hora_gguf_is(dir_or_file))
+        return load_gguf(out, dir_or_file);
     char *path = hora_path_is_dir(dir_or_file) ? hora_path_join(dir_or_file, "config.json")
                                                : hora_strdup(dir_or_file);
     if (!hora_path_exists(path)) {
@@ -126,10 +161,29 @@ static hora_status add_ids(const hora_json *v, int32_t *ids, int cap, int *n) {
     return HORA_OK;
 }
 
+/* The end of a text and, where it is another token, of a turn. */
+static hora_status gguf_eos_ids(const char *path, int32_t *ids, int cap, int *n) {
+    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    hora_gguf *g = NULL;
+    HORA_TRY(hora_gguf_open(&g, path));
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < HORA_COUNT(keys) && s == HORA_OK; i++) {
+        int64_t id;
+        s = hora_gguf_get_int(g, keys[i], false, -1, &id);
+        if (s == HORA_OK && id >= 0 && id <= INT32_MAX && *n < cap && (!*n || ids[*n - 1] != id))
+            ids[(*n)++] = (int32_t)id;
+    }
+    hora_gguf_close(g);
+    return s;
+}
+
 hora_status hora_hf_eos_ids(const char *dir, int32_t *ids, int cap, int *n) {
     static const char *const files[] = {"generation_config.json", "config.json"};
     hora_status s = HORA_OK;
     *n = 0;
+    if (hora_gguf_is(dir))
+        return gguf_eos_ids(dir, ids, cap, n);
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK && !*n; i++) {
         hora_json *root = NULL;
         char *path = hora_path_join(dir, files[i]);

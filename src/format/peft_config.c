@@ -63,7 +63,7 @@ static const struct {
     {"target_modules", KEY_COMMON},
     {"target_parameters", KEY_CHANGES},
     {"task_type", KEY_COMMON},
-    {"trainable_token_indices", KEY_CHANGES},
+    {"trainable_token_indices", KEY_READ},
     {"use_bdlora", KEY_CHANGES},
     {"use_dora", KEY_READ},
     {"use_qalora", KEY_CHANGES},
@@ -224,6 +224,32 @@ static hora_status read_layers(hora_peft_config *c, const hora_json *obj) {
     return HORA_OK;
 }
 
+/* A list: tokens of the embedding. An object: lists by module, of which one is read. */
+static hora_status read_tokens(hora_peft_config *c, const hora_json *obj) {
+    const hora_json *v = hora_json_get(obj, "trainable_token_indices"), *list = v;
+    int cap = 0;
+    if (hora_json_type(v) == HORA_JOBJECT && hora_json_len(v) > 0) {
+        void *it = hora_json_iter(v);
+        if (hora_json_len(v) > 1)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "`trainable_token_indices` names %zu modules, but only tokens of the "
+                             "embedding are trained here; merge the adapter with PEFT "
+                             "(merge_and_unload) and use the model",
+                             hora_json_len(v));
+        c->tokens_module = hora_strdup(hora_json_iter_key(it));
+        list = hora_json_iter_value(it);
+    }
+    for (size_t i = 0; i < hora_json_len(list); i++) {
+        int64_t id;
+        if (!hora_json_int(hora_json_at(list, i), &id))
+            return hora_fail(HORA_EFORMAT,
+                             "key `trainable_token_indices` should be a list of token numbers, or "
+                             "such lists by module name; correct the file");
+        HORA_PUSH(c->tokens, c->n_tokens, cap, id);
+    }
+    return HORA_OK;
+}
+
 static char *copy_of(const char *s) {
     return s ? hora_strdup(s) : NULL;
 }
@@ -284,6 +310,7 @@ static hora_status read_config(hora_peft_config *c, const hora_json *obj, const 
     HORA_TRY(read_lora(c, obj));
     HORA_TRY(check_keys(obj, what));
     HORA_TRY(check_init(obj));
+    HORA_TRY(read_tokens(c, obj));
     HORA_TRY(read_patterns(obj, "rank_pattern", true, &c->rank_pattern, &c->n_rank));
     HORA_TRY(read_patterns(obj, "alpha_pattern", false, &c->alpha_pattern, &c->n_alpha));
     return read_layers(c, obj);
@@ -366,6 +393,16 @@ static void set_layers(hora_json *obj, const hora_peft_config *c) {
         hora_json_push(list, hora_json_new_int(c->layers[i]));
 }
 
+static void set_tokens(hora_json *obj, const hora_peft_config *c) {
+    hora_json *list = c->n_tokens ? hora_json_new_array() : hora_json_new_null();
+    for (int i = 0; i < c->n_tokens; i++)
+        hora_json_push(list, hora_json_new_int(c->tokens[i]));
+    if (c->tokens_module && c->n_tokens)
+        obj = hora_json_set(obj, "trainable_token_indices", hora_json_new_object());
+    hora_json_set(
+        obj, c->tokens_module && c->n_tokens ? c->tokens_module : "trainable_token_indices", list);
+}
+
 static void set_lora(hora_json *obj, const hora_peft_config *c) {
     hora_json_set(obj, "bias", hora_json_new_string(c->bias ? c->bias : "none"));
     hora_json_set(obj, "fan_in_fan_out", hora_json_new_bool(c->fan_in_fan_out));
@@ -379,6 +416,7 @@ static void set_lora(hora_json *obj, const hora_peft_config *c) {
     hora_json_set(obj, "alpha_pattern", hora_peft_patterns_json(c->alpha_pattern, c->n_alpha));
     hora_json_set(obj, "rank_pattern", hora_peft_patterns_json(c->rank_pattern, c->n_rank));
     set_layers(obj, c);
+    set_tokens(obj, c);
 }
 
 void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
@@ -455,6 +493,13 @@ static hora_peft_pattern *copy_patterns(const hora_peft_pattern *p, int n) {
     return out;
 }
 
+static int64_t *copy_ints(const int64_t *v, int n) {
+    int64_t *out = n ? hora_malloc((size_t)n * sizeof *out) : NULL;
+    if (n)
+        memcpy(out, v, (size_t)n * sizeof *out);
+    return out;
+}
+
 void hora_peft_config_copy(hora_peft_config *to, const hora_peft_config *c) {
     *to = *c;
     to->peft_type = copy_of(c->peft_type);
@@ -469,11 +514,9 @@ void hora_peft_config_copy(hora_peft_config *to, const hora_peft_config *c) {
     to->layers_pattern = copy_names(c->layers_pattern, c->n_layers_pattern);
     to->rank_pattern = copy_patterns(c->rank_pattern, c->n_rank);
     to->alpha_pattern = copy_patterns(c->alpha_pattern, c->n_alpha);
-    to->layers = NULL;
-    if (c->n_layers) {
-        to->layers = hora_malloc((size_t)c->n_layers * sizeof *to->layers);
-        memcpy(to->layers, c->layers, (size_t)c->n_layers * sizeof *to->layers);
-    }
+    to->layers = copy_ints(c->layers, c->n_layers);
+    to->tokens = copy_ints(c->tokens, c->n_tokens);
+    to->tokens_module = copy_of(c->tokens_module);
     to->own = c->own ? hora_json_copy(c->own) : NULL;
 }
 
@@ -497,6 +540,8 @@ void hora_peft_config_release(hora_peft_config *c) {
     hora_free(c->target_regex);
     hora_free(c->exclude_regex);
     hora_free(c->layers);
+    hora_free(c->tokens);
+    hora_free(c->tokens_module);
     free_names(c->target_modules, c->n_targets);
     free_names(c->exclude_modules, c->n_exclude);
     free_names(c->modules_to_save, c->n_save);
@@ -519,6 +564,7 @@ static const char *const suffixes[HORA_PEFT_PARTS] = {
     [HORA_PEFT_MAGNITUDE] = ".lora_magnitude_vector",
     [HORA_PEFT_EMB_A] = ".lora_embedding_A",
     [HORA_PEFT_EMB_B] = ".lora_embedding_B",
+    [HORA_PEFT_TOKENS] = ".token_adapter.trainable_tokens_delta",
     [HORA_PEFT_BASE_BIAS] = ".base_layer.bias",
     [HORA_PEFT_BASE_WEIGHT] = ".base_layer.weight",
     [HORA_PEFT_WEIGHT] = ".weight",

@@ -38,6 +38,10 @@ typedef struct hora_peft_config {
     char *exclude_regex; /* a string in the file: regex (full match) */
     char **modules_to_save;
     int n_save;
+    /* trainable_token_indices, and the module they belong to; NULL: the embedding */
+    int64_t *tokens;
+    int n_tokens;
+    char *tokens_module;
     hora_peft_pattern *rank_pattern, *alpha_pattern;
     int n_rank, n_alpha;
     int64_t *layers; /* layers_to_transform; n_layers = 0: all */
@@ -93,6 +97,7 @@ typedef enum hora_peft_part {
     HORA_PEFT_MAGNITUDE,   /* .lora_magnitude_vector   [out]       */
     HORA_PEFT_EMB_A,       /* .lora_embedding_A        [r, num]    */
     HORA_PEFT_EMB_B,       /* .lora_embedding_B        [dim, r]    */
+    HORA_PEFT_TOKENS,      /* .token_adapter.trainable_tokens_delta [tokens, dim]: whole rows */
     HORA_PEFT_BASE_BIAS,   /* .base_layer.bias         [out]       */
     HORA_PEFT_BASE_WEIGHT, /* .base_layer.weight     the base's own, beside an embedding adapter */
     HORA_PEFT_WEIGHT,      /* .weight                  modules_to_save, whole */

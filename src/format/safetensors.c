@@ -18,25 +18,6 @@
 #define DAMAGED    "; the file is damaged or mislabelled: fetch or write it again"
 #define HASH_CHUNK ((size_t)16 << 20) /* pages touched before they are given back */
 
-typedef struct st_file {
-    hora_map map;
-    hora_json *header; /* names are borrowed from its keys */
-    size_t data_at;    /* offset of the data */
-    void *copy;        /* aligned copies of the tensors that the file does not align */
-    size_t copy_bytes;
-} st_file;
-
-struct hora_st {
-    st_file *files;
-    int nfiles;
-    hora_st_tensor *at;
-    int n, cap;
-    int *slots; /* open addressing over names: index + 1, or 0 */
-    size_t nslots;
-    hora_pair *meta;
-    int nmeta, capmeta;
-};
-
 /* A header entry before the tensors are in the order of their bytes. */
 typedef struct st_claim {
     hora_st_tensor t;
@@ -194,7 +175,7 @@ static hora_status read_meta(hora_st *st, const hora_json *v, bool keep) {
 
 /* Parses the header of file `i` and appends its tensors to `st`, in the order of their bytes. */
 static hora_status read_claims(hora_st *st, int i, st_claim *claims, size_t *n) {
-    st_file *f = &st->files[i];
+    hora_st_file *f = &st->files[i];
     size_t data_n = f->map.n - f->data_at;
     for (void *it = hora_json_iter(f->header); it; it = hora_json_next(f->header, it)) {
         const char *name = hora_json_iter_key(it);
@@ -225,7 +206,7 @@ static bool is_aligned(const hora_st_tensor *t) {
 }
 
 /* Gives the tensors [from, n) of file `f` that no kernel could read in place an aligned home. */
-static hora_status align_tensors(hora_st *st, st_file *f, int from) {
+static hora_status align_tensors(hora_st *st, hora_st_file *f, int from) {
     size_t need = 0, at = 0;
     for (int i = from; i < st->n; i++)
         if (!is_aligned(&st->at[i]))
@@ -254,7 +235,7 @@ static hora_status align_tensors(hora_st *st, st_file *f, int from) {
     return HORA_OK;
 }
 
-static hora_status read_header(st_file *f) {
+static hora_status read_header(hora_st_file *f) {
     uint64_t n = 0;
     if (f->map.n < 8)
         return hora_fail(HORA_EFORMAT, "%zu bytes are too few for a safetensors file" DAMAGED,
@@ -279,7 +260,7 @@ static hora_status read_header(st_file *f) {
 }
 
 static hora_status open_file(hora_st *st, int i, const char *path) {
-    st_file *f = &st->files[i];
+    hora_st_file *f = &st->files[i];
     int from = st->n;
     HORA_TRY(hora_map_open(&f->map, path));
     HORA_TRY(hora_refuse_pointer(path, f->map.data, f->map.n));
@@ -304,7 +285,7 @@ static int *slot_of(const hora_st *st, const char *name) {
     return &st->slots[i];
 }
 
-static hora_status index_names(hora_st *st) {
+hora_status hora_st_index(hora_st *st) {
     for (st->nslots = 16; st->nslots < (size_t)st->n * 2; st->nslots *= 2)
         ;
     st->slots = hora_calloc(st->nslots, sizeof *st->slots);
@@ -321,7 +302,7 @@ static hora_status index_names(hora_st *st) {
     return HORA_OK;
 }
 
-static hora_st *new_st(int nfiles) {
+hora_st *hora_st_new(int nfiles) {
     hora_st *st = hora_calloc(1, sizeof *st);
     st->files = hora_calloc((size_t)nfiles, sizeof *st->files);
     st->nfiles = nfiles;
@@ -330,10 +311,10 @@ static hora_st *new_st(int nfiles) {
 
 hora_status hora_st_open(hora_st **out, const char *path) {
     *out = NULL;
-    hora_st *st = new_st(1);
+    hora_st *st = hora_st_new(1);
     hora_status s = open_file(st, 0, path);
     if (s == HORA_OK)
-        s = index_names(st);
+        s = hora_st_index(st);
     if (s != HORA_OK) {
         hora_st_close(st);
         return s;
@@ -346,11 +327,15 @@ void hora_st_close(hora_st *st) {
     if (!st)
         return;
     for (int i = 0; i < st->nfiles; i++) {
-        hora_map_release(&st->files[i].map);
+        if (!st->gguf) /* else the maps are its */
+            hora_map_release(&st->files[i].map);
         hora_json_free(st->files[i].header);
         if (st->files[i].copy)
             hora_block_free(st->files[i].copy, st->files[i].copy_bytes);
     }
+    for (int i = 0; st->gguf && i < st->n; i++)
+        hora_free((char *)st->at[i].name);
+    hora_gguf_close(st->gguf);
     hora_free(st->files);
     hora_free(st->at);
     hora_free(st->slots);
@@ -410,7 +395,7 @@ static hora_status open_shards(hora_st **out, const char *dir, const hora_json *
     const char **names = NULL;
     int n = 0;
     HORA_TRY(shard_names(map, &names, &n));
-    hora_st *st = new_st(n);
+    hora_st *st = hora_st_new(n);
     hora_status s = HORA_OK;
     for (int i = 0; i < n && s == HORA_OK; i++) {
         char *path = hora_path_join(dir, names[i]);
@@ -424,7 +409,7 @@ static hora_status open_shards(hora_st **out, const char *dir, const hora_json *
     hora_free(names);
     if (s)
         goto out;
-    HORA_TRY_OUT(s, index_names(st));
+    HORA_TRY_OUT(s, hora_st_index(st));
     s = check_places(st, map);
 out:
     if (s != HORA_OK) {
@@ -438,7 +423,7 @@ out:
 bool hora_st_model_there(const char *dir) {
     char *one = hora_path_join(dir, HORA_ST_ONE_FILE),
          *many = hora_path_join(dir, HORA_ST_INDEX_FILE);
-    const bool there = hora_path_exists(one) || hora_path_exists(many);
+    const bool there = hora_path_exists(one) || hora_path_exists(many) || hora_gguf_is(dir);
     hora_free(one);
     hora_free(many);
     return there;
@@ -448,6 +433,8 @@ hora_status hora_st_open_model(hora_st **out, const char *dir) {
     *out = NULL;
     hora_status s;
     hora_json *index = NULL;
+    if (hora_gguf_is(dir))
+        return hora_st_open_gguf(out, dir);
     char *one = hora_path_join(dir, HORA_ST_ONE_FILE);
     char *path = hora_path_join(dir, HORA_ST_INDEX_FILE);
     if (hora_path_exists(one)) {
@@ -518,7 +505,7 @@ const char *hora_st_file_path(const hora_st *st, int i) {
 }
 
 void hora_st_forget(const hora_st *st, const hora_st_tensor *t) {
-    const st_file *f = &st->files[t->file];
+    const hora_st_file *f = &st->files[t->file];
     const unsigned char *p = t->view.data;
     bool mapped =
         (uintptr_t)p >= (uintptr_t)f->map.data && (uintptr_t)p < (uintptr_t)f->map.data + f->map.n;

@@ -38,14 +38,18 @@ typedef struct hora_st_tensor {
     uint64_t bytes;         /* in the file; for HORA_DTYPE_OTHER hora_view_bytes would be 0 */
     const char *dtype_name; /* as written in the file: "F8_E8M0" */
     int file;               /* index of the shard it lies in */
+    /* Its rows lie pair by pair in heads of so many (GGUF, q and k of some architectures: the row
+     * (h, half, i) of 2 x interleaved/2 at (h, i, half)); 0: as everywhere else. */
+    int64_t interleaved;
 } hora_st_tensor;
 
 /* One file. HORA_EFORMAT with file, tensor and reason for anything that breaks the rules above. */
 hora_status hora_st_open(hora_st **out, const char *path);
-/* A model directory: model.safetensors, or model.safetensors.index.json with its shards. A missing
- * shard, a tensor that the index places elsewhere, or one in two shards is refused. */
+/* A model: a GGUF file (format/gguf_hf.h), or a directory with model.safetensors, or with
+ * model.safetensors.index.json and its shards. A missing shard, a tensor that the index places
+ * elsewhere, or one in two shards is refused. */
 hora_status hora_st_open_model(hora_st **out, const char *dir);
-bool hora_st_model_there(const char *dir); /* it has one of the two */
+bool hora_st_model_there(const char *dir); /* it is one of the three */
 void hora_st_close(hora_st *st);           /* accepts NULL */
 int hora_st_count(const hora_st *st);
 const hora_st_tensor *hora_st_at(const hora_st *st, int i); /* by file, then by offset */

@@ -137,10 +137,12 @@ static inline hora_t hora_outer(hora_graph *g, hora_t a, hora_t b) {
 static inline hora_t hora_lownorm(hora_graph *g, hora_t w, hora_t a, hora_t b, double alpha) {
     return hora_graph_node(g, HORA_OP_lownorm, (hora_t[]){w, a, b}, &(hora_attr){.alpha = alpha});
 }
-/* x (rows, d), w (V, d), b (V) or NONE -> cross-entropy against the batch's targets, 1 element,
- * F64. */
-static inline hora_t hora_head_xent(hora_graph *g, hora_t x, hora_t w, hora_t b) {
-    return hora_graph_node(g, HORA_OP_head_xent, (hora_t[]){x, w, b}, &(hora_attr){0});
+/* x (rows, d), w (V, d), b (V) or NONE, u (rows, r) and f (V, r) or NONE -> cross-entropy of
+ * x w' + b + alpha u f' against the batch's targets, 1 element, F64. */
+static inline hora_t hora_head_xent(hora_graph *g, hora_t x, hora_t w, hora_t b, hora_t u, hora_t f,
+                                    double alpha) {
+    return hora_graph_node(g, HORA_OP_head_xent, (hora_t[]){x, w, b, u, f},
+                           &(hora_attr){.alpha = alpha});
 }
 /* z (rows, k) -> mean squared distance from the batch's values, 1 element, F64. */
 static inline hora_t hora_mse(hora_graph *g, hora_t z) {

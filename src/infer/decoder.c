@@ -36,7 +36,8 @@ struct hora_decoder {
 static void record_logits(hora_net *n, hora_t hidden, void *user) {
     decoding *x = user;
     hora_t row = hora_gather(n->g, hidden, &x->last, 1);
-    x->logits = hora_linear(n->g, row, hora_net_head(n), HORA_NONE, HORA_NONE, 1);
+    const hora_head head = hora_net_head(n, row);
+    x->logits = hora_net_logits(n, &head, row);
     hora_graph_output(n->g, x->logits);
 }
 
@@ -139,11 +140,22 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     return HORA_OK;
 }
 
+/* What the device holds of the memory that goes now. */
+static void forget_copies(hora_decoder *d) {
+    if (hora_device_is_host(d->c.device))
+        return;
+    for (int64_t i = 0; d->k && i < 2 * d->c.base->layers; i++)
+        hora_device_drop(d->c.device, d->k[i].data);
+    hora_device_drop(d->c.device, &d->many.last);
+    hora_device_drop(d->c.device, &d->one.last);
+}
+
 void hora_decoder_free(hora_decoder *d) {
     if (!d)
         return;
     unrecord(&d->many);
     unrecord(&d->one);
+    forget_copies(d);
     hora_block_free(d->cache, d->cache_bytes);
     hora_free(d->k);
     hora_free(d->ids);

@@ -266,8 +266,10 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
                                         .outputs = hora_task_record,
                                         .user = &o};
     hora_recording_init(&r, &parts);
-    const hora_leaves leaves = hora_graph_leaves(r.g);
+    r.backward = f->grads;
     hora_status s;
+    HORA_TRY_OUT(s, hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads}));
+    const hora_leaves leaves = hora_graph_leaves(r.g);
     HORA_TRY_OUT(s, hora_batch_init(&l, b->b * b->t, &leaves));
     HORA_TRY_OUT(s, fill(f, b, &l));
     if (labels && !l.supervised) {
@@ -277,8 +279,6 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
                       f->objective->task->head ? "" : " behind the first token of a sample");
         goto out;
     }
-    r.backward = f->grads;
-    HORA_TRY_OUT(s, hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads}));
     HORA_TRY_OUT(
         s, hora_recordings_prepare((hora_recording *[]){&r}, 1, "one pass (give a smaller batch)"));
     l.scale = l.supervised ? 1.0 / (double)l.supervised : 0;

@@ -4,8 +4,8 @@
  */
 #include "base/text.h"
 #include "format/gguf.h"
+#include "format/gguf_names.h"
 #include "interop/interop.h"
-#include "model/gguf_names.h"
 
 /* B with its rows where llama.cpp has those of the weight. */
 static float *rows_of(const hora_flat *f, const hora_site *s, bool permuted) {

@@ -6,13 +6,15 @@
  */
 #include "format/safetensors.h"
 #include "peft/peft.h"
+#include "token/tokenizer.h"
 
 typedef struct hora_export {
     const hora_base *base; /* with its data where the row is `whole` */
     hora_adapter *const *adapters;
     int n;
     hora_dtype dtype; /* of matrices in a whole model; HORA_DTYPE_OTHER: the exporter's choice */
-    const char *note; /* one line about where it comes from, for model cards */
+    const hora_tokenizer *tokenizer; /* where the row is `whole` */
+    const char *note;                /* one line about where it comes from, for model cards */
 } hora_export;
 
 typedef struct hora_exporter {
@@ -31,7 +33,8 @@ const hora_exporter *hora_exporter_at(int i);
 #define HORA_EXPORTER_NAMES                                                                        \
     "peft"                                                                                         \
     " mlx"                                                                                         \
-    " gguf-lora"
+    " gguf-lora"                                                                                   \
+    " gguf"
 
 /* --- what adapter formats are made of --------------------------------------------------------- */
 /* W' = W + B A of one site, the scale folded into B; with a magnitude its rows are stretched to

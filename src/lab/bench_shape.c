@@ -87,18 +87,21 @@ static void draw(values *v) {
 /* Norms are one, everything else random; tensors begin at different places of the values. */
 static hora_status write_weights(const hora_base *b, const values *v, void *ones, const char *dir) {
     hora_st_entry *e = hora_calloc((size_t)b->nweights, sizeof *e);
+    int n = 0;
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
+        if (w->tied)
+            continue;
         int64_t spare = v->n - hora_elems(&w->view);
         int64_t from = spare > 0 ? (int64_t)i * 7919 % (spare + 1) : 0;
-        e[i] = (hora_st_entry){w->name, w->view, v->dtype};
-        e[i].view.dtype = v->dtype;
-        e[i].view.data =
+        e[n] = (hora_st_entry){w->name, w->view, v->dtype};
+        e[n].view.dtype = v->dtype;
+        e[n++].view.data =
             w->role == HORA_ROLE_NORM ? ones : v->at + from * (int64_t)hora_dtype_size(v->dtype);
     }
     hora_status s;
-    HORA_TRY_OUT(s, hora_check_writable(dir, hora_st_write_size(e, b->nweights)));
-    HORA_TRY_OUT(s, hora_st_write_model(dir, e, b->nweights, NULL, 0, 0));
+    HORA_TRY_OUT(s, hora_check_writable(dir, hora_st_write_size(e, n)));
+    HORA_TRY_OUT(s, hora_st_write_model(dir, e, n, NULL, 0, 0));
 out:
     hora_free(e);
     return s;

@@ -58,8 +58,12 @@ static void keep_hidden(hora_net *n, hora_t hidden, void *user) {
 static hora_status copy_out(const hora_graph *g, hora_t t, int64_t n, double **out) {
     const hora_view *v = hora_graph_view(g, t);
     HORA_ASSERT(hora_elems(v) >= n);
+    void *raw = hora_malloc(hora_view_bytes(v));
+    hora_graph_get(g, t, raw);
     *out = hora_malloc((size_t)n * sizeof **out);
-    return hora_convert(*out, HORA_F64, v->data, v->dtype, n);
+    hora_status s = hora_convert(*out, HORA_F64, raw, v->dtype, n);
+    hora_free(raw);
+    return s;
 }
 
 hora_status hora_hmoe_catch_run(hora_hmoe_catch *c, const hora_base *base,

@@ -338,13 +338,13 @@ static hora_status head(hora_base *b, const char *task_type) {
     hora_free(bias);
     b->neck_trains |= k->dense_trains;
     if (!k->dense_trains)
-        b->sites[b->nsites++] = (hora_site){.kind = HORA_SITE_POOLER,
-                                            .layer = -1,
-                                            .module = hora_strdup(k->dense),
-                                            .in = b->hidden,
-                                            .out = b->hidden,
-                                            .weight = b->neck[0],
-                                            .bias = b->neck[1]};
+        *hora_base_add_site(b) = (hora_site){.kind = HORA_SITE_POOLER,
+                                             .layer = -1,
+                                             .module = hora_strdup(k->dense),
+                                             .in = b->hidden,
+                                             .out = b->hidden,
+                                             .weight = b->neck[0],
+                                             .bias = b->neck[1]};
     return HORA_OK;
 }
 
@@ -358,7 +358,7 @@ static hora_t embed(hora_net *n) {
     const bert *c = n->base->own;
     hora_graph *g = n->g;
     hora_net_begin(n);
-    hora_t h = hora_embed(g, hora_net_weight(n, n->base->embed));
+    hora_t h = hora_net_tokens(n);
     h = c->kind->shifted
             ? hora_lookup(g, hora_net_weight(n, c->position), HORA_LEAF_place, -(c->pad + 1), h)
             : hora_lookup(g, hora_net_weight(n, c->position), HORA_LEAF_pos, 0, h);

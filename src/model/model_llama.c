@@ -235,11 +235,14 @@ static void add_weights(hora_base *b, llama *c) {
     }
     c->final_norm = hora_base_add_weight(b, hora_strdup("model.norm.weight"),
                                          HORA_SHAPE1(b->hidden), HORA_ROLE_NORM, -1, 0);
-    b->head = b->bare   ? -1
-              : b->tied ? b->embed
-                        : hora_base_add_weight(b, hora_strdup("lm_head.weight"),
-                                               HORA_SHAPE2(b->vocab, b->hidden), HORA_ROLE_HEAD, -1,
-                                               c->init_std);
+    if (b->bare) {
+        b->head = -1;
+        return;
+    }
+    b->head =
+        hora_base_add_weight(b, hora_strdup("lm_head.weight"), HORA_SHAPE2(b->vocab, b->hidden),
+                             HORA_ROLE_HEAD, -1, c->init_std);
+    b->weights[b->head].tied = b->tied;
 }
 
 static hora_status configure(hora_base *b) {

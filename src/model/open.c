@@ -7,6 +7,8 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/gguf_hf.h"
+#include "format/gguf_names.h"
 #include "format/hf_config.h"
 #include "format/safetensors.h"
 #include "model/family.h"
@@ -80,6 +82,12 @@ static hora_status pick_family(hora_base *b) {
     return s;
 }
 
+static hora_status configure_family(hora_base *b) {
+    HORA_TRY(b->family->configure(b));
+    hora_base_add_ends(b);
+    return HORA_OK;
+}
+
 static hora_status configure(hora_base *b, const char *config_path, const hora_base_options *o) {
     b->dtype = o->dtype;
     b->bare = o->bare;
@@ -88,7 +96,7 @@ static hora_status configure(hora_base *b, const char *config_path, const hora_b
     if (hora_json_type(b->config) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
     HORA_TRY(pick_family(b));
-    hora_status s = b->family->configure(b);
+    hora_status s = configure_family(b);
     b->tied &= !b->bare;
     return s ? hora_context(s, "%s", b->dir) : HORA_OK;
 }
@@ -202,7 +210,7 @@ static void release_parts(hora_base *b) {
         b->family->release(b);
     for (int i = 0; i < b->nweights; i++)
         release_weight(&b->weights[i]);
-    for (int i = 0; i < b->nsites; i++)
+    for (int i = 0; i < b->nsites + b->nends; i++)
         release_site(&b->sites[i]);
     hora_free(b->weights);
     hora_free(b->sites);
@@ -210,7 +218,7 @@ static void release_parts(hora_base *b) {
     b->weights = NULL;
     b->sites = NULL;
     b->vision = NULL;
-    b->nweights = b->nsites = 0;
+    b->nweights = b->nsites = b->nends = 0;
 }
 
 /* A weight reads this tensor. */
@@ -227,10 +235,10 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
     int count = 0;
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
-        const hora_st_tensor *t = find(b, st, w);
+        const hora_st_tensor *t = w->tied ? NULL : find(b, st, w);
         char have[128], want[128];
         hora_shape shape;
-        if (!t && count++ < 6)
+        if (!t && !w->tied && count++ < 6)
             hora_str_printf(&bad, "; missing %s", hora_weight_spelling(w).name);
         else if (t && !fits(w, t, &shape) && count++ < 6)
             hora_str_printf(&bad, "; %s is %s, config.json makes it %s", t->name,
@@ -265,6 +273,20 @@ static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w)
     return t && fits(w, t, &shape) ? t : NULL;
 }
 
+/* Rows that lie pair by pair go back to half by half. */
+static hora_status convert_rows(const hora_base *b, const hora_weight *w, const hora_view *v,
+                                int64_t head_dim) {
+    const int64_t rows = w->view.shape.d[0], width = hora_row_elems(&w->view.shape);
+    const size_t from =
+        (size_t)(width / hora_dtype_block(v->dtype)) * hora_dtype_block_bytes(v->dtype);
+    const size_t to = (size_t)width * hora_dtype_size(b->dtype);
+    for (int64_t r = 0; r < rows; r++)
+        HORA_TRY(hora_convert((char *)w->view.data + (size_t)r * to, b->dtype,
+                              (const char *)v->data + (size_t)hora_gguf_row(r, head_dim) * from,
+                              v->dtype, width));
+    return HORA_OK;
+}
+
 /* It can be used where it lies; in a plan without weights the dtype of config.json tells. */
 static bool will_fit(const hora_base *b, int i) {
     const char *name = hora_json_string(hora_json_get(b->config, "torch_dtype"), NULL);
@@ -274,13 +296,13 @@ static bool will_fit(const hora_base *b, int i) {
     if (!t)
         return false;
     const hora_view v = part_of(&b->weights[i], t);
-    return fits_as_is(b, &v);
+    return !t->interleaved && fits_as_is(b, &v);
 }
 
 static void measure_store(hora_base *b) {
     b->store_bytes = 0;
     for (int i = 0; i < b->nweights; i++)
-        if (!will_fit(b, i))
+        if (!b->weights[i].tied && !will_fit(b, i))
             b->store_bytes +=
                 (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
 }
@@ -295,8 +317,12 @@ static hora_status bind_weights(hora_base *b, store *own) {
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = tensor_of(b, w);
+        if (w->tied) { /* the embedding stands before it */
+            w->view.data = b->weights[b->embed].view.data;
+            continue;
+        }
         const hora_view v = t ? part_of(w, t) : w->view;
-        if (t && fits_as_is(b, &v)) {
+        if (t && will_fit(b, i)) {
             w->view.data = v.data;
             continue;
         }
@@ -306,7 +332,9 @@ static hora_status bind_weights(hora_base *b, store *own) {
             draw_weight(w, own->seed);
             continue;
         }
-        HORA_TRY(hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
+        HORA_TRY(t->interleaved
+                     ? convert_rows(b, w, &v, t->interleaved)
+                     : hora_convert(w->view.data, b->dtype, v.data, v.dtype, hora_elems(&v)));
         hora_st_forget(own->st, t);
     }
     return HORA_OK;
@@ -326,14 +354,16 @@ static hora_status untie(hora_base *b, const hora_st *st) {
               b->dir);
     hora_json_set(b->config, "tie_word_embeddings", hora_json_new_bool(false));
     release_parts(b);
-    return b->family->configure(b);
+    return configure_family(b);
 }
 
 static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {
-    if (!hora_path_is_dir(dir))
+    if (!hora_model_path(dir))
         return hora_fail(
             HORA_ENOTFOUND,
-            "%s is no model directory (it should hold config.json and model.safetensors)", dir);
+            "%s is no model directory (it should hold config.json and model.safetensors) and no "
+            "GGUF file",
+            dir);
     HORA_TRY(configure(b, dir, o));
     store *own = b->store = hora_calloc(1, sizeof *own);
     b->config_alone = o->config_alone && o->headers_only && !hora_st_model_there(dir);

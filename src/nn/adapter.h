@@ -21,6 +21,7 @@ typedef struct hora_init {
     hora_init_kind kind;
     double value;          /* constant, standard deviation, or bound of U(-b, b) */
     const hora_view *from; /* COPY: borrowed, same number of elements */
+    const int32_t *rows;   /* COMPUTED: for `compute`, borrowed; NULL: none */
     /* COMPUTED: fills out, of p->elems, from the base's weights and from parameters that were
      * declared before p. Called while values are allocated, when the weights are there. */
     hora_status (*compute)(const struct hora_adapter *, const struct hora_param *p, double *out);

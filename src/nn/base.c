@@ -5,10 +5,12 @@
 
 static const struct {
     const char *name, *alias;
-} sites[HORA_SITES] = {
+} sites[] = {
 #define SITE(id, name, alias) {name, alias},
 #include "nn/sites.def"
 #undef SITE
+    {"embed", "embed"},
+    {"head", "head"},
 };
 
 const char *hora_site_short(hora_site_kind k) {
@@ -91,8 +93,34 @@ char *hora_base_canonical(const hora_base *b, const char *name) {
 int64_t hora_base_parameters(const hora_base *b) {
     int64_t n = 0;
     for (int i = 0; i < b->nweights; i++)
-        n += hora_elems(&b->weights[i].view);
+        n += b->weights[i].tied ? 0 : hora_elems(&b->weights[i].view);
     return n;
+}
+
+hora_site *hora_base_add_site(hora_base *b) {
+    const size_t n = (size_t)(b->nsites + b->nends);
+    b->sites = hora_realloc(b->sites, (n + 1) * sizeof *b->sites);
+    hora_site *at = b->sites + b->nsites++;
+    memmove(at + 1, at, (size_t)b->nends * sizeof *at);
+    return at;
+}
+
+void hora_base_add_ends(hora_base *b) {
+    const int ends[] = {b->embed, b->head};
+    b->nends = 0;
+    b->sites = hora_realloc(b->sites, (size_t)(b->nsites + 2) * sizeof *b->sites);
+    for (int i = 0; i < 2 && ends[i] >= 0; i++) {
+        const hora_shape *s = &b->weights[ends[i]].view.shape; /* (vocab, hidden), both */
+        b->sites[b->nsites + b->nends++] = (hora_site){
+            .kind = i ? HORA_SITE_HEAD : HORA_SITE_EMBED,
+            .layer = -1,
+            .module = hora_base_module(b, ends[i]),
+            .in = s->d[i ? 1 : 0],
+            .out = s->d[i ? 0 : 1],
+            .weight = ends[i],
+            .bias = i ? b->head_bias : -1,
+        };
+    }
 }
 
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer) {

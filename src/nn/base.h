@@ -26,7 +26,8 @@ typedef struct hora_weight {
     char *name;     /* "model.layers.0.self_attn.q_proj.weight": as the newest files have it */
     hora_view view; /* in the dtype the model was opened with; data NULL when only planning */
     hora_role role;
-    int layer;           /* -1: outside the blocks */
+    int layer; /* -1: outside the blocks */
+    bool tied; /* the head, and it is the embedding: its values, unless something replaces it */
     double init_std;     /* of a fresh model: N(0, std); norms start at 1, biases at 0 */
     hora_shape disk;     /* of a tensor of its own, where that is not view's; n 0: it is */
     hora_spelling *also; /* other names */
@@ -43,21 +44,26 @@ typedef enum {
 #define SITE(id, name, alias) HORA_SITE_##id,
 #include "nn/sites.def"
 #undef SITE
-    HORA_SITES
+    HORA_SITES,
+    /* The two ends: not in the blocks, adapted by methods that say so. */
+    HORA_SITE_EMBED = HORA_SITES,
+    HORA_SITE_HEAD,
+    HORA_SITE_NONE
 } hora_site_kind;
-const char *hora_site_short(hora_site_kind k); /* "q" "k" "v" "o" "gate" "up" "down" "fc1" "fc2" */
+/* "q" "k" "v" "o" "gate" "up" "down" "fc1" "fc2" "embed" "head" */
+const char *hora_site_short(hora_site_kind k);
 const char *hora_site_alias(hora_site_kind k); /* what a model without such a site may mean */
 
 typedef struct hora_site {
     hora_site_kind kind;
-    int layer;
+    int layer;    /* -1: an end */
     char *module; /* Hugging Face module path: "model.layers.0.self_attn.q_proj" */
     char **also;  /* the same module in other releases of the library */
     int nalso;
     char *fused; /* the module that holds its rows from `row` on, of fused_out; NULL: its own */
     int64_t row, fused_out;
-    int64_t in, out;
-    int64_t heads; /* q: H row blocks, k v: G row blocks, o: H column blocks; 0: no heads */
+    int64_t in, out; /* the weight is (out, in); the embedding's, a table, (in, out) */
+    int64_t heads;   /* q: H row blocks, k v: G row blocks, o: H column blocks; 0: no heads */
     int64_t head_dim;
     int weight, bias; /* indices into weights; bias -1: none */
 } hora_site;
@@ -87,11 +93,11 @@ typedef struct hora_base {
     int64_t types; /* of texts that token_type_ids tell apart; 0: it does not read them */
     hora_weight *weights;
     int nweights;
-    hora_site *sites; /* layer by layer, kinds in the order above */
-    int nsites;
-    int embed, head;    /* weight indices; head == embed when tied; -1: bare, or no such table */
-    int head_bias;      /* -1: none */
-    const char *prefix; /* of names, "model."; files of a bare backbone lack it; NULL: none */
+    hora_site *sites; /* layer by layer, kinds in the order above; then the ends */
+    int nsites, nends;
+    int embed, head;         /* weight indices; -1: no such table; head: bare */
+    int head_bias;           /* -1: none */
+    const char *prefix;      /* of names, "model."; files of a bare backbone lack it; NULL: none */
     const char *head_module; /* of a task's head: "score", "classifier"; NULL: none */
     /* As modules_to_save of PEFT names the head, where that is not head_module, and what stands
      * between the last hidden state and it, where that is no part of the former; NULL */
@@ -118,6 +124,10 @@ typedef struct hora_base {
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
+/* A place for one more site, in front of the ends, once those are there. */
+hora_site *hora_base_add_site(hora_base *b);
+/* The embedding and the language model's head as sites behind the others; once, for families. */
+void hora_base_add_ends(hora_base *b);
 /* NULL when the family has none */
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer);
 int hora_base_weight(const hora_base *b, const char *name); /* by `name`; -1 when absent */

@@ -1,14 +1,29 @@
 /* An opened base as a Hugging Face model directory: in one file and one dtype, or as its
  * source is. */
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "format/gguf.h"
 #include "format/safetensors.h"
 #include "nn/base.h"
 
-static hora_status save_config(const hora_base *b, const char *dir, hora_dtype dtype) {
+/* A tied head becomes a matrix of its own. */
+static bool comes_apart(const hora_base *b, float *const *replace) {
+    return b->tied && b->weights[b->head].tied && replace && replace[b->head];
+}
+
+static void say_apart(const hora_base *b, float *const *replace) {
+    if (comes_apart(b, replace))
+        hora_info("head and embedding were one matrix and have changed apart: lm_head.weight is "
+                  "written, tie_word_embeddings is false");
+}
+
+static hora_status save_config(const hora_base *b, const char *dir, hora_dtype dtype, bool apart) {
     hora_json *c = hora_json_copy(b->config);
     const char *name = dtype == HORA_BF16 ? "bfloat16" : dtype == HORA_F16 ? "float16" : "float32";
     hora_json_set(c, "torch_dtype", hora_json_new_string(name));
+    if (apart)
+        hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
     hora_status s = hora_json_save(c, 2, true, dir, "config.json");
     hora_json_free(c);
     return s;
@@ -60,7 +75,7 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
     hora_status s = HORA_OK;
     int n = 0;
     for (int i = 0; i < b->nweights && !s; i++) {
-        if (stands_already(b, i))
+        if (stands_already(b, i) || (b->weights[i].tied && !comes_apart(b, replace)))
             continue;
         e[n] =
             (hora_st_entry){hora_weight_spelling(&b->weights[i]).name, b->weights[i].view, dtype};
@@ -75,7 +90,8 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
     hora_free(own);
     hora_free(path);
     hora_free(e);
-    return s ? s : save_config(b, dir, dtype);
+    say_apart(b, replace);
+    return s ? s : save_config(b, dir, dtype, comes_apart(b, replace));
 }
 
 hora_status hora_base_save_task(const hora_base *b, const char *dir) {
@@ -107,6 +123,10 @@ hora_status hora_copy_companions(const char *from, const char *to) {
                                         "preprocessor_config.json",
                                         "processor_config.json"};
     hora_status s = HORA_OK;
+    if (hora_gguf_is(from))
+        hora_warn("%s holds the tokenizer, which was not written: put the tokenizer.json and "
+                  "tokenizer_config.json of that model into %s",
+                  from, to);
     for (size_t i = 0; i < HORA_COUNT(files) && s == HORA_OK; i++) {
         char *a = hora_path_join(from, files[i]), *b = hora_path_join(to, files[i]);
         if (hora_path_exists(a))
@@ -120,16 +140,16 @@ hora_status hora_copy_companions(const char *from, const char *to) {
 /* --- as the source ---------------------------------------------------------------------------- */
 
 /* What a tensor of the source becomes: the base's weight of that name (a bare backbone's lacks the
- * prefix), the first of those that share it, a tied head the embedding it repeats, anything else
- * itself. */
-static int weight_of(const hora_base *b, const char *name) {
+ * prefix), the first of those that share it, a tied head the embedding it repeats, unless it has
+ * new values of its own, anything else itself. */
+static int weight_of(const hora_base *b, const char *name, float *const *replace) {
     for (int i = 0; i < b->nweights; i++) {
         const char *own = hora_weight_spelling(&b->weights[i]).name;
         const bool bare = b->prefix && hora_starts(own, b->prefix);
         if (hora_eq(own, name) || (bare && hora_eq(own + strlen(b->prefix), name)))
-            return i;
+            return b->weights[i].tied && !comes_apart(b, replace) ? b->embed : i;
     }
-    return b->tied && hora_eq(name, "lm_head.weight") ? b->head : -1;
+    return -1;
 }
 
 /* Weight w or another part of its tensor has a new value. */
@@ -169,7 +189,7 @@ static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, 
     s->n = 0;
     for (int i = 0; i < hora_st_count(st); i++) {
         const hora_st_tensor *t = hora_st_at(st, i);
-        const int w = weight_of(b, t->name);
+        const int w = weight_of(b, t->name, replace);
         const bool new_value = w >= 0 && is_new(b, w, replace);
         const bool shared = w >= 0 && hora_weight_spelling(&b->weights[w]).rows;
         const hora_shape disk = w >= 0 ? hora_weight_disk(&b->weights[w]) : t->view.shape;
@@ -188,7 +208,7 @@ static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, 
                                      hora_weight_spelling(&b->weights[w]).name);
     }
     for (int w = 0; file == hora_st_files(st) - 1 && w < b->nweights; w++) {
-        if (s->written[w])
+        if (s->written[w] || (b->weights[w].tied && !comes_apart(b, replace)))
             continue;
         add_entry(s, b->weights[w].name, value_of(b, w, replace),
                   hora_dtype_is_float(last) ? last : HORA_F32, path);
@@ -230,13 +250,13 @@ static void tell_head(const hora_base *b, hora_json *c) {
 }
 
 /* config.json to the byte, but for another head. */
-static hora_status copy_config(const hora_base *b, const char *dir) {
+static hora_status copy_config(const hora_base *b, const char *dir, bool apart) {
     hora_json *c = NULL;
     bool tied = false;
     char *from = hora_path_join(b->dir, "config.json"), *to = hora_path_join(dir, "config.json");
     hora_status s = hora_json_load(&c, from);
     hora_json_bool(hora_json_get(c, "tie_word_embeddings"), &tied);
-    if (s == HORA_OK && !b->bare && (!tied || b->tied)) {
+    if (s == HORA_OK && !b->bare && (!tied || (b->tied && !apart))) {
         s = hora_copy_file(from, to);
     } else if (s == HORA_OK) {
         tell_head(b, c);
@@ -250,7 +270,13 @@ static hora_status copy_config(const hora_base *b, const char *dir) {
 
 hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace) {
     hora_st *st = NULL;
+    if (hora_gguf_is(b->dir))
+        return hora_fail(HORA_EUSAGE,
+                         "%s is a GGUF file: a model directory has other dtypes than its own; "
+                         "give --dtype bf16 or f32",
+                         b->dir);
     HORA_TRY(hora_st_open_model(&st, b->dir));
+    say_apart(b, replace);
     const size_t most = (size_t)(hora_st_count(st) + b->nweights);
     shards s = {
         .e = hora_calloc(most, sizeof *s.e),
@@ -262,7 +288,7 @@ hora_status hora_base_save_like(const hora_base *b, const char *dir, float *cons
     if (bad == HORA_OK && hora_st_files(st) > 1)
         bad = write_index(&s, dir);
     if (bad == HORA_OK)
-        bad = copy_config(b, dir);
+        bad = copy_config(b, dir, comes_apart(b, replace));
     for (size_t i = 0; i < most; i++)
         hora_free(s.own[i]);
     hora_free(s.own);

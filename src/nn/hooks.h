@@ -1,10 +1,10 @@
 #ifndef HORA_NN_HOOKS_H
 #define HORA_NN_HOOKS_H
 /*
- * Where methods change a model: six hooks. NULL means "as the base model does". A family never
+ * Where methods change a model: eight hooks. NULL means "as the base model does". A family never
  * calls a verb for a projection, it calls a site; the site asks the attached methods in order.
- * Methods use 1, 2 and 4 today and the laboratory watches through 6; 3, 5 and hora_net_loss are for
- * methods to come: prompts, prefixes, budgets.
+ * Methods use 1, 2, 4, 6, 7 and 8 today and the laboratory watches through 6; 3, 5 and
+ * hora_net_loss are for methods to come: prompts, prefixes, budgets.
  */
 #include "graph/verbs.h"
 #include "nn/adapter.h"
@@ -17,6 +17,13 @@ typedef enum { HORA_BLOCK_IN, HORA_BLOCK_ATTN, HORA_BLOCK_MLP, HORA_BLOCK_OUT } 
 typedef struct hora_sub {
     hora_t res, x, y;
 } hora_sub;
+
+/* What the output layer computes of the last hidden state x: x w' + b + alpha u f'. */
+typedef struct hora_head {
+    hora_t w, b;  /* (V, hidden); (V) or NONE */
+    hora_t u, f;  /* (rows, r), made of x, and (V, r); or NONE, both */
+    double alpha; /* of the low-rank term */
+} hora_head;
 
 typedef struct hora_hooks {
     /* 1 Base weights to train: the parameter that replaces weight `w`, or NULL. */
@@ -32,5 +39,10 @@ typedef struct hora_hooks {
     void (*kv)(hora_net *, hora_adapter *, int layer, hora_t *kp, hora_t *vp);
     /* 6 Around sublayers: returns the new y. */
     hora_t (*block)(hora_net *, hora_adapter *, int layer, hora_where, const hora_sub *);
+    /* 7 Rows of the token table, before a family adds positions or anything else: the new h. */
+    hora_t (*tokens)(hora_net *, hora_adapter *, hora_t h);
+    /* 8 The output layer over x (rows, hidden): changes parts of it; hora_net_head_low gives it a
+     * low-rank term. */
+    void (*head)(hora_net *, hora_adapter *, hora_t x, hora_head *);
 } hora_hooks;
 #endif

@@ -70,17 +70,28 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     return *leaf;
 }
 
-hora_t hora_net_weight(hora_net *n, int w) {
-    if (w < 0)
-        return HORA_NONE;
-    for (int a = 0; a < n->nadapters && n->leaf[w] == HORA_NONE; a++) {
+/* The leaf that trains in the place of weight `w`, or NONE. */
+static hora_t trained(hora_net *n, int w) {
+    hora_t leaf = HORA_NONE;
+    for (int a = 0; a < n->nadapters && leaf == HORA_NONE; a++) {
         const hora_hooks *h = hooks_of(n, a);
         hora_param *p = !h          ? NULL
                         : h->select ? h->select(n->adapters[a], w)
                                     : hora_adapter_replacement(n->adapters[a], w);
         if (p)
-            n->leaf[w] = hora_net_param(n, p);
+            leaf = hora_net_param(n, p);
     }
+    return leaf;
+}
+
+hora_t hora_net_weight(hora_net *n, int w) {
+    if (w < 0)
+        return HORA_NONE;
+    if (n->leaf[w] == HORA_NONE)
+        n->leaf[w] = trained(n, w);
+    const int same = n->base->weights[w].tied ? n->base->embed : w;
+    if (n->leaf[w] == HORA_NONE && same != w && trained(n, same) == HORA_NONE)
+        n->leaf[w] = hora_net_weight(n, same); /* one matrix, while nothing replaces either */
     if (n->leaf[w] == HORA_NONE) {
         n->frozen[w] = true;
         n->leaf[w] = hora_graph_frozen(n->g, n->base->weights[w].name, n->base->weights[w].view);
@@ -88,12 +99,39 @@ hora_t hora_net_weight(hora_net *n, int w) {
     return n->leaf[w];
 }
 
-hora_t hora_net_head(hora_net *n) {
-    return hora_net_weight(n, n->base->head);
+/* --- the output layer ------------------------------------------------------------------------- */
+hora_head hora_net_head(hora_net *n, hora_t x) {
+    hora_head out = {.w = hora_net_weight(n, n->base->head),
+                     .b = hora_net_weight(n, n->base->head_bias),
+                     .u = HORA_NONE,
+                     .f = HORA_NONE};
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        if (h && h->head)
+            h->head(n, n->adapters[a], x, &out);
+    }
+    return out;
 }
 
-hora_t hora_net_head_bias(hora_net *n) {
-    return hora_net_weight(n, n->base->head_bias);
+void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
+                       double alpha) {
+    if (h->u != HORA_NONE)
+        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
+                                         "adapter `%s` adapts the output layer, which another does "
+                                         "already; leave it to one, or merge the other first",
+                                         a->name));
+    h->u = u;
+    h->f = f;
+    h->alpha = alpha;
+}
+
+hora_t hora_net_logits(hora_net *n, const hora_head *h, hora_t x) {
+    hora_t z = hora_linear(n->g, x, h->w, h->b, HORA_NONE, 1);
+    return h->u == HORA_NONE ? z : hora_linear(n->g, h->u, h->f, HORA_NONE, z, h->alpha);
+}
+
+hora_t hora_net_xent(hora_net *n, const hora_head *h, hora_t x) {
+    return hora_head_xent(n->g, x, h->w, h->b, h->u, h->f, h->alpha);
 }
 
 static void prelude(hora_net *n, int layer) {
@@ -118,7 +156,17 @@ void hora_net_begin(hora_net *n) {
 
 hora_t hora_net_embed(hora_net *n) {
     hora_net_begin(n);
-    return hora_net_embedded(n, hora_embed(n->g, hora_net_weight(n, n->base->embed)));
+    return hora_net_embedded(n, hora_net_tokens(n));
+}
+
+hora_t hora_net_tokens(hora_net *n) {
+    hora_t h = hora_embed(n->g, hora_net_weight(n, n->base->embed));
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_hooks *o = hooks_of(n, a);
+        if (o && o->tokens)
+            h = o->tokens(n, n->adapters[a], h);
+    }
+    return h;
 }
 
 hora_t hora_net_embedded(hora_net *n, hora_t h) {
@@ -186,10 +234,16 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
 }
 
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
+    return hora_net_attend_near(n, q, k, v, window, 0, scale);
+}
+
+hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
+                            int64_t ahead, double scale) {
     hora_attr at = {.heads = n->base->heads,
                     .kv_heads = n->base->kv_heads,
                     .head_dim = n->base->head_dim,
                     .window = window,
+                    .ahead = ahead,
                     .scale = scale};
     hora_t kp = HORA_NONE, vp = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {

@@ -46,8 +46,10 @@ void hora_net_preludes(hora_net *n);
 /* leaf of a base weight: frozen, or the parameter that replaces it; -1 gives NONE */
 hora_t hora_net_weight(hora_net *n, int weight);
 hora_t hora_net_embed(hora_net *n); /* (rows, hidden) of the batch's ids; begins the recording */
-/* The two halves of it, around embeddings of the family's own. */
+/* The parts of it, around embeddings of the family's own: the rows of base->embed, with whatever
+ * is attached to it; what goes into the blocks. */
 void hora_net_begin(hora_net *n);
+hora_t hora_net_tokens(hora_net *n);
 hora_t hora_net_embedded(hora_net *n, hora_t h);
 /* opens block `layer` around residual stream h */
 hora_t hora_net_block(hora_net *n, int layer, hora_t h);
@@ -56,10 +58,16 @@ hora_t hora_net_block_end(hora_net *n, hora_t h);
 hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
 /* q (rows, H dh), k v (rows, G dh) -> (rows, H dh); prefix and caches are its business. */
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
+/* The same where a row also sees at most `ahead` keys behind itself; 0: all of its range. */
+hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
+                            int64_t ahead, double scale);
 /* The new residual stream: res + (what methods make of) y. */
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
-hora_t hora_net_head(hora_net *n);      /* leaf of the output head's weight (V, hidden) */
-hora_t hora_net_head_bias(hora_net *n); /* of its bias (V), or NONE */
+/* The output layer over x (rows, hidden), with whatever is attached, and what it computes: logits
+ * (rows, V), or their cross-entropy against the batch's targets (1). */
+hora_head hora_net_head(hora_net *n, hora_t x);
+hora_t hora_net_logits(hora_net *n, const hora_head *h, hora_t x);
+hora_t hora_net_xent(hora_net *n, const hora_head *h, hora_t x);
 
 /* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
@@ -70,6 +78,9 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
  * one op where this method is the last of the chain. */
 hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
                         hora_t a, hora_t f, double alpha);
+/* For hook 8: the term alpha u f'. Only one of the attached may give it. */
+void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
+                       double alpha);
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
 /* random stream of a node */
 uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what, int index);

@@ -145,6 +145,7 @@ void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, i
 void hora_case_value(hora_case *c, hora_rng *r, int64_t columns, bool binary) {
     const int64_t n = c->batch.rows * columns;
     c->batch.value = hora_case_alloc(c, (size_t)n, sizeof(float));
+    c->batch.leaves.columns[HORA_LEAF_value] = columns;
     for (int64_t i = 0; i < n; i++)
         c->batch.value[i] = binary ? (float)hora_rng_below(r, 2) : (float)hora_rng_normal(r);
 }

@@ -31,8 +31,8 @@ typedef enum {
 
 /* One flat record; each op's file says which fields it reads. */
 typedef struct hora_attr {
-    /* linear: factor of x W'; add: factor of the second term; scale: factor; dropout:
-     * probability */
+    /* linear: factor of x W'; lowrank, head_xent: of the low-rank term; add: of the second term;
+     * scale: factor; dropout: probability */
     double alpha;
     double eps;                        /* rmsnorm, layernorm */
     hora_act act;                      /* act, glu */

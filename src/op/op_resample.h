@@ -5,7 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static inline double hora_cubic(double x, double a) {
+#ifdef __CUDACC__ /* kernels of a GPU ask for them too */
+#define HORA_RESAMPLE static inline __host__ __device__
+#else
+#define HORA_RESAMPLE static inline
+#endif
+
+HORA_RESAMPLE double hora_cubic(double x, double a) {
     x = fabs(x);
     return x < 1   ? ((a + 2) * x - (a + 3)) * x * x + 1
            : x < 2 ? (((x - 5) * x + 8) * x - 4) * a
@@ -14,7 +20,7 @@ static inline double hora_cubic(double x, double a) {
 
 /* Place [*from, *to) of a side of n that place `at` of a side of m is made of; outside of it, where
  * there is no antialiasing, the edge is meant. */
-static inline void hora_resample_range(int64_t n, int64_t m, int64_t at, bool antialias,
+HORA_RESAMPLE void hora_resample_range(int64_t n, int64_t m, int64_t at, bool antialias,
                                        int64_t *from, int64_t *to) {
     const double scale = (double)n / (double)m;
     if (antialias) {
@@ -30,7 +36,7 @@ static inline void hora_resample_range(int64_t n, int64_t m, int64_t at, bool an
 }
 
 /* Weight of place i; those of a range add up to 1 but for antialiasing, which divides by sum. */
-static inline double hora_resample_weight(int64_t n, int64_t m, int64_t at, bool antialias,
+HORA_RESAMPLE double hora_resample_weight(int64_t n, int64_t m, int64_t at, bool antialias,
                                           int64_t i) {
     const double scale = (double)n / (double)m, center = scale * ((double)at + 0.5);
     const double stretch = antialias && scale > 1 ? scale : 1;

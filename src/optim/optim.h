@@ -70,7 +70,8 @@ double hora_state_norm(hora_state *s);          /* of all gradients, in fixed or
 void hora_state_update(hora_state *s, const hora_update *u);
 /* The device's values and moments from the host's, as after reading a file. */
 void hora_state_push(hora_state *s);
-/* The host's values, moments and gradients from the device's: before anything on the host reads
+/* The host's values from the device's, or values and moments: before anything on the host reads
  * them. */
+void hora_state_pull_values(hora_state *s);
 void hora_state_pull(hora_state *s);
 #endif

@@ -67,20 +67,21 @@ static hora_status list_pieces(hora_state *s) {
     return kind->attach ? kind->attach(s->device, l) : HORA_OK;
 }
 
-/* Values of an adapter, gradients and moments: f(device, memory, bytes). */
-static void each_span(hora_state *s, bool grads, void (*f)(hora_device *, void *, size_t)) {
+/* f(device, memory, bytes) of the spans that `what` names. */
+enum { VALUES = 1, MOMENTS = 2, GRADS = 4 };
+static void each_span(hora_state *s, int what, void (*f)(hora_device *, void *, size_t)) {
     const size_t bytes = hora_state_bytes(s);
     const hora_adapter *last = NULL;
-    for (int i = 0; i < s->nslots; i++) {
+    for (int i = 0; what & VALUES && i < s->nslots; i++) {
         const hora_adapter *a = s->slots[i].p->adapter;
         if (a != last && a->value_bytes)
             f(s->device, a->values, a->value_bytes);
         last = a;
     }
     for (int k = 0; k < 2; k++)
-        if (s->moment[k])
+        if (what & MOMENTS && s->moment[k])
             f(s->device, s->moment[k], bytes);
-    if (grads && s->grad)
+    if (what & GRADS && s->grad)
         f(s->device, s->grad, bytes);
 }
 
@@ -94,7 +95,7 @@ hora_status hora_state_allocate(hora_state *s, hora_device *device) {
     size_t bytes = hora_state_bytes(s);
     void *copy;
     s->device = device;
-    each_span(s, false, forget); /* what an evaluation alone left of the values */
+    each_span(s, VALUES | MOMENTS, forget); /* what an evaluation alone left of the values */
     HORA_TRY(hora_block_new((void **)&s->grad, bytes, "gradients"));
     HORA_TRY(hora_device_mirror(device, &copy, s->grad, bytes, "gradients"));
     for (int k = 0; k < s->optimizer->moments; k++) {
@@ -120,7 +121,7 @@ void hora_state_release(hora_state *s) {
     if (kind->detach && s->spans.piece)
         kind->detach(s->device, &s->spans);
     if (s->device)
-        each_span(s, true, forget);
+        each_span(s, VALUES | MOMENTS | GRADS, forget);
     for (int i = 0; i < s->nslots; i++) {
         hora_param *p = s->slots[i].p;
         p->grad = p->moment[0] = p->moment[1] = NULL;
@@ -160,9 +161,13 @@ static void push(hora_device *d, void *host, size_t bytes) {
 }
 
 void hora_state_push(hora_state *s) {
-    each_span(s, false, push);
+    each_span(s, VALUES | MOMENTS, push);
+}
+
+void hora_state_pull_values(hora_state *s) {
+    each_span(s, VALUES, hora_device_pull);
 }
 
 void hora_state_pull(hora_state *s) {
-    each_span(s, true, hora_device_pull);
+    each_span(s, VALUES | MOMENTS, hora_device_pull);
 }

@@ -32,6 +32,17 @@ hora_status hora_merging_weight(const hora_merging *m, int i, float **out) {
     return HORA_OK;
 }
 
+hora_status hora_merging_apart(const hora_merging *m) {
+    const hora_base *b = m->at[0]->base;
+    float *unused;
+    return b->tied ? hora_merging_weight(m, b->head, &unused) : HORA_OK;
+}
+
+/* Both ends of a tied pair are one parameter, or none is. */
+static bool together(const hora_adapter *a) {
+    return !a->base->tied || a->replaces[a->base->head] == a->replaces[a->base->embed];
+}
+
 hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
                               void (*row)(void *arg, double *row), void *arg) {
     float *w;
@@ -49,12 +60,16 @@ hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
 }
 
 static hora_status put_replaced(const hora_merging *m) {
-    for (int k = 0; k < m->n; k++)
-        for (int i = 0; m->at[k]->replaces && i < m->at[k]->base->nweights; i++) {
+    for (int k = 0; k < m->n; k++) {
+        const hora_adapter *a = m->at[k];
+        if (a->replaces && !together(a))
+            HORA_TRY(hora_merging_apart(m));
+        for (int i = 0; a->replaces && i < a->base->nweights; i++) {
             float *unused;
-            if (m->at[k]->replaces[i])
+            if (a->replaces[i] && !(a->base->weights[i].tied && together(a)))
                 HORA_TRY(hora_merging_weight(m, i, &unused));
         }
+    }
     return HORA_OK;
 }
 

@@ -11,20 +11,29 @@
 #include "peft/dora.h"
 
 char *hora_lowrank_name(const hora_site *s, char side) {
-    return hora_peft_key(s->module, side == 'A' ? HORA_PEFT_LORA_A : HORA_PEFT_LORA_B);
+    const bool table = s->kind == HORA_SITE_EMBED;
+    return hora_peft_key(s->module, side == 'A' ? (table ? HORA_PEFT_EMB_A : HORA_PEFT_LORA_A)
+                                                : (table ? HORA_PEFT_EMB_B : HORA_PEFT_LORA_B));
 }
 
 void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hora_param **a,
                          hora_param **b) {
+    const bool table = s->kind == HORA_SITE_EMBED;
+    const hora_init zero = {.kind = HORA_INIT_ZERO},
+                    normal = {.kind = HORA_INIT_NORMAL, .value = 1},
+                    uniform = {.kind = HORA_INIT_UNIFORM, .value = 1 / sqrt((double)s->in)};
     char *na = hora_lowrank_name(s, 'A'), *nb = hora_lowrank_name(s, 'B');
-    *a = hora_adapter_param(
-        ad, na, HORA_SHAPE2(rank, s->in),
-        (hora_init){.kind = HORA_INIT_UNIFORM, .value = 1 / sqrt((double)s->in)});
-    *b = hora_adapter_param(ad, nb, HORA_SHAPE2(s->out, rank), (hora_init){.kind = HORA_INIT_ZERO});
+    *a = hora_adapter_param(ad, na, HORA_SHAPE2(rank, s->in), table ? zero : uniform);
+    *b = hora_adapter_param(ad, nb, HORA_SHAPE2(s->out, rank), table ? normal : zero);
     (*a)->layer = (*b)->layer = s->layer;
-    (*b)->lora_b = true;
+    (table ? *a : *b)->lora_b = true;
     hora_free(na);
     hora_free(nb);
+}
+
+/* Sites that `factors` is asked about. */
+static int sites_of(const hora_adapter *a) {
+    return a->base->nsites + (a->method->ends ? a->base->nends : 0);
 }
 
 /* --- the folder ------------------------------------------------------------------------------- */
@@ -41,9 +50,10 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
 
 hora_status hora_lowrank_write(hora_adapter *a, const char *dir) {
     const hora_base *b = a->base;
-    hora_st_entry *e = hora_calloc((size_t)(3 * b->nsites + b->nweights) + 1, sizeof *e);
+    const int sites = sites_of(a);
+    hora_st_entry *e = hora_calloc((size_t)(4 * sites + b->nweights) + 1, sizeof *e);
     int n = 0, names;
-    for (int i = 0; i < b->nsites; i++) {
+    for (int i = 0; i < sites; i++) {
         hora_factors f;
         const hora_site *s = &b->sites[i];
         a->method->factors(a, i, &f);
@@ -58,6 +68,10 @@ hora_status hora_lowrank_write(hora_adapter *a, const char *dir) {
         if (f.magnitude)
             e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_MAGNITUDE),
                                      {(void *)f.magnitude, a->dtype, HORA_SHAPE1(s->out)},
+                                     HORA_F32};
+        if (f.bias)
+            e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_LORA_BIAS),
+                                     {(void *)f.bias, a->dtype, HORA_SHAPE1(s->out)},
                                      HORA_F32};
     }
     names = n;
@@ -80,53 +94,86 @@ hora_status hora_lowrank_write(hora_adapter *a, const char *dir) {
 /* W + s B A, row by row in f64, rounded once; with a magnitude times c = m / n. n is the norm of
  * that row with the W that recordings see, also where another adapter was folded in before. */
 static void merge_site(const hora_adapter *a, const hora_site *s, const hora_factors *f,
-                       const hora_merging *m, double *c) {
-    const hora_view leaf = hora_merging_leaf(m, s->weight);
-    float **out = &m->w[s->weight];
-    const void *from = *out ? (const void *)*out : leaf.data;
-    const hora_dtype dtype = *out ? HORA_F32 : leaf.dtype;
-    if (!*out)
-        *out = hora_malloc((size_t)hora_elems(&leaf) * sizeof **out);
+                       const hora_view *leaf, float *w, double *c) {
     double *row = hora_malloc((size_t)s->in * sizeof *row);
     for (int64_t o = 0; o < s->out; o++) {
         c[o] = f->magnitude ? hora_value_at(f->magnitude, a->dtype, o) /
-                                  hora_dora_norm(a, &leaf, s, f, o, row)
+                                  hora_dora_norm(a, leaf, s, f, o, row)
                             : 1;
         for (int64_t k = 0; k < s->in; k++)
-            row[k] = hora_value_at(from, dtype, o * s->in + k);
+            row[k] = (double)w[o * s->in + k];
         for (int64_t j = 0; j < f->rank; j++) {
             double b = f->scale * hora_value_at(f->b, a->dtype, o * f->rank + j);
             for (int64_t k = 0; k < s->in; k++)
                 row[k] += b * hora_value_at(f->a, a->dtype, j * s->in + k);
         }
         for (int64_t k = 0; k < s->in; k++)
-            (*out)[o * s->in + k] = (float)(f->magnitude ? c[o] * row[k] : row[k]);
+            w[o * s->in + k] = (float)(f->magnitude ? c[o] * row[k] : row[k]);
     }
     hora_free(row);
 }
 
-/* The bias is outside of the magnitude; what an inner adapter made of it is inside. */
-static void merge_bias(const hora_site *s, const double *c, const hora_merging *m) {
+/* A table has a row per input: E + s A' B'. */
+static void merge_table(const hora_adapter *a, const hora_site *s, const hora_factors *f,
+                        float *w) {
+    for (int64_t k = 0; k < s->in; k++)
+        for (int64_t o = 0; o < s->out; o++) {
+            double sum = 0;
+            for (int64_t j = 0; j < f->rank; j++)
+                sum += hora_value_at(f->a, a->dtype, j * s->in + k) *
+                       hora_value_at(f->b, a->dtype, o * f->rank + j);
+            w[k * s->out + o] = (float)((double)w[k * s->out + o] + f->scale * sum);
+        }
+}
+
+/* The bias is outside of the magnitude; what an inner adapter made of it is inside. lora_bias rides
+ * with B, and is inside of no magnitude: PEFT refuses the pair. */
+static hora_status merge_bias(const hora_adapter *a, const hora_site *s, const hora_factors *f,
+                              const double *c, const hora_merging *m) {
+    if (f->bias && s->bias < 0)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "lora_bias of %s cannot be merged: the layer has no bias to take it (PEFT "
+                         "refuses this too); use the adapter beside its base",
+                         s->module);
+    float *bias = f->bias || (f->magnitude && s->bias >= 0) ? m->w[s->bias] : NULL;
+    if (f->bias)
+        HORA_TRY(hora_merging_weight(m, s->bias, &bias));
+    if (!bias)
+        return HORA_OK;
     const hora_view leaf = hora_merging_leaf(m, s->bias);
-    float *bias = m->w[s->bias];
-    for (int64_t o = 0; bias && o < s->out; o++)
-        bias[o] =
-            (float)(c[o] * (double)bias[o] + (1 - c[o]) * hora_value_at(leaf.data, leaf.dtype, o));
+    for (int64_t o = 0; o < s->out; o++)
+        bias[o] = f->bias
+                      ? (float)((double)bias[o] + f->scale * hora_value_at(f->bias, a->dtype, o))
+                      : (float)(c[o] * (double)bias[o] +
+                                (1 - c[o]) * hora_value_at(leaf.data, leaf.dtype, o));
+    return HORA_OK;
+}
+
+static hora_status merge_factors(const hora_adapter *a, const hora_site *s, const hora_factors *f,
+                                 const hora_merging *m) {
+    float *w;
+    if (s->kind >= HORA_SITES) /* of a tied pair one end changes alone */
+        HORA_TRY(hora_merging_apart(m));
+    const hora_view leaf = hora_merging_leaf(m, s->weight);
+    HORA_TRY(hora_merging_weight(m, s->weight, &w));
+    if (s->kind == HORA_SITE_EMBED) {
+        merge_table(a, s, f, w);
+        return HORA_OK;
+    }
+    double *c = hora_malloc((size_t)s->out * sizeof *c);
+    merge_site(a, s, f, &leaf, w, c);
+    const hora_status st = merge_bias(a, s, f, c, m);
+    hora_free(c);
+    return st;
 }
 
 hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m) {
     HORA_TRY(hora_adapter_materialise(a));
-    for (int i = 0; i < a->base->nsites; i++) {
+    for (int i = 0; i < sites_of(a); i++) {
         hora_factors f;
-        const hora_site *s = &a->base->sites[i];
         a->method->factors(a, i, &f);
-        if (!f.rank)
-            continue;
-        double *c = hora_malloc((size_t)s->out * sizeof *c);
-        merge_site(a, s, &f, m, c);
-        if (f.magnitude && s->bias >= 0)
-            merge_bias(s, c, m);
-        hora_free(c);
+        if (f.rank)
+            HORA_TRY(merge_factors(a, &a->base->sites[i], &f, m));
     }
     return HORA_OK;
 }

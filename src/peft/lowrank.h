@@ -21,9 +21,11 @@ hora_status hora_lowrank_write(hora_adapter *a, const char *dir);
 /* W + s B A, with a magnitude c (W + s B A). */
 hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m);
 
-/* "base_model.model.MODULE.lora_A.weight" (side 'A' or 'B'); new string. */
+/* "base_model.model.MODULE.lora_A.weight" (side 'A' or 'B'), of the embedding
+ * "...lora_embedding_A"; new string. */
 char *hora_lowrank_name(const hora_site *s, char side);
-/* Declares A (rank, in) with LoRA's draw and B (out, rank) = 0 under PEFT's names. */
+/* Declares A (rank, in) with LoRA's draw and B (out, rank) = 0 under PEFT's names; of the embedding
+ * A = 0 and B normal, as PEFT has it. */
 void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hora_param **a,
                          hora_param **b);
 #endif

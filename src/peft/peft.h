@@ -22,6 +22,7 @@ typedef struct hora_factors {
     const void *a;         /* (rank, in) */
     const void *b;         /* (out, rank) */
     const void *magnitude; /* (out): PEFT's DoRA; NULL: none */
+    const void *bias;      /* (out): PEFT's lora_bias, scaled like B A; NULL: none */
 } hora_factors;
 
 /* What lies in the folder of an adapter, ours or another tool's: opened once, borrowed by the
@@ -81,6 +82,7 @@ typedef struct hora_method {
     /* Low-rank form of a site (index into base->sites); rank 0: the site is untouched. Call
      * hora_adapter_materialise first. */
     void (*factors)(hora_adapter *, int site, hora_factors *);
+    bool ends; /* it is asked about the ends too */
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
@@ -130,6 +132,9 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w);
 hora_view hora_merging_leaf(const hora_merging *m, int i);
 /* Weight i as folded so far, to be changed in place. */
 hora_status hora_merging_weight(const hora_merging *m, int i, float **out);
+/* One end of a tied pair is about to change alone: the head gets values of its own. Nothing where
+ * they are apart already. */
+hora_status hora_merging_apart(const hora_merging *m);
 /* The rows of a site's weight as folded so far, one after another in f64, each to be changed in
  * place by `row` (s->in numbers): for methods that change what a projection reads. */
 hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,

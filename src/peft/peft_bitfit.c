@@ -31,7 +31,7 @@ static hora_status choose(const hora_adapter *a, config *c, bool *on) {
     if (!c->target.targets)
         return HORA_OK;
     bool *site = hora_calloc((size_t)b->nsites + 1, sizeof *site);
-    hora_status s = hora_targets_match(&c->peft, b, true, site);
+    hora_status s = hora_targets_match(&c->peft, b, b->nsites, true, site);
     for (int i = 0; i < b->nsites; i++)
         if (site[i] && b->sites[i].bias >= 0)
             on[b->sites[i].bias] = in_layers(&c->peft, b->sites[i].layer);

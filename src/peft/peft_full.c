@@ -3,7 +3,10 @@
 
 static hora_status setup(hora_adapter *a) {
     for (int w = 0; w < a->base->nweights; w++)
-        hora_adapter_replace(a, w, a->base->weights[w].name);
+        if (!a->base->weights[w].tied) /* follows the embedding */
+            hora_adapter_replace(a, w, a->base->weights[w].name);
+    if (a->base->tied)
+        a->replaces[a->base->head] = a->replaces[a->base->embed];
     return HORA_OK;
 }
 

@@ -149,7 +149,7 @@ static hora_status pick_targets(hora_adapter *a, hora_state *st) {
     const hora_base *b = a->base;
     const hora_cfg *c = a->config;
     bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
-    hora_status s = hora_targets_match(&c->peft, b, true, on);
+    hora_status s = hora_targets_match(&c->peft, b, b->nsites, true, on);
     for (int i = 0; i < b->nsites && !s; i++) {
         if (!on[i])
             continue;
@@ -190,7 +190,7 @@ static hora_status setup(hora_adapter *a) {
     for (int64_t g = 0; g < b->kv_heads; g++)
         for (int64_t i = 0; i < c->rank; i++)
             st->leaders[g * c->rank + i] = (int32_t)(g * (b->heads / b->kv_heads) * c->rank + i);
-    return hora_targets_save(a, &c->peft);
+    return hora_targets_save(a, &c->peft, true);
 }
 
 static void release(hora_adapter *a) {

@@ -82,12 +82,12 @@ static hora_status setup(hora_adapter *a) {
     st->input = hora_calloc((size_t)b->nsites + 1, sizeof *st->input);
     HORA_TRY(parse(c, b));
     bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
-    hora_status s = hora_targets_match(&c->peft, b, !c->from_folder, on);
+    hora_status s = hora_targets_match(&c->peft, b, b->nsites, !c->from_folder, on);
     for (int i = 0; i < b->nsites && !s; i++)
         if (on[i])
             s = add_site(a, i);
     hora_free(on);
-    return s ? s : hora_targets_save(a, &c->peft);
+    return s ? s : hora_targets_save(a, &c->peft, !c->from_folder);
 }
 
 static void release(hora_adapter *a) {

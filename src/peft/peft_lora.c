@@ -7,20 +7,26 @@
  *
  *   dA = s (B' dy)' x    dB = s dy' (A x)    dx += s A' B' dy        all by op lowrank
  *
- * With use_dora every row of W + s B A has a learned magnitude: dora.h.
+ * With use_dora every row of W + s B A has a learned magnitude: dora.h. With lora_bias B has a
+ * bias: s (B A x + c). The two ends of the model can be adapted too, as PEFT has it, each alone
+ * also where they are tied:
+ *
+ *   head        z = x W' + s (dropout(x) A') B'         A (r, d) drawn, B (V, r) = 0
+ *   embedding   h = E[ids] + s A'[ids] B'               A (r, V) = 0,   B (d, r) ~ N(0, 1)
  */
 #include <math.h>
 
 #include "base/text.h"
 #include "peft/dora.h"
+#include "peft/tokens.h"
 
 typedef struct config {
     int64_t rank;
     double alpha, dropout;
-    bool rslora, dora;
+    bool rslora, dora, lora_bias;
     int bias; /* choice: none all lora_only */
     hora_target_options target;
-    char *rank_pattern, *alpha_pattern;
+    char *rank_pattern, *alpha_pattern, *tokens;
     hora_peft_config peft; /* what counts: from the texts above, or from a folder */
     bool from_folder;
 } config;
@@ -34,17 +40,22 @@ static const hora_option rows[] = {
     OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
              "probability of dropping an input of A"),
     OPT_LIST(target.targets, "targets", "target_modules", "q+v", "LIST",
-             "sites: q k v o gate up down, module names, all-linear or re:REGEX"),
+             "sites: q k v o gate up down, lm_head, embed_tokens, module names, all-linear or "
+             "re:REGEX"),
     OPT_LIST(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
     OPT_LIST(target.layers_pattern, "layers_pattern", NULL, NULL, "LIST",
              "name of the list of layers, as PEFT has it"),
-    OPT_LIST(target.exclude, "exclude", "exclude_modules", NULL, "LIST", "modules left alone"),
+    OPT_LIST(target.exclude, "exclude", "exclude_modules", NULL, "LIST",
+             "modules left alone: names or re:REGEX"),
     OPT_LIST(target.save, "modules_to_save", NULL, NULL, "LIST",
-             "trained whole beside the adapter: lm_head, embed_tokens"),
+             "trained whole beside the adapter: lm_head, embed_tokens, norm, module names"),
+    OPT_LIST(tokens, "trainable_tokens", "trainable_token_indices", NULL, "LIST",
+             "ids of tokens whose embedding trains: 32000+32001"),
     OPT_BOOL(rslora, "rslora", "use_rslora", "false", "scale by alpha / sqrt(rank)"),
     OPT_BOOL(dora, "use_dora", NULL, "false", "a learned magnitude of every row: DoRA"),
     OPT_CHOICE(bias, "bias", NULL, "none", "none all lora_only",
                "biases that train: all of the model, or those of the targets"),
+    OPT_BOOL(lora_bias, "lora_bias", NULL, "false", "B has a bias of its own"),
     OPT_PATTERNS(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..",
                  "ranks by module name pattern"),
     OPT_PATTERNS(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
@@ -54,19 +65,36 @@ static const hora_options options = {"Method lora", rows, HORA_COUNT(rows)};
 
 typedef struct site {
     hora_param *a, *b; /* NULL: not adapted */
+    hora_param *bias;  /* of B (out); NULL: none */
     int64_t rank;
     double alpha, scale;
     hora_dora dora;
+    hora_t turned,
+        shift; /* of the recording in progress: the embedding's A' (V, r), s bias (out) */
 } site;
 typedef struct state {
-    site *sites;
+    site *sites; /* the ends behind the others */
+    hora_tokens tokens;
 } state;
+
+/* What PEFT has for projections in the blocks, or for none but these. */
+static hora_status check_end(const config *c, const hora_site *s) {
+    const char *what = s->kind < HORA_SITES                         ? NULL
+                       : c->dora                                    ? "use_dora"
+                       : c->lora_bias && s->kind == HORA_SITE_EMBED ? "lora_bias"
+                                                                    : NULL;
+    return what ? hora_fail(HORA_EUNSUPPORTED,
+                            "%s of %s is not computed here; leave %s out of the targets", what,
+                            s->module, s->module)
+                : HORA_OK;
+}
 
 static hora_status add_site(hora_adapter *ad, int i) {
     const config *c = ad->config;
     state *st = ad->state;
     const hora_site *s = &ad->base->sites[i];
     double rank, alpha;
+    HORA_TRY(check_end(c, s));
     HORA_TRY(hora_targets_value(c->peft.rank_pattern, c->peft.n_rank, s, (double)c->rank, &rank));
     HORA_TRY(
         hora_targets_value(c->peft.alpha_pattern, c->peft.n_alpha, s, c->peft.lora_alpha, &alpha));
@@ -79,9 +107,39 @@ static hora_status add_site(hora_adapter *ad, int i) {
     t->alpha = alpha;
     t->scale = alpha / (c->rslora ? sqrt(rank) : rank);
     hora_lowrank_params(ad, s, t->rank, &t->a, &t->b);
+    if (c->lora_bias) {
+        char *name = hora_peft_key(s->module, HORA_PEFT_LORA_BIAS);
+        t->bias =
+            hora_adapter_param(ad, name, HORA_SHAPE1(s->out), (hora_init){.kind = HORA_INIT_ZERO});
+        t->bias->layer = s->layer;
+        t->bias->decay = false;
+        t->bias->lora_b = true;
+        hora_free(name);
+    }
     char *magnitude = hora_peft_key(s->module, HORA_PEFT_MAGNITUDE);
     hora_dora_declare(&t->dora, ad, s, c->dora ? HORA_DORA_ON : HORA_DORA_OFF, magnitude, NULL);
     hora_free(magnitude);
+    return HORA_OK;
+}
+
+static hora_status parse_tokens(hora_peft_config *c, const char *text) {
+    int cap = 0;
+    while (text && *text) {
+        const size_t len = strcspn(text, "+, ");
+        char *part = hora_strndup(text, len);
+        int64_t id = 0;
+        const bool ok = hora_parse_int(part, &id) && id >= 0;
+        if (ok)
+            HORA_PUSH(c->tokens, c->n_tokens, cap, id);
+        hora_status s = ok || !len ? HORA_OK
+                                   : hora_fail(HORA_EUSAGE,
+                                               "trainable_tokens: `%s` is no token number; write "
+                                               "32000+32001 (`hora tokenize` shows numbers)",
+                                               part);
+        hora_free(part);
+        HORA_TRY(s);
+        text += len + (text[len] != '\0');
+    }
     return HORA_OK;
 }
 
@@ -95,7 +153,11 @@ static hora_status parse(config *c, const hora_base *b) {
     p->lora_dropout = c->dropout;
     p->use_rslora = c->rslora;
     p->use_dora = c->dora;
+    p->lora_bias = c->lora_bias;
+    if (c->dora && c->lora_bias)
+        return hora_fail(HORA_EUSAGE, "lora_bias and use_dora exclude each other; leave one out");
     p->bias = hora_strdup(biases[c->bias]);
+    HORA_TRY(parse_tokens(p, c->tokens));
     HORA_TRY(hora_patterns_parse(&p->rank_pattern, &p->n_rank, c->rank_pattern, "rank_pattern"));
     return hora_patterns_parse(&p->alpha_pattern, &p->n_alpha, c->alpha_pattern, "alpha_pattern");
 }
@@ -118,37 +180,76 @@ static void train_biases(hora_adapter *a, bool all) {
     }
 }
 
+/* Rows of the embedding, unless something else of this adapter has it. */
+static hora_status add_tokens(hora_adapter *a) {
+    const config *c = a->config;
+    state *st = a->state;
+    const hora_base *b = a->base;
+    const site *ends = st->sites + b->nsites; /* embedding, head */
+    HORA_TRY(hora_tokens_declare(&st->tokens, a, &c->peft));
+    if (!st->tokens.n)
+        return HORA_OK;
+    const bool other = ends[0].a || (b->tied && ends[1].a) || hora_adapter_replacement(a, b->embed);
+    return other ? hora_fail(HORA_EUNSUPPORTED,
+                             "trainable_token_indices: the embedding or its head trains already "
+                             "(targets or modules_to_save); leave one of the two out")
+                 : HORA_OK;
+}
+
 static hora_status setup(hora_adapter *a) {
     config *c = a->config;
     state *st = a->state = hora_calloc(1, sizeof *st);
     const hora_base *b = a->base;
-    st->sites = hora_calloc((size_t)b->nsites + 1, sizeof *st->sites);
+    const int sites = b->nsites + b->nends;
+    st->sites = hora_calloc((size_t)b->nsites + 2, sizeof *st->sites); /* or fewer ends */
     HORA_TRY(parse(c, b));
-    bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
-    hora_status s = hora_targets_match(&c->peft, b, !c->from_folder, on);
-    for (int i = 0; i < b->nsites && !s; i++)
+    bool *on = hora_calloc((size_t)sites + 1, sizeof *on);
+    hora_status s = hora_targets_match(&c->peft, b, sites, !c->from_folder, on);
+    if (!s && !c->from_folder)
+        s = hora_patterns_match(&c->peft, b, sites, on);
+    for (int i = 0; i < sites && !s; i++)
         if (on[i])
             s = add_site(a, i);
     hora_free(on);
     if (!s && c->bias)
         train_biases(a, hora_eq(biases[c->bias], "all"));
-    return s ? s : hora_targets_save(a, &c->peft);
+    if (!s)
+        s = hora_targets_save(a, &c->peft, !c->from_folder);
+    return s ? s : add_tokens(a);
 }
 
 static void release(hora_adapter *a) {
     config *c = a->config;
     state *st = a->state;
-    if (st)
+    if (st) {
         hora_free(st->sites);
+        hora_tokens_release(&st->tokens);
+    }
     hora_peft_config_release(&c->peft);
 }
 
 /* --- recording -------------------------------------------------------------------------------- */
 
+static void prepare_site(hora_net *n, const hora_site *s, site *t) {
+    if (t->a && s->kind == HORA_SITE_EMBED) /* A (r, V) -> (V, r), whose rows the ids choose */
+        t->turned = hora_permute(n->g, hora_net_param(n, t->a), 1, t->rank, s->in, 1);
+    if (t->bias)
+        t->shift = hora_scale(n->g, hora_net_param(n, t->bias), HORA_NONE, t->scale);
+}
+
+/* The bias of a projection with what lora_bias adds. */
+static hora_t shifted(hora_net *n, const site *t, hora_t b) {
+    return !t->bias ? b : b == HORA_NONE ? t->shift : hora_add(n->g, t->shift, b, 1);
+}
+
 static void prelude(hora_net *n, hora_adapter *a, int layer) {
     state *st = a->state;
-    for (int i = 0; i < a->base->nsites; i++) {
+    if (layer < 0)
+        hora_tokens_prelude(&st->tokens, n);
+    for (int i = 0; i < a->base->nsites + a->base->nends; i++) {
         site *t = &st->sites[i];
+        if (a->base->sites[i].layer == layer)
+            prepare_site(n, &a->base->sites[i], t);
         if (t->dora.m && a->base->sites[i].layer == layer)
             hora_dora_prelude(&t->dora, n, &a->base->sites[i], hora_net_param(n, t->a),
                               hora_net_param(n, t->b), t->scale);
@@ -165,8 +266,32 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
         return hora_net_next(n, s, x, w, b);
     hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
                              hora_net_stream(n, a, "lora", s->kind));
-    return hora_dora_lowrank(&t->dora, n, s, x, w, b, xd, hora_net_param(n, t->a),
+    return hora_dora_lowrank(&t->dora, n, s, x, w, shifted(n, t, b), xd, hora_net_param(n, t->a),
                              hora_net_param(n, t->b), t->scale);
+}
+
+static hora_t tokens(hora_net *n, hora_adapter *a, hora_t h) {
+    const state *st = a->state;
+    const site *t = &st->sites[a->base->nsites];
+    if (t->a) /* (rows, r) by (r, d) */
+        h = hora_linear(n->g, hora_embed(n->g, t->turned), hora_net_param(n, t->b), HORA_NONE, h,
+                        t->scale);
+    return hora_tokens_input(&st->tokens, n, h);
+}
+
+static void head(hora_net *n, hora_adapter *a, hora_t x, hora_head *h) {
+    const config *c = a->config;
+    const state *st = a->state;
+    const site *t = &st->sites[a->base->nsites + 1];
+    if (a->base->nends > 1 && t->a) {
+        hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
+                                 hora_net_stream(n, a, "lora", HORA_SITE_HEAD));
+        h->b = shifted(n, t, h->b);
+        hora_net_head_low(n, a, h,
+                          hora_linear(n->g, xd, hora_net_param(n, t->a), HORA_NONE, HORA_NONE, 1),
+                          hora_net_param(n, t->b), t->scale);
+    }
+    hora_tokens_head(&st->tokens, n, a, x, h);
 }
 
 /* --- on disk ---------------------------------------------------------------------------------- */
@@ -178,7 +303,8 @@ static void factors(hora_adapter *a, int i, hora_factors *f) {
                                .alpha = t->alpha,
                                .a = t->a->value,
                                .b = t->b->value,
-                               .magnitude = t->dora.m ? t->dora.m->value : NULL}
+                               .magnitude = t->dora.m ? t->dora.m->value : NULL,
+                               .bias = t->bias ? t->bias->value : NULL}
               : (hora_factors){0};
 }
 
@@ -187,12 +313,21 @@ static const hora_peft_config *peft_config(const hora_adapter *a) {
 }
 
 static hora_status refuse(const hora_peft_config *c, const char *dir) {
-    const char *what = c->lora_bias ? "lora_bias" : c->fan_in_fan_out ? "fan_in_fan_out" : NULL;
+    const char *what = c->fan_in_fan_out ? "fan_in_fan_out" : NULL;
     return what ? hora_fail(HORA_EUNSUPPORTED,
                             "%s: adapter_config.json has %s, which is not computed here; merge it "
                             "with PEFT and open the merged model",
                             dir, what)
                 : HORA_OK;
+}
+
+static void show_tokens(char **text, const hora_peft_config *p) {
+    hora_str v = {0};
+    for (int i = 0; i < p->n_tokens; i++)
+        hora_str_printf(&v, "%s%lld", i ? "+" : "", (long long)p->tokens[i]);
+    hora_free(*text);
+    *text = v.s ? hora_strdup(v.s) : NULL;
+    hora_str_release(&v);
 }
 
 /* The texts are for people only, here: model cards and the identity of a checkpoint. */
@@ -208,13 +343,25 @@ static hora_status configure(const hora_method *m, void *own, const hora_foreign
     c->dropout = p->lora_dropout;
     c->rslora = p->use_rslora;
     c->dora = p->use_dora;
+    c->lora_bias = p->lora_bias;
     for (int i = 0; i < (int)HORA_COUNT(biases); i++)
         if (hora_eq(p->bias, biases[i]))
             c->bias = i;
     hora_targets_show(&c->target, p);
+    show_tokens(&c->tokens, p);
     hora_patterns_show(&c->rank_pattern, p->rank_pattern, p->n_rank);
     hora_patterns_show(&c->alpha_pattern, p->alpha_pattern, p->n_alpha);
     return HORA_OK;
+}
+
+/* Every parameter carries PEFT's name. */
+static hora_status save(hora_adapter *a, const char *dir) {
+    return hora_peft_files_save(a, peft_config(a), dir);
+}
+
+static hora_status merge(hora_adapter *a, const hora_merging *m) {
+    HORA_TRY(hora_lowrank_merge(a, m));
+    return hora_tokens_merge(&((const state *)a->state)->tokens, a, m);
 }
 
 const hora_method hora_method_lora = {
@@ -226,11 +373,19 @@ const hora_method hora_method_lora = {
     .default_lr = 2e-4,
     .options = &options,
     .config_size = sizeof(config),
-    .hooks = {.select = hora_adapter_replacement, .prelude = prelude, .linear = linear},
+    .hooks = {.select = hora_adapter_replacement,
+              .prelude = prelude,
+              .tokens = tokens,
+              .linear = linear,
+              .head = head},
     .setup = setup,
     .release = release,
-    HORA_LOWRANK_FOLDER,
+    .claims = hora_lowrank_claims,
+    .save = save,
+    .load = hora_peft_files_load,
+    .merge = merge,
     .configure = configure,
     .factors = factors,
+    .ends = true,
     .peft_config = peft_config,
 };

@@ -97,7 +97,7 @@ static hora_status setup(hora_adapter *a) {
         if (on[i])
             add(a, i);
     hora_free(on);
-    return s ? s : hora_targets_save(a, &c->typed.peft);
+    return s ? s : hora_targets_save(a, &c->typed.peft, !c->typed.from_folder);
 }
 
 static void release(hora_adapter *a) {

@@ -22,6 +22,39 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
     return s;
 }
 
+int hora_base_weight_of(const hora_base *b, const char *key) {
+    char *module = NULL;
+    hora_peft_part part;
+    int found = -1;
+    if (hora_peft_parse_key(key, &module, &part))
+        return -1;
+    const bool bias = part == HORA_PEFT_BIAS || part == HORA_PEFT_BASE_BIAS;
+    for (int w = 0; w < b->nweights && found < 0; w++) {
+        char *path = hora_base_module(b, w);
+        if (hora_eq(path, module) && bias == hora_ends(b->weights[w].name, ".bias") &&
+            (bias || part == HORA_PEFT_WEIGHT || part == HORA_PEFT_BASE_WEIGHT))
+            found = w;
+        hora_free(path);
+    }
+    hora_free(module);
+    return found;
+}
+
+bool hora_st_of_base(const hora_st_tensor *t, const hora_base *b) {
+    const int w = hora_base_weight_of(b, t->name);
+    const hora_view *v = w < 0 ? NULL : &b->weights[w].view;
+    if (!v || !hora_shape_equal(&v->shape, &t->view.shape) || !hora_dtype_is_float(t->view.dtype))
+        return false;
+    for (int64_t i = 0; v->data && i < hora_elems(v); i++) {
+        const double ours = hora_value_at(v->data, v->dtype, i),
+                     theirs = hora_value_at(t->view.data, t->view.dtype, i);
+        if (ours != theirs && (v->dtype != HORA_BF16 ||
+                               hora_f32_to_bf16((float)theirs) != hora_f32_to_bf16((float)ours)))
+            return false;
+    }
+    return true;
+}
+
 /* Another name under which a file may have parameter `p`: that of the weight it replaces. */
 static const char *weight_name(const hora_adapter *a, const hora_param *p) {
     if (p->weight < 0)
@@ -86,7 +119,8 @@ static hora_status read_params(hora_adapter *a, const hora_st *st, const char *p
         if (!hora_starts(name, prefix))
             continue;
         there++;
-        if (!is_param(a, st, hora_st_at(st, i)) && count++ < 4)
+        if (!is_param(a, st, hora_st_at(st, i)) && !hora_st_of_base(hora_st_at(st, i), a->base) &&
+            count++ < 4)
             hora_str_printf(&bad, "; %s is not part of it", name);
     }
     hora_status s = HORA_OK;
@@ -128,7 +162,7 @@ hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
 typedef hora_status (*visit)(const hora_adapter *a, const float *ours, const hora_st_tensor *theirs,
                              int64_t n, void *arg);
 
-/* A, B and the magnitude of a site, which may have none. */
+/* A, B and the magnitude of a site in the blocks, which may have none. */
 static const hora_peft_part sides[] = {HORA_PEFT_LORA_A, HORA_PEFT_LORA_B, HORA_PEFT_MAGNITUDE};
 
 /* Calls `fn` for those of every adapted site, in f32, with the file's tensor of the same name (or

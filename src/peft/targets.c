@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define ALL_LINEAR "all-linear"
+
 /* The words as new strings, where *out holds none yet. */
 static void split(const char *text, char ***out, int *n) {
     int cap = 0;
@@ -28,15 +30,15 @@ static bool path_ends(const char *path, const char *name) {
     return hora_eq(path, name) || (k < n && path[n - k - 1] == '.' && hora_eq(path + n - k, name));
 }
 
-/* The kind that a short name means in this model; HORA_SITES: none. */
+/* The kind that a short name means in this model; HORA_SITE_NONE: none. */
 static hora_site_kind kind_of(const char *name, const hora_base *b) {
-    hora_site_kind found = HORA_SITES;
-    for (int i = 0; i < b->nsites && found == HORA_SITES; i++)
+    hora_site_kind found = HORA_SITE_NONE;
+    for (int i = 0; i < b->nsites + b->nends && found == HORA_SITE_NONE; i++)
         if (hora_eq(hora_site_short(b->sites[i].kind), name))
             found = b->sites[i].kind;
-    for (int k = 0; k < HORA_SITES && found == HORA_SITES; k++)
+    for (int k = 0; k < HORA_SITES && found == HORA_SITE_NONE; k++)
         if (hora_eq(hora_site_short((hora_site_kind)k), name))
-            for (int i = 0; i < b->nsites && found == HORA_SITES; i++)
+            for (int i = 0; i < b->nsites && found == HORA_SITE_NONE; i++)
                 if (hora_eq(hora_site_short(b->sites[i].kind), hora_site_alias((hora_site_kind)k)))
                     found = b->sites[i].kind;
     return found;
@@ -55,15 +57,25 @@ static bool tells(const char *name, hora_site_kind kind, const hora_base *b) {
 static void push_names(const char *name, const hora_base *b, char ***out, int *n, int *cap) {
     const hora_site_kind kind = kind_of(name, b);
     bool done = false;
-    for (int i = 0; i < b->nsites && !done; i++) {
+    for (int i = 0; i < b->nsites + b->nends && !done; i++) {
         const hora_site *s = &b->sites[i];
         if (s->kind != kind)
             continue;
         done = tells(last_part(s->module), kind, b);
         HORA_PUSH(*out, *n, *cap, hora_strdup(done ? last_part(s->module) : s->module));
     }
-    if (kind == HORA_SITES)
+    if (kind == HORA_SITE_NONE)
         HORA_PUSH(*out, *n, *cap, hora_strdup(name));
+}
+
+/* Splits, short names spelled out. */
+static void split_names(const char *text, char ***out, int *n, const hora_base *base) {
+    char **typed = NULL;
+    int k = 0, cap = 0;
+    split(text, &typed, &k);
+    for (int i = 0; i < k; i++)
+        push_names(typed[i], base, out, n, &cap);
+    hora_list_free(typed, k);
 }
 
 static int by_text(const void *x, const void *y) {
@@ -94,25 +106,27 @@ static void parse_targets(hora_peft_config *c, const char *text, const hora_base
         c->target_regex = hora_strdup(text + 3);
         return;
     }
-    if (hora_eq(text, "all-linear")) {
-        c->target_regex = hora_strdup("all-linear");
+    if (hora_eq(text, ALL_LINEAR)) {
+        c->target_regex = hora_strdup(ALL_LINEAR);
         return;
     }
-    char **typed = NULL;
-    int n = 0, cap = 0;
-    split(text, &typed, &n);
-    for (int i = 0; i < n; i++)
-        push_names(typed[i], base, &c->target_modules, &c->n_targets, &cap);
-    hora_list_free(typed, n);
+    split_names(text, &c->target_modules, &c->n_targets, base);
     qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
+}
+
+static void parse_exclude(hora_peft_config *c, const char *text, const hora_base *base) {
+    if (hora_starts(text, "re:"))
+        c->exclude_regex = hora_strdup(text + 3);
+    else
+        split_names(text, &c->exclude_modules, &c->n_exclude, base);
 }
 
 hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o,
                                const hora_base *base) {
     if (!c->n_targets && !c->target_regex && o->targets)
         parse_targets(c, o->targets, base);
-    if (!c->exclude_regex)
-        split(o->exclude, &c->exclude_modules, &c->n_exclude);
+    if (!c->exclude_regex && !c->n_exclude && o->exclude)
+        parse_exclude(c, o->exclude, base);
     split(o->layers_pattern, &c->layers_pattern, &c->n_layers_pattern);
     split(o->save, &c->modules_to_save, &c->n_save);
     return parse_layers(c, o->layers);
@@ -134,15 +148,20 @@ static void show_names(char **text, char *const *names, int n) {
 }
 
 void hora_targets_show(hora_target_options *o, const hora_peft_config *c) {
-    hora_str layers = {0}, regex = {0};
+    hora_str layers = {0}, regex = {0}, exclude = {0};
     if (c->target_regex) {
         hora_str_printf(&regex, "%s%s", hora_peft_all_linear(c) ? "" : "re:",
-                        hora_peft_all_linear(c) ? "all-linear" : c->target_regex);
+                        hora_peft_all_linear(c) ? ALL_LINEAR : c->target_regex);
         show_text(&o->targets, &regex);
     } else if (!c->targets_unset) {
         show_names(&o->targets, c->target_modules, c->n_targets);
     }
-    show_names(&o->exclude, c->exclude_modules, c->n_exclude);
+    if (c->exclude_regex) {
+        hora_str_printf(&exclude, "re:%s", c->exclude_regex);
+        show_text(&o->exclude, &exclude);
+    } else {
+        show_names(&o->exclude, c->exclude_modules, c->n_exclude);
+    }
     show_names(&o->save, c->modules_to_save, c->n_save);
     show_names(&o->layers_pattern, c->layers_pattern, c->n_layers_pattern);
     for (int i = 0; i < c->n_layers; i++)
@@ -223,7 +242,76 @@ void hora_targets_rename(char ***names, int *n, const hora_base *b) {
     *n = m;
 }
 
-hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bool typed,
+/* Is there a module, of a site or not, that exclude_modules of `one` takes out? */
+static hora_status excludes(const hora_peft_config *one, const hora_base *b, bool *yes) {
+    *yes = false;
+    for (int i = 0; i < b->nsites && !*yes; i++) {
+        const hora_site *s = &b->sites[i];
+        bool kept = true;
+        for (int k = 0; k < s->nalso && kept; k++)
+            HORA_TRY(hora_peft_targets(one, s->also[k], &kept));
+        if (s->fused && kept)
+            HORA_TRY(hora_peft_targets(one, s->fused, &kept));
+        *yes = !kept;
+    }
+    for (int w = 0; w < b->nweights && !*yes; w++) {
+        bool kept;
+        char *module = hora_base_module(b, w);
+        hora_status s = hora_peft_targets(one, module, &kept);
+        hora_free(module);
+        HORA_TRY(s);
+        *yes = !kept;
+    }
+    return HORA_OK;
+}
+
+/* What is left out must be there. */
+static hora_status check_excluded(const hora_peft_config *c, const hora_base *b) {
+    for (int i = 0; i < c->n_exclude + (c->exclude_regex != NULL); i++) {
+        const bool regex = i == c->n_exclude;
+        const hora_peft_config one = {.target_regex = ALL_LINEAR,
+                                      .exclude_modules = &c->exclude_modules[i],
+                                      .n_exclude = !regex,
+                                      .exclude_regex = regex ? c->exclude_regex : NULL};
+        bool hit;
+        HORA_TRY(excludes(&one, b, &hit));
+        if (!hit)
+            return hora_fail(HORA_ENOTFOUND,
+                             "exclude: `%s%s` matches no module of this model; correct it or leave "
+                             "it out (names as in `hora inspect`, or re:REGEX)",
+                             regex ? "re:" : "", regex ? c->exclude_regex : c->exclude_modules[i]);
+    }
+    return HORA_OK;
+}
+
+static const char *first_on(const hora_base *b, int n, const bool *on) {
+    int i = 0;
+    while (i < n - 1 && !on[i])
+        i++;
+    return b->sites[i].module;
+}
+
+hora_status hora_patterns_match(const hora_peft_config *c, const hora_base *b, int n,
+                                const bool *on) {
+    const hora_peft_pattern *const lists[] = {c->rank_pattern, c->alpha_pattern};
+    const int counts[] = {c->n_rank, c->n_alpha};
+    static const char *const names[] = {"rank_pattern", "alpha_pattern"};
+    for (int l = 0; l < 2; l++)
+        for (int i = 0; i < counts[l]; i++) {
+            double v = 0; /* values are above 0 */
+            for (int k = 0; k < n && v == 0; k++)
+                if (on[k])
+                    HORA_TRY(hora_targets_value(&lists[l][i], 1, &b->sites[k], 0, &v));
+            if (v == 0)
+                return hora_fail(HORA_ENOTFOUND,
+                                 "%s: `%s` matches none of the adapted modules (the first is %s); "
+                                 "correct it or leave it out",
+                                 names[l], lists[l][i].pattern, first_on(b, n, on));
+        }
+    return HORA_OK;
+}
+
+hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, int n, bool typed,
                                bool *on) {
     bool any = false;
     for (int i = 0; i < c->n_layers; i++)
@@ -231,10 +319,11 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
             return hora_fail(HORA_EUSAGE,
                              "layers: there is no layer %lld; the model has layers 0 to %lld",
                              (long long)c->layers[i], (long long)b->layers - 1);
-    for (int i = 0; i < b->nsites; i++) {
-        on[i] = hora_eq(c->target_regex, "all-linear");
-        if (!on[i])
-            HORA_TRY(hora_targets_site(c, &b->sites[i], &on[i]));
+    if (typed)
+        HORA_TRY(check_excluded(c, b));
+    for (int i = 0; i < n; i++) {
+        HORA_TRY(hora_targets_site(c, &b->sites[i], &on[i]));
+        on[i] &= i < b->nsites || !hora_peft_all_linear(c);
         any |= on[i];
     }
     for (int t = 0; typed && t < c->n_targets; t++) { /* half a typo is a typo */
@@ -242,7 +331,7 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
         hora_peft_config one = *c;
         one.target_modules = &c->target_modules[t];
         one.n_targets = 1;
-        for (int i = 0; i < b->nsites && !hit; i++)
+        for (int i = 0; i < n && !hit; i++)
             HORA_TRY(hora_targets_site(&one, &b->sites[i], &hit));
         if (!hit)
             return no_match(&one, b);
@@ -250,55 +339,43 @@ hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, bo
     return any ? HORA_OK : no_match(c, b);
 }
 
-/* Embedding or head whose module path is `name`, or ends in it; -1: neither. */
-static int saved_weight(const hora_base *b, const char *name) {
-    const int whole[] = {b->head, b->embed};
-    if (hora_eq(name, b->head_saved))
-        return b->head;
-    for (size_t i = 0; i < HORA_COUNT(whole); i++) {
-        if (whole[i] < 0)
-            continue;
-        char *path = hora_format(".%s", b->weights[whole[i]].name);
-        char *tail = hora_format(".%s.weight", name);
-        const bool is = hora_ends(path, tail);
-        hora_free(tail);
-        hora_free(path);
-        if (is)
-            return whole[i];
-    }
-    return -1;
+/* Weight w belongs to the module `name`, or to one whose path ends in it (PEFT asks for no dot). */
+static bool of_module(const hora_base *b, int w, const char *name) {
+    char *module = hora_base_module(b, w);
+    const bool yes = *name && hora_ends(module, name);
+    hora_free(module);
+    return yes;
 }
 
-hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c) {
+hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c, bool typed) {
     const hora_base *b = a->base;
     for (int i = 0; i < c->n_save; i++) {
         const char *name = c->modules_to_save[i];
-        const int w = saved_weight(b, name);
         /* PEFT writes both names for every classifier, whatever its head is called */
-        if (b->bare && w < 0 && (hora_eq(name, "classifier") || hora_eq(name, "score")))
-            continue;
+        bool hit = b->bare && (hora_eq(name, "classifier") || hora_eq(name, "score"));
         if (b->bare && b->neck_module && hora_eq(name, b->neck_module)) {
             hora_adapter_take_neck(a);
             continue;
         }
-        if (b->bare && w == b->head) {
-            hora_adapter_take_head(a);
-            continue;
+        for (int w = 0; w < b->nweights; w++) {
+            const bool head = b->bare && w == b->head;
+            if (!of_module(b, w, name) && !(w == b->head && hora_eq(name, b->head_saved)))
+                continue;
+            hit = true;
+            if (head) {
+                hora_adapter_take_head(a);
+                continue;
+            }
+            char *full = hora_format("base_model.model.%s", b->weights[w].name);
+            if (!a->replaces || !a->replaces[w])
+                hora_adapter_replace(a, w, full);
+            hora_free(full);
         }
-        if (b->tied && (w >= 0 || hora_eq(name, "lm_head")))
-            return hora_fail(
-                HORA_EUNSUPPORTED,
-                "modules_to_save: this model's head is its embedding (tie_word_embeddings); "
-                "training it would change both, use method full");
-        if (w < 0)
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "modules_to_save: `%s` cannot be trained beside an adapter; lm_head "
-                             "and embed_tokens can",
+        if (!hit && typed)
+            return hora_fail(HORA_ENOTFOUND,
+                             "modules_to_save: `%s` is no module of this model; lm_head, "
+                             "embed_tokens, norm and the names of sites are",
                              name);
-        char *full = hora_format("base_model.model.%s", b->weights[w].name);
-        if (!a->replaces || !a->replaces[w])
-            hora_adapter_replace(a, w, full);
-        hora_free(full);
     }
     return HORA_OK;
 }

@@ -6,6 +6,7 @@
  *   targets  "q+v" | "q_proj+mlp.down_proj" | "all-linear" | "re:.*layers\.[01]\..*"
  *            ('+' or ',' between names)
  *   layers   "0+1+5" (PEFT's layers_to_transform)
+ *   exclude  "o_proj+layers.0.mlp.up_proj" | "re:.*layers\.0\..*"
  */
 #include "peft/peft.h"
 
@@ -28,13 +29,20 @@ hora_status hora_targets_value(const hora_peft_pattern *p, int n, const hora_sit
                                double *out);
 /* A new list of the names as this base's modules have them, where they are another release's. */
 void hora_targets_rename(char ***names, int *n, const hora_base *b);
-/* on[i] for each of base->nsites; no match at all is HORA_ENOTFOUND and names what there is.
- * typed: by a person, so that every name must match something; PEFT asks for one match of all. */
-hora_status hora_targets_match(const hora_peft_config *c, const hora_base *base, bool typed,
+/* on[i] for each of the first `n` sites: base->nsites, or with the ends behind them, which
+ * all-linear leaves out. No match at all is HORA_ENOTFOUND and names what there is. typed: by a
+ * person, so that every name, of exclude_modules too, must match something; PEFT asks for one match
+ * of all. */
+hora_status hora_targets_match(const hora_peft_config *c, const hora_base *base, int n, bool typed,
                                bool *on);
-/* Declares what modules_to_save names (lm_head, embed_tokens) as parameters in the adapter's file.
- * A tied pair is refused. */
-hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c);
+/* typed: HORA_ENOTFOUND for an entry of rank_pattern or alpha_pattern that matches none of the
+ * sites in on[0..n). */
+hora_status hora_patterns_match(const hora_peft_config *c, const hora_base *base, int n,
+                                const bool *on);
+/* Declares what modules_to_save names (lm_head, embed_tokens, norms, projections) as parameters in
+ * the adapter's file. typed: every name must match something. The two ends of a tied model are
+ * trained apart, as PEFT has it. */
+hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c, bool typed);
 /* "q_proj:8;layers.0.*:2" into patterns (value after the last colon); what stands there stays. */
 hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,
                                 const char *option);

@@ -158,7 +158,7 @@ hora_status hora_typed_match(hora_adapter *a, bool *on) {
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
     if (!t->from_folder && a->method->peft_type)
         write_keys(a->method, t);
-    return hora_targets_match(&t->peft, a->base, !t->from_folder, on);
+    return hora_targets_match(&t->peft, a->base, a->base->nsites, !t->from_folder, on);
 }
 
 hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *, int site)) {
@@ -168,7 +168,9 @@ hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *,
         if (on[i])
             s = add(a, i);
     hora_free(on);
-    return s ? s : hora_targets_save(a, &((const hora_typed *)a->config)->peft);
+    return s ? s
+             : hora_targets_save(a, &((const hora_typed *)a->config)->peft,
+                                 !((const hora_typed *)a->config)->from_folder);
 }
 
 void hora_typed_release(hora_adapter *a) {

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "format/gguf_hf.h"
 #include "format/peft_config.h"
 #include "format/safetensors.h"
 #include "model/family.h"
@@ -213,7 +214,7 @@ static hora_status put_heads(hora_json *o, const char *dir, const char *base_dir
     hora_opened b = {0};
     hora_adapter *a;
     hora_json *heads;
-    if (!from || !hora_path_is_dir(from))
+    if (!from || !hora_model_path(from))
         return hora_fail(HORA_ENOTFOUND,
                          "%s: heads need the base's configuration, and `%s` is no directory here; "
                          "give --model DIR",
@@ -330,7 +331,8 @@ hora_status hora_inspect(const char *path, const char *base_dir, bool heads, hor
         return hora_fail(HORA_ENOTFOUND, "%s: is not there; check the path", path);
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "path", hora_json_new_string(path));
-    hora_status s = !hora_path_is_dir(path)   ? inspect_file(path, o)
+    hora_status s = hora_gguf_is(path)        ? inspect_model(path, o)
+                    : !hora_path_is_dir(path) ? inspect_file(path, o)
                     : has(path, "state.json") ? inspect_checkpoint(path, base_dir, heads, o)
                                               : inspect_dir(path, base_dir, heads, o);
     if (s != HORA_OK)

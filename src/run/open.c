@@ -3,15 +3,18 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "format/gguf_hf.h"
 #include "format/hf_config.h"
 
 hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_options *options) {
     hora_json *config = NULL;
     HORA_ASSERT(!o->base);
-    if (!hora_path_is_dir(dir))
+    if (!hora_model_path(dir))
         return hora_fail(
             HORA_ENOTFOUND,
-            "%s is no model directory (it should hold config.json and model.safetensors)", dir);
+            "%s is no model directory (it should hold config.json and model.safetensors) and no "
+            "GGUF file",
+            dir);
     HORA_TRY(hora_hf_config_load(&config, dir));
     hora_status s = hora_objective_choose(&o->objective, options->task, config);
     hora_json_free(config);

@@ -92,6 +92,18 @@ static void predict(hora_tally *t, const hora_view *z, const hora_batch *b, int6
     t->n++;
 }
 
+/* They may have been computed on a device. */
+static hora_view logits_of(hora_tally *t, const hora_graph *g, hora_t logits) {
+    hora_view z = *hora_graph_view(g, logits);
+    if (hora_view_bytes(&z) > t->logits_bytes) {
+        t->logits_bytes = hora_view_bytes(&z);
+        t->logits = hora_realloc(t->logits, t->logits_bytes);
+    }
+    z.data = t->logits;
+    hora_graph_get(g, logits, z.data);
+    return z;
+}
+
 void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
                     const hora_batch *b) {
     t->loss += hora_graph_scalar(g, out->loss);
@@ -99,13 +111,13 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
     t->bytes += b->target_bytes;
     if (out->logits == HORA_NONE)
         return;
-    const hora_view *z = hora_graph_view(g, out->logits);
+    const hora_view z = logits_of(t, g, out->logits);
     grow(t, b->supervised, t->objective->classes);
     for (int64_t i = 0; i < b->tokens; i++) {
         if (b->pos[i] == 0)
             HORA_PUSH(t->start, t->nstart, t->cstart, t->n);
         if (b->weight[i] != 0)
-            predict(t, z, b, i);
+            predict(t, &z, b, i);
     }
 }
 
@@ -174,5 +186,6 @@ void hora_tally_release(hora_tally *t) {
     hora_free(t->y);
     hora_free(t->z);
     hora_free(t->start);
+    hora_free(t->logits);
     *t = (hora_tally){0};
 }

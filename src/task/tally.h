@@ -43,6 +43,8 @@ typedef struct hora_tally {
     float *y, *z;   /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
     int64_t *start; /* prediction with which each sample begins */
     int nstart, cstart;
+    void *logits; /* of a batch, where the host reads them */
+    size_t logits_bytes;
 } hora_tally;
 /* Whether predictions are kept, so logits are wanted. */
 bool hora_tally_predicts(const hora_objective *o);

@@ -63,15 +63,15 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
 }
 
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out) {
-    const hora_t w = hora_net_head(n), b = hora_net_head_bias(n);
     const bool narrow = o->loss != HORA_LOSS_XENT;
     const hora_t x =
         hora_dropout(n->g, hora_model_pool(n, hidden, o->task->labels != HORA_LABELS_TAG),
                      hora_net_dropout(n, o->head_dropout), hora_hash64("task head", 9, 0));
+    const hora_head head = hora_net_head(n, x);
     if (out->want_logits || (narrow && out->want_loss))
-        out->logits = hora_linear(n->g, x, w, b, HORA_NONE, 1);
+        out->logits = hora_net_logits(n, &head, x);
     if (out->want_loss)
-        out->loss = o->loss == HORA_LOSS_XENT  ? hora_head_xent(n->g, x, w, b)
+        out->loss = o->loss == HORA_LOSS_XENT  ? hora_net_xent(n, &head, x)
                     : o->loss == HORA_LOSS_MSE ? hora_mse(n->g, out->logits)
                                                : hora_bce(n->g, out->logits);
     if (!out->want_logits)

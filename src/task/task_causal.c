@@ -25,12 +25,12 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
 }
 
 static void record(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out) {
-    const hora_t head = hora_net_head(n);
+    const hora_head head = hora_net_head(n, hidden);
     (void)o;
     if (out->want_logits)
-        out->logits = hora_linear(n->g, hidden, head, HORA_NONE, HORA_NONE, 1);
+        out->logits = hora_net_logits(n, &head, hidden);
     if (out->want_loss)
-        out->loss = hora_head_xent(n->g, hidden, head, HORA_NONE);
+        out->loss = hora_net_xent(n, &head, hidden);
 }
 
 static void metrics(const hora_tally *t, hora_metrics *out) {

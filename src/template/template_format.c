@@ -1,39 +1,25 @@
 /*
- * Text with places for values: text % values (%s %r %d %i %f %x with flags, width and precision,
- * %%) and text.format(..) ({} {0} {name}, no attributes and no format after a colon but a width).
- * What Python knows beyond that is refused by name.
+ * Text with places for values: text % values (%[(name)][flags][width][.precision]kind) and
+ * text.format(..) ({}, {0}, {name}, with attributes, elements, !s or !r and Python's format
+ * specification after a colon). Both read a `place`, then write the value into it
+ * (template_place.c). What Python knows beyond that is refused by name.
  */
-#include <stdio.h>
-
 #include "base/text.h"
-#include "template/template_impl.h"
+#include "template/template_place.h"
 
 typedef struct filler {
     hora_ts *st;
     const hora_tv *values; /* a tuple, a mapping or one value */
     size_t used;
-    bool named;
+    bool numbered; /* format: places have said a number */
 } filler;
-
-typedef struct place {
-    bool left, zero, plus, blank;
-    int64_t width, precision; /* precision -1: none */
-    char kind;
-} place;
 
 static hora_status unknown(hora_ts *st, const char *s, size_t n) {
     return hora_ts_fail(st, "the place `%.*s` for a value is not supported; join the text with ~",
                         (int)(n > 20 ? 20 : n), s);
 }
 
-static bool number(const char *s, size_t n, size_t *i, int64_t *out) {
-    size_t from = *i;
-    *out = 0;
-    for (; *i < n && s[*i] >= '0' && s[*i] <= '9' && *out < 10000; ++*i)
-        *out = *out * 10 + (s[*i] - '0');
-    return *i > from;
-}
-
+/* ---- text % values ---- */
 /* The value that a place asks for: of that name, or the next. */
 static hora_status next(filler *f, const char *key, size_t n, hora_tv *out) {
     const hora_tv *v = f->values, *found;
@@ -45,7 +31,6 @@ static hora_status next(filler *f, const char *key, size_t n, hora_tv *out) {
         if (!found)
             return hora_ts_fail(f->st, "no value is named `%.*s`; correct the template",
                                 (int)(n > 40 ? 40 : n), key);
-        f->named = true;
         *out = *found;
         return HORA_OK;
     }
@@ -57,79 +42,11 @@ static hora_status next(filler *f, const char *key, size_t n, hora_tv *out) {
     return HORA_OK;
 }
 
-static void pad(hora_str *out, const place *p, const char *s, size_t n) {
-    size_t chars = hora_utf8_length(s, n),
-           gap = (size_t)p->width > chars ? (size_t)p->width - chars : 0;
-    bool zero = p->zero && !p->left, sign = zero && n && (*s == '-' || *s == '+');
-    if (sign)
-        hora_str_putc(out, *s);
-    for (size_t i = 0; i < gap && !p->left; i++)
-        hora_str_putc(out, zero ? '0' : ' ');
-    hora_str_add(out, s + sign, n - sign);
-    for (size_t i = 0; i < gap && p->left; i++)
-        hora_str_putc(out, ' ');
-}
-
-static hora_status put_number(filler *f, const place *p, const hora_tv *v, hora_str *text) {
-    double r;
-    int64_t i;
-    bool whole = strchr("dix", p->kind) != NULL;
-    if (!hora_tv_number(v, &r))
-        return hora_ts_fail(f->st, "%%%c takes a number, not %s; correct the template or the data",
-                            p->kind, hora_tv_name(v));
-    if (whole && v->type == HORA_TV_BIG && p->kind != 'x') {
-        hora_str_add(text, v->s, v->n);
-    } else if (whole) {
-        if (!hora_tv_integer(v, &i)) {
-            if (p->kind == 'x' || !(r > -9e18 && r < 9e18))
-                return hora_ts_fail(f->st, "%%%c takes an integer of 64 bits; correct the template",
-                                    p->kind);
-            i = (int64_t)r;
-        }
-        if (p->kind == 'x')
-            hora_str_printf(text, i < 0 ? "-%llx" : "%llx",
-                            i < 0 ? 0ULL - (unsigned long long)i : (unsigned long long)i);
-        else
-            hora_str_printf(text, "%lld", (long long)i);
-    } else {
-        hora_str_printf(text, "%.*f", p->precision < 0 ? 6 : (int)p->precision, r);
-    }
-    if (text->s[0] != '-' && (p->plus || p->blank)) {
-        hora_str sign = {0};
-        hora_str_putc(&sign, p->plus ? '+' : ' ');
-        hora_str_add(&sign, text->s, text->n);
-        hora_str_release(text);
-        *text = sign;
-    }
-    return HORA_OK;
-}
-
-static hora_status put_value(filler *f, place p, const hora_tv *v, hora_str *out) {
-    hora_str text = {0};
-    hora_status s;
-    if (p.kind == 's' || p.kind == 'r') {
-        hora_tv list = hora_tv_seq(HORA_TV_LIST, v, 1); /* [repr] */
-        s = hora_tv_print(f->st, p.kind == 's' ? v : &list, &text);
-        size_t skip = p.kind == 'r', n = text.n - 2 * skip;
-        p.zero = false;
-        if (!s && p.precision >= 0 && (size_t)p.precision < hora_utf8_length(text.s + skip, n))
-            s = hora_ts_fail(f->st, "a precision for text is not supported; cut the text yourself");
-        if (!s)
-            pad(out, &p, text.s ? text.s + skip : "", n);
-    } else {
-        s = put_number(f, &p, v, &text);
-        if (!s)
-            pad(out, &p, text.s, text.n);
-    }
-    hora_str_release(&text);
-    return s;
-}
-
 /* Reads %[(key)][flags][width][.precision]kind; `*i` behind the percent sign. */
 static hora_status percent(filler *f, const char *s, size_t n, size_t *i, hora_str *out) {
     const char *key = NULL;
     size_t start = *i - 1, nkey = 0;
-    place p = {.precision = -1};
+    hora_place p = {.precision = -1, .percent = true, .fill = " ", .nfill = 1};
     hora_tv v;
     if (*i < n && s[*i] == '(') {
         const char *end = memchr(s + *i, ')', n - *i);
@@ -139,26 +56,28 @@ static hora_status percent(filler *f, const char *s, size_t n, size_t *i, hora_s
         nkey = (size_t)(end - key);
         *i += nkey + 2;
     }
-    for (; *i < n && strchr("-0+ ", s[*i]) && s[*i]; ++*i) {
-        p.left = p.left || s[*i] == '-';
+    for (; *i < n && s[*i] && strchr("-0+ #", s[*i]); ++*i) {
+        p.align = s[*i] == '-' ? '<' : p.align;
         p.zero = p.zero || s[*i] == '0';
-        p.plus = p.plus || s[*i] == '+';
-        p.blank = p.blank || s[*i] == ' ';
+        p.sign = s[*i] == '+' || (s[*i] == ' ' && p.sign != '+') ? s[*i] : p.sign;
+        p.alternate = p.alternate || s[*i] == '#';
     }
-    number(s, n, i, &p.width);
+    hora_place_number(s, n, i, &p.width);
     if (*i < n && s[*i] == '.') {
         ++*i;
-        number(s, n, i, &p.precision);
+        hora_place_number(s, n, i, &p.precision);
     }
     p.kind = *i < n ? s[(*i)++] : 0;
-    if (!p.kind || !strchr("srdixf%", p.kind) || p.width >= 10000 || p.precision >= 100)
+    if (p.kind == 'i' || p.kind == 'u')
+        p.kind = 'd';
+    if (!p.kind || !strchr("srdxXofFeEgGc%", p.kind) || p.width >= 10000 || p.precision >= 100)
         return unknown(f->st, s + start, *i - start);
     if (p.kind == '%') {
         hora_str_putc(out, '%');
         return HORA_OK;
     }
     HORA_TRY(next(f, key, nkey, &v));
-    return put_value(f, p, &v, out);
+    return hora_place_put(f->st, &p, &v, out);
 }
 
 hora_status hora_tv_format(hora_ts *st, const hora_tv *text, const hora_tv *values, hora_tv *out) {
@@ -181,31 +100,116 @@ hora_status hora_tv_format(hora_ts *st, const hora_tv *text, const hora_tv *valu
     return hora_tv_take(st, &b, s, out);
 }
 
-/* {}, {2} or {name}, possibly !s or !r; `i` behind the brace. */
-static hora_status brace(filler *f, const hora_arg *given, int n, const char *s, size_t size,
-                         size_t *i, hora_str *out) {
-    const char *end = memchr(s + *i, '}', size - *i);
-    size_t start = *i, len = end ? (size_t)(end - (s + start)) : 0, at = start;
-    place p = {.precision = -1, .kind = 's'};
+/* ---- text.format(..) ---- */
+/* The argument that a field begins with, its name or number in s[0..n). */
+static hora_status argument(filler *f, const hora_arg *given, int n, const char *s, size_t len,
+                            hora_tv *out) {
+    size_t at = 0;
     int64_t k = -1;
-    if (!end)
-        return unknown(f->st, s + start - 1, size - start + 1);
-    *i = start + len + 1;
-    if (len >= 2 && s[start + len - 2] == '!' && strchr("sr", s[start + len - 1])) {
-        p.kind = s[start + len - 1];
-        len -= 2;
-    }
     if (!len)
         k = (int64_t)f->used++;
-    else if (!number(s, start + len, &at, &k) || at != start + len)
+    else if (!hora_place_number(s, len, &at, &k) || at != len)
         k = -1;
-    for (int j = 0; j < n; j++) {
-        bool named =
-            k < 0 && given[j].s && given[j].n == len && !memcmp(given[j].s, s + start, len);
-        if (named || (k == j && !given[j].s))
-            return put_value(f, p, &given[j].v, out);
+    f->numbered |= len && k >= 0;
+    if (f->numbered && f->used)
+        return hora_ts_fail(f->st, "places with and without a number are mixed; correct the "
+                                   "template");
+    for (int j = 0, position = 0; j < n; position += !given[j].s, j++) {
+        bool named = k < 0 && given[j].s && given[j].n == len && !memcmp(given[j].s, s, len);
+        if (named || (!given[j].s && k == position)) {
+            *out = given[j].v;
+            return HORA_OK;
+        }
     }
-    return unknown(f->st, s + start - 1, len + 2);
+    return hora_ts_fail(f->st, "format has no value for `{%.*s}`; correct the template",
+                        (int)(len > 40 ? 40 : len), s);
+}
+
+/* NAME, then .ATTRIBUTE and [ELEMENT] as often as wanted. */
+static hora_status field(filler *f, const hora_arg *given, int n, const char *s, size_t len,
+                         hora_tv *out) {
+    size_t i = 0;
+    while (i < len && s[i] != '.' && s[i] != '[')
+        i++;
+    HORA_TRY(argument(f, given, n, s, i, out));
+    while (i < len) {
+        const hora_tv box = *out;
+        size_t from = ++i, at;
+        int64_t number;
+        if (s[i - 1] == '.') {
+            while (i < len && s[i] != '.' && s[i] != '[')
+                i++;
+            HORA_TRY(hora_tv_attr(f->st, &box, s + from, i - from, out));
+            continue;
+        }
+        const char *end = memchr(s + i, ']', len - i);
+        if (!end || s[from - 1] != '[')
+            return unknown(f->st, s, len);
+        const size_t k = (size_t)(end - (s + from));
+        at = 0;
+        hora_tv key = hora_place_number(s + from, k, &at, &number) && at == k
+                          ? hora_tv_int(number)
+                          : hora_tv_borrow(s + from, k);
+        HORA_TRY(hora_tv_item(f->st, &box, &key, out));
+        i = from + k + 1;
+    }
+    return HORA_OK;
+}
+
+/* A specification with the values of its own places, {} or {name}. */
+static hora_status specification(filler *f, const hora_arg *given, int n, const char *s, size_t len,
+                                 hora_str *out) {
+    const hora_place plain = {.precision = -1, .fill = " ", .nfill = 1};
+    for (size_t i = 0; i < len;) {
+        if (s[i] != '{') {
+            hora_str_putc(out, s[i++]);
+            continue;
+        }
+        const char *end = memchr(s + i, '}', len - i);
+        hora_tv v;
+        if (!end || memchr(s + i, ':', (size_t)(end - (s + i))))
+            return unknown(f->st, s, len);
+        HORA_TRY(field(f, given, n, s + i + 1, (size_t)(end - (s + i)) - 1, &v));
+        HORA_TRY(hora_place_put(f->st, &plain, &v, out));
+        i = (size_t)(end - s) + 1;
+    }
+    return HORA_OK;
+}
+
+/* FIELD[!s|!r][:SPECIFICATION], all of s[0..len). */
+static hora_status place(filler *f, const hora_arg *given, int n, const char *s, size_t len,
+                         hora_str *out) {
+    const char *colon = memchr(s, ':', len);
+    size_t name = colon ? (size_t)(colon - s) : len;
+    hora_place p = {.precision = -1, .fill = " ", .nfill = 1};
+    hora_str text = {0};
+    hora_tv v;
+    if (name >= 2 && s[name - 2] == '!' && strchr("sr", s[name - 1])) {
+        p.convert = s[name - 1];
+        name -= 2;
+    }
+    hora_status st = field(f, given, n, s, name, &v);
+    if (!st && colon)
+        st = specification(f, given, n, colon + 1, len - (size_t)(colon + 1 - s), &text);
+    if (!st && text.n && !hora_place_read(&p, text.s, text.n))
+        st = unknown(f->st, s - 1, len + 2);
+    if (!st)
+        st = hora_place_put(f->st, &p, &v, out);
+    hora_str_release(&text);
+    return st;
+}
+
+/* The place whose `{` stands before `*i`. */
+static hora_status brace(filler *f, const hora_arg *given, int n, const char *s, size_t size,
+                         size_t *i, hora_str *out) {
+    const size_t start = *i;
+    size_t end = start;
+    for (int depth = 0; end < size && (depth || s[end] != '}'); end++)
+        depth += s[end] == '{' ? 1 : s[end] == '}' ? -1 : 0;
+    if (end == size)
+        return unknown(f->st, s + start - 1, size - start + 1);
+    *i = end + 1;
+    return place(f, given, n, s + start, end - start, out);
 }
 
 hora_status hora_tv_braces(hora_ts *st, const hora_tv *text, const hora_arg *given, int n,

@@ -6,6 +6,7 @@
 #include "token/tokenizer.h"
 
 #include "base/file.h"
+#include "format/gguf.h"
 #include "token/tokenizer_impl.h"
 
 void hora_ids_release(hora_ids *v) {
@@ -94,7 +95,7 @@ hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir) {
     hora_tokenizer *t = hora_calloc(1, sizeof *t);
     t->special_map = hora_json_new_object();
     t->bos = t->eos = t->pad = -1;
-    hora_status st = open_all(t, dir);
+    hora_status st = hora_gguf_is(dir) ? hora_tok_load_gguf(t, dir) : open_all(t, dir);
     if (st != HORA_OK) {
         hora_tokenizer_close(t);
         return st;

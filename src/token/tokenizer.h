@@ -16,8 +16,8 @@ static inline void hora_ids_push(hora_ids *v, int32_t id) {
     HORA_PUSH(v->at, v->n, v->cap, id);
 }
 
-/* Reads DIR/tokenizer.json, else DIR/tokenizer.model, else DIR/vocab.txt; tokenizer_config.json and
- * special_tokens_map.json beside it where they exist. */
+/* Reads a GGUF file; or DIR/tokenizer.json, else DIR/tokenizer.model, else DIR/vocab.txt;
+ * tokenizer_config.json and special_tokens_map.json beside it where they exist. */
 hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir);
 void hora_tokenizer_close(hora_tokenizer *t); /* accepts NULL */
 /* Appends the ids of text[0..n). `special`: run the post-processor (BOS and the like). Text that is

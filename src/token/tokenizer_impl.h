@@ -309,6 +309,36 @@ void hora_tok_lattice_free(struct hora_tok_lattice *l);         /* accepts NULL 
 /* --- files ----------------------------------------------------------------------------------- */
 /* Both fill an empty tokenizer from a file's bytes; `what` names it in messages. */
 hora_status hora_tok_load_json(hora_tokenizer *t, const char *text, size_t n, const char *what);
+/* The same from a parsed file. */
+hora_status hora_tok_load_root(hora_tokenizer *t, const hora_json *root, const char *what);
+
+/* A SentencePiece BPE model, its pieces' texts being the tokenizer's tokens: types as
+ * sentencepiece_model.proto numbers them. */
+typedef enum {
+    HORA_SPM_NORMAL = 1,
+    HORA_SPM_UNKNOWN,
+    HORA_SPM_CONTROL,
+    HORA_SPM_USER,
+    HORA_SPM_UNUSED,
+    HORA_SPM_BYTE
+} hora_tok_spm_type;
+typedef struct hora_tok_spm_piece {
+    float score;
+    int type;
+} hora_tok_spm_piece;
+typedef struct hora_tok_spm {
+    hora_tok_spm_piece *piece;
+    size_t n, cap;
+    int64_t model_type, unk, bos, eos, pad;
+    bool byte_fallback, suffix, dummy_prefix, extra_spaces, escape;
+    size_t charsmap;
+} hora_tok_spm;
+/* Merges from the scores and the parts around the model; `config` as below. */
+hora_status hora_tok_spm_build(hora_tokenizer *t, const hora_tok_spm *sp, const hora_json *config);
+/* Scores of the pieces of a tokenizer.model, at most n. */
+hora_status hora_tok_spm_scores(const char *path, float *score, int64_t n);
+/* tokenizer_gguf.c: the vocabulary in a GGUF file's keys. */
+hora_status hora_tok_load_gguf(hora_tokenizer *t, const char *path);
 /* SentencePiece; `config` is tokenizer_config.json or NULL (add_bos_token, add_eos_token). */
 hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, size_t n,
                                         const hora_json *config, const char *what);

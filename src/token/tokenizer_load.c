@@ -146,15 +146,20 @@ static hora_status load_root(hora_tokenizer *t, const hora_json *root) {
     return check_ids(t);
 }
 
-hora_status hora_tok_load_json(hora_tokenizer *t, const char *text, size_t n, const char *what) {
-    hora_json *root;
-    HORA_TRY(hora_json_parse(&root, text, n, what));
+hora_status hora_tok_load_root(hora_tokenizer *t, const hora_json *root, const char *what) {
     hora_status st = load_root(t, root);
-    hora_json_free(root);
     if (st != HORA_OK)
         return hora_context(st, "%s", what);
     hora_tok_finish(t);
     return HORA_OK;
+}
+
+hora_status hora_tok_load_json(hora_tokenizer *t, const char *text, size_t n, const char *what) {
+    hora_json *root;
+    HORA_TRY(hora_json_parse(&root, text, n, what));
+    hora_status st = hora_tok_load_root(t, root, what);
+    hora_json_free(root);
+    return st;
 }
 
 /* --- bytes per token ------------------------------------------------------------------------- */

@@ -20,9 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "token/tokenizer_impl.h"
-
-enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE };
 
 typedef struct field {
     uint32_t number;
@@ -35,17 +34,7 @@ typedef struct stream {
     const unsigned char *p, *end;
 } stream;
 
-typedef struct piece {
-    float score;
-    int type;
-} piece;
-typedef struct spec {
-    piece *piece;
-    size_t n, cap;
-    int64_t model_type, unk, bos, eos, pad;
-    bool byte_fallback, suffix, dummy_prefix, extra_spaces, escape;
-    size_t charsmap;
-} spec;
+typedef hora_tok_spm spec;
 
 static hora_status damaged(const char *what) {
     return hora_fail(HORA_EFORMAT,
@@ -100,7 +89,7 @@ static hora_status read_piece(hora_tokenizer *t, spec *sp, const field *message)
     stream s = {message->data, message->data + message->n};
     const char *text = "";
     size_t n = 0, bad;
-    piece k = {.type = NORMAL};
+    hora_tok_spm_piece k = {.type = HORA_SPM_NORMAL};
     field f;
     hora_status st;
     while ((st = next_field(&s, &f)) == HORA_OK) {
@@ -111,15 +100,15 @@ static hora_status read_piece(hora_tokenizer *t, spec *sp, const field *message)
             uint32_t bits = (uint32_t)f.value;
             memcpy(&k.score, &bits, sizeof bits);
         } else if (f.number == 3 && f.wire == 0) {
-            k.type = f.value <= BYTE ? (int)f.value : 0;
+            k.type = f.value <= HORA_SPM_BYTE ? (int)f.value : 0;
         }
     }
     if (st != HORA_DONE)
         return st;
-    if (n == 0 || !hora_utf8_valid(text, n, &bad) || isnan(k.score) || k.type < NORMAL ||
-        k.type > BYTE)
+    if (n == 0 || !hora_utf8_valid(text, n, &bad) || isnan(k.score) || k.type < HORA_SPM_NORMAL ||
+        k.type > HORA_SPM_BYTE)
         return damaged("a piece without text, score or type");
-    if (k.type == BYTE && hora_tok_byte_token(text, n) < 0)
+    if (k.type == HORA_SPM_BYTE && hora_tok_byte_token(text, n) < 0)
         return damaged("a byte piece that is not spelled <0xNN>");
     int64_t id = (int64_t)sp->n;
     HORA_PUSH(sp->piece, sp->n, sp->cap, k);
@@ -217,7 +206,7 @@ static hora_status check(const spec *sp) {
                          "SentencePiece with %s is not read from tokenizer.model; convert it to "
                          "tokenizer.json",
                          no);
-    if (sp->unk < 0 || sp->unk >= (int64_t)sp->n || sp->piece[sp->unk].type != UNKNOWN)
+    if (sp->unk < 0 || sp->unk >= (int64_t)sp->n || sp->piece[sp->unk].type != HORA_SPM_UNKNOWN)
         return damaged("unk_id is not the unknown piece");
     if (sp->bos >= (int64_t)sp->n || sp->eos >= (int64_t)sp->n || sp->pad >= (int64_t)sp->n)
         return damaged("bos_id, eos_id or pad_id is beyond the pieces");
@@ -244,7 +233,7 @@ static uint32_t rank_of(const float *sorted, size_t n, float score) {
 }
 
 static bool mergeable(const spec *sp, int32_t id) {
-    return id >= 0 && sp->piece[id].type == NORMAL;
+    return id >= 0 && sp->piece[id].type == HORA_SPM_NORMAL;
 }
 
 /* Every cut of every piece into two pieces. */
@@ -326,9 +315,9 @@ static hora_status load_around(hora_tokenizer *t, const spec *sp, const hora_jso
     hora_json_free(root);
     for (int32_t id = 0; st == HORA_OK && id < (int32_t)sp->n; id++) {
         int type = sp->piece[id].type;
-        if (type != UNKNOWN && type != CONTROL && type != USER)
+        if (type != HORA_SPM_UNKNOWN && type != HORA_SPM_CONTROL && type != HORA_SPM_USER)
             continue;
-        unsigned flags = type == USER ? HORA_TOK_ADDED : HORA_TOK_ADDED | HORA_TOK_SPECIAL;
+        unsigned flags = type == HORA_SPM_USER ? HORA_TOK_ADDED : HORA_TOK_ADDED | HORA_TOK_SPECIAL;
         st = hora_tok_add(t, hora_tok_spelling(t, id), t->token[id].n, id, INT32_MAX, flags);
         if (st == HORA_OK)
             st = hora_tok_add_matcher(t, (hora_tok_added){.id = id});
@@ -341,7 +330,7 @@ static void name_special(hora_tokenizer *t, const char *key, int64_t id) {
         hora_json_set(t->special_map, key, hora_json_new_string(hora_tok_spelling(t, (int32_t)id)));
 }
 
-static hora_status build(hora_tokenizer *t, const spec *sp, const hora_json *config) {
+hora_status hora_tok_spm_build(hora_tokenizer *t, const spec *sp, const hora_json *config) {
     HORA_TRY(check(sp));
     hora_tok_bpe_options o = {
         .unk = (int32_t)sp->unk, .fuse_unk = true, .byte_fallback = sp->byte_fallback};
@@ -371,9 +360,26 @@ hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, siz
     t->model = &hora_tok_bpe;
     hora_status st;
     HORA_TRY_OUT(st, read_model(t, &sp, data, n));
-    HORA_TRY_OUT(st, build(t, &sp, config));
+    HORA_TRY_OUT(st, hora_tok_spm_build(t, &sp, config));
     hora_tok_finish(t);
 out:
     hora_free(sp.piece);
     return st == HORA_OK ? HORA_OK : hora_context(st, "%s", what);
+}
+
+hora_status hora_tok_spm_scores(const char *path, float *score, int64_t n) {
+    hora_map map = {0};
+    spec sp = {0};
+    hora_status s;
+    hora_tokenizer *t = hora_calloc(1, sizeof *t); /* pieces are added to it and let go */
+    t->model = &hora_tok_bpe;
+    HORA_TRY_OUT(s, hora_map_open(&map, path));
+    HORA_TRY_OUT(s, read_model(t, &sp, (const char *)map.data, map.n));
+    for (size_t i = 0; i < sp.n && (int64_t)i < n; i++)
+        score[i] = sp.piece[i].score;
+out:
+    hora_map_release(&map);
+    hora_free(sp.piece);
+    hora_tokenizer_close(t);
+    return s ? hora_context(s, "%s", path) : HORA_OK;
 }

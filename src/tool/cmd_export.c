@@ -7,15 +7,17 @@
 
 typedef struct config {
     char *out;
-    int to;
+    int to, dtype;
     bool overwrite;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
     OPT_CHOICE(to, "to", "format", NULL, HORA_EXPORTER_NAMES,
                "peft: one rank, alpha = rank, no patterns; mlx: MLX-LM's folder; gguf-lora: for "
-               "llama.cpp"),
-    OPT_STRING(out, "out", NULL, NULL, "PATH", "folder to write; for gguf-lora a file"),
+               "llama.cpp; gguf: the whole model for it, the adapter merged in"),
+    OPT_STRING(out, "out", NULL, NULL, "PATH", "folder to write; for gguf and gguf-lora a file"),
+    OPT_CHOICE(dtype, "dtype", "outtype", "auto", "auto f32 f16 bf16 q8_0 q4_0 q4_k",
+               "of the matrices of a whole model; auto: f32, or bf16 for a model of bf16"),
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace what an earlier export left there"),
 };
 static const hora_options options = {"Export", rows, HORA_COUNT(rows)};
@@ -57,11 +59,14 @@ static hora_status ready(const config *c, const hora_settings *s) {
     if (!hora_settings_get(s, "to"))
         return hora_fail(HORA_EUSAGE, "name the format, --to %s", HORA_EXPORTER_NAMES);
     HORA_TRY(hora_cli_required("out", c->out, "what to write"));
-    HORA_TRY(hora_cli_required("adapter", hora_settings_get(s, "adapter"),
-                               "an OUT of train, a checkpoint, or PEFT's"));
-    if (hora_cli_is_model(hora_settings_get(s, "adapter")))
-        return hora_fail(HORA_EUSAGE, "%s is a whole model (method full), no adapter",
-                         hora_settings_get(s, "adapter"));
+    const char *adapter = hora_settings_get(s, "adapter");
+    if (exporter_of(c)->whole)
+        return HORA_OK;
+    if (c->dtype)
+        return hora_fail(HORA_EUSAGE, "--dtype belongs to --to gguf; adapters are written in f32");
+    HORA_TRY(hora_cli_required("adapter", adapter, "an OUT of train, a checkpoint, or PEFT's"));
+    if (hora_cli_is_model(adapter))
+        return hora_fail(HORA_EUSAGE, "%s is a whole model (method full), no adapter", adapter);
     return HORA_OK;
 }
 
@@ -78,9 +83,16 @@ static hora_json *report(const hora_model *m, const config *c) {
 static void print(const hora_json *r) {
     const hora_json *names = hora_json_get(r, "adapters");
     printf("%s: ", hora_cli_text(r, "out"));
+    if (!hora_json_len(names))
+        printf("the model");
     for (size_t i = 0; i < hora_json_len(names); i++)
         printf("%s%s", i ? " and " : "", hora_json_string(hora_json_at(names, i), NULL));
     printf(" as %s\n", hora_cli_text(r, "format"));
+}
+
+/* Weights as the files have them: a merge sums in f32 whatever they are. */
+static hora_status open_model(hora_model **m, const config *c, hora_settings *s) {
+    return exporter_of(c)->whole ? hora_cli_open_as_stored(m, s) : hora_cli_open(m, s);
 }
 
 static hora_status export(const config *c, hora_settings *s, hora_json **r) {
@@ -89,9 +101,18 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
     hora_status st;
     HORA_TRY(ready(c, s));
     HORA_TRY_OUT(st, open_out(c, s, &o));
-    HORA_TRY_OUT(st, hora_cli_open(&m, s));
-    const hora_export x = {
-        .base = m->base, .adapters = m->adapters, .n = m->n, .note = "Written by `hora export`."};
+    static const hora_dtype dtypes[] = {HORA_DTYPE_OTHER, HORA_F32,  HORA_F16, HORA_BF16,
+                                        HORA_Q8_0,        HORA_Q4_0, HORA_Q4_K};
+    const hora_tokenizer *t = NULL;
+    HORA_TRY_OUT(st, open_model(&m, c, s));
+    if (exporter_of(c)->whole)
+        HORA_TRY_OUT(st, hora_model_tokenizer(m, &t, NULL));
+    const hora_export x = {.dtype = dtypes[c->dtype],
+                           .tokenizer = t,
+                           .base = m->base,
+                           .adapters = m->adapters,
+                           .n = m->n,
+                           .note = "Written by `hora export`."};
     HORA_TRY_OUT(st, exporter_of(c)->check(&x));
     st = o ? write_folder(exporter_of(c), &x, o) : exporter_of(c)->write(&x, c->out);
     if (st == HORA_OK)
@@ -121,8 +142,8 @@ static hora_status run(hora_cli *cli) {
 
 const hora_command hora_command_export = {
     .name = "export",
-    .summary = "Write an adapter for another program: plain PEFT, MLX, llama.cpp",
-    .usage = "--model DIR --adapter OUT --to FORMAT --out PATH [--overwrite]",
+    .summary = "Write an adapter, or the model with it, for PEFT, MLX or llama.cpp",
+    .usage = "--model DIR [--adapter OUT] --to FORMAT --out PATH [--dtype TYPE] [--overwrite]",
     .more = "Every form computes what the adapter computes: scales are folded into B, so rsLoRA, "
             "patterns and\n"
             "mixed ranks stay exact everywhere. What a format cannot say is refused; `hora merge` "

@@ -2,7 +2,6 @@
 #include "api/handles.h"
 #include "base/outdir.h"
 #include "base/text.h"
-#include "format/safetensors.h"
 #include "tool/tool.h"
 
 typedef struct config {
@@ -18,25 +17,6 @@ static const hora_option rows[] = {
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace what an earlier merge left in --out"),
 };
 static const hora_options options = {"Merge", rows, HORA_COUNT(rows)};
-
-/* Values of bf16 need no copy in f32: they are read where they lie, and the sums are f32 anyway. */
-static hora_status open_as_stored(hora_model **m, hora_settings *s) {
-    hora_st *st = NULL;
-    bool bf16 = true;
-    HORA_TRY(hora_cli_required("model", hora_settings_get(s, "model"), "a model directory"));
-    HORA_TRY(hora_st_open_model(&st, hora_settings_get(s, "model")));
-    for (int i = 0; i < hora_st_count(st); i++)
-        bf16 &= hora_st_at(st, i)->view.dtype == HORA_BF16;
-    hora_st_close(st);
-    hora_settings as = {0};
-    for (int i = 0; i < s->n; i++)
-        hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
-    hora_settings_drop(&as, &options);
-    hora_settings_put(&as, "dtype", bf16 ? "bf16" : "f32", "program");
-    const hora_status bad = hora_cli_open(m, &as);
-    hora_settings_release(&as);
-    return bad;
-}
 
 /* What would be found out only after the model was read. */
 static hora_status ready(const config *c, const hora_settings *s) {
@@ -81,7 +61,7 @@ static void print(const hora_json *r) {
 static hora_status merge(hora_cli *cli, const config *c, hora_json **r) {
     hora_model *m = NULL;
     HORA_TRY(ready(c, &cli->settings));
-    hora_status s = open_as_stored(&m, &cli->settings);
+    hora_status s = hora_cli_open_as_stored(&m, &cli->settings);
     char *how =
         hora_format("dtype=%s,overwrite=%s", (const char *[]){"f32", "bf16", "source"}[c->dtype],
                     c->overwrite ? "true" : "false");

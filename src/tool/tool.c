@@ -6,6 +6,7 @@
 #include "api/handles.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "format/safetensors.h"
 #include "tool/tool.h"
 
 /* --- printing --------------------------------------------------------------------------------- */
@@ -213,4 +214,24 @@ volatile int *hora_cli_interrupts(void) {
         signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN); /* who read the progress may leave; the work goes on */
     return &stop;
+}
+
+/* Its tables' values are taken already; `dtype` among them meant what is written. */
+hora_status hora_cli_open_as_stored(hora_model **m, hora_settings *s) {
+    hora_st *st = NULL;
+    bool bf16 = true;
+    HORA_TRY(hora_cli_required("model", hora_settings_get(s, "model"), "a model directory"));
+    HORA_TRY(hora_st_open_model(&st, hora_settings_get(s, "model")));
+    for (int i = 0; i < hora_st_count(st); i++)
+        bf16 &= hora_st_at(st, i)->view.dtype == HORA_BF16;
+    hora_st_close(st);
+    hora_settings as = {0};
+    for (int i = 0; i < s->n; i++)
+        if (!hora_eq(s->at[i].key, "dtype"))
+            hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
+
+    hora_settings_put(&as, "dtype", bf16 ? "bf16" : "f32", "program");
+    const hora_status bad = hora_cli_open(m, &as);
+    hora_settings_release(&as);
+    return bad;
 }

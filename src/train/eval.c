@@ -61,14 +61,6 @@ static hora_status refuse(const hora_dataset *d, int64_t row, int64_t rows, doub
                      (long long)row + 1, (long long)(row + rows), value, records);
 }
 
-hora_status hora_check_device(const hora_device *d, const hora_objective *o) {
-    return hora_device_is_host(d) || !hora_tally_predicts(o)
-               ? HORA_OK
-               : hora_fail(HORA_EUNSUPPORTED,
-                           "task %s reads its predictions on the host; take --device host",
-                           o->task->name);
-}
-
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, hora_eval_info *info, hora_json **detail) {
     hora_prefetch *feed = NULL;
@@ -161,7 +153,6 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
                                         .outputs = hora_task_record,
                                         .user = &o};
     hora_status s;
-    HORA_TRY_OUT(s, hora_check_device(parts.device, objective));
     HORA_TRY_OUT(s, hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation"));
     s = hora_eval_over(&r, &o, p->data, p->batch_size, info, detail);
 out:

@@ -90,7 +90,7 @@ static void forget_weight(void *base, const void *data) {
 }
 
 static void refresh(void *state) {
-    hora_state_pull(state);
+    hora_state_pull_values(state);
 }
 
 void hora_training_diagnose(const hora_training *t) {

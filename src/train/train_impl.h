@@ -75,8 +75,6 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
  * negative. ordered: as the rows lie in the data, not as they are shuffled. */
 void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
                        size_t n);
-/* Refuses a device on which the task's predictions cannot be read. */
-hora_status hora_check_device(const hora_device *d, const hora_objective *o);
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, hora_eval_info *info, hora_json **detail);
 #endif

@@ -108,7 +108,6 @@ static hora_status check_parts(hora_training *t) {
     HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
-    HORA_TRY(hora_check_device(p->device, p->objective));
     int64_t numbers = 0;
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;
@@ -126,7 +125,7 @@ static bool on_host(const hora_training *t) {
 static uint64_t weight_bytes(const hora_base *b) {
     uint64_t sum = 0;
     for (int i = 0; i < b->nweights; i++)
-        sum += hora_view_bytes(&b->weights[i].view);
+        sum += b->weights[i].tied ? 0 : hora_view_bytes(&b->weights[i].view);
     return sum;
 }
 

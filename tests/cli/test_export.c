@@ -55,7 +55,14 @@ static void test_refuses(void **state) {
     check(8, NULL, hora_test_path(tmp, "no-adapter"), "peft", out);
     tool_check(2, NULL, "--to", "export --model '%s' --adapter '%s' --out '%s'", tiny_model(), dora,
                out);
+    tool_check(2, NULL, "--dtype",
+               "export --model '%s' --adapter '%s' --to peft --dtype f16 --out '%s'", tiny_model(),
+               dora, out);
     assert_false(hora_path_exists(out));
+    check(0, "lora as gguf", dora, "gguf --dtype q8_0", out); /* merged, it can be said */
+    check(9, "exists", dora, "gguf", out);
+    tool_check(0, "loss", NULL, "eval --model '%s' --data '%s' --seq-len 16", out,
+               tiny_file("again.txt", "a small text; and another, of some length; more\n"));
 }
 
 HORA_TESTS(cli_export, {"adapters are written once", test_writes, HORA_SHORT},

@@ -161,24 +161,39 @@ static void test_not_the_file(void **state) {
                tiny_file("p.txt", pointer));
 }
 
+/* Logits of a case of ../shared/cases, from its model, or from its base with its adapter. */
+static void logits_of_case(const char *name, bool adapter, const char *err) {
+    char *rel = hora_format("cases/%s", name);
+    const char *dir = hora_test_shared(rel), *out = out_dir("logits.safetensors");
+    char *with = adapter ? hora_format("--model '%s/base' --adapter '%s/adapter'", dir, dir)
+                         : hora_format("--model '%s/model'", dir);
+    hora_st *got, *want;
+    tool_check(0, NULL, err, "forward %s --batch '%s/batch.json' --out '%s' --overwrite", with, dir,
+               out);
+    assert_ok(hora_st_open(&got, out));
+    assert_ok(hora_st_open(&want, hora_test_path(dir, "expected.safetensors")));
+    golden_compare(name, hora_st_find(got, "logits")->view.data, want, "logits", 0, 1e-3);
+    hora_st_close(got);
+    hora_st_close(want);
+    hora_free(with);
+    hora_free(rel);
+}
+
 /* The flag says tied, the file holds two tensors: what is computed is what the file says. */
 static void test_tied(void **state) {
     (void)state;
-    static const char *const cases[] = {"model-tied-but-head-differs", "model-rope-yarn"};
-    for (size_t i = 0; i < HORA_COUNT(cases); i++) {
-        char *name = hora_format("cases/%s", cases[i]);
-        const char *dir = hora_test_shared(name), *out = out_dir("logits.safetensors");
-        hora_st *got, *want;
-        tool_check(0, NULL, i ? NULL : "the head counts",
-                   "forward --model '%s/model' --batch '%s/batch.json' --out '%s' --overwrite", dir,
-                   dir, out);
-        assert_ok(hora_st_open(&got, out));
-        assert_ok(hora_st_open(&want, hora_test_path(dir, "expected.safetensors")));
-        golden_compare(cases[i], hora_st_find(got, "logits")->view.data, want, "logits", 0, 1e-3);
-        hora_st_close(got);
-        hora_st_close(want);
-        hora_free(name);
-    }
+    logits_of_case("model-tied-but-head-differs", false, "the head counts");
+    logits_of_case("model-rope-yarn", false, NULL);
+}
+
+/* As PEFT wrote them for somebody. */
+static void test_adapters_of_peft(void **state) {
+    (void)state;
+    static const char *const cases[] = {"adapter-dora", "adapter-embed-and-head-saved",
+                                        "adapter-excluded-target", "adapter-lora-on-head",
+                                        "adapter-names-that-match-nothing"};
+    for (size_t i = 0; i < HORA_COUNT(cases); i++)
+        logits_of_case(cases[i], true, NULL);
 }
 
 static void test_width(void **state) {
@@ -235,5 +250,6 @@ HORA_TESTS(cli_first, {"refused before data are read", test_before_data, HORA_SH
            {"a recipe with a byte order mark", test_mark, HORA_SHORT},
            {"files that stand for others", test_not_the_file, HORA_SHORT},
            {"models that say one thing and hold another", test_tied, HORA_SHORT},
+           {"adapters of PEFT", test_adapters_of_peft, HORA_SHORT},
            {"progress fits the terminal", test_width, HORA_SHORT},
            {"plans and evaluations fit 80 columns", test_lines, HORA_SHORT});

@@ -25,6 +25,10 @@ static const char *const families[] = {
     "\"gelu_new\"}",
     "{\"model_type\":\"distilbert\"," LABELS
     "\"pad_token_id\":0,\"dim\":12,\"hidden_dim\":20,\"n_layers\":2,\"n_heads\":3}",
+    "{\"model_type\":\"modernbert\"," DIMS "\"pad_token_id\":0,\"local_attention\":4,"
+    "\"classifier_pooling\":\"mean\",\"global_attn_every_n_layers\":2}",
+    "{\"model_type\":\"modernbert\"," DIMS "\"pad_token_id\":0,\"local_attention\":2,"
+    "\"norm_bias\":true,\"attention_bias\":true,\"mlp_bias\":true,\"classifier_bias\":true}",
 };
 static const char *const tasks[] = {"sequence-classification", "token-classification",
                                     "regression"};

@@ -498,7 +498,7 @@ static void refuses_by_name(void **state) {
     (void)state;
     static const char *const refused[] = {"\"layer_replication\": [[0, 2]]",
                                           "\"use_qalora\": true",
-                                          "\"trainable_token_indices\": [1]",
+                                          "\"trainable_token_indices\": {\"a\": [1], \"b\": [2]}",
                                           "\"alora_invocation_tokens\": [5, 6]",
                                           "\"target_parameters\": [\"w\"]",
                                           "\"use_bdlora\": {\"nblocks\": 2}",

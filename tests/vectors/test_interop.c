@@ -81,6 +81,98 @@ static void test_gguf_lora(void **state) {
     }
 }
 
+/* --- whole models ----------------------------------------------------------------------------- */
+static bool same_value(const hora_gguf_value *a, const hora_gguf_value *b) {
+    bool same = a->type == b->type && a->array == b->array && a->n == b->n;
+    for (int64_t i = 0; same && i < a->n; i++) {
+        size_t n = 0, m = 0;
+        const char *s = hora_gguf_text(a, i, &n), *t = hora_gguf_text(b, i, &m);
+        int64_t x = 0, y = 0;
+        double u = 0, v = 0;
+        same = (!s || (n == m && memcmp(s, t, n) == 0)) &&
+               hora_gguf_int(a, i, &x) == hora_gguf_int(b, i, &y) && x == y &&
+               hora_gguf_float(a, i, &u) == hora_gguf_float(b, i, &v) && u == v;
+    }
+    return same;
+}
+
+/* Keys of the converter's file that are names or a mix of types. */
+static bool may_differ(const char *key) {
+    return hora_starts(key, "general.name") || hora_starts(key, "general.size_label") ||
+           hora_starts(key, "general.file_type");
+}
+
+static void compare_keys(const hora_gguf *got, const hora_gguf *want) {
+    int more = 0;
+    for (int i = 0; i < hora_gguf_keys(want); i++) {
+        const hora_gguf_value *w = hora_gguf_key_at(want, i), *g = hora_gguf_get(got, w->key);
+        if (may_differ(w->key))
+            continue;
+        if (!g || !same_value(g, w))
+            fail_msg("%s: key %s is missing or another", hora_gguf_path(want), w->key);
+    }
+    for (int i = 0; i < hora_gguf_keys(got); i++)
+        more += !hora_gguf_get(want, hora_gguf_key_at(got, i)->key);
+    assert_int_equal(more, 0);
+}
+
+/* Tensors of the same type hold the same bytes; *same counts them. */
+static void compare_tensors(const hora_gguf *got, const hora_gguf *want, int *same) {
+    assert_int_equal(hora_gguf_count(got), hora_gguf_count(want));
+    for (int i = 0; i < hora_gguf_count(want); i++) {
+        const hora_gguf_tensor *w = hora_gguf_at(want, i), *g = hora_gguf_find(got, w->name);
+        if (!g || !hora_shape_equal(&g->view.shape, &w->view.shape))
+            fail_msg("%s: %s is missing or of another shape", hora_gguf_path(want), w->name);
+        if (hora_eq(w->name, "rope_freqs.weight")) {
+            hora_assert_close(g->view.data, w->view.data, (size_t)hora_elems(&w->view), 1e-5,
+                              "rope_freqs");
+            continue;
+        }
+        if (g->view.dtype != w->view.dtype || w->view.dtype == HORA_Q4_K)
+            continue; /* llama.cpp mixes types; q4_k's scales are searched */
+        if (memcmp(g->view.data, w->view.data, hora_view_bytes(&w->view)) != 0)
+            fail_msg("%s: %s has other bytes", hora_gguf_path(want), w->name);
+        ++*same;
+    }
+}
+
+static void test_gguf_models(void **state) {
+    static const struct {
+        const char *model, *type;
+        hora_dtype dtype;
+    } cases[] = {{"llama_rope3", "f32", HORA_F32},   {"llama_rope3", "f16", HORA_F16},
+                 {"llama_rope3", "bf16", HORA_BF16}, {"llama_rope3", "q8_0", HORA_Q8_0},
+                 {"qwen2", "bf16", HORA_BF16},       {"qwen2", "q8_0", HORA_Q8_0},
+                 {"qwen3", "q8_0", HORA_Q8_0},       {"llama", "q8_0", HORA_Q8_0},
+                 {"llama", "q4_0", HORA_Q4_0},       {"llama", "q4_k", HORA_Q4_K}};
+    int same = 0;
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(cases); i++) {
+        const char *dir = hora_test_shared(hora_format("gguf/models/%s", cases[i].model));
+        const char *out = hora_test_path(hora_test_tmp(), "model.gguf");
+        const hora_base_options options = {.dtype = HORA_BF16};
+        hora_tokenizer *t;
+        hora_base *b;
+        hora_gguf *got, *want;
+        assert_ok(hora_base_open(&b, hora_test_path(dir, "hf"), &options));
+        assert_ok(hora_tokenizer_open(&t, hora_test_path(dir, "hf")));
+        const hora_export x = {.base = b, .tokenizer = t, .dtype = cases[i].dtype};
+        assert_ok(exporter("gguf")->check(&x));
+        assert_ok(exporter("gguf")->write(&x, out));
+        assert_ok(hora_gguf_open(&got, out));
+        assert_ok(
+            hora_gguf_open(&want, hora_test_path(dir, hora_format("%s.gguf", cases[i].type))));
+        compare_keys(got, want);
+        compare_tensors(got, want, &same);
+        hora_gguf_close(got);
+        hora_gguf_close(want);
+        hora_tokenizer_close(t);
+        hora_base_close(b);
+    }
+    print_message("%d tensors equal to the bit\n", same);
+    assert_true(same > 100);
+}
+
 /* --- folders ---------------------------------------------------------------------------------- */
 /* The same update, B A: factors may be padded. */
 static void same_update(const hora_flat *f, const hora_flat *g, const hora_site *s) {
@@ -214,4 +306,5 @@ static void test_folders(void **state) {
 }
 
 HORA_TESTS(vectors_interop, {"GGUF LoRAs equal the golden ones", test_gguf_lora, HORA_SHORT},
+           {"GGUF models equal the converter's", test_gguf_models, HORA_SHORT},
            {"plain folders hold the same update", test_folders, HORA_SHORT});

@@ -93,7 +93,8 @@ static void start(kit *k, which w) {
 static void kit_open_in(kit *k, which w, hora_dtype dtype) {
     char *dir = at(w.model, "base"), *batch = at(w.model, "base/batch.safetensors");
     char *from = w.name ? in_case(w, "adapter") : NULL;
-    *k = (kit){.device = hora_device_new()};
+    *k = (kit){.device = NULL};
+    assert_ok(hora_device_open(&k->device, dtype == HORA_F64 ? "host" : NULL));
     const hora_open_options oo = {.dtype = dtype,
                                   .adapter = from && hora_path_exists(from) ? from : NULL};
     assert_ok(hora_open_model(&k->o, dir, &oo));
@@ -160,8 +161,8 @@ static void check_forward(kit *k, which w) {
 
 static void test_base(void **state) {
     (void)state;
-    for (size_t m = 0; m < HORA_COUNT(models); m++) {
-        const which w = {models[m], NULL, NULL};
+    for (size_t m = 0; m <= HORA_COUNT(models); m++) {
+        const which w = {m < HORA_COUNT(models) ? models[m] : "tiny_modernbert", NULL, NULL};
         kit k;
         kit_open(&k, w);
         check_forward(&k, w);

@@ -7,9 +7,10 @@
 #include <stdio.h>
 
 /* clang-format off */
-#define OPS(X)                                                                      \
-    X(gather) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)  \
-    X(rmsnorm) X(rope) X(attention) X(dropout) X(permute) X(head_xent)
+#define OPS(X)                                                                                     \
+    X(gather) X(input) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)        \
+    X(rmsnorm) X(layernorm) X(rope) X(attention) X(cached_attention) X(dropout) X(permute)         \
+    X(pool) X(resample) X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cuda_op hora_cuda_op_##x;
 OPS(EXTERN)
@@ -42,6 +43,16 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
         return false;
     need->scratch = op->scratch ? op->scratch(c) : 0;
     return true;
+}
+
+const void *hora_cuda_in_type(const hora_cuda_job *j, const hora_view *v, hora_dtype t,
+                              cu_room *r) {
+    if (v->dtype == t)
+        return v->data;
+    void *to = cu_take(r, (size_t)hora_elems(v) * hora_dtype_size(t));
+    if (j && to && v->data)
+        hora_cuda_cast(j->u->stream, t, to, v->dtype, v->data, hora_elems(v));
+    return to;
 }
 
 static void run(const hora_impl *impl, const hora_call *c) {

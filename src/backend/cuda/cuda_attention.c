@@ -1,4 +1,4 @@
-/* Op attention: tensor cores where they can, a warp per row elsewhere. */
+/* Ops attention and cached_attention: tensor cores where they can, a warp per row elsewhere. */
 #include "backend/cuda/cuda_impl.h"
 
 enum { Q, K, V, KP, VP, WIDEST = 256 };
@@ -13,6 +13,7 @@ static hora_cuda_attention args_of(const hora_call *c) {
                              .kv_heads = c->attr.kv_heads,
                              .head_dim = c->attr.head_dim,
                              .window = c->attr.window,
+                             .ahead = c->attr.ahead,
                              .prefix = prefix ? cu_rows(&c->in[KP]) : 0,
                              .scale = (float)c->attr.scale,
                              .q = c->in[Q].data,
@@ -27,7 +28,7 @@ static hora_cuda_attention args_of(const hora_call *c) {
 
 static bool takes(const hora_cuda *u, const hora_call *c) {
     (void)u;
-    return cu_alike(c, 3) && c->attr.head_dim <= WIDEST && !c->attr.ahead &&
+    return cu_alike(c, 3) && c->attr.head_dim <= WIDEST &&
            (hora_absent(&c->in[KP]) || c->in[KP].dtype == c->in[VP].dtype);
 }
 
@@ -72,5 +73,16 @@ static void backward(const hora_cuda_job *j, const hora_call *c) {
                                                  : hora_cuda_attend_back)(j->u->stream, &a);
 }
 
-extern const hora_cuda_op hora_cuda_op_attention;
-const hora_cuda_op hora_cuda_op_attention = {takes, scratch, NULL, forward, backward};
+/* --- over caches: in[3] and in[4], which stand in the prefix's place -------------------------- */
+static bool cached_takes(const hora_cuda *u, const hora_call *c) {
+    (void)u;
+    return cu_alike(c, 5) && c->attr.head_dim <= WIDEST;
+}
+
+static void cached_forward(const hora_cuda_job *j, const hora_call *c) {
+    const hora_cuda_attention a = args_of(c);
+    if (a.n)
+        hora_cuda_attend_cached(j->u->stream, &a);
+}
+CUDA_OP(cached_attention, cached_takes, NULL, NULL, cached_forward, NULL);
+CUDA_OP(attention, takes, scratch, NULL, forward, backward);

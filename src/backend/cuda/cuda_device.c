@@ -309,16 +309,7 @@ static double time_products(hora_cuda *u, const hora_cuda_plain *p, char *room, 
 static double cuda_flops(hora_device *d, hora_dtype t, double seconds) {
     hora_cuda *u = hora_cuda_of(d);
     const int64_t n = t == HORA_BF16 ? 8192 : 4096;
-    const hora_cuda_plain p = {.tb = true,
-                               .m = n,
-                               .n = n,
-                               .k = n,
-                               .lda = n,
-                               .ldb = n,
-                               .ldd = n,
-                               .batch = 1,
-                               .tin = t,
-                               .tout = t};
+    const hora_cuda_plain p = {.tb = true, .m = n, .n = n, .k = n, .batch = 1, .tin = t, .tout = t};
     void *room;
     if (cudaMalloc(&room, 3 * (size_t)(n * n) * hora_dtype_size(t)) != cudaSuccess) {
         cudaGetLastError();
@@ -395,11 +386,6 @@ static hora_status cuda_attach(hora_device *d, hora_param_spans *s) {
                          "optimizer %s has no kernel for device cuda; take adamw, sgd or lion, or "
                          "--device host",
                          s->rule);
-    for (int i = 0; i < s->n; i++)
-        if (s->piece[i].least > -INFINITY)
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "a parameter with a lower bound has no update on device cuda; take "
-                             "--device host");
     spans_room *r = s->room = hora_calloc(1, sizeof *r);
     hora_cuda_piece *list = hora_calloc(1, bytes);
     r->rule = (hora_cuda_rule)k;
@@ -411,6 +397,7 @@ static hora_status cuda_attach(hora_device *d, hora_param_spans *s) {
                               {copy_of(d, p->moment[0], p->n), copy_of(d, p->moment[1], p->n)},
                               p->n,
                               p->lr,
+                              p->least,
                               p->decays,
                               p->active};
     }

@@ -73,6 +73,20 @@ void hora_cuda_library_close(hora_cuda *u);
 void hora_cuda_product(hora_cuda *u, const hora_cuda_plain *p, float alpha, const void *a,
                        const void *b, float beta, const void *c, void *d);
 
+static inline size_t cu_aligned(size_t bytes) {
+    return (bytes + 255) / 256 * 256;
+}
+/* Pieces of scratch, in order; `at` NULL only counts. */
+typedef struct cu_room {
+    char *at;
+    size_t used;
+} cu_room;
+static inline void *cu_take(cu_room *r, size_t bytes) {
+    void *p = r->at ? r->at + r->used : NULL;
+    r->used += cu_aligned(bytes);
+    return p;
+}
+
 /* --- ops -------------------------------------------------------------------------------------- */
 typedef struct hora_cuda_job { /* state of an impl */
     hora_cuda *u;
@@ -90,6 +104,11 @@ typedef struct hora_cuda_op {
     void (*forward)(const hora_cuda_job *, const hora_call *);
     void (*backward)(const hora_cuda_job *, const hora_call *); /* NULL: none */
 } hora_cuda_op;
+/* v in dtype t: where it is, or a copy in r; j NULL only counts. */
+const void *hora_cuda_in_type(const hora_cuda_job *j, const hora_view *v, hora_dtype t, cu_room *r);
+#define CUDA_OP(name, ...)                                                                         \
+    extern const hora_cuda_op hora_cuda_op_##name;                                                 \
+    const hora_cuda_op hora_cuda_op_##name = {__VA_ARGS__}
 
 static inline int64_t cu_rows(const hora_view *v) {
     return v->shape.d[0];
@@ -109,18 +128,5 @@ static inline bool cu_alike(const hora_call *c, int n) {
         if (!hora_absent(&c->in[i]) && c->in[i].dtype != c->out.dtype)
             return false;
     return true;
-}
-static inline size_t cu_aligned(size_t bytes) {
-    return (bytes + 255) / 256 * 256;
-}
-/* Pieces of scratch, in order; `at` NULL only counts. */
-typedef struct cu_room {
-    char *at;
-    size_t used;
-} cu_room;
-static inline void *cu_take(cu_room *r, size_t bytes) {
-    void *p = r->at ? r->at + r->used : NULL;
-    r->used += cu_aligned(bytes);
-    return p;
 }
 #endif

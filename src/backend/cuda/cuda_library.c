@@ -7,7 +7,7 @@
 
 #include "backend/cuda/cuda_impl.h"
 
-enum { WORKSPACE = 64 << 20, BRANCH_WORKSPACE = 4 << 20 };
+enum { WORKSPACE = 64 << 20, BRANCH_WORKSPACE = 1 << 20 };
 
 static size_t workspace_bytes(bool branched) {
     return branched ? BRANCH_WORKSPACE : WORKSPACE;
@@ -66,11 +66,13 @@ static cudaDataType_t type_of(hora_dtype t) {
     return t == HORA_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-/* A row-major (rows, columns) matrix as the library sees it. */
+/* Row-major (rows, columns) matrices that follow each other, as the library sees them. */
 static bool layout(hora_cuda *u, cublasLtMatrixLayout_t *out, hora_dtype t, int64_t rows,
-                   int64_t columns, int64_t ld, int64_t batch, int64_t step) {
-    int32_t count = (int32_t)batch;
-    return u->lt.MatrixLayoutCreate(out, type_of(t), (uint64_t)columns, (uint64_t)rows, ld) == 0 &&
+                   int64_t columns, int64_t batch) {
+    const int32_t count = (int32_t)batch;
+    const int64_t step = rows * columns;
+    return u->lt.MatrixLayoutCreate(out, type_of(t), (uint64_t)columns, (uint64_t)rows, columns) ==
+               0 &&
            (batch == 1 ||
             (u->lt.MatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
                                             sizeof count) == 0 &&
@@ -118,20 +120,16 @@ static void plan_make(hora_cuda *u, hora_cuda_plan *p) {
         u->lt.MatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F) == 0 &&
         u->lt.MatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &ta, sizeof ta) == 0 &&
         u->lt.MatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &tb, sizeof tb) == 0 &&
-        layout(u, &p->a, s->tin, s->tb ? s->n : s->k, s->tb ? s->k : s->n, s->ldb, s->batch,
-               s->step_b) &&
-        layout(u, &p->b, s->tin, s->ta ? s->k : s->m, s->ta ? s->m : s->k, s->lda, s->batch,
-               s->step_a) &&
-        layout(u, &p->d, s->tout, s->m, s->n, s->ldd, s->batch, s->step_d);
+        layout(u, &p->a, s->tin, s->tb ? s->n : s->k, s->tb ? s->k : s->n, s->batch) &&
+        layout(u, &p->b, s->tin, s->ta ? s->k : s->m, s->ta ? s->m : s->k, s->batch) &&
+        layout(u, &p->d, s->tout, s->m, s->n, s->batch);
     if (!ok || !choose(u, p))
         plan_free(u, p);
 }
 
 static bool same_shape(const hora_cuda_plain *a, const hora_cuda_plain *b) {
     return a->ta == b->ta && a->tb == b->tb && a->m == b->m && a->n == b->n && a->k == b->k &&
-           a->lda == b->lda && a->ldb == b->ldb && a->ldd == b->ldd && a->batch == b->batch &&
-           a->step_a == b->step_a && a->step_b == b->step_b && a->step_d == b->step_d &&
-           a->tin == b->tin && a->tout == b->tout;
+           a->batch == b->batch && a->tin == b->tin && a->tout == b->tout;
 }
 
 static const hora_cuda_plan *plan_of(hora_cuda *u, const hora_cuda_plain *s) {

@@ -4,71 +4,35 @@
  */
 #include "backend/cuda/cuda_impl.h"
 
-#define CUDA_OP(name, ...)                                                                         \
-    extern const hora_cuda_op hora_cuda_op_##name;                                                 \
-    const hora_cuda_op hora_cuda_op_##name = {__VA_ARGS__}
-
-/* v in dtype t: where it is, or room for a copy. */
-static const void *in_type(const hora_cuda_job *j, const hora_view *v, hora_dtype t, cu_room *r) {
-    if (v->dtype == t)
-        return v->data;
-    void *to = cu_take(r, (size_t)hora_elems(v) * hora_dtype_size(t));
-    if (j && to && v->data)
-        hora_cuda_cast(j->u->stream, t, to, v->dtype, v->data, hora_elems(v));
-    return to;
-}
-
 /* y (n, o) = alpha x (n, k) w' + beta c */
 static void times_w(const hora_cuda_job *j, hora_dtype t, float alpha, const void *x, const void *w,
                     float beta, const void *c, const hora_view *y, int64_t k) {
     const int64_t n = cu_rows(y), o = cu_width(y);
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.tb = true,
-                                         .m = n,
-                                         .n = o,
-                                         .k = k,
-                                         .lda = k,
-                                         .ldb = k,
-                                         .ldd = o,
-                                         .batch = 1,
-                                         .tin = t,
-                                         .tout = y->dtype},
-                      alpha, x, w, beta, c, y->data);
+    hora_cuda_product(
+        j->u,
+        &(hora_cuda_plain){
+            .tb = true, .m = n, .n = o, .k = k, .batch = 1, .tin = t, .tout = y->dtype},
+        alpha, x, w, beta, c, y->data);
 }
 
 /* dx (n, k) = alpha dy (n, o) w + beta dx */
 static void back_to_x(const hora_cuda_job *j, hora_dtype t, float alpha, const void *dy,
                       const void *w, float beta, const hora_view *dx, int64_t o) {
     const int64_t n = cu_rows(dx), k = cu_width(dx);
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.m = n,
-                                         .n = k,
-                                         .k = o,
-                                         .lda = o,
-                                         .ldb = k,
-                                         .ldd = k,
-                                         .batch = 1,
-                                         .tin = t,
-                                         .tout = dx->dtype},
-                      alpha, dy, w, beta, dx->data, dx->data);
+    hora_cuda_product(
+        j->u, &(hora_cuda_plain){.m = n, .n = k, .k = o, .batch = 1, .tin = t, .tout = dx->dtype},
+        alpha, dy, w, beta, dx->data, dx->data);
 }
 
 /* dw (o, k) = alpha dy' (n, o) x (n, k) + beta dw */
 static void back_to_w(const hora_cuda_job *j, hora_dtype t, float alpha, const void *dy,
                       const void *x, float beta, const hora_view *dw, int64_t n) {
     const int64_t o = cu_rows(dw), k = cu_width(dw);
-    hora_cuda_product(j->u,
-                      &(hora_cuda_plain){.ta = true,
-                                         .m = o,
-                                         .n = k,
-                                         .k = n,
-                                         .lda = o,
-                                         .ldb = k,
-                                         .ldd = k,
-                                         .batch = 1,
-                                         .tin = t,
-                                         .tout = dw->dtype},
-                      alpha, dy, x, beta, dw->data, dw->data);
+    hora_cuda_product(
+        j->u,
+        &(hora_cuda_plain){
+            .ta = true, .m = o, .n = k, .k = n, .batch = 1, .tin = t, .tout = dw->dtype},
+        alpha, dy, x, beta, dw->data, dw->data);
 }
 
 static float beta_of(const hora_call *c, int i) {
@@ -132,9 +96,9 @@ static operands linear_operands(const hora_cuda_job *j, const hora_call *c, cu_r
     const bool forward = c->phase == HORA_FORWARD;
     operands o = {0};
     if (forward || cu_wants(c, W))
-        o.x = in_type(j, &c->in[X], t, r);
+        o.x = hora_cuda_in_type(j, &c->in[X], t, r);
     if (forward || cu_wants(c, X))
-        o.w = in_type(j, &c->in[W], t, r);
+        o.w = hora_cuda_in_type(j, &c->in[W], t, r);
     o.partial = take_partial(c, r);
     return o;
 }
@@ -175,8 +139,8 @@ static void factors(const hora_cuda_job *j, const hora_call *c, hora_dtype t, cu
                     operands *o) {
     const hora_view *a = &c->in[A], *b = &c->in[B];
     if (a->dtype == t || a->dtype != b->dtype) {
-        o->a = in_type(j, a, t, r);
-        o->b = in_type(j, b, t, r);
+        o->a = hora_cuda_in_type(j, a, t, r);
+        o->b = hora_cuda_in_type(j, b, t, r);
         return;
     }
     void *to[2] = {cu_take(r, (size_t)hora_elems(a) * hora_dtype_size(t)),
@@ -194,17 +158,17 @@ static operands lowrank_operands(const hora_cuda_job *j, const hora_call *c, cu_
     const bool through = cu_wants(c, dropped ? XD : X);
     operands o = {0};
     if (forward || cu_wants(c, W) || (cu_wants(c, A) && !dropped))
-        o.x = in_type(j, &c->in[X], t, r);
+        o.x = hora_cuda_in_type(j, &c->in[X], t, r);
     if (dropped && (forward || cu_wants(c, A)))
-        o.xd = in_type(j, &c->in[XD], t, r);
+        o.xd = hora_cuda_in_type(j, &c->in[XD], t, r);
     else
         o.xd = o.x;
     if (forward || cu_wants(c, X))
-        o.w = in_type(j, &c->in[W], t, r);
+        o.w = hora_cuda_in_type(j, &c->in[W], t, r);
     if (forward || through)
         factors(j, c, t, r, &o);
     else if (cu_wants(c, A))
-        o.b = in_type(j, &c->in[B], t, r);
+        o.b = hora_cuda_in_type(j, &c->in[B], t, r);
     o.z = forward && c->saved[0].data
               ? c->saved[0].data
               : cu_take(r, (size_t)(cu_rows(&c->out) * cu_rows(&c->in[A])) * hora_dtype_size(t));
@@ -264,9 +228,9 @@ static operands grouped_operands(const hora_cuda_job *j, const hora_call *c, cu_
     const bool forward = c->phase == HORA_FORWARD;
     operands o = {0};
     if (forward || cu_wants(c, 1))
-        o.x = in_type(j, &c->in[0], t, r);
+        o.x = hora_cuda_in_type(j, &c->in[0], t, r);
     if (forward || cu_wants(c, 0))
-        o.w = in_type(j, &c->in[1], t, r);
+        o.w = hora_cuda_in_type(j, &c->in[1], t, r);
     return o;
 }
 
@@ -286,13 +250,7 @@ static void grouped_forward(const hora_cuda_job *j, const hora_call *c) {
                                          .m = n,
                                          .n = o,
                                          .k = k,
-                                         .lda = k,
-                                         .ldb = k,
-                                         .ldd = o,
                                          .batch = g,
-                                         .step_a = n * k,
-                                         .step_b = o * k,
-                                         .step_d = n * o,
                                          .tin = product_type(c),
                                          .tout = c->out.dtype},
                       1, p.x, p.w, 0, NULL, c->out.data);
@@ -303,17 +261,7 @@ static void grouped_backward(const hora_cuda_job *j, const hora_call *c) {
     const operands p = grouped_operands(j, c, &r);
     const int64_t g = c->attr.groups, n = cu_rows(&c->dout) / g, o = cu_width(&c->dout),
                   k = cu_width(&c->in[0]);
-    hora_cuda_plain s = {.m = n,
-                         .n = k,
-                         .k = o,
-                         .lda = o,
-                         .ldb = k,
-                         .ldd = k,
-                         .batch = g,
-                         .step_a = n * o,
-                         .step_b = o * k,
-                         .step_d = n * k,
-                         .tin = product_type(c)};
+    hora_cuda_plain s = {.m = n, .n = k, .k = o, .batch = g, .tin = product_type(c)};
     if (cu_wants(c, 0)) {
         s.tout = c->din[0].dtype;
         hora_cuda_product(j->u, &s, 1, c->dout.data, p.w, beta_of(c, 0), c->din[0].data,
@@ -325,13 +273,7 @@ static void grouped_backward(const hora_cuda_job *j, const hora_call *c) {
                           .m = o,
                           .n = k,
                           .k = n,
-                          .lda = o,
-                          .ldb = k,
-                          .ldd = k,
                           .batch = g,
-                          .step_a = n * o,
-                          .step_b = n * k,
-                          .step_d = o * k,
                           .tin = product_type(c),
                           .tout = c->din[1].dtype};
     hora_cuda_product(j->u, &s, 1, c->dout.data, p.x, beta_of(c, 1), c->din[1].data,

@@ -48,16 +48,53 @@ void hora_cuda_dropout(cudaStream_t s, hora_dtype t, const hora_batch *batch, ui
 void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *batch, const double *freq,
                     double scale, int sign, const void *x, void *y, bool add, int64_t rows,
                     int64_t heads, int64_t head_dim);
+/* op ratio: y = a / (b + *c), c NULL: 0; all F32 */
+void hora_cuda_ratio(cudaStream_t s, const float *a, const float *b, const float *c, float *y,
+                     int64_t n);
+/* da (+)= dy / (b + *c), db (+)= -dy y / (b + *c), dc (+)= their sum; each may be NULL */
+typedef struct hora_cuda_ratio_grad {
+    const float *b, *c, *y, *dy;
+    float *da, *db, *dc;
+    bool add_a, add_b, add_c;
+    int64_t n;
+} hora_cuda_ratio_grad;
+void hora_cuda_ratio_back(cudaStream_t s, const hora_cuda_ratio_grad *r);
+/* op outer: y_i = a_i (x) b_i; a (n, p), b (n, q), all F32 */
+void hora_cuda_outer(cudaStream_t s, const float *a, const float *b, float *y, int64_t n, int64_t p,
+                     int64_t q);
+/* da, db (+)=; either may be NULL */
+void hora_cuda_outer_back(cudaStream_t s, const float *a, const float *b, const float *dy,
+                          float *da, bool add_a, float *db, bool add_b, int64_t n, int64_t p,
+                          int64_t q);
 /* op permute; groups x a x b runs of w elements */
 void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, void *y, bool add,
                        int64_t groups, int64_t a, int64_t b, int64_t w);
-/* op gather. index NULL: the batch's ids */
-void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt, const hora_batch *batch,
-                      const int32_t *index, const void *table, void *y, int64_t n, int64_t width);
-/* de (vocab, width) F32 (+)= rows of dy, each sum in ascending order */
-void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_batch *batch, const int32_t *index,
-                       const void *dy, float *de, bool add, int64_t n, int64_t vocab,
-                       int64_t width);
+/* Where row numbers come from: index, or the leaf of the batch at that offset in it. Numbers
+ * outside of first .. first + rows of the table name none of its rows. */
+typedef struct hora_cuda_numbers {
+    const hora_batch *batch;
+    const int32_t *index;
+    size_t leaf;
+    int64_t first, table;
+} hora_cuda_numbers;
+/* op gather: y = onto + row of e (of dtype te); onto NULL: 0 */
+void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype te, const hora_cuda_numbers *k,
+                      const void *e, const void *onto, void *y, int64_t n, int64_t width);
+/* de (table, width) F32 (+)= rows of dy, each sum in ascending order */
+void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_cuda_numbers *k, const void *dy,
+                       float *de, bool add, int64_t n, int64_t width);
+/* op input: y = the leaf of F32 at that offset of the batch */
+void hora_cuda_input(cudaStream_t s, hora_dtype t, const hora_batch *batch, size_t leaf, void *y,
+                     int64_t n);
+/* op resample; all of dtype t but dx, which is F32 */
+typedef struct hora_cuda_resample {
+    hora_dtype t;
+    int64_t first, h, w, to_h, to_w, d;
+    bool antialias;
+} hora_cuda_resample;
+void hora_cuda_resample_run(cudaStream_t s, const hora_cuda_resample *p, const void *x, void *y);
+void hora_cuda_resample_back(cudaStream_t s, const hora_cuda_resample *p, const void *dy, float *dx,
+                             bool add);
 
 /* --- kern_rows.cu: sums over rows and columns */
 /* y[j] (+)= alpha sum over i of x_ij b_ij r_i; b of dtype t or NULL, r F32 or NULL; y F32.
@@ -66,7 +103,11 @@ int64_t hora_cuda_column_partials(int64_t rows, int64_t width);
 void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha, const void *x, const void *b,
                            const float *r, float *y, bool add, float *partial, int64_t rows,
                            int64_t width);
-bool hora_cuda_rmsnorm_takes(int64_t width);
+/* The same with b_ij - m_i for b_ij; m F32. */
+void hora_cuda_column_sums_about(cudaStream_t s, hora_dtype t, float alpha, const void *x,
+                                 const void *b, const float *m, const float *r, float *y, bool add,
+                                 float *partial, int64_t rows, int64_t width);
+bool hora_cuda_norm_takes(int64_t width);
 /* y = x r w over groups of width elements; r kept where not NULL */
 void hora_cuda_rmsnorm(cudaStream_t s, hora_dtype t, hora_dtype tw, float eps, const void *x,
                        const void *w, void *y, float *r, int64_t groups, int64_t width);
@@ -74,7 +115,26 @@ void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype tw, const v
                             const void *w, const float *r, const void *dy, void *dx, bool add,
                             int64_t groups, int64_t width);
 
-/* --- kern_xent.cu: cross-entropy over a chunk of logits */
+typedef struct hora_cuda_layernorm { /* groups of width elements; w and b of F32 or BF16 */
+    hora_dtype t, tw, tb;
+    float eps;
+    const void *x, *w, *b; /* b NULL: 0 */
+    void *y;
+    float *m, *r; /* mean and 1 / deviation of each group; forward: NULL: not kept */
+    int64_t groups, width;
+    const void *dy; /* backward */
+    void *dx;
+    bool add;
+} hora_cuda_layernorm;
+void hora_cuda_layernorm_run(cudaStream_t s, const hora_cuda_layernorm *p);
+void hora_cuda_layernorm_back(cudaStream_t s, const hora_cuda_layernorm *p);
+/* op pool: x (n, d), y (n, d), or (n, 2d) where joined; backward reads dy and adds to dx */
+void hora_cuda_pool(cudaStream_t s, hora_dtype t, const hora_batch *batch, int64_t skip,
+                    bool joined, const void *x, void *y, int64_t n, int64_t d);
+void hora_cuda_pool_back(cudaStream_t s, hora_dtype t, const hora_batch *batch, int64_t skip,
+                         bool joined, const void *dy, void *dx, bool add, int64_t n, int64_t d);
+
+/* --- kern_loss.cu: cross-entropy over a chunk of logits; losses against values */
 typedef struct hora_cuda_xent {
     hora_dtype t, tb;        /* of dz, of the bias */
     const hora_batch *batch; /* rows row0 .. row0 + rows of it */
@@ -92,13 +152,38 @@ void hora_cuda_xent_run(cudaStream_t s, const hora_cuda_xent *x);
 void hora_cuda_loss(cudaStream_t s, const hora_batch *batch, const double *loss, double *out,
                     int64_t n);
 
+typedef struct hora_cuda_value_loss { /* op mse; binary: op bce */
+    hora_dtype t;
+    bool binary;
+    const hora_batch *batch;
+    const void *z; /* (n, k) */
+    int64_t n, k;
+    double *loss;       /* forward */
+    const double *dout; /* backward: factor of dz */
+} hora_cuda_value_loss;
+void hora_cuda_value_loss_run(cudaStream_t s, const hora_cuda_value_loss *v);
+void hora_cuda_value_loss_back(cudaStream_t s, const hora_cuda_value_loss *v, void *dz, bool add);
+
+/* --- kern_lownorm.cu */
+typedef struct hora_cuda_lownorm {
+    hora_dtype tw; /* of w; the rest is F32 */
+    float alpha;
+    const void *w;      /* (o, k) */
+    const float *a, *b; /* (r, k), (o, r) */
+    float *n;           /* (o): norms of the rows of w + alpha b a; read where dn is given */
+    int64_t o, k, r;
+    const float *dn; /* NULL, or: u (o, k) = dn / n times these rows, 0 where n is */
+    float *u;
+} hora_cuda_lownorm;
+void hora_cuda_lownorm_run(cudaStream_t s, const hora_cuda_lownorm *p);
+
 /* --- kern_attention.cu: any head width up to 256, any dtype, prefixes; kern_flash.cu: tensor
  * cores, bf16, width 64 or 128, no prefix
  * -------------------------------------------------------------- */
 typedef struct hora_cuda_attention {
     hora_dtype t, tp; /* of rows, of the prefix */
     const hora_batch *batch;
-    int64_t n, heads, kv_heads, head_dim, window, prefix;
+    int64_t n, heads, kv_heads, head_dim, window, ahead, prefix;
     float scale;
     const void *q, *k, *v, *kp, *vp;
     void *y;
@@ -113,6 +198,8 @@ typedef struct hora_cuda_attention {
 } hora_cuda_attention;
 void hora_cuda_attend(cudaStream_t s, const hora_cuda_attention *a);
 void hora_cuda_attend_back(cudaStream_t s, const hora_cuda_attention *a);
+/* op cached_attention: appends rows of k and v to the caches kp and vp, then attends to those */
+void hora_cuda_attend_cached(cudaStream_t s, const hora_cuda_attention *a);
 bool hora_cuda_flash_takes(int capability, const hora_cuda_attention *a);
 size_t hora_cuda_flash_tiles(int64_t n);
 cudaError_t hora_cuda_flash_prepare(void); /* raises limits of shared memory; once */
@@ -120,11 +207,11 @@ void hora_cuda_flash(cudaStream_t s, const hora_cuda_attention *a);
 void hora_cuda_flash_back(cudaStream_t s, const hora_cuda_attention *a);
 
 /* --- kern_product.cu: products that the library declines */
-/* d (m, n) = alpha op(a) op(b) + beta c, of each of `batch` pairs; leading dimensions and strides
- * in elements */
+/* d (m, n) = alpha op(a) op(b) + beta c, row by row, of each of `batch` pairs that follow each
+ * other; a is (k, m) where ta, b is (n, k) where tb */
 typedef struct hora_cuda_plain {
     bool ta, tb;
-    int64_t m, n, k, lda, ldb, ldd, batch, step_a, step_b, step_d;
+    int64_t m, n, k, batch;
     hora_dtype tin, tout;
 } hora_cuda_plain;
 void hora_cuda_plain_run(cudaStream_t s, const hora_cuda_plain *p, float alpha, const void *a,
@@ -136,6 +223,7 @@ typedef struct hora_cuda_piece { /* hora_param_piece, with the device's addresse
     float *value, *grad, *moment[2];
     int64_t n;
     double lr;
+    float least; /* values below are set to it */
     int32_t decays, active;
 } hora_cuda_piece;
 typedef struct hora_cuda_rates { /* hora_update, and what follows from its step */

@@ -45,6 +45,8 @@ __device__ __forceinline__ seen sees(const hora_cuda_attention &a, int64_t i) {
     seen s = {a.batch->lo[i], a.batch->hi[i]};
     if (s.lo < s.hi && a.window)
         s.lo = max(s.lo, i - a.window + 1);
+    if (a.ahead)
+        s.hi = min(s.hi, i + a.ahead + 1);
     return s;
 }
 __device__ __forceinline__ bool any(const hora_cuda_attention &a, int64_t i) {
@@ -165,6 +167,66 @@ template <class T, class P> __global__ void keys_back(hora_cuda_attention a) {
         give((T *)a.dk + own, dh, dk, a.scale, a.add_k);
     if (a.dv)
         give((T *)a.dv + own, dh, dv, 1, a.add_v);
+}
+
+/* --- over caches: a block per row and head, whose warps share the keys out ------------------- */
+enum { SPLIT = 16 };
+
+template <class T> __global__ void append(hora_cuda_attention a, int64_t width) {
+    const int64_t i = blockIdx.x, to = (a.batch->cache_row + i) * width, from = i * width;
+    if (!any(a, i))
+        return;
+    for (int64_t j = threadIdx.x; j < width; j += blockDim.x) {
+        ((T *)a.kp)[to + j] = ((const T *)a.k)[from + j];
+        ((T *)a.vp)[to + j] = ((const T *)a.v)[from + j];
+    }
+}
+
+template <class T> __global__ void attend_cached(hora_cuda_attention a) {
+    __shared__ float most_of[SPLIT], sum_of[SPLIT], y_of[SPLIT][LANES * MOST];
+    const int64_t at = blockIdx.x, i = at / a.heads, g = at % a.heads * a.kv_heads / a.heads;
+    const int dh = (int)a.head_dim, part = (int)threadIdx.y;
+    float q[MOST], k[MOST], v[MOST], y[MOST] = {}, most = -INFINITY, sum = 0;
+    int64_t lo = a.batch->lo[i];
+    if (a.window)
+        lo = max(lo, a.batch->cache_row + i - a.window + 1);
+    take((const T *)a.q + at * dh, dh, q);
+    for (int64_t j = lo + part; j < a.batch->hi[i]; j += SPLIT) {
+        take((const T *)a.kp + (j * a.kv_heads + g) * dh, dh, k);
+        take((const T *)a.vp + (j * a.kv_heads + g) * dh, dh, v);
+        const float z = a.scale * dot(q, k), top = fmaxf(most, z);
+        const float old = expf(most - top), now = expf(z - top);
+        sum = sum * old + now;
+        for (int e = 0; e < MOST; e++)
+            y[e] *= old;
+        onto(y, now, v);
+        most = top;
+    }
+    give(y_of[part], LANES * MOST, y, 1, false);
+    if (threadIdx.x == 0) {
+        most_of[part] = most;
+        sum_of[part] = sum;
+    }
+    __syncthreads();
+    for (int p = 0; p < SPLIT; p++)
+        most = fmaxf(most, most_of[p]);
+    for (int e = part * LANES + (int)threadIdx.x; e < dh; e += SPLIT * LANES) {
+        float all = 0, value = 0;
+        for (int p = 0; p < SPLIT; p++) {
+            const float f = sum_of[p] > 0 ? expf(most_of[p] - most) : 0;
+            all += f * sum_of[p];
+            value += f * y_of[p][e];
+        }
+        ((T *)a.y)[at * dh + e] = from_float<T>(all > 0 ? value / all : 0);
+    }
+}
+
+extern "C" void hora_cuda_attend_cached(cudaStream_t s, const hora_cuda_attention *a) {
+    const int64_t width = a->kv_heads * a->head_dim;
+    WITH_TYPE(a->t, T, {
+        append<T><<<(unsigned)a->n, 256, 0, s>>>(*a, width);
+        attend_cached<T><<<(unsigned)(a->n * a->heads), dim3(LANES, SPLIT), 0, s>>>(*a);
+    });
 }
 
 extern "C" void hora_cuda_attend(cudaStream_t s, const hora_cuda_attention *a) {

@@ -383,6 +383,87 @@ extern "C" void hora_cuda_rope(cudaStream_t s, hora_dtype t, const hora_batch *b
     });
 }
 
+/* --- ratio ------------------------------------------------------------------------------------ */
+__global__ void ratio(const float *a, const float *b, const float *c, float *y, int64_t n) {
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n)
+        y[i] = a[i] / (b[i] + (c ? *c : 0));
+}
+
+extern "C" void hora_cuda_ratio(cudaStream_t s, const float *a, const float *b, const float *c,
+                                float *y, int64_t n) {
+    if (n)
+        ratio<<<blocks_for(n, THREADS), THREADS, 0, s>>>(a, b, c, y, n);
+}
+
+/* One block: the sum for dc has a fixed order. */
+__global__ void ratio_back(hora_cuda_ratio_grad r) {
+    float sum = 0;
+    for (int64_t i = threadIdx.x; i < r.n; i += THREADS) {
+        float d[1] = {r.dy[i] / (r.b[i] + (r.c ? *r.c : 0))};
+        if (r.da)
+            put<1>(r.da + i, d, r.add_a);
+        d[0] = r.db || r.dc ? -r.dy[i] * r.y[i] / (r.b[i] + (r.c ? *r.c : 0)) : 0;
+        sum += d[0];
+        if (r.db)
+            put<1>(r.db + i, d, r.add_b);
+    }
+    sum = block_sum<THREADS>(sum);
+    if (r.dc && threadIdx.x == 0)
+        *r.dc = sum + (r.add_c ? *r.dc : 0);
+}
+
+extern "C" void hora_cuda_ratio_back(cudaStream_t s, const hora_cuda_ratio_grad *r) {
+    ratio_back<<<1, THREADS, 0, s>>>(*r);
+}
+
+/* --- outer ------------------------------------------------------------------------------------ */
+__global__ void outer(const float *a, const float *b, float *y, int64_t n, int64_t p, int64_t q) {
+    const int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (at < n * p * q)
+        y[at] = a[at / q] * b[at / (p * q) * q + at % q];
+}
+
+extern "C" void hora_cuda_outer(cudaStream_t s, const float *a, const float *b, float *y, int64_t n,
+                                int64_t p, int64_t q) {
+    if (n * p * q)
+        outer<<<blocks_for(n * p * q, THREADS), THREADS, 0, s>>>(a, b, y, n, p, q);
+}
+
+/* A warp for each sum over the columns of b. */
+__global__ void outer_back_a(const float *b, const float *dy, float *da, bool add, int64_t n,
+                             int64_t p, int64_t q) {
+    const int64_t at = ((int64_t)blockIdx.x * THREADS + threadIdx.x) / 32;
+    if (at >= n * p)
+        return;
+    float sum = 0;
+    for (int64_t l = threadIdx.x % 32; l < q; l += 32)
+        sum += dy[at * q + l] * b[at / p * q + l];
+    float d[1] = {warp_sum(sum)};
+    if (threadIdx.x % 32 == 0)
+        put<1>(da + at, d, add);
+}
+
+__global__ void outer_back_b(const float *a, const float *dy, float *db, bool add, int64_t n,
+                             int64_t p, int64_t q) {
+    const int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x, i = at / q;
+    if (at >= n * q)
+        return;
+    float sum[1] = {0};
+    for (int64_t j = 0; j < p; j++)
+        sum[0] += dy[(i * p + j) * q + at % q] * a[i * p + j];
+    put<1>(db + at, sum, add);
+}
+
+extern "C" void hora_cuda_outer_back(cudaStream_t s, const float *a, const float *b,
+                                     const float *dy, float *da, bool add_a, float *db, bool add_b,
+                                     int64_t n, int64_t p, int64_t q) {
+    if (da && n * p)
+        outer_back_a<<<blocks_for(n * p * 32, THREADS), THREADS, 0, s>>>(b, dy, da, add_a, n, p, q);
+    if (db && n * q)
+        outer_back_b<<<blocks_for(n * q, THREADS), THREADS, 0, s>>>(a, dy, db, add_b, n, p, q);
+}
+
 /* --- moving rows ------------------------------------------------------------------------------ */
 template <class T>
 __global__ void permute(const T *x, T *y, bool add, int64_t n, int64_t a, int64_t b, int64_t w) {
@@ -405,39 +486,46 @@ extern "C" void hora_cuda_permute(cudaStream_t s, hora_dtype t, const void *x, v
     });
 }
 
-template <class T, class TT>
-__global__ void gather(const hora_batch *batch, const int32_t *index, const TT *table, T *y,
-                       int64_t width) {
-    int64_t i = blockIdx.x;
-    const TT *from = table + (int64_t)(index ? index : batch->ids)[i] * width;
-    for (int64_t j = threadIdx.x; j < width; j += blockDim.x)
-        y[i * width + j] = from_float<T>(to_float(from[j]));
+/* Row of the table that row i takes; -1: none. */
+__device__ __forceinline__ int64_t row_of(const hora_cuda_numbers &k, int64_t i) {
+    const int32_t *numbers =
+        k.index ? k.index : *(const int32_t *const *)((const char *)k.batch + k.leaf);
+    const int64_t v = numbers[i] - k.first;
+    return v >= 0 && v < k.table ? v : -1;
 }
 
-extern "C" void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype tt,
-                                 const hora_batch *batch, const int32_t *index, const void *table,
+template <class T, class E>
+__global__ void gather(hora_cuda_numbers k, const E *e, const T *onto, T *y, int64_t width) {
+    const int64_t i = blockIdx.x, v = row_of(k, i);
+    for (int64_t j = threadIdx.x; j < width; j += blockDim.x)
+        y[i * width + j] = from_float<T>((onto ? to_float(onto[i * width + j]) : 0.0f) +
+                                         (v < 0 ? 0.0f : to_float(e[v * width + j])));
+}
+
+extern "C" void hora_cuda_gather(cudaStream_t s, hora_dtype t, hora_dtype te,
+                                 const hora_cuda_numbers *k, const void *e, const void *onto,
                                  void *y, int64_t n, int64_t width) {
     if (!n)
         return;
-    WITH_TYPE(t, T, WITH_TYPE(tt, TT, {
-                  gather<T, TT><<<(unsigned)n, THREADS, 0, s>>>(batch, index, (const TT *)table,
-                                                                (T *)y, width);
+    WITH_TYPE(t, T, WITH_TYPE(te, E, {
+                  gather<T, E><<<(unsigned)n, THREADS, 0, s>>>(*k, (const E *)e, (const T *)onto,
+                                                               (T *)y, width);
               }));
 }
 
-/* The block of the first row with an id sums all rows with it, ascending; the others do nothing. */
+/* The block of the first row with a number sums all rows with it, ascending; the others do nothing.
+ */
 template <class T>
-__global__ void scatter(const hora_batch *batch, const int32_t *index, const T *dy, float *de,
-                        int64_t n, int64_t width) {
-    const int32_t *ids = index ? index : batch->ids;
+__global__ void scatter(hora_cuda_numbers k, const T *dy, float *de, int64_t n, int64_t width) {
     __shared__ int earlier, list[THREADS], count;
-    int64_t i = blockIdx.x;
-    int32_t id = ids[i];
+    const int64_t i = blockIdx.x, v = row_of(k, i);
+    if (v < 0)
+        return;
     if (threadIdx.x == 0)
         earlier = 0;
     __syncthreads();
-    for (int64_t k = threadIdx.x; k < i; k += THREADS)
-        if (ids[k] == id)
+    for (int64_t j = threadIdx.x; j < i; j += THREADS)
+        if (row_of(k, j) == v)
             earlier = 1;
     __syncthreads();
     if (earlier)
@@ -445,28 +533,40 @@ __global__ void scatter(const hora_batch *batch, const int32_t *index, const T *
     for (int64_t base = i; base < n; base += THREADS) {
         if (threadIdx.x == 0) {
             count = 0;
-            for (int k = 0; k < THREADS && base + k < n; k++)
-                if (ids[base + k] == id)
-                    list[count++] = k;
+            for (int j = 0; j < THREADS && base + j < n; j++)
+                if (row_of(k, base + j) == v)
+                    list[count++] = j;
         }
         __syncthreads();
         for (int64_t j = threadIdx.x; count && j < width; j += THREADS) {
-            float sum = de[id * width + j];
-            for (int k = 0; k < count; k++)
-                sum += to_float(dy[(base + list[k]) * width + j]);
-            de[id * width + j] = sum;
+            float sum = de[v * width + j];
+            for (int l = 0; l < count; l++)
+                sum += to_float(dy[(base + list[l]) * width + j]);
+            de[v * width + j] = sum;
         }
         __syncthreads();
     }
 }
 
-extern "C" void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_batch *batch,
-                                  const int32_t *index, const void *dy, float *de, bool add,
-                                  int64_t n, int64_t vocab, int64_t width) {
+extern "C" void hora_cuda_scatter(cudaStream_t s, hora_dtype t, const hora_cuda_numbers *k,
+                                  const void *dy, float *de, bool add, int64_t n, int64_t width) {
     if (!add)
-        cudaMemsetAsync(de, 0, (size_t)(vocab * width) * sizeof *de, s);
+        cudaMemsetAsync(de, 0, (size_t)(k->table * width) * sizeof *de, s);
     if (n)
-        WITH_TYPE(t, T, {
-            scatter<T><<<(unsigned)n, THREADS, 0, s>>>(batch, index, (const T *)dy, de, n, width);
-        });
+        WITH_TYPE(t, T,
+                  { scatter<T><<<(unsigned)n, THREADS, 0, s>>>(*k, (const T *)dy, de, n, width); });
+}
+
+template <class T> __global__ void input(const hora_batch *batch, size_t leaf, T *y, int64_t n) {
+    const float *x = *(const float *const *)((const char *)batch + leaf);
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n)
+        y[i] = from_float<T>(x[i]);
+}
+
+extern "C" void hora_cuda_input(cudaStream_t s, hora_dtype t, const hora_batch *batch, size_t leaf,
+                                void *y, int64_t n) {
+    if (n)
+        WITH_TYPE(t, T,
+                  { input<T><<<blocks_for(n, THREADS), THREADS, 0, s>>>(batch, leaf, (T *)y, n); });
 }

@@ -43,6 +43,10 @@ __device__ __forceinline__ int first_key(int lo, int64_t row, int64_t window) {
     return window ? max(lo, (int)(row - window + 1)) : lo;
 }
 
+__device__ __forceinline__ int end_key(int hi, int64_t row, int64_t ahead) {
+    return ahead ? min(hi, (int)(row + ahead + 1)) : hi;
+}
+
 __device__ __forceinline__ bool meets(span q, int k0, int k1) {
     return q.lo < k1 && q.hi > k0;
 }
@@ -58,11 +62,13 @@ __device__ void rank_blocks(const int *work, int *order, int n) {
 }
 
 /* The span of 64 rows, by a warp. */
-__device__ span span_of(const hora_batch *batch, int64_t n, int64_t window, int tile) {
+__device__ span span_of(const hora_batch *batch, int64_t n, int64_t window, int64_t ahead,
+                        int tile) {
     span s = {INT_MAX, 0, 0, INT_MAX};
     for (int k = 0; k < 2; k++) {
         int64_t r = (int64_t)tile * HALF + k * 32 + threadIdx.x % 32;
-        int lo = r < n ? first_key(batch->lo[r], r, window) : 0, hi = r < n ? batch->hi[r] : 0;
+        int lo = r < n ? first_key(batch->lo[r], r, window) : 0,
+            hi = r < n ? end_key(batch->hi[r], r, ahead) : 0;
         if (lo < hi) {
             s.lo = min(s.lo, lo);
             s.hi = max(s.hi, hi);
@@ -80,13 +86,14 @@ __device__ span span_of(const hora_batch *batch, int64_t n, int64_t window, int 
 }
 
 /* One block; shared memory for a span per tile and a number per block of 128 rows. */
-__global__ void fill_table(const hora_batch *batch, int64_t n, int64_t window, int32_t *at) {
+__global__ void fill_table(const hora_batch *batch, int64_t n, int64_t window, int64_t ahead,
+                           int32_t *at) {
     extern __shared__ span spans[];
     const table t = table_at(at, n);
     span *of = spans;
     int *work = (int *)(of + t.tiles);
     for (int i = threadIdx.x / 32; i < t.tiles; i += blockDim.x / 32) {
-        span s = span_of(batch, n, window, i);
+        span s = span_of(batch, n, window, ahead, i);
         if (threadIdx.x % 32 == 0)
             of[i] = ((span *)t.of)[i] = s;
     }
@@ -247,7 +254,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) forward(hora_cuda
     for (int half = 0; half < 2; half++) {
         int64_t r = row + 8 * half;
         lo[half] = r < a.n ? first_key(a.batch->lo[r], r, a.window) : 0;
-        hi[half] = r < a.n ? a.batch->hi[r] : 0;
+        hi[half] = r < a.n ? end_key(a.batch->hi[r], r, a.ahead) : 0;
     }
     const float scale = a.scale * 1.44269504088896340736f;
     float o[D / 2], s[ROWS / 2];
@@ -410,7 +417,8 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) keys_back(hora_cu
         for (int e = 0; e < HALF / 2; e++) {
             const int j = e / 4 * 8 + (int)(threadIdx.x % 4) * 2 + e % 2, k = key + e % 4 / 2 * 8;
             s[e] = power_of_two(s[e] * scale - c->lse[j]);
-            if (masked && (k < first_key(c->lo[j], row0 + j, a.window) || k >= c->hi[j]))
+            if (masked && (k < first_key(c->lo[j], row0 + j, a.window) ||
+                           k >= end_key(c->hi[j], row0 + j, a.ahead)))
                 s[e] = 0;
         }
         wgmma_wait<0>();
@@ -466,7 +474,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 1) queries_back(hora
         int64_t r = row + 8 * half;
         bool there = r < a.n;
         lo[half] = there ? first_key(a.batch->lo[r], r, a.window) : 0;
-        hi[half] = there ? a.batch->hi[r] : 0;
+        hi[half] = there ? end_key(a.batch->hi[r], r, a.ahead) : 0;
         lse[half] = there ? a.dots[(a.n + r) * a.heads + h] : 0;
         dot[half] = there ? a.dots[r * a.heads + h] : 0;
     }
@@ -559,7 +567,7 @@ extern "C" bool hora_cuda_flash_takes(int capability, const hora_cuda_attention 
 static table make_table(cudaStream_t s, const hora_cuda_attention *a) {
     table t = table_at(a->tiles, a->n);
     size_t room = (size_t)t.tiles * sizeof(span) + ((size_t)t.blocks + 4) * sizeof(int);
-    fill_table<<<1, 1024, room, s>>>(a->batch, a->n, a->window, a->tiles);
+    fill_table<<<1, 1024, room, s>>>(a->batch, a->n, a->window, a->ahead, a->tiles);
     return t;
 }
 

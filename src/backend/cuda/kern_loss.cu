@@ -1,4 +1,5 @@
-/* Cross-entropy of op head_xent over a chunk of logits: a block per row. */
+/* Losses: cross-entropy of op head_xent over a chunk of logits, a block per row; losses against
+ * values. */
 #include "backend/cuda/kern_common.cuh"
 
 enum { THREADS = 512 };
@@ -118,4 +119,41 @@ __global__ void sum_loss(const hora_batch *batch, const double *loss, double *ou
 extern "C" void hora_cuda_loss(cudaStream_t s, const hora_batch *batch, const double *loss,
                                double *out, int64_t n) {
     sum_loss<<<1, THREADS, 0, s>>>(batch, loss, out, n);
+}
+
+/* --- losses against values: op_mse.c, op_bce.c ------------------------------------------------ */
+template <class T> __global__ void value_loss(hora_cuda_value_loss v) {
+    const T *z = (const T *)v.z;
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < v.n * v.k; i += THREADS) {
+        const double x = (double)to_float(z[i]), y = (double)v.batch->value[i];
+        const double l = v.binary ? fmax(x, 0.0) - x * y + log1p(exp(-fabs(x))) : (x - y) * (x - y);
+        sum += (double)v.batch->weight[i / v.k] * l;
+    }
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0)
+        *v.loss = v.batch->scale / (double)v.k * sum;
+}
+
+template <class T> __global__ void value_loss_back(hora_cuda_value_loss v, T *dz, bool add) {
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i >= v.n * v.k)
+        return;
+    const double x = (double)to_float(((const T *)v.z)[i]), y = (double)v.batch->value[i];
+    const double s = *v.dout * v.batch->scale / (double)v.k * (double)v.batch->weight[i / v.k];
+    float d[1] = {(float)(s * (v.binary ? 1 / (1 + exp(-x)) - y : 2 * (x - y)))};
+    put<1>(dz + i, d, add);
+}
+
+extern "C" void hora_cuda_value_loss_run(cudaStream_t s, const hora_cuda_value_loss *v) {
+    WITH_TYPE(v->t, T, { value_loss<T><<<1, THREADS, 0, s>>>(*v); });
+}
+
+extern "C" void hora_cuda_value_loss_back(cudaStream_t s, const hora_cuda_value_loss *v, void *dz,
+                                          bool add) {
+    if (v->n * v->k)
+        WITH_TYPE(v->t, T, {
+            value_loss_back<T>
+                <<<blocks_for(v->n * v->k, THREADS), THREADS, 0, s>>>(*v, (T *)dz, add);
+        });
 }

@@ -10,15 +10,16 @@ __global__ void plain(hora_cuda_plain p, float alpha, const A *a, const A *b, fl
     __shared__ float ta[TILE][TILE + 1], tb[TILE][TILE + 1];
     int64_t i = (int64_t)blockIdx.y * TILE + threadIdx.y;
     int64_t j = (int64_t)blockIdx.x * TILE + threadIdx.x;
-    a += blockIdx.z * p.step_a;
-    b += blockIdx.z * p.step_b;
+    const int64_t lda = p.ta ? p.m : p.k, ldb = p.tb ? p.k : p.n;
+    a += blockIdx.z * p.m * p.k;
+    b += blockIdx.z * p.k * p.n;
     float sum = 0;
     for (int64_t l = 0; l < p.k; l += TILE) {
         int64_t ka = l + threadIdx.x, kb = l + threadIdx.y;
         ta[threadIdx.y][threadIdx.x] =
-            i < p.m && ka < p.k ? to_float(p.ta ? a[ka * p.lda + i] : a[i * p.lda + ka]) : 0;
+            i < p.m && ka < p.k ? to_float(p.ta ? a[ka * lda + i] : a[i * lda + ka]) : 0;
         tb[threadIdx.y][threadIdx.x] =
-            j < p.n && kb < p.k ? to_float(p.tb ? b[j * p.ldb + kb] : b[kb * p.ldb + j]) : 0;
+            j < p.n && kb < p.k ? to_float(p.tb ? b[j * ldb + kb] : b[kb * ldb + j]) : 0;
         __syncthreads();
         for (int k = 0; k < TILE; k++)
             sum += ta[threadIdx.y][k] * tb[k][threadIdx.x];
@@ -26,7 +27,7 @@ __global__ void plain(hora_cuda_plain p, float alpha, const A *a, const A *b, fl
     }
     if (i >= p.m || j >= p.n)
         return;
-    int64_t at = blockIdx.z * p.step_d + i * p.ldd + j;
+    int64_t at = (blockIdx.z * p.m + i) * p.n + j;
     d[at] = from_float<D>(alpha * sum + (beta != 0 ? beta * to_float(c[at]) : 0.0f));
 }
 

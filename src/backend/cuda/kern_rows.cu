@@ -15,8 +15,8 @@ extern "C" int64_t hora_cuda_column_partials(int64_t rows, int64_t width) {
 
 /* Piece blockIdx.y of the rows; four lanes of rows, added in order. */
 template <class T>
-__global__ void column_pieces(const T *x, const T *b, const float *r, float *partial, int64_t rows,
-                              int64_t width) {
+__global__ void column_pieces(const T *x, const T *b, const float *m, const float *r,
+                              float *partial, int64_t rows, int64_t width) {
     __shared__ float lane[LANES][COLUMNS];
     int64_t j = (int64_t)blockIdx.x * COLUMNS + threadIdx.x;
     int64_t step = (rows + gridDim.y - 1) / gridDim.y;
@@ -26,7 +26,7 @@ __global__ void column_pieces(const T *x, const T *b, const float *r, float *par
         for (int64_t i = from + threadIdx.y; i < to; i += LANES) {
             float v = to_float(x[i * width + j]);
             if (b)
-                v *= to_float(b[i * width + j]);
+                v *= to_float(b[i * width + j]) - (m ? m[i] : 0.0f);
             if (r)
                 v *= r[i];
             sum += v;
@@ -49,18 +49,25 @@ __global__ void add_pieces(float alpha, const float *partial, int64_t pieces, fl
     y[j] = (add ? y[j] : 0) + alpha * sum;
 }
 
-extern "C" void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha, const void *x,
-                                      const void *b, const float *r, float *y, bool add,
-                                      float *partial, int64_t rows, int64_t width) {
+extern "C" void hora_cuda_column_sums_about(cudaStream_t s, hora_dtype t, float alpha,
+                                            const void *x, const void *b, const float *m,
+                                            const float *r, float *y, bool add, float *partial,
+                                            int64_t rows, int64_t width) {
     if (!width)
         return;
     int64_t pieces = pieces_of(rows);
     dim3 grid(blocks_for(width, COLUMNS), (unsigned)pieces), block(COLUMNS, LANES);
     WITH_TYPE(t, T, {
         column_pieces<T>
-            <<<grid, block, 0, s>>>((const T *)x, (const T *)b, r, partial, rows, width);
+            <<<grid, block, 0, s>>>((const T *)x, (const T *)b, m, r, partial, rows, width);
     });
     add_pieces<<<blocks_for(width, 128), 128, 0, s>>>(alpha, partial, pieces, y, add, width);
+}
+
+extern "C" void hora_cuda_column_sums(cudaStream_t s, hora_dtype t, float alpha, const void *x,
+                                      const void *b, const float *r, float *y, bool add,
+                                      float *partial, int64_t rows, int64_t width) {
+    hora_cuda_column_sums_about(s, t, alpha, x, b, NULL, r, y, add, partial, rows, width);
 }
 
 /* --- rmsnorm: G threads to a group of `width` elements, 8 at a time, P times, kept in registers -- */
@@ -152,7 +159,7 @@ static bool in_packs(int64_t width, const void *a, const void *b, const void *c)
 
 enum { WIDEST = 65536 }; /* of a group: 512 threads, 16 packs of 8, or 128 elements each */
 
-extern "C" bool hora_cuda_rmsnorm_takes(int64_t width) {
+extern "C" bool hora_cuda_norm_takes(int64_t width) {
     return width <= WIDEST;
 }
 
@@ -196,4 +203,173 @@ extern "C" void hora_cuda_rmsnorm_back(cudaStream_t s, hora_dtype t, hora_dtype 
                   BY_WIDTH(rmsnorm_back, in_packs(width, x, w, dx) && aligned16(dy), (const T *)x,
                            (const W *)w, r, (const T *)dy, (T *)dx, add, groups, width);
               }));
+}
+
+/* --- layernorm: likewise; w and b are read as what they are ----------------------------------- */
+template <int V>
+__device__ __forceinline__ void load_any(const void *p, bool small, int64_t j, float (&x)[V]) {
+    if (small)
+        load<V>((const bf16 *)p + j, x);
+    else
+        load<V>((const float *)p + j, x);
+}
+
+template <class T, int G, int P, int V> __global__ void layernorm(hora_cuda_layernorm n) {
+    const int64_t own = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    const int64_t at = min(own, n.groups - 1); /* all threads take part in sums */
+    const T *x = (const T *)n.x + at * n.width;
+    float a[P][V], w[V], b[V], sum = 0;
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        const int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j < n.width)
+            load<V>(x + j, a[p]);
+#pragma unroll
+        for (int k = 0; k < V && j < n.width; k++)
+            sum += a[p][k];
+    }
+    const float m = group_sum<G>(sum) / (float)n.width;
+    sum = 0;
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        const int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+#pragma unroll
+        for (int k = 0; k < V && j < n.width; k++) {
+            a[p][k] -= m;
+            sum += a[p][k] * a[p][k];
+        }
+    }
+    const float r = rsqrtf(group_sum<G>(sum) / (float)n.width + n.eps);
+    if (own >= n.groups)
+        return;
+    if (n.m && threadIdx.x == 0) {
+        n.m[at] = m;
+        n.r[at] = r;
+    }
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        const int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j >= n.width)
+            continue;
+        load_any<V>(n.w, n.tw == HORA_BF16, j, w);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            b[k] = 0;
+        if (n.b)
+            load_any<V>(n.b, n.tb == HORA_BF16, j, b);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            a[p][k] = a[p][k] * r * w[k] + b[k];
+        store<V>((T *)n.y + at * n.width + j, a[p]);
+    }
+}
+
+/* dx_j = r (g_j - mean of g - u_j mean of g u),  g_j = w_j dy_j */
+template <class T, int G, int P, int V> __global__ void layernorm_back(hora_cuda_layernorm n) {
+    const int64_t own = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    const int64_t at = min(own, n.groups - 1);
+    const float m = n.m[at], r = n.r[at];
+    float u[P][V], g[P][V], w[V], sum = 0, both = 0;
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        const int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j >= n.width)
+            continue;
+        load<V>((const T *)n.x + at * n.width + j, u[p]);
+        load<V>((const T *)n.dy + at * n.width + j, g[p]);
+        load_any<V>(n.w, n.tw == HORA_BF16, j, w);
+#pragma unroll
+        for (int k = 0; k < V; k++) {
+            u[p][k] = (u[p][k] - m) * r;
+            g[p][k] *= w[k];
+            sum += g[p][k];
+            both += g[p][k] * u[p][k];
+        }
+    }
+    sum = group_sum<G>(sum) / (float)n.width;
+    both = group_sum<G>(both) / (float)n.width;
+    if (own >= n.groups)
+        return;
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        const int64_t j = (p * G + (int64_t)threadIdx.x) * V;
+        if (j >= n.width)
+            continue;
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            g[p][k] = r * (g[p][k] - sum - u[p][k] * both);
+        put<V>((T *)n.dx + at * n.width + j, g[p], n.add);
+    }
+}
+
+#undef NORM
+#define NORM(KERNEL, G, P, V, each, ...)                                                           \
+    KERNEL<T, G, P, V><<<blocks_for(groups, each), dim3(G, each), 0, s>>>(__VA_ARGS__)
+
+extern "C" void hora_cuda_layernorm_run(cudaStream_t s, const hora_cuda_layernorm *p) {
+    const int64_t groups = p->groups, width = p->width;
+    if (groups)
+        WITH_TYPE(p->t, T, {
+            BY_WIDTH(layernorm, in_packs(width, p->x, p->w, p->y) && aligned16(p->b), *p);
+        });
+}
+
+extern "C" void hora_cuda_layernorm_back(cudaStream_t s, const hora_cuda_layernorm *p) {
+    const int64_t groups = p->groups, width = p->width;
+    if (groups)
+        WITH_TYPE(p->t, T, {
+            BY_WIDTH(layernorm_back, in_packs(width, p->x, p->w, p->dx) && aligned16(p->dy), *p);
+        });
+}
+
+/* --- pool: a block per row; those that begin no segment are zeros ----------------------------- */
+template <class T>
+__global__ void pool(const hora_batch *batch, int64_t skip, bool joined, const T *x, T *y,
+                     int64_t d) {
+    const int64_t i = blockIdx.x, from = batch->lo[i] + skip, to = batch->hi[i];
+    const bool there = batch->lo[i] == i && i < to;
+    T *row = y + i * d * (joined ? 2 : 1);
+    for (int64_t j = threadIdx.x; j < d; j += blockDim.x) {
+        float sum = 0;
+        for (int64_t k = from; there && k < to; k++)
+            sum += to_float(x[k * d + j]);
+        if (joined)
+            row[j] = there ? x[i * d + j] : from_float<T>(0);
+        row[(joined ? d : 0) + j] =
+            from_float<T>(there && from < to ? sum / (float)(to - from) : 0);
+    }
+}
+
+template <class T>
+__global__ void pool_back(const hora_batch *batch, int64_t skip, bool joined, const T *dy, T *dx,
+                          bool add, int64_t d) {
+    const int64_t k = blockIdx.x, i = batch->lo[k], w = d * (joined ? 2 : 1);
+    const bool segment = i < batch->hi[k] && batch->lo[i] == i; /* row i holds the mean */
+    const int64_t from = i + skip, to = segment ? batch->hi[i] : 0;
+    for (int64_t j = threadIdx.x; j < d; j += blockDim.x) {
+        float sum[1] = {0};
+        if (segment && from <= k && k < to)
+            sum[0] += to_float(dy[i * w + w - d + j]) / (float)(to - from);
+        if (joined && segment && i == k)
+            sum[0] += to_float(dy[i * w + j]);
+        put<1>(dx + k * d + j, sum, add);
+    }
+}
+
+extern "C" void hora_cuda_pool(cudaStream_t s, hora_dtype t, const hora_batch *batch, int64_t skip,
+                               bool joined, const void *x, void *y, int64_t n, int64_t d) {
+    if (n)
+        WITH_TYPE(t, T, {
+            pool<T><<<(unsigned)n, 256, 0, s>>>(batch, skip, joined, (const T *)x, (T *)y, d);
+        });
+}
+
+extern "C" void hora_cuda_pool_back(cudaStream_t s, hora_dtype t, const hora_batch *batch,
+                                    int64_t skip, bool joined, const void *dy, void *dx, bool add,
+                                    int64_t n, int64_t d) {
+    if (n)
+        WITH_TYPE(t, T, {
+            pool_back<T>
+                <<<(unsigned)n, 256, 0, s>>>(batch, skip, joined, (const T *)dy, (T *)dx, add, d);
+        });
 }

@@ -55,6 +55,8 @@ template <int RULE> __global__ void update(const hora_cuda_piece *pieces, hora_c
             m = b2 * m + c2 * d;
         }
         p.moment[0][i] = m;
+        if (p.least > -INFINITY)
+            p.value[i] = fmaxf(p.value[i], p.least);
     }
 }
 

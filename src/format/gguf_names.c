@@ -1,14 +1,14 @@
 /* Names of the LLaMA family in GGUF files, in both directions. */
-#include "model/gguf_names.h"
+#include "format/gguf_names.h"
 
 #include <stdio.h>
 
 #include "base/text.h"
 
 static const hora_gguf_arch archs[] = {
-    {"llama", "llama mistral", true},
-    {"qwen2", "qwen2", false},
-    {"qwen3", "qwen3", false},
+    {"llama", "llama mistral", true, true, true},
+    {"qwen2", "qwen2", false, false, false},
+    {"qwen3", "qwen3", true, false, false},
 };
 
 static bool lists(const char *words, const char *word) {

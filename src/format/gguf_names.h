@@ -1,18 +1,19 @@
-#ifndef HORA_MODEL_GGUF_NAMES_H
-#define HORA_MODEL_GGUF_NAMES_H
+#ifndef HORA_FORMAT_GGUF_NAMES_H
+#define HORA_FORMAT_GGUF_NAMES_H
 /*
  * The LLaMA family as llama.cpp names it: architectures, tensors, the order of rows.
  * Source: github.com/ggml-org/llama.cpp, gguf-py/gguf/constants.py and tensor_mapping.py,
  * conversion/llama.py (the permutation).
  */
-#include "nn/base.h"
+#include "base/mem.h"
 
 typedef struct hora_gguf_arch {
     const char *name; /* general.architecture */
     const char
         *model_types; /* of config.json that are written so, blanks between; the first is what
                               * a file is read as */
-    bool permuted;    /* rows of q and k lie pair by pair, not half by half */
+    bool head_keys, vocab_keys; /* its files say the width of heads; the size of the vocabulary */
+    bool permuted;              /* rows of q and k lie pair by pair, not half by half */
 } hora_gguf_arch;
 
 /* NULL: llama.cpp has no such architecture, or hora does not know it. */

@@ -1,0 +1,21 @@
+#ifndef HORA_FORMAT_GGUF_HF_H
+#define HORA_FORMAT_GGUF_HF_H
+/*
+ * A GGUF file as the Hugging Face directory it was made from: config.json out of its keys, tensors
+ * under their names there. Families, tokenizers and everything behind them need not know the
+ * difference. What a file says and we would compute otherwise is refused by its key.
+ * Source: github.com/ggml-org/llama.cpp, gguf-py/gguf/constants.py, src/llama-model.cpp.
+ */
+#include "base/json.h"
+#include "format/gguf.h"
+
+/* A model's folder, or a GGUF file. */
+bool hora_model_path(const char *path);
+/* config.json of a model of the LLaMA family, in the spelling of hf_config.h; new. HORA_EFORMAT for
+ * keys that are missing, of another type or contradict each other, HORA_EUNSUPPORTED for other
+ * architectures and what they have that the family has not. */
+hora_status hora_gguf_config(hora_json **out, const hora_gguf *g);
+/* The lists of the vocabulary agree with each other and with the tensors, and the special ids are
+ * among them. *tokens: how many. */
+hora_status hora_gguf_vocabulary(const hora_gguf *g, int64_t *tokens);
+#endif

@@ -1,0 +1,31 @@
+/* A GGUF file as --model at the tool, from the golden files: everything that a folder can do. */
+#include "base/file.h"
+#include "base/text.h"
+#include "tiny_model.h"
+#include "tool.h"
+
+static void test_commands(void **state) {
+    const char *model = hora_test_shared("gguf/models/llama/q4_k.gguf"), *tmp = hora_test_tmp();
+    const char *data = tiny_file("gguf.txt", "Once upon a time there was a girl. She liked it.\n");
+    const char *out = hora_test_path(tmp, "out"), *whole = hora_test_path(tmp, "whole");
+    (void)state;
+    tool_check(0, "Q4_K", NULL, "inspect '%s' --json", model);
+    tool_check(0, "403", NULL, "tokenize --model '%s' --text 'Once upon'", model);
+    tool_check(0, NULL, NULL, "plan --model '%s' --data '%s' --seq-len 16", model, data);
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --method hora --steps 2 --out '%s' -q",
+               model, data, out);
+    tool_check(0, "loss", NULL, "eval --model '%s' --adapter '%s' --data '%s' --seq-len 16", model,
+               out, data);
+    tool_check(0, NULL, NULL, "generate --model '%s' --adapter '%s' --prompt Once --max-tokens 4",
+               model, out);
+    tool_check(2, NULL, "--dtype", "merge --model '%s' --adapter '%s' --out '%s'", model, out,
+               whole);
+    assert_false(hora_path_exists(whole));
+    tool_check(0, NULL, "tokenizer", "merge --model '%s' --adapter '%s' --out '%s' --dtype f32",
+               model, out, whole);
+    tool_check(8, NULL, "GGUF file", "train --model '%s/none.gguf' --data '%s' --out '%s/x'", tmp,
+               data, tmp);
+}
+
+HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, HORA_SHORT});
