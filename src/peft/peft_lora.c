@@ -124,23 +124,18 @@ static hora_status add_site(hora_adapter *ad, int i) {
 
 static hora_status parse_tokens(hora_peft_config *c, const char *text) {
     int cap = 0;
-    while (text && *text) {
-        const size_t len = strcspn(text, "+, ");
-        char *part = hora_strndup(text, len);
+    hora_status s = HORA_OK;
+    for (char *part; !s && (part = hora_list_word(&text, HORA_LIST)); hora_free(part)) {
         int64_t id = 0;
-        const bool ok = hora_parse_int(part, &id) && id >= 0;
-        if (ok)
+        if (hora_parse_int(part, &id) && id >= 0)
             HORA_PUSH(c->tokens, c->n_tokens, cap, id);
-        hora_status s = ok || !len ? HORA_OK
-                                   : hora_fail(HORA_EUSAGE,
-                                               "trainable_tokens: `%s` is no token number; write "
-                                               "32000+32001 (`hora tokenize` shows numbers)",
-                                               part);
-        hora_free(part);
-        HORA_TRY(s);
-        text += len + (text[len] != '\0');
+        else
+            s = hora_fail(HORA_EUSAGE,
+                          "trainable_tokens: `%s` is no token number; write 32000+32001 (`hora "
+                          "tokenize` shows numbers)",
+                          part);
     }
-    return HORA_OK;
+    return s;
 }
 
 static hora_status parse(config *c, const hora_base *b) {

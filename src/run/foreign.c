@@ -1,6 +1,6 @@
 /*
- * Recipes of other trainers: keys with one clear meaning become ours, those that decide nothing here
- * are passed over and said (foreign.def). What is left is refused by its owner, as any unknown
+ * Recipes of other trainers: keys with one clear meaning become ours, those that decide nothing
+ * here are passed over and said (foreign.def). What is left is refused by its owner, as any unknown
  * option. Works on the tree, so that lists and mappings stay what they are.
  */
 #include "run/foreign.h"

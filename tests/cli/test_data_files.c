@@ -1,6 +1,6 @@
 /*
- * Data in all their spellings, as the tool takes them: several files from flags and recipes, folders
- * with evaluation data, standard input and going on with it, options given twice.
+ * Data in all their spellings, as the tool takes them: several files from flags and recipes,
+ * folders with evaluation data, standard input and going on with it, options given twice.
  */
 #include "base/file.h"
 #include "base/text.h"

@@ -1,6 +1,6 @@
 /*
- * Data in all their spellings, with a tokenizer of single characters: several files and how often an
- * epoch has them, folders, names of fields, tables, byte order marks, what is no text.
+ * Data in all their spellings, with a tokenizer of single characters: several files and how often
+ * an epoch has them, folders, names of fields, tables, byte order marks, what is no text.
  */
 #include "hora_test.h"
 #include "task/task.h"
