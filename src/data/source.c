@@ -93,7 +93,11 @@ hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
     for (size_t i = 0; i < HORA_COUNT(hora_sources); i++)
         if (is_for(hora_sources[i], k))
             hora_str_printf(&want, "%s%s", want.n ? " or " : "", hora_sources[i]->shape);
-    hora_status s = hora_fail(HORA_EFORMAT, "a record has %s; write it as %s", have.s, want.s);
+    hora_status s =
+        hora_fail(HORA_EFORMAT,
+                  "a record has %s; write it as %s, or say which fields they are (columns: "
+                  "prompt=question,completion=answer)",
+                  have.s, want.s);
     hora_str_release(&have);
     hora_str_release(&want);
     return s;

@@ -1,8 +1,8 @@
 /*
  * Tables: a header, then a record per line; each becomes an object of strings. CSV follows RFC
  * 4180: fields in double quotes may hold delimiters, line breaks and doubled quotes; the delimiter
- * is the comma, or the semicolon where the header has no comma outside of quotes. TSV has no
- * quoting. Words like None or NA are text.
+ * is the comma, or where the header has none outside of quotes the semicolon, or the tab. TSV has
+ * no quoting. Words like None or NA are text.
  */
 #include "base/text.h"
 #include "data/files_impl.h"
@@ -13,6 +13,7 @@ typedef struct table {
     int64_t line;
     char delimiter;
     bool quotes;
+    bool returns;     /* lines end in carriage returns alone, as they once did on the Macintosh */
     hora_str *fields; /* of the present record */
     size_t nfields, cfields;
 } table;
@@ -36,11 +37,11 @@ static bool quoted(table *t, hora_str *out) {
 
 static bool line_ends(const table *t) {
     return at_end(t) || t->s[t->at] == '\n' ||
-           (t->s[t->at] == '\r' && (t->at + 1 == t->n || t->s[t->at + 1] == '\n'));
+           (t->s[t->at] == '\r' && (t->returns || t->at + 1 == t->n || t->s[t->at + 1] == '\n'));
 }
 
 static void skip_line_end(table *t) {
-    t->at += !at_end(t) && t->s[t->at] == '\r';
+    t->at += !t->returns && !at_end(t) && t->s[t->at] == '\r';
     if (!at_end(t)) {
         t->at++;
         t->line++;
@@ -88,13 +89,14 @@ static char delimiter_of(table *t) {
         skip_line_end(t);
         return c;
     }
-    bool inside = false, comma = false, semicolon = false;
+    bool inside = false, comma = false, semicolon = false, tab = false;
     for (size_t i = t->at; i < t->n && (inside || t->s[i] != '\n'); i++) {
         inside ^= t->s[i] == '"';
         comma |= !inside && t->s[i] == ',';
         semicolon |= !inside && t->s[i] == ';';
+        tab |= !inside && t->s[i] == '\t';
     }
-    return !comma && semicolon ? ';' : ',';
+    return comma ? ',' : semicolon ? ';' : tab ? '\t' : ',';
 }
 
 static const char *text(const hora_str *s) {
@@ -124,12 +126,16 @@ static hora_status header(table *t, char ***names, size_t *n) {
 static hora_status make_record(const table *t, char *const *names, size_t n, hora_json **out) {
     size_t bad;
     *out = NULL;
+    if (t->nfields != n && !t->quotes)
+        return hora_fail(HORA_EFORMAT,
+                         "the line has %zu fields, the header %zu; in TSV no field holds tabs or "
+                         "line breaks, where they stand in quotes give format=csv",
+                         t->nfields, n);
     if (t->nfields != n)
-        return hora_fail(
-            HORA_EFORMAT,
-            "the line has %zu fields, the header %zu; put fields that hold `%s` or line "
-            "breaks in double quotes",
-            t->nfields, n, t->delimiter == '\t' ? "a tab" : (char[]){t->delimiter, 0});
+        return hora_fail(HORA_EFORMAT,
+                         "the line has %zu fields, the header %zu; put fields that hold `%c` or "
+                         "line breaks in double quotes",
+                         t->nfields, n, t->delimiter);
     for (size_t i = 0; i < n; i++)
         if (!hora_utf8_valid(text(&t->fields[i]), t->fields[i].n, &bad))
             return hora_fail(HORA_EFORMAT, "field %zu is not UTF-8; convert the file", i + 1);
@@ -185,6 +191,7 @@ hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs
     table t = {.s = s, .n = n, .line = 1, .quotes = !tabs};
     char **names = NULL;
     size_t columns = 0;
+    t.returns = n && !memchr(s, '\n', n) && memchr(s, '\r', n);
     t.delimiter = tabs ? '\t' : delimiter_of(&t);
     hora_status st = header(&t, &names, &columns);
     if (st)

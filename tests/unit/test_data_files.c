@@ -310,6 +310,12 @@ static void tables(void **state) {
     shows(&k, put("a.tsv", "prompt\tcompletion\nk\tl\n"), pc);
     shows(&k, put("a.csv", "\xef\xbb\xbf\"prompt\";\"completion\"\n\"k\";\"l\"\n"), pc);
     shows(&k, put("a.csv", "sep=;\nprompt;completion\nk;l\n"), pc);
+    shows(&k, put("a.csv", "prompt,completion\rk,l\r"), pc);
+    refused(&k, put("a.tsv", "prompt\tcompletion\n\"k\nm\"\tl\n"), HORA_EFORMAT,
+            "where they stand in quotes give format=csv");
+    k.cfg.format = (char *)"csv";
+    shows(&k, put("a.tsv", "prompt\tcompletion\n\"k\"\tl\n"), pc);
+    k.cfg.format = NULL;
     shows(&k, put("noname", "prompt,completion\nk,l\n"), pc); /* never as plain text */
     shows(&k, put("noname", "prompt\tcompletion\nk\tl\n"), pc);
     shows(&k, put("noname", "nothing,known\nk,l\n"), "[[nothing,known\nk,]]|[[l\n]]|");
