@@ -140,8 +140,25 @@ static void test_before_data(void **state) {
     shell(8, "nowhere", "$T --data bad.jsonl --init-adapter nowhere --out out");
 }
 
-HORA_TESTS(cli_data_files, {"several files", test_several, HORA_SHORT},
-           {"folders", test_folder, HORA_SHORT}, {"standard input", test_input, HORA_SHORT},
+/* Windows editors write marks into everything; none is a part of a text. */
+static void test_marks(void **state) {
+    (void)state;
+    shell(0, "",
+          "m() { printf '\\357\\273\\277%%s\\n' \"$1\"; }; cp -r $M x; "
+          "m \"$(cat $M/tokenizer_config.json)\" > x/tokenizer_config.json; "
+          "m '{%% for m in messages %%}{{ m.content }};{%% endfor %%}' > "
+          "x/chat_template.jinja; "
+          "m '{\"messages\": [{\"role\": \"user\", \"content\": \"k\"}, "
+          "{\"role\": \"assistant\", \"content\": \"l\"}]}' > c.jsonl; "
+          "$H data --model x c.jsonl | grep -qx 'k;\\[\\[l;\\]\\]' && "
+          "m '{\"text\": \"k\"}' > t.jsonl && "
+          "[ \"$($H tokenize --model x --jsonl t.jsonl)\" = "
+          "\"$($H tokenize --model x --text k)\" ]");
+}
+
+HORA_TESTS(cli_data_files, {"byte order marks", test_marks, HORA_SHORT},
+           {"several files", test_several, HORA_SHORT}, {"folders", test_folder, HORA_SHORT},
+           {"standard input", test_input, HORA_SHORT},
            {"compressed files", test_packed, HORA_SHORT},
            {"options given twice", test_given_twice, HORA_SHORT},
            {"refused before data are read", test_before_data, HORA_SHORT});
