@@ -123,7 +123,7 @@ static void read_features(record *r) {
 
 static void read_model(record *r) {
     uint32_t words[12] = {0};
-    uint32_t most = __get_cpuid_max(0x80000000u, NULL);
+    const uint32_t most = (uint32_t)__get_cpuid_max(0x80000000u, NULL);
     if (most < 0x80000004u)
         return;
     for (uint32_t i = 0; i < 3; i++)

@@ -50,7 +50,7 @@ static void run(void *arg, int64_t tile, int thread) {
     int64_t nth = tile;
     if (r->pinned && !pthread_getaffinity_np(pthread_self(), sizeof before, &before)) {
         CPU_ZERO(&own);
-        for (int c = 0; c < CPU_SETSIZE; c++)
+        for (size_t c = 0; c < CPU_SETSIZE; c++)
             if (CPU_ISSET(c, &before) && nth-- == 0)
                 CPU_SET(c, &own);
         pthread_setaffinity_np(pthread_self(), sizeof own, &own);

@@ -23,7 +23,6 @@ typedef struct hora_sample {
     bool special; /* run the tokenizer's post-processor (BOS) */
     bool eos;     /* append EOS, supervised if the last span reaches the end of the text */
 } hora_sample;
-void hora_sample_release(hora_sample *s);
 void hora_sample_span(hora_sample *s, size_t from, size_t to);
 /* ids of the sample and a byte per id, 1 where it is supervised. Both are appended to. */
 typedef struct hora_masked {
@@ -189,6 +188,4 @@ void hora_data_choose(const hora_dataset *d, int part, size_t from, size_t to, d
 void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
 /* What the task is told of a segment that begins at row `from` of a batch. */
 hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from);
-/* Row at position `at` of the endless sequence. */
-const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);
 #endif

@@ -144,7 +144,8 @@ void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at
     }
 }
 
-const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval) {
+/* Row at position `at` of the endless sequence. */
+static const hora_data_row *row_at(const hora_dataset *d, int64_t at, bool eval) {
     int64_t n = (int64_t)d->nrows, i = at % n;
     if (d->shuffle && !eval)
         i = hora_rng_permutation(d->seed, (uint64_t)(at / n), n, i);
@@ -180,7 +181,7 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
                          (long long)first, (long long)(first + n - 1));
     n = rows_there(first, n, limit);
     for (int64_t i = 0; i < n; i++) {
-        const hora_data_row *r = hora_data_row_at(d, first + i, eval);
+        const hora_data_row *r = row_at(d, first + i, eval);
         if (r->tokens > b->capacity - b->tokens)
             return hora_fail(
                 HORA_EUSAGE,
@@ -199,13 +200,13 @@ int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, in
     int64_t sum = 0;
     n = rows_there(first, n, limit);
     for (int64_t i = 0; i < n; i++)
-        sum += hora_data_row_at(d, first + i, eval)->supervised;
+        sum += row_at(d, first + i, eval)->supervised;
     return sum;
 }
 
 int hora_data_records(const hora_dataset *d, int64_t row, bool eval, hora_data_origin *at,
                       int cap) {
-    const hora_data_row *r = hora_data_row_at(d, row, eval);
+    const hora_data_row *r = row_at(d, row, eval);
     const hora_store *st = d->store;
     int n = r->nsegments < cap ? (int)r->nsegments : cap;
     for (int i = 0; i < n; i++) {

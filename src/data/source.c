@@ -23,17 +23,17 @@ hora_sample *hora_samples_add(hora_samples *s) {
     return &s->at[s->n - 1];
 }
 
-void hora_samples_release(hora_samples *s) {
-    for (int i = 0; i < s->n; i++)
-        hora_sample_release(&s->at[i]);
-    hora_free(s->at);
-    *s = (hora_samples){0};
-}
-
-void hora_sample_release(hora_sample *s) {
+static void release(hora_sample *s) {
     hora_str_release(&s->text);
     hora_free(s->spans);
     *s = (hora_sample){0};
+}
+
+void hora_samples_release(hora_samples *s) {
+    for (int i = 0; i < s->n; i++)
+        release(&s->at[i]);
+    hora_free(s->at);
+    *s = (hora_samples){0};
 }
 
 void hora_sample_span(hora_sample *s, size_t from, size_t to) {

@@ -399,7 +399,7 @@ static hora_status open_part(hora_gguf *g, int i, const char *path) {
  */
 static char *part_path(const char *path, int i, int n) {
     char *tail = hora_format("-00001-of-%05d.gguf", n);
-    const size_t head = strlen(path) - hora_min(strlen(path), strlen(tail));
+    const size_t whole = strlen(path), end = strlen(tail), head = whole > end ? whole - end : 0;
     char *name = hora_eq(path + head, tail)
                      ? hora_format("%.*s-%05d-of-%05d.gguf", (int)head, path, i + 1, n)
                      : NULL;

@@ -140,7 +140,7 @@ hora_status hora_image_no_mask(const hora_image_job *j, const char *why) {
 void hora_image_on_white(uint8_t *rgb, const uint8_t *rgba, size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint32_t over = rgba[4 * i + 3] * 128u, under = 255u * 128u - over;
-        for (int c = 0; c < 3; c++) {
+        for (size_t c = 0; c < 3; c++) {
             uint32_t t = rgba[4 * i + c] * over + 255u * under + (0x80u << 7);
             rgb[3 * i + c] = (uint8_t)((((t >> 8) + t) >> 8) >> 7);
         }

@@ -37,6 +37,19 @@ static void on_warning(png_structp png, png_const_charp text) {
     (void)text;
 }
 
+/* libpng's memory: a row, a text and the file bound what any block may want. libpng itself takes
+ * the length that a chunk claims (where errors of chunks are benign, as here), up to 2 GiB. */
+static png_voidp give(png_structp png, png_alloc_size_t bytes) {
+    const reader *r = png_get_mem_ptr(png);
+    const size_t row = (size_t)HORA_IMAGE_MAX_SIDE * 8;
+    return bytes <= row + MAX_CHUNK + r->job->n ? hora_malloc_or_null(bytes) : NULL;
+}
+
+static void give_back(png_structp png, png_voidp p) {
+    (void)png;
+    hora_free(p);
+}
+
 static void take(png_structp png, png_bytep to, size_t n) {
     reader *r = png_get_io_ptr(png);
     if (n > r->job->n - r->at)
@@ -168,7 +181,8 @@ static hora_status decode(reader *r) {
 
 hora_status hora_image_read_png(hora_image_job *j) {
     reader r = {.job = j};
-    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
+    r.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning, &r, give,
+                                     give_back);
     r.info = r.png ? png_create_info_struct(r.png) : NULL;
     hora_status s =
         r.info ? decode(&r) : hora_fail(HORA_ENOMEM, "%s: no memory for libpng", j->what);

@@ -377,7 +377,6 @@ static void set_targets(hora_json *obj, const hora_peft_config *c) {
         hora_json_set(obj, "exclude_modules", hora_json_new_string(c->exclude_regex));
     else
         set_names(obj, "exclude_modules", c->exclude_modules, c->n_exclude, true);
-    set_names(obj, "modules_to_save", c->modules_to_save, c->n_save, true);
 }
 
 static void set_layers(hora_json *obj, const hora_peft_config *c) {
@@ -427,7 +426,9 @@ void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
     hora_json_set(obj, "peft_type", hora_json_new_string(type));
     hora_json_set(obj, "revision", hora_json_new_null());
     hora_json_set(obj, "task_type", string_or_null(c->task_type));
-    set_targets(obj, c);
+    if (!hora_json_get(c->own, "num_virtual_tokens")) /* prompts have no targets */
+        set_targets(obj, c);
+    set_names(obj, "modules_to_save", c->modules_to_save, c->n_save, true);
     if (hora_eq(type, "LORA"))
         set_lora(obj, c);
     else if (hora_json_get(c->own, "layers_to_transform")) /* not every type has them */

@@ -114,12 +114,12 @@ struct hora_graph {
      * of the first forward */
     hora_impl *impls;
     int impl_count, impl_capacity;
-    unsigned char *arena; /* the device's, borrowed */
-    void *staged;         /* the device's room for a batch */
-    size_t arena_used;    /* bytes */
-    hora_leaves leaves;   /* that a batch must hold */
-    int64_t current_rows; /* row tensors have as many now; at most config.rows */
-    double loss_grad[8];  /* dout of the losses, each in its own dtype */
+    unsigned char *arena;   /* the device's, borrowed */
+    void *staged;           /* the device's room for a batch */
+    size_t arena_used;      /* bytes */
+    hora_leaves leaves;     /* that a batch must hold */
+    int64_t current_rows;   /* row tensors have as many now; at most config.rows */
+    double loss_grad[4096]; /* dout of the losses, each in its own dtype */
     int loss_count;
     struct replay { /* a run of steps that the device keeps */
         int from;   /* its first step */

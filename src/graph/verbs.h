@@ -105,6 +105,16 @@ static inline hora_t hora_rope(hora_graph *g, hora_t x, int64_t heads, int64_t h
         g, HORA_OP_rope, (hora_t[]){x},
         &(hora_attr){.heads = heads, .head_dim = head_dim, .freq = freq, .rope_scale = scale});
 }
+/* The same with `shift` added to every position. */
+static inline hora_t hora_rope_from(hora_graph *g, hora_t x, int64_t heads, int64_t head_dim,
+                                    const double *freq, double scale, int64_t shift) {
+    return hora_graph_node(g, HORA_OP_rope, (hora_t[]){x},
+                           &(hora_attr){.heads = heads,
+                                        .head_dim = head_dim,
+                                        .freq = freq,
+                                        .rope_scale = scale,
+                                        .shift = shift});
+}
 /* q (rows, H dh), k v (rows, G dh), prefix kp vp (p, G dh) or NONE -> (rows, H dh). a: heads,
  * kv_heads, head_dim, window, scale. */
 static inline hora_t hora_attention(hora_graph *g, hora_t q, hora_t k, hora_t v, hora_t kp,
@@ -132,6 +142,32 @@ static inline hora_t hora_permute(hora_graph *g, hora_t x, int64_t groups, int64
 /* a (n, p), b (n, q) -> (n, p q), the outer products of the rows; p = 1: rows of b times a. */
 static inline hora_t hora_outer(hora_graph *g, hora_t a, hora_t b) {
     return hora_graph_node(g, HORA_OP_outer, (hora_t[]){a, b}, &(hora_attr){0});
+}
+/* x (n, d), u (r, d) -> (n, d): Householder reflections along the rows of u, the last one first. */
+static inline hora_t hora_reflect(hora_graph *g, hora_t x, hora_t u) {
+    return hora_graph_node(g, HORA_OP_reflect, (hora_t[]){x, u}, &(hora_attr){0});
+}
+/* u (r, d) -> (r, d), its rows made orthonormal in their order. */
+static inline hora_t hora_orthonormal(hora_graph *g, hora_t u) {
+    return hora_graph_node(g, HORA_OP_orthonormal, (hora_t[]){u}, &(hora_attr){0});
+}
+/* p (blocks, b (b - 1) / 2) or, whole, (blocks, b b) -> rotations (blocks b, b); terms 0: exact. */
+static inline hora_t hora_cayley(hora_graph *g, hora_t p, int64_t b, int64_t terms, bool whole) {
+    return hora_graph_node(g, HORA_OP_cayley, (hora_t[]){p},
+                           &(hora_attr){.b = b, .a = terms, .w = whole});
+}
+/* x (n, d), r (d, b) or (b, b) -> (n, d): runs of b columns times their blocks, between butterflies
+ * of that level (0: none). */
+static inline hora_t hora_blocks(hora_graph *g, hora_t x, hora_t r, int64_t level) {
+    return hora_graph_node(g, HORA_OP_blocks, (hora_t[]){x, r}, &(hora_attr){.a = level});
+}
+/* x (n, q t), c (p, q), d (s, t) -> (n, p s): rows times (c (x) d)'. */
+static inline hora_t hora_kron(hora_graph *g, hora_t x, hora_t c, hora_t d) {
+    return hora_graph_node(g, HORA_OP_kron, (hora_t[]){x, c, d}, &(hora_attr){0});
+}
+/* x (n, d) -> (n, w), cut or filled with zeros. */
+static inline hora_t hora_fit(hora_graph *g, hora_t x, int64_t w) {
+    return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w});
 }
 /* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. */
 static inline hora_t hora_lownorm(hora_graph *g, hora_t w, hora_t a, hora_t b, double alpha) {

@@ -123,7 +123,7 @@ static hora_status segment(const hora_forward_batch *b, const hora_objective *o,
             HORA_TRY(whole_label(labels[k], &w->classes[k]));
             w->mask[k] = w->classes[k] != IGNORED;
             w->classes[k] = w->mask[k] ? w->classes[k] : -1;
-            w->ids[k] = hora_max(0, w->classes[k]);
+            w->ids[k] = w->classes[k] > 0 ? w->classes[k] : 0;
         }
         out->labels = b->per;
     }

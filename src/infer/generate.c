@@ -111,8 +111,8 @@ static hora_status stream_take(stream *s, bool end, hora_str *out) {
 
 /* Bytes at the end of text[0..n) that may be the beginning of `stop`. */
 static size_t overlap(const char *text, size_t n, const char *stop) {
-    size_t most = strlen(stop) - 1;
-    for (size_t k = hora_min((int64_t)most, (int64_t)n); k > 0; k--)
+    const size_t most = strlen(stop) - 1;
+    for (size_t k = most < n ? most : n; k > 0; k--)
         if (memcmp(text + n - k, stop, k) == 0)
             return k;
     return 0;

@@ -281,8 +281,8 @@ static hora_t attention(hora_net *n, const llama *c, const llama_layer *l, hora_
         q = hora_rmsnorm(g, q, hora_net_weight(n, l->q_norm), c->eps);
         k = hora_rmsnorm(g, k, hora_net_weight(n, l->k_norm), c->eps);
     }
-    q = hora_rope(g, q, b->heads, b->head_dim, c->freq, c->rope_scale);
-    k = hora_rope(g, k, b->kv_heads, b->head_dim, c->freq, c->rope_scale);
+    q = hora_net_rope(n, q, b->heads, c->freq, c->rope_scale);
+    k = hora_net_rope(n, k, b->kv_heads, c->freq, c->rope_scale);
     hora_t y =
         hora_net_attend(n, q, k, v, l->windowed ? c->window : 0, 1 / sqrt((double)b->head_dim));
     return hora_net_site(n, HORA_SITE_O, y);

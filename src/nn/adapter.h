@@ -36,6 +36,7 @@ typedef struct hora_param {
     bool decay;             /* weight decay applies (not to biases and norms) */
     double least;           /* every update ends there or above; -INFINITY: anywhere */
     bool fixed;             /* never trains: drawn once, and saved with the others */
+    bool aside;             /* of the training alone: in checkpoints, not in the adapter's files */
     bool lora_b;            /* the factor that starts at zero: LoRA+ gives it a larger rate */
     int weight;             /* index of the base weight that it replaces; -1 */
     int layer;              /* -1: none */

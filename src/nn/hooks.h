@@ -37,6 +37,8 @@ typedef struct hora_hooks {
     hora_t (*linear)(hora_net *, hora_adapter *, const hora_site *, hora_t x, hora_t w, hora_t b);
     /* 5 Attention prefix: kp, vp (p, G dh). Preset to NONE. */
     void (*kv)(hora_net *, hora_adapter *, int layer, hora_t *kp, hora_t *vp);
+    /* Positions that its prefix takes: the rows of the batch stand behind them. NULL: none. */
+    int64_t (*shift)(const hora_adapter *);
     /* 6 Around sublayers: returns the new y. */
     hora_t (*block)(hora_net *, hora_adapter *, int layer, hora_where, const hora_sub *);
     /* 7 Rows of the token table, before a family adds positions or anything else: the new h. */

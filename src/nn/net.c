@@ -233,6 +233,16 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
     return hora_net_next(n, s, x, hora_net_weight(n, s->weight), hora_net_weight(n, s->bias));
 }
 
+hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale) {
+    int64_t shift = 0;
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        if (h && h->shift)
+            shift += h->shift(n->adapters[a]);
+    }
+    return hora_rope_from(n->g, x, heads, n->base->head_dim, freq, scale, shift);
+}
+
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
     return hora_net_attend_near(n, q, k, v, window, 0, scale);
 }

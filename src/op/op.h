@@ -43,6 +43,7 @@ typedef struct hora_attr {
     double scale; /* attention, cache: of q k' before softmax */
     /* rope: (head_dim/2) angles per position; borrowed for the life of the graph */
     const double *freq;
+    int64_t shift;     /* rope: added to every position */
     double rope_scale; /* rope: factor of cos and sin (attention_factor); 1 */
     /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups; others: see their files */
     int64_t groups, a, b, w;

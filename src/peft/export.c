@@ -32,6 +32,16 @@ hora_status hora_merging_weight(const hora_merging *m, int i, float **out) {
     return HORA_OK;
 }
 
+void hora_merging_outside(const hora_merging *m, const hora_site *s, const double *c) {
+    float *bias = s->bias >= 0 ? m->w[s->bias] : NULL;
+    if (!bias)
+        return;
+    const hora_view leaf = hora_merging_leaf(m, s->bias);
+    for (int64_t o = 0; o < s->out; o++)
+        bias[o] =
+            (float)(c[o] * (double)bias[o] + (1 - c[o]) * hora_value_at(leaf.data, leaf.dtype, o));
+}
+
 hora_status hora_merging_apart(const hora_merging *m) {
     const hora_base *b = m->at[0]->base;
     float *unused;

@@ -135,17 +135,14 @@ static hora_status merge_bias(const hora_adapter *a, const hora_site *s, const h
                          "lora_bias of %s cannot be merged: the layer has no bias to take it (PEFT "
                          "refuses this too); use the adapter beside its base",
                          s->module);
-    float *bias = f->bias || (f->magnitude && s->bias >= 0) ? m->w[s->bias] : NULL;
-    if (f->bias)
-        HORA_TRY(hora_merging_weight(m, s->bias, &bias));
-    if (!bias)
+    if (f->magnitude && !f->bias)
+        hora_merging_outside(m, s, c);
+    if (!f->bias)
         return HORA_OK;
-    const hora_view leaf = hora_merging_leaf(m, s->bias);
+    float *bias;
+    HORA_TRY(hora_merging_weight(m, s->bias, &bias));
     for (int64_t o = 0; o < s->out; o++)
-        bias[o] = f->bias
-                      ? (float)((double)bias[o] + f->scale * hora_value_at(f->bias, a->dtype, o))
-                      : (float)(c[o] * (double)bias[o] +
-                                (1 - c[o]) * hora_value_at(leaf.data, leaf.dtype, o));
+        bias[o] = (float)((double)bias[o] + f->scale * hora_value_at(f->bias, a->dtype, o));
     return HORA_OK;
 }
 

@@ -86,6 +86,10 @@ typedef struct hora_method {
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
+    /* After update `step` (from 1) of `steps`, parameters and gradients on the host: what a method
+     * does to its parameters between steps. NULL: nothing. */
+    void (*stepped)(hora_adapter *, int64_t step, int64_t steps);
+
     /* Warns about states that cannot learn; NULL: none. */
     void (*diagnose)(hora_adapter *);
 } hora_method;
@@ -132,6 +136,9 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w);
 hora_view hora_merging_leaf(const hora_merging *m, int i);
 /* Weight i as folded so far, to be changed in place. */
 hora_status hora_merging_weight(const hora_merging *m, int i, float **out);
+/* The bias of a site whose rows were scaled by c (out) with the bias outside of the scale: what an
+ * inner adapter made of it is inside. */
+void hora_merging_outside(const hora_merging *m, const hora_site *s, const double *c);
 /* One end of a tied pair is about to change alone: the head gets values of its own. Nothing where
  * they are apart already. */
 hora_status hora_merging_apart(const hora_merging *m);

@@ -95,6 +95,7 @@ static void release(hora_adapter *a) {
     state *st = a->state;
     hora_peft_config_release(&c->peft);
     hora_peft_config_release(&c->ff);
+    hora_targets_release(&c->target);
     if (!st)
         return;
     hora_free(st->l);

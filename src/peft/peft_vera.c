@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "peft/made.h"
+#include "peft/torch_rng.h"
 #include "peft/typed.h"
 
 typedef struct config {
@@ -30,9 +31,9 @@ static const hora_option rows[] = {
     OPT_REAL(dropout, "dropout", "vera_dropout", "0", 0, 0.99,
              "probability of dropping an input of A"),
     OPT_INT(key, "projection_prng_key", NULL, "0", 0, INT32_MAX,
-            "written for PEFT; the draws here come from the run's seed"),
+            "seed of the shared pair, which is drawn as PyTorch draws it"),
     OPT_BOOL(projection, "save_projection", NULL, "true",
-             "the shared pair lies in the adapter; it must: it is no other tool's draw"),
+             "the shared pair lies in the adapter; off: it is drawn again from its seed"),
     HORA_TYPED_OPTIONS("q+v"),
 };
 static const hora_options options = {"Method vera", rows, HORA_COUNT(rows)};
@@ -47,6 +48,21 @@ typedef struct state {
     int32_t *index;    /* 0 1 2 ..: the first rows */
 } state;
 
+/* PEFT's Kaiming draw, gain sqrt 2: U(-sqrt(6 / fan in), ..), A and then B from one generator. */
+static hora_status draw_pair(const hora_adapter *a, const hora_param *p, double *out) {
+    const state *st = a->state;
+    hora_torch_rng r;
+    hora_torch_seed(&r, (uint64_t)((const config *)a->config)->key);
+    for (int k = 0; k < 2; k++) {
+        const hora_param *q = k ? st->b : st->a;
+        double *to = q == p ? out : hora_malloc((size_t)q->elems * sizeof *to);
+        hora_torch_uniform(&r, sqrt(6 / (double)q->shape.d[1]), to, q->elems);
+        if (to != out)
+            hora_free(to);
+    }
+    return HORA_OK;
+}
+
 static void shared(hora_adapter *ad, const bool *on) {
     const config *c = ad->config;
     state *st = ad->state;
@@ -56,14 +72,11 @@ static void shared(hora_adapter *ad, const bool *on) {
             in = hora_max(in, ad->base->sites[i].in);
             out = hora_max(out, ad->base->sites[i].out);
         }
-    /* PEFT's Kaiming draw: gain sqrt 2, so U(-sqrt(6 / fan), sqrt(6 / fan)) */
-    st->a =
-        hora_adapter_param(ad, "base_model.vera_A", HORA_SHAPE2(c->rank, in),
-                           (hora_init){.kind = HORA_INIT_UNIFORM, .value = sqrt(6 / (double)in)});
-    st->b = hora_adapter_param(
-        ad, "base_model.vera_B", HORA_SHAPE2(out, c->rank),
-        (hora_init){.kind = HORA_INIT_UNIFORM, .value = sqrt(6 / (double)c->rank)});
+    const hora_init draw = {.kind = HORA_INIT_COMPUTED, .compute = draw_pair};
+    st->a = hora_adapter_param(ad, "base_model.vera_A", HORA_SHAPE2(c->rank, in), draw);
+    st->b = hora_adapter_param(ad, "base_model.vera_B", HORA_SHAPE2(out, c->rank), draw);
     st->a->fixed = st->b->fixed = true;
+    st->a->aside = st->b->aside = !c->projection;
     st->index = hora_malloc((size_t)hora_max(in, out) * sizeof *st->index);
     for (int32_t i = 0; i < hora_max(in, out); i++)
         st->index[i] = i;
@@ -84,10 +97,6 @@ static void add(hora_adapter *a, int i) {
 static hora_status setup(hora_adapter *a) {
     const config *c = a->config;
     state *st = hora_made_state(a, sizeof *st);
-    if (!c->projection)
-        return hora_fail(HORA_EUNSUPPORTED,
-                         "save_projection=false: the shared pair is not in the adapter, and is "
-                         "PyTorch's draw; save it with PEFT and save_projection=True");
     st->site = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->site);
     bool *on = hora_calloc((size_t)a->base->nsites + 1, sizeof *on);
     hora_status s = hora_typed_match(a, on);

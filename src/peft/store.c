@@ -12,7 +12,7 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
     int n = 0;
     for (int i = 0; i < a->nparams; i++) {
         const hora_param *p = a->params[i];
-        if (hora_starts(p->name, prefix))
+        if (hora_starts(p->name, prefix) && !p->aside)
             e[n++] = (hora_st_entry){p->name, {p->value, a->dtype, p->shape}, HORA_F32};
     }
     char *path = hora_path_join(dir, file);
@@ -100,7 +100,7 @@ static hora_status read_params(hora_adapter *a, const hora_st *st, const char *p
     int count = 0, expected = 0, there = 0;
     for (int i = 0; i < a->nparams; i++) {
         const hora_param *p = a->params[i];
-        if (!hora_starts(p->name, prefix))
+        if (!hora_starts(p->name, prefix) || p->aside)
             continue;
         expected++;
         const hora_st_tensor *t = find_param(a, st, p);

@@ -169,6 +169,15 @@ void hora_targets_show(hora_target_options *o, const hora_peft_config *c) {
     show_text(&o->layers, &layers);
 }
 
+void hora_targets_release(hora_target_options *o) {
+    hora_free(o->targets);
+    hora_free(o->layers);
+    hora_free(o->layers_pattern);
+    hora_free(o->exclude);
+    hora_free(o->save);
+    *o = (hora_target_options){0};
+}
+
 void hora_patterns_show(char **text, const hora_peft_pattern *p, int n) {
     hora_str v = {0};
     for (int i = 0; i < n; i++)

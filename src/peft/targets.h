@@ -22,6 +22,8 @@ hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o
 /* The reverse, for people: texts of what `c` says, in place of what stands in `o`. A name that
  * holds a separator stays as it is: nothing is parsed back. */
 void hora_targets_show(hora_target_options *o, const hora_peft_config *c);
+/* Frees the texts: a method whose table has not all of the rows releases them itself. */
+void hora_targets_release(hora_target_options *o);
 /* A site by any of its paths, and by that of the module that holds it. */
 hora_status hora_targets_site(const hora_peft_config *c, const hora_site *s, bool *yes);
 /* hora_peft_pattern_value of a site, by any of them. */

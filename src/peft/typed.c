@@ -15,7 +15,7 @@ typedef struct key {
 /* The next word of a row's peft_keys; false at their end. */
 static bool next_key(const char **at, key *k) {
     const char *p = *at ? *at + strspn(*at, " ") : "";
-    const size_t n = strcspn(p, " "), name = hora_min((int64_t)n, (int64_t)strcspn(p, "=!"));
+    const size_t n = strcspn(p, " "), name = strcspn(p, "=! ");
     *k = (key){.fixed = p[name] == '!'};
     hora_snprintf(k->name, sizeof k->name, "%.*s", (int)name, p);
     if (name < n)
@@ -57,7 +57,9 @@ static hora_json *option_value(const hora_method *m, const void *config, const c
     return j;
 }
 
-static void write_keys(const hora_method *m, hora_typed *t) {
+void hora_typed_keys(hora_adapter *a) {
+    const hora_method *m = a->method;
+    hora_typed *t = a->config;
     key k;
     t->peft.peft_type = hora_strdup(m->peft_type);
     t->peft.own = hora_json_new_object();
@@ -157,7 +159,7 @@ hora_status hora_typed_match(hora_adapter *a, bool *on) {
     hora_typed *t = a->config;
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
     if (!t->from_folder && a->method->peft_type)
-        write_keys(a->method, t);
+        hora_typed_keys(a);
     return hora_targets_match(&t->peft, a->base, a->base->nsites, !t->from_folder, on);
 }
 
@@ -174,7 +176,9 @@ hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *,
 }
 
 void hora_typed_release(hora_adapter *a) {
-    hora_peft_config_release(&((hora_typed *)a->config)->peft);
+    hora_typed *t = a->config;
+    hora_peft_config_release(&t->peft);
+    hora_targets_release(&t->target);
 }
 
 char *hora_typed_name(const hora_site *s, const char *suffix) {

@@ -35,9 +35,9 @@ typedef struct hora_typed {
         OPT_LIST(typed.target.save, "modules_to_save", NULL, NULL, "LIST",                         \
                  "trained whole beside the adapter: lm_head, embed_tokens")
 
-#define HORA_TYPED_FOLDER                                                                          \
-    .claims = hora_typed_claims, .configure = hora_typed_configure, .save = hora_typed_save,       \
-    .load = hora_peft_files_load
+#define HORA_TYPED_FILES                                                                           \
+    .claims = hora_typed_claims, .save = hora_typed_save, .load = hora_peft_files_load
+#define HORA_TYPED_FOLDER HORA_TYPED_FILES, .configure = hora_typed_configure
 
 /* Keys of types whose layers can be chosen, and that know no bias. */
 #define HORA_TYPED_KEYS "layers_to_transform=null layers_pattern=null bias!none"
@@ -56,6 +56,8 @@ hora_status hora_typed_patterns(hora_adapter *a, const char *ranks, const char *
 /* What they say of a site. */
 hora_status hora_typed_rank(const hora_adapter *a, const hora_site *s, int64_t rank, double alpha,
                             int64_t *r, double *al);
+/* Fills PEFT's type and the keys of its own from the options; hora_typed_match does. */
+void hora_typed_keys(hora_adapter *a);
 void hora_typed_release(hora_adapter *a); /* of the configuration */
 /* "base_model.model.MODULE.SUFFIX"; new string. */
 char *hora_typed_name(const hora_site *s, const char *suffix);

@@ -70,7 +70,7 @@ void hora_batch_pad(hora_batch *b) {
     const size_t n = (size_t)(b->rows - b->tokens);
     for (int i = 0; i < HORA_LEAVES; i++) {
         const size_t row = (size_t)b->leaves.columns[i] * hora_dtype_size(leaves[i].dtype);
-        char *at = hora_batch_leaf(b, i);
+        char *at = hora_batch_leaf(b, (hora_leaf)i);
         if (at)
             memset(at + (size_t)b->tokens * row, i == HORA_LEAF_target ? 0xff : 0, n * row);
     }

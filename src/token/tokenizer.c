@@ -178,6 +178,10 @@ static hora_status encode_plain(hora_tok_work *w, size_t b, size_t e, size_t bas
     for (size_t i = 0; i < w->a.n; i++) {
         size_t had = out->n;
         w->start.n = 0;
+        if (w->a.at[i].n > INT32_MAX) /* models count its bytes in 32 bits */
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "%zu bytes of text without a place to cut; give it in smaller texts",
+                             w->a.at[i].n);
         HORA_TRY(t->model->encode(t, w, w->a.text.s + w->a.at[i].off, w->a.at[i].n, out));
         if (w->track)
             note_piece(w, &w->a.at[i], had, out);

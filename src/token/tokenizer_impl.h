@@ -49,7 +49,6 @@ static inline void hora_tok_str_add(hora_str *to, const char *s, size_t n) {
     if (n)
         hora_str_add(to, s, n);
 }
-void hora_tok_str_cp(hora_str *to, uint32_t cp); /* adds one code point as UTF-8 */
 
 /* --- characters (tokenizer_text.c) --------------------------------------------------------- */
 bool hora_tok_is_space(uint32_t cp);  /* Unicode White_Space */

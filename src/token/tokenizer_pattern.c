@@ -63,7 +63,7 @@ static hora_status refuse(const reader *r, const char *what) {
     return hora_fail(HORA_EUNSUPPORTED,
                      "regex \"%.*s\": %s at byte %zu is not supported; write the pattern without "
                      "it or see docs/formats/tokenizer.md",
-                     (int)hora_min(r->n, 80), r->s, what, r->i);
+                     (int)(r->n < 80 ? r->n : 80), r->s, what, r->i);
 }
 
 static bool digits_hex(const char *s, size_t n, uint32_t *v) {

@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 
 #include "token/tokenizer_impl.h"
+#include "token/unicode.h"
 
 void hora_tok_pieces_clear(hora_tok_pieces *p) {
     p->text.n = p->from.n = 0;
@@ -67,7 +68,8 @@ void hora_tok_pieces_keep(hora_tok_pieces *p, size_t off, size_t n) {
     HORA_PUSH(p->at, p->n, p->cap, piece);
 }
 
-void hora_tok_str_cp(hora_str *to, uint32_t cp) {
+/* Adds one code point as UTF-8. */
+static void add_code_point(hora_str *to, uint32_t cp) {
     char buf[4];
     hora_str_add(to, buf, (size_t)hora_utf8_encode(cp, buf));
 }
@@ -79,13 +81,12 @@ bool hora_tok_is_space(uint32_t cp) {
 }
 
 bool hora_tok_is_number(uint32_t cp) {
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_NO;
+    const hora_uc_class c = hora_unicode_class(cp);
+    return c == HORA_UC_DECIMAL || c == HORA_UC_NUMBER;
 }
 
 bool hora_tok_is_mark(uint32_t cp) {
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME;
+    return hora_unicode_class(cp) == HORA_UC_MARK;
 }
 
 bool hora_tok_is_word(uint32_t cp) {
@@ -200,7 +201,7 @@ void hora_tok_add_byte_chars(hora_str *to, const char *s, size_t n) {
         if (b > 0x20 && b < 0x7f)
             hora_str_putc(to, (char)b);
         else
-            hora_tok_str_cp(to, hora_tok_byte_char(b));
+            add_code_point(to, hora_tok_byte_char(b));
     }
 }
 

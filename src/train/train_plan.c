@@ -158,7 +158,8 @@ static void advise(hora_training *t, const hora_plan_options *o) {
     uint64_t kept = r->step_arena;
     if (hora_graph_plan(t->train.g, &all) == HORA_OK)
         kept = hora_graph_info(t->train.g)->arena;
-    uint64_t fixed = r->total - hora_max((int64_t)r->step_arena, (int64_t)r->eval_arena);
+    const uint64_t arenas = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
+    uint64_t fixed = r->total - arenas;
     uint64_t arena = kept > r->eval_arena ? kept : r->eval_arena;
     char need[32];
     hora_human_bytes(need, (double)(fixed + arena));

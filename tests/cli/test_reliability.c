@@ -126,7 +126,7 @@ static void test_escapes(void **state) {
 
 static void test_little_memory(void **state) {
     (void)state;
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HORA_SANITIZE
     hora_test_skip("the sanitizer takes address space without end, so no limit can be set");
 #endif
     run("plan and train agree under ulimit -v",

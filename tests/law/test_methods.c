@@ -87,6 +87,10 @@ static void test_pairs(void **state) {
         {"loha", "rank=2,targets=q+k+v+o+down"},
         {"serial_lora", "rank=2"},
         {"kadapt", "terms=2,targets=q+k+v+o"},
+        {"hra", "rank=2,targets=q+k+o"},
+        {"householder", "targets=q+v+o"},
+        {"boft", "block_size=2,factors=2,targets=q+k+v"},
+        {"lokr", "rank=1,targets=q+v+down"},
     };
     (void)state;
     hora_base *b = golden_fresh(biased, HORA_F32, false);
@@ -121,7 +125,16 @@ static void test_starts_at_base(void **state) {
                                           {"kadapt", "terms=2"},
                                           {"serial", "bottleneck=3"},
                                           {"parallel", "bottleneck=3"},
-                                          {"tiny_attention", ""}};
+                                          {"tiny_attention", ""},
+                                          {"hra", "rank=4,targets=q+o"},
+                                          {"householder", ""},
+                                          {"oft", "block_size=4"},
+                                          {"oft", "block_size=4,cayley_neumann=false"},
+                                          {"boft", "factors=2"},
+                                          {"lokr", "rank=1"},
+                                          {"lokr", "rank=1,decompose_both=true"},
+                                          {"fourierft", "frequencies=5,init_weights=true"},
+                                          {"ln_tuning", ""}};
     (void)state;
     int64_t n;
     hora_base *b = golden_fresh(biased, HORA_F32, false);

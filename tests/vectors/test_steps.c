@@ -122,7 +122,8 @@ static void run_case(const char *path, const method_case *row, const char *backe
     char *values = hora_format("%s/step8.safetensors", path);
     char *json = hora_format("%s/case.json", path);
     char *init = hora_format("%s/init.safetensors", path);
-    const bool plain = golden_has(init) || !golden_has(dir);
+    char *network = hora_format("%s/trainable_step8.safetensors", path);
+    const bool plain = golden_has(init) || golden_has(network) || !golden_has(dir);
     hora_base *b = golden_base(model, HORA_F32);
     hora_adapter *a = golden_start(b, row, path);
     golden_run r;
@@ -137,7 +138,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
     count c = {0, 0};
     hora_adapter_refresh(a);
     if (plain) {
-        hora_st *file = golden_file(values);
+        hora_st *file = golden_file(golden_has(network) ? network : values);
         compare_file(path, a, file, note, &c);
         hora_st_close(file);
     } else {
@@ -157,7 +158,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
     hora_st_close(want);
     hora_peft_detach(a);
     hora_base_close(b);
-    char *const strings[] = {dir, init, after, expect, values, json};
+    char *const strings[] = {dir, init, network, after, expect, values, json};
     for (size_t i = 0; i < HORA_COUNT(strings); i++)
         hora_free(strings[i]);
 }

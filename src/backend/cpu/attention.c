@@ -55,12 +55,12 @@ static void attend(const forward *f, char *own, const item *w, const hora_tile *
     const hora_attention *a = f->a;
     float *s = (float *)(own + f->layout.s);
     void *p = a->elem == 2 ? own + f->layout.p : own + f->layout.s;
-    for (hora_run r = {0}; hora_tile_keys(t, &r);)
+    for (hora_key_run r = {0}; hora_tile_keys(t, &r);)
         hora_attention_across(
             a, &w->q, a->k + ((t->j0 + r.from) * a->ldk + g * a->dh) * a->elem, a->ldk,
             r.to - r.from, r.s0 * HORA_CELL, hora_min(r.s1 * HORA_CELL, w->bounds.rows),
             (float)(a->c->attr.scale * HORA_LOG2E), s + r.from * BLOCK + r.s0 * HORA_CELL, BLOCK);
-    for (hora_run r = {0}; hora_tile_subtiles(t, &r);) {
+    for (hora_key_run r = {0}; hora_tile_subtiles(t, &r);) {
         int64_t i = r.s0 * HORA_CELL, rows = hora_min(r.s1 * HORA_CELL, w->bounds.rows) - i;
         int64_t at = r.from * BLOCK + i;
         hora_scores e = {.keys = r.to - r.from,

@@ -125,7 +125,7 @@ static void scores(const chunk *w, const block *k, const hora_tile *t) {
     for (int half = 0; half < BLOCK / HORA_LANES; half++) {
         const int s0 = half * (HORA_LANES / HORA_CELL);
         hora_tile part = hora_tile_part(t, s0, s0 + HORA_LANES / HORA_CELL);
-        for (hora_run r = {0}; hora_tile_keys(&part, &r);) {
+        for (hora_key_run r = {0}; hora_tile_keys(&part, &r);) {
             int64_t c0 = r.s0 * HORA_CELL, c1 = hora_min(r.s1 * HORA_CELL, k->bounds->rows);
             int64_t row = ((t->j0 + r.from) * a->ldk + w->g * a->dh) * a->elem;
             int64_t at = r.from * HORA_LANES + c0 - half * HORA_LANES, m = r.to - r.from;
@@ -133,7 +133,7 @@ static void scores(const chunk *w, const block *k, const hora_tile *t) {
                                   (float)(a->c->attr.scale * HORA_LOG2E), s + at, HORA_LANES);
             hora_attention_across(a, &k->dc, a->v + row, a->ldk, m, c0, c1, 1, dp + at, HORA_LANES);
         }
-        for (hora_run r = {0}; hora_tile_subtiles(&part, &r);) {
+        for (hora_key_run r = {0}; hora_tile_subtiles(&part, &r);) {
             int64_t i = r.s0 * HORA_CELL, in = r.from * HORA_LANES + i - half * HORA_LANES;
             int64_t out = r.from * BLOCK + i;
             hora_scores e = {.keys = r.to - r.from,
@@ -162,7 +162,7 @@ static void meet(const chunk *w, const block *k, int64_t j0, int64_t j1) {
     if (!hora_tile_make(&t, k->bounds, j0, j1))
         return;
     scores(w, k, &t);
-    for (hora_run r = {0}; hora_tile_keys(&t, &r);) {
+    for (hora_key_run r = {0}; hora_tile_keys(&t, &r);) {
         int64_t i = r.s0 * HORA_CELL, at = (r.from * BLOCK + i) * a->elem;
         int64_t key = (j0 - w->from + r.from) * a->dh;
         hora_left x = {w->own + b->layout.p + at, BLOCK * a->elem, 4, r.to - r.from,
@@ -177,7 +177,7 @@ static void meet(const chunk *w, const block *k, int64_t j0, int64_t j1) {
         return;
     hora_packed keys = hora_attention_pack(a, a->k + (j0 * a->ldk + w->g * a->dh) * a->elem, a->ldk,
                                            false, j1 - j0, a->dh, w->own + b->layout.k);
-    for (hora_run r = {0}; hora_tile_subtiles(&t, &r);) {
+    for (hora_key_run r = {0}; hora_tile_subtiles(&t, &r);) {
         int64_t i = r.s0 * HORA_CELL, row = a->elem == 2 ? r.from / 2 : r.from;
         hora_left x = {
             w->own + (a->elem == 2 ? b->layout.pairs : b->layout.ds) + (row * BLOCK + i) * 4, 4,

@@ -121,11 +121,11 @@ hora_tile hora_tile_part(const hora_tile *t, int from, int to) {
     return part;
 }
 
-bool hora_tile_keys(const hora_tile *t, hora_run *r) {
+bool hora_tile_keys(const hora_tile *t, hora_key_run *r) {
     int s0, s1;
     if (t->whole) {
         bool more = r->to == 0;
-        *r = (hora_run){0, t->subtiles, 0, t->keys, false};
+        *r = (hora_key_run){0, t->subtiles, 0, t->keys, false};
         return more;
     }
     for (r->from = r->to;; r->from += HORA_CELL) {
@@ -144,13 +144,13 @@ bool hora_tile_keys(const hora_tile *t, hora_run *r) {
     return true;
 }
 
-bool hora_tile_subtiles(const hora_tile *t, hora_run *r) {
+bool hora_tile_subtiles(const hora_tile *t, hora_key_run *r) {
     int g = r->s1;
     while (g < t->subtiles && t->subtile[g].from >= t->subtile[g].to)
         g++;
     if (g == t->subtiles)
         return false;
-    *r = (hora_run){g, g, t->subtile[g].from, t->subtile[g].to, t->subtile[g].masked};
+    *r = (hora_key_run){g, g, t->subtile[g].from, t->subtile[g].to, t->subtile[g].masked};
     while (r->s1 < t->subtiles && t->subtile[r->s1].from == r->from &&
            t->subtile[r->s1].to == r->to && t->subtile[r->s1].masked == r->masked)
         r->s1++;

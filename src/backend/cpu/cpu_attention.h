@@ -77,15 +77,15 @@ bool hora_tile_make(hora_tile *t, const hora_key_bounds *s, int64_t j0, int64_t 
 hora_tile hora_tile_part(const hora_tile *t, int from, int to);
 
 /* Rectangles of cells: keys [from, to) of subtiles [s0, s1). */
-typedef struct hora_run {
+typedef struct hora_key_run {
     int s0, s1;
     int64_t from, to;
     bool masked; /* of runs by subtiles */
-} hora_run;
+} hora_key_run;
 /* The next run of keys that the same subtiles compute, of subtiles that compute the same keys; r
  * zeroed for the first. False: no more. */
-bool hora_tile_keys(const hora_tile *t, hora_run *r);
-bool hora_tile_subtiles(const hora_tile *t, hora_run *r);
+bool hora_tile_keys(const hora_tile *t, hora_key_run *r);
+bool hora_tile_subtiles(const hora_tile *t, hora_key_run *r);
 
 /* A packed B (k, n), see kern.h. */
 typedef struct hora_packed {

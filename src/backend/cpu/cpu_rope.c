@@ -99,7 +99,7 @@ static void rotate(void *arg, int64_t tile, int thread) {
     float *own = (float *)((char *)c->scratch +
                            (size_t)thread * hora_cpu_aligned((size_t)a->head_dim * sizeof(float)));
     for (int64_t i = tile * t->chunk; i < end; i++) {
-        int64_t pos = c->batch->pos[i];
+        int64_t pos = c->batch->pos[i] + a->shift;
         const float *row = own;
         if (pos >= 0 && pos < t->s->rows)
             row = t->s->table + pos * a->head_dim;

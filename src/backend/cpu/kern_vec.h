@@ -47,12 +47,29 @@ INLINE vf v_zero(void) {
     return (vf){0};
 }
 
+/* Loads and stores of vectors are checked by the address sanitizer like any other, but masked ones
+ * are instructions that it does not see: each asks first. */
+#ifdef HORA_SANITIZE
+void *__asan_region_is_poisoned(void *from, size_t bytes);
+INLINE void v_touch(const void *p, int64_t bytes) {
+    const volatile char *bad = __asan_region_is_poisoned((void *)(uintptr_t)p, (size_t)bytes);
+    if (bad)
+        (void)*bad; /* reported as an access there */
+}
+#else
+INLINE void v_touch(const void *p, int64_t bytes) {
+    (void)p, (void)bytes;
+}
+#endif
+
 #if VL == 16
 /* First n < VL elements; the rest reads as zero and is not touched. */
 INLINE vf v_load_n(const float *p, int64_t n) {
+    v_touch(p, n * 4);
     return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
 }
 INLINE void v_store_n(float *p, vf v, int64_t n) {
+    v_touch(p, n * 4);
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
 }
 INLINE vf v_fma(vf a, vf b, vf c) {
@@ -111,6 +128,7 @@ INLINE vf v_load_bf16(const uint16_t *p) {
     return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
 }
 INLINE vf v_load_bf16_n(const uint16_t *p, int64_t n) {
+    v_touch(p, n * 2);
     __m256i h = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
     return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
 }
@@ -129,6 +147,7 @@ INLINE void v_store_bf16(uint16_t *p, vf v) {
     _mm256_storeu_si256((__m256i_u *)p, v_to_bf16(v));
 }
 INLINE void v_store_bf16_n(uint16_t *p, vf v, int64_t n) {
+    v_touch(p, n * 2);
     _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), v_to_bf16(v));
 }
 #else

@@ -291,7 +291,10 @@ static void rope_forward(const hora_cuda_job *j, const hora_call *c) {
 static void rope_backward(const hora_cuda_job *j, const hora_call *c) {
     turn(j, c, -1, c->dout.data, &c->din[0], cu_adds(c, 0));
 }
-CUDA_OP(rope, alike, NULL, frequencies, rope_forward, rope_backward);
+static bool rope_takes(const hora_cuda *u, const hora_call *c) {
+    return alike(u, c) && !c->attr.shift; /* behind a prefix: ref's */
+}
+CUDA_OP(rope, rope_takes, NULL, frequencies, rope_forward, rope_backward);
 
 static void drop(const hora_cuda_job *j, const hora_call *c, const void *x, const hora_view *y,
                  bool add) {

@@ -16,7 +16,7 @@ static void T(rotate)(const hora_call *c, const REAL *x, REAL *y, double sign, b
     int64_t dh = c->attr.head_dim, half = dh / 2;
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < half; j++) {
-            double t = (double)c->batch->pos[i] * c->attr.freq[j];
+            double t = (double)(c->batch->pos[i] + c->attr.shift) * c->attr.freq[j];
             double co = c->attr.rope_scale * cos(t), si = sign * c->attr.rope_scale * sin(t);
             for (int64_t at = i * width + j; at < (i + 1) * width; at += dh) {
                 double x1 = LD(x[at]), x2 = LD(x[at + half]);

@@ -1,0 +1,25 @@
+/* Reference kernel of op_fit.c. */
+#include "backend/ref/ref_impl.h"
+
+#ifndef REAL
+#define REF_TEXT "backend/ref/ref_fit.c"
+#include "backend/ref/ref_each.h"
+REF_KERNEL(fit, NULL);
+
+#else
+
+static void T(forward)(const hora_call *c) {
+    const int64_t n = ref_rows(&c->in[0]), d = ref_width(&c->in[0]), w = ref_width(&c->out);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < w; j++)
+            OUT[i * w + j] = ST(j < d ? LD(IN(0)[i * d + j]) : 0);
+}
+
+static void T(backward)(const hora_call *c) {
+    const int64_t n = ref_rows(&c->dout), d = ref_width(&c->din[0]), w = ref_width(&c->dout);
+    for (int64_t i = 0; WANT(0) && i < n; i++)
+        for (int64_t j = 0; j < d; j++)
+            PUT(0, &DIN(0)[i * d + j], j < w ? LD(DOUT[i * w + j]) : 0);
+}
+
+#endif
