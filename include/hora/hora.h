@@ -207,7 +207,8 @@ HORA_API hora_status hora_trainer_save(hora_trainer *t, const char *dir);
 /* Goes on from a checkpoint, or from the newest whole checkpoint-N in the output folder of a run:
  * every following bit is as if never stopped. */
 HORA_API hora_status hora_trainer_resume(hora_trainer *t, const char *dir);
-/* Asks for a stop after the present step. May be called from a signal handler or another thread. */
+/* Asks for a stop before the next micro-batch; a step that has begun is given up and has changed
+ * nothing. May be called from a signal handler or another thread. */
 HORA_API void hora_trainer_stop(hora_trainer *t);
 
 /* --- prediction ------------------------------------------------------------------------------- */

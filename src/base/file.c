@@ -62,6 +62,10 @@ hora_status hora_file_error(int error, const char *doing, const char *path) {
     case EIO:
         next = "check the disk";
         break;
+    case ENOMEM:
+        s = HORA_ENOMEM;
+        next = "there is too little memory: close other programs";
+        break;
     default:
         break;
     }
@@ -71,12 +75,18 @@ hora_status hora_file_error(int error, const char *doing, const char *path) {
 /* Opens a regular file for reading. */
 static hora_status open_read(const char *path, int *fd, size_t *n) {
     struct stat st;
-    if (!stat(path, &st) && S_ISFIFO(st.st_mode))
-        hora_info("%s is a pipe: waiting for what is written into it", path);
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* a pipe without a writer does not block */
+    *fd = hora_open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (*fd < 0)
         return hora_file_error(errno, "cannot be opened", path);
     int error = fstat(*fd, &st) ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (!error && !S_ISREG(st.st_mode)) {
+        close(*fd);
+        return hora_fail(HORA_EIO,
+                         "%s is no regular file (a pipe or a device): write it to a file first and "
+                         "give that",
+                         path);
+    }
     if (!error && (uint64_t)st.st_size > SIZE_MAX / 2)
         error = EFBIG;
     if (error) {
@@ -93,11 +103,6 @@ hora_status hora_map_open(hora_map *m, const char *path) {
     void *p = NULL;
     *m = (hora_map){.data = (const unsigned char *)""};
     struct stat st;
-    if (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-        return hora_fail(HORA_EIO,
-                         "%s is no regular file (a pipe or a device): write it to a file first and "
-                         "give that",
-                         path);
     HORA_TRY(open_read(path, &fd, &n));
     if (!fstat(fd, &st)) {
         m->device = (uint64_t)st.st_dev;
@@ -156,7 +161,7 @@ hora_status hora_file_read(hora_str *out, const char *path) {
     size_t n;
     char chunk[1 << 14];
     HORA_TRY(open_read(path, &fd, &n));
-    /* Until the end, not until n: pipes and /proc do not tell their size. */
+    /* Until the end, not until n: /proc does not tell sizes. */
     for (;;) {
         ssize_t got = read(fd, chunk, sizeof chunk);
         if (got < 0 && errno == EINTR)
@@ -202,6 +207,8 @@ static hora_status place_of(const char *path, char **out) {
     struct stat st;
     *out = NULL;
     if (lstat(path, &st)) {
+        if (!hora_means_absent(errno))
+            return hora_file_error(errno, "cannot be written", path);
         *out = hora_strdup(path);
         return HORA_OK;
     }
@@ -237,7 +244,8 @@ static hora_status open_temporary(hora_writer *w) {
     do {
         hora_free(w->tmp);
         w->tmp = hora_temporary_name(w->path);
-        w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        w->fd =
+            hora_open_at(AT_FDCWD, w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW);
     } while (w->fd < 0 && errno == EEXIST);
     return w->fd < 0 ? hora_file_error(errno, "cannot be written", w->path) : HORA_OK;
 }
@@ -313,7 +321,7 @@ hora_status hora_writer_commit(hora_writer *own_w) {
     while (!w->error && fsync(w->fd))
         if (errno != EINTR)
             w->error = errno;
-    if (close(w->fd) && !w->error)
+    if (close(w->fd) && errno != EINTR && !w->error) /* interrupted: closed all the same */
         w->error = errno;
     w->fd = -1;
     if (w->error)
@@ -343,7 +351,7 @@ hora_status hora_file_write(const char *path, const void *data, size_t n) {
 hora_status hora_append(const char *path, const void *data, size_t n) {
     int error = 0;
     size_t done = 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    int fd = hora_open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC);
     if (fd < 0)
         error = errno;
     while (!error && done < n) {
@@ -355,7 +363,7 @@ hora_status hora_append(const char *path, const void *data, size_t n) {
     struct stat at;
     if (error && done && !fstat(fd, &at) && ftruncate(fd, at.st_size - (off_t)done))
         error = errno;
-    if (fd >= 0 && close(fd) && !error)
+    if (fd >= 0 && close(fd) && errno != EINTR && !error)
         error = errno;
     return error ? hora_file_error(error, "cannot be appended to", path) : HORA_OK;
 }

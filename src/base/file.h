@@ -50,8 +50,12 @@ char *hora_path_dir(const char *path);                   /* new string; "." when
 const char *hora_path_base(const char *path);            /* borrowed tail of path */
 /* HORA_EFORMAT where the bytes are a git-LFS pointer, which stands for a file not fetched yet. */
 hora_status hora_refuse_pointer(const char *path, const void *data, size_t n);
+/* True unless the system says that nothing is there: what cannot be looked at is then opened, and
+ * that says why. */
 bool hora_path_exists(const char *path);
 bool hora_path_is_dir(const char *path);
+/* The same for decisions that must not be wrong: what cannot be looked at is an error. */
+hora_status hora_path_is_folder(const char *path, bool *yes);
 int64_t hora_file_size(const char *path); /* -1 when it cannot be read */
 hora_status hora_mkdirs(const char *path);
 /* Makes a new folder beside `path`, to be filled and renamed to it; *out is owned by the caller. */

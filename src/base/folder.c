@@ -52,7 +52,38 @@ const char *hora_path_base(const char *path) {
 
 bool hora_path_exists(const char *path) {
     struct stat st;
-    return !stat(path, &st);
+    return !stat(path, &st) || !hora_means_absent(errno);
+}
+
+bool hora_means_absent(int error) {
+    return error == ENOENT || error == ENOTDIR;
+}
+
+hora_status hora_path_is_folder(const char *path, bool *yes) {
+    struct stat st;
+    *yes = false;
+    if (stat(path, &st))
+        return hora_means_absent(errno) ? HORA_OK : hora_file_error(errno, "cannot be used", path);
+    *yes = S_ISDIR(st.st_mode);
+    return HORA_OK;
+}
+
+int hora_open_at(int dir, const char *path, int flags) {
+    int fd;
+    do
+        fd = openat(dir, path, flags, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+struct dirent *hora_next_entry(DIR *d, int *error) {
+    struct dirent *e;
+    do {
+        errno = 0;
+        e = readdir(d);
+    } while (e ? !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") : errno == EINTR);
+    *error = e ? 0 : errno;
+    return e;
 }
 
 bool hora_path_is_dir(const char *path) {
@@ -73,9 +104,18 @@ hora_status hora_mkdirs(const char *path) {
         p += strcspn(p, "/");
         char kept = *p;
         *p = 0;
-        if (mkdir(part, 0777) && !hora_path_is_dir(part))
-            s = hora_file_error(errno == EEXIST ? ENOTDIR : errno, "the folder cannot be made",
-                                part);
+        if (!mkdir(part, 0777)) {
+            char *above = hora_path_dir(part); /* a new folder is there for good with its name */
+            s = hora_fsync_dir(above);
+            hora_free(above);
+        } else {
+            const int error = errno;
+            bool folder;
+            s = hora_path_is_folder(part, &folder);
+            if (!s && !folder)
+                s = hora_file_error(error == EEXIST ? ENOTDIR : error, "the folder cannot be made",
+                                    part);
+        }
         *p = kept;
         if (!kept)
             break;
@@ -101,9 +141,9 @@ hora_status hora_mkdir_temporary(const char *path, char **out) {
 }
 
 hora_status hora_fsync_dir(const char *path) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return hora_file_error(errno, "cannot be opened", path);
+    int fd = hora_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) /* what may be written and not read cannot be synced */
+        return errno == EACCES ? HORA_OK : hora_file_error(errno, "cannot be opened", path);
     /* Some network file systems have no sync of folders and say EINVAL: nothing to be done. */
     int error;
     do
@@ -118,8 +158,11 @@ hora_status hora_fsync_dir(const char *path) {
 hora_status hora_rename(const char *from, const char *to) {
     if (rename(from, to))
         return hora_file_error(errno, "cannot be put in place", to);
-    char *dir = hora_path_dir(to);
+    char *dir = hora_path_dir(to), *before = hora_path_dir(from);
     hora_status s = hora_fsync_dir(dir);
+    if (!s && !hora_eq(dir, before)) /* else the old name may come back */
+        s = hora_fsync_dir(before);
+    hora_free(before);
     hora_free(dir);
     return s;
 }
@@ -135,16 +178,15 @@ static int empty_dir(int fd) {
     }
     int error = 0;
     bool marked = false;
-    for (struct dirent *e; !error && (e = readdir(d));) {
+    for (struct dirent *e; !error && (e = hora_next_entry(d, &error));) {
         struct stat st;
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
         if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW)) {
             error = errno;
         } else if (S_ISREG(st.st_mode) && !strcmp(e->d_name, HORA_MARK)) {
             marked = true;
         } else if (S_ISDIR(st.st_mode)) {
-            int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            int sub =
+                hora_open_at(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             error = sub < 0 ? errno : empty_dir(sub);
             if (!error && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR))
                 error = errno;
@@ -164,7 +206,7 @@ hora_status hora_remove_tree(const char *path) {
     if (lstat(path, &st))
         return errno == ENOENT ? HORA_OK : hora_file_error(errno, "cannot be removed", path);
     if (S_ISDIR(st.st_mode)) {
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int fd = hora_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         error = fd < 0 ? errno : empty_dir(fd);
         if (!error && rmdir(path))
             error = errno;
@@ -179,21 +221,14 @@ static int by_bytes(const void *a, const void *b) {
 }
 
 hora_status hora_list_dir(const char *path, char ***names, int *n) {
-    int cap = 0;
+    int cap = 0, error = 0;
     *names = NULL;
     *n = 0;
     DIR *d = opendir(path);
     if (!d)
         return hora_file_error(errno, "the folder cannot be listed", path);
-    for (;;) {
-        errno = 0;
-        struct dirent *e = readdir(d);
-        if (!e)
-            break;
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            HORA_PUSH(*names, *n, cap, hora_strdup(e->d_name));
-    }
-    int error = errno;
+    for (struct dirent *e; (e = hora_next_entry(d, &error));)
+        HORA_PUSH(*names, *n, cap, hora_strdup(e->d_name));
     closedir(d);
     if (error) {
         hora_list_free(*names, *n);

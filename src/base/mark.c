@@ -15,11 +15,13 @@
 #include "base/file_impl.h"
 #include "base/json.h"
 #include "base/outdir_impl.h"
+#include "base/rng.h"
 #include "base/text.h"
 
 #define MARK_VERSION 1
 #define MARK_MOST    ((off_t)64 << 20) /* bytes: more is none of ours */
 #define DEPTH_MOST   16
+#define SUM_MOST     ((off_t)64 << 10) /* bytes: what people edit is smaller */
 
 /* --- names ------------------------------------------------------------------------------------ */
 bool hora_names_has(const hora_names *v, const char *name) {
@@ -71,6 +73,18 @@ static bool take_names(const hora_json *list, hora_names *out) {
     return true;
 }
 
+/* Objects with a list of sums for each name. What cannot be read is passed over. */
+static void take_sums(hora_mark *m, const hora_json *sums) {
+    for (void *it = hora_json_iter(sums); it; it = hora_json_next(sums, it)) {
+        const hora_json *list = hora_json_iter_value(it);
+        for (size_t i = 0; i < hora_json_len(list); i++) {
+            const char *text = hora_json_string(hora_json_at(list, i), NULL);
+            if (text)
+                hora_mark_add_sum(m, hora_json_iter_key(it), strtoull(text, NULL, 16));
+        }
+    }
+}
+
 static bool take_mark(hora_mark *m, const hora_json *tree) {
     int64_t version;
     const char *id = hora_json_string(hora_json_get(tree, "id"), NULL);
@@ -81,36 +95,49 @@ static bool take_mark(hora_mark *m, const hora_json *tree) {
         return false;
     m->id = strtoull(id, NULL, 16);
     m->replacing = aside != NULL;
+    take_sums(m, hora_json_get(tree, "sums"));
     return true;
 }
 
-/* Bytes of a regular file in `dir`; false for anything else. */
-static bool read_regular(int dir, const char *name, hora_str *out) {
+/* Bytes of a regular file in `dir`; false for anything else, and *error when it was not to be
+ * found out. */
+static bool read_regular(int dir, const char *name, off_t most, hora_str *out, int *error) {
     struct stat st;
     char chunk[1 << 13];
     ssize_t got = -1;
     /* a link is refused, and a pipe does not block */
-    const int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
+    const int fd = hora_open_at(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    *error = 0;
+    if (fd < 0) {
+        *error = hora_means_absent(errno) || errno == ELOOP || errno == ENXIO ? 0 : errno;
         return false;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size <= MARK_MOST)
+    }
+    if (fstat(fd, &st))
+        *error = errno;
+    else if (S_ISREG(st.st_mode) && st.st_size <= most)
         while ((got = read(fd, chunk, sizeof chunk)) > 0 || (got < 0 && errno == EINTR))
             hora_str_add(out, chunk, got > 0 ? (size_t)got : 0);
+    if (!*error && got < 0 && S_ISREG(st.st_mode) && st.st_size <= most)
+        *error = errno;
     close(fd);
     return got == 0;
 }
 
-void hora_mark_load(hora_mark *m, int dir) {
+int hora_mark_load(hora_mark *m, int dir) {
+    int error;
     hora_str text = {0};
     hora_json *tree = NULL;
     *m = (hora_mark){0};
-    if (read_regular(dir, HORA_MARK, &text) &&
-        hora_json_parse(&tree, text.s ? text.s : "", text.n, HORA_MARK) == HORA_OK)
-        m->there = take_mark(m, tree);
+    if (read_regular(dir, HORA_MARK, MARK_MOST, &text, &error)) {
+        const hora_status s = hora_json_parse(&tree, text.s ? text.s : "", text.n, HORA_MARK);
+        m->there = !s && take_mark(m, tree);
+        error = s == HORA_ENOMEM ? ENOMEM : 0;
+    }
     if (!m->there)
         hora_mark_release(m);
     hora_json_free(tree);
     hora_str_release(&text);
+    return error;
 }
 
 static hora_json *list_of(const hora_names *v) {
@@ -120,6 +147,16 @@ static hora_json *list_of(const hora_names *v) {
     return list;
 }
 
+static void put_sums(hora_json *o, const hora_mark *m) {
+    char hex[32];
+    for (int i = 0; i < m->nsums; i++) {
+        hora_snprintf(hex, sizeof hex, "%016llx", (unsigned long long)m->sums[i].sum);
+        if (!hora_json_get(o, m->sums[i].name))
+            hora_json_set(o, m->sums[i].name, hora_json_new_array());
+        hora_json_push((hora_json *)hora_json_get(o, m->sums[i].name), hora_json_new_string(hex));
+    }
+}
+
 hora_status hora_mark_save(const hora_mark *m, const char *dir) {
     char id[32];
     hora_json *o = hora_json_new_object();
@@ -127,6 +164,8 @@ hora_status hora_mark_save(const hora_mark *m, const char *dir) {
     hora_json_set(o, "hora", hora_json_new_int(MARK_VERSION));
     hora_json_set(o, "id", hora_json_new_string(id));
     hora_json_set(o, "names", list_of(&m->names));
+    if (m->nsums)
+        put_sums(hora_json_set(o, "sums", hora_json_new_object()), m);
     if (m->replacing)
         hora_json_set(o, "aside", list_of(&m->aside));
     hora_status s = hora_json_save(o, 1, false, dir, HORA_MARK);
@@ -142,7 +181,52 @@ void hora_mark_new(hora_mark *m) {
 void hora_mark_release(hora_mark *m) {
     hora_names_release(&m->names);
     hora_names_release(&m->aside);
+    for (int i = 0; i < m->nsums; i++)
+        hora_free(m->sums[i].name);
+    hora_free(m->sums);
     *m = (hora_mark){0};
+}
+
+/* --- edited or not ---------------------------------------------------------------------------- */
+void hora_mark_add_sum(hora_mark *m, const char *name, uint64_t sum) {
+    for (int i = 0; i < m->nsums; i++)
+        if (m->sums[i].sum == sum && hora_eq(m->sums[i].name, name))
+            return;
+    const struct hora_sum s = {hora_strdup(name), sum};
+    HORA_PUSH(m->sums, m->nsums, m->csums, s);
+}
+
+void hora_mark_drop_sums(hora_mark *m, const char *name) {
+    int n = 0;
+    for (int i = 0; i < m->nsums; i++)
+        if (hora_eq(m->sums[i].name, name))
+            hora_free(m->sums[i].name);
+        else
+            m->sums[n++] = m->sums[i];
+    m->nsums = n;
+}
+
+bool hora_mark_sum(int dir, const char *name, uint64_t *sum, int *error) {
+    hora_str text = {0};
+    const bool small = read_regular(dir, name, SUM_MOST, &text, error);
+    *sum = hora_hash64(text.s ? text.s : "", text.n, 0);
+    hora_str_release(&text);
+    return small;
+}
+
+bool hora_mark_edited(const hora_mark *m, int dir, const char *name, int *error) {
+    bool known = false, read = false, same = false;
+    uint64_t sum = 0;
+    *error = 0;
+    for (int i = 0; i < m->nsums && !*error; i++) {
+        if (!hora_eq(m->sums[i].name, name))
+            continue;
+        if (!known)
+            read = hora_mark_sum(dir, name, &sum, error);
+        known = true;
+        same |= read && m->sums[i].sum == sum;
+    }
+    return known && !same && !*error;
 }
 
 /* --- ours or foreign -------------------------------------------------------------------------- */
@@ -180,11 +264,16 @@ static bool is_unfinished(const hora_mark *m, const char *folder) {
 typedef enum { FOREIGN, OURS, OURS_MARKED, OURS_UNFINISHED } owner;
 
 /* m NULL: the folder is unfinished, and all that hora could have put into it is ours. */
-static owner owner_of(const hora_mark *m, const char *name, const struct stat *st, dev_t device) {
+static owner owner_of(const hora_mark *m, int dir, const char *name, const struct stat *st,
+                      dev_t device, int *error) {
+    *error = 0;
     if (st->st_dev != device)
         return FOREIGN;
     if (S_ISREG(st->st_mode))
-        return !m || listed(m, name) || hora_mark_is_bookkeeping(m, name) ? OURS : FOREIGN;
+        return !m || (listed(m, name) && !hora_mark_edited(m, dir, name, error)) ||
+                       hora_mark_is_bookkeeping(m, name)
+                   ? OURS
+                   : FOREIGN;
     if (!S_ISDIR(st->st_mode))
         return FOREIGN;
     if (!m || is_unfinished(m, name))
@@ -203,18 +292,21 @@ static int visit(int dir, const char *above, const char *name, const hora_mark *
     int error = 0;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
         return errno == ENOENT ? 0 : errno;
-    const owner o = depth < DEPTH_MOST ? owner_of(m, name, &st, v->device) : FOREIGN;
+    const owner o = depth < DEPTH_MOST ? owner_of(m, dir, name, &st, v->device, &error) : FOREIGN;
+    if (error)
+        return error;
     char *rel = hora_format("%s%s%s", above, name, S_ISDIR(st.st_mode) ? "/" : "");
     v->fn(v->arg, rel, &st, o != FOREIGN);
     if (o == OURS_MARKED || o == OURS_UNFINISHED) {
         hora_mark below = {0};
-        const int sub = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        const int sub = hora_open_at(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (sub < 0) {
             error = errno;
         } else {
             if (o == OURS_MARKED)
-                hora_mark_load(&below, sub);
-            error = walk(sub, rel, o == OURS_MARKED ? &below : NULL, v, depth + 1);
+                error = hora_mark_load(&below, sub);
+            if (!error)
+                error = walk(sub, rel, o == OURS_MARKED ? &below : NULL, v, depth + 1);
             hora_mark_release(&below);
             close(sub);
         }
@@ -224,14 +316,13 @@ static int visit(int dir, const char *above, const char *name, const hora_mark *
 }
 
 static int walk(int dir, const char *above, const hora_mark *m, const hora_visit *v, int depth) {
-    const int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int again = hora_open_at(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = again < 0 ? NULL : fdopendir(again);
     int error = d ? 0 : errno;
     if (!d && again >= 0)
         close(again);
-    for (struct dirent *e; d && !error && (e = readdir(d));)
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            error = visit(dir, above, e->d_name, m, v, depth);
+    for (struct dirent *e; d && !error && (e = hora_next_entry(d, &error));)
+        error = visit(dir, above, e->d_name, m, v, depth);
     if (d)
         closedir(d);
     return error;

@@ -82,21 +82,23 @@ static hora_status take_folder(hora_outdir *o, bool *there) {
     if (stat(o->dir, &st)) {
         if (errno != ENOENT)
             return hora_file_error(errno, "cannot be used", o->dir);
-        return lstat(o->dir, &st) ? HORA_OK
-                                  : hora_fail(HORA_EEXISTS,
-                                              "%s is a link to nothing; make the folder that it "
-                                              "names, or remove the link",
-                                              o->dir);
+        if (lstat(o->dir, &st))
+            return errno == ENOENT ? HORA_OK : hora_file_error(errno, "cannot be used", o->dir);
+        return hora_fail(HORA_EEXISTS,
+                         "%s is a link to nothing; make the folder that it names, or remove the "
+                         "link",
+                         o->dir);
     }
     if (!S_ISDIR(st.st_mode))
         return hora_fail(HORA_EEXISTS, "%s is a file; give a folder as output", o->dir);
-    o->fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    o->fd = hora_open_at(AT_FDCWD, o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (o->fd < 0)
         return hora_file_error(errno, "cannot be opened", o->dir);
     *there = true;
     HORA_TRY(lock(o));
-    hora_mark_load(&o->mark, o->fd);
-    return HORA_OK;
+    const int error = hora_mark_load(&o->mark, o->fd);
+    return error ? hora_file_error(error, "its mark (" HORA_MARK ") cannot be read", o->dir)
+                 : HORA_OK;
 }
 
 /* --- what is there ---------------------------------------------------------------------------- */
@@ -116,7 +118,8 @@ static bool is_top(const char *rel) {
 
 static void show(scan *s, const char *rel) {
     if (s->nforeign++ < SHOWN)
-        hora_str_printf(&s->foreign, "%s%s", s->foreign.n ? ", " : "", rel);
+        hora_str_printf(&s->foreign, "%s%s%s", s->foreign.n ? ", " : "", rel,
+                        hora_names_has(&s->o->mark.names, rel) ? " (edited)" : "");
 }
 
 static void see(void *arg, const char *rel, const struct stat *st, bool ours) {
@@ -131,7 +134,8 @@ static void see(void *arg, const char *rel, const struct stat *st, bool ours) {
         show(s, rel);
     if (!is_top(rel) || hora_mark_is_bookkeeping(&s->o->mark, rel) ||
         hora_starts(rel, HORA_ASIDE HORA_UNFINISHED "/") ||
-        hora_starts(rel, HORA_STAGE HORA_UNFINISHED "/"))
+        hora_starts(rel, HORA_STAGE HORA_UNFINISHED "/") ||
+        hora_starts(rel, HORA_GONE HORA_UNFINISHED "/"))
         return;
     s->nall++;
     if (ours)
@@ -196,6 +200,7 @@ static hora_status refuse_place(const hora_outdir *o, const hora_guard *g) {
 }
 
 static hora_status refuse(const hora_outdir *o, scan *s, const hora_guard *g) {
+    HORA_TRY(hora_guard_sure(g));
     HORA_TRY(look(s, o, g));
     if (o->mode == HORA_OUT_NEW)
         return s->nall ? hora_fail(HORA_EEXISTS, "%s exists; %s", o->dir, o->advice) : HORA_OK;
@@ -259,6 +264,7 @@ static hora_status mend(hora_outdir *o) {
                   "the earlier contents are back",
                   o->dir);
     }
+    HORA_TRY(hora_outdir_drop(o, HORA_GONE "/"));
     HORA_TRY(hora_outdir_drop(o, HORA_ASIDE "/"));
     return hora_outdir_drop(o, HORA_STAGE "/");
 }
@@ -309,7 +315,7 @@ hora_status hora_outdir_open(hora_outdir **out, const char *dir, const hora_outd
 
 static hora_status make(hora_outdir *o) {
     struct stat st;
-    o->made = lstat(o->dir, &st) != 0;
+    o->made = lstat(o->dir, &st) && errno == ENOENT;
     HORA_TRY(hora_mkdirs(o->dir));
     bool there;
     HORA_TRY(take_folder(o, &there));
@@ -319,8 +325,10 @@ static hora_status make(hora_outdir *o) {
 /* A file of that name that is no mark stays: without a mark there is nothing to write. */
 static hora_status check_mark(const hora_outdir *o) {
     struct stat st;
-    if (o->mark.there || fstatat(o->fd, HORA_MARK, &st, AT_SYMLINK_NOFOLLOW))
+    if (o->mark.there)
         return HORA_OK;
+    if (fstatat(o->fd, HORA_MARK, &st, AT_SYMLINK_NOFOLLOW))
+        return errno == ENOENT ? HORA_OK : hora_file_error(errno, "cannot be used", o->dir);
     return hora_fail(HORA_EEXISTS,
                      "%s/" HORA_MARK " is no mark of hora; move it away or give another folder",
                      o->dir);
@@ -343,9 +351,9 @@ hora_status hora_outdir_begin(hora_outdir *o) {
         goto out;
     HORA_TRY_OUT(s, refuse(o, &seen, guard));
     HORA_TRY_OUT(s, check_mark(o));
-    if (!fstat(o->fd, &st))
-        HORA_TRY_OUT(
-            s, hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev}));
+    if (fstat(o->fd, &st))
+        HORA_TRY_OUT(s, hora_file_error(errno, "cannot be used", o->dir));
+    HORA_TRY_OUT(s, hora_mark_walk(o->fd, &o->mark, &(hora_visit){drop_temporaries, o, st.st_dev}));
     if (!o->mark.there) {
         hora_mark_new(&o->mark);
         o->first = true;

@@ -55,8 +55,8 @@ void hora_outdir_close(hora_outdir *o);
 
 const char *hora_outdir_path(const hora_outdir *o); /* as given */
 bool hora_outdir_marked(const hora_outdir *o);      /* the folder has a mark */
-/* The entry is there and ours, with all that it holds. */
-bool hora_outdir_owns(const hora_outdir *o, const char *name);
+/* The entry is there and ours, with all that it holds. An error when that cannot be found out. */
+hora_status hora_outdir_owns(const hora_outdir *o, const char *name, bool *ours);
 
 /* The entry will be written now. HORA_EEXISTS when a foreign one has the name. Folders end in "/"
  * and own NAME.tmp and NAME.old.tmp too, the names of unfinished ones. */

@@ -11,7 +11,8 @@
 #define HORA_MARK       ".hora"
 #define HORA_ASIDE      ".hora-old"
 #define HORA_STAGE      ".hora-new"
-#define HORA_UNFINISHED ".tmp" /* NAME.tmp and NAME.old.tmp: folders that are being written */
+#define HORA_GONE       ".hora-gone" /* a folder that is being removed */
+#define HORA_UNFINISHED ".tmp"       /* NAME.tmp and NAME.old.tmp: folders that are being written */
 
 typedef struct hora_names {
     char **at; /* owned; a folder's ends in "/" */
@@ -27,11 +28,25 @@ typedef struct hora_mark {
     bool there; /* false: no mark, or none that hora wrote */
     uint64_t id;
     hora_names names;
+    /* What small files held when they were put in place; a name may have two while one replaces the
+     * other. A file that holds something else was edited, and is foreign. */
+    struct hora_sum {
+        char *name;
+        uint64_t sum;
+    } * sums;
+    int nsums, csums;
     bool replacing; /* `aside` lies in .hora-old.tmp and comes back when the run fails */
     hora_names aside;
 } hora_mark;
-void hora_mark_load(hora_mark *m, int dir); /* never fails: what cannot be read is no mark */
+/* What is no mark is none. Returns 0, or the errno of a file that could not be read. */
+int hora_mark_load(hora_mark *m, int dir);
 hora_status hora_mark_save(const hora_mark *m, const char *dir);
+void hora_mark_add_sum(hora_mark *m, const char *name, uint64_t sum);
+void hora_mark_drop_sums(hora_mark *m, const char *name);
+/* A file whose sum is known holds something else now; *error when it cannot be read. */
+bool hora_mark_edited(const hora_mark *m, int dir, const char *name, int *error);
+/* Of a small file in `dir`; false for a large one, and *error when it cannot be read. */
+bool hora_mark_sum(int dir, const char *name, uint64_t *sum, int *error);
 void hora_mark_new(hora_mark *m); /* there, with an id of its own */
 void hora_mark_release(hora_mark *m);
 
@@ -53,6 +68,8 @@ bool hora_mark_is_bookkeeping(const hora_mark *m, const char *rel);
 typedef struct hora_guard hora_guard; /* inputs with every folder above them */
 hora_guard *hora_guard_new(const hora_input *in, int n);
 void hora_guard_free(hora_guard *g);
+/* Refuses when it could not be found out where an input lies. */
+hora_status hora_guard_sure(const hora_guard *g);
 /* The input that is, or lies in, the file or folder `st`; NULL: none. */
 const hora_input *hora_guard_holds(const hora_guard *g, const struct stat *st);
 /* The input that is the file or folder itself. */

@@ -7,12 +7,13 @@
 #define _GNU_SOURCE
 #endif
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/file_impl.h"
 #include "base/outdir_impl.h"
 #include "base/text.h"
 
@@ -28,6 +29,8 @@ struct hora_guard {
     int n;
     place *at;
     int nplaces, cap;
+    int error;  /* errno of the first place that could not be looked at */
+    int unsure; /* its input */
 };
 
 static const char working[] = "working folder";
@@ -37,15 +40,26 @@ static void add_place(hora_guard *g, const struct stat *st, int input, bool itse
     HORA_PUSH(g->at, g->nplaces, g->cap, p);
 }
 
+static void doubt(hora_guard *g, int error, int input) {
+    if (g->error || !error || hora_means_absent(error))
+        return;
+    g->error = error;
+    g->unsure = input;
+}
+
 /* A file or folder and all that is above its real path. */
 static void add_chain(hora_guard *g, const char *path, int input) {
     char real[PATH_MAX];
     struct stat st;
-    if (!realpath(path, real))
+    if (!realpath(path, real)) {
+        doubt(g, errno, input);
         return;
+    }
     for (bool itself = true;; itself = false) {
         if (!stat(real, &st))
             add_place(g, &st, input, itself);
+        else
+            doubt(g, errno, input);
         char *slash = strrchr(real, '/');
         if (!slash || !real[1])
             return;
@@ -57,13 +71,15 @@ static void add_chain(hora_guard *g, const char *path, int input) {
 static void add_links(hora_guard *g, const char *path, int input) {
     DIR *d = opendir(path);
     struct stat st;
-    for (struct dirent *e; d && (e = readdir(d));)
+    int error = d ? 0 : errno;
+    for (struct dirent *e; d && (e = hora_next_entry(d, &error));)
         if (!fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode) &&
             !fstatat(dirfd(d), e->d_name, &st, 0) && S_ISREG(st.st_mode)) {
             char *link = hora_path_join(path, e->d_name);
             add_chain(g, link, input);
             hora_free(link);
         }
+    doubt(g, error, input);
     if (d)
         closedir(d);
 }
@@ -82,6 +98,10 @@ hora_guard *hora_guard_new(const hora_input *in, int n) {
             add_links(g, path, i);
     }
     return g;
+}
+
+hora_status hora_guard_sure(const hora_guard *g) {
+    return g->error ? hora_file_error(g->error, "cannot be used", g->in[g->unsure].path) : HORA_OK;
 }
 
 void hora_guard_free(hora_guard *g) {
@@ -125,18 +145,19 @@ const hora_input *hora_guard_around(const hora_guard *g, const char *path) {
 hora_status hora_outfile_check(const char *path, bool overwrite, const hora_input *in, int n) {
     struct stat st;
     if (stat(path, &st))
-        return HORA_OK;
+        return hora_means_absent(errno) ? HORA_OK : hora_file_error(errno, "cannot be used", path);
     if (!overwrite)
         return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", path);
     if (!S_ISREG(st.st_mode))
         return hora_fail(HORA_EEXISTS, "%s is no regular file; give another --out", path);
     hora_guard *g = hora_guard_new(in, n);
+    hora_status s = hora_guard_sure(g);
     const hora_input *hit = hora_guard_holds(g, &st);
     if (!hit)
         hit = hora_guard_around(g, path);
-    hora_status s = hit ? hora_fail(HORA_EEXISTS, "%s is part of the %s (%s); give another --out",
-                                    path, hit->what, hit->path)
-                        : HORA_OK;
+    if (!s && hit)
+        s = hora_fail(HORA_EEXISTS, "%s is part of the %s (%s); give another --out", path,
+                      hit->what, hit->path);
     hora_guard_free(g);
     return s;
 }

@@ -111,6 +111,7 @@ bool hora_parse_int(const char *s, int64_t *out) {
     uint64_t unit = 1;
     switch (*s) {
     case 'k':
+    case 'K':
         unit = 1000;
         break;
     case 'M':

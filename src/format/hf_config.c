@@ -121,11 +121,12 @@ static hora_status load_gguf(hora_json **out, const char *path) {
 hora_status hora_hf_config_load(hora_json **out, const char *dir_or_file) {
     hora_json *raw = NULL;
     hora_status s;
+    bool folder;
     *out = NULL;
     if (hora_gguf_is(dir_or_file))
         return load_gguf(out, dir_or_file);
-    char *path = hora_path_is_dir(dir_or_file) ? hora_path_join(dir_or_file, "config.json")
-                                               : hora_strdup(dir_or_file);
+    HORA_TRY(hora_path_is_folder(dir_or_file, &folder));
+    char *path = folder ? hora_path_join(dir_or_file, "config.json") : hora_strdup(dir_or_file);
     if (!hora_path_exists(path)) {
         s = hora_fail(HORA_ENOTFOUND, "%s is not there; name the folder of a Hugging Face model",
                       path);

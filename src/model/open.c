@@ -358,7 +358,9 @@ static hora_status untie(hora_base *b, const hora_st *st) {
 }
 
 static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {
-    if (!hora_model_path(dir))
+    bool folder;
+    HORA_TRY(hora_path_is_folder(dir, &folder));
+    if (!folder && !hora_model_path(dir))
         return hora_fail(
             HORA_ENOTFOUND,
             "%s is no model directory (it should hold config.json and model.safetensors) and no "

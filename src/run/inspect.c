@@ -84,6 +84,17 @@ static hora_status count_file(const char *dir, const char *name, int64_t *number
     return s;
 }
 
+/* The file as it is, under `key`: what has no line of its own is not left out. */
+static hora_status put_file(hora_json *o, const char *key, const char *dir, const char *name) {
+    hora_json *raw;
+    char *path = hora_path_join(dir, name);
+    hora_status s = hora_json_load(&raw, path);
+    hora_free(path);
+    if (!s)
+        hora_json_set(o, key, raw);
+    return s;
+}
+
 /* --- models ----------------------------------------------------------------------------------- */
 static void put_dtypes(hora_json *o, const char *dir) {
     hora_st *st;
@@ -102,6 +113,34 @@ static void put_dtypes(hora_json *o, const char *dir) {
     hora_json_set(o, "dtypes", d);
     put_int(o, "files", hora_st_files(st));
     hora_st_close(st);
+}
+
+static bool same_site(const hora_site *a, const hora_site *b) {
+    return a->kind == b->kind && a->in == b->in && a->out == b->out && a->heads == b->heads &&
+           (a->bias >= 0) == (b->bias >= 0) && (a->layer < 0) == (b->layer < 0);
+}
+
+/* Each sort of site once, by its first module; `layers` says how many there are of it. */
+static void put_sites(hora_json *o, const hora_base *b) {
+    hora_json *sites = hora_json_set(o, "sites", hora_json_new_array());
+    for (int i = 0; i < b->nsites; i++) {
+        const hora_site *s = &b->sites[i];
+        int before = 0, same = 0;
+        for (int k = 0; k < b->nsites; k++) {
+            same += same_site(s, &b->sites[k]);
+            before += k < i && same_site(s, &b->sites[k]);
+        }
+        if (before)
+            continue;
+        hora_json *e = hora_json_push(sites, hora_json_new_object());
+        put_text(e, "target", hora_site_short(s->kind));
+        put_text(e, "module", s->module);
+        put_int(e, "layers", same);
+        put_int(e, "in", s->in);
+        put_int(e, "out", s->out);
+        put_int(e, "heads", s->heads);
+        hora_json_set(e, "bias", hora_json_new_bool(s->bias >= 0));
+    }
 }
 
 static hora_status inspect_model(const char *dir, hora_json *o) {
@@ -130,19 +169,10 @@ static hora_status inspect_model(const char *dir, hora_json *o) {
     put_int(o, "max_positions", b->max_positions);
     hora_json_set(o, "tied", hora_json_new_bool(b->tied));
     put_dtypes(o, dir);
-    hora_json *sites = hora_json_set(o, "sites", hora_json_new_array());
-    for (int i = 0; i < b->nsites && b->sites[i].layer == 0; i++) {
-        const hora_site *s = &b->sites[i];
-        hora_json *e = hora_json_push(sites, hora_json_new_object());
-        put_text(e, "target", hora_site_short(s->kind));
-        put_text(e, "module", s->module);
-        put_int(e, "in", s->in);
-        put_int(e, "out", s->out);
-        put_int(e, "heads", s->heads);
-        hora_json_set(e, "bias", hora_json_new_bool(s->bias >= 0));
-    }
+    put_sites(o, b);
+    s = hora_gguf_is(dir) ? HORA_OK : put_file(o, "config", dir, "config.json");
     hora_open_close(&opened);
-    return HORA_OK;
+    return s;
 }
 
 /* --- adapters --------------------------------------------------------------------------------- */
@@ -254,6 +284,8 @@ static hora_status inspect_adapter(const char *dir, const char *base_dir, bool h
         put_int(o, "trainable", numbers);
     if (s == HORA_OK && heads)
         s = put_heads(o, dir, base_dir, c.base_model);
+    if (s == HORA_OK)
+        s = put_file(o, "adapter_config", dir, "adapter_config.json");
     hora_peft_config_release(&c);
     return s;
 }
@@ -327,12 +359,14 @@ static hora_status inspect_checkpoint(const char *dir, const char *base_dir, boo
 }
 
 hora_status hora_inspect(const char *path, const char *base_dir, bool heads, hora_json **out) {
-    if (!hora_path_exists(path))
+    bool folder;
+    HORA_TRY(hora_path_is_folder(path, &folder));
+    if (!folder && !hora_path_exists(path))
         return hora_fail(HORA_ENOTFOUND, "%s: is not there; check the path", path);
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "path", hora_json_new_string(path));
     hora_status s = hora_gguf_is(path)        ? inspect_model(path, o)
-                    : !hora_path_is_dir(path) ? inspect_file(path, o)
+                    : !folder                 ? inspect_file(path, o)
                     : has(path, "state.json") ? inspect_checkpoint(path, base_dir, heads, o)
                                               : inspect_dir(path, base_dir, heads, o);
     if (s != HORA_OK)

@@ -8,8 +8,10 @@
 
 hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_options *options) {
     hora_json *config = NULL;
+    bool folder;
     HORA_ASSERT(!o->base);
-    if (!hora_model_path(dir))
+    HORA_TRY(hora_path_is_folder(dir, &folder));
+    if (!folder && !hora_model_path(dir))
         return hora_fail(
             HORA_ENOTFOUND,
             "%s is no model directory (it should hold config.json and model.safetensors) and no "

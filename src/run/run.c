@@ -318,36 +318,52 @@ static bool due(int64_t every, int64_t step) {
     return every > 0 && step % every == 0;
 }
 
+static bool eval_due(const run *r, int64_t step) {
+    return r->eval_rows && (step == r->result.report.steps || due(r->train.eval_every, step));
+}
+
+/* What is due when a step is done: an evaluation, a checkpoint. */
+static hora_status after_step(run *r, int64_t step, bool *worn) {
+    bool best = false;
+    *worn = false;
+    if (eval_due(r, step)) {
+        const hora_status s = evaluate(r);
+        if (s)
+            return s == HORA_EINTERRUPTED ? interrupted(r, step) : keep_steps(r, s);
+        best = r->result.last_eval.best;
+        *worn = r->result.last_eval.worn;
+    }
+    return step == r->result.report.steps || best || *worn || due(r->train.save_every, step)
+               ? save(r)
+               : HORA_OK;
+}
+
 static hora_status loop(run *r) {
     const hora_train_config *c = &r->train;
-    const int64_t steps = r->result.report.steps;
     hora_status s = HORA_OK;
     hora_training_status now;
     hora_training_get(r->training, &now);
     r->first_step = now.step;
-    if (r->eval_rows && now.step == 0 && c->eval_start)
-        HORA_TRY(evaluate(r));
+    if (r->eval_rows && now.step == 0 && c->eval_start && now.evaluated < 0)
+        s = evaluate(r);
+    if (s)
+        return s == HORA_EINTERRUPTED ? interrupted(r, 0) : s;
     r->started = hora_now();
-    for (bool worn = false; !worn;) {
+    bool worn = now.worn;
+    if (now.step > 0 && now.evaluated < now.step && eval_due(r, now.step)) /* it had failed */
+        HORA_TRY(after_step(r, now.step, &worn));
+    while (!worn) {
         hora_training_get(r->training, &now);
-        if (now.step < steps && ((r->hooks && r->hooks->stop && *r->hooks->stop) || now.stopped))
-            return interrupted(r, now.step);
         s = hora_training_step(r->training, &r->result.last);
+        if (s == HORA_EINTERRUPTED)
+            return interrupted(r, now.step);
         if (s)
             break;
-        int64_t step = r->result.last.step;
-        bool best = false;
         HORA_PUSH(r->losses, r->nlosses, r->losses_cap, r->result.last.loss);
-        HORA_TRY(hora_train_log_step(r->log, &r->result.last));
+        if ((s = hora_train_log_step(r->log, &r->result.last)) != HORA_OK)
+            return keep_steps(r, s);
         tell(r, HORA_RUN_STEP, NULL);
-        if (r->eval_rows && (step == steps || due(c->eval_every, step))) {
-            if ((s = evaluate(r)) != HORA_OK)
-                return keep_steps(r, s);
-            best = r->result.last_eval.best;
-            worn = r->result.last_eval.worn;
-        }
-        if (step == steps || best || worn || due(c->save_every, step))
-            HORA_TRY(save(r));
+        HORA_TRY(after_step(r, r->result.last.step, &worn));
     }
     return s == HORA_DONE ? HORA_OK : s;
 }
@@ -430,11 +446,13 @@ static hora_status start(run *r) {
     if (r->run.init_adapter && !r->run.resume)
         HORA_TRY(hora_run_methods_read(&r->methods, r->run.init_adapter));
     HORA_TRY(hora_training_prepare(r->training));
+    hora_training_watch(r->training, r->hooks ? r->hooks->stop : NULL);
     HORA_TRY(begin_out(r));
-    if (r->run.resume)
+    if (r->run.resume) {
         HORA_TRY(hora_training_resume(r->training, r->run.out));
-    if (r->run.resume) /* now that the checkpoint's own options are known to be these */
-        HORA_TRY(weigh(r));
+        HORA_TRY(weigh(r)); /* now that the checkpoint's own options are known to be these */
+        HORA_TRY(hora_training_prune(r->training, r->out)); /* what a kill left beyond the limit */
+    }
     HORA_TRY(write_recipe(r));
     hora_training_get(r->training, &r->result.status);
     return hora_train_log_open(&r->log, r->out, r->result.status.step);

@@ -37,9 +37,9 @@ static bool step_of_csv(const char *line, size_t n, int64_t *step) {
 static hora_status cut(const char *path, int64_t last, const char *head,
                        bool (*step_of)(const char *, size_t, int64_t *)) {
     hora_str old = {0}, kept = {0};
-    if (!hora_path_exists(path))
-        return head ? hora_file_write(path, head, strlen(head)) : HORA_OK;
     hora_status s = hora_file_read(&old, path);
+    if (s == HORA_ENOTFOUND)
+        return head ? hora_file_write(path, head, strlen(head)) : HORA_OK;
     if (head)
         hora_str_puts(&kept, head);
     for (size_t at = 0; !s && at < old.n;) {

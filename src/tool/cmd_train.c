@@ -26,13 +26,21 @@ static void print(const hora_json *r) {
            hora_cli_number(r, "parameters"), hora_cli_number(r, "seconds"));
 }
 
+/* Until the plan stands, files are read, and there is nothing to save. */
+static void on_event(void *user, const hora_run_event *e) {
+    if (e->kind == HORA_RUN_PLANNED)
+        hora_cli_interrupts_end(false);
+    hora_progress_event(user, e);
+}
+
 static hora_status run(hora_cli *cli) {
     hora_progress progress = {0};
-    const hora_run_hooks hooks = {hora_progress_event, &progress, hora_cli_interrupts()};
+    const hora_run_hooks hooks = {on_event, &progress, hora_cli_interrupts()};
     hora_run_result result = {0};
     config c;
     HORA_TRY(hora_options_take(&options, &c, &cli->settings));
     hora_settings_drop(&cli->settings, &options); /* what is left is the recipe of a run */
+    hora_cli_interrupts_end(true);
     if (c.dry_run)
         return hora_cli_plan(cli, false);
     HORA_TRY(hora_run_train(&cli->settings, &hooks, &result));
@@ -44,9 +52,10 @@ const hora_command hora_command_train = {
     .name = "train",
     .summary = "Fine-tune a model; OUT is an adapter directory that PEFT loads",
     .usage = "[RECIPE.yaml] --model DIR --data FILE --out DIR [options]",
-    .more = "A recipe holds the same options as `key: value`; --set key=value is another spelling\n"
-            "of --key value. Ctrl-C ends after the step with a checkpoint; `hora train --resume\n"
-            "--out OUT` goes on from the newest one.",
+    .more =
+        "A recipe holds the same options as `key: value`; --set key=value is another spelling\n"
+        "of --key value. Ctrl-C ends before the next micro-batch with a checkpoint of the last\n"
+        "whole step; `hora train --resume --out OUT` goes on from the newest one.",
     .tables = {HORA_RUN_OPTIONS, &options},
     .methods = HORA_CLI_ANY_METHOD,
     .most = 1,

@@ -80,7 +80,17 @@ static void exhausted(void) {
     _exit(hora_status_exit(HORA_ENOMEM));
 }
 
+/* Who starts the tool with a closed stdout must not find its results in the first file opened.
+ * Writing to such a stdout fails as it should; such a stderr says nothing. */
+static void keep_standard(void) {
+    static const int how[] = {O_RDONLY, O_RDONLY, O_RDWR};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", how[fd]) != fd)
+            _exit(hora_status_exit(HORA_EIO));
+}
+
 void hora_cli_faults(void) {
+    keep_standard();
     struct sigaction bus = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
     sigemptyset(&bus.sa_mask);
     sigaction(SIGBUS, &bus, NULL);

@@ -200,11 +200,18 @@ hora_status hora_cli_required(const char *flag, const char *value, const char *w
 }
 
 /* --- Ctrl-C ----------------------------------------------------------------------------------- */
-static volatile int stop; /* a signal handler has no other way to say something */
+/* a signal handler has no other way to say something */
+static volatile int stop, deaf;
 
 static void on_signal(int signum) {
-    stop = 1;
     signal(signum, SIG_DFL);
+    if (deaf)
+        raise(signum); /* on return */
+    stop = 1;
+}
+
+void hora_cli_interrupts_end(bool yes) {
+    deaf = yes;
 }
 
 volatile int *hora_cli_interrupts(void) {

@@ -111,4 +111,6 @@ void hora_cli_faults(void);
 /* From now on the first Ctrl-C (or SIGTERM, or SIGHUP unless it was ignored) sets what is returned,
  * the second ends at once; a reader of stdout or stderr that leaves ends nothing. */
 volatile int *hora_cli_interrupts(void);
+/* While there is nothing to save, the first one ends the tool at once. */
+void hora_cli_interrupts_end(bool yes);
 #endif

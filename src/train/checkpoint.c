@@ -71,9 +71,10 @@ static hora_status manifest_into(const char *root, const char *prefix, const cha
         char *rel = *prefix ? hora_path_join(prefix, names[i]) : hora_strdup(names[i]);
         char *path = hora_path_join(root, rel);
         hora_map m;
-        if (hora_path_is_dir(path)) {
+        bool folder;
+        if ((s = hora_path_is_folder(path, &folder)) == HORA_OK && folder) {
             s = manifest_into(root, rel, skip, out);
-        } else if (!hora_eq(rel, skip) && !(s = hora_map_open(&m, path))) {
+        } else if (!s && !hora_eq(rel, skip) && !(s = hora_map_open(&m, path))) {
             hora_json *file = hora_json_set(out, rel, hora_json_new_object());
             hora_json_set(file, "bytes", hora_json_new_int((int64_t)m.n));
             hora_json_set(file, "xxh3", hex(hora_hash64(m.data, m.n, 0)));
@@ -297,7 +298,7 @@ hora_status hora_training_save_to(hora_training *t, const char *checkpoint) {
 }
 
 /* The oldest beyond the limit; never the newest, never the best, and only what hora wrote. */
-static hora_status drop_old(const hora_training *t, hora_outdir *o) {
+hora_status hora_training_prune(const hora_training *t, hora_outdir *o) {
     int64_t *steps;
     int n, kept = 0;
     HORA_TRY(hora_checkpoint_list(hora_outdir_path(o), &steps, &n));
@@ -306,7 +307,8 @@ static hora_status drop_old(const hora_training *t, hora_outdir *o) {
         if (steps[i] > t->step || (steps[i] == t->best_step && steps[i] != t->step))
             continue;
         entry_name(name, steps[i]);
-        if (!hora_outdir_owns(o, name) || kept++ < t->config.save_limit)
+        bool ours;
+        if (hora_outdir_owns(o, name, &ours) || !ours || kept++ < t->config.save_limit)
             continue;
         if (hora_outdir_drop(o, name))
             hora_warn("an old checkpoint could not be removed: %s", hora_errmsg());
@@ -326,13 +328,17 @@ hora_status hora_training_save(hora_training *t, hora_outdir *o) {
         s = write_whole(t, tmp);
     /* One of this step may stand there, damaged or of an evaluation ago. It makes room only when
      * its successor is whole; a kill in between is mended by the next resume. */
-    if (!s && hora_path_exists(path)) {
-        if (!hora_outdir_owns(o, name))
+    bool there = false, ours;
+    if (!s)
+        s = hora_path_is_folder(path, &there);
+    if (there) {
+        s = hora_outdir_owns(o, name, &ours);
+        if (!s && !ours)
             s = hora_fail(HORA_EEXISTS,
                           "%s holds what hora did not write; move that away, the new checkpoint is "
                           "%s",
                           path, tmp);
-        else if (!(s = hora_remove_tree(old)))
+        else if (!s && !(s = hora_remove_tree(old)))
             s = hora_rename(path, old);
     }
     if (s)
@@ -343,7 +349,7 @@ out:
     hora_free(old);
     hora_free(tmp);
     hora_free(path);
-    return s ? s : drop_old(t, o);
+    return s ? s : hora_training_prune(t, o);
 }
 
 /* --- folders from before the mark ------------------------------------------------------------- */

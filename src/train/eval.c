@@ -62,7 +62,8 @@ static hora_status refuse(const hora_dataset *d, int64_t row, int64_t rows, doub
 }
 
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, hora_eval_info *info, hora_json **detail) {
+                           int64_t batch_size, const hora_training *asked, hora_eval_info *info,
+                           hora_json **detail) {
     hora_prefetch *feed = NULL;
     const hora_batch *b;
     hora_tally t = {.objective = o->objective};
@@ -75,6 +76,10 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
     hora_graph_before(r->g);
     while ((s = hora_prefetch_next(feed, &b)) == HORA_OK) {
         hora_batch pass = *b;
+        if (asked && asked->watch && *asked->watch) {
+            s = hora_training_halted(asked);
+            break;
+        }
         pass.scale = 1;
         hora_graph_body(r->g, &pass, 0);
         const double loss = hora_graph_scalar(r->g, o->loss);
@@ -103,12 +108,16 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
     return s;
 }
 
+bool hora_training_worn(const hora_training *t) {
+    return t->config.patience > 0 && t->since_best >= t->config.patience;
+}
+
 hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     HORA_ASSERT(t->prepared);
     if (!t->parts.eval)
         return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
     HORA_TRY(
-        hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, info, NULL));
+        hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, t, info, NULL));
     info->step = t->step;
     for (int i = 0; i < t->nevals; i++)
         if (t->evals[i].step == t->step) {
@@ -127,7 +136,7 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
         t->best_step = t->step;
     }
     t->since_best = info->best ? 0 : t->since_best + 1;
-    info->worn = t->config.patience > 0 && t->since_best >= t->config.patience;
+    info->worn = hora_training_worn(t);
     return HORA_OK;
 }
 
@@ -154,7 +163,7 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
                                         .user = &o};
     hora_status s;
     HORA_TRY_OUT(s, hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation"));
-    s = hora_eval_over(&r, &o, p->data, p->batch_size, info, detail);
+    s = hora_eval_over(&r, &o, p->data, p->batch_size, NULL, info, detail);
 out:
     hora_recording_release(&r);
     hora_device_free(own);

@@ -275,11 +275,13 @@ hora_status hora_training_resume_from(hora_training *t, const char *checkpoint) 
     return s;
 }
 
-static bool is_whole(const char *dir) {
+/* An error when it cannot be found out: then nothing may be removed. */
+static hora_status look_whole(const char *dir, bool *whole) {
     hora_json *state = NULL;
-    const bool whole = open_whole(dir, &state) == HORA_OK;
+    const hora_status s = open_whole(dir, &state);
     hora_json_free(state);
-    return whole;
+    *whole = s == HORA_OK;
+    return s == HORA_EIO || s == HORA_ENOMEM ? s : HORA_OK;
 }
 
 hora_status hora_training_mend(hora_outdir *o) {
@@ -288,15 +290,24 @@ hora_status hora_training_mend(hora_outdir *o) {
     hora_status s = HORA_OK;
     HORA_TRY(hora_list_dir(hora_outdir_path(o), &names, &n));
     for (int i = n - 1; i >= 0 && !s; i--) {
+        bool ours;
         if (!hora_starts(names[i], CHECKPOINT_PREFIX) || !hora_ends(names[i], CHECKPOINT_TMP) ||
-            !hora_outdir_owns(o, names[i]))
+            (s = hora_outdir_owns(o, names[i], &ours)) != HORA_OK || !ours)
             continue;
         char *torn = hora_path_join(hora_outdir_path(o), names[i]);
         /* of checkpoint-N.tmp and checkpoint-N.old.tmp the first is the newer; it comes first */
         char *name = hora_strndup(torn, strlen(torn) - strlen(CHECKPOINT_TMP));
         if (hora_ends(name, ".old"))
             name[strlen(name) - 4] = 0;
-        if (!hora_path_exists(name) && is_whole(torn)) {
+        bool whole = false;
+        if (!hora_path_exists(name))
+            s = look_whole(torn, &whole);
+        if (s) {
+            hora_free(name);
+            hora_free(torn);
+            break;
+        }
+        if (whole) {
             s = hora_outdir_seal(torn);
             if (!s)
                 s = hora_rename(torn, name);

@@ -130,21 +130,30 @@ static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
     return HORA_OK;
 }
 
+/* A step that is not finished leaves nothing: the next overwrites its gradients, and the data go
+ * back to where the step began. */
+static hora_status abandon(hora_training *t) {
+    HORA_TRY(hora_graph_sync(t->train.g));
+    HORA_TRY(hora_training_feed(t));
+    return hora_training_halted(t);
+}
+
 hora_status hora_training_step(hora_training *t, hora_step_info *info) {
     tally a;
     int64_t first, n;
     HORA_ASSERT(t->prepared && t->parts.train);
     if (t->step >= t->shape.steps)
         return HORA_DONE;
-    if (atomic_load(&t->stop))
-        return hora_fail(HORA_EINTERRUPTED, "stopped after step %lld; save, and resume from there",
-                         (long long)t->step);
+    if (hora_training_stopping(t))
+        return hora_training_halted(t);
     hora_training_rows(t, t->step, &first, &n);
     begin(t, &a, hora_data_supervised(t->parts.train, first, n, t->limit, false));
     a.data_row = first;
     a.data_rows = n;
     for (int m = 0; m * t->config.batch_size < n; m++) {
         const hora_batch *b;
+        if (hora_training_stopping(t))
+            return abandon(t);
         HORA_TRY(hora_prefetch_next(t->feed, &b));
         micro_batch(t, &a, b, m);
     }
@@ -161,7 +170,10 @@ hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int
     for (int m = 0; m < n; m++)
         supervised += micro[m].supervised;
     begin(t, &a, supervised);
-    for (int m = 0; m < n; m++)
+    for (int m = 0; m < n; m++) {
+        if (hora_training_stopping(t))
+            return abandon(t);
         micro_batch(t, &a, &micro[m], m);
+    }
     return finish(t, &a, info);
 }

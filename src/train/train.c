@@ -139,7 +139,22 @@ void hora_training_get(const hora_training *t, hora_training_status *s) {
                                 .last_loss = t->last_loss,
                                 .best_loss = t->best_loss,
                                 .best_step = t->best_step,
-                                .stopped = atomic_load(&t->stop)};
+                                .evaluated = t->nevals ? t->evals[t->nevals - 1].step : -1,
+                                .worn = hora_training_worn(t),
+                                .stopped = hora_training_stopping(t)};
+}
+
+void hora_training_watch(hora_training *t, const volatile int *flag) {
+    t->watch = flag;
+}
+
+bool hora_training_stopping(const hora_training *t) {
+    return atomic_load(&t->stop) || (t->watch && *t->watch);
+}
+
+hora_status hora_training_halted(const hora_training *t) {
+    return hora_fail(HORA_EINTERRUPTED, "stopped after step %lld; save, and resume from there",
+                     (long long)t->step);
 }
 
 void hora_training_stop(hora_training *t) {

@@ -128,6 +128,8 @@ typedef struct hora_training_status {
     double first_loss, last_loss; /* NaN before the first step */
     double best_loss;             /* NaN before an evaluation */
     int64_t best_step;            /* 0: none */
+    int64_t evaluated;            /* step of the last evaluation; -1: none */
+    bool worn;                    /* patience is used up: the run is over */
     bool stopped;
 } hora_training_status;
 
@@ -146,7 +148,8 @@ hora_device *hora_training_device(hora_training *t);      /* borrowed */
 hora_graph *hora_training_graph(hora_training *t);
 /* HORA_ENOMEM with the report's advice when it does not fit. */
 hora_status hora_training_prepare(hora_training *t);
-/* One optimizer step. HORA_DONE when all were taken, HORA_EINTERRUPTED after hora_training_stop,
+/* One optimizer step. HORA_DONE when all were taken, HORA_EINTERRUPTED after hora_training_stop (a
+ * step that had begun is given up before its next micro-batch and has changed nothing),
  * HORA_ENUMERIC before an update that a loss or gradient forbids: parameters are those of the step
  * before. */
 hora_status hora_training_step(hora_training *t, hora_step_info *info);
@@ -157,9 +160,13 @@ hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int
 hora_status hora_training_eval(hora_training *t, hora_eval_info *info);
 void hora_training_get(const hora_training *t, hora_training_status *s);
 void hora_training_stop(hora_training *t);
+/* The same by a flag that a signal handler sets; an evaluation heeds it too. NULL: no more. */
+void hora_training_watch(hora_training *t, const volatile int *flag);
 /* Writes checkpoint-N into the folder whole or not at all, then deletes the oldest of hora's beyond
  * save_limit. */
 hora_status hora_training_save(hora_training *t, hora_outdir *o);
+/* The second half alone: for what a kill between the two left. */
+hora_status hora_training_prune(const hora_training *t, hora_outdir *o);
 /* Renames a whole checkpoint that a kill left under its unfinished name. */
 hora_status hora_training_mend(hora_outdir *o);
 /* Takes a folder from before the mark for hora's: what a training of that time wrote there, by its

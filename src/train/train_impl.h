@@ -35,7 +35,13 @@ struct hora_training {
     past_eval *evals;
     int nevals, cevals;
     atomic_bool stop;
+    const volatile int *watch; /* not 0: stop; NULL: nobody asks */
 };
+
+bool hora_training_stopping(const hora_training *t);
+/* HORA_EINTERRUPTED, with the step that is whole. */
+hora_status hora_training_halted(const hora_training *t);
+bool hora_training_worn(const hora_training *t); /* patience is used up */
 
 /* Data rows of step `step` (from 0): the first, and how many there are. */
 void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, int64_t *n);
@@ -75,6 +81,8 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
  * negative. ordered: as the rows lie in the data, not as they are shuffled. */
 void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
                        size_t n);
+/* asked: whose watch ends it (HORA_EINTERRUPTED); NULL: nobody's. */
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, hora_eval_info *info, hora_json **detail);
+                           int64_t batch_size, const hora_training *asked, hora_eval_info *info,
+                           hora_json **detail);
 #endif

@@ -51,6 +51,9 @@ static void test_inspect_model(void **state) {
     assert_int_equal((int)tool_number(r, "layers"), 2);
     assert_int_equal((int)tool_number(r, "kv_heads"), 2);
     assert_int_equal(hora_json_len(hora_json_get(r, "sites")), 7);
+    for (size_t i = 0; i < 7; i++) /* each sort once, of both layers */
+        assert_int_equal((int)tool_number(hora_json_at(hora_json_get(r, "sites"), i), "layers"), 2);
+    assert_int_equal((int)tool_number(hora_json_get(r, "config"), "rope_theta"), 10000);
     hora_json_free(r);
     const char *file = hora_test_path(tiny_model(), "model.safetensors");
     r = tool_json("inspect '%s' --json", file);

@@ -272,8 +272,40 @@ static void test_not_finite(void **state) {
     hora_str_release(&said);
 }
 
+/* What people write into a file of hora's is theirs. */
+static void test_edited(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"$T --model model --out OUT; echo mine >> OUT/README.md",
+         "$T --model model --out OUT --overwrite"},
+        {"$T --model model --out OUT; echo mine >> OUT/README.md",
+         "$H train --resume --out OUT --steps 3 -q"},
+        {"$T --model model --out OUT; sed -i 's/lora_alpha/lora_alphb/' OUT/adapter_config.json",
+         "$T --model model --out OUT --overwrite"},
+        {"$T --model model --out OUT; echo mine >> OUT/README.md; cp -r OUT OUT2; rm -r OUT",
+         "$T --model model --out OUT2 --overwrite"},
+        {"$T --model model --out a; $H merge --model model --adapter a --out OUT; echo >> "
+         "OUT/config.json",
+         "$H merge --model model --adapter a --out OUT --overwrite"},
+        {"$H new --config model/config.json --out OUT; echo >> OUT/config.json",
+         "$H new --config model/config.json --out OUT --overwrite"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(cases); i++)
+        assert_refused(cases[i][0], cases[i][1], "OUT");
+    hora_str said = {0};
+    const int rc = in_world("$T --model model --out OUT; cp -rp OUT OUT2; touch OUT/README.md; "
+                            "$T --model model --out OUT --overwrite; "
+                            "$T --model model --out OUT2 --overwrite; "
+                            "$H train --resume --out OUT2 --steps 3 -q",
+                            "true", &said);
+    if (rc)
+        fail_msg("what nobody edited was not replaced: %s", said.s);
+    hora_str_release(&said);
+}
+
 HORA_TESTS(cli_guards, {"every pair of output and input", test_pairs, HORA_SHORT},
            {"every command that writes", test_writing_commands, HORA_SHORT},
            {"what is allowed", test_allowed, HORA_SHORT},
            {"what is not finite is no result", test_not_finite, HORA_SHORT},
-           {"killed while overwriting", test_killed, HORA_SHORT});
+           {"killed while overwriting", test_killed, HORA_SHORT},
+           {"edited files", test_edited, HORA_SHORT});

@@ -43,11 +43,43 @@ static void test_signals(void **state) {
                  "wait $p && [ -f o/adapter_model.safetensors ]");
 }
 
+/* A step of very many micro-batches is given up, and leaves nothing behind. */
+static void test_long_step(void **state) {
+    (void)state;
+    run("a long step",
+        "$T --steps 3 --grad-accum 1000000 --out o -q 2>err & p=$!; "
+        "for i in $(seq 600); do [ -e o/log.csv ] && break; sleep 0.05; done; sleep 0.5; "
+        "kill -TERM $p || cat err >&2; (sleep 60; kill -9 $p 2>/dev/null) & wait $p; rc=$?; "
+        "cat err >&2; "
+        "[ $rc = 12 ] && [ -f o/checkpoint-0/state.json ] && grep -q 'after step 0' err");
+    run("the same bytes",
+        "A='--steps 3 --grad-accum 300 --eval-data data.txt --eval-every 1 -q --threads 1'; "
+        "$T $A --out r || exit 2; $T $A --out o & p=$!; "
+        "for i in $(seq 600); do [ -e o/log.csv ] && break; sleep 0.05; done; "
+        "for k in $(seq 12); do sleep 0.2; kill -TERM $p 2>/dev/null; wait $p; rc=$?; "
+        "[ $rc = 0 ] && break; [ $rc = 12 ] || exit 3; $H train --resume --out o -q & p=$!; done; "
+        "[ $rc = 0 ] || wait $p || exit 4; "
+        "cmp r/adapter_model.safetensors o/adapter_model.safetensors && cmp r/README.md "
+        "o/README.md && [ $(grep -c eval_loss o/log.jsonl) = $(grep -c eval_loss r/log.jsonl) ]");
+}
+
 static void test_reader_leaves(void **state) {
     (void)state;
     run("stderr",
         "($T --steps 100 --log-every 1 --out o 2>&1; echo $? > rc) | head -n 3 > /dev/null; "
         "[ \"$(cat rc)\" -lt 128 ] && [ -f o/adapter_model.safetensors ]");
+}
+
+/* A closed stdout or stderr is not taken for a file that the tool opens. */
+static void test_closed(void **state) {
+    (void)state;
+    run("closed streams",
+        "$H new --config model/config.json --out a -q || exit 2; i=0; "
+        "for c in '>&-' '2>&-' '<&- >&- 2>&-' '>/dev/full'; do i=$((i+1)); "
+        "eval \"$H new --config model/config.json --out n$i -q $c\" 2>>err; rc=$?; "
+        "[ $rc = 0 ] || [ $rc = 3 ] || exit 3; "
+        "cmp a/model.safetensors n$i/model.safetensors && cmp a/config.json n$i/config.json || "
+        "exit 4; done; $H inspect model >&- 2>err; [ $? = 3 ] && grep -q stdout err");
 }
 
 static void test_one_writer(void **state) {
@@ -80,6 +112,13 @@ static void test_files_change(void **state) {
         "wait $p; rc=$?; cat err >&2; [ $rc = 3 ] && grep -q 'written to' err");
     run("a pipe as data", "mkfifo p; timeout 20 $H eval --model model --data p 2>err; rc=$?; "
                           "cat err >&2; [ $rc = 3 ] && grep -q pipe err");
+    run("pipes in a model",
+        "for f in config.json tokenizer.json tokenizer_config.json chat_template.jinja "
+        "generation_config.json model.safetensors special_tokens_map.json; do rm -rf m; "
+        "cp -r model m; rm -f m/$f; mkfifo m/$f; "
+        "timeout 20 $H eval --model m --data data.txt --seq-len 16 >out 2>err; rc=$?; "
+        "[ $rc = 0 ] || { [ $rc = 3 ] && grep -q \"$f.*pipe\" err; } || "
+        "{ echo \"$f $rc\" >&2; cat err >&2; exit 1; }; done");
 }
 
 /* Bit by bit through state.json: what is not what was written is passed over. */
@@ -157,8 +196,9 @@ static void test_card(void **state) {
 }
 
 HORA_TESTS(cli_reliability, {"signals end with a checkpoint", test_signals, HORA_SHORT},
+           {"a long step stops at once", test_long_step, HORA_MEDIUM},
            {"a reader that leaves", test_reader_leaves, HORA_SHORT},
-           {"one writer", test_one_writer, HORA_SHORT},
+           {"closed streams", test_closed, HORA_SHORT}, {"one writer", test_one_writer, HORA_SHORT},
            {"files that change", test_files_change, HORA_SHORT},
            {"state.json", test_state, HORA_SHORT}, {"control characters", test_escapes, HORA_SHORT},
            {"little memory, little time", test_little_memory, HORA_SHORT},

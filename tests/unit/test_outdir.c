@@ -381,10 +381,13 @@ static void unmarked_folders(void **state) {
     assert_fails(hora_outdir_drop(o, "below/"), HORA_EEXISTS, "thesis");
     assert_holds("out/below/deep", "one"); /* nothing of it went */
     assert_ok(hora_remove_tree(at("out/below/thesis")));
-    assert_true(hora_outdir_owns(o, "below/"));
+    bool ours;
+    assert_ok(hora_outdir_owns(o, "below/", &ours));
+    assert_true(ours);
     assert_ok(hora_outdir_drop(o, "below/"));
     assert_false(hora_path_exists(at("out/below")));
-    assert_false(hora_outdir_owns(o, "thesis"));
+    assert_ok(hora_outdir_owns(o, "thesis", &ours));
+    assert_false(ours);
     hora_outdir_close(o);
     assert_fails(replace("two"), HORA_EEXISTS, "thesis");
 }
