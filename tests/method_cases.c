@@ -24,8 +24,10 @@ const method_case *method_case_at(int i) {
 static bool opens(const char *root, const char *model) {
     char *note = hora_format("%s/%s/base/case.json", root, model);
     hora_json *o = NULL;
-    bool yes = hora_path_exists(note) && hora_json_load(&o, note) == HORA_OK &&
-               hora_eq(hora_json_string(hora_json_get(o, "kind"), NULL), "causal");
+    bool yes = hora_path_exists(note) && hora_json_load(&o, note) == HORA_OK;
+    const char *kind = hora_json_string(hora_json_get(o, "kind"), NULL);
+    const bool pictures = hora_eq(kind, "image");
+    yes &= pictures || hora_eq(kind, "causal");
     hora_json_free(o);
     hora_free(note);
     if (!yes)
@@ -33,8 +35,8 @@ static bool opens(const char *root, const char *model) {
     char *dir = hora_eq(model, "stories260k") ? hora_strdup(hora_test_shared("models/stories260k"))
                                               : hora_format("%s/%s/base", root, model);
     hora_base *b = NULL;
-    hora_status s =
-        hora_base_open(&b, dir, &(hora_base_options){.dtype = HORA_F32, .headers_only = true});
+    hora_status s = hora_base_open(
+        &b, dir, &(hora_base_options){.dtype = HORA_F32, .headers_only = true, .bare = pictures});
     if (s != HORA_OK && s != HORA_EUNSUPPORTED)
         fail_msg("%s: %s", dir, hora_errmsg());
     hora_base_close(b);

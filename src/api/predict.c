@@ -36,6 +36,8 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
     hora_data *d = hora_calloc(1, sizeof *d);
     const int64_t most = m->base->max_positions;
     hora_status st = hora_options_take(&hora_data_options, &d->config, s);
+    if (st == HORA_OK)
+        st = hora_open_pictures(&m->opened, &d->config.seq_len);
     if (st == HORA_OK && !hora_settings_get(s, "seq_len") && most > 0)
         d->config.seq_len = hora_min(d->config.seq_len, most);
     if (st == HORA_OK && most > 0 && d->config.seq_len > most)
@@ -96,6 +98,8 @@ static hora_status start(hora_trainer *t, hora_data *d, hora_settings *s) {
     t->batch_size = c.batch_size;
     hora_status st =
         c.class_weights && d ? hora_objective_balance(&t->m->opened.objective, d->set) : HORA_OK;
+    if (!st)
+        st = hora_objective_soften(&t->m->opened.objective, c.label_smoothing, false);
     if (!st)
         st = hora_training_open(&t->t, &parts, &c);
     hora_options_release(&hora_train_options, &c);

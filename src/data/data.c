@@ -46,6 +46,28 @@ static const hora_option rows[] = {
     OPT_REAL(eval_split, "eval_split", NULL, "0", 0, 1e12,
              "hold out this share (below 1) or number of rows, from the end"),
     OPT_INT(seed, "seed", NULL, "42", 0, 9e15, "seed of the shuffle"),
+    OPT_BOOL(exif, "exif", NULL, "true", "turn pictures as their EXIF says"),
+    OPT_BOOL(white, "white", NULL, "false",
+             "lay transparent pixels on white; else the colour under them shows"),
+    OPT_SIZE(image_cache, "image_cache", NULL, "1073741824", 0, 1e15,
+             "decoded pictures that are kept in memory, at most"),
+    OPT_BOOL(augment.crop, "random_crop", NULL, "false",
+             "a random part of each picture, resized, instead of its middle"),
+    OPT_REAL(augment.crop_scale[0], "crop_scale", NULL, "0.08", 0.001, 1,
+             "smallest share of the area that random_crop takes"),
+    OPT_REAL(augment.flip, "flip", NULL, "0", 0, 1, "probability of changing left and right"),
+    OPT_REAL(augment.brightness, "brightness", NULL, "0", 0, 10, "colour jitter: brightness"),
+    OPT_REAL(augment.contrast, "contrast", NULL, "0", 0, 10, "colour jitter: contrast"),
+    OPT_REAL(augment.saturation, "saturation", NULL, "0", 0, 10, "colour jitter: saturation"),
+    OPT_REAL(augment.hue, "hue", NULL, "0", 0, 0.5, "colour jitter: hue"),
+    OPT_INT(rand_augment, "rand_augment", NULL, "0", 0, 14,
+            "RandAugment: operations for each picture"),
+    OPT_INT(rand_magnitude, "rand_magnitude", NULL, "9", 0, 30, "RandAugment: strength"),
+    OPT_REAL(augment.mixup, "mixup", NULL, "0", 0, 100,
+             "pictures of a batch are mixed by shares from Beta(a, a)"),
+    OPT_REAL(augment.cutmix, "cutmix", NULL, "0", 0, 100,
+             "rectangles of pictures change places, with shares from Beta(a, a)"),
+    OPT_REAL(augment.erase, "random_erase", NULL, "0", 0, 1, "probability of erasing a rectangle"),
 };
 const hora_options hora_data_options = {"Data", rows, HORA_COUNT(rows)};
 
@@ -63,6 +85,7 @@ void hora_dataset_close(hora_dataset *d) {
         for (int i = 0; i < st->nparts; i++)
             hora_free(st->parts[i].path);
         hora_free(st->parts);
+        hora_pictures_release(st->pictures);
         hora_free(st);
     }
     hora_free(d->segments);
@@ -75,7 +98,8 @@ uint64_t hora_data_bytes(const hora_dataset *d) {
     return (uint64_t)((st->tokens.ids.cap + st->tokens.types.cap) *
                           (sizeof(int32_t) + sizeof *st->tokens.mask) +
                       (size_t)st->nbytes * sizeof *st->bytes + st->crecords * sizeof *st->records +
-                      d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows);
+                      d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows) +
+           hora_pictures_bytes(st->pictures);
 }
 
 bool hora_data_part_at(const hora_dataset *d, int i, hora_data_part_info *out) {
@@ -201,6 +225,11 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
     const hora_data_info *i = &d->info;
     const char *unit = i->split ? "rows" : "records";
     const long long all = (long long)i->samples;
+    if (d->store->pictures) {
+        char kept[32];
+        hora_human_bytes(kept, (double)hora_pictures_bytes(d->store->pictures));
+        say(out, "decoded pictures are kept in memory, up to %s", kept);
+    }
     if (i->skipped)
         say(out, "%lld bad records were skipped", (long long)i->skipped);
     if (i->lost)

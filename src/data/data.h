@@ -14,9 +14,11 @@
  * So the position in the data is one integer, the number of rows consumed.
  */
 #include "base/options.h"
+#include "data/augment.h"
 #include "data/chat.h"
 #include "template/template.h"
 #include "tensor/batch.h"
+#include "tensor/vision.h"
 #include "token/tokenizer.h"
 
 /* Which file of a folder is meant: train.jsonl, valid.jsonl, test.jsonl as MLX-LM has them. */
@@ -46,6 +48,11 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     /* below 1: share of the rows held out at the end; 1 and more: number of rows */
     double eval_split;
     int64_t seed; /* of the shuffle */
+    /* of pictures */
+    bool exif, white;    /* turned as they say; transparent pixels laid on white */
+    int64_t image_cache; /* bytes of decoded pictures that are kept, at most */
+    hora_augment augment;
+    int64_t rand_augment, rand_magnitude; /* its ops and magnitude */
 } hora_data_config;
 extern const hora_options hora_data_options;
 /* What of it can be refused before anything is opened. */
@@ -124,6 +131,7 @@ typedef struct hora_data_info {
     int64_t rows, tokens, supervised; /* tokens in the rows; those that are targets */
     int64_t bytes;                    /* of the text of the supervised tokens */
     int32_t max_id;                   /* largest token id: must be below the model's vocabulary */
+    int32_t max_type; /* largest type of a text: must be below what the model tells apart */
     uint64_t hash; /* of the files' bytes and of everything in the config that changes the rows */
 } hora_data_info;
 
@@ -133,7 +141,14 @@ typedef struct hora_data_info {
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                               const hora_template *tmpl, const hora_data_config *cfg,
                               const hora_data_rule *rule); /* copied */
-void hora_dataset_close(hora_dataset *d);                  /* accepts NULL */
+/* A set of labelled pictures (images.h) for a model that reads such: a row each. Of the processor
+ * and the shape of pictures copies are taken. */
+hora_status hora_pictures_open(hora_dataset **out, const char *path,
+                               const hora_image_processor *processor, const hora_vision *vision,
+                               const hora_data_config *cfg, const hora_data_rule *rule);
+/* The augmentation that the options ask for. */
+hora_augment hora_data_augment(const hora_data_config *cfg);
+void hora_dataset_close(hora_dataset *d); /* accepts NULL */
 /* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
  * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
  * the last 8,192 tokens. The pieces share memory; close both, in any order. */
@@ -197,6 +212,9 @@ int64_t hora_data_find(const hora_dataset *d, int64_t record, int64_t *n);
 hora_status hora_records_each(const char *path,
                               hora_status (*fn)(void *arg, const hora_json *record, int64_t line),
                               void *arg);
+
+/* The text or the pair of a record: "text" and "text_pair", or the columns of GLUE. Borrowed. */
+hora_status hora_record_texts(const hora_json *record, hora_text_pair *out);
 
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */

@@ -136,6 +136,12 @@ typedef struct hora_data_part { /* a file */
     int64_t records;   /* read and kept; windows */
     uint64_t hash;     /* of its bytes */
 } hora_data_part;
+typedef struct hora_pictures hora_pictures;
+void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
+uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
+/* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless sequence. */
+hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
+                               hora_batch *b);
 typedef struct hora_store { /* shared by the pieces of a split */
     int refs;
     hora_masked tokens;
@@ -146,6 +152,7 @@ typedef struct hora_store { /* shared by the pieces of a split */
     hora_data_part *parts;
     int nparts, cparts;
     hora_label_store labels;
+    hora_pictures *pictures; /* NULL: a set of texts */
     uint64_t hash;
 } hora_store;
 typedef struct hora_data_segment {
@@ -186,6 +193,8 @@ void hora_data_choose(const hora_dataset *d, int part, size_t from, size_t to, d
                       uint8_t *on);
 /* Adds copies of the rows `at` of another set over the same store. */
 void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
+/* Row at position `at` of the endless sequence. */
+const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);
 /* What the task is told of a segment that begins at row `from` of a batch. */
 hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from);
 #endif

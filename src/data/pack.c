@@ -61,9 +61,11 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
                        last->index + 1 != s.index; /* it may be several rows, one by one */
     d->info.rows = (int64_t)d->nrows;
     d->info.tokens += n;
-    for (int64_t i = 0; i < s.n; i++)
+    for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
             (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
+    for (int64_t i = 0; t.types && i < s.n; i++)
+        d->info.max_type = (int32_t)hora_max(d->info.max_type, t.types[i]);
     d->info.supervised += counted.rows;
     d->info.bytes += counted.bytes;
 }
@@ -145,7 +147,7 @@ void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at
 }
 
 /* Row at position `at` of the endless sequence. */
-static const hora_data_row *row_at(const hora_dataset *d, int64_t at, bool eval) {
+const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval) {
     int64_t n = (int64_t)d->nrows, i = at % n;
     if (d->shuffle && !eval)
         i = hora_rng_permutation(d->seed, (uint64_t)(at / n), n, i);
@@ -181,7 +183,7 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
                          (long long)first, (long long)(first + n - 1));
     n = rows_there(first, n, limit);
     for (int64_t i = 0; i < n; i++) {
-        const hora_data_row *r = row_at(d, first + i, eval);
+        const hora_data_row *r = hora_data_row_at(d, first + i, eval);
         if (r->tokens > b->capacity - b->tokens)
             return hora_fail(
                 HORA_EUSAGE,
@@ -190,6 +192,8 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
         for (int64_t k = 0; k < r->nsegments; k++)
             put_segment(d, &d->segments[r->first + (size_t)k], b);
     }
+    if (d->store->pictures)
+        HORA_TRY(hora_pictures_fill(d, first, n, eval, b));
     b->rows = b->tokens ? hora_row_class(b->capacity, b->tokens) : 0;
     hora_batch_pad(b);
     return HORA_OK;
@@ -200,13 +204,13 @@ int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, in
     int64_t sum = 0;
     n = rows_there(first, n, limit);
     for (int64_t i = 0; i < n; i++)
-        sum += row_at(d, first + i, eval)->supervised;
+        sum += hora_data_row_at(d, first + i, eval)->supervised;
     return sum;
 }
 
 int hora_data_records(const hora_dataset *d, int64_t row, bool eval, hora_data_origin *at,
                       int cap) {
-    const hora_data_row *r = row_at(d, row, eval);
+    const hora_data_row *r = hora_data_row_at(d, row, eval);
     const hora_store *st = d->store;
     int n = r->nsegments < cap ? (int)r->nsegments : cap;
     for (int i = 0; i < n; i++) {

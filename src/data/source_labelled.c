@@ -11,20 +11,28 @@ static const char *const columns[][2] = {
     {"premise", "hypothesis"}, {"question1", "question2"},
 };
 
-static hora_status read_labelled(const hora_reader *r, const hora_json *record, hora_samples *all) {
-    hora_sample *out = hora_samples_add(all);
-    const char *s, *first = NULL, *second = NULL;
-    size_t n;
-    (void)r;
+hora_status hora_record_texts(const hora_json *record, hora_text_pair *out) {
+    const char *first = NULL, *second = NULL;
+    *out = (hora_text_pair){0};
     for (size_t i = 0; i < HORA_COUNT(columns) && !first; i++)
         if (hora_json_get(record, columns[i][0])) {
             first = columns[i][0];
             second = columns[i][1];
         }
-    HORA_TRY(hora_source_string(record, first, true, &s, &n));
-    hora_str_add(&out->text, s, n);
-    if (second && hora_json_type(hora_json_get(record, second)) != HORA_JNULL)
-        HORA_TRY(hora_source_string(record, second, true, &out->pair, &out->pair_n));
+    HORA_TRY(hora_source_string(record, first ? first : "text", true, &out->first, &out->nfirst));
+    return second && hora_json_type(hora_json_get(record, second)) != HORA_JNULL
+               ? hora_source_string(record, second, true, &out->second, &out->nsecond)
+               : HORA_OK;
+}
+
+static hora_status read_labelled(const hora_reader *r, const hora_json *record, hora_samples *all) {
+    hora_sample *out = hora_samples_add(all);
+    hora_text_pair text;
+    (void)r;
+    HORA_TRY(hora_record_texts(record, &text));
+    hora_str_add(&out->text, text.first, text.nfirst);
+    out->pair = text.second;
+    out->pair_n = text.nsecond;
     out->label = hora_json_get(record, "label");
     if (!out->label)
         out->label = hora_json_get(record, "labels");

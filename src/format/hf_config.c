@@ -53,6 +53,30 @@ static hora_status scaling_of(hora_json **out, const hora_json *rope) {
     return HORA_OK;
 }
 
+/* timm's file in Hugging Face's words: model_type, class, names of classes. Its own keys stay. */
+static void take_timm(hora_json *root) {
+    const hora_json *names = hora_json_get(root, "label_names");
+    int64_t classes = 0;
+    if (hora_json_get(root, "model_type") || !hora_json_get(root, "architecture"))
+        return;
+    hora_json_set(root, "model_type", hora_json_new_string("timm"));
+    hora_json_int(hora_json_get(root, "num_classes"), &classes);
+    if (classes < 1 || hora_json_get(root, "architectures"))
+        return;
+    hora_json *list = hora_json_new_array();
+    hora_json_push(list, hora_json_new_string("TimmForImageClassification"));
+    hora_json_set(root, "architectures", list);
+    hora_json_set(root, "num_labels", hora_json_new_int(classes));
+    if ((int64_t)hora_json_len(names) != classes)
+        return;
+    hora_json *ids = hora_json_set(root, "id2label", hora_json_new_object());
+    for (int64_t i = 0; i < classes; i++) {
+        char key[24];
+        hora_snprintf(key, sizeof key, "%lld", (long long)i);
+        hora_json_set(ids, key, hora_json_copy(hora_json_at(names, (size_t)i)));
+    }
+}
+
 /* {"full_attention": {..}, "sliding_attention": {..}}: the first is what all have; of the second its
  * theta becomes rope_local_base_freq, as transformers 4 calls it. */
 static hora_status per_kind(hora_json *root, const hora_json **rope) {
@@ -106,6 +130,7 @@ hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
             if (is_given(hora_json_get(rope, moved[i])))
                 hora_json_set(root, moved[i], hora_json_copy(hora_json_get(rope, moved[i])));
     }
+    take_timm(root);
     *out = root;
     return HORA_OK;
 }

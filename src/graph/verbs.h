@@ -91,8 +91,8 @@ static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joine
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
 /* Table (first + h w, d) of a grid -> (first + height width, d), bicubically; `first` rows stay. */
-static inline hora_t hora_resample(hora_graph *g, hora_t table, int64_t first, int64_t h, int64_t w,
-                                   int64_t height, int64_t width, bool antialias) {
+static inline hora_t hora_regrid(hora_graph *g, hora_t table, int64_t first, int64_t h, int64_t w,
+                                 int64_t height, int64_t width, bool antialias) {
     return hora_graph_node(
         g, HORA_OP_resample, (hora_t[]){table},
         &(hora_attr){
@@ -166,7 +166,7 @@ static inline hora_t hora_kron(hora_graph *g, hora_t x, hora_t c, hora_t d) {
     return hora_graph_node(g, HORA_OP_kron, (hora_t[]){x, c, d}, &(hora_attr){0});
 }
 /* x (n, d) -> (n, w), cut or filled with zeros. */
-static inline hora_t hora_fit(hora_graph *g, hora_t x, int64_t w) {
+static inline hora_t hora_fit_width(hora_graph *g, hora_t x, int64_t w) {
     return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w});
 }
 /* W (o, k), A (r, k), B (o, r) -> (o): row norms of W + alpha B A. */
@@ -183,6 +183,10 @@ static inline hora_t hora_head_xent(hora_graph *g, hora_t x, hora_t w, hora_t b,
 /* z (rows, k) -> mean squared distance from the batch's values, 1 element, F64. */
 static inline hora_t hora_mse(hora_graph *g, hora_t z) {
     return hora_graph_node(g, HORA_OP_mse, (hora_t[]){z}, &(hora_attr){0});
+}
+/* z (rows, k) -> cross-entropy against shares of classes, the batch's values, 1 element, F64. */
+static inline hora_t hora_soft_xent(hora_graph *g, hora_t z) {
+    return hora_graph_node(g, HORA_OP_soft_xent, (hora_t[]){z}, &(hora_attr){0});
 }
 /* z (rows, k) -> binary cross-entropy of logits against the batch's values, 1 element, F64. */
 static inline hora_t hora_bce(hora_graph *g, hora_t z) {

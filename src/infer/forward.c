@@ -46,6 +46,33 @@ static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int6
     return HORA_OK;
 }
 
+/* Rows of a sample. */
+static int64_t length(const hora_forward *f, const hora_forward_batch *b) {
+    return b->pixels.at ? hora_vision_rows(f->base->vision) : b->t;
+}
+
+hora_status hora_forward_fit(const hora_forward *f, const hora_forward_batch *b) {
+    hora_vision *v = f->base->vision;
+    const hora_pixels *p = &b->pixels;
+    if (!v != !p->at)
+        return hora_fail(HORA_EUSAGE, "a %s reads %s; give the batch %s", f->base->model_type,
+                         v ? "pictures" : "text", v ? "pixel_values" : "input_ids");
+    if (v && p->channels != v->channels)
+        return hora_fail(HORA_EUSAGE,
+                         "pixel_values have %lld channels, but the model reads %lld; convert them",
+                         (long long)p->channels, (long long)v->channels);
+    return v ? hora_vision_resize(v, p->frames, p->height, p->width) : HORA_OK;
+}
+
+static void put_pixels(const hora_forward_batch *b, const hora_base *base, int64_t i,
+                       hora_batch *l) {
+    const hora_vision *v = base->vision;
+    const int64_t from = i * hora_vision_rows(v);
+    hora_vision_pattern(v, l->ids + from, l->pos + from);
+    hora_vision_cut(v, b->pixels.at + i * hora_vision_values(v),
+                    l->patch + from * hora_vision_columns(v));
+}
+
 static hora_status put_type(const hora_forward_batch *b, const hora_base *base, int64_t row,
                             hora_batch *l) {
     const int32_t type = b->types ? b->types[row] : 0;
@@ -86,8 +113,8 @@ typedef struct words {
     float *numbers;
 } words;
 
-static words words_new(const hora_forward_batch *b) {
-    const size_t n = (size_t)hora_max(b->t, b->per) + 1;
+static words words_new(const hora_forward_batch *b, int64_t t) {
+    const size_t n = (size_t)hora_max(t, b->per) + 1;
     return (words){hora_calloc(n, sizeof(int32_t)), hora_calloc(n, sizeof(int32_t)),
                    hora_calloc(n, 1), hora_calloc(n, sizeof(float))};
 }
@@ -107,11 +134,13 @@ static hora_status whole_label(double v, int32_t *out) {
 }
 
 /* The segment of sample i; its labels as the task has them. */
-static hora_status segment(const hora_forward_batch *b, const hora_objective *o, int64_t i,
-                           words *w, hora_segment *out) {
+static hora_status segment(const hora_forward *f, const hora_forward_batch *b, int64_t i, words *w,
+                           hora_segment *out) {
+    const hora_objective *o = f->objective;
+    const int64_t t = length(f, b);
     const hora_label_kind kind = o->task->labels;
     const double *labels = b->labels + i * b->per;
-    *out = (hora_segment){.from = i * b->t, .n = b->t, .ids = b->ids + i * b->t};
+    *out = (hora_segment){.from = i * t, .n = t, .ids = b->ids ? b->ids + i * t : NULL};
     if (kind == HORA_LABELS_NUMBER || o->loss == HORA_LOSS_BCE) {
         for (int64_t k = 0; k < b->per; k++) {
             w->numbers[k] = (float)labels[k];
@@ -141,27 +170,30 @@ static bool counts(const hora_objective *o, const hora_segment *s) {
     return o->task->labels != HORA_LABELS_CLASS || o->loss == HORA_LOSS_BCE || s->classes[0] >= 0;
 }
 
-static hora_status fill(const hora_forward *f, const hora_forward_batch *b, hora_batch *l) {
+hora_status hora_forward_fill(const hora_forward *f, const hora_forward_batch *b, hora_batch *l) {
     const hora_objective *o = f->objective;
     hora_data_rule rule = o->rule;
-    words w = words_new(b);
+    const int64_t t = length(f, b);
+    words w = words_new(b, t);
     hora_status st = HORA_OK;
     rule.own = o;
-    l->rows = l->tokens = b->b * b->t;
+    l->rows = l->tokens = b->b * t;
+    l->supervised = 0;
     for (int64_t i = 0; i < b->b && !st; i++) {
-        int64_t s, e;
-        hora_segment seg = {.from = i * b->t, .n = b->t};
+        int64_t s = 0, e = t;
+        hora_segment seg = {.from = i * t, .n = t};
         if (l->weight)
             hora_targets_none(l, &seg);
-        st = kept(b, i, &s, &e);
-        if (!st)
+        if (b->pixels.at)
+            put_pixels(b, f->base, i, l);
+        else if (!(st = kept(b, i, &s, &e)))
             st = put_ids(f, b, i, l);
         if (!st)
-            rule.ranges(l, seg.from, b->t, seg.from + s, seg.from + e);
+            rule.ranges(l, seg.from, t, seg.from + s, seg.from + e);
         if (!st && b->labels)
-            st = segment(b, o, i, &w, &seg);
+            st = segment(f, b, i, &w, &seg);
         if (!st && b->labels && counts(o, &seg)) {
-            seg.n = is_pooled(o) ? pooled_length(o, b, e) : b->t;
+            seg.n = is_pooled(o) && !b->pixels.at ? pooled_length(o, b, e) : t;
             l->supervised += rule.targets(&rule, &seg, l).rows;
         }
     }
@@ -185,8 +217,9 @@ static hora_status check_labels(const hora_forward *f, const hora_forward_batch 
 }
 
 static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
-    const int64_t most = f->base->max_positions;
-    if (b->b < 1 || b->t < 1)
+    const int64_t most = b->pixels.at ? 0 : f->base->max_positions;
+    HORA_TRY(hora_forward_fit(f, b));
+    if (b->b < 1 || length(f, b) < 1)
         return hora_fail(HORA_EUSAGE, "the batch is empty; give at least one token");
     if (most > 0 && b->t > most)
         return hora_fail(HORA_EUSAGE,
@@ -205,23 +238,51 @@ hora_shape hora_forward_logits(const hora_forward *f, const hora_forward_batch *
     return is_pooled(o) ? HORA_SHAPE2(b->b, o->classes) : HORA_SHAPE3(b->b, b->t, o->classes);
 }
 
+hora_shape hora_forward_hidden(const hora_forward *f, const hora_forward_batch *b) {
+    return HORA_SHAPE3(b->b, length(f, b), f->base->hidden);
+}
+
 /* Rows of logits that are asked for: all, or the one where each sample is pooled. */
 static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, const hora_view *z) {
     const int64_t width = hora_row_elems(&z->shape);
     const size_t size = hora_dtype_size(z->dtype);
     if (!is_pooled(f->objective))
         return hora_convert(f->logits, HORA_F32, z->data, z->dtype, b->b * b->t * width);
+    const int64_t t = length(f, b);
     for (int64_t i = 0; i < b->b; i++) {
-        int64_t s, e;
-        HORA_TRY(kept(b, i, &s, &e));
-        const hora_segment seg = {
-            .from = i * b->t, .n = pooled_length(f->objective, b, e), .ids = b->ids + i * b->t};
+        int64_t s, e = t;
+        hora_segment seg = {.from = i * t, .n = t};
+        if (!b->pixels.at) {
+            HORA_TRY(kept(b, i, &s, &e));
+            seg.n = pooled_length(f->objective, b, e);
+            seg.ids = b->ids + i * t;
+        }
         const int64_t row = hora_pooled_row(f->objective, &seg);
         HORA_TRY(hora_convert(f->logits + i * width, HORA_F32,
                               (const char *)z->data + (size_t)(row * width) * size, z->dtype,
                               width));
     }
     return HORA_OK;
+}
+
+static hora_status take_hidden(hora_forward *f, const hora_forward_batch *b, const hora_view *h) {
+    const hora_shape shape = hora_forward_hidden(f, b);
+    return hora_convert(f->hidden, HORA_F32, h->data, h->dtype, hora_shape_elems(&shape));
+}
+
+/* An output, through memory of the host where it lies elsewhere. */
+static hora_status
+fetch_rows(const hora_recording *r, hora_forward *f, hora_t t, const hora_forward_batch *b,
+           hora_status (*take)(hora_forward *, const hora_forward_batch *, const hora_view *)) {
+    hora_view z = *hora_graph_view(r->g, t);
+    if (hora_device_is_host(f->device))
+        return take(f, b, &z);
+    const size_t bytes = hora_view_bytes(&z);
+    HORA_TRY(hora_block_new(&z.data, bytes, "outputs (give a smaller batch)"));
+    hora_graph_get(r->g, t, z.data);
+    hora_status s = take(f, b, &z);
+    hora_block_free(z.data, bytes);
+    return s;
 }
 
 /* What the device computed, where the host reads it. */
@@ -235,17 +296,9 @@ static hora_status fetch(const hora_recording *r, hora_forward *f, const hora_ou
                              (size_t)p->elems * hora_dtype_size(f->adapters[a]->dtype));
         }
     f->loss = o->want_loss ? hora_graph_scalar(r->g, o->loss) : 0;
-    if (!f->logits)
-        return HORA_OK;
-    hora_view z = *hora_graph_view(r->g, o->logits);
-    if (hora_device_is_host(f->device))
-        return take_logits(f, b, &z);
-    const size_t bytes = hora_view_bytes(&z);
-    HORA_TRY(hora_block_new(&z.data, bytes, "logits (give a smaller batch)"));
-    hora_graph_get(r->g, o->logits, z.data);
-    hora_status s = take_logits(f, b, &z);
-    hora_block_free(z.data, bytes);
-    return s;
+    if (f->hidden)
+        HORA_TRY(fetch_rows(r, f, o->hidden, b, take_hidden));
+    return f->logits ? fetch_rows(r, f, o->logits, b, take_logits) : HORA_OK;
 }
 
 static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
@@ -254,13 +307,14 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     const bool labels = b->labels != NULL;
     hora_outputs o = {.objective = f->objective,
                       .want_logits = f->logits,
+                      .want_hidden = f->hidden,
                       .want_loss = labels,
                       .differentiate = labels};
     const hora_recording_parts parts = {.base = f->base,
                                         .adapters = f->adapters,
                                         .nadapters = f->nadapters,
                                         .device = f->device,
-                                        .rows = b->b * b->t,
+                                        .rows = b->b * length(f, b),
                                         .mode = HORA_NET_EVAL,
                                         .model = hora_model_record,
                                         .outputs = hora_task_record,
@@ -270,8 +324,8 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     hora_status s;
     HORA_TRY_OUT(s, hora_graph_plan(r.g, &(hora_plan_options){.backward = f->grads}));
     const hora_leaves leaves = hora_graph_leaves(r.g);
-    HORA_TRY_OUT(s, hora_batch_init(&l, b->b * b->t, &leaves));
-    HORA_TRY_OUT(s, fill(f, b, &l));
+    HORA_TRY_OUT(s, hora_batch_init(&l, b->b * length(f, b), &leaves));
+    HORA_TRY_OUT(s, hora_forward_fill(f, b, &l));
     if (labels && !l.supervised) {
         s = hora_fail(HORA_EUSAGE,
                       "no label counts, so there is no loss; give a label other than "
@@ -344,6 +398,12 @@ void hora_forward_grads_free(hora_adapter *a) {
         a->params[i]->grad = NULL;
 }
 
+static hora_shape shape_of(const hora_forward_batch *b) {
+    const hora_pixels *p = &b->pixels;
+    return p->frames > 1 ? (hora_shape){5, {b->b, p->frames, p->channels, p->height, p->width}}
+                         : (hora_shape){4, {b->b, p->channels, p->height, p->width}};
+}
+
 hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *b,
                               const char *path) {
     hora_st_entry *e = NULL;
@@ -356,12 +416,27 @@ hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *b
     if (b->labels)
         HORA_PUSH(e, n, cap,
                   ((hora_st_entry){"loss", {&loss, HORA_F64, HORA_SHAPE1(1)}, HORA_F32}));
+    if (f->hidden)
+        HORA_PUSH(e, n, cap,
+                  ((hora_st_entry){"last_hidden_state",
+                                   {f->hidden, HORA_F32, hora_forward_hidden(f, b)},
+                                   HORA_F32}));
+    if (b->pixels.at)
+        HORA_PUSH(
+            e, n, cap,
+            ((hora_st_entry){"pixel_values", {b->pixels.at, HORA_F32, shape_of(b)}, HORA_F32}));
+    if (f->embedding)
+        HORA_PUSH(e, n, cap,
+                  ((hora_st_entry){"embedding",
+                                   {f->embedding, HORA_F32, HORA_SHAPE2(b->b, f->base->hidden)},
+                                   HORA_F32}));
     fixed = n;
     for (int a = 0; a < f->nadapters && f->grads; a++)
         for (int i = 0; i < f->adapters[a]->nparams; i++) {
             const hora_param *p = f->adapters[a]->params[i];
-            char *name = a ? hora_format("grad.%s/%s", f->adapters[a]->name, p->name)
-                           : hora_format("grad.%s", p->name);
+            const char *own = hora_param_file_name(p);
+            char *name = a ? hora_format("grad.%s/%s", f->adapters[a]->name, own)
+                           : hora_format("grad.%s", own);
             HORA_PUSH(
                 e, n, cap,
                 ((hora_st_entry){name, {p->grad, f->adapters[a]->dtype, p->shape}, HORA_F32}));

@@ -8,11 +8,14 @@
 
 static const char *const keys[] = {"input_ids", "attention_mask", "labels", "token_type_ids"};
 enum { IDS, MASK, LABELS, TYPES, KEYS };
+static const char pictures[] = "pixel_values";
 
 typedef struct table {
     int32_t *at[KEYS]; /* but labels */
     double *labels;
     int64_t b[KEYS], t[KEYS];
+    hora_pixels pixels;
+    int64_t samples; /* of pictures */
 } table;
 
 static int key_of(const char *name) {
@@ -24,8 +27,8 @@ static int key_of(const char *name) {
 
 static hora_status unknown(const char *name, const char *path) {
     return hora_fail(HORA_EUNSUPPORTED,
-                     "%s: `%s` is nothing that hora feeds to this model; remove it (known: "
-                     "input_ids, attention_mask, labels, token_type_ids)",
+                     "%s: `%s` is nothing that hora feeds to a model; remove it (known: "
+                     "input_ids, attention_mask, labels, token_type_ids, pixel_values)",
                      path, name);
 }
 
@@ -65,6 +68,22 @@ static hora_status take_tensor(table *x, int k, const hora_view *v, const char *
     return s;
 }
 
+/* (n, channels, height, width), or (n, frames, channels, height, width). */
+static hora_status take_pixels(table *x, const hora_view *v, const char *path) {
+    char shape[128];
+    const int64_t *d = v->shape.d;
+    const int n = v->shape.n;
+    if (!hora_dtype_is_float(v->dtype) || n < 4 || n > 5 || hora_elems(v) < 1)
+        return hora_fail(HORA_EFORMAT,
+                         "%s: pixel_values are %s %s, but should be numbers [N, C, H, W] or "
+                         "[N, T, C, H, W]; convert them",
+                         path, hora_dtype_name(v->dtype), hora_shape_text(shape, &v->shape));
+    x->samples = d[0];
+    x->pixels = (hora_pixels){NULL, n == 5 ? d[1] : 1, d[n - 3], d[n - 2], d[n - 1]};
+    x->pixels.at = hora_malloc((size_t)hora_elems(v) * sizeof(float));
+    return hora_convert(x->pixels.at, HORA_F32, v->data, v->dtype, hora_elems(v));
+}
+
 static hora_status from_safetensors(table *x, const char *path) {
     hora_st *st;
     HORA_TRY(hora_st_open(&st, path));
@@ -72,7 +91,9 @@ static hora_status from_safetensors(table *x, const char *path) {
     for (int i = 0; i < hora_st_count(st) && s == HORA_OK; i++) {
         const hora_st_tensor *e = hora_st_at(st, i);
         const int k = key_of(e->name);
-        s = k < 0 ? unknown(e->name, path) : take_tensor(x, k, &e->view, path);
+        s = hora_eq(e->name, pictures) ? take_pixels(x, &e->view, path)
+            : k < 0                    ? unknown(e->name, path)
+                                       : take_tensor(x, k, &e->view, path);
     }
     hora_st_close(st);
     return s;
@@ -134,13 +155,21 @@ static hora_status from_json(table *x, const char *path) {
     return s;
 }
 
+static int64_t samples_of(const table *x) {
+    return x->pixels.at ? x->samples : x->b[IDS];
+}
+
 static hora_status check(const table *x, const char *path) {
-    if (!x->at[IDS])
-        return hora_fail(HORA_ENOTFOUND, "%s: has no input_ids; add them", path);
-    const int64_t all = x->b[LABELS] * x->t[LABELS];
-    if (x->labels && (!x->b[IDS] || all % x->b[IDS]))
+    if (!x->at[IDS] && !x->pixels.at)
+        return hora_fail(HORA_ENOTFOUND, "%s: has no input_ids and no pixel_values; add them",
+                         path);
+    if (x->pixels.at && (x->at[IDS] || x->at[MASK] || x->at[TYPES]))
+        return hora_fail(HORA_EUNSUPPORTED, "%s: pixel_values stand alone; remove the others",
+                         path);
+    const int64_t all = x->b[LABELS] * x->t[LABELS], samples = samples_of(x);
+    if (x->labels && (!samples || all % samples))
         return hora_fail(HORA_ESHAPE, "%s: %lld labels do not fit %lld samples", path,
-                         (long long)all, (long long)x->b[IDS]);
+                         (long long)all, (long long)samples);
     for (int k = 0; k < KEYS; k++) {
         if (!x->at[k])
             continue;
@@ -164,9 +193,9 @@ hora_status hora_forward_batch_load(hora_forward_batch *batch, const char *path)
     hora_status s = hora_ends(path, ".json") ? from_json(&x, path) : from_safetensors(&x, path);
     if (s == HORA_OK)
         s = check(&x, path);
-    const int64_t per = x.b[IDS] > 0 ? x.b[LABELS] * x.t[LABELS] / x.b[IDS] : 0;
-    *batch =
-        (hora_forward_batch){x.b[IDS], x.t[IDS], x.at[IDS], x.at[MASK], x.at[TYPES], x.labels, per};
+    const int64_t b = samples_of(&x), per = b > 0 ? x.b[LABELS] * x.t[LABELS] / b : 0;
+    *batch = (hora_forward_batch){b,           x.t[IDS], x.at[IDS], x.at[MASK],
+                                  x.at[TYPES], x.labels, per,       x.pixels};
     if (s != HORA_OK)
         hora_forward_batch_release(batch);
     return s;
@@ -177,5 +206,6 @@ void hora_forward_batch_release(hora_forward_batch *b) {
     hora_free(b->mask);
     hora_free(b->types);
     hora_free(b->labels);
+    hora_free(b->pixels.at);
     *b = (hora_forward_batch){0};
 }

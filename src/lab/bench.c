@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/hf_config.h"
 #include "lab/bench_impl.h"
 #include "run/open.h"
 
@@ -133,12 +134,25 @@ static void close_all(bench *b) {
     b->adapter = NULL;
 }
 
+/* Language modelling, or what an encoder's config says it is for. */
+static const char *task_of(const bench *b) {
+    hora_json *config = NULL;
+    const bool read = !hora_hf_config_load(&config, b->shape ? b->dir : b->c.model);
+    const hora_family *family = read ? hora_family_of(config) : NULL;
+    hora_json_free(config);
+    return family && family->encoder ? NULL : "causal";
+}
+
 /* The opened base gets its adapter and a plan that fits. */
 static hora_status plan(bench *b) {
+    HORA_TRY(hora_open_settle(&b->opened, NULL, NULL, true, (uint64_t)b->c.seed));
     HORA_TRY(
         hora_peft_attach(&b->adapter, b->opened.base, b->c.method, b->given, (uint64_t)b->c.seed));
-    const hora_training_parts p = {
-        .base = b->opened.base, .adapters = &b->adapter, .nadapters = 1, .seq_len = b->c.seq_len};
+    const hora_training_parts p = {.base = b->opened.base,
+                                   .objective = &b->opened.objective,
+                                   .adapters = &b->adapter,
+                                   .nadapters = 1,
+                                   .seq_len = b->c.seq_len};
     HORA_TRY(hora_training_open(&b->training, &p, &b->train));
     b->result.plan = *hora_training_report(b->training);
     return hora_train_report_fits(&b->result.plan);
@@ -153,7 +167,7 @@ static hora_status check_options(const bench *b) {
 /* What can be refused is refused by a plan on headers alone, before weights are written or read. */
 static hora_status rehearse(bench *b) {
     const hora_open_options headers = {.dtype = hora_train_dtype(&b->train),
-                                       .task = "causal",
+                                       .task = task_of(b),
                                        .headers_only = true,
                                        .config_alone = b->shape != NULL};
     HORA_TRY(hora_open_model(&b->opened, b->shape ? b->dir : b->c.model, &headers));
@@ -178,7 +192,7 @@ static hora_status make_model(bench *b) {
 
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
 static hora_status open_all(bench *b) {
-    const hora_open_options o = {.dtype = hora_train_dtype(&b->train), .task = "causal"};
+    const hora_open_options o = {.dtype = hora_train_dtype(&b->train), .task = task_of(b)};
     double started = hora_now();
     HORA_TRY(b->shape ? hora_open_model(&b->opened, b->dir, &o)
                       : hora_base_complete(b->opened.base));
@@ -194,6 +208,23 @@ static hora_status open_all(bench *b) {
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
+/* Samples that see all of themselves, each with a class at its first row. */
+static void make_encoder_batch(bench *b) {
+    hora_batch *x = &b->batch;
+    const int64_t n = b->c.batch_size, t = b->c.seq_len;
+    const hora_objective *o = &b->opened.objective;
+    memset(x->type, 0, (size_t)x->rows * sizeof *x->type);
+    x->supervised = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t class_ = (int32_t)(i % o->classes);
+        const hora_segment s = {
+            .from = i * t, .n = t, .ids = x->ids + i * t, .classes = &class_, .labels = 1};
+        hora_batch_places(x, s.from, t, o->pad);
+        o->rule.ranges(x, s.from, t, s.from, s.from + t);
+        x->supervised += o->rule.targets(&o->rule, &s, x).rows;
+    }
+}
+
 static hora_status make_batch(bench *b) {
     hora_batch *x = &b->batch;
     const int64_t n = b->c.batch_size, t = b->c.seq_len;
@@ -210,6 +241,8 @@ static hora_status make_batch(bench *b) {
         x->hi[i] = (int32_t)(real ? i + 1 : 0);
     }
     x->tokens = x->supervised = n * t;
+    if (b->opened.objective.encoder)
+        make_encoder_batch(b);
     return HORA_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/hf_config.h"
 #include "format/safetensors.h"
 #include "lab/bench.h"
 #include "model/family.h"
@@ -41,6 +42,12 @@ hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions
     hora_json_set(c, "model_type", hora_json_new_string(s->family));
     for (size_t i = 0; i < HORA_COUNT(numbers); i++)
         hora_json_set(c, numbers[i].key, hora_json_new_int(numbers[i].value));
+    const hora_family *family = hora_family_of(c);
+    if (family && family->encoder) { /* ready for a head of two classes */
+        hora_json *list = hora_json_set(c, "architectures", hora_json_new_array());
+        hora_json_push(list, hora_json_new_string("EncoderForSequenceClassification"));
+        hora_json_set(c, "num_labels", hora_json_new_int(2));
+    }
     hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(s->tied));
     hora_json_set(c, "torch_dtype",
                   hora_json_new_string(dtype == HORA_BF16 ? "bfloat16" : "float32"));
@@ -126,8 +133,13 @@ static hora_status fill_and_write(const hora_base *b, hora_dtype dtype, const ch
 }
 
 hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir) {
-    const hora_base_options headers = {.dtype = HORA_F32, .headers_only = true};
+    hora_base_options headers = {.dtype = HORA_F32, .headers_only = true};
+    hora_json *config;
     hora_base *b;
+    HORA_TRY(hora_hf_config_load(&config, dir));
+    const hora_family *family = hora_family_of(config);
+    headers.bare = family && family->encoder; /* the head is drawn when it is opened */
+    hora_json_free(config);
     HORA_TRY(hora_base_fresh(&b, dir, &headers, 0));
     hora_status s = fill_and_write(b, dtype, dir);
     hora_base_close(b);

@@ -22,6 +22,7 @@ typedef struct hora_family {
     const char *name;        /* "llama" */
     const char *summary;     /* "Llama 2 and 3, Mistral, .." */
     const char *model_types; /* values of config.json's model_type, separated by blanks */
+    bool vision;             /* it reads pictures */
     /* Reads b->config: fills dimensions, weights (names, shapes, roles; no data), sites, head, own.
      * Refuses by name what would be computed wrongly. */
     hora_status (*configure)(hora_base *b);

@@ -47,14 +47,8 @@ static bool has_word(const char *list, const char *word) {
     return false;
 }
 
-/* model_type, or what files without one are. */
-static const char *type_of(const hora_json *config) {
-    const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
-    return !type && hora_json_get(config, "architecture") ? "timm" : type;
-}
-
 const hora_family *hora_family_of(const hora_json *config) {
-    const char *type = type_of(config);
+    const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
     for (size_t i = 0; i < HORA_COUNT(families); i++)
         if (type && has_word(families[i]->model_types, type))
             return families[i];
@@ -62,7 +56,7 @@ const hora_family *hora_family_of(const hora_json *config) {
 }
 
 static hora_status pick_family(hora_base *b) {
-    const char *type = type_of(b->config);
+    const char *type = hora_json_string(hora_json_get(b->config, "model_type"), NULL);
     hora_str known = {0};
     for (size_t i = 0; i < HORA_COUNT(families); i++)
         hora_str_printf(&known, "%s%s", i ? " " : "", families[i]->model_types);

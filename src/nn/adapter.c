@@ -164,3 +164,9 @@ hora_status hora_adapter_finite(const hora_adapter *a, bool gradients) {
     }
     return HORA_OK;
 }
+
+const char *hora_param_file_name(const hora_param *p) {
+    const hora_weight *w = p->weight < 0 ? NULL : &p->adapter->base->weights[p->weight];
+    const hora_spelling s = w ? hora_weight_spelling(w) : (hora_spelling){p->name, 0, 0};
+    return w && !s.rows && strcmp(p->name, w->name) == 0 ? s.name : p->name;
+}

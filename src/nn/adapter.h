@@ -83,6 +83,8 @@ hora_status hora_adapter_allocate(hora_adapter *a);
 /* Brings `values` up to date; before whatever reads them outside a training. */
 void hora_adapter_refresh(hora_adapter *a);
 void hora_adapter_release_params(hora_adapter *a);
+/* What files call it: as the base's files call the weight that it replaces, else its own name. */
+const char *hora_param_file_name(const hora_param *p);
 /* Index of the first element of a span of `p` (value or gradient) that is not finite; -1: none. */
 int64_t hora_param_not_finite(const hora_param *p, const void *span);
 /* HORA_ENUMERIC naming the first tensor with a number that is not finite: of the values, or of the

@@ -21,14 +21,6 @@ const char *hora_site_alias(hora_site_kind k) {
     return sites[k].alias;
 }
 
-int64_t hora_vision_rows(const hora_vision *v) {
-    return v->heads + v->frames / v->tubelet * (v->height / v->patch) * (v->width / v->patch);
-}
-
-int64_t hora_vision_columns(const hora_vision *v) {
-    return v->channels * v->tubelet * v->patch * v->patch;
-}
-
 /* --- spellings -------------------------------------------------------------------------------- */
 
 hora_spelling hora_weight_spelling(const hora_weight *w) {

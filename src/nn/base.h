@@ -5,7 +5,7 @@
  * (model/) fills it; methods (peft/) read it; the two never see each other.
  */
 #include "base/json.h"
-#include "tensor/tensor.h"
+#include "tensor/vision.h"
 
 typedef enum {
     HORA_ROLE_EMBED,
@@ -67,18 +67,6 @@ typedef struct hora_site {
     int64_t head_dim;
     int weight, bias; /* indices into weights; bias -1: none */
 } hora_site;
-
-/* What a model that reads pictures takes: `frames` of height x width pixels in `channels`, cut into
- * pieces of tubelet x patch x patch. A picture's segment: `heads` rows of tokens of their own, then
- * the pieces, time by time, row by row, column by column; the leaf `patch` holds a piece's values
- * as (channel, time, row, column). */
-typedef struct hora_vision {
-    int64_t channels, frames, height, width, patch, tubelet;
-    int64_t heads;
-    bool fixed; /* positions of no other size are known */
-} hora_vision;
-int64_t hora_vision_rows(const hora_vision *v);    /* of a segment */
-int64_t hora_vision_columns(const hora_vision *v); /* of a piece */
 
 enum { HORA_NECK = 6 };
 struct hora_family;

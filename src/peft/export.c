@@ -121,6 +121,15 @@ static bool replaces(const hora_adapter *a, int w) {
     return w >= 0 && a->replaces && a->replaces[w];
 }
 
+/* PEFT refuses words for tasks that it does not know; pictures have none. */
+static const char *task_type(const hora_base *b) {
+    static const char *const known[] = {"SEQ_CLS", "TOKEN_CLS", "FEATURE_EXTRACTION"};
+    for (size_t i = 0; i < HORA_COUNT(known); i++)
+        if (hora_eq(b->task_type, known[i]))
+            return known[i];
+    return b->task_type || b->vision ? NULL : "CAUSAL_LM";
+}
+
 hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config *config,
                                    const char *dir) {
     hora_peft_config c = *config; /* shallow: nothing of it is released */
@@ -135,7 +144,7 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
     if (b->neck_module && b->nneck && replaces(a, b->neck[0]))
         save_module(&c, b->neck_module);
     hora_targets_rename(&c.target_modules, &c.n_targets, a->base);
-    c.task_type = (char *)(uintptr_t)(a->base->task_type ? a->base->task_type : "CAUSAL_LM");
+    c.task_type = (char *)(uintptr_t)task_type(a->base);
     c.base_model = a->base->dir;
     hora_str text = {0};
     hora_peft_config_dump(&c, &text);
@@ -159,7 +168,8 @@ hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
 /* --- model card ------------------------------------------------------------------------------- */
 
 static const char *pipeline(const hora_base *b) {
-    return !b->task_type                        ? "text-generation"
+    return b->vision                            ? "image-classification"
+           : !b->task_type                      ? "text-generation"
            : hora_eq(b->task_type, "TOKEN_CLS") ? "token-classification"
                                                 : "text-classification";
 }

@@ -16,15 +16,17 @@ char *hora_lowrank_name(const hora_site *s, char side) {
                                                 : (table ? HORA_PEFT_EMB_B : HORA_PEFT_LORA_B));
 }
 
-void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hora_param **a,
-                         hora_param **b) {
+void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, bool whole,
+                         hora_param **a, hora_param **b) {
     const bool table = s->kind == HORA_SITE_EMBED;
     const hora_init zero = {.kind = HORA_INIT_ZERO},
                     normal = {.kind = HORA_INIT_NORMAL, .value = 1},
                     uniform = {.kind = HORA_INIT_UNIFORM, .value = 1 / sqrt((double)s->in)};
-    char *na = hora_lowrank_name(s, 'A'), *nb = hora_lowrank_name(s, 'B');
+    const int64_t out = whole ? s->fused_out : s->out;
+    char *na = whole ? hora_peft_key(s->fused, HORA_PEFT_LORA_A) : hora_lowrank_name(s, 'A');
+    char *nb = whole ? hora_peft_key(s->fused, HORA_PEFT_LORA_B) : hora_lowrank_name(s, 'B');
     *a = hora_adapter_param(ad, na, HORA_SHAPE2(rank, s->in), table ? zero : uniform);
-    *b = hora_adapter_param(ad, nb, HORA_SHAPE2(s->out, rank), table ? normal : zero);
+    *b = hora_adapter_param(ad, nb, HORA_SHAPE2(out, rank), table ? normal : zero);
     (*a)->layer = (*b)->layer = s->layer;
     (table ? *a : *b)->lora_b = true;
     hora_free(na);
@@ -50,43 +52,29 @@ hora_status hora_lowrank_save(hora_adapter *a, const char *dir) {
 
 hora_status hora_lowrank_write(hora_adapter *a, const char *dir) {
     const hora_base *b = a->base;
-    const int sites = sites_of(a);
-    hora_st_entry *e = hora_calloc((size_t)(4 * sites + b->nweights) + 1, sizeof *e);
-    int n = 0, names;
-    for (int i = 0; i < sites; i++) {
-        hora_factors f;
-        const hora_site *s = &b->sites[i];
-        a->method->factors(a, i, &f);
-        if (!f.rank)
-            continue;
-        e[n++] = (hora_st_entry){hora_lowrank_name(s, 'A'),
-                                 {(void *)f.a, a->dtype, HORA_SHAPE2(f.rank, s->in)},
-                                 HORA_F32};
-        e[n++] = (hora_st_entry){hora_lowrank_name(s, 'B'),
-                                 {(void *)f.b, a->dtype, HORA_SHAPE2(s->out, f.rank)},
-                                 HORA_F32};
-        if (f.magnitude)
-            e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_MAGNITUDE),
-                                     {(void *)f.magnitude, a->dtype, HORA_SHAPE1(s->out)},
-                                     HORA_F32};
-        if (f.bias)
-            e[n++] = (hora_st_entry){hora_peft_key(s->module, HORA_PEFT_LORA_BIAS),
-                                     {(void *)f.bias, a->dtype, HORA_SHAPE1(s->out)},
-                                     HORA_F32};
-    }
-    names = n;
+    int n;
+    hora_factor_tensor *all = hora_factor_tensors(a, &n);
+    hora_st_entry *e = hora_calloc((size_t)(n + b->nweights) + 1, sizeof *e);
+    int count = n;
+    for (int i = 0; i < n; i++)
+        e[i] = (hora_st_entry){all[i].name, all[i].view, HORA_F32};
     for (int w = 0; a->replaces && w < b->nweights; w++)
         if (a->replaces[w])
-            e[n++] = (hora_st_entry){a->replaces[w]->name,
-                                     {a->replaces[w]->value, a->dtype, a->replaces[w]->shape},
-                                     HORA_F32};
+            e[count++] = (hora_st_entry){a->replaces[w]->name,
+                                         {a->replaces[w]->value, a->dtype, a->replaces[w]->shape},
+                                         HORA_F32};
     char *path = hora_path_join(dir, "adapter_model.safetensors");
-    hora_status s = hora_st_write(path, e, n, NULL, 0);
+    hora_status s = hora_st_write(path, e, count, NULL, 0);
     hora_free(path);
-    for (int i = 0; i < names; i++)
-        hora_free((char *)e[i].name);
+    hora_factor_tensors_free(all, n);
     hora_free(e);
-    return s ? s : hora_peft_config_write(a, a->method->peft_config(a), dir);
+    HORA_TRY(s);
+    hora_peft_config c = {0};
+    hora_peft_config_copy(&c, a->method->peft_config(a));
+    hora_factor_config(a, &c);
+    s = hora_peft_config_write(a, &c, dir);
+    hora_peft_config_release(&c);
+    return s;
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */

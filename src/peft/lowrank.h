@@ -25,7 +25,7 @@ hora_status hora_lowrank_merge(hora_adapter *a, const hora_merging *m);
  * "...lora_embedding_A"; new string. */
 char *hora_lowrank_name(const hora_site *s, char side);
 /* Declares A (rank, in) with LoRA's draw and B (out, rank) = 0 under PEFT's names; of the embedding
- * A = 0 and B normal, as PEFT has it. */
-void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, hora_param **a,
-                         hora_param **b);
+ * A = 0 and B normal, as PEFT has it; whole: those of the module that holds the site and others. */
+void hora_lowrank_params(hora_adapter *ad, const hora_site *s, int64_t rank, bool whole,
+                         hora_param **a, hora_param **b);
 #endif

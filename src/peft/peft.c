@@ -146,7 +146,7 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, cons
  * under PEFT's name. */
 static void take_head(hora_adapter *a) {
     const hora_base *b = a->base;
-    if (!b->bare || (*b->head_owner && *b->head_owner != a))
+    if (!b->head_owner || (*b->head_owner && *b->head_owner != a))
         return;
     if (b->head_fresh || b->head_trains)
         hora_adapter_take_head(a);

@@ -72,10 +72,10 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
                             hora_net_stream(n, a, "householder", s->kind));
     z = hora_reflect(n->g, z, row(n, t->v)); /* (rows, in) */
     if (s->in > s->out)
-        z = hora_fit(n->g, z, s->out);
+        z = hora_fit_width(n->g, z, s->out);
     z = hora_scale(n->g, z, hora_net_param(n, t->s), 1);
     if (s->in < s->out)
-        z = hora_fit(n->g, z, s->out);
+        z = hora_fit_width(n->g, z, s->out);
     return hora_add(n->g, y, hora_reflect(n->g, z, row(n, t->u)), 1);
 }
 

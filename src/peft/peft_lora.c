@@ -65,7 +65,11 @@ static const hora_options options = {"Method lora", rows, HORA_COUNT(rows)};
 
 typedef struct site {
     hora_param *a, *b; /* NULL: not adapted */
-    hora_param *bias;  /* of B (out); NULL: none */
+    /* of a module that holds others too: this site's rows of b, and the first site's number */
+    int32_t *rows;
+    int lead;
+    hora_t part;      /* those rows, in the recording in progress */
+    hora_param *bias; /* of B (out); NULL: none */
     int64_t rank;
     double alpha, scale;
     hora_dora dora;
@@ -76,6 +80,32 @@ typedef struct state {
     site *sites; /* the ends behind the others */
     hora_tokens tokens;
 } state;
+
+/* A site of a module that is adapted as a whole: one A, and its rows of one B. */
+static hora_status add_part(hora_adapter *ad, int i) {
+    const config *c = ad->config;
+    const hora_site *s = &ad->base->sites[i];
+    state *st = ad->state;
+    site *t = &st->sites[i];
+    if (c->dora || c->lora_bias)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "DoRA and lora_bias of %s as a whole are not computed here; name its "
+                         "parts (targets=q+v)",
+                         s->fused);
+    for (t->lead = 0; t->lead < i; t->lead++)
+        if (st->sites[t->lead].rows && hora_eq(ad->base->sites[t->lead].fused, s->fused))
+            break;
+    if (t->lead < i) {
+        t->a = st->sites[t->lead].a;
+        t->b = st->sites[t->lead].b;
+    } else {
+        hora_lowrank_params(ad, s, t->rank, true, &t->a, &t->b);
+    }
+    t->rows = hora_malloc((size_t)s->out * sizeof *t->rows);
+    for (int64_t o = 0; o < s->out; o++)
+        t->rows[o] = (int32_t)(s->row + o);
+    return HORA_OK;
+}
 
 /* What PEFT has for projections in the blocks, or for none but these. */
 static hora_status check_end(const config *c, const hora_site *s) {
@@ -106,7 +136,11 @@ static hora_status add_site(hora_adapter *ad, int i) {
     t->rank = (int64_t)rank;
     t->alpha = alpha;
     t->scale = alpha / (c->rslora ? sqrt(rank) : rank);
-    hora_lowrank_params(ad, s, t->rank, &t->a, &t->b);
+    bool whole;
+    HORA_TRY(hora_targets_whole(&c->peft, s, c->from_folder, &whole));
+    if (whole)
+        return add_part(ad, i);
+    hora_lowrank_params(ad, s, t->rank, false, &t->a, &t->b);
     if (c->lora_bias) {
         char *name = hora_peft_key(s->module, HORA_PEFT_LORA_BIAS);
         t->bias =
@@ -158,7 +192,7 @@ static hora_status parse(config *c, const hora_base *b) {
 }
 
 /* PEFT's names: a bias behind an adapter is its base layer's. */
-static void train_biases(hora_adapter *a, bool all) {
+static hora_status train_biases(hora_adapter *a, bool all) {
     const hora_base *b = a->base;
     const state *st = a->state;
     for (int w = 0; w < b->nweights; w++) {
@@ -168,11 +202,17 @@ static void train_biases(hora_adapter *a, bool all) {
                 module = b->sites[i].module;
         if (b->weights[w].role != HORA_ROLE_BIAS || (!module && !all))
             continue;
+        if (hora_weight_spelling(&b->weights[w]).rows)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "bias: %s is part of a tensor, which PEFT trains as a whole; leave "
+                             "bias out, or use the model in transformers' form",
+                             b->weights[w].name);
         char *name = module ? hora_peft_key(module, HORA_PEFT_BASE_BIAS)
                             : hora_format("base_model.model.%s", b->weights[w].name);
         hora_adapter_replace(a, w, name);
         hora_free(name);
     }
+    return HORA_OK;
 }
 
 /* Rows of the embedding, unless something else of this adapter has it. */
@@ -207,7 +247,7 @@ static hora_status setup(hora_adapter *a) {
             s = add_site(a, i);
     hora_free(on);
     if (!s && c->bias)
-        train_biases(a, hora_eq(biases[c->bias], "all"));
+        s = train_biases(a, hora_eq(biases[c->bias], "all"));
     if (!s)
         s = hora_targets_save(a, &c->peft, !c->from_folder);
     return s ? s : add_tokens(a);
@@ -216,6 +256,8 @@ static hora_status setup(hora_adapter *a) {
 static void release(hora_adapter *a) {
     config *c = a->config;
     state *st = a->state;
+    for (int i = 0; st && st->sites && i < a->base->nsites; i++)
+        hora_free(st->sites[i].rows);
     if (st) {
         hora_free(st->sites);
         hora_tokens_release(&st->tokens);
@@ -243,6 +285,8 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         hora_tokens_prelude(&st->tokens, n);
     for (int i = 0; i < a->base->nsites + a->base->nends; i++) {
         site *t = &st->sites[i];
+        if (t->rows && a->base->sites[i].layer == layer)
+            t->part = hora_gather(n->g, hora_net_param(n, t->b), t->rows, a->base->sites[i].out);
         if (a->base->sites[i].layer == layer)
             prepare_site(n, &a->base->sites[i], t);
         if (t->dora.m && a->base->sites[i].layer == layer)
@@ -259,10 +303,11 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     const site *t = &st->sites[i];
     if (!t->a)
         return hora_net_next(n, s, x, w, b);
-    hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
-                             hora_net_stream(n, a, "lora", s->kind));
+    const int kind = t->rows ? (int)a->base->sites[t->lead].kind : (int)s->kind; /* one mask */
+    hora_t xd =
+        hora_dropout(n->g, x, hora_net_dropout(n, c->dropout), hora_net_stream(n, a, "lora", kind));
     return hora_dora_lowrank(&t->dora, n, s, x, w, shifted(n, t, b), xd, hora_net_param(n, t->a),
-                             hora_net_param(n, t->b), t->scale);
+                             t->rows ? t->part : hora_net_param(n, t->b), t->scale);
 }
 
 static hora_t tokens(hora_net *n, hora_adapter *a, hora_t h) {
@@ -292,12 +337,16 @@ static void head(hora_net *n, hora_adapter *a, hora_t x, hora_head *h) {
 /* --- on disk ---------------------------------------------------------------------------------- */
 
 static void factors(hora_adapter *a, int i, hora_factors *f) {
+    const int64_t first = a->base->sites[i].row; /* of B */
     const site *t = &((const state *)a->state)->sites[i];
     *f = t->a ? (hora_factors){.rank = t->rank,
                                .scale = t->scale,
                                .alpha = t->alpha,
                                .a = t->a->value,
-                               .b = t->b->value,
+                               .b = (const char *)t->b->value +
+                                    (t->rows && t->b->value
+                                         ? (size_t)(first * t->rank) * hora_dtype_size(a->dtype)
+                                         : 0),
                                .magnitude = t->dora.m ? t->dora.m->value : NULL,
                                .bias = t->bias ? t->bias->value : NULL}
               : (hora_factors){0};

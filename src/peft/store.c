@@ -162,36 +162,29 @@ hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
 typedef hora_status (*visit)(const hora_adapter *a, const float *ours, const hora_st_tensor *theirs,
                              int64_t n, void *arg);
 
-/* A, B and the magnitude of a site in the blocks, which may have none. */
-static const hora_peft_part sides[] = {HORA_PEFT_LORA_A, HORA_PEFT_LORA_B, HORA_PEFT_MAGNITUDE};
-
-/* Calls `fn` for those of every adapted site, in f32, with the file's tensor of the same name (or
+/* Calls `fn` for each of PEFT's tensors, in f32, with the file's tensor of the same name (or
  * none). */
 static hora_status each_factor(hora_adapter *a, const hora_st *st, visit fn, void *arg) {
+    int count;
+    hora_factor_tensor *all = hora_factor_tensors(a, &count);
     hora_status s = HORA_OK;
-    for (int i = 0; i < a->base->nsites && !s; i++) {
-        hora_factors f;
-        const hora_site *site = &a->base->sites[i];
-        a->method->factors(a, i, &f);
-        const void *const values[] = {f.a, f.b, f.magnitude};
-        for (int side = 0; side < (f.magnitude ? 3 : 2) && f.rank && !s; side++) {
-            int64_t n = side == 2 ? site->out : f.rank * (side ? site->out : site->in);
-            float *v = hora_malloc((size_t)n * sizeof *v);
-            char *name = hora_peft_key(site->module, sides[side]);
-            const hora_st_tensor *t = st ? hora_store_find(a, st, name) : NULL;
-            s = hora_convert(v, HORA_F32, values[side], a->dtype, n);
-            if (!s && st && (!t || hora_elems(&t->view) != n))
-                s = hora_fail(
-                    HORA_EMISMATCH,
-                    "adapter_model.safetensors has no %s of the size that hora_state.safetensors "
-                    "makes; choose one with prefer=native or prefer=materialised",
-                    name);
-            if (!s)
-                s = fn(a, v, t, n, arg);
-            hora_free(v);
-            hora_free(name);
-        }
+    for (int i = 0; i < count && !s; i++) {
+        const hora_view *f = &all[i].view;
+        const int64_t n = hora_elems(f);
+        float *v = hora_malloc((size_t)n * sizeof *v);
+        const hora_st_tensor *t = st ? hora_store_find(a, st, all[i].name) : NULL;
+        s = hora_convert(v, HORA_F32, f->data, f->dtype, n);
+        if (!s && st && (!t || hora_elems(&t->view) != n))
+            s = hora_fail(
+                HORA_EMISMATCH,
+                "adapter_model.safetensors has no %s of the size that hora_state.safetensors "
+                "makes; choose one with prefer=native or prefer=materialised",
+                all[i].name);
+        if (!s)
+            s = fn(a, v, t, n, arg);
+        hora_free(v);
     }
+    hora_factor_tensors_free(all, count);
     return s;
 }
 

@@ -24,6 +24,17 @@ hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f);
 /* `config` as DIR/adapter_config.json, with task type and base filled in. */
 hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config *config,
                                    const char *dir);
+/* Low-rank factors as PEFT's tensors, in site order: A, B and, where there is one, the magnitude,
+ * those of sites that share a module on disk together. Call hora_adapter_materialise first. */
+typedef struct hora_factor_tensor {
+    char *name;
+    hora_view view; /* in the adapter's dtype */
+    void *own;
+} hora_factor_tensor;
+hora_factor_tensor *hora_factor_tensors(hora_adapter *a, int *n);
+void hora_factor_tensors_free(hora_factor_tensor *at, int n);
+/* Makes `c` (a copy, changed in place) say the same: targets, ranks, alphas. */
+void hora_factor_config(hora_adapter *a, hora_peft_config *c);
 hora_status hora_text_write(const char *dir, const char *name, const hora_str *text);
 /* Hash of all low-rank factors, rounded to f32, in site order. Call hora_adapter_materialise first.
  */

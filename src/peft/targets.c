@@ -211,6 +211,18 @@ hora_status hora_targets_site(const hora_peft_config *c, const hora_site *s, boo
     return *yes || !s->fused ? HORA_OK : hora_peft_targets(c, s->fused, yes);
 }
 
+hora_status hora_targets_whole(const hora_peft_config *c, const hora_site *s, bool from_folder,
+                               bool *yes) {
+    bool part = false;
+    *yes = false;
+    if (!s->fused)
+        return HORA_OK;
+    HORA_TRY(hora_peft_targets(c, s->fused, yes));
+    HORA_TRY(hora_peft_targets(c, s->module, &part));
+    *yes &= from_folder || !part || hora_peft_all_linear(c);
+    return HORA_OK;
+}
+
 hora_status hora_targets_value(const hora_peft_pattern *p, int n, const hora_site *s, double def,
                                double *out) {
     HORA_TRY(hora_peft_pattern_value(p, n, s->module, NAN, out));

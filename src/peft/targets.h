@@ -26,6 +26,10 @@ void hora_targets_show(hora_target_options *o, const hora_peft_config *c);
 void hora_targets_release(hora_target_options *o);
 /* A site by any of its paths, and by that of the module that holds it. */
 hora_status hora_targets_site(const hora_peft_config *c, const hora_site *s, bool *yes);
+/* The module that holds the site is meant, not its part of it: by name, or in a folder of PEFT's,
+ * which knows no parts. */
+hora_status hora_targets_whole(const hora_peft_config *c, const hora_site *s, bool from_folder,
+                               bool *yes);
 /* hora_peft_pattern_value of a site, by any of them. */
 hora_status hora_targets_value(const hora_peft_pattern *p, int n, const hora_site *s, double def,
                                double *out);

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "format/gguf_hf.h"
 #include "format/hf_config.h"
 
@@ -28,7 +29,7 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
     const hora_base_options b = {.dtype = options->dtype,
                                  .headers_only = options->headers_only || head,
                                  .config_alone = options->config_alone,
-                                 .bare = head};
+                                 .bare = head || o->objective.task->body};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
     return head ? HORA_OK : hora_open_settle(o, NULL, NULL, false, 0);
 }
@@ -39,6 +40,12 @@ hora_status hora_open_settle(hora_opened *o, hora_dataset *data, hora_dataset *e
         return HORA_OK;
     HORA_TRY(hora_objective_settle(&o->objective, o->base, data, eval, train, seed));
     return o->headers_only ? HORA_OK : hora_base_complete(o->base);
+}
+
+hora_status hora_open_features(hora_opened *o) {
+    if (!o->objective.settled && !o->objective.classes)
+        o->objective.classes = 1;
+    return hora_open_settle(o, NULL, NULL, false, 0);
 }
 
 hora_status hora_open_trained(const hora_opened *o, hora_adapter *const *adapters, int n) {
@@ -75,10 +82,50 @@ hora_status hora_open_chat(hora_opened *o, char **date) {
     return HORA_OK;
 }
 
+/* Where no file says it, what transformers does with such a model. */
+static hora_status usual_processor(hora_image_processor *p, const hora_base *b) {
+    const bool clip = hora_starts(b->model_type, "clip");
+    hora_warn("%s says nothing of how pictures are prepared: they are resized to %lld x %lld as "
+              "%s does it",
+              b->dir, (long long)b->vision->height, (long long)b->vision->width,
+              clip ? "CLIP" : "ViT");
+    HORA_TRY(hora_image_processor_default(p, clip ? "CLIP" : "ViT"));
+    p->fit = HORA_FIT_EXACT;
+    p->crop = false;
+    p->height = b->vision->height;
+    p->width = b->vision->width;
+    return HORA_OK;
+}
+
+hora_status hora_open_pictures(hora_opened *o, int64_t *seq_len) {
+    hora_vision *v = o->base->vision;
+    int64_t width, height;
+    if (!v)
+        return HORA_OK;
+    if (!o->processor) {
+        o->processor = hora_calloc(1, sizeof *o->processor);
+        hora_status s = hora_image_processor_load(o->processor, o->base->dir);
+        if (s == HORA_ENOTFOUND)
+            s = usual_processor(o->processor, o->base);
+        HORA_TRY(s);
+    }
+    if (hora_image_processor_fixed(o->processor, &width, &height))
+        HORA_TRY(hora_vision_resize(v, v->frames, height, width));
+    if (seq_len)
+        *seq_len = hora_vision_rows(v);
+    return HORA_OK;
+}
+
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
                            hora_data_config *config) {
-    HORA_TRY(hora_open_chat(o, &config->date));
-    HORA_TRY(hora_dataset_open(out, path, o->tokenizer, o->chat, config, &o->objective.rule));
+    if (o->base->vision) {
+        HORA_TRY(hora_open_pictures(o, &config->seq_len));
+        HORA_TRY(hora_pictures_open(out, path, o->processor, o->base->vision, config,
+                                    &o->objective.rule));
+    } else {
+        HORA_TRY(hora_open_chat(o, &config->date));
+        HORA_TRY(hora_dataset_open(out, path, o->tokenizer, o->chat, config, &o->objective.rule));
+    }
     hora_status s = o->objective.settled && o->objective.task->head
                         ? hora_objective_number(&o->objective, *out)
                         : HORA_OK;
@@ -96,5 +143,6 @@ void hora_open_close(hora_opened *o) {
     hora_base_close(o->base);
     hora_objective_release(&o->objective);
     hora_free(o->date);
+    hora_free(o->processor);
     *o = (hora_opened){0};
 }

@@ -6,6 +6,7 @@
  * in place.
  */
 #include "data/data.h"
+#include "data/image_processor.h"
 #include "model/family.h"
 #include "task/task.h"
 
@@ -24,6 +25,7 @@ typedef struct hora_opened { /* zeroed before the first call; must not move afte
     hora_template *chat;       /* NULL: the model has none, or it is refused */
     char *date;                /* today's, where the template asked and nobody gave one */
     bool chat_refused, headers_only;
+    hora_image_processor *processor; /* how pictures are prepared; NULL: not asked for yet */
 } hora_opened;
 
 /* The model, and its objective. A task whose classes are not known yet (they come with the data)
@@ -34,6 +36,10 @@ hora_status hora_open_tokenizer(hora_opened *o);
 /* The same and the chat template, with the date *date (NULL, or NULL there: as hora_chat_open
  * says). One that cannot be read is said once; conversations are then refused by name. */
 hora_status hora_open_chat(hora_opened *o, char **date);
+/* For a model of pictures: how they are prepared, which the folder says (or, where it does not, the
+ * usual way of that model type), and rows of that size. Nothing for others. *seq_len (may be NULL)
+ * becomes the rows of a picture. */
+hora_status hora_open_pictures(hora_opened *o, int64_t *seq_len);
 /* The data set in the file `path`, read as the task wants it; the caller closes it first.
  * config->date is filled in where the template asks for it. */
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
@@ -42,6 +48,8 @@ hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
  * the task's head. Nothing to do where that is settled. train: see hora_objective_settle. */
 hora_status hora_open_settle(hora_opened *o, hora_dataset *data, hora_dataset *eval, bool train,
                              uint64_t seed);
+/* The same for whoever reads no logits: where nobody knows the classes, a head stands in. */
+hora_status hora_open_features(hora_opened *o);
 /* Refuses to compute with a head that nobody trained. */
 hora_status hora_open_trained(const hora_opened *o, hora_adapter *const *adapters, int n);
 void hora_open_close(hora_opened *o); /* leaves it zeroed */

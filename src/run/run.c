@@ -141,7 +141,8 @@ static hora_status open_model(run *r) {
                                  .config_alone = r->config_alone,
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter};
-    return hora_open_model(&r->opened, r->run.model, &o);
+    HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
+    return hora_open_pictures(&r->opened, &r->data.seq_len);
 }
 
 static hora_status attach(run *r) {
@@ -154,13 +155,21 @@ static hora_status attach(run *r) {
 }
 
 /* What would be found out only behind data that may take minutes to read. */
-static hora_status check_before_data(const run *r) {
+static hora_status check_before_data(run *r) {
+    const hora_task *task = r->opened.objective.task;
+    if (task->body)
+        return hora_fail(HORA_EUSAGE,
+                         "the task %s has nothing to train on yet; give --task "
+                         "sequence-classification, token-classification or regression",
+                         task->name);
     HORA_TRY(hora_check_context(r->opened.base, r->data.seq_len));
     HORA_TRY(hora_train_check(&r->train));
     HORA_TRY(hora_data_check(&r->data));
     if (r->run.init_adapter && !r->run.resume && !hora_path_is_dir(r->run.init_adapter))
         return hora_fail(HORA_ENOTFOUND, "init_adapter: %s is no folder; give that of an adapter",
                          r->run.init_adapter);
+    if (r->opened.base->vision)
+        hora_run_files_as_named(&r->files, &r->run);
     return hora_run_files_found(&r->files);
 }
 
@@ -417,6 +426,12 @@ static hora_status finish(run *r) {
     return HORA_OK;
 }
 
+static hora_status soften(run *r) {
+    const hora_augment *a = &r->data.augment;
+    return hora_objective_soften(&r->opened.objective, r->train.label_smoothing,
+                                 a->mixup > 0 || a->cutmix > 0);
+}
+
 static hora_status weigh(run *r) {
     return r->train.class_weights && r->rows ? hora_objective_balance(&r->opened.objective, r->rows)
                                              : HORA_OK;
@@ -426,14 +441,15 @@ static hora_status weigh(run *r) {
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
     const bool settled = r->opened.objective.settled; /* else the head waits for the data */
+    HORA_TRY(check_before_data(r));
     if (settled)
         HORA_TRY(attach(r));
-    HORA_TRY(check_before_data(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
     HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
+    HORA_TRY(soften(r));
     if (!r->run.resume)
         HORA_TRY(weigh(r));
     return open_training(r);

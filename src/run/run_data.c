@@ -56,8 +56,26 @@ void hora_run_files_find(hora_run_files *f, const hora_run_config *run,
                          const hora_data_config *data) {
     *f = (hora_run_files){0};
     f->status = find(f, run, data);
-    if (f->status)
-        f->error = hora_strdup(hora_errmsg());
+    if (!f->status)
+        return;
+    f->error = hora_strdup(hora_errmsg());
+    const char *lists[] = {run->data, run->eval_data};
+    for (size_t i = 0; i < HORA_COUNT(lists); i++) { /* to be protected all the same */
+        int n = f->npaths, cap = n;
+        for (char *word; (word = hora_list_word(&lists[i], "\n"));)
+            HORA_PUSH(f->paths, n, cap, word);
+        f->npaths = n;
+        f->ntrain = i ? f->ntrain : n;
+    }
+}
+
+void hora_run_files_as_named(hora_run_files *f, const hora_run_config *run) {
+    hora_free(f->train);
+    hora_free(f->eval);
+    f->train = run->data ? hora_strdup(run->data) : NULL;
+    f->eval = run->eval_data ? hora_strdup(run->eval_data) : NULL;
+    f->status = HORA_OK;
+    f->said.n = 0;
 }
 
 hora_status hora_run_files_found(const hora_run_files *f) {

@@ -19,6 +19,8 @@ typedef struct hora_run_files {
 void hora_run_files_find(hora_run_files *f, const hora_run_config *run,
                          const hora_data_config *data);
 hora_status hora_run_files_found(const hora_run_files *f);
+/* Sets of pictures are folders and archives: what was named is what is opened. */
+void hora_run_files_as_named(hora_run_files *f, const hora_run_config *run);
 void hora_run_files_release(hora_run_files *f);
 /* A run that read standard input goes on only where the data are named again: nothing else says
  * where they are. `given`: what stands beside resume; `run`: with the recipe of the run. */

@@ -18,9 +18,16 @@ static const char *architecture(const hora_json *config) {
     return hora_json_string(hora_json_at(hora_json_get(config, "architectures"), 0), NULL);
 }
 
+/* The class ends in one of the task's words. */
 static bool made_for(const hora_json *config, const hora_task *t) {
     const char *a = architecture(config);
-    return a && hora_ends(a, t->architecture);
+    for (const char *p = t->architecture; a && p && *p;) {
+        const size_t n = strcspn(p, " "), len = strlen(a);
+        if (len >= n && strncmp(a + len - n, p, n) == 0)
+            return true;
+        p += n + (p[n] != '\0');
+    }
+    return false;
 }
 
 /* What config.json calls them under problem_type. */
@@ -49,6 +56,25 @@ static hora_status class_count(int64_t *n, const hora_json *from) {
     return *n ? HORA_OK : hora_json_get_int(from, "num_labels", 2, n);
 }
 
+/* Says once that the two maps of a config name different classes. */
+static void compare_maps(const hora_objective *o, const hora_json *from) {
+    const hora_json *back = hora_json_get(from, "label2id");
+    for (int64_t i = 0; hora_json_type(back) == HORA_JOBJECT && i < o->classes; i++) {
+        const hora_json *v = hora_json_get(back, o->names[i]);
+        const char *text = hora_json_string(v, NULL);
+        int64_t id = i;
+        if (text ? hora_parse_int(text, &id) && id != i : hora_json_int(v, &id) && id != i) {
+            for (int64_t k = 0; k < o->classes; k++)
+                if (k != i && hora_eq(o->names[k], o->names[i]))
+                    return; /* a name that stands twice */
+            hora_warn("config.json: label2id calls `%s` class %lld, id2label class %lld: id2label "
+                      "counts",
+                      o->names[i], (long long)id, (long long)i);
+            return;
+        }
+    }
+}
+
 /* Names under id2label, or num_labels placeholders, or transformers' two. */
 static hora_status take_names(hora_objective *o, const hora_json *from) {
     const hora_json *map = hora_json_get(from, "id2label");
@@ -69,18 +95,23 @@ static hora_status take_names(hora_objective *o, const hora_json *from) {
                              (long long)n, (long long)i);
         o->names[i] = hora_strdup(v ? hora_json_string(v, NULL) : spare_name(spare, i));
     }
+    compare_maps(o, from);
     return HORA_OK;
 }
 
 static hora_status take_problem(hora_objective *o, const hora_json *from) {
     const char *type = hora_json_string(hora_json_get(from, "problem_type"), NULL);
     o->loss = o->task->loss;
+    if (!type && o->task->pictures && o->classes == 1) {
+        o->loss = HORA_LOSS_MSE;
+        hora_info("config.json: one output and no problem_type: its number is taken as it is");
+    }
     if (!type || o->task->labels == HORA_LABELS_TAG)
         return HORA_OK;
     for (int i = 0; i < (int)HORA_COUNT(problems); i++)
         if (hora_eq(type, problems[i])) {
             /* another task's: that one was asked for by name */
-            if ((i == HORA_LOSS_MSE) == (o->task->loss == HORA_LOSS_MSE))
+            if (o->task->pictures || (i == HORA_LOSS_MSE) == (o->task->loss == HORA_LOSS_MSE))
                 o->loss = (hora_loss_kind)i;
             return HORA_OK;
         }
@@ -106,6 +137,11 @@ static const hora_task *task_of(const hora_json *config) {
         if (made_for(config, t) && (!found || (t->loss == HORA_LOSS_MSE && is_regression(config))))
             found = t;
     }
+    const hora_family *family = hora_family_of(config);
+    for (int i = 0; !found && family && family->vision && i < hora_task_count(); i++)
+        found = hora_task_at(i)->pictures ? hora_task_at(i) : NULL;
+    if (!found && family && family->encoder && !family->vision)
+        return hora_task_named("embedding"); /* an encoder writes no text */
     return found ? found : hora_objective_causal()->task;
 }
 
@@ -119,6 +155,17 @@ static void become(hora_objective *o, const hora_task *t) {
                                .own = o};
 }
 
+/* A task of pictures for a model of text, or the other way round. */
+static hora_status check_kind(const hora_objective *o, const hora_json *config) {
+    const hora_family *f = hora_family_of(config);
+    if (!f || o->task->pictures == f->vision)
+        return HORA_OK;
+    return hora_fail(HORA_EUSAGE, "task %s: a %s reads %s", o->task->name,
+                     hora_json_string(hora_json_get(config, "model_type"), NULL),
+                     f->vision ? "pictures; give --task image-classification"
+                               : "text; give another --task");
+}
+
 hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config) {
     int64_t pad;
     const hora_family *family = hora_family_of(config);
@@ -129,6 +176,7 @@ hora_status hora_objective_choose(hora_objective *o, const char *name, const hor
     if (hora_json_int(hora_json_get(config, "pad_token_id"), &pad) && pad >= 0 && pad <= INT32_MAX)
         o->pad = (int32_t)pad;
     become(o, t);
+    HORA_TRY(check_kind(o, config));
     if (!t->head)
         return HORA_OK;
     HORA_TRY(hora_json_get_real(config, "hidden_dropout", t->head_dropout, &o->head_dropout));
@@ -215,7 +263,7 @@ hora_status hora_objective_adapter(hora_objective *o, const char *name, const ch
         become(o, t);
         o->head_dropout = was.task->head ? was.head_dropout : t->head_dropout;
     }
-    if (o->task->head && type && hora_eq(type, o->task->task_type) &&
+    if (o->task->head && (type ? hora_eq(type, o->task->task_type) : o->task->pictures) &&
         (hora_json_get(words, "id2label") || hora_json_get(words, "num_labels"))) {
         s = take_names(o, words);
         if (!s)
@@ -287,6 +335,8 @@ static hora_status refuse_blanks(const hora_label_table *t) {
 /* The labels of the data become the classes. */
 static void adopt(hora_objective *o, const hora_label_table *t) {
     forget_names(o);
+    if (o->task->pictures) /* whatever the model's own were */
+        o->loss = o->task->loss;
     o->own_classes = false;
     o->classes = t->n;
     o->names = hora_calloc((size_t)t->n + 1, sizeof *o->names);
@@ -296,7 +346,22 @@ static void adopt(hora_objective *o, const hora_label_table *t) {
           t->style == HORA_LABEL_INTS ? by_size : by_bytes);
 }
 
+/* A label that two classes of the model are called by. */
+static hora_status ambiguous(const hora_objective *o, const hora_label_table *t) {
+    for (int i = 0; i < t->n; i++) {
+        const int32_t k = class_of(o, t, t->at[i].name);
+        for (int64_t j = k + 1; k >= 0 && j < o->classes; j++)
+            if (hora_eq(o->names[j], o->names[k]))
+                return hora_fail(HORA_EMISMATCH,
+                                 "the model has two classes called `%s` (%d and %lld), and the "
+                                 "data cannot choose; rename one in config.json",
+                                 o->names[k], (int)k, (long long)j);
+    }
+    return HORA_OK;
+}
+
 static hora_status unknown_label(const hora_objective *o, const hora_label_table *t) {
+    HORA_TRY(ambiguous(o, t));
     hora_str all = {0};
     for (int64_t i = 0; i < o->classes && i < 12; i++)
         hora_str_printf(&all, "%s%s", i ? ", " : "", o->names[i]);
@@ -319,7 +384,7 @@ static hora_status decide(hora_objective *o, const hora_label_table *t, bool tra
     const int64_t met = known(o, t);
     if (!o->classes || (train && met < t->n && !named(o) && t->n == o->classes)) {
         adopt(o, t); /* nobody named the model's: same number, now with names */
-    } else if (train && !met) {
+    } else if (train && (!met || (o->task->pictures && met < t->n))) {
         hora_info("the classes of the data are not the model's; a new head for %d is trained",
                   t->n);
         adopt(o, t);
@@ -355,16 +420,33 @@ hora_status hora_objective_number(const hora_objective *o, hora_dataset *data) {
     return HORA_OK;
 }
 
+hora_status hora_objective_soften(hora_objective *o, double smoothing, bool mixed) {
+    if (!(smoothing > 0) && !mixed)
+        return HORA_OK;
+    if (o->task->labels != HORA_LABELS_CLASS || o->loss != HORA_LOSS_XENT)
+        return hora_fail(HORA_EUSAGE,
+                         "label_smoothing, mixup and cutmix need one class for each record; leave "
+                         "them out");
+    if (mixed && !o->task->pictures)
+        return hora_fail(HORA_EUSAGE, "mixup and cutmix mix pictures; leave them out");
+    o->smoothing = smoothing;
+    o->soft = true;
+    return HORA_OK;
+}
+
 /* --- settling --------------------------------------------------------------------------------- */
 /* config.json of the model with this head: its class, names, problem. */
 static void tell_config(const hora_objective *o, hora_base *b) {
     hora_json *c = b->config;
     const char *was = architecture(c);
     const char *cut = was ? strstr(was, "For") : NULL;
-    const char *type = b->model_type;
-    char *name = cut ? hora_format("%.*s%s", (int)(cut - was), was, o->task->architecture)
-                     : hora_format("%c%s%s", type[0] - ('a' <= type[0] && type[0] <= 'z' ? 32 : 0),
-                                   type + 1, o->task->architecture);
+    const char *type = b->model_type, *own = o->task->architecture;
+    const int n = (int)strcspn(own, " ");
+    char *name =
+        made_for(c, o->task) ? hora_strdup(was)
+        : cut                ? hora_format("%.*s%.*s", (int)(cut - was), was, n, own)
+              : hora_format("%c%s%.*s", type[0] - ('a' <= type[0] && type[0] <= 'z' ? 32 : 0),
+                            type + 1, n, own);
     hora_json *list = hora_json_new_array();
     hora_json_push(list, hora_json_new_string(name));
     hora_json_set(c, "architectures", list);

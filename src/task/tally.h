@@ -15,6 +15,8 @@ typedef struct hora_outputs {
     bool want_loss, want_logits;     /* in */
     bool differentiate;              /* in: the loss is what backward starts from */
     hora_t loss, logits;             /* out; NONE where not wanted */
+    bool want_hidden;                /* in: the last hidden state */
+    hora_t hidden;                   /* out, where wanted */
 } hora_outputs;
 
 typedef struct hora_metric {

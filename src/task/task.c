@@ -55,6 +55,10 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
     hora_outputs *o = user;
     const hora_objective *objective = o->objective ? o->objective : hora_objective_causal();
     o->loss = o->logits = HORA_NONE;
+    if (o->want_hidden) {
+        o->hidden = hidden;
+        hora_graph_output(n->g, hidden);
+    }
     objective->task->record(objective, n, hidden, o);
     hora_graph_output(n->g, o->logits);
     hora_graph_output(n->g, o->loss);
@@ -63,7 +67,8 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
 }
 
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out) {
-    const bool narrow = o->loss != HORA_LOSS_XENT;
+    const bool soft = o->soft && o->loss == HORA_LOSS_XENT && n->mode == HORA_NET_TRAIN;
+    const bool narrow = o->loss != HORA_LOSS_XENT || soft;
     const hora_t x =
         hora_dropout(n->g, hora_model_pool(n, hidden, o->task->labels != HORA_LABELS_TAG),
                      hora_net_dropout(n, o->head_dropout), hora_hash64("task head", 9, 0));
@@ -71,9 +76,10 @@ void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_
     if (out->want_logits || (narrow && out->want_loss))
         out->logits = hora_net_logits(n, &head, x);
     if (out->want_loss)
-        out->loss = o->loss == HORA_LOSS_XENT  ? hora_net_xent(n, &head, x)
-                    : o->loss == HORA_LOSS_MSE ? hora_mse(n->g, out->logits)
-                                               : hora_bce(n->g, out->logits);
+        out->loss = soft                        ? hora_soft_xent(n->g, out->logits)
+                    : o->loss == HORA_LOSS_XENT ? hora_net_xent(n, &head, x)
+                    : o->loss == HORA_LOSS_MSE  ? hora_mse(n->g, out->logits)
+                                                : hora_bce(n->g, out->logits);
     if (!out->want_logits)
         out->logits = HORA_NONE;
 }

@@ -22,10 +22,12 @@ typedef enum { HORA_LOSS_XENT, HORA_LOSS_BCE, HORA_LOSS_MSE } hora_loss_kind;
 typedef struct hora_task {
     const char *name;         /* "sequence-classification" */
     const char *summary;      /* one line */
-    const char *architecture; /* what the class in config.json ends in */
+    const char *architecture; /* what the class in config.json ends in; words, the first is ours */
     const char *task_type;    /* PEFT's word for it */
+    bool pictures;            /* of models that read such */
     hora_label_kind labels;   /* of a record */
     hora_loss_kind loss;      /* unless the model or the data say otherwise */
+    bool body;                /* it works on the last hidden state alone: there is no head at all */
     bool head, head_bias;     /* it brings a head of its own; that has a bias */
     double head_dropout;      /* before the head in training, unless config.json says otherwise */
     void (*ranges)(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
@@ -48,6 +50,8 @@ struct hora_objective {
     char **names;     /* of the classes; NULL: language modelling, or numbers */
     int64_t classes;  /* outputs of the head; 0: not known yet, or the model's own head */
     bool own_classes; /* they come from the model's config.json or an adapter */
+    double smoothing; /* share of a label that all classes get, in training */
+    bool soft;        /* in training labels are shares of classes: smoothed, or of mixed samples */
     bool settled;
     int32_t pad;  /* id that pads; -1: none. Sequences are pooled at the last other token */
     bool encoder; /* a token sees all of its sample, whose first row speaks for the whole */
@@ -79,6 +83,9 @@ static inline float hora_objective_weight(const hora_objective *o, int32_t c) {
 }
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
+/* Labels become shares of classes in training: smoothed by `smoothing`, or (mixed) those of mixed
+ * samples too. HORA_EUSAGE for a task or loss that has no such. Nothing for neither. */
+hora_status hora_objective_soften(hora_objective *o, double smoothing, bool mixed);
 /* Refuses an outside batch whose targets are no classes. */
 hora_status hora_objective_check(const hora_objective *o, const hora_base *base,
                                  const hora_batch *b);
@@ -99,6 +106,9 @@ void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_
 int64_t hora_last_token(const hora_objective *o, const hora_segment *s);
 /* Where what is said of the whole stands: there, or at the first row of an encoder's sample. */
 int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s);
+/* One class, or several, of a whole segment; accuracy, F1 and Matthews' correlation of such. */
+hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *s, hora_batch *b);
+void hora_class_metrics(const hora_tally *t, hora_metrics *out);
 /* No row of a segment is to be predicted. */
 void hora_targets_none(hora_batch *b, const hora_segment *s);
 #endif

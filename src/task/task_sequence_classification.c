@@ -8,15 +8,18 @@
 #include "task/metric.h"
 #include "task/task.h"
 
-static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, hora_batch *b) {
+hora_counted hora_targets_class(const hora_data_rule *rule, const hora_segment *s, hora_batch *b) {
     const hora_objective *o = rule->own;
     if (!b)
         return (hora_counted){1, 0};
     hora_targets_none(b, s);
     const int64_t row = hora_pooled_row(o, s), k = o->classes;
     const bool one = o->loss == HORA_LOSS_XENT;
-    if (one)
+    if (one && b->target)
         b->target[row] = s->classes[0];
+    for (int64_t i = 0; one && o->soft && b->value && i < k; i++)
+        b->value[row * k + i] =
+            (float)(o->smoothing / (double)k + (i == s->classes[0] ? 1 - o->smoothing : 0));
     for (int64_t i = 0; i < s->labels && !one; i++)
         b->value[row * k + s->classes[i]] = 1;
     b->weight[row] = one ? hora_objective_weight(o, s->classes[0]) : 1;
@@ -47,7 +50,7 @@ static void several(const hora_tally *t, hora_metrics *out) {
     hora_metrics_add(out, "macro_f1", sum / (double)k);
 }
 
-static void metrics(const hora_tally *t, hora_metrics *out) {
+void hora_class_metrics(const hora_tally *t, hora_metrics *out) {
     const int64_t k = t->objective->classes;
     if (t->objective->loss == HORA_LOSS_BCE) {
         several(t, out);
@@ -72,6 +75,6 @@ const hora_task hora_task_sequence_classification = {
     .loss = HORA_LOSS_XENT,
     .head = true,
     .ranges = hora_ranges_causal,
-    .targets = targets,
+    .targets = hora_targets_class,
     .record = hora_record_head,
-    .metrics = metrics};
+    .metrics = hora_class_metrics};

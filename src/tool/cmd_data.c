@@ -2,12 +2,14 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/outdir.h"
 #include "base/text.h"
 #include "task/task.h"
+#include "tool/data_pictures.h"
 #include "tool/tool.h"
 
 typedef struct config {
-    char *model, *task;
+    char *model, *task, *labels, *sheet;
     int64_t record, show;
 } config;
 #define OPT_OF config
@@ -21,6 +23,10 @@ static const hora_option rows[] = {
     OPT_INT(record, "record", NULL, "0", 0, 9e15,
             "show this record, counted from 1, with its ids; 0: the first ones"),
     OPT_INT(show, "show", NULL, "3", 0, 1e9, "how many rows are shown"),
+    OPT_STRING(labels, "labels", NULL, NULL, "DIR",
+               "of pictures: number the classes as this set does, by their names"),
+    OPT_STRING(sheet, "sheet", NULL, NULL, "FILE",
+               "of pictures: PNG to write, 64 of them as training would see them"),
 };
 static const hora_options options = {"Data shown", rows, HORA_COUNT(rows)};
 
@@ -110,6 +116,10 @@ static void put_survey(const hora_json *s) {
 }
 
 static void print(const hora_json *r) {
+    if (hora_json_get(r, "counts")) {
+        hora_cli_put_pictures(r);
+        return;
+    }
     const hora_json *shown = hora_json_get(r, "shown");
     bool one = false;
     hora_json_bool(hora_json_get(r, "one"), &one);
@@ -224,6 +234,14 @@ hora_status hora_cli_data(hora_cli *cli) {
     hora_status s;
     HORA_TRY_OUT(s, hora_options_take(&options, &c, &cli->settings));
     HORA_TRY_OUT(s, hora_options_take(&hora_data_options, &data, &cli->settings));
+    if (hora_cli_is_pictures(cli->rest[0])) {
+        const hora_input in[] = {{"data", cli->rest[0]}, {"model", c.model}, {"labels", c.labels}};
+        const hora_cli_pictures_config pc = {&data, c.model, c.labels, c.sheet};
+        if (c.sheet)
+            HORA_TRY_OUT(s, hora_outfile_check(c.sheet, false, in, (int)HORA_COUNT(in)));
+        s = hora_cli_pictures(cli->rest[0], &pc, &r);
+        goto out;
+    }
     HORA_TRY_OUT(s, hora_cli_required("model", c.model, "a directory with a tokenizer"));
     fit(&data, &cli->settings, c.model);
     for (int i = 0; i < cli->nrest; i++)
@@ -239,11 +257,12 @@ out:
 
 const hora_command hora_command_data = {
     .name = "data",
-    .summary = "What of a data file is trained on",
-    .usage = "--model DIR FILE.. [--record N] [options] [--json]",
+    .summary = "What of a data file is trained on, or what a set of pictures holds",
+    .usage = "(--model DIR FILE.. [--record N] | DIR) [options] [--json]",
     .more =
         "Shows the first rows with what is supervised in [[ ]] (in colour on a terminal), then\n"
-        "the file in numbers. With --record all rows of that record, and their ids.",
+        "the file in numbers. With --record all rows of that record, and their ids.\n"
+        "Of a folder of pictures (or a tar, MNIST, CIFAR): classes, sizes, what cannot be read.",
     .tables = {&options, &hora_data_options},
     .most = 256,
     .run = hora_cli_data};

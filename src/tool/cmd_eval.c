@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "task/predictions.h"
+#include "tool/data_pictures.h"
 #include "tool/tool.h"
 
 typedef struct config {
@@ -144,7 +145,10 @@ static hora_status run(hora_cli *cli) {
         HORA_TRY_OUT(st, hora_cli_required("model", hora_settings_get(&cli->settings, "model"),
                                            "a model directory"));
         HORA_TRY_OUT(st, hora_cli_required("data", c.data, "a text, JSONL, CSV or TSV file"));
-        HORA_TRY_OUT(st, hora_data_resolve(&files, c.data, HORA_DATA_TEST, false));
+        if (hora_cli_is_pictures(c.data))
+            files = hora_strdup(c.data);
+        else
+            HORA_TRY_OUT(st, hora_data_resolve(&files, c.data, HORA_DATA_TEST, false));
         HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
         st = evaluate(m, &c, files, &cli->settings, &r);
     }

@@ -174,7 +174,7 @@ bool hora_cli_is_model(const char *dir) {
     return model;
 }
 
-hora_status hora_cli_open(hora_model **m, hora_settings *s) {
+static hora_status open_source(hora_model **m, hora_settings *s, bool features) {
     static const char *const prefer[] = {NULL, "native", "materialised"};
     source c;
     hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
@@ -185,14 +185,23 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     } else if (st == HORA_OK) {
         st = hora_model_open_with(m, c.model, s, c.adapter);
         if (st == HORA_OK)
-            st = hora_open_settle(&(*m)->opened, NULL, NULL, false, 0);
+            st = features ? hora_open_features(&(*m)->opened)
+                          : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0);
         if (st == HORA_OK && c.adapter)
             st = hora_model_load_adapters(*m, c.adapter, prefer[c.prefer]);
     }
-    if (st == HORA_OK)
+    if (st == HORA_OK && !features)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
     return st;
+}
+
+hora_status hora_cli_open(hora_model **m, hora_settings *s) {
+    return open_source(m, s, false);
+}
+
+hora_status hora_cli_open_features(hora_model **m, hora_settings *s) {
+    return open_source(m, s, true);
 }
 
 hora_status hora_cli_required(const char *flag, const char *value, const char *what) {

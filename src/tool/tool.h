@@ -97,6 +97,8 @@ bool hora_cli_is_model(const char *dir);
 /* The model, with its adapter attached, that those options name. A model as --adapter stands for
  * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
+/* The same for a command that has a use for a model without a trained head. */
+hora_status hora_cli_open_features(struct hora_model **m, hora_settings *s);
 /* The same in bf16 where all of the model is, else in f32: values of bf16 need no copy in f32, they
  * are read where they lie, and sums are f32 anyway. */
 hora_status hora_cli_open_as_stored(struct hora_model **m, hora_settings *s);

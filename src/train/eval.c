@@ -20,7 +20,13 @@ hora_status hora_check_context(const hora_base *b, int64_t seq_len) {
 }
 
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
-    int32_t id = d ? hora_data_about(d)->max_id : 0;
+    int32_t id = d && !b->vision ? hora_data_about(d)->max_id : -1;
+    const int32_t type = d && !b->vision ? hora_data_about(d)->max_type : 0;
+    if (b->types && type >= b->types)
+        return hora_fail(HORA_EMISMATCH,
+                         "the tokenizer gives the second text of a pair type %d, but the model "
+                         "tells %lld types apart; put its own tokenizer beside the weights",
+                         (int)type, (long long)b->types);
     if (id < b->vocab)
         return HORA_OK;
     return hora_fail(HORA_EMISMATCH,

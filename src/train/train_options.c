@@ -71,6 +71,8 @@ static const hora_option rows[] = {
              "how much lower the loss must be to count as improvement", HORA_OPT_RESUMABLE),
     OPT_INT(log_every, "log_every", "logging_steps", "10", 1, BIG,
             "steps between lines of progress (log files have every step)", HORA_OPT_RESUMABLE),
+    OPT_REAL(label_smoothing, "label_smoothing", "label_smoothing_factor", "0", 0, 0.999,
+             "share of a label that all classes get, in training"),
     OPT_CHOICE(class_weights, "class_weights", NULL, "none", "none balanced",
                "weight of each class in the loss; balanced: records / (classes x its records)"),
     OPT_REAL(explode, "explode", NULL, "4", 0, 1e9,

@@ -81,9 +81,41 @@ static double best_error(golden_run *r, hora_param *p, const double *grad, hora_
     return best;
 }
 
+/* Vision Transformers: what differs in the recording is among them; positions interpolated. */
+#define PICTURES                                                                                   \
+    "\"hidden_size\":12,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"initializer_range\":"  \
+    "0.4,"                                                                                         \
+    "\"image_size\":6,\"patch_size\":2,"
+static const shape pictures[] = {
+    {"vit", "{\"model_type\":\"vit\"," PICTURES "\"intermediate_size\":20}"},
+    {"deit", "{\"model_type\":\"deit\"," PICTURES "\"intermediate_size\":20}"},
+    {"dinov2, gated", "{\"model_type\":\"dinov2_with_registers\"," PICTURES
+                      "\"mlp_ratio\":2,\"use_swiglu_ffn\":true,\"num_register_tokens\":2}"},
+    {"clip", "{\"model_type\":\"clip_vision_model\"," PICTURES "\"intermediate_size\":20}"},
+    {"videomae", "{\"model_type\":\"videomae\"," PICTURES
+                 "\"intermediate_size\":20,\"num_frames\":4,\"tubelet_size\":2}"},
+};
+enum { CLASSES = 3 };
+
+/* A model of pictures with a head, and batches of another height, where that can be. */
+static hora_base *open_pictures(const char *config) {
+    char *path = hora_path_join(hora_test_tmp(), "config.json");
+    hora_base *b = NULL;
+    const hora_base_options o = {.dtype = HORA_F64, .headers_only = true, .bare = true};
+    assert_ok(hora_file_write(path, config, strlen(config)));
+    assert_ok(hora_base_fresh(&b, path, &o, 5));
+    assert_ok(hora_base_head(b, "IMAGE_CLS", CLASSES, true, true, 5));
+    assert_ok(hora_base_complete(b));
+    if (!b->vision->fixed)
+        assert_ok(hora_vision_resize(b->vision, 1, 8, 6));
+    hora_free(path);
+    return b;
+}
+
 static bool check_case(const shape *s, const char *method, const char *options) {
     static const int lengths[] = {7, 1, 5};
-    hora_base *b = golden_fresh(s->config, HORA_F64, false);
+    const bool seen = s >= pictures && s < pictures + HORA_COUNT(pictures);
+    hora_base *b = seen ? open_pictures(s->config) : golden_fresh(s->config, HORA_F64, false);
     hora_adapter *a = attach(b, method, options);
     if (!a) {
         hora_base_close(b);
@@ -91,7 +123,10 @@ static bool check_case(const shape *s, const char *method, const char *options) 
     }
     hora_rng rng = hora_rng_new(1, s->name);
     golden_run r;
-    golden_synthetic(&r, &rng, b->vocab, lengths, 3, 2);
+    if (seen)
+        golden_pictures(&r, &rng, b, 3, CLASSES);
+    else
+        golden_synthetic(&r, &rng, b->vocab, lengths, 3, 2);
     golden_record(
         &r, b, &a, 1,
         &(golden_options){.backward = true, .poison = true, .recompute = 1, .hold = true});
@@ -116,6 +151,8 @@ static void test_families(void **state) {
     (void)state;
     for (size_t f = 0; f < HORA_COUNT(families); f++)
         assert_true(check_case(&families[f], "full", ""));
+    for (size_t f = 0; f < HORA_COUNT(pictures); f++)
+        assert_true(check_case(&pictures[f], "full", ""));
 }
 
 static void test_methods(void **state) {

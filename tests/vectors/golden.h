@@ -21,8 +21,9 @@ typedef struct golden_run {
     hora_t logits, loss; /* its */
     hora_batch rows;
     int32_t *ints[5]; /* ids pos lo hi target */
-    float *weight;
-    int64_t batch, length; /* B, T */
+    float *weight, *patch;
+    hora_objective objective; /* of pictures */
+    int64_t batch, length;    /* B, T */
 } golden_run;
 
 typedef struct golden_options {
@@ -43,10 +44,12 @@ void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters
 /* A batch of `count` packed sequences and `padding` unused rows. */
 void golden_synthetic(golden_run *r, hora_rng *rng, int64_t vocab, const int *lengths, int count,
                       int padding);
+/* n pictures of that size with classes below `classes`. */
+void golden_pictures(golden_run *r, hora_rng *rng, const hora_base *b, int n, int classes);
 void golden_again(golden_run *r); /* runs the same recording once more: parameters changed */
 void golden_close(golden_run *r);
-const float *
-golden_logits(golden_run *r); /* (B T, V); converted from f64 where needed, valid until close */
+/* (B T, V), of pictures (B, classes); valid until close. */
+const float *golden_logits(golden_run *r);
 
 /* max |d| <= rel * max |want| + abs */
 void golden_compare(const char *what, const float *got, const hora_st *want, const char *name,

@@ -16,9 +16,11 @@
 #include "train/train.h"
 
 enum { STEPS = 8 };
-static const char *const models[] = {"tiny_llama_seqcls", "tiny_llama_regression",
-                                     "tiny_qwen3_tokcls", "tiny_bert",
-                                     "tiny_roberta",      "tiny_distilbert"};
+static const char *const models[] = {
+    "tiny_llama_seqcls", "tiny_llama_regression", "tiny_qwen3_tokcls", "tiny_bert",
+    "tiny_roberta",      "tiny_distilbert",       "tiny_vit",          "tiny_deit",
+    "tiny_dinov2",       "tiny_dinov2_reg",       "tiny_clip_vision",  "tiny_videomae",
+    "tiny_modernbert"};
 
 typedef struct kit {
     hora_opened o;
@@ -118,6 +120,11 @@ static void kit_open(kit *k, which w) {
     kit_open_in(k, w, HORA_F32);
 }
 
+/* Rows of a sample. */
+static int64_t length(const kit *k) {
+    return k->o.base->vision ? hora_vision_rows(k->o.base->vision) : k->batch.t;
+}
+
 static void kit_close(kit *k) {
     hora_free(k->logits);
     hora_forward_batch_release(&k->batch);
@@ -161,8 +168,8 @@ static void check_forward(kit *k, which w) {
 
 static void test_base(void **state) {
     (void)state;
-    for (size_t m = 0; m <= HORA_COUNT(models); m++) {
-        const which w = {m < HORA_COUNT(models) ? models[m] : "tiny_modernbert", NULL, NULL};
+    for (size_t m = 0; m < HORA_COUNT(models); m++) {
+        const which w = {models[m], NULL, NULL};
         kit k;
         kit_open(&k, w);
         check_forward(&k, w);
@@ -185,40 +192,13 @@ static void test_adapters(void **state) {
 /* --- eight steps ------------------------------------------------------------------------------ */
 /* The outside batch as a trainer's micro-batch. */
 static void make_batch(const kit *k, hora_batch *b) {
-    const hora_forward_batch *in = &k->batch;
     const hora_objective *o = &k->o.objective;
     hora_leaves leaves = hora_leaves_plain();
     leaves.columns[HORA_LEAF_value] = o->loss == HORA_LOSS_XENT ? 0 : o->classes;
-    assert_ok(hora_batch_init(b, in->b * in->t, &leaves));
-    b->rows = b->tokens = in->b * in->t;
-    for (int64_t i = 0; i < in->b; i++) {
-        int64_t kept = 0;
-        int32_t *tags = hora_calloc((size_t)in->t, sizeof *tags);
-        float *numbers = hora_calloc((size_t)in->per, sizeof *numbers);
-        for (int64_t j = 0; j < in->t; j++) {
-            kept += in->mask ? in->mask[i * in->t + j] : 1;
-            b->ids[i * in->t + j] = in->ids[i * in->t + j];
-            b->pos[i * in->t + j] = (int32_t)j;
-            b->type[i * in->t + j] = in->types ? in->types[i * in->t + j] : 0;
-        }
-        hora_batch_places(b, i * in->t, in->t, o->pad);
-        for (int64_t j = 0; j < in->per; j++) {
-            const double v = in->labels[i * in->per + j];
-            tags[j] = v == -100 ? -1 : (int32_t)v;
-            numbers[j] = (float)v;
-        }
-        const hora_segment s = {.from = i * in->t,
-                                .n = in->t,
-                                .ids = in->ids + i * in->t,
-                                .tags = tags,
-                                .classes = tags,
-                                .numbers = numbers,
-                                .labels = in->per};
-        o->rule.ranges(b, s.from, s.n, s.from, s.from + kept);
-        b->supervised += o->rule.targets(&o->rule, &s, b).rows;
-        hora_free(tags);
-        hora_free(numbers);
-    }
+    if (k->o.base->vision)
+        leaves.columns[HORA_LEAF_patch] = hora_vision_columns(k->o.base->vision);
+    assert_ok(hora_batch_init(b, k->batch.b * length(k), &leaves));
+    assert_ok(hora_forward_fill(&k->f, &k->batch, b));
 }
 
 static void steps(kit *k, which w) {
@@ -241,7 +221,7 @@ static void steps(kit *k, which w) {
                                    .objective = &k->o.objective,
                                    .adapters = &k->a,
                                    .nadapters = 1,
-                                   .seq_len = k->batch.t};
+                                   .seq_len = length(k)};
     assert_ok(hora_training_open(&t, &p, &c));
     assert_ok(hora_training_prepare(t));
     make_batch(k, &b);
@@ -281,7 +261,7 @@ static void compare_values(const hora_adapter *got, const hora_adapter *want,
     for (int i = 0; i < got->nparams; i++) {
         const hora_param *p = got->params[i], *q = hora_adapter_find(want, p->name);
         assert_non_null(q);
-        if (listed(spared, p->name))
+        if (listed(spared, p->name) || listed(spared, hora_param_file_name(p)))
             continue;
         hora_assert_close(p->value, q->value, (size_t)p->elems, 0.016, what);
         for (int64_t e = 0; e < p->elems; e++)
@@ -348,7 +328,8 @@ static void round_trip(which w) {
     }
     if (hora_eq(w.row->method, "lora")) {
         assert_ok(hora_peft_config_load(&c, out));
-        assert_string_equal(c.task_type, k.o.objective.task->task_type);
+        assert_true(k.o.base->vision ? !c.task_type /* PEFT has no word for it */
+                                     : hora_eq(c.task_type, k.o.objective.task->task_type));
         const hora_base *b = k.o.base;
         bool head = false;
         for (int s = 0; s < c.n_save; s++)

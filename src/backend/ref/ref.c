@@ -27,7 +27,8 @@ static int dtype_of(const hora_call *c) {
             return -1;
         mixed |= t == HORA_BF16 || t != c->in[0].dtype;
     }
-    return mixed ? REF_MIXED : c->in[0].dtype == HORA_F32 ? REF_F32 : REF_F64;
+    const hora_dtype all = c->op->nin ? c->in[0].dtype : c->out.dtype;
+    return mixed ? REF_MIXED : all == HORA_F32 ? REF_F32 : REF_F64;
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
