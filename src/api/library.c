@@ -112,7 +112,7 @@ hora_status hora_recipe_open(hora_recipe **out, const char *path) {
     if (path)
         HORA_TRY(hora_yaml_load(&tree, path));
     hora_recipe *r = hora_calloc(1, sizeof *r);
-    hora_status s = tree ? hora_settings_json(&r->settings, tree, "recipe") : HORA_OK;
+    hora_status s = tree ? hora_run_settings(&r->settings, tree, "recipe") : HORA_OK;
     hora_json_free(tree);
     r->settings.file = path ? hora_strdup(path) : NULL;
     if (s != HORA_OK) {

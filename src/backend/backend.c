@@ -31,3 +31,8 @@ const hora_backend *hora_backend_named(const char *name) {
             return backends[i];
     return NULL;
 }
+
+hora_status hora_backend_unknown(const char *name) {
+    return hora_fail(HORA_EUSAGE,
+                     "no backend named `%s` in this build; `hora --version` lists them", name);
+}

@@ -68,5 +68,6 @@ typedef struct hora_backend {
 int hora_backend_count(void);
 const hora_backend *hora_backend_at(int i);
 const hora_backend *hora_backend_named(const char *name); /* NULL when absent */
+hora_status hora_backend_unknown(const char *name);       /* the failure that says so */
 
 #endif

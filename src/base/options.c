@@ -13,15 +13,9 @@
 #define HELP_LEFT  30 /* column where the descriptions begin */
 #define HELP_RIGHT 100
 
-/* Calls for the words of a blank-separated list: *p advances, false at its end. */
+/* The words of a list separated by blanks. */
 static bool next_word(const char **p, const char **word, size_t *n) {
-    if (!*p)
-        return false;
-    *p += strspn(*p, " ");
-    *word = *p;
-    *n = strcspn(*p, " ");
-    *p += *n;
-    return *n > 0;
+    return hora_list_next(p, " ", word, n);
 }
 
 static char same_char(char c) {
@@ -130,8 +124,8 @@ static bool in_range(const hora_option *row, double v) {
     return (row->min == 0 && row->max == 0) || (v >= row->min && v <= row->max);
 }
 
-/* Checks the value and puts it into the field. */
-static hora_status assign(const hora_option *row, void *obj, const hora_setting *s) {
+/* Checks the value and puts it into the field; more: behind what is there. */
+static hora_status assign(const hora_option *row, void *obj, const hora_setting *s, bool more) {
     void *at = field(row, obj);
     int64_t i;
     double d;
@@ -161,7 +155,8 @@ static hora_status assign(const hora_option *row, void *obj, const hora_setting 
         *(double *)at = d;
         return HORA_OK;
     case HORA_OPT_STRING: {
-        char *text = hora_strdup(s->value); /* before freeing: they may be the same */
+        char *text = more ? hora_format("%s%c%s", *(char **)at, row->join, s->value)
+                          : hora_strdup(s->value); /* before freeing: they may be the same */
         hora_free(*(char **)at);
         *(char **)at = text;
         return HORA_OK;
@@ -196,6 +191,18 @@ static void clear(const hora_option *row, void *obj) {
     }
 }
 
+/* A list may be given piece by piece; who gives it later (the command line, after a recipe) gives
+ * another list. */
+static bool goes_on(const hora_options *table, const hora_option *row, const hora_settings *s,
+                    int i) {
+    if (!row->join)
+        return false;
+    for (int k = i - 1; k >= 0; k--)
+        if (hora_options_find(table, s->at[k].key) == row)
+            return hora_eq(s->at[k].origin, s->at[i].origin);
+    return false;
+}
+
 hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s) {
     for (int i = 0; i < table->n; i++)
         clear(&table->rows[i], obj);
@@ -206,7 +213,7 @@ hora_status hora_options_take(const hora_options *table, void *obj, hora_setting
             continue;
         hora_option any = *row; /* a default may lie outside the range: "0: automatic" */
         any.min = any.max = 0;
-        if (assign(&any, obj, &def) != HORA_OK)
+        if (assign(&any, obj, &def, false) != HORA_OK)
             HORA_BUG("option table: %s", hora_errmsg());
     }
     for (int i = 0; i < s->n; i++) {
@@ -214,7 +221,7 @@ hora_status hora_options_take(const hora_options *table, void *obj, hora_setting
         if (!row)
             continue;
         s->at[i].taken = true;
-        HORA_TRY(assign(row, obj, &s->at[i]));
+        HORA_TRY(assign(row, obj, &s->at[i], goes_on(table, row, s, i)));
     }
     return HORA_OK;
 }

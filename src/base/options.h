@@ -6,8 +6,8 @@
  *
  * Values first land in a hora_settings: an ordered list of key, text and origin. Owners then take
  * the keys of their table out of it into their struct; what nobody took is an unknown option,
- * refused with the nearest known name. Later settings of the same key win; origins give better
- * messages.
+ * refused with the nearest known name. Later settings of the same key win, but those of lists,
+ * which go on within one origin. Origins give better messages too.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,13 +38,17 @@ typedef struct hora_option { /* written with the OPT_ macros below */
     const char *choices; /* CHOICE: "relu identity tanh", separated by blanks */
     const char *arg;     /* placeholder in --help: "N", "DIR", "FILE"; NULL: from the type */
     const char *help;    /* one line */
-    unsigned flags;      /* HORA_OPT_RESUMABLE, HORA_OPT_SHORT */
+    unsigned flags;      /* HORA_OPT_RESUMABLE, HORA_OPT_SHORT, HORA_OPT_MAPPING */
+    /* STRING: may be given several times; the values are joined by this sign. 0: the last counts */
+    char join;
 } hora_option;
 
 /* A resumed run may change it: it says how a run goes, not what it computes. */
 #define HORA_OPT_RESUMABLE 1u
 /* BOOL: the alias is one letter and is typed with one dash: -h. */
 #define HORA_OPT_SHORT 2u
+/* STRING: a recipe may have a mapping here, which becomes its JSON text. */
+#define HORA_OPT_MAPPING 4u
 
 /*
  * The rows of a table, by kind. `field` is a member of OPT_OF, the owner's struct, which stands in
@@ -67,6 +71,16 @@ typedef struct hora_option { /* written with the OPT_ macros below */
     OPT_ROW(REAL, field, name_, aliases_, def_, .min = min_, .max = max_, .help = __VA_ARGS__)
 #define OPT_STRING(field, name_, aliases_, def_, arg_, ...)                                        \
     OPT_ROW(STRING, field, name_, aliases_, def_, .arg = arg_, .help = __VA_ARGS__)
+/* STRING: several values, as one text or one by one; split it with hora_list_next(.., HORA_LIST) */
+#define OPT_LIST(field, name_, aliases_, def_, arg_, ...)                                          \
+    OPT_ROW(STRING, field, name_, aliases_, def_, .arg = arg_, .join = '+', .help = __VA_ARGS__)
+/* STRING: files; a line break stands between them */
+#define OPT_FILES(field, name_, aliases_, def_, arg_, ...)                                         \
+    OPT_ROW(STRING, field, name_, aliases_, def_, .arg = arg_, .join = '\n', .help = __VA_ARGS__)
+/* STRING: values by pattern, P:N;.. or a mapping */
+#define OPT_PATTERNS(field, name_, aliases_, def_, arg_, ...)                                      \
+    OPT_ROW(STRING, field, name_, aliases_, def_, .arg = arg_, .join = ';',                        \
+            .flags = HORA_OPT_MAPPING, .help = __VA_ARGS__)
 /* choices: a literal, or a registry's names (HORA_OPTIMIZER_NAMES) */
 #define OPT_CHOICE(field, name_, aliases_, def_, choices_, ...)                                    \
     OPT_ROW(CHOICE, field, name_, aliases_, def_, .choices = choices_, .help = __VA_ARGS__)
@@ -103,11 +117,13 @@ const char *hora_settings_get(const hora_settings *s, const char *key);
 /* "rank=16,alpha=32": commas separate; a value in "double quotes" may hold commas (and \" and \\).
  * A bare key means key=true. Text that cannot be read is HORA_EUSAGE. */
 hora_status hora_settings_parse(hora_settings *s, const char *text, const char *origin);
-/* Members of a YAML/JSON object: scalars as text, arrays of scalars joined by '+' (targets: [q, v]
- * = q+v); one nested level is flattened (method: {name: hora, rank: 8} is method=hora, rank=8;
- * other groups drop their name). An array of mappings under KEY becomes KEY.0.NAME, KEY.1.NAME ..,
- * for hora_settings_element. */
-hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin);
+/* Members of a YAML/JSON object: scalars as text, arrays of scalars joined as the row of the key
+ * says, else by '+' (targets: [q, v] = q+v); one nested level is flattened (method: {name: hora,
+ * rank: 8} is method=hora, rank=8; other groups drop their name) but where the row wants a mapping.
+ * An array of mappings under KEY becomes KEY.0.NAME, KEY.1.NAME .., for hora_settings_element.
+ * HORA_EUSAGE when one option is set twice, by whatever name. `tables`: n, where rows are found. */
+hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin,
+                               const hora_options *const *tables, int n);
 /* Takes those out that the table has: who took their values is done with them. */
 void hora_settings_drop(hora_settings *s, const hora_options *table);
 /* The part behind "LIST.N." of a key, with N in *i; NULL for other keys. */
@@ -120,7 +136,8 @@ bool hora_settings_element(hora_settings *s, const char *list, int i, hora_setti
  * (borrowed, capacity argc); after `--` all is rest. `tables` is an array of n pointers; keys not
  * in them are accepted too when `open` (method options), taking the next argument as value (true
  * when there is none or it begins with --). A value that begins with -- needs the form --key=value.
- * An unknown key is HORA_EUSAGE with the nearest name. */
+ * An unknown key is HORA_EUSAGE with the nearest name. One option with two values, and no list, is
+ * said: the last one counts. */
 hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
                                const hora_options *const *tables, int n, bool open,
                                const char **rest, int *nrest);

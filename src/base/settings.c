@@ -1,12 +1,14 @@
 /*
  * Settings: key, text and origin in the order they were given, from option strings, recipes and the
  * command line. Knows tables only as far as the command line needs them (which flag takes a value).
- * Typed values and unknown keys are options.c's business. The last setting of a key wins.
+ * Typed values and unknown keys are options.c's business. The last setting of a key wins, but lists
+ * go on.
  */
 #include "base/options.h"
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/options_impl.h"
 #include "base/text.h"
 
@@ -122,6 +124,8 @@ static bool scalar_text(const hora_json *v, hora_str *out) {
     bool b;
     size_t n;
     const char *s = hora_json_string(v, &n);
+    if (!s)
+        s = hora_json_digits(v, &n);
     if (s)
         hora_str_add(out, s, n);
     else if (hora_json_int(v, &i))
@@ -135,64 +139,104 @@ static bool scalar_text(const hora_json *v, hora_str *out) {
     return true;
 }
 
-static hora_status list_text(const char *key, const hora_json *array, hora_str *out) {
+static hora_status list_text(const char *key, const hora_json *array, char join, hora_str *out) {
     hora_str_add(out, "", 0);
     for (size_t i = 0; i < hora_json_len(array); i++) {
         if (i)
-            hora_str_putc(out, '+');
+            hora_str_putc(out, join);
         const size_t start = out->n;
         if (!scalar_text(hora_json_at(array, i), out))
             return hora_fail(HORA_EUSAGE,
                              "recipe key `%s`: element %zu is no plain value; write a list of "
                              "names or numbers",
                              key, i + 1);
-        if (strchr(out->s + start, '+'))
+        if (strchr(out->s + start, join))
             return hora_fail(HORA_EUSAGE,
-                             "recipe key `%s`: element %zu holds a `+`, which separates elements; "
+                             "recipe key `%s`: element %zu holds a %s, which separates elements; "
                              "write one string instead of the list",
-                             key, i + 1);
+                             key, i + 1, join == '\n' ? "line break" : "`+`");
     }
     return HORA_OK;
 }
 
-/* False when `seen`, the keys of this object so far, has the key already ('-' = '_'). */
-static bool is_new(hora_json *seen, const char *key) {
-    char *plain = hora_strdup(key);
-    for (char *p = plain; *p; p++)
-        if (*p == '-')
-            *p = '_';
-    const bool fresh = !hora_json_get(seen, plain);
-    if (fresh)
-        hora_json_set(seen, plain, hora_json_new_null());
-    hora_free(plain);
-    return fresh;
+typedef struct flags {
+    const hora_options *const *tables;
+    int n;
+    bool open;
+} flags;
+
+static const hora_option *row_of(const flags *f, const char *key) {
+    for (int i = 0; i < f->n; i++) {
+        const hora_option *row = hora_options_find(f->tables[i], key);
+        if (row)
+            return row;
+    }
+    return NULL;
 }
 
-/* The same key twice, in two groups, would leave the loser unnoticed. */
-static hora_status put_member(hora_settings *s, const char *key, const hora_json *v,
-                              hora_json *seen, const char *origin) {
+/* An object on its way into settings. */
+typedef struct reading {
+    hora_settings *to;
+    const char *origin;
+    flags f;
+    hora_json *seen; /* option: the key that set it */
+} reading;
+
+/* The same option twice, in two groups or by two names, would leave the loser unnoticed. prefix: of
+ * an element of a list ("methods.0."). */
+static hora_status note_key(reading *r, const char *prefix, const char *key,
+                            const hora_option *row) {
+    hora_status s = HORA_OK;
+    char *name = hora_format("%s%s", prefix, row ? row->name : key);
+    for (char *p = name; *p; p++)
+        if (*p == '-')
+            *p = '_';
+    const char *other = hora_json_string(hora_json_get(r->seen, name), NULL);
+    if (other && hora_option_same(other, key))
+        s = hora_fail(HORA_EUSAGE, "recipe key `%s%s` is set twice; remove one", prefix, key);
+    else if (other)
+        s = hora_fail(HORA_EUSAGE,
+                      "recipe keys `%s%s` and `%s%s` are the same option, which is set twice; "
+                      "remove one",
+                      prefix, other, prefix, key);
+    else
+        hora_json_set(r->seen, name, hora_json_new_string(key));
+    hora_free(name);
+    return s;
+}
+
+static hora_status member_text(const char *key, const hora_json *v, const hora_option *row,
+                               hora_str *text) {
+    if (hora_json_type(v) == HORA_JARRAY)
+        return list_text(key, v, (char)(row && row->join ? row->join : '+'), text);
+    if (hora_json_type(v) == HORA_JOBJECT && row && row->flags & HORA_OPT_MAPPING)
+        hora_json_dump(v, 0, false, text);
+    else if (!scalar_text(v, text))
+        return hora_fail(HORA_EUSAGE,
+                         "recipe key `%s` is nested too deep; one level of groups is understood, "
+                         "move it up",
+                         key);
+    return HORA_OK;
+}
+
+static hora_status put_member(reading *r, const char *prefix, const char *key, const hora_json *v) {
     hora_str text = {0};
-    hora_status bad = HORA_OK;
+    const hora_option *row = row_of(&r->f, key);
     if (hora_json_type(v) == HORA_JNULL)
         return HORA_OK; /* `key:` with nothing behind it: not set */
-    if (!is_new(seen, key))
-        bad = hora_fail(HORA_EUSAGE, "recipe key `%s` is set twice; remove one", key);
-    if (bad == HORA_OK && hora_json_type(v) == HORA_JARRAY)
-        bad = list_text(key, v, &text);
-    else if (bad == HORA_OK && !scalar_text(v, &text))
-        bad = hora_fail(HORA_EUSAGE,
-                        "recipe key `%s` is nested too deep; one level of groups is understood, "
-                        "move it up",
-                        key);
-    if (bad == HORA_OK)
-        put(s, key, strlen(key), text.s, text.n, origin);
+    char *full = hora_format("%s%s", prefix, key);
+    hora_status s = note_key(r, prefix, key, row);
+    if (s == HORA_OK)
+        s = member_text(full, v, row, &text);
+    if (s == HORA_OK)
+        put(r->to, full, strlen(full), text.s, text.n, r->origin);
     hora_str_release(&text);
-    return bad;
+    hora_free(full);
+    return s;
 }
 
 /* methods: [{method: lora, rank: 8}, ..]: methods.0.method, methods.0.rank .. */
-static hora_status put_list(hora_settings *s, const char *key, const hora_json *array,
-                            hora_json *seen, const char *origin) {
+static hora_status put_list(reading *r, const char *key, const hora_json *array) {
     for (size_t i = 0; i < hora_json_len(array); i++) {
         const hora_json *v = hora_json_at(array, i);
         if (hora_json_type(v) != HORA_JOBJECT)
@@ -200,12 +244,12 @@ static hora_status put_list(hora_settings *s, const char *key, const hora_json *
                              "recipe key `%s`: element %zu is no mapping as the others are; write "
                              "`- key: value`",
                              key, i + 1);
-        for (void *in = hora_json_iter(v); in; in = hora_json_next(v, in)) {
-            char *full = hora_format("%s.%zu.%s", key, i, hora_json_iter_key(in));
-            hora_status bad = put_member(s, full, hora_json_iter_value(in), seen, origin);
-            hora_free(full);
-            HORA_TRY(bad);
-        }
+        char *prefix = hora_format("%s.%zu.", key, i);
+        hora_status s = HORA_OK;
+        for (void *in = hora_json_iter(v); in && !s; in = hora_json_next(v, in))
+            s = put_member(r, prefix, hora_json_iter_key(in), hora_json_iter_value(in));
+        hora_free(prefix);
+        HORA_TRY(s);
     }
     return HORA_OK;
 }
@@ -235,30 +279,32 @@ bool hora_settings_element(hora_settings *s, const char *list, int i, hora_setti
     return any;
 }
 
-static hora_status put_members(hora_settings *s, const hora_json *obj, hora_json *seen,
-                               const char *origin) {
+static hora_status put_members(reading *r, const hora_json *obj) {
     for (void *it = hora_json_iter(obj); it; it = hora_json_next(obj, it)) {
         const char *group = hora_json_iter_key(it);
         const hora_json *v = hora_json_iter_value(it);
+        const hora_option *row = row_of(&r->f, group);
+        const bool mapping = row && row->flags & HORA_OPT_MAPPING;
         if (hora_json_type(v) == HORA_JARRAY &&
             hora_json_type(hora_json_at(v, 0)) == HORA_JOBJECT) {
-            HORA_TRY(put_list(s, group, v, seen, origin));
+            HORA_TRY(put_list(r, group, v));
             continue;
         }
-        if (hora_json_type(v) != HORA_JOBJECT) {
-            HORA_TRY(put_member(s, group, v, seen, origin));
+        if (hora_json_type(v) != HORA_JOBJECT || mapping) {
+            HORA_TRY(put_member(r, "", group, v));
             continue;
         }
         for (void *in = hora_json_iter(v); in; in = hora_json_next(v, in)) {
             const char *key = hora_json_iter_key(in);
-            HORA_TRY(put_member(s, hora_eq(key, "name") ? group : key, hora_json_iter_value(in),
-                                seen, origin));
+            HORA_TRY(
+                put_member(r, "", hora_eq(key, "name") ? group : key, hora_json_iter_value(in)));
         }
     }
     return HORA_OK;
 }
 
-hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin) {
+hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const char *origin,
+                               const hora_options *const *tables, int n) {
     hora_jtype t = hora_json_type(obj);
     if (t == HORA_JNULL)
         return HORA_OK; /* an empty file */
@@ -266,25 +312,10 @@ hora_status hora_settings_json(hora_settings *s, const hora_json *obj, const cha
         return hora_fail(HORA_EUSAGE,
                          "%s: should hold keys and values, is a %s; write `key: value`", origin,
                          hora_json_type_name(t));
-    hora_json *seen = hora_json_new_object();
-    hora_status bad = put_members(s, obj, seen, origin);
-    hora_json_free(seen);
+    reading r = {s, origin, {tables, n, false}, hora_json_new_object()};
+    hora_status bad = put_members(&r, obj);
+    hora_json_free(r.seen);
     return bad;
-}
-
-typedef struct flags {
-    const hora_options *const *tables;
-    int n;
-    bool open;
-} flags;
-
-static const hora_option *row_of(const flags *f, const char *key) {
-    for (int i = 0; i < f->n; i++) {
-        const hora_option *row = hora_options_find(f->tables[i], key);
-        if (row)
-            return row;
-    }
-    return NULL;
 }
 
 /* --set key=value. Returns arguments used behind the flag, or -1 after a failure. */
@@ -343,10 +374,27 @@ static const hora_option *short_row(const flags *f, const char *arg) {
     return row && row->flags & HORA_OPT_SHORT ? row : NULL;
 }
 
+/* Last one wins, as scripts that end in "$@" need it, but not unnoticed. */
+static void say_repeated(const hora_settings *s, int from, const flags *f) {
+    for (int i = from; i < s->n; i++) {
+        const hora_option *row = row_of(f, s->at[i].key);
+        for (int k = s->n - 1; k > i && !(row && row->join); k--) {
+            const hora_option *other = row_of(f, s->at[k].key);
+            if (row ? other != row : !hora_option_same(s->at[k].key, s->at[i].key))
+                continue;
+            if (!hora_eq(s->at[i].value, s->at[k].value))
+                hora_warn("%s is given as %s and as %s; the last one counts", s->at[k].key,
+                          s->at[i].value, s->at[k].value);
+            break;
+        }
+    }
+}
+
 hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
                                const hora_options *const *tables, int n, bool open,
                                const char **rest, int *nrest) {
     const flags f = {tables, n, open};
+    const int from = s->n;
     hora_status bad = HORA_OK;
     *nrest = 0;
     for (int i = 0; i < argc; i++) {
@@ -364,5 +412,6 @@ hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
             i += used;
         }
     }
+    say_repeated(s, from, &f);
     return HORA_OK;
 }

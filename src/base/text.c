@@ -209,6 +209,22 @@ size_t hora_byte_order_mark(const void *s, size_t n) {
     return n >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
+bool hora_list_next(const char **p, const char *separators, const char **word, size_t *n) {
+    if (!*p)
+        return false;
+    *p += strspn(*p, separators);
+    *word = *p;
+    *n = strcspn(*p, separators);
+    *p += *n;
+    return *n > 0;
+}
+
+char *hora_list_word(const char **p, const char *separators) {
+    const char *word;
+    size_t n;
+    return hora_list_next(p, separators, &word, &n) ? hora_strndup(word, n) : NULL;
+}
+
 bool hora_starts(const char *s, const char *prefix) {
     return !strncmp(s, prefix, strlen(prefix));
 }

@@ -38,6 +38,12 @@ size_t hora_escape(char *out, size_t cap, const char *s, size_t n);
 void hora_markdown(hora_str *out, const char *s, bool code);
 /* Bytes of the byte order mark that the text begins with: 3, or 0. It is no part of a text. */
 size_t hora_byte_order_mark(const void *s, size_t n);
+/* The next word of a list: words stand between signs of `separators`, empty ones are passed over.
+ * *p moves behind it (NULL: an empty list). False: there is none. */
+bool hora_list_next(const char **p, const char *separators, const char **word, size_t *n);
+/* The same as a new string; NULL: there is none. */
+char *hora_list_word(const char **p, const char *separators);
+#define HORA_LIST "+, " /* between the values of an option: q+v, and what people write instead */
 bool hora_starts(const char *s, const char *prefix);
 bool hora_ends(const char *s, const char *suffix);
 bool hora_eq(const char *a, const char *b); /* NULL-safe equality */

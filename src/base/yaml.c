@@ -87,6 +87,11 @@ static hora_json *resolve(const char *s, size_t n, bool *infinite) {
     bool number = n && strchr("0123456789", s[n - 1]);
     if (number && hora_parse_int(s, &i)) /* ends in a digit: no suffix */
         return hora_json_new_int(i);
+    hora_json *long_int; /* digits that no number of 64 bits holds stay as they are */
+    const size_t sign = *s == '-', digits = strspn(s + sign, "0123456789");
+    if (digits && sign + digits == n && (s[sign] != '0') &&
+        hora_json_parse(&long_int, s, n, "number") == HORA_OK)
+        return long_int;
     if ((number || s[n - 1] == '.') && hora_parse_double(s, &d))
         return hora_json_new_real(d);
     return hora_json_new_string(s);

@@ -1,9 +1,9 @@
 #ifndef HORA_DATA_DATA_H
 #define HORA_DATA_DATA_H
 /*
- * From a file to batches of token rows.
+ * From files to batches of token rows.
  *
- *   source (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens
+ *   sources (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens
  *     -> shuffled -> micro-batches
  *
  * Everything is tokenised once at open. Records are packed into rows once, in file order,
@@ -15,15 +15,27 @@
  */
 #include "base/options.h"
 #include "data/augment.h"
+#include "data/chat.h"
 #include "template/template.h"
 #include "tensor/batch.h"
 #include "tensor/vision.h"
 #include "token/tokenizer.h"
 
+/* Which file of a folder is meant: train.jsonl, valid.jsonl, test.jsonl as MLX-LM has them. */
+typedef enum { HORA_DATA_TRAIN, HORA_DATA_VALID, HORA_DATA_TEST } hora_data_role;
+/* A list of files, with a line break between them: PATH, PATH:TIMES (an epoch; training data only),
+ * `-` for standard input, or a folder. *out is the same list with the files that the folders hold,
+ * owned; all are there, none is opened. folders_only: those alone, NULL when there are none. */
+hora_status hora_data_resolve(char **out, const char *list, hora_data_role role, bool folders_only);
+/* The files of such a list alone, without `-`; free with hora_list_free. */
+hora_status hora_data_paths(const char *list, char ***paths, int *n);
+bool hora_data_reads_input(const char *list); /* `-` is in it */
+
 typedef struct hora_data_config { /* filled from hora_data_options */
     char *format;                 /* auto text jsonl csv tsv */
-    int64_t seq_len;              /* tokens per row */
-    bool packing;                 /* several records in one row */
+    char *columns;   /* prompt=question,.. or JSON: names of fields in the data; NULL: ours */
+    int64_t seq_len; /* tokens per row */
+    bool packing;    /* several records in one row */
     bool shuffle;
     bool skip_bad;        /* count bad lines instead of refusing */
     bool train_on_prompt; /* the same as train_on=all */
@@ -43,6 +55,8 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     int64_t rand_augment, rand_magnitude; /* its ops and magnitude */
 } hora_data_config;
 extern const hora_options hora_data_options;
+/* What of it can be refused before anything is opened. */
+hora_status hora_data_check(const hora_data_config *c);
 /* What of a row is supervised: what the assistant says, prompts too, the assistant's last turn. */
 enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
 /* Rows of a conversation: one, and one more for each turn that later turns make the template write
@@ -106,6 +120,7 @@ typedef struct hora_data_info {
     int64_t records;   /* in the rows (of plain text: windows) */
     int64_t skipped;   /* bad records (skip_bad) */
     int64_t truncated; /* rows of records cut to seq_len, lost ones among them */
+    int64_t samples;   /* rows of records read, lost ones among them; of a subset: before it */
     int64_t lost;      /* of those: whose supervised part lies behind seq_len */
     int64_t cut;       /* tokens cut off */
     /* turns that are context only; rows that hold one turn each; turns that turns=last leaves
@@ -117,11 +132,11 @@ typedef struct hora_data_info {
     int64_t bytes;                    /* of the text of the supervised tokens */
     int32_t max_id;                   /* largest token id: must be below the model's vocabulary */
     int32_t max_type; /* largest type of a text: must be below what the model tells apart */
-    uint64_t hash; /* of the file's bytes and of everything in the config that changes the rows */
+    uint64_t hash; /* of the files' bytes and of everything in the config that changes the rows */
 } hora_data_info;
 
-/* `tok` is borrowed until the close (for hora_data_show). `path`: a file; the format is recognised
- * by extension and first record. `tmpl` may be NULL: then a {"messages"} record is refused, naming
+/* `tok` is borrowed until the close (for hora_data_show). `path`: a list as hora_data_resolve takes
+ * it; formats are recognised by extension and first record. `tmpl` may be NULL: then a {"messages"} record is refused, naming
  * the missing chat template. Refuses empty data and data without a supervised token. */
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                               const hora_template *tmpl, const hora_data_config *cfg,
@@ -143,6 +158,14 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed);
 const hora_data_info *hora_data_about(const hora_dataset *d);
+/* File i of the list; false past the last. Strings are the set's. */
+typedef struct hora_data_part_info {
+    const char *path;
+    double times;    /* an epoch */
+    int64_t records; /* read; of plain text: windows */
+    uint64_t hash;   /* of its bytes, unpacked */
+} hora_data_part_info;
+bool hora_data_part_at(const hora_dataset *d, int i, hora_data_part_info *out);
 /* Bytes that the rows take in memory; what a split shares counts in each part. */
 uint64_t hora_data_bytes(const hora_dataset *d);
 const hora_label_table *hora_data_labels(const hora_dataset *d);
@@ -167,7 +190,11 @@ int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, in
                              bool eval);
 /* Which records (line numbers, 1-based; of plain text: windows, 1-based) stand in data row `row`;
  * writes up to cap, returns how many. For error messages. */
-int hora_data_records(const hora_dataset *d, int64_t row, bool eval, int64_t *lines, int cap);
+typedef struct hora_data_origin {
+    const char *path; /* NULL where the set is one file */
+    int64_t line;
+} hora_data_origin;
+int hora_data_records(const hora_dataset *d, int64_t row, bool eval, hora_data_origin *at, int cap);
 /* What happened to records on the way, in words; nothing when nothing did. */
 void hora_data_notes(const hora_dataset *d, hora_str *out);
 /* Prints row i with its mask for people: supervised text in [[..]]. */
@@ -200,30 +227,4 @@ hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_
 hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b);
 void hora_prefetch_free(hora_prefetch *p);
 
-/* A conversation. Zero-initialise, release. */
-typedef struct hora_chat {
-    const hora_json *messages;                   /* borrowed */
-    const hora_json *tools, *documents, *kwargs; /* variables of the template; NULL: none */
-    size_t given;                                /* that many messages are a prompt: not learned */
-    hora_json *own[2];                           /* what was made of the record */
-} hora_chat;
-/* From a list of messages, or from an object with `messages` (or `conversations`, `conversation`,
- * and their `system`) and, where they are, `tools` (a list, an object, or either as JSON text),
- * `documents` and `chat_template_kwargs`; borrows from it. */
-hora_status hora_chat_read(hora_chat *c, const hora_json *tree);
-void hora_chat_release(hora_chat *c);
-/* Appends the conversation as the template writes it. `kwargs`: variables from outside, may be
- * NULL; the conversation's own win. */
-hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
-                           const hora_chat *chat, const hora_json *kwargs, bool prompt,
-                           hora_str *text);
-/* With the generation prompt (for generate --chat), tokenised without a second BOS. */
-hora_status hora_chat_prompt(const hora_tokenizer *tok, const hora_template *tmpl,
-                             const hora_chat *chat, const hora_json *kwargs, hora_ids *out,
-                             hora_str *text);
-/* The tokenizer's chat template, opened with the date; *out NULL: it has none. `date`: "" or NULL
- * there is today's, which is written into *date (owned) and said where the template asks for it. */
-hora_status hora_chat_open(hora_template **out, const hora_tokenizer *tok, char **date);
-/* A JSON object given as text (--chat-kwargs); NULL gives NULL. `what` names it in messages. */
-hora_status hora_chat_object(hora_json **out, const char *text, const char *what);
 #endif

@@ -1,11 +1,12 @@
 #ifndef HORA_DATA_DATA_IMPL_H
 #define HORA_DATA_DATA_IMPL_H
 /*
- * Inside of the data room: read.c finds the records of a file and table.c those of CSV and TSV,
- * sources.def and source_*.c turn a record into samples (text and the bytes of it that count;
- * chat*.c for conversations; labels.c and labelled.c for labels), mask.c turns a sample into ids
- * and a mask, pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks at it,
- * prefetch.c is the thread.
+ * Inside of the data room: files.c and bytes.c say which files are meant and what they hold, read.c
+ * finds the records of one and table.c those of CSV and TSV, sources.def and source_*.c turn a
+ * record into samples (text and the bytes of it that count; chat*.c for conversations; labels.c and
+ * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for
+ * all files of a set. pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks
+ * at it, prefetch.c is the thread.
  */
 #include "base/file.h"
 #include "data/data.h"
@@ -34,6 +35,8 @@ typedef struct hora_mask_notes { /* counted up */
     int64_t straddling;          /* tokens of both sides of a boundary */
     int64_t bos;                 /* texts that began with BOS, which was not put in front again */
 } hora_mask_notes;
+/* Ids without a mask get one: all count. */
+void hora_masked_ones(hora_masked *m);
 hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hora_masked *out,
                             hora_mask_notes *notes);
 
@@ -58,13 +61,17 @@ typedef struct hora_reader {
 typedef struct hora_source {
     const char *name;  /* of the kind, for people */
     const char *keys;  /* words, all of which a record of the kind has; a|b: one of the two */
+    const char *more;  /* words: what it may have besides; NULL: nothing */
     const char *shape; /* for messages: {"instruction", "input", "output"} */
     hora_status (*read)(const hora_reader *r, const hora_json *record, hora_samples *out);
     unsigned labels; /* 1 << hora_label_kind of the tasks it is for; 0: HORA_LABELS_NONE */
 } hora_source;
 extern const hora_source *const hora_sources[];
 extern const int hora_nsources;
-const hora_source *hora_source_of(const hora_json *record, hora_label_kind k); /* NULL: none */
+/* NULL: none. One that has a field of `columns` (NULL: none) goes before others. */
+struct hora_columns;
+const hora_source *hora_source_of(const hora_json *record, hora_label_kind k,
+                                  const struct hora_columns *columns);
 /* The error that says what is known. */
 hora_status hora_source_unknown(const hora_json *record, hora_label_kind k);
 /* A string of the record. `need` false: an absent key is "". Borrowed from the record. */
@@ -84,22 +91,6 @@ hora_status hora_chat_turns(const hora_json *turns, hora_json *messages);
 /* `read` of every source whose record hora_chat_read understands. */
 hora_status hora_chat_source(const hora_reader *r, const hora_json *record, hora_samples *out);
 
-/* ---- records of a file ---- */
-typedef struct hora_place {
-    int64_t line, column; /* 1-based */
-} hora_place;
-typedef hora_status (*hora_record_fn)(void *arg, const hora_json *record, hora_place at);
-/* JSON records, one per line or as an array. A record that does not parse goes to `bad` with the
- * failure; what `bad` returns ends the reading or lets it go on. */
-hora_status hora_read_records(const char *text, size_t n, const char *what, hora_record_fn fn,
-                              hora_status (*bad)(void *arg, hora_status s), void *arg);
-/* A table with a header; each record is an object of strings. Comma or semicolon, RFC 4180; with
- * `tabs` no quoting. */
-hora_status hora_read_table(const char *text, size_t n, const char *what, bool tabs,
-                            hora_record_fn fn, hora_status (*bad)(void *arg, hora_status s),
-                            void *arg);
-bool hora_read_is_text(const char *path, const char *text, size_t n); /* for format=auto */
-
 /* ---- labels ---- */
 typedef struct hora_data_labels_at { /* of one record, in the store's arrays */
     size_t first;
@@ -110,7 +101,7 @@ typedef struct hora_data_record {
     int64_t n, line;
     int64_t record; /* number of the record, of which this may be one row of several */
     int64_t full;   /* tokens before the cut to seq_len */
-    int kind;       /* row of hora_sources */
+    int kind;       /* row of hora_sources; -1: a window of plain text */
     hora_data_labels_at labels;
 } hora_data_record;
 typedef struct hora_label_store {
@@ -136,6 +127,15 @@ void hora_labels_finish(hora_label_store *s, hora_data_record *records, size_t n
 void hora_labels_release(hora_label_store *s);
 
 /* ---- the dataset ---- */
+typedef struct hora_data_part { /* a file */
+    char *path;
+    double times;      /* an epoch; a subset of less than one is what the records hold */
+    bool plain;        /* plain text, all supervised; */
+    bool stream;       /* in one piece, so that windows can be cut anew; else windows are records */
+    size_t first, end; /* of the stream's tokens, or of the records */
+    int64_t records;   /* read and kept; windows */
+    uint64_t hash;     /* of its bytes */
+} hora_data_part;
 typedef struct hora_pictures hora_pictures;
 void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
 uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
@@ -149,7 +149,8 @@ typedef struct hora_store { /* shared by the pieces of a split */
     int32_t nbytes;
     hora_data_record *records;
     size_t nrecords, crecords;
-    bool plain; /* one stream of tokens, all supervised */
+    hora_data_part *parts;
+    int nparts, cparts;
     hora_label_store labels;
     hora_pictures *pictures; /* NULL: a set of texts */
     uint64_t hash;
@@ -158,8 +159,10 @@ typedef struct hora_data_segment {
     size_t at;
     int64_t n; /* tokens, BOS not counted */
     int64_t line;
-    int64_t record; /* as in hora_data_record; of plain text: of the window */
+    int64_t record; /* as in hora_data_record; of a stream: of the window */
     hora_data_labels_at labels;
+    int part;
+    size_t index; /* in the store's records; of a stream: of the window */
 } hora_data_segment;
 typedef struct hora_data_row {
     size_t first; /* segment */
@@ -180,10 +183,15 @@ struct hora_dataset {
     uint64_t seed;
     hora_data_info info;
 };
-/* Makes the rows: of the store's records [from, to), or of the stream's tokens [from, to). */
-void hora_pack_records(hora_dataset *d, size_t from, size_t to);
-void hora_pack_stream(hora_dataset *d, size_t from, size_t to);
-/* Copies of the rows `at` of another set over the same store. */
+/* Makes the rows anew: none yet. */
+void hora_pack_begin(hora_dataset *d);
+/* Adds rows of a part: of its records [from, to), or of its stream's tokens, `times` over. */
+void hora_pack_part(hora_dataset *d, int part, size_t from, size_t to, double times);
+/* on[i - from] for each record of a part: it is in the subset of that share, drawn by the seed.
+ * Rows of one conversation stay together. */
+void hora_data_choose(const hora_dataset *d, int part, size_t from, size_t to, double share,
+                      uint8_t *on);
+/* Adds copies of the rows `at` of another set over the same store. */
 void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
 /* Row at position `at` of the endless sequence. */
 const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);

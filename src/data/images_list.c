@@ -4,7 +4,7 @@
  * metadata.jsonl is one such list.
  */
 #include "base/text.h"
-#include "data/data_impl.h"
+#include "data/files_impl.h"
 #include "data/images_impl.h"
 
 static const char *const path_keys[] = {"image", "file_name", "image_path", "path",
@@ -83,20 +83,15 @@ static hora_status refuse(void *arg, hora_status s) {
 }
 
 static hora_status list_records(hora_images *s) {
-    hora_map map = {0};
+    hora_bytes b;
     list l = {s, hora_path_dir(s->path)};
     const bool tabs = hora_ends(s->path, ".tsv");
-    hora_status st;
-    HORA_TRY_OUT(st, hora_map_open(&map, s->path));
-    HORA_TRY_OUT(st, hora_refuse_pointer(s->path, map.data, map.n));
-    const size_t mark = hora_byte_order_mark(map.data, map.n);
-    const char *text = (const char *)map.data + mark;
-    if (tabs || hora_ends(s->path, ".csv"))
-        st = hora_read_table(text, map.n - mark, s->path, tabs, take, refuse, &l);
-    else
-        st = hora_read_records(text, map.n - mark, s->path, take, refuse, &l);
-out:
-    hora_map_release(&map);
+    hora_status st = hora_bytes_open(&b, s->path);
+    if (!st && (tabs || hora_ends(s->path, ".csv")))
+        st = hora_read_table(b.s, b.n, s->path, tabs, NULL, take, refuse, &l);
+    else if (!st)
+        st = hora_read_records(b.s, b.n, s->path, take, refuse, &l);
+    hora_bytes_release(&b);
     hora_free(l.dir);
     return st;
 }

@@ -37,6 +37,19 @@ static void mark(const hora_sample *s, const hora_offsets *at, uint8_t *mask, in
     }
 }
 
+static void room(hora_masked *m) {
+    if (m->ids.n > m->cap) {
+        m->cap = m->ids.cap;
+        m->mask = hora_realloc(m->mask, m->cap);
+    }
+}
+
+void hora_masked_ones(hora_masked *m) {
+    room(m);
+    memset(m->mask + m->n, 1, m->ids.n - m->n);
+    m->n = m->ids.n;
+}
+
 hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hora_masked *out,
                             hora_mask_notes *notes) {
     size_t start = out->ids.n;
@@ -48,10 +61,7 @@ hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hor
     int32_t eos = hora_tokenizer_eos(tok);
     if (s->eos && eos >= 0 && !(n && out->ids.at[out->ids.n - 1] == eos))
         hora_ids_push(&out->ids, eos);
-    if (out->ids.n > out->cap) {
-        out->cap = out->ids.cap;
-        out->mask = hora_realloc(out->mask, out->cap);
-    }
+    room(out);
     out->n = out->ids.n;
     mark(s, &at, out->mask + start, &notes->straddling);
     bool to_end = !s->nspans || s->spans[s->nspans - 1].to == s->text.n;

@@ -5,8 +5,12 @@
  * segments of all its rows stand side by side without padding; only the end is filled up to the row
  * class. Filling allocates nothing: it runs within a step.
  */
+#include <math.h>
+
 #include "base/rng.h"
 #include "data/data_impl.h"
+
+#define SUBSET ((uint64_t)1 << 62) /* streams apart from those of the epochs */
 
 /* ---- row classes ---- */
 int64_t hora_row_class(int64_t capacity, int64_t rows) {
@@ -24,13 +28,14 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
     const hora_store *st = d->store;
     const hora_label_store *l = &st->labels;
     const hora_label_kind k = d->rule.labels;
-    const int64_t bos = d->bos >= 0;
+    const bool plain = st->parts[s->part].plain;
+    const int64_t bos = plain && d->bos >= 0;
     return (hora_segment){
         .from = from,
         .n = s->n + bos,
         .skip = bos,
         .ids = st->tokens.ids.at + s->at,
-        .mask = st->plain || k ? NULL : st->tokens.mask + s->at,
+        .mask = plain || k ? NULL : st->tokens.mask + s->at,
         .types = st->tokens.types.n ? st->tokens.types.at + s->at : NULL,
         .tags = k == HORA_LABELS_TAG ? l->tags + s->at : NULL,
         .classes = k == HORA_LABELS_CLASS && s->labels.n ? l->ids + s->labels.first : NULL,
@@ -41,8 +46,8 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
 }
 
 static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
-    const int64_t n = s.n + (d->bos >= 0);
     const hora_segment t = hora_data_told(d, &s, 0);
+    const int64_t n = t.n;
     const hora_counted counted = d->rule.targets(&d->rule, &t, NULL);
     if (new_row)
         HORA_PUSH(d->rows, d->nrows, d->crows, ((hora_data_row){.first = d->nsegments}));
@@ -51,8 +56,9 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     r->nsegments++;
     r->tokens += n;
     r->supervised += counted.rows;
-    bool same = d->nsegments > 1 && d->segments[d->nsegments - 2].record == s.record;
-    d->info.records += !same; /* a record may be several rows, one after the other */
+    const hora_data_segment *last = d->nsegments > 1 ? &d->segments[d->nsegments - 2] : NULL;
+    d->info.records += !last || last->record != s.record || last->part != s.part ||
+                       last->index + 1 != s.index; /* it may be several rows, one by one */
     d->info.rows = (int64_t)d->nrows;
     d->info.tokens += n;
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
@@ -64,39 +70,74 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
     d->info.bytes += counted.bytes;
 }
 
-static void clear(hora_dataset *d) {
+void hora_pack_begin(hora_dataset *d) {
     d->nsegments = d->nrows = 0;
     d->info.max_id = d->bos > 0 ? d->bos : 0;
     d->info.records = d->info.rows = d->info.tokens = d->info.supervised = d->info.bytes = 0;
 }
 
-void hora_pack_records(hora_dataset *d, size_t from, size_t to) {
-    clear(d);
+/* Of the n records (or rows of one) from..to those that are on; NULL: all. A row holds records of
+ * one part only. */
+static void pack_records(hora_dataset *d, int part, size_t from, size_t to, const uint8_t *on) {
+    bool open = false;
     for (size_t i = from; i < to; i++) {
         const hora_data_record *r = &d->store->records[i];
-        bool fits = d->packing && d->nrows && d->rows[d->nrows - 1].tokens + r->n <= d->seq_len;
-        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels}, !fits);
+        if (on && !on[i - from])
+            continue;
+        const bool fits = open && d->packing && !d->store->parts[part].plain &&
+                          d->rows[d->nrows - 1].tokens + r->n <= d->seq_len;
+        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels, part, i},
+                    !fits);
+        open = true;
     }
 }
 
-void hora_pack_stream(hora_dataset *d, size_t from, size_t to) {
-    size_t body = (size_t)(d->seq_len - (d->bos >= 0));
-    clear(d);
+static void pack_stream(hora_dataset *d, int part, size_t from, size_t to) {
+    const size_t bos = d->bos >= 0, body = (size_t)d->seq_len - bos;
     for (size_t at = from; at < to; at += body) {
-        size_t n = to - at < body ? to - at : body;
-        if (n + (d->bos >= 0) >= 2) /* a single token has nothing to predict */
+        const size_t n = to - at < body ? to - at : body;
+        const int64_t window = (int64_t)((at - from) / body);
+        if (n + bos >= 2) /* a single token has nothing to predict */
             add_segment(d,
-                        (hora_data_segment){at,
-                                            (int64_t)n,
-                                            (int64_t)((at - from) / body) + 1,
-                                            (int64_t)((at - from) / body),
-                                            {0, 0}},
+                        (hora_data_segment){
+                            at, (int64_t)n, window + 1, window, {0, 0}, part, (size_t)window},
                         true);
     }
 }
 
+void hora_data_choose(const hora_dataset *d, int part, size_t from, size_t to, double share,
+                      uint8_t *on) {
+    const hora_data_record *r = d->store->records;
+    int64_t n = 0, group = -1;
+    for (size_t i = from; i < to; i++)
+        n += i == from || r[i].record != r[i - 1].record;
+    uint8_t *chosen = hora_calloc((size_t)n + 1, 1);
+    for (int64_t k = 0; k < (int64_t)floor(share * (double)n + 0.5); k++)
+        chosen[hora_rng_permutation(d->seed, SUBSET + (uint64_t)part, n, k)] = 1;
+    for (size_t i = from; i < to; i++) {
+        group += i == from || r[i].record != r[i - 1].record;
+        on[i - from] = chosen[group];
+    }
+    hora_free(chosen);
+}
+
+void hora_pack_part(hora_dataset *d, int part, size_t from, size_t to, double times) {
+    const hora_data_part *p = &d->store->parts[part];
+    for (double k = 0; k + 1 <= times; k++)
+        if (p->stream)
+            pack_stream(d, part, from, to);
+        else
+            pack_records(d, part, from, to, NULL);
+    const double rest = times - floor(times);
+    if (rest <= 0 || p->stream)
+        return;
+    uint8_t *on = hora_calloc(to - from + 1, 1);
+    hora_data_choose(d, part, from, to, rest, on);
+    pack_records(d, part, from, to, on);
+    hora_free(on);
+}
+
 void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n) {
-    clear(d);
     for (int64_t i = 0; i < n; i++) {
         HORA_ASSERT(at[i] >= 0 && at[i] < (int64_t)from->nrows);
         const hora_data_row *r = &from->rows[at[i]];
@@ -167,10 +208,14 @@ int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, in
     return sum;
 }
 
-int hora_data_records(const hora_dataset *d, int64_t row, bool eval, int64_t *lines, int cap) {
+int hora_data_records(const hora_dataset *d, int64_t row, bool eval, hora_data_origin *at,
+                      int cap) {
     const hora_data_row *r = hora_data_row_at(d, row, eval);
+    const hora_store *st = d->store;
     int n = r->nsegments < cap ? (int)r->nsegments : cap;
-    for (int i = 0; i < n; i++)
-        lines[i] = d->segments[r->first + (size_t)i].line;
+    for (int i = 0; i < n; i++) {
+        const hora_data_segment *s = &d->segments[r->first + (size_t)i];
+        at[i] = (hora_data_origin){st->nparts > 1 ? st->parts[s->part].path : NULL, s->line};
+    }
     return n;
 }

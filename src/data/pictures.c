@@ -148,7 +148,15 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path
     hora_vision_pattern(&p->vision, st->tokens.ids.at, p->pos);
     take_classes(&st->labels, p->set);
     HORA_TRY(take_records(d, p, path));
-    hora_pack_records(d, 0, st->nrecords);
+    const hora_data_part part = {.path = hora_strdup(path),
+                                 .times = 1,
+                                 .end = st->nrecords,
+                                 .records = (int64_t)st->nrecords,
+                                 .hash = fingerprint(p, c)};
+    HORA_PUSH(st->parts, st->nparts, st->cparts, part);
+    d->info.samples = (int64_t)st->nrecords;
+    hora_pack_begin(d);
+    hora_pack_part(d, 0, 0, st->nrecords, 1);
     if (!d->nrows)
         return hora_fail(HORA_EUSAGE, "%s: no picture can be used", path);
     d->info.hash = st->hash = fingerprint(p, c);

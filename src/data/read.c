@@ -4,7 +4,7 @@
  * column, and one that does not parse can be skipped. Knows nothing of what records mean.
  */
 #include "base/text.h"
-#include "data/data_impl.h"
+#include "data/files_impl.h"
 
 typedef struct cursor {
     const char *s;
@@ -74,6 +74,8 @@ static hora_status read_lines(cursor *c) {
         const char *nl = memchr(c->s + c->at, '\n', c->n - c->at);
         size_t from = c->at, to = nl ? (size_t)(nl - c->s) : c->n;
         hora_place at = {c->line, 1};
+        from += hora_byte_order_mark(c->s + from, to - from); /* files put together */
+        c->at = from;
         while (c->at < to && blank(c->s[c->at]))
             c->at++;
         if (c->at < to)
@@ -168,30 +170,13 @@ hora_status hora_records_each(const char *path,
                               hora_status (*fn)(void *arg, const hora_json *record, int64_t line),
                               void *arg) {
     visit v = {path, fn, arg};
-    hora_map map = {0};
-    hora_status st;
-    HORA_TRY_OUT(st, hora_map_open(&map, path));
-    HORA_TRY_OUT(st, hora_refuse_pointer(path, map.data, map.n));
-    const size_t mark = hora_byte_order_mark(map.data, map.n), n = map.n - mark;
-    const char *text = (const char *)map.data + mark;
+    hora_bytes b;
     const bool tabs = hora_ends(path, ".tsv");
-    st = tabs || hora_ends(path, ".csv")
-             ? hora_read_table(text, n, path, tabs, visit_one, visit_bad, &v)
-             : hora_read_records(text, n, path, visit_one, visit_bad, &v);
-out:
-    hora_map_release(&map);
+    hora_status st = hora_bytes_open(&b, path);
+    if (!st)
+        st = tabs || hora_ends(path, ".csv")
+                 ? hora_read_table(b.s, b.n, path, tabs, NULL, visit_one, visit_bad, &v)
+                 : hora_read_records(b.s, b.n, path, visit_one, visit_bad, &v);
+    hora_bytes_release(&b);
     return st;
-}
-
-bool hora_read_is_text(const char *path, const char *text, size_t n) {
-    static const char *const json[] = {".jsonl", ".ndjson", ".json"};
-    size_t i = 0;
-    if (hora_ends(path, ".txt"))
-        return true;
-    for (size_t k = 0; k < HORA_COUNT(json); k++)
-        if (hora_ends(path, json[k]))
-            return false;
-    while (i < n && blank(text[i]))
-        i++;
-    return i == n || text[i] != '{';
 }

@@ -4,6 +4,7 @@
  */
 #include "base/text.h"
 #include "data/data_impl.h"
+#include "data/files_impl.h"
 
 #define SOURCE(name) extern const hora_source hora_source_##name;
 #include "data/sources.def"
@@ -40,21 +41,22 @@ void hora_sample_span(hora_sample *s, size_t from, size_t to) {
         HORA_PUSH(s->spans, s->nspans, s->cspans, ((hora_span){from, to}));
 }
 
-/* Words with blanks between them, of which a record has all; a|b: one of the two. */
-static bool has_keys(const hora_json *record, const char *keys) {
-    while (*keys) {
+/* Words with blanks between them, of which a record has all; a|b: one of the two. *named: `columns`
+ * gives one of them. */
+static bool has_keys(const hora_json *record, const char *keys, const hora_columns *columns,
+                     bool *named) {
+    *named = false;
+    for (char *group; (group = hora_list_word(&keys, " ")); hora_free(group)) {
+        const char *rest = group;
         bool has = false;
-        size_t n;
-        do {
-            n = strcspn(keys, " |");
-            char *key = hora_strndup(keys, n);
+        for (char *key; (key = hora_list_word(&rest, "|")); hora_free(key)) {
             has = has || hora_json_get(record, key) != NULL;
-            hora_free(key);
-            keys += n + 1;
-        } while (keys[-1] == '|');
-        if (!has)
+            *named |= columns && hora_columns_has(columns, key);
+        }
+        if (!has) {
+            hora_free(group);
             return false;
-        keys -= !keys[-1];
+        }
     }
     return true;
 }
@@ -63,11 +65,19 @@ static bool is_for(const hora_source *s, hora_label_kind k) {
     return k == HORA_LABELS_NONE ? !s->labels : (s->labels & 1u << k) != 0;
 }
 
-const hora_source *hora_source_of(const hora_json *record, hora_label_kind k) {
-    for (size_t i = 0; i < HORA_COUNT(hora_sources); i++)
-        if (is_for(hora_sources[i], k) && has_keys(record, hora_sources[i]->keys))
+const hora_source *hora_source_of(const hora_json *record, hora_label_kind k,
+                                  const hora_columns *columns) {
+    const hora_source *first = NULL;
+    bool named;
+    for (size_t i = 0; i < HORA_COUNT(hora_sources); i++) {
+        if (!is_for(hora_sources[i], k) ||
+            !has_keys(record, hora_sources[i]->keys, columns, &named))
+            continue;
+        if (named)
             return hora_sources[i];
-    return NULL;
+        first = first ? first : hora_sources[i];
+    }
+    return first;
 }
 
 hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
@@ -83,7 +93,11 @@ hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
     for (size_t i = 0; i < HORA_COUNT(hora_sources); i++)
         if (is_for(hora_sources[i], k))
             hora_str_printf(&want, "%s%s", want.n ? " or " : "", hora_sources[i]->shape);
-    hora_status s = hora_fail(HORA_EFORMAT, "a record has %s; write it as %s", have.s, want.s);
+    hora_status s =
+        hora_fail(HORA_EFORMAT,
+                  "a record has %s; write it as %s, or say which fields they are (columns: "
+                  "prompt=question,completion=answer)",
+                  have.s, want.s);
     hora_str_release(&have);
     hora_str_release(&want);
     return s;

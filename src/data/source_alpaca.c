@@ -72,6 +72,7 @@ static hora_status read_alpaca(const hora_reader *r, const hora_json *record, ho
 
 const hora_source hora_source_alpaca = {.name = "alpaca",
                                         .keys = "instruction output",
+                                        .more = "input system history",
                                         .shape =
                                             "{\"instruction\": .., \"input\": .., \"output\": ..}",
                                         .read = read_alpaca};

@@ -56,5 +56,6 @@ static hora_status read_completion(const hora_reader *r, const hora_json *record
 
 const hora_source hora_source_completion = {.name = "completion",
                                             .keys = "prompt completion",
+                                            .more = "tools documents chat_template_kwargs",
                                             .shape = "{\"prompt\": .., \"completion\": ..}",
                                             .read = read_completion};

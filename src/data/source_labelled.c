@@ -42,6 +42,7 @@ static hora_status read_labelled(const hora_reader *r, const hora_json *record, 
 const hora_source hora_source_labelled = {
     .name = "labelled",
     .keys = "text|sentence|sentence1|premise|question1",
+    .more = "text_pair sentence2 hypothesis question2 label labels",
     .shape = "{\"text\": .., \"label\": ..}, with \"text_pair\" for pairs",
     .read = read_labelled,
     .labels = 1u << HORA_LABELS_CLASS | 1u << HORA_LABELS_NUMBER};

@@ -6,6 +6,7 @@
 
 const hora_source hora_source_messages = {.name = "messages",
                                           .keys = "messages",
+                                          .more = "tools documents chat_template_kwargs",
                                           .shape =
                                               "{\"messages\": [{\"role\": .., \"content\": ..}]}",
                                           .read = hora_chat_source};

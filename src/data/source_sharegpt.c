@@ -8,5 +8,6 @@
 const hora_source hora_source_sharegpt = {
     .name = "sharegpt",
     .keys = "conversations|conversation",
+    .more = "system tools documents chat_template_kwargs",
     .shape = "{\"conversations\": [{\"from\": .., \"value\": ..}]}",
     .read = hora_chat_source};

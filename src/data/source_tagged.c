@@ -26,6 +26,7 @@ static hora_status read_tagged(const hora_reader *r, const hora_json *record, ho
 
 const hora_source hora_source_tagged = {.name = "tagged",
                                         .keys = "tokens|words",
+                                        .more = "tags ner_tags labels",
                                         .shape = "{\"tokens\": [..], \"tags\": [..]}",
                                         .read = read_tagged,
                                         .labels = 1u << HORA_LABELS_TAG};

@@ -11,7 +11,8 @@
 
 /* ---- a row ---- */
 static bool counts(const hora_dataset *d, const hora_data_segment *s, int64_t i) {
-    return d->store->plain || (!d->rule.labels && d->store->tokens.mask[s->at + (size_t)i]);
+    return d->store->parts[s->part].plain ||
+           (!d->rule.labels && d->store->tokens.mask[s->at + (size_t)i]);
 }
 
 /* Hands out the text of each run of tokens that count, or do not. */
@@ -73,7 +74,8 @@ static void set_int(hora_json *o, const char *key, int64_t v) {
 
 /* Of a text file every window stands for itself. */
 static const hora_data_record *record_of(const hora_dataset *d, int64_t row) {
-    return d->store->plain ? NULL : &d->store->records[row];
+    const hora_data_segment *s = &d->segments[row];
+    return d->store->parts[s->part].plain ? NULL : &d->store->records[s->index];
 }
 
 /* Classes or numbers of the whole, or a class per token with -100 for what has none. */
@@ -95,6 +97,8 @@ hora_status hora_data_row_json(const hora_dataset *d, int64_t row, hora_json **o
     const hora_segment t = hora_data_told(d, s, 0);
     const int64_t supervised = d->rule.targets(&d->rule, &t, NULL).rows;
     hora_json *o = hora_json_new_object();
+    if (d->store->nparts > 1)
+        hora_json_set(o, "file", hora_json_new_string(d->store->parts[s->part].path));
     set_int(o, "line", s->line);
     set_int(o, "record", s->record + 1);
     hora_json_set(o, "kind", hora_json_new_string(r ? hora_sources[r->kind]->name : "plain text"));
@@ -191,7 +195,7 @@ static int64_t duplicates(fact *f, size_t n) {
 
 static void add_kinds(const hora_dataset *d, hora_json *o) {
     hora_json *kinds = hora_json_set(o, "kinds", hora_json_new_object());
-    for (int k = 0; k < hora_nsources && !d->store->plain; k++) {
+    for (int k = 0; k < hora_nsources; k++) {
         int64_t n = 0, last = -1;
         for (size_t i = 0; i < d->store->nrecords; i++) {
             const hora_data_record *r = &d->store->records[i];

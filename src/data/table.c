@@ -1,11 +1,11 @@
 /*
  * Tables: a header, then a record per line; each becomes an object of strings. CSV follows RFC
  * 4180: fields in double quotes may hold delimiters, line breaks and doubled quotes; the delimiter
- * is the comma, or the semicolon where the header has no comma outside of quotes. TSV has no
- * quoting. Words like None or NA are text.
+ * is the comma, or where the header has none outside of quotes the semicolon, or the tab. TSV has
+ * no quoting. Words like None or NA are text.
  */
 #include "base/text.h"
-#include "data/data_impl.h"
+#include "data/files_impl.h"
 
 typedef struct table {
     const char *s;
@@ -13,6 +13,7 @@ typedef struct table {
     int64_t line;
     char delimiter;
     bool quotes;
+    bool returns;     /* lines end in carriage returns alone, as they once did on the Macintosh */
     hora_str *fields; /* of the present record */
     size_t nfields, cfields;
 } table;
@@ -36,11 +37,11 @@ static bool quoted(table *t, hora_str *out) {
 
 static bool line_ends(const table *t) {
     return at_end(t) || t->s[t->at] == '\n' ||
-           (t->s[t->at] == '\r' && (t->at + 1 == t->n || t->s[t->at + 1] == '\n'));
+           (t->s[t->at] == '\r' && (t->returns || t->at + 1 == t->n || t->s[t->at + 1] == '\n'));
 }
 
 static void skip_line_end(table *t) {
-    t->at += !at_end(t) && t->s[t->at] == '\r';
+    t->at += !t->returns && !at_end(t) && t->s[t->at] == '\r';
     if (!at_end(t)) {
         t->at++;
         t->line++;
@@ -79,15 +80,23 @@ static hora_status read_fields(table *t) {
     return HORA_OK;
 }
 
-/* The delimiter of the header's line. */
-static char delimiter_of(const table *t) {
-    bool inside = false, comma = false, semicolon = false;
+/* The delimiter of the header's line. Spreadsheets may say it in a line of its own: sep=; */
+static char delimiter_of(table *t) {
+    if (t->n - t->at > 6 && !strncmp(t->s + t->at, "sep=", 4) &&
+        (t->s[t->at + 5] == '\n' || t->s[t->at + 5] == '\r')) {
+        const char c = t->s[t->at + 4];
+        t->at += 5;
+        skip_line_end(t);
+        return c;
+    }
+    bool inside = false, comma = false, semicolon = false, tab = false;
     for (size_t i = t->at; i < t->n && (inside || t->s[i] != '\n'); i++) {
         inside ^= t->s[i] == '"';
         comma |= !inside && t->s[i] == ',';
         semicolon |= !inside && t->s[i] == ';';
+        tab |= !inside && t->s[i] == '\t';
     }
-    return !comma && semicolon ? ';' : ',';
+    return comma ? ',' : semicolon ? ';' : tab ? '\t' : ',';
 }
 
 static const char *text(const hora_str *s) {
@@ -117,12 +126,16 @@ static hora_status header(table *t, char ***names, size_t *n) {
 static hora_status make_record(const table *t, char *const *names, size_t n, hora_json **out) {
     size_t bad;
     *out = NULL;
+    if (t->nfields != n && !t->quotes)
+        return hora_fail(HORA_EFORMAT,
+                         "the line has %zu fields, the header %zu; in TSV no field holds tabs or "
+                         "line breaks, where they stand in quotes give format=csv",
+                         t->nfields, n);
     if (t->nfields != n)
-        return hora_fail(
-            HORA_EFORMAT,
-            "the line has %zu fields, the header %zu; put fields that hold `%s` or line "
-            "breaks in double quotes",
-            t->nfields, n, t->delimiter == '\t' ? "a tab" : (char[]){t->delimiter, 0});
+        return hora_fail(HORA_EFORMAT,
+                         "the line has %zu fields, the header %zu; put fields that hold `%c` or "
+                         "line breaks in double quotes",
+                         t->nfields, n, t->delimiter);
     for (size_t i = 0; i < n; i++)
         if (!hora_utf8_valid(text(&t->fields[i]), t->fields[i].n, &bad))
             return hora_fail(HORA_EFORMAT, "field %zu is not UTF-8; convert the file", i + 1);
@@ -132,15 +145,59 @@ static hora_status make_record(const table *t, char *const *names, size_t n, hor
     return HORA_OK;
 }
 
-hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs, hora_record_fn fn,
-                            hora_status (*bad)(void *arg, hora_status s), void *arg) {
+static hora_json *named(char *const *names, size_t n) {
+    hora_json *o = hora_json_new_object();
+    for (size_t i = 0; i < n; i++)
+        hora_json_set(o, names[i], hora_json_new_string(""));
+    return o;
+}
+
+static hora_status check_header(char *const *names, size_t n,
+                                hora_status (*header)(void *arg, const hora_json *names),
+                                void *arg) {
+    hora_json *record = named(names, n);
+    const hora_status s = header(arg, record);
+    hora_json_free(record);
+    return s;
+}
+
+static void release(table *t, char **names, size_t columns) {
+    clear(t);
+    hora_free(t->fields);
+    for (size_t i = 0; i < columns; i++)
+        hora_free(names[i]);
+    hora_free(names);
+}
+
+hora_json *hora_read_header(const char *s, size_t n, bool tabs) {
+    const char *end = memchr(s, '\n', n);
+    table t = {.s = s, .n = end ? (size_t)(end - s) + 1 : n, .line = 1, .quotes = !tabs};
+    char **names = NULL;
+    size_t columns = 0;
+    bool good = t.n < 4096;
+    if (good) {
+        t.delimiter = tabs ? '\t' : delimiter_of(&t);
+        good = header(&t, &names, &columns) == HORA_OK && columns > 1;
+    }
+    hora_json *record = good ? named(names, columns) : NULL;
+    release(&t, names, columns);
+    return record;
+}
+
+hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs,
+                            hora_status (*check)(void *arg, const hora_json *names),
+                            hora_record_fn fn, hora_status (*bad)(void *arg, hora_status s),
+                            void *arg) {
     table t = {.s = s, .n = n, .line = 1, .quotes = !tabs};
     char **names = NULL;
     size_t columns = 0;
+    t.returns = n && !memchr(s, '\n', n) && memchr(s, '\r', n);
     t.delimiter = tabs ? '\t' : delimiter_of(&t);
     hora_status st = header(&t, &names, &columns);
     if (st)
         hora_context(st, "%s", what);
+    else if (check)
+        st = check_header(names, columns, check, arg);
     while (!st && !at_end(&t)) {
         const hora_place at = {t.line, 1};
         hora_json *record = NULL;
@@ -158,10 +215,6 @@ hora_status hora_read_table(const char *s, size_t n, const char *what, bool tabs
                 : fn(arg, record, at);
         hora_json_free(record);
     }
-    clear(&t);
-    hora_free(t.fields);
-    for (size_t i = 0; i < columns; i++)
-        hora_free(names[i]);
-    hora_free(names);
+    release(&t, names, columns);
     return st;
 }

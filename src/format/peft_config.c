@@ -444,14 +444,11 @@ void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
 
 /* A word of a list separated by blanks. */
 static bool is_word(const char *list, const char *name) {
-    const size_t n = strlen(name);
-    for (const char *p = list; *p;) {
-        p += strspn(p, " ");
-        const size_t len = strcspn(p, " ");
-        if (len == n && n && !strncmp(p, name, n))
+    const char *word;
+    size_t n;
+    while (hora_list_next(&list, " ", &word, &n))
+        if (n == strlen(name) && !strncmp(word, name, n))
             return true;
-        p += len;
-    }
     return false;
 }
 

@@ -3,6 +3,7 @@
  * so a family or method that errs hears of it at the line of its own text; the first error is
  * latched and reported by the plan.
  */
+#include "base/text.h"
 #include "graph/graph_impl.h"
 
 #include <stdio.h>
@@ -22,19 +23,15 @@ static void take_backend(hora_graph *g, const hora_backend *b) {
 
 /* The words of `list`, in its order. */
 static hora_status take_named(hora_graph *g, const char *list) {
-    for (const char *p = list; *(p += strspn(p, " ,"));) {
-        char word[32];
-        size_t n = strcspn(p, " ,");
-        snprintf(word, sizeof word, "%.*s", (int)hora_min((int64_t)n, 31), p);
+    hora_status s = HORA_OK;
+    for (char *word; !s && (word = hora_list_word(&list, HORA_LIST)); hora_free(word)) {
         const hora_backend *b = hora_backend_named(word);
-        if (!b)
-            return hora_fail(HORA_EUSAGE,
-                             "no backend named `%s` in this build; `hora --version` lists them",
-                             word);
-        take_backend(g, b);
-        p += n;
+        if (b)
+            take_backend(g, b);
+        else
+            s = hora_backend_unknown(word);
     }
-    return HORA_OK;
+    return s;
 }
 
 static hora_status pick_backends(hora_graph *g) {

@@ -20,7 +20,7 @@ static const hora_option rows[] = {
                "one layer from this safetensors file instead of a model"),
     OPT_STRING(text, "text", NULL, NULL, "FILE", "text the model reads, cut into sequences"),
     OPT_INT(random, "random", NULL, NULL, 1, 4096, "sequences of random tokens instead of a text"),
-    OPT_STRING(layers, "layers", NULL, NULL, "LIST", "layers such as 0,5; unset: all"),
+    OPT_LIST(layers, "layers", NULL, NULL, "LIST", "layers such as 0,5; unset: all"),
     OPT_INT(tokens, "tokens", NULL, "64", 1, 4096, "tokens of a sequence"),
     OPT_INT(sequences, "sequences", NULL, "4", 1, 4096, "sequences taken from the text, at most"),
     OPT_INT(queries, "queries", NULL, "8", 1, 1 << 20,

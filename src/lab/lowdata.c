@@ -17,8 +17,8 @@ enum { TEST = 4000, SPACE = 4 << 20 };
 
 #define OPT_OF lowdata_config
 static const hora_option rows[] = {
-    OPT_STRING(n, "n", NULL, NULL, "LIST",
-               "sample sizes; unset: 16,32,64,128,256,512 (quick: 32,512)"),
+    OPT_LIST(n, "n", NULL, NULL, "LIST",
+             "sample sizes; unset: 16,32,64,128,256,512 (quick: 32,512)"),
     OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 8)"),
     OPT_INT(seed, "seed", NULL, "0", 0, 1e9, "the first seed"),
     OPT_REAL(sigma, "sigma", NULL, "0.1", 1e-10, 10, "deviation of the noise"),

@@ -27,14 +27,14 @@ static const hora_option rows[] = {
                "train adapters of this model instead of the synthetic experiment"),
     OPT_STRING(data, "data", NULL, NULL, "FILE", "text or JSONL that the subsets are drawn from"),
     OPT_STRING(eval, "eval", "eval_data", NULL, "FILE", "evaluation data, never used for choices"),
-    OPT_STRING(fractions, "fractions", NULL, NULL, "LIST",
-               "subset sizes as shares of the rows of --data; unset: 0.01,0.03,0.1,0.3,1"),
-    OPT_STRING(n, "n", "rows", NULL, "LIST", "subset sizes as numbers of rows, such as 50,100,200"),
+    OPT_LIST(fractions, "fractions", NULL, NULL, "LIST",
+             "subset sizes as shares of the rows of --data; unset: 0.01,0.03,0.1,0.3,1"),
+    OPT_LIST(n, "n", "rows", NULL, "LIST", "subset sizes as numbers of rows, such as 50,100,200"),
     OPT_INT(rank, "rank", "r", "8", 1, 4096, "rank of every student"),
-    OPT_STRING(rates, "rates", "lr", "1e-4,3e-4,1e-3,3e-3", "LIST",
-               "learning rates, the same for all; one is chosen for each method and size"),
-    OPT_STRING(student, "student", "students", NULL, "LIST",
-               "more students: identity, tanh, gelu, sigmoid, own-qv, own-heads, rep"),
+    OPT_LIST(rates, "rates", "lr", "1e-4,3e-4,1e-3,3e-3", "LIST",
+             "learning rates, the same for all; one is chosen for each method and size"),
+    OPT_LIST(student, "student", "students", NULL, "LIST",
+             "more students: identity, tanh, gelu, sigmoid, own-qv, own-heads, rep"),
     OPT_INT(seeds, "seeds", NULL, "8", 1, 64,
             "seeds of everything random; fewer than 8 give no verdict"),
     OPT_INT(epochs, "epochs", NULL, "20", 1, 1e6, "passes over a subset"),
@@ -63,9 +63,8 @@ typedef struct lab {
 /* Numbers of a list "1,2,3" (or 1+2) into out; each in [min, max]. */
 static hora_status take_list(const char *option, const char *list, double min, double max, int most,
                              double *out, int *n) {
-    for (*n = 0; list && *list;) {
-        const size_t len = strcspn(list, ",+");
-        char *word = hora_strndup(list, len);
+    *n = 0;
+    for (char *word; (word = hora_list_word(&list, HORA_LIST));) {
         double v = NAN;
         hora_status s = HORA_OK;
         if (!hora_parse_double(word, &v) || !(v >= min && v <= max))
@@ -76,7 +75,6 @@ static hora_status take_list(const char *option, const char *list, double min, d
         hora_free(word);
         HORA_TRY(s);
         out[(*n)++] = v;
-        list += len + (list[len] != 0);
     }
     return *n ? HORA_OK : hora_fail(HORA_EUSAGE, "--%s is empty; give numbers", option);
 }
@@ -147,9 +145,7 @@ static const struct {
                 {"rep", "generator=rep"}};
 
 static hora_status add_variants(hora_lowdata_grid *g, const char *list, long long r, long long m) {
-    while (list && *list) {
-        const size_t len = strcspn(list, ",+");
-        char *word = hora_strndup(list, len);
+    for (char *word; (word = hora_list_word(&list, HORA_LIST));) {
         size_t i = 0;
         while (i < HORA_COUNT(variants) && !hora_eq(variants[i].name, word))
             i++;
@@ -167,7 +163,6 @@ static hora_status add_variants(hora_lowdata_grid *g, const char *list, long lon
         *t = (hora_lowdata_student){.name = variants[i].name, .method = "hora"};
         hora_snprintf(t->options, sizeof t->options, "rank=%lld,hidden=%lld,%s", r, m,
                       variants[i].options);
-        list += len + (list[len] != 0);
     }
     return HORA_OK;
 }

@@ -12,16 +12,16 @@
     { #field, NULL, HORA_OPT_##kind, offsetof(rates_config, field), def, min, max, NULL, arg, help }
 #define OPT_OF rates_config
 static const hora_option rows[] = {
-    OPT_STRING(setting, "setting", NULL, NULL, "LIST",
-               "over (twice the heads), exact, labelled (own base each)"),
-    OPT_STRING(teacher, "teacher", NULL, NULL, "LIST",
-               "linear, tanh (heads share a generator), free"),
-    OPT_STRING(student, "student", NULL, NULL, "LIST",
-               "lora, linear, tanh, wide, lora-wd, lora-perhead; unset: the default list"),
-    OPT_STRING(init, "init", NULL, NULL, "LIST",
-               "starts: near (the truth, moved), random (best of 4)"),
-    OPT_STRING(n, "n", NULL, NULL, "LIST",
-               "sample sizes; unset: 250,500,1000,2000,4000,8000 (quick: 250,1000,4000)"),
+    OPT_LIST(setting, "setting", NULL, NULL, "LIST",
+             "over (twice the heads), exact, labelled (own base each)"),
+    OPT_LIST(teacher, "teacher", NULL, NULL, "LIST",
+             "linear, tanh (heads share a generator), free"),
+    OPT_LIST(student, "student", NULL, NULL, "LIST",
+             "lora, linear, tanh, wide, lora-wd, lora-perhead; unset: the default list"),
+    OPT_LIST(init, "init", NULL, NULL, "LIST",
+             "starts: near (the truth, moved), random (best of 4)"),
+    OPT_LIST(n, "n", NULL, NULL, "LIST",
+             "sample sizes; unset: 250,500,1000,2000,4000,8000 (quick: 250,1000,4000)"),
     OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 4)"),
     OPT_INT(seed, "seed", NULL, "0", 0, 1e9, "the first seed"),
     OPT_REAL(sigma, "sigma", NULL, "0.1", 1e-10, 10, "deviation of the noise"),
@@ -38,14 +38,6 @@ const char *const hora_rates_setting_names[] = {"over", "exact", "labelled", NUL
 const char *const hora_rates_teacher_names[] = {"linear", "tanh", "free", NULL};
 const char *const hora_rates_init_names[] = {"near", "random", NULL};
 
-/* The next piece of a list; NULL: no more. *at moves on. */
-static char *piece(const char **at) {
-    const size_t skip = strspn(*at, ",+ "), n = strcspn(*at + skip, ",+ ");
-    const char *from = *at + skip;
-    *at = from + n;
-    return n ? hora_strndup(from, n) : NULL;
-}
-
 static int ascending(const void *a, const void *b) {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -56,7 +48,7 @@ hora_status hora_sizes_parse(const char *option, const char *text, int64_t least
     hora_status s = HORA_OK;
     int kept = 0;
     *count = 0;
-    for (char *word; s == HORA_OK && (word = piece(&text));) {
+    for (char *word; s == HORA_OK && (word = hora_list_word(&text, HORA_LIST));) {
         int64_t v = 0;
         if (!hora_parse_int(word, &v) || v < least || v > 10000000)
             s = hora_fail(HORA_EUSAGE,
@@ -86,7 +78,7 @@ static hora_status choose(const char *option, const char *text, const char *def,
     hora_status s = HORA_OK;
     const char *at = text ? text : def;
     int chosen = 0;
-    for (char *word; s == HORA_OK && (word = piece(&at)); hora_free(word)) {
+    for (char *word; s == HORA_OK && (word = hora_list_word(&at, HORA_LIST)); hora_free(word)) {
         int i = 0;
         while (i < n && !hora_eq(names[i], word))
             i++;

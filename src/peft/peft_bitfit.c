@@ -9,9 +9,9 @@ typedef struct config {
 
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(target.targets, "targets", "target_modules", NULL, "LIST",
-               "biases of these sites only: q k v o gate up down, module names, re:REGEX"),
-    OPT_STRING(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
+    OPT_LIST(target.targets, "targets", "target_modules", NULL, "LIST",
+             "biases of these sites only: q k v o gate up down, module names, re:REGEX"),
+    OPT_LIST(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
 };
 static const hora_options options = {"Method bitfit", rows, HORA_COUNT(rows)};
 

@@ -19,13 +19,13 @@ typedef struct config {
 
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(target.targets, "targets", "target_modules", "k+v+down", "LIST",
-               "sites: q k v o gate up down, module names, all-linear or re:REGEX"),
-    OPT_STRING(feedforward, "feedforward", "feedforward_modules", "down", "LIST",
-               "those of the targets whose input is stretched, not the output"),
-    OPT_STRING(target.exclude, "exclude", "exclude_modules", NULL, "LIST", "modules left alone"),
-    OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head, embed_tokens"),
+    OPT_LIST(target.targets, "targets", "target_modules", "k+v+down", "LIST",
+             "sites: q k v o gate up down, module names, all-linear or re:REGEX"),
+    OPT_LIST(feedforward, "feedforward", "feedforward_modules", "down", "LIST",
+             "those of the targets whose input is stretched, not the output"),
+    OPT_LIST(target.exclude, "exclude", "exclude_modules", NULL, "LIST", "modules left alone"),
+    OPT_LIST(target.save, "modules_to_save", NULL, NULL, "LIST",
+             "trained whole beside the adapter: lm_head, embed_tokens"),
 };
 static const hora_options options = {"Method ia3", rows, HORA_COUNT(rows)};
 

@@ -13,12 +13,12 @@ typedef struct config {
 
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(typed.target.targets, "targets", "target_modules", NULL, "LIST",
-               "norms: module names or re:REGEX; not given: all"),
-    OPT_STRING(typed.target.exclude, "exclude", "exclude_modules", NULL, "LIST",
-               "modules left alone"),
-    OPT_STRING(typed.target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head, embed_tokens"),
+    OPT_LIST(typed.target.targets, "targets", "target_modules", NULL, "LIST",
+             "norms: module names or re:REGEX; not given: all"),
+    OPT_LIST(typed.target.exclude, "exclude", "exclude_modules", NULL, "LIST",
+             "modules left alone"),
+    OPT_LIST(typed.target.save, "modules_to_save", NULL, NULL, "LIST",
+             "trained whole beside the adapter: lm_head, embed_tokens"),
 };
 static const hora_options options = {"Method ln_tuning", rows, HORA_COUNT(rows)};
 

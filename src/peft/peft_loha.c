@@ -24,9 +24,10 @@ typedef struct config {
 static const hora_option rows[] = {
     OPT_INT(rank, "rank", "r", "8", 1, 256, "rank of each of the two updates"),
     OPT_REAL(alpha, "alpha", NULL, "8", 0, 0, "scale is alpha / rank"),
-    OPT_STRING(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..", "ranks by module name pattern"),
-    OPT_STRING(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
-               "alphas by module name pattern"),
+    OPT_PATTERNS(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..",
+                 "ranks by module name pattern"),
+    OPT_PATTERNS(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
+                 "alphas by module name pattern"),
     HORA_TYPED_OPTIONS("q+v"),
 };
 static const hora_options options = {"Method loha", rows, HORA_COUNT(rows)};

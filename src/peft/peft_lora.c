@@ -41,18 +41,18 @@ static const hora_option rows[] = {
              "scale is alpha / rank; default twice the rank"),
     OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
              "probability of dropping an input of A"),
-    OPT_STRING(target.targets, "targets", "target_modules", "q+v", "LIST",
-               "sites: q k v o gate up down, lm_head, embed_tokens, module names, all-linear or "
-               "re:REGEX"),
-    OPT_STRING(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
-    OPT_STRING(target.layers_pattern, "layers_pattern", NULL, NULL, "LIST",
-               "name of the list of layers, as PEFT has it"),
-    OPT_STRING(target.exclude, "exclude", "exclude_modules", NULL, "LIST",
-               "modules left alone: names or re:REGEX"),
-    OPT_STRING(target.save, "modules_to_save", NULL, NULL, "LIST",
-               "trained whole beside the adapter: lm_head, embed_tokens, norm, module names"),
-    OPT_STRING(tokens, "trainable_tokens", "trainable_token_indices", NULL, "LIST",
-               "ids of tokens whose embedding trains: 32000+32001"),
+    OPT_LIST(target.targets, "targets", "target_modules", "q+v", "LIST",
+             "sites: q k v o gate up down, lm_head, embed_tokens, module names, all-linear or "
+             "re:REGEX"),
+    OPT_LIST(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
+    OPT_LIST(target.layers_pattern, "layers_pattern", NULL, NULL, "LIST",
+             "name of the list of layers, as PEFT has it"),
+    OPT_LIST(target.exclude, "exclude", "exclude_modules", NULL, "LIST",
+             "modules left alone: names or re:REGEX"),
+    OPT_LIST(target.save, "modules_to_save", NULL, NULL, "LIST",
+             "trained whole beside the adapter: lm_head, embed_tokens, norm, module names"),
+    OPT_LIST(tokens, "trainable_tokens", "trainable_token_indices", NULL, "LIST",
+             "ids of tokens whose embedding trains: 32000+32001"),
     OPT_BOOL(rslora, "rslora", "use_rslora", "false", "scale by alpha / sqrt(rank)"),
     OPT_BOOL(dora, "use_dora", NULL, "false", "a learned magnitude of every row: DoRA"),
     OPT_CHOICE(init, "init", "init_lora_weights", "kaiming", HORA_START_NAMES,
@@ -61,9 +61,10 @@ static const hora_option rows[] = {
     OPT_CHOICE(bias, "bias", NULL, "none", "none all lora_only",
                "biases that train: all of the model, or those of the targets"),
     OPT_BOOL(lora_bias, "lora_bias", NULL, "false", "B has a bias of its own"),
-    OPT_STRING(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..", "ranks by module name pattern"),
-    OPT_STRING(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
-               "alphas by module name pattern"),
+    OPT_PATTERNS(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..",
+                 "ranks by module name pattern"),
+    OPT_PATTERNS(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
+                 "alphas by module name pattern"),
 };
 static const hora_options options = {"Method lora", rows, HORA_COUNT(rows)};
 
@@ -178,23 +179,18 @@ static hora_status add_site(hora_adapter *ad, int i) {
 
 static hora_status parse_tokens(hora_peft_config *c, const char *text) {
     int cap = 0;
-    while (text && *text) {
-        const size_t len = strcspn(text, "+, ");
-        char *part = hora_strndup(text, len);
+    hora_status s = HORA_OK;
+    for (char *part; !s && (part = hora_list_word(&text, HORA_LIST)); hora_free(part)) {
         int64_t id = 0;
-        const bool ok = hora_parse_int(part, &id) && id >= 0;
-        if (ok)
+        if (hora_parse_int(part, &id) && id >= 0)
             HORA_PUSH(c->tokens, c->n_tokens, cap, id);
-        hora_status s = ok || !len ? HORA_OK
-                                   : hora_fail(HORA_EUSAGE,
-                                               "trainable_tokens: `%s` is no token number; write "
-                                               "32000+32001 (`hora tokenize` shows numbers)",
-                                               part);
-        hora_free(part);
-        HORA_TRY(s);
-        text += len + (text[len] != '\0');
+        else
+            s = hora_fail(HORA_EUSAGE,
+                          "trainable_tokens: `%s` is no token number; write 32000+32001 (`hora "
+                          "tokenize` shows numbers)",
+                          part);
     }
-    return HORA_OK;
+    return s;
 }
 
 static hora_status parse(config *c, const hora_base *b) {

@@ -15,7 +15,7 @@ bool hora_delta_claims(const hora_method *m, const hora_foreign *f) {
 hora_status hora_delta_configure(const hora_method *m, void *config, const hora_foreign *f) {
     hora_settings s = {0};
     hora_status st =
-        hora_settings_json(&s, hora_json_get(f->delta, "options"), "delta_config.json");
+        hora_settings_json(&s, hora_json_get(f->delta, "options"), "delta_config.json", NULL, 0);
     if (!st && m->options) {
         hora_options_release(m->options, config);
         st = hora_options_take(m->options, config, &s);

@@ -9,23 +9,13 @@
 
 #define ALL_LINEAR "all-linear"
 
-static bool separator(char c) {
-    return c == '+' || c == ',' || c == ' ';
-}
-
-/* Splits at + , and blanks; new strings, where *out holds none yet. */
+/* The words as new strings, where *out holds none yet. */
 static void split(const char *text, char ***out, int *n) {
     int cap = 0;
     if (*n)
         return;
-    while (text && *text) {
-        size_t len = 0;
-        while (text[len] && !separator(text[len]))
-            len++;
-        if (len)
-            HORA_PUSH(*out, *n, cap, hora_strndup(text, len));
-        text += len + (text[len] != '\0');
-    }
+    for (char *word; (word = hora_list_word(&text, HORA_LIST));)
+        HORA_PUSH(*out, *n, cap, word);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -411,28 +401,53 @@ hora_status hora_targets_save(hora_adapter *a, const hora_peft_config *c, bool t
     return HORA_OK;
 }
 
+static bool add_pattern(hora_peft_pattern **out, int *n, int *cap, const char *pattern, size_t len,
+                        double value) {
+    if (!len || !(value > 0))
+        return false;
+    HORA_PUSH(*out, *n, *cap, ((hora_peft_pattern){hora_strndup(pattern, len), value}));
+    return true;
+}
+
+static hora_status no_pattern(const char *option, const char *part) {
+    return hora_fail(HORA_EUSAGE,
+                     "%s: `%s` should be PATTERN:NUMBER, as in q_proj:16;layers.0.*:4, or a "
+                     "mapping of patterns to numbers",
+                     option, part);
+}
+
+/* {"q_proj": 16}, the JSON of a recipe's mapping. */
+static hora_status patterns_json(hora_peft_pattern **out, int *n, const char *text,
+                                 const char *option) {
+    hora_json *all;
+    int cap = 0;
+    hora_status s = HORA_OK;
+    HORA_TRY(hora_json_parse(&all, text, strlen(text), option));
+    for (void *it = hora_json_iter(all); it && !s; it = hora_json_next(all, it)) {
+        const char *key = hora_json_iter_key(it);
+        double v = 0;
+        if (!hora_json_real(hora_json_iter_value(it), &v) ||
+            !add_pattern(out, n, &cap, key, strlen(key), v))
+            s = no_pattern(option, key);
+    }
+    hora_json_free(all);
+    return s;
+}
+
 hora_status hora_patterns_parse(hora_peft_pattern **out, int *n, const char *text,
                                 const char *option) {
     int cap = 0;
+    hora_status s = HORA_OK;
     if (*n)
         return HORA_OK;
-    while (text && *text) {
-        size_t len = strcspn(text, ";");
-        char *part = hora_strndup(text, len), *colon = strrchr(part, ':');
-        hora_peft_pattern p = {NULL, 0};
-        bool ok = colon && colon != part && hora_parse_double(colon + 1, &p.value) && p.value > 0;
-        if (ok) {
-            p.pattern = hora_strndup(part, (size_t)(colon - part));
-            HORA_PUSH(*out, *n, cap, p);
-        }
-        hora_status s =
-            ok ? HORA_OK
-               : hora_fail(HORA_EUSAGE,
-                           "%s: `%s` should be PATTERN:NUMBER, as in q_proj:16;layers.0.*:4",
-                           option, part);
-        hora_free(part);
-        HORA_TRY(s);
-        text += len + (text[len] != '\0');
+    if (text && *text == '{')
+        return patterns_json(out, n, text, option);
+    for (char *part; !s && (part = hora_list_word(&text, ";")); hora_free(part)) {
+        const char *colon = strrchr(part, ':');
+        double v;
+        if (!colon || !hora_parse_double(colon + 1, &v) ||
+            !add_pattern(out, n, &cap, part, (size_t)(colon - part), v))
+            s = no_pattern(option, part);
     }
-    return HORA_OK;
+    return s;
 }

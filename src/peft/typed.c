@@ -134,7 +134,7 @@ hora_status hora_typed_configure(const hora_method *m, void *config, const hora_
     hora_json *given = hora_json_new_object();
     hora_status st = read_keys(m, f, given);
     if (!st)
-        st = hora_settings_json(&s, given, "adapter_config.json");
+        st = hora_settings_json(&s, given, "adapter_config.json", &m->options, 1);
     if (!st) {
         hora_options_release(m->options, config);
         st = hora_options_take(m->options, config, &s);

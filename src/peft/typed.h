@@ -24,16 +24,16 @@ typedef struct hora_typed {
 } hora_typed;
 
 #define HORA_TYPED_OPTIONS(targets_)                                                               \
-    OPT_STRING(typed.target.targets, "targets", "target_modules", targets_, "LIST",                \
-               "sites: q k v o gate up down, module names, all-linear or re:REGEX"),               \
-        OPT_STRING(typed.target.layers, "layers", "layers_to_transform", NULL, "LIST",             \
-                   "only these layers"),                                                           \
-        OPT_STRING(typed.target.layers_pattern, "layers_pattern", NULL, NULL, "LIST",              \
-                   "name of the list of layers, as PEFT has it"),                                  \
-        OPT_STRING(typed.target.exclude, "exclude", "exclude_modules", NULL, "LIST",               \
-                   "modules left alone"),                                                          \
-        OPT_STRING(typed.target.save, "modules_to_save", NULL, NULL, "LIST",                       \
-                   "trained whole beside the adapter: lm_head, embed_tokens")
+    OPT_LIST(typed.target.targets, "targets", "target_modules", targets_, "LIST",                  \
+             "sites: q k v o gate up down, module names, all-linear or re:REGEX"),                 \
+        OPT_LIST(typed.target.layers, "layers", "layers_to_transform", NULL, "LIST",               \
+                 "only these layers"),                                                             \
+        OPT_LIST(typed.target.layers_pattern, "layers_pattern", NULL, NULL, "LIST",                \
+                 "name of the list of layers, as PEFT has it"),                                    \
+        OPT_LIST(typed.target.exclude, "exclude", "exclude_modules", NULL, "LIST",                 \
+                 "modules left alone"),                                                            \
+        OPT_LIST(typed.target.save, "modules_to_save", NULL, NULL, "LIST",                         \
+                 "trained whole beside the adapter: lm_head, embed_tokens")
 
 #define HORA_TYPED_FILES                                                                           \
     .claims = hora_typed_claims, .save = hora_typed_save, .load = hora_peft_files_load

@@ -14,6 +14,7 @@
 #include "run/methods.h"
 #include "run/open.h"
 #include "run/run.h"
+#include "run/run_data.h"
 #include "run/train_log.h"
 
 typedef struct run {
@@ -21,6 +22,7 @@ typedef struct run {
     hora_run_config run;
     hora_train_config train;
     hora_data_config data;
+    hora_run_files files;
     const hora_run_hooks *hooks;
     hora_opened opened;
     hora_run_methods methods;
@@ -61,7 +63,7 @@ static hora_status recipe_of_out(run *r) {
                       "it without resume",
                       r->run.out);
     if (!s && !(s = hora_yaml_load(&recipe, path)))
-        s = hora_settings_json(&r->all, recipe, "recipe of out");
+        s = hora_run_settings(&r->all, recipe, "recipe of out");
     hora_json_free(recipe);
     hora_free(path);
     return s;
@@ -70,21 +72,27 @@ static hora_status recipe_of_out(run *r) {
 /* The folder is checked and locked before anything is read; nothing is written yet. */
 static hora_status open_out(run *r, const hora_settings *given) {
     const bool resume = r->run.resume;
-    const hora_input in[] = {{"model", r->run.model},
-                             {"data", r->run.data},
-                             {"evaluation data", r->run.eval_data},
-                             /* a resume reads its own recipe, and init_adapter no more */
-                             {"adapter of init_adapter", resume ? NULL : r->run.init_adapter},
-                             {"recipe", resume ? NULL : given->file}};
+    const hora_input others[] = {{"model", r->run.model},
+                                 /* a resume reads its own recipe, and init_adapter no more */
+                                 {"adapter of init_adapter", resume ? NULL : r->run.init_adapter},
+                                 {"recipe", resume ? NULL : given->file}};
+    const int nothers = (int)HORA_COUNT(others), n = r->files.npaths + nothers;
+    hora_input *in = hora_calloc((size_t)n, sizeof *in);
+    memcpy(in, others, sizeof others);
+    for (int i = 0; i < r->files.npaths; i++)
+        in[nothers + i] =
+            (hora_input){i < r->files.ntrain ? "data" : "evaluation data", r->files.paths[i]};
     const hora_outdir_how how = {.mode = resume             ? HORA_OUT_ADD
                                          : r->run.overwrite ? HORA_OUT_REPLACE
                                                             : HORA_OUT_NEW,
                                  .advice = "--resume goes on with it, --overwrite replaces it",
                                  .in = in,
-                                 .n = (int)HORA_COUNT(in)};
+                                 .n = n};
     hora_outdir_close(r->out);
     r->out = NULL;
-    return hora_outdir_open(&r->out, r->run.out, &how);
+    const hora_status s = hora_outdir_open(&r->out, r->run.out, &how);
+    hora_free(in);
+    return s;
 }
 
 /* writes: the folder will be written to. */
@@ -100,8 +108,13 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
         HORA_TRY(recipe_of_out(r));
     for (int i = 0; i < given->n; i++)
         hora_settings_put(&r->all, given->at[i].key, given->at[i].value, given->at[i].origin);
-    hora_options_release(&hora_run_options, &r->run);
-    HORA_TRY(hora_options_take(&hora_run_options, &r->run, &r->all));
+    hora_run_config alone = r->run;
+    r->run = (hora_run_config){0};
+    hora_status s = hora_options_take(&hora_run_options, &r->run, &r->all);
+    if (!s && r->run.resume)
+        s = hora_run_files_resumable(&alone, &r->run);
+    hora_options_release(&hora_run_options, &alone);
+    HORA_TRY(s);
     HORA_TRY(hora_options_take(&hora_train_options, &r->train, &r->all));
     HORA_TRY(hora_options_take(&hora_data_options, &r->data, &r->all));
     r->train.dtype = hora_train_dtype(&r->train) == HORA_BF16 ? HORA_TRAIN_BF16 : HORA_TRAIN_F32;
@@ -111,6 +124,7 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
         return hora_fail(HORA_EUSAGE, "eval_data and eval_split contradict each other; give one");
     if (r->run.threads)
         hora_threads_limit((int)r->run.threads);
+    hora_run_files_find(&r->files, &r->run, &r->data);
     return HORA_OK;
 }
 
@@ -141,7 +155,7 @@ static hora_status attach(run *r) {
 }
 
 /* What would be found out only behind data that may take minutes to read. */
-static hora_status check_before_data(const run *r) {
+static hora_status check_before_data(run *r) {
     const hora_task *task = r->opened.objective.task;
     if (task->body)
         return hora_fail(HORA_EUSAGE,
@@ -149,40 +163,65 @@ static hora_status check_before_data(const run *r) {
                          "sequence-classification, token-classification or regression",
                          task->name);
     HORA_TRY(hora_check_context(r->opened.base, r->data.seq_len));
-    if (r->run.eval_data && !hora_eq(r->run.eval_data, "-") && !hora_path_exists(r->run.eval_data))
-        return hora_fail(HORA_ENOTFOUND, "%s is not there; give --eval-data FILE",
-                         r->run.eval_data);
-    return HORA_OK;
+    HORA_TRY(hora_train_check(&r->train));
+    HORA_TRY(hora_data_check(&r->data));
+    if (r->run.init_adapter && !r->run.resume && !hora_path_is_dir(r->run.init_adapter))
+        return hora_fail(HORA_ENOTFOUND, "init_adapter: %s is no folder; give that of an adapter",
+                         r->run.init_adapter);
+    if (r->opened.base->vision)
+        hora_run_files_as_named(&r->files, &r->run);
+    return hora_run_files_found(&r->files);
 }
 
-static void say_data(run *r, const char *path, const hora_dataset *d) {
+static void say_files(const hora_dataset *d, hora_str *out) {
+    hora_data_part_info p;
+    char records[32], times[32];
+    for (int i = 0; hora_data_part_at(d, i, &p); i++) {
+        hora_human_count(records, (double)p.records);
+        hora_str_printf(out, "%s%s", i ? ", " : "", p.path);
+        if (hora_data_part_at(d, 1, &(hora_data_part_info){0}) || p.times != 1)
+            hora_str_printf(out, " (%s records%s%s%s)", records, p.times != 1 ? ", " : "",
+                            p.times != 1 ? hora_format_real(times, p.times) : "",
+                            p.times != 1 ? " times an epoch" : "");
+    }
+}
+
+/* held: said of what was held out; NULL: the files are named. */
+static void say_data(run *r, const hora_dataset *d, const char *held) {
     const hora_data_info *i = hora_data_about(d);
-    char text[2048], records[32], tokens[32];
-    hora_str notes = {0};
+    char records[32], tokens[32];
+    hora_str text = {0}, notes = {0};
     hora_human_count(records, (double)i->records);
     hora_human_count(tokens, (double)i->tokens);
     hora_data_notes(d, &notes);
-    hora_snprintf(text, sizeof text,
-                  "%s: %s records, %lld rows, %s tokens, %.1f %% of them supervised%s%s%s", path,
-                  records, (long long)i->rows, tokens,
-                  i->tokens ? 100.0 * (double)i->supervised / (double)i->tokens : 0,
-                  notes.n ? " (" : "", notes.n ? notes.s : "", notes.n ? ")" : "");
+    if (held)
+        hora_str_puts(&text, held);
+    else
+        say_files(d, &text);
+    hora_str_printf(&text, ": %s records, %lld rows, %s tokens, %.1f %% of them supervised%s%s%s",
+                    records, (long long)i->rows, tokens,
+                    i->tokens ? 100.0 * (double)i->supervised / (double)i->tokens : 0,
+                    notes.n ? " (" : "", notes.n ? notes.s : "", notes.n ? ")" : "");
+    tell(r, HORA_RUN_DATA, text.s);
     hora_str_release(&notes);
-    tell(r, HORA_RUN_DATA, text);
+    hora_str_release(&text);
 }
 
 static hora_status open_data(run *r) {
-    HORA_TRY(hora_open_data(&r->opened, &r->rows, r->run.data, &r->data));
-    if (r->run.eval_data) {
+    if (r->files.said.n)
+        tell(r, HORA_RUN_DATA, r->files.said.s);
+    HORA_TRY(hora_open_data(&r->opened, &r->rows, r->files.train, &r->data));
+    if (r->files.eval) {
         hora_data_config c = r->data;
         c.eval_split = 0;
-        HORA_TRY(hora_open_data(&r->opened, &r->eval_rows, r->run.eval_data, &c));
+        HORA_TRY(hora_open_data(&r->opened, &r->eval_rows, r->files.eval, &c));
+        hora_run_files_compare(r->rows, r->eval_rows);
     } else if (r->data.eval_split > 0) {
         HORA_TRY(hora_data_split(r->rows, &r->eval_rows));
     }
-    say_data(r, r->run.data, r->rows);
+    say_data(r, r->rows, NULL);
     if (r->eval_rows)
-        say_data(r, r->run.eval_data ? r->run.eval_data : "held out for evaluation", r->eval_rows);
+        say_data(r, r->eval_rows, r->files.eval ? NULL : "held out for evaluation");
     return HORA_OK;
 }
 
@@ -358,8 +397,12 @@ static hora_status finish(run *r) {
     hora_training_get(r->training, now);
     hora_str note = {0};
     hora_str_puts(&note, "Trained on `");
-    hora_markdown(&note, hora_path_base(r->run.data), true);
-    hora_str_printf(&note, "`: %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
+    hora_markdown(&note, hora_path_base(r->files.ntrain ? r->files.paths[0] : "standard input"),
+                  true);
+    hora_str_puts(&note, "`");
+    if (r->files.ntrain > 1)
+        hora_str_printf(&note, " and %d more", r->files.ntrain - 1);
+    hora_str_printf(&note, ": %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
                     (long long)now->step, (long long)p->steps, (long long)p->grad_accum,
                     (long long)p->batch_size, (long long)p->seq_len);
     if (now->best_step)
@@ -401,7 +444,7 @@ static hora_status plan(run *r) {
     HORA_TRY(check_before_data(r));
     if (settled)
         HORA_TRY(attach(r));
-    if (r->run.data)
+    if (r->files.train)
         HORA_TRY(open_data(r));
     HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
     if (!settled)
@@ -442,6 +485,7 @@ static void release(run *r) {
     hora_options_release(&hora_run_options, &r->run);
     hora_options_release(&hora_train_options, &r->train);
     hora_options_release(&hora_data_options, &r->data);
+    hora_run_files_release(&r->files);
     hora_settings_release(&r->all);
     hora_free(r->losses);
 }

@@ -22,6 +22,9 @@ extern const hora_options hora_run_options;
  * options of `method` (NULL: none of them). Returns how many. */
 #define HORA_RUN_TABLES 5
 int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABLES]);
+/* Members of a recipe as settings, with the tables of a run and of every method; keys of other
+ * trainers become ours (foreign.h). */
+hora_status hora_run_settings(hora_settings *s, const hora_json *recipe, const char *origin);
 
 typedef enum {
     HORA_RUN_PLANNED, /* report */

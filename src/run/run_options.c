@@ -1,16 +1,19 @@
 /* The options of a whole run that belong to no part of it, and the recipe as run. */
 #include <stddef.h>
 
+#include "base/text.h"
+#include "run/foreign.h"
 #include "run/run.h"
 
 #define OPT_OF hora_run_config
 static const hora_option rows[] = {
     OPT_STRING(model, "model", "base_model_name_or_path model_name_or_path", NULL, "DIR",
                "base model: a Hugging Face directory"),
-    OPT_STRING(data, "data", "train_file dataset", NULL, "FILE",
-               "training data: text, JSONL, CSV or TSV"),
-    OPT_STRING(eval_data, "eval_data", "validation_file", NULL, "FILE",
-               "evaluation data; eval_split takes some of the training data instead"),
+    OPT_FILES(data, "data", "train_file dataset", NULL, "FILE",
+              "training data: text, JSONL, CSV, TSV, also in .gz or .zst; - is standard input, a "
+              "folder holds train.jsonl; may be given several times, FILE:2 counts twice an epoch"),
+    OPT_FILES(eval_data, "eval_data", "validation_file", NULL, "FILE",
+              "evaluation data, likewise; eval_split takes some of the training data instead"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME",
                "what trains; `hora methods` lists them"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
@@ -40,6 +43,48 @@ int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABL
     return n;
 }
 
+/* Those of a run and of every method. */
+static int all_tables(const hora_options *tables[64]) {
+    int n = hora_run_tables(NULL, tables);
+    for (int i = 0; i < hora_method_count(); i++)
+        if (hora_method_at(i)->options) {
+            HORA_ASSERT(n < 64);
+            tables[n++] = hora_method_at(i)->options;
+        }
+    return n;
+}
+
+static bool known(const char *key) {
+    const hora_options *tables[64];
+    const int n = all_tables(tables);
+    for (int i = 0; i < n; i++)
+        if (hora_options_find(tables[i], key))
+            return true;
+    return false;
+}
+
+hora_status hora_run_settings(hora_settings *s, const hora_json *recipe, const char *origin) {
+    const hora_options *tables[64];
+    const int n = all_tables(tables);
+    hora_json *own = NULL;
+    if (hora_json_type(recipe) == HORA_JOBJECT)
+        HORA_TRY(hora_run_foreign(recipe, known, &own));
+    const hora_status st = hora_settings_json(s, own ? own : recipe, origin, tables, n);
+    hora_json_free(own);
+    return st;
+}
+
+/* Files stand in a list where there are several. */
+static hora_json *texts(const char *s, char join) {
+    const char sign[] = {join, 0};
+    if (join != '\n' || !strchr(s, join))
+        return hora_json_new_string(s);
+    hora_json *list = hora_json_new_array();
+    for (char *word; (word = hora_list_word(&s, sign)); hora_free(word))
+        hora_json_push(list, hora_json_new_string(word));
+    return list;
+}
+
 static hora_json *typed(const hora_option *row, const void *object) {
     const void *at = (const char *)object + row->offset;
     switch (row->type) {
@@ -50,7 +95,7 @@ static hora_json *typed(const hora_option *row, const void *object) {
     case HORA_OPT_REAL:
         return hora_json_new_real(*(const double *)at);
     case HORA_OPT_STRING:
-        return hora_json_new_string(*(char *const *)at);
+        return texts(*(char *const *)at, row->join);
     case HORA_OPT_CHOICE: {
         char *name = hora_option_choice(row, *(const int *)at);
         hora_json *v = hora_json_new_string(name);

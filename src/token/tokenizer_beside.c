@@ -9,6 +9,7 @@
  */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "token/tokenizer_impl.h"
 
 typedef struct entry {
@@ -203,6 +204,7 @@ static hora_status read_beside(hora_str *text, const char *dir, const char *name
 
 /* Without the line break at its end, which templates drop. */
 static void put_source(hora_str *to, const char *s) {
+    s += hora_byte_order_mark(s, strlen(s));
     size_t n = strlen(s);
     hora_tok_str_add(to, s, n - (n && s[n - 1] == '\n'));
 }
@@ -225,7 +227,7 @@ static hora_status take_template(hora_tokenizer *t, const char *dir, const hora_
         s = both.s;
     }
     if (st == HORA_OK && s)
-        t->chat_template = hora_strdup(s);
+        t->chat_template = hora_strdup(s + hora_byte_order_mark(s, strlen(s)));
     hora_str_release(&text);
     hora_str_release(&tools);
     hora_str_release(&both);

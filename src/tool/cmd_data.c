@@ -57,11 +57,13 @@ static void put_ids(const hora_json *row) {
 
 static void put_row(const hora_json *row, bool with_ids) {
     const hora_json *runs = hora_json_get(row, "runs");
+    const char *file = hora_cli_text(row, "file");
     double cut = hora_cli_number(row, "cut");
     bool colour = isatty(STDOUT_FILENO);
-    printf("--- record %.0f, line %.0f, %s: %.0f tokens, %.0f supervised",
-           hora_cli_number(row, "record"), hora_cli_number(row, "line"), hora_cli_text(row, "kind"),
-           hora_cli_number(row, "tokens"), hora_cli_number(row, "supervised"));
+    printf("--- record %.0f, %s%sline %.0f, %s: %.0f tokens, %.0f supervised",
+           hora_cli_number(row, "record"), file, *file ? ", " : "", hora_cli_number(row, "line"),
+           hora_cli_text(row, "kind"), hora_cli_number(row, "tokens"),
+           hora_cli_number(row, "supervised"));
     if (cut > 0)
         printf(", %.0f cut off", cut);
     putchar('\n');
@@ -226,8 +228,9 @@ hora_status hora_cli_data(hora_cli *cli) {
     hora_json *r = NULL;
     config c = {0};
     hora_data_config data = {0};
+    hora_str files = {0};
     if (!cli->nrest)
-        return hora_fail(HORA_EUSAGE, "no file; give the text or JSONL file to look at");
+        return hora_fail(HORA_EUSAGE, "no file; give the text, JSONL, CSV or TSV to look at");
     hora_status s;
     HORA_TRY_OUT(s, hora_options_take(&options, &c, &cli->settings));
     HORA_TRY_OUT(s, hora_options_take(&hora_data_options, &data, &cli->settings));
@@ -241,8 +244,11 @@ hora_status hora_cli_data(hora_cli *cli) {
     }
     HORA_TRY_OUT(s, hora_cli_required("model", c.model, "a directory with a tokenizer"));
     fit(&data, &cli->settings, c.model);
-    s = look(cli->rest[0], &c, &data, &r);
+    for (int i = 0; i < cli->nrest; i++)
+        hora_str_printf(&files, "%s%s", i ? "\n" : "", cli->rest[i]);
+    s = look(files.s, &c, &data, &r);
 out:
+    hora_str_release(&files);
     hora_cli_show_lines(cli, r, print);
     hora_options_release(&options, &c);
     hora_options_release(&hora_data_options, &data);
@@ -252,11 +258,11 @@ out:
 const hora_command hora_command_data = {
     .name = "data",
     .summary = "What of a data file is trained on, or what a set of pictures holds",
-    .usage = "(--model DIR FILE [--record N] | DIR) [options] [--json]",
+    .usage = "(--model DIR FILE.. [--record N] | DIR) [options] [--json]",
     .more =
         "Shows the first rows with what is supervised in [[ ]] (in colour on a terminal), then\n"
         "the file in numbers. With --record all rows of that record, and their ids.\n"
         "Of a folder of pictures (or a tar, MNIST, CIFAR): classes, sizes, what cannot be read.",
     .tables = {&options, &hora_data_options},
-    .most = 1,
+    .most = 256,
     .run = hora_cli_data};

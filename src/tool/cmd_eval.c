@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "task/predictions.h"
+#include "tool/data_pictures.h"
 #include "tool/tool.h"
 
 typedef struct config {
@@ -14,7 +15,9 @@ typedef struct config {
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(data, "data", NULL, NULL, "FILE", "text, JSONL, CSV or TSV to evaluate on"),
+    OPT_FILES(data, "data", NULL, NULL, "FILE",
+              "text, JSONL, CSV or TSV to evaluate on, also in .gz or .zst; - is "
+              "standard input, a folder holds test.jsonl; may be given several times"),
     OPT_STRING(predictions, "predictions", NULL, NULL, "FILE",
                "measure what stands in this file instead, without a model: records like "
                "{\"true\": .., \"pred\": ..}"),
@@ -27,14 +30,19 @@ static const hora_option rows[] = {
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};
 
-static hora_status evaluate(hora_model *m, const config *c, hora_settings *s, hora_json **out) {
+static hora_status evaluate(hora_model *m, const config *c, const char *files, hora_settings *s,
+                            hora_json **out) {
     hora_data *d = NULL;
+    hora_str notes = {0};
     hora_dataset *held_out = NULL; /* with eval_split: what train would hold out */
     hora_eval_info info = {0};
     const double start = hora_now();
-    HORA_TRY(hora_cli_required("data", c->data, "a text, JSONL, CSV or TSV file"));
     m->opened.objective.strict = c->entities != 0;
-    HORA_TRY(hora_model_data(&d, m, c->data, s));
+    HORA_TRY(hora_model_data(&d, m, files, s));
+    hora_data_notes(d->set, &notes);
+    if (notes.n)
+        hora_info("%s", notes.s);
+    hora_str_release(&notes);
     hora_status st = d->config.eval_split > 0 ? hora_data_split(d->set, &held_out) : HORA_OK;
     const hora_eval_parts parts = {.base = m->base,
                                    .objective = &m->opened.objective,
@@ -128,15 +136,24 @@ static hora_status run(hora_cli *cli) {
     hora_model *m = NULL;
     hora_json *r = NULL;
     config c = {0};
+    char *files = NULL;
     hora_status st;
     HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
     if (c.predictions) {
         st = measure(&c, &cli->settings, &r);
     } else {
+        HORA_TRY_OUT(st, hora_cli_required("model", hora_settings_get(&cli->settings, "model"),
+                                           "a model directory"));
+        HORA_TRY_OUT(st, hora_cli_required("data", c.data, "a text, JSONL, CSV or TSV file"));
+        if (hora_cli_is_pictures(c.data))
+            files = hora_strdup(c.data);
+        else
+            HORA_TRY_OUT(st, hora_data_resolve(&files, c.data, HORA_DATA_TEST, false));
         HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
-        st = evaluate(m, &c, &cli->settings, &r);
+        st = evaluate(m, &c, files, &cli->settings, &r);
     }
 out:
+    hora_free(files);
     hora_cli_show(cli, r, print);
     hora_model_close(m);
     hora_options_release(&options, &c);

@@ -47,7 +47,7 @@ static void print(const hora_json *r) {
 }
 
 static bool is_data(const char *path) {
-    static const char *const ends[] = {".jsonl", ".ndjson", ".txt"};
+    static const char *const ends[] = {".jsonl", ".ndjson", ".txt", ".csv", ".tsv", ".gz", ".zst"};
     for (size_t i = 0; i < HORA_COUNT(ends); i++)
         if (hora_ends(path, ends[i]))
             return true;

@@ -152,7 +152,7 @@ static hora_status json_lines(const tokenize *x, const char *text, size_t n, con
                               bool record) {
     hora_status s = HORA_OK;
     size_t lines = 0, done = 0;
-    for (size_t at = 0; at < n && s == HORA_OK; lines++) {
+    for (size_t at = hora_byte_order_mark(text, n); at < n && s == HORA_OK; lines++) {
         const char *end = memchr(text + at, '\n', n - at);
         const size_t len = end ? (size_t)(end - (text + at)) : n - at;
         if (len && strspn(text + at, " \t\r") < len) {

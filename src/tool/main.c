@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "base/yaml.h"
 #include "peft/peft.h"
+#include "run/run.h"
 #include "tool/tool.h"
 
 /* Options that every command has. */
@@ -49,7 +50,7 @@ static hora_status read_recipe(hora_cli *c) {
                          "%s is no recipe: there is no such file; lists are written %s+%s",
                          c->rest[0], targets, c->rest[0]);
     HORA_TRY(hora_yaml_load(&tree, c->rest[0]));
-    hora_status s = hora_settings_json(&all, tree, "recipe");
+    hora_status s = hora_run_settings(&all, tree, "recipe");
     hora_json_free(tree);
     all.file = hora_strdup(c->rest[0]);
     for (int i = 0; i < c->settings.n && s == HORA_OK; i++)

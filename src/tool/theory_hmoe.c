@@ -64,26 +64,27 @@ static hora_status take_tokens(hora_model *m, const hora_hmoe_config *c, tokens 
     return HORA_OK;
 }
 
+static hora_status no_layer(const char *word, int64_t layers) {
+    return hora_fail(HORA_EUSAGE,
+                     "--layers: `%s` is no layer of this model; choose among 0 .. %lld, as 0,5",
+                     word, (long long)layers - 1);
+}
+
 /* "0,5" (or 0+5) into want[layers]; NULL: all. */
 static hora_status take_layers(const char *list, int64_t layers, bool *want) {
+    const char *given = list;
+    hora_status s = HORA_OK;
+    int n = 0;
     for (int64_t i = 0; !list && i < layers; i++)
         want[i] = true;
-    while (list && *list) {
-        const size_t n = strcspn(list, ",+");
-        char *word = hora_strndup(list, n);
+    for (char *word; !s && (word = hora_list_word(&list, HORA_LIST)); hora_free(word), n++) {
         int64_t layer = -1;
-        const bool good = hora_parse_int(word, &layer) && layer >= 0 && layer < layers;
-        hora_status s = good ? HORA_OK
-                             : hora_fail(HORA_EUSAGE,
-                                         "--layers: `%s` is no layer of this model; choose among "
-                                         "0 .. %lld, as 0,5",
-                                         word, (long long)layers - 1);
-        hora_free(word);
-        HORA_TRY(s);
-        want[layer] = true;
-        list += n + (list[n] != 0);
+        if (hora_parse_int(word, &layer) && layer >= 0 && layer < layers)
+            want[layer] = true;
+        else
+            s = no_layer(word, layers);
     }
-    return HORA_OK;
+    return given && !n ? no_layer(given, layers) : s;
 }
 
 /* --- the two sources -------------------------------------------------------------------------- */

@@ -40,15 +40,17 @@ void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool or
     int shown = 0, more = 0, used = 0;
     text[0] = 0;
     for (int64_t r = row; d && row >= 0 && r < row + rows; r++) {
-        int64_t lines[16];
-        int k = hora_data_records(d, r, ordered, lines, (int)HORA_COUNT(lines));
+        hora_data_origin at[16];
+        int k = hora_data_records(d, r, ordered, at, (int)HORA_COUNT(at));
         for (int i = 0; i < k; i++) {
-            if (shown == 12 || (size_t)used + 32 > n) {
+            const char *path = at[i].path ? at[i].path : "";
+            if (shown == 12 || (size_t)used + 32 + strlen(path) > n) {
                 more++;
                 continue;
             }
-            used += hora_snprintf(text + used, n - (size_t)used, "%s%lld",
-                                  shown ? ", " : " (records ", (long long)lines[i]);
+            used += hora_snprintf(text + used, n - (size_t)used, "%s%s%s%lld",
+                                  shown ? ", " : " (records ", path, *path ? ":" : "",
+                                  (long long)at[i].line);
             shown++;
         }
     }

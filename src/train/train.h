@@ -136,6 +136,9 @@ typedef struct hora_training_status {
 
 typedef struct hora_training hora_training;
 
+/* What of the configuration can be refused before anything is opened: names of backends and device,
+ * recompute. */
+hora_status hora_train_check(const hora_train_config *c);
 hora_status hora_training_open(hora_training **out, const hora_training_parts *parts,
                                const hora_train_config *config);
 void hora_training_free(hora_training *t); /* accepts NULL */

@@ -78,8 +78,8 @@ static const hora_option rows[] = {
     OPT_REAL(explode, "explode", NULL, "4", 0, 1e9,
              "stop when the loss exceeds this many times max(first loss, ln vocabulary); 0: never",
              HORA_OPT_RESUMABLE),
-    OPT_STRING(backends, "backends", NULL, NULL, "NAMES",
-               "kernels in order of preference (cpu ref); unset: the fastest"),
+    OPT_LIST(backends, "backends", NULL, NULL, "NAMES",
+             "kernels in order of preference (cpu ref); unset: the fastest"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
                "where the steps run: host or cuda; unset: the host", HORA_OPT_RESUMABLE),
 };

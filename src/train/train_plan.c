@@ -31,6 +31,22 @@ static hora_status parse_recompute(const char *text, int *out) {
     return HORA_OK;
 }
 
+hora_status hora_train_check(const hora_train_config *c) {
+    int layers;
+    hora_device *d = NULL;
+    const char *list = c->backends;
+    hora_status s = HORA_OK;
+    HORA_TRY(parse_recompute(c->recompute, &layers));
+    for (char *word; !s && (word = hora_list_word(&list, HORA_LIST)); hora_free(word))
+        if (!hora_backend_named(word))
+            s = hora_backend_unknown(word);
+    if (!s && c->device) {
+        s = hora_device_open(&d, c->device);
+        hora_device_free(d);
+    }
+    return s;
+}
+
 static hora_status measure_run(hora_training *t) {
     const hora_train_config *c = &t->config;
     hora_train_report *r = &t->report;

@@ -71,7 +71,7 @@ static void test_pairs(void **state) {
         {"$T --model model --out OUT", "$T --model model --out . --overwrite", NULL},
         {"$T --model model --method full --out OUT", "$T --model OUT --resume --out OUT", NULL},
         /* data and evaluation data */
-        {"$T --model model --out OUT; mv data.txt OUT",
+        {"$T --model model --out OUT; cp data.txt OUT",
          "$T --model model --data OUT/data.txt --out OUT --overwrite", "data"},
         {"$T --model model --out OUT",
          "$T --model model --data OUT/log.jsonl --out OUT --overwrite", "data"},

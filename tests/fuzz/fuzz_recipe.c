@@ -2,13 +2,14 @@
 #include "base/yaml.h"
 #include "fuzz.h"
 #include "fuzz_settings.h"
+#include "run/run.h"
 
 HORA_FUZZ(recipe) {
     hora_json *v = NULL;
     hora_settings s = {0};
     bool taken = false;
     if (hora_yaml_parse(&v, data, n, "fuzz") == HORA_OK && hora_json_type(v) == HORA_JOBJECT) {
-        const hora_status st = hora_settings_json(&s, v, "recipe");
+        const hora_status st = hora_run_settings(&s, v, "recipe");
         must_say(st, "recipe");
         taken = st == HORA_OK && hora_fuzz_take(&s);
     }

@@ -48,7 +48,7 @@ bool hora_fuzz_take(hora_settings *s) {
         everything second = {0};
         hora_yaml_dump(recipe, &text);
         must(hora_yaml_parse(&again, text.s, text.n, "recipe") == HORA_OK);
-        must(hora_settings_json(&back, again, "recipe") == HORA_OK);
+        must(hora_run_settings(&back, again, "recipe") == HORA_OK);
         must(take(&second, &back));
         release(&second);
         hora_settings_release(&back);

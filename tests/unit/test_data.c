@@ -120,7 +120,7 @@ static void batch_by_hand(void **state) {
     hora_dataset *d = opened(&k, "three.jsonl", three);
     const hora_data_info *info = hora_data_about(d);
     hora_batch b;
-    int64_t lines[4];
+    hora_data_origin lines[4];
     int32_t p = tiny_id(k.tok, "p"), q = tiny_id(k.tok, "q"), r = tiny_id(k.tok, "r"),
             ab = tiny_id(k.tok, "ab"), v = tiny_id(k.tok, "v");
     assert_int_equal(info->records, 3);
@@ -151,8 +151,8 @@ static void batch_by_hand(void **state) {
     assert_int_equal(hora_data_supervised(d, 0, 2, 100, true), 7);
     assert_int_equal(hora_data_supervised(d, 1, 1, 100, true), 2);
     assert_int_equal(hora_data_records(d, 0, true, lines, 4), 2);
-    assert_int_equal(lines[0], 1);
-    assert_int_equal(lines[1], 3); /* line 2 is blank */
+    assert_int_equal(lines[0].line, 1);
+    assert_int_equal(lines[1].line, 3); /* line 2 is blank */
     assert_int_equal(hora_data_records(d, 0, true, lines, 1), 1);
     /* the end of training: row 1 is there, row 2 is not */
     assert_ok(hora_data_fill(d, 1, 2, 2, true, &b));

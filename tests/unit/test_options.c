@@ -122,7 +122,7 @@ static void recipes(void **state) {
     hora_settings s = {0};
     hora_json *v;
     assert_ok(hora_json_parse(&v, text, strlen(text), "recipe"));
-    assert_ok(hora_settings_json(&s, v, "recipe"));
+    assert_ok(hora_settings_json(&s, v, "recipe", NULL, 0));
     assert_string_equal(hora_settings_get(&s, "steps"), "7");
     assert_string_equal(hora_settings_get(&s, "method"), "hora");
     assert_string_equal(hora_settings_get(&s, "rank"), "8");
@@ -142,7 +142,7 @@ static void recipes(void **state) {
                                          {"[1]", "key: value"}};
     for (size_t i = 0; i < HORA_COUNT(bad); i++) {
         assert_ok(hora_json_parse(&v, bad[i][0], strlen(bad[i][0]), "recipe"));
-        assert_fails(hora_settings_json(&s, v, "recipe"), HORA_EUSAGE, bad[i][1]);
+        assert_fails(hora_settings_json(&s, v, "recipe", NULL, 0), HORA_EUSAGE, bad[i][1]);
         hora_settings_release(&s);
         hora_json_free(v);
     }
