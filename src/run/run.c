@@ -155,13 +155,17 @@ static hora_status attach(run *r) {
 }
 
 /* What would be found out only behind data that may take minutes to read. */
-static hora_status check_before_data(run *r) {
+static hora_status check_task(const run *r) {
     const hora_task *task = r->opened.objective.task;
     if (task->body)
         return hora_fail(HORA_EUSAGE,
                          "the task %s has nothing to train on yet; give --task "
                          "sequence-classification, token-classification or regression",
                          task->name);
+    return HORA_OK;
+}
+
+static hora_status check_before_data(run *r) {
     HORA_TRY(hora_check_context(r->opened.base, r->data.seq_len));
     HORA_TRY(hora_train_check(&r->train));
     HORA_TRY(hora_data_check(&r->data));
@@ -441,9 +445,10 @@ static hora_status weigh(run *r) {
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
     const bool settled = r->opened.objective.settled; /* else the head waits for the data */
-    HORA_TRY(check_before_data(r));
+    HORA_TRY(check_task(r));
     if (settled)
         HORA_TRY(attach(r));
+    HORA_TRY(check_before_data(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
     HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));

@@ -78,10 +78,8 @@ static void put_numbers(const hora_objective *o, const float *z, hora_json *line
 
 /* What the head says, appended to a line. */
 static void say(const hora_objective *o, const config *c, const float *z, hora_json *line) {
-    if (o->loss == HORA_LOSS_MSE) {
+    if (o->loss == HORA_LOSS_MSE)
         put_numbers(o, z, line);
-        return;
-    }
     ranked *r = hora_malloc((size_t)o->classes * sizeof *r);
     scores(o, z, r);
     hora_json_set(line, "label", name_of(o, r[0].at));
