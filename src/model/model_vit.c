@@ -149,9 +149,9 @@ static int add(hora_base *b, const vit_names *n, const char *end, hora_shape sha
     if (!n->name)
         return -1;
     const int at =
-        hora_base_add_weight(b, vit_name(b, n->name, layer, end), shape, role, layer, std);
+        hora_base_add_weight(b, hora_vit_name(b, n->name, layer, end), shape, role, layer, std);
     for (int k = 0; k < VIT_OLDER && n->older[k]; k++)
-        hora_weight_also(&b->weights[at], vit_name(b, n->older[k], layer, end), 0, 0);
+        hora_weight_also(&b->weights[at], hora_vit_name(b, n->older[k], layer, end), 0, 0);
     return at;
 }
 
@@ -171,7 +171,7 @@ static void add_norm(hora_base *b, const vit_names *n, int layer, int out[2]) {
 
 /* Rows [from, from + out) of a module that holds several sites. */
 static void share(hora_base *b, hora_site *s, const vit_names *n, int64_t from, int64_t rows) {
-    s->fused = vit_name(b, n->fused, s->layer, "");
+    s->fused = hora_vit_name(b, n->fused, s->layer, "");
     s->row = from;
     s->fused_out = rows;
     const struct {
@@ -182,7 +182,7 @@ static void share(hora_base *b, hora_site *s, const vit_names *n, int64_t from, 
         if (parts[i].weight < 0)
             continue;
         hora_weight *w = &b->weights[parts[i].weight];
-        hora_weight_also(w, vit_name(b, n->fused, s->layer, parts[i].end), from, rows);
+        hora_weight_also(w, hora_vit_name(b, n->fused, s->layer, parts[i].end), from, rows);
         w->spelt = w->nalso - 1;
     }
 }
@@ -199,22 +199,22 @@ static void add_site(hora_base *b, const vit *v, hora_site_kind kind, int layer,
                      .heads = attention ? b->heads : 0,
                      .head_dim = b->head_dim,
                      .bias = -1};
-    s->module = vit_name(b, n->name, layer, "");
+    s->module = hora_vit_name(b, n->name, layer, "");
     for (int k = 0; k < VIT_OLDER && n->older[k]; k++)
-        hora_site_also(s, vit_name(b, n->older[k], layer, ""));
+        hora_site_also(s, hora_vit_name(b, n->older[k], layer, ""));
     s->weight = add(b, n, ".weight", HORA_SHAPE2(out, in), HORA_ROLE_WEIGHT, layer, v->init_std);
     if (bias) {
         s->bias = add(b, n, ".bias", HORA_SHAPE1(out), HORA_ROLE_BIAS, layer, 0);
         if (n->bias) /* VideoMAE's q_bias and v_bias */
-            hora_weight_also(&b->weights[s->bias], vit_name(b, n->bias, layer, ""), 0, 0);
+            hora_weight_also(&b->weights[s->bias], hora_vit_name(b, n->bias, layer, ""), 0, 0);
     }
     if (n->fused)
         share(b, s, n, n->part * out, n->parts * out);
     else if (n->older_fused) { /* in older files alone */
-        hora_weight_also(&b->weights[s->weight], vit_name(b, n->older_fused, layer, ".weight"),
+        hora_weight_also(&b->weights[s->weight], hora_vit_name(b, n->older_fused, layer, ".weight"),
                          n->part * out, n->parts * out);
         if (bias)
-            hora_weight_also(&b->weights[s->bias], vit_name(b, n->older_fused, layer, ".bias"),
+            hora_weight_also(&b->weights[s->bias], hora_vit_name(b, n->older_fused, layer, ".bias"),
                              n->part * out, n->parts * out);
     }
 }
@@ -299,11 +299,11 @@ static const hora_json *own_config(const hora_base *b) {
 static hora_status configure(hora_base *b) {
     vit *v = b->own = hora_calloc(1, sizeof *v);
     hora_json *made = NULL;
-    v->kind = vit_kind_of(b->model_type);
+    v->kind = hora_vit_kind_of(b->model_type);
     const hora_json *c = own_config(b);
     if (v->kind->timm) {
-        HORA_TRY(vit_timm_config(&made, b->config));
-        v->kind = vit_kind_of(hora_json_get(made, "distilled") ? "timm_distilled" : "timm");
+        HORA_TRY(hora_vit_timm_config(&made, b->config));
+        v->kind = hora_vit_kind_of(hora_json_get(made, "distilled") ? "timm_distilled" : "timm");
         c = made;
     }
     b->prefix = v->kind->prefix;

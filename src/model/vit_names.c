@@ -177,14 +177,14 @@ static const vit_kind kinds[] = {
      .token = {NAME("cls_token"), NAME("dist_token")}},
 };
 
-const vit_kind *vit_kind_of(const char *type) {
+const vit_kind *hora_vit_kind_of(const char *type) {
     for (size_t i = 0; i < HORA_COUNT(kinds); i++)
         if (hora_eq(kinds[i].type, type))
             return &kinds[i];
     return NULL;
 }
 
-char *vit_name(const hora_base *b, const char *pattern, int layer, const char *end) {
+char *hora_vit_name(const hora_base *b, const char *pattern, int layer, const char *end) {
     hora_str s = {0};
     for (const char *p = pattern; *p; p++) {
         if (*p == '@')
@@ -226,7 +226,7 @@ static const struct {
             {"num_heads", "num_attention_heads"}, {"mlp_ratio", "mlp_ratio"},
             {"in_chans", "num_channels"},         {"qkv_bias", "qkv_bias"}};
 
-hora_status vit_timm_config(hora_json **out, const hora_json *config) {
+hora_status hora_vit_timm_config(hora_json **out, const hora_json *config) {
     const char *name = hora_json_string(hora_json_get(config, "architecture"), NULL);
     const bool distilled = name && strstr(name, "distilled");
     hora_json *o = *out = hora_json_new_object();

@@ -32,9 +32,9 @@ typedef struct vit_kind {
     const char *unused[8]; /* beginnings of tensors that nothing reads */
 } vit_kind;
 
-const vit_kind *vit_kind_of(const char *type); /* NULL when absent */
+const vit_kind *hora_vit_kind_of(const char *type); /* NULL when absent */
 /* A name with prefix and number put in, and `end` behind it; new string. */
-char *vit_name(const hora_base *b, const char *pattern, int layer, const char *end);
+char *hora_vit_name(const hora_base *b, const char *pattern, int layer, const char *end);
 /* timm's config.json in transformers' words: model_args, or what the architecture's name says. */
-hora_status vit_timm_config(hora_json **out, const hora_json *config);
+hora_status hora_vit_timm_config(hora_json **out, const hora_json *config);
 #endif

@@ -432,6 +432,8 @@ static hora_status finish(run *r) {
 
 static hora_status soften(run *r) {
     const hora_augment *a = &r->data.augment;
+    if (r->run.resume && r->opened.objective.task->labels != HORA_LABELS_CLASS)
+        return HORA_OK; /* a difference from the checkpoint, which says so */
     return hora_objective_soften(&r->opened.objective, r->train.label_smoothing,
                                  a->mixup > 0 || a->cutmix > 0);
 }
