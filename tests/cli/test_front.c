@@ -93,7 +93,7 @@ static void test_required(void **state) {
     tool_check(2, "", "--model", "%s", "plan");
     tool_check(2, "", "--model", "%s", "eval");
     tool_check(2, "", "--model is missing", "%s", "generate --prompt x");
-    tool_check(2, "", "--batch is missing", "%s", "forward");
+    tool_check(2, "", "give either --batch", "%s", "forward");
     tool_check(2, "", "--model is missing", "%s", "tokenize --text x");
     tool_check(2, "", "give one of --text", "%s", "tokenize --model x --text x --file y");
     tool_check(2, "", "--config is missing", "%s", "new");
