@@ -398,3 +398,51 @@ void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want) {
     }
     assert_int_equal(met, hora_st_count(want) - unread(a, want));
 }
+
+/* --- losses that have more than the task's ------------------------------------------------------ */
+double golden_loss_beside(const char *path) {
+    char *file = hora_format("%s/case.json", path);
+    hora_json *o;
+    double all, alone = 0;
+    assert_ok(hora_json_load(&o, golden_path(file)));
+    const bool two = hora_json_real(hora_json_get(o, "loss_cross_entropy_only"), &alone) &&
+                     hora_json_real(hora_json_get(o, "loss"), &all);
+    hora_json_free(o);
+    hora_free(file);
+    return two ? all - alone : 0;
+}
+
+/* What AdaLoRA's loss has beside the cross-entropy, as its definition says. */
+double golden_adalora_loss(const hora_adapter *a) {
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < a->nparams; i++) {
+        const hora_param *p = a->params[i];
+        const bool cols = hora_ends(p->name, "lora_B");
+        if (!hora_eq(a->method->name, "adalora") || (!cols && !hora_ends(p->name, "lora_A")))
+            continue;
+        const int64_t rows = p->shape.d[0], w = p->shape.d[1], r = cols ? w : rows;
+        double squares = 0;
+        for (int64_t j = 0; j < r; j++)
+            for (int64_t l = 0; l < r; l++) {
+                double dot = j == l ? -1 : 0;
+                for (int64_t k = 0; k < (cols ? rows : w); k++)
+                    dot += (double)((const float *)p->value)[cols ? k * w + j : j * w + k] *
+                           (double)((const float *)p->value)[cols ? k * w + l : l * w + k];
+                squares += dot * dot;
+            }
+        sum += sqrt(squares);
+        n++;
+    }
+    return n ? 0.5 * sum / n : 0;
+}
+
+/* The golden case keeps two of AdaLoRA's four triplets, whatever their importance. */
+void golden_adalora_budget(hora_adapter *a) {
+    hora_adapter_refresh(a);
+    for (int i = 0; i < a->nparams; i++)
+        if (hora_ends(a->params[i]->name, ".lora_E")) {
+            float *e = a->params[i]->value;
+            e[1] = e[a->params[i]->elems - 1] = 0;
+        }
+}

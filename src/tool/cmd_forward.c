@@ -121,10 +121,6 @@ static hora_status load_images(hora_model *m, const config *c, const hora_cli *c
 }
 
 static hora_status ready(const config *c, const hora_settings *s) {
-    if (!c->batch && !c->image)
-        HORA_TRY(hora_cli_required("batch", NULL,
-                                   "a safetensors or JSON file with input_ids or pixel_values, or "
-                                   "--image FILE"));
     if (!c->batch == !c->image)
         return hora_fail(HORA_EUSAGE, "give either --batch, a safetensors or JSON file with "
                                       "input_ids or pixel_values, or --image");

@@ -111,7 +111,6 @@ static void test_refused(void **state) {
     (void)state;
     refused("stage: dpo", "recipe key `stage`: dpo has no counterpart here (sft has)");
     refused("adapter: qlora", "qlora has no counterpart here (lora has)");
-    refused("label_smoothing_factor: 0.1", "0.1 has no counterpart");
     refused("roles_to_train: [user]", "user has no counterpart");
     refused("bf16: true\ndtype: f32", "`dtype`");
     refused("lora_r: 4\nrank: 8", "rank");

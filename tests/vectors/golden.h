@@ -70,4 +70,10 @@ hora_adapter *golden_attach(const hora_base *b, const char *method, const char *
  * init.safetensors; or its folder; or the method's defaults. */
 hora_adapter *golden_start(const hora_base *b, const method_case *row, const char *path);
 hora_st *golden_file(const char *path_in_vectors);
+/* What the loss of a case ("tiny_llama/adalora") has beside the task's own, by its case.json. */
+double golden_loss_beside(const char *path);
+/* The same of an AdaLoRA in training: its orthogonality term; 0 for other methods. And the budget
+ * of the golden steps, which keep two of four triplets whatever their importance. */
+double golden_adalora_loss(const hora_adapter *a);
+void golden_adalora_budget(hora_adapter *a);
 #endif

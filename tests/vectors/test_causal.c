@@ -74,19 +74,6 @@ static void test_padded(void **state) {
             base_case(padded[m], backends[k], "padded_");
 }
 
-/* Of a case whose file says the cross-entropy alone too. */
-static double loss_beside(const char *path) {
-    char *file = hora_format("%s/case.json", path);
-    hora_json *o;
-    double all, alone = 0;
-    assert_ok(hora_json_load(&o, golden_path(file)));
-    const bool two = hora_json_real(hora_json_get(o, "loss_cross_entropy_only"), &alone) &&
-                     hora_json_real(hora_json_get(o, "loss"), &all);
-    hora_json_free(o);
-    hora_free(file);
-    return two ? all - alone : 0;
-}
-
 static void split_case(const char *path, char model[64], char batch[128]) {
     snprintf(model, 64, "%.*s", (int)strcspn(path, "/"), path);
     snprintf(batch, 128, "%s/base/batch.safetensors", model);
@@ -181,7 +168,7 @@ static void run_case(const char *path, const method_case *row, const char *backe
                 &(golden_options){.backends = backend, .backward = true, .poison = true});
     hora_st *want = golden_file(expect), *wantg = golden_file(grads);
     golden_compare(path, golden_logits(&r), want, "logits", 0, 1e-4);
-    check_loss(&r, want, loss_beside(path));
+    check_loss(&r, want, golden_loss_beside(path));
     golden_compare_grads(&r, a, wantg);
     if (a->method->merge)
         check_merged(b, a, batch, want, backend);

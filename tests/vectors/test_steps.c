@@ -63,49 +63,14 @@ static const float *floats(const hora_st *st, const char *name, int64_t n) {
     return t->view.data;
 }
 
-/* What AdaLoRA's loss has beside the cross-entropy, as its definition says. */
-static double beside(const hora_adapter *a) {
-    double sum = 0;
-    int n = 0;
-    for (int i = 0; i < a->nparams; i++) {
-        const hora_param *p = a->params[i];
-        const bool cols = hora_ends(p->name, "lora_B");
-        if (!hora_eq(a->method->name, "adalora") || (!cols && !hora_ends(p->name, "lora_A")))
-            continue;
-        const int64_t rows = p->shape.d[0], w = p->shape.d[1], r = cols ? w : rows;
-        double squares = 0;
-        for (int64_t j = 0; j < r; j++)
-            for (int64_t l = 0; l < r; l++) {
-                double dot = j == l ? -1 : 0;
-                for (int64_t k = 0; k < (cols ? rows : w); k++)
-                    dot += (double)((const float *)p->value)[cols ? k * w + j : j * w + k] *
-                           (double)((const float *)p->value)[cols ? k * w + l : l * w + k];
-                squares += dot * dot;
-            }
-        sum += sqrt(squares);
-        n++;
-    }
-    return n ? 0.5 * sum / n : 0;
-}
-
-/* The golden case keeps two of AdaLoRA's four triplets, whatever their importance. */
-static void fixed_budget(hora_adapter *a) {
-    hora_adapter_refresh(a);
-    for (int i = 0; i < a->nparams; i++)
-        if (hora_ends(a->params[i]->name, ".lora_E")) {
-            float *e = a->params[i]->value;
-            e[1] = e[a->params[i]->elems - 1] = 0;
-        }
-}
-
 static void eight_steps(const char *path, hora_training *t, hora_adapter *a, const hora_batch *b,
                         const hora_st *want) {
     const float *losses = floats(want, "losses", STEPS), *norms = floats(want, "grad_norms", STEPS);
     for (int k = 0; k < STEPS; k++) {
         hora_step_info i;
-        const double more = beside(a);
+        const double more = golden_adalora_loss(a);
         assert_ok(hora_training_step_on(t, b, 1, &i));
-        fixed_budget(a);
+        golden_adalora_budget(a);
         i.loss += more;
         if (!(fabs(i.loss - losses[k]) <= 1e-4 * losses[k]))
             fail_msg("%s, step %d: loss %.9g, should be %.9g", path, k + 1, i.loss, losses[k]);
