@@ -399,7 +399,7 @@ void golden_compare_grads(golden_run *r, hora_adapter *a, const hora_st *want) {
     assert_int_equal(met, hora_st_count(want) - unread(a, want));
 }
 
-/* --- losses that have more than the task's ------------------------------------------------------ */
+/* --- losses that have more than the task's ---------------------------------------------------- */
 double golden_loss_beside(const char *path) {
     char *file = hora_format("%s/case.json", path);
     hora_json *o;
