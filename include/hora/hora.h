@@ -36,6 +36,9 @@
  * text of the failure is in hora_errmsg(). A handle belongs to one thread at a time; handles over
  * different models are independent. _close, _free and _detach accept NULL. Free in the reverse
  * order of making: a model outlives what was made from it.
+ *
+ * Memory sized by data is refused with HORA_ENOMEM. A request of a few bytes that the system
+ * refuses ends the process with a message and abort(): nothing is half-written on the disk.
  */
 #include <stdbool.h>
 #include <stddef.h>
