@@ -43,7 +43,9 @@ static hora_status open_delta(folder *o, const char *dir) {
 
 static hora_status open_files(folder *o, const char *dir, bool native) {
     hora_foreign *f = &o->shown;
-    if (!hora_path_is_dir(dir))
+    bool folder;
+    HORA_TRY(hora_path_is_folder(dir, &folder));
+    if (!folder)
         return hora_fail(HORA_ENOTFOUND,
                          "%s: there is no such adapter folder; check the spelling of the path",
                          *dir ? dir : "(an empty name)");
