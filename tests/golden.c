@@ -75,6 +75,31 @@ hora_adapter *golden_attach(const hora_base *b, const char *method, const char *
     return a;
 }
 
+/* A copy of AdaLoRA's folder whose term has no weight, as in the cases without it. */
+static char *bare_folder(const char *folder) {
+    char *to = hora_path_join(hora_test_tmp(), "bare"),
+         *config = hora_path_join(folder, "adapter_config.json");
+    char *a = hora_path_join(folder, "adapter_model.safetensors"),
+         *b = hora_path_join(to, "adapter_model.safetensors");
+    hora_json *c;
+    assert_ok(hora_remove_tree(to));
+    assert_ok(hora_mkdirs(to));
+    assert_ok(hora_json_load(&c, config));
+    hora_json_set(c, "orth_reg_weight", hora_json_new_real(0));
+    assert_ok(hora_json_save(c, 2, true, to, "adapter_config.json"));
+    assert_ok(hora_copy_file(a, b));
+    hora_json_free(c);
+    hora_free(config);
+    hora_free(a);
+    hora_free(b);
+    return to;
+}
+
+char *golden_folder(const method_case *row, const char *path, const char *folder) {
+    return hora_eq(row->method, "adalora") && golden_loss_beside(path) == 0 ? bare_folder(folder)
+                                                                            : hora_strdup(folder);
+}
+
 hora_adapter *golden_start(const hora_base *b, const method_case *row, const char *path) {
     char *dir = hora_format("%s/adapter", path), *init = hora_format("%s/init.safetensors", path);
     const char *file = "init.safetensors";
@@ -85,7 +110,9 @@ hora_adapter *golden_start(const hora_base *b, const method_case *row, const cha
         init = hora_format("%s/%s", path, file);
     }
     if (golden_has(dir) && !golden_has(init)) {
-        assert_ok(hora_peft_load(&a, b, golden_path(dir), NULL));
+        char *from = golden_folder(row, path, golden_path(dir));
+        assert_ok(hora_peft_load(&a, b, from, NULL));
+        hora_free(from);
     } else {
         const bool values = golden_has(init);
         /* where there is a head of a task, it trains with the biases */

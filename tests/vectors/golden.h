@@ -72,6 +72,9 @@ hora_adapter *golden_start(const hora_base *b, const method_case *row, const cha
 hora_st *golden_file(const char *path_in_vectors);
 /* What the loss of a case ("tiny_llama/adalora") has beside the task's own, by its case.json. */
 double golden_loss_beside(const char *path);
+/* The folder that a case starts from: `folder`, or a copy of it in which AdaLoRA's term has no
+ * weight, where the case's loss has none (pictures). New string. */
+char *golden_folder(const method_case *row, const char *path, const char *folder);
 /* The same of an AdaLoRA in training: its orthogonality term; 0 for other methods. And the budget
  * of the golden steps, which keep two of four triplets whatever their importance. */
 double golden_adalora_loss(const hora_adapter *a);

@@ -79,36 +79,17 @@ static double beside(which w) {
     return more;
 }
 
-/* A copy of AdaLoRA's folder whose term has no weight, as in the cases without it. */
-static char *bare_folder(const char *folder) {
-    char *to = hora_path_join(hora_test_tmp(), "bare"),
-         *config = hora_path_join(folder, "adapter_config.json");
-    char *a = hora_path_join(folder, "adapter_model.safetensors"),
-         *b = hora_path_join(to, "adapter_model.safetensors");
-    hora_json *c;
-    assert_ok(hora_remove_tree(to));
-    assert_ok(hora_mkdirs(to));
-    assert_ok(hora_json_load(&c, config));
-    hora_json_set(c, "orth_reg_weight", hora_json_new_real(0));
-    assert_ok(hora_json_save(c, 2, true, to, "adapter_config.json"));
-    assert_ok(hora_copy_file(a, b));
-    hora_json_free(c);
-    hora_free(config);
-    hora_free(a);
-    hora_free(b);
-    return to;
-}
-
 /* The adapter that a case starts from: its folder, or what its row attaches with the values of
  * init.safetensors. BitFit trains the head too. */
 static void start(kit *k, which w) {
     char *folder = in_case(w, "adapter"), *init = in_case(w, "init.safetensors");
     k->o.base->head_trains = !w.name || hora_eq(w.row->method, "bitfit");
     if (w.name && hora_path_exists(folder) && !hora_path_exists(init)) {
-        const bool bare = hora_eq(w.row->method, "adalora") && beside(w) == 0;
-        char *from = bare ? bare_folder(folder) : hora_strdup(folder);
+        char *path = hora_format("%s/%s", w.model, w.name);
+        char *from = golden_folder(w.row, path, folder);
         assert_ok(hora_peft_load(&k->a, k->o.base, from, NULL));
         hora_free(from);
+        hora_free(path);
     } else {
         const bool values = w.name && hora_path_exists(init);
         k->a =
