@@ -28,9 +28,9 @@ static hora_status add_paths(hora_run_files *f, const char *list) {
     if (!list)
         return HORA_OK;
     HORA_TRY(hora_data_paths(list, &paths, &n));
-    f->paths = hora_realloc(f->paths, (size_t)(f->npaths + n) * sizeof *f->paths);
-    memcpy(f->paths + f->npaths, paths, (size_t)n * sizeof *paths);
-    f->npaths += n;
+    f->paths = hora_realloc(f->paths, (size_t)(f->npaths + n + 1) * sizeof *f->paths);
+    for (int i = 0; i < n; i++)
+        f->paths[f->npaths++] = paths[i];
     hora_free(paths);
     return HORA_OK;
 }
