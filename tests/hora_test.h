@@ -50,6 +50,8 @@ void hora_assert_close(const float *a, const float *b, size_t n, double atol, co
 const char *hora_test_shared(const char *relative);
 /* Path in the source tree. */
 const char *hora_test_source(const char *relative);
+/* A text of at most 1023 bytes; valid until the test ends. */
+const char *hora_test_text(const char *fmt, ...) HORA_PRINTF(1, 2);
 /* A fresh empty folder, removed after the test. */
 const char *hora_test_tmp(void);
 /* DIR/NAME; valid until the test ends. */

@@ -58,6 +58,16 @@ const char *hora_test_source(const char *relative) {
     return keep(hora_path_join(HORA_SOURCE_DIR, relative));
 }
 
+const char *hora_test_text(const char *fmt, ...) {
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    const int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    HORA_ASSERT(n >= 0 && n < (int)sizeof text);
+    return keep(hora_strdup(text));
+}
+
 const char *hora_test_path(const char *dir, const char *name) {
     return keep(hora_path_join(dir, name));
 }

@@ -129,9 +129,10 @@ static void test_pictures(void **state) {
                                         "hmoe_layers"};
     const char *adapter = trained(tiny_model(), prose(), "hora", "--rank 2");
     const char *out = hora_test_path(hora_test_tmp(), "report");
-    char *args = hora_format("theory hmoe --model '%s' --adapter '%s' --text '%s' --tokens 12 "
-                             "--out '%s'",
-                             tiny_model(), adapter, prose(), out);
+    const char *args =
+        hora_test_text("theory hmoe --model '%s' --adapter '%s' --text '%s' --tokens 12 "
+                       "--out '%s'",
+                       tiny_model(), adapter, prose(), out);
     tool_check(0, "coupling", NULL, "%s", args);
     for (size_t i = 0; i < HORA_COUNT(always); i++)
         if (!is_there(out, always[i]))
@@ -155,7 +156,6 @@ static void test_pictures(void **state) {
         hora_free(svg);
         hora_free(png);
     }
-    hora_free(args);
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */

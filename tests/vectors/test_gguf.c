@@ -46,7 +46,7 @@ static void check_file(const char *path, const hora_json *tensors, const char *t
             assert_true(hora_json_int(hora_json_at(shape, (size_t)d), &size));
             assert_int_equal(t->view.shape.d[d], size);
         }
-        const char *out = hora_test_path(tmp, hora_format("%d", n));
+        const char *out = hora_test_path(tmp, hora_test_text("%d", n));
         dequantized(t, out);
         hora_str_printf(&list, "%s  %s\n", hora_json_string(hora_json_get(want, "sha256"), NULL),
                         out);
@@ -67,7 +67,7 @@ static void test_tensors(void **state) {
     int files = 0;
     (void)state;
     for (size_t m = 0; m < HORA_COUNT(models); m++) {
-        const char *dir = hora_test_shared(hora_format("gguf/models/%s", models[m]));
+        const char *dir = hora_test_shared(hora_test_text("gguf/models/%s", models[m]));
         hora_json *config;
         assert_ok(hora_json_load(&config, hora_test_path(dir, "case.json")));
         const hora_json *list = hora_json_get(config, "files");
@@ -146,9 +146,9 @@ static void test_tokenizers(void **state) {
         hora_str text = {0};
         int lines = 0;
         assert_ok(hora_tokenizer_open(
-            &t, hora_test_shared(hora_format("gguf/tokenizers/%s.gguf", kinds[k]))));
+            &t, hora_test_shared(hora_test_text("gguf/tokenizers/%s.gguf", kinds[k]))));
         assert_ok(hora_file_read(
-            &text, hora_test_shared(hora_format("gguf/tokenizers/%s.jsonl", kinds[k]))));
+            &text, hora_test_shared(hora_test_text("gguf/tokenizers/%s.jsonl", kinds[k]))));
         for (char *s = text.s, *end = text.s + text.n; s < end; lines++) {
             char *nl = memchr(s, '\n', (size_t)(end - s));
             const size_t n = nl ? (size_t)(nl - s) : (size_t)(end - s);
@@ -208,14 +208,15 @@ static void test_models(void **state) {
     int files = 0;
     (void)state;
     for (size_t m = 0; m < HORA_COUNT(models); m++) {
-        const char *dir = hora_test_shared(hora_format("gguf/models/%s", models[m]));
+        const char *dir = hora_test_shared(hora_test_text("gguf/models/%s", models[m]));
         hora_json *about;
         hora_st *want;
         assert_ok(hora_json_load(&about, hora_test_path(dir, "case.json")));
         assert_ok(hora_st_open(&want, hora_test_path(dir, "logits.safetensors")));
         const hora_json *list = hora_json_get(about, "files");
         for (void *it = hora_json_iter(list); it; it = hora_json_next(list, it), files++) {
-            const char *path = hora_test_path(dir, hora_format("%s.gguf", hora_json_iter_key(it)));
+            const char *path =
+                hora_test_path(dir, hora_test_text("%s.gguf", hora_json_iter_key(it)));
             forward(path, hora_json_get(about, "prompt"), want, hora_json_iter_key(it));
             each_text(path, hora_json_get(about, "texts"));
         }
@@ -324,7 +325,7 @@ static void test_blocks(void **state) {
                                         "llama/q5_k", "llama/iq4_nl", "qwen2/q4_k", "qwen3/q4_k"};
     (void)state;
     for (size_t i = 0; i < HORA_COUNT(files); i++) {
-        const char *path = hora_test_shared(hora_format("gguf/models/%s.gguf", files[i]));
+        const char *path = hora_test_shared(hora_test_text("gguf/models/%s.gguf", files[i]));
         same_gradients(path);
         rounds_alike(path);
     }

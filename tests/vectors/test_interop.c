@@ -68,9 +68,9 @@ static void test_gguf_lora(void **state) {
     };
     (void)state;
     for (size_t i = 0; i < HORA_COUNT(cases); i++) {
-        const char *model = hora_test_shared(hora_format("gguf/models/%s/hf", cases[i][0]));
+        const char *model = hora_test_shared(hora_test_text("gguf/models/%s/hf", cases[i][0]));
         const char *dir =
-            hora_test_shared(hora_format("gguf/lora/%s/%s", cases[i][0], cases[i][1]));
+            hora_test_shared(hora_test_text("gguf/lora/%s/%s", cases[i][0], cases[i][1]));
         const char *out = hora_test_path(hora_test_tmp(), "out.gguf");
         opened o;
         open_case(&o, model, hora_test_path(dir, "peft"));
@@ -148,7 +148,7 @@ static void test_gguf_models(void **state) {
     int same = 0;
     (void)state;
     for (size_t i = 0; i < HORA_COUNT(cases); i++) {
-        const char *dir = hora_test_shared(hora_format("gguf/models/%s", cases[i].model));
+        const char *dir = hora_test_shared(hora_test_text("gguf/models/%s", cases[i].model));
         const char *out = hora_test_path(hora_test_tmp(), "model.gguf");
         const hora_base_options options = {.dtype = HORA_BF16};
         hora_tokenizer *t;
@@ -161,7 +161,7 @@ static void test_gguf_models(void **state) {
         assert_ok(exporter("gguf")->write(&x, out));
         assert_ok(hora_gguf_open(&got, out));
         assert_ok(
-            hora_gguf_open(&want, hora_test_path(dir, hora_format("%s.gguf", cases[i].type))));
+            hora_gguf_open(&want, hora_test_path(dir, hora_test_text("%s.gguf", cases[i].type))));
         compare_keys(got, want);
         compare_tensors(got, want, &same);
         hora_gguf_close(got);
@@ -195,9 +195,9 @@ static void same_update(const hora_flat *f, const hora_flat *g, const hora_site 
 }
 
 static void read_mlx(hora_flat *g, const hora_st *st, const hora_site *s) {
-    const hora_st_tensor *a = hora_st_find(st, hora_format("%s.lora_a", s->module));
-    const hora_st_tensor *b = hora_st_find(st, hora_format("%s.lora_b", s->module));
-    const hora_st_tensor *m = hora_st_find(st, hora_format("%s.m", s->module));
+    const hora_st_tensor *a = hora_st_find(st, hora_test_text("%s.lora_a", s->module));
+    const hora_st_tensor *b = hora_st_find(st, hora_test_text("%s.lora_b", s->module));
+    const hora_st_tensor *m = hora_st_find(st, hora_test_text("%s.m", s->module));
     assert_true(!a == !b);
     if (!a)
         return;
@@ -269,7 +269,7 @@ static void test_folders(void **state) {
     (void)state;
     assert_ok(hora_list_dir(vectors, &names, &n));
     for (int i = 0; i < n; i++) {
-        const char *adapter = hora_test_path(vectors, hora_format("%s/adapter", names[i]));
+        const char *adapter = hora_test_path(vectors, hora_test_text("%s/adapter", names[i]));
         hora_flat *want = NULL;
         opened o;
         if (!hora_path_is_dir(adapter))
@@ -290,7 +290,7 @@ static void test_folders(void **state) {
             check_plain(&o, want, dir);
             plain++;
         }
-        const char *other = hora_test_path(hora_test_tmp(), hora_format("mlx-%s", names[i]));
+        const char *other = hora_test_path(hora_test_tmp(), hora_test_text("mlx-%s", names[i]));
         if (s == HORA_OK && exporter("mlx")->check(&o.x) == HORA_OK) {
             assert_ok(hora_mkdirs(other));
             assert_ok(exporter("mlx")->write(&o.x, other));
