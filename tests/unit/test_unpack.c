@@ -63,7 +63,7 @@ static void fails(const char *s, size_t n, const hora_unpack_limits *l, hora_sta
 static void whole(packer pack) {
     hora_str text = {0}, packed = {0}, two = {0};
     for (int i = 0; i < 60000; i++)
-        hora_str_printf(&text, "line %d\n", i * i % 7919);
+        hora_str_printf(&text, "line %d\n", (int)((int64_t)i * i % 7919));
     pack(&packed, text.s, text.n);
     holds(&packed, &wide, text.s, text.n);
     hora_str_add(&two, packed.s, packed.n); /* cat a.gz b.gz */
