@@ -356,12 +356,8 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
     const hora_dtype size = dtype == HORA_DTYPE_OTHER ? b->dtype : dtype;
     hora_status s =
         hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(size));
-    if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK) {
-        char *said = hora_strdup(hora_errmsg()); /* taking back must not change the text */
-        hora_outdir_undo(o);
-        hora_error_restore(said);
-        hora_free(said);
-    }
+    if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK)
+        hora_outdir_give_up(o);
     hora_outdir_close(o);
     return s;
 }

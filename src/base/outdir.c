@@ -389,6 +389,13 @@ hora_status hora_outdir_undo(hora_outdir *o) {
     return s ? s : hora_outdir_save_mark(o);
 }
 
+void hora_outdir_give_up(hora_outdir *o) {
+    char *said = hora_strdup(hora_errmsg());
+    hora_outdir_undo(o);
+    hora_error_restore(said);
+    hora_free(said);
+}
+
 /* A mark, and then a folder, that this process made for nothing go again. */
 static void unmake(hora_outdir *o) {
     scan seen;

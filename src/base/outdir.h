@@ -82,6 +82,8 @@ hora_status hora_outdir_take(hora_outdir *o);
 hora_status hora_outdir_whole(hora_outdir *o);
 /* Removes what was written since _begin and puts back what was aside. */
 hora_status hora_outdir_undo(hora_outdir *o);
+/* The same after a failure, whose text stays. */
+void hora_outdir_give_up(hora_outdir *o);
 
 /* Marks a folder that hora made and filled, and the folders in it. */
 hora_status hora_outdir_seal(const char *dir);

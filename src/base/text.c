@@ -238,6 +238,14 @@ bool hora_eq(const char *a, const char *b) {
     return a && b ? !strcmp(a, b) : a == b;
 }
 
+bool hora_has_word(const char *list, const char *word) {
+    const size_t n = strlen(word);
+    for (const char *p = list; n && p && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+        if (strncmp(p, word, n) == 0 && (p[n] == ' ' || !p[n]))
+            return true;
+    return false;
+}
+
 /* Optimal string alignment with three rows: two above for the swap of neighbours. */
 int hora_edit_distance(const char *a, const char *b) {
     size_t n = strlen(a), m = strlen(b);

@@ -47,6 +47,8 @@ char *hora_list_word(const char **p, const char *separators);
 bool hora_starts(const char *s, const char *prefix);
 bool hora_ends(const char *s, const char *suffix);
 bool hora_eq(const char *a, const char *b); /* NULL-safe equality */
+/* `word`, which is not empty, is one of those that blanks separate in `list` (NULL: none). */
+bool hora_has_word(const char *list, const char *word);
 /* Edit distance (insert, delete, replace, swap of neighbours). */
 int hora_edit_distance(const char *a, const char *b);
 /* The candidate nearest to `word`, or NULL if none is near enough to be a plausible typo. */

@@ -11,17 +11,9 @@ static const hora_gguf_arch archs[] = {
     {"qwen3", "qwen3", true, false, false},
 };
 
-static bool lists(const char *words, const char *word) {
-    const size_t n = strlen(word);
-    for (const char *p = words; p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
-        if (strncmp(p, word, n) == 0 && (p[n] == ' ' || !p[n]))
-            return true;
-    return false;
-}
-
 const hora_gguf_arch *hora_gguf_arch_of(const char *model_type) {
     for (size_t i = 0; i < HORA_COUNT(archs); i++)
-        if (lists(archs[i].model_types, model_type))
+        if (hora_has_word(archs[i].model_types, model_type))
             return &archs[i];
     return NULL;
 }
@@ -93,4 +85,9 @@ char *hora_gguf_hf_name(const char *gguf_name) {
 int64_t hora_gguf_row(int64_t r, int64_t head_dim) {
     const int64_t half = head_dim / 2, in = r % head_dim;
     return r - in + in % half * 2 + in / half;
+}
+
+int64_t hora_gguf_row_back(int64_t r, int64_t head_dim) {
+    const int64_t in = r % head_dim;
+    return r - in + in % 2 * (head_dim / 2) + in / 2;
 }

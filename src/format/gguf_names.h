@@ -26,4 +26,5 @@ char *hora_gguf_hf_name(const char *gguf_name);
 /* Row of the GGUF tensor where row `r` of a q or k projection with heads of `head_dim` rows lies:
  * (h, half, i) of 2 x head_dim/2 goes to (h, i, half). */
 int64_t hora_gguf_row(int64_t r, int64_t head_dim);
+int64_t hora_gguf_row_back(int64_t r, int64_t head_dim); /* the reverse */
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "format/gguf_impl.h"
+#include "format/gguf_names.h"
 #include "tensor/blocks.h"
 
 typedef struct out_tensor {
@@ -247,12 +248,6 @@ static hora_status convert(void *out, const out_tensor *t, int64_t at, int64_t n
     return hora_quantize(out, t->dtype, f32, n);
 }
 
-/* The row of ours that stands in row r of the file: hora_gguf_row turned round. */
-static int64_t half_by_half(int64_t r, int64_t head_dim) {
-    const int64_t in = r % head_dim;
-    return r - in + in % 2 * (head_dim / 2) + in / 2;
-}
-
 static hora_status put_data(hora_writer *w, const out_tensor *t) {
     const int64_t n = hora_elems(&t->view), width = hora_row_elems(&t->view.shape);
     const int64_t step = t->head_dim ? width : 1 << 16;
@@ -261,7 +256,7 @@ static hora_status put_data(hora_writer *w, const out_tensor *t) {
     hora_status s = HORA_OK;
     for (int64_t i = 0; i < n && s == HORA_OK; i += step) {
         const int64_t m = hora_min(step, n - i);
-        const int64_t at = t->head_dim ? half_by_half(i / width, t->head_dim) * width : i;
+        const int64_t at = t->head_dim ? hora_gguf_row_back(i / width, t->head_dim) * width : i;
         s = convert(out, t, at, m, f32);
         if (s == HORA_OK)
             hora_writer_put(w, out,

@@ -33,6 +33,12 @@ static hora_dtype dtype_of(const hora_export *x) {
                                         : x->dtype;
 }
 
+/* "ARCH.name" in `text`. */
+static const char *key_of(char text[96], const char *arch, const char *name) {
+    hora_snprintf(text, 96, "%s.%s", arch, name);
+    return text;
+}
+
 /* --- what llama.cpp would compute otherwise --------------------------------------------------- */
 static hora_status check(const hora_export *x) {
     const hora_base *b = x->base;
@@ -71,11 +77,10 @@ static hora_status put_rope(hora_gguf_out *o, const hora_export *x, const char *
     hora_attention_form form = {0};
     double theta, factor;
     bool plain = true;
+    char key[96];
     HORA_TRY(hora_json_get_real(b->config, "rope_theta", 10000, &theta));
     b->family->attention(b, 0, &form);
-    char *key = hora_format("%s.rope.freq_base", arch);
-    hora_gguf_put_float(o, key, theta);
-    hora_free(key);
+    hora_gguf_put_float(o, key_of(key, arch, "rope.freq_base"), theta);
     *factors = hora_calloc((size_t)n, sizeof **factors);
     for (int64_t i = 0; i < n; i++) {
         const double f = pow(theta, -(double)i / (double)n) / form.freq[i];
@@ -95,18 +100,13 @@ static hora_status put_rope(hora_gguf_out *o, const hora_export *x, const char *
                          "GGUF",
                          type ? type : "", arch);
     HORA_TRY(hora_json_get_real(scaling, "factor", 1, &factor));
-    key = hora_format("%s.rope.scaling.type", arch);
-    hora_gguf_put_text(o, key, type);
-    hora_free(key);
-    key = hora_format("%s.rope.scaling.factor", arch);
-    hora_gguf_put_float(o, key, factor);
-    hora_free(key);
+    hora_gguf_put_text(o, key_of(key, arch, "rope.scaling.type"), type);
+    hora_gguf_put_float(o, key_of(key, arch, "rope.scaling.factor"), factor);
     int64_t original;
     HORA_TRY(hora_json_get_int(scaling, "original_max_position_embeddings", 0, &original));
     if (original) {
-        key = hora_format("%s.rope.scaling.original_context_length", arch);
-        hora_gguf_put_int(o, key, HORA_GGUF_U32, original);
-        hora_free(key);
+        hora_gguf_put_int(o, key_of(key, arch, "rope.scaling.original_context_length"),
+                          HORA_GGUF_U32, original);
     }
     return HORA_OK;
 }
@@ -139,20 +139,17 @@ static hora_status put_keys(hora_gguf_out *o, const hora_export *x, float **fact
                 {"vocab_size", b->vocab, !a->vocab_keys},
                 {"rope.dimension_count", b->head_dim, !a->vocab_keys}};
     double eps;
+    char key[96];
     hora_gguf_put_text(o, "general.architecture", arch);
     hora_gguf_put_text(o, "general.type", "model");
     hora_gguf_put_text(o, "general.name", hora_path_base(b->dir));
     for (size_t i = 0; i < HORA_COUNT(keys); i++) {
         if (keys[i].skip)
             continue;
-        char *key = hora_format("%s.%s", arch, keys[i].name);
-        hora_gguf_put_int(o, key, HORA_GGUF_U32, keys[i].value);
-        hora_free(key);
+        hora_gguf_put_int(o, key_of(key, arch, keys[i].name), HORA_GGUF_U32, keys[i].value);
     }
     HORA_TRY(hora_json_get_real(b->config, "rms_norm_eps", 1e-6, &eps));
-    char *key = hora_format("%s.attention.layer_norm_rms_epsilon", arch);
-    hora_gguf_put_float(o, key, eps);
-    hora_free(key);
+    hora_gguf_put_float(o, key_of(key, arch, "attention.layer_norm_rms_epsilon"), eps);
     HORA_TRY(put_rope(o, x, arch, factors));
     hora_gguf_put_int(o, "general.file_type", HORA_GGUF_U32, kinds[kind_of(dtype_of(x))].file_type);
     hora_gguf_put_int(o, "general.quantization_version", HORA_GGUF_U32, 2);

@@ -117,14 +117,6 @@ typedef struct bert {
 } bert;
 
 /* --- configuration ---------------------------------------------------------------------------- */
-static bool has_word(const char *list, const char *word) {
-    const size_t n = strlen(word);
-    for (const char *p = list; (p = strstr(p, word)); p += n)
-        if ((p == list || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
-            return true;
-    return false;
-}
-
 static hora_status read_dimensions(hora_base *b, const kind *k) {
     for (const dimension *d = k->keys; d->key; d++) {
         int64_t v;
@@ -279,7 +271,7 @@ static void add_weights(hora_base *b, bert *c, int64_t positions) {
 static hora_status configure(hora_base *b) {
     bert *c = b->own = hora_calloc(1, sizeof *c);
     for (size_t i = 0; i < HORA_COUNT(kinds); i++)
-        if (has_word(kinds[i].model_types, b->model_type))
+        if (hora_has_word(kinds[i].model_types, b->model_type))
             c->kind = &kinds[i];
     HORA_ASSERT(c->kind);
     HORA_TRY(refuse(b));

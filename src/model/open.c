@@ -39,18 +39,10 @@ typedef struct store {
     bool complete;   /* the views have data */
 } store;
 
-static bool has_word(const char *list, const char *word) {
-    size_t n = strlen(word);
-    for (const char *p = list; p && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
-        if (strncmp(p, word, n) == 0 && (p[n] == ' ' || p[n] == '\0'))
-            return true;
-    return false;
-}
-
 const hora_family *hora_family_of(const hora_json *config) {
     const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
     for (size_t i = 0; i < HORA_COUNT(families); i++)
-        if (type && has_word(families[i]->model_types, type))
+        if (type && hora_has_word(families[i]->model_types, type))
             return families[i];
     return NULL;
 }

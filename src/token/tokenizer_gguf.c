@@ -6,6 +6,7 @@
  */
 #include "token/gguf_vocab.h"
 
+#include "base/text.h"
 #include "format/gguf_hf.h"
 #include "token/tokenizer_impl.h"
 
@@ -44,14 +45,6 @@ static const struct {
     {"gpt-2", "gpt2", BYTES("true"), NULL, false, false},
     {"smollm", "starcoder refact command-r", DIGITS, NULL, false, false},
 };
-
-static bool lists(const char *words, const char *word) {
-    const size_t n = strlen(word);
-    for (const char *p = words; p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
-        if (n && strncmp(p, word, n) == 0 && (p[n] == ' ' || !p[n]))
-            return true;
-    return false;
-}
 
 /* A pipeline's parts in one text, what does not change pieces left out. */
 static void sign(const hora_json *o, hora_str *out) {
@@ -228,27 +221,10 @@ static hora_status put_merges(const vocabulary *v, hora_json *model) {
     return HORA_OK;
 }
 
-static void push_special(hora_json *single, hora_json *table, const char *text, int64_t id) {
-    hora_json *item = hora_json_set(hora_json_push(single, hora_json_new_object()), "SpecialToken",
-                                    hora_json_new_object());
-    hora_json_set(item, "id", hora_json_new_string(text));
-    hora_json *entry = hora_json_set(table, text, hora_json_new_object());
-    hora_json_push(hora_json_set(entry, "ids", hora_json_new_array()), hora_json_new_int(id));
-}
-
 static void put_template(const vocabulary *v, hora_json *root) {
-    hora_json *post = hora_json_set(root, "post_processor", hora_json_new_object());
-    char *bos = token_at(v, v->bos), *eos = token_at(v, v->eos);
-    hora_json_set(post, "type", hora_json_new_string("TemplateProcessing"));
-    hora_json *single = hora_json_set(post, "single", hora_json_new_array());
-    hora_json *table = hora_json_set(post, "special_tokens", hora_json_new_object());
-    if (v->add_bos && bos)
-        push_special(single, table, bos, v->bos);
-    hora_json *text = hora_json_set(hora_json_push(single, hora_json_new_object()), "Sequence",
-                                    hora_json_new_object());
-    hora_json_set(text, "id", hora_json_new_string("A"));
-    if (v->add_eos && eos)
-        push_special(single, table, eos, v->eos);
+    char *bos = v->add_bos ? token_at(v, v->bos) : NULL;
+    char *eos = v->add_eos ? token_at(v, v->eos) : NULL;
+    hora_json_set(root, "post_processor", hora_tok_template(bos, v->bos, eos, v->eos));
     hora_free(bos);
     hora_free(eos);
 }
@@ -271,7 +247,7 @@ static hora_status find_pipeline(const vocabulary *v, size_t *row) {
     char *pre = NULL;
     HORA_TRY(hora_gguf_get_text(v->g, "tokenizer.ggml.pre", true, &pre));
     for (*row = 0; *row < HORA_COUNT(pipelines); ++*row)
-        if (hora_eq(pipelines[*row].name, pre) || lists(pipelines[*row].also, pre))
+        if (hora_eq(pipelines[*row].name, pre) || hora_has_word(pipelines[*row].also, pre))
             break;
     hora_status s = HORA_OK;
     if (*row == HORA_COUNT(pipelines))
@@ -283,9 +259,7 @@ static hora_status find_pipeline(const vocabulary *v, size_t *row) {
     return s;
 }
 
-static hora_status load_bpe(hora_tokenizer *t, const vocabulary *v, const char *what) {
-    size_t row;
-    HORA_TRY(find_pipeline(v, &row));
+static hora_status load_bpe(hora_tokenizer *t, const vocabulary *v, size_t row, const char *what) {
     hora_json *root = hora_json_new_object();
     hora_json *model = hora_json_set(root, "model", hora_json_new_object());
     hora_json_set(model, "type", hora_json_new_string("BPE"));
@@ -347,7 +321,7 @@ static hora_status load(hora_tokenizer *t, const hora_gguf *g, const char *path)
     HORA_TRY(flag(g, "tokenizer.ggml.add_bos_token", spm || pipelines[row].bos, &v.add_bos));
     HORA_TRY(flag(g, "tokenizer.ggml.add_eos_token", false, &v.add_eos));
     HORA_TRY(config_of(&v, &config));
-    s = spm ? load_spm(t, &v, config) : load_bpe(t, &v, path);
+    s = spm ? load_spm(t, &v, config) : load_bpe(t, &v, row, path);
     if (s == HORA_OK)
         s = hora_tok_load_beside(t, path, config);
     hora_json_free(config);

@@ -332,6 +332,8 @@ typedef struct hora_tok_spm {
     bool byte_fallback, suffix, dummy_prefix, extra_spaces, escape;
     size_t charsmap;
 } hora_tok_spm;
+/* A post-processor that puts bos before and eos behind a text; NULL: not that one. New. */
+hora_json *hora_tok_template(const char *bos, int64_t bos_id, const char *eos, int64_t eos_id);
 /* Merges from the scores and the parts around the model; `config` as below. */
 hora_status hora_tok_spm_build(hora_tokenizer *t, const hora_tok_spm *sp, const hora_json *config);
 /* Scores of the pieces of a tokenizer.model, at most n. */

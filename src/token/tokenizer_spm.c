@@ -274,18 +274,18 @@ static void push_special(hora_json *single, hora_json *table, const char *name, 
     hora_json_push(hora_json_set(entry, "ids", hora_json_new_array()), hora_json_new_int(id));
 }
 
-static hora_json *template_of(const hora_tokenizer *t, int64_t bos, int64_t eos) {
+hora_json *hora_tok_template(const char *bos, int64_t bos_id, const char *eos, int64_t eos_id) {
     hora_json *post = hora_json_new_object();
     hora_json_set(post, "type", hora_json_new_string("TemplateProcessing"));
     hora_json *single = hora_json_set(post, "single", hora_json_new_array());
     hora_json *table = hora_json_set(post, "special_tokens", hora_json_new_object());
-    if (bos >= 0)
-        push_special(single, table, hora_tok_spelling(t, (int32_t)bos), bos);
+    if (bos)
+        push_special(single, table, bos, bos_id);
     hora_json *item = hora_json_push(single, hora_json_new_object());
     item = hora_json_set(item, "Sequence", hora_json_new_object());
     hora_json_set(item, "id", hora_json_new_string("A"));
-    if (eos >= 0)
-        push_special(single, table, hora_tok_spelling(t, (int32_t)eos), eos);
+    if (eos)
+        push_special(single, table, eos, eos_id);
     return post;
 }
 
@@ -310,7 +310,11 @@ static hora_status load_around(hora_tokenizer *t, const spec *sp, const hora_jso
     const char *parts = sp->dummy_prefix ? with_prefix : without_prefix;
     hora_json *root;
     HORA_TRY(hora_json_parse(&root, parts, strlen(parts), "built-in SentencePiece pipeline"));
-    hora_json_set(root, "post_processor", template_of(t, bos ? sp->bos : -1, eos ? sp->eos : -1));
+    hora_json_set(root, "post_processor",
+                  hora_tok_template(
+                      bos && sp->bos >= 0 ? hora_tok_spelling(t, (int32_t)sp->bos) : NULL, sp->bos,
+                      eos && sp->eos >= 0 ? hora_tok_spelling(t, (int32_t)sp->eos) : NULL,
+                      sp->eos));
     hora_status st = hora_tok_load_parts(t, root);
     hora_json_free(root);
     for (int32_t id = 0; st == HORA_OK && id < (int32_t)sp->n; id++) {

@@ -117,12 +117,8 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
     st = o ? write_folder(exporter_of(c), &x, o) : exporter_of(c)->write(&x, c->out);
     if (st == HORA_OK)
         *r = report(m, c);
-    else if (o) {
-        char *said = hora_strdup(hora_errmsg()); /* taking back must not change the text */
-        hora_outdir_undo(o);
-        hora_error_restore(said);
-        hora_free(said);
-    }
+    else if (o)
+        hora_outdir_give_up(o);
 out:
     hora_outdir_close(o);
     hora_model_close(m);
