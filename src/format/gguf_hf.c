@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 #include "base/text.h"
-#include "format/gguf_names.h"
 
 bool hora_model_path(const char *path) {
     return hora_path_is_dir(path) || hora_gguf_is(path);
@@ -47,23 +46,34 @@ static hora_status put_whole(const reader *r, const char *name, const char *hf) 
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
+hora_status hora_gguf_head_dim(const hora_gguf *g, const hora_gguf_arch *arch, int64_t *out) {
+    const reader r = {.g = g, .arch = arch};
+    int64_t heads, hidden;
+    HORA_TRY(whole(&r, "attention.head_count", true, 0, &heads));
+    HORA_TRY(whole(&r, "embedding_length", true, 0, &hidden));
+    if (heads < 1)
+        return hora_fail(HORA_EFORMAT,
+                         "%s: %s.attention.head_count is %" PRId64 "; the file is damaged",
+                         hora_gguf_path(g), arch->name, heads);
+    HORA_TRY(whole(&r, "attention.key_length", false, hidden / heads, out));
+    if (*out < 2 || *out % 2)
+        return hora_fail(HORA_EFORMAT, "%s: heads of %" PRId64 " numbers; the file is damaged",
+                         hora_gguf_path(g), *out);
+    return HORA_OK;
+}
+
 static hora_status put_dimensions(const reader *r, int64_t *head_dim) {
     static const char *const names[][2] = {{"block_count", "num_hidden_layers"},
                                            {"context_length", "max_position_embeddings"},
                                            {"embedding_length", "hidden_size"},
                                            {"feed_forward_length", "intermediate_size"},
                                            {"attention.head_count", "num_attention_heads"}};
-    int64_t heads, hidden, kv, value_dim;
+    int64_t heads, kv, value_dim;
     for (size_t i = 0; i < HORA_COUNT(names); i++)
         HORA_TRY(put_whole(r, names[i][0], names[i][1]));
     HORA_TRY(whole(r, "attention.head_count", true, 0, &heads));
-    HORA_TRY(whole(r, "embedding_length", true, 0, &hidden));
-    if (heads < 1)
-        return hora_fail(HORA_EFORMAT,
-                         "%s: %s.attention.head_count is %" PRId64 "; the file is damaged",
-                         hora_gguf_path(r->g), r->arch->name, heads);
+    HORA_TRY(hora_gguf_head_dim(r->g, r->arch, head_dim));
     HORA_TRY(whole(r, "attention.head_count_kv", false, heads, &kv));
-    HORA_TRY(whole(r, "attention.key_length", false, hidden / heads, head_dim));
     HORA_TRY(whole(r, "attention.value_length", false, *head_dim, &value_dim));
     if (value_dim != *head_dim)
         return hora_fail(HORA_EUNSUPPORTED,

@@ -8,6 +8,7 @@
  */
 #include "base/json.h"
 #include "format/gguf.h"
+#include "format/gguf_names.h"
 
 /* A model's folder, or a GGUF file. */
 bool hora_model_path(const char *path);
@@ -15,6 +16,8 @@ bool hora_model_path(const char *path);
  * keys that are missing, of another type or contradict each other, HORA_EUNSUPPORTED for other
  * architectures and what they have that the family has not. */
 hora_status hora_gguf_config(hora_json **out, const hora_gguf *g);
+/* Rows of a head, an even number; HORA_EFORMAT where the keys give none. */
+hora_status hora_gguf_head_dim(const hora_gguf *g, const hora_gguf_arch *arch, int64_t *out);
 /* The lists of the vocabulary agree with each other and with the tensors, and the special ids are
  * among them. *tokens: how many. */
 hora_status hora_gguf_vocabulary(const hora_gguf *g, int64_t *tokens);

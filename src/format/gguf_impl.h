@@ -12,5 +12,12 @@ int hora_gguf_type_of(hora_dtype t);
 /* The dtype of a type number; HORA_DTYPE_OTHER: one that hora does not read. *name: as ggml calls
  * it, NULL for a number that means nothing. */
 hora_dtype hora_gguf_dtype_of(uint32_t type, const char **name);
+/* `size` bytes, the lowest first. */
+static inline uint64_t hora_gguf_number(const unsigned char *p, size_t size) {
+    uint64_t v = 0;
+    for (size_t i = size; i-- > 0;)
+        v = v << 8 | p[i];
+    return v;
+}
 size_t hora_gguf_value_size(hora_gguf_type t); /* bytes; 0 for strings and arrays */
 #endif

@@ -1,34 +1,16 @@
 /* The tensors of a GGUF model as a set of tensors like any other: Hugging Face names, views into
  * the file, block dtypes as they are. */
 #include "base/text.h"
-#include "format/gguf_names.h"
+#include "format/gguf_hf.h"
 #include "format/safetensors_impl.h"
 
 static bool is_q_or_k(const char *name) {
     return strstr(name, ".self_attn.q_proj.") || strstr(name, ".self_attn.k_proj.");
 }
 
-static hora_status heads_of(const hora_gguf *g, const hora_gguf_arch *arch, int64_t *head_dim) {
-    int64_t heads, hidden;
-    char *key[3] = {hora_format("%s.attention.head_count", arch->name),
-                    hora_format("%s.embedding_length", arch->name),
-                    hora_format("%s.attention.key_length", arch->name)};
-    hora_status s = hora_gguf_get_int(g, key[0], true, 0, &heads);
-    if (s == HORA_OK)
-        s = hora_gguf_get_int(g, key[1], true, 0, &hidden);
-    if (s == HORA_OK)
-        s = hora_gguf_get_int(g, key[2], false, heads > 0 ? hidden / heads : 0, head_dim);
-    if (s == HORA_OK && (*head_dim < 2 || *head_dim % 2))
-        s = hora_fail(HORA_EFORMAT, "%s: heads of %lld numbers; the file is damaged",
-                      hora_gguf_path(g), (long long)*head_dim);
-    for (int i = 0; i < 3; i++)
-        hora_free(key[i]);
-    return s;
-}
-
 static hora_status take(hora_st *st, const hora_gguf *g, const hora_gguf_arch *arch) {
     int64_t head_dim;
-    HORA_TRY(heads_of(g, arch, &head_dim));
+    HORA_TRY(hora_gguf_head_dim(g, arch, &head_dim));
     for (int i = 0; i < hora_gguf_count(g); i++) {
         const hora_gguf_tensor *t = hora_gguf_at(g, i);
         if (hora_eq(t->name, "rope_freqs.weight")) /* part of the configuration */
