@@ -48,7 +48,7 @@ static hora_status only_factors(const hora_export *x) {
 /* Appends one adapter's factors of a site to what stands there. */
 static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *a,
                           const hora_factors *p) {
-    const int64_t rank = f->rank + p->rank;
+    const int64_t from = f->rank, rank = from + p->rank;
     if (p->bias)
         return hora_fail(
             HORA_EUNSUPPORTED,
@@ -60,29 +60,18 @@ static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *
                          "%s: a magnitude (DoRA) and another adapter on one module are no single "
                          "low-rank update; fold them into the model with `hora merge`",
                          s->module);
-    float *left = hora_calloc((size_t)(s->out * rank), sizeof *left);
-    float *right = hora_calloc((size_t)(rank * s->in), sizeof *right);
-    if (f->rank)
-        memcpy(right, f->a, (size_t)(f->rank * s->in) * sizeof *right);
+    hora_flat_pad(f, s, rank);
     for (int64_t i = 0; i < p->rank * s->in; i++)
-        right[f->rank * s->in + i] = (float)hora_value_at(p->a, a->dtype, i);
-    for (int64_t o = 0; o < s->out; o++) {
-        for (int64_t j = 0; j < f->rank; j++)
-            left[o * rank + j] = f->b[o * f->rank + j];
+        f->a[from * s->in + i] = (float)hora_value_at(p->a, a->dtype, i);
+    for (int64_t o = 0; o < s->out; o++)
         for (int64_t j = 0; j < p->rank; j++)
-            left[o * rank + f->rank + j] =
+            f->b[o * rank + from + j] =
                 (float)(p->scale * hora_value_at(p->b, a->dtype, o * p->rank + j));
-    }
     if (p->magnitude) {
         f->magnitude = hora_calloc((size_t)s->out, sizeof *f->magnitude);
         for (int64_t o = 0; o < s->out; o++)
             f->magnitude[o] = (float)hora_value_at(p->magnitude, a->dtype, o);
     }
-    hora_free(f->a);
-    hora_free(f->b);
-    f->a = right;
-    f->b = left;
-    f->rank = rank;
     return HORA_OK;
 }
 
