@@ -28,4 +28,22 @@ static void test_commands(void **state) {
                data, tmp);
 }
 
-HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, HORA_SHORT});
+/* The cpu backend takes every block type itself: with it alone, nothing is left to ref. */
+static void test_backend(void **state) {
+    static const char *const types[] = {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1",  "q2_k",
+                                        "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"};
+    const char *data = tiny_file("gguf.txt", "Once upon a time there was a girl. She liked it.\n");
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(types); i++) {
+        const char *model = hora_test_shared(hora_test_text("gguf/models/llama/%s.gguf", types[i]));
+        const char *dtypes[] = {"f32", "bf16"};
+        for (int k = 0; k < 2; k++)
+            tool_check(0, NULL, NULL,
+                       "train --model '%s' --data '%s' --seq-len 16 --method lora --targets "
+                       "all-linear --steps 1 --backends cpu --dtype %s --out '%s/%s-%s' -q",
+                       model, data, dtypes[k], hora_test_tmp(), types[i], dtypes[k]);
+    }
+}
+
+HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, HORA_SHORT},
+           {"blocks are the cpu backend's own", test_backend, HORA_SHORT});

@@ -20,8 +20,9 @@ static const hora_cpu_op *const ops[HORA_OPS] = {
 #define ROW(x) [HORA_OP_##x] = &hora_cpu_op_##x,
     OPS(ROW)};
 
-static bool takes(const hora_cpu_op *op, const hora_view *v) {
-    return hora_absent(v) || v->dtype == HORA_F32 || (op->bf16 && v->dtype == HORA_BF16);
+static bool takes(const hora_cpu_op *op, int i, const hora_view *v) {
+    return hora_absent(v) || v->dtype == HORA_F32 || (op->bf16 && v->dtype == HORA_BF16) ||
+           (op->blocks & HORA_IN(i) && hora_dtype_block(v->dtype) > 1);
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
@@ -30,7 +31,7 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     if (!op || (c->phase == HORA_BACKWARD && !c->op->reads))
         return false;
     for (int i = 0; i < c->op->nin; i++)
-        if (!takes(op, &c->in[i]))
+        if (!takes(op, i, &c->in[i]))
             return false;
     if (c->out.dtype == HORA_BF16 && !op->bf16)
         return false;

@@ -29,4 +29,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_act;
-const hora_cpu_op hora_cpu_op_act = {query, NULL, run, true};
+const hora_cpu_op hora_cpu_op_act = {query, NULL, run, true, 0};

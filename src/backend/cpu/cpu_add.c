@@ -26,4 +26,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_add;
-const hora_cpu_op hora_cpu_op_add = {query, NULL, run, true};
+const hora_cpu_op hora_cpu_op_add = {query, NULL, run, true, 0};

@@ -101,4 +101,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_blocks;
-const hora_cpu_op hora_cpu_op_blocks = {query, hora_cpu_count_threads, run, true};
+const hora_cpu_op hora_cpu_op_blocks = {query, hora_cpu_count_threads, run, true, 0};

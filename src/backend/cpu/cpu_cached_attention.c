@@ -42,4 +42,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_cached_attention;
-const hora_cpu_op hora_cpu_op_cached_attention = {query, prepare, run, true};
+const hora_cpu_op hora_cpu_op_cached_attention = {query, prepare, run, true, 0};

@@ -38,4 +38,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_cayley;
-const hora_cpu_op hora_cpu_op_cayley = {query, hora_cpu_count_threads, run, false};
+const hora_cpu_op hora_cpu_op_cayley = {query, hora_cpu_count_threads, run, false, 0};

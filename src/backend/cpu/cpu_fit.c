@@ -39,4 +39,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_fit;
-const hora_cpu_op hora_cpu_op_fit = {query, NULL, run, false};
+const hora_cpu_op hora_cpu_op_fit = {query, NULL, run, false, 0};

@@ -68,4 +68,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_gramdist;
-const hora_cpu_op hora_cpu_op_gramdist = {query, NULL, run, false};
+const hora_cpu_op hora_cpu_op_gramdist = {query, NULL, run, false, 0};

@@ -69,4 +69,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_grouped;
-const hora_cpu_op hora_cpu_op_grouped = {query, prepare, run, true};
+const hora_cpu_op hora_cpu_op_grouped = {query, prepare, run, true, 0};

@@ -20,6 +20,7 @@ typedef struct hora_cpu_op {
     hora_status (*prepare)(hora_device *, const hora_call *, hora_impl *);
     void (*run)(const hora_impl *, const hora_call *);
     bool bf16;
+    unsigned blocks; /* HORA_IN of inputs that may lie in blocks (tensor/blocks.h) */
 } hora_cpu_op;
 
 /* Float elements of a view. */

@@ -17,4 +17,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_input;
-const hora_cpu_op hora_cpu_op_input = {NULL, NULL, run, true};
+const hora_cpu_op hora_cpu_op_input = {NULL, NULL, run, true, 0};

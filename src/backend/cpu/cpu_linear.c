@@ -221,5 +221,5 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_linear, hora_cpu_op_lowrank;
-const hora_cpu_op hora_cpu_op_linear = {query, prepare, run, true};
-const hora_cpu_op hora_cpu_op_lowrank = {query, prepare, run, true};
+const hora_cpu_op hora_cpu_op_linear = {query, prepare, run, true, HORA_IN(W)};
+const hora_cpu_op hora_cpu_op_lowrank = {query, prepare, run, true, HORA_IN(W)};

@@ -44,4 +44,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_lownorm;
-const hora_cpu_op hora_cpu_op_lownorm = {query, NULL, run, true};
+const hora_cpu_op hora_cpu_op_lownorm = {query, NULL, run, true, 0};

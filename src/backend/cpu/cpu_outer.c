@@ -55,4 +55,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_outer;
-const hora_cpu_op hora_cpu_op_outer = {NULL, NULL, run, false};
+const hora_cpu_op hora_cpu_op_outer = {NULL, NULL, run, false, 0};

@@ -39,4 +39,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_permute;
-const hora_cpu_op hora_cpu_op_permute = {NULL, NULL, run, false};
+const hora_cpu_op hora_cpu_op_permute = {NULL, NULL, run, false, 0};

@@ -90,4 +90,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_pool;
-const hora_cpu_op hora_cpu_op_pool = {query, NULL, run, true};
+const hora_cpu_op hora_cpu_op_pool = {query, NULL, run, true, 0};

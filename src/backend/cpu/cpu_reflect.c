@@ -135,4 +135,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_reflect;
-const hora_cpu_op hora_cpu_op_reflect = {query, prepare, run, true};
+const hora_cpu_op hora_cpu_op_reflect = {query, prepare, run, true, 0};

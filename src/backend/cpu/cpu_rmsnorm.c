@@ -54,4 +54,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_rmsnorm;
-const hora_cpu_op hora_cpu_op_rmsnorm = {query, NULL, run, true};
+const hora_cpu_op hora_cpu_op_rmsnorm = {query, NULL, run, true, 0};
