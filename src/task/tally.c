@@ -32,7 +32,7 @@ double hora_metrics_get(const hora_metrics *m, const char *name) {
 }
 
 bool hora_tally_predicts(const hora_objective *o) {
-    return o->task->head;
+    return o->task->head || o->task->observe;
 }
 
 static float element(const hora_view *v, int64_t i) {
@@ -42,7 +42,7 @@ static float element(const hora_view *v, int64_t i) {
     return x;
 }
 
-static void grow(hora_tally *t, int64_t more, int64_t k) {
+void hora_tally_grow(hora_tally *t, int64_t more, int64_t k) {
     if (t->n + more <= t->cap)
         return;
     t->cap = hora_max(2 * t->cap, t->n + more);
@@ -112,7 +112,12 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
     if (out->logits == HORA_NONE)
         return;
     const hora_view z = logits_of(t, g, out->logits);
-    grow(t, b->supervised, t->objective->classes);
+    t->scored = out->scored;
+    if (t->objective->task->observe) {
+        t->objective->task->observe(t, &z, b);
+        return;
+    }
+    hora_tally_grow(t, b->supervised, t->objective->classes);
     for (int64_t i = 0; i < b->tokens; i++) {
         if (b->pos[i] == 0)
             HORA_PUSH(t->start, t->nstart, t->cstart, t->n);

@@ -2,7 +2,7 @@
 #include "api/handles.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "infer/embed.h"
+#include "task/embed.h"
 #include "infer/forward.h"
 #include "tool/tool.h"
 
