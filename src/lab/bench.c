@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/gguf_names.h"
 #include "format/hf_config.h"
 #include "lab/bench_impl.h"
 #include "run/open.h"
@@ -102,6 +103,9 @@ static hora_status take_settings(bench *b) {
                                       "own: write one with `hora quantize` and measure that");
     if (!b->c.model)
         b->shape = hora_bench_shape_at(b->c.shape);
+    if (b->c.quantize && !hora_gguf_arch_of(b->shape->family))
+        return hora_fail(HORA_EUSAGE, "there is no GGUF of a %s; measure it without --quantize",
+                         b->shape->family);
     if (!b->c.batch_size)
         b->c.batch_size = b->shape ? b->shape->batch_size : 4;
     if (!b->c.seq_len)

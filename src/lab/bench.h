@@ -37,7 +37,8 @@ hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions
                                     const char *dir);
 hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir);
 /* The same model as the file `path` in GGUF, matrices in random blocks of `dtype` (or the type that
- * rows fall back to), from the config.json in `dir`. Its vocabulary is that many empty tokens. */
+ * rows fall back to), from the config.json in `dir`, of an architecture that GGUF has. Its
+ * vocabulary is that many empty tokens. */
 hora_status hora_bench_gguf_write(hora_dtype dtype, const char *dir, const char *path);
 /* n values, normal with standard deviation 0.02, that repeat with a prime period; n and dtype F32
  * or BF16. */

@@ -137,14 +137,9 @@ hora_status hora_bench_gguf_write(hora_dtype dtype, const char *dir, const char 
     writing w = {0};
     hora_base *b;
     HORA_TRY(hora_base_fresh(&b, dir, &headers, 0));
-    const hora_gguf_arch *arch = hora_gguf_arch_of(b->model_type);
     w.base = b;
     w.out = hora_gguf_out_new();
-    hora_status s = arch ? fill_and_write(&w, arch->name, dtype, path)
-                         : hora_fail(HORA_EUSAGE,
-                                     "there is no GGUF of a %s; measure it without "
-                                     "--quantize",
-                                     b->model_type);
+    hora_status s = fill_and_write(&w, hora_gguf_arch_of(b->model_type)->name, dtype, path);
     for (int i = 0; i < w.n; i++)
         hora_block_free(w.of[i].at, w.of[i].bytes);
     hora_free(w.values);

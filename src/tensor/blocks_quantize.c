@@ -1,6 +1,6 @@
 /*
- * Quantization: Q8_0, Q4_0 and Q5_0 as ggml's reference quantizers have them, bit for bit; Q4_K with a
- * least-squares search of our own for scale and minimum of each 32 values.
+ * Quantization: Q8_0, Q4_0 and Q5_0 as ggml's reference quantizers have them, bit for bit; Q4_K
+ * with a least-squares search of our own for scale and minimum of each 32 values.
  */
 #include <math.h>
 
