@@ -1,5 +1,5 @@
-/* How far rows or columns are from orthonormal, op gramdist. The Gram matrix less I lies in scratch,
- * behind it the distance. */
+/* How far rows or columns are from orthonormal, op gramdist. The Gram matrix less I lies in
+ * scratch, behind the distance. */
 #include "backend/cuda/cuda_impl.h"
 
 static bool takes(const hora_cuda *u, const hora_call *c) {
