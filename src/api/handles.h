@@ -50,7 +50,7 @@ typedef struct hora_adapter_source {
  * called by their folders. */
 hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *from,
                                      const char *prefer, bool several);
-/* Data rows of `path` as the settings say. seq_len that nobody set is at most the model's. */
+/* Data sequences of `path` as the settings say. seq_len that nobody set is at most the model's. */
 hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s);
 
 struct hora_trainer {
