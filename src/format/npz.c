@@ -77,7 +77,7 @@ static const char *tuple(const char *p, hora_shape *s) {
     return s->n == 1 && !comma ? NULL : p + 1; /* (2) is a number */
 }
 
-/* One `key: value` of the dictionary; the place behind it, or NULL. *seen has a bit for each key. */
+/* One `key: value` of the dictionary; the place behind it, or NULL. *seen: a bit for each key. */
 static const char *member_of(const char *p, hora_npz_array *a, int *seen) {
     char key[24];
     p = quoted(p, key, sizeof key);

@@ -181,7 +181,7 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
     hora_str_printf(out, "method     %s, %s trainable; %d layers recomputed\n",
                     r->adapter->method->name, trained, r->plan.recomputed);
     hora_str_printf(out, "step       %lld %s of %lld tokens, %.4g GFLOP; %d threads\n",
-                    (long long)r->batch_size, r->pictures ? "pictures" : "rows",
+                    (long long)r->batch_size, r->pictures ? "pictures" : "sequences",
                     (long long)r->seq_len, 1e-9 * r->plan.flops_step, r->threads);
     hora_str_printf(out, "speed      %.1f %s/s (%.1f .. %.1f), %.2f ms, median of %d\n",
                     units / median, r->pictures ? "pictures" : "tokens",
