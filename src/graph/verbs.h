@@ -91,8 +91,8 @@ static inline hora_t hora_isomorph(hora_graph *g, hora_t q, hora_t k, hora_t x,
 static inline hora_t hora_divergence(hora_graph *g, hora_t z, hora_t t) {
     return hora_graph_node(g, HORA_OP_divergence, (hora_t[]){z, t}, &(hora_attr){0});
 }
-/* x (rows, k) -> shares of a yes, (rows, k): g((x + noise) / tau). lead: first rows of a segment that
- * are a yes; noise: of Gumbel's, on or off; whole: the first row of a segment decides for all. */
+/* x (rows, k) -> shares of a yes, (rows, k): g((x + noise) / tau). lead: first rows of a segment
+ * that are a yes; noise: of Gumbel's; whole: the first row of a segment decides for all. */
 static inline hora_t hora_gumbel(hora_graph *g, hora_t x, double tau, int64_t lead, bool noise,
                                  bool whole, uint64_t stream) {
     return hora_graph_node(
@@ -121,11 +121,11 @@ static inline hora_t hora_over_budget(hora_graph *g, hora_t m, hora_t sum, doubl
                            &(hora_attr){.alpha = weight, .a = lead, .eps = budget, .w = 1});
 }
 /* x (rows, d), m (rows, 1) -> the rows with m != 0 alone; what is made of them has so many rows,
- * until hora_unpack puts zeros where the others were. Forward only, where hora_graph_packs. */
-static inline hora_t hora_pack(hora_graph *g, hora_t x, hora_t m) {
+ * until hora_put_rows puts zeros where the others were. Forward only, where hora_graph_packs. */
+static inline hora_t hora_take_rows(hora_graph *g, hora_t x, hora_t m) {
     return hora_graph_node(g, HORA_OP_pack, (hora_t[]){x, m}, &(hora_attr){0});
 }
-static inline hora_t hora_unpack(hora_graph *g, hora_t x, hora_t m) {
+static inline hora_t hora_put_rows(hora_graph *g, hora_t x, hora_t m) {
     return hora_graph_node(g, HORA_OP_unpack, (hora_t[]){x, m}, &(hora_attr){0});
 }
 static inline hora_t hora_activate(hora_graph *g, hora_t x, hora_act act) {

@@ -317,14 +317,14 @@ hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {
     }
     n->packed = n->gate != HORA_NONE && n->mode != HORA_NET_TRAIN && hora_graph_packs(n->g) &&
                 (where == HORA_BLOCK_MLP || (whole && n->mode == HORA_NET_EVAL));
-    return n->packed ? hora_pack(n->g, x, n->gate) : x;
+    return n->packed ? hora_take_rows(n->g, x, n->gate) : x;
 }
 
 /* y with what rows that take no part add to the residual stream: nothing. */
 static hora_t leave(hora_net *n, hora_t y) {
     const hora_t m = n->gate;
     n->gate = HORA_NONE;
-    return m == HORA_NONE ? y : n->packed ? hora_unpack(n->g, y, m) : hora_gate(n->g, y, m);
+    return m == HORA_NONE ? y : n->packed ? hora_put_rows(n->g, y, m) : hora_gate(n->g, y, m);
 }
 
 bool hora_net_wants_second(const hora_net *n, bool *distil) {

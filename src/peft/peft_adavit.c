@@ -7,7 +7,7 @@
  *   attention: y = m_a * W_o (m_h * head_h)_h       feed-forward: y = m_f * MLP(..)
  *   loss + 2 (mean of all m - budget)^2
  *
- * [ours] All but the idea: the paper was not at hand. A sample's first row (its class token) decides
+ * [ours] All but the idea: the paper was not at hand. A sample's first row (a class token) decides
  * for the sample, or each row for itself (per=token), as it must be where rows see only what is
  * before them: the first token of a text says nothing of the rest. Its choice of patches is dyt.
  * Sublayers of samples that take no part cost nothing outside of training; heads are only taken
@@ -16,7 +16,7 @@
 #include "peft/gates.h"
 #include "peft/replaced.h"
 
-enum { SAMPLE, TOKEN };
+enum { AUTO, SAMPLE, TOKEN };
 typedef struct config {
     hora_gates_config gates;
     bool heads, sublayers;
@@ -27,8 +27,9 @@ typedef struct config {
 static const hora_option rows[] = {
     OPT_BOOL(heads, "heads", NULL, "true", "gates of heads"),
     OPT_BOOL(sublayers, "sublayers", NULL, "true", "gates of attention and feed-forward"),
-    OPT_CHOICE(per, "per", NULL, "sample", "sample token",
-               "who decides: a sample's first row for all of it, or each row for itself"),
+    OPT_CHOICE(per, "per", NULL, "auto", "auto sample token",
+               "who decides: a sample's first row for all of it, each row for itself; auto: sample "
+               "where rows see each other both ways"),
     HORA_GATES_OPTIONS(gates, "0.7"),
 };
 static const hora_options options = {"Method adavit", rows, HORA_COUNT(rows)};
@@ -42,11 +43,13 @@ typedef struct state {
 } state;
 
 static hora_status setup(hora_adapter *a) {
-    const config *c = a->config;
+    config *c = a->config;
     state *st = a->state = hora_calloc(1, sizeof *st);
     st->layer = hora_calloc((size_t)a->base->layers, sizeof *st->layer);
     if (!c->heads && !c->sublayers)
         return hora_fail(HORA_EUSAGE, "heads and sublayers are both off: there is no gate");
+    if (c->per == AUTO)
+        c->per = a->base->encoder ? SAMPLE : TOKEN;
     if (!a->base->encoder && c->per == SAMPLE)
         return hora_fail(HORA_EUSAGE, "per=sample: in this model the first token sees itself alone "
                                       "and cannot decide for the others; give per=token");
@@ -108,7 +111,7 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     hora_t m = ((const state *)a->state)->heads;
     if (s->kind != HORA_SITE_O || m == HORA_NONE || n->pass)
         return hora_net_next(n, s, x, w, b);
-    m = n->packed ? hora_pack(n->g, m, n->gate) : m;
+    m = n->packed ? hora_take_rows(n->g, m, n->gate) : m;
     return hora_net_next(n, s, hora_gate(n->g, x, m), w, b);
 }
 

@@ -6,7 +6,7 @@
  *   a  = e x + S x                         x: residual stream behind attention, e starts at 0
  *   x <- x + c (a + W_2 act(W_1 a + b_1) + b_2)          c starts at 1/2
  *
- * As its released code has it: S, e alone in front of x, a two-layer network with a skip, c, and the
+ * As its released code has it: S, e alone in front of x, two layers with a skip, c, and its
  * place. [ours] S is a constant to the gradient; the skip is a; W_2 = 0. Not the base at the start,
  * as c is not 0. Reads the map, so a fused attention's work is done once more in these blocks. Does
  * not merge.

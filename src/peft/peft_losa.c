@@ -9,8 +9,8 @@
  *   h   = b_L + y_L                          what the model's last norm and head read
  *
  * The paper's: the parallel network, no gradient into the backbone, low-rank MLPs alternating over
- * channels and tokens, for clips tokens in space and in time. [ours] The exact sums, the norms, what
- * the head reads, U = 0 and W_up = 0 at the start: training starts at the base. Where rows see only
+ * channels and tokens, of clips tokens in space and in time. [ours] The exact sums, norms, what the
+ * head reads, U = 0 and W_up = 0 at the start: training starts at the base. Where rows see only
  * what is before them tokens are not mixed: that would show them what comes. Does not merge.
  */
 #include <math.h>

@@ -51,13 +51,14 @@ static hora_adapter *attach(const hora_base *b, const char *method, const char *
     return a;
 }
 
-static void record(golden_run *r, hora_base *b, hora_adapter *a, const golden_options *o) {
+/* *a outlives the run. */
+static void record(golden_run *r, hora_base *b, hora_adapter **a, const golden_options *o) {
     hora_rng rng = hora_rng_new(1, "batch");
     if (b->vision)
         golden_pictures(r, &rng, b, PICTURES, CLASSES);
     else
         golden_synthetic(r, &rng, b->vocab, lengths, 3, 2);
-    golden_record(r, b, &a, 1, o);
+    golden_record(r, b, a, 1, o);
 }
 
 static int64_t logit_count(const hora_base *b, const golden_run *r) {
@@ -69,8 +70,8 @@ static void check_skipped(const char *backends, bool pictures, const char *metho
     hora_base *b = open_base(pictures, HORA_F32);
     hora_adapter *a = attach(b, method, options);
     golden_run whole, packed;
-    record(&whole, b, a, &(golden_options){.backends = backends, .mode = HORA_NET_TRAIN});
-    record(&packed, b, a,
+    record(&whole, b, &a, &(golden_options){.backends = backends, .mode = HORA_NET_TRAIN});
+    record(&packed, b, &a,
            &(golden_options){.backends = backends, .mode = HORA_NET_EVAL, .poison = true});
     hora_assert_close(golden_logits(&packed), golden_logits(&whole), (size_t)logit_count(b, &whole),
                       1e-5, options);
@@ -111,13 +112,13 @@ static void the_ends(void **state) {
         assert_ok(hora_adapter_allocate(open));
         assert_ok(hora_adapter_allocate(shut));
         open->enabled = false;
-        record(&base, b, open, &(golden_options){.mode = HORA_NET_EVAL});
+        record(&base, b, &open, &(golden_options){.mode = HORA_NET_EVAL});
         open->enabled = true;
-        record(&r, b, open, &(golden_options){.mode = HORA_NET_EVAL});
+        record(&r, b, &open, &(golden_options){.mode = HORA_NET_EVAL});
         const size_t n = (size_t)logit_count(b, &base);
         hora_assert_close(golden_logits(&r), golden_logits(&base), n, 1e-5, "all open");
         golden_close(&r);
-        record(&r, b, shut, &(golden_options){.mode = HORA_NET_EVAL});
+        record(&r, b, &shut, &(golden_options){.mode = HORA_NET_EVAL});
         double moved = 0;
         for (size_t i = 0; i < n; i++)
             moved = fmax(moved, fabs((double)golden_logits(&r)[i] - golden_logits(&base)[i]));
@@ -167,7 +168,7 @@ static void check_losses(bool pictures, const char *method, const char *options,
     hora_adapter *a = attach(b, method, options);
     hora_rng rng = hora_rng_new(1, options);
     golden_run r;
-    record(&r, b, a,
+    record(&r, b, &a,
            &(golden_options){.backward = true, .poison = true, .recompute = 2, .hold = true});
     int losses = 0;
     for (int t = 0; t < r.g->tensor_count; t++)
@@ -241,7 +242,7 @@ static size_t kept(const char *method, const char *options) {
     hora_base *b = open_base(true, HORA_F32);
     hora_adapter *a = attach(b, method, options);
     golden_run r;
-    record(&r, b, a, &(golden_options){.backward = true});
+    record(&r, b, &a, &(golden_options){.backward = true});
     const size_t bytes = hora_graph_info(r.g)->kept;
     int through = 0; /* backward steps through a frozen weight */
     for (int i = 0; i < r.g->step_count; i++) {

@@ -1,4 +1,4 @@
-/* Kernels of op_isomorph.c: forward by rows; backward by panels of columns, along the saved edges. */
+/* Kernels of op_isomorph.c: forward by rows; backward by panels of columns, along saved edges. */
 #include <math.h>
 
 #include "backend/cpu/cpu_lines.h"

@@ -1,4 +1,4 @@
-/* Kernels of op_tokenmix.c: panels of columns go to the threads; each does the lines in their order.
+/* Kernels of op_tokenmix.c: panels of columns go to the threads; each does the lines in order.
  * Gradients of the factors are a sum per panel, and those are added in order. */
 #include "backend/cpu/cpu_lines.h"
 #include "op/op_tokenmix.h"
