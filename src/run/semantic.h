@@ -6,7 +6,7 @@
  * means instead of at random. B = 0 as ever, so training starts at the base.
  *
  *   M_c = mean over the samples of class c of (mean over the rows of x) - mean over all
- *   A_k = |A_k| q_k      q: the M_c one after another, the longest remainder first, made orthonormal
+ *   A_k = |A_k| q_k      q: the M_c, the longest remainder first, made orthonormal
  *
  * |A_k| is the norm of the draw that it replaces. Rows behind the rank of M stay as they are drawn.
  */
