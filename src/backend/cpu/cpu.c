@@ -12,7 +12,7 @@
     X(rmsnorm) X(layernorm) X(input) X(pool) X(rope) X(attention) X(cached_attention) \
     X(dropout) X(drop_path) X(shift) \
     X(permute) X(head_xent) X(lownorm) X(mse) X(bce) X(soft_xent) X(outer) X(reflect) \
-    X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved)
+    X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cpu_op hora_cpu_op_##x;
 OPS(EXTERN)
