@@ -12,7 +12,8 @@
     X(rmsnorm) X(layernorm) X(input) X(pool) X(rope) X(attention) X(cached_attention) \
     X(dropout) X(drop_path) X(shift) \
     X(permute) X(head_xent) X(lownorm) X(mse) X(bce) X(soft_xent) X(outer) X(reflect) \
-    X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine)
+    X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine) X(tokenmix) \
+    X(isomorph) X(divergence) X(gumbel) X(snap) X(gate) X(share) X(pack) X(unpack)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cpu_op hora_cpu_op_##x;
 OPS(EXTERN)
