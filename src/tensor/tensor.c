@@ -468,3 +468,13 @@ hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype s
     }
     return HORA_OK;
 }
+
+void hora_row_values(const hora_view *v, int64_t row, double *y) {
+    const int64_t n = v->shape.d[1];
+    const size_t bytes =
+        (size_t)(n / hora_dtype_block(v->dtype)) * hora_dtype_block_bytes(v->dtype);
+    hora_status s =
+        hora_convert(y, HORA_F64, (const char *)v->data + (size_t)row * bytes, v->dtype, n);
+    HORA_ASSERT(s == HORA_OK);
+    (void)s;
+}

@@ -110,6 +110,8 @@ static inline double hora_value_at(const void *p, hora_dtype t, int64_t i) {
         return (double)((const float *)p)[i];
     return t == HORA_F64 ? ((const double *)p)[i] : hora_block_value(p, t, i);
 }
+/* Row `row` of a matrix of floats or blocks, all of it: d[1] values. */
+void hora_row_values(const hora_view *v, int64_t row, double *y);
 static inline uint16_t hora_f32_to_bf16(float f) {
     uint32_t u;
     memcpy(&u, &f, 4);
