@@ -40,6 +40,7 @@ typedef enum hora_dtype {
     HORA_Q5_K,
     HORA_Q6_K,
     HORA_IQ4_NL,
+    HORA_NF4, /* no type of GGUF: 4-bit NormalFloat of QLoRA */
     HORA_DTYPES
 } hora_dtype;
 

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/kern.h"
 #include "backend/device.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "hora_test.h"
 #include "infer/forward.h"
@@ -68,16 +69,15 @@ typedef struct trained {
 } trained;
 
 /* A method whose parameters are all away from zero; their gradients. */
-static void differentiate(trained *t, const char *path, hora_dtype dtype, bool unpacked,
+static void differentiate(trained *t, const char *path, const hora_base_options *options,
                           const method_case *m) {
-    const hora_base_options options = {.dtype = dtype, .unpacked = unpacked};
     int32_t ids[40];
     double labels[40];
     hora_forward_batch batch = {.b = 2, .t = 20, .ids = ids, .labels = labels, .per = 20};
     hora_settings s = {0};
     hora_device *host;
     assert_ok(hora_settings_parse(&s, m->options, "test"));
-    assert_ok(hora_base_open(&t->base, path, &options));
+    assert_ok(hora_base_open(&t->base, path, options));
     assert_ok(hora_peft_attach(&t->a, t->base, m->method, &s, 7));
     assert_ok(hora_adapter_allocate(t->a));
     for (int i = 0; i < t->a->nparams; i++) {
@@ -103,11 +103,22 @@ static void end(trained *t) {
     hora_base_close(t->base);
 }
 
-static void same_gradients(const char *path, const method_case *m) {
+/* The same model, in blocks and plain. */
+typedef struct pair {
+    const char *blocks, *plain;
+    hora_base_options in_blocks, out_of_them;
+} pair;
+
+static pair of_file(const char *path, hora_dtype dtype) {
+    return (pair){path, path, {.dtype = dtype}, {.dtype = dtype, .unpacked = true}};
+}
+
+static void same_gradients(const pair *of, const method_case *m) {
+    const char *path = of->blocks;
     const double tolerance = 2e-5; /* of one product of f32, as op_linear.c has it */
     trained blocks, plain;
-    differentiate(&blocks, path, HORA_F32, false, m);
-    differentiate(&plain, path, HORA_F32, true, m);
+    differentiate(&blocks, of->blocks, &of->in_blocks, m);
+    differentiate(&plain, of->plain, &of->out_of_them, m);
     for (int i = 0; i < plain.base->nweights; i++) {
         const hora_weight *w = &plain.base->weights[i], *b = &blocks.base->weights[i];
         assert_int_equal(hora_dtype_block(w->view.dtype), 1);
@@ -143,9 +154,12 @@ static double distance(const trained *t, const trained *exact, int i) {
 /* bf16 rounds on blocks no more than it does on plain weights. */
 static void rounds_alike(const char *path) {
     trained blocks, plain, exact;
-    differentiate(&blocks, path, HORA_BF16, false, &all_lora);
-    differentiate(&plain, path, HORA_BF16, true, &all_lora);
-    differentiate(&exact, path, HORA_F32, true, &all_lora);
+    const pair small = of_file(path, HORA_BF16), wide = of_file(path, HORA_F32);
+    differentiate(&blocks, path, &small.in_blocks, &all_lora);
+    differentiate(&plain, path, &small.out_of_them, &all_lora);
+    differentiate(&exact, path, &wide.out_of_them, &all_lora);
+    if (!(fabs(blocks.loss - plain.loss) <= 0.002))
+        fail_msg("%s: loss %g, %g on its values", path, blocks.loss, plain.loss);
     for (int i = 0; i < exact.a->nparams; i++)
         if (!(distance(&blocks, &exact, i) <= 2 * distance(&plain, &exact, i)))
             fail_msg("%s: %s is off by %g, on plain weights by %g", path, exact.a->params[i]->name,
@@ -164,33 +178,62 @@ static void test_blocks(void **state) {
     (void)state;
     for (size_t i = 0; i < HORA_COUNT(files); i++) {
         const char *path = hora_test_shared(hora_test_text("gguf/models/%s.gguf", files[i]));
-        same_gradients(path, &all_lora);
+        const pair of = of_file(path, HORA_F32);
+        same_gradients(&of, &all_lora);
         rounds_alike(path);
     }
 }
 
 /* --- methods ---------------------------------------------------------------------------------- */
+static const char config[] =
+    "{\"architectures\": [\"Qwen2ForCausalLM\"], \"model_type\": \"qwen2\", \"hidden_size\": 192,"
+    " \"intermediate_size\": 384, \"num_hidden_layers\": 2, \"num_attention_heads\": 4,"
+    " \"num_key_value_heads\": 2, \"vocab_size\": 96, \"max_position_embeddings\": 64,"
+    " \"rms_norm_eps\": 1e-05, \"initializer_range\": 0.2, \"tie_word_embeddings\": false}";
+
+/* A random model, quantized as it is opened, and the values of its blocks in a folder. */
+static pair made(hora_dtype type) {
+    pair of = {.in_blocks = {.dtype = HORA_F32, .quantize = type},
+               .out_of_them = {.dtype = HORA_F32}};
+    hora_base *b;
+    of.blocks = hora_test_path(hora_test_tmp(), hora_dtype_name(type));
+    of.plain = hora_test_path(hora_test_tmp(), hora_test_text("%s.f32", hora_dtype_name(type)));
+    assert_ok(hora_mkdirs(of.blocks));
+    assert_ok(hora_mkdirs(of.plain));
+    const char *at = hora_test_path(of.blocks, "config.json");
+    assert_ok(hora_file_write(at, config, strlen(config)));
+    assert_ok(hora_base_fresh(&b, of.blocks, &of.out_of_them, 5));
+    assert_ok(hora_base_save(b, of.blocks, NULL, HORA_F32));
+    hora_base_close(b);
+    assert_ok(hora_base_open(&b, of.blocks, &of.in_blocks));
+    assert_ok(hora_base_save(b, of.plain, NULL, HORA_F32));
+    hora_base_close(b);
+    return of;
+}
+
 /* Needs the weight before it is quantized, and says so. */
-static void refused(const char *path, const char *options) {
-    const hora_base_options o = {.dtype = HORA_F32};
+static void refused(const pair *of, const char *options) {
     hora_settings s = {0};
     hora_adapter *a = NULL;
     hora_base *b;
-    assert_ok(hora_base_open(&b, path, &o));
+    assert_ok(hora_base_open(&b, of->blocks, &of->in_blocks));
     assert_ok(hora_settings_parse(&s, options, "test"));
     assert_fails(hora_peft_attach(&a, b, "lora", &s, 7), HORA_EUNSUPPORTED, "init=pissa");
     hora_settings_release(&s);
     hora_base_close(b);
 }
 
-/* Every row of methods.def that this model can take. */
+/* Every row of methods.def, on every type that models are quantized to. */
 static void test_methods(void **state) {
-    const char *path = hora_test_shared("gguf/models/llama/q4_k.gguf");
+    static const hora_dtype types[] = {HORA_Q8_0, HORA_Q4_0, HORA_NF4};
     (void)state;
-    for (int i = 0; i < method_case_count(); i++)
-        same_gradients(path, method_case_at(i));
-    refused(path, "init=pissa");
-    refused(path, "init=olora,targets=q");
+    for (size_t k = 0; k < HORA_COUNT(types); k++) {
+        const pair of = made(types[k]);
+        for (int i = 0; i < method_case_count(); i++)
+            same_gradients(&of, method_case_at(i));
+        refused(&of, "init=pissa");
+        refused(&of, "init=olora,targets=q");
+    }
 }
 
 HORA_TESTS(vectors_blocks, {"kernels give the bits of the reference", test_kernels, HORA_SHORT},

@@ -139,6 +139,43 @@ INLINE values values_q6_k(const uint8_t *x, int g) {
     return (values){(low | high << 4) - 32, {d * (float)s[0], d * (float)s[1]}, {-0.0f, -0.0f}};
 }
 
+/* --- NF4, by its table ------------------------------------------------------------------------ */
+/* Codes of the 32 values of a group, in order. */
+INLINE b32 codes_nf4(const uint8_t *x) {
+    b16 v;
+    memcpy(&v, x, 16);
+    const __m128i high = (__m128i)(v >> 4), low = (__m128i)(v & 15);
+    return both((b16)_mm_unpacklo_epi8(high, low), (b16)_mm_unpackhi_epi8(high, low));
+}
+
+INLINE vf levels_nf4(const b32 *codes, int i) {
+    const __m128i *at = (const __m128i *)((const char *)codes + i);
+#if VL == 16
+    const __m512i q = _mm512_cvtepu8_epi32(_mm_loadu_si128(at));
+    return (vf)_mm512_permutexvar_ps(q, _mm512_loadu_ps(hora_nf4_level));
+#else
+    const __m256i q = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at));
+    const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(hora_nf4_level), q);
+    const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(hora_nf4_level + 8), q);
+    return (vf)_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(q, 28)));
+#endif
+}
+
+#define LOOP_NF4(name, type, store)                                                                \
+    static void name(type *y, const uint8_t *x, int64_t from, int64_t n) {                         \
+        for (int64_t i = from; i < from + n; i += HORA_GROUP) {                                    \
+            const uint8_t *block = x + i / 64 * 36;                                                \
+            const b32 codes = codes_nf4(block + 4 + i % 64 / 2);                                   \
+            float most;                                                                            \
+            memcpy(&most, block, 4);                                                               \
+            for (int j = 0; j < HORA_GROUP; j += VL)                                               \
+                store(y + (i - from) + j, levels_nf4(&codes, j) * most);                           \
+        }                                                                                          \
+    }
+LOOP_NF4(f32_nf4, float, v_store)
+LOOP_NF4(bf16_nf4, uint16_t, v_store_bf16)
+
+/* --- output ----------------------------------------------------------------------------------- */
 /* Values [i, i + VL) of a group. */
 INLINE vf finished(const values *v, int i) {
     const __m128i *at = (const __m128i *)((const char *)&v->q + i);
@@ -187,7 +224,7 @@ static const struct {
     [HORA_Q8_0] = {f32_q8_0, bf16_q8_0}, [HORA_IQ4_NL] = {f32_iq4_nl, bf16_iq4_nl},
     [HORA_Q2_K] = {f32_q2_k, bf16_q2_k}, [HORA_Q3_K] = {f32_q3_k, bf16_q3_k},
     [HORA_Q4_K] = {f32_q4_k, bf16_q4_k}, [HORA_Q5_K] = {f32_q5_k, bf16_q5_k},
-    [HORA_Q6_K] = {f32_q6_k, bf16_q6_k}};
+    [HORA_Q6_K] = {f32_q6_k, bf16_q6_k}, [HORA_NF4] = {f32_nf4, bf16_nf4}};
 
 static void dequantize(float *y, const void *x, hora_dtype type, int64_t from, int64_t n) {
     loops[type].f32(y, x, from, n);
