@@ -16,11 +16,13 @@
 #include "base/rng.h"
 
 enum {
-    UNIT_OF_BLOCKS = 32,    /* values that come out of blocks together */
-    UNIT = 64,              /* every row class is a multiple of it */
-    FEW = 4,                /* rows for which packing w does not pay */
-    DEPTH = 4096,           /* f32: elements of k that are summed in registers at once */
-    BLOCK_DEPTH = 512,      /* elements of k that come out of their blocks at a time */
+    UNIT_OF_BLOCKS = 32, /* values that come out of blocks together */
+    UNIT = 64,           /* every row class is a multiple of it */
+    FEW = 4,             /* rows for which packing w does not pay */
+    DEPTH = 4096,        /* f32: elements of k that are summed in registers at once */
+    BLOCK_DEPTH = 512,   /* elements of k that come out of their blocks at a time */
+    AHEAD = 16,
+    LINE = 64,              /* rows between what comes out of blocks and what is fetched; bytes */
     WEIGHT_GRAD_ROWS = 1024 /* rows of a weight's gradient that are packed at a time */
 };
 
@@ -144,14 +146,25 @@ static void cut(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *
     p->count = hora_ceil_div(s->n, p->panel);
 }
 
-/* Values [from, from + n) of row i of w, as elements. */
+static size_t blocks_bytes(const hora_cpu_matmul_spec *s, int64_t values) {
+    return (size_t)(values / hora_dtype_block(s->wdtype)) * hora_dtype_block_bytes(s->wdtype);
+}
+
+/* Values [from, from + n) of row i of w, as elements. Pieces of rows lie on pages of their own,
+ * where no hardware prefetcher follows: those of a later row are fetched. */
 static void take_out(const hora_cpu_matmul *p, const void *w, int64_t i, int64_t from, int64_t n,
                      void *to) {
     const hora_cpu_matmul_spec *s = &p->spec;
     const hora_kern_blocks *b = p->kern->blocks;
-    const size_t row = (size_t)((s->trans_w ? s->k : s->n) / hora_dtype_block(s->wdtype)) *
-                       hora_dtype_block_bytes(s->wdtype);
+    const size_t row = blocks_bytes(s, s->trans_w ? s->k : s->n);
     const char *x = (const char *)w + (size_t)i * row;
+    if (!s->trans_w) {
+        const char *later = x + AHEAD * row + blocks_bytes(s, from);
+        const int64_t end = hora_round_up(from + n, hora_dtype_block(s->wdtype));
+        const size_t bytes = blocks_bytes(s, end) - blocks_bytes(s, from);
+        for (size_t line = 0; line <= bytes; line += LINE)
+            __builtin_prefetch(later + line);
+    }
     if (s->dtype == HORA_BF16)
         b->dequantize_bf16(to, x, s->wdtype, from, n);
     else
