@@ -35,12 +35,10 @@ typedef struct store {
     hora_st *st;
     void *block; /* converted or fresh weights */
     size_t bytes;
-    uint64_t seed;   /* of what is fresh */
-    bool fresh_head; /* the head in the files is not wanted */
-    bool complete;   /* the views have data */
-    bool double_quant;
-    bool cached;   /* blocks of this opening are kept beside the model */
-    hora_st *kept; /* they come from there; NULL */
+    uint64_t seed;     /* of what is fresh */
+    bool fresh_head;   /* the head in the files is not wanted */
+    bool complete;     /* the views have data */
+    bool double_quant; /* of NF4 */
 } store;
 
 const hora_family *hora_family_of(const hora_json *config) {
