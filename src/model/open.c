@@ -82,6 +82,7 @@ static hora_status configure(hora_base *b, const char *config_path, const hora_b
     if (hora_json_type(b->config) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
     HORA_TRY(pick_family(b));
+    b->encoder = b->family->encoder;
     hora_status s = configure_family(b);
     b->tied &= !b->bare;
     return s ? hora_context(s, "%s", b->dir) : HORA_OK;
@@ -420,8 +421,9 @@ hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes,
                            bool fresh, uint64_t seed) {
     store *own = b->store;
     HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
+    b->head_fresh = fresh;
     if (b->family->head)
-        HORA_TRY(b->family->head(b, task_type));
+        HORA_TRY(b->family->head(b, task_type, classes));
     if (!b->head_module)
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
                          b->family->name);
