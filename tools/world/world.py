@@ -84,7 +84,7 @@ class World:
         self.data = f"{shared}/data/text/tinyshakespeare.txt"
         self.vocab = json.load(open(f"{self.model}/config.json"))["vocab_size"]
         torch.manual_seed(0)
-        self.batch = {"input_ids": torch.randint(3, self.vocab, (2, 24)), "attention_mask": torch.ones(2, 24, dtype=torch.long)}
+        self.batch = {"input_ids": torch.randint(3, min(self.vocab, 300), (2, 24)), "attention_mask": torch.ones(2, 24, dtype=torch.long)}
         save_file(self.batch, f"{tmp}/batch")
         self.plain = logits_of(base(self.model), self.batch)
 
@@ -199,7 +199,7 @@ def main():
             versions.append(f"{p} {importlib.metadata.version(p)}")
         except importlib.metadata.PackageNotFoundError:
             versions.append(f"{p}: not there")
-    text = f"{', '.join(versions)}; {datetime.date.today()}.\n\n| | direction | largest difference of logits | what the adapter moves, or the text |\n|---|---|---|---|\n"
+    text = f"{', '.join(versions[:-1])},\n{versions[-1]}; {datetime.date.today()}.\n\n| | direction | largest difference of logits | what the adapter moves, or the text |\n|---|---|---|---|\n"
     text += "\n".join(table) + "\n"
     if a.write:
         page = open(a.write).read()
