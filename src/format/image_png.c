@@ -175,7 +175,7 @@ static bool text_behind_pixels(const hora_image_job *j) {
     return false;
 }
 
-/* A probe stops before the pixels; what stands behind them is found by reading all, which is rare. */
+/* A probe stops before the pixels; what stands behind them is found by reading all: rare. */
 static void probe_behind(const hora_image_job *j) {
     hora_image im;
     hora_image_info info;
