@@ -72,7 +72,8 @@ static int each_of_model(const char *root, const char *model, bool own, bool *me
             const bool found = hora_path_exists(there);
             met[k] |= found || at_home(path);
             if (found && own == at_home(path)) {
-                fn(path, &rows[i]);
+                if (hora_test_asked(rows[i].method))
+                    fn(path, &rows[i]);
                 seen++;
             }
             hora_free(there);

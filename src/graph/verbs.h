@@ -127,6 +127,15 @@ static inline hora_t hora_cached_attention(hora_graph *g, hora_t q, hora_t k, ho
                                            hora_t vc, const hora_attr *a) {
     return hora_graph_node(g, HORA_OP_cached_attention, (hora_t[]){q, k, v, kc, vc}, a);
 }
+/* As attention without a prefix, with maps recombined by m (H, H): P_g + sum_h m[g,h] P_h. */
+static inline hora_t hora_mix_attention(hora_graph *g, hora_t q, hora_t k, hora_t v, hora_t m,
+                                        const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_mix_attention, (hora_t[]){q, k, v, m}, a);
+}
+static inline hora_t hora_cached_mix_attention(hora_graph *g, hora_t q, hora_t k, hora_t v,
+                                               hora_t kc, hora_t vc, hora_t m, const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_cached_mix_attention, (hora_t[]){q, k, v, kc, vc, m}, a);
+}
 static inline hora_t hora_dropout(hora_graph *g, hora_t x, double p, uint64_t stream) {
     return p <= 0 ? x
                   : hora_graph_node(g, HORA_OP_dropout, (hora_t[]){x},

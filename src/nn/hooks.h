@@ -1,10 +1,9 @@
 #ifndef HORA_NN_HOOKS_H
 #define HORA_NN_HOOKS_H
 /*
- * Where methods change a model: eight hooks. NULL means "as the base model does". A family never
+ * Where methods change a model: nine hooks. NULL means "as the base model does". A family never
  * calls a verb for a projection, it calls a site; the site asks the attached methods in order.
- * Methods use 1, 2, 4, 6, 7 and 8 today and the laboratory watches through 6; 3, 5 and
- * hora_net_loss are for methods to come: prompts, prefixes, budgets.
+ * The laboratory watches through 6.
  */
 #include "graph/verbs.h"
 #include "nn/adapter.h"
@@ -24,6 +23,12 @@ typedef struct hora_head {
     hora_t u, f;  /* (rows, r), made of x, and (V, r); or NONE, both */
     double alpha; /* of the low-rank term */
 } hora_head;
+
+/* What attention is about to be computed of: q (rows, H dh), k, v (rows, G dh), all rotated; mix
+ * (H, H), by which maps of the heads are recombined, or NONE: P_g + sum_h mix[g,h] P_h. */
+typedef struct hora_attend {
+    hora_t q, k, v, mix;
+} hora_attend;
 
 typedef struct hora_hooks {
     /* 1 Base weights to train: the parameter that replaces weight `w`, or NULL. */
@@ -46,5 +51,7 @@ typedef struct hora_hooks {
     /* 8 The output layer over x (rows, hidden): changes parts of it; hora_net_head_low gives it a
      * low-rank term. */
     void (*head)(hora_net *, hora_adapter *, hora_t x, hora_head *);
+    /* 9 Attention of a block: changes parts of it. */
+    void (*attend)(hora_net *, hora_adapter *, int layer, hora_attend *);
 } hora_hooks;
 #endif

@@ -247,6 +247,23 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
     return hora_net_attend_near(n, q, k, v, window, 0, scale);
 }
 
+/* Maps are recombined by ops of their own. */
+static hora_t attend_mixed(hora_net *n, const hora_attend *t, const hora_attr *at) {
+    if (n->mode != HORA_NET_DECODE)
+        return hora_mix_attention(n->g, t->q, t->k, t->v, t->mix, at);
+    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
+    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
+    return hora_cached_mix_attention(n->g, t->q, t->k, t->v, kc, vc, t->mix, at);
+}
+
+static hora_t attend(hora_net *n, const hora_attend *t, hora_t kp, hora_t vp, const hora_attr *at) {
+    if (n->mode != HORA_NET_DECODE)
+        return hora_attention(n->g, t->q, t->k, t->v, kp, vp, at);
+    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
+    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
+    return hora_cached_attention(n->g, t->q, t->k, t->v, kc, vc, at);
+}
+
 hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
                             int64_t ahead, double scale) {
     hora_attr at = {.heads = n->base->heads,
@@ -255,23 +272,28 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
                     .window = window,
                     .ahead = ahead,
                     .scale = scale};
+    hora_attend t = {q, k, v, HORA_NONE};
     hora_t kp = HORA_NONE, vp = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
         if (h && h->kv)
             h->kv(n, n->adapters[a], n->layer, &kp, &vp);
+        if (h && h->attend)
+            h->attend(n, n->adapters[a], n->layer, &t);
     }
-    if (n->mode != HORA_NET_DECODE)
-        return hora_attention(n->g, q, k, v, kp, vp, &at);
-    if (kp != HORA_NONE) {
-        hora_graph_error(
-            n->g, hora_fail(HORA_EUNSUPPORTED,
-                            "attention prefixes are not decoded with a cache; use --no-cache"));
+    const char *why =
+        kp == HORA_NONE ? NULL
+        : n->mode == HORA_NET_DECODE
+            ? "attention prefixes are not decoded with a cache; use --no-cache"
+        : t.mix != HORA_NONE
+            ? "one adapter gives attention further keys and values, another mixes its "
+              "heads; train them apart"
+            : NULL;
+    if (why) {
+        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED, "%s", why));
         return HORA_NONE;
     }
-    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
-    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
-    return hora_cached_attention(n->g, q, k, v, kc, vc, &at);
+    return t.mix == HORA_NONE ? attend(n, &t, kp, vp, &at) : attend_mixed(n, &t, &at);
 }
 
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y) {

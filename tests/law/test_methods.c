@@ -95,6 +95,7 @@ static void test_pairs(void **state) {
         {"boft", "block_size=2,factors=2,targets=q+k+v"},
         {"lokr", "rank=1,targets=q+v+down"},
         {"lora", "rank=2,init=orthogonal,targets=q+o"},
+        {"head_scale", ""},
     };
     (void)state;
     hora_base *b = golden_fresh(biased, HORA_F32, false);
@@ -142,6 +143,8 @@ static void test_starts_at_base(void **state) {
                                           {"adalora", ""},
                                           {"last_layers", ""},
                                           {"apla", ""},
+                                          {"head_mix", ""},
+                                          {"head_scale", ""},
                                           {"lora", "init=gaussian"},
                                           {"lora", "rank=4,init=orthogonal,targets=all-linear"}};
     (void)state;
