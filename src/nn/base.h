@@ -98,7 +98,7 @@ typedef struct hora_base {
     int64_t head_in;     /* what the head reads is so wide; 0: hidden */
     double head_std;     /* of a fresh head */
     hora_vision *vision; /* NULL: it reads text */
-    bool query_norm; /* between the projection of q and attention stands a norm */
+    bool query_norm;     /* between the projection of q and attention stands a norm */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */

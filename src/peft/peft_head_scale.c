@@ -1,7 +1,7 @@
 /*
  * Temperature and gate of every head. [ours]
  *
- *   P_h = softmax(t_h s q_h k' + mask)     y = W_o concat_h(g_h P_h v) + b     t, g (H) of each block
+ *   P_h = softmax(t_h s q_h k' + mask)     y = W_o concat_h(g_h P_h v) + b     t, g (H), by block
  *
  * Both start at 1: the base. The gate merges into W_o's columns; the temperature into W_q's rows
  * and bias, unless a norm stands between them and attention.

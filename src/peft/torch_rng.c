@@ -2,6 +2,7 @@
 #include "peft/torch_rng.h"
 
 #include "base/mem.h"
+#include "tensor/tensor.h"
 
 enum { N = 624, M = 397 };
 
@@ -35,6 +36,18 @@ void hora_torch_uniform(hora_torch_rng *r, double bound, double *out, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         const float x = (float)(hora_torch_next(r) & 0xffffff) / 16777216.0F;
         out[i] = (double)(x * width + from);
+    }
+}
+
+static float narrow(double x) {
+    return hora_bf16_to_f32(hora_f32_to_bf16((float)x));
+}
+
+void hora_torch_uniform_bf16(hora_torch_rng *r, double bound, double *out, int64_t n) {
+    const float from = narrow(-bound), width = narrow((double)(narrow(bound) - from));
+    for (int64_t i = 0; i < n; i++) {
+        const float x = (float)(hora_torch_next(r) & 0xff) / 256.0F;
+        out[i] = (double)narrow((double)(x * width + from));
     }
 }
 

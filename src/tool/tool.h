@@ -54,7 +54,7 @@ const hora_command *const *hora_command_list(const hora_command *group);
 const char *hora_command_word(const hora_command *c); /* "rates" of "theory rates" */
 
 typedef struct hora_tables {
-    const hora_options *at[32];
+    const hora_options *at[128];
     int n;
     hora_options everywhere; /* what hora_command_flags puts last */
 } hora_tables;

@@ -96,6 +96,9 @@ static void test_pairs(void **state) {
         {"lokr", "rank=1,targets=q+v+down"},
         {"lora", "rank=2,init=orthogonal,targets=q+o"},
         {"head_scale", ""},
+        {"head_lora", "heads=1+2,targets=v+o"},
+        {"aoft", "rank=2,targets=q+o+up"},
+        {"randlora", "rank=5,alpha=3,targets=q+v+down"},
     };
     (void)state;
     hora_base *b = golden_fresh(biased, HORA_F32, false);
@@ -145,6 +148,9 @@ static void test_starts_at_base(void **state) {
                                           {"apla", ""},
                                           {"head_mix", ""},
                                           {"head_scale", ""},
+                                          {"head_lora", "heads=1:0+0:3,targets=q+k+o"},
+                                          {"aoft", ""},
+                                          {"randlora", "rank=5,targets=q+v+down"},
                                           {"lora", "init=gaussian"},
                                           {"lora", "rank=4,init=orthogonal,targets=all-linear"}};
     (void)state;
