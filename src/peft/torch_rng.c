@@ -44,10 +44,12 @@ static float narrow(double x) {
 }
 
 void hora_torch_uniform_bf16(hora_torch_rng *r, double bound, double *out, int64_t n) {
-    const float from = narrow(-bound), width = narrow((double)(narrow(bound) - from));
+    const double top = (double)narrow(bound);
+    hora_torch_uniform(r, bound, out, n);
     for (int64_t i = 0; i < n; i++) {
-        const float x = (float)(hora_torch_next(r) & 0xff) / 256.0F;
-        out[i] = (double)narrow((double)(x * width + from));
+        out[i] = (double)narrow(out[i]);
+        if (out[i] == top)
+            out[i] = -top;
     }
 }
 
