@@ -4,7 +4,7 @@
  *
  *   y = W x + b + (alpha / r) B A dropout(x)    A = the first r rows of H(u)            u (in)
  *                                               B = the first r columns of H(v), each
- *                                                   stretched by its number of l        v (out), l (r)
+ *                                                   times its number of l     v (out), l (r)
  *   H(a) = I - 2 a a' / a'a
  *
  * Rows of A and directions of B are orthonormal throughout. l = 0: training starts at the base. For
