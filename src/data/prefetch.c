@@ -14,7 +14,7 @@ enum { BATCHES = 3 };
 
 struct hora_prefetch {
     const hora_dataset *d;
-    int64_t first, rows, limit;
+    int64_t first, sequences, limit;
     bool eval;
     pid_t owner; /* the process that `thread` runs in; 0: there is none */
     hora_batch batch[BATCHES];
@@ -40,12 +40,12 @@ static void *work(void *arg) {
         while (!p->stop && p->made >= room(p))
             pthread_cond_wait(&p->changed, &p->lock);
         int64_t k = p->made, left = p->limit - p->first;
-        bool none = left <= 0 || k > (left - 1) / p->rows;
+        bool none = left <= 0 || k > (left - 1) / p->sequences;
         if (p->stop || none)
             break;
         pthread_mutex_unlock(&p->lock);
-        hora_status s = hora_data_fill(p->d, p->first + k * p->rows, p->rows, p->limit, p->eval,
-                                       &p->batch[k % BATCHES]);
+        hora_status s = hora_data_fill(p->d, p->first + k * p->sequences, p->sequences, p->limit,
+                                       p->eval, &p->batch[k % BATCHES]);
         pthread_mutex_lock(&p->lock);
         if (s) {
             p->status = s;
@@ -73,22 +73,23 @@ static hora_status start(hora_prefetch *p) {
 }
 
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
-                              int64_t rows_per_batch, int64_t limit, bool eval,
+                              int64_t sequences_per_batch, int64_t limit, bool eval,
                               const hora_leaves *leaves) {
     *out = NULL;
-    if (first < 0 || rows_per_batch < 1 || rows_per_batch > INT32_MAX / d->seq_len)
-        return hora_fail(HORA_EUSAGE,
-                         "%lld rows of %lld tokens are no micro-batch; choose a smaller batch_size",
-                         (long long)rows_per_batch, (long long)d->seq_len);
+    if (first < 0 || sequences_per_batch < 1 || sequences_per_batch > INT32_MAX / d->seq_len)
+        return hora_fail(
+            HORA_EUSAGE,
+            "%lld sequences of %lld tokens are no micro-batch; choose a smaller batch_size",
+            (long long)sequences_per_batch, (long long)d->seq_len);
     hora_prefetch *p = hora_calloc(1, sizeof *p);
     p->d = d;
     p->first = first;
-    p->rows = rows_per_batch;
+    p->sequences = sequences_per_batch;
     p->limit = limit;
     p->eval = eval;
     hora_status s = HORA_OK;
     for (int i = 0; i < BATCHES && !s; i++)
-        s = hora_batch_init(&p->batch[i], rows_per_batch * d->seq_len, leaves);
+        s = hora_batch_init(&p->batch[i], sequences_per_batch * d->seq_len, leaves);
     if (!s)
         s = start(p);
     if (s)

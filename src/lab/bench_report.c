@@ -175,7 +175,7 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
                     r->plan.segments, dtype);
     hora_str_printf(out, "method     %s, %s trainable; %d layers recomputed\n",
                     r->adapter->method->name, trained, r->plan.recomputed);
-    hora_str_printf(out, "step       %lld rows of %lld tokens, %.4g GFLOP; %d threads\n",
+    hora_str_printf(out, "step       %lld sequences of %lld tokens, %.4g GFLOP; %d threads\n",
                     (long long)r->batch_size, (long long)r->seq_len, 1e-9 * r->plan.flops_step,
                     r->threads);
     hora_str_printf(out, "speed      %.1f tokens/s (%.1f .. %.1f), %.2f ms, median of %d\n",

@@ -91,6 +91,14 @@ typedef struct hora_method {
      * does to its parameters between steps. NULL: nothing. */
     void (*stepped)(hora_adapter *, int64_t step, int64_t steps);
 
+    /* --- which blocks train; both or neither, and of the adapters of a training one alone */
+    /* Before a step, parameters on the host: whose parameters train in it, `trains` and the updates
+     * that each has sat out, one entry per block. Of all adapters: what is in a block that does not
+     * train gets no gradient and no update. */
+    void (*choose)(hora_adapter *, bool *trains, int64_t *skipped);
+    /* After a micro-batch of the training whose graph the method's hooks have recorded last. */
+    void (*watched)(hora_adapter *, const hora_graph *);
+
     /* Warns about states that cannot learn; NULL: none. */
     void (*diagnose)(hora_adapter *);
 } hora_method;

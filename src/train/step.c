@@ -8,8 +8,9 @@
  *   clip          one norm over all gradients, in fixed order
  *   update        optimizer, schedule, counters; what methods do between steps
  *
- * The loss is scaled by c = 1 / supervised tokens of the whole step, so k micro-batches of b rows
- * equal one of k b. Nothing is allocated here. Nothing is updated when a number is not finite.
+ * The loss is scaled by c = 1 / supervised tokens of the whole step, so k micro-batches of b
+ * sequences equal one of k b. Nothing is allocated here. Nothing is updated when a number is not
+ * finite.
  */
 #include <math.h>
 #include <stdio.h>
@@ -23,11 +24,11 @@ typedef struct tally {
     double started, scale, loss;
     double work[HORA_WORKS];
     int64_t tokens, supervised, row0;
-    int64_t data_row, data_rows; /* rows of the data set that stand in the step; -1: unknown */
-    int64_t bad_row, bad_rows;   /* of the first micro-batch whose loss is not finite */
+    int64_t first, sequences; /* sequences of the data set that stand in the step; -1: unknown */
+    int64_t bad_sequence, bad_sequences; /* of the first micro-batch whose loss is not finite */
 } tally;
 
-void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, int64_t *n) {
+void hora_training_sequences(const hora_training *t, int64_t step, int64_t *first, int64_t *n) {
     int64_t per_step = t->config.batch_size * t->config.grad_accum;
     *first = hora_min(step * per_step, t->limit);
     *n = hora_min(per_step, t->limit - *first);
@@ -37,11 +38,24 @@ double hora_training_lr(const hora_training *t) {
     return t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step);
 }
 
+/* Which blocks train in this step. */
+static void choose(hora_training *t) {
+    hora_adapter *a = t->chooser;
+    if (!a)
+        return;
+    a->method->choose(a, t->trains, t->skipped);
+    for (int i = 0; i < t->nchosen; i++)
+        t->chosen[i] = t->param_layer[i] < 0 || t->trains[t->param_layer[i]];
+    hora_graph_choose(t->train.g, t->chosen);
+    hora_state_choose(&t->state, t->trains, t->skipped);
+}
+
 static void begin(hora_training *t, tally *a, int64_t supervised) {
     *a = (tally){.started = hora_now(),
                  .scale = supervised ? 1.0 / (double)supervised : 0,
                  .work = {[HORA_WORK_ONCE] = 1}};
-    a->data_row = a->bad_row = -1;
+    a->first = a->bad_sequence = -1;
+    choose(t);
     hora_graph_before(t->train.g);
 }
 
@@ -53,11 +67,14 @@ static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) 
     pass.row0 = a->row0;
     hora_graph_body(t->train.g, &pass, m);
     double loss = hora_graph_scalar(t->train.g, t->out.loss);
-    if (!isfinite(loss) && a->bad_row < 0 && a->data_row >= 0) {
-        a->bad_row = a->data_row + m * t->config.batch_size;
-        a->bad_rows = hora_min(t->config.batch_size, a->data_row + a->data_rows - a->bad_row);
+    if (!isfinite(loss) && a->bad_sequence < 0 && a->first >= 0) {
+        a->bad_sequence = a->first + m * t->config.batch_size;
+        a->bad_sequences =
+            hora_min(t->config.batch_size, a->first + a->sequences - a->bad_sequence);
     }
     a->loss += loss;
+    if (t->chooser)
+        t->chooser->method->watched(t->chooser, t->train.g);
     hora_graph_add_work(t->train.g, b, a->work);
     a->row0 += b->tokens;
     a->tokens += b->tokens;
@@ -66,9 +83,9 @@ static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) 
 
 static hora_status refuse(const hora_training *t, const tally *a, const char *what, double value) {
     char records[300];
-    const bool known = a->bad_row >= 0;
-    hora_name_records(t->parts.train, known ? a->bad_row : a->data_row,
-                      known ? a->bad_rows : a->data_rows, false, records, sizeof records);
+    const bool known = a->bad_sequence >= 0;
+    hora_name_records(t->parts.train, known ? a->bad_sequence : a->first,
+                      known ? a->bad_sequences : a->sequences, false, records, sizeof records);
     return hora_fail(HORA_ENUMERIC,
                      "step %lld: %s is %g%s; nothing was updated. Try a lower lr (it was %g), a "
                      "longer warmup, a smaller clip, or look at these records",
@@ -164,10 +181,10 @@ hora_status hora_training_step(hora_training *t, hora_step_info *info) {
         return HORA_DONE;
     if (hora_training_stopping(t))
         return hora_training_halted(t);
-    hora_training_rows(t, t->step, &first, &n);
+    hora_training_sequences(t, t->step, &first, &n);
     begin(t, &a, hora_data_supervised(t->parts.train, first, n, t->limit, false));
-    a.data_row = first;
-    a.data_rows = n;
+    a.first = first;
+    a.sequences = n;
     for (int m = 0; m * t->config.batch_size < n; m++) {
         const hora_batch *b;
         if (hora_training_stopping(t))

@@ -54,6 +54,10 @@ void hora_training_free(hora_training *t) {
     hora_free(t->config.backends);
     hora_free(t->config.device);
     hora_free(t->evals);
+    hora_free(t->trains);
+    hora_free(t->chosen);
+    hora_free(t->skipped);
+    hora_free(t->param_layer);
     hora_free(t);
 }
 
@@ -79,7 +83,7 @@ hora_status hora_training_feed(hora_training *t) {
     t->feed = NULL;
     if (!t->parts.train)
         return HORA_OK;
-    hora_training_rows(t, t->step, &first, &n);
+    hora_training_sequences(t, t->step, &first, &n);
     const hora_leaves leaves = hora_graph_leaves(t->train.g);
     return hora_prefetch_new(&t->feed, t->parts.train, first, t->config.batch_size, t->limit, false,
                              &leaves);
@@ -101,6 +105,20 @@ void hora_training_diagnose(const hora_training *t) {
     }
 }
 
+/* Which blocks the graph's parameters are in; what a step would allocate. */
+static void prepare_choice(hora_training *t) {
+    const hora_graph *g = t->train.g;
+    t->nchosen = hora_graph_params(g);
+    t->chosen = hora_calloc((size_t)t->nchosen + 1, sizeof *t->chosen);
+    t->param_layer = hora_calloc((size_t)t->nchosen + 1, sizeof *t->param_layer);
+    for (int i = 0; i < t->nchosen; i++) {
+        void *user;
+        hora_graph_param_at(g, i, &user, NULL);
+        t->param_layer[i] = ((const hora_param *)user)->layer;
+    }
+    hora_graph_choose(t->train.g, NULL);
+}
+
 hora_status hora_training_prepare(hora_training *t) {
     HORA_ASSERT(!t->prepared);
     HORA_TRY(hora_train_report_fits(&t->report));
@@ -115,6 +133,8 @@ hora_status hora_training_prepare(hora_training *t) {
         t->parts.adapters[a]->refresh = refresh;
         t->parts.adapters[a]->refresh_of = &t->state;
     }
+    if (t->chooser)
+        prepare_choice(t);
     HORA_TRY(hora_training_feed(t));
     hora_training_diagnose(t);
     t->prepared = true;
@@ -123,16 +143,16 @@ hora_status hora_training_prepare(hora_training *t) {
 
 double hora_training_epoch(const hora_training *t) {
     int64_t first, n;
-    hora_training_rows(t, t->step, &first, &n);
-    return t->report.data_rows ? (double)first / (double)t->report.data_rows : 0;
+    hora_training_sequences(t, t->step, &first, &n);
+    return t->report.sequences ? (double)first / (double)t->report.sequences : 0;
 }
 
 void hora_training_get(const hora_training *t, hora_training_status *s) {
     int64_t first, n;
-    hora_training_rows(t, t->step, &first, &n);
+    hora_training_sequences(t, t->step, &first, &n);
     *s = (hora_training_status){.step = t->step,
                                 .steps = t->shape.steps,
-                                .rows = first,
+                                .sequences = first,
                                 .epoch = hora_training_epoch(t),
                                 .lr = hora_training_lr(t),
                                 .first_loss = t->first_loss,

@@ -26,8 +26,13 @@ struct hora_training {
     hora_outputs out, eval_out; /* of these */
     hora_state state;
     hora_prefetch *feed;
-    int64_t limit; /* data rows of the whole run */
+    int64_t limit; /* sequences of the whole run */
     bool prepared;
+    hora_adapter *chooser; /* of the blocks that train in a step; NULL: all of them do */
+    bool *trains, *chosen; /* per block; per parameter of the graph */
+    int64_t *skipped;      /* per block */
+    int *param_layer;      /* per parameter of the graph: its block, -1: none */
+    int nchosen;
     /* what a checkpoint holds */
     int64_t step, best_step;
     double first_loss, last_loss, best_loss;
@@ -43,8 +48,8 @@ bool hora_training_stopping(const hora_training *t);
 hora_status hora_training_halted(const hora_training *t);
 bool hora_training_worn(const hora_training *t); /* patience is used up */
 
-/* Data rows of step `step` (from 0): the first, and how many there are. */
-void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, int64_t *n);
+/* Sequences of step `step` (from 0): the first, and how many there are. */
+void hora_training_sequences(const hora_training *t, int64_t step, int64_t *first, int64_t *n);
 double hora_training_epoch(const hora_training *t);
 double hora_training_lr(const hora_training *t); /* of the coming step */
 /* Records, plans and fills the report. */
@@ -79,10 +84,10 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 /* Refuses data whose tokens the model does not have: a tokenizer of another model. NULL: nothing to
  * check. */
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
-/* " (records 3, 17 and 20 more)": where the data rows came from; "" when `d` is NULL or `row` is
- * negative. ordered: as the rows lie in the data, not as they are shuffled. */
-void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
-                       size_t n);
+/* " (records 3, 17 and 20 more)": where the sequences came from; "" when `d` is NULL or `sequence`
+ * is negative. ordered: as the sequences lie in the data, not as they are shuffled. */
+void hora_name_records(const hora_dataset *d, int64_t sequence, int64_t sequences, bool ordered,
+                       char *text, size_t n);
 /* asked: whose watch ends it (HORA_EINTERRUPTED); NULL: nobody's. */
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, const hora_training *asked, hora_eval_info *info,

@@ -52,9 +52,9 @@ static hora_status measure_run(hora_training *t) {
     hora_train_report *r = &t->report;
     r->config_alone = t->parts.base->config_alone;
     int64_t per_step = c->batch_size * c->grad_accum;
-    int64_t rows = t->parts.train ? hora_data_about(t->parts.train)->rows : 0;
-    double wanted = ceil(c->epochs * (double)rows);
-    if (!c->steps && !rows)
+    int64_t sequences = t->parts.train ? hora_data_about(t->parts.train)->sequences : 0;
+    double wanted = ceil(c->epochs * (double)sequences);
+    if (!c->steps && !sequences)
         return hora_fail(HORA_EUSAGE, "without training data the length is unknown; give steps");
     if (!c->steps && !(wanted < 9e15))
         return hora_fail(HORA_EUSAGE, "epochs=%g is more than can be counted; give less",
@@ -64,8 +64,8 @@ static hora_status measure_run(hora_training *t) {
                          (long long)c->steps);
     t->limit = c->steps ? c->steps * per_step : (int64_t)hora_max(1, (int64_t)wanted);
     r->steps = c->steps ? c->steps : hora_ceil_div(t->limit, per_step);
-    r->data_rows = rows;
-    r->epochs = rows ? (double)t->limit / (double)rows : 0;
+    r->sequences = sequences;
+    r->epochs = sequences ? (double)t->limit / (double)sequences : 0;
     r->batch_size = c->batch_size;
     r->grad_accum = c->grad_accum;
     r->seq_len = t->parts.seq_len;
@@ -102,13 +102,37 @@ static hora_status check_dtype(hora_training *t) {
     return HORA_OK;
 }
 
+static hora_status find_chooser(hora_training *t) {
+    const size_t layers = (size_t)t->parts.base->layers + 1;
+    for (int i = 0; i < t->parts.nadapters; i++) {
+        hora_adapter *a = t->parts.adapters[i];
+        if (!a->method->choose)
+            continue;
+        if (t->chooser)
+            return hora_fail(HORA_EUSAGE,
+                             "adapters `%s` and `%s` both choose the blocks that train; leave it "
+                             "to one",
+                             t->chooser->name, a->name);
+        if (!hora_device_is_host(t->parts.device))
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "adapter `%s` chooses the blocks that train between steps, which is "
+                             "done on the host alone; take --device host",
+                             a->name);
+        t->chooser = a;
+        t->trains = hora_calloc(layers, sizeof *t->trains);
+        t->skipped = hora_calloc(layers, sizeof *t->skipped);
+    }
+    return HORA_OK;
+}
+
 static hora_status check_parts(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     if (p->seq_len < 1 || t->config.batch_size > ((int64_t)1 << 30) / p->seq_len)
-        return hora_fail(HORA_EUSAGE,
-                         "batch_size=%lld rows of seq_len=%lld tokens are no batch; both must be "
-                         "positive and their product at most 2^30",
-                         (long long)t->config.batch_size, (long long)p->seq_len);
+        return hora_fail(
+            HORA_EUSAGE,
+            "batch_size=%lld sequences of seq_len=%lld tokens are no batch; both must be "
+            "positive and their product at most 2^30",
+            (long long)t->config.batch_size, (long long)p->seq_len);
     HORA_TRY(hora_check_context(p->base, p->seq_len));
     HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
@@ -117,6 +141,7 @@ static hora_status check_parts(hora_training *t) {
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;
     HORA_TRY(hora_adapters_check(p->adapters, p->nadapters));
+    HORA_TRY(find_chooser(t));
     if (!numbers)
         return hora_fail(HORA_EUSAGE, "nothing trains: attach a method first (method=lora)");
     return HORA_OK;
@@ -183,10 +208,11 @@ static void advise(hora_training *t, const hora_plan_options *o) {
                       "batch_size=%lld with grad_accum=%lld and recompute=auto would fit",
                       (long long)b, (long long)(r->grad_accum * hora_ceil_div(r->batch_size, b)));
     else
-        hora_snprintf(r->advice, sizeof r->advice,
-                      "even one row at a time needs about %s: use a shorter seq_len, a smaller "
-                      "model, a method that trains less, or raise memory",
-                      hora_human_bytes(need, least));
+        hora_snprintf(
+            r->advice, sizeof r->advice,
+            "even one sequence at a time needs about %s: use a shorter seq_len, a smaller "
+            "model, a method that trains less, or raise memory",
+            hora_human_bytes(need, least));
 }
 
 /* Plans with one policy of packing. Packed weights need not stay where the files are mapped. */
@@ -253,13 +279,13 @@ static hora_status plan_graphs(hora_training *t) {
 static void estimate_time(hora_training *t) {
     hora_train_report *r = &t->report;
     double work[HORA_WORKS] = {[HORA_WORK_ONCE] = 1};
-    int64_t rows = r->batch_size * r->grad_accum;
-    hora_graph_add_full_work(t->train.g, rows, r->seq_len, work);
+    int64_t sequences = r->batch_size * r->grad_accum;
+    hora_graph_add_full_work(t->train.g, sequences, r->seq_len, work);
     r->flops_step = hora_graph_flops(t->train.g, work);
     r->peak_flops =
         hora_device_kind_of(t->parts.device)->flops(t->parts.device, t->parts.base->dtype, 0.02);
     r->seconds_step = r->peak_flops > 0 ? r->flops_step / (0.5 * r->peak_flops) : 0;
-    r->seconds_total = r->seconds_step * (double)t->limit / (double)rows;
+    r->seconds_total = r->seconds_step * (double)t->limit / (double)sequences;
 }
 
 static void record(hora_training *t) {
