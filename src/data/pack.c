@@ -29,11 +29,11 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
     const hora_label_store *l = &st->labels;
     const hora_label_kind k = d->rule.labels;
     const bool plain = st->parts[s->part].plain;
-    const int64_t bos = plain && d->bos >= 0;
+    const int64_t bos = plain && d->bos >= 0, slots = st->pictures ? 0 : d->slots;
     return (hora_segment){
         .from = from,
-        .n = s->n + bos,
-        .skip = bos,
+        .n = s->n + slots + bos,
+        .skip = slots + bos,
         .ids = st->tokens.ids.at + s->at,
         .mask = plain || k ? NULL : st->tokens.mask + s->at,
         .types = st->tokens.types.n ? st->tokens.types.at + s->at : NULL,
@@ -61,7 +61,7 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_sequence)
     d->info.records += !last || last->record != s.record || last->part != s.part ||
                        last->index + 1 != s.index; /* it may be several sequences, one by one */
     d->info.sequences = (int64_t)d->nsequences;
-    d->info.tokens += n;
+    d->info.tokens += n - d->slots;
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
             (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
@@ -77,6 +77,12 @@ void hora_pack_begin(hora_dataset *d) {
     d->info.records = d->info.sequences = d->info.tokens = d->info.supervised = d->info.bytes = 0;
 }
 
+/* The sequence at the end takes one more. */
+static bool fits(const hora_dataset *d, const hora_data_segment *s) {
+    return d->packing && !d->store->parts[s->part].plain &&
+           d->sequences[d->nsequences - 1].tokens + s->n + d->slots <= hora_data_width(d);
+}
+
 /* Of the n records (or sequences of one) from..to those that are on; NULL: all. A sequence holds
  * records of one part only. */
 static void pack_records(hora_dataset *d, int part, size_t from, size_t to, const uint8_t *on) {
@@ -85,10 +91,8 @@ static void pack_records(hora_dataset *d, int part, size_t from, size_t to, cons
         const hora_data_record *r = &d->store->records[i];
         if (on && !on[i - from])
             continue;
-        const bool fits = open && d->packing && !d->store->parts[part].plain &&
-                          d->sequences[d->nsequences - 1].tokens + r->n <= d->seq_len;
-        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels, part, i},
-                    !fits);
+        const hora_data_segment s = {r->at, r->n, r->line, r->record, r->labels, part, i};
+        add_segment(d, s, !open || !fits(d, &s));
         open = true;
     }
 }
@@ -147,6 +151,29 @@ void hora_pack_sequences(hora_dataset *d, const hora_dataset *from, const int64_
     }
 }
 
+int64_t hora_data_width(const hora_dataset *d) {
+    return d->seq_len + d->slots;
+}
+
+void hora_data_slots(hora_dataset *d, int64_t slots) {
+    const int64_t more = slots - d->slots;
+    if (!more)
+        return;
+    hora_data_segment *old = d->segments;
+    const size_t n = d->nsegments;
+    d->segments = NULL;
+    d->csegments = 0;
+    hora_pack_begin(d);
+    d->slots = slots;
+    hora_pictures_slots(d->store->pictures, &d->store->tokens, slots);
+    for (size_t i = 0; i < n; i++) {
+        const bool apart = !i || old[i].part != old[i - 1].part;
+        old[i].n += d->store->pictures ? more : 0;
+        add_segment(d, old[i], apart || !fits(d, &old[i]));
+    }
+    hora_free(old);
+}
+
 /* Sequence at position `at` of the endless stream. */
 const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t at, bool eval) {
     int64_t n = (int64_t)d->nsequences, i = at % n;
@@ -159,7 +186,9 @@ const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t a
 static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_batch *b) {
     const hora_segment t = hora_data_told(d, s, b->tokens);
     for (int64_t i = 0; i < t.n; i++) {
-        b->ids[t.from + i] = i < t.skip ? d->bos : t.ids[i - t.skip];
+        b->ids[t.from + i] = i >= t.skip                           ? t.ids[i - t.skip]
+                             : i < d->slots && !d->store->pictures ? (int32_t)(i - d->slots)
+                                                                   : d->bos;
         b->pos[t.from + i] = (int32_t)i;
     }
     for (int64_t i = 0; b->type && i < t.n; i++)

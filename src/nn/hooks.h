@@ -44,6 +44,8 @@ typedef struct hora_hooks {
     void (*kv)(hora_net *, hora_adapter *, int layer, hora_t *kp, hora_t *vp);
     /* Positions that its prefix takes: the rows of the batch stand behind them. NULL: none. */
     int64_t (*shift)(const hora_adapter *);
+    /* Rows that it wants in every sample: hora_net_slots. NULL: none. */
+    int64_t (*slots)(const hora_adapter *);
     /* 6 Around sublayers: returns the new y. */
     hora_t (*block)(hora_net *, hora_adapter *, int layer, hora_where, const hora_sub *);
     /* 7 Rows of the token table, before a family adds positions or anything else: the new h. */

@@ -70,6 +70,18 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     return *leaf;
 }
 
+int64_t hora_adapters_slots(hora_adapter *const *at, int n) {
+    int64_t sum = 0;
+    for (int a = 0; a < n; a++)
+        if (at[a]->enabled && at[a]->hooks->slots)
+            sum += at[a]->hooks->slots(at[a]);
+    return sum;
+}
+
+int64_t hora_net_slots(const hora_net *n) {
+    return hora_adapters_slots(n->adapters, n->nadapters);
+}
+
 /* The leaf that trains in the place of weight `w`, or NONE. */
 static hora_t trained(hora_net *n, int w) {
     hora_t leaf = HORA_NONE;
