@@ -76,7 +76,8 @@ hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_
                               int64_t sequences_per_batch, int64_t limit, bool eval,
                               const hora_leaves *leaves) {
     *out = NULL;
-    if (first < 0 || sequences_per_batch < 1 || sequences_per_batch > INT32_MAX / hora_data_width(d))
+    if (first < 0 || sequences_per_batch < 1 ||
+        sequences_per_batch > INT32_MAX / hora_data_width(d))
         return hora_fail(
             HORA_EUSAGE,
             "%lld sequences of %lld tokens are no micro-batch; choose a smaller batch_size",

@@ -25,8 +25,8 @@ static inline hora_t hora_lookup(hora_graph *g, hora_t table, hora_leaf source, 
 }
 /* onto (rows, d) with row k - first of the table (V, d) in the place of rows whose number k, from
  * leaf `source` of the batch, is one of the table's. */
-static inline hora_t hora_place(hora_graph *g, hora_t onto, hora_t table, hora_leaf source,
-                                int64_t first) {
+static inline hora_t hora_place_rows(hora_graph *g, hora_t onto, hora_t table, hora_leaf source,
+                                     int64_t first) {
     return hora_graph_node(g, HORA_OP_place, (hora_t[]){onto, table},
                            &(hora_attr){.source = source, .first = first});
 }

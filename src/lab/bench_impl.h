@@ -11,6 +11,7 @@ typedef struct bench_result {
     hora_dtype dtype;
     int threads;
     int64_t batch_size, seq_len;
+    bool pictures; /* what counts is a picture, not a token */
     hora_train_report plan;
     double *step; /* seconds of the measured steps, ascending */
     int nsteps;

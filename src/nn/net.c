@@ -82,6 +82,12 @@ int64_t hora_net_slots(const hora_net *n) {
     return hora_adapters_slots(n->adapters, n->nadapters);
 }
 
+/* From `from`, `weight` of the way to `to`. */
+static hora_t toward(hora_net *n, hora_t from, hora_t to, double weight) {
+    return weight == 1 || from == to ? to
+                                     : hora_add(n->g, from, hora_add(n->g, to, from, -1), weight);
+}
+
 /* The leaf that trains in the place of weight `w`, or NONE. */
 static hora_t trained(hora_net *n, int w) {
     hora_t leaf = HORA_NONE;
@@ -134,7 +140,7 @@ void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t 
                                          a->name));
     h->u = u;
     h->f = f;
-    h->alpha = alpha;
+    h->alpha = alpha * a->weight;
 }
 
 hora_t hora_net_logits(hora_net *n, const hora_head *h, hora_t x) {
@@ -176,7 +182,7 @@ hora_t hora_net_tokens(hora_net *n) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->tokens)
-            h = o->tokens(n, n->adapters[a], h);
+            h = toward(n, h, o->tokens(n, n->adapters[a], h), n->adapters[a]->weight);
     }
     return h;
 }
@@ -185,7 +191,7 @@ hora_t hora_net_embedded(hora_net *n, hora_t h) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->input)
-            h = o->input(n, n->adapters[a], h);
+            h = toward(n, h, o->input(n, n->adapters[a], h), n->adapters[a]->weight);
     }
     return h;
 }
@@ -194,7 +200,8 @@ static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
         if (h && h->block)
-            sub.y = h->block(n, n->adapters[a], n->layer, where, &sub);
+            sub.y = toward(n, sub.y, h->block(n, n->adapters[a], n->layer, where, &sub),
+                           n->adapters[a]->weight);
     }
     return sub.y;
 }
@@ -225,6 +232,9 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
         return hora_linear(n->g, x, w, b, HORA_NONE, 1);
     n->next = a + 1;
     hora_t y = hooks_of(n, a)->linear(n, n->adapters[a], s, x, w, b);
+    if (n->adapters[a]->weight != 1 && !n->weighed)
+        y = toward(n, hora_net_next(n, s, x, w, b), y, n->adapters[a]->weight);
+    n->weighed = false;
     n->next = saved;
     return y;
 }
@@ -236,6 +246,13 @@ hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hor
     hora_t y = hora_net_next(n, s, x, w, b);
     hora_t z = hora_linear(n->g, xd, a, HORA_NONE, HORA_NONE, 1); /* (rows, r) */
     return hora_linear(n->g, z, f, HORA_NONE, y, alpha);
+}
+
+hora_t hora_net_update(hora_net *n, const hora_adapter *ad, const hora_site *s, hora_t x, hora_t w,
+                       hora_t b, hora_t xd, hora_t a, hora_t f, double alpha) {
+    hora_t y = hora_net_lowrank(n, s, x, w, b, xd, a, f, alpha * ad->weight);
+    n->weighed = true;
+    return y;
 }
 
 hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
@@ -276,6 +293,18 @@ static hora_t attend(hora_net *n, const hora_attend *t, hora_t kp, hora_t vp, co
     return hora_cached_attention(n->g, t->q, t->k, t->v, kc, vc, at);
 }
 
+/* What an adapter makes of it, by its weight. */
+static hora_attend attended(hora_net *n, hora_adapter *a, hora_attend t) {
+    const hora_attend was = t;
+    a->hooks->attend(n, a, n->layer, &t);
+    t.q = toward(n, was.q, t.q, a->weight);
+    t.k = toward(n, was.k, t.k, a->weight);
+    t.v = toward(n, was.v, t.v, a->weight);
+    if (t.mix != was.mix && a->weight != 1)
+        t.mix = hora_scale(n->g, t.mix, HORA_NONE, a->weight);
+    return t;
+}
+
 hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
                             int64_t ahead, double scale) {
     hora_attr at = {.heads = n->base->heads,
@@ -291,7 +320,7 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
         if (h && h->kv)
             h->kv(n, n->adapters[a], n->layer, &kp, &vp);
         if (h && h->attend)
-            h->attend(n, n->adapters[a], n->layer, &t);
+            t = attended(n, n->adapters[a], t);
     }
     const char *why =
         kp == HORA_NONE ? NULL

@@ -53,7 +53,7 @@ static hora_t block(hora_net *n, hora_adapter *a, int layer, hora_where where,
     const hora_param *p = ((hora_param **)a->state)[layer];
     if (where != HORA_BLOCK_IN || !p)
         return sub->y;
-    return hora_place(n->g, sub->y, hora_net_param(n, p), HORA_LEAF_ids, -slots(a));
+    return hora_place_rows(n->g, sub->y, hora_net_param(n, p), HORA_LEAF_ids, -slots(a));
 }
 
 const hora_method hora_method_vpt = {

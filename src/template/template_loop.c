@@ -28,6 +28,11 @@ static hora_status select_items(hora_ts *st, const hora_tn *e, hora_loop *loop, 
     return HORA_OK;
 }
 
+/* How many messages this rendering has. */
+static size_t all_of(const hora_ts *st) {
+    return st->turns >= 0 && (size_t)st->turns < st->nmessages ? (size_t)st->turns : st->nmessages;
+}
+
 /* What a loop goes over, and of a loop over messages which message each item is. */
 static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     hora_tv all, *room;
@@ -36,11 +41,15 @@ static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     st->at = e;
     HORA_TRY(hora_tv_elements(st, &all, &loop->items, &loop->n));
     if (all.part) {
-        size_t first = (size_t)(all.list - st->messages);
+        const bool backwards = all.part == HORA_TPL_BACKWARDS;
+        size_t first = backwards ? 0 : (size_t)(all.list - st->messages);
+        loop->backwards = backwards;
+        if (st->noting)
+            hora_note_lost(st); /* its iterations are the units */
         HORA_TRY(hora_tv_room(st, loop->n, sizeof *at, &room));
         at = (size_t *)room;
         for (size_t i = 0; i < loop->n; i++)
-            at[i] = first + i;
+            at[i] = backwards ? all_of(st) - 1 - i : first + i;
     }
     if (e->b)
         HORA_TRY(select_items(st, e, loop, at));
@@ -68,11 +77,13 @@ hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal) {
     hora_space *saved = st->scope;
     hora_loop *loop = hora_pool_get(&st->pool, sizeof *loop);
     HORA_TRY(loop_items(st, e, loop));
+    st->twice = st->twice || (st->journal && loop->at && loop->n > 1);
     for (loop->i = 0; loop->i < loop->n; loop->i++) {
         int inner = HORA_TPL_GO;
         if (st->ncuts)
             hora_ts_branch(st, e, loop);
-        HORA_TRY(hora_ts_iterate(st, e, loop, &inner));
+        HORA_TRY(loop->at && hora_ts_top(st) ? hora_ts_unit(st, e, loop, &inner)
+                                             : hora_ts_iterate(st, e, loop, &inner));
         if (inner == HORA_TPL_BREAK)
             break;
     }

@@ -376,7 +376,15 @@ static hora_status undefined_part(hora_ts *st, const char *s, size_t n, hora_tv 
 static hora_status loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n,
                              hora_tv *out) {
     int64_t i = (int64_t)l->i, all = (int64_t)l->n;
-    if (l->at) { /* which of them speak of what is still to come */
+    if (l->backwards) { /* the position grows with the number of messages */
+        const bool index0 = n == 6 && !memcmp(s, "index0", 6);
+        if (index0 || (n == 5 && !memcmp(s, "index", 5))) {
+            *out = hora_tv_int(i + !index0);
+            out->part = HORA_TPL_PART;
+            return HORA_OK;
+        }
+        hora_ts_see(st, SIZE_MAX);
+    } else if (l->at) { /* which of them speak of what is still to come */
         bool next = (n == 4 && !memcmp(s, "last", 4)) || (n == 8 && !memcmp(s, "nextitem", 8));
         bool count = (n == 6 && !memcmp(s, "length", 6)) || (n >= 8 && !memcmp(s, "revindex", 8));
         if (next && i + 1 < all)

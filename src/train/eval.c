@@ -69,6 +69,16 @@ static hora_status refuse(const hora_dataset *d, int64_t sequence, int64_t seque
         (long long)sequence + 1, (long long)(sequence + sequences), value, records);
 }
 
+typedef struct missing {
+    hora_tally *t;
+    int64_t first; /* sample of the tally */
+} missing;
+
+static void miss(void *arg, int64_t sample, int64_t word, int32_t tag) {
+    const missing *m = arg;
+    hora_tally_miss(m->t, m->first + sample, word, tag);
+}
+
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, const hora_training *asked, hora_eval_info *info,
                            hora_json **detail) {
@@ -95,8 +105,10 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
             s = refuse(data, first, hora_min(batch_size, sequences - first), loss);
             break;
         }
-        first += batch_size;
+        missing m = {&t, t.nstart};
         hora_tally_add(&t, r->g, o, b);
+        hora_data_lost(data, first, hora_min(batch_size, sequences - first), miss, &m);
+        first += batch_size;
     }
     hora_prefetch_free(feed);
     *info = (hora_eval_info){.tokens = t.count};

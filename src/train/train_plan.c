@@ -123,6 +123,8 @@ static hora_status find_chooser(hora_training *t) {
         t->skipped = hora_calloc(layers, sizeof *t->skipped);
     }
     return HORA_OK;
+}
+
 /* Rows that adapters want in every sample stand beyond seq_len. */
 static void make_room(hora_training_parts *p) {
     const int64_t slots = hora_adapters_slots(p->adapters, p->nadapters);
@@ -288,7 +290,13 @@ static void estimate_time(hora_training *t) {
     hora_train_report *r = &t->report;
     double work[HORA_WORKS] = {[HORA_WORK_ONCE] = 1};
     int64_t sequences = r->batch_size * r->grad_accum;
-    hora_graph_add_full_work(t->train.g, sequences, r->seq_len, work);
+    const hora_objective *o = t->parts.objective;
+    const bool each = o->task->labels == HORA_LABELS_NONE || o->task->labels == HORA_LABELS_TAG;
+    const hora_full_work full = {.sequences = sequences,
+                                 .tokens = r->seq_len,
+                                 .targets = each ? r->seq_len : 1,
+                                 .whole = o->encoder};
+    hora_graph_add_full_work(t->train.g, &full, work);
     r->flops_step = hora_graph_flops(t->train.g, work);
     r->peak_flops =
         hora_device_kind_of(t->parts.device)->flops(t->parts.device, t->parts.base->dtype, 0.02);
