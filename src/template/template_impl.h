@@ -4,9 +4,9 @@
  * Inside of the template engine: source -> tokens (template_lex.c) -> tree (template_parse.c,
  * template_expr.c, template_tag.c) -> text (template_run.c with template_loop.c and
  * template_args.c, values in template_value.c, template_op.c and template_text.c, the built-in
- * filters, tests, methods and functions in template_filter.c, template_list.c, template_case.c,
- * template_format.c, template_string.c, template_call.c). template_cut.c, template_replay.c and
- * template_part.c are what the loss mask asks for.
+ * filters, tests, methods and functions in template_filter.c, template_test.c, template_list.c,
+ * template_case.c, template_format.c, template_string.c, template_call.c). template_cut.c,
+ * template_replay.c and template_part.c are what the loss mask asks for.
  *
  * A template is immutable after open. A rendering owns a hora_ts; every value it makes lives in the
  * arena of that state and dies with it. Values are immutable but for namespaces. The language is
@@ -390,6 +390,7 @@ void hora_ts_part_sum(hora_ts *st, int64_t op, const hora_tv *a, const hora_tv *
 /* template_loop.c */
 hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal);
 hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner);
+hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n, hora_tv *out);
 /* template_cut.c */
 hora_status hora_ts_run(hora_ts *st); /* the template, once; its values live until hora_ts_end */
 void hora_ts_end(hora_ts *st);
@@ -424,6 +425,8 @@ static inline bool hora_ts_top(const hora_ts *st) { /* of a noted or played rend
 /* template_value.c: what Python does with its values. */
 hora_tv hora_tv_digits(const char *s, size_t n); /* BIG; s outlives the rendering */
 hora_tv hora_tv_undefined(const char *name);
+hora_status hora_tv_missing(hora_ts *st, const char *s, size_t n,
+                            hora_tv *out); /* undefined, by name */
 hora_tv hora_tv_none(void);
 hora_tv hora_tv_bool(bool v);
 hora_tv hora_tv_int(int64_t v);

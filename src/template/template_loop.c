@@ -57,6 +57,47 @@ static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     return HORA_OK;
 }
 
+/* loop.index and its like. */
+hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n, hora_tv *out) {
+    int64_t i = (int64_t)l->i, all = (int64_t)l->n;
+    if (l->backwards) { /* the position grows with the number of messages */
+        const bool index0 = n == 6 && !memcmp(s, "index0", 6);
+        if (index0 || (n == 5 && !memcmp(s, "index", 5))) {
+            *out = hora_tv_int(i + !index0);
+            out->part = HORA_TPL_PART;
+            return HORA_OK;
+        }
+        hora_ts_see(st, SIZE_MAX);
+    } else if (l->at) { /* which of them speak of what is still to come */
+        bool next = (n == 4 && !memcmp(s, "last", 4)) || (n == 8 && !memcmp(s, "nextitem", 8));
+        bool count = (n == 6 && !memcmp(s, "length", 6)) || (n >= 8 && !memcmp(s, "revindex", 8));
+        if (next && i + 1 < all)
+            hora_ts_see(st, l->at[i + 1] + 1);
+        else if (count)
+            hora_ts_see(st, SIZE_MAX);
+    }
+    const struct {
+        const char *name;
+        hora_tv value;
+    } attrs[] = {{"index", hora_tv_int(i + 1)},
+                 {"index0", hora_tv_int(i)},
+                 {"first", hora_tv_bool(i == 0)},
+                 {"last", hora_tv_bool(i + 1 == all)},
+                 {"length", hora_tv_int(all)},
+                 {"revindex", hora_tv_int(all - i)},
+                 {"revindex0", hora_tv_int(all - i - 1)},
+                 {"depth", hora_tv_int(1)},
+                 {"depth0", hora_tv_int(0)},
+                 {"previtem", i > 0 ? l->items[i - 1] : hora_tv_undefined("loop.previtem")},
+                 {"nextitem", i + 1 < all ? l->items[i + 1] : hora_tv_undefined("loop.nextitem")}};
+    for (size_t k = 0; k < HORA_COUNT(attrs); k++)
+        if (strlen(attrs[k].name) == n && !memcmp(attrs[k].name, s, n)) {
+            *out = attrs[k].value;
+            return HORA_OK;
+        }
+    return hora_tv_missing(st, s, n, out);
+}
+
 hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner) {
     hora_space *saved = st->scope;
     int id = st->t->loop;
