@@ -150,6 +150,9 @@ static void read_batch(golden_run *r, const hora_st *st) {
     for (int k = 0; k < 5; k++)
         r->ints[k] = hora_calloc((size_t)n, sizeof(int32_t));
     r->weight = hora_calloc((size_t)n, sizeof(float));
+    r->first = hora_calloc((size_t)r->batch, sizeof *r->first);
+    for (int64_t b = 0; b < r->batch; b++)
+        r->first[b] = (int32_t)hora_max(-1, int_at(st, "labels", b * r->length, -100));
     for (int64_t i = 0; i < n; i++) {
         int64_t t = i % r->length, start = i - t;
         bool real = int_at(st, "attention_mask", i, 1) != 0;
@@ -321,7 +324,7 @@ static arrays arrays_new(int64_t rows, int64_t columns) {
 static void make_room(golden_run *r, int64_t slots, int64_t heads) {
     const int64_t n = r->rows.rows,
                   columns = r->patch ? r->rows.leaves.columns[HORA_LEAF_patch] : 0;
-    int64_t samples = 0, first = 0, start = 0, at = 0;
+    int64_t samples = 0, first = 0, start = 0, at = 0, counted = 0;
     for (int64_t i = 0; i < n; i++)
         samples += r->ints[2][i] == i && r->ints[3][i] > i;
     const arrays w = arrays_new(n + samples * slots, columns);
@@ -337,6 +340,11 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
             w.ints[2][at] = (int32_t)start;
             w.ints[3][at] = (int32_t)(r->patch ? start + r->length + slots : at + 1);
             w.ints[4][at] = -1;
+            if (r->first && k == slots - 1 && r->first[i / r->length] >= 0) {
+                w.ints[4][at] = r->first[i / r->length]; /* what the last of them predicts */
+                w.weight[at] = 1;
+                counted++;
+            }
         }
         for (int k = 0; k < 5; k++)
             w.ints[k][at] = r->ints[k][i];
@@ -348,6 +356,8 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
             memcpy(w.patch + at * columns, r->patch + i * columns, (size_t)columns * sizeof(float));
         at++;
     }
+    if (counted)
+        r->rows.scale = 1 / (1 / r->rows.scale + (double)counted);
     for (int k = 0; k < 5; k++) {
         hora_free(r->ints[k]);
         r->ints[k] = w.ints[k];
@@ -423,6 +433,7 @@ void golden_close(golden_run *r) {
         hora_free(r->ints[k]);
     hora_free(r->weight);
     hora_free(r->patch);
+    hora_free(r->first);
     hora_objective_release(&r->objective);
     hora_free(r->own_logits);
 }

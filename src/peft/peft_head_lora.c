@@ -128,6 +128,31 @@ static hora_status add(hora_adapter *a, int i) {
     return HORA_OK;
 }
 
+/* Layers that no head is named of are none of the plain LoRA's either. */
+static hora_status name_layers(hora_adapter *a) {
+    const hora_base *b = a->base;
+    const state *st = a->state;
+    hora_peft_config *p = &((config *)a->config)->typed.peft;
+    bool *on = hora_calloc((size_t)b->layers + 1, sizeof *on);
+    int n = 0;
+    for (int i = 0; i < b->nsites; i++)
+        if (st->made[i].rank && !on[b->sites[i].layer]) {
+            on[b->sites[i].layer] = true;
+            n++;
+        }
+    if (n && n < b->layers) {
+        hora_free(p->layers);
+        p->layers = hora_calloc((size_t)n, sizeof *p->layers);
+        p->n_layers = 0;
+        for (int64_t l = 0; l < b->layers; l++)
+            if (on[l])
+                p->layers[p->n_layers++] = l;
+    }
+    hora_free(on);
+    return n ? HORA_OK
+             : hora_fail(HORA_EUSAGE, "heads and layers leave no head to adapt; name one of both");
+}
+
 static hora_status setup(hora_adapter *a) {
     config *c = a->config;
     const hora_base *b = a->base;
@@ -141,10 +166,7 @@ static hora_status setup(hora_adapter *a) {
     c->typed.peft.lora_alpha = c->alpha;
     c->typed.peft.lora_dropout = c->dropout;
     HORA_TRY(hora_typed_setup(a, add));
-    for (int i = 0; i < b->nsites; i++)
-        if (st->made[i].rank)
-            return HORA_OK;
-    return hora_fail(HORA_EUSAGE, "heads and layers leave no head to adapt; name one of both");
+    return name_layers(a);
 }
 
 static void release(hora_adapter *a) {
