@@ -23,6 +23,13 @@ int64_t hora_row_class(int64_t capacity, int64_t rows) {
     return all;
 }
 
+int64_t hora_data_sequence_tokens(const hora_dataset *d) {
+    int64_t most = d->rule.labels == HORA_LABELS_TEXTS ? 1 : d->seq_len + d->slots;
+    for (size_t i = 0; i < d->nsequences && d->rule.labels == HORA_LABELS_TEXTS; i++)
+        most = hora_max(most, d->sequences[i].tokens);
+    return most;
+}
+
 /* ---- cutting ---- */
 hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from) {
     const hora_store *st = d->store;
@@ -39,8 +46,11 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
         .types = st->tokens.types.n ? st->tokens.types.at + s->at : NULL,
         .tags = k == HORA_LABELS_TAG ? l->tags + s->at : NULL,
         .classes = k == HORA_LABELS_CLASS && s->labels.n ? l->ids + s->labels.first : NULL,
-        .numbers = k == HORA_LABELS_NUMBER ? l->numbers + s->labels.first : NULL,
+        .numbers = k == HORA_LABELS_NUMBER || (k == HORA_LABELS_TEXTS && s->labels.n)
+                       ? l->numbers + s->labels.first
+                       : NULL,
         .labels = s->labels.n,
+        .part = k == HORA_LABELS_TEXTS ? st->records[s->index].part : 0,
         .bytes = st->bytes,
         .nbytes = st->nbytes};
 }
@@ -62,6 +72,7 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_sequence)
                        last->index + 1 != s.index; /* it may be several sequences, one by one */
     d->info.sequences = (int64_t)d->nsequences;
     d->info.tokens += n - d->slots;
+    d->info.texts = hora_max(d->info.texts, t.part + 1);
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
             (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
@@ -77,10 +88,13 @@ void hora_pack_begin(hora_dataset *d) {
     d->info.records = d->info.sequences = d->info.tokens = d->info.supervised = d->info.bytes = 0;
 }
 
-/* The sequence at the end takes one more. */
-static bool fits(const hora_dataset *d, const hora_data_segment *s) {
-    return d->packing && !d->store->parts[s->part].plain &&
-           d->sequences[d->nsequences - 1].tokens + s->n + d->slots <= hora_data_width(d);
+/* A segment begins a sequence: the one at the end, if there is one, does not take it. The texts of
+ * a record stand in one row. */
+static bool begins(const hora_dataset *d, const hora_data_segment *s, bool open) {
+    if (d->rule.labels == HORA_LABELS_TEXTS)
+        return hora_data_told(d, s, 0).part == 0;
+    return !open || !d->packing || d->store->parts[s->part].plain ||
+           d->sequences[d->nsequences - 1].tokens + s->n + d->slots > d->seq_len + d->slots;
 }
 
 /* Of the n records (or sequences of one) from..to those that are on; NULL: all. A sequence holds
@@ -92,7 +106,7 @@ static void pack_records(hora_dataset *d, int part, size_t from, size_t to, cons
         if (on && !on[i - from])
             continue;
         const hora_data_segment s = {r->at, r->n, r->line, r->record, r->labels, part, i};
-        add_segment(d, s, !open || !fits(d, &s));
+        add_segment(d, s, begins(d, &s, open));
         open = true;
     }
 }
@@ -151,10 +165,6 @@ void hora_pack_sequences(hora_dataset *d, const hora_dataset *from, const int64_
     }
 }
 
-int64_t hora_data_width(const hora_dataset *d) {
-    return d->seq_len + d->slots;
-}
-
 void hora_data_slots(hora_dataset *d, int64_t slots) {
     const int64_t more = slots - d->slots;
     if (!more)
@@ -167,9 +177,9 @@ void hora_data_slots(hora_dataset *d, int64_t slots) {
     d->slots = slots;
     hora_pictures_slots(d->store->pictures, &d->store->tokens, slots);
     for (size_t i = 0; i < n; i++) {
-        const bool apart = !i || old[i].part != old[i - 1].part;
+        const bool open = i && old[i].part == old[i - 1].part;
         old[i].n += d->store->pictures ? more : 0;
-        add_segment(d, old[i], apart || !fits(d, &old[i]));
+        add_segment(d, old[i], begins(d, &old[i], open));
     }
     hora_free(old);
 }

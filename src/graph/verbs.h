@@ -80,6 +80,61 @@ static inline hora_t hora_detach(hora_graph *g, hora_t x) {
 static inline hora_t hora_moved(hora_graph *g, hora_t a, hora_t b) {
     return hora_graph_node(g, HORA_OP_moved, (hora_t[]){a, b}, &(hora_attr){0});
 }
+/* x (rows, d), v (r, T), u (T, r) -> (rows, d): u act(v x) along the rows of a segment; run > 0: of
+ * each run of so many rows, or across them. */
+static inline hora_t hora_tokenmix(hora_graph *g, hora_t x, hora_t v, hora_t u, hora_act act,
+                                   int64_t run, bool across) {
+    return hora_graph_node(g, HORA_OP_tokenmix, (hora_t[]){x, v, u},
+                           &(hora_attr){.act = act, .a = run, .b = across});
+}
+/* q (rows, H dh), k (rows, G dh), both from detach, x (rows, d) -> S x (rows, d), S the edges of
+ * their attention map; a: as of attention. */
+static inline hora_t hora_isomorph(hora_graph *g, hora_t q, hora_t k, hora_t x,
+                                   const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_isomorph, (hora_t[]){q, k, x}, a);
+}
+/* z (rows, k), t (rows, k) from detach -> KL(softmax t, softmax z) of the rows that count, weighted
+ * as a cross-entropy is, 1 element, F64. */
+static inline hora_t hora_divergence(hora_graph *g, hora_t z, hora_t t) {
+    return hora_graph_node(g, HORA_OP_divergence, (hora_t[]){z, t}, &(hora_attr){0});
+}
+/* x (rows, k) -> shares of a yes, (rows, k): g((x + noise) / tau). lead: first rows of a segment
+ * that are a yes; noise: of Gumbel's; whole: the first row of a segment decides for all. */
+static inline hora_t hora_gumbel(hora_graph *g, hora_t x, double tau, int64_t lead, bool noise,
+                                 bool whole, uint64_t stream) {
+    return hora_graph_node(
+        g, HORA_OP_gumbel, (hora_t[]){x},
+        &(hora_attr){.alpha = tau, .a = lead, .b = noise, .w = whole, .stream = stream});
+}
+/* s (rows, k), shares -> 0 or 1 where s is above 1/2, with the slope of s. */
+static inline hora_t hora_choice(hora_graph *g, hora_t s) {
+    hora_t rest = hora_graph_node(g, HORA_OP_snap, (hora_t[]){s}, &(hora_attr){0});
+    return hora_add(g, s, rest, 1);
+}
+/* x (rows, k w), m (rows, k) -> runs of w columns times m (rows, k w). */
+static inline hora_t hora_gate(hora_graph *g, hora_t x, hora_t m) {
+    return hora_graph_node(g, HORA_OP_gate, (hora_t[]){x, m}, &(hora_attr){0});
+}
+/* m (rows, k), sum (1) or NONE -> sum + weight mean of m, without the first `lead` rows of a
+ * segment (1). */
+static inline hora_t hora_share(hora_graph *g, hora_t m, hora_t sum, double weight, int64_t lead) {
+    return hora_graph_node(g, HORA_OP_share, (hora_t[]){m, sum},
+                           &(hora_attr){.alpha = weight, .a = lead});
+}
+/* The same for the last m: the square of its distance from `budget`, a loss. */
+static inline hora_t hora_over_budget(hora_graph *g, hora_t m, hora_t sum, double weight,
+                                      int64_t lead, double budget) {
+    return hora_graph_node(g, HORA_OP_share, (hora_t[]){m, sum},
+                           &(hora_attr){.alpha = weight, .a = lead, .eps = budget, .w = 1});
+}
+/* x (rows, d), m (rows, 1) -> the rows with m != 0 alone; what is made of them has so many rows,
+ * until hora_put_rows puts zeros where the others were. Forward only, where hora_graph_packs. */
+static inline hora_t hora_take_rows(hora_graph *g, hora_t x, hora_t m) {
+    return hora_graph_node(g, HORA_OP_pack, (hora_t[]){x, m}, &(hora_attr){0});
+}
+static inline hora_t hora_put_rows(hora_graph *g, hora_t x, hora_t m) {
+    return hora_graph_node(g, HORA_OP_unpack, (hora_t[]){x, m}, &(hora_attr){0});
+}
 static inline hora_t hora_activate(hora_graph *g, hora_t x, hora_act act) {
     return act == HORA_ACT_IDENTITY
                ? x
@@ -97,8 +152,8 @@ static inline hora_t hora_rmsnorm(hora_graph *g, hora_t x, hora_t w, double eps)
 static inline hora_t hora_layernorm(hora_graph *g, hora_t x, hora_t w, hora_t b, double eps) {
     return hora_graph_node(g, HORA_OP_layernorm, (hora_t[]){x, w, b}, &(hora_attr){.eps = eps});
 }
-/* x (rows, d) -> in the first row of each segment the mean of its rows, without the first `skip`:
- * (rows, d); with `joined` behind the row itself: (rows, 2d). */
+/* x (rows, d) -> in the first row of each segment, causal or not, the mean of its rows, without the
+ * first `skip`: (rows, d); with `joined` behind the row itself: (rows, 2d). */
 static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joined) {
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
@@ -212,6 +267,15 @@ static inline hora_t hora_mse(hora_graph *g, hora_t z) {
 /* z (rows, k) -> cross-entropy against shares of classes, the batch's values, 1 element, F64. */
 static inline hora_t hora_soft_xent(hora_graph *g, hora_t z) {
     return hora_graph_node(g, HORA_OP_soft_xent, (hora_t[]){z}, &(hora_attr){0});
+}
+/* x (rows, d) whose rows with a target hold texts -> cross-entropy of scaled cosines of each anchor
+ * with the texts of the batch, against its own, 1 element, F64. */
+static inline hora_t hora_contrast(hora_graph *g, hora_t x, double scale) {
+    return hora_graph_node(g, HORA_OP_contrast, (hora_t[]){x}, &(hora_attr){.scale = scale});
+}
+/* The same x -> (rows, 1): cosine of each text with the anchor of its record. */
+static inline hora_t hora_cosine(hora_graph *g, hora_t x) {
+    return hora_graph_node(g, HORA_OP_cosine, (hora_t[]){x}, &(hora_attr){0});
 }
 /* z (rows, k) -> binary cross-entropy of logits against the batch's values, 1 element, F64. */
 static inline hora_t hora_bce(hora_graph *g, hora_t z) {

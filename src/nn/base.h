@@ -99,6 +99,7 @@ typedef struct hora_base {
     double head_std;     /* of a fresh head */
     hora_vision *vision; /* NULL: it reads text */
     bool query_norm;     /* between the projection of q and attention stands a norm */
+    bool encoder;        /* rows of a sample see each other both ways */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */
@@ -126,9 +127,13 @@ int hora_base_add_weight(hora_base *b, char *own_name, hora_shape shape, hora_ro
                          double std);
 void hora_weight_also(hora_weight *w, char *own_name, int64_t from, int64_t rows);
 void hora_site_also(hora_site *s, char *own_path);
+/* Sites by their paths in a model without any head, which have no prefix in front; those with it
+ * are understood too. */
+void hora_base_bare_names(hora_base *b);
 /* The name, as this base has it, of a tensor that a file calls otherwise ("NAME" or
  * "base_model.model.MODULE.lora_A.weight" by another release's paths); NULL: it is the same. */
 char *hora_base_canonical(const hora_base *b, const char *name);
+bool hora_base_in_attention(const hora_base *b, int w); /* a weight or bias of q, k, v or o */
 /* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
 char *hora_base_module(const hora_base *b, int w);
 /* Writes task.json, what a head is for and what its classes are called, into the existing folder

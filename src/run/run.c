@@ -15,6 +15,7 @@
 #include "run/open.h"
 #include "run/run.h"
 #include "run/run_data.h"
+#include "run/semantic.h"
 #include "run/train_log.h"
 
 typedef struct run {
@@ -142,6 +143,8 @@ static hora_status open_model(run *r) {
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter};
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
+    if (!hora_settings_get(&r->all, "seq_len"))
+        hora_open_length(&r->opened, &r->data.seq_len);
     return hora_open_pictures(&r->opened, &r->data.seq_len);
 }
 
@@ -152,17 +155,6 @@ static hora_status attach(run *r) {
     if (!r->methods.list)
         HORA_TRY(hora_method_foreign(&r->all, r->run.method));
     return hora_settings_finish(&r->all, tables, own_tables(r, tables));
-}
-
-/* What would be found out only behind data that may take minutes to read. */
-static hora_status check_task(const run *r) {
-    const hora_task *task = r->opened.objective.task;
-    if (task->body)
-        return hora_fail(HORA_EUSAGE,
-                         "the task %s has nothing to train on yet; give --task "
-                         "sequence-classification, token-classification or regression",
-                         task->name);
-    return HORA_OK;
 }
 
 static hora_status check_before_data(run *r) {
@@ -432,6 +424,7 @@ static hora_status finish(run *r) {
 }
 
 static hora_status soften(run *r) {
+    r->opened.objective.similarity_scale = r->train.similarity_scale;
     const hora_augment *a = &r->data.augment;
     if (r->run.resume && r->opened.objective.task->labels != HORA_LABELS_CLASS)
         return HORA_OK; /* a difference from the checkpoint, which says so */
@@ -448,7 +441,6 @@ static hora_status weigh(run *r) {
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
     const bool settled = r->opened.objective.settled; /* else the head waits for the data */
-    HORA_TRY(check_task(r));
     if (settled)
         HORA_TRY(attach(r));
     HORA_TRY(check_before_data(r));
@@ -463,12 +455,27 @@ static hora_status plan(run *r) {
     return open_training(r);
 }
 
+static hora_status start_from_classes(run *r) {
+    int classes;
+    if (!r->run.semantic_start || r->run.resume)
+        return HORA_OK;
+    if (!r->set)
+        return hora_fail(HORA_EUSAGE, "semantic_start needs training data");
+    HORA_TRY(hora_semantic_start(r->methods.at, r->methods.n, r->opened.base, &r->opened.objective,
+                                 r->set, r->data.seq_len, r->train.batch_size, &classes));
+    char *text = hora_format("A starts in the span of the means of %d classes", classes);
+    tell(r, HORA_RUN_DATA, text);
+    hora_free(text);
+    return HORA_OK;
+}
+
 static hora_status start(run *r) {
     HORA_TRY(hora_base_complete(r->opened.base));
     for (int i = 0; i < r->methods.n; i++)
         HORA_TRY(hora_adapter_allocate(r->methods.at[i]));
     if (r->run.init_adapter && !r->run.resume)
         HORA_TRY(hora_run_methods_read(&r->methods, r->run.init_adapter));
+    HORA_TRY(start_from_classes(r));
     HORA_TRY(hora_training_prepare(r->training));
     hora_training_watch(r->training, r->hooks ? r->hooks->stop : NULL);
     HORA_TRY(begin_out(r));

@@ -11,7 +11,7 @@
 
 typedef struct hora_run_config { /* filled from hora_run_options */
     char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
-    bool resume, overwrite;
+    bool resume, overwrite, semantic_start;
     int64_t threads; /* 0: all cores */
 } hora_run_config;
 extern const hora_options hora_run_options;

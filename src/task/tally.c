@@ -33,7 +33,7 @@ double hora_metrics_get(const hora_metrics *m, const char *name) {
 }
 
 bool hora_tally_predicts(const hora_objective *o) {
-    return o->task->head;
+    return o->task->head || o->task->observe;
 }
 
 static float element(const hora_view *v, int64_t i) {
@@ -43,7 +43,7 @@ static float element(const hora_view *v, int64_t i) {
     return x;
 }
 
-static void grow(hora_tally *t, int64_t more, int64_t k) {
+void hora_tally_grow(hora_tally *t, int64_t more, int64_t k) {
     if (t->n + more <= t->cap)
         return;
     t->cap = hora_max(2 * t->cap, t->n + more);
@@ -113,7 +113,12 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
     if (out->logits == HORA_NONE)
         return;
     const hora_view z = logits_of(t, g, out->logits);
-    grow(t, b->supervised, t->objective->classes);
+    t->scored = out->scored;
+    if (t->objective->task->observe) {
+        t->objective->task->observe(t, &z, b);
+        return;
+    }
+    hora_tally_grow(t, b->supervised, t->objective->classes);
     for (int64_t i = 0; i < b->tokens; i++) {
         if (b->pos[i] == 0)
             HORA_PUSH(t->start, t->nstart, t->cstart, t->n);
@@ -135,7 +140,7 @@ void hora_tally_miss(hora_tally *t, int64_t sample, int64_t word, int32_t truth)
     if (!names || o == t->objective->classes || t->objective->loss != HORA_LOSS_XENT)
         return;
     const int64_t at = t->start[sample] + word;
-    grow(t, 1, t->objective->classes);
+    hora_tally_grow(t, 1, t->objective->classes);
     shift(t->truth, sizeof *t->truth, at, t->n);
     shift(t->guess, sizeof *t->guess, at, t->n);
     shift(t->confidence, sizeof *t->confidence, at, t->n);
