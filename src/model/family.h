@@ -33,7 +33,7 @@ typedef struct hora_family {
     bool encoder;
     /* What a head for a task (PEFT's word) needs besides: its module, the weights in front of it
      * (hora_base_neck). NULL: nothing. */
-    hora_status (*head)(hora_base *b, const char *task_type);
+    hora_status (*head)(hora_base *b, const char *task_type, int64_t classes);
     /* Records from the batch to the last hidden state after the final norm, (rows, hidden). */
     hora_t (*record)(hora_net *n);
     /* What a head that judges whole segments reads in their first rows, (rows, head_in); NULL: the
@@ -41,6 +41,9 @@ typedef struct hora_family {
     hora_t (*pool)(hora_net *n, hora_t hidden);
     /* The same for a head that judges every row, (rows, head_in). */
     hora_t (*each)(hora_net *n, hora_t hidden);
+    /* Where several heads speak for the whole, `head` becomes all of them; returns what the first
+     * reads, of `x`. NULL: one does. */
+    hora_t (*heads)(hora_net *n, hora_t x, hora_head *head);
     void (*release)(hora_base *b);
     void (*attention)(const hora_base *b, int layer, hora_attention_form *out); /* NULL: not told */
 } hora_family;
@@ -54,6 +57,8 @@ typedef struct hora_base_options {
     bool bare;         /* without the language model's head; hora_base_head puts a task's there */
     bool config_alone; /* with headers_only: config.json will do where there are no weights */
     bool unpacked;     /* weights that the file has in blocks come out of them when it is opened */
+    hora_dtype quantize; /* block type of matrices that the files have plain; HORA_F32 (0): none */
+    bool double_quant;   /* NF4: its scales go through a second level (tensor/blocks.h) */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */
@@ -88,6 +93,10 @@ uint64_t hora_base_mapped(const hora_base *b);
  * touched. Nothing happens to weights that were converted. */
 void hora_base_forget(const hora_base *b, const void *data);
 hora_t hora_model_record(hora_net *n);
+
+/* What --quantize chooses from, and the type of a choice; 0 is none, HORA_F32. */
+#define HORA_QUANTIZE_NAMES "none q8_0 q4_0 q4_k nf4"
+hora_dtype hora_quantize_type(int choice);
 
 /* Matrices that got another type than was asked for, because their rows are no whole blocks: said
  * once, by the type they got, with the name of the first. Zeroed before the first. */
