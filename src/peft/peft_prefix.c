@@ -172,10 +172,6 @@ static hora_status save(hora_adapter *a, const char *dir) {
     return s;
 }
 
-static bool claims(const hora_method *m, const hora_foreign *f) {
-    return f->peft && hora_eq(f->peft->peft_type, m->peft_type);
-}
-
 /* Without the network beside it a prefix is what it is. */
 static hora_status configure(const hora_method *m, void *own, const hora_foreign *f) {
     config *c = own;
@@ -198,7 +194,7 @@ const hora_method hora_method_prefix = {
     .hooks = {.prelude = prelude, .kv = kv, .shift = shift},
     .setup = setup,
     .release = release,
-    .claims = claims,
+    .claims = hora_prompt_claims,
     .configure = configure,
     .save = save,
     .load = hora_prompt_load,

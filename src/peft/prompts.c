@@ -2,6 +2,7 @@
 #include "peft/prompts.h"
 
 #include "base/file.h"
+#include "base/text.h"
 #include "nn/recording.h"
 
 #define STATE   "hora_state.safetensors"
@@ -87,6 +88,10 @@ hora_status hora_prompt_save(hora_adapter *a, const char *dir, float *values, ho
     HORA_TRY(hora_params_write(a, dir, STATE, NETWORK, meta, 1));
     HORA_TRY(write_prompts(a, dir, values, shape));
     return hora_peft_config_write(a, &((const hora_typed *)a->config)->peft, dir);
+}
+
+bool hora_prompt_claims(const hora_method *m, const hora_foreign *f) {
+    return f->peft && hora_eq(f->peft->peft_type, m->peft_type);
 }
 
 static bool has_network(const hora_adapter *a) {

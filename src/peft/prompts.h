@@ -36,5 +36,7 @@ int64_t hora_prompt_slots(const hora_adapter *a); /* hook `slots` */
 hora_status hora_prompt_evaluate(hora_adapter *a, const hora_t *made, float *out);
 /* `values`: the prompts that a network made, f32 of that shape; NULL: they are parameters. */
 hora_status hora_prompt_save(hora_adapter *a, const char *dir, float *values, hora_shape shape);
+/* PEFT's type, with a network beside it or without. */
+bool hora_prompt_claims(const hora_method *m, const hora_foreign *f);
 hora_status hora_prompt_load(hora_adapter *a, const hora_foreign *f);
 #endif

@@ -94,13 +94,16 @@ static bool shape_fits(const hora_adapter *a, const hora_param *p, const hora_st
     return hora_shape_equal(&t->view.shape, &p->shape) || hora_shape_equal(&t->view.shape, &disk);
 }
 
-/* It stands in the file again, of the same shape. */
+/* It stands in the file again, with the same bytes. */
 static bool is_copy(const hora_adapter *a, const hora_st *st, const hora_param *p,
                     const hora_st_tensor *t) {
+    const hora_st_tensor *own = p->ncopies ? find_param(a, st, p) : NULL;
     bool yes = false;
-    for (int k = 0; k < p->ncopies && !yes; k++)
+    for (int k = 0; own && k < p->ncopies && !yes; k++)
         yes = hora_store_find(a, st, p->copies[k]) == t &&
-              hora_shape_equal(&t->view.shape, &p->shape);
+              hora_shape_equal(&t->view.shape, &own->view.shape) &&
+              t->view.dtype == own->view.dtype &&
+              !memcmp(t->view.data, own->view.data, hora_view_bytes(&t->view));
     return yes;
 }
 
