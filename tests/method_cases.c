@@ -20,6 +20,10 @@ const method_case *method_case_at(int i) {
     return &rows[i];
 }
 
+bool method_case_of_text(const method_case *m) {
+    return !hora_eq(m->method, "vpt");
+}
+
 /* Is the model of the kind whose vectors are read here, and opened by this build? */
 static bool opens(const char *root, const char *model) {
     char *note = hora_format("%s/%s/base/case.json", root, model);

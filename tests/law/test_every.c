@@ -25,7 +25,7 @@ static const char model[] = MODEL("48", "4"), other[] = MODEL("72", "4");
 static const int lengths[] = {11, 6};
 
 static bool fit(const method_case *m) {
-    return hora_test_asked(m->method) && !hora_eq(m->method, "vpt"); /* of pictures */
+    return hora_test_asked(m->method) && method_case_of_text(m);
 }
 
 static void perturb(hora_adapter *a) {
