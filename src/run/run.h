@@ -12,7 +12,8 @@
 typedef struct hora_run_config { /* filled from hora_run_options */
     char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
     bool resume, overwrite;
-    int64_t threads; /* 0: all cores */
+    int64_t threads;      /* 0: all cores, of several ranks on a machine this one's share */
+    int64_t comm_timeout; /* seconds that ranks wait for each other; 0: for ever */
 } hora_run_config;
 extern const hora_options hora_run_options;
 /* The tables of a run without those of its method, for an array. */
@@ -49,6 +50,7 @@ typedef struct hora_run_hooks {
     void (*event)(void *user, const hora_run_event *e); /* NULL: quiet */
     void *user;
     volatile int *stop; /* a signal handler sets it to 1; NULL: never */
+    hora_comm *comm;    /* the ranks that train together; NULL: one alone */
 } hora_run_hooks;
 /* An `event` that prints progress to stderr: one line kept up to date on a terminal, plain lines
  * elsewhere. `user` is a zeroed hora_progress. */

@@ -121,6 +121,62 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
     }
 }
 
+/* The arrays of a tally: each has so many bytes for one prediction. */
+typedef struct column {
+    void *data;
+    size_t width;
+} column;
+
+static void columns_of(const hora_tally *t, column c[6]) {
+    const size_t k = (size_t)t->objective->classes;
+    const bool classes = t->objective->loss == HORA_LOSS_XENT;
+    c[0] = (column){t->truth, classes * sizeof *t->truth};
+    c[1] = (column){t->guess, classes * sizeof *t->guess};
+    c[2] = (column){t->confidence, classes * sizeof *t->confidence};
+    c[3] = (column){t->above, classes * sizeof *t->above};
+    c[4] = (column){t->y, !classes * k * sizeof *t->y};
+    c[5] = (column){t->z, !classes * k * sizeof *t->z};
+}
+
+static void put(hora_str *out, const void *data, size_t bytes) {
+    if (bytes)
+        hora_str_add(out, data, bytes);
+}
+
+void hora_tally_pack(const hora_tally *t, hora_str *out) {
+    const int64_t head[4] = {t->count, t->bytes, t->n, t->nstart};
+    column c[6];
+    columns_of(t, c);
+    put(out, head, sizeof head);
+    for (int i = 0; i < 6; i++)
+        put(out, c[i].data, (size_t)t->n * c[i].width);
+    put(out, t->start, (size_t)t->nstart * sizeof *t->start);
+}
+
+void hora_tally_unpack(hora_tally *t, const char *bytes) {
+    int64_t head[4];
+    column c[6];
+    memcpy(head, bytes, sizeof head);
+    bytes += sizeof head;
+    t->count += head[0];
+    t->bytes += head[1];
+    if (head[2])
+        grow(t, head[2], t->objective->classes);
+    columns_of(t, c);
+    for (int i = 0; i < 6; i++) {
+        const size_t n = (size_t)head[2] * c[i].width;
+        if (n)
+            memcpy((char *)c[i].data + (size_t)t->n * c[i].width, bytes, n);
+        bytes += n;
+    }
+    for (int64_t i = 0; i < head[3]; i++, bytes += sizeof(int64_t)) {
+        int64_t at;
+        memcpy(&at, bytes, sizeof at);
+        HORA_PUSH(t->start, t->nstart, t->cstart, t->n + at);
+    }
+    t->n += head[2];
+}
+
 hora_status hora_tally_metrics(const hora_tally *t, hora_metrics *out) {
     *out = (hora_metrics){.n = 0};
     if (!t->count)

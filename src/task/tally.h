@@ -52,6 +52,10 @@ typedef struct hora_tally {
 bool hora_tally_predicts(const hora_objective *o);
 void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
                     const hora_batch *b);
+/* All but the summed loss as bytes, added to `out`; and the same put behind what is there already,
+ * as if its batches had come next. */
+void hora_tally_pack(const hora_tally *t, hora_str *out);
+void hora_tally_unpack(hora_tally *t, const char *bytes);
 /* loss, then the task's own. HORA_EUSAGE when nothing counted. */
 hora_status hora_tally_metrics(const hora_tally *t, hora_metrics *out);
 /* Adds accuracy among the first five (of more classes) and calibration, where they are known. */

@@ -1,0 +1,289 @@
+/*
+ * What ranks do, over the messages of comm_impl.h. Collectives are direct exchanges of every rank
+ * with every other, but for the broadcast: so a wait that does not end knows whom it waits for.
+ */
+#include "comm/comm.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "comm/comm_impl.h"
+
+enum { ECHO_SECONDS = 5 }; /* how long the end of a failed run waits for the others' word */
+
+/* --- opening ---------------------------------------------------------------------------------- */
+/* What launchers tell those whom they start. */
+static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
+                                    "SLURM_STEP_NUM_TASKS"};
+
+int hora_comm_launched(void) {
+    for (size_t i = 0; i < HORA_COUNT(sizes); i++) {
+        int64_t n;
+        const char *text = getenv(sizes[i]);
+        if (text && hora_parse_int(text, &n) && n > 1 && n < INT32_MAX)
+            return (int)n;
+    }
+    return 1;
+}
+
+/* The first question for the processor in this process, so that the answer holds from now on. */
+static int share_cores(int ranks) {
+    int cores;
+#ifdef __linux__
+    cpu_set_t bound, all;
+    const bool known = !sched_getaffinity(0, sizeof bound, &bound);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        CPU_SET(i, &all);
+    if (known)
+        sched_setaffinity(0, sizeof all, &all); /* all that the system lets us have */
+    cores = (int)hora_max(1, hora_cpu_count() / ranks);
+    if (known && CPU_COUNT(&bound) >= cores)
+        sched_setaffinity(0, sizeof bound, &bound);
+#else
+    cores = (int)hora_max(1, hora_cpu_count() / ranks);
+#endif
+    return cores;
+}
+
+hora_status hora_comm_open(hora_comm **out) {
+    const int launched = hora_comm_launched();
+    hora_comm *c = hora_calloc(1, sizeof *c);
+    *out = NULL;
+    c->kind = &hora_comm_self;
+#if HORA_HAVE_MPI
+    if (launched > 1)
+        c->kind = &hora_comm_mpi;
+    static const char advice[] =
+        "MPI sees one of them: start them with the mpirun of the MPI that hora was built with, or "
+        "with srun --mpi=pmix";
+#else
+    static const char advice[] =
+        "this build knows no MPI: install libopenmpi-dev (or libmpich-dev) and build with "
+        "cmake -DHORA_MPI=on";
+#endif
+    hora_status s = c->kind->open(c);
+    if (!s && launched > 1 && c->size == 1)
+        s = hora_fail(HORA_EUNSUPPORTED, "%d ranks were started, but %s", launched, advice);
+    if (s) { /* nobody can be told */
+        c->kind->finish(c);
+        hora_free(c);
+        return s;
+    }
+    if (c->size > 1)
+        c->cores = share_cores(c->node_size);
+    *out = c;
+    return HORA_OK;
+}
+
+const char *hora_comm_built(void) {
+#if HORA_HAVE_MPI
+    return hora_comm_mpi.name;
+#else
+    return "none";
+#endif
+}
+
+int hora_comm_cores(const hora_comm *c) {
+    return c && c->cores ? c->cores : hora_cpu_count();
+}
+
+int hora_comm_rank(const hora_comm *c) {
+    return c ? c->rank : 0;
+}
+
+int hora_comm_size(const hora_comm *c) {
+    return c ? c->size : 1;
+}
+
+int hora_comm_node_rank(const hora_comm *c) {
+    return c ? c->node_rank : 0;
+}
+
+int hora_comm_node_size(const hora_comm *c) {
+    return c ? c->node_size : 1;
+}
+
+bool hora_comm_leads(const hora_comm *c) {
+    return hora_comm_rank(c) == 0;
+}
+
+void hora_comm_timeout(hora_comm *c, double s) {
+    if (c)
+        c->timeout = s;
+}
+
+hora_comm_stats hora_comm_about(const hora_comm *c) {
+    return c ? c->stats : (hora_comm_stats){0};
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+static void list(hora_comm *c, int peer, bool send, void *data, size_t bytes) {
+    const comm_piece p = {peer, send, data, bytes};
+    if (peer == c->rank || !bytes)
+        return;
+    HORA_PUSH(c->piece, c->npieces, c->cpieces, p);
+    c->stats.sent += send ? bytes : 0;
+    c->stats.messages += send;
+}
+
+void hora_comm_send(hora_comm *c, int peer, const void *data, size_t bytes) {
+    list(c, peer, true, (void *)(uintptr_t)data, bytes);
+}
+
+void hora_comm_receive(hora_comm *c, int peer, void *data, size_t bytes) {
+    list(c, peer, false, data, bytes);
+}
+
+hora_status hora_comm_heard(const hora_comm *c) {
+    return hora_fail(c->word.status, "%s", c->word.text);
+}
+
+hora_status hora_comm_move(hora_comm *c) {
+    const double started = hora_now();
+    const int n = c->npieces;
+    c->npieces = 0;
+    if (c->word.status)
+        return hora_comm_heard(c);
+    const hora_status s = n ? c->kind->move(c, c->piece, n) : HORA_OK;
+    c->broken |= s != HORA_OK;
+    c->stats.seconds += hora_now() - started;
+    return s;
+}
+
+hora_status hora_comm_gather(hora_comm *c, const void *mine, size_t bytes, void *all) {
+    char *to = all;
+    memcpy(to + (size_t)hora_comm_rank(c) * bytes, mine, bytes);
+    for (int r = 0; r < hora_comm_size(c); r++) {
+        if (r == hora_comm_rank(c))
+            continue;
+        hora_comm_receive(c, r, to + (size_t)r * bytes, bytes);
+        hora_comm_send(c, r, mine, bytes);
+    }
+    return c ? hora_comm_move(c) : HORA_OK;
+}
+
+hora_status hora_comm_gather_any(hora_comm *c, const void *mine, size_t bytes, hora_str *all) {
+    const int n = hora_comm_size(c), self = hora_comm_rank(c);
+    const uint64_t size = bytes;
+    uint64_t *size_of = hora_calloc((size_t)n, sizeof *size_of);
+    hora_status s = hora_comm_gather(c, &size, sizeof size, size_of);
+    for (int r = 0; r < n; r++)
+        all[r] = (hora_str){0};
+    for (int r = 0; r < n && !s; r++) {
+        all[r].n = (size_t)size_of[r];
+        all[r].cap = all[r].n + 1;
+        all[r].s = hora_calloc(all[r].cap, 1);
+        if (r == self && bytes)
+            memcpy(all[r].s, mine, bytes);
+        if (r == self)
+            continue;
+        hora_comm_receive(c, r, all[r].s, all[r].n);
+        hora_comm_send(c, r, mine, bytes);
+    }
+    if (!s && c)
+        s = hora_comm_move(c);
+    for (int r = 0; r < n && s && !(c && c->broken); r++)
+        hora_str_release(&all[r]);
+    hora_free(size_of);
+    return s;
+}
+
+/* A binomial tree: the ranks that have it double in every round. */
+hora_status hora_comm_broadcast(hora_comm *c, void *data, size_t bytes) {
+    const int n = hora_comm_size(c), self = hora_comm_rank(c);
+    for (int have = 1; have < n; have *= 2) {
+        if (self < have && self + have < n)
+            hora_comm_send(c, self + have, data, bytes);
+        if (self >= have && self < 2 * have)
+            hora_comm_receive(c, self - have, data, bytes);
+        HORA_TRY(hora_comm_move(c));
+    }
+    return HORA_OK;
+}
+
+hora_status hora_comm_broadcast_text(hora_comm *c, hora_str *text) {
+    uint64_t n = text->n;
+    if (hora_comm_size(c) == 1)
+        return HORA_OK;
+    HORA_TRY(hora_comm_broadcast(c, &n, sizeof n));
+    if (!hora_comm_leads(c)) {
+        text->n = (size_t)n;
+        text->cap = text->n + 1;
+        text->s = hora_calloc(text->cap, 1);
+    }
+    return hora_comm_broadcast(c, text->s, (size_t)n);
+}
+
+hora_status hora_comm_barrier(hora_comm *c) {
+    const int n = hora_comm_size(c);
+    if (n == 1)
+        return HORA_OK;
+    const char mine = 1;
+    char *all = hora_calloc((size_t)n, 1);
+    const hora_status s = hora_comm_gather(c, &mine, 1, all);
+    if (!c->broken)
+        hora_free(all);
+    return s;
+}
+
+/* --- failure ---------------------------------------------------------------------------------- */
+void hora_comm_fail(hora_comm *c, hora_status s) {
+    if (hora_comm_size(c) == 1 || c->told)
+        return;
+    c->told = true;
+    comm_word w = c->word; /* the first failure that this rank knows of goes on */
+    if (!w.status) {
+        w = (comm_word){.status = s, .origin = c->rank};
+        hora_snprintf(w.text, sizeof w.text, "%s", hora_errmsg());
+        c->word = w;
+    }
+    c->kind->tell(c, &w);
+}
+
+void hora_comm_note(hora_comm *c, const comm_word *w) {
+    c->heard++;
+    if (c->word.status)
+        return;
+    c->word = *w;
+    if (!hora_starts(w->text, "rank "))
+        hora_snprintf(c->word.text, sizeof c->word.text, "rank %d: %s", (int)w->origin, w->text);
+}
+
+/* Listens until all others have told that they fail too, so that nobody is left behind. */
+static bool all_heard(hora_comm *c) {
+    const double until = hora_now() + ECHO_SECONDS;
+    comm_word w;
+    while (c->heard < c->size - 1 && hora_now() < until)
+        if (!c->kind->hear(c, &w))
+            usleep(200);
+    return c->heard == c->size - 1;
+}
+
+bool hora_comm_close(hora_comm *c, hora_status s, void (*speak)(hora_status s)) {
+    bool leads = hora_comm_leads(c);
+    if (!c)
+        return true;
+    if (s < 0 && c->size > 1) {
+        hora_comm_fail(c, s);
+        const bool all = all_heard(c);
+        /* Where rank 0 itself is silent the first of the others has to say why. */
+        leads |= !all && c->rank == c->word.origin;
+        if (leads)
+            hora_comm_heard(c);
+        if (!all || c->broken) {
+            if (leads && speak)
+                speak(c->word.status);
+            if (!leads) /* whoever speaks stops all; a moment for it */
+                sleep(ECHO_SECONDS);
+            c->kind->stop(c, hora_status_exit(c->word.status));
+        }
+    }
+    c->kind->finish(c);
+    hora_free(c->piece);
+    hora_free(c);
+    return leads;
+}
