@@ -12,14 +12,15 @@
 #include "format/gguf_names.h"
 #include "interop/interop.h"
 #include "model/family.h"
+#include "tensor/blocks.h"
 #include "token/gguf_vocab.h"
 
 /* general.file_type of what most tensors are. */
 static const struct {
-    hora_dtype dtype, fallback; /* fallback: for rows that are no whole blocks */
+    hora_dtype dtype;
     int file_type;
-} kinds[] = {{HORA_F32, HORA_F32, 0},  {HORA_F16, HORA_F16, 1},  {HORA_BF16, HORA_BF16, 32},
-             {HORA_Q8_0, HORA_F16, 7}, {HORA_Q4_0, HORA_F16, 2}, {HORA_Q4_K, HORA_Q8_0, 14}};
+} kinds[] = {{HORA_F32, 0},  {HORA_F16, 1},  {HORA_BF16, 32}, {HORA_Q8_0, 7},
+             {HORA_Q4_0, 2}, {HORA_Q5_0, 8}, {HORA_Q4_K, 14}};
 
 static size_t kind_of(hora_dtype t) {
     size_t k = 0;
@@ -157,22 +158,19 @@ static hora_status put_keys(hora_gguf_out *o, const hora_export *x, float **fact
 }
 
 /* --- tensors ---------------------------------------------------------------------------------- */
-static hora_dtype written_as(const hora_export *x, const hora_view *v, int *narrow) {
-    const size_t kind = kind_of(dtype_of(x));
+static hora_dtype written_as(const hora_export *x, const char *name, const hora_view *v,
+                             hora_fallback *f) {
     if (v->shape.n < 2)
         return HORA_F32;
-    if (hora_row_elems(&v->shape) % hora_dtype_block(kinds[kind].dtype) == 0)
-        return kinds[kind].dtype;
-    ++*narrow;
-    return hora_row_elems(&v->shape) % hora_dtype_block(kinds[kind].fallback) == 0
-               ? kinds[kind].fallback
-               : HORA_F16;
+    const hora_dtype fits = hora_blocks_that_fit(dtype_of(x), hora_row_elems(&v->shape));
+    hora_fallback_add(f, name, dtype_of(x), fits);
+    return fits;
 }
 
 static hora_status put_tensors(hora_gguf_out *o, const hora_export *x, float *const *merged) {
     const hora_base *b = x->base;
     const bool permuted = hora_gguf_arch_of(b->model_type)->permuted;
-    int narrow = 0;
+    hora_fallback fallen = {0};
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
         if (w->tied && !merged[i])
@@ -184,13 +182,11 @@ static hora_status put_tensors(hora_gguf_out *o, const hora_export *x, float *co
         if (!name)
             return hora_fail(HORA_EUNSUPPORTED, "%s has no name in GGUF", w->name);
         const bool turn = permuted && (strstr(w->name, ".q_proj.") || strstr(w->name, ".k_proj."));
-        hora_gguf_put_heads(o, name, v, written_as(x, &v, &narrow), turn ? b->head_dim : 0);
+        hora_gguf_put_heads(o, name, v, written_as(x, w->name, &v, &fallen),
+                            turn ? b->head_dim : 0);
         hora_free(name);
     }
-    if (narrow)
-        hora_warn("%d matrices have rows that are no whole blocks of %s: they are written as %s",
-                  narrow, hora_dtype_name(dtype_of(x)),
-                  hora_dtype_name(kinds[kind_of(dtype_of(x))].fallback));
+    hora_fallback_say(&fallen);
     return HORA_OK;
 }
 

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/gguf_names.h"
 #include "format/hf_config.h"
 #include "lab/bench_impl.h"
 #include "run/open.h"
@@ -29,6 +30,8 @@ static const hora_option rows[] = {
         dtype, "dtype", NULL, NULL, "NAME",
         "what activations and frozen weights are computed in, as in train; f32 makes the model f32 "
         "too, else its weights are bf16"),
+    OPT_CHOICE(quantize, "quantize", NULL, "none", "none q8_0 q4_0 q4_k",
+               "the shape as a GGUF file whose matrices are random blocks of this type"),
     OPT_STRING(recompute, "recompute", "gradient_checkpointing", NULL, "N",
                "layers recomputed in backward: none, all, auto or a number"),
     OPT_STRING(pack, "pack", NULL, NULL, "NAME",
@@ -55,6 +58,7 @@ typedef struct bench {
     volatile int *stop;
     const hora_bench_shape *shape; /* NULL: a model of the user's */
     char *dir;                     /* temporary folder while it is there */
+    char *file;                    /* the model in it, where that is a GGUF file; NULL */
     hora_opened opened;
     hora_adapter *adapter;
     hora_training *training;
@@ -94,8 +98,14 @@ static hora_status take_settings(bench *b) {
     HORA_TRY(hora_options_take(&hora_bench_options, &b->c, b->given));
     if (b->c.model && hora_settings_get(b->given, "shape"))
         return hora_fail(HORA_EUSAGE, "--model and --shape exclude each other; give one");
+    if (b->c.model && b->c.quantize)
+        return hora_fail(HORA_EUSAGE, "--quantize makes blocks for a --shape; a --model has its "
+                                      "own: write one with `hora quantize` and measure that");
     if (!b->c.model)
         b->shape = hora_bench_shape_at(b->c.shape);
+    if (b->c.quantize && !hora_gguf_arch_of(b->shape->family))
+        return hora_fail(HORA_EUSAGE, "there is no GGUF of a %s; measure it without --quantize",
+                         b->shape->family);
     if (!b->c.batch_size)
         b->c.batch_size = b->shape ? b->shape->batch_size : 4;
     if (!b->c.seq_len)
@@ -122,7 +132,8 @@ static hora_status make_folder(bench *b) {
 static hora_status remove_model(bench *b) {
     hora_status s = b->dir ? hora_remove_tree(b->dir) : HORA_OK;
     hora_free(b->dir);
-    b->dir = NULL;
+    hora_free(b->file);
+    b->dir = b->file = NULL;
     return s;
 }
 
@@ -178,6 +189,9 @@ static hora_status rehearse(bench *b) {
     return unless_stopped(b);
 }
 
+/* Types of --quantize. */
+static const hora_dtype block_types[] = {HORA_DTYPE_OTHER, HORA_Q8_0, HORA_Q4_0, HORA_Q4_K};
+
 static hora_status make_model(bench *b) {
     const int64_t positions = hora_max(2048, b->c.seq_len);
     hora_dtype dtype = hora_eq(b->c.dtype, "f32") ? HORA_F32 : HORA_BF16;
@@ -186,7 +200,12 @@ static hora_status make_model(bench *b) {
     HORA_TRY(make_folder(b));
     HORA_TRY(hora_bench_config_write(b->shape, positions, dtype, b->dir));
     HORA_TRY(rehearse(b));
-    HORA_TRY(hora_bench_weights_write(dtype, b->dir));
+    if (b->c.quantize) {
+        b->file = hora_path_join(b->dir, "model.gguf");
+        HORA_TRY(hora_bench_gguf_write(block_types[b->c.quantize], b->dir, b->file));
+    } else {
+        HORA_TRY(hora_bench_weights_write(dtype, b->dir));
+    }
     return unless_stopped(b);
 }
 
@@ -194,7 +213,7 @@ static hora_status make_model(bench *b) {
 static hora_status open_all(bench *b) {
     const hora_open_options o = {.dtype = hora_train_dtype(&b->train), .task = task_of(b)};
     double started = hora_now();
-    HORA_TRY(b->shape ? hora_open_model(&b->opened, b->dir, &o)
+    HORA_TRY(b->shape ? hora_open_model(&b->opened, b->file ? b->file : b->dir, &o)
                       : hora_base_complete(b->opened.base));
     b->result.open_s = hora_now() - started;
     HORA_TRY(remove_model(b));
@@ -302,8 +321,11 @@ static hora_status run_steps(bench *b) {
 /* --- all of it -------------------------------------------------------------------------------- */
 static void describe(bench *b) {
     bench_result *r = &b->result;
-    hora_snprintf(r->name, sizeof r->name, "%s",
-                  b->shape ? b->shape->name : hora_path_base(b->c.model));
+    const hora_dtype blocks = block_types[b->c.quantize];
+    hora_snprintf(r->name, sizeof r->name, "%s%s%s",
+                  b->shape ? b->shape->name : hora_path_base(b->c.model),
+                  blocks == HORA_DTYPE_OTHER ? "" : " ",
+                  blocks == HORA_DTYPE_OTHER ? "" : hora_dtype_name(blocks));
     r->adapter = b->adapter;
     r->dtype = b->opened.base->dtype;
     r->threads = hora_threads();

@@ -12,6 +12,7 @@ typedef struct hora_bench_config { /* filled from hora_bench_options */
     char *model, *method;
     int64_t batch_size, seq_len;    /* 0: the shape's */
     char *dtype, *recompute, *pack; /* options of a training, passed on as they are */
+    int quantize;                   /* choice: 0: a shape in bf16 or f32; else a GGUF of it */
     char *optimizer, *backends;     /* NULL: the training's default */
     char *device;                   /* NULL: the training's default */
     int64_t memory, seed;           /* of the training */
@@ -35,6 +36,13 @@ extern const char hora_bench_shape_list[];
 hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions, hora_dtype dtype,
                                     const char *dir);
 hora_status hora_bench_weights_write(hora_dtype dtype, const char *dir);
+/* The same model as the file `path` in GGUF, matrices in random blocks of `dtype` (or the type that
+ * rows fall back to), from the config.json in `dir`, of an architecture that GGUF has. Its
+ * vocabulary is that many empty tokens. */
+hora_status hora_bench_gguf_write(hora_dtype dtype, const char *dir, const char *path);
+/* n values, normal with standard deviation 0.02, that repeat with a prime period; n and dtype F32
+ * or BF16. */
+void hora_bench_draw(hora_dtype dtype, void *at, int64_t n);
 
 /* What this machine reaches; 0 where it is not known. */
 typedef struct hora_bench_machine {

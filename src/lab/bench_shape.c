@@ -84,11 +84,12 @@ static void draw_piece(void *arg, int64_t tile, int thread) {
     }
 }
 
-static void draw(values *v) {
-    int64_t size = (int64_t)hora_dtype_size(v->dtype);
-    hora_parallel(hora_ceil_div(hora_min(v->n, PERIOD), PIECE), draw_piece, v);
-    for (int64_t done = PERIOD; done < v->n; done += PERIOD)
-        memcpy(v->at + done * size, v->at, (size_t)(hora_min(PERIOD, v->n - done) * size));
+void hora_bench_draw(hora_dtype dtype, void *at, int64_t n) {
+    values v = {dtype, at, n};
+    int64_t size = (int64_t)hora_dtype_size(dtype);
+    hora_parallel(hora_ceil_div(hora_min(n, PERIOD), PIECE), draw_piece, &v);
+    for (int64_t done = PERIOD; done < n; done += PERIOD)
+        memcpy(v.at + done * size, v.at, (size_t)(hora_min(PERIOD, n - done) * size));
 }
 
 /* Norms are one, everything else random; tensors begin at different places of the values. */
@@ -122,7 +123,7 @@ static hora_status fill_and_write(const hora_base *b, hora_dtype dtype, const ch
     size_t bytes = (size_t)v.n * hora_dtype_size(dtype);
     HORA_TRY(hora_block_new(&block, bytes, "random weights"));
     v.at = block;
-    draw(&v);
+    hora_bench_draw(dtype, v.at, v.n);
     void *ones = hora_calloc((size_t)b->hidden, sizeof(float));
     for (int64_t i = 0; i < b->hidden; i++)
         put(dtype, ones, i, 1);

@@ -88,4 +88,15 @@ uint64_t hora_base_mapped(const hora_base *b);
  * touched. Nothing happens to weights that were converted. */
 void hora_base_forget(const hora_base *b, const void *data);
 hora_t hora_model_record(hora_net *n);
+
+/* Matrices that got another type than was asked for, because their rows are no whole blocks: said
+ * once, by the type they got, with the name of the first. Zeroed before the first. */
+typedef struct hora_fallback {
+    int n;
+    const char *first[4]; /* borrowed */
+    hora_dtype want, got[4];
+    int count[4];
+} hora_fallback;
+void hora_fallback_add(hora_fallback *f, const char *name, hora_dtype want, hora_dtype got);
+void hora_fallback_say(const hora_fallback *f);
 #endif

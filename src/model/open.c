@@ -326,12 +326,17 @@ static hora_status bind_weights(hora_base *b, store *own) {
     return HORA_OK;
 }
 
-/* Projections that the file has in blocks stay so: the products take them out on the way. */
+/* Read by ops that take rows out of blocks on the way: products, and tables of rows. */
+static bool may_lie_in_blocks(const hora_weight *w) {
+    return w->role == HORA_ROLE_WEIGHT || w->role == HORA_ROLE_EMBED || w->role == HORA_ROLE_HEAD;
+}
+
+/* Matrices that the file has in blocks stay so, the embedding and the head among them. */
 static void keep_blocks(hora_base *b) {
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
-        const hora_st_tensor *t = tensor_of(b, w);
-        if (t && w->role == HORA_ROLE_WEIGHT && hora_dtype_block(t->view.dtype) > 1 &&
+        const hora_st_tensor *t = tensor_of(b, w->tied ? &b->weights[b->embed] : w);
+        if (t && may_lie_in_blocks(w) && hora_dtype_block(t->view.dtype) > 1 &&
             !hora_weight_spelling(w).rows)
             w->view.dtype = t->view.dtype;
     }

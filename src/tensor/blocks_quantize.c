@@ -1,6 +1,6 @@
 /*
- * Quantization: Q8_0 and Q4_0 as ggml's reference quantizers have them, bit for bit; Q4_K with a
- * least-squares search of our own for scale and minimum of each 32 values.
+ * Quantization: Q8_0, Q4_0 and Q5_0 as ggml's reference quantizers have them, bit for bit; Q4_K
+ * with a least-squares search of our own for scale and minimum of each 32 values.
  */
 #include <math.h>
 
@@ -34,6 +34,25 @@ static void to_q4_0(unsigned char *y, const float *x) {
         const int low = (int)(x[j] * inverse + 8.5f), high = (int)(x[j + 16] * inverse + 8.5f);
         y[2 + j] = (unsigned char)((low < 15 ? low : 15) | (high < 15 ? high : 15) << 4);
     }
+}
+
+/* The same with a fifth bit of each, gathered in front of the nibbles. */
+static void to_q5_0(unsigned char *y, const float *x) {
+    float end = 0;
+    uint32_t fifth = 0;
+    for (int j = 0; j < 32; j++)
+        if (fabsf(x[j]) > fabsf(end))
+            end = x[j];
+    const float d = end / -16, inverse = d != 0 ? 1 / d : 0;
+    put_half(y, d);
+    memset(y + 6, 0, 16);
+    for (int j = 0; j < 32; j++) {
+        const int q = (int)(x[j] * inverse + 16.5f), in = q < 31 ? q : 31;
+        fifth |= (uint32_t)(in >> 4) << j;
+        y[6 + j % 16] |= (unsigned char)((in & 15) << (j / 16 * 4));
+    }
+    for (int b = 0; b < 4; b++)
+        y[2 + b] = (unsigned char)(fifth >> 8 * b);
 }
 
 /* --- Q4_K ----------------------------------------------------------------------------------------
@@ -140,7 +159,18 @@ static void to_q4_k(unsigned char *y, const float *x) {
 }
 
 static void (*const to[HORA_DTYPES])(unsigned char *, const float *) = {
-    [HORA_Q8_0] = to_q8_0, [HORA_Q4_0] = to_q4_0, [HORA_Q4_K] = to_q4_k};
+    [HORA_Q8_0] = to_q8_0, [HORA_Q4_0] = to_q4_0, [HORA_Q5_0] = to_q5_0, [HORA_Q4_K] = to_q4_k};
+
+hora_dtype hora_blocks_that_fit(hora_dtype want, int64_t width) {
+    static const hora_dtype next[HORA_DTYPES] = {[HORA_Q2_K] = HORA_Q4_0,
+                                                 [HORA_Q3_K] = HORA_Q4_0,
+                                                 [HORA_Q4_K] = HORA_Q5_0,
+                                                 [HORA_Q5_K] = HORA_Q5_1,
+                                                 [HORA_Q6_K] = HORA_Q8_0};
+    while (width % hora_dtype_block(want))
+        want = next[want] ? next[want] : HORA_F16;
+    return want;
+}
 
 bool hora_can_quantize(hora_dtype type) {
     return to[type] != NULL;

@@ -84,6 +84,8 @@ static void test_random_model(void **state) {
     assert_true(loss > 6.0 && loss < 6.5);
     hora_json_free(r);
     tool_check(0, "op, in a profiled step", "", "bench --shape s260k --recompute all " SMALL);
+    tool_check(0, "s260k Q8_0", "", "bench --shape s260k --quantize q8_0 --backends cpu " SMALL);
+    tool_check(2, "", "GGUF of a bert", "bench --shape minilm --quantize q8_0 " SMALL);
     assert_nothing_left(dir);
 }
 

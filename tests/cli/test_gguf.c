@@ -45,5 +45,30 @@ static void test_backend(void **state) {
     }
 }
 
+/* A token at a time, with few rows in every product, is the whole text at once. */
+static void test_decoding(void **state) {
+    const char *tmp = hora_test_tmp(), *files[] = {"llama/q4_k", "llama/q8_0", "qwen3/q5_0"};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(files); i++) {
+        hora_str cached = {0}, whole = {0};
+        const char *model = hora_test_shared(hora_test_text("gguf/models/%s.gguf", files[i]));
+        tool_check(0, NULL, NULL,
+                   "generate --model '%s' --prompt 'Once upon a' --max-tokens 12 --temperature 0 "
+                   "> '%s/cached'",
+                   model, tmp);
+        tool_check(0, NULL, NULL,
+                   "generate --model '%s' --prompt 'Once upon a' --max-tokens 12 --temperature 0 "
+                   "--no-cache > '%s/whole'",
+                   model, tmp);
+        assert_ok(hora_file_read(&cached, hora_test_path(tmp, "cached")));
+        assert_ok(hora_file_read(&whole, hora_test_path(tmp, "whole")));
+        assert_true(cached.n > 4);
+        assert_string_equal(cached.s, whole.s);
+        hora_str_release(&cached);
+        hora_str_release(&whole);
+    }
+}
+
 HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, HORA_SHORT},
-           {"blocks are the cpu backend's own", test_backend, HORA_SHORT});
+           {"blocks are the cpu backend's own", test_backend, HORA_SHORT},
+           {"decoding on blocks", test_decoding, HORA_SHORT});

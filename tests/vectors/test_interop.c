@@ -144,7 +144,8 @@ static void test_gguf_models(void **state) {
                  {"llama_rope3", "bf16", HORA_BF16}, {"llama_rope3", "q8_0", HORA_Q8_0},
                  {"qwen2", "bf16", HORA_BF16},       {"qwen2", "q8_0", HORA_Q8_0},
                  {"qwen3", "q8_0", HORA_Q8_0},       {"llama", "q8_0", HORA_Q8_0},
-                 {"llama", "q4_0", HORA_Q4_0},       {"llama", "q4_k", HORA_Q4_K}};
+                 {"llama", "q4_0", HORA_Q4_0},       {"llama", "q4_k", HORA_Q4_K},
+                 {"qwen3", "q5_0", HORA_Q5_0},       {"qwen3", "q4_k", HORA_Q4_K}};
     int same = 0;
     (void)state;
     for (size_t i = 0; i < HORA_COUNT(cases); i++) {

@@ -20,8 +20,30 @@ static int64_t row_of(const hora_call *c, int64_t i) {
     return v >= 0 && v < hora_cpu_rows(&c->in[0]) ? v : -1;
 }
 
+/* A row that lies in blocks, some groups of them at a time. */
+static void out_of_blocks(const hora_view *to, int64_t i, const hora_view *from, int64_t at,
+                          int64_t d) {
+    enum { PIECE = 256 }; /* values */
+    const size_t row =
+        (size_t)(d / hora_dtype_block(from->dtype)) * hora_dtype_block_bytes(from->dtype);
+    const char *x = (const char *)from->data + (size_t)at * row;
+    float piece[PIECE];
+    for (int64_t k = 0; k < d; k += PIECE) {
+        const int64_t n = hora_min(PIECE, d - k);
+        void *y = hora_cpu_at(to, i * d + k);
+        const bool narrow = to->dtype == HORA_BF16;
+        hora_kern_get()->blocks->dequantize(narrow ? piece : y, x, from->dtype, k, n);
+        if (narrow)
+            hora_kern_get()->rows->narrow(n, piece, y);
+    }
+}
+
 /* A row of the table in the output's dtype. */
 static void copy_row(const hora_view *to, int64_t i, const hora_view *from, int64_t at, int64_t d) {
+    if (hora_dtype_block(from->dtype) > 1) {
+        out_of_blocks(to, i, from, at, d);
+        return;
+    }
     const void *x = hora_cpu_at(from, at * d);
     void *y = hora_cpu_at(to, i * d);
     if (to->dtype == from->dtype)
@@ -92,4 +114,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_gather;
-const hora_cpu_op hora_cpu_op_gather = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_gather = {query, NULL, run, true, HORA_IN(0)};

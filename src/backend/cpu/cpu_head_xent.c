@@ -354,4 +354,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_head_xent;
-const hora_cpu_op hora_cpu_op_head_xent = {query, prepare, run, true, 0};
+const hora_cpu_op hora_cpu_op_head_xent = {query, prepare, run, true, HORA_IN(W)};

@@ -386,23 +386,51 @@ static void run_tile(const matmul_run *r, int64_t chunk, int64_t j, int thread) 
     }
 }
 
-/* Few rows: w is read once, in place. */
+/* `n` rows of w from row j0 on, out of their blocks, in elements. */
+static void rows_of_blocks(const hora_cpu_matmul *p, const void *w, int64_t j0, int64_t n, void *to,
+                           float *rectangle) {
+    const hora_cpu_matmul_spec *s = &p->spec;
+    const size_t row =
+        (size_t)(s->k / hora_dtype_block(s->wdtype)) * hora_dtype_block_bytes(s->wdtype);
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t k = 0; k < s->k; k += BLOCK_DEPTH) {
+            const int64_t depth = hora_min(BLOCK_DEPTH, s->k - k);
+            void *at = (char *)to + (size_t)(j * s->k + k) * elem(p);
+            const bool narrow = s->dtype == HORA_BF16;
+            p->kern->blocks->dequantize(narrow ? rectangle : at,
+                                        (const char *)w + (size_t)(j0 + j) * row, s->wdtype, k,
+                                        depth);
+            if (narrow)
+                p->kern->rows->narrow(depth, rectangle, at);
+        }
+}
+
+/* Few rows: w is read once, in place, or a few rows of it at a time out of their blocks. */
 static void run_few(void *arg, int64_t tile, int thread) {
     const matmul_run *r = arg;
     const hora_cpu_matmul *p = r->p;
     const hora_cpu_matmul_args *a = r->a;
     int64_t j0 = tile * r->columns, n = hora_min(r->columns, p->spec.n - j0), k = p->spec.k;
+    int64_t step = in_blocks(&p->spec) ? FEW : n;
     float sums[FEW * UNIT], bias[UNIT];
-    p->gemm->few(&(hora_few){.m = a->m,
-                             .n = n,
-                             .k = k,
-                             .ldx = ldx_of(p),
-                             .ldw = k,
-                             .ldy = n,
-                             .x = a->x,
-                             .w = (const char *)a->w + (size_t)(j0 * k) * elem(p),
-                             .y = sums});
-    char *low = scratch_of(r, thread) + p->library_scratch + p->sums + p->panel_bytes;
+    char *panel = scratch_of(r, thread) + p->library_scratch + p->sums;
+    char *low = panel + p->panel_bytes;
+    for (int64_t j = 0; j < n; j += step) {
+        hora_few f = {.m = a->m,
+                      .n = hora_min(step, n - j),
+                      .k = k,
+                      .ldx = ldx_of(p),
+                      .ldw = k,
+                      .ldy = n,
+                      .x = a->x,
+                      .y = sums + j};
+        f.w = (const char *)a->w + (size_t)((j0 + j) * k) * elem(p);
+        if (in_blocks(&p->spec)) {
+            rows_of_blocks(p, a->w, j0 + j, f.n, panel, (float *)(low + low_bytes(p)));
+            f.w = panel;
+        }
+        p->gemm->few(&f);
+    }
     hora_gemm g = around(r, 0, a->m, j0, n, bias, low);
     g.c = sums;
     g.ldc = n;
@@ -410,7 +438,8 @@ static void run_few(void *arg, int64_t tile, int thread) {
 }
 
 static bool is_few(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a) {
-    return a->m <= FEW && p->spec.trans_w && p->spec.wdtype == p->spec.dtype && a->w;
+    return a->m <= FEW && p->spec.trans_w && a->w &&
+           (p->spec.wdtype == p->spec.dtype || in_blocks(&p->spec));
 }
 
 static double products_of(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a) {
