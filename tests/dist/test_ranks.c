@@ -140,7 +140,7 @@ static void test_refused(void **state) {
     refused(2, 2, "standard input",
             hora_test_text("train --model '%s' --data - --seq-len 24 --out '%s' </dev/null",
                            tiny_model(), out));
-    refused(2, 10, "ranks differ: options lr is \"0.01\" on rank 0 and \"0.02\" on rank 1",
+    refused(2, 10, "ranks differ: options lr is \"0.01\" on rank 0 and \"0.02\" on rank 2",
             hora_test_text("train %s --out '%s' : -n 1 %s train %s --lr 2e-2 --out '%s'",
                            causal("--method lora --grad-accum 2 -q"), out, hora_test_tool(),
                            causal("--method lora --grad-accum 2 -q"), out));
