@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "comm/comm_impl.h"
 
-enum { ECHO_SECONDS = 5 }; /* how long the end of a failed run waits for the others' word */
+enum { ECHO_SECONDS = 2 }; /* how long the end of a failed run waits for the others' word */
 
 /* --- opening ---------------------------------------------------------------------------------- */
 /* What launchers tell those whom they start. */
@@ -73,6 +73,7 @@ hora_status hora_comm_open(hora_comm **out) {
         hora_free(c);
         return s;
     }
+    c->lowest = c->size;
     if (c->size > 1)
         c->cores = share_cores(c->node_size);
     *out = c;
@@ -120,6 +121,87 @@ hora_comm_stats hora_comm_about(const hora_comm *c) {
     return c ? c->stats : (hora_comm_stats){0};
 }
 
+/* --- failure ---------------------------------------------------------------------------------- */
+void hora_comm_speaker(hora_comm *c, void (*speak)(hora_status s)) {
+    if (c)
+        c->end.speak = speak;
+}
+
+void hora_comm_last_words(hora_comm *c, void (*add)(void *user, hora_status s), void *user) {
+    if (!c)
+        return;
+    c->end.add = add;
+    c->end.user = user;
+}
+
+void hora_comm_note(hora_comm *c, const comm_word *w, int from) {
+    c->heard++;
+    c->lowest = (int)hora_min(c->lowest, from);
+    if (c->word.status)
+        return;
+    c->word = *w;
+    if (!hora_starts(w->text, "rank "))
+        hora_snprintf(c->word.text, sizeof c->word.text, "rank %d: %s", (int)w->origin, w->text);
+}
+
+hora_status hora_comm_heard(const hora_comm *c) {
+    return hora_fail(c->word.status, "%s", c->word.text);
+}
+
+void hora_comm_fail(hora_comm *c, hora_status s) {
+    if (hora_comm_size(c) == 1 || atomic_exchange(&c->told, true))
+        return;
+    if (!c->word.status) { /* else the first failure that this rank knows of goes on */
+        c->word = (comm_word){.status = s, .origin = c->rank};
+        hora_snprintf(c->word.text, sizeof c->word.text, "%s", hora_errmsg());
+    }
+    c->kind->tell(c, &c->word);
+}
+
+/* Listens until all others have told that they fail too, so that nobody is left behind. */
+static bool all_heard(hora_comm *c) {
+    const double until = hora_now() + ECHO_SECONDS;
+    comm_word w;
+    while (c->heard < c->size - 1 && hora_now() < until)
+        if (!c->kind->hear(c, &w))
+            usleep(200);
+    return c->heard == c->size - 1;
+}
+
+/* Says it, or leaves a moment to the lowest rank that is still there, and ends all. */
+static HORA_NORETURN void stop_all(hora_comm *c) {
+    if (c->rank > c->lowest)
+        sleep(ECHO_SECONDS);
+    else if (c->end.speak)
+        c->end.speak(hora_comm_heard(c));
+    c->kind->stop(c, hora_status_exit(c->word.status));
+}
+
+/* The thread's text is why. */
+static HORA_NORETURN void break_off(hora_comm *c, hora_status s) {
+    if (!c->word.status && c->end.add)
+        c->end.add(c->end.user, s);
+    hora_comm_fail(c, s);
+    all_heard(c);
+    stop_all(c);
+}
+
+bool hora_comm_close(hora_comm *c, hora_status s) {
+    const bool leads = hora_comm_leads(c);
+    if (!c)
+        return true;
+    if (s < 0 && c->size > 1) {
+        hora_comm_fail(c, s);
+        if (!all_heard(c))
+            stop_all(c);
+        hora_comm_heard(c);
+    }
+    c->kind->finish(c);
+    hora_free(c->piece);
+    hora_free(c);
+    return leads;
+}
+
 /* --- messages --------------------------------------------------------------------------------- */
 static void list(hora_comm *c, int peer, bool send, void *data, size_t bytes) {
     const comm_piece p = {peer, send, data, bytes};
@@ -138,20 +220,15 @@ void hora_comm_receive(hora_comm *c, int peer, void *data, size_t bytes) {
     list(c, peer, false, data, bytes);
 }
 
-hora_status hora_comm_heard(const hora_comm *c) {
-    return hora_fail(c->word.status, "%s", c->word.text);
-}
-
 hora_status hora_comm_move(hora_comm *c) {
     const double started = hora_now();
     const int n = c->npieces;
     c->npieces = 0;
-    if (c->word.status)
-        return hora_comm_heard(c);
     const hora_status s = n ? c->kind->move(c, c->piece, n) : HORA_OK;
-    c->broken |= s != HORA_OK;
+    if (s)
+        break_off(c, s);
     c->stats.seconds += hora_now() - started;
-    return s;
+    return HORA_OK;
 }
 
 hora_status hora_comm_gather(hora_comm *c, const void *mine, size_t bytes, void *all) {
@@ -186,8 +263,6 @@ hora_status hora_comm_gather_any(hora_comm *c, const void *mine, size_t bytes, h
     }
     if (!s && c)
         s = hora_comm_move(c);
-    for (int r = 0; r < n && s && !(c && c->broken); r++)
-        hora_str_release(&all[r]);
     hora_free(size_of);
     return s;
 }
@@ -225,65 +300,6 @@ hora_status hora_comm_barrier(hora_comm *c) {
     const char mine = 1;
     char *all = hora_calloc((size_t)n, 1);
     const hora_status s = hora_comm_gather(c, &mine, 1, all);
-    if (!c->broken)
-        hora_free(all);
+    hora_free(all);
     return s;
-}
-
-/* --- failure ---------------------------------------------------------------------------------- */
-void hora_comm_fail(hora_comm *c, hora_status s) {
-    if (hora_comm_size(c) == 1 || c->told)
-        return;
-    c->told = true;
-    comm_word w = c->word; /* the first failure that this rank knows of goes on */
-    if (!w.status) {
-        w = (comm_word){.status = s, .origin = c->rank};
-        hora_snprintf(w.text, sizeof w.text, "%s", hora_errmsg());
-        c->word = w;
-    }
-    c->kind->tell(c, &w);
-}
-
-void hora_comm_note(hora_comm *c, const comm_word *w) {
-    c->heard++;
-    if (c->word.status)
-        return;
-    c->word = *w;
-    if (!hora_starts(w->text, "rank "))
-        hora_snprintf(c->word.text, sizeof c->word.text, "rank %d: %s", (int)w->origin, w->text);
-}
-
-/* Listens until all others have told that they fail too, so that nobody is left behind. */
-static bool all_heard(hora_comm *c) {
-    const double until = hora_now() + ECHO_SECONDS;
-    comm_word w;
-    while (c->heard < c->size - 1 && hora_now() < until)
-        if (!c->kind->hear(c, &w))
-            usleep(200);
-    return c->heard == c->size - 1;
-}
-
-bool hora_comm_close(hora_comm *c, hora_status s, void (*speak)(hora_status s)) {
-    bool leads = hora_comm_leads(c);
-    if (!c)
-        return true;
-    if (s < 0 && c->size > 1) {
-        hora_comm_fail(c, s);
-        const bool all = all_heard(c);
-        /* Where rank 0 itself is silent the first of the others has to say why. */
-        leads |= !all && c->rank == c->word.origin;
-        if (leads)
-            hora_comm_heard(c);
-        if (!all || c->broken) {
-            if (leads && speak)
-                speak(c->word.status);
-            if (!leads) /* whoever speaks stops all; a moment for it */
-                sleep(ECHO_SECONDS);
-            c->kind->stop(c, hora_status_exit(c->word.status));
-        }
-    }
-    c->kind->finish(c);
-    hora_free(c->piece);
-    hora_free(c);
-    return leads;
 }

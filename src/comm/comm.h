@@ -5,8 +5,8 @@
  * collective: every rank makes them, in the same order. NULL is one rank alone, for which nothing
  * here does anything.
  *
- * Every wait ends: by what was waited for, by the failure of another rank (its status
- * and text are then this rank's result too), or by the time-out.
+ * Every wait ends: by what was waited for, by the failure of another rank, because its process is
+ * gone, or by the time-out.
  */
 #include "base/mem.h"
 
@@ -46,11 +46,21 @@ typedef struct hora_comm_stats {
 hora_comm_stats hora_comm_about(const hora_comm *c);
 
 /* --- failure ---------------------------------------------------------------------------------- */
-/* This rank fails with s and the thread's text: the others' calls end with both. Once is enough;
- * the failure of another rank is not told again. */
+/* A wait that ends badly does not return: messages are under way, so no memory may be given back.
+ * The process ends with the exit code of the status, after what is set here. */
+typedef struct hora_comm_end {
+    void (*speak)(hora_status s); /* says the thread's text; on one rank alone */
+    void (*add)(void *user,
+                hora_status s); /* adds to the text what there is to do; NULL: nothing */
+    void *user;
+} hora_comm_end;
+void hora_comm_speaker(hora_comm *c, void (*speak)(hora_status s));
+void hora_comm_last_words(hora_comm *c, void (*add)(void *user, hora_status s), void *user);
+/* This rank fails with s and the thread's text, and tells the others, whose waits end. Once is
+ * enough; the failure of another rank is not told again. */
 void hora_comm_fail(hora_comm *c, hora_status s);
 /* Ends what hora_comm_open began; c is freed. `s`: what this rank's work ended in. True: this rank
- * is the one to speak of it, and the thread's text is that of the first failure. `speak` is called
- * before all others are stopped, where they cannot be waited for: then this does not return. */
-bool hora_comm_close(hora_comm *c, hora_status s, void (*speak)(hora_status s));
+ * is the one to speak of it, and the thread's text is that of the first failure. Where others
+ * cannot be waited for it does not return. */
+bool hora_comm_close(hora_comm *c, hora_status s);
 #endif

@@ -1,6 +1,8 @@
 #ifndef HORA_COMM_COMM_IMPL_H
 #define HORA_COMM_COMM_IMPL_H
 /* Inside of the ranks: what a library of messages has to do for them. */
+#include <stdatomic.h>
+
 #include "comm/comm.h"
 
 typedef struct comm_piece { /* one message */
@@ -20,7 +22,7 @@ typedef struct comm_kind {
     /* Sets rank, size, node_rank, node_size. */
     hora_status (*open)(hora_comm *c);
     /* All pieces, in any order; pieces of a pair arrive in the order in which they are listed. On
-     * failure some may be under way still, so the process has to end. */
+     * failure some are under way still, so the process ends. */
     hora_status (*move)(hora_comm *c, const comm_piece *p, int n);
     void (*tell)(hora_comm *c, const comm_word *w); /* to all others, without waiting */
     bool (*hear)(hora_comm *c, comm_word *w);       /* takes and notes one word, if there is one */
@@ -35,10 +37,11 @@ struct hora_comm {
     int rank, size, node_rank, node_size, cores;
     double timeout; /* seconds; 0: none */
     hora_comm_stats stats;
-    bool broken;    /* a move ended early: messages may be under way */
-    bool told;      /* the others know that this rank fails */
-    int heard;      /* ranks that told so */
-    comm_word word; /* the first failure that was heard of; status 0: none */
+    hora_comm_end end;
+    atomic_bool told; /* the others know that this rank fails */
+    int heard;        /* ranks that told so */
+    int lowest;       /* of those; size: none */
+    comm_word word;   /* the first failure that is known; status 0: none */
     comm_piece *piece;
     int npieces, cpieces; /* being listed for the next move */
     void *own;            /* of the kind */
@@ -48,8 +51,8 @@ struct hora_comm {
 void hora_comm_send(hora_comm *c, int peer, const void *data, size_t bytes);
 void hora_comm_receive(hora_comm *c, int peer, void *data, size_t bytes);
 hora_status hora_comm_move(hora_comm *c);
-/* Of a kind that heard a word: counted, and the first one kept. */
-void hora_comm_note(hora_comm *c, const comm_word *w);
+/* Of a kind that heard a word from a rank: counted, and the first one kept. */
+void hora_comm_note(hora_comm *c, const comm_word *w, int from);
 /* The failure that is known, as this rank's result. */
 hora_status hora_comm_heard(const hora_comm *c);
 #endif

@@ -5,13 +5,16 @@
  */
 #include <errno.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/threads.h"
 #include "comm/comm_impl.h"
 
 enum { TAG_DATA = 1, TAG_WORD = 2 };
@@ -26,7 +29,11 @@ typedef struct world {
     pid_t *pid; /* of each rank on this machine; 0: elsewhere */
     comm_word *words;
     MPI_Request *telling;
-    double looked; /* when processes were last looked for */
+    pthread_t watcher; /* looks after the processes of this machine */
+    bool watches;
+    pthread_mutex_t lock; /* of `over` */
+    pthread_cond_t ended;
+    bool over;
 } world;
 
 static hora_status failed(int code, const char *what) {
@@ -37,6 +44,7 @@ static hora_status failed(int code, const char *what) {
                      text);
 }
 
+/* While opening. */
 #define MPI_TRY(call)                                                                              \
     do {                                                                                           \
         const int code_ = (call);                                                                  \
@@ -70,11 +78,81 @@ static hora_status find_neighbours(hora_comm *c, world *w) {
     return HORA_OK;
 }
 
+/* --- who is gone ------------------------------------------------------------------------------ */
+/* mpirun kills all others a second after one of them died, whatever they are computing: so a thread
+ * looks, and says it at once. */
+static int lost_rank(const hora_comm *c, int *lowest) {
+    const world *w = c->own;
+    int lost = -1;
+    *lowest = c->size;
+    for (int r = c->size - 1; r >= 0; r--) {
+        if (w->pid[r] && kill(w->pid[r], 0) && errno == ESRCH)
+            lost = r;
+        else if (w->pid[r])
+            *lowest = r;
+    }
+    return lost;
+}
+
+static void mourn(hora_comm *c, int rank, int lowest) {
+    const world *w = c->own;
+    if (atomic_exchange(&c->told, true)) /* a failure is known already, and this follows from it */
+        return;
+    const hora_status s = hora_fail(HORA_EIO, "rank %d is gone: process %d was killed or died",
+                                    rank, (int)w->pid[rank]);
+    if (lowest == c->rank && c->end.add)
+        c->end.add(c->end.user, s);
+    if (lowest == c->rank && c->end.speak)
+        c->end.speak(s);
+    _exit(hora_status_exit(s));
+}
+
+static void *look_after(void *arg) {
+    hora_comm *c = arg;
+    world *w = c->own;
+    pthread_mutex_lock(&w->lock);
+    while (!w->over) {
+        struct timespec until;
+        int lowest;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 50 * 1000 * 1000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&w->ended, &w->lock, &until);
+        const int lost = w->over ? -1 : lost_rank(c, &lowest);
+        if (lost >= 0)
+            mourn(c, lost, lowest);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static hora_status watch(hora_comm *c) {
+    world *w = c->own;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->ended, NULL);
+    w->watches = c->node_size > 1 && hora_thread_start(&w->watcher, look_after, c);
+    return HORA_OK;
+}
+
+static void stop_watching(world *w) {
+    pthread_mutex_lock(&w->lock);
+    w->over = true;
+    pthread_cond_signal(&w->ended);
+    pthread_mutex_unlock(&w->lock);
+    if (w->watches)
+        pthread_join(w->watcher, NULL);
+    w->watches = false;
+}
+
 static hora_status open_mpi(hora_comm *c) {
     int level, started = 0;
     world *w = c->own = hora_calloc(1, sizeof *w);
     c->size = c->node_size = 1;
     w->comm = MPI_COMM_NULL;
+    /* Open MPI would let one process read the memory of another, which may have given it back by
+     * then when a run breaks off; and where the other is gone, it aborts without a word. */
+    setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
     MPI_TRY(MPI_Initialized(&started));
     if (!started)
         MPI_TRY(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level));
@@ -85,7 +163,8 @@ static hora_status open_mpi(hora_comm *c) {
     w->pid = hora_calloc((size_t)c->size, sizeof *w->pid);
     w->words = hora_calloc((size_t)c->size, sizeof *w->words);
     w->telling = hora_calloc((size_t)c->size, sizeof(MPI_Request));
-    return find_neighbours(c, w);
+    HORA_TRY(find_neighbours(c, w));
+    return watch(c);
 }
 
 /* --- words of failure ------------------------------------------------------------------------- */
@@ -109,7 +188,7 @@ static bool hear(hora_comm *c, comm_word *word) {
                  MPI_STATUS_IGNORE) != MPI_SUCCESS)
         return false;
     word->text[sizeof word->text - 1] = 0;
-    hora_comm_note(c, word);
+    hora_comm_note(c, word, from.MPI_SOURCE);
     return true;
 }
 
@@ -119,8 +198,10 @@ static hora_status post(world *w, const comm_piece *p) {
         MPI_Request r;
         char *data = (char *)p->data + at;
         const int n = (int)(p->bytes - at < MOST ? p->bytes - at : MOST);
-        MPI_TRY(p->send ? MPI_Isend(data, n, MPI_BYTE, p->peer, TAG_DATA, w->comm, &r)
-                        : MPI_Irecv(data, n, MPI_BYTE, p->peer, TAG_DATA, w->comm, &r));
+        const int code = p->send ? MPI_Isend(data, n, MPI_BYTE, p->peer, TAG_DATA, w->comm, &r)
+                                 : MPI_Irecv(data, n, MPI_BYTE, p->peer, TAG_DATA, w->comm, &r);
+        if (code != MPI_SUCCESS)
+            return failed(code, "a message could not be sent or awaited");
         int count = w->n;
         HORA_PUSH(w->peer, count, w->cpeers, p->peer);
         HORA_PUSH(w->request, w->n, w->cap, r);
@@ -133,7 +214,9 @@ static hora_status collect(world *w, bool *any) {
     int left = 0;
     for (int i = 0; i < w->n; i++) {
         int done = 0;
-        MPI_TRY(MPI_Test(&w->request[i], &done, MPI_STATUS_IGNORE));
+        const int code = MPI_Test(&w->request[i], &done, MPI_STATUS_IGNORE);
+        if (code != MPI_SUCCESS)
+            return failed(code, "a message failed on its way");
         *any |= done != 0;
         if (!done) {
             w->request[left] = w->request[i];
@@ -141,16 +224,6 @@ static hora_status collect(world *w, bool *any) {
         }
     }
     w->n = left;
-    return HORA_OK;
-}
-
-/* A peer on this machine that is waited for and whose process is no more. */
-static hora_status look_for_the_dead(hora_comm *c) {
-    const world *w = c->own;
-    for (int r = 0; r < c->size; r++)
-        if (r != c->rank && w->pid[r] && kill(w->pid[r], 0) && errno == ESRCH)
-            return hora_fail(HORA_EIO, "rank %d is gone: process %d was killed or died", r,
-                             (int)w->pid[r]);
     return HORA_OK;
 }
 
@@ -172,18 +245,12 @@ static hora_status silent(const hora_comm *c) {
 }
 
 static hora_status look_around(hora_comm *c, double since) {
-    world *w = c->own;
-    const double now = hora_now();
     comm_word word;
     while (hear(c, &word)) {
     }
     if (c->word.status)
         return hora_comm_heard(c);
-    if (now - w->looked > 0.05) {
-        w->looked = now;
-        HORA_TRY(look_for_the_dead(c));
-    }
-    return c->timeout > 0 && now - since > c->timeout ? silent(c) : HORA_OK;
+    return c->timeout > 0 && hora_now() - since > c->timeout ? silent(c) : HORA_OK;
 }
 
 static void rest(int64_t polls) {
@@ -222,6 +289,7 @@ static hora_status move(hora_comm *c, const comm_piece *p, int n) {
 static void finish(hora_comm *c) {
     world *w = c->own;
     int ended = 0;
+    stop_watching(w);
     MPI_Finalized(&ended);
     if (!ended && w->comm != MPI_COMM_NULL)
         MPI_Comm_free(&w->comm);

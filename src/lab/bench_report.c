@@ -118,7 +118,7 @@ static hora_json *options_json(const bench_result *r) {
 }
 
 hora_json *hora_bench_json(const bench_result *r) {
-    const double units = (double)(r->batch_size * r->seq_len);
+    const double units = (double)(r->batch_size * r->grad_accum * r->seq_len);
     const double median = median_of(r->step, r->nsteps), mib = 1 << 20;
     hora_json *o = hora_json_new_object();
     const struct {
@@ -132,6 +132,11 @@ hora_json *hora_bench_json(const bench_result *r) {
         {"options", options_json(r)},
         {"threads", hora_json_new_int(r->threads)},
         {"batch_size", hora_json_new_int(r->batch_size)},
+        {"grad_accum", hora_json_new_int(r->grad_accum)},
+        {"ranks", hora_json_new_int(r->ranks)},
+        {"slowest_units_per_s", known(r->slowest)},
+        {"comm_ms", hora_json_new_real(1e3 * r->comm_seconds)},
+        {"exchanged_mib", hora_json_new_real((double)r->plan.exchanged / mib)},
         {"seq_len", hora_json_new_int(r->seq_len)},
         {"layers", hora_json_new_int(r->plan.segments)},
         {"recomputed", hora_json_new_int(r->plan.recomputed)},
@@ -166,7 +171,7 @@ hora_json *hora_bench_json(const bench_result *r) {
 
 void hora_bench_text(const bench_result *r, hora_str *out) {
     char all[32], trained[32];
-    const double units = (double)(r->batch_size * r->seq_len);
+    const double units = (double)(r->batch_size * r->grad_accum * r->seq_len);
     const double median = median_of(r->step, r->nsteps), mib = 1 << 20;
     const char *dtype = dtype_name(r->dtype);
     hora_human_count(all, (double)r->plan.parameters);
@@ -175,9 +180,15 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
                     r->plan.segments, dtype);
     hora_str_printf(out, "method     %s, %s trainable; %d layers recomputed\n",
                     r->adapter->method->name, trained, r->plan.recomputed);
-    hora_str_printf(out, "step       %lld rows of %lld tokens, %.4g GFLOP; %d threads\n",
-                    (long long)r->batch_size, (long long)r->seq_len, 1e-9 * r->plan.flops_step,
-                    r->threads);
+    hora_str_printf(out, "step       %lld x %lld rows of %lld tokens, %.4g GFLOP; %d threads\n",
+                    (long long)r->grad_accum, (long long)r->batch_size, (long long)r->seq_len,
+                    1e-9 * r->plan.flops_step, r->threads);
+    if (r->ranks > 1)
+        hora_str_printf(
+            out,
+            "ranks      %d of so many threads; %.3g MiB of gradients a step, %.3g ms in "
+            "communication and waiting; the ops below are rank 0's\n",
+            r->ranks, (double)r->plan.exchanged / mib, 1e3 * r->comm_seconds);
     hora_str_printf(out, "speed      %.1f tokens/s (%.1f .. %.1f), %.2f ms, median of %d\n",
                     units / median, units / r->step[r->nsteps - 1], units / r->step[0],
                     1e3 * median, r->nsteps);

@@ -363,12 +363,13 @@ static hora_status interrupted(run *r, int64_t step) {
                      (long long)step, start_command(r, command), r->run.out);
 }
 
-/* What several ranks lose when one of them fails, and how they go on: said by the one that knows
- * why. */
-static hora_status lost(const run *r, hora_status why) {
+/* What several ranks lose when one of them fails, and how they go on, is added to the failure. */
+static void add_way_on(void *user, hora_status why) {
+    const run *r = user;
     char command[64];
-    if (hora_comm_size(r->comm) == 1 || !r->training || r->first_step < 0 || why != HORA_EIO)
-        return why;
+    if (hora_comm_size(r->comm) == 1 || r->first_step < 0 || why == HORA_ENUMERIC ||
+        why == HORA_EINTERRUPTED)
+        return;
     char *said = hora_strdup(hora_errmsg());
     if (r->saved >= 0)
         hora_fail(why,
@@ -377,11 +378,9 @@ static hora_status lost(const run *r, hora_status why) {
                   said, (long long)r->saved, start_command(r, command), r->run.out);
     else
         hora_fail(why,
-                  "%s; no checkpoint was written yet (--save-every): start again with "
-                  "--overwrite",
+                  "%s; no checkpoint was written yet (--save-every): start again with --overwrite",
                   said);
     hora_free(said);
-    return why;
 }
 
 /* What ends a run after a good step must not take the step with it. */
@@ -610,9 +609,11 @@ hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_r
     run r;
     init(&r, hooks);
     double started = hora_now();
+    hora_comm_last_words(r.comm, add_way_on, &r);
     hora_status status = train_all(&r, s);
+    hora_comm_last_words(r.comm, NULL, NULL);
     if (status < 0) {
-        lost(&r, status);
+        add_way_on(&r, status);
         hora_comm_fail(r.comm, status);
     }
     average(&r);

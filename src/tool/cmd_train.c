@@ -41,12 +41,6 @@ static void on_event(void *user, const hora_run_event *e) {
         hora_progress_event(&w->progress, e);
 }
 
-static void say(hora_status s) {
-    (void)s;
-    fprintf(stderr, "hora: %s\n", hora_errmsg());
-    fflush(stderr);
-}
-
 static hora_status train(hora_cli *cli, hora_comm *comm) {
     watcher w = {.leads = hora_comm_leads(comm)};
     const hora_run_hooks hooks = {on_event, &w, hora_cli_interrupts(), comm};
@@ -70,8 +64,9 @@ static hora_status run(hora_cli *cli) {
         return hora_cli_plan(cli, false);
     }
     HORA_TRY(hora_comm_open(&comm));
+    hora_comm_speaker(comm, hora_cli_say);
     hora_status s = train(cli, comm);
-    if (!hora_comm_close(comm, s, say))
+    if (!hora_comm_close(comm, s))
         hora_error_restore(""); /* another rank says it */
     return s;
 }

@@ -208,13 +208,18 @@ hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int
                                   hora_step_info *info) {
     hora_step_tally a;
     int64_t supervised = 0;
-    HORA_ASSERT(t->prepared && hora_comm_size(t->parts.comm) == 1);
+    const int rank = hora_comm_rank(t->parts.comm), ranks = hora_comm_size(t->parts.comm);
+    HORA_ASSERT(t->prepared && (ranks == 1 || n <= hora_training_micro(t)));
     if (t->step >= t->shape.steps)
         return HORA_DONE;
     for (int m = 0; m < n; m++)
         supervised += micro[m].supervised;
-    HORA_TRY(hora_training_sums_of(t, n));
+    if (ranks == 1)
+        HORA_TRY(hora_training_sums_of(t, n));
     begin(t, &a, supervised);
-    a.micro = a.count = n;
+    a.micro = n;
+    hora_share(n, rank, ranks, &a.first, &a.count);
+    for (int64_t m = 0; m < a.first; m++)
+        a.row0 += micro[m].tokens;
     return run(t, &a, micro, info);
 }

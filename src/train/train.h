@@ -164,7 +164,8 @@ hora_status hora_training_prepare(hora_training *t);
  * HORA_ENUMERIC before an update that a loss or gradient forbids: parameters are those of the step
  * before. */
 hora_status hora_training_step(hora_training *t, hora_step_info *info);
-/* The same on given micro-batches (borrowed): for outside programs and tests. */
+/* The same on given micro-batches (borrowed): for outside programs and tests. Several ranks are all
+ * given the same ones, at most grad_accum, and share them. */
 hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int n,
                                   hora_step_info *info);
 /* Mean loss over the evaluation data; decides what is best. */

@@ -119,8 +119,6 @@ static hora_status check_ranks(hora_training *t) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "several ranks train on processors only; leave --device out, or start one "
                          "rank");
-    if (!t->parts.train)
-        return hora_fail(HORA_EUSAGE, "several ranks need training data that each can read");
     if (ranks > step_rows)
         return hora_fail(
             HORA_EUSAGE,
