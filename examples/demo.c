@@ -13,7 +13,7 @@
 
 #define STEPS    "1200"
 #define TRAINING "batch_size=4,schedule=cosine,warmup=0.1"
-#define ROWS     "seq_len=128"
+#define SHAPE    "seq_len=128"
 
 /* Rates: the best of 1e-3, 2e-3, 3e-3, 1e-2 for hora, of 3e-3, 1e-2, 3e-2 for lora, of 3e-4, 1e-3,
  * 3e-3 for full, by mean accuracy over three seeds; examples/tiny/README.md has the numbers. */
@@ -108,7 +108,7 @@ static hora_status train(hora_model *m, const char *data, const char *steps_want
     char options[256];
     snprintf(options, sizeof options, TRAINING ",steps=%s,lr=%s", steps_wanted, runs[run].rate);
     double start = now(), loss = 0, step = 0, steps = 0;
-    hora_status s = hora_data_open(&d, m, data, ROWS);
+    hora_status s = hora_data_open(&d, m, data, SHAPE);
     if (s == HORA_OK)
         s = hora_trainer_new(&t, m, d, options);
     if (s == HORA_OK)

@@ -147,8 +147,8 @@ HORA_API hora_status hora_model_info(const hora_model *m, const char *key, doubl
  * model or a loaded adapter. */
 HORA_API hora_status hora_model_export(hora_model *m, const char *dir, const char *options);
 /* Largest difference between the logits with adapters attached and with adapters merged, over
- * `rows` random tokens. */
-HORA_API hora_status hora_model_verify(hora_model *m, int rows, double *difference);
+ * `tokens` random tokens. */
+HORA_API hora_status hora_model_verify(hora_model *m, int tokens, double *difference);
 
 /* --- adapters --------------------------------------------------------------------------------- */
 /* Attaches a fresh adapter: method "hora", "lora", "full", "bitfit", "head". Options: those of the
@@ -184,11 +184,11 @@ HORA_API hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *
                                            bool generation, hora_str *out);
 
 /* --- data ------------------------------------------------------------------------------------- */
-/* A text or JSONL file, tokenised with the model's own tokenizer and cut or packed into rows.
+/* A text or JSONL file, tokenised with the model's own tokenizer and cut or packed into sequences.
  * Options: seq_len, format, packing, .. */
 HORA_API hora_status hora_data_open(hora_data **out, hora_model *m, const char *path,
                                     const char *options);
-HORA_API int64_t hora_data_rows(const hora_data *d);
+HORA_API int64_t hora_data_sequences(const hora_data *d);
 HORA_API void hora_data_close(hora_data *d);
 
 /* --- trainers --------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ HORA_API void hora_trainer_free(hora_trainer *t);
 HORA_API hora_status hora_trainer_plan(hora_trainer *t, hora_str *json);
 /* One optimizer step. HORA_DONE when all are taken, HORA_EINTERRUPTED after hora_trainer_stop. */
 HORA_API hora_status hora_trainer_step(hora_trainer *t);
-/* Mean loss per supervised token over all rows of `d`. */
+/* Mean loss per supervised token over all sequences of `d`. */
 HORA_API hora_status hora_trainer_eval(hora_trainer *t, hora_data *d, double *loss);
 /* A number of the last step: step, steps, epoch, loss, grad_norm, lr, tokens, supervised. */
 HORA_API hora_status hora_trainer_get(const hora_trainer *t, const char *key, double *value);

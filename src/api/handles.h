@@ -43,7 +43,7 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
                                     const char *prefer);
 /* All that lie in `dir` together. */
 hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char *prefer);
-/* Data rows of `path` as the settings say. seq_len that nobody set is at most the model's. */
+/* Data sequences of `path` as the settings say. seq_len that nobody set is at most the model's. */
 hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s);
 
 struct hora_trainer {

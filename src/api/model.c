@@ -408,10 +408,10 @@ static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adap
     return s;
 }
 
-hora_status hora_model_verify(hora_model *m, int rows, double *difference) {
+hora_status hora_model_verify(hora_model *m, int tokens, double *difference) {
     hora_base *b = m->base;
     float **merged = NULL;
-    hora_forward_batch batch = {.b = 1, .t = hora_max(rows, 1)};
+    hora_forward_batch batch = {.b = 1, .t = hora_max(tokens, 1)};
     const hora_forward shaped = {.base = b, .objective = &m->opened.objective};
     const hora_shape shape = hora_forward_logits(&shaped, &batch);
     const size_t n = (size_t)hora_shape_elems(&shape);

@@ -41,10 +41,11 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
     if (st == HORA_OK && !hora_settings_get(s, "seq_len") && most > 0)
         d->config.seq_len = hora_min(d->config.seq_len, most);
     if (st == HORA_OK && most > 0 && d->config.seq_len > most)
-        st = hora_fail(HORA_EUSAGE,
-                       "rows of %lld tokens are asked for, but the model has %lld positions; give "
-                       "--seq-len %lld or less",
-                       (long long)d->config.seq_len, (long long)most, (long long)most);
+        st = hora_fail(
+            HORA_EUSAGE,
+            "sequences of %lld tokens are asked for, but the model has %lld positions; give "
+            "--seq-len %lld or less",
+            (long long)d->config.seq_len, (long long)most, (long long)most);
     if (st)
         goto out;
     HORA_TRY_OUT(st, hora_open_data(&m->opened, &d->set, path, &d->config));
@@ -72,8 +73,8 @@ hora_status hora_data_open(hora_data **out, hora_model *m, const char *path, con
     return st;
 }
 
-int64_t hora_data_rows(const hora_data *d) {
-    return hora_data_about(d->set)->rows;
+int64_t hora_data_sequences(const hora_data *d) {
+    return hora_data_about(d->set)->sequences;
 }
 
 void hora_data_close(hora_data *d) {

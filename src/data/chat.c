@@ -1,6 +1,6 @@
 /*
  * Conversations: which of the text that the model's chat template makes of them is supervised, and
- * in which rows. The authorities, in this order:
+ * in which sequences. The authorities, in this order:
  *
  *   1. {% generation %} blocks of the template say it.
  *   2. The common part. P is the rendering of what stands before a turn of the assistant, with the
@@ -9,7 +9,7 @@
  *      opened block of thinking). In the whole conversation W it counts if C is a prefix of W but
  *      for an end mark that the template writes behind the last message only.
  *   3. A turn that W writes in another way (thinking that is dropped once the next question comes)
- *      is a row of its own: C, as the model sees it when it answers.
+ *      is a sequence of its own: C, as the model sees it when it answers.
  *   4. A turn whose P or C the template cannot render (the assistant speaks first) is context.
  *
  * What is not certain is refused with its reason (chat_common.c).
@@ -79,8 +79,8 @@ static hora_status render(hora_talk *t, bool need_cuts) {
     return hora_template_render_cuts(t->r->tmpl, t->vars, &t->whole, &t->spoken, t->cuts, t->ncuts);
 }
 
-/* ---- rows ---- */
-static hora_sample *row(hora_talk *t, const hora_seen *text) {
+/* ---- sequences ---- */
+static hora_sample *sequence(hora_talk *t, const hora_seen *text) {
     hora_sample *s = hora_samples_add(t->out);
     if (text->shared)
         hora_str_add(&s->text, text->w, text->shared);
@@ -89,20 +89,20 @@ static hora_sample *row(hora_talk *t, const hora_seen *text) {
     return s;
 }
 
-/* The turn as a row of its own: C. */
-static void own_row(hora_talk *t, const hora_turn *k) {
+/* The turn as a sequence of its own: C. */
+static void own_sequence(hora_talk *t, const hora_turn *k) {
     hora_seen c =
         k->after >= 0 ? hora_seen_of(&t->whole, &t->cuts[k->after]) : hora_seen_all(&t->whole);
     bool all = t->r->train_on == HORA_TRAIN_ON_ALL;
     if (k->joined) {
         hora_seen p = hora_seen_of(&t->whole, &t->cuts[k->before]);
-        hora_sample *s = row(t, &p);
+        hora_sample *s = sequence(t, &p);
         for (size_t i = k->from; i < k->to; i++)
             hora_str_putc(&s->text, hora_seen_at(&c, i));
         hora_sample_span(s, all ? 0 : p.n, s->text.n);
         return;
     }
-    hora_sample_span(row(t, &c), all ? 0 : k->from, all ? c.n : k->to);
+    hora_sample_span(sequence(t, &c), all ? 0 : k->from, all ? c.n : k->to);
 }
 
 /* The last turn that can be learned. */
@@ -118,15 +118,15 @@ static bool wanted(const hora_talk *t, const hora_turn *k, const hora_turn *last
     return !k->off && !k->context && (t->r->train_on != HORA_TRAIN_ON_LAST || k == last);
 }
 
-/* Row W with the turns that it has. */
-static void whole_row(hora_talk *t, const hora_turn *last) {
+/* Sequence W with the turns that it has. */
+static void whole_sequence(hora_talk *t, const hora_turn *last) {
     hora_seen w = hora_seen_all(&t->whole);
     bool some = false;
     for (size_t i = 0; i < t->nturns; i++)
         some = some || (t->turns[i].fits && wanted(t, &t->turns[i], last));
     if (!some)
         return;
-    hora_sample *s = row(t, &w);
+    hora_sample *s = sequence(t, &w);
     for (size_t i = 0; i < t->nturns; i++)
         if (t->turns[i].fits && wanted(t, &t->turns[i], last))
             hora_sample_span(s, t->turns[i].from, t->turns[i].to);
@@ -135,7 +135,7 @@ static void whole_row(hora_talk *t, const hora_turn *last) {
 /* Everything but the turns of weight 0. */
 static hora_status everything(hora_talk *t) {
     hora_seen w = hora_seen_all(&t->whole);
-    hora_sample *s = row(t, &w);
+    hora_sample *s = sequence(t, &w);
     size_t from = 0;
     for (size_t i = 0; i < t->nturns; i++) {
         const hora_turn *k = &t->turns[i];
@@ -170,16 +170,16 @@ static hora_status nothing_left(const hora_talk *t) {
                                    "learn; give one a weight other than 0, or remove the record");
 }
 
-static hora_status rows_of_turns(hora_talk *t) {
+static hora_status sequences_of_turns(hora_talk *t) {
     for (size_t i = 0; i < t->nturns; i++)
         HORA_TRY(hora_chat_measure(t, &t->turns[i]));
     const hora_turn *last = last_turn(t);
     if (t->r->train_on == HORA_TRAIN_ON_ALL && t->r->turns != HORA_TURNS_SPLIT)
         return everything(t);
     bool split = t->r->turns == HORA_TURNS_SPLIT, only_last = t->r->turns == HORA_TURNS_LAST;
-    /* `last` is the row that ends with the last turn; where more follows it, that is not W */
+    /* `last` is the sequence that ends with the last turn; where more follows it, that is not W */
     if (only_last && last && !last->fits) {
-        own_row(t, last);
+        own_sequence(t, last);
         t->out->lost += (int64_t)t->nturns - 1;
         return HORA_OK;
     }
@@ -192,11 +192,11 @@ static hora_status rows_of_turns(hora_talk *t) {
             t->out->lost++;
             continue;
         }
-        own_row(t, k);
+        own_sequence(t, k);
         t->out->split++;
     }
     if (!split)
-        whole_row(t, last);
+        whole_sequence(t, last);
     return t->out->n ? HORA_OK : nothing_left(t);
 }
 
@@ -232,7 +232,7 @@ static hora_status owners(const hora_talk *t, int *first) {
     return s;
 }
 
-/* A row per turn: the conversation up to it, with the blocks that it adds. */
+/* A sequence per turn: the conversation up to it, with the blocks that it adds. */
 static hora_status split_blocks(hora_talk *t, const hora_turn *last) {
     hora_spans at_ = {0};
     hora_status s = HORA_OK;
@@ -248,7 +248,7 @@ static hora_status split_blocks(hora_talk *t, const hora_turn *last) {
             s = blocks(t, k->message + 1, &text, &at_, &n);
         if (!s && n > before) {
             hora_seen v = hora_seen_all(&text);
-            hora_sample *r = row(t, &v);
+            hora_sample *r = sequence(t, &v);
             for (int b = before; b < n; b++)
                 hora_sample_span(r, at_.at[b].from, at_.at[b].to);
             t->out->split++;
@@ -259,7 +259,7 @@ static hora_status split_blocks(hora_talk *t, const hora_turn *last) {
     return s;
 }
 
-static hora_status rows_of_blocks(hora_talk *t) {
+static hora_status sequences_of_blocks(hora_talk *t) {
     const hora_turn *last = last_turn(t);
     bool some = t->r->train_on == HORA_TRAIN_ON_LAST;
     for (size_t i = 0; i < t->nturns; i++)
@@ -270,7 +270,7 @@ static hora_status rows_of_blocks(hora_talk *t) {
         int *first = hora_calloc(t->nturns + 1, sizeof *first);
         hora_status s = some ? owners(t, first) : HORA_OK;
         hora_seen w = hora_seen_all(&t->whole);
-        hora_sample *r = row(t, &w);
+        hora_sample *r = sequence(t, &w);
         for (int b = 0; b < t->spoken.n && !s && !some; b++)
             hora_sample_span(r, t->spoken.at[b].from, t->spoken.at[b].to);
         for (size_t i = 0; i < t->nturns && !s && some; i++)
@@ -346,7 +346,7 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
     if (s)
         goto out;
     HORA_TRY_OUT(s, render(&t, !blocks_say));
-    s = blocks_say ? rows_of_blocks(&t) : rows_of_turns(&t);
+    s = blocks_say ? sequences_of_blocks(&t) : sequences_of_turns(&t);
 out:
     release(&t);
     return s;

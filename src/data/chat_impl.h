@@ -1,7 +1,7 @@
 #ifndef HORA_DATA_CHAT_IMPL_H
 #define HORA_DATA_CHAT_IMPL_H
 /*
- * A conversation at work: chat.c makes rows of it, chat_common.c says what of a turn counts.
+ * A conversation at work: chat.c makes sequences of it, chat_common.c says what of a turn counts.
  */
 #include "data/data_impl.h"
 
@@ -26,7 +26,7 @@ typedef struct hora_turn {
     bool off;          /* weight 0: not to be learned */
     bool context;      /* cannot be rendered, or leaves nothing to write */
     bool fits;         /* W has it */
-    bool joined;       /* its row is P and what of C counts */
+    bool joined;       /* its sequence is P and what of C counts */
     int before, after; /* its cuts P and C; after -1: C is W */
     size_t from, to;   /* what counts: of W when it fits, else of C */
 } hora_turn;

@@ -1,7 +1,7 @@
 /*
- * The dataset once it is read: its options, its pieces (a split, a choice of rows), its words for
- * people. What is shared by the pieces lives in a counted store; rows and segments are each piece's
- * own. reading.c opens one.
+ * The dataset once it is read: its options, its pieces (a split, a choice of sequences), its words
+ * for people. What is shared by the pieces lives in a counted store; sequences and segments are
+ * each piece's own. reading.c opens one.
  */
 #include "data/data.h"
 
@@ -23,19 +23,20 @@ static const hora_option rows[] = {
             .help = "names of the fields in the data: prompt=question,completion=answer; in a "
                     "recipe also a mapping"),
     OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", "512", 2, 1 << 24,
-            "tokens per row; longer records are cut"),
+            "tokens per sequence; longer records are cut"),
     OPT_BOOL(packing, "packing", NULL, "true",
-             "put several records into one row; they do not see each other"),
-    OPT_BOOL(shuffle, "shuffle", NULL, "true", "another order of rows in every epoch"),
+             "put several records into one sequence; they do not see each other"),
+    OPT_BOOL(shuffle, "shuffle", NULL, "true", "another order of sequences in every epoch"),
     OPT_BOOL(skip_bad, "skip_bad", NULL, "false", "count bad records instead of refusing the file"),
-    OPT_CHOICE(
-        train_on, "train_on", NULL, "assistant", "assistant all last",
-        "what is learned of a row: what the assistant says, all of it, or the last turn alone"),
+    OPT_CHOICE(train_on, "train_on", NULL, "assistant", "assistant all last",
+               "what is learned of a sequence: what the assistant says, all of it, or the last "
+               "turn alone"),
     OPT_BOOL(train_on_prompt, "train_on_prompt", NULL, "false",
              "learn prompts and user turns too; the same as train_on=all"),
-    OPT_CHOICE(turns, "turns", NULL, "auto", "auto split last",
-               "rows of a conversation: one, and one more per turn that the template writes in "
-               "another way later; one per turn; the last alone"),
+    OPT_CHOICE(
+        turns, "turns", NULL, "auto", "auto split last",
+        "sequences of a conversation: one, and one more per turn that the template writes in "
+        "another way later; one per turn; the last alone"),
     OPT_STRING(chat_kwargs, "chat_kwargs", NULL, NULL, "JSON",
                "more variables for the chat template: {\"enable_thinking\": false}; a record's "
                "chat_template_kwargs win",
@@ -44,7 +45,7 @@ static const hora_option rows[] = {
                "2026-01-31: the date that a chat template writes; unset: today"),
     OPT_BOOL(add_bos, "add_bos", NULL, "false", "plain text: every window begins with BOS"),
     OPT_REAL(eval_split, "eval_split", NULL, "0", 0, 1e12,
-             "hold out this share (below 1) or number of rows, from the end"),
+             "hold out this share (below 1) or number of sequences, from the end"),
     OPT_INT(seed, "seed", NULL, "42", 0, 9e15, "seed of the shuffle"),
     OPT_BOOL(exif, "exif", NULL, "true", "turn pictures as their EXIF says"),
     OPT_BOOL(white, "white", NULL, "false",
@@ -89,7 +90,7 @@ void hora_dataset_close(hora_dataset *d) {
         hora_free(st);
     }
     hora_free(d->segments);
-    hora_free(d->rows);
+    hora_free(d->sequences);
     hora_free(d);
 }
 
@@ -98,7 +99,7 @@ uint64_t hora_data_bytes(const hora_dataset *d) {
     return (uint64_t)((st->tokens.ids.cap + st->tokens.types.cap) *
                           (sizeof(int32_t) + sizeof *st->tokens.mask) +
                       (size_t)st->nbytes * sizeof *st->bytes + st->crecords * sizeof *st->records +
-                      d->csegments * sizeof *d->segments + d->crows * sizeof *d->rows) +
+                      d->csegments * sizeof *d->segments + d->csequences * sizeof *d->sequences) +
            hora_pictures_bytes(st->pictures);
 }
 
@@ -115,23 +116,24 @@ const hora_data_info *hora_data_about(const hora_dataset *d) {
 }
 
 /* ---- split ---- */
-/* A piece over the same store, without rows. */
+/* A piece over the same store, without sequences. */
 static hora_dataset *piece(const hora_dataset *d) {
     hora_dataset *e = hora_calloc(1, sizeof *e);
     *e = *d;
     e->segments = NULL;
-    e->rows = NULL;
-    e->csegments = e->crows = 0;
-    e->nsegments = e->nrows = 0;
+    e->sequences = NULL;
+    e->csegments = e->csequences = 0;
+    e->nsegments = e->nsequences = 0;
     e->store->refs++;
     e->info = (hora_data_info){.hash = hora_hash64("held out", 8, d->info.hash)};
     e->eval_split = 0;
     return e;
 }
 
-/* Where the last k of the part's rows begin, in its records or its stream. `row`: its first. */
-static size_t cut_of(const hora_dataset *d, const hora_data_part *p, size_t row, size_t rows,
-                     size_t k) {
+/* Where the last k of the part's sequences begin, in its records or its stream. `sequence`: its
+ * first. */
+static size_t cut_of(const hora_dataset *d, const hora_data_part *p, size_t sequence,
+                     size_t sequences, size_t k) {
     if (p->stream) {
         const size_t body = (size_t)(d->seq_len - (d->bos >= 0));
         return p->end - (k * body < p->end - p->first ? k * body : p->end - p->first);
@@ -139,40 +141,42 @@ static size_t cut_of(const hora_dataset *d, const hora_data_part *p, size_t row,
     if (!k)
         return p->end;
     const hora_data_record *r = d->store->records;
-    size_t first = d->segments[d->rows[row + rows - k].first].index;
+    size_t first = d->segments[d->sequences[sequence + sequences - k].first].index;
     while (first > p->first && r[first].record == r[first - 1].record)
         first--; /* a conversation is not asked about what it was trained on */
     return first;
 }
 
-/* Rows of a part; `row`: its first. */
-static size_t rows_of(const hora_dataset *d, int part, size_t row) {
+/* Sequences of a part; `sequence`: its first. */
+static size_t sequences_of(const hora_dataset *d, int part, size_t sequence) {
     size_t n = 0;
-    while (row + n < d->nrows && d->segments[d->rows[row + n].first].part == part)
+    while (sequence + n < d->nsequences &&
+           d->segments[d->sequences[sequence + n].first].part == part)
         n++;
     return n;
 }
 
 hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
-    const double all = (double)d->nrows;
+    const double all = (double)d->nsequences;
     const hora_store *st = d->store;
     *eval = NULL;
     if (d->eval_split <= 0)
         return HORA_OK;
     double want = d->eval_split < 1 ? fmax(1, round(d->eval_split * all)) : floor(d->eval_split);
     if (want >= all)
-        return hora_fail(HORA_EUSAGE,
-                         "eval_split=%g leaves none of %zu rows to train on; choose fewer, or give "
-                         "eval_data",
-                         d->eval_split, d->nrows);
+        return hora_fail(
+            HORA_EUSAGE,
+            "eval_split=%g leaves none of %zu sequences to train on; choose fewer, or give "
+            "eval_data",
+            d->eval_split, d->nsequences);
     hora_dataset *e = piece(d);
-    size_t *cuts = hora_calloc((size_t)st->nparts + 1, sizeof *cuts), row = 0;
+    size_t *cuts = hora_calloc((size_t)st->nparts + 1, sizeof *cuts), sequence = 0;
     for (int i = 0; i < st->nparts; i++) { /* of each part its share, together `want` */
-        const size_t n = rows_of(d, i, row);
-        const double before = floor(want * (double)row / all),
-                     behind = floor(want * (double)(row + n) / all);
-        cuts[i] = cut_of(d, &st->parts[i], row, n, (size_t)(behind - before));
-        row += n;
+        const size_t n = sequences_of(d, i, sequence);
+        const double before = floor(want * (double)sequence / all),
+                     behind = floor(want * (double)(sequence + n) / all);
+        cuts[i] = cut_of(d, &st->parts[i], sequence, n, (size_t)(behind - before));
+        sequence += n;
     }
     hora_pack_begin(d);
     hora_pack_begin(e);
@@ -199,11 +203,11 @@ hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int6
     *out = NULL;
     e->seed = seed;
     hora_pack_begin(e);
-    hora_pack_rows(e, d, at, n);
+    hora_pack_sequences(e, d, at, n);
     e->info.hash = hora_hash64(parts, sizeof parts, 6);
     if (!e->info.supervised) {
         hora_dataset_close(e);
-        return hora_fail(HORA_EUSAGE, "the %lld rows picked hold nothing to learn; pick more",
+        return hora_fail(HORA_EUSAGE, "the %lld sequences picked hold nothing to learn; pick more",
                          (long long)n);
     }
     *out = e;
@@ -223,7 +227,7 @@ static void say(hora_str *out, const char *fmt, ...) {
 
 void hora_data_notes(const hora_dataset *d, hora_str *out) {
     const hora_data_info *i = &d->info;
-    const char *unit = i->split ? "rows" : "records";
+    const char *unit = i->split ? "sequences" : "records";
     const long long all = (long long)i->samples;
     if (d->store->pictures) {
         char kept[32];
@@ -241,7 +245,8 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
         say(out, "%lld of %lld %s were cut to %lld tokens", (long long)(i->truncated - i->lost),
             all, unit, (long long)d->seq_len);
     if (i->split)
-        say(out, "%lld rows hold one turn of a conversation each, as the template writes it there",
+        say(out,
+            "%lld sequences hold one turn of a conversation each, as the template writes it there",
             (long long)i->split);
     if (i->dropped)
         say(out, "%lld earlier turns are not learned (turns=last)", (long long)i->dropped);

@@ -1,17 +1,17 @@
 #ifndef HORA_DATA_DATA_H
 #define HORA_DATA_DATA_H
 /*
- * From files to batches of token rows.
+ * From files to batches of sequences of tokens.
  *
- *   sources (text, JSONL ..) -> records (ids + mask) -> rows of at most seq_len tokens
+ *   sources (text, JSONL ..) -> records (ids + mask) -> sequences of at most seq_len tokens
  *     -> shuffled -> micro-batches
  *
- * Everything is tokenised once at open. Records are packed into rows once, in file order,
- * independent of the epoch; an epoch is a permutation of the rows:
+ * Everything is tokenised once at open. Records are packed into sequences once, in file order,
+ * independent of the epoch; an epoch is a permutation of the sequences:
  *
  *   hora_rng_permutation(seed, epoch, n, i)
  *
- * So the position in the data is one integer, the number of rows consumed.
+ * So the position in the data is one integer, the number of sequences consumed.
  */
 #include "base/options.h"
 #include "data/augment.h"
@@ -34,8 +34,8 @@ bool hora_data_reads_input(const char *list); /* `-` is in it */
 typedef struct hora_data_config { /* filled from hora_data_options */
     char *format;                 /* auto text jsonl csv tsv */
     char *columns;   /* prompt=question,.. or JSON: names of fields in the data; NULL: ours */
-    int64_t seq_len; /* tokens per row */
-    bool packing;    /* several records in one row */
+    int64_t seq_len; /* tokens per sequence */
+    bool packing;    /* several records in one sequence */
     bool shuffle;
     bool skip_bad;        /* count bad lines instead of refusing */
     bool train_on_prompt; /* the same as train_on=all */
@@ -45,7 +45,7 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     char *date;           /* of strftime_now; NULL: today */
     /* plain text: each window starts with BOS (default off: windows are cut from the stream) */
     bool add_bos;
-    /* below 1: share of the rows held out at the end; 1 and more: number of rows */
+    /* below 1: share of the sequences held out at the end; 1 and more: number of sequences */
     double eval_split;
     int64_t seed; /* of the shuffle */
     /* of pictures */
@@ -57,10 +57,11 @@ typedef struct hora_data_config { /* filled from hora_data_options */
 extern const hora_options hora_data_options;
 /* What of it can be refused before anything is opened. */
 hora_status hora_data_check(const hora_data_config *c);
-/* What of a row is supervised: what the assistant says, prompts too, the assistant's last turn. */
+/* What of a sequence is supervised: what the assistant says, prompts too, the assistant's last
+ * turn. */
 enum { HORA_TRAIN_ON_ASSISTANT, HORA_TRAIN_ON_ALL, HORA_TRAIN_ON_LAST };
-/* Rows of a conversation: one, and one more for each turn that later turns make the template write
- * in another way; one per turn; the one that ends with the last turn. */
+/* Sequences of a conversation: one, and one more for each turn that later turns make the template
+ * write in another way; one per turn; the one that ends with the last turn. */
 enum { HORA_TURNS_AUTO, HORA_TURNS_SPLIT, HORA_TURNS_LAST };
 
 /* --- what a task asks of the data, which know nothing of causality or classes ----------------- */
@@ -117,44 +118,46 @@ typedef struct hora_label_table {
 
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
-    int64_t records;   /* in the rows (of plain text: windows) */
+    int64_t records;   /* in the sequences (of plain text: windows) */
     int64_t skipped;   /* bad records (skip_bad) */
-    int64_t truncated; /* rows of records cut to seq_len, lost ones among them */
-    int64_t samples;   /* rows of records read, lost ones among them; of a subset: before it */
+    int64_t truncated; /* sequences of records cut to seq_len, lost ones among them */
+    int64_t samples;   /* sequences of records read, lost ones among them; of a subset: before it */
     int64_t lost;      /* of those: whose supervised part lies behind seq_len */
     int64_t cut;       /* tokens cut off */
-    /* turns that are context only; rows that hold one turn each; turns that turns=last leaves
+    /* turns that are context only; sequences that hold one turn each; turns that turns=last leaves
      * out */
     int64_t context, split, dropped;
     int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
     int64_t bos;        /* texts that begin with BOS already */
-    int64_t rows, tokens, supervised; /* tokens in the rows; those that are targets */
-    int64_t bytes;                    /* of the text of the supervised tokens */
-    int32_t max_id;                   /* largest token id: must be below the model's vocabulary */
+    int64_t sequences, tokens, supervised; /* tokens in the sequences; those that are targets */
+    int64_t bytes;                         /* of the text of the supervised tokens */
+    int32_t max_id;   /* largest token id: must be below the model's vocabulary */
     int32_t max_type; /* largest type of a text: must be below what the model tells apart */
-    uint64_t hash; /* of the files' bytes and of everything in the config that changes the rows */
+    uint64_t hash;    /* of the files' bytes and of all in the config that changes the sequences */
 } hora_data_info;
 
 /* `tok` is borrowed until the close (for hora_data_show). `path`: a list as hora_data_resolve takes
- * it; formats are recognised by extension and first record. `tmpl` may be NULL: then a {"messages"} record is refused, naming
- * the missing chat template. Refuses empty data and data without a supervised token. */
+ * it; formats are recognised by extension and first record. `tmpl` may be NULL: then a {"messages"}
+ * record is refused, naming the missing chat template. Refuses empty data and data without a
+ * supervised token. */
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                               const hora_template *tmpl, const hora_data_config *cfg,
                               const hora_data_rule *rule); /* copied */
-/* A set of labelled pictures (images.h) for a model that reads such: a row each. Of the processor
- * and the shape of pictures copies are taken. */
+/* A set of labelled pictures (images.h) for a model that reads such: a sequence each. Of the
+ * processor and the shape of pictures copies are taken. */
 hora_status hora_pictures_open(hora_dataset **out, const char *path,
                                const hora_image_processor *processor, const hora_vision *vision,
                                const hora_data_config *cfg, const hora_data_rule *rule);
 /* The augmentation that the options ask for. */
 hora_augment hora_data_augment(const hora_data_config *cfg);
 void hora_dataset_close(hora_dataset *d); /* accepts NULL */
-/* Splits the held-out rows off (cfg.eval_split): *eval is NULL when there are none. For plain text
- * the held-out windows are cut back from the end of the stream, so that 64 rows of 128 are exactly
- * the last 8,192 tokens. The pieces share memory; close both, in any order. */
+/* Splits the held-out sequences off (cfg.eval_split): *eval is NULL when there are none. For plain
+ * text the held-out windows are cut back from the end of the stream, so that 64 sequences of 128
+ * are exactly the last 8,192 tokens. The pieces share memory; close both, in any order. */
 hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
-/* The rows `at` (n of them, each below the number of rows, each at most once) of d as a set of
- * their own, shuffled by `seed`; d may be closed first. HORA_EUSAGE when nothing in them counts. */
+/* The sequences `at` (n of them, each below the number of sequences, each at most once) of d as a
+ * set of their own, shuffled by `seed`; d may be closed first. HORA_EUSAGE when nothing in them
+ * counts. */
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed);
 const hora_data_info *hora_data_about(const hora_dataset *d);
@@ -166,7 +169,7 @@ typedef struct hora_data_part_info {
     uint64_t hash;   /* of its bytes, unpacked */
 } hora_data_part_info;
 bool hora_data_part_at(const hora_dataset *d, int i, hora_data_part_info *out);
-/* Bytes that the rows take in memory; what a split shares counts in each part. */
+/* Bytes that the sequences take in memory; what a split shares counts in each part. */
 uint64_t hora_data_bytes(const hora_dataset *d);
 const hora_label_table *hora_data_labels(const hora_dataset *d);
 /* Numbers the classes: class_of[i] of label i of the table, or -1. Before the first batch is
@@ -179,34 +182,35 @@ int64_t hora_row_class(int64_t capacity, int64_t rows);
 /* Adds how many records (of tags: words) of the set have each class; classes are numbered. */
 void hora_data_count_classes(const hora_dataset *d, int64_t *count, int64_t classes);
 
-/* Fills `b` with data rows first, first+1, .. first+n-1 of the endless sequence of epochs (at most
- * b->capacity / seq_len of them). limit: rows at or beyond it do not exist (end of training);
- * shuffled unless cfg.shuffle is off or `eval`. */
+/* Fills `b` with data sequences first, first+1, .. first+n-1 of the endless stream of epochs (at
+ * most b->capacity / seq_len of them). limit: sequences at or beyond it do not exist (end of
+ * training); shuffled unless cfg.shuffle is off or `eval`. */
 hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
                            bool eval, hora_batch *b);
-/* Supervised tokens of the same rows, without filling anything (the loss scale of a step is known
- * before it starts). */
+/* Supervised tokens of the same sequences, without filling anything (the loss scale of a step is
+ * known before it starts). */
 int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
                              bool eval);
-/* Tokens of the same rows: real ones, without padding. */
+/* Tokens of the same sequences: real ones, without padding. */
 int64_t hora_data_tokens(const hora_dataset *d, int64_t first, int64_t n, int64_t limit, bool eval);
-/* Which records (line numbers, 1-based; of plain text: windows, 1-based) stand in data row `row`;
- * writes up to cap, returns how many. For error messages. */
+/* Which records (line numbers, 1-based; of plain text: windows, 1-based) stand in data sequence
+ * `sequence`; writes up to cap, returns how many. For error messages. */
 typedef struct hora_data_origin {
     const char *path; /* NULL where the set is one file */
     int64_t line;
 } hora_data_origin;
-int hora_data_records(const hora_dataset *d, int64_t row, bool eval, hora_data_origin *at, int cap);
+int hora_data_records(const hora_dataset *d, int64_t sequence, bool eval, hora_data_origin *at,
+                      int cap);
 /* What happened to records on the way, in words; nothing when nothing did. */
 void hora_data_notes(const hora_dataset *d, hora_str *out);
-/* Prints row i with its mask for people: supervised text in [[..]]. */
+/* Prints sequence i with its mask for people: supervised text in [[..]]. */
 hora_status hora_data_show(const hora_dataset *d, int64_t record, hora_str *out);
 
-/* Row i with its runs of text, ids and mask, for `hora data`; the whole set in numbers. Owned. */
-hora_status hora_data_row_json(const hora_dataset *d, int64_t row, hora_json **out);
+/* Sequence i with its runs of text, ids and mask, for `hora data`; the whole set in numbers. */
+hora_status hora_data_sequence_json(const hora_dataset *d, int64_t sequence, hora_json **out);
 hora_json *hora_data_survey(const hora_dataset *d);
-/* First row of record `record` (counted from 1 in the file) and how many it has; -1: none. Rows are
- * those of hora_data_show: with packing off, the rows of the set. */
+/* First sequence of record `record` (counted from 1 in the file) and how many it has; -1: none.
+ * Sequences are those of hora_data_show: with packing off, the sequences of the set. */
 int64_t hora_data_find(const hora_dataset *d, int64_t record, int64_t *n);
 
 /* The records of a JSONL, JSON, CSV or TSV file, in order. What `fn` returns ends the reading, with
@@ -221,15 +225,15 @@ hora_status hora_record_texts(const hora_json *record, hora_text_pair *out);
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;
-/* The micro-batches of a part of the ranks: of every `step_rows` data rows, counted from the first,
+/* The micro-batches of a part of the ranks: of every `step_sequences` data sequences, counted from the first,
  * those that hora_share gives to `part`. */
 typedef struct hora_data_share {
-    int64_t step_rows;
+    int64_t step_sequences;
     int part, parts;
 } hora_data_share;
 /* `leaves`: of the batches; NULL: plain ones. share: NULL: all micro-batches. */
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
-                              int64_t rows_per_batch, int64_t limit, bool eval,
+                              int64_t sequences_per_batch, int64_t limit, bool eval,
                               const hora_leaves *leaves, const hora_data_share *share);
 /* HORA_DONE past the limit */
 hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b);

@@ -5,8 +5,8 @@
  * finds the records of one and table.c those of CSV and TSV, sources.def and source_*.c turn a
  * record into samples (text and the bytes of it that count; chat*.c for conversations; labels.c and
  * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for
- * all files of a set. pack.c cuts rows and fills batches, data.c owns the dataset, survey.c looks
- * at it, prefetch.c is the thread.
+ * all files of a set. pack.c cuts sequences and fills batches, data.c owns the dataset, survey.c
+ * looks at it, prefetch.c is the thread.
  */
 #include "base/file.h"
 #include "data/data.h"
@@ -40,12 +40,12 @@ void hora_masked_ones(hora_masked *m);
 hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hora_masked *out,
                             hora_mask_notes *notes);
 
-/* What a record becomes: a sample per row. Zero-initialise. */
+/* What a record becomes: a sample per sequence. Zero-initialise. */
 typedef struct hora_samples {
     hora_sample *at;
     int n, cap;
     int64_t context; /* turns of the assistant that only others can follow from */
-    int64_t split;   /* rows that hold one turn each */
+    int64_t split;   /* sequences that hold one turn each */
     int64_t lost;    /* turns that turns=last leaves out */
 } hora_samples;
 hora_sample *hora_samples_add(hora_samples *s); /* valid until the next one is added */
@@ -80,7 +80,7 @@ hora_status hora_source_string(const hora_json *record, const char *key, bool ne
 /* prompt then completion; the completion and EOS count. */
 void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const char *completion,
                       size_t nc, hora_samples *out);
-/* A conversation through the model's template: rows in which what the assistant says counts. */
+/* A conversation through the model's template: in its sequences, what the assistant says counts. */
 hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_samples *out);
 /* Reads tools, documents and chat_template_kwargs of a record into c. */
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
@@ -99,7 +99,7 @@ typedef struct hora_data_labels_at { /* of one record, in the store's arrays */
 typedef struct hora_data_record {
     size_t at; /* in the store's ids */
     int64_t n, line;
-    int64_t record; /* number of the record, of which this may be one row of several */
+    int64_t record; /* number of the record, of which this may be one sequence of several */
     int64_t full;   /* tokens before the cut to seq_len */
     int kind;       /* row of hora_sources; -1: a window of plain text */
     hora_data_labels_at labels;
@@ -139,7 +139,7 @@ typedef struct hora_data_part { /* a file */
 typedef struct hora_pictures hora_pictures;
 void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
 uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
-/* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless sequence. */
+/* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless stream. */
 hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
                                hora_batch *b);
 typedef struct hora_store { /* shared by the pieces of a split */
@@ -164,17 +164,17 @@ typedef struct hora_data_segment {
     int part;
     size_t index; /* in the store's records; of a stream: of the window */
 } hora_data_segment;
-typedef struct hora_data_row {
+typedef struct hora_data_sequence {
     size_t first; /* segment */
     int64_t nsegments, tokens, supervised;
-} hora_data_row;
+} hora_data_sequence;
 struct hora_dataset {
     hora_store *store;
     const hora_tokenizer *tok; /* borrowed; for hora_data_show */
     hora_data_segment *segments;
     size_t nsegments, csegments;
-    hora_data_row *rows;
-    size_t nrows, crows;
+    hora_data_sequence *sequences;
+    size_t nsequences, csequences;
     int64_t seq_len;
     int32_t bos; /* -1: windows do not start with BOS */
     hora_data_rule rule;
@@ -183,18 +183,18 @@ struct hora_dataset {
     uint64_t seed;
     hora_data_info info;
 };
-/* Makes the rows anew: none yet. */
+/* Makes the sequences anew: none yet. */
 void hora_pack_begin(hora_dataset *d);
-/* Adds rows of a part: of its records [from, to), or of its stream's tokens, `times` over. */
+/* Adds sequences of a part: of its records [from, to), or of its stream's tokens, `times` over. */
 void hora_pack_part(hora_dataset *d, int part, size_t from, size_t to, double times);
 /* on[i - from] for each record of a part: it is in the subset of that share, drawn by the seed.
- * Rows of one conversation stay together. */
+ * Sequences of one conversation stay together. */
 void hora_data_choose(const hora_dataset *d, int part, size_t from, size_t to, double share,
                       uint8_t *on);
-/* Adds copies of the rows `at` of another set over the same store. */
-void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
-/* Row at position `at` of the endless sequence. */
-const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval);
+/* Adds copies of the sequences `at` of another set over the same store. */
+void hora_pack_sequences(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n);
+/* Sequence at position `at` of the endless stream. */
+const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t at, bool eval);
 /* What the task is told of a segment that begins at row `from` of a batch. */
 hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from);
 #endif

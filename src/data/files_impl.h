@@ -29,8 +29,9 @@ typedef struct hora_bytes {
     hora_map map;
     hora_str own;
 } hora_bytes;
-/* A regular file is mapped; standard input ("-") and <(..) of a shell are read whole; gzip and Zstandard are
- * unpacked; what is no text is refused with the line that converts it. Release either way. */
+/* A regular file is mapped; standard input ("-") and <(..) of a shell are read whole; gzip and
+ * Zstandard are unpacked; what is no text is refused with the line that converts it. Release either
+ * way. */
 hora_status hora_bytes_open(hora_bytes *b, const char *path);
 void hora_bytes_release(hora_bytes *b);
 const char *hora_data_shown(const char *path); /* "standard input" for "-" */

@@ -1,9 +1,9 @@
 /*
- * Cuts rows of at most seq_len tokens, once, and fills micro-batches from them. A row is a list of
- * segments; a segment is a record or a window of the stream. With packing, records are put into
- * rows next-fit: in file order, into the open row or else into a new one. In a micro-batch the
- * segments of all its rows stand side by side without padding; only the end is filled up to the row
- * class. Filling allocates nothing: it runs within a step.
+ * Cuts sequences of at most seq_len tokens, once, and fills micro-batches from them. A sequence is
+ * a list of segments; a segment is a record or a window of the stream. With packing, records are
+ * put into sequences next-fit: in file order, into the open sequence or else into a new one. In a
+ * micro-batch the segments of all its sequences stand side by side without padding; only the end is
+ * filled up to the row class. Filling allocates nothing: it runs within a step.
  */
 #include <math.h>
 
@@ -45,21 +45,22 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
         .nbytes = st->nbytes};
 }
 
-static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
+static void add_segment(hora_dataset *d, hora_data_segment s, bool new_sequence) {
     const hora_segment t = hora_data_told(d, &s, 0);
     const int64_t n = t.n;
     const hora_counted counted = d->rule.targets(&d->rule, &t, NULL);
-    if (new_row)
-        HORA_PUSH(d->rows, d->nrows, d->crows, ((hora_data_row){.first = d->nsegments}));
+    if (new_sequence)
+        HORA_PUSH(d->sequences, d->nsequences, d->csequences,
+                  ((hora_data_sequence){.first = d->nsegments}));
     HORA_PUSH(d->segments, d->nsegments, d->csegments, s);
-    hora_data_row *r = &d->rows[d->nrows - 1];
+    hora_data_sequence *r = &d->sequences[d->nsequences - 1];
     r->nsegments++;
     r->tokens += n;
     r->supervised += counted.rows;
     const hora_data_segment *last = d->nsegments > 1 ? &d->segments[d->nsegments - 2] : NULL;
     d->info.records += !last || last->record != s.record || last->part != s.part ||
-                       last->index + 1 != s.index; /* it may be several rows, one by one */
-    d->info.rows = (int64_t)d->nrows;
+                       last->index + 1 != s.index; /* it may be several sequences, one by one */
+    d->info.sequences = (int64_t)d->nsequences;
     d->info.tokens += n;
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
@@ -71,13 +72,13 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_row) {
 }
 
 void hora_pack_begin(hora_dataset *d) {
-    d->nsegments = d->nrows = 0;
+    d->nsegments = d->nsequences = 0;
     d->info.max_id = d->bos > 0 ? d->bos : 0;
-    d->info.records = d->info.rows = d->info.tokens = d->info.supervised = d->info.bytes = 0;
+    d->info.records = d->info.sequences = d->info.tokens = d->info.supervised = d->info.bytes = 0;
 }
 
-/* Of the n records (or rows of one) from..to those that are on; NULL: all. A row holds records of
- * one part only. */
+/* Of the n records (or sequences of one) from..to those that are on; NULL: all. A sequence holds
+ * records of one part only. */
 static void pack_records(hora_dataset *d, int part, size_t from, size_t to, const uint8_t *on) {
     bool open = false;
     for (size_t i = from; i < to; i++) {
@@ -85,7 +86,7 @@ static void pack_records(hora_dataset *d, int part, size_t from, size_t to, cons
         if (on && !on[i - from])
             continue;
         const bool fits = open && d->packing && !d->store->parts[part].plain &&
-                          d->rows[d->nrows - 1].tokens + r->n <= d->seq_len;
+                          d->sequences[d->nsequences - 1].tokens + r->n <= d->seq_len;
         add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels, part, i},
                     !fits);
         open = true;
@@ -137,21 +138,21 @@ void hora_pack_part(hora_dataset *d, int part, size_t from, size_t to, double ti
     hora_free(on);
 }
 
-void hora_pack_rows(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n) {
+void hora_pack_sequences(hora_dataset *d, const hora_dataset *from, const int64_t *at, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        HORA_ASSERT(at[i] >= 0 && at[i] < (int64_t)from->nrows);
-        const hora_data_row *r = &from->rows[at[i]];
+        HORA_ASSERT(at[i] >= 0 && at[i] < (int64_t)from->nsequences);
+        const hora_data_sequence *r = &from->sequences[at[i]];
         for (int64_t k = 0; k < r->nsegments; k++)
             add_segment(d, from->segments[r->first + (size_t)k], k == 0);
     }
 }
 
-/* Row at position `at` of the endless sequence. */
-const hora_data_row *hora_data_row_at(const hora_dataset *d, int64_t at, bool eval) {
-    int64_t n = (int64_t)d->nrows, i = at % n;
+/* Sequence at position `at` of the endless stream. */
+const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t at, bool eval) {
+    int64_t n = (int64_t)d->nsequences, i = at % n;
     if (d->shuffle && !eval)
         i = hora_rng_permutation(d->seed, (uint64_t)(at / n), n, i);
-    return &d->rows[i];
+    return &d->sequences[i];
 }
 
 /* ---- filling ---- */
@@ -171,7 +172,7 @@ static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_
     b->tokens += t.n;
 }
 
-static int64_t rows_there(int64_t first, int64_t n, int64_t limit) {
+static int64_t sequences_there(int64_t first, int64_t n, int64_t limit) {
     return limit <= first ? 0 : hora_min(n, limit - first);
 }
 
@@ -179,15 +180,15 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
                            bool eval, hora_batch *b) {
     b->rows = b->tokens = b->supervised = b->target_bytes = 0;
     if (first < 0 || n < 0)
-        return hora_fail(HORA_EUSAGE, "data rows %lld to %lld do not exist; count from 0",
+        return hora_fail(HORA_EUSAGE, "data sequences %lld to %lld do not exist; count from 0",
                          (long long)first, (long long)(first + n - 1));
-    n = rows_there(first, n, limit);
+    n = sequences_there(first, n, limit);
     for (int64_t i = 0; i < n; i++) {
-        const hora_data_row *r = hora_data_row_at(d, first + i, eval);
+        const hora_data_sequence *r = hora_data_sequence_at(d, first + i, eval);
         if (r->tokens > b->capacity - b->tokens)
             return hora_fail(
                 HORA_EUSAGE,
-                "%lld data rows do not fit into a batch of %lld tokens; take fewer rows",
+                "%lld data sequences do not fit into a batch of %lld tokens; take fewer sequences",
                 (long long)n, (long long)b->capacity);
         for (int64_t k = 0; k < r->nsegments; k++)
             put_segment(d, &d->segments[r->first + (size_t)k], b);
@@ -202,24 +203,24 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
 int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
                              bool eval) {
     int64_t sum = 0;
-    n = rows_there(first, n, limit);
+    n = sequences_there(first, n, limit);
     for (int64_t i = 0; i < n; i++)
-        sum += hora_data_row_at(d, first + i, eval)->supervised;
+        sum += hora_data_sequence_at(d, first + i, eval)->supervised;
     return sum;
 }
 
 int64_t hora_data_tokens(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
                          bool eval) {
     int64_t sum = 0;
-    n = rows_there(first, n, limit);
+    n = sequences_there(first, n, limit);
     for (int64_t i = 0; i < n; i++)
-        sum += hora_data_row_at(d, first + i, eval)->tokens;
+        sum += hora_data_sequence_at(d, first + i, eval)->tokens;
     return sum;
 }
 
-int hora_data_records(const hora_dataset *d, int64_t row, bool eval, hora_data_origin *at,
+int hora_data_records(const hora_dataset *d, int64_t sequence, bool eval, hora_data_origin *at,
                       int cap) {
-    const hora_data_row *r = hora_data_row_at(d, row, eval);
+    const hora_data_sequence *r = hora_data_sequence_at(d, sequence, eval);
     const hora_store *st = d->store;
     int n = r->nsegments < cap ? (int)r->nsegments : cap;
     for (int i = 0; i < n; i++) {

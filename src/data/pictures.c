@@ -1,7 +1,7 @@
 /*
- * A set of pictures as a data set: each is a row of its own, a segment of the model's pieces. What
- * is known of rows, order, labels and splits is the data set's; here are the pixels. A picture is a
- * function of (seed, epoch, number), so a run repeats to the bit for any number of threads.
+ * A set of pictures as a data set: each is a sequence of its own, a segment of the model's pieces.
+ * What is known of rows, order, labels and splits is the data set's; here are the pixels. A picture
+ * is a function of (seed, epoch, number), so a run repeats to the bit for any number of threads.
  */
 #include "base/log.h"
 #include "base/rng.h"
@@ -157,7 +157,7 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path
     d->info.samples = (int64_t)st->nrecords;
     hora_pack_begin(d);
     hora_pack_part(d, 0, 0, st->nrecords, 1);
-    if (!d->nrows)
+    if (!d->nsequences)
         return hora_fail(HORA_EUSAGE, "%s: no picture can be used", path);
     d->info.hash = st->hash = fingerprint(p, c);
     return HORA_OK;
@@ -203,8 +203,8 @@ typedef struct filling {
 static void load_one(void *arg, int64_t i, int thread) {
     const filling *f = arg;
     const hora_pictures *p = f->d->store->pictures;
-    const int64_t n = (int64_t)f->d->nrows, at = f->first + i;
-    const hora_data_row *r = hora_data_row_at(f->d, at, f->eval);
+    const int64_t n = (int64_t)f->d->nsequences, at = f->first + i;
+    const hora_data_sequence *r = hora_data_sequence_at(f->d, at, f->eval);
     (void)thread;
     f->failed[i] = hora_image_loader_get(f->eval ? p->plain : p->changed, at / n,
                                          p->at[f->d->segments[r->first].record],
@@ -226,7 +226,7 @@ static void cut_one(void *arg, int64_t i, int thread) {
 /* Pixels and shares of classes of sample i with those of n - 1 - i. */
 static void mix(const filling *f, int64_t n) {
     const hora_pictures *p = f->d->store->pictures;
-    const int64_t rows = hora_vision_rows(&p->vision), all = (int64_t)f->d->nrows;
+    const int64_t rows = hora_vision_rows(&p->vision), all = (int64_t)f->d->nsequences;
     const int64_t k = f->b->leaves.columns[HORA_LEAF_value];
     const hora_mix m = hora_augment_mix(&p->mixing, p->vision.height, p->vision.width, p->seed,
                                         f->first / all, f->first % all);

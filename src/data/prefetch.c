@@ -14,8 +14,8 @@ enum { BATCHES = 3 };
 
 struct hora_prefetch {
     const hora_dataset *d;
-    int64_t first, rows, limit;
-    hora_data_share share; /* step_rows 0: all */
+    int64_t first, sequences, limit;
+    hora_data_share share; /* step_sequences 0: all */
     bool eval;
     pid_t owner; /* the process that `thread` runs in; 0: there is none */
     hora_batch batch[BATCHES];
@@ -34,25 +34,25 @@ static int64_t room(const hora_prefetch *p) {
     return (p->given ? p->given - 1 : 0) + BATCHES;
 }
 
-/* First data row of batch k; false: there is none. The last step may have fewer micro-batches, so
+/* First sequence of batch k; false: there is none. The last step may have fewer micro-batches, so
  * its share is another. */
-static bool row_of(const hora_prefetch *p, int64_t k, int64_t *row) {
+static bool start_of(const hora_prefetch *p, int64_t k, int64_t *at) {
     const hora_data_share *s = &p->share;
     const int64_t left = hora_max(0, p->limit - p->first);
     int64_t from, n;
-    if (!s->step_rows) {
-        *row = p->first + (left ? k * p->rows : 0);
-        return left > 0 && k <= (left - 1) / p->rows;
+    if (!s->step_sequences) {
+        *at = p->first + (left ? k * p->sequences : 0);
+        return left > 0 && k <= (left - 1) / p->sequences;
     }
-    const int64_t whole = left / s->step_rows, rest = left % s->step_rows;
-    hora_share(hora_ceil_div(s->step_rows, p->rows), s->part, s->parts, &from, &n);
+    const int64_t whole = left / s->step_sequences, rest = left % s->step_sequences;
+    hora_share(hora_ceil_div(s->step_sequences, p->sequences), s->part, s->parts, &from, &n);
     if (n && k / n < whole) {
-        *row = p->first + k / n * s->step_rows + (from + k % n) * p->rows;
+        *at = p->first + k / n * s->step_sequences + (from + k % n) * p->sequences;
         return true;
     }
     k -= whole * n;
-    hora_share(hora_ceil_div(rest, p->rows), s->part, s->parts, &from, &n);
-    *row = p->first + whole * s->step_rows + (from + k) * p->rows;
+    hora_share(hora_ceil_div(rest, p->sequences), s->part, s->parts, &from, &n);
+    *at = p->first + whole * s->step_sequences + (from + k) * p->sequences;
     return k < n;
 }
 
@@ -62,13 +62,13 @@ static void *work(void *arg) {
     for (;;) {
         while (!p->stop && p->made >= room(p))
             pthread_cond_wait(&p->changed, &p->lock);
-        int64_t k = p->made, row;
-        const bool none = !row_of(p, k, &row);
+        int64_t k = p->made, from;
+        const bool none = !start_of(p, k, &from);
         if (p->stop || none)
             break;
         pthread_mutex_unlock(&p->lock);
         hora_status s =
-            hora_data_fill(p->d, row, p->rows, p->limit, p->eval, &p->batch[k % BATCHES]);
+            hora_data_fill(p->d, from, p->sequences, p->limit, p->eval, &p->batch[k % BATCHES]);
         pthread_mutex_lock(&p->lock);
         if (s) {
             p->status = s;
@@ -96,24 +96,25 @@ static hora_status start(hora_prefetch *p) {
 }
 
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
-                              int64_t rows_per_batch, int64_t limit, bool eval,
+                              int64_t sequences_per_batch, int64_t limit, bool eval,
                               const hora_leaves *leaves, const hora_data_share *share) {
     *out = NULL;
-    if (first < 0 || rows_per_batch < 1 || rows_per_batch > INT32_MAX / d->seq_len)
-        return hora_fail(HORA_EUSAGE,
-                         "%lld rows of %lld tokens are no micro-batch; choose a smaller batch_size",
-                         (long long)rows_per_batch, (long long)d->seq_len);
+    if (first < 0 || sequences_per_batch < 1 || sequences_per_batch > INT32_MAX / d->seq_len)
+        return hora_fail(
+            HORA_EUSAGE,
+            "%lld sequences of %lld tokens are no micro-batch; choose a smaller batch_size",
+            (long long)sequences_per_batch, (long long)d->seq_len);
     hora_prefetch *p = hora_calloc(1, sizeof *p);
     p->d = d;
     p->first = first;
-    p->rows = rows_per_batch;
+    p->sequences = sequences_per_batch;
     p->limit = limit;
     p->eval = eval;
     if (share)
         p->share = *share;
     hora_status s = HORA_OK;
     for (int i = 0; i < BATCHES && !s; i++)
-        s = hora_batch_init(&p->batch[i], rows_per_batch * d->seq_len, leaves);
+        s = hora_batch_init(&p->batch[i], sequences_per_batch * d->seq_len, leaves);
     if (!s)
         s = start(p);
     if (s)

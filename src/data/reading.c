@@ -1,8 +1,8 @@
 /*
- * Opens a dataset: reads every file of the list, tokenises everything once, cuts rows. A bad record
- * names file, line and column; with skip_bad it is counted instead. Refused are data sets without a
- * row or without a supervised token. Records go into the store once, however often an epoch has
- * their file.
+ * Opens a dataset: reads every file of the list, tokenises everything once, cuts sequences. A bad
+ * record names file, line and column; with skip_bad it is counted instead. Refused are data sets
+ * without a sequence or without a supervised token. Records go into the store once, however often
+ * an epoch has their file.
  */
 #include <math.h>
 
@@ -389,7 +389,7 @@ static hora_status take_part(opening *o, const hora_data_file *f) {
 }
 
 /* ---- the whole ---- */
-/* Everything that decides the rows: the files, what they were turned into, and the cut. */
+/* Everything that decides the sequences: the files, what they were turned into, and the cut. */
 static uint64_t fingerprint(const hora_dataset *d, const hora_data_config *c) {
     const hora_store *st = d->store;
     const hora_masked *t = &st->tokens;
@@ -416,18 +416,18 @@ static uint64_t fingerprint(const hora_dataset *d, const hora_data_config *c) {
 /* Each time that an epoch has a record takes room. */
 static hora_status check_room(const hora_dataset *d) {
     const hora_store *st = d->store;
-    double rows = 0;
+    double bytes = 0;
     char need[32];
     for (int i = 0; i < st->nparts; i++)
-        rows += st->parts[i].times * (double)st->parts[i].records;
-    rows *= sizeof(hora_data_segment) + sizeof(hora_data_row);
+        bytes += st->parts[i].times * (double)st->parts[i].records;
+    bytes *= sizeof(hora_data_segment) + sizeof(hora_data_sequence);
     const size_t free = hora_memory_available();
-    return !free || rows < (double)free / 2
+    return !free || bytes < (double)free / 2
                ? HORA_OK
                : hora_fail(HORA_ENOMEM,
                            "an epoch of these data takes %s for its records alone; give smaller "
                            "numbers behind the colons and more epochs",
-                           hora_human_bytes(need, rows));
+                           hora_human_bytes(need, bytes));
 }
 
 static hora_status read_all(opening *o, const hora_data_files *files) {
@@ -452,7 +452,7 @@ static hora_status read_all(opening *o, const hora_data_files *files) {
     return HORA_OK;
 }
 
-static hora_status check_rows(const opening *o) {
+static hora_status check_sequences(const opening *o) {
     const hora_data_info *i = &o->d->info;
     if (o->first_bad)
         hora_warn("%s: records that were skipped: %lld; the first: %s", o->path,
@@ -521,7 +521,7 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     HORA_TRY_OUT(s, hora_data_resolve(&list, path, HORA_DATA_TRAIN, false));
     HORA_TRY_OUT(s, hora_data_files_parse(&files, list));
     HORA_TRY_OUT(s, read_all(&o, &files));
-    s = check_rows(&o);
+    s = check_sequences(&o);
 out:
     hora_data_files_release(&files);
     hora_free(list);

@@ -11,10 +11,10 @@ static hora_status read_text(const hora_reader *r, const hora_json *record, hora
     HORA_TRY(hora_source_string(record, "text", true, &s, &n));
     if (!n)
         return hora_fail(HORA_EFORMAT, "`text` is empty; fill it or remove the record");
-    hora_sample *row = hora_samples_add(out);
-    hora_str_add(&row->text, s, n);
-    row->special = row->eos = true;
-    hora_sample_span(row, 0, n);
+    hora_sample *sequence = hora_samples_add(out);
+    hora_str_add(&sequence->text, s, n);
+    sequence->special = sequence->eos = true;
+    hora_sample_span(sequence, 0, n);
     return HORA_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * What a data set is, for people: a row with what of it counts, and the whole in numbers. Nothing
- * here is needed for training.
+ * What a data set is, for people: a sequence with what of it counts, and the whole in numbers.
+ * Nothing here is needed for training.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -9,16 +9,16 @@
 #include "base/text.h"
 #include "data/data_impl.h"
 
-/* ---- a row ---- */
+/* ---- a sequence ---- */
 static bool counts(const hora_dataset *d, const hora_data_segment *s, int64_t i) {
     return d->store->parts[s->part].plain ||
            (!d->rule.labels && d->store->tokens.mask[s->at + (size_t)i]);
 }
 
 /* Hands out the text of each run of tokens that count, or do not. */
-static hora_status each_run(const hora_dataset *d, int64_t row,
+static hora_status each_run(const hora_dataset *d, int64_t sequence,
                             void (*fn)(void *arg, const char *s, size_t n, bool on), void *arg) {
-    const hora_data_segment *s = &d->segments[row];
+    const hora_data_segment *s = &d->segments[sequence];
     const int32_t *ids = d->store->tokens.ids.at + s->at;
     hora_str text = {0};
     size_t shown = 0;
@@ -38,10 +38,10 @@ static hora_status each_run(const hora_dataset *d, int64_t row,
     return st;
 }
 
-static hora_status check_row(const hora_dataset *d, int64_t row) {
-    if (row < 0 || row >= (int64_t)d->nsegments)
+static hora_status check_sequence(const hora_dataset *d, int64_t sequence) {
+    if (sequence < 0 || sequence >= (int64_t)d->nsegments)
         return hora_fail(HORA_EUSAGE, "record %lld does not exist; there are %zu, counted from 0",
-                         (long long)row, d->nsegments);
+                         (long long)sequence, d->nsegments);
     return HORA_OK;
 }
 
@@ -52,9 +52,9 @@ static void add_marked(void *arg, const char *s, size_t n, bool on) {
     hora_str_puts(arg, on ? "]]" : "");
 }
 
-hora_status hora_data_show(const hora_dataset *d, int64_t row, hora_str *out) {
-    HORA_TRY(check_row(d, row));
-    return each_run(d, row, add_marked, out);
+hora_status hora_data_show(const hora_dataset *d, int64_t sequence, hora_str *out) {
+    HORA_TRY(check_sequence(d, sequence));
+    return each_run(d, sequence, add_marked, out);
 }
 
 typedef struct runs {
@@ -73,8 +73,8 @@ static void set_int(hora_json *o, const char *key, int64_t v) {
 }
 
 /* Of a text file every window stands for itself. */
-static const hora_data_record *record_of(const hora_dataset *d, int64_t row) {
-    const hora_data_segment *s = &d->segments[row];
+static const hora_data_record *record_of(const hora_dataset *d, int64_t sequence) {
+    const hora_data_segment *s = &d->segments[sequence];
     return d->store->parts[s->part].plain ? NULL : &d->store->records[s->index];
 }
 
@@ -89,11 +89,11 @@ static void put_labels(hora_json *o, const hora_dataset *d, const hora_segment *
                                           : hora_json_new_int(t->classes[i]));
 }
 
-hora_status hora_data_row_json(const hora_dataset *d, int64_t row, hora_json **out) {
+hora_status hora_data_sequence_json(const hora_dataset *d, int64_t sequence, hora_json **out) {
     *out = NULL;
-    HORA_TRY(check_row(d, row));
-    const hora_data_segment *s = &d->segments[row];
-    const hora_data_record *r = record_of(d, row);
+    HORA_TRY(check_sequence(d, sequence));
+    const hora_data_segment *s = &d->segments[sequence];
+    const hora_data_record *r = record_of(d, sequence);
     const hora_segment t = hora_data_told(d, s, 0);
     const int64_t supervised = d->rule.targets(&d->rule, &t, NULL).rows;
     hora_json *o = hora_json_new_object();
@@ -113,7 +113,7 @@ hora_status hora_data_row_json(const hora_dataset *d, int64_t row, hora_json **o
         hora_json_push(ids, hora_json_new_int(d->store->tokens.ids.at[s->at + (size_t)i]));
         hora_json_push(mask, hora_json_new_int(counts(d, s, i)));
     }
-    hora_status st = each_run(d, row, add_run, &list);
+    hora_status st = each_run(d, sequence, add_run, &list);
     if (st)
         hora_json_free(o);
     else
@@ -165,7 +165,7 @@ static hora_json *histogram(const fact *f, size_t n) {
             i++;
         hora_json *bar = hora_json_push(list, hora_json_new_object());
         set_int(bar, "to", to);
-        set_int(bar, "rows", (int64_t)(i - from));
+        set_int(bar, "sequences", (int64_t)(i - from));
     }
     return list;
 }
@@ -225,19 +225,19 @@ hora_json *hora_data_survey(const hora_dataset *d) {
     }
     set_int(o, "records", i->records);
     add_kinds(d, o);
-    set_int(o, "rows", (int64_t)d->nsegments);
+    set_int(o, "sequences", (int64_t)d->nsegments);
     set_int(o, "tokens", i->tokens);
     set_int(o, "supervised", i->supervised);
     hora_json_set(o, "supervised_share",
                   hora_json_new_real(i->tokens ? (double)i->supervised / (double)i->tokens : 0));
     set_int(o, "seq_len", d->seq_len);
-    set_int(o, "cut_rows", i->truncated - i->lost);
-    set_int(o, "lost_rows", i->lost);
+    set_int(o, "cut_sequences", i->truncated - i->lost);
+    set_int(o, "lost_sequences", i->lost);
     set_int(o, "cut_tokens", i->cut);
     hora_json_set(o, "cut_share",
                   hora_json_new_real(i->cut ? (double)i->cut / (double)(i->cut + i->tokens) : 0));
     set_int(o, "bad_records", i->skipped);
-    set_int(o, "split_rows", i->split);
+    set_int(o, "split_sequences", i->split);
     set_int(o, "context_turns", i->context);
     set_int(o, "dropped_turns", i->dropped);
     set_int(o, "straddling_tokens", i->straddling);

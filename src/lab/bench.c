@@ -23,9 +23,9 @@ static const hora_option rows[] = {
                "measure this model directory instead of a shape"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME", "what trains, as in train"),
     OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", NULL, 1, 1e6,
-            "rows in a step; unset: the shape's"),
+            "sequences in a step; unset: the shape's"),
     OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", NULL, 1, 1e9,
-            "tokens of a row; unset: the shape's"),
+            "tokens of a sequence; unset: the shape's"),
     OPT_INT(grad_accum, "grad_accum", "gradient_accumulation_steps", NULL, 1, 1e6,
             "micro-batches of a step; unset: one for each rank"),
     OPT_STRING(

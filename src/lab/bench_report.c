@@ -180,7 +180,8 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
                     r->plan.segments, dtype);
     hora_str_printf(out, "method     %s, %s trainable; %d layers recomputed\n",
                     r->adapter->method->name, trained, r->plan.recomputed);
-    hora_str_printf(out, "step       %lld x %lld rows of %lld tokens, %.4g GFLOP; %d threads\n",
+    hora_str_printf(out,
+                    "step       %lld x %lld sequences of %lld tokens, %.4g GFLOP; %d threads\n",
                     (long long)r->grad_accum, (long long)r->batch_size, (long long)r->seq_len,
                     1e-9 * r->plan.flops_step, r->threads);
     if (r->ranks > 1)

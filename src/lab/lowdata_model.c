@@ -1,8 +1,8 @@
 /*
- * Trainings of the experiment. A subset is the first n rows of a permutation that depends on the
- * seed alone, so subsets are nested and the same for every method; its last rows, 20 % and at least
- * 32, choose the rate and are not trained on. The evaluation file is looked at once per training
- * and chooses nothing.
+ * Trainings of the experiment. A subset is the first n sequences of a permutation that depends on
+ * the seed alone, so subsets are nested and the same for every method; its last sequences, 20 % and
+ * at least 32, choose the rate and are not trained on. The evaluation file is looked at once per
+ * training and chooses nothing.
  */
 #include "lab/lowdata_model.h"
 
@@ -28,8 +28,9 @@ static const hora_option rows[] = {
     OPT_STRING(data, "data", NULL, NULL, "FILE", "text or JSONL that the subsets are drawn from"),
     OPT_STRING(eval, "eval", "eval_data", NULL, "FILE", "evaluation data, never used for choices"),
     OPT_LIST(fractions, "fractions", NULL, NULL, "LIST",
-             "subset sizes as shares of the rows of --data; unset: 0.01,0.03,0.1,0.3,1"),
-    OPT_LIST(n, "n", "rows", NULL, "LIST", "subset sizes as numbers of rows, such as 50,100,200"),
+             "subset sizes as shares of the sequences of --data; unset: 0.01,0.03,0.1,0.3,1"),
+    OPT_LIST(n, "n", "sequences", NULL, "LIST",
+             "subset sizes as numbers of sequences, such as 50,100,200"),
     OPT_INT(rank, "rank", "r", "8", 1, 4096, "rank of every student"),
     OPT_LIST(rates, "rates", "lr", "1e-4,3e-4,1e-3,3e-3", "LIST",
              "learning rates, the same for all; one is chosen for each method and size"),
@@ -39,8 +40,8 @@ static const hora_option rows[] = {
             "seeds of everything random; fewer than 8 give no verdict"),
     OPT_INT(epochs, "epochs", NULL, "20", 1, 1e6, "passes over a subset"),
     OPT_INT(min_steps, "min_steps", NULL, "200", 1, 1e9, "steps of a training at least"),
-    OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e5, "rows of a step"),
-    OPT_INT(seq_len, "seq_len", NULL, "128", 2, 1 << 20, "tokens of a row"),
+    OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e5, "sequences of a step"),
+    OPT_INT(seq_len, "seq_len", NULL, "128", 2, 1 << 20, "tokens of a sequence"),
     OPT_STRING(out, "out", NULL, NULL, "DIR",
                "folder for finished trainings, report and pictures; given again, it goes on there"),
 };
@@ -94,21 +95,22 @@ static hora_status take_sizes(lab *b) {
     else
         HORA_TRY(take_list("fractions", c->fractions ? c->fractions : "0.01,0.03,0.1,0.3,1", 1e-9,
                            1, HORA_LOWDATA_SIZES, v, &g->sizes));
-    g->rows = hora_data_about(b->data)->rows;
+    g->sequences = hora_data_about(b->data)->sequences;
     for (int i = 0; i < g->sizes; i++) {
-        g->n[i] = c->n ? (int64_t)v[i] : (int64_t)(v[i] * (double)g->rows);
+        g->n[i] = c->n ? (int64_t)v[i] : (int64_t)(v[i] * (double)g->sequences);
         g->train[i] = g->n[i] - held_out(g->n[i]);
-        if (g->n[i] > g->rows)
+        if (g->n[i] > g->sequences)
             return hora_fail(HORA_EUSAGE,
-                             "%s has %lld rows of %lld tokens, fewer than %lld; give "
+                             "%s has %lld sequences of %lld tokens, fewer than %lld; give "
                              "smaller sizes or more data",
-                             c->data, (long long)g->rows, (long long)c->seq_len,
+                             c->data, (long long)g->sequences, (long long)c->seq_len,
                              (long long)g->n[i]);
         if (g->train[i] < 1)
-            return hora_fail(HORA_EUSAGE,
-                             "a subset of %lld rows leaves none to train on: %d are held out to "
-                             "choose the rate; give sizes above %d",
-                             (long long)g->n[i], HELD_OUT, HELD_OUT);
+            return hora_fail(
+                HORA_EUSAGE,
+                "a subset of %lld sequences leaves none to train on: %d are held out to "
+                "choose the rate; give sizes above %d",
+                (long long)g->n[i], HELD_OUT, HELD_OUT);
         if (i && g->n[i] <= g->n[i - 1])
             return hora_fail(HORA_EUSAGE, "sizes have to rise, but %lld comes after %lld",
                              (long long)g->n[i], (long long)g->n[i - 1]);
@@ -262,7 +264,7 @@ static hora_status open_lab(lab *b) {
     HORA_TRY(open_set(b, c->eval, &b->eval));
     HORA_TRY(take_sizes(b));
     HORA_TRY(hora_base_hash(b->base, &b->hash));
-    b->g.eval_rows = hora_data_about(b->eval)->rows;
+    b->g.eval_sequences = hora_data_about(b->eval)->sequences;
     b->hash ^= hora_data_about(b->eval)->hash;
     b->g.seeds = (int)c->seeds;
     b->g.run = hora_calloc((size_t)(b->g.students * b->g.sizes * b->g.rates * b->g.seeds),
@@ -385,8 +387,8 @@ static hora_status draw_subset(const lab *b, int size, int seed, hora_dataset **
     const int64_t n = b->g.n[size], k = b->g.train[size];
     int64_t *at = hora_malloc((size_t)n * sizeof *at);
     for (int64_t i = 0; i < n; i++)
-        at[i] =
-            hora_rng_permutation((uint64_t)seed, hora_hash_text("lowdata subset"), b->g.rows, i);
+        at[i] = hora_rng_permutation((uint64_t)seed, hora_hash_text("lowdata subset"),
+                                     b->g.sequences, i);
     hora_status s;
     HORA_TRY_OUT(s, hora_data_pick(train, b->data, at, k, (uint64_t)seed));
     HORA_TRY_OUT(s, hora_data_pick(val, b->data, at + k, n - k, (uint64_t)seed));
@@ -456,10 +458,10 @@ out:
 static void tell(lab *b, int s, int n, int r, int k) {
     const hora_lowdata_grid *g = &b->g;
     const double left = (hora_now() - b->started) / b->did * (b->todo - b->did);
-    hora_info(
-        "training %d of %d: %s, %lld rows, rate %g, seed %d: validation %.4f, time left %d:%02d",
-        b->did, b->todo, g->student[s].name, (long long)g->n[n], g->rate[r], k,
-        hora_lowdata_at(g, s, n, r, k)->val_loss, (int)left / 60, (int)left % 60);
+    hora_info("training %d of %d: %s, %lld sequences, rate %g, seed %d: validation %.4f, time left "
+              "%d:%02d",
+              b->did, b->todo, g->student[s].name, (long long)g->n[n], g->rate[r], k,
+              hora_lowdata_at(g, s, n, r, k)->val_loss, (int)left / 60, (int)left % 60);
 }
 
 /* Seeds outermost: what is interrupted has whole seeds. */

@@ -30,9 +30,9 @@ typedef struct hora_lowdata_grid { /* every run of the experiment */
     int64_t n[HORA_LOWDATA_SIZES], train[HORA_LOWDATA_SIZES], steps[HORA_LOWDATA_SIZES];
     double rate[HORA_LOWDATA_RATES];
     int students, sizes, rates, seeds;
-    int64_t rows, eval_rows; /* of the whole data; of the evaluation set */
-    double base_loss;        /* of the model as it is, on the evaluation set */
-    hora_lowdata_run *run;   /* (students, sizes, rates, seeds) */
+    int64_t sequences, eval_sequences; /* of the whole data; of the evaluation set */
+    double base_loss;                  /* of the model as it is, on the evaluation set */
+    hora_lowdata_run *run;             /* (students, sizes, rates, seeds) */
 } hora_lowdata_grid;
 static inline hora_lowdata_run *hora_lowdata_at(const hora_lowdata_grid *g, int student, int size,
                                                 int rate, int seed) {

@@ -15,7 +15,7 @@ static const char limits[] =
     "Limits: one model, one text, a handful of seeds; loss on held-out text, not task error. With "
     "5 "
     "seeds \"not shown\" is a likely outcome on small models. Rates come from one grid, chosen on "
-    "validation rows that are trained on by nobody. Nothing here says why a method wins.";
+    "validation sequences that are trained on by nobody. Nothing here says why a method wins.";
 
 typedef struct cell { /* of a student and size */
     int rate;         /* index; -1: every rate blew up */
@@ -143,8 +143,8 @@ static hora_json *report_json(const hora_lowdata_grid *g) {
     hora_json_set(o, "seeds", hora_json_new_int(g->seeds));
     hora_json_set(o, "seq_len", hora_json_new_int(c->seq_len));
     hora_json_set(o, "batch_size", hora_json_new_int(c->batch_size));
-    hora_json_set(o, "rows", hora_json_new_int(g->rows));
-    hora_json_set(o, "eval_rows", hora_json_new_int(g->eval_rows));
+    hora_json_set(o, "sequences", hora_json_new_int(g->sequences));
+    hora_json_set(o, "eval_sequences", hora_json_new_int(g->eval_sequences));
     hora_json_set(o, "unadapted_loss", hora_json_new_real(g->base_loss));
     list = hora_json_set(o, "rates", hora_json_new_array());
     for (int i = 0; i < g->rates; i++)
@@ -186,17 +186,17 @@ static void report_text(const hora_lowdata_grid *g, hora_str *t) {
     double own[64], lora[64];
     char bytes[32];
     hora_str_printf(t,
-                    "rank %lld on q and v, %d seeds, rows of %lld tokens; stored numbers that "
+                    "rank %lld on q and v, %d seeds, sequences of %lld tokens; stored numbers that "
                     "train:",
                     (long long)g->config->rank, g->seeds, (long long)g->config->seq_len);
     for (int s = 0; s < g->students; s++)
         hora_str_printf(t, "%s %s %lld", s ? "," : "", g->student[s].name,
                         (long long)g->student[s].parameters);
     hora_str_printf(t,
-                    "\nunadapted loss %.4f on %lld rows of %s\n\n"
-                    "   rows  trained  steps  student      rate    loss [95 %%]                 "
+                    "\nunadapted loss %.4f on %lld sequences of %s\n\n"
+                    "   size  trained  steps  student      rate    loss [95 %%]                 "
                     "LoRA - it [95 %%, paired]      steps/s  memory\n",
-                    g->base_loss, (long long)g->eval_rows, hora_path_base(g->config->eval));
+                    g->base_loss, (long long)g->eval_sequences, hora_path_base(g->config->eval));
     for (int n = 0; n < g->sizes; n++)
         for (int s = 0; s < g->students; s++) {
             const cell c = cell_of(g, s, n);
@@ -274,7 +274,7 @@ static void curves(const hora_lowdata_grid *g, const char *value, int first, hor
 static hora_status draw(const hora_lowdata_grid *g, hora_outdir *dir, bool *drawn) {
     hora_str body = {0};
     hora_str_puts(&body, "set key below height 1 samplen 3\nset multiplot layout 1,2\nset logscale "
-                         "x 2\nset xlabel \"rows of the "
+                         "x 2\nset xlabel \"sequences of the "
                          "subset\"\nset tics nomirror\nset xtics (");
     for (int n = 0; n < g->sizes; n++)
         hora_str_printf(&body, "%s%lld", n ? ", " : "", (long long)g->n[n]);

@@ -29,7 +29,7 @@ typedef struct run {
     const hora_run_hooks *hooks;
     hora_opened opened;
     hora_run_methods methods;
-    hora_dataset *rows, *eval_rows;
+    hora_dataset *set, *eval_set;
     hora_training *training;
     hora_train_log *log;
     hora_outdir *out;
@@ -231,8 +231,9 @@ static void say_data(run *r, const hora_dataset *d, const char *held) {
         hora_str_puts(&text, held);
     else
         say_files(d, &text);
-    hora_str_printf(&text, ": %s records, %lld rows, %s tokens, %.1f %% of them supervised%s%s%s",
-                    records, (long long)i->rows, tokens,
+    hora_str_printf(&text,
+                    ": %s records, %lld sequences, %s tokens, %.1f %% of them supervised%s%s%s",
+                    records, (long long)i->sequences, tokens,
                     i->tokens ? 100.0 * (double)i->supervised / (double)i->tokens : 0,
                     notes.n ? " (" : "", notes.n ? notes.s : "", notes.n ? ")" : "");
     tell(r, HORA_RUN_DATA, text.s);
@@ -243,18 +244,18 @@ static void say_data(run *r, const hora_dataset *d, const char *held) {
 static hora_status open_data(run *r) {
     if (r->files.said.n)
         tell(r, HORA_RUN_DATA, r->files.said.s);
-    HORA_TRY(hora_open_data(&r->opened, &r->rows, r->files.train, &r->data));
+    HORA_TRY(hora_open_data(&r->opened, &r->set, r->files.train, &r->data));
     if (r->files.eval) {
         hora_data_config c = r->data;
         c.eval_split = 0;
-        HORA_TRY(hora_open_data(&r->opened, &r->eval_rows, r->files.eval, &c));
-        hora_run_files_compare(r->rows, r->eval_rows);
+        HORA_TRY(hora_open_data(&r->opened, &r->eval_set, r->files.eval, &c));
+        hora_run_files_compare(r->set, r->eval_set);
     } else if (r->data.eval_split > 0) {
-        HORA_TRY(hora_data_split(r->rows, &r->eval_rows));
+        HORA_TRY(hora_data_split(r->set, &r->eval_set));
     }
-    say_data(r, r->rows, NULL);
-    if (r->eval_rows)
-        say_data(r, r->eval_rows, r->files.eval ? NULL : "held out for evaluation");
+    say_data(r, r->set, NULL);
+    if (r->eval_set)
+        say_data(r, r->eval_set, r->files.eval ? NULL : "held out for evaluation");
     return HORA_OK;
 }
 
@@ -262,8 +263,8 @@ static hora_status open_training(run *r) {
     hora_training_parts p = {.base = r->opened.base,
                              .adapters = r->methods.at,
                              .nadapters = r->methods.n,
-                             .train = r->rows,
-                             .eval = r->eval_rows,
+                             .train = r->set,
+                             .eval = r->eval_set,
                              .objective = &r->opened.objective,
                              .comm = r->comm,
                              .seq_len = r->data.seq_len};
@@ -398,7 +399,7 @@ static bool due(int64_t every, int64_t step) {
 }
 
 static bool eval_due(const run *r, int64_t step) {
-    return r->eval_rows && (step == r->result.report.steps || due(r->train.eval_every, step));
+    return r->eval_set && (step == r->result.report.steps || due(r->train.eval_every, step));
 }
 
 /* What is due when a step is done: an evaluation, a checkpoint. */
@@ -423,7 +424,7 @@ static hora_status loop(run *r) {
     hora_training_status now;
     hora_training_get(r->training, &now);
     r->first_step = now.step;
-    if (r->eval_rows && now.step == 0 && c->eval_start && now.evaluated < 0)
+    if (r->eval_set && now.step == 0 && c->eval_start && now.evaluated < 0)
         s = evaluate(r);
     if (s)
         return s == HORA_EINTERRUPTED ? interrupted(r, 0) : s;
@@ -475,7 +476,7 @@ static hora_status finish(run *r) {
     hora_str_puts(&note, "`");
     if (r->files.ntrain > 1)
         hora_str_printf(&note, " and %d more", r->files.ntrain - 1);
-    hora_str_printf(&note, ": %lld of %lld steps, %lld x %lld rows of %lld tokens each.",
+    hora_str_printf(&note, ": %lld of %lld steps, %lld x %lld sequences of %lld tokens each.",
                     (long long)now->step, (long long)p->steps, (long long)p->grad_accum,
                     (long long)p->batch_size, (long long)p->seq_len);
     if (now->best_step)
@@ -508,8 +509,8 @@ static hora_status soften(run *r) {
 }
 
 static hora_status weigh(run *r) {
-    return r->train.class_weights && r->rows ? hora_objective_balance(&r->opened.objective, r->rows)
-                                             : HORA_OK;
+    return r->train.class_weights && r->set ? hora_objective_balance(&r->opened.objective, r->set)
+                                            : HORA_OK;
 }
 
 /* All that can be refused before anything large is taken or anything is written. */
@@ -522,7 +523,7 @@ static hora_status plan(run *r) {
     HORA_TRY(check_before_data(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
-    HORA_TRY(hora_open_settle(&r->opened, r->rows, r->eval_rows, true, (uint64_t)r->train.seed));
+    HORA_TRY(hora_open_settle(&r->opened, r->set, r->eval_set, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
     HORA_TRY(soften(r));
@@ -566,8 +567,8 @@ static void release(run *r) {
     hora_outdir_close(r->out);
     hora_training_free(r->training);
     hora_run_methods_release(&r->methods);
-    hora_dataset_close(r->eval_rows);
-    hora_dataset_close(r->rows);
+    hora_dataset_close(r->eval_set);
+    hora_dataset_close(r->set);
     hora_open_close(&r->opened);
     hora_options_release(&hora_run_options, &r->run);
     hora_options_release(&hora_train_options, &r->train);

@@ -22,7 +22,7 @@ static const hora_option rows[] = {
         "the model is made for"),
     OPT_INT(record, "record", NULL, "0", 0, 9e15,
             "show this record, counted from 1, with its ids; 0: the first ones"),
-    OPT_INT(show, "show", NULL, "3", 0, 1e9, "how many rows are shown"),
+    OPT_INT(show, "show", NULL, "3", 0, 1e9, "how many sequences are shown"),
     OPT_STRING(labels, "labels", NULL, NULL, "DIR",
                "of pictures: number the classes as this set does, by their names"),
     OPT_STRING(sheet, "sheet", NULL, NULL, "FILE",
@@ -30,7 +30,7 @@ static const hora_option rows[] = {
 };
 static const hora_options options = {"Data shown", rows, HORA_COUNT(rows)};
 
-/* ---- rows ---- */
+/* ---- sequences ---- */
 static void put_run(const hora_json *run, bool colour) {
     size_t n;
     const char *s = hora_json_string(hora_json_get(run, "text"), &n);
@@ -41,8 +41,8 @@ static void put_run(const hora_json *run, bool colour) {
     fputs(!on ? "" : colour ? "\033[0m" : "]]", stdout);
 }
 
-static void put_ids(const hora_json *row) {
-    const hora_json *ids = hora_json_get(row, "ids"), *mask = hora_json_get(row, "mask");
+static void put_ids(const hora_json *sequence) {
+    const hora_json *ids = hora_json_get(sequence, "ids"), *mask = hora_json_get(sequence, "mask");
     bool on = false;
     printf("ids:");
     for (size_t i = 0; i < hora_json_len(ids); i++) {
@@ -55,15 +55,15 @@ static void put_ids(const hora_json *row) {
     puts(on ? "]]" : "");
 }
 
-static void put_row(const hora_json *row, bool with_ids) {
-    const hora_json *runs = hora_json_get(row, "runs");
-    const char *file = hora_cli_text(row, "file");
-    double cut = hora_cli_number(row, "cut");
+static void put_sequence(const hora_json *sequence, bool with_ids) {
+    const hora_json *runs = hora_json_get(sequence, "runs");
+    const char *file = hora_cli_text(sequence, "file");
+    double cut = hora_cli_number(sequence, "cut");
     bool colour = isatty(STDOUT_FILENO);
     printf("--- record %.0f, %s%sline %.0f, %s: %.0f tokens, %.0f supervised",
-           hora_cli_number(row, "record"), file, *file ? ", " : "", hora_cli_number(row, "line"),
-           hora_cli_text(row, "kind"), hora_cli_number(row, "tokens"),
-           hora_cli_number(row, "supervised"));
+           hora_cli_number(sequence, "record"), file, *file ? ", " : "",
+           hora_cli_number(sequence, "line"), hora_cli_text(sequence, "kind"),
+           hora_cli_number(sequence, "tokens"), hora_cli_number(sequence, "supervised"));
     if (cut > 0)
         printf(", %.0f cut off", cut);
     putchar('\n');
@@ -71,18 +71,18 @@ static void put_row(const hora_json *row, bool with_ids) {
         put_run(hora_json_at(runs, i), colour);
     putchar('\n');
     if (with_ids)
-        put_ids(row);
+        put_ids(sequence);
 }
 
 /* ---- the whole ---- */
 static void put_histogram(const hora_json *bars) {
     double most = 1;
     for (size_t i = 0; i < hora_json_len(bars); i++)
-        if (hora_cli_number(hora_json_at(bars, i), "rows") > most)
-            most = hora_cli_number(hora_json_at(bars, i), "rows");
+        if (hora_cli_number(hora_json_at(bars, i), "sequences") > most)
+            most = hora_cli_number(hora_json_at(bars, i), "sequences");
     for (size_t i = 0; i < hora_json_len(bars); i++) {
         const hora_json *bar = hora_json_at(bars, i);
-        double n = hora_cli_number(bar, "rows");
+        double n = hora_cli_number(bar, "sequences");
         printf("  up to %6.0f  %8.0f  %.*s\n", hora_cli_number(bar, "to"), n,
                (int)(40 * n / most + 0.5), "########################################");
     }
@@ -97,15 +97,15 @@ static void put_survey(const hora_json *s) {
     for (void *it = hora_json_iter(kinds); it; it = hora_json_next(kinds, it), n++)
         printf("%s%.0f %s", n ? ", " : " (", hora_cli_number(kinds, hora_json_iter_key(it)),
                hora_json_iter_key(it));
-    printf("%s, %.0f rows of at most %.0f tokens\n", n ? ")" : "", hora_cli_number(s, "rows"),
-           hora_cli_number(s, "seq_len"));
+    printf("%s, %.0f sequences of at most %.0f tokens\n", n ? ")" : "",
+           hora_cli_number(s, "sequences"), hora_cli_number(s, "seq_len"));
     printf("tokens: %.0f, supervised: %.0f (%.1f %%), cut off: %.0f (%.1f %%), on both sides of a "
            "boundary: %.0f\n",
            hora_cli_number(s, "tokens"), hora_cli_number(s, "supervised"),
            100 * hora_cli_number(s, "supervised_share"), hora_cli_number(s, "cut_tokens"),
            100 * hora_cli_number(s, "cut_share"), hora_cli_number(s, "straddling_tokens"));
-    printf("rows cut: %.0f, rows lost: %.0f, bad records: %.0f, duplicates: %.0f\n",
-           hora_cli_number(s, "cut_rows"), hora_cli_number(s, "lost_rows"),
+    printf("sequences cut: %.0f, sequences lost: %.0f, bad records: %.0f, duplicates: %.0f\n",
+           hora_cli_number(s, "cut_sequences"), hora_cli_number(s, "lost_sequences"),
            hora_cli_number(s, "bad_records"), hora_cli_number(s, "duplicates"));
     printf("lengths: median %.0f, 90 %% up to %.0f, longest %.0f (line %.0f)\n",
            hora_cli_number(l, "median"), hora_cli_number(l, "p90"),
@@ -124,7 +124,7 @@ static void print(const hora_json *r) {
     bool one = false;
     hora_json_bool(hora_json_get(r, "one"), &one);
     for (size_t i = 0; i < hora_json_len(shown); i++)
-        put_row(hora_json_at(shown, i), one);
+        put_sequence(hora_json_at(shown, i), one);
     if (!one)
         put_survey(hora_json_get(r, "summary"));
 }
@@ -143,20 +143,20 @@ static void fit(hora_data_config *c, const hora_settings *s, const char *model) 
     hora_free(path);
 }
 
-static hora_status rows_of(const hora_dataset *d, const config *c, hora_json *shown) {
-    int64_t first = 0, n = hora_min(c->show, hora_data_about(d)->rows);
+static hora_status sequences_of(const hora_dataset *d, const config *c, hora_json *shown) {
+    int64_t first = 0, n = hora_min(c->show, hora_data_about(d)->sequences);
     if (c->record)
         first = hora_data_find(d, c->record, &n);
     if (first < 0)
         return hora_fail(
             HORA_EUSAGE,
-            "record %lld has no row: there are fewer, or it was left out (bad, or what "
+            "record %lld has no sequence: there are fewer, or it was left out (bad, or what "
             "is to be learned lies behind seq_len)",
             (long long)c->record);
     for (int64_t i = 0; i < n; i++) {
-        hora_json *row;
-        HORA_TRY(hora_data_row_json(d, first + i, &row));
-        hora_json_push(shown, row);
+        hora_json *sequence;
+        HORA_TRY(hora_data_sequence_json(d, first + i, &sequence));
+        hora_json_push(shown, sequence);
     }
     return HORA_OK;
 }
@@ -206,7 +206,7 @@ static hora_status look(const char *file, const config *c, hora_data_config *dat
         HORA_TRY_OUT(s, hora_objective_classes(&o, d, NULL, true, &fresh));
     *out = hora_json_new_object();
     hora_json_set(*out, "one", hora_json_new_bool(c->record > 0));
-    s = rows_of(d, c, hora_json_set(*out, "shown", hora_json_new_array()));
+    s = sequences_of(d, c, hora_json_set(*out, "shown", hora_json_new_array()));
     hora_json *summary = hora_json_set(*out, "summary", hora_data_survey(d));
     put_classes(summary, &o, d);
     hora_data_notes(d, &notes);
@@ -260,8 +260,9 @@ const hora_command hora_command_data = {
     .summary = "What of a data file is trained on, or what a set of pictures holds",
     .usage = "(--model DIR FILE.. [--record N] | DIR) [options] [--json]",
     .more =
-        "Shows the first rows with what is supervised in [[ ]] (in colour on a terminal), then\n"
-        "the file in numbers. With --record all rows of that record, and their ids.\n"
+        "Shows the first sequences with what is supervised in [[ ]] (in colour on a terminal), "
+        "then\n"
+        "the file in numbers. With --record all sequences of that record, and their ids.\n"
         "Of a folder of pictures (or a tar, MNIST, CIFAR): classes, sizes, what cannot be read.",
     .tables = {&options, &hora_data_options},
     .most = 256,

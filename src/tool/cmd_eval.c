@@ -26,7 +26,7 @@ static const hora_option rows[] = {
     OPT_INT(bins, "bins", NULL, "15", 1, 1 << 20, "--predictions: of the calibration error"),
     OPT_INT(ignore, "ignore", NULL, "-1", -1, INT32_MAX,
             "--predictions: class of pixels that do not count; -1: none"),
-    OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "rows at a time"),
+    OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "sequences at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};
 

@@ -173,7 +173,10 @@ hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, h
     hora_json_set(b, "hash", hex(base));
     if (p->train) {
         hora_json *d = hora_json_set(o, "data", hora_json_new_object());
-        hora_json_set(d, "rows", hora_json_new_int(hora_data_about(p->train)->rows));
+        const bool old =
+            hora_json_get(hora_json_get(there, "data"), "rows"); /* version 0.1's word */
+        hora_json_set(d, old ? "rows" : "sequences",
+                      hora_json_new_int(hora_data_about(p->train)->sequences));
         hora_json_set(d, "hash", hex(hora_data_about(p->train)->hash));
     }
     for (int a = 0; a < p->nadapters; a++) {
@@ -238,7 +241,7 @@ static hora_status write_state(hora_training *t, const char *dir) {
     hora_json_set(o, "format", hora_json_new_int(2));
     hora_json_set(o, "hash", hex(0)); /* of this file, with zeros here */
     hora_json_set(o, "step", hora_json_new_int(t->step));
-    hora_json_set(o, "rows", hora_json_new_int(now.rows));
+    hora_json_set(o, "sequences", hora_json_new_int(now.sequences));
     hora_json_set(o, "first_loss", hora_json_new_real(t->first_loss));
     hora_json_set(o, "last_loss", hora_json_new_real(t->last_loss));
     hora_json_set(o, "best_loss", hora_json_new_real(t->best_loss));

@@ -35,11 +35,11 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
                      (int)id, (long long)b->vocab);
 }
 
-void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
-                       size_t n) {
+void hora_name_records(const hora_dataset *d, int64_t sequence, int64_t sequences, bool ordered,
+                       char *text, size_t n) {
     int shown = 0, more = 0, used = 0;
     text[0] = 0;
-    for (int64_t r = row; d && row >= 0 && r < row + rows; r++) {
+    for (int64_t r = sequence; d && sequence >= 0 && r < sequence + sequences; r++) {
         hora_data_origin at[16];
         int k = hora_data_records(d, r, ordered, at, (int)HORA_COUNT(at));
         for (int i = 0; i < k; i++) {
@@ -58,13 +58,15 @@ void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool or
         hora_snprintf(text + used, n - (size_t)used, more ? " and %d more)" : ")", more);
 }
 
-static hora_status refuse(const hora_dataset *d, int64_t row, int64_t rows, double value) {
+static hora_status refuse(const hora_dataset *d, int64_t sequence, int64_t sequences,
+                          double value) {
     char records[300];
-    hora_name_records(d, row, rows, true, records, sizeof records);
-    return hora_fail(HORA_ENUMERIC,
-                     "evaluation: the loss of rows %lld to %lld is %g%s; the model or the adapter "
-                     "holds numbers that are not finite, or these records make some",
-                     (long long)row + 1, (long long)(row + rows), value, records);
+    hora_name_records(d, sequence, sequences, true, records, sizeof records);
+    return hora_fail(
+        HORA_ENUMERIC,
+        "evaluation: the loss of sequences %lld to %lld is %g%s; the model or the adapter "
+        "holds numbers that are not finite, or these records make some",
+        (long long)sequence + 1, (long long)(sequence + sequences), value, records);
 }
 
 /* The losses of all batches, and whether a rank was asked to stop, besides what the tally has. */
@@ -80,13 +82,14 @@ static hora_status run_batches(hora_recording *r, const hora_outputs *o, const h
     hora_prefetch *feed = NULL;
     const hora_batch *b;
     hora_status s;
-    const int64_t rows = hora_data_about(data)->rows, batches = hora_ceil_div(rows, batch_size);
+    const int64_t sequences = hora_data_about(data)->sequences;
+    const int64_t batches = hora_ceil_div(sequences, batch_size);
     const hora_leaves leaves = hora_graph_leaves(r->g);
     const hora_data_share share = {batches * batch_size, hora_comm_rank(e->comm),
                                    hora_comm_size(e->comm)};
     int64_t from, count;
     hora_share(batches, share.part, share.parts, &from, &count);
-    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, rows, true, &leaves,
+    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, sequences, true, &leaves,
                                share.parts > 1 ? &share : NULL));
     hora_graph_before(r->g);
     for (int64_t first = from * batch_size; (s = hora_prefetch_next(feed, &b)) == HORA_OK;
@@ -100,7 +103,7 @@ static hora_status run_batches(hora_recording *r, const hora_outputs *o, const h
         hora_graph_body(r->g, &pass, 0);
         const double loss = hora_graph_scalar(r->g, o->loss);
         if (!isfinite(loss)) {
-            s = refuse(data, first, hora_min(batch_size, rows - first), loss);
+            s = refuse(data, first, hora_min(batch_size, sequences - first), loss);
             break;
         }
         hora_tally_add(&e->tally, r->g, o, b);

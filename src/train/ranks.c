@@ -19,8 +19,8 @@ enum {
     SAY_STOP,
     SAY_TOKENS,
     SAY_SUPERVISED,
-    SAY_BAD_ROW,
-    SAY_BAD_ROWS,
+    SAY_BAD,
+    SAY_BAD_COUNT,
     SAY_BUSY, /* seconds of computing */
     SAY_COMM, /* seconds of communication since the step before */
     SAY_WORK,
@@ -34,7 +34,7 @@ int64_t hora_training_micro(const hora_training *t) {
 /* Micro-batches of the last step. */
 static int64_t last_micro(const hora_training *t) {
     int64_t first, n;
-    hora_training_rows(t, t->shape.steps - 1, &first, &n);
+    hora_training_sequences(t, t->shape.steps - 1, &first, &n);
     return hora_max(1, hora_ceil_div(n, t->config.batch_size));
 }
 
@@ -111,9 +111,9 @@ static void add_rank(hora_step_tally *a, const double *said, int r, int ranks) {
     a->stop |= said[SAY_STOP] != 0;
     a->tokens += (int64_t)said[SAY_TOKENS];
     a->supervised += (int64_t)said[SAY_SUPERVISED];
-    if (a->bad_row < 0 && said[SAY_BAD_ROW] >= 0) {
-        a->bad_row = (int64_t)said[SAY_BAD_ROW];
-        a->bad_rows = (int64_t)said[SAY_BAD_ROWS];
+    if (a->bad_sequence < 0 && said[SAY_BAD] >= 0) {
+        a->bad_sequence = (int64_t)said[SAY_BAD];
+        a->bad_sequences = (int64_t)said[SAY_BAD_COUNT];
     }
     for (int k = 0; k < HORA_WORKS; k++)
         a->work[k] += k == HORA_WORK_ONCE ? 0 : said[SAY_WORK + k];
@@ -135,8 +135,8 @@ hora_status hora_training_meet(hora_training *t, hora_step_tally *a) {
     m[SAY_STOP] = a->stop || hora_training_stopping(t);
     m[SAY_TOKENS] = (double)a->tokens;
     m[SAY_SUPERVISED] = (double)a->supervised;
-    m[SAY_BAD_ROW] = (double)a->bad_row;
-    m[SAY_BAD_ROWS] = (double)a->bad_rows;
+    m[SAY_BAD] = (double)a->bad_sequence;
+    m[SAY_BAD_COUNT] = (double)a->bad_sequences;
     m[SAY_BUSY] = hora_now() - a->started;
     m[SAY_COMM] = seconds - t->comm_before;
     memcpy(m + SAY_WORK, a->work, sizeof a->work);
@@ -144,7 +144,7 @@ hora_status hora_training_meet(hora_training *t, hora_step_tally *a) {
     HORA_TRY(hora_comm_gather(t->parts.comm, m, each * sizeof *m, t->heard));
     a->loss = 0;
     a->tokens = a->supervised = 0;
-    a->bad_row = -1;
+    a->bad_sequence = -1;
     for (int k = 0; k < HORA_WORKS; k++)
         a->work[k] = k == HORA_WORK_ONCE ? a->work[k] : 0;
     for (int r = 0; r < ranks; r++)
@@ -257,7 +257,7 @@ hora_status hora_training_compare(hora_training *t) {
     hora_json_set(p, "kernels", hora_json_new_string(hora_device_variant(t->parts.device)));
     if (t->parts.eval) {
         hora_json *e = hora_json_set(here, "evaluation data", hora_json_new_object());
-        hora_json_set(e, "rows", hora_json_new_int(hora_data_about(t->parts.eval)->rows));
+        hora_json_set(e, "sequences", hora_json_new_int(hora_data_about(t->parts.eval)->sequences));
         char hash[24];
         hora_snprintf(hash, sizeof hash, "%016llx",
                       (unsigned long long)hora_data_about(t->parts.eval)->hash);

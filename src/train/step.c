@@ -10,8 +10,8 @@
  *
  * Micro-batches are added along a fixed binary tree (comm/tree.h), so that it does not matter how
  * many ranks share them. The loss is scaled by c = 1 / supervised tokens of the whole step, so k
- * micro-batches of b rows equal one of k b. Nothing is allocated here. Nothing is updated when a
- * number is not finite.
+ * micro-batches of b sequences equal one of k b. Nothing is allocated here. Nothing is updated when
+ * a number is not finite.
  */
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@
 #include "base/text.h"
 #include "train/train_impl.h"
 
-void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, int64_t *n) {
+void hora_training_sequences(const hora_training *t, int64_t step, int64_t *first, int64_t *n) {
     int64_t per_step = t->config.batch_size * t->config.grad_accum;
     *first = hora_min(step * per_step, t->limit);
     *n = hora_min(per_step, t->limit - *first);
@@ -34,7 +34,7 @@ static void begin(hora_training *t, hora_step_tally *a, int64_t supervised) {
     *a = (hora_step_tally){.started = hora_now(),
                            .scale = supervised ? 1.0 / (double)supervised : 0,
                            .work = {[HORA_WORK_ONCE] = 1}};
-    a->data_row = a->bad_row = -1;
+    a->first = a->bad_sequence = -1;
     hora_graph_before(t->train.g);
 }
 
@@ -47,12 +47,13 @@ static void micro_batch(hora_training *t, hora_step_tally *a, const hora_batch *
     /* where a tree adds them up, the gradients of each stand alone */
     hora_graph_body(t->train.g, &pass, t->tree ? 0 : (int)m);
     double loss = hora_graph_scalar(t->train.g, t->out.loss);
-    if (!isfinite(loss) && a->bad_row < 0 && a->data_row >= 0) {
-        a->bad_row = a->data_row + m * t->config.batch_size;
-        a->bad_rows = hora_min(t->config.batch_size, a->data_row + a->data_rows - a->bad_row);
+    if (!isfinite(loss) && a->bad_sequence < 0 && a->first >= 0) {
+        a->bad_sequence = a->first + m * t->config.batch_size;
+        a->bad_sequences =
+            hora_min(t->config.batch_size, a->first + a->sequences - a->bad_sequence);
     }
     a->loss += loss;
-    hora_training_say(t, m - a->first, loss);
+    hora_training_say(t, m - a->own, loss);
     hora_graph_add_work(t->train.g, b, a->work);
     a->row0 += b->tokens;
     a->tokens += b->tokens;
@@ -62,9 +63,9 @@ static void micro_batch(hora_training *t, hora_step_tally *a, const hora_batch *
 static hora_status refuse(const hora_training *t, const hora_step_tally *a, const char *what,
                           double value) {
     char records[300];
-    const bool known = a->bad_row >= 0;
-    hora_name_records(t->parts.train, known ? a->bad_row : a->data_row,
-                      known ? a->bad_rows : a->data_rows, false, records, sizeof records);
+    const bool known = a->bad_sequence >= 0;
+    hora_name_records(t->parts.train, known ? a->bad_sequence : a->first,
+                      known ? a->bad_sequences : a->sequences, false, records, sizeof records);
     return hora_fail(HORA_ENUMERIC,
                      "step %lld: %s is %g%s; nothing was updated. Try a lower lr (it was %g), a "
                      "longer warmup, a smaller clip, or look at these records",
@@ -160,8 +161,8 @@ static hora_status abandon(hora_training *t) {
 static hora_status body(hora_training *t, hora_step_tally *a, const hora_batch *given) {
     if (t->tree)
         hora_tree_begin(t->tree, a->micro);
-    for (int64_t i = 0; i < a->count && !a->stop; i++) {
-        const int64_t m = a->first + i;
+    for (int64_t i = 0; i < a->owns && !a->stop; i++) {
+        const int64_t m = a->own + i;
         const hora_batch *b = given ? &given[m] : NULL;
         a->stop = hora_training_stopping(t);
         if (a->stop)
@@ -189,18 +190,18 @@ static hora_status run(hora_training *t, hora_step_tally *a, const hora_batch *g
 hora_status hora_training_step(hora_training *t, hora_step_info *info) {
     hora_step_tally a;
     int64_t first, n;
-    const int64_t rows = t->config.batch_size;
+    const int64_t each = t->config.batch_size;
     HORA_ASSERT(t->prepared && t->parts.train);
     if (t->step >= t->shape.steps)
         return HORA_DONE;
-    hora_training_rows(t, t->step, &first, &n);
+    hora_training_sequences(t, t->step, &first, &n);
     begin(t, &a, hora_data_supervised(t->parts.train, first, n, t->limit, false));
-    a.data_row = first;
-    a.data_rows = n;
-    a.micro = hora_ceil_div(n, rows);
-    hora_share(a.micro, hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm), &a.first,
-               &a.count);
-    a.row0 = hora_data_tokens(t->parts.train, first, a.first * rows, t->limit, false);
+    a.first = first;
+    a.sequences = n;
+    a.micro = hora_ceil_div(n, each);
+    hora_share(a.micro, hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm), &a.own,
+               &a.owns);
+    a.row0 = hora_data_tokens(t->parts.train, first, a.own * each, t->limit, false);
     return run(t, &a, NULL, info);
 }
 
@@ -218,8 +219,8 @@ hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int
         HORA_TRY(hora_training_sums_of(t, n));
     begin(t, &a, supervised);
     a.micro = n;
-    hora_share(n, rank, ranks, &a.first, &a.count);
-    for (int64_t m = 0; m < a.first; m++)
+    hora_share(n, rank, ranks, &a.own, &a.owns);
+    for (int64_t m = 0; m < a.own; m++)
         a.row0 += micro[m].tokens;
     return run(t, &a, micro, info);
 }

@@ -82,7 +82,7 @@ hora_status hora_training_feed(hora_training *t) {
     t->feed = NULL;
     if (!t->parts.train)
         return HORA_OK;
-    hora_training_rows(t, t->step, &first, &n);
+    hora_training_sequences(t, t->step, &first, &n);
     const hora_leaves leaves = hora_graph_leaves(t->train.g);
     const hora_data_share share = {t->config.batch_size * t->config.grad_accum,
                                    hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm)};
@@ -129,16 +129,16 @@ hora_status hora_training_prepare(hora_training *t) {
 
 double hora_training_epoch(const hora_training *t) {
     int64_t first, n;
-    hora_training_rows(t, t->step, &first, &n);
-    return t->report.data_rows ? (double)first / (double)t->report.data_rows : 0;
+    hora_training_sequences(t, t->step, &first, &n);
+    return t->report.sequences ? (double)first / (double)t->report.sequences : 0;
 }
 
 void hora_training_get(const hora_training *t, hora_training_status *s) {
     int64_t first, n;
-    hora_training_rows(t, t->step, &first, &n);
+    hora_training_sequences(t, t->step, &first, &n);
     *s = (hora_training_status){.step = t->step,
                                 .steps = t->shape.steps,
-                                .rows = first,
+                                .sequences = first,
                                 .epoch = hora_training_epoch(t),
                                 .lr = hora_training_lr(t),
                                 .first_loss = t->first_loss,

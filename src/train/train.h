@@ -27,7 +27,7 @@ typedef enum { HORA_TRAIN_AUTO, HORA_TRAIN_F32, HORA_TRAIN_BF16 } hora_train_dty
 typedef struct hora_train_config { /* filled from hora_train_options */
     int64_t steps;                 /* 0: from epochs */
     double epochs;
-    int64_t batch_size; /* data rows per micro-batch */
+    int64_t batch_size; /* sequences per micro-batch */
     int64_t grad_accum; /* micro-batches per step */
     double lr;          /* 0: the method's own default */
     int optimizer;      /* row of optimizers.def */
@@ -67,7 +67,7 @@ typedef struct hora_train_report {
     int64_t trainable, parameters; /* numbers: adapters'; base's (tied weights once) */
     int64_t batch_size, seq_len, grad_accum,
         rows;                 /* rows: token rows of a micro-batch, rounded up */
-    int64_t steps, data_rows; /* of the run; of the training data */
+    int64_t steps, sequences; /* of the run; of the training data */
     double epochs;
     double lr;                           /* as it will be used */
     hora_dtype dtype;                    /* of activations and frozen weights */
@@ -80,10 +80,10 @@ typedef struct hora_train_report {
     int ranks;          /* that train together */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
     uint64_t batches;                         /* bytes: staging */
-    uint64_t data;                            /* bytes: tokens and rows of both sets */
+    uint64_t data;                            /* bytes: tokens and sequences of both sets */
     uint64_t total, limit;                    /* bytes: all of it; what may be used, 0 unknown */
     int segments, recomputed, nodes, calls;   /* of the training graph */
-    double flops_step;                        /* forward and backward, all rows full */
+    double flops_step;                        /* forward and backward, all sequences full */
     double peak_flops;                        /* per second, measured; 0 unknown */
     double seconds_step, seconds_total;       /* estimate: half of the measured peak */
     bool config_alone; /* no weights are there: sizes come from config.json */
@@ -134,7 +134,7 @@ typedef struct hora_eval_info {
 } hora_eval_info;
 
 typedef struct hora_training_status {
-    int64_t step, steps, rows; /* taken; of the run; data rows consumed */
+    int64_t step, steps, sequences; /* taken; of the run; sequences consumed */
     double epoch, lr;
     double first_loss, last_loss; /* NaN before the first step */
     double best_loss;             /* NaN before an evaluation */
@@ -214,6 +214,6 @@ typedef struct hora_eval_parts {
 /* detail: confusion and numbers per class, owned by the caller, NULL where the task has none; may
  * be NULL. */
 hora_status hora_evaluate(const hora_eval_parts *parts, hora_eval_info *info, hora_json **detail);
-/* Refuses rows that are longer than the model's context. */
+/* Refuses sequences that are longer than the model's context. */
 hora_status hora_check_context(const hora_base *b, int64_t seq_len);
 #endif

@@ -31,7 +31,7 @@ struct hora_training {
     hora_tree *tree; /* adds up micro-batches; NULL: there is but one, or the device adds them */
     double *said, *heard; /* of the ranks, once a step; NULL: one alone */
     double comm_before;   /* seconds of communication when the step before ended */
-    int64_t limit;        /* data rows of the whole run */
+    int64_t limit;        /* sequences of the whole run */
     bool prepared;
     /* what a checkpoint holds */
     int64_t step, best_step;
@@ -48,12 +48,12 @@ typedef struct hora_step_tally {
     double started, scale, loss;
     double work[HORA_WORKS];
     int64_t tokens, supervised, row0;
-    int64_t data_row, data_rows; /* rows of the data set that stand in the step; -1: unknown */
-    int64_t bad_row, bad_rows;   /* of the first micro-batch whose loss is not finite */
-    int64_t first, count;        /* micro-batches of this rank */
-    int64_t micro;               /* of all */
-    bool stop;                   /* a rank was asked to stop: nothing is to be updated */
-    double slowest, comm;        /* as in hora_step_info */
+    int64_t first, sequences; /* sequences of the data set that stand in the step; -1: unknown */
+    int64_t bad_sequence, bad_sequences; /* of the first micro-batch whose loss is not finite */
+    int64_t own, owns;                   /* micro-batches of this rank: the first, how many */
+    int64_t micro;                       /* of all ranks */
+    bool stop;                           /* a rank was asked to stop: nothing is to be updated */
+    double slowest, comm;                /* as in hora_step_info */
 } hora_step_tally;
 
 /* --- ranks ------------------------------------------------------------------------------------ */
@@ -74,8 +74,8 @@ bool hora_training_stopping(const hora_training *t);
 hora_status hora_training_halted(const hora_training *t);
 bool hora_training_worn(const hora_training *t); /* patience is used up */
 
-/* Data rows of step `step` (from 0): the first, and how many there are. */
-void hora_training_rows(const hora_training *t, int64_t step, int64_t *first, int64_t *n);
+/* Sequences of step `step` (from 0): the first, and how many there are. */
+void hora_training_sequences(const hora_training *t, int64_t step, int64_t *first, int64_t *n);
 double hora_training_epoch(const hora_training *t);
 double hora_training_lr(const hora_training *t); /* of the coming step */
 /* Records, plans and fills the report. */
@@ -110,10 +110,10 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 /* Refuses data whose tokens the model does not have: a tokenizer of another model. NULL: nothing to
  * check. */
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
-/* " (records 3, 17 and 20 more)": where the data rows came from; "" when `d` is NULL or `row` is
- * negative. ordered: as the rows lie in the data, not as they are shuffled. */
-void hora_name_records(const hora_dataset *d, int64_t row, int64_t rows, bool ordered, char *text,
-                       size_t n);
+/* " (records 3, 17 and 20 more)": where the sequences came from; "" when `d` is NULL or `sequence`
+ * is negative. ordered: as the sequences lie in the data, not as they are shuffled. */
+void hora_name_records(const hora_dataset *d, int64_t sequence, int64_t sequences, bool ordered,
+                       char *text, size_t n);
 /* asked: whose watch ends it (HORA_EINTERRUPTED); NULL: nobody's. */
 hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
                            int64_t batch_size, const hora_training *asked, hora_eval_info *info,

@@ -16,7 +16,7 @@ static const hora_option rows[] = {
     OPT_REAL(epochs, "epochs", "num_train_epochs", "1", 1e-9, 1e9,
              "passes over the training data, when steps is unset", HORA_OPT_RESUMABLE),
     OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", "8", 1, 1e6,
-            "rows of seq_len tokens in a micro-batch"),
+            "sequences of seq_len tokens in a micro-batch"),
     OPT_INT(grad_accum, "grad_accum", "gradient_accumulation_steps", "1", 1, 1e6,
             "micro-batches in a step, weighted by their tokens"),
     OPT_REAL(lr, "lr", "learning_rate", NULL, 0, 1e3,

@@ -53,9 +53,9 @@ static hora_status measure_run(hora_training *t) {
     hora_train_report *r = &t->report;
     r->config_alone = t->parts.base->config_alone;
     int64_t per_step = c->batch_size * c->grad_accum;
-    int64_t rows = t->parts.train ? hora_data_about(t->parts.train)->rows : 0;
-    double wanted = ceil(c->epochs * (double)rows);
-    if (!c->steps && !rows)
+    int64_t sequences = t->parts.train ? hora_data_about(t->parts.train)->sequences : 0;
+    double wanted = ceil(c->epochs * (double)sequences);
+    if (!c->steps && !sequences)
         return hora_fail(HORA_EUSAGE, "without training data the length is unknown; give steps");
     if (!c->steps && !(wanted < 9e15))
         return hora_fail(HORA_EUSAGE, "epochs=%g is more than can be counted; give less",
@@ -65,8 +65,8 @@ static hora_status measure_run(hora_training *t) {
                          (long long)c->steps);
     t->limit = c->steps ? c->steps * per_step : (int64_t)hora_max(1, (int64_t)wanted);
     r->steps = c->steps ? c->steps : hora_ceil_div(t->limit, per_step);
-    r->data_rows = rows;
-    r->epochs = rows ? (double)t->limit / (double)rows : 0;
+    r->sequences = sequences;
+    r->epochs = sequences ? (double)t->limit / (double)sequences : 0;
     r->batch_size = c->batch_size;
     r->grad_accum = c->grad_accum;
     r->seq_len = t->parts.seq_len;
@@ -110,8 +110,8 @@ static bool on_host(const hora_training *t) {
 
 /* More ranks than micro-batches: some would wait all the time. */
 static hora_status check_ranks(hora_training *t) {
-    const int64_t ranks = hora_comm_size(t->parts.comm), rows = t->config.batch_size;
-    const int64_t step_rows = rows * t->config.grad_accum;
+    const int64_t ranks = hora_comm_size(t->parts.comm), each = t->config.batch_size;
+    const int64_t step_sequences = each * t->config.grad_accum;
     t->report.ranks = (int)ranks;
     if (ranks == 1)
         return HORA_OK;
@@ -119,30 +119,31 @@ static hora_status check_ranks(hora_training *t) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "several ranks train on processors only; leave --device out, or start one "
                          "rank");
-    if (ranks > step_rows)
+    if (ranks > step_sequences)
         return hora_fail(
             HORA_EUSAGE,
-            "%lld ranks, but a step has %lld x %lld rows: start at most %lld ranks, or "
+            "%lld ranks, but a step has %lld x %lld sequences: start at most %lld ranks, or "
             "raise --grad-accum",
-            (long long)ranks, (long long)t->config.grad_accum, (long long)rows,
-            (long long)step_rows);
+            (long long)ranks, (long long)t->config.grad_accum, (long long)each,
+            (long long)step_sequences);
     if (ranks > t->config.grad_accum && hora_comm_leads(t->parts.comm))
         hora_warn("%lld ranks share the %lld micro-batches of a step: %lld of them have nothing to "
                   "do; --batch-size %lld --grad-accum %lld gives all of them work",
                   (long long)ranks, (long long)t->config.grad_accum,
                   (long long)(ranks - t->config.grad_accum),
-                  (long long)hora_max(1, step_rows / ranks),
-                  (long long)hora_ceil_div(step_rows, hora_max(1, step_rows / ranks)));
+                  (long long)hora_max(1, step_sequences / ranks),
+                  (long long)hora_ceil_div(step_sequences, hora_max(1, step_sequences / ranks)));
     return HORA_OK;
 }
 
 static hora_status check_parts(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     if (p->seq_len < 1 || t->config.batch_size > ((int64_t)1 << 30) / p->seq_len)
-        return hora_fail(HORA_EUSAGE,
-                         "batch_size=%lld rows of seq_len=%lld tokens are no batch; both must be "
-                         "positive and their product at most 2^30",
-                         (long long)t->config.batch_size, (long long)p->seq_len);
+        return hora_fail(
+            HORA_EUSAGE,
+            "batch_size=%lld sequences of seq_len=%lld tokens are no batch; both must be "
+            "positive and their product at most 2^30",
+            (long long)t->config.batch_size, (long long)p->seq_len);
     HORA_TRY(hora_check_context(p->base, p->seq_len));
     HORA_TRY(check_dtype(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
@@ -213,10 +214,11 @@ static void advise(hora_training *t, const hora_plan_options *o) {
                       "batch_size=%lld with grad_accum=%lld and recompute=auto would fit",
                       (long long)b, (long long)(r->grad_accum * hora_ceil_div(r->batch_size, b)));
     else
-        hora_snprintf(r->advice, sizeof r->advice,
-                      "even one row at a time needs about %s: use a shorter seq_len, a smaller "
-                      "model, a method that trains less, or raise memory",
-                      hora_human_bytes(need, least));
+        hora_snprintf(
+            r->advice, sizeof r->advice,
+            "even one sequence at a time needs about %s: use a shorter seq_len, a smaller "
+            "model, a method that trains less, or raise memory",
+            hora_human_bytes(need, least));
 }
 
 /* Plans with one policy of packing. Packed weights need not stay where the files are mapped. */
@@ -288,13 +290,13 @@ static hora_status plan_graphs(hora_training *t) {
 static void estimate_time(hora_training *t) {
     hora_train_report *r = &t->report;
     double work[HORA_WORKS] = {[HORA_WORK_ONCE] = 1};
-    int64_t rows = r->batch_size * r->grad_accum;
-    hora_graph_add_full_work(t->train.g, rows, r->seq_len, work);
+    int64_t sequences = r->batch_size * r->grad_accum;
+    hora_graph_add_full_work(t->train.g, sequences, r->seq_len, work);
     r->flops_step = hora_graph_flops(t->train.g, work);
     r->peak_flops =
         hora_device_kind_of(t->parts.device)->flops(t->parts.device, t->parts.base->dtype, 0.02);
     r->seconds_step = r->peak_flops > 0 ? r->flops_step / (0.5 * r->peak_flops) : 0;
-    r->seconds_total = r->seconds_step * (double)t->limit / (double)rows;
+    r->seconds_total = r->seconds_step * (double)t->limit / (double)sequences;
 }
 
 static void record(hora_training *t) {

@@ -29,12 +29,12 @@ static void text_run(const hora_train_report *r, hora_str *out) {
     hora_str_printf(out, "trainable  %s of %s parameters (%lld, %.3g %%)\n", trainable, all,
                     (long long)r->trainable,
                     r->parameters ? 100.0 * (double)r->trainable / (double)r->parameters : 0);
-    hora_str_printf(out, "run        %lld steps of %lld x %lld rows of %lld tokens",
+    hora_str_printf(out, "run        %lld steps of %lld x %lld sequences of %lld tokens",
                     (long long)r->steps, (long long)r->grad_accum, (long long)r->batch_size,
                     (long long)r->seq_len);
-    if (r->data_rows)
-        hora_str_printf(out, "\n           %.3g epochs of %lld rows", r->epochs,
-                        (long long)r->data_rows);
+    if (r->sequences)
+        hora_str_printf(out, "\n           %.3g epochs of %lld sequences", r->epochs,
+                        (long long)r->sequences);
     hora_str_printf(out, ", lr %s\n", hora_format_real(lr, r->lr));
     hora_str_printf(out, "work       %.4g GFLOP per step", r->flops_step / 1e9);
     if (r->peak_flops > 0) {
@@ -71,7 +71,7 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     if (r->eval_arena)
         bytes_row(out, "evaluation", r->eval_arena, "in the step arena, where it fits");
     bytes_row(out, "batches", r->batches, "");
-    bytes_row(out, "data", r->data, "tokens and rows");
+    bytes_row(out, "data", r->data, "tokens and sequences");
     bytes_row(out, "total", r->total, r->fits ? "" : "does not fit");
     if (r->limit)
         bytes_row(out, "available", r->limit, "");
@@ -120,7 +120,7 @@ hora_json *hora_train_report_json(const hora_train_report *r) {
                   {"grad_accum", r->grad_accum},
                   {"seq_len", r->seq_len},
                   {"rows", r->rows},
-                  {"data_rows", r->data_rows},
+                  {"sequences", r->sequences},
                   {"layers", r->segments},
                   {"recomputed", r->recomputed},
                   {"nodes", r->nodes},

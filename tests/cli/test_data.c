@@ -1,5 +1,5 @@
 /*
- * hora data: rows with what counts, one record with its ids, the file in numbers; that a
+ * hora data: sequences with what counts, one record with its ids, the file in numbers; that a
  * conversation with tools is asked as it was trained; the date of a template.
  */
 #include "base/file.h"
@@ -33,7 +33,7 @@ static const char *with_template(const char *source) {
     return dir;
 }
 
-static void test_rows(void **state) {
+static void test_sequences(void **state) {
     (void)state;
     const char *m = hora_test_source("examples/tiny/base");
     const char *file = tiny_file(
@@ -44,7 +44,7 @@ static void test_rows(void **state) {
     tool_text(&out, "data '%s' --model '%s'", file, m);
     assert_non_null(strstr(out.s, "rotate: k d =[[ d k</s>]]"));
     assert_non_null(
-        strstr(out.s, "--- 3 records (2 completion, 1 text), 3 rows of at most 256 tokens"));
+        strstr(out.s, "--- 3 records (2 completion, 1 text), 3 sequences of at most 256 tokens"));
     assert_non_null(strstr(out.s, "duplicates: 1"));
     assert_null(strchr(out.s, 0x1b)); /* text never speaks to the terminal */
     out.n = 0;
@@ -55,7 +55,7 @@ static void test_rows(void **state) {
     assert_non_null(strstr(out.s, "ids: 0 299 118 99 316 60 272 271 258 [[271 272 1]]\n"));
     assert_null(strstr(out.s, "records ("));
     hora_str_release(&out);
-    tool_check(2, "", "record 9 has no row", "data '%s' --model '%s' --record 9", file, m);
+    tool_check(2, "", "record 9 has no sequence", "data '%s' --model '%s' --record 9", file, m);
     tool_check(2, "", "--model", "data '%s'", file);
     tool_check(2, "", "no file", "data --model '%s'", m);
 }
@@ -72,7 +72,7 @@ static void test_numbers(void **state) {
     assert_int_equal(tool_number(s, "records"), 10);
     assert_int_equal(tool_number(hora_json_get(s, "kinds"), "messages"), 10);
     assert_int_equal(tool_number(s, "duplicates"), 9);
-    assert_int_equal(tool_number(s, "cut_rows"), 10);
+    assert_int_equal(tool_number(s, "cut_sequences"), 10);
     assert_int_equal(hora_json_len(hora_json_get(r, "shown")), 3);
     assert_true(hora_json_len(hora_json_get(hora_json_at(hora_json_get(r, "shown"), 0), "runs")) >
                 1);
@@ -120,7 +120,7 @@ static void test_date_is_kept(void **state) {
     hora_str_release(&recipe);
 }
 
-HORA_TESTS(cli_data, {"rows, a record, refusals", test_rows, HORA_SHORT},
+HORA_TESTS(cli_data, {"sequences, a record, refusals", test_sequences, HORA_SHORT},
            {"the file in numbers", test_numbers, HORA_SHORT},
            {"a conversation with tools, a date", test_chat_with_tools, HORA_SHORT},
            {"the date of a run", test_date_is_kept, HORA_SHORT});

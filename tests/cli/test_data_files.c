@@ -79,7 +79,7 @@ static void test_input(void **state) {
     tiny_file("a.jsonl", lines);
     shell(0, "standard input: 3 records", "$T --data - --out out < a.jsonl");
     shell(2, "they have to be given again", "$H train --resume --out out --steps 3 < a.jsonl");
-    shell(10, "data rows is ",
+    shell(10, "sequences is ",
           "head -n 1 a.jsonl | $H train --resume --out out --steps 3 --data -");
     shell(0, "3 steps",
           "cat a.jsonl | $H train --resume --out out --steps 3 --data - "

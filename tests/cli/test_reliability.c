@@ -126,7 +126,7 @@ static void test_state(void **state) {
     (void)state;
     run("state.json",
         "$T --steps 4 --save-every 2 --out r -q && cp -r r o && rm -r o/adapter* o/checkpoint-4 && "
-        "cp -r o x && for e in 's/\"step\": 2/\"step\": 0/' 's/\"rows\": ./\"rows\": 9/' "
+        "cp -r o x && for e in 's/\"step\": 2/\"step\": 0/' 's/\"sequences\": ./\"sequences\": 9/' "
         "'s/variant/varient/' 's/  \"files\"/   \"files\"/' 's/\"hash\"/\"hasj\"/' "
         "'s/\"format\": 2/\"format\": 3/'; do "
         "rm -rf o; cp -r x o; sed -i \"$e\" o/checkpoint-2/state.json; "

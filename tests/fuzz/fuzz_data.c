@@ -13,18 +13,18 @@ static const char source[] = "{% for m in messages %}{{ m.role }}: {{ m.content 
 
 static void promises(const hora_dataset *d, int32_t vocabulary) {
     const hora_data_info *info = hora_data_about(d);
-    int64_t tokens = 0, rows = hora_min(info->rows, 64);
+    int64_t tokens = 0, rows = hora_min(info->sequences, 64);
     hora_batch b;
-    must(info->rows > 0);
+    must(info->sequences > 0);
     must(hora_batch_init(&b, 64, NULL) == HORA_OK);
     for (int64_t row = 0; row < rows; row++) {
-        must(hora_data_fill(d, row, 1, info->rows, false, &b) == HORA_OK);
-        must(b.supervised == hora_data_supervised(d, row, 1, info->rows, false));
+        must(hora_data_fill(d, row, 1, info->sequences, false, &b) == HORA_OK);
+        must(b.supervised == hora_data_supervised(d, row, 1, info->sequences, false));
         for (int64_t i = 0; i < b.rows; i++)
             must(b.ids[i] >= 0 && b.ids[i] < vocabulary && b.lo[i] >= 0 && b.hi[i] <= b.rows);
         tokens += b.tokens;
     }
-    must(rows < info->rows || tokens == info->tokens);
+    must(rows < info->sequences || tokens == info->tokens);
     hora_batch_release(&b);
     for (int64_t i = 0; i < hora_min(info->records, 16); i++) {
         hora_str s = {0};

@@ -47,11 +47,11 @@ static void promises(const hora_dataset *d, const hora_tokenizer *tok) {
     const hora_data_info *info = hora_data_about(d);
     int64_t supervised = 0, tokens = 0;
     hora_batch b;
-    assert_true(info->rows > 0 && info->supervised > 0);
+    assert_true(info->sequences > 0 && info->supervised > 0);
     assert_ok(hora_batch_init(&b, 64, NULL));
-    for (int64_t row = 0; row < info->rows; row++) {
-        assert_ok(hora_data_fill(d, row, 1, info->rows, false, &b));
-        assert_int_equal(b.supervised, hora_data_supervised(d, row, 1, info->rows, false));
+    for (int64_t row = 0; row < info->sequences; row++) {
+        assert_ok(hora_data_fill(d, row, 1, info->sequences, false, &b));
+        assert_int_equal(b.supervised, hora_data_supervised(d, row, 1, info->sequences, false));
         for (int64_t i = 0; i < b.rows; i++) {
             bool real = i < b.tokens;
             assert_true(b.ids[i] >= 0 && b.ids[i] < hora_tokenizer_size(tok));

@@ -40,7 +40,7 @@ static void train(hora_model *m, const char *options) {
     hora_status s;
     hora_str_release(&text);
     assert_ok(hora_data_open(&d, m, path, "seq_len=32"));
-    assert_true(hora_data_rows(d) > 10);
+    assert_true(hora_data_sequences(d) > 10);
     assert_ok(hora_trainer_new(&t, m, d, options));
     assert_ok(hora_trainer_eval(t, d, &before));
     while ((s = hora_trainer_step(t)) == HORA_OK)

@@ -116,7 +116,7 @@ static void fill(hora_batch *b, int first, int n) {
     }
 }
 
-/* `steps` steps, each of `per_step` rows in micro-batches of `micro` rows. */
+/* `steps` steps, each of `per_step` sequences in micro-batches of `micro`. */
 static double rig_run(rig *r, int steps, int per_step, int micro, hora_step_info *info) {
     hora_batch b[8];
     double sum = 0;
@@ -350,7 +350,7 @@ static void micro_batches_are_one(void **state) {
     hora_free(first);
 }
 
-/* Four rows side by side, or each alone in its micro-batch: rows do not see each other. */
+/* Four sequences side by side, or each alone in its micro-batch: they do not see each other. */
 static void packed_is_unpacked(void **state) {
     (void)state;
     rig r;

@@ -48,7 +48,7 @@ static void rows_are_with(const char *template_, const char *record, how h, cons
     hora_str got = {0};
     assert_ok(open_rows(&d, tok, &t, template_, record, h));
     int64_t n = 0;
-    for (int64_t i = 0; i < hora_data_about(d)->rows; i++, n++) {
+    for (int64_t i = 0; i < hora_data_about(d)->sequences; i++, n++) {
         hora_str_puts(&got, i ? " / " : "");
         assert_ok(hora_data_show(d, i, &got));
     }

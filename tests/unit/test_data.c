@@ -124,7 +124,7 @@ static void batch_by_hand(void **state) {
     int32_t p = tiny_id(k.tok, "p"), q = tiny_id(k.tok, "q"), r = tiny_id(k.tok, "r"),
             ab = tiny_id(k.tok, "ab"), v = tiny_id(k.tok, "v");
     assert_int_equal(info->records, 3);
-    assert_int_equal(info->rows, 2);
+    assert_int_equal(info->sequences, 2);
     assert_int_equal(info->tokens, 14);
     assert_int_equal(info->supervised, 3 + 2 + 2); /* q r EOS, ab EOS, v EOS */
     assert_int_equal(info->bytes, 2 + 2 + 1);
@@ -143,7 +143,7 @@ static void batch_by_hand(void **state) {
     check_row(&b, 5, TINY_BOS, 0, 5, 6, ab);
     check_row(&b, 6, ab, 1, 5, 7, TINY_EOS);
     check_row(&b, 7, TINY_EOS, 2, 5, 8, -1);
-    check_row(&b, 8, TINY_BOS, 0, 8, 9, -1); /* the second row follows without padding */
+    check_row(&b, 8, TINY_BOS, 0, 8, 9, -1); /* the second sequence follows without padding */
     check_row(&b, 11, tiny_id(k.tok, "u"), 3, 8, 12, v);
     check_row(&b, 13, TINY_EOS, 5, 8, 14, -1);
     for (int64_t i = 14; i < b.rows; i++)
@@ -154,7 +154,7 @@ static void batch_by_hand(void **state) {
     assert_int_equal(lines[0].line, 1);
     assert_int_equal(lines[1].line, 3); /* line 2 is blank */
     assert_int_equal(hora_data_records(d, 0, true, lines, 1), 1);
-    /* the end of training: row 1 is there, row 2 is not */
+    /* the end of training: sequence 1 is there, sequence 2 is not */
     assert_ok(hora_data_fill(d, 1, 2, 2, true, &b));
     assert_int_equal(b.tokens, 6);
     assert_ok(hora_data_fill(d, 2, 2, 2, true, &b));
@@ -164,7 +164,7 @@ static void batch_by_hand(void **state) {
     hora_dataset_close(d);
     k.cfg.packing = false;
     d = opened(&k, "three.jsonl", three);
-    assert_int_equal(hora_data_about(d)->rows, 3);
+    assert_int_equal(hora_data_about(d)->sequences, 3);
     assert_int_equal(hora_data_about(d)->supervised, 7);
     hora_dataset_close(d);
     hora_batch_release(&b);
@@ -207,13 +207,13 @@ static char *numbered(size_t n) { /* a character that tells its place, no merges
     return s;
 }
 
-/* The text of one data row. */
-static void row_is(const hora_dataset *d, const hora_tokenizer *tok, int64_t row, const char *text,
-                   size_t n) {
+/* The text of one sequence. */
+static void sequence_is(const hora_dataset *d, const hora_tokenizer *tok, int64_t at,
+                        const char *text, size_t n) {
     hora_batch b;
     hora_str got = {0};
     assert_ok(hora_batch_init(&b, 256, NULL));
-    assert_ok(hora_data_fill(d, row, 1, row + 1, true, &b));
+    assert_ok(hora_data_fill(d, at, 1, at + 1, true, &b));
     assert_ok(hora_tokenizer_decode(tok, b.ids, (size_t)b.tokens, false, &got));
     assert_int_equal(got.n, n);
     assert_memory_equal(got.s, text, n);
@@ -231,43 +231,43 @@ static void windows_and_split(void **state) {
     k.cfg.seq_len = 10;
     k.cfg.eval_split = 4;
     hora_dataset *d = opened(&k, "plain.txt", text), *e;
-    assert_int_equal(hora_data_about(d)->rows, 11);
+    assert_int_equal(hora_data_about(d)->sequences, 11);
     assert_int_equal(hora_data_about(d)->tokens, 103);
     assert_int_equal(hora_data_about(d)->supervised, 103 - 11);
     assert_int_equal(hora_data_about(d)->bytes, 103 - 11);
-    row_is(d, k.tok, 0, text, 10);
-    row_is(d, k.tok, 10, text + 100, 3);
+    sequence_is(d, k.tok, 0, text, 10);
+    sequence_is(d, k.tok, 10, text + 100, 3);
     assert_ok(hora_data_split(d, &e));
-    assert_int_equal(hora_data_about(e)->rows, 4);
+    assert_int_equal(hora_data_about(e)->sequences, 4);
     assert_int_equal(hora_data_about(e)->tokens, 40);
-    row_is(e, k.tok, 0, text + 63, 10); /* cut back from the end */
-    row_is(e, k.tok, 3, text + 93, 10);
-    assert_int_equal(hora_data_about(d)->rows, 7);
+    sequence_is(e, k.tok, 0, text + 63, 10); /* cut back from the end */
+    sequence_is(e, k.tok, 3, text + 93, 10);
+    assert_int_equal(hora_data_about(d)->sequences, 7);
     assert_int_equal(hora_data_about(d)->tokens, 63);
-    row_is(d, k.tok, 6, text + 60, 3);
+    sequence_is(d, k.tok, 6, text + 60, 3);
     assert_true(hora_data_about(d)->hash != hora_data_about(e)->hash);
     hora_dataset_close(d);
-    row_is(e, k.tok, 1, text + 73, 10); /* lives without the other piece */
+    sequence_is(e, k.tok, 1, text + 73, 10); /* lives without the other piece */
     hora_dataset_close(e);
 
     k.cfg.eval_split = 0.2;
     k.cfg.add_bos = true; /* windows of BOS and 9 tokens: 12, the last one 4 */
     d = opened(&k, "plain.txt", text);
-    assert_int_equal(hora_data_about(d)->rows, 12);
+    assert_int_equal(hora_data_about(d)->sequences, 12);
     assert_int_equal(hora_data_about(d)->tokens, 103 + 12);
     assert_int_equal(hora_data_about(d)->supervised, 103);
     assert_ok(hora_data_split(d, &e));
-    assert_int_equal(hora_data_about(e)->rows, 2);
+    assert_int_equal(hora_data_about(e)->sequences, 2);
     hora_str want = {0};
     hora_str_printf(&want, "<s>%.9s", text + 103 - 9);
-    row_is(e, k.tok, 1, want.s, want.n);
+    sequence_is(e, k.tok, 1, want.s, want.n);
     hora_str_release(&want);
     hora_dataset_close(e);
     hora_dataset_close(d);
 
     k.cfg.eval_split = 12;
     d = opened(&k, "plain.txt", text);
-    assert_fails(hora_data_split(d, &e), HORA_EUSAGE, "none of 12 rows");
+    assert_fails(hora_data_split(d, &e), HORA_EUSAGE, "none of 12 sequences");
     assert_null(e);
     hora_dataset_close(d);
     hora_free(text);
@@ -282,7 +282,7 @@ static void split_of_records(void **state) {
     k.cfg.eval_split = 1;
     hora_dataset *d = opened(&k, "three.jsonl", three), *e;
     assert_ok(hora_data_split(d, &e));
-    assert_int_equal(hora_data_about(d)->rows, 1);
+    assert_int_equal(hora_data_about(d)->sequences, 1);
     assert_int_equal(hora_data_about(d)->records, 2);
     assert_int_equal(hora_data_about(e)->records, 1);
     hora_str shown = {0};
@@ -302,8 +302,8 @@ static void split_of_records(void **state) {
 }
 
 /* ---- order ---- */
-static int first_id(const hora_dataset *d, int64_t row, hora_batch *b) {
-    assert_ok(hora_data_fill(d, row, 1, row + 1, false, b));
+static int first_id(const hora_dataset *d, int64_t at, hora_batch *b) {
+    assert_ok(hora_data_fill(d, at, 1, at + 1, false, b));
     return b->ids[0];
 }
 
@@ -311,7 +311,7 @@ static void order_of_epochs(void **state) {
     (void)state;
     kit k = set_up();
     enum { ROWS = 90 };
-    hora_str text = {0}; /* rows of two characters, the first one different in each */
+    hora_str text = {0}; /* sequences of two characters, the first one different in each */
     for (int i = 0; i < ROWS; i++)
         hora_str_printf(&text, "%c%c", '!' + i, '!');
     k.cfg.seq_len = 2;
@@ -319,7 +319,7 @@ static void order_of_epochs(void **state) {
     k.cfg.seed = 7;
     hora_dataset *d = opened(&k, "order.txt", text.s);
     hora_batch b;
-    int moved = 0, differ = 0, rows = (int)hora_data_about(d)->rows;
+    int moved = 0, differ = 0, rows = (int)hora_data_about(d)->sequences;
     int *place = hora_calloc(1024, sizeof *place), seen;
     assert_ok(hora_batch_init(&b, 2, NULL));
     for (int e = 0; e < 3; e++) {
@@ -545,7 +545,7 @@ static void bad_records_are_counted(void **state) {
                         "to 5 tokens");
     hora_str_release(&notes);
     assert_int_equal(hora_data_about(d)->truncated, 2);
-    row_is(d, k.tok, 1, "<s>defg", 7);
+    sequence_is(d, k.tok, 1, "<s>defg", 7);
     hora_dataset_close(d);
     d = opened(&k, "a.json", "[{\"text\": \"abc\"}, {\"text\": tru}, {\"text\": \"x\"}]");
     assert_int_equal(hora_data_about(d)->records, 2);
@@ -651,19 +651,19 @@ static void test_pick(void **state) {
     char *text = numbered(103);
     hora_dataset *d = opened(&k, "pick.txt", text), *e, *f;
     hora_batch b;
-    assert_int_equal(hora_data_about(d)->rows, 11);
+    assert_int_equal(hora_data_about(d)->sequences, 11);
     assert_ok(hora_data_pick(&e, d, at, 3, 7));
     assert_ok(hora_data_pick(&f, d, lone, 1, 7));
     const uint64_t whole = hora_data_about(d)->hash;
     hora_dataset_close(d);
-    assert_int_equal(hora_data_about(e)->rows, 3);
+    assert_int_equal(hora_data_about(e)->sequences, 3);
     assert_int_equal(hora_data_about(e)->tokens, 30);
     assert_int_equal(hora_data_about(f)->supervised, 9);
     assert_true(hora_data_about(e)->hash != whole &&
                 hora_data_about(e)->hash != hora_data_about(f)->hash);
     for (int i = 0; i < 3; i++)
-        row_is(e, k.tok, i, text + 10 * at[i], 10);
-    row_is(f, k.tok, 0, text + 30, 10);
+        sequence_is(e, k.tok, i, text + 10 * at[i], 10);
+    sequence_is(f, k.tok, 0, text + 30, 10);
     assert_ok(hora_batch_init(&b, 64, NULL));
     for (int64_t epoch = 0; epoch < 2; epoch++) {
         assert_ok(hora_data_fill(e, 3 * epoch, 3, 6, false, &b)); /* every row once an epoch */

@@ -53,7 +53,7 @@ static void refused(const kit *k, const char *list, hora_status status, const ch
 static void assert_rows(const hora_dataset *d, const char *want) {
     hora_str got = {0};
     hora_str_add(&got, "", 0);
-    for (int64_t i = 0; i < hora_data_about(d)->rows; i++) {
+    for (int64_t i = 0; i < hora_data_about(d)->sequences; i++) {
         hora_str one = {0};
         assert_ok(hora_data_show(d, i, &one));
         hora_str_printf(&got, "%s|", one.s);
@@ -88,7 +88,7 @@ static const char *list(const char *a, const char *b) {
 /* How often each of ten letters begins a row of d. */
 static void count(const hora_dataset *d, char first, int n[10]) {
     memset(n, 0, 10 * sizeof *n);
-    for (int64_t i = 0; i < hora_data_about(d)->rows; i++) {
+    for (int64_t i = 0; i < hora_data_about(d)->sequences; i++) {
         hora_str one = {0};
         assert_ok(hora_data_show(d, i, &one));
         if (one.s[3] >= first && one.s[3] < first + 10) /* <s>x */

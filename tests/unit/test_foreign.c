@@ -102,7 +102,7 @@ static void test_without_effect(void **state) {
             "warmup_steps counts, as in transformers");
     becomes("datasets: [{path: a.jsonl, type: alpaca}, {path: b.jsonl, type: alpaca}]",
             "data=a.jsonl\nb.jsonl", "records are known by their keys");
-    becomes("special_tokens: {pad_token: x}", "", "rows are never padded");
+    becomes("special_tokens: {pad_token: x}", "", "sequences are never padded");
     becomes("report_to:", "", NULL); /* not set */
     hora_str_release(&said);
 }

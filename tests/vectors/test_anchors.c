@@ -39,7 +39,7 @@ static void test_windows(void **state) {
     assert_ok(hora_tokenizer_open(&tok, model));
     hora_dataset *d = open_data(tok, text, "seq_len=128,eval_split=64"), *eval = NULL;
     assert_ok(hora_data_split(d, &eval));
-    assert_int_equal(hora_data_about(eval)->rows, 64);
+    assert_int_equal(hora_data_about(eval)->sequences, 64);
     assert_true(fabs(evaluate(b, eval, 128, 16) - 5.209514617919922) < 5e-5);
     hora_dataset_close(eval);
     hora_dataset_close(d);

@@ -112,7 +112,7 @@ static void thinking_dropped(void **state) {
     (void)state;
     kit k = opened("mask-earlier-thinking-dropped");
     const hora_json *turns = hora_json_get(k.expect, "turns");
-    assert_int_equal(hora_data_about(k.d)->rows, hora_json_len(turns));
+    assert_int_equal(hora_data_about(k.d)->sequences, hora_json_len(turns));
     assert_int_equal(hora_data_about(k.d)->records, 1);
     for (size_t i = 0; i < hora_json_len(turns); i++) {
         const hora_json *t = hora_json_at(turns, i);

@@ -193,12 +193,13 @@ static void packing(void **state) {
         assert_ok(
             hora_dataset_open(&p, path, k.tok, k.tmpl, &k.cfg, &hora_objective_causal()->rule));
         const hora_data_info *one = hora_data_about(d), *all = hora_data_about(p);
-        assert_int_equal(one->rows, 200);
-        assert_true(all->rows < 60);
+        assert_int_equal(one->sequences, 200);
+        assert_true(all->sequences < 60);
         assert_int_equal(one->tokens, all->tokens);
         assert_int_equal(one->supervised, all->supervised);
         assert_int_equal(one->bytes, all->bytes);
-        assert_int_equal(hora_data_supervised(p, 0, all->rows, all->rows, false), all->supervised);
+        assert_int_equal(hora_data_supervised(p, 0, all->sequences, all->sequences, false),
+                         all->supervised);
         hora_dataset_close(d);
         hora_dataset_close(p);
     }

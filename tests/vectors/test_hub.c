@@ -153,7 +153,7 @@ static void cuts(void **state) {
 /* What counts in row i, and all of its text. */
 static void row_text(const hora_dataset *d, int64_t row, hora_str *counts, hora_str *all) {
     hora_json *j;
-    assert_ok(hora_data_row_json(d, row, &j));
+    assert_ok(hora_data_sequence_json(d, row, &j));
     const hora_json *runs = hora_json_get(j, "runs");
     for (size_t i = 0; i < hora_json_len(runs); i++) {
         bool on = false;
@@ -184,7 +184,7 @@ static bool word_of(const hora_json *message, char *word, size_t n) {
 static void check_masks(const hora_dataset *d, const hora_json *messages, const char *what) {
     hora_str every = {0};
     char word[64];
-    for (int64_t i = 0; i < hora_data_about(d)->rows; i++) {
+    for (int64_t i = 0; i < hora_data_about(d)->sequences; i++) {
         hora_str counts = {0}, all = {0};
         row_text(d, i, &counts, &all);
         static const char *const others[] = {"QUESTION", "SYSTEM", "RESULT"};
