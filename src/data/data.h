@@ -225,8 +225,8 @@ hora_status hora_record_texts(const hora_json *record, hora_text_pair *out);
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;
-/* The micro-batches of a part of the ranks: of every `step_sequences` data sequences, counted from the first,
- * those that hora_share gives to `part`. */
+/* The micro-batches of a part of the ranks: of every `step_sequences` sequences, counted from the
+ * first, those that hora_share gives to `part`. */
 typedef struct hora_data_share {
     int64_t step_sequences;
     int part, parts;

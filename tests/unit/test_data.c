@@ -381,7 +381,7 @@ static void prefetched_from(const hora_dataset *d, int64_t first, int64_t rows, 
     hora_batch_release(&want);
 }
 
-/* The micro-batches of every step of 4 (the last shorter), shared by ranks, are all of them once. */
+/* The micro-batches of every step of 4 (the last is shorter), shared by ranks: each once. */
 static void shared_by(const hora_dataset *d, int parts, int64_t first, int64_t limit) {
     enum { ROWS = 3, STEP = 12 };
     hora_prefetch *of[6];
