@@ -155,7 +155,8 @@ HORA_API hora_status hora_model_verify(hora_model *m, int tokens, double *differ
  * method, and seed. */
 HORA_API hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *method,
                                          const char *options);
-/* Attaches an adapter directory: ours or PEFT's. Options: prefer=native|materialised. */
+/* Attaches an adapter directory: ours or PEFT's; several stand one after another. Options:
+ * prefer=native|materialised, weight (1), as hora_adapter_weigh has it. */
 HORA_API hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir,
                                        const char *options);
 /* Writes what PEFT loads (and the method's own state beside it) into `dir`, made if needed. Files
@@ -166,6 +167,10 @@ HORA_API hora_status hora_adapter_save(hora_adapter *a, const char *dir);
 HORA_API hora_status hora_adapter_merge(hora_adapter *a);
 /* Off: the model computes as if it were not there. Trainers and predictors made later see it. */
 HORA_API void hora_adapter_enable(hora_adapter *a, bool on);
+/* How much of what it changes counts: 1 as it was trained, 0.5 half of the way from the model
+ * without it, negative the other way. Trainers and predictors made later, merges and exports see
+ * it; hora_adapter_save wants 1. HORA_EUNSUPPORTED for methods without shares (prefixes). */
+HORA_API hora_status hora_adapter_weigh(hora_adapter *a, double weight);
 HORA_API void hora_adapter_detach(hora_adapter *a);
 
 /* --- tokenizers: immutable, usable by several threads ----------------------------------------- */

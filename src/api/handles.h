@@ -41,8 +41,15 @@ hora_status hora_model_attach(hora_adapter **out, hora_model *m, const char *met
                               hora_settings *s);
 hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const char *dir,
                                     const char *prefer);
-/* All that lie in `dir` together. */
-hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char *prefer);
+/* A folder of adapters, and how much of them counts. */
+typedef struct hora_adapter_source {
+    char *dir;
+    double weight;
+} hora_adapter_source;
+/* All that lie in the folder together. several: others were or will be given, so that they are
+ * called by their folders. */
+hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *from,
+                                     const char *prefer, bool several);
 /* Data sequences of `path` as the settings say. seq_len that nobody set is at most the model's. */
 hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s);
 

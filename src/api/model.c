@@ -181,34 +181,53 @@ hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *m
 hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const char *dir,
                                     const char *prefer) {
     HORA_TRY(hora_peft_load(out, m->base, dir, prefer));
+    for (int i = 0; i < m->n; i++)
+        if (hora_eq(m->adapters[i]->name, (*out)->name)) {
+            hora_adapters_name(*out, dir, m->adapters, m->n);
+            break;
+        }
     enlist(m, *out);
+    const hora_status s = hora_adapters_check(m->adapters, m->n);
+    if (s) {
+        hora_adapter_detach(*out);
+        return s;
+    }
     HORA_PUSH(m->loaded, m->nloaded, m->cloaded, hora_strdup(dir));
     return HORA_OK;
 }
 
-hora_status hora_model_load_adapters(hora_model *m, const char *dir, const char *prefer) {
+hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *from,
+                                     const char *prefer, bool several) {
     hora_adapter **at;
+    const char *dir = from->dir;
     int n;
     HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
+    for (int i = 0; i < n && several; i++)
+        hora_adapters_name(at[i], i ? at[i]->name : dir, m->adapters, m->n);
+    hora_status s = hora_adapters_check(m->adapters, m->n);
+    for (int i = 0; i < n && s == HORA_OK; i++)
+        s = hora_peft_weigh(at[i], from->weight);
     HORA_PUSH(m->loaded, m->nloaded, m->cloaded, hora_strdup(dir));
     hora_free(at);
-    return HORA_OK;
+    return s;
 }
 
 hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir,
                               const char *options) {
     typedef struct config {
         int prefer;
+        double weight;
     } config;
 #undef OPT_OF
 #define OPT_OF config
     static const hora_option rows[] = {
         OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
                    "which one counts when native state and adapter differ"),
+        OPT_REAL(weight, "weight", NULL, "1", -1e6, 1e6, "how much of what it changes counts"),
     };
-    static const hora_options table = {"Adapter", rows, 1};
+    static const hora_options table = {"Adapter", rows, HORA_COUNT(rows)};
     static const char *const names[] = {NULL, "native", "materialised"};
     hora_settings s;
     config c = {0};
@@ -216,7 +235,11 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
     if (st == HORA_OK)
         st = hora_options_take(&table, &c, &s);
     st = hora_settings_done(st, &s, (const hora_options *[]){&table}, 1);
-    return st ? st : hora_model_load_adapter(out, m, dir, names[c.prefer]);
+    if (st == HORA_OK)
+        st = hora_model_load_adapter(out, m, dir, names[c.prefer]);
+    if (st == HORA_OK && (st = hora_peft_weigh(*out, c.weight)))
+        hora_adapter_detach(*out);
+    return st;
 }
 
 hora_status hora_adapter_save(hora_adapter *a, const char *dir) {
@@ -304,6 +327,10 @@ hora_status hora_adapter_merge(hora_adapter *a) {
     hora_free(merged);
     hora_adapter_detach(a);
     return HORA_OK;
+}
+
+hora_status hora_adapter_weigh(hora_adapter *a, double weight) {
+    return hora_peft_weigh(a, weight);
 }
 
 void hora_adapter_enable(hora_adapter *a, bool on) {

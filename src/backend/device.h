@@ -19,10 +19,11 @@ typedef struct hora_update { /* what an optimizer needs besides the arrays */
 typedef struct hora_param_piece {    /* of one parameter; addresses are the host's */
     float *value, *grad, *moment[2]; /* moments may be NULL */
     int64_t n;
-    double lr;   /* factor of the update's */
-    bool decays; /* the update's decay applies */
-    bool active; /* the gradient reaches it; set before attach */
-    float least; /* values below are set to it; -INFINITY: no bound */
+    double lr;       /* factor of the update's */
+    bool decays;     /* the update's decay applies */
+    bool active;     /* the gradient reaches it; set before attach */
+    int64_t skipped; /* updates that it was not active in, of those until now */
+    float least;     /* values below are set to it; -INFINITY: no bound */
 } hora_param_piece;
 typedef struct hora_param_spans { /* what an update walks over, in pieces cut by shapes alone */
     const char *rule;             /* "adamw" */

@@ -59,6 +59,8 @@ bool hora_path_is_dir(const char *path);
 hora_status hora_path_is_folder(const char *path, bool *yes);
 int64_t hora_file_size(const char *path); /* -1 when it cannot be read */
 hora_status hora_mkdirs(const char *path);
+/* *made: the folder itself was not there; told after a failure too */
+hora_status hora_mkdirs_told(const char *path, bool *made);
 /* Makes a new folder beside `path`, to be filled and renamed to it; *out is owned by the caller. */
 hora_status hora_mkdir_temporary(const char *path, char **out);
 hora_status hora_fsync_dir(const char *path);

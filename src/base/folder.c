@@ -104,6 +104,11 @@ int64_t hora_file_size(const char *path) {
 }
 
 hora_status hora_mkdirs(const char *path) {
+    bool made;
+    return hora_mkdirs_told(path, &made);
+}
+
+hora_status hora_mkdirs_told(const char *path, bool *made) {
     char *part = hora_strndup(path, trimmed(path));
     hora_status s = HORA_OK;
     for (char *p = part; s == HORA_OK;) {
@@ -111,7 +116,8 @@ hora_status hora_mkdirs(const char *path) {
         p += strcspn(p, "/");
         char kept = *p;
         *p = 0;
-        if (!mkdir(part, 0777)) {
+        *made = !mkdir(part, 0777);
+        if (*made) {
             char *above = hora_path_dir(part); /* a new folder is there for good with its name */
             s = hora_fsync_dir(above);
             hora_free(above);

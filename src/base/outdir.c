@@ -314,10 +314,8 @@ hora_status hora_outdir_open(hora_outdir **out, const char *dir, const hora_outd
 }
 
 static hora_status make(hora_outdir *o) {
-    struct stat st;
-    o->made = lstat(o->dir, &st) && errno == ENOENT;
-    HORA_TRY(hora_mkdirs(o->dir));
     bool there;
+    HORA_TRY(hora_mkdirs_told(o->dir, &o->made));
     HORA_TRY(take_folder(o, &there));
     return there ? mend(o) : hora_fail(HORA_EIO, "%s went away; try again", o->dir);
 }
@@ -397,14 +395,13 @@ void hora_outdir_give_up(hora_outdir *o) {
 }
 
 /* A mark, and then a folder, that this process made for nothing go again. */
-static void unmake(hora_outdir *o) {
-    scan seen;
+static void unmake(const hora_outdir *o) {
+    scan seen = {0};
     hora_guard *none = hora_guard_new(NULL, 0);
-    if (look(&seen, o, none) == HORA_OK && !seen.top.n) {
+    if (o->first && look(&seen, o, none) == HORA_OK && !seen.top.n)
         unlinkat(o->fd, HORA_MARK, 0);
-        if (o->made)
-            rmdir(o->dir); /* which fails while anything is in it */
-    }
+    if (o->made)
+        rmdir(o->dir); /* which fails while anything is in it */
     scan_release(&seen);
     hora_guard_free(none);
 }
@@ -422,9 +419,8 @@ void hora_outdir_close(hora_outdir *o) {
                           HORA_UNFINISHED
                       " there, and the next --resume or --overwrite tries again",
                       o->dir, hora_errmsg());
-        if (o->first)
-            unmake(o);
     }
+    unmake(o);
     if (o->fd >= 0)
         close(o->fd);
     for (int i = 0; i < o->n; i++) {

@@ -3,13 +3,14 @@
  * one product; backward one for each factor that carries gradient, so nothing below the lowest
  * parameter. The head counts for tokens with a target; attention for pairs that are seen: forward
  * two products (scores, values), backward the scores again, their gradient, and one for each of q,
- * k, v that carries gradient: five in most layers. Layers that are recomputed do not count twice.
+ * k, v that carries gradient: five in most layers. Layers that are recomputed do not count twice;
+ * what leads to no chosen parameter does not count.
  */
 #include "graph/graph_impl.h"
 
 static void attention_flops(const node *n, hora_phase phase, double prefix, double f[HORA_WORKS]) {
-    const bool q = n->grad_inputs & HORA_IN(0), k = n->grad_inputs & HORA_IN(1),
-               v = n->grad_inputs & HORA_IN(2);
+    const bool q = n->live_inputs & HORA_IN(0), k = n->live_inputs & HORA_IN(1),
+               v = n->live_inputs & HORA_IN(2);
     double products = phase == HORA_FORWARD ? 2 : 1 + (q || k) + q + k + v;
     double pair = products * 2.0 * (double)(n->attr.heads * n->attr.head_dim);
     f[n->attr.window ? HORA_WORK_WINDOWED : HORA_WORK_PAIR] += pair;
@@ -23,8 +24,8 @@ static double product_flops(const node *n, hora_phase phase, const hora_view *in
     const bool early =
         op->options & HORA_OP_TARGETS && n->has_backward && n->grad_inputs == HORA_IN(0);
     if (phase == HORA_BACKWARD && op->flops_back)
-        return op->flops_back(in, out, &n->attr, n->grad_inputs);
-    int factors = !!(n->grad_inputs & HORA_IN(0)) + !!(n->grad_inputs & HORA_IN(1));
+        return op->flops_back(in, out, &n->attr, n->live_inputs);
+    int factors = !!(n->live_inputs & HORA_IN(0)) + !!(n->live_inputs & HORA_IN(1));
     int products = phase == HORA_FORWARD ? 1 + early : early ? 0 : factors;
     return products * op->flops(in, out, &n->attr);
 }
@@ -63,7 +64,7 @@ void hora_graph_sum_flops(hora_graph *g) {
         if (!g->tensors[n->out].needed)
             continue;
         hora_graph_node_flops(g, n, HORA_FORWARD, info->flops);
-        if (n->has_backward)
+        if (n->live_inputs)
             hora_graph_node_flops(g, n, HORA_BACKWARD, info->flops);
         if (hora_op_at(n->op)->options & HORA_OP_PAIRS && n->attr.window) {
             info->window = n->attr.window;

@@ -116,6 +116,11 @@ hora_status hora_graph_prepare(hora_graph *g, void *arena);
  * function with constants in it are taken of. */
 void hora_graph_hold(hora_graph *g);
 void hora_graph_before(hora_graph *g);
+/* From now on only those parameters get a gradient that are chosen (one entry for each of
+ * hora_graph_param_at; NULL: all): nothing is computed backward below the lowest of them. The
+ * gradients of the others stay as they are. On the host, between steps. The first call
+ * takes memory. */
+void hora_graph_choose(hora_graph *g, const bool *chosen);
 /* Forward and backward of one micro-batch; micro 0 overwrites parameter gradients, later ones add.
  */
 void hora_graph_body(hora_graph *g, const hora_batch *batch, int micro);

@@ -3,7 +3,7 @@
 /*
  * The arrays behind a hora_graph, and who fills them: record.c tensors and nodes; schedule.c the
  * marks of both and the steps; plan.c the kernels and buffers; place.c the offsets; run.c the
- * kernels' states and the pointers of every call.
+ * kernels' states and the pointers of every call; choose.c which steps are left out.
  *
  * A tensor is a value of the recording, a node one op of it, a step one pass of one node (forward,
  * recomputed forward, or backward), a buffer the memory of one value or gradient for its life. All
@@ -53,6 +53,7 @@ typedef struct node {
     bool before; /* runs once per step, before and after all micro-batches */
     /* marked by schedule.c */
     unsigned grad_inputs; /* HORA_IN bits of the inputs that get a gradient */
+    unsigned live_inputs; /* of those, the ones that lead to a chosen parameter: choose.c */
     bool has_backward;
     bool recomputed; /* its forward runs again for backward */
     /* and does so just before the backward of this node; -1: before that of its whole segment */
@@ -73,6 +74,8 @@ typedef struct step {
     /* HORA_IN bits of gradients. Written with = and not +=: always, or in micro-batch 0 only. */
     unsigned overwrite, overwrite_in_first;
     unsigned grads_in_dout; /* those that take the memory of dout over and need no kernel */
+    bool idle;              /* left out as long as the choice of parameters stands: choose.c */
+    bool apart;             /* what is joined to it runs alone: not all run as planned */
     int joined; /* steps after this one that run in one call with it; -1: runs with one before it */
     int branch; /* steps of different branches of before, or of after, may run at once; 0: none */
     size_t scratch_bytes;
@@ -130,6 +133,7 @@ struct hora_graph {
     int replay_count, replay_capacity;
     void **held; /* copies of what detach made; NULL: not held */
     int held_count, held_capacity;
+    bool *flags;             /* room of choose.c; NULL until the first choice */
     struct profile *profile; /* NULL: off */
 };
 

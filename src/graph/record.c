@@ -71,6 +71,7 @@ void hora_graph_free(hora_graph *g) {
     hora_free(g->tensors);
     hora_free(g->nodes);
     hora_free(g->steps);
+    hora_free(g->flags);
     hora_free(g->buffers);
     hora_free(g->impls);
     hora_free(g);

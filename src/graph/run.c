@@ -198,11 +198,12 @@ static int run_step(hora_graph *g, int i, const hora_batch *batch, int micro) {
         impls[k] = &g->impls[g->nodes[s->node].impl[s->phase]];
         calls[k] = &s->call;
     }
-    if (n > 1 && impls[0]->run_joined)
+    if (n > 1 && impls[0]->run_joined && !g->steps[i].apart)
         impls[0]->run_joined(impls, calls, n);
     else
         for (int k = 0; k < n; k++)
-            impls[k]->run(impls[k], calls[k]);
+            if (!g->steps[i + k].idle)
+                impls[k]->run(impls[k], calls[k]);
     return n;
 }
 

@@ -60,6 +60,7 @@ static void mark_gradients(hora_graph *g, bool backward) {
         for (int k = 0; k < HORA_MAX_IN; k++)
             if (n->has_backward && n->grad_inputs & HORA_IN(k))
                 g->tensors[n->in[k]].wants_grad = true;
+        n->live_inputs = n->has_backward ? n->grad_inputs : 0;
     }
 }
 

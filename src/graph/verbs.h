@@ -68,6 +68,11 @@ static inline hora_t hora_ratio(hora_graph *g, hora_t a, hora_t b, hora_t c) {
 static inline hora_t hora_detach(hora_graph *g, hora_t x) {
     return hora_graph_node(g, HORA_OP_detach, (hora_t[]){x}, &(hora_attr){0});
 }
+/* a, b (rows, d) -> sum over segments of |a_i - b_i|^2 / d, i the row that stands for the segment
+ * (a class token, or the last position), 1 element, F64. Forward only. */
+static inline hora_t hora_moved(hora_graph *g, hora_t a, hora_t b) {
+    return hora_graph_node(g, HORA_OP_moved, (hora_t[]){a, b}, &(hora_attr){0});
+}
 static inline hora_t hora_activate(hora_graph *g, hora_t x, hora_act act) {
     return act == HORA_ACT_IDENTITY
                ? x

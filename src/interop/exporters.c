@@ -55,6 +55,11 @@ static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *
             "%s has a bias of its own (lora_bias), for which this format has no place; "
             "fold the adapter into the model with `hora merge`",
             s->module);
+    if (p->magnitude && a->weight != 1)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "%s: a share of a magnitude (DoRA) is no single low-rank update; fold the "
+                         "adapter into the model with `hora merge`",
+                         s->module);
     if (f->magnitude || (f->rank && p->magnitude))
         return hora_fail(HORA_EUNSUPPORTED,
                          "%s: a magnitude (DoRA) and another adapter on one module are no single "
@@ -66,7 +71,7 @@ static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *
     for (int64_t o = 0; o < s->out; o++)
         for (int64_t j = 0; j < p->rank; j++)
             f->b[o * rank + from + j] =
-                (float)(p->scale * hora_value_at(p->b, a->dtype, o * p->rank + j));
+                (float)(a->weight * p->scale * hora_value_at(p->b, a->dtype, o * p->rank + j));
     if (p->magnitude) {
         f->magnitude = hora_calloc((size_t)s->out, sizeof *f->magnitude);
         for (int64_t o = 0; o < s->out; o++)

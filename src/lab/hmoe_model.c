@@ -74,7 +74,7 @@ hora_status hora_hmoe_catch_run(hora_hmoe_catch *c, const hora_base *base,
     hora_attention_form form;
     base->family->attention(base, 0, &form);
     watcher w = {want, hora_calloc(layers, sizeof(hora_t)), hora_calloc(layers, sizeof(hora_t))};
-    hora_adapter spy = {.hooks = &hooks, .base = base, .state = &w, .enabled = true};
+    hora_adapter spy = {.hooks = &hooks, .base = base, .state = &w, .enabled = true, .weight = 1};
     hora_adapter **all = hora_calloc((size_t)nadapters + 1, sizeof *all);
     all[0] = &spy;
     for (int i = 0; i < nadapters; i++)

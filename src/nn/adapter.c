@@ -134,10 +134,11 @@ void hora_adapter_release_params(hora_adapter *a) {
     }
     hora_free(a->params);
     hora_free(a->replaces);
+    hora_free(a->kept);
     hora_block_free(a->values, a->value_bytes ? a->value_bytes : hora_dtype_size(a->dtype));
     a->params = NULL;
     a->replaces = NULL;
-    a->values = NULL;
+    a->values = a->kept = NULL;
     a->nparams = a->cparams = 0;
 }
 

@@ -58,6 +58,10 @@ typedef struct hora_adapter {
     void *state;  /* the method's own, freed by its release */
     uint64_t seed;
     bool enabled; /* off: recordings ignore it */
+    /* share of what it changes that counts: 1 but where someone asks for another mixture
+     * (hora_peft_weigh); recordings and merges heed it */
+    double weight;
+    void *kept; /* values of replaced weights as they were read, where weight was changed; NULL */
     hora_param **params;
     int nparams, cparams;
     hora_param **replaces; /* per base weight: the parameter trained in its place, or NULL */

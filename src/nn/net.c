@@ -70,6 +70,12 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     return *leaf;
 }
 
+/* From `from`, `weight` of the way to `to`. */
+static hora_t toward(hora_net *n, hora_t from, hora_t to, double weight) {
+    return weight == 1 || from == to ? to
+                                     : hora_add(n->g, from, hora_add(n->g, to, from, -1), weight);
+}
+
 /* The leaf that trains in the place of weight `w`, or NONE. */
 static hora_t trained(hora_net *n, int w) {
     hora_t leaf = HORA_NONE;
@@ -122,7 +128,7 @@ void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t 
                                          a->name));
     h->u = u;
     h->f = f;
-    h->alpha = alpha;
+    h->alpha = alpha * a->weight;
 }
 
 hora_t hora_net_logits(hora_net *n, const hora_head *h, hora_t x) {
@@ -164,7 +170,7 @@ hora_t hora_net_tokens(hora_net *n) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->tokens)
-            h = o->tokens(n, n->adapters[a], h);
+            h = toward(n, h, o->tokens(n, n->adapters[a], h), n->adapters[a]->weight);
     }
     return h;
 }
@@ -173,7 +179,7 @@ hora_t hora_net_embedded(hora_net *n, hora_t h) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->input)
-            h = o->input(n, n->adapters[a], h);
+            h = toward(n, h, o->input(n, n->adapters[a], h), n->adapters[a]->weight);
     }
     return h;
 }
@@ -182,7 +188,8 @@ static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
         if (h && h->block)
-            sub.y = h->block(n, n->adapters[a], n->layer, where, &sub);
+            sub.y = toward(n, sub.y, h->block(n, n->adapters[a], n->layer, where, &sub),
+                           n->adapters[a]->weight);
     }
     return sub.y;
 }
@@ -213,6 +220,9 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
         return hora_linear(n->g, x, w, b, HORA_NONE, 1);
     n->next = a + 1;
     hora_t y = hooks_of(n, a)->linear(n, n->adapters[a], s, x, w, b);
+    if (n->adapters[a]->weight != 1 && !n->weighed)
+        y = toward(n, hora_net_next(n, s, x, w, b), y, n->adapters[a]->weight);
+    n->weighed = false;
     n->next = saved;
     return y;
 }
@@ -224,6 +234,13 @@ hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hor
     hora_t y = hora_net_next(n, s, x, w, b);
     hora_t z = hora_linear(n->g, xd, a, HORA_NONE, HORA_NONE, 1); /* (rows, r) */
     return hora_linear(n->g, z, f, HORA_NONE, y, alpha);
+}
+
+hora_t hora_net_update(hora_net *n, const hora_adapter *ad, const hora_site *s, hora_t x, hora_t w,
+                       hora_t b, hora_t xd, hora_t a, hora_t f, double alpha) {
+    hora_t y = hora_net_lowrank(n, s, x, w, b, xd, a, f, alpha * ad->weight);
+    n->weighed = true;
+    return y;
 }
 
 hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {

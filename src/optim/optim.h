@@ -64,6 +64,10 @@ hora_status hora_state_allocate(hora_state *s, hora_device *device);
 void hora_state_release(hora_state *s);
 /* Marks the parameters that the graph's backward reaches; the others are never updated. */
 void hora_state_activate(hora_state *s, const hora_graph *g);
+/* The update of the coming step leaves out parameters of the blocks that are not chosen; they have
+ * sat out `skipped` updates (one entry per block, both), which their bias corrections leave out
+ * too. NULL: all train. On the host. */
+void hora_state_choose(hora_state *s, const bool *layer, const int64_t *skipped);
 uint64_t hora_state_bytes(const hora_state *s); /* of one span */
 double hora_state_norm(hora_state *s);          /* of all gradients, in fixed order */
 /* u->lr and u->decay are the run's; factors of the parameters are applied here. */

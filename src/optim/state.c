@@ -148,6 +148,19 @@ void hora_state_activate(hora_state *s, const hora_graph *g) {
     }
 }
 
+void hora_state_choose(hora_state *s, const bool *layer, const int64_t *skipped) {
+    int k = 0;
+    HORA_ASSERT(hora_device_is_host(s->device));
+    for (int i = 0; i < s->nslots; i++) {
+        const hora_state_slot *slot = &s->slots[i];
+        const int at = slot->p->layer;
+        for (int64_t from = 0; from < slot->p->elems && !slot->p->fixed; from += TILE, k++) {
+            s->spans.piece[k].active = slot->active && (!layer || at < 0 || layer[at]);
+            s->spans.piece[k].skipped = skipped && at >= 0 ? skipped[at] : 0;
+        }
+    }
+}
+
 double hora_state_norm(hora_state *s) {
     return sqrt(hora_device_kind_of(s->device)->squares(s->device, &s->spans));
 }

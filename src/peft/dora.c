@@ -72,10 +72,13 @@ void hora_dora_prelude(hora_dora *d, hora_net *n, const hora_site *s, hora_t a, 
     }
 }
 
-hora_t hora_dora_lowrank(const hora_dora *d, hora_net *n, const hora_site *s, hora_t x, hora_t w,
-                         hora_t b, hora_t xd, hora_t a, hora_t f, double scale) {
+hora_t hora_dora_lowrank(const hora_dora *d, hora_net *n, const hora_adapter *ad,
+                         const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd, hora_t a,
+                         hora_t f, double scale) {
+    if (!d->m)
+        return hora_net_update(n, ad, s, x, w, b, xd, a, f, scale);
     hora_t y = hora_net_lowrank(n, s, x, w, b, xd, a, f, scale); /* (rows, out) */
-    return d->m ? hora_affine(n->g, y, d->c, d->rest) : y;
+    return hora_affine(n->g, y, d->c, d->rest);
 }
 
 /* --- on disk ---------------------------------------------------------------------------------- */

@@ -24,10 +24,11 @@ void hora_dora_declare(hora_dora *d, hora_adapter *a, const hora_site *s, hora_d
 /* In the method's prelude of the site's layer: c, once per step. Nothing when off. */
 void hora_dora_prelude(hora_dora *d, hora_net *n, const hora_site *s, hora_t a, hora_t b,
                        double scale);
-/* In its hook `linear`, in the place of hora_net_lowrank; the same when off. Dropout of xd touches
+/* In its hook `linear`, in the place of hora_net_update; the same when off. Dropout of xd touches
  * the low-rank term alone [ours: PEFT drops the base's input too, which costs a second product]. */
-hora_t hora_dora_lowrank(const hora_dora *d, hora_net *n, const hora_site *s, hora_t x, hora_t w,
-                         hora_t b, hora_t xd, hora_t a, hora_t f, double scale);
+hora_t hora_dora_lowrank(const hora_dora *d, hora_net *n, const hora_adapter *ad,
+                         const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd, hora_t a,
+                         hora_t f, double scale);
 /* The magnitude of the DoRA that it is: m n / (n + tau), (out) in the adapter's dtype. f: rank,
  * scale, a and b. */
 void hora_dora_magnitude(const hora_dora *d, const hora_adapter *a, const hora_site *s,

@@ -7,6 +7,11 @@
 #include "peft/targets.h"
 
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
+    if (a->weight != 1)
+        return hora_fail(HORA_EUSAGE,
+                         "adapter `%s` counts with weight %g, which its files cannot say; set it "
+                         "to 1, or write the mixture with `hora combine`",
+                         a->name, a->weight);
     hora_adapter_refresh(a);
     HORA_TRY(a->method->save(a, dir));
     HORA_TRY(hora_base_save_task(a->base, dir));
@@ -93,6 +98,39 @@ static hora_status put_replaced(const hora_merging *m) {
     return HORA_OK;
 }
 
+static float *copy_of(const float *w, int64_t n) {
+    float *c = hora_malloc((size_t)n * sizeof *c);
+    memcpy(c, w, (size_t)n * sizeof *c);
+    return c;
+}
+
+/* Weight i goes a's share of the way from what it was to what the adapter makes of it. */
+static void share(const hora_adapter *a, const hora_merging *m, int i, const float *before) {
+    const hora_view leaf = hora_merging_leaf(m, i);
+    for (int64_t k = 0; k < hora_elems(&leaf); k++) {
+        const double old = before ? (double)before[k] : hora_value_at(leaf.data, leaf.dtype, k);
+        m->w[i][k] = (float)(old + a->weight * ((double)m->w[i][k] - old));
+    }
+}
+
+static hora_status fold(hora_adapter *a, const hora_merging *m) {
+    const hora_base *b = a->base;
+    if (a->weight == 1)
+        return a->method->merge(a, m);
+    float **before = hora_calloc((size_t)b->nweights + 1, sizeof *before);
+    for (int i = 0; i < b->nweights; i++)
+        if (m->w[i])
+            before[i] = copy_of(m->w[i], hora_elems(&b->weights[i].view));
+    const hora_status s = a->method->merge(a, m);
+    for (int i = 0; i < b->nweights; i++) {
+        if (s == HORA_OK && m->w[i])
+            share(a, m, i, before[i]);
+        hora_free(before[i]);
+    }
+    hora_free(before);
+    return s;
+}
+
 hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w) {
     const hora_merging m = {at, n, w};
     for (int i = 0; i < n; i++)
@@ -106,7 +144,7 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w) {
     if (n)
         HORA_TRY(put_replaced(&m));
     for (int i = n - 1; i >= 0; i--)
-        HORA_TRY(at[i]->method->merge(at[i], &m));
+        HORA_TRY(fold(at[i], &m));
     return HORA_OK;
 }
 

@@ -161,11 +161,12 @@ void hora_lora_start_release(hora_lora_start *t) {
     hora_free(t->keep);
 }
 
-hora_t hora_lora_start_minus(const hora_lora_start *t, hora_net *n, hora_t x, hora_t y) {
+hora_t hora_lora_start_minus(const hora_lora_start *t, hora_net *n, const hora_adapter *a, hora_t x,
+                             hora_t y) {
     if (!t->a0)
         return y;
     hora_t z = hora_linear(n->g, x, hora_net_param(n, t->a0), HORA_NONE, HORA_NONE, 1);
-    return hora_linear(n->g, z, hora_net_param(n, t->b0), HORA_NONE, y, -t->scale);
+    return hora_linear(n->g, z, hora_net_param(n, t->b0), HORA_NONE, y, -t->scale * a->weight);
 }
 
 void hora_lora_start_double(const hora_lora_start *t, const hora_adapter *ad, void **a, void **b) {

@@ -37,8 +37,9 @@ hora_status hora_lora_start_declare(hora_lora_start *t, hora_adapter *ad, const 
                                     hora_lora_kind kind, double scale, hora_param *a,
                                     hora_param *b);
 void hora_lora_start_release(hora_lora_start *t);
-/* y - s B0 A0 x, or y. */
-hora_t hora_lora_start_minus(const hora_lora_start *t, hora_net *n, hora_t x, hora_t y);
+/* y - s B0 A0 x, or y; s times the weight of the adapter. */
+hora_t hora_lora_start_minus(const hora_lora_start *t, hora_net *n, const hora_adapter *a, hora_t x,
+                             hora_t y);
 /* (A; A0) (2 r, in) and (B, -B0) (out, 2 r) in the adapter's dtype; new. */
 void hora_lora_start_double(const hora_lora_start *t, const hora_adapter *ad, void **a, void **b);
 #endif

@@ -30,7 +30,7 @@ hora_t hora_made_linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t
         return hora_net_next(n, s, x, w, b);
     hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, m->dropout),
                              hora_net_stream(n, a, a->method->name, s->kind));
-    return hora_net_lowrank(n, s, x, w, b, xd, m->a, m->f, m->scale);
+    return hora_net_update(n, a, s, x, w, b, xd, m->a, m->f, m->scale);
 }
 
 /* The factors are what is to be read of a recording of the preludes. */

@@ -135,6 +135,7 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, cons
         a->seed = hora_hash64(a->name, strlen(a->name), a->seed);
     a->dtype = base->dtype == HORA_F64 ? HORA_F64 : HORA_F32;
     a->enabled = true;
+    a->weight = 1;
     a->config = hora_calloc(1, m->config_size ? m->config_size : 1);
     if (m->options && hora_options_take(m->options, a->config, &none))
         HORA_BUG("method %s: its defaults are refused: %s", m->name, hora_errmsg());

@@ -91,6 +91,14 @@ typedef struct hora_method {
      * does to its parameters between steps. NULL: nothing. */
     void (*stepped)(hora_adapter *, int64_t step, int64_t steps);
 
+    /* --- which blocks train; both or neither, and of the adapters of a training one alone */
+    /* Before a step, parameters on the host: whose parameters train in it, `trains` and the updates
+     * that each has sat out, one entry per block. Of all adapters: what is in a block that does not
+     * train gets no gradient and no update. */
+    void (*choose)(hora_adapter *, bool *trains, int64_t *skipped);
+    /* After a micro-batch of the training whose graph the method's hooks have recorded last. */
+    void (*watched)(hora_adapter *, const hora_graph *);
+
     /* Warns about states that cannot learn; NULL: none. */
     void (*diagnose)(hora_adapter *);
 } hora_method;
@@ -151,11 +159,18 @@ hora_status hora_merging_apart(const hora_merging *m);
  * place by `row` (s->in numbers): for methods that change what a projection reads. */
 hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
                               void (*row)(void *arg, double *row), void *arg);
+/* How much of what the adapter changes counts: 1 all, 0.5 half of the way, negative against it.
+ * Every recording made later and every merge heeds it; values of base weights that it replaces are
+ * moved at once (a head that no file of the base has stays). HORA_EUNSUPPORTED where a share means
+ * nothing: prefixes of attention. Its files keep the whole adapter. */
+hora_status hora_peft_weigh(hora_adapter *a, double weight);
 /* --- several at once: several.c
  * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.
  * hora_adapters.json says which belong together. */
 /* Refuses two of one name, and two that train the same base weight. */
 hora_status hora_adapters_check(hora_adapter *const *at, int n);
+/* Calls `a` by `name`, or by the folder of that path, made different from the other n. */
+void hora_adapters_name(hora_adapter *a, const char *name, hora_adapter *const *others, int n);
 /* Where adapter i lies in `dir`; new string. */
 char *hora_adapters_path(hora_adapter *const *at, int i, const char *dir);
 /* Writes all of them into the existing folder, sub-folders flushed. */

@@ -293,8 +293,8 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
         if (block->site[t] == (int)(s - a->base->sites)) {
             hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, c->dropout),
                                      hora_net_stream(n, a, "hora", s->kind));
-            return hora_dora_lowrank(&block->dora[t], n, s, x, w, b, xd, block->a[t], block->b[t],
-                                     c->alpha / (double)c->rank);
+            return hora_dora_lowrank(&block->dora[t], n, a, s, x, w, b, xd, block->a[t],
+                                     block->b[t], c->alpha / (double)c->rank);
         }
     return hora_net_next(n, s, x, w, b);
 }

@@ -36,6 +36,7 @@ static const hora_options options = {"Method kadapt", rows, HORA_COUNT(rows)};
 
 typedef struct site {
     hora_param *u, *v, *bias;
+    hora_t shift; /* of the recording in progress: the bias times the adapter's weight */
 } site;
 typedef struct state {
     hora_made *made;
@@ -108,6 +109,11 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         st->made[i].a = hora_outer(g, hora_net_param(n, st->t[s->kind]),
                                    hora_net_param(n, st->site[i].v)); /* (n, in) */
         st->made[i].f = hora_permute(g, f, 1, c->n, s->out, 1);
+        hora_param *bias = st->site[i].bias;
+        if (bias)
+            st->site[i].shift = a->weight == 1
+                                    ? hora_net_param(n, bias)
+                                    : hora_scale(g, hora_net_param(n, bias), HORA_NONE, a->weight);
     }
 }
 
@@ -115,7 +121,7 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
                      hora_t b) {
     const site *t = &((const state *)a->state)->site[s - a->base->sites];
     hora_t y = hora_made_linear(n, a, s, x, w, b);
-    return t->bias ? hora_affine(n->g, y, HORA_NONE, hora_net_param(n, t->bias)) : y;
+    return t->bias ? hora_affine(n->g, y, HORA_NONE, t->shift) : y;
 }
 
 static hora_status merge_bias(const hora_adapter *a, int i, const hora_merging *m) {

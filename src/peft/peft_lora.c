@@ -314,11 +314,11 @@ static void release(hora_adapter *a) {
 
 /* --- recording -------------------------------------------------------------------------------- */
 
-static void prepare_site(hora_net *n, const hora_site *s, site *t) {
+static void prepare_site(hora_net *n, const hora_adapter *a, const hora_site *s, site *t) {
     if (t->a && s->kind == HORA_SITE_EMBED) /* A (r, V) -> (V, r), whose rows the ids choose */
         t->turned = hora_permute(n->g, hora_net_param(n, t->a), 1, t->rank, s->in, 1);
     if (t->bias)
-        t->shift = hora_scale(n->g, hora_net_param(n, t->bias), HORA_NONE, t->scale);
+        t->shift = hora_scale(n->g, hora_net_param(n, t->bias), HORA_NONE, t->scale * a->weight);
 }
 
 /* The bias of a projection with what lora_bias adds. */
@@ -335,7 +335,7 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         if (t->rows && a->base->sites[i].layer == layer)
             t->part = hora_gather(n->g, hora_net_param(n, t->b), t->rows, a->base->sites[i].out);
         if (a->base->sites[i].layer == layer)
-            prepare_site(n, &a->base->sites[i], t);
+            prepare_site(n, a, &a->base->sites[i], t);
         if (t->dora.m && a->base->sites[i].layer == layer)
             hora_dora_prelude(&t->dora, n, &a->base->sites[i], hora_net_param(n, t->a),
                               hora_net_param(n, t->b), t->scale);
@@ -354,9 +354,9 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     hora_t xd =
         hora_dropout(n->g, x, hora_net_dropout(n, c->dropout), hora_net_stream(n, a, "lora", kind));
     hora_t y =
-        hora_dora_lowrank(&t->dora, n, s, x, w, shifted(n, t, b), xd, hora_net_param(n, t->a),
+        hora_dora_lowrank(&t->dora, n, a, s, x, w, shifted(n, t, b), xd, hora_net_param(n, t->a),
                           t->rows ? t->part : hora_net_param(n, t->b), t->scale);
-    return hora_lora_start_minus(&t->start, n, x, y);
+    return hora_lora_start_minus(&t->start, n, a, x, y);
 }
 
 static hora_t tokens(hora_net *n, hora_adapter *a, hora_t h) {

@@ -2,6 +2,8 @@
  * Several adapters of one training in one folder: the first in the folder itself, the others in
  * sub-folders, as PEFT has them, and hora_adapters.json, which names them in attach order.
  */
+#include <math.h>
+
 #include "base/file.h"
 #include "base/text.h"
 #include "peft/store.h"
@@ -42,6 +44,68 @@ hora_status hora_adapters_check(hora_adapter *const *at, int n) {
     return HORA_OK;
 }
 
+static bool named(const hora_adapter *a, const char *name, hora_adapter *const *others, int n) {
+    for (int i = 0; i < n; i++)
+        if (others[i] != a && hora_eq(others[i]->name, name))
+            return true;
+    return false;
+}
+
+void hora_adapters_name(hora_adapter *a, const char *name, hora_adapter *const *others, int n) {
+    char *path = hora_strdup(name);
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        path[--end] = 0;
+    const char *word = hora_path_base(path);
+    char *unique = hora_strdup(word);
+    for (int k = 2; named(a, unique, others, n); k++) {
+        hora_free(unique);
+        unique = hora_format("%s-%d", word, k);
+    }
+    hora_free(path);
+    hora_free(a->name);
+    a->name = unique;
+}
+
+/* --- weights ---------------------------------------------------------------------------------- */
+static void move_replaced(hora_adapter *a, double weight) {
+    const hora_base *b = a->base;
+    if (!a->kept) {
+        a->kept = hora_malloc(a->value_bytes + 1);
+        memcpy(a->kept, a->values, a->value_bytes);
+    }
+    for (int i = 0; i < a->nparams; i++) {
+        const hora_param *p = a->params[i];
+        const bool fresh = b->head_fresh && (p->weight == b->head || p->weight == b->head_bias);
+        if (p->weight < 0 || fresh)
+            continue;
+        const hora_view *w = &b->weights[p->weight].view;
+        for (int64_t k = 0; k < p->elems; k++) {
+            const double old = hora_value_at(w->data, w->dtype, k);
+            const double v = old + weight * (hora_value_at(a->kept, a->dtype, p->offset + k) - old);
+            if (a->dtype == HORA_F64)
+                ((double *)p->value)[k] = v;
+            else
+                ((float *)p->value)[k] = (float)v;
+        }
+    }
+}
+
+hora_status hora_peft_weigh(hora_adapter *a, double weight) {
+    if (!isfinite(weight))
+        return hora_fail(HORA_EUSAGE, "the weight of adapter `%s` is no number", a->name);
+    if (weight != 1 && a->method->hooks.kv)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "method %s gives attention further keys and values, of which there is no "
+                         "share; use the adapter whole, or switch it off",
+                         a->method->name);
+    if (a->replaces && (weight != 1 || a->kept))
+        move_replaced(a, weight);
+    a->weight = weight;
+    return HORA_OK;
+}
+
+/* --- in one folder ---------------------------------------------------------------------------- */
 char *hora_adapters_path(hora_adapter *const *at, int i, const char *dir) {
     return i ? hora_path_join(dir, at[i]->name) : hora_strdup(dir);
 }

@@ -34,7 +34,7 @@ typedef struct talk {
     hora_json *messages; /* the list in it */
     hora_json *kwargs;
     volatile int *stop;
-    bool done, on; /* on: the adapters count */
+    bool done;
 } talk;
 
 static void say(talk *t, const char *role, const char *text, size_t n) {
@@ -65,21 +65,51 @@ static hora_status on_reset(talk *t, const char *rest) {
     return HORA_OK;
 }
 
+static hora_status show_adapters(const talk *t) {
+    for (int i = 0; i < t->m->n; i++) {
+        const hora_adapter *a = t->m->adapters[i];
+        fprintf(stderr, "  %-16s %s, weight %g\n", a->name, a->enabled ? "on" : "off", a->weight);
+    }
+    if (t->m->n == 1)
+        fprintf(stderr, "the adapter is %s; ", t->m->adapters[0]->enabled ? "on" : "off");
+    fprintf(stderr, "say /adapter on, /adapter off, or /adapter NAME on, off or a weight\n");
+    return HORA_OK;
+}
+
+/* What `word` says of an adapter: on, off, or how much of it counts. False: none of these. */
+static bool turn(hora_adapter *a, const char *word, hora_status *s) {
+    double weight;
+    const bool on = hora_eq(word, "on"), number = hora_parse_double(word, &weight);
+    *s = HORA_OK;
+    if (!on && !number && !hora_eq(word, "off"))
+        return false;
+    if (number)
+        *s = hora_peft_weigh(a, weight);
+    if (*s == HORA_OK)
+        hora_adapter_enable(a, on || number);
+    return true;
+}
+
 static hora_status on_adapter(talk *t, const char *rest) {
-    const bool on = hora_eq(rest, "on");
-    if (!t->m->n) {
+    const char *space = strrchr(rest, ' '), *word = space ? space + 1 : rest;
+    char *name = space ? hora_strndup(rest, (size_t)(space - rest)) : NULL;
+    hora_status s = HORA_OK;
+    bool any = false, known = *rest != 0;
+    for (int i = 0; i < t->m->n && known && s == HORA_OK; i++)
+        if (!name || hora_eq(name, t->m->adapters[i]->name)) {
+            any = true;
+            known = turn(t->m->adapters[i], word, &s);
+        }
+    hora_free(name);
+    if (s) { /* the talk goes on */
+        fprintf(stderr, "%s\n", hora_errmsg());
+        return HORA_OK;
+    }
+    if (!t->m->n)
         fprintf(stderr, "there is no adapter; start with --adapter OUT\n");
-        return HORA_OK;
-    }
-    if (!on && !hora_eq(rest, "off")) {
-        fprintf(stderr, "the adapter is %s; say /adapter on or /adapter off\n",
-                t->on ? "on" : "off");
-        return HORA_OK;
-    }
-    for (int i = 0; i < t->m->n; i++)
-        hora_adapter_enable(t->m->adapters[i], on);
-    t->on = on;
-    fprintf(stderr, "adapter %s, from the next answer on\n", on ? "on" : "off");
+    if (!any || !known)
+        return t->m->n ? show_adapters(t) : HORA_OK;
+    fprintf(stderr, "adapter %s, from the next answer on\n", rest);
     return renew(t);
 }
 
@@ -96,7 +126,8 @@ static const struct {
     hora_status (*run)(talk *t, const char *rest);
 } commands[] = {
     {"/reset", "forget the conversation", on_reset},
-    {"/adapter", "on or off: answer with the adapter, or as the base model does", on_adapter},
+    {"/adapter", "on, off, or NAME on, off or a weight: what counts; alone: what there is",
+     on_adapter},
     {"/help", "this list", on_help},
     {"/quit", "leave; so do Ctrl-D and, at the prompt, Ctrl-C", on_quit},
 };
@@ -217,7 +248,9 @@ static hora_status converse(talk *t) {
     hora_status s = HORA_OK;
     if (asks)
         fprintf(stderr, "%s%s. /help lists the commands, /quit leaves.\n", t->m->base->dir,
-                t->m->n ? " with its adapter" : "");
+                t->m->n > 1 ? " with its adapters"
+                : t->m->n   ? " with its adapter"
+                            : "");
     while (s == HORA_OK && !t->done && read_message(&line, asks))
         if (line.n && line.s[strspn(line.s, " \t")])
             s = *line.s == '/' ? command(t, line.s) : answer(t, line.s);
@@ -239,7 +272,6 @@ static hora_status open_talk(talk *t) {
                          "%s has no chat template that hora can render; add chat_template.jinja or "
                          "use hora generate --prompt",
                          t->m->base->dir);
-    t->on = t->m->n > 0;
     t->stop = hora_cli_interrupts();
     signal(SIGINT, SIG_DFL); /* until there is an answer to stop */
     signal(SIGTERM, SIG_DFL);
@@ -264,7 +296,7 @@ static hora_status run(hora_cli *cli) {
 const hora_command hora_command_chat = {
     .name = "chat",
     .summary = "Talk with a model on the terminal",
-    .usage = "--model DIR [--adapter OUT] [--system TEXT] [options]",
+    .usage = "--model DIR [--adapter OUT[:X] ..] [--system TEXT] [options]",
     .more = "A line is a message, the answer is streamed; /adapter off lets the base answer. "
             "Messages may\n"
             "come through a pipe, a line each. Ctrl-C stops an answer, a second one leaves.",

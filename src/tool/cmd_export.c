@@ -35,39 +35,27 @@ static hora_status write_folder(const hora_exporter *e, const hora_export *x, ho
     return hora_outdir_whole(o);
 }
 
-static int inputs(const hora_settings *s, hora_input in[2]) {
-    in[0] = (hora_input){"model", hora_settings_get(s, "model")};
-    in[1] = (hora_input){"adapter", hora_settings_get(s, "adapter")};
-    return 2;
-}
-
 /* A folder is opened, which locks it; a file is looked at. */
-static hora_status open_out(const config *c, const hora_settings *s, hora_outdir **o) {
-    hora_input in[2];
-    const int n = inputs(s, in);
+static hora_status open_out(const config *c, const hora_cli_sources *from, hora_outdir **o) {
     *o = NULL;
     if (exporter_of(c)->file)
-        return hora_outfile_check(c->out, c->overwrite, in, n);
+        return hora_outfile_check(c->out, c->overwrite, from->in, from->nin);
     const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
                                  .advice = "give another --out or --overwrite",
-                                 .in = in,
-                                 .n = n};
+                                 .in = from->in,
+                                 .n = from->nin};
     return hora_outdir_open(o, c->out, &how);
 }
 
-static hora_status ready(const config *c, const hora_settings *s) {
+static hora_status ready(const config *c, const hora_settings *s, const hora_cli_sources *from) {
     if (!hora_settings_get(s, "to"))
         return hora_fail(HORA_EUSAGE, "name the format, --to %s", HORA_EXPORTER_NAMES);
     HORA_TRY(hora_cli_required("out", c->out, "what to write"));
-    const char *adapter = hora_settings_get(s, "adapter");
     if (exporter_of(c)->whole)
         return HORA_OK;
     if (c->dtype)
         return hora_fail(HORA_EUSAGE, "--dtype belongs to --to gguf; adapters are written in f32");
-    HORA_TRY(hora_cli_required("adapter", adapter, "an OUT of train, a checkpoint, or PEFT's"));
-    if (hora_cli_is_model(adapter))
-        return hora_fail(HORA_EUSAGE, "%s is a whole model (method full), no adapter", adapter);
-    return HORA_OK;
+    return hora_cli_sources_adapters(from);
 }
 
 static hora_json *report(const hora_model *m, const config *c) {
@@ -99,8 +87,10 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
     hora_model *m = NULL;
     hora_outdir *o = NULL;
     hora_status st;
-    HORA_TRY(ready(c, s));
-    HORA_TRY_OUT(st, open_out(c, s, &o));
+    hora_cli_sources from;
+    hora_cli_sources_of(&from, s);
+    HORA_TRY_OUT(st, ready(c, s, &from));
+    HORA_TRY_OUT(st, open_out(c, &from, &o));
     static const hora_dtype dtypes[] = {HORA_DTYPE_OTHER, HORA_F32,  HORA_F16, HORA_BF16,
                                         HORA_Q8_0,        HORA_Q4_0, HORA_Q4_K};
     const hora_tokenizer *t = NULL;
@@ -122,6 +112,7 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
 out:
     hora_outdir_close(o);
     hora_model_close(m);
+    hora_cli_sources_free(&from);
     return st;
 }
 
@@ -139,7 +130,8 @@ static hora_status run(hora_cli *cli) {
 const hora_command hora_command_export = {
     .name = "export",
     .summary = "Write an adapter, or the model with it, for PEFT, MLX or llama.cpp",
-    .usage = "--model DIR [--adapter OUT] --to FORMAT --out PATH [--dtype TYPE] [--overwrite]",
+    .usage =
+        "--model DIR [--adapter OUT[:X] ..] --to FORMAT --out PATH [--dtype TYPE] [--overwrite]",
     .more = "Every form computes what the adapter computes: scales are folded into B, so rsLoRA, "
             "patterns and\n"
             "mixed ranks stay exact everywhere. What a format cannot say is refused; `hora merge` "

@@ -125,11 +125,13 @@ static hora_status ready(const config *c, const hora_settings *s) {
         return hora_fail(HORA_EUSAGE, "give either --batch, a safetensors or JSON file with "
                                       "input_ids or pixel_values, or --image");
     HORA_TRY(hora_cli_required("out", c->out, "the safetensors file to write"));
-    const hora_input in[] = {{"model", hora_settings_get(s, "model")},
-                             {"adapter", hora_settings_get(s, "adapter")},
-                             {"batch", c->batch}};
-    HORA_TRY(hora_outfile_check(c->out, c->overwrite, in, (int)HORA_COUNT(in)));
-    const bool adapter = hora_settings_get(s, "adapter") != NULL;
+    hora_cli_sources from;
+    hora_cli_sources_of(&from, s);
+    from.in[from.nin++] = (hora_input){"batch", c->batch};
+    const bool adapter = from.n > 0;
+    const hora_status st = hora_outfile_check(c->out, c->overwrite, from.in, from.nin);
+    hora_cli_sources_free(&from);
+    HORA_TRY(st);
     if (adapter && c->method)
         return hora_fail(HORA_EUSAGE, "--adapter and --method exclude each other; give one");
     if (c->grads && !adapter && !c->method)

@@ -19,21 +19,13 @@ static const hora_option rows[] = {
 static const hora_options options = {"Merge", rows, HORA_COUNT(rows)};
 
 /* What would be found out only after the model was read. */
-static hora_status ready(const config *c, const hora_settings *s) {
-    const char *adapter = hora_settings_get(s, "adapter");
+static hora_status ready(const config *c, const hora_cli_sources *from) {
     HORA_TRY(hora_cli_required("out", c->out, "the model directory to write"));
-    HORA_TRY(hora_cli_required("adapter", adapter, "an OUT of train, a checkpoint, or PEFT's"));
-    if (hora_cli_is_model(adapter))
-        return hora_fail(
-            HORA_EUSAGE,
-            "%s is a whole model (method full): there is nothing to merge, use it as it "
-            "is",
-            adapter);
-    const hora_input in[] = {{"model", hora_settings_get(s, "model")}, {"adapter", adapter}};
+    HORA_TRY(hora_cli_sources_adapters(from));
     const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
                                  .advice = "give another --out or --overwrite",
-                                 .in = in,
-                                 .n = (int)HORA_COUNT(in)};
+                                 .in = from->in,
+                                 .n = from->nin};
     hora_outdir *o;
     HORA_TRY(hora_outdir_open(&o, c->out, &how));
     hora_outdir_close(o);
@@ -60,8 +52,12 @@ static void print(const hora_json *r) {
 
 static hora_status merge(hora_cli *cli, const config *c, hora_json **r) {
     hora_model *m = NULL;
-    HORA_TRY(ready(c, &cli->settings));
-    hora_status s = hora_cli_open_as_stored(&m, &cli->settings);
+    hora_cli_sources from;
+    hora_cli_sources_of(&from, &cli->settings);
+    hora_status s = ready(c, &from);
+    hora_cli_sources_free(&from);
+    if (s == HORA_OK)
+        s = hora_cli_open_as_stored(&m, &cli->settings);
     char *how =
         hora_format("dtype=%s,overwrite=%s", (const char *[]){"f32", "bf16", "source"}[c->dtype],
                     c->overwrite ? "true" : "false");
@@ -86,7 +82,7 @@ static hora_status run(hora_cli *cli) {
 const hora_command hora_command_merge = {
     .name = "merge",
     .summary = "Fold an adapter into its model, which then needs none",
-    .usage = "--model DIR --adapter OUT --out DIR [--dtype f32|bf16] [--overwrite]",
+    .usage = "--model DIR --adapter OUT[:X] .. --out DIR [--dtype f32|bf16] [--overwrite]",
     .more = "Weights are W + change in f32, rounded once to the dtype of the model's own file; "
             "shards,\n"
             "tokenizer and configuration are the model's. Methods that change no weight (`hora "

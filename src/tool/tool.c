@@ -1,4 +1,4 @@
-/* What the commands share: printing, opening a model with its adapter, Ctrl-C. */
+/* What the commands share: printing, Ctrl-C. */
 #include <math.h>
 #include <signal.h>
 #include <unistd.h>
@@ -6,7 +6,6 @@
 #include "api/handles.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "format/safetensors.h"
 #include "tool/tool.h"
 
 /* --- printing --------------------------------------------------------------------------------- */
@@ -144,66 +143,6 @@ hora_status hora_cli_flush(void) {
                : HORA_OK;
 }
 
-/* --- a model with its adapter ----------------------------------------------------------------- */
-typedef struct source {
-    char *model, *adapter;
-    int prefer;
-} source;
-#define OPT_OF source
-static const hora_option rows[] = {
-    OPT_STRING(model, "model", NULL, NULL, "DIR", "model directory as Hugging Face writes it"),
-    OPT_STRING(adapter, "adapter", NULL, NULL, "DIR",
-               "adapter directory: an OUT of train, a checkpoint, or PEFT's"),
-    OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
-               "which one counts when an adapter's native state and its PEFT file differ"),
-};
-const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_COUNT(rows)};
-
-bool hora_cli_is_model(const char *dir) {
-    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json",
-                                                "hora_adapters.json"};
-    bool found = false;
-    for (size_t i = 0; i < sizeof adapter_files / sizeof *adapter_files; i++) {
-        char *path = hora_path_join(dir, adapter_files[i]);
-        found |= hora_path_exists(path);
-        hora_free(path);
-    }
-    char *config = hora_path_join(dir, "config.json");
-    const bool model = !found && hora_path_exists(config);
-    hora_free(config);
-    return model;
-}
-
-static hora_status open_source(hora_model **m, hora_settings *s, bool features) {
-    static const char *const prefer[] = {NULL, "native", "materialised"};
-    source c;
-    hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
-    if (st == HORA_OK)
-        st = hora_cli_required("model", c.model, "a model directory");
-    if (st == HORA_OK && c.adapter && hora_cli_is_model(c.adapter)) {
-        st = hora_model_open_with(m, c.adapter, s, NULL);
-    } else if (st == HORA_OK) {
-        st = hora_model_open_with(m, c.model, s, c.adapter);
-        if (st == HORA_OK)
-            st = features ? hora_open_features(&(*m)->opened)
-                          : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0);
-        if (st == HORA_OK && c.adapter)
-            st = hora_model_load_adapters(*m, c.adapter, prefer[c.prefer]);
-    }
-    if (st == HORA_OK && !features)
-        st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
-    hora_options_release(&hora_cli_source_options, &c);
-    return st;
-}
-
-hora_status hora_cli_open(hora_model **m, hora_settings *s) {
-    return open_source(m, s, false);
-}
-
-hora_status hora_cli_open_features(hora_model **m, hora_settings *s) {
-    return open_source(m, s, true);
-}
-
 void hora_cli_say(hora_status s) {
     if (s != HORA_OK && s != HORA_DONE && *hora_errmsg())
         fprintf(stderr, "hora: %s\n", hora_errmsg());
@@ -236,24 +175,4 @@ volatile int *hora_cli_interrupts(void) {
         signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN); /* who read the progress may leave; the work goes on */
     return &stop;
-}
-
-/* Its tables' values are taken already; `dtype` among them meant what is written. */
-hora_status hora_cli_open_as_stored(hora_model **m, hora_settings *s) {
-    hora_st *st = NULL;
-    bool bf16 = true;
-    HORA_TRY(hora_cli_required("model", hora_settings_get(s, "model"), "a model directory"));
-    HORA_TRY(hora_st_open_model(&st, hora_settings_get(s, "model")));
-    for (int i = 0; i < hora_st_count(st); i++)
-        bf16 &= hora_st_at(st, i)->view.dtype == HORA_BF16;
-    hora_st_close(st);
-    hora_settings as = {0};
-    for (int i = 0; i < s->n; i++)
-        if (!hora_eq(s->at[i].key, "dtype"))
-            hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
-
-    hora_settings_put(&as, "dtype", bf16 ? "bf16" : "f32", "program");
-    const hora_status bad = hora_cli_open(m, &as);
-    hora_settings_release(&as);
-    return bad;
 }

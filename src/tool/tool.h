@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/options.h"
+#include "base/outdir.h"
 
 /* --- commands --------------------------------------------------------------------------------- */
 typedef struct hora_cli {   /* what a command gets */
@@ -90,11 +91,24 @@ hora_json *hora_cli_text_or_null(const char *s);
 hora_status hora_cli_flush(void);
 
 /* --- what several commands do ----------------------------------------------------------------- */
-/* --model DIR [--adapter DIR] [--prefer ..]: tables of a command that opens a model so. */
+/* --model DIR [--adapter DIR[:X] ..] [--prefer ..]: tables of a command that opens a model so. */
 extern const hora_options hora_cli_source_options;
 /* The folder holds a model, not an adapter, as `full` writes it. */
 bool hora_cli_is_model(const char *dir);
-/* The model, with its adapter attached, that those options name. A model as --adapter stands for
+/* What they name, before they are taken: adapters in the order given, and all of it as what an
+ * output must not touch, with room for some more behind. */
+enum { HORA_CLI_MORE_INPUTS = 4 };
+typedef struct hora_cli_sources {
+    struct hora_adapter_source *adapters;
+    int n;
+    hora_input *in;
+    int nin;
+} hora_cli_sources;
+void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s);
+void hora_cli_sources_free(hora_cli_sources *c);
+/* HORA_EUSAGE where there is none, or where one is a whole model. */
+hora_status hora_cli_sources_adapters(const hora_cli_sources *c);
+/* The model, with its adapters attached, that those options name. A model as --adapter stands for
  * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
 /* The same for a command that has a use for a model without a trained head. */

@@ -30,11 +30,24 @@ double hora_training_lr(const hora_training *t) {
     return t->lr * hora_schedule_factor(hora_schedule_at(t->config.schedule), &t->shape, t->step);
 }
 
+/* Which blocks train in this step. */
+static void choose(hora_training *t) {
+    hora_adapter *a = t->chooser;
+    if (!a)
+        return;
+    a->method->choose(a, t->trains, t->skipped);
+    for (int i = 0; i < t->nchosen; i++)
+        t->chosen[i] = t->param_layer[i] < 0 || t->trains[t->param_layer[i]];
+    hora_graph_choose(t->train.g, t->chosen);
+    hora_state_choose(&t->state, t->trains, t->skipped);
+}
+
 static void begin(hora_training *t, hora_step_tally *a, int64_t supervised) {
     *a = (hora_step_tally){.started = hora_now(),
                            .scale = supervised ? 1.0 / (double)supervised : 0,
                            .work = {[HORA_WORK_ONCE] = 1}};
     a->first = a->bad_sequence = -1;
+    choose(t);
     hora_graph_before(t->train.g);
 }
 
@@ -54,6 +67,8 @@ static void micro_batch(hora_training *t, hora_step_tally *a, const hora_batch *
     }
     a->loss += loss;
     hora_training_say(t, m - a->own, loss);
+    if (t->chooser)
+        t->chooser->method->watched(t->chooser, t->train.g);
     hora_graph_add_work(t->train.g, b, a->work);
     a->row0 += b->tokens;
     a->tokens += b->tokens;

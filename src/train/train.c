@@ -57,6 +57,10 @@ void hora_training_free(hora_training *t) {
     hora_free(t->config.backends);
     hora_free(t->config.device);
     hora_free(t->evals);
+    hora_free(t->trains);
+    hora_free(t->chosen);
+    hora_free(t->skipped);
+    hora_free(t->param_layer);
     hora_free(t);
 }
 
@@ -106,6 +110,20 @@ void hora_training_diagnose(const hora_training *t) {
     }
 }
 
+/* Which blocks the graph's parameters are in; what a step would allocate. */
+static void prepare_choice(hora_training *t) {
+    const hora_graph *g = t->train.g;
+    t->nchosen = hora_graph_params(g);
+    t->chosen = hora_calloc((size_t)t->nchosen + 1, sizeof *t->chosen);
+    t->param_layer = hora_calloc((size_t)t->nchosen + 1, sizeof *t->param_layer);
+    for (int i = 0; i < t->nchosen; i++) {
+        void *user;
+        hora_graph_param_at(g, i, &user, NULL);
+        t->param_layer[i] = ((const hora_param *)user)->layer;
+    }
+    hora_graph_choose(t->train.g, NULL);
+}
+
 hora_status hora_training_prepare(hora_training *t) {
     HORA_ASSERT(!t->prepared);
     HORA_TRY(hora_train_report_fits(&t->report));
@@ -121,6 +139,8 @@ hora_status hora_training_prepare(hora_training *t) {
         t->parts.adapters[a]->refresh = refresh;
         t->parts.adapters[a]->refresh_of = &t->state;
     }
+    if (t->chooser)
+        prepare_choice(t);
     HORA_TRY(hora_training_feed(t));
     hora_training_diagnose(t);
     t->prepared = true;

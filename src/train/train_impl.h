@@ -33,6 +33,11 @@ struct hora_training {
     double comm_before;   /* seconds of communication when the step before ended */
     int64_t limit;        /* sequences of the whole run */
     bool prepared;
+    hora_adapter *chooser; /* of the blocks that train in a step; NULL: all of them do */
+    bool *trains, *chosen; /* per block; per parameter of the graph */
+    int64_t *skipped;      /* per block */
+    int *param_layer;      /* per parameter of the graph: its block, -1: none */
+    int nchosen;
     /* what a checkpoint holds */
     int64_t step, best_step;
     double first_loss, last_loss, best_loss;

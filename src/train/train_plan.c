@@ -136,6 +136,35 @@ static hora_status check_ranks(hora_training *t) {
     return HORA_OK;
 }
 
+static hora_status find_chooser(hora_training *t) {
+    const size_t layers = (size_t)t->parts.base->layers + 1;
+    for (int i = 0; i < t->parts.nadapters; i++) {
+        hora_adapter *a = t->parts.adapters[i];
+        if (!a->method->choose)
+            continue;
+        if (t->chooser)
+            return hora_fail(HORA_EUSAGE,
+                             "adapters `%s` and `%s` both choose the blocks that train; leave it "
+                             "to one",
+                             t->chooser->name, a->name);
+        if (!hora_device_is_host(t->parts.device))
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "adapter `%s` chooses the blocks that train between steps, which is "
+                             "done on the host alone; take --device host",
+                             a->name);
+        if (hora_comm_size(t->parts.comm) > 1)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "adapter `%s` chooses the blocks that train by what it sees of every "
+                             "micro-batch, and of several ranks each sees but its own; start one "
+                             "rank",
+                             a->name);
+        t->chooser = a;
+        t->trains = hora_calloc(layers, sizeof *t->trains);
+        t->skipped = hora_calloc(layers, sizeof *t->skipped);
+    }
+    return HORA_OK;
+}
+
 static hora_status check_parts(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     if (p->seq_len < 1 || t->config.batch_size > ((int64_t)1 << 30) / p->seq_len)
@@ -153,6 +182,7 @@ static hora_status check_parts(hora_training *t) {
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;
     HORA_TRY(hora_adapters_check(p->adapters, p->nadapters));
+    HORA_TRY(find_chooser(t));
     if (!numbers)
         return hora_fail(HORA_EUSAGE, "nothing trains: attach a method first (method=lora)");
     return HORA_OK;

@@ -1,4 +1,5 @@
 /* Several adapters in one training, and what version 0.1 left behind. */
+#include <math.h>
 #include <stdio.h>
 
 #include "base/file.h"
@@ -208,6 +209,39 @@ static void test_tied_ends(void **state) {
     }
 }
 
+/* Several --adapter, one of them in part: measured and merged agree, and every command that takes
+ * one takes more. */
+static void test_mixed(void **state) {
+    (void)state;
+    const char *a = hora_test_path(hora_test_tmp(), "mixed/a"),
+               *c = hora_test_path(hora_test_tmp(), "mixed/b"),
+               *whole = hora_test_path(hora_test_tmp(), "mixed/whole");
+    for (int i = 0; i < 2; i++)
+        tool_check(0, NULL, NULL,
+                   "train --model '%s' --data '%s' --seq-len 16 --batch-size 2 --steps 3 --lr 0.05 "
+                   "--method %s --out '%s' --quiet",
+                   tiny_model(), data_file(), i ? "ia3" : "lora", i ? c : a);
+    char *both = hora_format("--adapter '%s:0.5' --adapter '%s'", a, c),
+         *none = hora_format("--adapter '%s:0' --adapter='%s:0'", a, c),
+         *three = hora_format("--adapter '%s' --adapter '%s:-1' --adapter '%s'", a, a, c);
+    tool_check(0, "lora and ia3", NULL, "merge --model '%s' %s --out '%s'", tiny_model(), both,
+               whole);
+    hora_json *e =
+        tool_json("eval --model '%s' --data '%s' --seq-len 16 --json", whole, data_file());
+    assert_true(fabs(tool_number(e, "loss") - loss_of(both)) < 1e-5);
+    hora_json_free(e);
+    assert_true(fabs(loss_of(none) - loss_of("")) < 1e-6);
+    assert_true(fabs(loss_of(three) - loss_with(c)) < 1e-5);
+    assert_true(fabs(loss_of(both) - loss_of("")) > 1e-3);
+    tool_check(0, NULL, NULL, "generate --model '%s' %s --prompt 'line' --max-new-tokens 2",
+               tiny_model(), both);
+    tool_check(8, NULL, "no such adapter folder",
+               "eval --model '%s' --adapter '%s:half' --data '%s'", tiny_model(), a, data_file());
+    hora_free(both);
+    hora_free(none);
+    hora_free(three);
+}
+
 static void close_to(const char *a, const char *b) {
     hora_st *x, *y;
     assert_ok(hora_st_open(&x, a));
@@ -247,6 +281,7 @@ static void test_version_0_1(void **state) {
 }
 
 HORA_TESTS(cli_adapters, {"several in one training", test_several, HORA_SHORT},
+           {"several given, some in part", test_mixed, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},
            {"typing mistakes", test_typing_mistakes, HORA_SHORT},
            {"the ends of a tied model", test_tied_ends, HORA_SHORT},

@@ -72,6 +72,18 @@ static void test_adapter(void **state) {
     assert_string_equal(text_at(both, 1), text_at(base, 0));
     assert_string_not_equal(text_at(both, 0), text_at(base, 0));
     assert_string_equal(text_at(both, 2), text_at(both, 0));
+    /* with itself taken off again, which is called by its folder and a number */
+    char *twice = hora_format("--adapter '%s' --adapter '%s:-1'", out, out);
+    hora_json *two =
+        talk("Hi\\n/adapter adapter-2 off\\n/reset\\nHi\\n/adapter adapter 0\\n/reset\\nHi"
+             "\\n/adapter nobody on\\n/adapter adapter 1\\n/reset\\nHi\\n",
+             twice);
+    assert_string_equal(text_at(two, 0), text_at(base, 0));
+    assert_string_equal(text_at(two, 1), text_at(both, 0));
+    assert_string_equal(text_at(two, 2), text_at(base, 0));
+    assert_string_equal(text_at(two, 3), text_at(both, 0));
+    hora_json_free(two);
+    hora_free(twice);
     hora_json_free(base);
     hora_json_free(both);
     hora_free(with);

@@ -27,7 +27,7 @@
 #define SAMPLE 220 /* cases of a scenario when not all are made */
 
 /* In the order of shim.c; -1: half, -2: done and reported as failed. */
-enum { NCLASSES = 11, MALLOC = 0, STAT = 9 };
+enum { NCLASSES = 11, MALLOC = 0, MKDIR = 6, STAT = 9 };
 static const struct {
     const char *name;
     int errors[6];
@@ -281,6 +281,8 @@ static char *verdict(bench *b, const fault *f, const char *dir) {
         what = hora_strdup("exit 0 and other output");
     else if (rc && path && half_file(b, &now, line, sizeof line))
         what = hora_format("half a file: %s", line);
+    else if (rc && path && f->class != MALLOC && f->class != MKDIR && !rmdir(path))
+        what = hora_strdup("an empty output folder stays");
     else if (rc && path && lost(b, &err, &now))
         what = hora_strdup("a checkpoint that was reported is not there");
     else if (rc && s->keeps && !kept(b, dir))

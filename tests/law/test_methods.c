@@ -78,34 +78,36 @@ static void check_pair(hora_base *b, hora_adapter *const *pair, const char *labe
     hora_free(w);
 }
 
-/* Every ordered pair over the same sites. */
+/* Over the same sites. */
+static const char *const together[][2] = {
+    {"lora", "rank=2,targets=all-linear"},
+    {"dora", "rank=2,targets=all-linear"},
+    {"hora", "rank=2,targets=q+k+v+o,act=tanh,magnitude=doran"},
+    {"ia3", "targets=q+k+v+o+down"},
+    {"bitfit", ""},
+    {"vera", "rank=3,targets=q+k+o"},
+    {"loha", "rank=2,targets=q+k+v+o+down"},
+    {"serial_lora", "rank=2"},
+    {"kadapt", "terms=2,targets=q+k+v+o"},
+    {"hra", "rank=2,targets=q+k+o"},
+    {"householder", "targets=q+v+o"},
+    {"boft", "block_size=2,factors=2,targets=q+k+v"},
+    {"lokr", "rank=1,targets=q+v+down"},
+    {"lora", "rank=2,init=orthogonal,targets=q+o"},
+};
+
+/* Every ordered pair. */
 static void test_pairs(void **state) {
-    static const char *const rows[][2] = {
-        {"lora", "rank=2,targets=all-linear"},
-        {"dora", "rank=2,targets=all-linear"},
-        {"hora", "rank=2,targets=q+k+v+o,act=tanh,magnitude=doran"},
-        {"ia3", "targets=q+k+v+o+down"},
-        {"bitfit", ""},
-        {"vera", "rank=3,targets=q+k+o"},
-        {"loha", "rank=2,targets=q+k+v+o+down"},
-        {"serial_lora", "rank=2"},
-        {"kadapt", "terms=2,targets=q+k+v+o"},
-        {"hra", "rank=2,targets=q+k+o"},
-        {"householder", "targets=q+v+o"},
-        {"boft", "block_size=2,factors=2,targets=q+k+v"},
-        {"lokr", "rank=1,targets=q+v+down"},
-        {"lora", "rank=2,init=orthogonal,targets=q+o"},
-    };
     (void)state;
     hora_base *b = golden_fresh(biased, HORA_F32, false);
     fill_biases(b);
-    for (size_t i = 0; i < HORA_COUNT(rows); i++)
-        for (size_t k = 0; k < HORA_COUNT(rows); k++) {
+    for (size_t i = 0; i < HORA_COUNT(together); i++)
+        for (size_t k = 0; k < HORA_COUNT(together); k++) {
             if (i == k)
                 continue;
-            hora_adapter *pair[] = {attach(b, rows[i][0], rows[i][1]),
-                                    attach(b, rows[k][0], rows[k][1])};
-            char *label = hora_format("%s before %s", rows[i][0], rows[k][0]);
+            hora_adapter *pair[] = {attach(b, together[i][0], together[i][1]),
+                                    attach(b, together[k][0], together[k][1])};
+            char *label = hora_format("%s before %s", together[i][0], together[k][0]);
             perturb(pair[0]);
             perturb(pair[1]);
             check_pair(b, pair, label);
@@ -113,6 +115,77 @@ static void test_pairs(void **state) {
             hora_peft_detach(pair[0]);
             hora_peft_detach(pair[1]);
         }
+    hora_base_close(b);
+}
+
+static void check_weight(hora_base *b, hora_adapter *a, double weight, const float *whole,
+                         const float *base, int64_t n) {
+    assert_ok(hora_peft_weigh(a, weight));
+    float *got = logits_of(b, &a, 1, &n);
+    if (weight == 1)
+        assert_memory_equal(got, whole, (size_t)n * sizeof *got);
+    else if (weight == 0)
+        hora_assert_close(got, base, (size_t)n, 2e-5, a->method->name);
+    hora_free(got);
+}
+
+/* An adapter that counts in part: attached and merged agree, 0 is the base, 1 is itself to the bit
+ * also after other weights. */
+static void test_weights(void **state) {
+    (void)state;
+    int64_t n;
+    hora_base *b = golden_fresh(biased, HORA_F32, false);
+    fill_biases(b);
+    float *base = logits_of(b, NULL, 0, &n);
+    for (size_t i = 0; i < HORA_COUNT(together); i++) {
+        const size_t k = (i + 1) % HORA_COUNT(together);
+        hora_adapter *pair[] = {attach(b, together[i][0], together[i][1]),
+                                attach(b, together[k][0], together[k][1])};
+        perturb(pair[0]);
+        perturb(pair[1]);
+        float *whole = logits_of(b, pair, 1, &n);
+        check_weight(b, pair[0], 0, whole, base, n);
+        assert_ok(hora_peft_weigh(pair[0], -0.5));
+        assert_ok(hora_peft_weigh(pair[1], 1.5));
+        char *label = hora_format("-0.5 of %s before 1.5 of %s", together[i][0], together[k][0]);
+        check_pair(b, pair, label);
+        check_weight(b, pair[0], 1, whole, base, n);
+        hora_free(label);
+        hora_free(whole);
+        hora_peft_detach(pair[0]);
+        hora_peft_detach(pair[1]);
+    }
+    hora_adapter *prefix = attach(b, "apt", "");
+    assert_fails(hora_peft_weigh(prefix, 0.5), HORA_EUNSUPPORTED, "no share");
+    assert_ok(hora_peft_weigh(prefix, 1));
+    hora_peft_detach(prefix);
+    hora_free(base);
+    hora_base_close(b);
+}
+
+/* Half of an update of low rank is half of what it adds to the weights. */
+static void test_half(void **state) {
+    (void)state;
+    hora_base *b = golden_fresh(biased, HORA_F32, false);
+    hora_adapter *a = attach(b, "lora", "rank=2,targets=all-linear");
+    float **w[2];
+    perturb(a);
+    for (int i = 0; i < 2; i++) {
+        w[i] = hora_calloc((size_t)b->nweights, sizeof *w[i]);
+        assert_ok(hora_peft_weigh(a, i ? 0.5 : 1));
+        assert_ok(hora_peft_merge(&a, 1, w[i]));
+    }
+    for (int i = 0; i < b->nweights; i++) {
+        const float *was = b->weights[i].view.data;
+        for (int64_t k = 0; w[0][i] && k < hora_elems(&b->weights[i].view); k++)
+            assert_true(fabs((double)w[0][i][k] - was[k] - 2 * ((double)w[1][i][k] - was[k])) <
+                        1e-6);
+        hora_free(w[0][i]);
+        hora_free(w[1][i]);
+    }
+    hora_free(w[0]);
+    hora_free(w[1]);
+    hora_peft_detach(a);
     hora_base_close(b);
 }
 
@@ -299,6 +372,8 @@ static void test_bound(void **state) {
 }
 
 HORA_TESTS(law_methods, {"merged is attached, in every order", test_pairs, HORA_SHORT},
+           {"adapters that count in part", test_weights, HORA_SHORT},
+           {"half of a low-rank update", test_half, HORA_SHORT},
            {"starts made of weights", test_starts_of_weights, HORA_SHORT},
            {"starts at the base", test_starts_at_base, HORA_SHORT},
            {"bounds hold", test_bound, HORA_SHORT});

@@ -1,4 +1,5 @@
-/* Losses against values, ops mse and bce: numbers of a few columns, one block adds them up. */
+/* Losses against values: ops mse and bce, numbers of a few columns, one block adds them up; op
+ * soft_xent, shares of classes, a block for each row. */
 #include "backend/cuda/cuda_impl.h"
 
 static bool takes(const hora_cuda *u, const hora_call *c) {
@@ -28,3 +29,22 @@ static void backward(const hora_cuda_job *j, const hora_call *c) {
 }
 CUDA_OP(mse, takes, NULL, NULL, forward, backward);
 CUDA_OP(bce, takes, NULL, NULL, forward, backward);
+
+static size_t rows_scratch(const hora_call *c) {
+    return (size_t)cu_rows(&c->in[0]) * sizeof(double);
+}
+
+static void shares_forward(const hora_cuda_job *j, const hora_call *c) {
+    const hora_cuda_value_loss v = args_of(c);
+    hora_cuda_soft_xent_run(j->u->stream, &v, c->scratch);
+}
+
+static void shares_backward(const hora_cuda_job *j, const hora_call *c) {
+    const hora_cuda_value_loss v = args_of(c);
+    hora_cuda_soft_xent_back(j->u->stream, &v, c->din[0].data, cu_adds(c, 0));
+}
+
+static bool takes_shares(const hora_cuda *u, const hora_call *c) {
+    return c->phase == HORA_BACKWARD || takes(u, c);
+}
+CUDA_OP(soft_xent, takes_shares, rows_scratch, NULL, shares_forward, shares_backward);

@@ -163,6 +163,18 @@ typedef struct hora_cuda_value_loss { /* op mse; binary: op bce */
 } hora_cuda_value_loss;
 void hora_cuda_value_loss_run(cudaStream_t s, const hora_cuda_value_loss *v);
 void hora_cuda_value_loss_back(cudaStream_t s, const hora_cuda_value_loss *v, void *dz, bool add);
+/* op soft_xent: the values are shares of k classes; rows: n of F64 */
+void hora_cuda_soft_xent_run(cudaStream_t s, const hora_cuda_value_loss *v, double *rows);
+void hora_cuda_soft_xent_back(cudaStream_t s, const hora_cuda_value_loss *v, void *dz, bool add);
+typedef struct hora_cuda_gram { /* op gramdist: r vectors of length k, rows of p or its columns */
+    const float *p;
+    int64_t r, k;
+    bool columns;
+    double *distance; /* scratch: 16 bytes, then r r floats */
+} hora_cuda_gram;
+void hora_cuda_gram_run(cudaStream_t s, const hora_cuda_gram *g, double *out);
+void hora_cuda_gram_back(cudaStream_t s, const hora_cuda_gram *g, const double *dout, float *dp,
+                         bool add);
 
 /* --- kern_lownorm.cu */
 typedef struct hora_cuda_lownorm {

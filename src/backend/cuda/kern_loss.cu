@@ -1,5 +1,5 @@
 /* Losses: cross-entropy of op head_xent over a chunk of logits, a block per row; losses against
- * values. */
+ * values and against shares of classes. */
 #include "backend/cuda/kern_common.cuh"
 
 enum { THREADS = 512 };
@@ -156,4 +156,71 @@ extern "C" void hora_cuda_value_loss_back(cudaStream_t s, const hora_cuda_value_
             value_loss_back<T>
                 <<<blocks_for(v->n * v->k, THREADS), THREADS, 0, s>>>(*v, (T *)dz, add);
         });
+}
+
+/* --- shares of classes: op_soft_xent.c, a block per row ----------------------------------------- */
+struct shares {
+    double lse, all; /* log of the sum of exp z; the sum of the shares */
+};
+template <class T> __device__ shares shares_of(const T *z, const float *y, int64_t k) {
+    __shared__ float most;
+    if (threadIdx.x == 0) {
+        most = to_float(z[0]);
+        for (int64_t j = 1; j < k; j++)
+            most = fmaxf(most, to_float(z[j]));
+    }
+    __syncthreads();
+    double sum = 0, all = 0;
+    for (int64_t j = threadIdx.x; j < k; j += THREADS) {
+        sum += exp((double)to_float(z[j]) - (double)most);
+        all += (double)y[j];
+    }
+    sum = block_sum<THREADS>(sum);
+    all = block_sum<THREADS>(all);
+    return {(double)most + log(sum), all};
+}
+
+template <class T> __global__ void soft_xent(hora_cuda_value_loss v, double *rows) {
+    const T *z = (const T *)v.z + blockIdx.x * v.k;
+    const float *y = v.batch->value + blockIdx.x * v.k;
+    const float w = v.batch->weight[blockIdx.x];
+    double sum = 0;
+    if (w != 0) {
+        const shares s = shares_of(z, y, v.k);
+        for (int64_t j = threadIdx.x; j < v.k; j += THREADS)
+            sum += (double)w * (double)y[j] * (s.lse - (double)to_float(z[j]));
+        sum = block_sum<THREADS>(sum);
+    }
+    if (threadIdx.x == 0)
+        rows[blockIdx.x] = sum;
+}
+
+template <class T> __global__ void soft_xent_back(hora_cuda_value_loss v, T *dz, bool add) {
+    const T *z = (const T *)v.z + blockIdx.x * v.k;
+    const float *y = v.batch->value + blockIdx.x * v.k;
+    const float w = v.batch->weight[blockIdx.x];
+    const double f = *v.dout * v.batch->scale * (double)w;
+    shares s = {0, 0};
+    if (w != 0)
+        s = shares_of(z, y, v.k);
+    for (int64_t j = threadIdx.x; j < v.k; j += THREADS) {
+        float d[1] = {0};
+        if (w != 0)
+            d[0] = (float)(f * (s.all * exp((double)to_float(z[j]) - s.lse) - (double)y[j]));
+        put<1>(dz + blockIdx.x * v.k + j, d, add);
+    }
+}
+
+extern "C" void hora_cuda_soft_xent_run(cudaStream_t s, const hora_cuda_value_loss *v,
+                                        double *rows) {
+    if (v->n)
+        WITH_TYPE(v->t, T, { soft_xent<T><<<(unsigned)v->n, THREADS, 0, s>>>(*v, rows); });
+    hora_cuda_loss(s, v->batch, rows, v->loss, v->n);
+}
+
+extern "C" void hora_cuda_soft_xent_back(cudaStream_t s, const hora_cuda_value_loss *v, void *dz,
+                                         bool add) {
+    if (v->n)
+        WITH_TYPE(v->t, T,
+                  { soft_xent_back<T><<<(unsigned)v->n, THREADS, 0, s>>>(*v, (T *)dz, add); });
 }

@@ -1,0 +1,158 @@
+/* --model and --adapter: what they name, and opening it. */
+#include <math.h>
+
+#include "api/handles.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "format/safetensors.h"
+#include "tool/tool.h"
+
+typedef struct source {
+    char *model, *adapter;
+    int prefer;
+} source;
+#define OPT_OF source
+static const hora_option rows[] = {
+    OPT_STRING(model, "model", NULL, NULL, "DIR", "model directory as Hugging Face writes it"),
+    OPT_FILES(adapter, "adapter", NULL, NULL, "DIR[:X]",
+              "adapter directory: an OUT of train, a checkpoint, or PEFT's; may be given several "
+              "times, DIR:0.5 counts half"),
+    OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
+               "which one counts when an adapter's native state and its PEFT file differ"),
+};
+const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_COUNT(rows)};
+
+bool hora_cli_is_model(const char *dir) {
+    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json",
+                                                "hora_adapters.json"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof adapter_files / sizeof *adapter_files; i++) {
+        char *path = hora_path_join(dir, adapter_files[i]);
+        found |= hora_path_exists(path);
+        hora_free(path);
+    }
+    char *config = hora_path_join(dir, "config.json");
+    const bool model = !found && hora_path_exists(config);
+    hora_free(config);
+    return model;
+}
+
+/* --- what they name --------------------------------------------------------------------------- */
+/* "DIR" or "DIR:X"; a folder whose name ends in such a number is meant as it is. */
+static void parse(hora_adapter_source *from, const char *text) {
+    const char *colon = strrchr(text, ':');
+    double weight;
+    *from = (hora_adapter_source){hora_strdup(text), 1};
+    if (!colon || colon == text || !hora_parse_double(colon + 1, &weight) || hora_path_exists(text))
+        return;
+    from->dir[colon - text] = 0;
+    from->weight = weight;
+}
+
+void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
+    *c = (hora_cli_sources){0};
+    c->adapters = hora_calloc((size_t)s->n + 1, sizeof *c->adapters);
+    for (int i = 0; i < s->n; i++) {
+        if (!hora_eq(s->at[i].key, "adapter"))
+            continue;
+        const char *p = s->at[i].value, *one;
+        size_t n;
+        while (hora_list_next(&p, "\n", &one, &n)) {
+            char *text = hora_strndup(one, n);
+            c->adapters = hora_realloc(c->adapters, (size_t)(c->n + 2) * sizeof *c->adapters);
+            parse(&c->adapters[c->n++], text);
+            hora_free(text);
+        }
+    }
+    c->in = hora_calloc((size_t)c->n + 1 + HORA_CLI_MORE_INPUTS, sizeof *c->in);
+    c->in[c->nin++] = (hora_input){"model", hora_settings_get(s, "model")};
+    for (int i = 0; i < c->n; i++)
+        c->in[c->nin++] = (hora_input){"adapter", c->adapters[i].dir};
+}
+
+void hora_cli_sources_free(hora_cli_sources *c) {
+    for (int i = 0; i < c->n; i++)
+        hora_free(c->adapters[i].dir);
+    hora_free(c->adapters);
+    hora_free(c->in);
+    *c = (hora_cli_sources){0};
+}
+
+hora_status hora_cli_sources_adapters(const hora_cli_sources *c) {
+    HORA_TRY(hora_cli_required("adapter", c->n ? c->adapters[0].dir : NULL,
+                               "an OUT of train, a checkpoint, or PEFT's"));
+    for (int i = 0; i < c->n; i++)
+        if (hora_cli_is_model(c->adapters[i].dir))
+            return hora_fail(HORA_EUSAGE,
+                             "%s is a whole model (method full), no adapter: there is nothing to "
+                             "merge, use it with "
+                             "--model",
+                             c->adapters[i].dir);
+    return HORA_OK;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer) {
+    static const char *const names[] = {NULL, "native", "materialised"};
+    for (int i = 0; i < from->n; i++)
+        HORA_TRY(hora_model_load_adapters(m, &from->adapters[i], names[prefer], from->n > 1));
+    return HORA_OK;
+}
+
+/* A whole model in the place of an adapter stands for itself, and alone. */
+static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
+                             int prefer, bool features) {
+    const char *first = from->n ? from->adapters[0].dir : NULL;
+    if (from->n == 1 && from->adapters[0].weight == 1 && hora_cli_is_model(first))
+        return hora_model_open_with(m, first, s, NULL);
+    if (from->n)
+        HORA_TRY(hora_cli_sources_adapters(from));
+    HORA_TRY(hora_model_open_with(m, from->in[0].path, s, first));
+    HORA_TRY(features ? hora_open_features(&(*m)->opened)
+                      : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
+    return load(*m, from, prefer);
+}
+
+static hora_status open_source(hora_model **m, hora_settings *s, bool features) {
+    source c;
+    hora_cli_sources from;
+    hora_cli_sources_of(&from, s);
+    hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
+    if (st == HORA_OK)
+        st = hora_cli_required("model", c.model, "a model directory");
+    if (st == HORA_OK)
+        st = open_from(m, s, &from, c.prefer, features);
+    if (st == HORA_OK && !features)
+        st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
+    hora_options_release(&hora_cli_source_options, &c);
+    hora_cli_sources_free(&from);
+    return st;
+}
+
+hora_status hora_cli_open(hora_model **m, hora_settings *s) {
+    return open_source(m, s, false);
+}
+
+hora_status hora_cli_open_features(hora_model **m, hora_settings *s) {
+    return open_source(m, s, true);
+}
+
+/* Its tables' values are taken already; `dtype` among them meant what is written. */
+hora_status hora_cli_open_as_stored(hora_model **m, hora_settings *s) {
+    hora_st *st = NULL;
+    bool bf16 = true;
+    HORA_TRY(hora_cli_required("model", hora_settings_get(s, "model"), "a model directory"));
+    HORA_TRY(hora_st_open_model(&st, hora_settings_get(s, "model")));
+    for (int i = 0; i < hora_st_count(st); i++)
+        bf16 &= hora_st_at(st, i)->view.dtype == HORA_BF16;
+    hora_st_close(st);
+    hora_settings as = {0};
+    for (int i = 0; i < s->n; i++)
+        if (!hora_eq(s->at[i].key, "dtype"))
+            hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
+
+    hora_settings_put(&as, "dtype", bf16 ? "bf16" : "f32", "program");
+    const hora_status bad = hora_cli_open(m, &as);
+    hora_settings_release(&as);
+    return bad;
+}
