@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "comm/comm_impl.h"
 
-enum { ECHO_SECONDS = 2 }; /* how long the end of a failed run waits for the others' word */
+enum { ECHO_SECONDS = 5 }; /* how long the end of a failed run waits for the others' word */
 
 /* --- opening ---------------------------------------------------------------------------------- */
 /* What launchers tell those whom they start. */
