@@ -1,8 +1,8 @@
 /*
- * JSON trees over jansson; the only file that sees its header. A hora_json is a json_t under
- * another name. Owns the policy: repeated keys refused, bytes after the value refused, integers
- * beyond 64 bits keep their digits (model files and tool calls have them), text in file order,
- * reals as short as they read back. RFC 8259.
+ * JSON trees over jansson; the only file that sees its header (json_write.c is their text). A
+ * hora_json is a json_t under another name. Owns the policy: repeated keys refused, bytes after the
+ * value refused, integers beyond 64 bits keep their digits (model files and tool calls have them),
+ * text in file order, reals as short as they read back. RFC 8259.
  */
 #include "base/json.h"
 
@@ -437,22 +437,13 @@ hora_json *hora_json_new_string(const char *s) {
     return hora_json_new_string_n(s, strlen(s));
 }
 
-/* Adds s with every byte that is not UTF-8 replaced by U+FFFD, as readers of the text would do. */
-static void add_valid(hora_str *out, const char *s, size_t n) {
-    for (size_t bad; !hora_utf8_valid(s, n, &bad); s += bad + 1, n -= bad + 1) {
-        hora_str_add(out, s, bad);
-        hora_str_puts(out, "\xef\xbf\xbd");
-    }
-    hora_str_add(out, s, n);
-}
-
 hora_json *hora_json_new_string_n(const char *s, size_t n) {
     begin();
     json_t *v = json_stringn(n ? s : "", n);
     if (v || refused)
         return out_of(fresh(v));
     hora_str clean = {0};
-    add_valid(&clean, s, n);
+    hora_utf8_mend(&clean, s, n);
     v = fresh(json_stringn(clean.s, clean.n));
     hora_str_release(&clean);
     return out_of(v);
@@ -473,7 +464,7 @@ hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v) {
     int failed = json_object_set(in(obj), key, in(own_v));
     if (failed && !refused) {
         hora_str clean = {0};
-        add_valid(&clean, key, strlen(key));
+        hora_utf8_mend(&clean, key, strlen(key));
         failed = json_object_set(in(obj), clean.s, in(own_v));
         hora_str_release(&clean);
     }
@@ -490,123 +481,4 @@ hora_json *hora_json_push(hora_json *array, hora_json *own_v) {
 
 bool hora_json_equal(const hora_json *a, const hora_json *b) {
     return json_equal(in(a), in(b));
-}
-
-void hora_json_quote(hora_str *out, const char *s, size_t n) {
-    static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
-    hora_str clean = {0};
-    if (!hora_utf8_valid(s, n, NULL)) {
-        add_valid(&clean, s, n);
-        s = clean.s;
-        n = clean.n;
-    }
-    hora_str_putc(out, '"');
-    for (size_t i = 0, from = 0; i <= n; i++) {
-        bool end = i == n, special = !end && ((unsigned char)s[i] < 0x20 || strchr("\"\\", s[i]));
-        if (!end && !special)
-            continue;
-        hora_str_add(out, s + from, i - from);
-        from = i + 1;
-        if (end)
-            break;
-        const char *at = s[i] ? strchr(plain, s[i]) : NULL;
-        if (at)
-            hora_str_printf(out, "\\%c", letters[at - plain]);
-        else
-            hora_str_printf(out, "\\u%04x", (unsigned char)s[i]);
-    }
-    hora_str_putc(out, '"');
-    hora_str_release(&clean);
-}
-
-static void dump(json_t *v, int indent, bool sort, int depth, hora_str *out);
-
-static void new_line(hora_str *out, int indent, int depth) {
-    if (indent > 0)
-        hora_str_printf(out, "\n%*s", indent * depth, "");
-}
-
-static void comma(hora_str *out, int indent, size_t i) {
-    if (i)
-        hora_str_puts(out, indent > 0 ? "," : ", ");
-}
-
-static int by_key(const void *a, const void *b) {
-    return strcmp(json_object_iter_key(*(void *const *)a), json_object_iter_key(*(void *const *)b));
-}
-
-static void dump_object(json_t *v, int indent, bool sort, int depth, hora_str *out) {
-    size_t n = json_object_size(v), i = 0;
-    void **members = hora_calloc(n, sizeof *members);
-    for (void *it = json_object_iter(v); it; it = json_object_iter_next(v, it))
-        members[i++] = it;
-    if (sort && n)
-        qsort(members, n, sizeof *members, by_key);
-    hora_str_putc(out, '{');
-    for (i = 0; i < n; i++) {
-        const char *key = json_object_iter_key(members[i]);
-        comma(out, indent, i);
-        new_line(out, indent, depth + 1);
-        hora_json_quote(out, key, strlen(key));
-        hora_str_puts(out, ": ");
-        dump(json_object_iter_value(members[i]), indent, sort, depth + 1, out);
-    }
-    if (n)
-        new_line(out, indent, depth);
-    hora_str_putc(out, '}');
-    hora_free(members);
-}
-
-static void dump_array(json_t *v, int indent, bool sort, int depth, hora_str *out) {
-    size_t n = json_array_size(v);
-    hora_str_putc(out, '[');
-    for (size_t i = 0; i < n; i++) {
-        comma(out, indent, i);
-        new_line(out, indent, depth + 1);
-        dump(json_array_get(v, i), indent, sort, depth + 1, out);
-    }
-    if (n)
-        new_line(out, indent, depth);
-    hora_str_putc(out, ']');
-}
-
-static void dump(json_t *v, int indent, bool sort, int depth, hora_str *out) {
-    char buf[32];
-    const char *digits;
-    size_t n;
-    switch (json_typeof(v)) {
-    case JSON_OBJECT:
-        dump_object(v, indent, sort, depth, out);
-        break;
-    case JSON_ARRAY:
-        dump_array(v, indent, sort, depth, out);
-        break;
-    case JSON_STRING:
-        if ((digits = digits_of(v, &n)) != NULL)
-            hora_str_add(out, digits, n);
-        else
-            hora_json_quote(out, json_string_value(v), json_string_length(v));
-        break;
-    case JSON_INTEGER:
-        hora_str_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-        break;
-    case JSON_REAL: /* a real stays one when read again */
-        hora_str_puts(out, hora_format_real(buf, json_real_value(v)));
-        if (!strpbrk(buf, ".e"))
-            hora_str_puts(out, ".0");
-        break;
-    case JSON_TRUE:
-        hora_str_puts(out, "true");
-        break;
-    case JSON_FALSE:
-        hora_str_puts(out, "false");
-        break;
-    case JSON_NULL:
-        hora_str_puts(out, "null");
-        break;
-    }
-}
-
-void hora_json_dump(const hora_json *v, int indent, bool sort, hora_str *out) {
-    dump(v ? in(v) : json_null(), indent, sort, 0, out);
 }

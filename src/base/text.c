@@ -92,6 +92,14 @@ bool hora_utf8_valid(const char *s, size_t n, size_t *bad) {
     return true;
 }
 
+void hora_utf8_mend(hora_str *out, const char *s, size_t n) {
+    for (size_t bad; !hora_utf8_valid(s, n, &bad); s += bad + 1, n -= bad + 1) {
+        hora_str_add(out, s, bad);
+        hora_str_puts(out, "\xef\xbf\xbd");
+    }
+    hora_str_add(out, s, n);
+}
+
 bool hora_parse_int(const char *s, int64_t *out) {
     if (!s)
         return false;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mem.h"
 #include "base/status.h"
 
 /* snprintf in the C locale, whatever the program around us has set: "0.5", never "0,5". */
@@ -19,6 +20,8 @@ int hora_utf8_encode(uint32_t cp, char out[4]);
 /* True if the whole span is valid UTF-8; otherwise *bad (may be NULL) is the offset of the first
  * bad byte. */
 bool hora_utf8_valid(const char *s, size_t n, size_t *bad);
+/* Adds s with every byte that is not UTF-8 replaced by U+FFFD, as readers of the text would do. */
+void hora_utf8_mend(hora_str *out, const char *s, size_t n);
 
 /* Strict: the whole string must be the number, *out stays untouched otherwise. hora_parse_int takes
  * suffixes k, M, G (powers of 1000). hora_parse_double takes inf and nan, refuses what overflows.

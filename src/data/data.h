@@ -182,6 +182,12 @@ int64_t hora_row_class(int64_t capacity, int64_t rows);
 /* Adds how many records (of tags: words) of the set have each class; classes are numbered. */
 void hora_data_count_classes(const hora_dataset *d, int64_t *count, int64_t classes);
 
+/* Tells the words that have a tag, but became no token or were cut off, of the sequences first ..
+ * first + n - 1 of an evaluation: sample, counted from the first of these sequences; number among
+ * its words with a tag; class. In that order; classes are numbered. */
+typedef void hora_lost_fn(void *arg, int64_t sample, int64_t word, int32_t tag);
+void hora_data_lost(const hora_dataset *d, int64_t first, int64_t n, hora_lost_fn *tell, void *arg);
+
 /* Fills `b` with data sequences first, first+1, .. first+n-1 of the endless stream of epochs (at
  * most b->capacity / seq_len of them). limit: sequences at or beyond it do not exist (end of
  * training); shuffled unless cfg.shuffle is off or `eval`. */

@@ -104,6 +104,12 @@ typedef struct hora_data_record {
     int kind;       /* row of hora_sources; -1: a window of plain text */
     hora_data_labels_at labels;
 } hora_data_record;
+/* A word that has a tag, but no token: cut off, or nothing is left of it. */
+typedef struct hora_lost_word {
+    size_t record; /* where its record begins in the store's ids */
+    int64_t word;  /* number among the words of the record that have a tag */
+    int32_t tag;
+} hora_lost_word;
 typedef struct hora_label_store {
     hora_label_table table;
     bool styled;  /* table.style holds */
@@ -114,6 +120,8 @@ typedef struct hora_label_store {
     size_t nnumbers, cnumbers;
     int32_t *tags; /* per token of the store, likewise; -1: none */
     size_t ntags, ctags;
+    hora_lost_word *lost; /* by record, then by word */
+    size_t nlost, clost;
     int64_t vector; /* several whole numbers: all lists are of 0 and 1 and as long; -1: no */
     bool numbered;  /* ids and tags are classes now */
 } hora_label_store;

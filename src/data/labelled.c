@@ -70,7 +70,8 @@ static void add_frame(hora_masked *out, hora_label_store *l, const hora_ids *ids
 hora_status hora_labelled_words(const hora_reader *r, const hora_frame *f, const hora_sample *s,
                                 int64_t line, int64_t seq_len, hora_masked *out,
                                 hora_label_store *l, int64_t *cut) {
-    int64_t room = seq_len - specials(f), lost = 0;
+    const size_t record = out->ids.n;
+    int64_t room = seq_len - specials(f), lost = 0, tagged = 0;
     hora_ids word = {0};
     hora_status st = room < 1 ? too_short(seq_len, specials(f)) : HORA_OK;
     *cut = 0;
@@ -84,7 +85,12 @@ hora_status hora_labelled_words(const hora_reader *r, const hora_frame *f, const
         if (!st)
             st = hora_tokenizer_encode(r->tok, text, n, false, &word);
         *cut += hora_max(0, (int64_t)word.n - room);
-        lost += !word.n || !room;
+        if (!st && (!word.n || !room)) {
+            lost++;
+            if (tag >= 0)
+                HORA_PUSH(l->lost, l->nlost, l->clost, ((hora_lost_word){record, tagged, tag}));
+        }
+        tagged += tag >= 0;
         for (size_t k = 0; k < word.n && room > 0; k++, room--) {
             hora_ids_push(&out->ids, word.at[k]);
             put_tag(l, k ? -1 : tag);

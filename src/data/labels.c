@@ -226,6 +226,7 @@ void hora_labels_release(hora_label_store *s) {
     hora_free(s->ids);
     hora_free(s->numbers);
     hora_free(s->tags);
+    hora_free(s->lost);
 }
 
 const hora_label_table *hora_data_labels(const hora_dataset *d) {
@@ -239,7 +240,32 @@ void hora_data_set_classes(hora_dataset *d, const int32_t *class_of) {
         s->ids[i] = class_of[s->ids[i]];
     for (size_t i = 0; i < s->ntags; i++)
         s->tags[i] = s->tags[i] < 0 ? -1 : class_of[s->tags[i]];
+    for (size_t i = 0; i < s->nlost; i++)
+        s->lost[i].tag = class_of[s->lost[i].tag];
     s->numbered = true;
+}
+
+void hora_data_lost(const hora_dataset *d, int64_t first, int64_t n, hora_lost_fn *tell,
+                    void *arg) {
+    const hora_label_store *l = &d->store->labels;
+    int64_t sample = 0;
+    for (int64_t i = first; l->nlost && i < first + n; i++) {
+        const hora_data_sequence *q = hora_data_sequence_at(d, i, true);
+        for (int64_t k = 0; k < q->nsegments; k++, sample++) {
+            const size_t record = d->segments[q->first + (size_t)k].at;
+            size_t low = 0, high = l->nlost;
+            while (low < high) {
+                const size_t middle = (low + high) / 2;
+                if (l->lost[middle].record < record)
+                    low = middle + 1;
+                else
+                    high = middle;
+            }
+            for (; low < l->nlost && l->lost[low].record == record; low++)
+                if (l->lost[low].tag >= 0)
+                    tell(arg, sample, l->lost[low].word, l->lost[low].tag);
+        }
+    }
 }
 
 void hora_data_count_classes(const hora_dataset *d, int64_t *count, int64_t classes) {

@@ -91,7 +91,7 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
 static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_data_record r) {
     hora_dataset *d = o->d;
     hora_store *st = d->store;
-    const size_t tags = st->labels.ntags, types = st->tokens.types.n;
+    const size_t tags = st->labels.ntags, lost = st->labels.nlost, types = st->tokens.types.n;
     int64_t cut = 0;
     r.at = st->tokens.ids.n;
     hora_status s = sample->words
@@ -109,6 +109,7 @@ static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_dat
         st->tokens.ids.n = r.at;
         st->tokens.types.n = types;
         st->labels.ntags = tags;
+        st->labels.nlost = lost;
         return s;
     }
     d->info.truncated += cut > 0;

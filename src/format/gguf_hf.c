@@ -5,9 +5,14 @@
 #include <inttypes.h>
 
 #include "base/text.h"
+#include "format/npz.h"
 
 bool hora_model_path(const char *path) {
-    return hora_path_is_dir(path) || hora_gguf_is(path);
+    return hora_path_is_dir(path) || hora_model_file(path);
+}
+
+bool hora_model_file(const char *path) {
+    return hora_gguf_is(path) || hora_npz_is(path);
 }
 
 typedef struct reader {

@@ -10,7 +10,9 @@
 #include "format/gguf.h"
 #include "format/gguf_names.h"
 
-/* A model's folder, or a GGUF file. */
+/* A model in one file: GGUF, or a JAX checkpoint (format/jax_vit.h). */
+bool hora_model_file(const char *path);
+/* A model's folder, or such a file. */
 bool hora_model_path(const char *path);
 /* config.json of a model of the LLaMA family, in the spelling of hf_config.h; new. HORA_EFORMAT for
  * keys that are missing, of another type or contradict each other, HORA_EUNSUPPORTED for other

@@ -35,6 +35,7 @@ hora_status hora_st_open_gguf(hora_st **out, const char *path) {
     HORA_TRY(hora_gguf_open(&g, path));
     hora_st *st = hora_st_new(hora_gguf_parts(g));
     st->gguf = g;
+    st->own_names = true;
     for (int i = 0; i < st->nfiles; i++)
         st->files[i].map = *hora_gguf_part(g, i); /* still the GGUF's */
     hora_status s = hora_gguf_get_text(g, "general.architecture", true, &name);

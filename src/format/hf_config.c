@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "format/gguf_hf.h"
+#include "format/jax_vit.h"
 
 /* Keys that transformers 5 moved into rope_parameters. */
 static const char *const moved[] = {"rope_theta", "partial_rotary_factor"};
@@ -150,6 +151,8 @@ hora_status hora_hf_config_load(hora_json **out, const char *dir_or_file) {
     *out = NULL;
     if (hora_gguf_is(dir_or_file))
         return load_gguf(out, dir_or_file);
+    if (hora_npz_is(dir_or_file))
+        return hora_jax_vit_config(out, dir_or_file);
     HORA_TRY(hora_path_is_folder(dir_or_file, &folder));
     char *path = folder ? hora_path_join(dir_or_file, "config.json") : hora_strdup(dir_or_file);
     if (!hora_path_exists(path)) {

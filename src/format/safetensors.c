@@ -13,6 +13,8 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/gguf_hf.h"
+#include "format/npz.h"
 #include "format/safetensors_impl.h"
 
 #define DAMAGED    "; the file is damaged or mislabelled: fetch or write it again"
@@ -333,7 +335,7 @@ void hora_st_close(hora_st *st) {
         if (st->files[i].copy)
             hora_block_free(st->files[i].copy, st->files[i].copy_bytes);
     }
-    for (int i = 0; st->gguf && i < st->n; i++)
+    for (int i = 0; st->own_names && i < st->n; i++)
         hora_free((char *)st->at[i].name);
     hora_gguf_close(st->gguf);
     hora_free(st->files);
@@ -423,7 +425,7 @@ out:
 bool hora_st_model_there(const char *dir) {
     char *one = hora_path_join(dir, HORA_ST_ONE_FILE),
          *many = hora_path_join(dir, HORA_ST_INDEX_FILE);
-    const bool there = hora_path_exists(one) || hora_path_exists(many) || hora_gguf_is(dir);
+    const bool there = hora_path_exists(one) || hora_path_exists(many) || hora_model_file(dir);
     hora_free(one);
     hora_free(many);
     return there;
@@ -435,6 +437,8 @@ hora_status hora_st_open_model(hora_st **out, const char *dir) {
     hora_json *index = NULL;
     if (hora_gguf_is(dir))
         return hora_st_open_gguf(out, dir);
+    if (hora_npz_is(dir))
+        return hora_st_open_jax(out, dir);
     char *one = hora_path_join(dir, HORA_ST_ONE_FILE);
     char *path = hora_path_join(dir, HORA_ST_INDEX_FILE);
     if (hora_path_exists(one)) {

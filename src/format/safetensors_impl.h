@@ -32,13 +32,16 @@ struct hora_st {
     size_t nslots;
     hora_pair *meta;
     int nmeta, capmeta;
-    hora_gguf *gguf; /* where all of it comes from; NULL: safetensors */
+    hora_gguf *gguf; /* where all of it comes from; NULL: another kind of file */
+    bool own_names;  /* names of tensors are ours */
 };
 
 hora_st *hora_st_new(int nfiles);
 hora_status hora_st_index(hora_st *st); /* the table of names */
 /* gguf_weights.c: the tensors of a GGUF file under their Hugging Face names. */
 hora_status hora_st_open_gguf(hora_st **out, const char *path);
+/* jax_vit.c: the arrays of a JAX checkpoint, laid out and named as there. */
+hora_status hora_st_open_jax(hora_st **out, const char *path);
 
 /* Row index by hora's dtype; -1: none. */
 int hora_st_dtype_row(hora_dtype t);

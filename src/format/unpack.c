@@ -79,3 +79,20 @@ hora_status hora_unpack(const char *what, const void *data, size_t n, const hora
     hora_str_add(out, "", 0);
     return k->read(&u);
 }
+
+#ifndef HORA_HAVE_GZIP
+static hora_status without_zlib(const char *what) {
+    return hora_fail(HORA_EUNSUPPORTED,
+                     "%s: this hora was built without zlib; install zlib1g-dev and build again",
+                     what);
+}
+hora_status hora_inflate(const char *what, const void *data, size_t n, void *out, size_t nout,
+                         bool whole, uint32_t *sum) {
+    (void)data, (void)n, (void)out, (void)nout, (void)whole, (void)sum;
+    return without_zlib(what);
+}
+hora_status hora_sum32(const char *what, const void *data, size_t n, uint32_t *sum) {
+    (void)data, (void)n, (void)sum;
+    return without_zlib(what);
+}
+#endif

@@ -26,4 +26,10 @@ const char *hora_unpack_kind(const void *data, size_t n);
  * ratio; HORA_ENOMEM: beyond `most`; HORA_EUNSUPPORTED: this build has not the library. */
 hora_status hora_unpack(const char *what, const void *data, size_t n, const hora_unpack_limits *l,
                         hora_str *out);
+/* Members of zip archives: n bytes of raw deflate (RFC 1951) become the first nout bytes of what
+ * they hold; whole: exactly these, and *sum is their CRC-32. HORA_EFORMAT and HORA_EUNSUPPORTED as
+ * above. */
+hora_status hora_inflate(const char *what, const void *data, size_t n, void *out, size_t nout,
+                         bool whole, uint32_t *sum);
+hora_status hora_sum32(const char *what, const void *data, size_t n, uint32_t *sum); /* CRC-32 */
 #endif

@@ -49,3 +49,46 @@ hora_status hora_unpack_gzip(hora_unpacking *u) {
     hora_free(piece);
     return s;
 }
+
+/* --- zip -------------------------------------------------------------------------------------- */
+static uInt piece_of(size_t left) {
+    return (uInt)(left < INT_MAX ? left : INT_MAX);
+}
+
+hora_status hora_sum32(const char *what, const void *data, size_t n, uint32_t *sum) {
+    const unsigned char *p = data;
+    uLong crc = crc32(0, NULL, 0);
+    (void)what;
+    for (size_t at = 0; at < n; at += piece_of(n - at))
+        crc = crc32(crc, p + at, piece_of(n - at));
+    *sum = (uint32_t)crc;
+    return HORA_OK;
+}
+
+hora_status hora_inflate(const char *what, const void *data, size_t n, void *out, size_t nout,
+                         bool whole, uint32_t *sum) {
+    const unsigned char *in = data;
+    unsigned char *to = out, over;
+    size_t made = 0;
+    const hora_unpacking u = {.what = what};
+    z_stream z = {.next_in = (z_const Bytef *)in};
+    if (inflateInit2(&z, -15) != Z_OK)
+        return hora_fail(HORA_ENOMEM, "%s: no memory to unpack it; close other programs", what);
+    int r = Z_OK;
+    while (r == Z_OK && (made < nout || whole)) { /* at the end: one byte more must not come */
+        const size_t room = made < nout ? nout - made : 1;
+        z.avail_in = piece_of((size_t)(in + n - z.next_in));
+        z.next_out = made < nout ? to + made : &over;
+        z.avail_out = piece_of(room);
+        r = inflate(&z, Z_NO_FLUSH);
+        made += piece_of(room) - z.avail_out;
+    }
+    const bool right = made == nout && (!whole || r == Z_STREAM_END);
+    hora_status s = right              ? HORA_OK
+                    : r == Z_BUF_ERROR ? hora_unpack_cut_off(&u)
+                                       : hora_unpack_damaged(&u, z.msg ? z.msg : "another length");
+    inflateEnd(&z);
+    if (s == HORA_OK && whole)
+        s = hora_sum32(what, out, nout, sum);
+    return s;
+}

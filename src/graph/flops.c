@@ -90,14 +90,17 @@ void hora_graph_add_work(const hora_graph *g, const hora_batch *b, double work[H
     work[HORA_WORK_WINDOWED] += (double)windowed;
 }
 
-void hora_graph_add_full_work(const hora_graph *g, int64_t sequences, int64_t tokens,
+void hora_graph_add_full_work(const hora_graph *g, const hora_full_work *full,
                               double work[HORA_WORKS]) {
-    const double n = (double)sequences, t = (double)tokens;
-    const double w = (double)hora_min(g->info.window, tokens);
-    work[HORA_WORK_TOKEN] += n * t;
-    work[HORA_WORK_TARGET] += n * t;
-    work[HORA_WORK_PAIR] += n * t * (t + 1) / 2;
-    work[HORA_WORK_WINDOWED] += n * (w * (w + 1) / 2 + w * (t - w));
+    const double n = (double)full->sequences;
+    const int64_t t = full->tokens, window = g->info.window, ahead = g->info.ahead;
+    for (int64_t i = 0; i < t; i++) {
+        const int64_t hi = full->whole ? t : i + 1, to = ahead ? hora_min(hi, i + 1 + ahead) : hi;
+        work[HORA_WORK_PAIR] += n * (double)hi;
+        work[HORA_WORK_WINDOWED] += window ? n * (double)(to - hora_max(0, i + 1 - window)) : 0;
+    }
+    work[HORA_WORK_TOKEN] += n * (double)t;
+    work[HORA_WORK_TARGET] += n * (double)full->targets;
 }
 
 double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]) {

@@ -92,10 +92,14 @@ typedef struct hora_plan_info {
 const hora_plan_info *hora_graph_info(const hora_graph *g);
 /* What a batch must hold for it, and how wide. */
 hora_leaves hora_graph_leaves(const hora_graph *g);
-/* Adds what a micro-batch holds; or so many causal sequences of so many tokens that all have
- * targets. */
+/* Sequences that are as long as can be. */
+typedef struct hora_full_work {
+    int64_t sequences, tokens, targets; /* tokens and targets of each */
+    bool whole;                         /* a token sees all of them, not those up to itself */
+} hora_full_work;
+/* Adds what a micro-batch holds, or such sequences. */
 void hora_graph_add_work(const hora_graph *g, const hora_batch *batch, double work[HORA_WORKS]);
-void hora_graph_add_full_work(const hora_graph *g, int64_t sequences, int64_t tokens,
+void hora_graph_add_full_work(const hora_graph *g, const hora_full_work *full,
                               double work[HORA_WORKS]);
 double hora_graph_flops(const hora_graph *g, const double work[HORA_WORKS]);
 /* schedule with buffers and variants, for people */

@@ -25,7 +25,7 @@ static const hora_option rows[] = {
     OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", NULL, 1, 1e6,
             "sequences in a step; unset: the shape's"),
     OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", NULL, 1, 1e9,
-            "tokens of a sequence; unset: the shape's"),
+            "tokens of a sequence; unset: the shape's; of a picture its model's"),
     OPT_INT(grad_accum, "grad_accum", "gradient_accumulation_steps", NULL, 1, 1e6,
             "micro-batches of a step; unset: one for each rank"),
     OPT_STRING(
@@ -114,11 +114,21 @@ static hora_status take_settings(bench *b) {
                          b->shape->family);
     if (!b->c.batch_size)
         b->c.batch_size = b->shape ? b->shape->batch_size : 4;
-    if (!b->c.seq_len)
-        b->c.seq_len = b->shape ? b->shape->seq_len : 512;
     if (!b->c.grad_accum)
         b->c.grad_accum = hora_comm_size(b->comm);
     return take_training(b);
+}
+
+/* Tokens of a row, as soon as the model is known. */
+static hora_status take_length(bench *b) {
+    const hora_vision *v = b->opened.base->vision;
+    const int64_t given = b->c.seq_len, of = v ? hora_vision_rows(v) : 512;
+    if (v && given && given != of)
+        return hora_fail(HORA_EUSAGE, "a picture of this model is %lld tokens; leave --seq-len out",
+                         (long long)of);
+    if (!given)
+        b->c.seq_len = b->shape && !v ? b->shape->seq_len : of;
+    return HORA_OK;
 }
 
 /* --- model ------------------------------------------------------------------------------------ */
@@ -164,6 +174,7 @@ static const char *task_of(const bench *b) {
 
 /* The opened base gets its adapter and a plan that fits. */
 static hora_status plan(bench *b) {
+    HORA_TRY(take_length(b));
     HORA_TRY(hora_open_settle(&b->opened, NULL, NULL, true, (uint64_t)b->c.seed));
     HORA_TRY(
         hora_peft_attach(&b->adapter, b->opened.base, b->c.method, b->given, (uint64_t)b->c.seed));
@@ -221,7 +232,7 @@ static hora_status share_folder(bench *b, hora_status mine) {
 }
 
 static hora_status write_model(bench *b) {
-    const int64_t positions = hora_max(2048, b->c.seq_len);
+    const int64_t positions = hora_max(2048, b->c.seq_len); /* 0: the shape's */
     hora_dtype dtype = hora_eq(b->c.dtype, "f32") ? HORA_F32 : HORA_BF16;
     if (!b->shape)
         return rehearse(b);
@@ -266,12 +277,28 @@ static hora_status open_all(bench *b) {
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
+/* Normal values for the pieces of n pictures. */
+static void draw_pictures(const hora_vision *v, int64_t n, hora_rng *r, hora_batch *x) {
+    const int64_t t = hora_vision_rows(v), values = hora_vision_values(v);
+    float *picture = hora_malloc((size_t)values * sizeof *picture);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < values; j++)
+            picture[j] = (float)hora_rng_normal(r);
+        hora_vision_cut(v, picture, x->patch + i * t * hora_vision_columns(v));
+        hora_vision_pattern(v, x->ids + i * t, x->pos + i * t);
+    }
+    hora_free(picture);
+}
+
 /* Samples that see all of themselves, each with a class at its first row. */
-static void make_encoder_batch(bench *b) {
+static void make_encoder_batch(bench *b, hora_rng *r) {
     hora_batch *x = &b->batch;
     const int64_t n = b->c.batch_size, t = b->c.seq_len;
     const hora_objective *o = &b->opened.objective;
-    memset(x->type, 0, (size_t)x->rows * sizeof *x->type);
+    if (x->type)
+        memset(x->type, 0, (size_t)x->rows * sizeof *x->type);
+    if (b->opened.base->vision)
+        draw_pictures(b->opened.base->vision, n, r, x);
     x->supervised = 0;
     for (int64_t i = 0; i < n; i++) {
         int32_t class_ = (int32_t)(i % o->classes);
@@ -286,13 +313,17 @@ static void make_encoder_batch(bench *b) {
 static hora_status make_batch(bench *b) {
     hora_batch *x = &b->batch;
     const int64_t n = b->c.batch_size, t = b->c.seq_len;
+    const int64_t vocab = b->opened.base->vocab;
+    hora_leaves leaves = hora_leaves_plain();
+    leaves.columns[HORA_LEAF_patch] =
+        hora_graph_leaves(hora_training_graph(b->training)).columns[HORA_LEAF_patch];
     hora_rng r = hora_rng_new((uint64_t)b->c.seed, "bench batch");
-    HORA_TRY(hora_batch_init(x, b->result.plan.rows, NULL));
+    HORA_TRY(hora_batch_init(x, b->result.plan.rows, &leaves));
     x->rows = x->capacity;
     for (int64_t i = 0; i < x->rows; i++) {
-        const bool real = i < n * t;
-        x->ids[i] = real ? (int32_t)hora_rng_below(&r, b->opened.base->vocab) : 0;
-        x->target[i] = real ? (int32_t)hora_rng_below(&r, b->opened.base->vocab) : -1;
+        const bool real = i < n * t && vocab > 0;
+        x->ids[i] = real ? (int32_t)hora_rng_below(&r, vocab) : 0;
+        x->target[i] = real ? (int32_t)hora_rng_below(&r, vocab) : -1;
         x->weight[i] = real;
         x->pos[i] = (int32_t)(real ? i % t : 0);
         x->lo[i] = (int32_t)(real ? i - i % t : 0);
@@ -300,7 +331,7 @@ static hora_status make_batch(bench *b) {
     }
     x->tokens = x->supervised = n * t;
     if (b->opened.objective.encoder)
-        make_encoder_batch(b);
+        make_encoder_batch(b, &r);
     b->micro = hora_calloc((size_t)b->c.grad_accum, sizeof *b->micro);
     for (int64_t i = 0; i < b->c.grad_accum; i++)
         b->micro[i] = *x;
@@ -377,6 +408,7 @@ static void describe(bench *b) {
     r->seq_len = b->c.seq_len;
     r->grad_accum = b->c.grad_accum;
     r->ranks = hora_comm_size(b->comm);
+    r->pictures = b->opened.base->vision != NULL;
 }
 
 static hora_status measure(bench *b) {

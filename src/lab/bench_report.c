@@ -10,6 +10,12 @@ static double median_of(const double *ascending, int n) {
     return n % 2 ? ascending[n / 2] : (ascending[n / 2 - 1] + ascending[n / 2]) / 2;
 }
 
+/* What a step has of what is counted. */
+static double units_of(const bench_result *r) {
+    return (double)r->grad_accum *
+           (double)(r->pictures ? r->batch_size : r->batch_size * r->seq_len);
+}
+
 /* Per second, of the dtype; 0 unknown. */
 static double peak_of(const bench_result *r) {
     return r->dtype == HORA_BF16 ? r->machine.bf16_flops : r->machine.f32_flops;
@@ -118,7 +124,7 @@ static hora_json *options_json(const bench_result *r) {
 }
 
 hora_json *hora_bench_json(const bench_result *r) {
-    const double units = (double)(r->batch_size * r->grad_accum * r->seq_len);
+    const double units = units_of(r);
     const double median = median_of(r->step, r->nsteps), mib = 1 << 20;
     hora_json *o = hora_json_new_object();
     const struct {
@@ -142,7 +148,7 @@ hora_json *hora_bench_json(const bench_result *r) {
         {"recomputed", hora_json_new_int(r->plan.recomputed)},
         {"parameters", hora_json_new_int(r->plan.parameters)},
         {"trainable", hora_json_new_int(r->plan.trainable)},
-        {"unit", hora_json_new_string("token")},
+        {"unit", hora_json_new_string(r->pictures ? "image" : "token")},
         {"units_per_s", hora_json_new_real(units / median)},
         {"units_per_s_best", hora_json_new_real(units / r->step[0])},
         {"units_per_s_worst", hora_json_new_real(units / r->step[r->nsteps - 1])},
@@ -171,7 +177,7 @@ hora_json *hora_bench_json(const bench_result *r) {
 
 void hora_bench_text(const bench_result *r, hora_str *out) {
     char all[32], trained[32];
-    const double units = (double)(r->batch_size * r->grad_accum * r->seq_len);
+    const double units = units_of(r);
     const double median = median_of(r->step, r->nsteps), mib = 1 << 20;
     const char *dtype = dtype_name(r->dtype);
     hora_human_count(all, (double)r->plan.parameters);
@@ -180,9 +186,9 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
                     r->plan.segments, dtype);
     hora_str_printf(out, "method     %s, %s trainable; %d layers recomputed\n",
                     r->adapter->method->name, trained, r->plan.recomputed);
-    hora_str_printf(out,
-                    "step       %lld x %lld sequences of %lld tokens, %.4g GFLOP; %d threads\n",
-                    (long long)r->grad_accum, (long long)r->batch_size, (long long)r->seq_len,
+    hora_str_printf(out, "step       %lld x %lld %s of %lld tokens, %.4g GFLOP; %d threads\n",
+                    (long long)r->grad_accum, (long long)r->batch_size,
+                    r->pictures ? "pictures" : "sequences", (long long)r->seq_len,
                     1e-9 * r->plan.flops_step, r->threads);
     if (r->ranks > 1)
         hora_str_printf(
@@ -190,9 +196,9 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
             "ranks      %d of so many threads; %.3g MiB of gradients a step, %.3g ms in "
             "communication and waiting; the ops below are rank 0's\n",
             r->ranks, (double)r->plan.exchanged / mib, 1e3 * r->comm_seconds);
-    hora_str_printf(out, "speed      %.1f tokens/s (%.1f .. %.1f), %.2f ms, median of %d\n",
-                    units / median, units / r->step[r->nsteps - 1], units / r->step[0],
-                    1e3 * median, r->nsteps);
+    hora_str_printf(out, "speed      %.1f %s/s (%.1f .. %.1f), %.2f ms, median of %d\n",
+                    units / median, r->pictures ? "pictures" : "tokens",
+                    units / r->step[r->nsteps - 1], units / r->step[0], 1e3 * median, r->nsteps);
     if (peak_of(r) > 0)
         hora_str_printf(out, "mfu        %.1f %% of %.4g GFLOP/s (%s), measured here and now\n",
                         100 * mfu(r), 1e-9 * peak_of(r), dtype);

@@ -43,10 +43,12 @@ hora_status hora_bench_config_write(const hora_bench_shape *s, int64_t positions
     for (size_t i = 0; i < HORA_COUNT(numbers); i++)
         hora_json_set(c, numbers[i].key, hora_json_new_int(numbers[i].value));
     const hora_family *family = hora_family_of(c);
-    if (family && family->encoder) { /* ready for a head of two classes */
+    if (family && family->encoder) { /* ready for a head */
         hora_json *list = hora_json_set(c, "architectures", hora_json_new_array());
-        hora_json_push(list, hora_json_new_string("EncoderForSequenceClassification"));
-        hora_json_set(c, "num_labels", hora_json_new_int(2));
+        hora_json_push(list,
+                       hora_json_new_string(family->vision ? "EncoderForImageClassification"
+                                                           : "EncoderForSequenceClassification"));
+        hora_json_set(c, "num_labels", hora_json_new_int(family->vision ? s->vocab : 2));
     }
     hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(s->tied));
     hora_json_set(c, "torch_dtype",
@@ -103,6 +105,7 @@ static hora_status write_weights(const hora_base *b, const values *v, void *ones
         int64_t spare = v->n - hora_elems(&w->view);
         int64_t from = spare > 0 ? (int64_t)i * 7919 % (spare + 1) : 0;
         e[n] = (hora_st_entry){w->name, w->view, v->dtype};
+        e[n].view.shape = hora_weight_disk(w);
         e[n].view.dtype = v->dtype;
         e[n++].view.data =
             w->role == HORA_ROLE_NORM ? ones : v->at + from * (int64_t)hora_dtype_size(v->dtype);

@@ -365,8 +365,8 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
     if (!folder && !hora_model_path(dir))
         return hora_fail(
             HORA_ENOTFOUND,
-            "%s is no model directory (it should hold config.json and model.safetensors) and no "
-            "GGUF file",
+            "%s is no model directory (it should hold config.json and model.safetensors), no "
+            "GGUF file and no JAX checkpoint",
             dir);
     HORA_TRY(configure(b, dir, o));
     store *own = b->store = hora_calloc(1, sizeof *own);

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "format/gguf.h"
+#include "format/gguf_hf.h"
 #include "format/safetensors.h"
 #include "nn/base.h"
 
@@ -270,9 +270,9 @@ static hora_status copy_config(const hora_base *b, const char *dir, bool apart) 
 
 hora_status hora_base_save_like(const hora_base *b, const char *dir, float *const *replace) {
     hora_st *st = NULL;
-    if (hora_gguf_is(b->dir))
+    if (hora_model_file(b->dir))
         return hora_fail(HORA_EUSAGE,
-                         "%s is a GGUF file: a model directory has other dtypes than its own; "
+                         "%s is a model in one file: a directory has other dtypes than its own; "
                          "give --dtype bf16 or f32",
                          b->dir);
     HORA_TRY(hora_st_open_model(&st, b->dir));

@@ -163,7 +163,7 @@ static hora_status inspect_model(const char *dir, hora_json *o) {
     hora_json_set(o, "tied", hora_json_new_bool(b->tied));
     put_dtypes(o, dir);
     put_sites(o, b);
-    s = hora_gguf_is(dir) ? HORA_OK : put_file(o, "config", dir, "config.json");
+    s = hora_model_file(dir) ? HORA_OK : put_file(o, "config", dir, "config.json");
     hora_open_close(&opened);
     return s;
 }
@@ -358,8 +358,8 @@ hora_status hora_inspect(const char *path, const char *base_dir, bool heads, hor
         return hora_fail(HORA_ENOTFOUND, "%s: is not there; check the path", path);
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "path", hora_json_new_string(path));
-    hora_status s = hora_gguf_is(path) ? inspect_model(path, o)
-                    : !folder          ? inspect_file(path, o)
+    hora_status s = hora_model_file(path) ? inspect_model(path, o)
+                    : !folder             ? inspect_file(path, o)
                     : hora_path_has(path, "state.json")
                         ? inspect_checkpoint(path, base_dir, heads, o)
                         : inspect_dir(path, base_dir, heads, o);

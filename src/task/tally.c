@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "task/metric.h"
 #include "task/task.h"
 
@@ -177,6 +178,33 @@ void hora_tally_unpack(hora_tally *t, const char *bytes) {
     t->n += head[2];
 }
 
+static void shift(void *at, size_t size, int64_t from, int64_t n) {
+    char *p = (char *)at + (size_t)from * size;
+    memmove(p + size, p, (size_t)(n - from) * size);
+}
+
+void hora_tally_miss(hora_tally *t, int64_t sample, int64_t word, int32_t truth) {
+    char *const *names = t->objective->names;
+    int32_t o = 0;
+    while (names && o < t->objective->classes && !hora_eq(names[o], "O"))
+        o++;
+    if (!names || o == t->objective->classes || t->objective->loss != HORA_LOSS_XENT)
+        return;
+    const int64_t at = t->start[sample] + word;
+    grow(t, 1, t->objective->classes);
+    shift(t->truth, sizeof *t->truth, at, t->n);
+    shift(t->guess, sizeof *t->guess, at, t->n);
+    shift(t->confidence, sizeof *t->confidence, at, t->n);
+    shift(t->above, sizeof *t->above, at, t->n);
+    t->truth[at] = truth;
+    t->guess[at] = o;
+    t->confidence[at] = NAN;
+    t->above[at] = truth == o ? 0 : (int32_t)t->objective->classes;
+    t->n++;
+    for (int64_t k = sample + 1; k < t->nstart; k++)
+        t->start[k]++;
+}
+
 hora_status hora_tally_metrics(const hora_tally *t, hora_metrics *out) {
     *out = (hora_metrics){.n = 0};
     if (!t->count)
@@ -196,11 +224,17 @@ void hora_tally_scores(const hora_tally *t, hora_metrics *out) {
     if (!t->confidence)
         return;
     bool *right = hora_malloc((size_t)t->n + 1);
+    double *sure = hora_malloc(((size_t)t->n + 1) * sizeof *sure);
+    int64_t known = 0;
     for (int64_t i = 0; i < t->n; i++)
-        right[i] = t->truth[i] == t->guess[i];
+        if (!isnan(t->confidence[i])) {
+            right[known] = t->truth[i] == t->guess[i];
+            sure[known++] = t->confidence[i];
+        }
     hora_metrics_add(out, "calibration_error",
-                     hora_metric_calibration(t->confidence, right, t->n, HORA_CALIBRATION_BINS));
+                     hora_metric_calibration(sure, right, known, HORA_CALIBRATION_BINS));
     hora_free(right);
+    hora_free(sure);
 }
 
 static hora_json *defined(double v) {

@@ -38,8 +38,8 @@ typedef struct hora_tally {
     int64_t count, bytes;   /* rows that count; bytes of text of their targets */
     int64_t n, cap;         /* predictions */
     int32_t *truth, *guess; /* classes (XENT) */
-    /* How sure each guess is, 0 .. 1, and how many classes stand above the truth; NULL: not known,
-     * as where predictions come from a file (XENT) */
+    /* How sure each guess is, 0 .. 1 (NaN: not known), and how many classes stand above the truth;
+     * NULL: not known, as where predictions come from a file (XENT) */
     double *confidence;
     int32_t *above;
     float *y, *z;   /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
@@ -56,6 +56,10 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
  * as if its batches had come next. */
 void hora_tally_pack(const hora_tally *t, hora_str *out);
 void hora_tally_unpack(hora_tally *t, const char *bytes);
+/* A word that no row stands for is missed: where one of the classes is O, that is its guess, with a
+ * confidence that is not known. sample: of those added so far; word: in it, earlier ones included.
+ */
+void hora_tally_miss(hora_tally *t, int64_t sample, int64_t word, int32_t truth);
 /* loss, then the task's own. HORA_EUSAGE when nothing counted. */
 hora_status hora_tally_metrics(const hora_tally *t, hora_metrics *out);
 /* Adds accuracy among the first five (of more classes) and calibration, where they are known. */

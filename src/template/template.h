@@ -48,8 +48,9 @@ void hora_cut_release(hora_cut *c);
 /* Renders the whole conversation (without generation prompt) into the empty string `out`, and every
  * cut; they come in the order of their turns, which are 0 or more. A template that goes through the
  * messages in order, and looks no further than the next one, is run once: a cut branches off where
- * its last message begins, so that the cost is linear in the length. Where it looks further (at the
- * last message, at their number) a cut is a run of its own; the texts are the same. */
+ * its last message begins. One that goes through them twice, backwards, or asks for their number is
+ * run once more with notes, and a cut runs only what would read something else than was noted. The
+ * texts are those of renderings of their own. */
 hora_status hora_template_render_cuts(const hora_template *t, const hora_json *vars, hora_str *out,
                                       hora_spans *spoken, hora_cut *cuts, int n);
 

@@ -79,6 +79,7 @@ METHOD(o_cycle) {
 
 METHOD(o_changed) {
     hora_loop *l = a->in.loop;
+    hora_note_lost(st); /* it remembers */
     bool same = l->changed && l->nchanged == a->n;
     for (int i = 0; i < a->n && same; i++)
         HORA_TRY(hora_tv_equal(st, &l->changed[i], &a->at[i], &same));

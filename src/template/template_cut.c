@@ -7,8 +7,9 @@
  * where a length is taken. Where an iteration of the loop over messages begins, a rendering of
  * fewer messages that ends with this one has said and computed the same so far, unless more was
  * seen. So it is branched off there: this iteration runs as the last one, then what follows the
- * loop, and the writes are taken back (a journal). Cuts that cannot be had so are rendered from the
- * beginning.
+ * loop, and the writes are taken back (a journal). Where that would go through the messages once
+ * more, and where more was seen, cuts are played from notes (template_replay.c), or rendered from
+ * the beginning when there are few.
  *
  * Generation blocks. Where the text of a block goes straight to the page its place is known. A
  * block inside of a macro or of `set` becomes part of a value first; then the template runs a
@@ -54,11 +55,13 @@ static void back_to(hora_ts *st, hora_loop *loop, const mark *m) {
     hora_cut *cuts = st->cuts;
     take_back(st);
     hora_undo *undo = st->undo;
+    bool twice = st->twice;
     int cundo = st->cundo, ntrees = st->ntrees, ctrees = st->ctrees;
     hora_json **trees = st->trees;
     hora_pool_rewind(&st->pool, &m->pool);
     hora_pool pool = st->pool;
     *st = m->st;
+    st->twice = twice;
     st->undo = undo;
     st->cundo = cundo;
     st->trees = trees;
@@ -112,7 +115,7 @@ static void branch(hora_ts *st, const hora_tn *e, hora_loop *loop, hora_cut *c) 
 /* Called where iteration loop->i begins: the cuts that end behind its message and before the next
  * one's. */
 void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop) {
-    if (!loop->at || st->inner || st->out != st->page)
+    if (!loop->at || loop->backwards || st->twice || st->inner || st->out != st->page)
         return;
     size_t from = loop->at[loop->i],
            to = loop->i + 1 < loop->n ? loop->at[loop->i + 1] : st->nmessages;
@@ -126,7 +129,8 @@ void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     }
     for (; lo < st->ncuts && (size_t)st->cuts[lo].turns <= to; lo++) {
         hora_cut *c = &st->cuts[lo];
-        if (!c->done && st->seen <= (size_t)c->turns && !(c->prompt && st->seen_prompt))
+        if (!st->twice && !c->done && st->seen <= (size_t)c->turns &&
+            !(c->prompt && st->seen_prompt))
             branch(st, e, loop, c);
     }
 }
@@ -183,17 +187,25 @@ static bool places(const hora_str *signed_, const hora_str *plain, hora_spans *o
 }
 
 /* ---- whole renderings ---- */
-static hora_status run(hora_ts *st) {
+hora_status hora_ts_run(hora_ts *st) {
     int signal = 0;
     st->at = st->t->body;
     st->page = st->out;
     st->scope = hora_space_new(st, NULL);
-    hora_status s = hora_ts_body(st, st->t->body->list, st->t->body->nlist, &signal);
+    return hora_ts_body(st, st->t->body->list, st->t->body->nlist, &signal);
+}
+
+void hora_ts_end(hora_ts *st) {
     hora_pool_release(&st->pool);
     for (int i = 0; i < st->ntrees; i++)
         hora_json_free(st->trees[i]);
     hora_free(st->trees);
     hora_free(st->undo);
+}
+
+static hora_status run(hora_ts *st) {
+    hora_status s = hora_ts_run(st);
+    hora_ts_end(st);
     return s;
 }
 
@@ -258,21 +270,40 @@ void hora_cut_release(hora_cut *c) {
     *c = (hora_cut){0};
 }
 
+/* As many cuts are worth notes (template_replay.c). */
+enum { NOTED = 3 };
+
 static void from_the_beginning(const hora_template *t, const hora_json *vars, const hora_str *whole,
                                hora_cut *c) {
     hora_str text = {0};
-    size_t shared = 0;
     hora_status s = hora_template_render_turns(t, vars, c->turns, c->prompt, &text, NULL);
-    while (!s && shared < text.n && shared < whole->n && text.s[shared] == whole->s[shared])
-        shared++;
-    fill(c, s, s ? "" : text.s + shared, s ? 0 : text.n - shared, shared);
+    hora_cut_fill(c, s, &text, whole);
     hora_str_release(&text);
+}
+
+void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_str *whole) {
+    size_t shared = 0, n = text->n < whole->n ? text->n : whole->n;
+    uint64_t a, b;
+    for (; !s && shared + sizeof a <= n; shared += sizeof a) {
+        memcpy(&a, text->s + shared, sizeof a);
+        memcpy(&b, whole->s + shared, sizeof b);
+        if (a != b)
+            break;
+    }
+    while (!s && shared < n && text->s[shared] == whole->s[shared])
+        shared++;
+    fill(c, s, s ? "" : text->s + shared, s ? 0 : text->n - shared, shared);
 }
 
 hora_status hora_template_render_cuts(const hora_template *t, const hora_json *vars, hora_str *out,
                                       hora_spans *spoken, hora_cut *cuts, int n) {
     hora_ts st = {.t = t, .out = out, .vars = vars, .turns = -1, .cuts = cuts, .ncuts = n};
     HORA_TRY(render(&st, spoken));
+    int left = 0;
+    for (int i = 0; i < n; i++)
+        left += !cuts[i].done;
+    if (left >= NOTED && hora_tape_cuts(t, vars, out, cuts, n))
+        return HORA_OK;
     for (int i = 0; i < n; i++)
         if (!cuts[i].done)
             from_the_beginning(t, vars, out, &cuts[i]);

@@ -4,9 +4,9 @@
  * Inside of the template engine: source -> tokens (template_lex.c) -> tree (template_parse.c,
  * template_expr.c, template_tag.c) -> text (template_run.c with template_loop.c and
  * template_args.c, values in template_value.c, template_op.c and template_text.c, the built-in
- * filters, tests, methods and functions in template_filter.c, template_list.c, template_case.c,
- * template_format.c, template_string.c, template_call.c). template_cut.c and template_part.c are
- * what the loss mask asks for.
+ * filters, tests, methods and functions in template_filter.c, template_test.c, template_list.c,
+ * template_case.c, template_format.c, template_string.c, template_call.c). template_cut.c,
+ * template_replay.c and template_part.c are what the loss mask asks for.
  *
  * A template is immutable after open. A rendering owns a hora_ts; every value it makes lives in the
  * arena of that state and dies with it. Values are immutable but for namespaces. The language is
@@ -107,13 +107,17 @@ enum {
     HORA_TPL_DEFINED = 1, /* a test that asks whether there is a value */
     HORA_TPL_LENGTH = 2,  /* a filter that counts */
     HORA_TPL_SAFE = 4,    /* a filter that keeps the mark of `safe` */
-    HORA_TPL_METHOD = 8   /* an attribute that may be a method */
+    HORA_TPL_METHOD = 8,  /* an attribute that may be a method */
+    HORA_TPL_ORDER = 16   /* a filter that gives the same elements: list, reverse */
 };
 
 typedef struct hora_tn hora_tn;
 typedef struct hora_tv hora_tv;
 typedef struct hora_ts hora_ts;
 typedef struct hora_builtin hora_builtin;
+
+/* Of a value that grows with the number of messages. */
+enum { HORA_TPL_PART = 1, HORA_TPL_BACKWARDS = 2 };
 
 /* ---- values ---- */
 typedef enum {
@@ -139,7 +143,8 @@ struct hora_tv {
     /* a string out of `safe`: `+` with others escapes them; a list: the view of a mapping that
      * items() and its like return */
     bool safe;
-    bool part; /* `messages`, what follows some of them, or how many (template_part.c) */
+    /* `messages`, what follows some of them, or how many: HORA_TPL_PART; the same backwards */
+    uint8_t part; /* (template_part.c) */
     size_t n;
     union {
         int64_t i;
@@ -190,6 +195,7 @@ typedef struct hora_space {
     int *names;
     hora_tv *values;
     int n, cap;
+    int born; /* the unit in which it was made (template_replay.c) */
 } hora_space;
 
 typedef struct hora_loop {
@@ -198,6 +204,7 @@ typedef struct hora_loop {
     hora_tv *changed; /* arguments of the last loop.changed() */
     int nchanged;
     const size_t *at; /* over messages: which of them each item is; NULL: another loop */
+    bool backwards;   /* over messages from the last one on */
 } hora_loop;
 
 enum { HORA_TPL_VARARGS = 1, HORA_TPL_KWARGS = 2 }; /* what a macro's body speaks of */
@@ -244,6 +251,7 @@ struct hora_ts {
     int ncuts, inner;        /* inner > 0: what runs now cannot be left and continued */
     const hora_tv *messages; /* the elements, all of them */
     size_t nmessages;
+    bool twice;  /* a branch went through messages once more: notes are cheaper */
     size_t seen; /* what was read so far is the same with this many messages or more */
     bool seen_prompt;
     bool keep;         /* the value that is evaluated now may stay marked */
@@ -252,6 +260,11 @@ struct hora_ts {
     hora_undo *undo;
     int nundo, cundo;
     bool journal;
+    /* a rendering that is noted, or played from notes (template_replay.c) */
+    struct hora_tape *tape;
+    int epoch;   /* of the unit */
+    bool noting; /* a unit is open that may be played again */
+    bool path;   /* the variable that is evaluated now is only gone through: ns.x, list[-1] */
 };
 
 /* Built-ins. `params` names the parameters, separated by blanks; at[k] is the argument of parameter
@@ -361,6 +374,8 @@ hora_status hora_ts_macro(hora_ts *st, const hora_tv *f, const hora_arg *given, 
 /* The text of a body as a value. */
 hora_status hora_ts_capture(hora_ts *st, hora_space *scope, const hora_tn *e, hora_tv *out);
 
+/* Whether e is a number that is written there. */
+bool hora_tpl_index(const hora_tn *e, int64_t *out);
 /* template_part.c: like hora_ts_eval, but a list of messages, or their number, may come out marked,
  * for who knows what to note when it is looked at */
 hora_status hora_ts_part(hora_ts *st, const hora_tn *e, hora_tv *out);
@@ -369,21 +384,49 @@ hora_status hora_ts_compare(hora_ts *st, const hora_tn *e, hora_tv *out);
 /* The value of a condition and its truth; `next`: what follows `and`, or NULL. */
 hora_status hora_ts_truth(hora_ts *st, const hora_tn *e, const hora_tn *next, hora_tv *out,
                           bool *yes);
+/* What a filter gives of a marked value. */
+void hora_ts_part_filter(hora_ts *st, const hora_tn *e, const hora_tv *in, hora_tv *out);
 void hora_ts_part_sum(hora_ts *st, int64_t op, const hora_tv *a, const hora_tv *b, hora_tv *out);
 /* template_loop.c */
 hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal);
 hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner);
+hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n, hora_tv *out);
 /* template_cut.c */
+hora_status hora_ts_run(hora_ts *st); /* the template, once; its values live until hora_ts_end */
+void hora_ts_end(hora_ts *st);
+/* What `text` is in terms of the whole, or that it cannot be rendered. */
+void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_str *whole);
 void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop);
 void hora_ts_see(hora_ts *st, size_t messages); /* that many of them were looked at */
 hora_status hora_ts_generation(hora_ts *st, const hora_tn *e, int *signal);
 void hora_space_set(hora_ts *st, hora_space *s, int name, hora_tv v);
 bool hora_space_get(const hora_space *s, int name, hora_tv *out);
 hora_space *hora_space_new(hora_ts *st, hora_space *outer);
+/* template_replay.c: a statement, or the iteration of a loop over messages, noted or played; what
+ * the open unit reads and writes: variable `name` as it was found in a scope (kept: it was there),
+ * name.attr or name[number] (e), an attribute (or -1: the variable) that is set. */
+hora_status hora_ts_unit(hora_ts *st, const hora_tn *e, hora_loop *loop, int *signal);
+void hora_note_lost(hora_ts *st);
+void hora_note_read(hora_ts *st, const hora_space *in, int name, const hora_tv *v, bool kept);
+void hora_note_path(hora_ts *st, int name, const hora_tv *box, const hora_tn *e, const hora_tv *v);
+void hora_note_write(hora_ts *st, int name, int attr, const hora_tv *v);
+int hora_note_mark(const hora_ts *st);
+void hora_note_compare(hora_ts *st, int from, int between, int64_t op, const hora_tv *a,
+                       const hora_tv *b, bool yes);
+bool hora_tape_given(hora_ts *st, int name, hora_tv *out);
+void hora_tape_give(hora_ts *st, int name, hora_tv v);
+/* Renders the cuts that are not done; false: it cannot say anything about them. */
+bool hora_tape_cuts(const hora_template *t, const hora_json *vars, const hora_str *whole,
+                    hora_cut *cuts, int n);
+static inline bool hora_ts_top(const hora_ts *st) { /* of a noted or played rendering */
+    return st->tape && !st->inner && !st->noting && st->out == st->page;
+}
 
 /* template_value.c: what Python does with its values. */
 hora_tv hora_tv_digits(const char *s, size_t n); /* BIG; s outlives the rendering */
 hora_tv hora_tv_undefined(const char *name);
+hora_status hora_tv_missing(hora_ts *st, const char *s, size_t n,
+                            hora_tv *out); /* undefined, by name */
 hora_tv hora_tv_none(void);
 hora_tv hora_tv_bool(bool v);
 hora_tv hora_tv_int(int64_t v);

@@ -28,6 +28,11 @@ static hora_status select_items(hora_ts *st, const hora_tn *e, hora_loop *loop, 
     return HORA_OK;
 }
 
+/* How many messages this rendering has. */
+static size_t all_of(const hora_ts *st) {
+    return st->turns >= 0 && (size_t)st->turns < st->nmessages ? (size_t)st->turns : st->nmessages;
+}
+
 /* What a loop goes over, and of a loop over messages which message each item is. */
 static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     hora_tv all, *room;
@@ -36,16 +41,61 @@ static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     st->at = e;
     HORA_TRY(hora_tv_elements(st, &all, &loop->items, &loop->n));
     if (all.part) {
-        size_t first = (size_t)(all.list - st->messages);
+        const bool backwards = all.part == HORA_TPL_BACKWARDS;
+        size_t first = backwards ? 0 : (size_t)(all.list - st->messages);
+        loop->backwards = backwards;
+        if (st->noting)
+            hora_note_lost(st); /* its iterations are the units */
         HORA_TRY(hora_tv_room(st, loop->n, sizeof *at, &room));
         at = (size_t *)room;
         for (size_t i = 0; i < loop->n; i++)
-            at[i] = first + i;
+            at[i] = backwards ? all_of(st) - 1 - i : first + i;
     }
     if (e->b)
         HORA_TRY(select_items(st, e, loop, at));
     loop->at = at;
     return HORA_OK;
+}
+
+/* loop.index and its like. */
+hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n, hora_tv *out) {
+    int64_t i = (int64_t)l->i, all = (int64_t)l->n;
+    if (l->backwards) { /* the position grows with the number of messages */
+        const bool index0 = n == 6 && !memcmp(s, "index0", 6);
+        if (index0 || (n == 5 && !memcmp(s, "index", 5))) {
+            *out = hora_tv_int(i + !index0);
+            out->part = HORA_TPL_PART;
+            return HORA_OK;
+        }
+        hora_ts_see(st, SIZE_MAX);
+    } else if (l->at) { /* which of them speak of what is still to come */
+        bool next = (n == 4 && !memcmp(s, "last", 4)) || (n == 8 && !memcmp(s, "nextitem", 8));
+        bool count = (n == 6 && !memcmp(s, "length", 6)) || (n >= 8 && !memcmp(s, "revindex", 8));
+        if (next && i + 1 < all)
+            hora_ts_see(st, l->at[i + 1] + 1);
+        else if (count)
+            hora_ts_see(st, SIZE_MAX);
+    }
+    const struct {
+        const char *name;
+        hora_tv value;
+    } attrs[] = {{"index", hora_tv_int(i + 1)},
+                 {"index0", hora_tv_int(i)},
+                 {"first", hora_tv_bool(i == 0)},
+                 {"last", hora_tv_bool(i + 1 == all)},
+                 {"length", hora_tv_int(all)},
+                 {"revindex", hora_tv_int(all - i)},
+                 {"revindex0", hora_tv_int(all - i - 1)},
+                 {"depth", hora_tv_int(1)},
+                 {"depth0", hora_tv_int(0)},
+                 {"previtem", i > 0 ? l->items[i - 1] : hora_tv_undefined("loop.previtem")},
+                 {"nextitem", i + 1 < all ? l->items[i + 1] : hora_tv_undefined("loop.nextitem")}};
+    for (size_t k = 0; k < HORA_COUNT(attrs); k++)
+        if (strlen(attrs[k].name) == n && !memcmp(attrs[k].name, s, n)) {
+            *out = attrs[k].value;
+            return HORA_OK;
+        }
+    return hora_tv_missing(st, s, n, out);
 }
 
 hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner) {
@@ -68,11 +118,13 @@ hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal) {
     hora_space *saved = st->scope;
     hora_loop *loop = hora_pool_get(&st->pool, sizeof *loop);
     HORA_TRY(loop_items(st, e, loop));
+    st->twice = st->twice || (st->journal && loop->at && loop->n > 1);
     for (loop->i = 0; loop->i < loop->n; loop->i++) {
         int inner = HORA_TPL_GO;
         if (st->ncuts)
             hora_ts_branch(st, e, loop);
-        HORA_TRY(hora_ts_iterate(st, e, loop, &inner));
+        HORA_TRY(loop->at && hora_ts_top(st) ? hora_ts_unit(st, e, loop, &inner)
+                                             : hora_ts_iterate(st, e, loop, &inner));
         if (inner == HORA_TPL_BREAK)
             break;
     }

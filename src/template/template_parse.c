@@ -419,7 +419,8 @@ static unsigned filter_traits(const hora_builtin *fn) {
                 {"upper", HORA_TPL_SAFE},      {"lower", HORA_TPL_SAFE},
                 {"trim", HORA_TPL_SAFE},       {"indent", HORA_TPL_SAFE},
                 {"capitalize", HORA_TPL_SAFE}, {"string", HORA_TPL_SAFE},
-                {"reverse", HORA_TPL_SAFE},    {"center", HORA_TPL_SAFE}};
+                {"list", HORA_TPL_ORDER},      {"reverse", HORA_TPL_SAFE | HORA_TPL_ORDER},
+                {"center", HORA_TPL_SAFE}};
     for (size_t i = 0; i < HORA_COUNT(rows) && fn; i++)
         if (!strcmp(fn->name, rows[i].name))
             return rows[i].traits;

@@ -16,14 +16,24 @@ static bool asks_prompt(const hora_ts *st, const hora_tn *e) {
 /* messages[2:] is what follows two messages, however many there are. */
 static void keep_part(const hora_ts *st, const hora_tv *box, const hora_tv part[3], hora_tv *out) {
     int64_t from = 0;
-    bool open = box->part && part[1].type == HORA_TV_NONE && part[2].type == HORA_TV_NONE &&
+    bool all = part[0].type == HORA_TV_NONE && part[1].type == HORA_TV_NONE;
+    if (box->part == HORA_TPL_PART && all && hora_tv_integer(&part[2], &from) && from == -1) {
+        out->part = HORA_TPL_BACKWARDS;
+        return;
+    }
+    bool open = box->part == HORA_TPL_PART && part[1].type == HORA_TV_NONE &&
+                part[2].type == HORA_TV_NONE &&
                 (part[0].type == HORA_TV_NONE || hora_tv_integer(&part[0], &from));
-    out->part = open && from >= 0 && out->type == HORA_TV_LIST && out->list >= st->messages;
+    out->part = open && from >= 0 && out->type == HORA_TV_LIST && out->list >= st->messages
+                    ? HORA_TPL_PART
+                    : 0;
 }
 
 static hora_status item(hora_ts *st, const hora_tv *box, const hora_tv *key, hora_tv *out) {
     int64_t i = -1;
-    if (box->part) {
+    if (box->part == HORA_TPL_BACKWARDS)
+        hora_ts_see(st, SIZE_MAX);
+    else if (box->part) {
         size_t first = (size_t)(box->list - st->messages);
         bool ahead = hora_tv_integer(key, &i) && i >= 0;
         hora_ts_see(st, !ahead ? SIZE_MAX : (size_t)i < box->n ? first + (size_t)i + 1 : 0);
@@ -33,6 +43,11 @@ static hora_status item(hora_ts *st, const hora_tv *box, const hora_tv *key, hor
 
 hora_status hora_ts_access(hora_ts *st, const hora_tn *e, hora_tv *out) {
     hora_tv box, key, part[3];
+    int64_t number;
+    bool path =
+        st->noting && e->a->kind == HORA_TN_NAME &&
+        (e->kind == HORA_TN_ATTR || (e->kind == HORA_TN_ITEM && hora_tpl_index(e->b, &number)));
+    st->path = path;
     if (e->kind == HORA_TN_ATTR) {
         HORA_TRY(hora_ts_eval(st, e->a, &box));
         st->at = e;
@@ -43,13 +58,19 @@ hora_status hora_ts_access(hora_ts *st, const hora_tn *e, hora_tv *out) {
             *out = found ? *found : hora_tv_undefined(st->t->names[e->name]);
             return HORA_OK;
         }
-        return hora_tv_attr(st, &box, e->s, e->n, out);
+        HORA_TRY(hora_tv_attr(st, &box, e->s, e->n, out));
+        if (path)
+            hora_note_path(st, e->a->name, &box, e, out);
+        return HORA_OK;
     }
     HORA_TRY(hora_ts_part(st, e->a, &box));
     if (e->kind == HORA_TN_ITEM) {
         HORA_TRY(hora_ts_eval(st, e->b, &key));
         st->at = e;
-        return item(st, &box, &key, out);
+        HORA_TRY(item(st, &box, &key, out));
+        if (path)
+            hora_note_path(st, e->a->name, &box, e, out);
+        return HORA_OK;
     }
     for (int i = 0; i < 3; i++) {
         part[i] = hora_tv_none();
@@ -80,10 +101,37 @@ hora_status hora_ts_part(hora_ts *st, const hora_tn *e, hora_tv *out) {
         return HORA_OK;
     }
     bool keep = st->keep;
-    st->keep = e->kind == HORA_TN_SLICE || e->kind == HORA_TN_FILTER || e->kind == HORA_TN_BINARY;
+    st->keep = e->kind == HORA_TN_SLICE || e->kind == HORA_TN_FILTER || e->kind == HORA_TN_BINARY ||
+               e->kind == HORA_TN_ATTR;
     hora_status s = hora_ts_eval(st, e, out);
     st->keep = keep;
     return s;
+}
+
+bool hora_tpl_index(const hora_tn *e, int64_t *out) {
+    bool minus = e->kind == HORA_TN_NEG;
+    e = minus ? e->a : e;
+    if (e->kind != HORA_TN_CONST || e->value.type != HORA_TV_INT)
+        return false;
+    *out = minus ? -e->value.i : e->value.i;
+    return true;
+}
+
+/* The length of marked messages is a marked number; list and reverse keep the mark. */
+void hora_ts_part_filter(hora_ts *st, const hora_tn *e, const hora_tv *in, hora_tv *out) {
+    bool order = e->traits & HORA_TPL_ORDER, turns = order && e->fn->name[0] == 'r';
+    if (!in->part)
+        return;
+    if (order && turns && in->part == HORA_TPL_PART && out->type == HORA_TV_LIST) {
+        out->part = HORA_TPL_BACKWARDS;
+    } else if (order && !turns) {
+        *out = in->part == HORA_TPL_PART ? *in : *out;
+        out->part = in->part;
+    } else if ((e->traits & HORA_TPL_LENGTH) && out->type == HORA_TV_INT) {
+        out->part = HORA_TPL_PART;
+    } else {
+        hora_ts_see(st, SIZE_MAX);
+    }
 }
 
 /* ---- truth ---- */
@@ -93,7 +141,7 @@ hora_status hora_ts_truth(hora_ts *st, const hora_tn *e, const hora_tn *next, ho
     hora_tv other;
     HORA_TRY(hora_ts_part(st, e, out));
     *yes = hora_tv_truth(out);
-    if (out->part && out->type == HORA_TV_LIST) {
+    if (out->part == HORA_TPL_PART && out->type == HORA_TV_LIST) {
         hora_ts_see(st, out->n ? (size_t)(out->list - st->messages) + 1 : 0);
         if (*yes)
             return HORA_OK;
@@ -101,7 +149,7 @@ hora_status hora_ts_truth(hora_ts *st, const hora_tn *e, const hora_tn *next, ho
     if (out->part)
         hora_ts_see(st, SIZE_MAX);
     /* add_generation_prompt and X: with the prompt it would be X, which is false as well */
-    if (prompt && !before && !*yes && next && st->ncuts && !st->journal) {
+    if (prompt && !before && !*yes && next && (st->ncuts || st->tape) && !st->journal) {
         HORA_TRY(hora_ts_eval(st, next, &other));
         st->seen_prompt = hora_tv_truth(&other);
     }
@@ -114,6 +162,8 @@ void hora_ts_part_sum(hora_ts *st, int64_t op, const hora_tv *a, const hora_tv *
     bool number = out->type == HORA_TV_INT && !(a->part && b->part) &&
                   ((op == '+' && (a->part || b->part)) || (op == '-' && a->part));
     bool lists = a->type == HORA_TV_LIST || b->type == HORA_TV_LIST;
+    if (a->part && b->part && op == '-' && a->type == HORA_TV_INT && b->type == HORA_TV_INT)
+        return; /* they grow alike */
     if ((a->part || b->part) && (!number || lists))
         hora_ts_see(st, SIZE_MAX);
     out->part = number && !lists;
@@ -161,13 +211,17 @@ static void see_operands(hora_ts *st, int64_t op, const hora_tv *a, const hora_t
 
 hora_status hora_ts_compare(hora_ts *st, const hora_tn *e, hora_tv *out) {
     hora_tv left, right;
+    int from = hora_note_mark(st);
     HORA_TRY(hora_ts_part(st, e->a, &left));
+    int between = hora_note_mark(st);
     for (int i = 0; i < e->nlist; i++) {
         const hora_tn *c = e->list[i];
         HORA_TRY(hora_ts_part(st, c->b, &right));
         st->at = c;
         see_operands(st, c->op, &left, &right);
         HORA_TRY(hora_tv_binary(st, c->op, &left, &right, out));
+        if (st->noting && e->nlist == 1)
+            hora_note_compare(st, from, between, c->op, &left, &right, hora_tv_truth(out));
         if (!hora_tv_truth(out))
             return HORA_OK;
         left = right;

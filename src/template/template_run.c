@@ -43,6 +43,7 @@ hora_status hora_ts_enter(hora_ts *st) {
 hora_space *hora_space_new(hora_ts *st, hora_space *outer) {
     hora_space *s = hora_pool_get(&st->pool, sizeof *s);
     s->outer = outer;
+    s->born = st->epoch;
     return s;
 }
 
@@ -95,6 +96,10 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
     const hora_json *j = hora_json_get(st->vars, s);
     const hora_builtin *fn;
     bool prompt = name == st->t->prompt; /* not kept: a cut has another */
+    if (hora_tape_given(st, name, out)) {
+        hora_space_set(st, root, name, *out);
+        return HORA_OK;
+    }
     if (st->prompt >= 0 && prompt)
         *out = hora_tv_bool(st->prompt != 0);
     else if (j)
@@ -104,18 +109,20 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
     else
         *out = hora_tv_undefined(s);
     if (j && hora_eq(s, "messages") && out->type == HORA_TV_LIST) {
-        out->part = true;
+        out->part = HORA_TPL_PART;
         st->messages = out->list;
         st->nmessages = out->n;
     }
-    if (out->type != HORA_TV_UNDEFINED && !prompt)
-        hora_space_set(st, root, name, *out);
+    if (out->type == HORA_TV_UNDEFINED || prompt)
+        return HORA_OK;
+    hora_space_set(st, root, name, *out);
+    hora_tape_give(st, name, *out);
     return HORA_OK;
 }
 
 /* Cuts a list of messages to those that this rendering has. */
 static void cut(const hora_ts *st, hora_tv *v) {
-    if (!v->part || st->turns < 0)
+    if (v->part != HORA_TPL_PART || v->type != HORA_TV_LIST || st->turns < 0)
         return;
     size_t first = (size_t)(v->list - st->messages), all = (size_t)st->turns;
     size_t left = all > first ? all - first : 0;
@@ -130,6 +137,8 @@ hora_status hora_ts_name(hora_ts *st, int name, hora_tv *out) {
             continue;
         if (!here)
             HORA_TRY(outer_variable(st, s, name, out));
+        if (st->noting)
+            hora_note_read(st, s, name, out, here);
         cut(st, out);
         return HORA_OK;
     }
@@ -218,10 +227,11 @@ static hora_status eval_builtin(hora_ts *st, const hora_tn *e, hora_tv *out) {
                             (int)(e->n > 40 ? 40 : e->n), e->s);
     /* to be defined has nothing to do with the number of messages; a length has, which is known */
     bool defined = e->traits & HORA_TPL_DEFINED, length = e->traits & HORA_TPL_LENGTH;
+    bool order = e->traits & HORA_TPL_ORDER;
     if (defined && e->a->kind == HORA_TN_NAME)
         HORA_TRY(hora_ts_name(st, e->a->name, &a.in));
     else
-        HORA_TRY(length ? hora_ts_part(st, e->a, &a.in) : hora_ts_eval(st, e->a, &a.in));
+        HORA_TRY((length || order ? hora_ts_part : hora_ts_eval)(st, e->a, &a.in));
     HORA_TRY(hora_ts_args(st, e->list, e->nlist, &given, &n));
     st->at = e;
     HORA_TRY(hora_ts_bind(st, e->fn, given, n, &a));
@@ -230,7 +240,7 @@ static hora_status eval_builtin(hora_ts *st, const hora_tn *e, hora_tv *out) {
         *out = hora_tv_bool(hora_tv_truth(out) != (e->op != 0));
     else if (e->traits & HORA_TPL_SAFE)
         keep_safe(&a.in, out);
-    out->part = out->part || (length && a.in.part && out->type == HORA_TV_INT);
+    hora_ts_part_filter(st, e, &a.in, out);
     return HORA_OK;
 }
 
@@ -336,7 +346,7 @@ hora_status hora_ts_eval(hora_ts *st, const hora_tn *e, hora_tv *out) {
     st->keep = keep;
     if (!st->keep && out->part) { /* whoever takes it may ask for its length */
         hora_ts_see(st, SIZE_MAX);
-        out->part = false;
+        out->part = 0;
     }
     st->depth--;
     return HORA_OK;
@@ -383,6 +393,12 @@ static hora_status run_if(hora_ts *st, const hora_tn *e, int *signal) {
     return e ? hora_ts_body(st, e->list, e->nlist, signal) : HORA_OK;
 }
 
+static void note_target(hora_ts *st, int name) {
+    hora_tv v;
+    if (hora_space_get(st->scope, name, &v))
+        hora_note_write(st, name, -1, &v);
+}
+
 static hora_status run_set(hora_ts *st, const hora_tn *e) {
     hora_tv v, space;
     if (e->kind == HORA_TN_SETBLOCK)
@@ -390,19 +406,28 @@ static hora_status run_set(hora_ts *st, const hora_tn *e) {
     else
         HORA_TRY(e->op ? hora_ts_eval(st, e->a, &v) : hora_ts_part(st, e->a, &v));
     st->at = e;
-    if (v.part && v.type == HORA_TV_INT) { /* kept, a number would not shrink with the list */
+    if (v.part && (v.type == HORA_TV_INT || v.part == HORA_TPL_BACKWARDS)) {
+        /* kept, it would not shrink with the list */
         hora_ts_see(st, SIZE_MAX);
-        v.part = false;
+        v.part = 0;
     }
-    if (!e->op)
-        return hora_ts_assign(st, st->scope, e->targets, e->ntargets, &v);
+    if (!e->op) {
+        HORA_TRY(hora_ts_assign(st, st->scope, e->targets, e->ntargets, &v));
+        for (int i = 0; i < e->ntargets && st->noting; i++)
+            note_target(st, e->targets[i]->name);
+        return HORA_OK;
+    }
+    st->path = true;
     HORA_TRY(hora_ts_name(st, e->targets[0]->name, &space));
+    st->path = false;
     if (space.type != HORA_TV_SPACE)
         return hora_ts_fail(st,
                             "only attributes of a namespace can be set, not of %s; correct the "
                             "template",
                             hora_tv_name(&space));
     hora_space_set(st, space.space, e->name, v);
+    if (st->noting)
+        hora_note_write(st, e->targets[0]->name, e->name, &v);
     return HORA_OK;
 }
 
@@ -461,6 +486,8 @@ hora_status hora_ts_one(hora_ts *st, const hora_tn *e, int *signal) {
         return run_set(st, e);
     case HORA_TN_MACRO:
         hora_space_set(st, st->scope, e->name, macro_of(st, e));
+        if (st->noting)
+            note_target(st, e->name);
         return HORA_OK;
     case HORA_TN_WITH:
         return run_with(st, e, signal);
@@ -477,7 +504,8 @@ hora_status hora_ts_body(hora_ts *st, hora_tn *const *list, int n, int *signal) 
     HORA_TRY(hora_ts_enter(st));
     st->frame = &here;
     for (; here.i < n && *signal == HORA_TPL_GO; here.i++)
-        HORA_TRY(hora_ts_one(st, list[here.i], signal));
+        HORA_TRY(hora_ts_top(st) ? hora_ts_unit(st, list[here.i], NULL, signal)
+                                 : hora_ts_one(st, list[here.i], signal));
     st->frame = here.outer;
     st->depth--;
     return HORA_OK;

@@ -366,44 +366,11 @@ hora_status hora_tv_elements(hora_ts *st, const hora_tv *v, const hora_tv **item
     return HORA_OK;
 }
 
-static hora_status undefined_part(hora_ts *st, const char *s, size_t n, hora_tv *out) {
+hora_status hora_tv_missing(hora_ts *st, const char *s, size_t n, hora_tv *out) {
     hora_tv name;
     HORA_TRY(hora_tv_string(st, s, n, &name));
     *out = hora_tv_undefined(name.s);
     return HORA_OK;
-}
-
-static hora_status loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n,
-                             hora_tv *out) {
-    int64_t i = (int64_t)l->i, all = (int64_t)l->n;
-    if (l->at) { /* which of them speak of what is still to come */
-        bool next = (n == 4 && !memcmp(s, "last", 4)) || (n == 8 && !memcmp(s, "nextitem", 8));
-        bool count = (n == 6 && !memcmp(s, "length", 6)) || (n >= 8 && !memcmp(s, "revindex", 8));
-        if (next && i + 1 < all)
-            hora_ts_see(st, l->at[i + 1] + 1);
-        else if (count)
-            hora_ts_see(st, SIZE_MAX);
-    }
-    const struct {
-        const char *name;
-        hora_tv value;
-    } attrs[] = {{"index", hora_tv_int(i + 1)},
-                 {"index0", hora_tv_int(i)},
-                 {"first", hora_tv_bool(i == 0)},
-                 {"last", hora_tv_bool(i + 1 == all)},
-                 {"length", hora_tv_int(all)},
-                 {"revindex", hora_tv_int(all - i)},
-                 {"revindex0", hora_tv_int(all - i - 1)},
-                 {"depth", hora_tv_int(1)},
-                 {"depth0", hora_tv_int(0)},
-                 {"previtem", i > 0 ? l->items[i - 1] : hora_tv_undefined("loop.previtem")},
-                 {"nextitem", i + 1 < all ? l->items[i + 1] : hora_tv_undefined("loop.nextitem")}};
-    for (size_t k = 0; k < HORA_COUNT(attrs); k++)
-        if (strlen(attrs[k].name) == n && !memcmp(attrs[k].name, s, n)) {
-            *out = attrs[k].value;
-            return HORA_OK;
-        }
-    return undefined_part(st, s, n, out);
 }
 
 /* Attributes that Python's values have and ours have not: not undefined, as what nobody has is. */
@@ -463,7 +430,7 @@ hora_status hora_tv_attr(hora_ts *st, const hora_tv *v, const char *s, size_t n,
             "data",
             v->s, (int)(n > 60 ? 60 : n), s);
     if (v->type == HORA_TV_LOOP)
-        return loop_attr(st, v->loop, s, n, out);
+        return hora_loop_attr(st, v->loop, s, n, out);
     if (hora_tv_foreign((int)v->type, s, n))
         return hora_ts_fail(st,
                             "`.%.*s` is a method of %s in Python, which templates have not here "
@@ -490,7 +457,7 @@ hora_status hora_tv_attr(hora_ts *st, const hora_tv *v, const char *s, size_t n,
         if (id >= 0 && hora_space_get(v->space, id, out))
             return HORA_OK;
     }
-    return undefined_part(st, s, n, out);
+    return hora_tv_missing(st, s, n, out);
 }
 
 /* Bytes of code point i of v (negative: from the end); false when there is none. */
@@ -542,7 +509,7 @@ hora_status hora_tv_item(hora_ts *st, const hora_tv *v, const hora_tv *key, hora
         return hora_tv_attr(st, v, key->s, key->n, out);
     if (key->type == HORA_TV_STRING) {
         const hora_builtin *fn = hora_tpl_method((int)v->type, key->s, key->n);
-        return fn ? bound_method(st, fn, v, out) : undefined_part(st, key->s, key->n, out);
+        return fn ? bound_method(st, fn, v, out) : hora_tv_missing(st, key->s, key->n, out);
     }
     *out = hora_tv_undefined("an item that is not there");
     return HORA_OK;

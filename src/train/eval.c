@@ -69,6 +69,16 @@ static hora_status refuse(const hora_dataset *d, int64_t sequence, int64_t seque
         (long long)sequence + 1, (long long)(sequence + sequences), value, records);
 }
 
+typedef struct missing {
+    hora_tally *t;
+    int64_t first; /* sample of the tally */
+} missing;
+
+static void miss(void *arg, int64_t sample, int64_t word, int32_t tag) {
+    const missing *m = arg;
+    hora_tally_miss(m->t, m->first + sample, word, tag);
+}
+
 /* The losses of all batches, and whether a rank was asked to stop, besides what the tally has. */
 typedef struct evaluation {
     hora_comm *comm;
@@ -106,7 +116,9 @@ static hora_status run_batches(hora_recording *r, const hora_outputs *o, const h
             s = refuse(data, first, hora_min(batch_size, sequences - first), loss);
             break;
         }
+        missing m = {&e->tally, e->tally.nstart};
         hora_tally_add(&e->tally, r->g, o, b);
+        hora_data_lost(data, first, hora_min(batch_size, sequences - first), miss, &m);
         HORA_PUSH(e->losses, e->n, e->cap, loss);
     }
     hora_prefetch_free(feed);

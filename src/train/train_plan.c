@@ -321,7 +321,13 @@ static void estimate_time(hora_training *t) {
     hora_train_report *r = &t->report;
     double work[HORA_WORKS] = {[HORA_WORK_ONCE] = 1};
     int64_t sequences = r->batch_size * r->grad_accum;
-    hora_graph_add_full_work(t->train.g, sequences, r->seq_len, work);
+    const hora_objective *o = t->parts.objective;
+    const bool each = o->task->labels == HORA_LABELS_NONE || o->task->labels == HORA_LABELS_TAG;
+    const hora_full_work full = {.sequences = sequences,
+                                 .tokens = r->seq_len,
+                                 .targets = each ? r->seq_len : 1,
+                                 .whole = o->encoder};
+    hora_graph_add_full_work(t->train.g, &full, work);
     r->flops_step = hora_graph_flops(t->train.g, work);
     r->peak_flops =
         hora_device_kind_of(t->parts.device)->flops(t->parts.device, t->parts.base->dtype, 0.02);

@@ -101,6 +101,44 @@ static void test_own_model(void **state) {
     tool_check(2, "", "context", "bench --model '%s' --seq-len 2000", m);
 }
 
+/* What counts is a picture; the adapters are 12 layers of q and v, the head 100 classes. */
+static void test_pictures(void **state) {
+    (void)state;
+    const char *dir = scratch();
+    hora_json *r = tool_json("bench --shape vit_t --method lora --rank 2 --backends cpu --json "
+                             "--batch-size 1 --repeats 1 --settle 0");
+    double images = tool_number(r, "units_per_s") * tool_number(r, "step_ms") / 1000;
+    assert_string_equal(hora_json_string(hora_json_get(r, "unit"), NULL), "image");
+    assert_true(images > 0.99 && images < 1.01);
+    assert_int_equal((int)tool_number(r, "seq_len"), 197);
+    assert_int_equal((int)tool_number(r, "trainable"), 12 * 2 * 2 * (192 + 192) + 100 * 192 + 100);
+    check_ops(r);
+    hora_json_free(r);
+    assert_nothing_left(dir);
+    tool_check(2, "", "leave --seq-len out", "bench --shape vit_t --seq-len 16");
+    assert_nothing_left(dir);
+}
+
+/* Directories of both kinds of encoders, with what of the model is not the shapes'. */
+static void test_own_encoders(void **state) {
+    (void)state;
+    static const struct {
+        const char *model, *unit;
+    } of[] = {{"tiny_vit", "image"},  {"tiny_dinov2_reg", "image"}, {"tiny_clip_vision", "image"},
+              {"tiny_bert", "token"}, {"tiny_roberta", "token"},    {"tiny_modernbert", "token"}};
+    for (size_t i = 0; i < HORA_COUNT(of); i++) {
+        char *at = hora_format("vectors/%s/base", of[i].model);
+        const char *dir = hora_test_shared(at);
+        hora_json *r = tool_json("bench --model '%s' --method bitfit --batch-size 2 --repeats 1 "
+                                 "--settle 0 %s --json",
+                                 dir, of[i].unit[0] == 't' ? "--seq-len 16" : "");
+        assert_string_equal(hora_json_string(hora_json_get(r, "unit"), NULL), of[i].unit);
+        check_ops(r);
+        hora_json_free(r);
+        hora_free(at);
+    }
+}
+
 static void test_peak(void **state) {
     (void)state;
     hora_json *r = tool_json("bench --peak --json");
@@ -214,6 +252,8 @@ static void test_scaling(void **state) {
 HORA_TESTS(cli_bench, {"a shape: keys and sane values", test_shape, HORA_SHORT},
            {"a random model guesses", test_random_model, HORA_SHORT},
            {"a model directory", test_own_model, HORA_SHORT},
+           {"a shape of pictures", test_pictures, HORA_SHORT},
+           {"directories of encoders", test_own_encoders, HORA_MEDIUM},
            {"the machine alone", test_peak, HORA_SHORT}, {"refusals", test_refusals, HORA_SHORT},
            {"Ctrl-C leaves nothing", test_interrupt, HORA_SHORT},
            {"bench/compare on a stand-in", test_compare, HORA_SHORT},

@@ -105,6 +105,33 @@ static void words_and_numbers(void **state) {
     hora_str_release(&s);
 }
 
+/* What is cut off is missed: guessed as O, an entity too that the cut goes through. */
+static void lost_words(void **state) {
+    (void)state;
+    const char *data = tiny_file("lost.jsonl", "{\"tokens\": [\"Xa\", \"b\"], "
+                                               "\"tags\": [\"B-X\", \"O\"]}\n"
+                                               "{\"tokens\": [\"c\", \"Xd\", \"e\"], "
+                                               "\"tags\": [\"O\", \"B-X\", \"I-X\"]}\n");
+    const char *out = trained("token-classification", data);
+    for (int i = 0; i < 2; i++) {
+        hora_json *m = tool_json("eval --model '%s' --adapter '%s' --data '%s' --json --seq-len %d",
+                                 tiny_encoder(), out, data, i ? 3 : 24);
+        int64_t all = 0, o = 0;
+        const hora_json *names = hora_json_get(m, "labels"), *rows = hora_json_get(m, "confusion");
+        for (size_t r = 0; r < hora_json_len(rows); r++)
+            for (size_t c = 0; c < hora_json_len(rows); c++) {
+                int64_t n = 0;
+                hora_json_int(hora_json_at(hora_json_at(rows, r), c), &n);
+                all += n;
+                o += hora_eq(hora_json_string(hora_json_at(names, c), NULL), "O") ? n : 0;
+            }
+        assert_int_equal(all, 5);
+        assert_true(!i || o >= 3); /* of five words three are behind the cut */
+        assert_true(!i || tool_number(m, "entity_recall") <= 0.5);
+        hora_json_free(m);
+    }
+}
+
 static void refusals(void **state) {
     (void)state;
     const char *data = tiny_file("bad.jsonl", "{\"text\": \"a\", \"label\": \"x\"}\n{\"no\": 1}\n");
@@ -255,6 +282,7 @@ static void token_labels(void **state) {
 
 HORA_TESTS(cli_encoders, {"classes of texts and pairs", classes, HORA_SHORT},
            {"tags of words, numbers", words_and_numbers, HORA_SHORT},
+           {"words behind the cut are missed", lost_words, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT},
            {"vectors as sentence-transformers has them", sentence_transformers, HORA_SHORT},
            {"similarity of pairs", similarity, HORA_SHORT}, {"MiniLM", minilm, HORA_SHORT},

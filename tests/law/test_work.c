@@ -107,6 +107,23 @@ static void a_window_sees_less(void **state) {
     assert_flops(all - some, (pairs - seen) * L * 14 * H * DH);
 }
 
+/* An encoder's tokens see all of their sample. */
+static void an_encoder_sees_all(void **state) {
+    (void)state;
+    const hora_full_work causal = {.sequences = N, .tokens = T, .targets = 1};
+    const hora_full_work whole = {.sequences = N, .tokens = T, .targets = 1, .whole = true};
+    rig r;
+    double some[HORA_WORKS] = {0}, all[HORA_WORKS] = {0};
+    rig_open(&r, LLAMA, "full", "", NULL);
+    hora_graph_add_full_work(hora_training_graph(r.t), &causal, some);
+    hora_graph_add_full_work(hora_training_graph(r.t), &whole, all);
+    assert_flops(some[HORA_WORK_PAIR], pairs);
+    assert_flops(all[HORA_WORK_PAIR], N * T * T);
+    assert_flops(all[HORA_WORK_TARGET], N);
+    assert_flops(all[HORA_WORK_TOKEN], tokens);
+    rig_close(&r);
+}
+
 /* --- work of a batch, and the profile --------------------------------------------------------- */
 /* Causal rows of T tokens; every second token of them has a target. */
 static void fill(rig *r) {
@@ -167,4 +184,5 @@ HORA_TESTS(law_work, {"FLOPs of lora on q and v", lora_on_q_and_v, HORA_SHORT},
            {"nothing counts below the lowest adapted site", lora_on_the_last_layer, HORA_SHORT},
            {"FLOPs of a model that trains whole", everything_trains, HORA_SHORT},
            {"a window sees less", a_window_sees_less, HORA_SHORT},
+           {"an encoder sees all", an_encoder_sees_all, HORA_SHORT},
            {"the profile of a step is the step", the_profile_adds_up, HORA_SHORT});

@@ -296,6 +296,112 @@ static void cuts(void **state) {
     }
 }
 
+/* Templates that look ahead are noted and played (template_replay.c); W is the loop that looks. */
+static void played(void **state) {
+    (void)state;
+    static const char talk[] =
+        "{\"messages\": [{\"role\": \"s\", \"c\": \"S\"}, {\"role\": \"u\", \"c\": \"1\"}, "
+        "{\"role\": \"a\", \"c\": \"2\"}, {\"role\": \"u\", \"c\": \"3\"}, {\"role\": \"a\", "
+        "\"c\": \"4\"}, {\"role\": \"t\", \"c\": \"5\"}, {\"role\": \"a\", \"c\": \"6\"}, "
+        "{\"role\": \"u\", \"c\": \"1\"}, {\"role\": \"a\", \"c\": \"2\"}], "
+        "\"add_generation_prompt\": false, \"tools\": [{\"name\": \"f\"}, {\"name\": \"g\"}]}";
+#define G "{% if add_generation_prompt %}>{% endif %}"
+#define E "{% endfor %}"
+#define W                                                                                          \
+    "{% set ns = namespace(u=-1, n=0, s='', d=none) %}{% for m in messages %}{% if m.role == 'u' " \
+    "%}{% set ns.u = loop.index0 %}{% set ns.s = ns.s ~ m.c %}{% set ns.d = m %}{% endif %}{% "    \
+    "set ns.n = ns.n + 1 %}" E
+#define M "{% for m in messages %}"
+    static const char *const rows[] = {
+        W M "{{ m.c }}{{ '!' if loop.index0 > ns.u }}" E G,
+        W M "{{ m.c }}{{ '!' if ns.u <= loop.index0 }}{{ ns.u }}" E G,
+        W M "{{ ns.u }}{{ m.c }}{{ '!' if ns.u == loop.index0 }}" E G,
+        W M "{{ m.c }}{{ '!' if ns.u + 1 == loop.index0 }}{{ ns.u - loop.index0 > 2 }}" E G,
+        W M "{{ m.c }}{{ '!' if m == ns.d }}{{ '?' if ns.d != m }}" E G,
+        W M "{{ m.c }}{{ '!' if ns.s == '13' }}{{ '?' if ns.s > '12' }}" E G,
+        W M "{{ m.c }}{{ '!' if ns.u < ns.n }}" E G,
+        W M "{{ m.c }}{{ ns.what is defined }}{% if m.role == 't' %}{% set ns.what = 1 %}{% endif "
+            "%}" E G,
+        W "{% set two = namespace(k=0) %}" M "{% if m.role == 'u' %}{% set two.k = two.k + 1 %}{% "
+          "endif %}{{ two.k }}{{ m.c }}{{ ns.u > 3 }}" E "{{ two.k }}" G,
+        W "{% set same = ns %}" M "{% set same.n = same.n + 1 %}{{ ns.n }}{{ m.c }}" E G,
+        W M "{% set q = ns %}{% set q.n = q.n + 1 %}{{ ns.n }}{{ m.c }}" E G,
+        W M "{% set ns.n = 5 %}{{ ns.n }}{% set ns.n = ns.n + loop.index0 %}{{ m.c }}" E "{{ ns.n "
+            "}}" G,
+        W "{% macro f(x) %}<{{ x }}{{ ns.u }}>{% endmacro %}" M "{{ f(m.c) }}" E G,
+        W "{% macro f(x) %}{{ x }}{% if ns.n > 4 %}*{% endif %}{% set ns.n = 1 %}{% endmacro %}" M
+          "{{ f(m.c) }}{{ ns.n }}" E G,
+        W "{% macro f(x) %}{{ x.u }}{% endmacro %}" M "{{ f(ns) }}{{ m.c }}" E G,
+        W "{% with ns = namespace(u=2) %}" M "{{ ns.u }}{{ m.c }}" E "{% endwith %}{{ ns.u }}" G,
+        W "{% macro f() %}{{ u }}{% endmacro %}{% set u = ns.u %}{% with u = 9 %}" M
+          "{{ f() }}{{ u }}" E "{% endwith %}" G,
+        W "{% macro f() %}{{ tools[0].name }}{% endmacro %}{% with tools = [{'name': ns.u}] %}" M
+          "{{ f() }}{{ tools }}" E "{% endwith %}" G,
+        W "{% set u = ns.u %}" M "{{ m.c if u < loop.index0 else '-' }}" E "{{ u }}" G,
+        W "{% set n = messages | length %}" M "{{ m.c }}{{ n }}" E G,
+        W "{% set l = messages[1:] %}{% for m in l %}{{ m.c }}{{ l[0].c }}{{ l[loop.index0].role "
+          "}}" E G,
+        W "{% if messages | length > 3 %}{% set l = messages[2:] %}{% else %}{% set l = messages "
+          "%}{% endif %}{% for m in l %}{{ m.c }}{{ l[0].c }}" E G,
+        W "{% set us = messages | selectattr('role', 'equalto', 'u') | list %}" M
+          "{{ m.c }}{{ '!' if us and m == us[-1] }}{{ '0' if us and us[0] == m }}" E G,
+        W "{% set us = messages | selectattr('role', 'equalto', 'u') | list %}" M
+          "{{ m.c }}{{ us | length }}" E G,
+        W "{% set us = messages | map(attribute='c') %}" M "{{ m.c }}{% if loop.index == 2 %}{{ us "
+          "| list }}{% endif %}" E G,
+        W "{% set d = {'x': ns} %}" M "{% set q = d.x %}{% set q.n = 1 %}{{ d.x.n }}{{ m.c }}" E G,
+        W M "{{ m.c }}{{ loop.changed(m.role) }}" E G,
+        W M "{% if m.role == 'a' %}{{ loop.changed(m.c) }}{% endif %}{{ m.c }}" E G,
+        W M "{{ m.c }}{{ loop.last }}{{ loop.previtem.c }}{{ loop.nextitem.c }}" E G,
+        W M "{{ m.c }}{% if loop.last and add_generation_prompt %}?{% endif %}" E G,
+        W M "{{ m.c }}{% if add_generation_prompt and ns.u == 3 %}?{% endif %}" E G,
+        W M "{% if m.role == 't' and ns.u > 3 %}{% break %}{% endif %}{{ m.c }}" E "." G,
+        W M "{% if m.role == 't' and ns.u > 3 %}{% continue %}{% endif %}{{ m.c }}" E "." G,
+        W M
+        "{% if loop.index0 == ns.u and ns.u == 3 %}{{ raise_exception('no') }}{% endif %}{{ m.c "
+        "}}" E G,
+        W "{% for m in messages if loop.index0 > 1 or m.role != 's' %}{{ m.c }}" E G,
+        W "{% for m in messages if m.role != 't' %}{{ m.c }}{{ loop.index0 > ns.u }}{{ loop.last "
+          "}}" E G,
+        W "{% for t in tools %}{{ t.name }}" E M "{{ m.c }}{% for t in tools %}{{ t.name }}" E E G,
+        W "{% if tools %}" M "{{ m.c }}" E "{{ ns.u }}{% endif %}" M "{{ m.c }}" E G,
+        W M "{{ m.c }}{% for n in messages %}{{ n.c }}" E E G,
+        W "{% set x %}{{ ns.u }}{% endset %}" M "{{ m.c }}{{ x }}" E G,
+        W "{% set tools = tools[1:] %}" M "{{ m.c }}{{ tools }}" E G,
+        W M "{% generation %}{{ m.c }}{{ ns.u }}{% endgeneration %}" E G,
+        W M "{{ m.c }}{% set ns.d = [ns.d] %}" E "{{ ns.d }}" G,
+        W M "{{ m.c }}{% set ns.d = namespace(u=m.c) %}" E "{{ ns.d.u }}" G,
+        W "{% for m in messages[::-1] %}{{ m.c }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}" E
+            G,
+        "{% set ns = namespace(on=true, u=messages | length - 1) %}{% for m in messages[::-1] "
+        "%}{% set i = (messages | length - 1) - loop.index0 %}{% if ns.on and m.role == 'u' %}{% "
+        "set ns.on = false %}{% set ns.u = i %}{% endif %}" E M
+        "{{ m.c if loop.index0 > ns.u and (loop.last or m.role == 'a') else '-' }}" E G,
+        "{% set ns = namespace(u=0) %}{% for m in messages | reverse %}{% if m.role == 'u' %}{% "
+        "set ns.u = loop.index %}{% break %}{% endif %}" E M "{{ m.c }}{{ ns.u }}" E G,
+        "{% set r = messages | reverse | list %}{% for m in r %}{{ m.c }}" E M "{{ r[0].c }}" E G,
+        "{% for m in messages | list %}{{ m.c }}" E M "{{ m.c }}{{ loop.index }}" E G,
+        "{% for m in (messages | list)[1:] %}{{ m.c }}" E M "{{ m.c }}" E G,
+        "{% for m in messages[1:][::-1] %}{{ m.c }}{{ messages | length - loop.index }}" E M
+        "{{ m.c }}" E G,
+        "{{ messages[::-1][0].c }}{{ messages[::-1] | length }}" M "{{ m.c }}" E M "." E G,
+        "{{ (messages | reverse | list)[0].c }}{{ 'y' if messages | reverse }}" M "." E M "." E G,
+        "{% set messages = messages[1:] %}" M "{{ m.c }}" E M "{{ m.c }}{{ loop.last }}" E G,
+        "{% if add_generation_prompt %}{% set x = 1 %}{% endif %}" M "{{ m.c }}" E M
+        "{{ x }}{{ m.c "
+        "}}" E G,
+        "{% set add_generation_prompt = add_generation_prompt %}" M "." E M "{{ "
+        "add_generation_prompt }}" E G};
+#undef G
+#undef E
+#undef W
+#undef M
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        cuts_equal(rows[i], talk, false);
+        cuts_equal(rows[i], talk, true);
+    }
+}
+
 static void spoken(const char *source, const char *want) {
     hora_template *t = open_template(source);
     hora_json *vars = json(talk);
@@ -436,6 +542,7 @@ static void several_threads(void **state) {
 
 HORA_TESTS(unit_template, {"refused at open, with the place", refused_at_open, HORA_SHORT},
            {"cuts equal renderings of their own", cuts, HORA_SHORT},
+           {"cuts of templates that look ahead", played, HORA_SHORT},
            {"generation blocks", generation_blocks, HORA_SHORT},
            {"from_json", from_json, HORA_SHORT}, {"the date of strftime_now", dates, HORA_SHORT},
            {"a failing rendering leaves no text", failure_leaves_no_text, HORA_SHORT},

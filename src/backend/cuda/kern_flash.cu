@@ -9,7 +9,6 @@
  * says which pairs of tiles meet at all and which need no mask.
  */
 #include "backend/cuda/kern_common.cuh"
-
 #include "backend/cuda/kern_wgmma.cuh"
 
 enum { ROWS = 128, HALF = 64, THREADS = 256, MOST = 1 << 17 };
