@@ -96,6 +96,24 @@ uint64_t hora_tree_bytes(int64_t floats, int64_t leaves, int rank, int ranks) {
                                       inbox_floats(floats, leaves, ranks, &round));
 }
 
+hora_tree_traffic hora_tree_sends(int64_t floats, int64_t leaves, int ranks) {
+    subtree s[MOST_SUBTREES];
+    hora_tree_traffic t = {0};
+    int64_t round, most = 0;
+    if (ranks == 1)
+        return t;
+    for (int r = 0; r < ranks; r++) {
+        int64_t first, n;
+        hora_share(leaves, r, ranks, &first, &n);
+        most = hora_max(most, subtrees(first, n, s));
+    }
+    inbox_floats(floats, leaves, ranks, &round);
+    t.rounds = hora_ceil_div(floats, round);
+    t.messages = (double)(t.rounds * (ranks - 1) * (most + 1));
+    t.bytes = (double)(most + 1) * (ranks - 1) / ranks * (double)floats * sizeof(float);
+    return t;
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 hora_status hora_tree_new(hora_tree **out, hora_comm *c, const hora_sum_span *spans, int nspans) {
     hora_tree *t = *out = hora_calloc(1, sizeof *t);

@@ -19,6 +19,13 @@ typedef struct hora_tree hora_tree;
 /* Bytes that summing takes besides the spans, of `floats` in all. */
 uint64_t hora_tree_bytes(int64_t floats, int64_t leaves, int rank, int ranks);
 
+/* What a sum sends: by the rank that sends most, and how often all wait for each other. */
+typedef struct hora_tree_traffic {
+    double bytes, messages;
+    int64_t rounds;
+} hora_tree_traffic;
+hora_tree_traffic hora_tree_sends(int64_t floats, int64_t leaves, int ranks);
+
 /* c: NULL for one rank alone; borrowed. The spans are where each leaf appears, and the sum. */
 hora_status hora_tree_new(hora_tree **out, hora_comm *c, const hora_sum_span *spans, int nspans);
 void hora_tree_free(hora_tree *t); /* accepts NULL */

@@ -7,6 +7,7 @@
  * OUT holds the adapter (last, or best when evaluating), checkpoint-N/, log.jsonl, log.csv, a
  * TensorBoard event file and recipe.yaml, the recipe as run.
  */
+#include "comm/net.h"
 #include "train/train.h"
 
 typedef struct hora_run_config { /* filled from hora_run_options */
@@ -82,6 +83,10 @@ hora_json *hora_run_summary(const hora_run_result *r);
 /* The report alone; reads headers and data, takes no arena. HORA_ENOMEM (with `report` filled) when
  * it cannot fit. dump: the schedule of the training graph, may be NULL. */
 hora_status hora_run_plan(hora_settings *s, hora_train_report *report, hora_str *dump);
+/* What so many ranks over a network would make of the run: rows for 1, 2, 4 .. ranks, as text and
+ * as JSON (owned by the caller). */
+hora_json *hora_run_scaling(const hora_train_report *r, const hora_link *net, int ranks,
+                            hora_str *text);
 /* Writes the options of `n` tables as one flat object of typed values. */
 hora_json *hora_run_recipe(const hora_options *const *tables, const void *const *objects, int n);
 #endif

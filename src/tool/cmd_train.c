@@ -61,7 +61,7 @@ static hora_status run(hora_cli *cli) {
     hora_settings_drop(&cli->settings, &options); /* what is left is the recipe of a run */
     if (c.dry_run) {
         hora_cli_interrupts_end(true);
-        return hora_cli_plan(cli, false);
+        return hora_cli_plan(cli);
     }
     HORA_TRY(hora_comm_open(&comm));
     hora_comm_speaker(comm, hora_cli_say);

@@ -119,7 +119,7 @@ hora_status hora_cli_open_as_stored(struct hora_model **m, hora_settings *s);
 /* What `hora data` does; `hora inspect` does the same with a data file. */
 hora_status hora_cli_data(hora_cli *c);
 /* What `hora plan` does, and `hora train --dry-run`. */
-hora_status hora_cli_plan(hora_cli *cli, bool dump);
+hora_status hora_cli_plan(hora_cli *cli);
 /* The failure of this thread, as the tool says it. */
 void hora_cli_say(hora_status s);
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
