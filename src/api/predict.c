@@ -40,6 +40,8 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
         st = hora_open_pictures(&m->opened, &d->config.seq_len);
     if (st == HORA_OK && !hora_settings_get(s, "seq_len") && most > 0)
         d->config.seq_len = hora_min(d->config.seq_len, most);
+    if (st == HORA_OK && !hora_settings_get(s, "seq_len"))
+        hora_open_length(&m->opened, &d->config.seq_len);
     if (st == HORA_OK && most > 0 && d->config.seq_len > most)
         st = hora_fail(
             HORA_EUSAGE,
@@ -97,6 +99,7 @@ static hora_status start(hora_trainer *t, hora_data *d, hora_settings *s) {
                                        .train = d ? d->set : NULL,
                                        .seq_len = d ? d->config.seq_len : 512};
     t->batch_size = c.batch_size;
+    t->m->opened.objective.similarity_scale = c.similarity_scale;
     hora_status st =
         c.class_weights && d ? hora_objective_balance(&t->m->opened.objective, d->set) : HORA_OK;
     if (!st)

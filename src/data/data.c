@@ -227,7 +227,7 @@ static void say(hora_str *out, const char *fmt, ...) {
 
 void hora_data_notes(const hora_dataset *d, hora_str *out) {
     const hora_data_info *i = &d->info;
-    const char *unit = i->split ? "sequences" : "records";
+    const char *unit = i->split ? "sequences" : i->texts > 1 ? "texts" : "records";
     const long long all = (long long)i->samples;
     if (d->store->pictures) {
         char kept[32];

@@ -70,7 +70,9 @@ typedef enum hora_label_kind {
     HORA_LABELS_NONE,   /* the text itself is learned */
     HORA_LABELS_CLASS,  /* a class of the whole, or several */
     HORA_LABELS_NUMBER, /* a number, or several */
-    HORA_LABELS_TAG     /* a class of each word */
+    HORA_LABELS_TAG,    /* a class of each word */
+    HORA_LABELS_TEXTS,  /* further texts; perhaps how alike they are, one number */
+    HORA_LABEL_KINDS
 } hora_label_kind;
 /* The rows [from, from + n) of a batch that one sample takes, and what is known of it. */
 typedef struct hora_segment {
@@ -83,6 +85,7 @@ typedef struct hora_segment {
     const int32_t *classes; /* of the whole; NULL: none */
     const float *numbers;   /* of the whole; NULL: none */
     int64_t labels;         /* how many of these */
+    int part;               /* which text of its record */
     const int32_t *bytes;   /* of text per token id; NULL: not known */
     int32_t nbytes;
 } hora_segment;
@@ -112,7 +115,9 @@ typedef struct hora_label_table {
     bool several;           /* a record has a list of labels */
     hora_label *at;
     int n, cap;
-    int64_t numbers;    /* numbers of a record (HORA_LABELS_NUMBER) */
+    /* numbers of a record (HORA_LABELS_NUMBER, _TEXTS), and the smallest and largest of all */
+    int64_t numbers;
+    float least, most;
     int64_t lost_words; /* tagged words that became no token or were cut off */
 } hora_label_table;
 
@@ -132,6 +137,7 @@ typedef struct hora_data_info {
     int64_t sequences, tokens, supervised; /* tokens in the sequences; those that are targets */
     int64_t bytes;                         /* of the text of the supervised tokens */
     int32_t max_id;   /* largest token id: must be below the model's vocabulary */
+    int64_t texts;    /* of a record, at most: one, or of sets of texts more */
     int32_t max_type; /* largest type of a text: must be below what the model tells apart */
     uint64_t hash;    /* of the files' bytes and of all in the config that changes the sequences */
 } hora_data_info;
@@ -178,6 +184,8 @@ void hora_data_set_classes(hora_dataset *d, const int32_t *class_of);
 /* Row classes: capacity rounded as the plan does. rows actually used are the smallest of R, 3/4 R,
  * 1/2 R, 1/4 R (rounded up to 64) that holds them. */
 int64_t hora_row_class(int64_t capacity, int64_t rows);
+/* Tokens of a sequence, at most: seq_len; of sets of texts those of the longest. */
+int64_t hora_data_sequence_tokens(const hora_dataset *d);
 
 /* Adds how many records (of tags: words) of the set have each class; classes are numbered. */
 void hora_data_count_classes(const hora_dataset *d, int64_t *count, int64_t classes);
@@ -227,6 +235,15 @@ hora_status hora_records_each(const char *path,
 
 /* The text or the pair of a record: "text" and "text_pair", or the columns of GLUE. Borrowed. */
 hora_status hora_record_texts(const hora_json *record, hora_text_pair *out);
+/* A text, the one that belongs to it, those that do not, and how alike the first two are. */
+enum { HORA_MOST_TEXTS = 64 };
+typedef struct hora_text_set {
+    const char *at[HORA_MOST_TEXTS]; /* borrowed */
+    size_t len[HORA_MOST_TEXTS];
+    int n;                  /* the second may be missing */
+    const hora_json *score; /* NULL: none */
+} hora_text_set;
+hora_status hora_record_text_set(const hora_json *record, hora_text_set *out);
 
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */

@@ -102,6 +102,7 @@ typedef struct hora_data_record {
     int64_t record; /* number of the record, of which this may be one sequence of several */
     int64_t full;   /* tokens before the cut to seq_len */
     int kind;       /* row of hora_sources; -1: a window of plain text */
+    int part;       /* which text of its record */
     hora_data_labels_at labels;
 } hora_data_record;
 /* A word that has a tag, but no token: cut off, or nothing is left of it. */
@@ -128,6 +129,8 @@ typedef struct hora_label_store {
 /* Appends what `v` says of a record. */
 hora_status hora_labels_read(hora_label_store *s, hora_label_kind kind, const hora_json *v,
                              int64_t line, hora_data_labels_at *out);
+/* How alike texts are, NULL where nobody says: of all records or of none. */
+hora_status hora_labels_score(hora_label_store *s, const hora_json *v, hora_data_labels_at *out);
 /* A tag of one word: its row of the table. */
 hora_status hora_labels_tag(hora_label_store *s, const hora_json *v, int64_t line, int32_t *out);
 /* Behind the last record: what only all of them tell. */

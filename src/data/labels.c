@@ -161,6 +161,31 @@ static hora_status read_numbers(hora_label_store *s, const hora_json *v, hora_da
     return n ? HORA_OK : no_label();
 }
 
+hora_status hora_labels_score(hora_label_store *s, const hora_json *v, hora_data_labels_at *out) {
+    hora_label_table *t = &s->table;
+    const char *text = hora_json_string(v, NULL);
+    double x = NAN;
+    if (s->seen && !v != !t->numbers)
+        return hora_fail(HORA_EFORMAT,
+                         "the record has %s score, those before it have %s; write all of them in "
+                         "one way",
+                         v ? "a" : "no", v ? "none" : "one");
+    *out = (hora_data_labels_at){s->nnumbers, v != NULL};
+    if (v && (!(hora_json_real(v, &x) || (text && hora_parse_double(text, &x))) || !isfinite(x)))
+        return hora_fail(HORA_EFORMAT,
+                         "the score%s%.40s%s is no number; write it like 0.8, or leave it out of "
+                         "all records",
+                         text ? " \"" : "", text ? text : "", text ? "\"" : "");
+    if (v) {
+        t->least = t->numbers && t->least < (float)x ? t->least : (float)x;
+        t->most = t->numbers && t->most > (float)x ? t->most : (float)x;
+        HORA_PUSH(s->numbers, s->nnumbers, s->cnumbers, (float)x);
+    }
+    t->numbers = v != NULL;
+    s->seen = true;
+    return HORA_OK;
+}
+
 /* --- the door --------------------------------------------------------------------------------- */
 hora_status hora_labels_read(hora_label_store *s, hora_label_kind kind, const hora_json *v,
                              int64_t line, hora_data_labels_at *out) {

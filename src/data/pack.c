@@ -23,6 +23,13 @@ int64_t hora_row_class(int64_t capacity, int64_t rows) {
     return all;
 }
 
+int64_t hora_data_sequence_tokens(const hora_dataset *d) {
+    int64_t most = d->rule.labels == HORA_LABELS_TEXTS ? 1 : d->seq_len;
+    for (size_t i = 0; i < d->nsequences && d->rule.labels == HORA_LABELS_TEXTS; i++)
+        most = hora_max(most, d->sequences[i].tokens);
+    return most;
+}
+
 /* ---- cutting ---- */
 hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from) {
     const hora_store *st = d->store;
@@ -39,8 +46,11 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
         .types = st->tokens.types.n ? st->tokens.types.at + s->at : NULL,
         .tags = k == HORA_LABELS_TAG ? l->tags + s->at : NULL,
         .classes = k == HORA_LABELS_CLASS && s->labels.n ? l->ids + s->labels.first : NULL,
-        .numbers = k == HORA_LABELS_NUMBER ? l->numbers + s->labels.first : NULL,
+        .numbers = k == HORA_LABELS_NUMBER || (k == HORA_LABELS_TEXTS && s->labels.n)
+                       ? l->numbers + s->labels.first
+                       : NULL,
         .labels = s->labels.n,
+        .part = k == HORA_LABELS_TEXTS ? st->records[s->index].part : 0,
         .bytes = st->bytes,
         .nbytes = st->nbytes};
 }
@@ -62,6 +72,7 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_sequence)
                        last->index + 1 != s.index; /* it may be several sequences, one by one */
     d->info.sequences = (int64_t)d->nsequences;
     d->info.tokens += n;
+    d->info.texts = hora_max(d->info.texts, t.part + 1);
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
             (int32_t)hora_max(d->info.max_id, d->store->tokens.ids.at[s.at + (size_t)i]);
@@ -85,8 +96,10 @@ static void pack_records(hora_dataset *d, int part, size_t from, size_t to, cons
         const hora_data_record *r = &d->store->records[i];
         if (on && !on[i - from])
             continue;
-        const bool fits = open && d->packing && !d->store->parts[part].plain &&
-                          d->sequences[d->nsequences - 1].tokens + r->n <= d->seq_len;
+        const bool texts = d->rule.labels == HORA_LABELS_TEXTS; /* of a record: one row */
+        const bool fits = texts ? r->part > 0
+                                : open && d->packing && !d->store->parts[part].plain &&
+                                      d->sequences[d->nsequences - 1].tokens + r->n <= d->seq_len;
         add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels, part, i},
                     !fits);
         open = true;

@@ -98,12 +98,13 @@ static hora_status start(hora_prefetch *p) {
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
                               int64_t sequences_per_batch, int64_t limit, bool eval,
                               const hora_leaves *leaves, const hora_data_share *share) {
+    const int64_t tokens = hora_data_sequence_tokens(d);
     *out = NULL;
-    if (first < 0 || sequences_per_batch < 1 || sequences_per_batch > INT32_MAX / d->seq_len)
+    if (first < 0 || sequences_per_batch < 1 || sequences_per_batch > INT32_MAX / tokens)
         return hora_fail(
             HORA_EUSAGE,
             "%lld sequences of %lld tokens are no micro-batch; choose a smaller batch_size",
-            (long long)sequences_per_batch, (long long)d->seq_len);
+            (long long)sequences_per_batch, (long long)tokens);
     hora_prefetch *p = hora_calloc(1, sizeof *p);
     p->d = d;
     p->first = first;
@@ -114,7 +115,7 @@ hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_
         p->share = *share;
     hora_status s = HORA_OK;
     for (int i = 0; i < BATCHES && !s; i++)
-        s = hora_batch_init(&p->batch[i], sequences_per_batch * d->seq_len, leaves);
+        s = hora_batch_init(&p->batch[i], sequences_per_batch * tokens, leaves);
     if (!s)
         s = start(p);
     if (s)

@@ -118,6 +118,39 @@ static hora_status keep_labelled(opening *o, const hora_sample *sample, hora_dat
     return HORA_OK;
 }
 
+/* Appends every text of a record, each a row of the store; all of them or none. */
+static hora_status keep_texts(opening *o, const hora_samples *samples, hora_data_record r) {
+    hora_store *st = o->d->store;
+    const hora_store was = *st;
+    hora_data_labels_at labels = {0, 0};
+    hora_status s = hora_labels_score(&st->labels, samples->at[0].label, &labels);
+    for (int i = 0; i < samples->n && !s; i++) {
+        int64_t cut = 0;
+        r.part = i;
+        r.labels = labels;
+        r.at = st->tokens.ids.n;
+        s = hora_labelled_text(&o->reader, &samples->at[i], o->d->seq_len, &st->tokens, &cut);
+        r.n = (int64_t)(st->tokens.ids.n - r.at);
+        r.full = r.n + cut;
+        if (!s && !r.n)
+            s = hora_fail(HORA_EFORMAT,
+                          "text %d of the record is empty; fill it or remove the "
+                          "record",
+                          i + 1);
+        o->d->info.truncated += !s && cut > 0;
+        o->d->info.cut += cut;
+        if (!s)
+            HORA_PUSH(st->records, st->nrecords, st->crecords, r);
+    }
+    if (s) {
+        st->tokens.ids.n = was.tokens.ids.n;
+        st->tokens.types.n = was.tokens.types.n;
+        st->nrecords = was.nrecords;
+        st->labels.nnumbers = was.labels.nnumbers;
+    }
+    return s;
+}
+
 /* Bytes of text per token id, so that filling a batch asks no tokenizer. */
 static void measure_tokens(hora_store *st, const hora_tokenizer *tok) {
     st->nbytes = hora_tokenizer_size(tok);
@@ -181,7 +214,9 @@ static hora_status take_record(void *arg, const hora_json *given, hora_place at)
     if (!s)
         s = samples_of(o, record, &samples, &r.kind);
     if (!s)
-        s = o->d->rule.labels ? keep_labelled(o, samples.at, r) : keep_all(o, &samples, r);
+        s = !o->d->rule.labels                       ? keep_all(o, &samples, r)
+            : o->d->rule.labels == HORA_LABELS_TEXTS ? keep_texts(o, &samples, r)
+                                                     : keep_labelled(o, samples.at, r);
     hora_samples_release(&samples);
     hora_json_free(record);
     if (!s)
@@ -247,7 +282,7 @@ static format table_format(const opening *o, const char *s, size_t n) {
         hora_json *names = hora_read_header(s, n, tabs), *record = NULL;
         bool fits = false;
         if (names && hora_columns_apply(&o->columns, names, &record) == HORA_OK)
-            for (int k = HORA_LABELS_NONE; k <= HORA_LABELS_TAG; k++)
+            for (int k = HORA_LABELS_NONE; k < HORA_LABEL_KINDS; k++)
                 fits |= hora_source_of(record, (hora_label_kind)k, NULL) != NULL;
         hora_json_free(record);
         hora_json_free(names);
@@ -320,7 +355,7 @@ static hora_status take_text(opening *o, const char *s, size_t n, hora_data_part
                       k = hora_min((int64_t)body, (int64_t)(t->ids.n - at));
         if (k + (d->bos >= 0) >= 2)
             HORA_PUSH(d->store->records, d->store->nrecords, d->store->crecords,
-                      ((hora_data_record){at, k, window + 1, o->nread++, k, -1, {0, 0}}));
+                      ((hora_data_record){at, k, window + 1, o->nread++, k, -1, 0, {0, 0}}));
     }
     if (p->stream) {
         p->first = from;

@@ -90,8 +90,8 @@ static inline hora_t hora_rmsnorm(hora_graph *g, hora_t x, hora_t w, double eps)
 static inline hora_t hora_layernorm(hora_graph *g, hora_t x, hora_t w, hora_t b, double eps) {
     return hora_graph_node(g, HORA_OP_layernorm, (hora_t[]){x, w, b}, &(hora_attr){.eps = eps});
 }
-/* x (rows, d) -> in the first row of each segment the mean of its rows, without the first `skip`:
- * (rows, d); with `joined` behind the row itself: (rows, 2d). */
+/* x (rows, d) -> in the first row of each segment, causal or not, the mean of its rows, without the
+ * first `skip`: (rows, d); with `joined` behind the row itself: (rows, 2d). */
 static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joined) {
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
@@ -196,6 +196,15 @@ static inline hora_t hora_mse(hora_graph *g, hora_t z) {
 /* z (rows, k) -> cross-entropy against shares of classes, the batch's values, 1 element, F64. */
 static inline hora_t hora_soft_xent(hora_graph *g, hora_t z) {
     return hora_graph_node(g, HORA_OP_soft_xent, (hora_t[]){z}, &(hora_attr){0});
+}
+/* x (rows, d) whose rows with a target hold texts -> cross-entropy of scaled cosines of each anchor
+ * with the texts of the batch, against its own, 1 element, F64. */
+static inline hora_t hora_contrast(hora_graph *g, hora_t x, double scale) {
+    return hora_graph_node(g, HORA_OP_contrast, (hora_t[]){x}, &(hora_attr){.scale = scale});
+}
+/* The same x -> (rows, 1): cosine of each text with the anchor of its record. */
+static inline hora_t hora_cosine(hora_graph *g, hora_t x) {
+    return hora_graph_node(g, HORA_OP_cosine, (hora_t[]){x}, &(hora_attr){0});
 }
 /* z (rows, k) -> binary cross-entropy of logits against the batch's values, 1 element, F64. */
 static inline hora_t hora_bce(hora_graph *g, hora_t z) {

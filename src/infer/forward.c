@@ -203,6 +203,9 @@ hora_status hora_forward_fill(const hora_forward *f, const hora_forward_batch *b
 
 static hora_status check_labels(const hora_forward *f, const hora_forward_batch *b) {
     const hora_objective *o = f->objective;
+    if (o->task->body)
+        return hora_fail(HORA_EUSAGE, "labels mean nothing to the task %s here; leave them out",
+                         o->task->name);
     const bool pooled = is_pooled(o), several = o->loss != HORA_LOSS_XENT;
     const int64_t want = !pooled ? b->t : several ? o->classes : 1;
     if (b->per == want)

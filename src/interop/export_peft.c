@@ -80,10 +80,8 @@ static hora_status write_config(const hora_export *x, const hora_flat *f, const 
     return s;
 }
 
-static hora_status flatten(hora_flat **out, const hora_export *x) {
-    const hora_base *b = x->base;
-    HORA_TRY(hora_flat_of(out, x));
-    hora_flat *f = *out;
+/* One rank for all that short names mean. */
+static hora_status level(hora_flat *f, const hora_base *b) {
     hora_status s = has_magnitude(f, b) ? check_layers(f, b) : HORA_OK;
     const int64_t rank = hora_flat_rank(f, b);
     bool *wanted = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *wanted);
@@ -93,8 +91,14 @@ static hora_status flatten(hora_flat **out, const hora_export *x) {
         if (wanted[i])
             hora_flat_pad(&f[i], &b->sites[i], rank);
     hora_free(wanted);
+    return s;
+}
+
+static hora_status flatten(hora_flat **out, const hora_export *x) {
+    HORA_TRY(hora_flat_of(out, x));
+    const hora_status s = level(*out, x->base);
     if (s) {
-        hora_flat_free(f, b);
+        hora_flat_free(*out, x->base);
         *out = NULL;
     }
     return s;
@@ -116,6 +120,17 @@ static hora_status write(const hora_export *x, const char *dir) {
     if (s == HORA_OK)
         s = hora_card_write(x->adapters[0], dir, x->note);
     hora_flat_free(f, x->base);
+    return s;
+}
+
+hora_status hora_flat_write_peft(hora_flat *f, const hora_export *x, const char *dir) {
+    hora_adapter *back = NULL;
+    HORA_TRY(level(f, x->base));
+    HORA_TRY(write_tensors(f, x->base, dir));
+    HORA_TRY(write_config(x, f, dir));
+    HORA_TRY(hora_peft_load(&back, x->base, dir, NULL));
+    const hora_status s = hora_card_write(back, dir, x->note);
+    hora_peft_detach(back);
     return s;
 }
 

@@ -21,7 +21,7 @@ const hora_exporter *hora_exporter_at(int i) {
 }
 
 /* --- flat updates ----------------------------------------------------------------------------- */
-static hora_status only_factors(const hora_export *x) {
+hora_status hora_flat_only(const hora_export *x) {
     for (int i = 0; i < x->n; i++) {
         const hora_adapter *a = x->adapters[i];
         if (!a->method->factors)
@@ -84,7 +84,7 @@ hora_status hora_flat_of(hora_flat **out, const hora_export *x) {
     const hora_base *b = x->base;
     hora_status s = HORA_OK;
     *out = NULL;
-    HORA_TRY(only_factors(x));
+    HORA_TRY(hora_flat_only(x));
     hora_flat *f = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *f);
     for (int k = 0; k < x->n && s == HORA_OK; k++) {
         hora_adapter_refresh(x->adapters[k]);

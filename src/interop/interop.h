@@ -54,6 +54,11 @@ static inline int hora_flat_sites(const hora_base *b) {
  * a method without factors, weights or rows of the embedding trained whole, biases (lora_bias),
  * magnitudes below another adapter. */
 hora_status hora_flat_of(hora_flat **out, const hora_export *x);
+/* The part of it that looks at whole adapters: before the work. */
+hora_status hora_flat_only(const hora_export *x);
+/* Writes it into the existing folder as PEFT's plainest LoRA, ranks padded to one, with a model
+ * card; what is written is read back. */
+hora_status hora_flat_write_peft(hora_flat *f, const hora_export *x, const char *dir);
 void hora_flat_free(hora_flat *f, const hora_base *b);          /* accepts NULL */
 int64_t hora_flat_rank(const hora_flat *f, const hora_base *b); /* the largest */
 /* Rank raised to `rank` by rows of zeros in A and columns of zeros in B. */

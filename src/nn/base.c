@@ -58,6 +58,22 @@ void hora_site_also(hora_site *s, char *own_path) {
     s->also[s->nalso++] = own_path;
 }
 
+void hora_base_bare_names(hora_base *b) {
+    for (int i = 0; i < b->nsites + b->nends; i++) {
+        hora_site *s = &b->sites[i];
+        if (!b->prefix || !hora_starts(s->module, b->prefix))
+            continue;
+        char *bare = hora_strdup(s->module + strlen(b->prefix));
+        hora_site_also(s, s->module);
+        s->module = bare;
+        if (s->fused && hora_starts(s->fused, b->prefix)) {
+            bare = hora_strdup(s->fused + strlen(b->prefix));
+            hora_free(s->fused);
+            s->fused = bare;
+        }
+    }
+}
+
 /* "PREFIX" "PATH" "REST" with another path in the middle; NULL: `path` is not there. */
 static char *exchange(const char *name, const char *path, const char *by) {
     static const char adapter[] = "base_model.model.";

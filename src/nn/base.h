@@ -125,6 +125,9 @@ int hora_base_add_weight(hora_base *b, char *own_name, hora_shape shape, hora_ro
                          double std);
 void hora_weight_also(hora_weight *w, char *own_name, int64_t from, int64_t rows);
 void hora_site_also(hora_site *s, char *own_path);
+/* Sites by their paths in a model without any head, which have no prefix in front; those with it
+ * are understood too. */
+void hora_base_bare_names(hora_base *b);
 /* The name, as this base has it, of a tensor that a file calls otherwise ("NAME" or
  * "base_model.model.MODULE.lora_A.weight" by another release's paths); NULL: it is the same. */
 char *hora_base_canonical(const hora_base *b, const char *name);

@@ -173,3 +173,21 @@ bool hora_case_value_loss(hora_rng *r, int k, hora_case *c, bool binary) {
     hora_case_value(c, r, s[k][1], binary);
     return true;
 }
+
+/* --- texts of records ------------------------------------------------------------------------- */
+bool hora_case_texts(hora_rng *r, int k, hora_case *c) {
+    static const int64_t s[][3] = {{1, 3, 0}, {2, 4, 0}, {9, 5, 1}, {40, 17, 3}, {67, 33, 0}};
+    if (k >= (int)HORA_COUNT(s))
+        return false;
+    hora_case_row(c, 0, s[k][0], s[k][1]);
+    c->grad = HORA_IN(0);
+    hora_case_batch(c, r, s[k][0], 2, s[k][2], true);
+    for (int64_t i = 0, last = -1; i < s[k][0]; i++) {
+        const bool none = i >= s[k][0] - s[k][2] || (k > 1 && hora_rng_below(r, 3) == 0);
+        const bool next = last < 0 || (last > 0 && hora_rng_below(r, 2) == 0);
+        c->batch.target[i] = none ? -1 : next ? 0 : (int32_t)last + 1;
+        last = none ? last : c->batch.target[i];
+        c->batch.weight[i] = c->batch.target[i] == 1 ? (float)(0.5 + hora_rng_uniform(r)) : 0;
+    }
+    return true;
+}

@@ -25,6 +25,9 @@ hora_status hora_op_heads(const hora_view *q, const hora_view *k, const hora_vie
 hora_status hora_op_value_loss_shape(const hora_view *in, const hora_attr *a, hora_view *out);
 unsigned hora_op_value_loss_reads(unsigned grad);
 bool hora_case_value_loss(hora_rng *r, int k, hora_case *c, bool binary);
+/* Cases of x (n, d) whose rows hold texts: target 0 an anchor, then 1, its own text, then perhaps
+ * more, the wrong ones; -1 no text. */
+bool hora_case_texts(hora_rng *r, int k, hora_case *c);
 
 /* Width of a row: the last dimension. */
 static inline int64_t hora_op_width(const hora_view *v) {

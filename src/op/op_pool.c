@@ -1,9 +1,11 @@
 /*
  * pool: the mean of a segment, in its first row.
  *
- *   y_i = mean over j of x_j, lo_i + a <= j < hi_i    in a segment's first row, i = lo_i < hi_i
- *   y_i = 0                                           elsewhere
- *   dx_j = sum over those i of dy_i / (hi_i - lo_i - a)
+ *   y_i = mean over j of x_j, i + a <= j < e_i    in a segment's first row, i = lo_i < hi_i
+ *   y_i = 0                                       elsewhere
+ *   dx_j = sum over those i of dy_i / (e_i - i - a)
+ *
+ * e_i, the segment's end, is the largest hi of its rows: causal ones see only those before them.
  *
  * x and y (n, d); attr.a: rows at the head of a segment that are left out (a class token); a mean
  * of none is 0. With attr.b = 1 y is (n, 2d): x_i itself stands in front of the mean.

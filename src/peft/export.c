@@ -216,10 +216,11 @@ hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
 /* --- model card ------------------------------------------------------------------------------- */
 
 static const char *pipeline(const hora_base *b) {
-    return b->vision                            ? "image-classification"
-           : !b->task_type                      ? "text-generation"
-           : hora_eq(b->task_type, "TOKEN_CLS") ? "token-classification"
-                                                : "text-classification";
+    return b->vision                                     ? "image-classification"
+           : !b->task_type                               ? "text-generation"
+           : hora_eq(b->task_type, "TOKEN_CLS")          ? "token-classification"
+           : hora_eq(b->task_type, "FEATURE_EXTRACTION") ? "sentence-similarity"
+                                                         : "text-classification";
 }
 
 hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *note) {

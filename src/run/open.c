@@ -31,6 +31,10 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
                                  .config_alone = options->config_alone,
                                  .bare = head || o->objective.task->body};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
+    if (o->objective.task->body) {
+        hora_base_bare_names(o->base);
+        HORA_TRY(hora_embedding_read(&o->objective.how, o->base->dir));
+    }
     return head ? HORA_OK : hora_open_settle(o, NULL, NULL, false, 0);
 }
 
@@ -80,6 +84,12 @@ hora_status hora_open_chat(hora_opened *o, char **date) {
     o->chat_refused = true;
     hora_warn("%s: %s; conversations cannot be rendered", o->base->dir, hora_errmsg());
     return HORA_OK;
+}
+
+void hora_open_length(const hora_opened *o, int64_t *seq_len) {
+    const int64_t limits[] = {o->objective.how.most, o->base->max_positions};
+    for (size_t i = 0; i < HORA_COUNT(limits) && o->objective.task->body; i++)
+        *seq_len = limits[i] > 0 ? hora_min(*seq_len, limits[i]) : *seq_len;
 }
 
 /* Where no file says it, what transformers does with such a model. */

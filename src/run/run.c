@@ -171,6 +171,8 @@ static hora_status open_model(run *r) {
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter};
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
+    if (!hora_settings_get(&r->all, "seq_len"))
+        hora_open_length(&r->opened, &r->data.seq_len);
     return hora_open_pictures(&r->opened, &r->data.seq_len);
 }
 
@@ -181,17 +183,6 @@ static hora_status attach(run *r) {
     if (!r->methods.list)
         HORA_TRY(hora_method_foreign(&r->all, r->run.method));
     return hora_settings_finish(&r->all, tables, own_tables(r, tables));
-}
-
-/* What would be found out only behind data that may take minutes to read. */
-static hora_status check_task(const run *r) {
-    const hora_task *task = r->opened.objective.task;
-    if (task->body)
-        return hora_fail(HORA_EUSAGE,
-                         "the task %s has nothing to train on yet; give --task "
-                         "sequence-classification, token-classification or regression",
-                         task->name);
-    return HORA_OK;
 }
 
 static hora_status check_before_data(run *r) {
@@ -501,6 +492,7 @@ static hora_status finish(run *r) {
 }
 
 static hora_status soften(run *r) {
+    r->opened.objective.similarity_scale = r->train.similarity_scale;
     const hora_augment *a = &r->data.augment;
     if (r->run.resume && r->opened.objective.task->labels != HORA_LABELS_CLASS)
         return HORA_OK; /* a difference from the checkpoint, which says so */
@@ -517,7 +509,6 @@ static hora_status weigh(run *r) {
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
     const bool settled = r->opened.objective.settled; /* else the head waits for the data */
-    HORA_TRY(check_task(r));
     if (settled)
         HORA_TRY(attach(r));
     HORA_TRY(check_before_data(r));

@@ -169,7 +169,7 @@ static hora_status check_kind(const hora_objective *o, const hora_json *config) 
 hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config) {
     int64_t pad;
     const hora_family *family = hora_family_of(config);
-    *o = (hora_objective){.pad = -1, .encoder = family && family->encoder};
+    *o = (hora_objective){.pad = -1, .encoder = family && family->encoder, .similarity_scale = 20};
     const hora_task *t = name ? hora_task_named(name) : task_of(config);
     if (!t)
         return hora_task_unknown(name);
@@ -258,7 +258,7 @@ hora_status hora_objective_adapter(hora_objective *o, const char *name, const ch
     }
     const char *type = hora_json_string(hora_json_get(words, "task_type"), NULL);
     const hora_task *t = name ? o->task : task_of_type(type, is_regression(words));
-    if (t && t != o->task && (t->head || o->task->head)) {
+    if (t && t != o->task && (t->head || o->task->head || t->body)) {
         const hora_objective was = *o;
         become(o, t);
         o->head_dropout = was.task->head ? was.head_dropout : t->head_dropout;
@@ -504,6 +504,8 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
     bool fresh = false;
     if (o->settled || !o->task->head) {
         o->settled = true;
+        if (o->task->body)
+            base->task_type = o->task->task_type;
         return HORA_OK;
     }
     HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));

@@ -33,7 +33,7 @@ double hora_metrics_get(const hora_metrics *m, const char *name) {
 }
 
 bool hora_tally_predicts(const hora_objective *o) {
-    return o->task->head;
+    return o->task->head || o->task->observe;
 }
 
 static float element(const hora_view *v, int64_t i) {
@@ -43,7 +43,8 @@ static float element(const hora_view *v, int64_t i) {
     return x;
 }
 
-static void grow(hora_tally *t, int64_t more, int64_t k) {
+void hora_tally_grow(hora_tally *t, int64_t more, int64_t k) {
+    t->width = k;
     if (t->n + more <= t->cap)
         return;
     t->cap = hora_max(2 * t->cap, t->n + more);
@@ -113,7 +114,12 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
     if (out->logits == HORA_NONE)
         return;
     const hora_view z = logits_of(t, g, out->logits);
-    grow(t, b->supervised, t->objective->classes);
+    t->scored = out->scored;
+    if (t->objective->task->observe) {
+        t->objective->task->observe(t, &z, b);
+        return;
+    }
+    hora_tally_grow(t, b->supervised, t->objective->classes);
     for (int64_t i = 0; i < b->tokens; i++) {
         if (b->pos[i] == 0)
             HORA_PUSH(t->start, t->nstart, t->cstart, t->n);
@@ -129,7 +135,7 @@ typedef struct column {
 } column;
 
 static void columns_of(const hora_tally *t, column c[6]) {
-    const size_t k = (size_t)t->objective->classes;
+    const size_t k = (size_t)t->width;
     const bool classes = t->objective->loss == HORA_LOSS_XENT;
     c[0] = (column){t->truth, classes * sizeof *t->truth};
     c[1] = (column){t->guess, classes * sizeof *t->guess};
@@ -145,7 +151,7 @@ static void put(hora_str *out, const void *data, size_t bytes) {
 }
 
 void hora_tally_pack(const hora_tally *t, hora_str *out) {
-    const int64_t head[4] = {t->count, t->bytes, t->n, t->nstart};
+    const int64_t head[5] = {t->count, t->bytes, t->n, t->nstart, t->width};
     column c[6];
     columns_of(t, c);
     put(out, head, sizeof head);
@@ -155,14 +161,14 @@ void hora_tally_pack(const hora_tally *t, hora_str *out) {
 }
 
 void hora_tally_unpack(hora_tally *t, const char *bytes) {
-    int64_t head[4];
+    int64_t head[5];
     column c[6];
     memcpy(head, bytes, sizeof head);
     bytes += sizeof head;
     t->count += head[0];
     t->bytes += head[1];
     if (head[2])
-        grow(t, head[2], t->objective->classes);
+        hora_tally_grow(t, head[2], head[4]);
     columns_of(t, c);
     for (int i = 0; i < 6; i++) {
         const size_t n = (size_t)head[2] * c[i].width;
@@ -191,7 +197,7 @@ void hora_tally_miss(hora_tally *t, int64_t sample, int64_t word, int32_t truth)
     if (!names || o == t->objective->classes || t->objective->loss != HORA_LOSS_XENT)
         return;
     const int64_t at = t->start[sample] + word;
-    grow(t, 1, t->objective->classes);
+    hora_tally_grow(t, 1, t->objective->classes);
     shift(t->truth, sizeof *t->truth, at, t->n);
     shift(t->guess, sizeof *t->guess, at, t->n);
     shift(t->confidence, sizeof *t->confidence, at, t->n);

@@ -15,6 +15,7 @@ typedef struct hora_outputs {
     bool want_loss, want_logits;     /* in */
     bool differentiate;              /* in: the loss is what backward starts from */
     hora_t loss, logits;             /* out; NONE where not wanted */
+    bool scored;                     /* in: the data say how alike two texts are */
     bool want_hidden;                /* in: the last hidden state */
     hora_t hidden;                   /* out, where wanted */
 } hora_outputs;
@@ -34,9 +35,11 @@ double hora_metrics_get(const hora_metrics *m, const char *name); /* NaN when ab
 
 typedef struct hora_tally {
     const hora_objective *objective;
+    bool scored;            /* as in the outputs */
     double loss;            /* summed */
     int64_t count, bytes;   /* rows that count; bytes of text of their targets */
     int64_t n, cap;         /* predictions */
+    int64_t width;          /* numbers of each */
     int32_t *truth, *guess; /* classes (XENT) */
     /* How sure each guess is, 0 .. 1 (NaN: not known), and how many classes stand above the truth;
      * NULL: not known, as where predictions come from a file (XENT) */
@@ -56,6 +59,8 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
  * as if its batches had come next. */
 void hora_tally_pack(const hora_tally *t, hora_str *out);
 void hora_tally_unpack(hora_tally *t, const char *bytes);
+/* Room for more predictions of k numbers each. */
+void hora_tally_grow(hora_tally *t, int64_t more, int64_t k);
 /* A word that no row stands for is missed: where one of the classes is O, that is its guess, with a
  * confidence that is not known. sample: of those added so far; word: in it, earlier ones included.
  */

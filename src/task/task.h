@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "data/data.h"
 #include "nn/recording.h"
+#include "task/embed.h"
 #include "task/tally.h"
 
 typedef enum { HORA_LOSS_XENT, HORA_LOSS_BCE, HORA_LOSS_MSE } hora_loss_kind;
@@ -34,6 +35,11 @@ typedef struct hora_task {
     hora_counted (*targets)(const hora_data_rule *, const hora_segment *, hora_batch *);
     /* Head, loss, logits on top of `hidden`, as `o` wants them. */
     void (*record)(const hora_objective *, hora_net *n, hora_t hidden, hora_outputs *o);
+    /* Refuses training data that are none for it; NULL: all are fine. */
+    hora_status (*check)(const hora_objective *, const hora_dataset *train, int64_t batch_size,
+                         int64_t grad_accum);
+    /* Adds logits of a batch to an evaluation; NULL: one prediction for each row that counts. */
+    void (*observe)(hora_tally *, const hora_view *logits, const hora_batch *);
     /* What all that was observed says; loss comes first by itself. */
     void (*metrics)(const hora_tally *, hora_metrics *out);
 } hora_task;
@@ -56,8 +62,10 @@ struct hora_objective {
     int32_t pad;  /* id that pads; -1: none. Sequences are pooled at the last other token */
     bool encoder; /* a token sees all of its sample, whose first row speaks for the whole */
     double head_dropout;
-    float *class_weight; /* [classes], of a row in the loss; NULL: 1 */
-    bool strict;         /* entities count only as the scheme writes them */
+    float *class_weight;     /* [classes], of a row in the loss; NULL: 1 */
+    bool strict;             /* entities count only as the scheme writes them */
+    hora_embedding how;      /* embedding: how a vector is made of a text's last hidden state */
+    double similarity_scale; /* embedding: of cosines, before their softmax */
 };
 /* Language modelling, for whoever has no other. */
 const hora_objective *hora_objective_causal(void);

@@ -63,4 +63,12 @@ void *hora_batch_leaf(const hora_batch *b, hora_leaf leaf); /* NULL: not there *
 void hora_batch_places(hora_batch *b, int64_t from, int64_t n, int32_t pad);
 /* Rows [tokens, rows) become padding: they see nothing and predict nothing. */
 void hora_batch_pad(hora_batch *b);
+/* End of the tokens of the segment whose first row is i, however little each of them sees; i where
+ * none begins there. */
+static inline int64_t hora_batch_segment_end(const hora_batch *b, int64_t i) {
+    int64_t end = b->lo[i] == i ? hora_max(i, (int64_t)b->hi[i]) : i;
+    for (int64_t j = i + 1; end > i && j < b->rows && b->lo[j] == i; j++)
+        end = hora_max(end, (int64_t)b->hi[j]);
+    return end;
+}
 #endif

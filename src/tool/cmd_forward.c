@@ -2,8 +2,8 @@
 #include "api/handles.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "infer/embed.h"
 #include "infer/forward.h"
+#include "task/embed.h"
 #include "tool/tool.h"
 
 typedef struct config {

@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "data/images.h"
-#include "infer/embed.h"
 #include "infer/forward.h"
+#include "task/embed.h"
 #include "tool/tool.h"
 
 typedef struct config {
@@ -247,8 +247,8 @@ static hora_status pictures(hora_model *m, const config *c, const hora_cli *cli)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-typedef struct text { /* one record, tokenised; of a pair to be compared the first half */
-    bool compared;    /* the next one is the other half */
+typedef struct text { /* of a record, tokenised */
+    int more;         /* texts of the same record that follow and are compared with this one */
     hora_ids ids, types;
     hora_ids first; /* of tagged words: the token that speaks for each, -1: cut off or nothing */
     hora_json *truth;
@@ -267,14 +267,14 @@ typedef struct reading {
     int64_t cut, bad;
 } reading;
 
-static void drop_texts(reading *r) {
-    for (int i = 0; i < r->n; i++) {
+static void drop_texts(reading *r, int from) {
+    for (int i = from; i < r->n; i++) {
         hora_ids_release(&r->at[i].ids);
         hora_ids_release(&r->at[i].types);
         hora_ids_release(&r->at[i].first);
         hora_json_free(r->at[i].truth);
     }
-    r->n = 0;
+    r->n = from;
 }
 
 /* Rectangular, padded behind. */
@@ -333,17 +333,17 @@ static void put_text(const reading *r, const hora_forward *f, const hora_forward
     if (x->truth)
         hora_json_set(line, "true", hora_json_copy(x->truth));
     if (o->task->body) {
-        float *v = hora_malloc((size_t)(2 * d) * sizeof *v);
-        for (int64_t k = i; k <= i + x->compared; k++)
+        float *v = hora_malloc((size_t)((1 + x->more) * d) * sizeof *v);
+        for (int64_t k = i; k <= i + x->more; k++)
             hora_embedding_run(&r->how, f->hidden + k * b->t * d, b->mask + k * b->t, b->t, d,
                                v + (k - i) * d);
-        if (x->compared)
-            hora_json_set(line, "pred", hora_json_new_real(cosine(v, v + d, d)));
-        hora_json *list = x->compared ? NULL : hora_json_new_array();
-        for (int64_t k = 0; list && k < d; k++)
+        hora_json *list = x->more == 1 ? NULL : hora_json_new_array();
+        for (int64_t k = 1; k <= x->more && list; k++)
+            hora_json_push(list, hora_json_new_real(cosine(v, v + k * d, d)));
+        for (int64_t k = 0; k < d && !x->more; k++)
             hora_json_push(list, hora_json_new_real((double)v[k]));
-        if (list)
-            hora_json_set(line, "embedding", list);
+        hora_json_set(line, x->more ? "pred" : "embedding",
+                      list ? list : hora_json_new_real(cosine(v, v + d, d)));
         hora_free(v);
     } else if (o->task->labels == HORA_LABELS_TAG) {
         put_tags(o, x, f->logits + i * b->t * o->classes, line);
@@ -369,11 +369,11 @@ static hora_status answer(reading *r) {
     float *out = hora_malloc((size_t)hora_shape_elems(&z) * sizeof *out);
     *(body ? &f.hidden : &f.logits) = out;
     const hora_status s = hora_forward_run(&f, &b);
-    for (int64_t i = 0; i < b.b && !s; i += 1 + r->at[i].compared)
+    for (int64_t i = 0; i < b.b && !s; i += 1 + r->at[i].more)
         put_text(r, &f, &b, i);
     hora_free(out);
     hora_forward_batch_release(&b);
-    drop_texts(r);
+    drop_texts(r, 0);
     return s;
 }
 
@@ -410,6 +410,16 @@ static hora_status take_words(reading *r, const hora_json *words, text *x) {
     return s;
 }
 
+/* The first text of a record whose vectors are wanted, and the score of it and the second. */
+static hora_status first_of_set(const hora_json *record, hora_text_pair *out, text *x) {
+    hora_text_set t;
+    HORA_TRY(hora_record_text_set(record, &t));
+    *out = (hora_text_pair){.first = t.at[0], .nfirst = t.len[0]};
+    if (t.score && !x->truth)
+        x->truth = hora_json_copy(t.score);
+    return HORA_OK;
+}
+
 static hora_status take_text(reading *r, const hora_json *record, text *x) {
     static const char *const truths[] = {"true", "label", "labels", "tags", "ner_tags"};
     const hora_json *words = hora_json_get(record, "tokens");
@@ -422,9 +432,10 @@ static hora_status take_text(reading *r, const hora_json *record, text *x) {
     words = words ? words : hora_json_get(record, "words");
     if (r->m->opened.objective.task->labels == HORA_LABELS_TAG && words)
         return take_words(r, words, x);
-    HORA_TRY(hora_record_texts(record, &pair));
-    if (r->m->opened.objective.task->body) /* two texts have two vectors */
-        pair.second = NULL;
+    if (r->m->opened.objective.task->body) /* each text has a vector of its own */
+        HORA_TRY(first_of_set(record, &pair, x));
+    else
+        HORA_TRY(hora_record_texts(record, &pair));
     HORA_TRY(hora_tokenizer_encode_pair(r->tok, &pair, r->most, HORA_TRUNCATE_LONGEST, &x->ids,
                                         &x->types, &cut));
     r->cut += cut > 0;
@@ -433,41 +444,36 @@ static hora_status take_text(reading *r, const hora_json *record, text *x) {
                                               "to it; fill it or remove the record");
 }
 
-/* The second text of a pair whose vectors are compared, as a row of its own. */
-static hora_status take_other(reading *r, const hora_json *record) {
-    static const char *const scores_[] = {"score", "similarity_score", "similarity"};
-    hora_text_pair pair, alone = {0};
-    text *x = &r->at[r->n - 1], other = {.line = x->line};
-    int64_t cut = 0;
-    if (!r->m->opened.objective.task->body || hora_record_texts(record, &pair) || !pair.second)
+/* The other texts of a record whose vectors are compared with that of its first, `at`. */
+static hora_status take_others(reading *r, const hora_json *record, int at) {
+    hora_text_set t;
+    if (!r->m->opened.objective.task->body)
         return HORA_OK;
-    for (size_t i = 0; i < HORA_COUNT(scores_) && !x->truth; i++)
-        if (hora_json_get(record, scores_[i]))
-            x->truth = hora_json_copy(hora_json_get(record, scores_[i]));
-    alone.first = pair.second;
-    alone.nfirst = pair.nsecond;
-    HORA_TRY(hora_tokenizer_encode_pair(r->tok, &alone, r->most, HORA_TRUNCATE_LONGEST, &other.ids,
-                                        &other.types, &cut));
-    r->cut += cut > 0;
-    x->compared = true;
-    HORA_PUSH(r->at, r->n, r->cap, other);
+    HORA_TRY(hora_record_text_set(record, &t));
+    for (int i = 1; i < t.n; i++) {
+        const hora_text_pair alone = {.first = t.at[i], .nfirst = t.len[i]};
+        text other = {.line = r->at[at].line};
+        int64_t cut = 0;
+        hora_status s = hora_tokenizer_encode_pair(r->tok, &alone, r->most, HORA_TRUNCATE_LONGEST,
+                                                   &other.ids, &other.types, &cut);
+        r->cut += cut > 0;
+        HORA_PUSH(r->at, r->n, r->cap, other);
+        r->at[at].more++;
+        HORA_TRY(s);
+    }
     return HORA_OK;
 }
 
 static hora_status take_record(void *arg, const hora_json *record, int64_t line) {
     reading *r = arg;
     text x = {.line = line};
+    const int first = r->n;
     hora_status s = take_text(r, record, &x);
     HORA_PUSH(r->at, r->n, r->cap, x);
     if (!s)
-        s = take_other(r, record);
+        s = take_others(r, record, first);
     if (s) {
-        text *last = &r->at[r->n - 1];
-        hora_ids_release(&last->ids);
-        hora_ids_release(&last->types);
-        hora_ids_release(&last->first);
-        hora_json_free(last->truth);
-        r->n--;
+        drop_texts(r, first);
         if (!r->c->skip_bad)
             return s;
         HORA_TRY(answer(r)); /* lines stay in order */
@@ -499,7 +505,7 @@ static hora_status texts(hora_model *m, const config *c, const hora_cli *cli) {
         if (!s)
             s = answer(&r);
     }
-    drop_texts(&r);
+    drop_texts(&r, 0);
     hora_free(r.at);
     if (r.cut)
         hora_warn("texts that were cut to %lld tokens: %lld", (long long)r.most, (long long)r.cut);
@@ -537,7 +543,8 @@ const hora_command hora_command_predict = {
         "Texts and pairs come as records of JSONL, CSV or TSV, as in training, and have `line`;\n"
         "words get a tag each; an encoder without a head gives `embedding`, or of a pair the "
         "cosine\n"
-        "as `pred`: hora eval --predictions then has Spearman and Pearson against `score`.",
+        "as `pred` (of more texts a list: of each with the first): hora eval --predictions then "
+        "has\nSpearman and Pearson against `score`.",
     .tables = {&hora_cli_source_options, &hora_model_options, &options},
     .most = 100000,
     .run = run};

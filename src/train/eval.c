@@ -144,7 +144,8 @@ static hora_status add_rank(evaluation *all, const hora_str *said, int64_t *aske
  * rank alone adds them. */
 static hora_status meet(evaluation *e, const hora_training *asked, hora_status mine) {
     const int ranks = hora_comm_size(e->comm);
-    evaluation all = {.comm = e->comm, .tally = {.objective = e->tally.objective}};
+    evaluation all = {.comm = e->comm,
+                      .tally = {.objective = e->tally.objective, .scored = e->tally.scored}};
     int64_t stop = 0, head[2] = {mine == HORA_EINTERRUPTED, e->n};
     hora_str text = {0};
     if (ranks == 1 || (mine && mine != HORA_EINTERRUPTED))
@@ -228,24 +229,27 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
 hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_json **detail) {
     hora_recording r = {0};
     const hora_objective *objective = p->objective ? p->objective : hora_objective_causal();
-    hora_outputs o = {
-        .objective = objective, .want_loss = true, .want_logits = hora_tally_predicts(objective)};
+    hora_outputs o = {.objective = objective,
+                      .want_loss = true,
+                      .want_logits = hora_tally_predicts(objective),
+                      .scored = hora_data_labels(p->data)->numbers};
     if (detail)
         *detail = NULL;
     HORA_TRY(hora_check_vocabulary(p->base, p->data));
     hora_device *own = NULL;
     if (!p->device)
         HORA_TRY(hora_device_open(&own, NULL));
-    const hora_recording_parts parts = {.base = p->base,
-                                        .adapters = p->adapters,
-                                        .nadapters = p->nadapters,
-                                        .device = own ? own : p->device,
-                                        .backends = p->backends,
-                                        .rows = hora_round_up(p->batch_size * p->seq_len, 64),
-                                        .mode = HORA_NET_EVAL,
-                                        .model = hora_model_record,
-                                        .outputs = hora_task_record,
-                                        .user = &o};
+    const hora_recording_parts parts = {
+        .base = p->base,
+        .adapters = p->adapters,
+        .nadapters = p->nadapters,
+        .device = own ? own : p->device,
+        .backends = p->backends,
+        .rows = hora_round_up(p->batch_size * hora_data_sequence_tokens(p->data), 64),
+        .mode = HORA_NET_EVAL,
+        .model = hora_model_record,
+        .outputs = hora_task_record,
+        .user = &o};
     hora_status s;
     HORA_TRY_OUT(s, hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation"));
     s = hora_eval_over(&r, &o, p->data, p->batch_size, NULL, info, detail);

@@ -53,10 +53,11 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double min_delta;   /* what counts as improvement */
     int64_t log_every;  /* steps between lines of progress off a terminal */
     double label_smoothing;
-    int class_weights; /* 0: none, 1: balanced */
-    double explode;    /* stop when loss > explode * max(first loss, ln vocabulary); 0: never */
-    char *backends;    /* order of preference; NULL: the registry's */
-    char *device;      /* host cuda; NULL: as hora_device_open has it */
+    int class_weights;       /* 0: none, 1: balanced */
+    double similarity_scale; /* embedding: of cosines */
+    double explode; /* stop when loss > explode * max(first loss, ln vocabulary); 0: never */
+    char *backends; /* order of preference; NULL: the registry's */
+    char *device;   /* host cuda; NULL: as hora_device_open has it */
 } hora_train_config;
 extern const hora_options hora_train_options;
 /* What to open a base in: bf16 for `auto` where the device multiplies bf16, else f32. */

@@ -75,6 +75,8 @@ static const hora_option rows[] = {
              "share of a label that all classes get, in training"),
     OPT_CHOICE(class_weights, "class_weights", NULL, "none", "none balanced",
                "weight of each class in the loss; balanced: records / (classes x its records)"),
+    OPT_REAL(similarity_scale, "similarity_scale", NULL, "20", 1e-3, 1e6,
+             "embedding: factor of cosines before their softmax; 1 / temperature"),
     OPT_REAL(explode, "explode", NULL, "4", 0, 1e9,
              "stop when the loss exceeds this many times max(first loss, ln vocabulary); 0: never",
              HORA_OPT_RESUMABLE),

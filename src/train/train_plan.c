@@ -178,6 +178,9 @@ static hora_status check_parts(hora_training *t) {
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
     HORA_TRY(check_ranks(t));
+    if (p->train && p->objective && p->objective->task->check)
+        HORA_TRY(p->objective->task->check(p->objective, p->train, t->config.batch_size,
+                                           t->config.grad_accum));
     int64_t numbers = 0;
     for (int a = 0; a < p->nadapters; a++)
         numbers += p->adapters[a]->elems;
@@ -317,6 +320,13 @@ static hora_status plan_graphs(hora_training *t) {
     return HORA_OK;
 }
 
+/* Of a sequence of either set, at most. */
+static int64_t sequence_tokens(const hora_training *t) {
+    const hora_training_parts *p = &t->parts;
+    int64_t most = p->train ? hora_data_sequence_tokens(p->train) : p->seq_len;
+    return p->eval ? hora_max(most, hora_data_sequence_tokens(p->eval)) : most;
+}
+
 static void estimate_time(hora_training *t) {
     hora_train_report *r = &t->report;
     double work[HORA_WORKS] = {[HORA_WORK_ONCE] = 1};
@@ -324,7 +334,7 @@ static void estimate_time(hora_training *t) {
     const hora_objective *o = t->parts.objective;
     const bool each = o->task->labels == HORA_LABELS_NONE || o->task->labels == HORA_LABELS_TAG;
     const hora_full_work full = {.sequences = sequences,
-                                 .tokens = r->seq_len,
+                                 .tokens = sequence_tokens(t),
                                  .targets = each ? r->seq_len : 1,
                                  .whole = o->encoder};
     hora_graph_add_full_work(t->train.g, &full, work);
@@ -347,7 +357,10 @@ static void record(hora_training *t) {
                                   .model = hora_model_record,
                                   .outputs = hora_task_record,
                                   .user = &t->out};
-    t->out = (hora_outputs){.objective = p->objective, .want_loss = true, .differentiate = true};
+    t->out = (hora_outputs){.objective = p->objective,
+                            .want_loss = true,
+                            .differentiate = true,
+                            .scored = p->train && hora_data_labels(p->train)->numbers};
     hora_recording_init(&t->train, &parts);
     if (!p->eval)
         return;
@@ -355,7 +368,8 @@ static void record(hora_training *t) {
     parts.user = &t->eval_out;
     t->eval_out = (hora_outputs){.objective = p->objective,
                                  .want_loss = true,
-                                 .want_logits = hora_tally_predicts(p->objective)};
+                                 .want_logits = hora_tally_predicts(p->objective),
+                                 .scored = hora_data_labels(p->eval)->numbers};
     hora_recording_init(&t->eval, &parts);
 }
 
@@ -367,7 +381,7 @@ hora_status hora_training_plan(hora_training *t) {
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,
                                hora_optimizer_at(t->config.optimizer), t->config.loraplus,
                                t->config.decay_all));
-    r->rows = hora_round_up(t->config.batch_size * p->seq_len, 64);
+    r->rows = hora_round_up(t->config.batch_size * sequence_tokens(t), 64);
     r->parameters = hora_base_parameters(p->base);
     r->dtype = p->base->dtype;
     for (int a = 0; a < p->nadapters; a++) {

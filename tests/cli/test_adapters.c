@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/lapack.h"
 #include "base/text.h"
 #include "base/yaml.h"
 #include "format/safetensors.h"
@@ -242,6 +243,48 @@ static void test_mixed(void **state) {
     hora_free(three);
 }
 
+/* One adapter instead of two: the exact types measure as both together do. */
+static void test_combine_and_convert(void **state) {
+    static const char *const types[] = {"cat", "svd --svd-rank 6"};
+    (void)state;
+    const char *a = hora_test_path(hora_test_tmp(), "put/a"),
+               *c = hora_test_path(hora_test_tmp(), "put/b"),
+               *one = hora_test_path(hora_test_tmp(), "put/one");
+    for (int i = 0; i < 2; i++)
+        tool_check(0, NULL, NULL,
+                   "train --model '%s' --data '%s' --seq-len 16 --batch-size 2 --steps 3 --lr 0.05 "
+                   "--rank 3 --method %s --out '%s' --quiet",
+                   tiny_model(), data_file(), i ? "hora" : "lora", i ? c : a);
+    char *both = hora_format("--adapter '%s:0.5' --adapter '%s'", a, c);
+    for (size_t i = 0; i < HORA_COUNT(types); i++) {
+        if (i && !hora_lapack())
+            continue;
+        tool_check(0, "one LoRA of rank 6", NULL,
+                   "combine --model '%s' %s --type %s --out '%s' --overwrite", tiny_model(), both,
+                   types[i], one);
+        assert_true(fabs(loss_with(one) - loss_of(both)) < 1e-5);
+    }
+    tool_check(0, "exact", NULL, "convert --model '%s' --adapter '%s' --to lora --out '%s.plain'",
+               tiny_model(), c, one);
+    hora_free(both);
+    both = hora_format("%s.plain", one);
+    assert_true(fabs(loss_with(both) - loss_with(c)) < 1e-5);
+    hora_free(both);
+    tool_check(2, NULL, "lora[:N]", "convert --model '%s' --adapter '%s' --to x --out '%s.x'",
+               tiny_model(), c, one);
+    tool_check(9, NULL, "adapter",
+               "combine --model '%s' --adapter '%s' --adapter '%s' --overwrite "
+               "--out '%s'",
+               tiny_model(), a, c, a);
+    tool_check(2, NULL, "--density",
+               "combine --model '%s' --adapter '%s' --adapter '%s' --type ties "
+               "--out '%s.x'",
+               tiny_model(), a, c, one);
+    both = hora_format("%s.x", one);
+    assert_false(hora_path_exists(both));
+    hora_free(both);
+}
+
 static void close_to(const char *a, const char *b) {
     hora_st *x, *y;
     assert_ok(hora_st_open(&x, a));
@@ -282,6 +325,7 @@ static void test_version_0_1(void **state) {
 
 HORA_TESTS(cli_adapters, {"several in one training", test_several, HORA_SHORT},
            {"several given, some in part", test_mixed, HORA_SHORT},
+           {"combine and convert", test_combine_and_convert, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},
            {"typing mistakes", test_typing_mistakes, HORA_SHORT},
            {"the ends of a tied model", test_tied_ends, HORA_SHORT},

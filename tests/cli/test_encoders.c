@@ -138,9 +138,8 @@ static void refusals(void **state) {
     const char *good = tiny_file("good.jsonl", "{\"text\": \"a\", \"label\": \"x\"}\n"
                                                "{\"text\": \"b\", \"label\": \"y\"}\n");
     const char *other = tiny_file("other.jsonl", "{\"text\": \"b\", \"label\": \"z\"}\n");
-    tool_check(2, NULL, "nothing to train on",
-               "train --model '%s' --task embedding --data '%s' --out '%s'", tiny_encoder(), good,
-               hora_test_path(hora_test_tmp(), "none"));
+    tool_check(4, NULL, "write it as", "train --model '%s' --task embedding --data '%s' --out '%s'",
+               tiny_encoder(), good, hora_test_path(hora_test_tmp(), "none"));
     const char *out = trained("sequence-classification", good);
     tool_check(4, NULL, "line 2", "predict --model '%s' --adapter '%s' '%s'", tiny_encoder(), out,
                data);
@@ -149,6 +148,66 @@ static void refusals(void **state) {
     tool_check(10, NULL, "none of the model's 2 classes",
                "eval --model '%s' --adapter '%s' --data '%s'", tiny_encoder(), out, other);
     tool_check(2, NULL, "writes text", "predict --model '%s' '%s'", tiny_model(), good);
+}
+
+/* --- texts that belong together --------------------------------------------------------------- */
+static const char *const texts_refused[][2] = {
+    {"{\"anchor\": \"a\", \"positive\": \"b\"}\n{\"anchor\": \"a\"}\n", "line 2"},
+    {"{\"anchor\": \"a\", \"positive\": [\"b\", \"c\"]}\n", "a record for each"},
+    {"{\"sentence1\": \"a\", \"sentence2\": \"b\", \"score\": 0.5}\n"
+     "{\"sentence1\": \"a\", \"sentence2\": \"b\"}\n",
+     "no score"},
+    {"{\"sentence1\": \"a\", \"sentence2\": \"b\", \"score\": 4}\n", "divide them"},
+    {"{\"sentence1\": \"a\", \"sentence2\": \"b\", \"label\": \"entailment\"}\n", "is no number"},
+    {"{\"anchor\": \"a\", \"positive\": \"b\", \"negative\": \"c\", \"score\": 1}\n",
+     "leave one out"},
+    {"{\"anchor\": \"a\", \"positive\": 3}\n", "should be a text"}};
+
+/* Trained, measured on the file and by what predict writes: the same numbers. */
+static void belonging(void **state) {
+    (void)state;
+    const char *out = hora_test_path(hora_test_tmp(), "together");
+    const char *data = tiny_file("together.csv", "query,answer,negative_1\nab,abc,xy\n"
+                                                 "cd,cde,\nef,efg,zz\n");
+    const char *sts = tiny_file("sts.tsv", "sentence1\tsentence2\tscore\nab\tabd\t5\n"
+                                           "ab\txyz\t0.5\ncd\tcde\t4\nef\tqr\t1\n");
+    tool_check(0, NULL, "adds steps, not candidates",
+               "train --model '%s' --task embedding --data '%s' --eval-data '%s' --out '%s' "
+               "--steps 3 --method lora --batch-size 2 --grad-accum 2 --dtype f32 --backends cpu",
+               tiny_encoder(), data, sts, out);
+    hora_json *model =
+        tool_json("eval --model '%s' --adapter '%s' --data '%s' --json", tiny_encoder(), out, sts);
+    hora_json *pairs_ =
+        tool_json("eval --model '%s' --adapter '%s' --data '%s' --json", tiny_encoder(), out, data);
+    hora_str s = {0};
+    tool_text(&s, "predict --model '%s' --adapter '%s' '%s'", tiny_encoder(), out, sts);
+    assert_int_equal(lines_in(&s), 4);
+    hora_json *file = tool_json("eval --predictions '%s' --json", tiny_file("said.jsonl", s.s));
+    assert_true(fabs(tool_number(model, "spearman") - tool_number(file, "spearman")) < 1e-6);
+    assert_true(fabs(tool_number(model, "pearson") - tool_number(file, "pearson")) < 1e-5);
+    assert_true(fabs(tool_number(model, "loss") - (1 - tool_number(model, "spearman"))) < 1e-9);
+    assert_true(isfinite(tool_number(pairs_, "accuracy")));
+    assert_true(isfinite(tool_number(pairs_, "triplet_accuracy")));
+    s.n = 0;
+    tool_text(&s, "predict --model '%s' --adapter '%s' '%s'", tiny_encoder(), out, data);
+    hora_json *one = line_at(&s, 0), *two = line_at(&s, 1);
+    assert_int_equal(hora_json_len(hora_json_get(one, "pred")), 2); /* with both others */
+    assert_true(isfinite(tool_number(two, "pred")));
+    hora_json_free(one);
+    hora_json_free(two);
+    hora_json_free(model);
+    hora_json_free(pairs_);
+    hora_json_free(file);
+    hora_str_release(&s);
+    for (size_t i = 0; i < HORA_COUNT(texts_refused); i++)
+        tool_check(i == 3 ? 2 : 4, NULL, texts_refused[i][1],
+                   "train --model '%s' --task embedding --data '%s' --out '%s' --steps 1",
+                   tiny_encoder(), tiny_file("refused.jsonl", texts_refused[i][0]),
+                   hora_test_path(hora_test_tmp(), "none"));
+    tool_check(2, NULL, "there must be some",
+               "train --model '%s' --task embedding --data '%s' --out '%s' --batch-size 1",
+               tiny_encoder(), tiny_file("two.csv", "anchor,positive\na,b\nc,d\n"),
+               hora_test_path(hora_test_tmp(), "none"));
 }
 
 /* --- vectors of texts ------------------------------------------------------------------------- */
@@ -285,6 +344,7 @@ HORA_TESTS(cli_encoders, {"classes of texts and pairs", classes, HORA_SHORT},
            {"words behind the cut are missed", lost_words, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT},
            {"vectors as sentence-transformers has them", sentence_transformers, HORA_SHORT},
+           {"texts that belong together", belonging, HORA_SHORT},
            {"similarity of pairs", similarity, HORA_SHORT}, {"MiniLM", minilm, HORA_SHORT},
            {"RoBERTa's positions", roberta_positions, HORA_SHORT},
            {"labels of words", token_labels, HORA_SHORT});

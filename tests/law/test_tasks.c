@@ -26,7 +26,7 @@ static void quiet(void *user, int level, const char *text) {
 /* Texts of x and y; what counts is which of the two is written in capitals. */
 static const char *data_of(const char *task) {
     const bool tags = hora_eq(task, "token-classification");
-    const bool number = hora_eq(task, "regression");
+    const bool number = hora_eq(task, "regression"), texts = hora_eq(task, "embedding");
     hora_rng r = hora_rng_new(4, "tasks");
     hora_str s = {0};
     for (int i = 0; i < 48; i++) {
@@ -40,6 +40,13 @@ static const char *data_of(const char *task) {
             for (int k = 0; k < n; k++)
                 hora_str_printf(&s, "%s\"%s\"", k ? ", " : "", k % 2 ? "O" : one ? "B-X" : "B-Y");
             hora_str_puts(&s, "]}\n");
+            continue;
+        }
+        if (texts) { /* those that begin alike belong together */
+            hora_str_printf(&s, "{\"anchor\": \"%c%c\", \"positive\": \"%c%cz\"", c, 'a' + i % 16,
+                            c, 'a' + i % 16);
+            hora_str_printf(&s, i % 3 ? "}\n" : ", \"negative\": \"%c%cz\"}\n", one ? 'Y' : 'X',
+                            'a' + i % 16);
             continue;
         }
         hora_str_puts(&s, "{\"text\": \"");
@@ -75,9 +82,9 @@ static hora_status train(const char *task, const char *out, const char *more, vo
     return st;
 }
 
-static const char *const tasks[] = {"sequence-classification", "regression",
-                                    "token-classification"};
-static const char *const measure[] = {"accuracy", "spearman", "entity_f1"};
+static const char *const tasks[] = {"sequence-classification", "regression", "token-classification",
+                                    "embedding"};
+static const char *const measure[] = {"accuracy", "spearman", "entity_f1", "accuracy"};
 
 static void they_learn(void **state) {
     (void)state;

@@ -38,9 +38,9 @@ static void forward(void *arg, int64_t tile, int thread) {
     const size_t elem = (size_t)((char *)hora_cpu_at(&c->out, 1) - (char *)c->out.data);
     float *sum = own_row(c, thread);
     for (int64_t i = tile * p->chunk; i < end; i++) {
-        const int64_t from = i + c->attr.a, to = c->batch->hi[i];
+        const int64_t from = i + c->attr.a, to = hora_batch_segment_end(c->batch, i);
         memset(hora_cpu_at(&c->out, i * w), 0, (size_t)w * elem);
-        if (c->batch->lo[i] != i || to <= i)
+        if (to <= i)
             continue;
         if (c->attr.b)
             memcpy(hora_cpu_at(&c->out, i * w), hora_cpu_at(&c->in[0], i * d), (size_t)d * elem);
@@ -63,15 +63,14 @@ static void backward(void *arg, int64_t tile, int thread) {
     const hora_kern_rows *loops = hora_cpu_loops(&c->dout);
     float *dx = own_row(c, thread);
     for (int64_t k = tile * p->chunk; k < end; k++) {
-        const int64_t i = b->lo[k], from = i + c->attr.a;
-        const bool leads = b->lo[i] == i && i < b->hi[i];
-        const bool in = leads && k < b->hi[i] && from <= k;
+        const int64_t i = b->lo[k], from = i + c->attr.a, to_row = hora_batch_segment_end(b, i);
+        const bool leads = i < to_row, in = leads && k < to_row && from <= k;
         void *to = hora_cpu_at(&c->din[0], k * d);
         memset(dx, 0, (size_t)d * sizeof *dx);
         if (in)
             loops->accumulate(d, hora_cpu_at(&c->dout, i * w + w - d), dx, true);
         for (int64_t j = 0; in && j < d; j++)
-            dx[j] /= (float)(b->hi[i] - from);
+            dx[j] /= (float)(to_row - from);
         if (c->attr.b && leads && i == k)
             loops->accumulate(d, hora_cpu_at(&c->dout, i * w), dx, false);
         if (!fresh)

@@ -323,11 +323,19 @@ extern "C" void hora_cuda_layernorm_back(cudaStream_t s, const hora_cuda_layerno
 }
 
 /* --- pool: a block per row; those that begin no segment are zeros ----------------------------- */
+/* hora_batch_segment_end */
+static __device__ int64_t segment_end(const hora_batch *b, int64_t i) {
+    int64_t end = b->lo[i] == i ? max(i, (int64_t)b->hi[i]) : i;
+    for (int64_t j = i + 1; end > i && j < b->rows && b->lo[j] == i; j++)
+        end = max(end, (int64_t)b->hi[j]);
+    return end;
+}
+
 template <class T>
 __global__ void pool(const hora_batch *batch, int64_t skip, bool joined, const T *x, T *y,
                      int64_t d) {
-    const int64_t i = blockIdx.x, from = batch->lo[i] + skip, to = batch->hi[i];
-    const bool there = batch->lo[i] == i && i < to;
+    const int64_t i = blockIdx.x, from = i + skip, to = segment_end(batch, i);
+    const bool there = i < to;
     T *row = y + i * d * (joined ? 2 : 1);
     for (int64_t j = threadIdx.x; j < d; j += blockDim.x) {
         float sum = 0;
@@ -344,8 +352,8 @@ template <class T>
 __global__ void pool_back(const hora_batch *batch, int64_t skip, bool joined, const T *dy, T *dx,
                           bool add, int64_t d) {
     const int64_t k = blockIdx.x, i = batch->lo[k], w = d * (joined ? 2 : 1);
-    const bool segment = i < batch->hi[k] && batch->lo[i] == i; /* row i holds the mean */
-    const int64_t from = i + skip, to = segment ? batch->hi[i] : 0;
+    const int64_t from = i + skip, to = segment_end(batch, i);
+    const bool segment = i < to && k < to; /* row i holds the mean */
     for (int64_t j = threadIdx.x; j < d; j += blockDim.x) {
         float sum[1] = {0};
         if (segment && from <= k && k < to)

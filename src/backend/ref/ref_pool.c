@@ -6,9 +6,9 @@
 /* Rows [from, to) whose mean stands in row i; false: none does. */
 static bool range(const hora_call *c, int64_t i, int64_t *from, int64_t *to) {
     const hora_batch *b = c->batch;
-    *from = b->lo[i] + c->attr.a;
-    *to = b->hi[i];
-    return b->lo[i] == i && i < b->hi[i];
+    *from = i + c->attr.a;
+    *to = hora_batch_segment_end(b, i);
+    return i < *to;
 }
 
 #define REF_TEXT "backend/ref/ref_pool.c"

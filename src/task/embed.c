@@ -1,5 +1,5 @@
 /* Vectors of texts: the files that say how, and the sums. */
-#include "infer/embed.h"
+#include "task/embed.h"
 
 #include <math.h>
 
@@ -10,23 +10,28 @@
 static hora_status no_pooling(const char *what) {
     return hora_fail(
         HORA_EUNSUPPORTED,
-        "sentence-transformers: pooling `%.40s` is not computed here; mean and cls are", what);
+        "sentence-transformers: pooling `%.40s` is not computed here; mean, cls and lasttoken are",
+        what);
 }
 
 /* {"pooling_mode_mean_tokens": true, ..}, or "pooling_mode": "mean". */
 static hora_status read_pooling(hora_embedding *e, const hora_json *c) {
     static const struct {
-        const char *key;
+        const char *key, *word;
         hora_embed_pool pool;
-    } modes[] = {{"pooling_mode_mean_tokens", HORA_EMBED_MEAN},
-                 {"pooling_mode_cls_token", HORA_EMBED_FIRST}};
+    } modes[] = {{"pooling_mode_mean_tokens", "mean", HORA_EMBED_MEAN},
+                 {"pooling_mode_cls_token", "cls", HORA_EMBED_FIRST},
+                 {"pooling_mode_lasttoken", "lasttoken", HORA_EMBED_LAST}};
     const char *mode;
     int on = 0;
     HORA_TRY(hora_json_get_string(c, "pooling_mode", NULL, &mode));
-    if (mode) {
-        e->pool = hora_eq(mode, "cls") ? HORA_EMBED_FIRST : HORA_EMBED_MEAN;
-        return hora_eq(mode, "cls") || hora_eq(mode, "mean") ? HORA_OK : no_pooling(mode);
-    }
+    for (size_t i = 0; mode && i < HORA_COUNT(modes); i++)
+        if (hora_eq(mode, modes[i].word)) {
+            e->pool = modes[i].pool;
+            return HORA_OK;
+        }
+    if (mode)
+        return no_pooling(mode);
     for (void *it = hora_json_iter(c); it; it = hora_json_next(c, it)) {
         const char *key = hora_json_iter_key(it);
         bool yes = false, known = false;
@@ -89,11 +94,15 @@ out:
 void hora_embedding_run(const hora_embedding *e, const float *hidden, const int32_t *mask,
                         int64_t t, int64_t d, float *out) {
     double length = 0;
+    int64_t from = 0, to = e->pool == HORA_EMBED_FIRST ? hora_min(t, 1) : t;
+    while (e->pool == HORA_EMBED_LAST && mask && to > 1 && !mask[to - 1])
+        to--;
+    from = e->pool == HORA_EMBED_LAST ? hora_max(to - 1, 0) : 0;
     for (int64_t c = 0; c < d; c++) {
         double sum = 0;
         int64_t n = 0;
-        for (int64_t i = 0; i < (e->pool == HORA_EMBED_FIRST ? hora_min(t, 1) : t); i++) {
-            const bool in = e->pool == HORA_EMBED_FIRST || !mask || mask[i];
+        for (int64_t i = from; i < to; i++) {
+            const bool in = e->pool != HORA_EMBED_MEAN || !mask || mask[i];
             sum += in ? (double)hidden[i * d + c] : 0;
             n += in;
         }

@@ -1,5 +1,5 @@
-#ifndef HORA_INFER_EMBED_H
-#define HORA_INFER_EMBED_H
+#ifndef HORA_TASK_EMBED_H
+#define HORA_TASK_EMBED_H
 /*
  * One vector for a text, from the last hidden state, as the folder of a sentence-transformers model
  * says: modules.json (Transformer, Pooling, Normalize), the configuration of its Pooling module,
@@ -7,7 +7,7 @@
  */
 #include "base/json.h"
 
-typedef enum { HORA_EMBED_MEAN, HORA_EMBED_FIRST } hora_embed_pool;
+typedef enum { HORA_EMBED_MEAN, HORA_EMBED_FIRST, HORA_EMBED_LAST } hora_embed_pool;
 typedef struct hora_embedding {
     hora_embed_pool pool;
     bool normalised; /* to length 1 */

@@ -1,0 +1,223 @@
+/*
+ * Any adapter that merges as a plain LoRA. What is of low rank already is taken as it is where the
+ * rank allows, else cut by singular values; of all others what a merge would add to each weight is
+ * cut. Eckart and Young: no LoRA of that rank is nearer in the Frobenius norm.
+ */
+#include <math.h>
+
+#include "base/text.h"
+#include "interop/convert.h"
+#include "interop/svd.h"
+
+/* The adapters are plain low-rank updates, so nothing has to be merged to see them. */
+static bool plain(const hora_export *x) {
+    bool yes = true;
+    for (int k = 0; k < x->n; k++) {
+        const hora_adapter *a = x->adapters[k];
+        yes &= a->method->factors && !a->method->peft_config(a)->n_tokens;
+        for (int i = 0; yes && i < hora_flat_sites(x->base); i++) {
+            hora_factors f = {0};
+            if (i < x->base->nsites || a->method->ends)
+                a->method->factors(x->adapters[k], i, &f);
+            yes &= !f.magnitude && !f.bias;
+        }
+    }
+    return yes;
+}
+
+static int site_of(const hora_base *b, int weight) {
+    for (int i = 0; i < hora_flat_sites(b); i++)
+        if (b->sites[i].weight == weight)
+            return i;
+    return -1;
+}
+
+/* Trained whole: no LoRA can say that. */
+static hora_status check(const hora_export *x, int64_t n) {
+    const hora_base *b = x->base;
+    (void)n;
+    for (int k = 0; k < x->n; k++) {
+        const hora_adapter *a = x->adapters[k];
+        if (!a->method->merge)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "method %s changes no weight, so there is no LoRA that does the same; "
+                             "use the adapter beside its base",
+                             a->method->name);
+        for (int w = 0; a->replaces && w < b->nweights; w++)
+            if (a->replaces[w] && site_of(b, w) < 0)
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "adapter %s has trained %s, which is no projection, and a LoRA "
+                                 "changes projections alone; fold it in with `hora merge`",
+                                 a->name, b->weights[w].name);
+    }
+    return HORA_OK;
+}
+
+/* --- one site --------------------------------------------------------------------------------- */
+static void put(hora_flat *f, const hora_site *s, int64_t rank, const double *b, const double *a) {
+    f->rank = rank;
+    f->a = hora_realloc(f->a, (size_t)(rank * s->in) * sizeof *f->a);
+    f->b = hora_realloc(f->b, (size_t)(s->out * rank) * sizeof *f->b);
+    for (int64_t i = 0; i < rank * s->in; i++)
+        f->a[i] = (float)a[i];
+    for (int64_t i = 0; i < s->out * rank; i++)
+        f->b[i] = (float)b[i];
+}
+
+static double *doubles(const float *x, int64_t n) {
+    double *d = hora_malloc((size_t)n * sizeof *d);
+    for (int64_t i = 0; i < n; i++)
+        d[i] = (double)x[i];
+    return d;
+}
+
+static void say(hora_json *list, const hora_site *s, int64_t rank, double left, double all) {
+    hora_json *o = hora_json_push(list, hora_json_new_object());
+    hora_json_set(o, "name", hora_json_new_string(s->module));
+    hora_json_set(o, "rank", hora_json_new_int(rank));
+    hora_json_set(o, "norm", hora_json_new_real(all));
+    hora_json_set(o, "left", hora_json_new_real(left));
+    hora_json_set(o, "error", hora_json_new_real(all > 0 ? left / all : 0));
+}
+
+static double norm_of(const double *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+/* An update that is of low rank: as it is, or cut to n. */
+static hora_status cut(hora_flat *f, const hora_site *s, int64_t n, hora_json *list) {
+    double *fb = doubles(f->b, s->out * f->rank), *fa = doubles(f->a, f->rank * s->in);
+    double *b = hora_malloc((size_t)(s->out * f->rank) * sizeof *b),
+           *a = hora_malloc((size_t)(f->rank * s->in) * sizeof *a), left = 0, kept = 0;
+    const int64_t r = hora_min(f->rank, hora_min(s->out, s->in)), rank = n ? hora_min(n, r) : r;
+    hora_status st = HORA_OK;
+    if (rank < f->rank) {
+        st = hora_best_rank_product(fb, fa, s->out, s->in, f->rank, rank, b, a, &left);
+        if (st == HORA_OK) {
+            kept = norm_of(b, s->out * rank); /* a has orthonormal rows */
+            put(f, s, rank, b, a);
+        }
+    }
+    if (st == HORA_OK)
+        say(list, s, f->rank, left, hypot(left, kept));
+    hora_free(fa);
+    hora_free(fb);
+    hora_free(a);
+    hora_free(b);
+    return st;
+}
+
+/* What a merge adds to weight w as a (out, in) matrix: a table lies the other way round. */
+static double *change_of(const hora_base *b, const hora_site *s, const float *merged) {
+    const hora_view *v = &b->weights[s->weight].view;
+    double *d = hora_malloc((size_t)(s->out * s->in) * sizeof *d);
+    for (int64_t o = 0; o < s->out; o++)
+        for (int64_t k = 0; k < s->in; k++) {
+            const int64_t at = s->kind == HORA_SITE_EMBED ? k * s->out + o : o * s->in + k;
+            d[o * s->in + k] = (double)merged[at] - hora_value_at(v->data, v->dtype, at);
+        }
+    return d;
+}
+
+static hora_status cut_change(hora_flat *f, const hora_base *base, const hora_site *s,
+                              const float *merged, int64_t n, hora_json *list) {
+    double *d = change_of(base, s, merged), left = 0;
+    const double all = norm_of(d, s->out * s->in);
+    const int64_t rank = hora_min(n, hora_min(s->out, s->in));
+    double *b = hora_malloc((size_t)(s->out * rank) * sizeof *b),
+           *a = hora_malloc((size_t)(rank * s->in) * sizeof *a);
+    hora_status st = all > 0 ? hora_best_rank(d, s->out, s->in, rank, b, a, &left) : HORA_OK;
+    if (st == HORA_OK && all > 0) {
+        put(f, s, rank, b, a);
+        say(list, s, rank, left, all);
+    }
+    hora_free(a);
+    hora_free(b);
+    hora_free(d);
+    return st;
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+static hora_status from_factors(hora_flat **out, const hora_export *x, int64_t n, hora_json *list) {
+    const hora_base *b = x->base;
+    HORA_TRY(hora_flat_of(out, x));
+    hora_status s = HORA_OK;
+    for (int i = 0; i < hora_flat_sites(b) && s == HORA_OK; i++)
+        if ((*out)[i].rank)
+            s = cut(&(*out)[i], &b->sites[i], n, list);
+    return s;
+}
+
+/* A change that no LoRA can make. */
+static hora_status check_changes(const hora_base *b, float *const *merged) {
+    for (int w = 0; w < b->nweights; w++) {
+        const hora_view *v = &b->weights[w].view;
+        bool same = !merged[w] || site_of(b, w) >= 0;
+        for (int64_t k = 0; !same && k < hora_elems(v); k++)
+            if ((double)merged[w][k] != hora_value_at(v->data, v->dtype, k))
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "the adapter changes %s, which no plain LoRA can; fold it in with "
+                                 "`hora merge`",
+                                 b->weights[w].name);
+    }
+    return HORA_OK;
+}
+
+static hora_status from_merge(hora_flat **out, const hora_export *x, int64_t n, hora_json *list) {
+    const hora_base *b = x->base;
+    float **merged = hora_calloc((size_t)b->nweights + 1, sizeof *merged);
+    hora_flat *f = *out = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *f);
+    hora_status s = n ? hora_peft_merge(x->adapters, x->n, merged)
+                      : hora_fail(HORA_EUSAGE, "the update has no rank of its own; say one: --to "
+                                               "lora:16");
+    if (s == HORA_OK)
+        s = check_changes(b, merged);
+    for (int w = 0; w < b->nweights; w++) {
+        const int i = site_of(b, w);
+        if (s == HORA_OK && merged[w] && i >= 0)
+            s = cut_change(&f[i], b, &b->sites[i], merged[w], n, list);
+        hora_free(merged[w]);
+    }
+    for (int i = 0; i < hora_flat_sites(b); i++)
+        f[i].site = i;
+    hora_free(merged);
+    return s;
+}
+
+static double worst(const hora_json *list) {
+    double most = 0, v;
+    for (size_t i = 0; i < hora_json_len(list); i++)
+        if (hora_json_real(hora_json_get(hora_json_at(list, i), "error"), &v))
+            most = fmax(most, v);
+    return most;
+}
+
+static hora_status write(const hora_export *x, int64_t n, const char *dir, hora_json *report) {
+    hora_flat *f = NULL;
+    hora_json *list = hora_json_set(report, "tensors", hora_json_new_array());
+    hora_status s = HORA_OK;
+    for (int k = 0; k < x->n && s == HORA_OK; k++)
+        s = hora_adapter_materialise(x->adapters[k]);
+    if (s == HORA_OK)
+        s = plain(x) && hora_flat_only(x) == HORA_OK ? from_factors(&f, x, n, list)
+                                                     : from_merge(&f, x, n, list);
+    if (s == HORA_OK && !hora_json_len(list))
+        s = hora_fail(HORA_EUSAGE, "the adapter changes nothing, so there is nothing to convert");
+    hora_json_set(report, "error", hora_json_new_real(worst(list)));
+    if (s == HORA_OK)
+        s = hora_flat_write_peft(f, x, dir);
+    hora_flat_free(f, x->base);
+    return s;
+}
+
+const hora_converter hora_converter_lora = {
+    .name = "lora",
+    .number = "rank",
+    .summary = "PEFT's plain LoRA of that rank, the nearest there is; without a rank: exact, of "
+               "methods that are low-rank updates",
+    .adapters = true,
+    .check = check,
+    .write = write};
