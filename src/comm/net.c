@@ -1,7 +1,7 @@
 /*
  * Predictions. A step exchanges one short message of every rank with every other, then sums the
- * gradients in rounds: each rank sends its subtrees' slices to those who add them, and its own slice
- * of the sum to all (comm/tree.c). Nothing of it overlaps with computing.
+ * gradients in rounds: each rank sends its subtrees' slices to those who add them, and its own
+ * slice of the sum to all (comm/tree.c). Nothing of it overlaps with computing.
  */
 #include "comm/net.h"
 
@@ -55,8 +55,8 @@ hora_status hora_link_parse(hora_link *net, const char *text) {
                      text);
 }
 
-hora_link_step hora_link_predict(const hora_link *net, double seconds, int64_t floats, int64_t micro,
-                               int ranks) {
+hora_link_step hora_link_predict(const hora_link *net, double seconds, int64_t floats,
+                                 int64_t micro, int ranks) {
     int64_t first;
     hora_link_step s = {.ranks = ranks};
     const hora_tree_traffic t = hora_tree_sends(floats, micro, ranks);

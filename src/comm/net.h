@@ -1,8 +1,8 @@
 #ifndef HORA_COMM_NET_H
 #define HORA_COMM_NET_H
 /*
- * What a network would make of a training, on paper: the two numbers that matter of it (the model of
- * Hockney, Parallel Computing 20, 1994: a message of n bytes takes latency + n / bandwidth), and
+ * What a network would make of a training, on paper: the two numbers that matter of it (the model
+ * of Hockney, Parallel Computing 20, 1994: a message of n bytes takes latency + n / bandwidth), and
  * what hora sends over it.
  */
 #include "comm/comm.h"
@@ -24,6 +24,6 @@ typedef struct hora_link_step {
     double efficiency;          /* of ranks times the speed of one */
 } hora_link_step;
 /* seconds: of a step of one rank; floats: gradients that are exchanged; micro: of a step. */
-hora_link_step hora_link_predict(const hora_link *net, double seconds, int64_t floats, int64_t micro,
-                               int ranks);
+hora_link_step hora_link_predict(const hora_link *net, double seconds, int64_t floats,
+                                 int64_t micro, int ranks);
 #endif

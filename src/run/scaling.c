@@ -1,4 +1,5 @@
-/* `hora plan --ranks`: the prediction of comm/net.h for 1, 2, 4 .. ranks, for people and programs. */
+/* `hora plan --ranks`: the prediction of comm/net.h for 1, 2, 4 .. ranks, for people and
+ * programs. */
 #include "base/text.h"
 #include "run/run.h"
 
