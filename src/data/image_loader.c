@@ -108,8 +108,8 @@ static hora_status view(const hora_image_loader *l, const hora_image *im, int64_
     return HORA_OK;
 }
 
-hora_status hora_image_loader_get(hora_image_loader *l, int64_t epoch, int64_t index,
-                                  float *values) {
+hora_status hora_image_loader_frame(hora_image_loader *l, int64_t epoch, int64_t draw,
+                                    int64_t index, float *values) {
     hora_image im;
     bool own;
     HORA_TRY(picture(l, index, &im, &own));
@@ -117,10 +117,15 @@ hora_status hora_image_loader_get(hora_image_loader *l, int64_t epoch, int64_t i
     if (l->evaluation)
         hora_image_processor_values(&l->processor, &im, values, l->width, l->height);
     else
-        s = view(l, &im, epoch, index, values);
+        s = view(l, &im, epoch, draw, values);
     if (own)
         hora_image_release(&im);
     return s == HORA_OK ? s : hora_context(s, "%s", hora_images_name(l->set, index));
+}
+
+hora_status hora_image_loader_get(hora_image_loader *l, int64_t epoch, int64_t index,
+                                  float *values) {
+    return hora_image_loader_frame(l, epoch, index, index, values);
 }
 
 /* --- a batch --------------------------------------------------------------------------------- */

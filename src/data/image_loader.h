@@ -26,6 +26,9 @@ void hora_image_loader_size(const hora_image_loader *l, int64_t *width, int64_t 
 /* values (3, height, width) of sample `index`. The reader's failure, with the sample's name. */
 hora_status hora_image_loader_get(hora_image_loader *l, int64_t epoch, int64_t index,
                                   float *values);
+/* The same, changed as sample `draw` is: frames of a clip are changed alike. */
+hora_status hora_image_loader_frame(hora_image_loader *l, int64_t epoch, int64_t draw,
+                                    int64_t index, float *values);
 /* batch (n, 3, height, width) of the samples index[0 .. n - 1], on the threads that hora_parallel
  * gives. The first failure in their order. */
 hora_status hora_image_loader_fill(hora_image_loader *l, int64_t epoch, const int64_t *index,

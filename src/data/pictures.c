@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "data/clips.h"
 #include "data/data_impl.h"
 #include "data/image_loader.h"
 
@@ -16,8 +17,9 @@ struct hora_pictures {
     hora_image_processor processor;
     hora_augment augment, mixing;
     hora_vision vision;
-    int32_t *pos; /* of a segment */
-    int64_t *at;  /* per record: picture of the set */
+    int32_t *pos;     /* of a segment */
+    hora_clips clips; /* of a model that reads such; else n is 0 */
+    int64_t *at;      /* per record: picture of the set, or clip */
     uint64_t seed;
     int64_t cache; /* bytes of decoded pictures that will be kept */
 };
@@ -29,6 +31,7 @@ void hora_pictures_release(hora_pictures *p) {
         hora_image_loader_close(p->changed);
     hora_image_loader_close(p->plain);
     hora_images_close(p->set);
+    hora_clips_release(&p->clips);
     hora_free(p->pos);
     hora_free(p->at);
     hora_free(p);
@@ -102,16 +105,19 @@ static void take_classes(hora_label_store *l, const hora_images *set) {
  * all classes. */
 static hora_status take_records(hora_dataset *d, hora_pictures *p, const char *path) {
     hora_store *st = d->store;
-    const int64_t n = hora_images_about(p->set)->samples, rows = hora_vision_rows(&p->vision);
+    const bool clips = p->vision.frames > 1;
+    const int64_t n = clips ? p->clips.n : hora_images_about(p->set)->samples;
+    const int64_t rows = hora_vision_rows(&p->vision);
     p->at = hora_malloc((size_t)hora_max(n, 1) * sizeof *p->at);
     for (int64_t i = 0; i < n; i++) {
         const int64_t k = p->at[i] = hora_rng_permutation(d->seed, ~UINT64_C(0), n, i);
-        const int64_t label = hora_images_label(p->set, k);
+        const int64_t one = clips ? p->clips.frame[p->clips.first[k]] : k;
+        const int64_t label = hora_images_label(p->set, one);
         if (label < 0)
             return hora_fail(HORA_EUSAGE,
                              "%s: %s has no class; put pictures into a folder for each class, or "
                              "give a list with labels",
-                             path, hora_images_name(p->set, k));
+                             path, hora_images_name(p->set, one));
         hora_data_record r = {.line = k + 1, .record = i, .n = rows, .full = rows};
         r.labels = (hora_data_labels_at){st->labels.nids, 1};
         HORA_PUSH(st->labels.ids, st->labels.nids, st->labels.cids, (int32_t)label);
@@ -134,10 +140,11 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path
                              const hora_data_config *c) {
     hora_store *st = d->store;
     const int64_t rows = hora_vision_rows(&p->vision);
-    if (p->vision.frames > 1)
-        return hora_fail(HORA_EUNSUPPORTED, "%s: a model of clips; sets of clips are not read yet",
-                         path);
+    if (p->vision.frames > 1 && (c->augment.mixup > 0 || c->augment.cutmix > 0))
+        return hora_fail(HORA_EUSAGE, "mixup and cutmix mix pictures, not clips; leave them out");
     HORA_TRY(open_set(p, path, c, &d->info));
+    if (p->vision.frames > 1)
+        HORA_TRY(hora_clips_open(&p->clips, p->set, path, true));
     if (!c->augment.crop) /* kept as the model reads them */
         p->cache = hora_min(c->image_cache, hora_images_about(p->set)->samples * 3 *
                                                 p->vision.height * p->vision.width);
@@ -200,15 +207,27 @@ typedef struct filling {
     char (*text)[512];
 } filling;
 
+/* Picture k of sample `sample`. */
+static int64_t frame_of(const filling *f, int64_t sample, int64_t epoch, int64_t k) {
+    const hora_pictures *p = f->d->store->pictures;
+    const int64_t t = p->vision.frames;
+    return t == 1 ? sample
+                  : hora_clips_frame(&p->clips, sample, k, t,
+                                     f->eval ? 0.5 : hora_clips_draw(p->seed, epoch, sample, k));
+}
+
 static void load_one(void *arg, int64_t i, int thread) {
     const filling *f = arg;
     const hora_pictures *p = f->d->store->pictures;
     const int64_t n = (int64_t)f->d->nsequences, at = f->first + i;
     const hora_data_sequence *r = hora_data_sequence_at(f->d, at, f->eval);
     (void)thread;
-    f->failed[i] = hora_image_loader_get(f->eval ? p->plain : p->changed, at / n,
-                                         p->at[f->d->segments[r->first].record],
-                                         f->values + i * hora_vision_values(&p->vision));
+    const int64_t sample = p->at[f->d->segments[r->first].record], frames = p->vision.frames;
+    const int64_t one = hora_vision_values(&p->vision) / frames;
+    for (int64_t k = 0; k < frames && !f->failed[i]; k++)
+        f->failed[i] = hora_image_loader_frame(f->eval ? p->plain : p->changed, at / n, sample,
+                                               frame_of(f, sample, at / n, k),
+                                               f->values + (i * frames + k) * one);
     if (f->failed[i])
         hora_snprintf(f->text[i], sizeof f->text[i], "%s", hora_errmsg());
 }

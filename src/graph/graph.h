@@ -43,6 +43,8 @@ hora_t hora_graph_param(hora_graph *g, const char *name, hora_shape shape, void 
 hora_t hora_graph_state(hora_graph *g, const char *name, hora_view view); /* written by op cache */
 /* Appends a node; verbs.h wraps it. `in` has op->nin handles. */
 hora_t hora_graph_node(hora_graph *g, hora_op_id op, const hora_t *in, const hora_attr *attr);
+/* Rows may be left out while running (verbs hora_take_rows, hora_put_rows): on the host. */
+bool hora_graph_packs(const hora_graph *g);
 /* base + y. A projection y that nothing reads yet takes base as its addend, so that the sum costs
  * no pass of its own; anything else gets an `add`. */
 hora_t hora_graph_onto(hora_graph *g, hora_t base, hora_t y);

@@ -29,6 +29,7 @@ typedef struct tensor {
     int producer;       /* node that makes it, -1 for leaves */
     bool row_tensor;    /* the first dimension is the tokens of a micro-batch */
     bool before;        /* parameter, frozen leaf, or made of such once per step */
+    int packed;         /* has rows that op pack chose: of which choice; 0: all of them */
     bool output;        /* readable when the run is over */
     double loss_weight; /* its gradient when it is a loss; 0: it is none */
     void *user;         /* parameters: the recorder's, borrowed */
@@ -76,6 +77,7 @@ typedef struct step {
     unsigned grads_in_dout; /* those that take the memory of dout over and need no kernel */
     bool idle;              /* left out as long as the choice of parameters stands: choose.c */
     bool apart;             /* what is joined to it runs alone: not all run as planned */
+    int packed;             /* as its inputs': runs with so many rows; 0: with all */
     int joined; /* steps after this one that run in one call with it; -1: runs with one before it */
     int branch; /* steps of different branches of before, or of after, may run at once; 0: none */
     size_t scratch_bytes;
@@ -133,7 +135,12 @@ struct hora_graph {
     int replay_count, replay_capacity;
     void **held; /* copies of what detach made; NULL: not held */
     int held_count, held_capacity;
-    bool *flags;             /* room of choose.c; NULL until the first choice */
+    bool *flags;      /* room of choose.c; NULL until the first choice */
+    int packed_count; /* choices of rows, numbered from 1: packed.c */
+    struct packed {
+        hora_batch batch; /* what the batch says of the rows that take part */
+    } * packed;
+    int64_t *packed_before;  /* rows that take part before row i */
     struct profile *profile; /* NULL: off */
 };
 
@@ -146,6 +153,12 @@ void hora_graph_release(hora_graph *g);
 hora_status hora_graph_build_schedule(hora_graph *g);
 /* branch.c: what of `before` and `after` may run at once, and the lives of their buffers so. */
 void hora_graph_branch(hora_graph *g);
+/* packed.c: what prepare takes for it and release gives back; after op pack: which rows take part;
+ * before a step with such rows: their number in its call, and their batch. */
+void hora_graph_prepare_packed(hora_graph *g);
+void hora_graph_free_packed(hora_graph *g);
+void hora_graph_packed_by(hora_graph *g, const step *s, const hora_batch *from);
+const hora_batch *hora_graph_packed_rows(const hora_graph *g, step *s);
 /* place.c: offsets of all buffers; sets info.arena. */
 void hora_graph_place(hora_graph *g);
 /* The buffer of tensor t as step s reads it: of forward or recomputed; -1 for leaves. */

@@ -168,6 +168,7 @@ static void make_call(const hora_graph *g, step *s) {
     hora_call *c = &s->call;
     *c = (hora_call){.op = hora_op_at(n->op), .op_id = n->op, .phase = s->phase, .attr = n->attr};
     c->grad = n->has_backward ? n->grad_inputs : 0;
+    s->packed = n->op == HORA_OP_pack ? 0 : g->tensors[n->out].packed;
     for (int k = 0; k < HORA_MAX_IN; k++) {
         c->in[k] = c->din[k] = *hora_graph_view(g, n->in[k]);
         c->in[k].data = c->din[k].data = NULL;

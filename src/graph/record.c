@@ -72,6 +72,7 @@ void hora_graph_free(hora_graph *g) {
     hora_free(g->nodes);
     hora_free(g->steps);
     hora_free(g->flags);
+    hora_graph_free_packed(g);
     hora_free(g->buffers);
     hora_free(g->impls);
     hora_free(g);
@@ -155,6 +156,36 @@ static bool makes_rows(const hora_graph *g, hora_op_id id, const hora_t *in,
     return rows;
 }
 
+bool hora_graph_packs(const hora_graph *g) {
+    return hora_device_is_host(g->config.device);
+}
+
+/* Which choice of rows the output has: those of one gate m are one. */
+static hora_status choose_rows(hora_graph *g, hora_op_id id, const hora_t *in, int *packed) {
+    *packed = 0;
+    if (id == HORA_OP_unpack)
+        return HORA_OK;
+    for (int i = 0; id == HORA_OP_pack && i < g->node_count; i++)
+        if (g->nodes[i].op == HORA_OP_pack && g->nodes[i].in[1] == in[1])
+            *packed = g->tensors[g->nodes[i].out].packed;
+    if (id == HORA_OP_pack) {
+        *packed = *packed ? *packed : ++g->packed_count;
+        return HORA_OK;
+    }
+    int from = -1;
+    for (int i = 0; i < hora_op_at(id)->nin; i++) {
+        const tensor *t = in[i] == HORA_NONE ? NULL : &g->tensors[in[i]];
+        if (!t || !t->row_tensor)
+            continue;
+        if (from >= 0 && t->packed != from)
+            return hora_fail(HORA_EUNSUPPORTED, "rows that take part in a block meet rows that do "
+                                                "not; take one method that leaves out rows");
+        from = t->packed;
+    }
+    *packed = from > 0 ? from : 0;
+    return HORA_OK;
+}
+
 hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hora_attr *attr) {
     if (g->error)
         return HORA_NONE;
@@ -169,6 +200,9 @@ hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hor
             out.shape = HORA_SHAPE1(g->config.rows); /* the shape rule finds the row count here */
         s = op->shape(views, attr, &out);
     }
+    int packed = 0;
+    if (s == HORA_OK)
+        s = choose_rows(g, id, in, &packed);
     if (s != HORA_OK)
         return fail_node(g, s, op);
     node n = {.op = id, .attr = *attr, .segment = g->segment, .before = g->in_before};
@@ -178,6 +212,7 @@ hora_t hora_graph_node(hora_graph *g, hora_op_id id, const hora_t *in, const hor
     tensor *t = &g->tensors[n.out];
     t->producer = g->node_count;
     t->row_tensor = rows;
+    t->packed = packed;
     t->before = g->in_before;
     HORA_PUSH(g->nodes, g->node_count, g->node_capacity, n);
     return n.out;

@@ -148,6 +148,7 @@ hora_status hora_graph_prepare(hora_graph *g, void *arena) {
     for (int i = 0; i < g->buffer_count; i++)
         if (g->buffers[i].offset + g->buffers[i].bytes > g->arena_used)
             g->arena_used = g->buffers[i].offset + g->buffers[i].bytes;
+    hora_graph_prepare_packed(g);
     g->prepared = true;
     g->current_rows = g->config.rows;
     return HORA_OK;
@@ -193,17 +194,21 @@ static int run_step(hora_graph *g, int i, const hora_batch *batch, int micro) {
     int n = 1 + g->steps[i].joined;
     for (int k = 0; k < n; k++) {
         step *s = &g->steps[i + k];
-        s->call.batch = batch;
+        s->call.batch = s->packed ? hora_graph_packed_rows(g, s) : batch;
         s->call.overwrite = s->overwrite | (micro == 0 ? s->overwrite_in_first : 0);
         impls[k] = &g->impls[g->nodes[s->node].impl[s->phase]];
         calls[k] = &s->call;
     }
+    if (g->steps[i].packed && !calls[0]->batch->rows)
+        return n;
     if (n > 1 && impls[0]->run_joined && !g->steps[i].apart)
         impls[0]->run_joined(impls, calls, n);
     else
         for (int k = 0; k < n; k++)
             if (!g->steps[i + k].idle)
                 impls[k]->run(impls[k], calls[k]);
+    if (calls[0]->op_id == HORA_OP_pack)
+        hora_graph_packed_by(g, &g->steps[i], batch);
     return n;
 }
 

@@ -73,6 +73,61 @@ static inline hora_t hora_detach(hora_graph *g, hora_t x) {
 static inline hora_t hora_moved(hora_graph *g, hora_t a, hora_t b) {
     return hora_graph_node(g, HORA_OP_moved, (hora_t[]){a, b}, &(hora_attr){0});
 }
+/* x (rows, d), v (r, T), u (T, r) -> (rows, d): u act(v x) along the rows of a segment; run > 0: of
+ * each run of so many rows, or across them. */
+static inline hora_t hora_tokenmix(hora_graph *g, hora_t x, hora_t v, hora_t u, hora_act act,
+                                   int64_t run, bool across) {
+    return hora_graph_node(g, HORA_OP_tokenmix, (hora_t[]){x, v, u},
+                           &(hora_attr){.act = act, .a = run, .b = across});
+}
+/* q (rows, H dh), k (rows, G dh), both from detach, x (rows, d) -> S x (rows, d), S the edges of
+ * their attention map; a: as of attention. */
+static inline hora_t hora_isomorph(hora_graph *g, hora_t q, hora_t k, hora_t x,
+                                   const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_isomorph, (hora_t[]){q, k, x}, a);
+}
+/* z (rows, k), t (rows, k) from detach -> KL(softmax t, softmax z) of the rows that count, weighted
+ * as a cross-entropy is, 1 element, F64. */
+static inline hora_t hora_divergence(hora_graph *g, hora_t z, hora_t t) {
+    return hora_graph_node(g, HORA_OP_divergence, (hora_t[]){z, t}, &(hora_attr){0});
+}
+/* x (rows, k) -> shares of a yes, (rows, k): g((x + noise) / tau). lead: first rows of a segment
+ * that are a yes; noise: of Gumbel's; whole: the first row of a segment decides for all. */
+static inline hora_t hora_gumbel(hora_graph *g, hora_t x, double tau, int64_t lead, bool noise,
+                                 bool whole, uint64_t stream) {
+    return hora_graph_node(
+        g, HORA_OP_gumbel, (hora_t[]){x},
+        &(hora_attr){.alpha = tau, .a = lead, .b = noise, .w = whole, .stream = stream});
+}
+/* s (rows, k), shares -> 0 or 1 where s is above 1/2, with the slope of s. */
+static inline hora_t hora_choice(hora_graph *g, hora_t s) {
+    hora_t rest = hora_graph_node(g, HORA_OP_snap, (hora_t[]){s}, &(hora_attr){0});
+    return hora_add(g, s, rest, 1);
+}
+/* x (rows, k w), m (rows, k) -> runs of w columns times m (rows, k w). */
+static inline hora_t hora_gate(hora_graph *g, hora_t x, hora_t m) {
+    return hora_graph_node(g, HORA_OP_gate, (hora_t[]){x, m}, &(hora_attr){0});
+}
+/* m (rows, k), sum (1) or NONE -> sum + weight mean of m, without the first `lead` rows of a
+ * segment (1). */
+static inline hora_t hora_share(hora_graph *g, hora_t m, hora_t sum, double weight, int64_t lead) {
+    return hora_graph_node(g, HORA_OP_share, (hora_t[]){m, sum},
+                           &(hora_attr){.alpha = weight, .a = lead});
+}
+/* The same for the last m: the square of its distance from `budget`, a loss. */
+static inline hora_t hora_over_budget(hora_graph *g, hora_t m, hora_t sum, double weight,
+                                      int64_t lead, double budget) {
+    return hora_graph_node(g, HORA_OP_share, (hora_t[]){m, sum},
+                           &(hora_attr){.alpha = weight, .a = lead, .eps = budget, .w = 1});
+}
+/* x (rows, d), m (rows, 1) -> the rows with m != 0 alone; what is made of them has so many rows,
+ * until hora_put_rows puts zeros where the others were. Forward only, where hora_graph_packs. */
+static inline hora_t hora_take_rows(hora_graph *g, hora_t x, hora_t m) {
+    return hora_graph_node(g, HORA_OP_pack, (hora_t[]){x, m}, &(hora_attr){0});
+}
+static inline hora_t hora_put_rows(hora_graph *g, hora_t x, hora_t m) {
+    return hora_graph_node(g, HORA_OP_unpack, (hora_t[]){x, m}, &(hora_attr){0});
+}
 static inline hora_t hora_activate(hora_graph *g, hora_t x, hora_act act) {
     return act == HORA_ACT_IDENTITY
                ? x

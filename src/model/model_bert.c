@@ -378,8 +378,12 @@ static hora_t record(hora_net *n) {
     hora_t h = embed(n);
     for (int i = 0; i < n->base->layers; i++) {
         h = hora_net_block(n, i, h);
-        h = norm(n, c->attn[i], hora_net_sublayer(n, HORA_BLOCK_ATTN, h, h, attention(n, h)));
-        h = norm(n, c->out[i], hora_net_sublayer(n, HORA_BLOCK_MLP, h, h, mlp(n, h)));
+        h = norm(n, c->attn[i],
+                 hora_net_sublayer(n, HORA_BLOCK_ATTN, h, h,
+                                   attention(n, hora_net_enter(n, HORA_BLOCK_ATTN, h, h))));
+        h = norm(n, c->out[i],
+                 hora_net_sublayer(n, HORA_BLOCK_MLP, h, h,
+                                   mlp(n, hora_net_enter(n, HORA_BLOCK_MLP, h, h))));
         h = hora_net_block_end(n, h);
     }
     return h;

@@ -301,9 +301,11 @@ static hora_t record(hora_net *n) {
         const llama_layer *l = &c->layer[i];
         h = hora_net_block(n, i, h);
         hora_t x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->input_norm), c->eps);
-        h = hora_net_sublayer(n, HORA_BLOCK_ATTN, h, x, attention(n, c, l, x));
+        h = hora_net_sublayer(n, HORA_BLOCK_ATTN, h, x,
+                              attention(n, c, l, hora_net_enter(n, HORA_BLOCK_ATTN, h, x)));
         x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->post_norm), c->eps);
-        h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x, mlp(n, c, x));
+        h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x,
+                              mlp(n, c, hora_net_enter(n, HORA_BLOCK_MLP, h, x)));
         h = hora_net_block_end(n, h);
     }
     return hora_rmsnorm(n->g, h, hora_net_weight(n, c->final_norm), c->eps);

@@ -331,9 +331,11 @@ static hora_t record(hora_net *n) {
         const modernbert_layer *l = &c->layer[i];
         h = hora_net_block(n, i, h);
         hora_t x = norm(n, l->attn_norm, h);
-        h = hora_net_sublayer(n, HORA_BLOCK_ATTN, h, x, attention(n, c, l->local, x));
+        h = hora_net_sublayer(n, HORA_BLOCK_ATTN, h, x,
+                              attention(n, c, l->local, hora_net_enter(n, HORA_BLOCK_ATTN, h, x)));
         x = norm(n, l->mlp_norm, h);
-        h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x, mlp(n, c, x));
+        h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x,
+                              mlp(n, c, hora_net_enter(n, HORA_BLOCK_MLP, h, x)));
         h = hora_net_block_end(n, h);
     }
     return norm(n, c->final_norm, h);

@@ -410,10 +410,12 @@ static hora_t record(hora_net *n) {
         h = hora_net_block(n, i, h);
         for (int half = 0; half < 2; half++) {
             hora_t x = norm(n, (int[]){l->norm[half], l->norm_bias[half]}, h);
-            hora_t y = half ? mlp(n, v, x) : attention(n, x);
+            const hora_where where = half ? HORA_BLOCK_MLP : HORA_BLOCK_ATTN;
+            hora_t in = hora_net_enter(n, where, h, x);
+            hora_t y = half ? mlp(n, v, in) : attention(n, in);
             if (l->scale[half] >= 0)
                 y = hora_scale(n->g, y, hora_net_weight(n, l->scale[half]), 1);
-            h = hora_net_sublayer(n, half ? HORA_BLOCK_MLP : HORA_BLOCK_ATTN, h, x, y);
+            h = hora_net_sublayer(n, where, h, x, y);
         }
         h = hora_net_block_end(n, h);
     }

@@ -82,6 +82,7 @@ static hora_status configure(hora_base *b, const char *config_path, const hora_b
     if (hora_json_type(b->config) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
     HORA_TRY(pick_family(b));
+    b->encoder = b->family->encoder;
     hora_status s = configure_family(b);
     b->tied &= !b->bare;
     return s ? hora_context(s, "%s", b->dir) : HORA_OK;

@@ -149,3 +149,14 @@ char *hora_base_module(const hora_base *b, int w) {
     const char *name = b->weights[w].name, *end = strrchr(name, '.');
     return hora_strndup(name, end ? (size_t)(end - name) : strlen(name));
 }
+
+bool hora_base_in_attention(const hora_base *b, int w) {
+    for (int i = 0; i < b->nsites; i++) {
+        const hora_site *s = &b->sites[i];
+        const bool its = s->kind == HORA_SITE_Q || s->kind == HORA_SITE_K ||
+                         s->kind == HORA_SITE_V || s->kind == HORA_SITE_O;
+        if (its && (s->weight == w || s->bias == w))
+            return true;
+    }
+    return false;
+}

@@ -98,6 +98,7 @@ typedef struct hora_base {
     int64_t head_in;     /* what the head reads is so wide; 0: hidden */
     double head_std;     /* of a fresh head */
     hora_vision *vision; /* NULL: it reads text */
+    bool encoder;        /* rows of a sample see each other both ways */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */
     bool head_fresh;  /* it was on no disk: it trains whatever the method */
@@ -131,6 +132,7 @@ void hora_base_bare_names(hora_base *b);
 /* The name, as this base has it, of a tensor that a file calls otherwise ("NAME" or
  * "base_model.model.MODULE.lora_A.weight" by another release's paths); NULL: it is the same. */
 char *hora_base_canonical(const hora_base *b, const char *name);
+bool hora_base_in_attention(const hora_base *b, int w); /* a weight or bias of q, k, v or o */
 /* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
 char *hora_base_module(const hora_base *b, int w);
 /* Writes task.json, what a head is for and what its classes are called, into the existing folder

@@ -1,10 +1,8 @@
 #ifndef HORA_NN_HOOKS_H
 #define HORA_NN_HOOKS_H
 /*
- * Where methods change a model: eight hooks. NULL means "as the base model does". A family never
- * calls a verb for a projection, it calls a site; the site asks the attached methods in order.
- * Methods use 1, 2, 4, 6, 7 and 8 today and the laboratory watches through 6; 3, 5 and
- * hora_net_loss are for methods to come: prompts, prefixes, budgets.
+ * Where methods change a model. NULL means "as the base model does". A family never calls a verb
+ * for a projection, it calls a site; the site asks the attached methods in order.
  */
 #include "graph/verbs.h"
 #include "nn/adapter.h"
@@ -46,5 +44,15 @@ typedef struct hora_hooks {
     /* 8 The output layer over x (rows, hidden): changes parts of it; hora_net_head_low gives it a
      * low-rank term. */
     void (*head)(hora_net *, hora_adapter *, hora_t x, hora_head *);
+    /* Which rows take part in a sublayer, from the residual stream in front of it: gates (rows, 1)
+     * of 0 and 1; NONE: all. *whole: rows of a sample take part together. */
+    hora_t (*takes)(hora_net *, hora_adapter *, int layer, hora_where, hora_t res, bool *whole);
+    /* In training: true for a second pass over the batch, whose loss is added; *distil: the first
+     * follows its logits too. */
+    bool (*second)(const hora_adapter *, bool *distil);
+    /* How far a block's rows see: `window` and `ahead` of attention (0: all), to be made less. */
+    void (*reach)(hora_adapter *, int layer, int64_t *window, int64_t *ahead);
+    /* What a block's attention compares: q (rows, H dh), k (rows, G dh), and how. */
+    void (*compared)(hora_net *, hora_adapter *, hora_t q, hora_t k, const hora_attr *at);
 } hora_hooks;
 #endif

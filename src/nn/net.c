@@ -15,7 +15,8 @@ void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapt
                     .adapters = adapters,
                     .nadapters = nadapters,
                     .mode = mode,
-                    .layer = -1};
+                    .layer = -1,
+                    .gate = HORA_NONE};
     n->leaf = hora_malloc(((size_t)base->nweights + 1) * sizeof *n->leaf);
     for (int i = 0; i < base->nweights; i++)
         n->leaf[i] = HORA_NONE;
@@ -142,6 +143,8 @@ hora_t hora_net_xent(hora_net *n, const hora_head *h, hora_t x) {
 
 static void prelude(hora_net *n, int layer) {
     n->layer = layer;
+    if (n->pass) /* it stands there already */
+        return;
     hora_graph_in_before(n->g, true);
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
@@ -196,7 +199,7 @@ static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
 
 hora_t hora_net_block(hora_net *n, int layer, hora_t h) {
     prelude(n, layer);
-    hora_graph_segment(n->g, layer);
+    hora_graph_segment(n->g, layer + n->pass * (int)n->base->layers);
     return around(n, HORA_BLOCK_IN, (hora_sub){h, h, h});
 }
 
@@ -275,6 +278,13 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
     hora_t kp = HORA_NONE, vp = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
+        if (h && h->reach)
+            h->reach(n->adapters[a], n->layer, &at.window, &at.ahead);
+    }
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        if (h && h->compared)
+            h->compared(n, n->adapters[a], q, k, &at);
         if (h && h->kv)
             h->kv(n, n->adapters[a], n->layer, &kp, &vp);
     }
@@ -291,7 +301,45 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
     return hora_cached_attention(n->g, q, k, v, kc, vc, &at);
 }
 
+hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {
+    bool whole = false;
+    n->gate = HORA_NONE;
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        hora_t m =
+            h && h->takes ? h->takes(n, n->adapters[a], n->layer, where, res, &whole) : HORA_NONE;
+        if (m == HORA_NONE)
+            continue;
+        if (n->gate != HORA_NONE)
+            hora_graph_error(n->g, hora_fail(HORA_EUSAGE, "two adapters leave rows out; leave that "
+                                                          "to one"));
+        n->gate = m;
+    }
+    n->packed = n->gate != HORA_NONE && n->mode != HORA_NET_TRAIN && hora_graph_packs(n->g) &&
+                (where == HORA_BLOCK_MLP || (whole && n->mode == HORA_NET_EVAL));
+    return n->packed ? hora_take_rows(n->g, x, n->gate) : x;
+}
+
+/* y with what rows that take no part add to the residual stream: nothing. */
+static hora_t leave(hora_net *n, hora_t y) {
+    const hora_t m = n->gate;
+    n->gate = HORA_NONE;
+    return m == HORA_NONE ? y : n->packed ? hora_put_rows(n->g, y, m) : hora_gate(n->g, y, m);
+}
+
+bool hora_net_wants_second(const hora_net *n, bool *distil) {
+    bool yes = false;
+    *distil = false;
+    for (int a = 0; a < n->nadapters && n->mode == HORA_NET_TRAIN; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        yes |= h && h->second && h->second(n->adapters[a], distil);
+    }
+    return yes;
+}
+
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y) {
+    y = leave(n, y);
+    n->packed = false;
     return hora_graph_onto(n->g, res, around(n, where, (hora_sub){res, x, y}));
 }
 

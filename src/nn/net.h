@@ -25,6 +25,9 @@ struct hora_net {
     int nadapters;
     hora_net_mode mode;
     int layer;
+    int pass;                         /* 1: the second over the same batch, after the outputs */
+    hora_t gate;                      /* of the sublayer in progress; NONE: all rows take part */
+    bool packed;                      /* its rows are those alone */
     int next;                         /* adapter whose hook the chain of a site asks next */
     bool weighed;                     /* the hook that was asked has heeded its adapter's weight */
     hora_t *leaf;                     /* per base weight, NONE until used */
@@ -64,6 +67,8 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
 /* The same where a row also sees at most `ahead` keys behind itself; 0: all of its range. */
 hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
                             int64_t ahead, double scale);
+/* What the maps of a sublayer are to read: x, or the rows of it that take part. */
+hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x);
 /* The new residual stream: res + (what methods make of) y. */
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);
 /* The output layer over x (rows, hidden), with whatever is attached, and what it computes: logits
@@ -91,6 +96,9 @@ void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t 
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
 /* random stream of a node */
 uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what, int index);
+/* Records the family once more over the same batch (`pass` is 1, preludes and parameters are those
+ * of the first time), for losses of a second kind. */
+bool hora_net_wants_second(const hora_net *n, bool *distil);
 /* Auxiliary loss (weight times scalar), averaged over micro-batches. */
 void hora_net_loss(hora_net *n, hora_t scalar, double weight);
 #endif

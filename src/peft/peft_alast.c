@@ -50,17 +50,6 @@ static hora_param *aside(hora_adapter *a, const char *name, double value) {
     return p;
 }
 
-static bool in_attention(const hora_base *b, int w) {
-    for (int i = 0; i < b->nsites; i++) {
-        const hora_site *s = &b->sites[i];
-        const bool its = s->kind == HORA_SITE_Q || s->kind == HORA_SITE_K ||
-                         s->kind == HORA_SITE_V || s->kind == HORA_SITE_O;
-        if (its && (s->weight == w || s->bias == w))
-            return true;
-    }
-    return false;
-}
-
 static hora_status setup(hora_adapter *a) {
     config *c = a->config;
     const hora_base *b = a->base;
@@ -78,7 +67,7 @@ static hora_status setup(hora_adapter *a) {
     st->sum = hora_calloc((size_t)b->layers, sizeof *st->sum);
     st->trains = hora_calloc((size_t)b->layers, sizeof *st->trains);
     for (int w = 0; w < b->nweights && c->weights != NOTHING; w++)
-        if (b->weights[w].layer >= c->lowest && (c->weights == ALL || in_attention(b, w)))
+        if (b->weights[w].layer >= c->lowest && (c->weights == ALL || hora_base_in_attention(b, w)))
             hora_adapter_replace(a, w, b->weights[w].name);
     return HORA_OK;
 }

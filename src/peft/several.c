@@ -99,6 +99,11 @@ hora_status hora_peft_weigh(hora_adapter *a, double weight) {
                          "method %s gives attention further keys and values, of which there is no "
                          "share; use the adapter whole, or switch it off",
                          a->method->name);
+    if (weight != 1 && (a->method->hooks.takes || a->method->hooks.reach))
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "method %s decides which rows take part or are seen, of which there is no "
+                         "share; use the adapter whole, or switch it off",
+                         a->method->name);
     if (a->replaces && (weight != 1 || a->kept))
         move_replaced(a, weight);
     a->weight = weight;

@@ -15,6 +15,7 @@
 #include "run/open.h"
 #include "run/run.h"
 #include "run/run_data.h"
+#include "run/semantic.h"
 #include "run/train_log.h"
 
 typedef struct run {
@@ -534,12 +535,27 @@ static hora_status read_out(run *r) {
     return hora_training_prune(r->training, r->out); /* what a kill left beyond the limit */
 }
 
+static hora_status start_from_classes(run *r) {
+    int classes;
+    if (!r->run.semantic_start || r->run.resume)
+        return HORA_OK;
+    if (!r->set)
+        return hora_fail(HORA_EUSAGE, "semantic_start needs training data");
+    HORA_TRY(hora_semantic_start(r->methods.at, r->methods.n, r->opened.base, &r->opened.objective,
+                                 r->set, r->data.seq_len, r->train.batch_size, &classes));
+    char *text = hora_format("A starts in the span of the means of %d classes", classes);
+    tell(r, HORA_RUN_DATA, text);
+    hora_free(text);
+    return HORA_OK;
+}
+
 static hora_status start(run *r) {
     HORA_TRY(hora_base_complete(r->opened.base));
     for (int i = 0; i < r->methods.n; i++)
         HORA_TRY(hora_adapter_allocate(r->methods.at[i]));
     if (r->run.init_adapter && !r->run.resume)
         HORA_TRY(hora_run_methods_read(&r->methods, r->run.init_adapter));
+    HORA_TRY(start_from_classes(r));
     HORA_TRY(hora_training_prepare(r->training));
     hora_training_watch(r->training, r->hooks ? r->hooks->stop : NULL);
     HORA_TRY(hora_comm_barrier(r->comm)); /* all of them can: only now anything is written */

@@ -12,7 +12,7 @@
 
 typedef struct hora_run_config { /* filled from hora_run_options */
     char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
-    bool resume, overwrite;
+    bool resume, overwrite, semantic_start;
     int64_t threads;      /* 0: all cores, of several ranks on a machine this one's share */
     int64_t comm_timeout; /* seconds that ranks wait for each other; 0: for ever */
 } hora_run_config;

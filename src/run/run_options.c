@@ -23,6 +23,9 @@ static const hora_option rows[] = {
                "folder for the adapter, checkpoints and logs"),
     OPT_STRING(init_adapter, "init_adapter", NULL, NULL, "DIR",
                "start from the values of this adapter (same method and options)"),
+    OPT_BOOL(semantic_start, "semantic_start", NULL, "false",
+             "A of LoRA starts in the span of the class means of what it reads: one pass over the "
+             "training data"),
     OPT_BOOL(resume, "resume", "resume_from_checkpoint", "false",
              "go on from the newest whole checkpoint in out"),
     OPT_BOOL(overwrite, "overwrite", "overwrite_output_dir", "false",

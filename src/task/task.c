@@ -51,6 +51,21 @@ hora_status hora_task_unknown(const char *name) {
 }
 
 /* --- recording -------------------------------------------------------------------------------- */
+/* The same batch once more, for methods that want it: its loss is added, and the distance of the
+ * first logits from its own, which are the teacher's. */
+static void second_pass(hora_net *n, const hora_objective *objective, const hora_outputs *first,
+                        bool distil) {
+    hora_outputs o = *first;
+    n->pass = 1;
+    o.want_logits = distil;
+    o.loss = o.logits = HORA_NONE;
+    objective->task->record(objective, n, hora_model_record(n), &o);
+    hora_graph_loss(n->g, o.loss, 1);
+    if (distil)
+        hora_graph_loss(n->g, hora_divergence(n->g, first->logits, hora_detach(n->g, o.logits)), 1);
+    n->pass = 0;
+}
+
 void hora_task_record(hora_net *n, hora_t hidden, void *user) {
     hora_outputs *o = user;
     const hora_objective *objective = o->objective ? o->objective : hora_objective_causal();
@@ -59,11 +74,20 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
         o->hidden = hidden;
         hora_graph_output(n->g, hidden);
     }
+    bool distil = false;
+    const bool second = o->differentiate && hora_net_wants_second(n, &distil);
+    const bool logits = o->want_logits;
+    o->want_logits |= distil;
     objective->task->record(objective, n, hidden, o);
-    hora_graph_output(n->g, o->logits);
-    hora_graph_output(n->g, o->loss);
     if (o->differentiate)
         hora_graph_loss(n->g, o->loss, 1);
+    if (second)
+        second_pass(n, objective, o, distil);
+    if (!logits)
+        o->logits = HORA_NONE;
+    o->want_logits = logits;
+    hora_graph_output(n->g, o->logits);
+    hora_graph_output(n->g, o->loss);
 }
 
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out) {

@@ -3,13 +3,16 @@
 
 #include "api/handles.h"
 #include "base/log.h"
+#include "base/outdir.h"
 #include "base/text.h"
 #include "task/predictions.h"
+#include "tool/confusion.h"
 #include "tool/data_pictures.h"
 #include "tool/tool.h"
 
 typedef struct config {
-    char *data, *predictions;
+    char *data, *predictions, *confusion;
+    bool overwrite;
     int64_t batch_size, bins, ignore;
     int entities;
 } config;
@@ -26,6 +29,9 @@ static const hora_option rows[] = {
     OPT_INT(bins, "bins", NULL, "15", 1, 1 << 20, "--predictions: of the calibration error"),
     OPT_INT(ignore, "ignore", NULL, "-1", -1, INT32_MAX,
             "--predictions: class of pixels that do not count; -1: none"),
+    OPT_STRING(confusion, "confusion", NULL, NULL, "FILE.png",
+               "write the confusion matrix as a picture: rows are true classes, columns guesses"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace the picture when it exists"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "sequences at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};
@@ -39,6 +45,12 @@ static hora_status evaluate(hora_model *m, const config *c, const char *files, h
     const double start = hora_now();
     m->opened.objective.strict = c->entities != 0;
     HORA_TRY(hora_model_data(&d, m, files, s));
+    if (c->confusion &&
+        !(m->opened.objective.names && m->opened.objective.loss == HORA_LOSS_XENT)) {
+        hora_data_close(d);
+        return hora_fail(HORA_EUSAGE, "confusion: the task %s has no such matrix; leave it out",
+                         m->opened.objective.task->name);
+    }
     hora_data_notes(d->set, &notes);
     if (notes.n)
         hora_info("%s", notes.s);
@@ -139,6 +151,11 @@ static hora_status run(hora_cli *cli) {
     char *files = NULL;
     hora_status st;
     HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
+    if (c.confusion) {
+        const hora_input in[] = {{"data", c.data}, {"predictions", c.predictions}};
+        st = hora_outfile_check(c.confusion, c.overwrite, in, (int)HORA_COUNT(in));
+        HORA_TRY_OUT(st, st ? hora_context(st, "--confusion") : HORA_OK);
+    }
     if (c.predictions) {
         st = measure(&c, &cli->settings, &r);
     } else {
@@ -152,6 +169,8 @@ static hora_status run(hora_cli *cli) {
         HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
         st = evaluate(m, &c, files, &cli->settings, &r);
     }
+    if (!st && c.confusion)
+        st = hora_cli_confusion(c.confusion, r);
 out:
     hora_free(files);
     hora_cli_show(cli, r, print);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "data/clips.h"
 #include "data/images.h"
 #include "infer/forward.h"
 #include "task/embed.h"
@@ -217,15 +218,63 @@ static hora_status ask_file(asking *a, const char *path) {
     return s;
 }
 
+/* One clip of the set: the middles of as many parts as the model reads frames. */
+static hora_status ask_clip(asking *a, const hora_clips *c, int64_t i) {
+    const hora_image_options how = {.no_exif = !a->c->exif, .white = a->c->white};
+    const hora_objective *o = &a->m->opened.objective;
+    const int64_t frames = a->m->base->vision->frames;
+    const int64_t label = hora_images_label(a->set, c->frame[c->first[i]]);
+    const char **paths = hora_malloc((size_t)frames * sizeof *paths);
+    hora_forward_batch b = {.b = 0};
+    hora_forward f = {.base = a->m->base,
+                      .objective = o,
+                      .adapters = a->m->adapters,
+                      .nadapters = a->m->n,
+                      .device = a->m->device};
+    f.logits = hora_malloc((size_t)o->classes * sizeof *f.logits);
+    for (int64_t k = 0; k < frames; k++)
+        paths[k] = hora_images_name(a->set, hora_clips_frame(c, i, k, frames, 0.5));
+    hora_status s = hora_forward_images(&b, a->m->opened.processor, paths, frames, frames, &how);
+    if (!s)
+        s = hora_forward_run(&f, &b);
+    if (!s)
+        put_line(said(o, a->c, f.logits, c->name[i],
+                      label < 0 || !c->classed ? NULL : hora_images_class(a->set, label)));
+    hora_forward_batch_release(&b);
+    hora_free(f.logits);
+    hora_free(paths);
+    return s;
+}
+
+static hora_status ask_clips(asking *a, const char *path) {
+    hora_clips c;
+    HORA_TRY(hora_clips_open(&c, a->set, path, false));
+    hora_status s = HORA_OK;
+    for (int64_t i = 0; i < c.n && !s; i++) {
+        s = ask_clip(a, &c, i);
+        if (s && a->c->skip_bad) {
+            hora_json *line = hora_json_new_object();
+            hora_json_set(line, "file", hora_json_new_string(c.name[i]));
+            hora_json_set(line, "error", hora_json_new_string(hora_errmsg()));
+            put_line(line);
+            a->bad++;
+            s = HORA_OK;
+        }
+    }
+    hora_clips_release(&c);
+    return s;
+}
+
 static hora_status ask_path(asking *a, const char *path) {
     const hora_images_config ic = {.skip_bad = a->c->skip_bad,
                                    .decode = {.no_exif = !a->c->exif, .white = a->c->white}};
     hora_images *set = NULL;
-    if (!hora_path_is_dir(path) && hora_image_name_kind(path) != HORA_IMAGE_NAME_NONE)
+    if (a->m->base->vision->frames == 1 && !hora_path_is_dir(path) &&
+        hora_image_name_kind(path) != HORA_IMAGE_NAME_NONE)
         return ask_file(a, path);
     HORA_TRY(hora_images_open(&set, path, &ic));
     a->set = set;
-    const hora_status s = ask_all(a);
+    const hora_status s = a->m->base->vision->frames > 1 ? ask_clips(a, path) : ask_all(a);
     hora_images_close(set);
     return s;
 }
@@ -233,9 +282,6 @@ static hora_status ask_path(asking *a, const char *path) {
 static hora_status pictures(hora_model *m, const config *c, const hora_cli *cli) {
     asking a = {.m = m, .c = c};
     int64_t width, height;
-    if (m->base->vision->frames > 1)
-        return hora_fail(HORA_EUNSUPPORTED, "%s: a model of clips; hora forward takes their frames",
-                         m->base->dir);
     HORA_TRY(hora_open_pictures(&m->opened, NULL));
     a.fixed = hora_image_processor_fixed(m->opened.processor, &width, &height);
     for (int i = 0; i < cli->nrest; i++)
@@ -540,6 +586,7 @@ const hora_command hora_command_predict = {
         "A line has file, label, score, and top, the likeliest classes. Scores are shares of one\n"
         "class among all; of several at once each by itself; of numbers the numbers themselves.\n"
         "Pictures in a folder for each class have `true` too: hora eval --predictions reads that.\n"
+        "For a model of clips each folder that holds frames is one.\n"
         "Texts and pairs come as records of JSONL, CSV or TSV, as in training, and have `line`;\n"
         "words get a tag each; an encoder without a head gives `embedding`, or of a pair the "
         "cosine\n"

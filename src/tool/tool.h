@@ -55,7 +55,7 @@ const hora_command *const *hora_command_list(const hora_command *group);
 const char *hora_command_word(const hora_command *c); /* "rates" of "theory rates" */
 
 typedef struct hora_tables {
-    const hora_options *at[32];
+    const hora_options *at[128];
     int n;
     hora_options everywhere; /* what hora_command_flags puts last */
 } hora_tables;
@@ -116,6 +116,8 @@ hora_status hora_cli_open_features(struct hora_model **m, hora_settings *s);
 /* The same in bf16 where all of the model is, else in f32: values of bf16 need no copy in f32, they
  * are read where they lie, and sums are f32 anyway. */
 hora_status hora_cli_open_as_stored(struct hora_model **m, hora_settings *s);
+/* The same in f32, whatever `dtype` says, which means something else to the command. */
+hora_status hora_cli_open_f32(struct hora_model **m, hora_settings *s);
 /* What `hora data` does; `hora inspect` does the same with a data file. */
 hora_status hora_cli_data(hora_cli *c);
 /* What `hora plan` does, and `hora train --dry-run`. */

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "format/image.h"
 #include "format/safetensors.h"
+#include "tiny_model.h"
 #include "tool.h"
 
 /* DIR/NAME of a case. */
@@ -315,6 +316,36 @@ static void test_broken_files(void **state) {
                in_case(model, "model"), in_case(name, "images"), out);
 }
 
+/* --- the confusion matrix as a picture ---------------------------------------------------- */
+static const uint8_t *pixel(const hora_image *im, int64_t x, int64_t y) {
+    return im->px + 3 * (y * im->width + x);
+}
+
+static void test_confusion(void **state) {
+    (void)state;
+    const char *said = tiny_file("said.jsonl", "{\"true\": \"a\", \"pred\": \"a\"}\n"
+                                               "{\"true\": \"a\", \"pred\": \"a\"}\n"
+                                               "{\"true\": \"b\", \"pred\": \"a\"}\n"
+                                               "{\"true\": \"b\", \"pred\": \"b\"}\n");
+    const char *out = hora_test_path(hora_test_tmp(), "confusion.png");
+    hora_image im;
+    tool_check(0, NULL, NULL, "eval --predictions '%s' --confusion '%s'", said, out);
+    assert_ok(hora_image_load(&im, out, NULL, NULL));
+    assert_int_equal(im.width, 2 * 40 + 2 * 72);
+    /* corners of cells, beside their numbers: all of a's, half of b's, none */
+    assert_int_equal(pixel(&im, 42, 42)[0], 8);
+    assert_int_equal(pixel(&im, 114, 42)[0], 255);
+    assert_int_equal(pixel(&im, 42, 114)[0], pixel(&im, 114, 114)[0]);
+    assert_true(pixel(&im, 42, 114)[0] > 8 && pixel(&im, 42, 114)[0] < 255);
+    hora_image_release(&im);
+    tool_check(9, NULL, "--overwrite", "eval --predictions '%s' --confusion '%s'", said, out);
+    tool_check(0, NULL, NULL, "eval --predictions '%s' --confusion '%s' --overwrite", said, out);
+    said =
+        tiny_file("numbers.jsonl", "{\"true\": 1.5, \"pred\": 2}\n{\"true\": 2.5, \"pred\": 2}\n");
+    tool_check(2, NULL, "no such matrix", "eval --predictions '%s' --confusion '%s' --overwrite",
+               said, out);
+}
+
 /* --- a training of our own -------------------------------------------------------------------- */
 
 /* n pictures of each of two classes, red and blue, with noise. */
@@ -387,4 +418,5 @@ HORA_TESTS(cli_vision, {"models and adapters", test_models, HORA_SHORT},
            {"what a score is", test_problem_type, HORA_SHORT},
            {"folders as they are found", test_folders, HORA_SHORT},
            {"broken files", test_broken_files, HORA_SHORT},
+           {"the confusion matrix as a picture", test_confusion, HORA_SHORT},
            {"training, evaluating, predicting, merging", test_training, HORA_SHORT});

@@ -167,6 +167,20 @@ static void test_methods(void **state) {
     }
 }
 
+/* What differs where rows see each other both ways: class tokens, tokens mixed whole, in space and
+ * in time, windows on two sides, one row that decides for a sample. */
+static void test_methods_of_pictures(void **state) {
+    static const char *const rows[][2] = {{"losa", "rank=2,token_rank=3"},
+                                          {"alternate", "every=2,window=3"},
+                                          {"isomorphic", "width=2"},
+                                          {"dyt", "bottleneck=2,budget_weight=0,gate_start=0"},
+                                          {"adavit", "per=sample,budget_weight=0,gate_start=0"}};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        for (size_t f = 0; f < HORA_COUNT(pictures); f += 2)
+            assert_true(check_case(&pictures[f], rows[i][0], rows[i][1]));
+}
+
 /* Else no layer has a backward that reads anything. */
 static bool in_a_layer(const hora_adapter *a) {
     for (int i = 0; i < a->nparams; i++)
@@ -216,4 +230,5 @@ static void test_recompute(void **state) {
 
 HORA_TESTS(grad_models, {"every family, every weight", test_families, HORA_SHORT},
            {"methods", test_methods, HORA_SHORT},
+           {"methods of pictures", test_methods_of_pictures, HORA_SHORT},
            {"recomputed = kept, bit for bit", test_recompute, HORA_SHORT});

@@ -271,7 +271,13 @@ static void goes_on(void **state) {
     static const char *const runs[] = {
         "method=alast,train_layers=1,momentum=0.5",
         "methods.0.method=lora,methods.0.rank=2,methods.1.method=alast,methods.1.weights=none,"
-        "methods.1.train_layers=2"};
+        "methods.1.train_layers=2",
+        "method=losa,rank=3,dropout=0.1",
+        "method=dyt,bottleneck=3,second_pass=loss+kl,recompute=all",
+        "method=adavit,per=token",
+        "method=isomorphic,width=3",
+        "methods.0.method=lora,methods.0.rank=2,methods.1.method=alternate,methods.1.weights=none,"
+        "methods.1.window=4"};
     (void)state;
     world_make(3);
     hora_log_sink(world_quiet, NULL);

@@ -1,0 +1,34 @@
+/*
+ * unpack: rows that op pack put in front go back where they were.
+ *
+ *   y_i = x_k where i is the k-th row with m_i != 0, else 0       x, y (n, d), m (n, 1)
+ *
+ * Forward only.
+ */
+#include "op/op_impl.h"
+
+static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
+    (void)a;
+    HORA_TRY(hora_op_matrix("x", &in[0]));
+    HORA_TRY(hora_op_matrix("m", &in[1]));
+    if (in[1].shape.d[0] != in[0].shape.d[0] || in[1].shape.d[1] != 1)
+        return hora_op_misfit("x", &in[0], "m", &in[1], "m has one number for each row of x");
+    out->shape = in[0].shape;
+    return HORA_OK;
+}
+
+static bool sample(hora_rng *r, int k, hora_case *c) {
+    static const int64_t s[][2] = {{1, 1}, {3, 5}, {67, 33}, {40, 8}};
+    (void)r;
+    if (k >= (int)HORA_COUNT(s))
+        return false;
+    hora_case_row(c, 0, s[k][0], s[k][1]);
+    hora_case_row(c, 1, s[k][0], 1);
+    c->spread[1] = 0;
+    c->shift[1] = k != 3; /* the last: nothing comes back */
+    c->rows |= HORA_OUT;
+    return true;
+}
+
+const hora_op hora_op_unpack = {
+    .name = "unpack", .nin = 2, .shape = shape, .tol = {0, 0}, .sample = sample};

@@ -1,0 +1,112 @@
+/* Clips at the tool: a VideoMAE of our own tells brighter from darker, which no single frame says;
+ * what eval measures is what predict writes. */
+#include <math.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "format/image.h"
+#include "tiny_model.h"
+#include "tool.h"
+
+enum { FRAMES = 11, SIDE = 16 };
+
+static const char config[] =
+    "{\"model_type\": \"videomae\", \"architectures\": [\"VideoMAEForVideoClassification\"], "
+    "\"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 2, "
+    "\"num_attention_heads\": 4, \"num_channels\": 3, \"num_frames\": 4, \"tubelet_size\": 2, "
+    "\"image_size\": 16, \"patch_size\": 8, \"qkv_bias\": true, \"use_mean_pooling\": true, "
+    "\"layer_norm_eps\": 1e-12, \"hidden_act\": \"gelu\", \"torch_dtype\": \"float32\"}";
+
+static const char *const classes[] = {"brighter", "darker"};
+
+/* n clips of each class; frames are called 1 .. 11, so that the order of bytes is another one. */
+static const char *draw(const char *name, int n) {
+    const char *dir = hora_test_path(hora_test_tmp(), name);
+    hora_rng r = hora_rng_new(5, name);
+    for (int c = 0; c < 2; c++)
+        for (int i = 0; i < n; i++) {
+            char *clip = hora_format("%s/%s/clip%d", dir, classes[c], i);
+            assert_ok(hora_mkdirs(clip));
+            for (int f = 0; f < FRAMES; f++) {
+                hora_image im;
+                assert_ok(hora_image_init(&im, SIDE, SIDE, 3));
+                for (size_t k = 0; k < hora_image_bytes(&im); k++)
+                    im.px[k] =
+                        (uint8_t)(20 + 20 * (c ? FRAMES - 1 - f : f) + hora_rng_below(&r, 16));
+                char *file = hora_format("%s/%d.png", clip, f + 1);
+                assert_ok(hora_image_save_png(file, &im));
+                hora_free(file);
+                hora_image_release(&im);
+            }
+            hora_free(clip);
+        }
+    return dir;
+}
+
+static const char *model(void) {
+    const char *dir = hora_test_path(hora_test_tmp(), "videomae");
+    if (!hora_path_exists(dir))
+        tool_check(0, NULL, NULL, "new --config '%s' --out '%s' --seed 3",
+                   tiny_file("videomae.json", config), dir);
+    return dir;
+}
+
+static void train(const char *data, const char *eval, const char *out, const char *more) {
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --eval-data '%s' --out '%s' --method full "
+               "--batch-size 8 --lr 3e-3 --warmup 0 --dtype f32 %s",
+               model(), data, eval, out, more);
+}
+
+static void learns(void **state) {
+    (void)state;
+    const char *data = draw("train", 12), *eval = draw("eval", 6);
+    const char *out = hora_test_path(hora_test_tmp(), "out");
+    train(data, eval, out, "--steps 60 --flip 0.5");
+    hora_json *got =
+        tool_json("eval --model '%s' --adapter '%s' --data '%s' --json", model(), out, eval);
+    assert_true(tool_number(got, "accuracy") >= 0.9);
+    hora_str s = {0};
+    tool_text(&s, "predict --model '%s' --adapter '%s' '%s'", model(), out, eval);
+    hora_json *file = tool_json("eval --predictions '%s' --json", tiny_file("said.jsonl", s.s));
+    assert_true(fabs(tool_number(got, "accuracy") - tool_number(file, "accuracy")) < 1e-9);
+    s.n = 0; /* a clip by itself */
+    tool_text(&s, "predict --model '%s' --adapter '%s' '%s/darker/clip0'", model(), out, eval);
+    assert_non_null(strstr(s.s, "\"label\": \"darker\""));
+    assert_null(strstr(s.s, "\"true\""));
+    hora_str_release(&s);
+    hora_json_free(got);
+    hora_json_free(file);
+}
+
+/* A run is its seed's, whatever the threads. */
+static void repeats(void **state) {
+    (void)state;
+    const char *data = draw("small", 3);
+    const char *a = hora_test_path(hora_test_tmp(), "a"), *b = hora_test_path(hora_test_tmp(), "b");
+    train(data, data, a, "--steps 3 --threads 1 --flip 0.5");
+    train(data, data, b, "--steps 3 --threads 3 --flip 0.5");
+    hora_str x = {0}, y = {0};
+    assert_ok(hora_file_read(&x, hora_test_path(a, "model.safetensors")));
+    assert_ok(hora_file_read(&y, hora_test_path(b, "model.safetensors")));
+    assert_int_equal(x.n, y.n);
+    assert_memory_equal(x.s, y.s, x.n);
+    hora_str_release(&x);
+    hora_str_release(&y);
+}
+
+static void refusals(void **state) {
+    (void)state;
+    const char *data = draw("some", 1), *out = hora_test_path(hora_test_tmp(), "none");
+    tool_check(2, NULL, "each clip is a folder",
+               "train --model '%s' --data '%s/darker' --out '%s' --method head --steps 1", model(),
+               data, out);
+    tool_check(2, NULL, "not clips",
+               "train --model '%s' --data '%s' --out '%s' --method head --steps 1 --mixup 0.2",
+               model(), data, out);
+}
+
+HORA_TESTS(cli_clips, {"a model of clips learns an order of frames", learns, HORA_SHORT},
+           {"the same for any number of threads", repeats, HORA_SHORT},
+           {"refusals", refusals, HORA_SHORT});
