@@ -66,7 +66,7 @@ static inline int64_t hora_max(int64_t a, int64_t b) {
 }
 /* The things [first, first + n) of `all` that are part `part` of `parts`: the first parts have one
  * more where they do not come out even. */
-static inline void hora_share(int64_t all, int part, int parts, int64_t *first, int64_t *n) {
+static inline void hora_part_of(int64_t all, int part, int parts, int64_t *first, int64_t *n) {
     const int64_t each = all / parts, more = all % parts;
     *first = part * each + (part < more ? part : more);
     *n = each + (part < more);

@@ -60,7 +60,7 @@ hora_link_step hora_link_predict(const hora_link *net, double seconds, int64_t f
     int64_t first;
     hora_link_step s = {.ranks = ranks};
     const hora_tree_traffic t = hora_tree_sends(floats, micro, ranks);
-    hora_share(micro, 0, ranks, &first, &s.micro);
+    hora_part_of(micro, 0, ranks, &first, &s.micro);
     s.computing = seconds * (double)s.micro / (double)micro;
     if (ranks > 1) {
         const double short_ones = (double)(ranks - 1);

@@ -71,7 +71,7 @@ static int waiting(int64_t first, int64_t n) {
 static int levels(int64_t leaves, int rank, int ranks) {
     subtree s[MOST_SUBTREES];
     int64_t first, n;
-    hora_share(leaves, rank, ranks, &first, &n);
+    hora_part_of(leaves, rank, ranks, &first, &n);
     const int alone = waiting(first, n);
     return ranks == 1 ? alone : (int)hora_max(alone, subtrees(first, n, s)) + 1;
 }
@@ -81,7 +81,7 @@ static int64_t inbox_floats(int64_t floats, int64_t leaves, int ranks, int64_t *
     int64_t total = 0;
     for (int r = 0; r < ranks; r++) {
         int64_t first, n;
-        hora_share(leaves, r, ranks, &first, &n);
+        hora_part_of(leaves, r, ranks, &first, &n);
         total += subtrees(first, n, s);
     }
     *round = hora_max(hora_min(floats, ROUND / hora_max(1, total) * ranks), (int64_t)ranks * 1024);
@@ -104,7 +104,7 @@ hora_tree_traffic hora_tree_sends(int64_t floats, int64_t leaves, int ranks) {
         return t;
     for (int r = 0; r < ranks; r++) {
         int64_t first, n;
-        hora_share(leaves, r, ranks, &first, &n);
+        hora_part_of(leaves, r, ranks, &first, &n);
         most = hora_max(most, subtrees(first, n, s));
     }
     inbox_floats(floats, leaves, ranks, &round);
@@ -174,7 +174,7 @@ hora_status hora_tree_reserve(hora_tree *t, int64_t leaves) {
 
 void hora_tree_begin(hora_tree *t, int64_t leaves) {
     int64_t n;
-    hora_share(leaves, hora_comm_rank(t->comm), hora_comm_size(t->comm), &t->next, &n);
+    hora_part_of(leaves, hora_comm_rank(t->comm), hora_comm_size(t->comm), &t->next, &n);
     t->leaves = leaves;
     t->end = t->next + n;
     t->depth = 0;
@@ -269,7 +269,7 @@ static void list_all(hora_tree *t, int64_t slice) {
     t->nall = 0;
     for (int r = 0; r < ranks; r++) {
         int64_t first, n;
-        hora_share(t->leaves, r, ranks, &first, &n);
+        hora_part_of(t->leaves, r, ranks, &first, &n);
         const int k = subtrees(first, n, &t->all[t->nall]);
         for (int i = 0; i < k; i++) {
             t->all[t->nall + i].data = at;
@@ -286,7 +286,7 @@ static void list_all(hora_tree *t, int64_t slice) {
 
 /* Slice r of the numbers [from, from + n). */
 static void slice_of(int64_t from, int64_t n, int r, int ranks, int64_t *first, int64_t *count) {
-    hora_share(n, r, ranks, first, count);
+    hora_part_of(n, r, ranks, first, count);
     *first += from;
 }
 

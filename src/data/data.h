@@ -249,7 +249,7 @@ hora_status hora_record_text_set(const hora_json *record, hora_text_set *out);
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;
 /* The micro-batches of a part of the ranks: of every `step_sequences` sequences, counted from the
- * first, those that hora_share gives to `part`. */
+ * first, those that hora_part_of gives to `part`. */
 typedef struct hora_data_share {
     int64_t step_sequences;
     int part, parts;

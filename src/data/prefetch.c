@@ -45,13 +45,13 @@ static bool start_of(const hora_prefetch *p, int64_t k, int64_t *at) {
         return left > 0 && k <= (left - 1) / p->sequences;
     }
     const int64_t whole = left / s->step_sequences, rest = left % s->step_sequences;
-    hora_share(hora_ceil_div(s->step_sequences, p->sequences), s->part, s->parts, &from, &n);
+    hora_part_of(hora_ceil_div(s->step_sequences, p->sequences), s->part, s->parts, &from, &n);
     if (n && k / n < whole) {
         *at = p->first + k / n * s->step_sequences + (from + k % n) * p->sequences;
         return true;
     }
     k -= whole * n;
-    hora_share(hora_ceil_div(rest, p->sequences), s->part, s->parts, &from, &n);
+    hora_part_of(hora_ceil_div(rest, p->sequences), s->part, s->parts, &from, &n);
     *at = p->first + whole * s->step_sequences + (from + k) * p->sequences;
     return k < n;
 }

@@ -98,7 +98,7 @@ static hora_status run_batches(hora_recording *r, const hora_outputs *o, const h
     const hora_data_share share = {batches * batch_size, hora_comm_rank(e->comm),
                                    hora_comm_size(e->comm)};
     int64_t from, count;
-    hora_share(batches, share.part, share.parts, &from, &count);
+    hora_part_of(batches, share.part, share.parts, &from, &count);
     HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, sequences, true, &leaves,
                                share.parts > 1 ? &share : NULL));
     hora_graph_before(r->g);

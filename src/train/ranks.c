@@ -107,7 +107,7 @@ void hora_training_say(hora_training *t, int64_t i, double loss) {
 /* What rank r said, added to the tally. */
 static void add_rank(hora_step_tally *a, const double *said, int r, int ranks) {
     int64_t first, n;
-    hora_share(a->micro, r, ranks, &first, &n);
+    hora_part_of(a->micro, r, ranks, &first, &n);
     a->stop |= said[SAY_STOP] != 0;
     a->tokens += (int64_t)said[SAY_TOKENS];
     a->supervised += (int64_t)said[SAY_SUPERVISED];

@@ -214,8 +214,8 @@ hora_status hora_training_step(hora_training *t, hora_step_info *info) {
     a.first = first;
     a.sequences = n;
     a.micro = hora_ceil_div(n, each);
-    hora_share(a.micro, hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm), &a.own,
-               &a.owns);
+    hora_part_of(a.micro, hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm), &a.own,
+                 &a.owns);
     a.row0 = hora_data_tokens(t->parts.train, first, a.own * each, t->limit, false);
     return run(t, &a, NULL, info);
 }
@@ -234,7 +234,7 @@ hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int
         HORA_TRY(hora_training_sums_of(t, n));
     begin(t, &a, supervised);
     a.micro = n;
-    hora_share(n, rank, ranks, &a.own, &a.owns);
+    hora_part_of(n, rank, ranks, &a.own, &a.owns);
     for (int64_t m = 0; m < a.own; m++)
         a.row0 += micro[m].tokens;
     return run(t, &a, micro, info);

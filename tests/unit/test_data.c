@@ -331,7 +331,7 @@ static void shared_by(const hora_dataset *d, int parts, int64_t first, int64_t l
         const int64_t micro = hora_ceil_div(hora_min(STEP, limit - at), ROWS);
         for (int r = 0; r < parts; r++) {
             int64_t from, n;
-            hora_share(micro, r, parts, &from, &n);
+            hora_part_of(micro, r, parts, &from, &n);
             for (int64_t i = from; i < from + n; i++) {
                 assert_ok(hora_prefetch_next(of[r], &got));
                 assert_ok(hora_data_fill(d, at + i * ROWS, ROWS, limit, false, &want));

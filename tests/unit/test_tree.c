@@ -65,7 +65,7 @@ static void test_share(void **state) {
             int64_t at = 0;
             for (int p = 0; p < parts; p++) {
                 int64_t first, n;
-                hora_share(all, p, parts, &first, &n);
+                hora_part_of(all, p, parts, &first, &n);
                 assert_int_equal(first, at);
                 assert_true(n == all / parts || n == all / parts + 1);
                 at += n;
