@@ -6,7 +6,8 @@
  * that begins at a multiple of 2 count is added to its right neighbour of the same size; when no
  * two are left, what remains is added from the right. This is the shape of pairwise summation
  * (Higham, The accuracy of floating point summation, SISC 14, 1993), and a rank that owns a
- * contiguous range of leaves (hora_part_of) holds whole subtrees of it, which are all it has to send.
+ * contiguous range of leaves (hora_part_of) holds whole subtrees of it, which are all it has to
+ * send.
  */
 #include "comm/comm.h"
 
