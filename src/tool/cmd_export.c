@@ -3,12 +3,13 @@
 #include "base/outdir.h"
 #include "base/text.h"
 #include "interop/interop.h"
+#include "tool/modelfile.h"
 #include "tool/tool.h"
 
 typedef struct config {
     char *out;
     int to, dtype;
-    bool overwrite;
+    bool modelfile, overwrite;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
@@ -18,6 +19,7 @@ static const hora_option rows[] = {
     OPT_STRING(out, "out", NULL, NULL, "PATH", "folder to write; for gguf and gguf-lora a file"),
     OPT_CHOICE(dtype, "dtype", "outtype", "auto", "auto f32 f16 bf16 q8_0 q4_0 q4_k",
                "of the matrices of a whole model; auto: f32, or bf16 for a model of bf16"),
+    OPT_BOOL(modelfile, "modelfile", NULL, "false", "gguf: a Modelfile for Ollama beside the file"),
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace what an earlier export left there"),
 };
 static const hora_options options = {"Export", rows, HORA_COUNT(rows)};
@@ -38,6 +40,12 @@ static hora_status write_folder(const hora_exporter *e, const hora_export *x, ho
 /* A folder is opened, which locks it; a file is looked at. */
 static hora_status open_out(const config *c, const hora_cli_sources *from, hora_outdir **o) {
     *o = NULL;
+    if (c->modelfile) {
+        char *path = hora_modelfile_path(c->out);
+        const hora_status s = hora_outfile_check(path, c->overwrite, from->in, from->nin);
+        hora_free(path);
+        HORA_TRY(s);
+    }
     if (exporter_of(c)->file)
         return hora_outfile_check(c->out, c->overwrite, from->in, from->nin);
     const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
@@ -51,6 +59,8 @@ static hora_status ready(const config *c, const hora_settings *s, const hora_cli
     if (!hora_settings_get(s, "to"))
         return hora_fail(HORA_EUSAGE, "name the format, --to %s", HORA_EXPORTER_NAMES);
     HORA_TRY(hora_cli_required("out", c->out, "what to write"));
+    if (c->modelfile && !(exporter_of(c)->whole && exporter_of(c)->file))
+        return hora_fail(HORA_EUSAGE, "--modelfile belongs to --to gguf");
     if (exporter_of(c)->whole)
         return HORA_OK;
     if (c->dtype)
@@ -105,6 +115,8 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
                            .note = "Written by `hora export`."};
     HORA_TRY_OUT(st, exporter_of(c)->check(&x));
     st = o ? write_folder(exporter_of(c), &x, o) : exporter_of(c)->write(&x, c->out);
+    if (st == HORA_OK && c->modelfile)
+        st = hora_modelfile_write(c->out, t, m->base->dir);
     if (st == HORA_OK)
         *r = report(m, c);
     else if (o)
@@ -130,8 +142,8 @@ static hora_status run(hora_cli *cli) {
 const hora_command hora_command_export = {
     .name = "export",
     .summary = "Write an adapter, or the model with it, for PEFT, MLX or llama.cpp",
-    .usage =
-        "--model DIR [--adapter OUT[:X] ..] --to FORMAT --out PATH [--dtype TYPE] [--overwrite]",
+    .usage = "--model DIR [--adapter OUT[:X] ..] --to FORMAT --out PATH [--dtype TYPE] "
+             "[--modelfile] [--overwrite]",
     .more = "Every form computes what the adapter computes: scales are folded into B, so rsLoRA, "
             "patterns and\n"
             "mixed ranks stay exact everywhere. What a format cannot say is refused; `hora merge` "

@@ -65,5 +65,30 @@ static void test_refuses(void **state) {
                tiny_file("again.txt", "a small text; and another, of some length; more\n"));
 }
 
-HORA_TESTS(cli_export, {"adapters are written once", test_writes, HORA_SHORT},
+/* The template is what the model's own renders around a system text, a prompt and an answer. */
+static void test_modelfile(void **state) {
+    const char *tmp = hora_test_tmp(), *base = tiny_model();
+    (void)state;
+    tool_check(0, NULL, NULL, "export --model '%s' --to gguf --modelfile --out '%s/m.gguf'", base,
+               tmp);
+    hora_str text = {0};
+    assert_ok(hora_file_read(&text, hora_test_path(tmp, "Modelfile")));
+    assert_true(hora_starts(text.s, "FROM ./m.gguf\n"));
+    assert_non_null(strstr(text.s, "PARAMETER stop \""));
+    assert_non_null(strstr(text.s, "TEMPLATE \"\"\""));
+    assert_non_null(strstr(text.s, "{{ .Prompt }}"));
+    assert_non_null(strstr(text.s, "{{ .Response }}"));
+    assert_null(strstr(text.s, "Hora"));
+    hora_str_release(&text);
+    tool_check(9, NULL, "Modelfile", "export --model '%s' --to gguf --modelfile --out '%s/n.gguf'",
+               base, tmp);
+    assert_false(hora_path_exists(hora_test_path(tmp, "n.gguf")));
+    tool_check(2, NULL, "--modelfile",
+               "export --model '%s' --adapter x --to peft --modelfile --out "
+               "'%s/n'",
+               base, tmp);
+}
+
+HORA_TESTS(cli_export, {"an Ollama Modelfile", test_modelfile, HORA_SHORT},
+           {"adapters are written once", test_writes, HORA_SHORT},
            {"refusals leave nothing behind", test_refuses, HORA_SHORT});
