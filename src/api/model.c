@@ -399,6 +399,24 @@ static int inputs_of(const hora_model *m, hora_input **out) {
     return n;
 }
 
+static bool was_merged(const hora_model *m, const void *data) {
+    for (int i = 0; i < m->nmerged; i++)
+        if (m->merged[i] == data)
+            return true;
+    return false;
+}
+
+/* Weights that were merged in memory are new to the files, whatever is attached now. */
+static void add_merged(const hora_model *m, float **all) {
+    for (int w = 0; w < m->base->nweights; w++) {
+        const hora_view *v = &m->base->weights[w].view;
+        if (all[w] || !was_merged(m, v->data))
+            continue;
+        all[w] = hora_malloc(hora_view_bytes(v));
+        memcpy(all[w], v->data, hora_view_bytes(v));
+    }
+}
+
 hora_status hora_model_export(hora_model *m, const char *dir, const char *options) {
     static const hora_dtype dtypes[] = {HORA_F32, HORA_BF16, HORA_DTYPE_OTHER};
     hora_settings s;
@@ -410,6 +428,8 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
     st = hora_settings_done(st, &s, (const hora_options *[]){&export_options}, 1);
     if (st == HORA_OK)
         st = merge_all(m, &merged);
+    if (st == HORA_OK)
+        add_merged(m, merged);
     hora_input *in;
     const int n = inputs_of(m, &in);
     if (st == HORA_OK)

@@ -192,6 +192,16 @@ static inline hora_t hora_dropout(hora_graph *g, hora_t x, double p, uint64_t st
                   : hora_graph_node(g, HORA_OP_dropout, (hora_t[]){x},
                                     &(hora_attr){.alpha = p, .stream = stream});
 }
+/* The branch of a whole sample is left out with probability p. */
+static inline hora_t hora_drop_path(hora_graph *g, hora_t x, double p, uint64_t stream) {
+    return p <= 0 ? x
+                  : hora_graph_node(g, HORA_OP_drop_path, (hora_t[]){x},
+                                    &(hora_attr){.alpha = p, .stream = stream});
+}
+/* x (rows, d) of an encoder -> the row that stands `by` behind in the same segment, or zeros. */
+static inline hora_t hora_shift(hora_graph *g, hora_t x, int64_t by) {
+    return hora_graph_node(g, HORA_OP_shift, (hora_t[]){x}, &(hora_attr){.a = by});
+}
 /* x of groups*a*b*w elements, read as (groups, a, b, w) -> (groups b, a w): blocks of w change
  * places. */
 static inline hora_t hora_permute(hora_graph *g, hora_t x, int64_t groups, int64_t a, int64_t b,

@@ -288,6 +288,49 @@ fetch_rows(const hora_recording *r, hora_forward *f, hora_t t, const hora_forwar
     return s;
 }
 
+/* --- what each block gives -------------------------------------------------------------------- */
+typedef struct watch {
+    hora_adapter spy; /* the last of all: it sees what the others made */
+    hora_t *at;       /* per layer; NULL: nobody asks */
+    hora_adapter **all;
+} watch;
+
+static hora_t look(hora_net *n, hora_adapter *a, int layer, hora_where where, const hora_sub *s) {
+    if (where == HORA_BLOCK_OUT) {
+        ((watch *)a->state)->at[layer] = s->y;
+        hora_graph_output(n->g, s->y);
+    }
+    return s->y;
+}
+
+static void watch_open(watch *w, const hora_forward *f) {
+    static const hora_hooks hooks = {.block = look};
+    *w = (watch){.spy = {.hooks = &hooks, .base = f->base, .enabled = true, .weight = 1}};
+    if (!f->blocks)
+        return;
+    w->at = hora_calloc((size_t)f->base->layers + 1, sizeof *w->at);
+    w->all = hora_calloc((size_t)f->nadapters + 1, sizeof *w->all);
+    for (int i = 0; i < f->nadapters; i++)
+        w->all[i] = f->adapters[i];
+    w->spy.state = w;
+    w->all[f->nadapters] = &w->spy;
+}
+
+static hora_status watch_fetch(const watch *w, const hora_recording *r, hora_forward *f,
+                               const hora_forward_batch *b) {
+    const hora_shape shape = hora_forward_hidden(f, b);
+    const int64_t n = hora_shape_elems(&shape);
+    for (int64_t i = 0; f->blocks && i < f->base->layers; i++) {
+        const hora_view *v = hora_graph_view(r->g, w->at[i]);
+        void *raw = hora_malloc(hora_view_bytes(v));
+        hora_graph_get(r->g, w->at[i], raw);
+        const hora_status s = hora_convert(f->blocks + i * n, HORA_F32, raw, v->dtype, n);
+        hora_free(raw);
+        HORA_TRY(s);
+    }
+    return HORA_OK;
+}
+
 /* What the device computed, where the host reads it. */
 static hora_status fetch(const hora_recording *r, hora_forward *f, const hora_outputs *o,
                          const hora_forward_batch *b) {
@@ -313,9 +356,11 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
                       .want_hidden = f->hidden,
                       .want_loss = labels,
                       .differentiate = labels};
+    watch w;
+    watch_open(&w, f);
     const hora_recording_parts parts = {.base = f->base,
-                                        .adapters = f->adapters,
-                                        .nadapters = f->nadapters,
+                                        .adapters = w.all ? w.all : f->adapters,
+                                        .nadapters = f->nadapters + (w.all != NULL),
                                         .device = f->device,
                                         .rows = b->b * length(f, b),
                                         .mode = HORA_NET_EVAL,
@@ -341,8 +386,12 @@ static hora_status pass(hora_forward *f, const hora_forward_batch *b) {
     l.scale = l.supervised ? 1.0 / (double)l.supervised : 0;
     hora_recording_run(&r, &l);
     s = fetch(&r, f, &o, b);
+    if (s == HORA_OK)
+        s = watch_fetch(&w, &r, f, b);
 out:
     hora_recording_release(&r);
+    hora_free(w.at);
+    hora_free(w.all);
     hora_batch_release(&l);
     return s;
 }

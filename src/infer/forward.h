@@ -48,6 +48,7 @@ typedef struct hora_forward {
     float *logits;    /* of hora_forward_logits' shape, or NULL */
     float *hidden;    /* of hora_forward_hidden's shape, or NULL */
     float *embedding; /* (b, hidden), for hora_forward_save alone; or NULL */
+    float *blocks;    /* (layers, b, rows of a sample, hidden), what each block gives; or NULL */
     double loss;      /* set when the batch has labels */
     bool grads;       /* fill `grad` of every parameter (given memory by hora_forward_grads) */
 } hora_forward;

@@ -59,6 +59,13 @@ hora_status hora_flat_only(const hora_export *x);
 /* Writes it into the existing folder as PEFT's plainest LoRA, ranks padded to one, with a model
  * card; what is written is read back. */
 hora_status hora_flat_write_peft(hora_flat *f, const hora_export *x, const char *dir);
+/* Reads another program's adapter for this base: a GGUF LoRA, an MLX-LM folder. A tensor that the
+ * base has no place for is HORA_EMISMATCH. */
+hora_status hora_flat_read_gguf(hora_flat **out, const hora_base *b, const char *path);
+hora_status hora_flat_read_mlx(hora_flat **out, const hora_base *b, const char *dir);
+/* W' of each site into w, an entry per base weight, NULL at first: new blocks of f32, to free with
+ * hora_free. */
+hora_status hora_flat_apply(const hora_flat *f, const hora_base *b, float **w);
 void hora_flat_free(hora_flat *f, const hora_base *b);          /* accepts NULL */
 int64_t hora_flat_rank(const hora_flat *f, const hora_base *b); /* the largest */
 /* Rank raised to `rank` by rows of zeros in A and columns of zeros in B. */

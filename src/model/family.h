@@ -33,7 +33,7 @@ typedef struct hora_family {
     bool encoder;
     /* What a head for a task (PEFT's word) needs besides: its module, the weights in front of it
      * (hora_base_neck). NULL: nothing. */
-    hora_status (*head)(hora_base *b, const char *task_type);
+    hora_status (*head)(hora_base *b, const char *task_type, int64_t classes);
     /* Records from the batch to the last hidden state after the final norm, (rows, hidden). */
     hora_t (*record)(hora_net *n);
     /* What a head that judges whole segments reads in their first rows, (rows, head_in); NULL: the
@@ -41,6 +41,9 @@ typedef struct hora_family {
     hora_t (*pool)(hora_net *n, hora_t hidden);
     /* The same for a head that judges every row, (rows, head_in). */
     hora_t (*each)(hora_net *n, hora_t hidden);
+    /* Where several heads speak for the whole, `head` becomes all of them; returns what the first
+     * reads, of `x`. NULL: one does. */
+    hora_t (*heads)(hora_net *n, hora_t x, hora_head *head);
     void (*release)(hora_base *b);
     void (*attention)(const hora_base *b, int layer, hora_attention_form *out); /* NULL: not told */
 } hora_family;

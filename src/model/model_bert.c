@@ -187,6 +187,11 @@ static hora_status read_rest(hora_base *b, bert *c) {
     HORA_TRY(hora_json_get_real(b->config, "layer_norm_eps", 1e-12, &c->eps));
     HORA_TRY(hora_json_get_real(b->config, "initializer_range", 0.02, &c->init_std));
     HORA_TRY(hora_json_get_int(b->config, "pad_token_id", c->kind->shifted ? 1 : 0, &pad));
+    const bool distil = hora_eq(c->kind->act_key, "activation"); /* DistilBERT: not of attention */
+    HORA_TRY(hora_json_get_real(b->config, distil ? "dropout" : "hidden_dropout_prob", 0.1,
+                                &b->drop[0]));
+    b->drop[1] = distil ? 0 : b->drop[0];
+    b->drop[2] = b->drop[0];
     if (!(c->eps > 0))
         return hora_fail(HORA_EFORMAT, "config.json: layer_norm_eps must be positive");
     if (c->kind->shifted) {
@@ -315,7 +320,8 @@ static bool ignores(const hora_base *b, const char *name) {
 }
 
 /* A head of the whole has a dense layer in front; BERT's is a site like any other. */
-static hora_status head(hora_base *b, const char *task_type) {
+static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
+    (void)classes;
     const bert *c = b->own;
     const kind *k = c->kind;
     if (hora_eq(task_type, "TOKEN_CLS"))

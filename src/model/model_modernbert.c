@@ -282,7 +282,8 @@ static bool ignores(const hora_base *b, const char *name) {
 }
 
 /* neck: dense weight, [dense bias], norm weight, [norm bias] */
-static hora_status head(hora_base *b, const char *task_type) {
+static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
+    (void)classes;
     const modernbert *c = b->own;
     (void)task_type;
     b->neck_module = "head";

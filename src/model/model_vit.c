@@ -26,6 +26,7 @@ typedef struct vit {
     double eps, init_std;
     hora_act act;
     bool qkv_bias, gated, mean_pool;
+    bool taught;     /* DeiT: the mean of two heads counts */
     int64_t grid[2]; /* of the position table: rows, columns */
     int64_t registers, inner;
     int patch, patch_bias, token[2], positions, registers_at; /* weights; -1: none */
@@ -135,6 +136,9 @@ static hora_status read_dimensions(hora_base *b, const hora_json *c, vit *v) {
     HORA_TRY(hora_json_get_real(c, "initializer_range", 0.02, &v->init_std));
     HORA_TRY(hora_json_get_bool(c, v->kind->video ? "qv_bias" : "qkv_bias", true, &v->qkv_bias));
     HORA_TRY(hora_json_get_bool(c, "use_mean_pooling", v->kind->video, &v->mean_pool));
+    HORA_TRY(hora_json_get_real(c, "hidden_dropout_prob", 0, &b->drop[0]));
+    b->drop[1] = b->drop[0];
+    b->drop[2] = v->kind->joined ? 0 : b->drop[0]; /* DINOv2: not behind the MLP */
     if (b->hidden < 1 || b->intermediate < 1 || v->eps <= 0)
         return hora_fail(HORA_EFORMAT, "config.json: widths and layer_norm_eps must be positive");
     return HORA_OK;
@@ -434,6 +438,52 @@ static hora_t pool(hora_net *n, hora_t h) {
     return h;
 }
 
+/* Both heads of a distilled model, where its files have them for these classes: a new one reads
+ * the class token alone. */
+static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
+    vit *v = b->own;
+    const char *const *names = v->kind->taught;
+    const hora_json *list = hora_json_get(b->config, "architectures");
+    const char *made = hora_json_string(hora_json_at(list, 0), NULL);
+    int64_t own = 0;
+    (void)task_type;
+    if (!hora_json_int(hora_json_get(b->config, "num_classes"), &own))
+        own = (int64_t)hora_json_len(hora_json_get(b->config, "id2label"));
+    v->taught = names[0] && !b->head_fresh && (!own || own == classes) &&
+                (v->kind->timm || (made && hora_ends(made, "WithTeacher")));
+    if (!v->taught)
+        return HORA_OK;
+    char *w = hora_format("%s.weight", names[1]), *bias = hora_format("%s.bias", names[1]);
+    b->head_module = names[0];
+    hora_base_neck(b, w, HORA_SHAPE2(classes, b->hidden), HORA_ROLE_WEIGHT);
+    hora_base_neck(b, bias, HORA_SHAPE1(classes), HORA_ROLE_BIAS);
+    hora_free(w);
+    hora_free(bias);
+    return HORA_OK;
+}
+
+/* z = ((W1 c + b1) + (W2 d + b2)) / 2, c and d the class and the distillation token */
+static hora_t heads(hora_net *n, hora_t x, hora_head *h) {
+    const vit *v = n->base->own;
+    const int *second = n->base->neck;
+    if (!v->taught)
+        return x;
+    if (h->u != HORA_NONE) {
+        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
+                                         "an adapter of the head of a distilled model, which has "
+                                         "two; train a new head"));
+        return x;
+    }
+    hora_graph_in_before(n->g, true);
+    h->b = hora_add(n->g, h->b, h->b, -0.5);
+    h->b = hora_add(n->g, h->b, hora_net_weight(n, second[1]), 0.5);
+    hora_graph_in_before(n->g, false);
+    h->u = hora_shift(n->g, x, 1);
+    h->f = hora_net_weight(n, second[0]);
+    h->alpha = 0.5;
+    return hora_scale(n->g, x, HORA_NONE, 0.5);
+}
+
 /* --- for those who recompute a layer ---------------------------------------------------------- */
 static void attention_form(const hora_base *b, int layer, hora_attention_form *out) {
     const vit *v = b->own;
@@ -453,6 +503,8 @@ const hora_family hora_family_vit = {
     .ignores = ignores,
     .record = record,
     .pool = pool,
+    .head = head,
+    .heads = heads,
     .release = release,
     .attention = attention_form,
 };

@@ -421,8 +421,9 @@ hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes,
                            bool fresh, uint64_t seed) {
     store *own = b->store;
     HORA_ASSERT(b->bare && b->head < 0 && !own->complete);
+    b->head_fresh = fresh;
     if (b->family->head)
-        HORA_TRY(b->family->head(b, task_type));
+        HORA_TRY(b->family->head(b, task_type, classes));
     if (!b->head_module)
         return hora_fail(HORA_EUNSUPPORTED, "%s: the family %s has no head for this task", b->dir,
                          b->family->name);

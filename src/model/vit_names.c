@@ -57,8 +57,8 @@
                  OLD("@encoder.layer.#.mlp.down_proj", "@encoder.layer.#.mlp.weights_out")}
 
 #define CLIP_TOWER                                                                                 \
-    .prefix = NULL, .head = "classifier", .act = "quick_gelu", .eps = 1e-5, .image = 224,          \
-    .patch = 32, .flat = true, .mean = true,                                                       \
+    .prefix = "vision_model.", .head = "classifier", .act = "quick_gelu", .eps = 1e-5,             \
+    .image = 224, .patch = 32, .flat = true, .mean = true,                                         \
     .token = {NAME("vision_model.embeddings.class_embedding")},                                    \
     .patches = NAME("vision_model.embeddings.patch_embedding"),                                    \
     .positions = NAME("vision_model.embeddings.position_embedding.weight"),                        \
@@ -76,7 +76,8 @@
                "visual_projection.",                                                               \
                "text_projection.",                                                                 \
                "vision_model.post_layernorm.",                                                     \
-               "vision_model.embeddings.position_ids"}
+               "vision_model.embeddings.position_ids",                                             \
+               "post_layernorm."}
 
 #define TIMM_QKV(n)                                                                                \
     {                                                                                              \
@@ -108,6 +109,7 @@ static const vit_kind kinds[] = {
      HF_BLOCKS,
      .unused = {"vit.pooler.", "pooler.", "vit.embeddings.mask_token", "embeddings.mask_token"}},
     {.type = "deit",
+     .taught = {"cls_classifier", "distillation_classifier"},
      .prefix = "deit.",
      .head = "classifier",
      .act = "gelu",
@@ -173,6 +175,7 @@ static const vit_kind kinds[] = {
     {.type = "timm", TIMM, .token = {NAME("cls_token")}},
     {.type = "timm_distilled",
      TIMM,
+     .taught = {"head", "head_dist"},
      .distilled = true,
      .token = {NAME("cls_token"), NAME("dist_token")}},
 };

@@ -95,8 +95,11 @@ typedef struct hora_base {
      * they train where the head does if PEFT saves them with it, or if they are on no disk */
     int neck[HORA_NECK], nneck;
     bool neck_trains;
-    int64_t head_in;     /* what the head reads is so wide; 0: hidden */
-    double head_std;     /* of a fresh head */
+    int64_t head_in; /* what the head reads is so wide; 0: hidden */
+    double head_std; /* of a fresh head */
+    /* Probabilities of dropout in an encoder's body, as config.json says, for trainings that ask
+     * for it: of embedded rows, of what attention and MLP add */
+    double drop[3];
     hora_vision *vision; /* NULL: it reads text */
     bool encoder;        /* rows of a sample see each other both ways */
     bool tied;

@@ -178,13 +178,33 @@ hora_t hora_net_tokens(hora_net *n) {
     return h;
 }
 
+/* Dropout of the base's own body, place 0 .. 2 of base.h's `drop`. */
+static hora_t dropped(hora_net *n, hora_t h, int place) {
+    char name[64];
+    if (n->mode != HORA_NET_TRAIN || !n->drops.body)
+        return h;
+    snprintf(name, sizeof name, "body.%d.%d", n->layer, place);
+    return hora_dropout(n->g, h, n->base->drop[place], hora_hash64(name, strlen(name), 0));
+}
+
+/* Stochastic depth: later layers are left out more often (G. Huang et al., 2016). */
+static hora_t skipped(hora_net *n, hora_t y, hora_where where) {
+    const int64_t last = n->base->layers - 1;
+    char name[64];
+    if (n->mode != HORA_NET_TRAIN || n->drops.path <= 0)
+        return y;
+    snprintf(name, sizeof name, "path.%d.%d", n->layer, (int)where);
+    return hora_drop_path(n->g, y, last ? n->drops.path * n->layer / (double)last : n->drops.path,
+                          hora_hash64(name, strlen(name), 0));
+}
+
 hora_t hora_net_embedded(hora_net *n, hora_t h) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->input)
             h = toward(n, h, o->input(n, n->adapters[a], h), n->adapters[a]->weight);
     }
-    return h;
+    return dropped(n, h, 0);
 }
 
 static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
@@ -338,9 +358,10 @@ bool hora_net_wants_second(const hora_net *n, bool *distil) {
 }
 
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y) {
-    y = leave(n, y);
+    y = dropped(n, leave(n, y), where == HORA_BLOCK_ATTN ? 1 : 2);
     n->packed = false;
-    return hora_graph_onto(n->g, res, around(n, where, (hora_sub){res, x, y}));
+    y = skipped(n, around(n, where, (hora_sub){res, x, y}), where);
+    return hora_graph_onto(n->g, res, y);
 }
 
 void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p) {

@@ -18,12 +18,19 @@ typedef enum {
     HORA_NET_DECODE /* over key/value caches, no backward */
 } hora_net_mode;
 
+/* What a training leaves out at random besides what methods do. */
+typedef struct hora_drops {
+    double path; /* probability that a sample goes past the last layer; grows from 0 at the first */
+    bool body;   /* dropout where the base's config.json has it */
+} hora_drops;
+
 struct hora_net {
     hora_graph *g;
     const hora_base *base;
     hora_adapter *const *adapters;
     int nadapters;
     hora_net_mode mode;
+    hora_drops drops;
     int layer;
     int pass;                         /* 1: the second over the same batch, after the outputs */
     hora_t gate;                      /* of the sublayer in progress; NONE: all rows take part */

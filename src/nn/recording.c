@@ -8,6 +8,7 @@ void hora_recording_init(hora_recording *r, const hora_recording_parts *p) {
                                  .backends = p->backends};
     *r = (hora_recording){.g = hora_graph_new(&c), .device = p->device};
     hora_net_init(&r->net, r->g, p->base, p->adapters, p->nadapters, p->mode);
+    r->net.drops = p->drops;
     r->net.kcache = p->kcache;
     r->net.vcache = p->vcache;
     hora_t hidden = HORA_NONE;

@@ -22,6 +22,7 @@ typedef struct hora_recording_parts { /* all borrowed for the life of the record
     const char *backends; /* NULL: the registry's order */
     int64_t rows;         /* largest batch */
     hora_net_mode mode;
+    hora_drops drops; /* of HORA_NET_TRAIN */
     /* The family's recording, from the batch to the last hidden state (rows, hidden). NULL: what
      * methods make of parameters alone, in the dtype of these. */
     hora_t (*model)(hora_net *n);

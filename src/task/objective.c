@@ -179,12 +179,11 @@ hora_status hora_objective_choose(hora_objective *o, const char *name, const hor
     HORA_TRY(check_kind(o, config));
     if (!t->head)
         return HORA_OK;
-    HORA_TRY(hora_json_get_real(config, "hidden_dropout", t->head_dropout, &o->head_dropout));
-    if (t->head_dropout > 0)
-        HORA_TRY(
-            hora_json_get_real(config, "classifier_dropout", o->head_dropout, &o->head_dropout));
-    else
-        o->head_dropout = 0;
+    static const char *const keys[] = {"hidden_dropout", "hidden_dropout_prob",
+                                       "seq_classif_dropout", "classifier_dropout"};
+    o->head_dropout = t->head_dropout;
+    for (size_t i = 0; i < HORA_COUNT(keys) && t->head_dropout > 0; i++) /* the last one counts */
+        HORA_TRY(hora_json_get_real(config, keys[i], o->head_dropout, &o->head_dropout));
     if (!made_for(config, t))
         return HORA_OK;
     HORA_TRY(take_names(o, config));
@@ -499,6 +498,14 @@ hora_status hora_objective_classes(hora_objective *o, hora_dataset *data, hora_d
     return HORA_OK;
 }
 
+/* DeiT with a distillation head beside the other: transformers uses both, but trains neither: a
+ * training has one new head. */
+static bool taught(const hora_json *config) {
+    const hora_json *list = hora_json_get(config, "architectures");
+    const char *name = hora_json_string(hora_json_at(list, 0), NULL);
+    return name && hora_ends(name, "WithTeacher");
+}
+
 hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_dataset *data,
                                   hora_dataset *eval, bool train, uint64_t seed) {
     bool fresh = false;
@@ -509,6 +516,7 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
         return HORA_OK;
     }
     HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));
+    fresh |= train && taught(base->config);
     HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh, seed));
     base->task_type = o->task->task_type;
     base->head_trains = train;

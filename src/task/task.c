@@ -93,10 +93,11 @@ void hora_task_record(hora_net *n, hora_t hidden, void *user) {
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out) {
     const bool soft = o->soft && o->loss == HORA_LOSS_XENT && n->mode == HORA_NET_TRAIN;
     const bool narrow = o->loss != HORA_LOSS_XENT || soft;
-    const hora_t x =
-        hora_dropout(n->g, hora_model_pool(n, hidden, o->task->labels != HORA_LABELS_TAG),
-                     hora_net_dropout(n, o->head_dropout), hora_hash64("task head", 9, 0));
-    const hora_head head = hora_net_head(n, x);
+    hora_t x = hora_dropout(n->g, hora_model_pool(n, hidden, o->task->labels != HORA_LABELS_TAG),
+                            hora_net_dropout(n, o->head_dropout), hora_hash64("task head", 9, 0));
+    hora_head head = hora_net_head(n, x);
+    if (n->base->family->heads && o->task->labels == HORA_LABELS_CLASS)
+        x = n->base->family->heads(n, x, &head);
     if (out->want_logits || (narrow && out->want_loss))
         out->logits = hora_net_logits(n, &head, x);
     if (out->want_loss)

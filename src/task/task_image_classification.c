@@ -8,7 +8,8 @@
 const hora_task hora_task_image_classification = {
     .name = "image-classification",
     .summary = "one or several classes of a picture or a clip",
-    .architecture = "ForImageClassification ForVideoClassification",
+    .architecture =
+        "ForImageClassification ForVideoClassification ForImageClassificationWithTeacher",
     .task_type = "IMAGE_CLS",
     .pictures = true,
     .labels = HORA_LABELS_CLASS,

@@ -137,6 +137,22 @@ hora_status hora_cli_open_features(hora_model **m, hora_settings *s) {
     return open_source(m, s, true);
 }
 
+/* Settings without `dtype`, which meant what is written, and with another. */
+static hora_status open_in(hora_model **m, const hora_settings *s, const char *dtype) {
+    hora_settings as = {0};
+    for (int i = 0; i < s->n; i++)
+        if (!hora_eq(s->at[i].key, "dtype"))
+            hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
+    hora_settings_put(&as, "dtype", dtype, "program");
+    const hora_status bad = hora_cli_open(m, &as);
+    hora_settings_release(&as);
+    return bad;
+}
+
+hora_status hora_cli_open_f32(hora_model **m, hora_settings *s) {
+    return open_in(m, s, "f32");
+}
+
 /* Its tables' values are taken already; `dtype` among them meant what is written. */
 hora_status hora_cli_open_as_stored(hora_model **m, hora_settings *s) {
     hora_st *st = NULL;
@@ -146,13 +162,5 @@ hora_status hora_cli_open_as_stored(hora_model **m, hora_settings *s) {
     for (int i = 0; i < hora_st_count(st); i++)
         bf16 &= hora_st_at(st, i)->view.dtype == HORA_BF16;
     hora_st_close(st);
-    hora_settings as = {0};
-    for (int i = 0; i < s->n; i++)
-        if (!hora_eq(s->at[i].key, "dtype"))
-            hora_settings_put(&as, s->at[i].key, s->at[i].value, s->at[i].origin);
-
-    hora_settings_put(&as, "dtype", bf16 ? "bf16" : "f32", "program");
-    const hora_status bad = hora_cli_open(m, &as);
-    hora_settings_release(&as);
-    return bad;
+    return open_in(m, s, bf16 ? "bf16" : "f32");
 }

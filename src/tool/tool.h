@@ -116,6 +116,8 @@ hora_status hora_cli_open_features(struct hora_model **m, hora_settings *s);
 /* The same in bf16 where all of the model is, else in f32: values of bf16 need no copy in f32, they
  * are read where they lie, and sums are f32 anyway. */
 hora_status hora_cli_open_as_stored(struct hora_model **m, hora_settings *s);
+/* The same in f32, whatever `dtype` says, which means something else to the command. */
+hora_status hora_cli_open_f32(struct hora_model **m, hora_settings *s);
 /* What `hora data` does; `hora inspect` does the same with a data file. */
 hora_status hora_cli_data(hora_cli *c);
 /* What `hora plan` does, and `hora train --dry-run`. */

@@ -37,12 +37,14 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double weight_decay;
     bool decay_all; /* biases and norms too */
     double beta1, beta2, eps, momentum;
-    double clip;     /* largest gradient norm; 0: no clipping */
-    double loraplus; /* factor of the learning rate of B matrices; 1: off */
-    int dtype;       /* choice: auto f32 bf16; once a base is open, what it was opened in */
-    int pack;        /* choice: auto both one */
-    char *recompute; /* none all auto N */
-    int64_t memory;  /* bytes the training may take; 0: what the machine has free */
+    double clip;       /* largest gradient norm; 0: no clipping */
+    double drop_path;  /* stochastic depth of the last layer; 0: none */
+    bool body_dropout; /* dropout of an encoder's body, as its config.json says */
+    double loraplus;   /* factor of the learning rate of B matrices; 1: off */
+    int dtype;         /* choice: auto f32 bf16; once a base is open, what it was opened in */
+    int pack;          /* choice: auto both one */
+    char *recompute;   /* none all auto N */
+    int64_t memory;    /* bytes the training may take; 0: what the machine has free */
     int64_t seed;
     int64_t save_every; /* steps between checkpoints; 0: only at the end */
     int64_t save_limit; /* checkpoints kept (the best one is kept besides); 0: all */

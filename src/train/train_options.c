@@ -42,6 +42,11 @@ static const hora_option rows[] = {
     OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum"),
     OPT_REAL(clip, "clip", "max_grad_norm", "1.0", 0, HUGE_,
              "largest norm of the gradient; 0: no clipping"),
+    OPT_REAL(drop_path, "drop_path", "drop_path_rate", "0", 0, 0.999,
+             "stochastic depth: probability that a sample goes past a sublayer of the last layer; "
+             "falls to 0 at the first"),
+    OPT_BOOL(body_dropout, "body_dropout", NULL, "false",
+             "dropout inside an encoder, as its config.json says"),
     OPT_REAL(loraplus, "loraplus", "loraplus_lr_ratio", "1", 1e-6, 1e6,
              "LoRA+: factor of the learning rate of the B matrices"),
     OPT_CHOICE(

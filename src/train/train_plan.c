@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "model/family.h"
 #include "train/train_impl.h"
@@ -125,6 +126,34 @@ static hora_status find_chooser(hora_training *t) {
     return HORA_OK;
 }
 
+/* Dropout that is asked for is there; what of it is not computed is said. */
+static hora_status check_drops(const hora_training *t) {
+    const hora_base *b = t->parts.base;
+    double weights = 0;
+    bool any = false;
+    for (size_t i = 0; i < HORA_COUNT(b->drop); i++) {
+        any |= b->drop[i] > 0;
+        if (b->drop[i] < 0 || b->drop[i] >= 1)
+            return hora_fail(HORA_EFORMAT,
+                             "%s: config.json: a dropout of %g; it is 0 or more and "
+                             "less than 1",
+                             b->dir, b->drop[i]);
+    }
+    if (!t->config.body_dropout)
+        return HORA_OK;
+    if (!any)
+        return hora_fail(HORA_EUSAGE,
+                         "%s: config.json has no dropout inside the model; leave "
+                         "body_dropout out, or write hidden_dropout_prob there",
+                         b->dir);
+    if (hora_json_real(hora_json_get(b->config, "attention_probs_dropout_prob"), &weights) &&
+        weights > 0)
+        hora_warn("attention_probs_dropout_prob %g of config.json is not applied: attention's "
+                  "weights are never stored",
+                  weights);
+    return HORA_OK;
+}
+
 static hora_status check_parts(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     if (p->seq_len < 1 || t->config.batch_size > ((int64_t)1 << 30) / p->seq_len)
@@ -135,6 +164,7 @@ static hora_status check_parts(hora_training *t) {
             (long long)t->config.batch_size, (long long)p->seq_len);
     HORA_TRY(hora_check_context(p->base, p->seq_len));
     HORA_TRY(check_dtype(t));
+    HORA_TRY(check_drops(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
     if (p->train && p->objective && p->objective->task->check)
@@ -313,6 +343,7 @@ static void record(hora_training *t) {
                                   .backends = t->config.backends,
                                   .rows = t->report.rows,
                                   .mode = HORA_NET_TRAIN,
+                                  .drops = {t->config.drop_path, t->config.body_dropout},
                                   .model = hora_model_record,
                                   .outputs = hora_task_record,
                                   .user = &t->out};

@@ -93,6 +93,12 @@ static void method_case(const char *method, const char *options) {
     assert_ok(hora_adapter_merge(a));
     logits(m, other);
     hora_assert_close(other, attached, Z, 1e-4, "merged in memory");
+    /* its values are new to the files: none is copied from the source */
+    assert_ok(hora_model_export(m, merged, "overwrite=true,dtype=source"));
+    assert_ok(hora_model_open(&fresh, merged, NULL));
+    logits(fresh, other);
+    hora_assert_close(other, attached, Z, 1e-4, "merged in memory and exported as the source");
+    hora_model_close(fresh);
     hora_free(merged);
     hora_model_close(m);
 }

@@ -1,4 +1,4 @@
-/* Attention of a Vision Transformer: as transformers gives it (tools/oracle/make_attention_maps.py),
+/* Attention of a Vision Transformer: as transformers gives it (tools/oracle/make_attention_maps.py)
  * and its flow through the layers, by the whole matrices. */
 #include "infer/attention_maps.h"
 

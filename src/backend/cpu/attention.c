@@ -1,8 +1,10 @@
 /*
- * Forward attention. A chunk of work is a key-value head and a few blocks of its query rows: query
- * heads of the same rows first, then rows. They go over the keys that they see block by block, with
- * a running softmax, and share each packed block of values; keys are read in place. A few rows
- * (decoding) read both in place.
+ * Forward attention. Spans are runs of rows that attend to themselves alone, a segment or several;
+ * over a cache all rows are one. A chunk of work is a key-value head and a few blocks of the query
+ * rows of a span: query heads of the same rows first, then rows. Blocks and tiles of keys begin
+ * with their span, so an encoder's samples have neither masks nor tiles of two of them. Blocks go
+ * over the keys that they see tile by tile, with a running softmax, and share each packed tile of
+ * values; keys are read in place. A few rows (decoding) read both in place.
  */
 #include "backend/cpu/cpu_attention.h"
 
@@ -36,8 +38,10 @@ size_t hora_attention_scratch(const hora_attention *a) {
 
 typedef struct forward {
     const hora_attention *a;
-    int64_t n, chunks; /* chunks of a key-value head */
-    layout layout;     /* of the scratch of one thread */
+    int64_t n, spans;
+    const int32_t *ends;   /* of spans; NULL: one of all rows, over a cache */
+    const int32_t *chunks; /* of a key-value head up to and including each span */
+    layout layout;         /* of the scratch of one thread */
     char *scratch;
 } forward;
 
@@ -80,11 +84,36 @@ static void attend(const forward *f, char *own, const item *w, const hora_tile *
     }
 }
 
-static void begin(const forward *f, char *own, item *w, int64_t g, int64_t number) {
+/* A span: its rows [from, to), its chunks from number `chunk` on, and where its blocks begin. */
+typedef struct span {
+    int64_t from, to, chunk;
+} span;
+
+static span span_of(const forward *f, int64_t chunk) {
+    int64_t low = 0, high = f->spans - 1;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (f->chunks[middle] <= chunk)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (span){low ? f->ends[low - 1] : 0, f->ends ? f->ends[low] : f->n,
+                  chunk - (low ? f->chunks[low - 1] : 0)};
+}
+
+/* Block k of a span begins there: the cells are dealt out evenly. */
+static int64_t block_at(const span *s, int64_t k) {
+    const int64_t cells = hora_ceil_div(s->to - s->from, HORA_CELL);
+    const int64_t blocks = hora_ceil_div(s->to - s->from, BLOCK);
+    return hora_min(s->to, s->from + cells * k / blocks * HORA_CELL);
+}
+
+static void begin(const forward *f, char *own, item *w, int64_t g, const span *s, int64_t number) {
     const hora_attention *a = f->a;
-    w->i0 = number / a->each * BLOCK;
+    w->i0 = block_at(s, number / a->each);
     w->head = g * a->each + number % a->each;
-    hora_key_bounds_make(&w->bounds, a, w->i0, hora_min(f->n, w->i0 + BLOCK));
+    hora_key_bounds_make(&w->bounds, a, w->i0, block_at(s, number / a->each + 1));
     w->q = hora_attention_pack(a, a->q + (w->i0 * a->ldq + w->head * a->dh) * a->elem, a->ldq, true,
                                a->dh, w->bounds.rows, own);
     w->o = (float *)(own + f->layout.o);
@@ -103,19 +132,21 @@ static void rows(void *arg, int64_t tile, int thread) {
     const hora_attention *a = f->a;
     char *own = f->scratch + (size_t)thread * f->layout.total;
     /* last rows first: under a causal mask they have most to do */
-    int64_t g = tile % a->groups, chunk = f->chunks - 1 - tile / a->groups;
-    int64_t items = hora_ceil_div(f->n, BLOCK) * a->each - chunk * ITEMS;
+    const int64_t g = tile % a->groups;
+    const span s = span_of(f, f->chunks[f->spans - 1] - 1 - tile / a->groups);
+    const int64_t base = f->ends ? s.from : 0; /* of keys */
+    int64_t items = hora_ceil_div(s.to - s.from, BLOCK) * a->each - s.chunk * ITEMS;
     int count = (int)hora_min(items, ITEMS);
     int32_t from = INT32_MAX, to = 0;
     item w[ITEMS];
     for (int i = 0; i < count; i++) {
-        begin(f, own + f->layout.q + (size_t)i * f->layout.item, &w[i], g, chunk * ITEMS + i);
+        begin(f, own + f->layout.q + (size_t)i * f->layout.item, &w[i], g, &s, s.chunk * ITEMS + i);
         from = (int32_t)hora_min(from, w[i].bounds.least);
         to = (int32_t)hora_max(to, w[i].bounds.most);
     }
-    /* blocks of keys begin at multiples of their size: a row's bits do not depend on its neighbours
-     */
-    for (int64_t j0 = from / HORA_KEYS * HORA_KEYS; j0 < to; j0 += HORA_KEYS) {
+    /* tiles of keys begin at multiples of their size from the span's first: a row's bits do not
+     * depend on its neighbours */
+    for (int64_t j0 = base + (from - base) / HORA_KEYS * HORA_KEYS; j0 < to; j0 += HORA_KEYS) {
         int64_t j1 = hora_min(to, j0 + HORA_KEYS);
         hora_packed v = {.b = NULL};
         for (int i = 0; i < count; i++) {
@@ -187,11 +218,21 @@ static void few_rows(void *arg, int64_t g, int thread) {
                                 a->lse ? a->lse + i * a->heads + g * a->each : NULL, 1);
 }
 
-void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *scratch) {
+void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *scratch,
+                        int32_t *cuts) {
     forward f = {.a = a, .n = n, .layout = layout_of(a), .scratch = scratch};
-    f.chunks = hora_ceil_div(hora_ceil_div(n, BLOCK) * a->each, ITEMS);
-    if (n <= FEW && n * a->each <= BLOCK)
+    int32_t all, *chunks = cuts ? cuts + 2 * n + 1 : &all, sum = 0;
+    if (n <= FEW && n * a->each <= BLOCK) {
         hora_cpu_parallel(threads, a->groups, few_rows, &f);
-    else
-        hora_cpu_parallel(threads, f.chunks * a->groups, rows, &f);
+        return;
+    }
+    f.spans = cuts ? hora_attention_spans(a, n, cuts, cuts + n) : 1;
+    f.ends = cuts;
+    f.chunks = chunks;
+    for (int64_t s = 0; s < f.spans; s++) {
+        const int64_t length = f.ends ? f.ends[s] - (s ? f.ends[s - 1] : 0) : n;
+        sum += (int32_t)hora_ceil_div(hora_ceil_div(length, BLOCK) * a->each, ITEMS);
+        chunks[s] = sum;
+    }
+    hora_cpu_parallel(threads, sum * a->groups, rows, &f);
 }

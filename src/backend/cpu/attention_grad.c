@@ -83,8 +83,7 @@ typedef struct backward {
     thread_layout layout;
 } backward;
 
-/* Where runs of rows that see only each other end. Rows that see nothing go with those before. */
-static int64_t cut_spans(const hora_attention *a, int64_t n, int32_t *ends, int32_t *least) {
+int64_t hora_attention_spans(const hora_attention *a, int64_t n, int32_t *ends, int32_t *least) {
     int64_t spans = 0, far = 0;
     least[n] = (int32_t)n;
     for (int64_t i = n - 1; i >= 0; i--) {
@@ -296,7 +295,7 @@ void hora_attention_grad_run(const hora_call *c, int64_t most, int threads) {
                   .sums = (float *)(scratch + l.sums),
                   .scratch = scratch + l.threads,
                   .layout = thread_layout_of(&a)};
-    b.spans = cut_spans(&a, b.n, b.ends, b.ends + most);
+    b.spans = hora_attention_spans(&a, b.n, b.ends, b.ends + most);
     b.parts = hora_min(l.parts, hora_ceil_div(CHUNKS, a.groups * b.spans));
     hora_cpu_parallel(threads, b.spans * a.groups * b.parts, one_chunk, &b);
     if (b.parts > 1)

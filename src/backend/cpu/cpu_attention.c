@@ -1,13 +1,17 @@
 /* Kernels of op_attention.c. Calls with a prefix are left to ref. */
 #include "backend/cpu/cpu_attention.h"
 
+static size_t cuts_bytes(const hora_view *q) {
+    return (size_t)HORA_ATTENTION_CUTS(hora_cpu_rows(q)) * sizeof(int32_t);
+}
+
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     if (!hora_absent(&c->in[3]) || !hora_attention_takes(c))
         return false;
     int threads = hora_device_threads(d);
     hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
     need->scratch = c->phase == HORA_FORWARD
-                        ? hora_attention_scratch(&a) * (size_t)threads
+                        ? hora_attention_scratch(&a) * (size_t)threads + cuts_bytes(&c->in[0])
                         : hora_attention_grad_scratch(&a, hora_cpu_rows(&c->in[0]), threads);
     return true;
 }
@@ -33,7 +37,9 @@ static void run(const hora_impl *impl, const hora_call *c) {
     }
     hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
     a.lse = c->grad ? c->saved[0].data : NULL;
-    hora_attention_run(&a, hora_cpu_rows(&c->in[0]), s->threads, c->scratch);
+    hora_attention_run(
+        &a, hora_cpu_rows(&c->in[0]), s->threads, c->scratch,
+        (int32_t *)((char *)c->scratch + hora_attention_scratch(&a) * (size_t)s->threads));
 }
 
 extern const hora_cpu_op hora_cpu_op_attention;

@@ -110,7 +110,13 @@ void hora_attention_down(const hora_attention *a, const hora_packed *b, int64_t 
                          float *y);
 
 size_t hora_attention_scratch(const hora_attention *a); /* bytes per thread, forward */
-void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *scratch);
+/* cuts: room for HORA_ATTENTION_CUTS(n) numbers; NULL: keys are those of a cache, not the rows. */
+#define HORA_ATTENTION_CUTS(n) (3 * (n) + 1)
+void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *scratch,
+                        int32_t *cuts);
+/* Where runs of rows that see only each other end, and how many there are; least: n + 1 numbers.
+ * Rows that see nothing go with those before. */
+int64_t hora_attention_spans(const hora_attention *a, int64_t n, int32_t *ends, int32_t *least);
 
 /* Backward: bytes for calls of at most n rows, which is `most` at run time. */
 size_t hora_attention_grad_scratch(const hora_attention *a, int64_t n, int threads);

@@ -38,7 +38,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     append(c);
     hora_attention a = hora_attention_of(c, &c->in[3], &c->in[4]);
     a.first = c->batch->cache_row;
-    hora_attention_run(&a, hora_cpu_rows(&c->in[0]), *(const int *)impl->state, c->scratch);
+    hora_attention_run(&a, hora_cpu_rows(&c->in[0]), *(const int *)impl->state, c->scratch, NULL);
 }
 
 extern const hora_cpu_op hora_cpu_op_cached_attention;
