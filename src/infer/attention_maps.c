@@ -5,7 +5,6 @@
 
 #include "base/text.h"
 #include "model/family.h"
-#include "peft/peft.h"
 
 typedef struct watcher {
     hora_t *q, *k; /* per layer */
@@ -81,9 +80,9 @@ static hora_status check(const hora_forward *f) {
     for (int a = 0; a < f->nadapters; a++)
         if (f->adapters[a]->enabled && f->adapters[a]->hooks->kv)
             return hora_fail(HORA_EUNSUPPORTED,
-                             "method %s puts keys of its own in front, which have no place in the "
+                             "adapter %s puts keys of its own in front, which have no place in the "
                              "picture",
-                             f->adapters[a]->method->name);
+                             f->adapters[a]->name);
     return HORA_OK;
 }
 
