@@ -12,6 +12,8 @@
 /* --- models ----------------------------------------------------------------------------------- */
 typedef struct model_config {
     int dtype;    /* choice */
+    int quantize; /* choice */
+    bool double_quant;
     char *device; /* NULL: as hora_device_open has it */
     char *task;
 } model_config;
@@ -19,6 +21,10 @@ typedef struct model_config {
 static const hora_option model_rows[] = {
     OPT_CHOICE(dtype, "dtype", NULL, "auto", "auto f32 f64 bf16",
                "of weights and activations; auto is f32"),
+    OPT_CHOICE(quantize, "quantize", NULL, "none", HORA_QUANTIZE_NAMES,
+               "frozen matrices become blocks of this type as the model is opened"),
+    OPT_BOOL(double_quant, "double_quant", "bnb_4bit_use_double_quant", "false",
+             "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
                "where it is computed: host or cuda; unset: the host"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
@@ -32,7 +38,11 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     static const hora_dtype dtypes[] = {HORA_F32, HORA_F32, HORA_F64, HORA_BF16};
     model_config c;
     HORA_TRY(hora_options_take(&hora_model_options, &c, s));
-    const hora_open_options o = {.dtype = dtypes[c.dtype], .task = c.task, .adapter = adapter};
+    const hora_open_options o = {.dtype = dtypes[c.dtype],
+                                 .quantize = hora_quantize_type(c.quantize),
+                                 .double_quant = c.double_quant,
+                                 .task = c.task,
+                                 .adapter = adapter};
     hora_model *m = hora_calloc(1, sizeof *m);
     hora_status st = hora_device_open(&m->device, c.device);
     if (!st)

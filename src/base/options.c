@@ -248,8 +248,8 @@ static const char *instead(const char *name) {
     static const char *const rows[][2] = {
         {"bf16", "give dtype=bf16"},
         {"fp16", "half precision is bf16 here: give dtype=bf16"},
-        {"load_in_4bit", "the base is not quantised here; dtype=bf16 takes the least memory"},
-        {"load_in_8bit", "the base is not quantised here; dtype=bf16 takes the least memory"},
+        {"load_in_4bit", "give quantize=nf4"},
+        {"load_in_8bit", "8 bits are blocks of 32 here: give quantize=q8_0"},
     };
     for (size_t i = 0; i < HORA_COUNT(rows); i++)
         if (hora_option_same(name, rows[i][0]))

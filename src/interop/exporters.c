@@ -20,6 +20,13 @@ const hora_exporter *hora_exporter_at(int i) {
     return exporters[i];
 }
 
+const hora_exporter *hora_exporter_named(const char *name) {
+    for (int i = 0; i < hora_exporter_count(); i++)
+        if (hora_eq(hora_exporter_at(i)->name, name))
+            return hora_exporter_at(i);
+    return NULL;
+}
+
 /* --- flat updates ----------------------------------------------------------------------------- */
 hora_status hora_flat_only(const hora_export *x) {
     for (int i = 0; i < x->n; i++) {

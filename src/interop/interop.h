@@ -30,6 +30,7 @@ typedef struct hora_exporter {
 
 int hora_exporter_count(void);
 const hora_exporter *hora_exporter_at(int i);
+const hora_exporter *hora_exporter_named(const char *name); /* NULL when there is none */
 #define HORA_EXPORTER_NAMES                                                                        \
     "peft"                                                                                         \
     " mlx"                                                                                         \

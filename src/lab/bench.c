@@ -186,16 +186,21 @@ static hora_status check_options(const bench *b) {
     return hora_settings_finish(b->given, tables, tables[1] ? 2 : 1);
 }
 
+/* The model to open. */
+static const char *where(const bench *b) {
+    return b->file ? b->file : b->shape ? b->dir : b->c.model;
+}
+
 /* What can be refused is refused by a plan on headers alone, before weights are written or read. */
 static hora_status rehearse(bench *b) {
     const hora_open_options headers = {.dtype = hora_train_dtype(&b->train),
                                        .task = task_of(b),
                                        .headers_only = true,
-                                       .config_alone = b->shape != NULL};
-    HORA_TRY(hora_open_model(&b->opened, b->shape ? b->dir : b->c.model, &headers));
+                                       .config_alone = b->shape && !b->file};
+    HORA_TRY(hora_open_model(&b->opened, where(b), &headers));
     HORA_TRY(plan(b));
     HORA_TRY(check_options(b));
-    if (b->shape) /* its weights are not written yet */
+    if (b->shape) /* it is opened again, and timed */
         close_all(b);
     return unless_stopped(b);
 }
@@ -210,13 +215,13 @@ static hora_status make_model(bench *b) {
         return rehearse(b);
     HORA_TRY(make_folder(b));
     HORA_TRY(hora_bench_config_write(b->shape, positions, dtype, b->dir));
-    HORA_TRY(rehearse(b));
-    if (b->c.quantize) {
+    if (b->c.quantize) { /* how large it is, its file tells */
         b->file = hora_path_join(b->dir, "model.gguf");
         HORA_TRY(hora_bench_gguf_write(block_types[b->c.quantize], b->dir, b->file));
-    } else {
-        HORA_TRY(hora_bench_weights_write(dtype, b->dir));
+        return rehearse(b);
     }
+    HORA_TRY(rehearse(b));
+    HORA_TRY(hora_bench_weights_write(dtype, b->dir));
     return unless_stopped(b);
 }
 
@@ -224,7 +229,7 @@ static hora_status make_model(bench *b) {
 static hora_status open_all(bench *b) {
     const hora_open_options o = {.dtype = hora_train_dtype(&b->train), .task = task_of(b)};
     double started = hora_now();
-    HORA_TRY(b->shape ? hora_open_model(&b->opened, b->file ? b->file : b->dir, &o)
+    HORA_TRY(b->shape ? hora_open_model(&b->opened, where(b), &o)
                       : hora_base_complete(b->opened.base));
     b->result.open_s = hora_now() - started;
     HORA_TRY(remove_model(b));

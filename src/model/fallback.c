@@ -1,6 +1,11 @@
-/* What is said of matrices whose rows are no whole blocks of the type that was asked for. */
+/* The types of --quantize, and what is said of matrices whose rows are no whole blocks of one. */
 #include "base/log.h"
 #include "model/family.h"
+
+hora_dtype hora_quantize_type(int choice) {
+    static const hora_dtype types[] = {HORA_F32, HORA_Q8_0, HORA_Q4_0, HORA_Q4_K, HORA_NF4};
+    return types[choice];
+}
 
 void hora_fallback_add(hora_fallback *f, const char *name, hora_dtype want, hora_dtype got) {
     int i = 0;

@@ -57,6 +57,8 @@ typedef struct hora_base_options {
     bool bare;         /* without the language model's head; hora_base_head puts a task's there */
     bool config_alone; /* with headers_only: config.json will do where there are no weights */
     bool unpacked;     /* weights that the file has in blocks come out of them when it is opened */
+    hora_dtype quantize; /* block type of matrices that the files have plain; HORA_F32 (0): none */
+    bool double_quant;   /* NF4: its scales go through a second level (tensor/blocks.h) */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */
@@ -91,6 +93,10 @@ uint64_t hora_base_mapped(const hora_base *b);
  * touched. Nothing happens to weights that were converted. */
 void hora_base_forget(const hora_base *b, const void *data);
 hora_t hora_model_record(hora_net *n);
+
+/* What --quantize chooses from, and the type of a choice; 0 is none, HORA_F32. */
+#define HORA_QUANTIZE_NAMES "none q8_0 q4_0 q4_k nf4"
+hora_dtype hora_quantize_type(int choice);
 
 /* Matrices that got another type than was asked for, because their rows are no whole blocks: said
  * once, by the type they got, with the name of the first. Zeroed before the first. */

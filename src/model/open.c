@@ -8,10 +8,11 @@
 #include "base/text.h"
 #include "base/threads.h"
 #include "format/gguf_hf.h"
-#include "format/gguf_names.h"
 #include "format/hf_config.h"
 #include "format/safetensors.h"
 #include "model/family.h"
+#include "model/fill_impl.h"
+#include "tensor/blocks.h"
 
 #define FAMILY(x) extern const hora_family hora_family_##x;
 #include "model/families.def"
@@ -34,9 +35,10 @@ typedef struct store {
     hora_st *st;
     void *block; /* converted or fresh weights */
     size_t bytes;
-    uint64_t seed;   /* of what is fresh */
-    bool fresh_head; /* the head in the files is not wanted */
-    bool complete;   /* the views have data */
+    uint64_t seed;     /* of what is fresh */
+    bool fresh_head;   /* the head in the files is not wanted */
+    bool complete;     /* the views have data */
+    bool double_quant; /* of NF4 */
 } store;
 
 const hora_family *hora_family_of(const hora_json *config) {
@@ -261,25 +263,12 @@ static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w)
     return t && fits(w, t, &shape) ? t : NULL;
 }
 
-/* Rows that lie pair by pair go back to half by half. */
-static hora_status convert_rows(const hora_weight *w, const hora_view *v, int64_t head_dim) {
-    const int64_t rows = w->view.shape.d[0], width = hora_row_elems(&w->view.shape);
-    const hora_dtype f = v->dtype, t = w->view.dtype;
-    const size_t from = (size_t)(width / hora_dtype_block(f)) * hora_dtype_block_bytes(f);
-    const size_t to = (size_t)(width / hora_dtype_block(t)) * hora_dtype_block_bytes(t);
-    for (int64_t r = 0; r < rows; r++)
-        HORA_TRY(hora_convert((char *)w->view.data + (size_t)r * to, t,
-                              (const char *)v->data + (size_t)hora_gguf_row(r, head_dim) * from, f,
-                              width));
-    return HORA_OK;
-}
-
 /* It can be used where it lies; in a plan without weights the dtype of config.json tells. */
 static bool will_fit(const hora_base *b, int i) {
     const char *name = hora_json_string(hora_json_get(b->config, "torch_dtype"), NULL);
     const hora_st_tensor *t = tensor_of(b, &b->weights[i]);
     if (b->config_alone)
-        return b->dtype == (hora_eq(name, "bfloat16") ? HORA_BF16 : HORA_F32);
+        return b->weights[i].view.dtype == (hora_eq(name, "bfloat16") ? HORA_BF16 : HORA_F32);
     if (!t)
         return false;
     const hora_view v = part_of(&b->weights[i], t);
@@ -319,9 +308,10 @@ static hora_status bind_weights(hora_base *b, store *own) {
             draw_weight(w, own->seed);
             continue;
         }
-        HORA_TRY(t->interleaved
-                     ? convert_rows(w, &v, t->interleaved)
-                     : hora_convert(w->view.data, w->view.dtype, v.data, v.dtype, hora_elems(&v)));
+        HORA_TRY(hora_weight_fill(w, &v, t->interleaved));
+        if (own->double_quant && w->view.dtype == HORA_NF4)
+            hora_nf4_round_scales(w->view.data, hora_elems(&w->view) / hora_dtype_block(HORA_NF4),
+                                  NULL, NULL);
         hora_st_forget(own->st, t);
     }
     return HORA_OK;
@@ -341,6 +331,28 @@ static void keep_blocks(hora_base *b) {
             !hora_weight_spelling(w).rows)
             w->view.dtype = t->view.dtype;
     }
+}
+
+/* Matrices become blocks of the type that is asked for; the head of a task trains and stays. */
+static hora_status choose_blocks(hora_base *b, const hora_base_options *o) {
+    hora_fallback fallen = {0};
+    for (int i = 0; o->quantize != HORA_F32 && i < b->nweights; i++) {
+        hora_weight *w = &b->weights[i];
+        if (hora_dtype_block(w->view.dtype) > 1)
+            return hora_fail(HORA_EUSAGE,
+                             "%s: %s lies in blocks of %s already; leave quantize out, or start "
+                             "from the model that it was made from",
+                             b->dir, w->name, hora_dtype_name(w->view.dtype));
+        if (!may_lie_in_blocks(w) || w->view.shape.n != 2)
+            continue;
+        const hora_dtype t = hora_blocks_that_fit(o->quantize, w->view.shape.d[1]);
+        const hora_dtype as = hora_dtype_block(t) > 1 ? t : b->dtype;
+        if (!w->tied)
+            hora_fallback_add(&fallen, w->name, o->quantize, as);
+        w->view.dtype = as;
+    }
+    hora_fallback_say(&fallen);
+    return HORA_OK;
 }
 
 /* A tied model whose file holds a head that is not the embedding: merges of adapters that trained
@@ -380,6 +392,8 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
         if (!o->unpacked)
             keep_blocks(b);
     }
+    own->double_quant = o->double_quant;
+    HORA_TRY(choose_blocks(b, o));
     measure_store(b);
     return o->headers_only ? HORA_OK : bind_weights(b, own);
 }

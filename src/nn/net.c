@@ -323,6 +323,7 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
 
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {
     bool whole = false;
+    n->entered = true;
     n->gate = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
@@ -343,6 +344,13 @@ hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {
 /* y with what rows that take no part add to the residual stream: nothing. */
 static hora_t leave(hora_net *n, hora_t y) {
     const hora_t m = n->gate;
+    for (int a = 0; a < n->nadapters && !n->entered; a++) /* it must not be left out in silence */
+        if (hooks_of(n, a) && hooks_of(n, a)->takes)
+            hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
+                                             "adapter `%s` leaves rows out, which this family of "
+                                             "models is not recorded for",
+                                             n->adapters[a]->name));
+    n->entered = false;
     n->gate = HORA_NONE;
     return m == HORA_NONE ? y : n->packed ? hora_put_rows(n->g, y, m) : hora_gate(n->g, y, m);
 }

@@ -34,6 +34,7 @@ struct hora_net {
     int layer;
     int pass;                         /* 1: the second over the same batch, after the outputs */
     hora_t gate;                      /* of the sublayer in progress; NONE: all rows take part */
+    bool entered;                     /* hora_net_enter was asked for it */
     bool packed;                      /* its rows are those alone */
     int next;                         /* adapter whose hook the chain of a site asks next */
     bool weighed;                     /* the hook that was asked has heeded its adapter's weight */
@@ -74,7 +75,8 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
 /* The same where a row also sees at most `ahead` keys behind itself; 0: all of its range. */
 hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
                             int64_t ahead, double scale);
-/* What the maps of a sublayer are to read: x, or the rows of it that take part. */
+/* What the maps of a sublayer are to read: x, or the rows of it that take part. In front of each
+ * hora_net_sublayer. */
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x);
 /* The new residual stream: res + (what methods make of) y. */
 hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, hora_t y);

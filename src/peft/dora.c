@@ -18,13 +18,13 @@ typedef struct norms {
 static void norm_of_row(void *arg, int64_t o, int thread) {
     const norms *n = arg;
     const int64_t k = n->w->shape.d[1];
-    double sum = 0;
+    double sum = 0, *row = hora_malloc((size_t)k * sizeof *row);
     (void)thread;
-    for (int64_t j = 0; j < k; j++) {
-        const double v = hora_value_at(n->w->data, n->w->dtype, o * k + j);
-        sum += v * v;
-    }
+    hora_row_values(n->w, o, row);
+    for (int64_t j = 0; j < k; j++)
+        sum += row[j] * row[j];
     n->out[o] = sqrt(sum) + n->more;
+    hora_free(row);
 }
 
 /* Row norms of the weight behind, plus what tau starts at. */
@@ -86,8 +86,7 @@ hora_t hora_dora_lowrank(const hora_dora *d, hora_net *n, const hora_adapter *ad
 double hora_dora_norm(const hora_adapter *a, const hora_view *w, const hora_site *s,
                       const hora_factors *f, int64_t o, double *row) {
     double sum = 0;
-    for (int64_t k = 0; k < s->in; k++)
-        row[k] = hora_value_at(w->data, w->dtype, o * s->in + k);
+    hora_row_values(w, o, row);
     for (int64_t j = 0; j < f->rank; j++) {
         const double b = f->scale * hora_value_at(f->b, a->dtype, o * f->rank + j);
         for (int64_t k = 0; k < s->in; k++)

@@ -120,12 +120,20 @@ static hora_param *fixed(hora_lora_start *t, hora_adapter *ad, const hora_param 
     return p;
 }
 
-static hora_status check(const hora_site *s, hora_lora_kind kind, int64_t rank) {
+static hora_status check(const hora_adapter *ad, const hora_site *s, hora_lora_kind kind,
+                         int64_t rank) {
+    const hora_dtype t = ad->base->weights[s->weight].view.dtype;
     if (kind == HORA_START_ORTHOGONAL && rank % 2)
         return hora_fail(HORA_EUSAGE, "init=orthogonal: %s has rank %lld; take an even one",
                          s->module, (long long)rank);
     if (kind < HORA_START_PISSA)
         return HORA_OK;
+    if (hora_dtype_block(t) > 1)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "%s lies in blocks of %s: init=pissa and init=olora take their start out "
+                         "of the weight before it is quantized; train with them on the unquantized "
+                         "model, or leave init as it is",
+                         s->module, hora_dtype_name(t));
     if (!hora_lapack())
         return hora_fail(HORA_EUNSUPPORTED, "init=pissa and init=olora need LAPACK, which this "
                                             "build lacks; install liblapacke-dev and build again");
@@ -140,7 +148,7 @@ hora_status hora_lora_start_declare(hora_lora_start *t, hora_adapter *ad, const 
                                     hora_lora_kind kind, double scale, hora_param *a,
                                     hora_param *b) {
     *t = (hora_lora_start){.kind = kind, .scale = scale, .a = a, .b = b};
-    HORA_TRY(check(s, kind, a->shape.d[0]));
+    HORA_TRY(check(ad, s, kind, a->shape.d[0]));
     if (kind == HORA_START_GAUSSIAN)
         a->init = (hora_init){.kind = HORA_INIT_NORMAL, .value = 1 / (double)a->shape.d[0]};
     if (kind < HORA_START_ORTHOGONAL)

@@ -134,14 +134,18 @@ static void site_factors(hora_adapter *a, int i) {
     m->value_a = hora_realloc(m->value_a, (size_t)(m->rank * s->in) * size);
     m->value_f = hora_realloc(m->value_f, (size_t)(m->rank * s->out) * size);
     memcpy(m->value_a, k->a->value, (size_t)(m->rank * s->in) * size);
-    for (int64_t o = 0; o < s->out; o++)
+    double *row = hora_calloc((size_t)s->in, sizeof *row);
+    for (int64_t o = 0; o < s->out; o++) {
+        if (w->data)
+            hora_row_values(w, o, row);
         for (int64_t j = 0; j < m->rank; j++) {
             double sum = 0;
-            for (int64_t l = 0; l < s->in && w->data; l++)
-                sum += hora_value_at(w->data, w->dtype, o * s->in + l) *
-                       hora_value_at(k->b->value, a->dtype, l * m->rank + j);
+            for (int64_t l = 0; l < s->in; l++)
+                sum += row[l] * hora_value_at(k->b->value, a->dtype, l * m->rank + j);
             put(m->value_f, a->dtype, o * m->rank + j, sum);
         }
+    }
+    hora_free(row);
 }
 
 static hora_status materialise(hora_adapter *a) {

@@ -29,6 +29,8 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
     const hora_base_options b = {.dtype = options->dtype,
                                  .headers_only = options->headers_only || head,
                                  .config_alone = options->config_alone,
+                                 .quantize = options->quantize,
+                                 .double_quant = options->double_quant,
                                  .bare = head || o->objective.task->body};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
     if (o->objective.task->body) {

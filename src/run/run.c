@@ -140,6 +140,8 @@ static hora_status open_model(run *r) {
     const hora_open_options o = {.dtype = hora_train_dtype(&r->train),
                                  .headers_only = true,
                                  .config_alone = r->config_alone,
+                                 .quantize = hora_quantize_type(r->run.quantize),
+                                 .double_quant = r->run.double_quant,
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter};
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));

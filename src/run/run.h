@@ -13,6 +13,8 @@ typedef struct hora_run_config { /* filled from hora_run_options */
     char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
     bool resume, overwrite, semantic_start;
     int64_t threads; /* 0: all cores */
+    int quantize;    /* choice of HORA_QUANTIZE_NAMES */
+    bool double_quant;
 } hora_run_config;
 extern const hora_options hora_run_options;
 /* The tables of a run without those of its method, for an array. */

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "base/text.h"
+#include "model/family.h"
 #include "run/foreign.h"
 #include "run/run.h"
 
@@ -9,6 +10,10 @@
 static const hora_option rows[] = {
     OPT_STRING(model, "model", "base_model_name_or_path model_name_or_path", NULL, "DIR",
                "base model: a Hugging Face directory"),
+    OPT_CHOICE(quantize, "quantize", NULL, "none", HORA_QUANTIZE_NAMES,
+               "frozen matrices become blocks of this type as the model is opened"),
+    OPT_BOOL(double_quant, "double_quant", "bnb_4bit_use_double_quant", "false",
+             "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does"),
     OPT_FILES(data, "data", "train_file dataset", NULL, "FILE",
               "training data: text, JSONL, CSV, TSV, also in .gz or .zst; - is standard input, a "
               "folder holds train.jsonl; may be given several times, FILE:2 counts twice an epoch"),

@@ -92,6 +92,27 @@ static inline void group_iq4_nl(float *y, const unsigned char *x, int g) {
         y[j] = d * (float)level[q[j]];
 }
 
+/* --- NF4: blocks of 64, two groups ---------------------------------------------------------------
+ * The largest magnitude in f32 | 32 bytes of two codes, the first in the high nibble. The numbers
+ * and the codes are those of bitsandbytes, which keeps the two parts in tensors of their own.
+ * Source: QLoRA (arXiv 2305.14314, appendix E); bitsandbytes, functional.py, get_4bit_type. */
+static const float hora_nf4_level[16] = {
+    -1.0f,           -0x1.647362p-1f, -0x1.0cd66p-1f,  -0x1.946540p-2f,
+    -0x1.23449ap-2f, -0x1.7a6a7ep-3f, -0x1.74f0e2p-4f, 0.0f,
+    0x1.45f5fep-4f,  0x1.4995c6p-3f,  0x1.f809bap-3f,  0x1.5a0674p-2f,
+    0x1.c34970p-2f,  0x1.200f56p-1f,  0x1.722766p-1f,  1.0f};
+
+static inline void group_nf4(float *y, const unsigned char *x, int g) {
+    const uint32_t bits = word_at(x);
+    float most;
+    memcpy(&most, &bits, 4);
+    for (int j = 0; j < 16; j++) {
+        const unsigned char two = x[4 + 16 * g + j];
+        y[2 * j] = hora_nf4_level[two >> 4] * most;
+        y[2 * j + 1] = hora_nf4_level[two & 15] * most;
+    }
+}
+
 /* --- blocks of 256, eight groups -----------------------------------------------------------------
  * 128 values share 32 bytes of 2 bits: group g has bits 2 (g % 4) of those of its half. */
 static inline void two_bits(int q[32], const unsigned char *x, int g) {
@@ -221,6 +242,9 @@ static inline bool hora_dequantize_groups(float *y, const unsigned char *x, hora
         return true;
     case HORA_Q6_K:
         HORA_DEQUANTIZE_LOOP(group_q6_k, 256, 210);
+        return true;
+    case HORA_NF4:
+        HORA_DEQUANTIZE_LOOP(group_nf4, 64, 36);
         return true;
     default:
         return false;

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "tensor/blocks.h"
+#include "tensor/blocks_groups.h"
 
 static void put_half(unsigned char *y, float f) {
     const uint16_t h = hora_f32_to_f16(f);
@@ -158,8 +159,28 @@ static void to_q4_k(unsigned char *y, const float *x) {
     put_scales(y + 4, scale, min);
 }
 
-static void (*const to[HORA_DTYPES])(unsigned char *, const float *) = {
-    [HORA_Q8_0] = to_q8_0, [HORA_Q4_0] = to_q4_0, [HORA_Q5_0] = to_q5_0, [HORA_Q4_K] = to_q4_k};
+/* --- NF4: times 1 / largest, then the nearest level by midpoints in f32; a tie goes down ------ */
+static void to_nf4(unsigned char *y, const float *x) {
+    float most = 0;
+    for (int j = 0; j < 64; j++)
+        most = fmaxf(most, fabsf(x[j]));
+    const float inverse = 1 / fmaxf(most, 1e-38f);
+    memcpy(y, &most, 4);
+    memset(y + 4, 0, 32);
+    for (int j = 0; j < 64; j++) {
+        const float v = fmaxf(-1, fminf(x[j] * inverse, 1));
+        int q = 0;
+        while (q < 15 && (hora_nf4_level[q] + hora_nf4_level[q + 1]) / 2 < v)
+            q++;
+        y[4 + j / 2] |= (unsigned char)(q << (j % 2 ? 0 : 4));
+    }
+}
+
+static void (*const to[HORA_DTYPES])(unsigned char *, const float *) = {[HORA_Q8_0] = to_q8_0,
+                                                                        [HORA_Q4_0] = to_q4_0,
+                                                                        [HORA_Q5_0] = to_q5_0,
+                                                                        [HORA_Q4_K] = to_q4_k,
+                                                                        [HORA_NF4] = to_nf4};
 
 hora_dtype hora_blocks_that_fit(hora_dtype want, int64_t width) {
     static const hora_dtype next[HORA_DTYPES] = {[HORA_Q2_K] = HORA_Q4_0,

@@ -34,7 +34,7 @@ static const dtype_row dtypes[HORA_DTYPES] = {
     [HORA_Q8_0] = {"Q8_0", 0, true, 32, 34},     [HORA_Q2_K] = {"Q2_K", 0, true, 256, 84},
     [HORA_Q3_K] = {"Q3_K", 0, true, 256, 110},   [HORA_Q4_K] = {"Q4_K", 0, true, 256, 144},
     [HORA_Q5_K] = {"Q5_K", 0, true, 256, 176},   [HORA_Q6_K] = {"Q6_K", 0, true, 256, 210},
-    [HORA_IQ4_NL] = {"IQ4_NL", 0, true, 32, 18},
+    [HORA_IQ4_NL] = {"IQ4_NL", 0, true, 32, 18}, [HORA_NF4] = {"NF4", 0, true, 64, 36},
 };
 
 static const dtype_row *row_of(hora_dtype t) {
@@ -467,4 +467,14 @@ hora_status hora_convert(void *dst, hora_dtype dt, const void *src, hora_dtype s
         memcpy(d + (size_t)i * dsize, &to, (size_t)m * dsize);
     }
     return HORA_OK;
+}
+
+void hora_row_values(const hora_view *v, int64_t row, double *y) {
+    const int64_t n = v->shape.d[1];
+    const size_t bytes =
+        (size_t)(n / hora_dtype_block(v->dtype)) * hora_dtype_block_bytes(v->dtype);
+    hora_status s =
+        hora_convert(y, HORA_F64, (const char *)v->data + (size_t)row * bytes, v->dtype, n);
+    HORA_ASSERT(s == HORA_OK);
+    (void)s;
 }

@@ -40,6 +40,7 @@ typedef enum hora_dtype {
     HORA_Q5_K,
     HORA_Q6_K,
     HORA_IQ4_NL,
+    HORA_NF4, /* no type of GGUF: 4-bit NormalFloat of QLoRA */
     HORA_DTYPES
 } hora_dtype;
 
@@ -110,6 +111,8 @@ static inline double hora_value_at(const void *p, hora_dtype t, int64_t i) {
         return (double)((const float *)p)[i];
     return t == HORA_F64 ? ((const double *)p)[i] : hora_block_value(p, t, i);
 }
+/* Row `row` of a matrix of floats or blocks, all of it: d[1] values. */
+void hora_row_values(const hora_view *v, int64_t row, double *y);
 static inline uint16_t hora_f32_to_bf16(float f) {
     uint32_t u;
     memcpy(&u, &f, 4);

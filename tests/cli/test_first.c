@@ -54,8 +54,8 @@ static void test_whose_option(void **state) {
                out);
     tool_check(2, "", "give dtype=bf16", "train --model '%s' --data NONE --out '%s' --bf16", m,
                out);
-    tool_check(2, "", "not quantised", "train --model '%s' --data NONE --out '%s' --load-in-4bit",
-               m, out);
+    tool_check(2, "", "quantize=nf4", "train --model '%s' --data NONE --out '%s' --load-in-4bit", m,
+               out);
     tool_check(8, "",
                "there are:", "train --model '%s' --data NONE --out '%s' --method nothing-like-this",
                m, out);

@@ -1,6 +1,10 @@
 /* A GGUF file as --model at the tool, from the golden files: everything that a folder can do. */
+#include <math.h>
+
 #include "base/file.h"
 #include "base/text.h"
+#include "hora_test.h"
+#include "model/family.h"
 #include "tiny_model.h"
 #include "tool.h"
 
@@ -69,6 +73,110 @@ static void test_decoding(void **state) {
     }
 }
 
+/* Root mean square distance of weight i from what it was made of. */
+static double rms(const hora_base *b, const hora_base *from, int i) {
+    const hora_view *v = &b->weights[i].view, *w = &from->weights[i].view;
+    const int64_t n = v->shape.d[1];
+    double *x = hora_malloc((size_t)n * sizeof *x), *y = hora_malloc((size_t)n * sizeof *y);
+    double sum = 0;
+    for (int64_t r = 0; r < v->shape.d[0]; r++) {
+        hora_row_values(v, r, x);
+        hora_row_values(w, r, y);
+        for (int64_t k = 0; k < n; k++)
+            sum += (x[k] - y[k]) * (x[k] - y[k]);
+    }
+    hora_free(x);
+    hora_free(y);
+    return sqrt(sum / (double)hora_elems(v));
+}
+
+static hora_base *opened(const char *path) {
+    const hora_base_options o = {.dtype = HORA_F32};
+    hora_base *b;
+    assert_ok(hora_base_open(&b, path, &o));
+    return b;
+}
+
+/* Where both took the same type, what we write is as close to the model as what llama.cpp wrote. */
+static int as_close(const char *model, const char *ours, const char *type) {
+    hora_base *from = opened(hora_test_shared(hora_test_text("gguf/models/%s/hf", model)));
+    hora_base *b = opened(ours);
+    hora_base *want =
+        opened(hora_test_shared(hora_test_text("gguf/models/%s/%s.gguf", model, type)));
+    int compared = 0;
+    for (int i = 0; i < from->nweights; i++) {
+        const hora_weight *w = &from->weights[i];
+        if (w->tied || w->view.shape.n != 2 ||
+            b->weights[i].view.dtype != want->weights[i].view.dtype)
+            continue;
+        const double e = rms(b, from, i), theirs = rms(want, from, i);
+        if (!(e <= theirs * (1 + 1e-9)))
+            fail_msg("%s %s: %s is off by %g, llama.cpp's by %g", model, type, w->name, e, theirs);
+        compared++;
+    }
+    hora_base_close(from);
+    hora_base_close(b);
+    hora_base_close(want);
+    return compared;
+}
+
+static void test_quantize(void **state) {
+    static const char *const cases[][2] = {{"llama", "q8_0"},
+                                           {"llama", "q4_0"},
+                                           {"llama", "q4_k"},
+                                           {"qwen2", "q4_k"},
+                                           {"qwen3", "q4_k"}};
+    const char *out = hora_test_path(hora_test_tmp(), "own.gguf");
+    int compared = 0;
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(cases); i++) {
+        const char *model = hora_test_shared(hora_test_text("gguf/models/%s/hf", cases[i][0]));
+        tool_check(0, "bits a weight", NULL,
+                   "quantize --model '%s' --out '%s' --type %s --overwrite", model, out,
+                   cases[i][1]);
+        compared += as_close(cases[i][0], out, cases[i][1]);
+    }
+    assert_true(compared >= 20);
+    const char *qwen3 = hora_test_shared("gguf/models/qwen3/hf");
+    tool_check(0, NULL,
+               "o_proj.weight is the first) have rows that are no whole blocks of Q4_K: "
+               "they become Q5_0",
+               "quantize --model '%s' --out '%s' --overwrite", qwen3, out);
+    tool_check(2, NULL, "--out", "quantize --model '%s'", qwen3);
+    tool_check(0, "Q4_K", NULL, "inspect '%s' --json", out);
+}
+
+/* Safetensors become blocks as they are opened; the cpu backend trains on them alone. */
+static void test_on_the_fly(void **state) {
+    static const char *const types[] = {"q8_0", "q4_0", "q4_k", "nf4", "nf4 --double-quant"};
+    const char *model = hora_test_shared("gguf/models/llama/hf"), *tmp = hora_test_tmp();
+    const char *data = tiny_file("gguf.txt", "Once upon a time there was a girl. She liked it.\n");
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(types); i++) {
+        tool_check(0, NULL, NULL,
+                   "train --model '%s' --data '%s' --seq-len 16 --method lora --steps 2 --backends "
+                   "cpu --out '%s/fly' --overwrite -q --quantize %s",
+                   model, data, tmp, types[i]);
+        tool_check(0, "loss", NULL,
+                   "eval --model '%s' --adapter '%s/fly' --data '%s' --seq-len 16 --quantize %s",
+                   model, tmp, data, types[i]);
+        tool_check(0, NULL, NULL,
+                   "generate --model '%s' --adapter '%s/fly' --prompt Once --max-tokens 4 "
+                   "--quantize %s",
+                   model, tmp, types[i]);
+    }
+    tool_check(2, NULL, "in blocks of", "eval --model '%s' --data '%s' --quantize nf4",
+               hora_test_shared("gguf/models/llama/q4_k.gguf"), data);
+    tool_check(0, NULL, "no whole blocks of Q4_K: they become Q5_0",
+               "plan --model '%s' --data '%s' --seq-len 16 --quantize q4_k",
+               hora_test_shared("gguf/models/qwen3/hf"), data);
+    tool_check(0, "merged", NULL, "quantize --model '%s' --adapter '%s/fly' --out '%s/m.gguf'",
+               model, tmp, tmp);
+    tool_check(0, NULL, NULL, "generate --model '%s/m.gguf' --prompt Once --max-tokens 4", tmp);
+}
+
 HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, HORA_SHORT},
            {"blocks are the cpu backend's own", test_backend, HORA_SHORT},
-           {"decoding on blocks", test_decoding, HORA_SHORT});
+           {"decoding on blocks", test_decoding, HORA_SHORT},
+           {"hora quantize is as close as llama.cpp", test_quantize, HORA_SHORT},
+           {"blocks made as a model is opened", test_on_the_fly, HORA_SHORT});

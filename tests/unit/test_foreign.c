@@ -110,7 +110,7 @@ static void test_without_effect(void **state) {
 static void test_refused(void **state) {
     (void)state;
     refused("stage: dpo", "recipe key `stage`: dpo has no counterpart here (sft has)");
-    refused("adapter: qlora", "qlora has no counterpart here (lora has)");
+    refused("adapter: llama-adapter", "llama-adapter has no counterpart here (lora, qlora has)");
     refused("roles_to_train: [user]", "user has no counterpart");
     refused("bf16: true\ndtype: f32", "`dtype`");
     refused("lora_r: 4\nrank: 8", "rank");

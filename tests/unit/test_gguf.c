@@ -151,6 +151,40 @@ static void test_writer_refuses(void **state) {
     }
 }
 
+/* Part `no` of two, with one tensor. */
+static const char *write_part(int no, const float *values) {
+    const char *path =
+        hora_test_path(hora_test_tmp(), hora_test_text("m-0000%d-of-00002.gguf", no + 1));
+    hora_gguf_out *o = hora_gguf_out_new();
+    hora_gguf_put_int(o, "split.no", HORA_GGUF_U16, no);
+    hora_gguf_put_int(o, "split.count", HORA_GGUF_U16, 2);
+    hora_gguf_put_int(o, "split.tensors.count", HORA_GGUF_I32, 2);
+    hora_gguf_put_tensor(o, no ? "second" : "first",
+                         (hora_view){(void *)(values + 32 * no), HORA_F32, HORA_SHAPE1(32)},
+                         HORA_F32);
+    assert_ok(hora_gguf_write(o, path));
+    hora_gguf_out_free(o);
+    return path;
+}
+
+static void test_split(void **state) {
+    float values[64];
+    hora_gguf *g;
+    (void)state;
+    draw(values, 64);
+    const char *one = write_part(0, values), *two = write_part(1, values);
+    assert_ok(hora_gguf_open(&g, one));
+    assert_int_equal(hora_gguf_parts(g), 2);
+    const hora_gguf_tensor *a = hora_gguf_find(g, "first"), *b = hora_gguf_find(g, "second");
+    assert_true(a && b && a->file == 0 && b->file == 1);
+    assert_memory_equal(a->view.data, values, 128);
+    assert_memory_equal(b->view.data, values + 32, 128);
+    hora_gguf_close(g);
+    assert_fails(hora_gguf_open(&g, two), HORA_EFORMAT, "name the first");
+    assert_ok(hora_remove_tree(two));
+    assert_fails(hora_gguf_open(&g, one), HORA_ENOTFOUND, "part 2 of 2 is missing");
+}
+
 /* Root mean square error of a quantizer on normal numbers, against their deviation. */
 static double error_of(hora_dtype type, const float *x, int n) {
     unsigned char y[4096];
@@ -187,5 +221,6 @@ static void test_quantizers(void **state) {
 
 HORA_TESTS(unit_gguf, {"what is written is read", test_round_trip, HORA_SHORT},
            {"damage is refused", test_damage, HORA_SHORT},
+           {"a model in parts", test_split, HORA_SHORT},
            {"the writer refuses what no reader takes", test_writer_refuses, HORA_SHORT},
            {"quantizers", test_quantizers, HORA_SHORT});

@@ -4,8 +4,6 @@
  */
 #include "format/gguf.h"
 
-#include <math.h>
-
 #include "backend/device.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -13,9 +11,7 @@
 #include "hora_test.h"
 #include "infer/forward.h"
 #include "model/family.h"
-#include "peft/peft.h"
 #include "run/open.h"
-#include "tensor/blocks.h"
 #include "token/tokenizer.h"
 #include "vectors/golden.h"
 
@@ -227,112 +223,7 @@ static void test_models(void **state) {
     assert_true(files >= 20);
 }
 
-/* --- training on blocks ----------------------------------------------------------------------- */
-typedef struct trained {
-    hora_base *base;
-    hora_adapter *a;
-    double loss;
-} trained;
-
-/* A LoRA on all projections, both factors away from zero; gradients of its parameters. */
-static void differentiate(trained *t, const char *path, hora_dtype dtype, bool unpacked) {
-    const hora_base_options options = {.dtype = dtype, .unpacked = unpacked};
-    int32_t ids[40];
-    double labels[40];
-    hora_forward_batch batch = {.b = 2, .t = 20, .ids = ids, .labels = labels, .per = 20};
-    hora_settings s = {0};
-    hora_device *host;
-    hora_settings_put(&s, "targets", "all-linear", "test");
-    assert_ok(hora_base_open(&t->base, path, &options));
-    assert_ok(hora_peft_attach(&t->a, t->base, "lora", &s, 7));
-    assert_ok(hora_adapter_allocate(t->a));
-    for (int i = 0; i < t->a->nparams; i++) {
-        float *v = t->a->params[i]->value;
-        for (int64_t k = 0; k < t->a->params[i]->elems; k++)
-            v[k] += 0.01f * (float)((k * 7 + i) % 11 - 5);
-    }
-    for (int i = 0; i < 40; i++)
-        labels[i] = ids[i] = (i * 37 + 11) % (int)t->base->vocab;
-    assert_ok(hora_device_open(&host, "host"));
-    hora_forward f = {
-        .base = t->base, .adapters = &t->a, .nadapters = 1, .device = host, .grads = true};
-    assert_ok(hora_forward_grads(t->a));
-    assert_ok(hora_forward_run(&f, &batch));
-    t->loss = f.loss;
-    hora_device_free(host);
-    hora_settings_release(&s);
-}
-
-static void end(trained *t) {
-    hora_forward_grads_free(t->a);
-    hora_peft_detach(t->a);
-    hora_base_close(t->base);
-}
-
-static void same_gradients(const char *path) {
-    const double tolerance = 2e-5; /* of one product of f32, as op_linear.c has it */
-    trained blocks, plain;
-    differentiate(&blocks, path, HORA_F32, false);
-    differentiate(&plain, path, HORA_F32, true);
-    assert_int_equal(hora_dtype_block(plain.base->weights[plain.base->sites[0].weight].view.dtype),
-                     1);
-    assert_true(hora_dtype_block(blocks.base->weights[blocks.base->sites[0].weight].view.dtype) >
-                1);
-    if (!(fabs(blocks.loss - plain.loss) <= tolerance * plain.loss))
-        fail_msg("%s: loss %g, unpacked %g", path, blocks.loss, plain.loss);
-    for (int i = 0; i < plain.a->nparams; i++) {
-        const hora_param *p = plain.a->params[i], *q = blocks.a->params[i];
-        double largest = 0;
-        for (int64_t k = 0; k < p->elems; k++)
-            largest = fmax(largest, fabs((double)((float *)p->grad)[k]));
-        hora_assert_close(q->grad, p->grad, (size_t)p->elems, tolerance * largest + 1e-9, p->name);
-    }
-    end(&blocks);
-    end(&plain);
-}
-
-/* Root mean square distance of the gradients of parameter i, of all, from those in f32. */
-static double distance(const trained *t, const trained *exact, int i) {
-    const float *g = t->a->params[i]->grad, *want = exact->a->params[i]->grad;
-    double sum = 0, square = 0;
-    for (int64_t k = 0; k < t->a->params[i]->elems; k++) {
-        sum += pow((double)(g[k] - want[k]), 2);
-        square += pow((double)want[k], 2);
-    }
-    return sqrt(sum / square);
-}
-
-/* bf16 rounds on blocks no more than it does on plain weights. */
-static void rounds_alike(const char *path) {
-    trained blocks, plain, exact;
-    differentiate(&blocks, path, HORA_BF16, false);
-    differentiate(&plain, path, HORA_BF16, true);
-    differentiate(&exact, path, HORA_F32, true);
-    for (int i = 0; i < exact.a->nparams; i++)
-        if (!(distance(&blocks, &exact, i) <= 2 * distance(&plain, &exact, i)))
-            fail_msg("%s: %s is off by %g, on plain weights by %g", path, exact.a->params[i]->name,
-                     distance(&blocks, &exact, i), distance(&plain, &exact, i));
-    end(&blocks);
-    end(&plain);
-    end(&exact);
-}
-
-/* Both orientations of every product, in every type, are those of the weights out of their
- * blocks. */
-static void test_blocks(void **state) {
-    static const char *const files[] = {"llama/q8_0", "llama/q4_0",   "llama/q4_1", "llama/q5_0",
-                                        "llama/q5_1", "llama/q2_k",   "llama/q3_k", "llama/q4_k",
-                                        "llama/q5_k", "llama/iq4_nl", "qwen2/q4_k", "qwen3/q4_k"};
-    (void)state;
-    for (size_t i = 0; i < HORA_COUNT(files); i++) {
-        const char *path = hora_test_shared(hora_test_text("gguf/models/%s.gguf", files[i]));
-        same_gradients(path);
-        rounds_alike(path);
-    }
-}
-
 HORA_TESTS(vectors_gguf, {"tensors dequantize to the world's bits", test_tensors, HORA_MEDIUM},
            {"broken files are refused", test_broken, HORA_SHORT},
            {"the vocabulary gives the ids of tokenizer.json", test_tokenizers, HORA_SHORT},
-           {"models give the logits of their weights", test_models, HORA_SHORT},
-           {"training on blocks is training on their values", test_blocks, HORA_SHORT});
+           {"models give the logits of their weights", test_models, HORA_SHORT});

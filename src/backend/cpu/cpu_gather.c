@@ -20,22 +20,17 @@ static int64_t row_of(const hora_call *c, int64_t i) {
     return v >= 0 && v < hora_cpu_rows(&c->in[0]) ? v : -1;
 }
 
-/* A row that lies in blocks, some groups of them at a time. */
+/* A row that lies in blocks. */
 static void out_of_blocks(const hora_view *to, int64_t i, const hora_view *from, int64_t at,
                           int64_t d) {
-    enum { PIECE = 256 }; /* values */
+    const hora_kern_blocks *b = hora_kern_get()->blocks;
     const size_t row =
         (size_t)(d / hora_dtype_block(from->dtype)) * hora_dtype_block_bytes(from->dtype);
     const char *x = (const char *)from->data + (size_t)at * row;
-    float piece[PIECE];
-    for (int64_t k = 0; k < d; k += PIECE) {
-        const int64_t n = hora_min(PIECE, d - k);
-        void *y = hora_cpu_at(to, i * d + k);
-        const bool narrow = to->dtype == HORA_BF16;
-        hora_kern_get()->blocks->dequantize(narrow ? piece : y, x, from->dtype, k, n);
-        if (narrow)
-            hora_kern_get()->rows->narrow(n, piece, y);
-    }
+    if (to->dtype == HORA_BF16)
+        b->dequantize_bf16(hora_cpu_at(to, i * d), x, from->dtype, 0, d);
+    else
+        b->dequantize(hora_cpu_at(to, i * d), x, from->dtype, 0, d);
 }
 
 /* A row of the table in the output's dtype. */

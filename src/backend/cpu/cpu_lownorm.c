@@ -14,13 +14,20 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
 }
 
 static float norm_of(const hora_call *c, int64_t row) {
+    const hora_view *w = &c->in[0];
+    const size_t bytes = /* of a row in blocks */
+        (size_t)(hora_cpu_width(w) / hora_dtype_block(w->dtype)) * hora_dtype_block_bytes(w->dtype);
     const int64_t k = hora_cpu_width(&c->in[0]), r = hora_cpu_rows(&c->in[1]);
     const float *a = hora_f32(&c->in[1]), *b = hora_f32(&c->in[2]) + row * r;
     double sum = 0;
     for (int64_t at = 0; at < k; at += BLOCK) {
         const int64_t n = hora_min(BLOCK, k - at);
         float u[BLOCK], squares = 0;
-        hora_cpu_loops(&c->in[0])->accumulate(n, hora_cpu_at(&c->in[0], row * k + at), u, true);
+        if (hora_dtype_block(w->dtype) > 1)
+            hora_kern_get()->blocks->dequantize(u, (const char *)w->data + (size_t)row * bytes,
+                                                w->dtype, at, n);
+        else
+            hora_cpu_loops(w)->accumulate(n, hora_cpu_at(w, row * k + at), u, true);
         for (int64_t l = 0; l < r; l++)
             hora_kern_get()->rows->add(n, (float)c->attr.alpha * b[l], u, a + l * k + at, u);
         for (int64_t j = 0; j < n; j++)
@@ -44,4 +51,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_lownorm;
-const hora_cpu_op hora_cpu_op_lownorm = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_lownorm = {query, NULL, run, true, HORA_IN(0)};

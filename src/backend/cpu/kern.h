@@ -127,6 +127,8 @@ typedef struct hora_kern_rows {
 typedef struct hora_kern_blocks {
     /* y (n) = values [from, from + n) of a row that begins at x; both multiples of 32 */
     void (*dequantize)(float *y, const void *x, hora_dtype type, int64_t from, int64_t n);
+    /* the same, rounded to bf16 */
+    void (*dequantize_bf16)(uint16_t *y, const void *x, hora_dtype type, int64_t from, int64_t n);
 } hora_kern_blocks;
 
 /* Rows of logits. */

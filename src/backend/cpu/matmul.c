@@ -16,11 +16,13 @@
 #include "base/rng.h"
 
 enum {
-    UNIT_OF_BLOCKS = 32,    /* values that come out of blocks together */
-    UNIT = 64,              /* every row class is a multiple of it */
-    FEW = 4,                /* rows for which packing w does not pay */
-    DEPTH = 4096,           /* f32: elements of k that are summed in registers at once */
-    BLOCK_DEPTH = 512,      /* elements of k that come out of their blocks at a time */
+    UNIT_OF_BLOCKS = 32, /* values that come out of blocks together */
+    UNIT = 64,           /* every row class is a multiple of it */
+    FEW = 4,             /* rows for which packing w does not pay */
+    DEPTH = 4096,        /* f32: elements of k that are summed in registers at once */
+    BLOCK_DEPTH = 512,   /* elements of k that come out of their blocks at a time */
+    AHEAD = 16,
+    LINE = 64,              /* rows between what comes out of blocks and what is fetched; bytes */
     WEIGHT_GRAD_ROWS = 1024 /* rows of a weight's gradient that are packed at a time */
 };
 
@@ -144,31 +146,54 @@ static void cut(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *
     p->count = hora_ceil_div(s->n, p->panel);
 }
 
-/* A part of the depth at a time: a rectangle of w in f32 that stays in cache, then as any other.
- * Its columns are taken from whole groups of blocks. */
+static size_t blocks_bytes(const hora_cpu_matmul_spec *s, int64_t values) {
+    return (size_t)(values / hora_dtype_block(s->wdtype)) * hora_dtype_block_bytes(s->wdtype);
+}
+
+/* Values [from, from + n) of row i of w, as elements. Pieces of rows lie on pages of their own,
+ * where no hardware prefetcher follows: those of a later row are fetched. */
+static void take_out(const hora_cpu_matmul *p, const void *w, int64_t i, int64_t from, int64_t n,
+                     void *to) {
+    const hora_cpu_matmul_spec *s = &p->spec;
+    const hora_kern_blocks *b = p->kern->blocks;
+    const size_t row = blocks_bytes(s, s->trans_w ? s->k : s->n);
+    const char *x = (const char *)w + (size_t)i * row;
+    if (!s->trans_w) {
+        const char *later = x + AHEAD * row + blocks_bytes(s, from);
+        const int64_t end = hora_round_up(from + n, hora_dtype_block(s->wdtype));
+        const size_t bytes = blocks_bytes(s, end) - blocks_bytes(s, from);
+        for (size_t line = 0; line <= bytes; line += LINE)
+            __builtin_prefetch(later + line);
+    }
+    if (s->dtype == HORA_BF16)
+        b->dequantize_bf16(to, x, s->wdtype, from, n);
+    else
+        b->dequantize(to, x, s->wdtype, from, n);
+}
+
+/* A part of the depth at a time: a rectangle of w in elements that stays in cache, then as any
+ * other. Its columns are taken from whole groups of blocks. */
 static void pack_blocks(const hora_cpu_matmul *p, const void *w, int64_t j, char *to,
-                        float *rectangle) {
+                        char *rectangle) {
     const hora_cpu_matmul_spec *s = &p->spec;
     const int64_t n = width_of(p, j), j0 = j * p->panel;
-    const int64_t row = (s->trans_w ? s->k : s->n) / hora_dtype_block(s->wdtype) *
-                        (int64_t)hora_dtype_block_bytes(s->wdtype);
     const int64_t first = s->trans_w ? 0 : j0 / UNIT_OF_BLOCKS * UNIT_OF_BLOCKS;
     const int64_t width = hora_round_up(j0 + n - first, UNIT_OF_BLOCKS);
     for (int64_t k0 = 0; k0 < s->k; k0 += BLOCK_DEPTH) {
         const int64_t depth = hora_min(BLOCK_DEPTH, s->k - k0);
-        for (int64_t i = 0; i < (s->trans_w ? n : depth); i++)
-            p->kern->blocks->dequantize(rectangle + i * (s->trans_w ? depth : width),
-                                        (const char *)w + (s->trans_w ? j0 + i : k0 + i) * row,
-                                        s->wdtype, s->trans_w ? k0 : first,
-                                        s->trans_w ? depth : width);
-        p->gemm->pack(&(hora_pack){.w = rectangle + (s->trans_w ? 0 : j0 - first),
-                                   .ldw = s->trans_w ? depth : width,
-                                   .trans_w = s->trans_w,
-                                   .wide = true,
-                                   .scale = 1,
-                                   .k = depth,
-                                   .n = n},
-                      to + p->gemm->pack_bytes(k0, n));
+        const int64_t rows = s->trans_w ? n : depth, ld = s->trans_w ? depth : width;
+        for (int64_t i = 0; i < rows; i++)
+            take_out(p, w, (s->trans_w ? j0 : k0) + i, s->trans_w ? k0 : first, ld,
+                     rectangle + (size_t)(i * ld) * elem(p));
+        p->gemm->pack(
+            &(hora_pack){.w = rectangle + (s->trans_w ? 0 : (size_t)(j0 - first) * elem(p)),
+                         .ldw = ld,
+                         .trans_w = s->trans_w,
+                         .wide = s->dtype == HORA_F32,
+                         .scale = 1,
+                         .k = depth,
+                         .n = n},
+            to + p->gemm->pack_bytes(k0, n));
     }
 }
 
@@ -176,7 +201,7 @@ static void pack_panel(const hora_cpu_matmul *p, const void *w, int64_t j, char 
                        char *scratch) {
     const hora_cpu_matmul_spec *s = &p->spec;
     if (in_blocks(s)) {
-        pack_blocks(p, w, j, to, (float *)(scratch + p->thread_scratch - p->rectangle));
+        pack_blocks(p, w, j, to, scratch + p->thread_scratch - p->rectangle);
         return;
     }
     bool wide = s->wdtype == HORA_F32;
@@ -386,25 +411,6 @@ static void run_tile(const matmul_run *r, int64_t chunk, int64_t j, int thread) 
     }
 }
 
-/* `n` rows of w from row j0 on, out of their blocks, in elements. */
-static void rows_of_blocks(const hora_cpu_matmul *p, const void *w, int64_t j0, int64_t n, void *to,
-                           float *rectangle) {
-    const hora_cpu_matmul_spec *s = &p->spec;
-    const size_t row =
-        (size_t)(s->k / hora_dtype_block(s->wdtype)) * hora_dtype_block_bytes(s->wdtype);
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t k = 0; k < s->k; k += BLOCK_DEPTH) {
-            const int64_t depth = hora_min(BLOCK_DEPTH, s->k - k);
-            void *at = (char *)to + (size_t)(j * s->k + k) * elem(p);
-            const bool narrow = s->dtype == HORA_BF16;
-            p->kern->blocks->dequantize(narrow ? rectangle : at,
-                                        (const char *)w + (size_t)(j0 + j) * row, s->wdtype, k,
-                                        depth);
-            if (narrow)
-                p->kern->rows->narrow(depth, rectangle, at);
-        }
-}
-
 /* Few rows: w is read once, in place, or a few rows of it at a time out of their blocks. */
 static void run_few(void *arg, int64_t tile, int thread) {
     const matmul_run *r = arg;
@@ -425,10 +431,10 @@ static void run_few(void *arg, int64_t tile, int thread) {
                       .x = a->x,
                       .y = sums + j};
         f.w = (const char *)a->w + (size_t)((j0 + j) * k) * elem(p);
-        if (in_blocks(&p->spec)) {
-            rows_of_blocks(p, a->w, j0 + j, f.n, panel, (float *)(low + low_bytes(p)));
+        for (int64_t i = 0; in_blocks(&p->spec) && i < f.n; i++)
+            take_out(p, a->w, j0 + j + i, 0, k, panel + (size_t)(i * k) * elem(p));
+        if (in_blocks(&p->spec))
             f.w = panel;
-        }
         p->gemm->few(&f);
     }
     hora_gemm g = around(r, 0, a->m, j0, n, bias, low);
