@@ -21,7 +21,11 @@ uninstall:
 tiny-base: all
 	examples/tiny/make-base build
 
+# hora against PyTorch, transformers, PEFT and llama.cpp, in a virtual environment of its own: the table of docs/interop.md.
+world: all
+	tools/world/make $(WORLD)
+
 clean:
 	rm -rf build
 
-.PHONY: all demo test install uninstall tiny-base clean
+.PHONY: all demo test install uninstall tiny-base world clean

@@ -375,7 +375,7 @@ static void set_targets(hora_json *obj, const hora_peft_config *c) {
         set_names(obj, "target_modules", c->target_modules, c->n_targets, c->targets_unset);
     if (c->exclude_regex)
         hora_json_set(obj, "exclude_modules", hora_json_new_string(c->exclude_regex));
-    else
+    else if (c->n_exclude || !c->own) /* not every type has the key (VERA), and unknown ones warn */
         set_names(obj, "exclude_modules", c->exclude_modules, c->n_exclude, true);
 }
 

@@ -188,6 +188,10 @@ hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, h
         if (!hora_eq(p->adapters[a]->name, m->name)) /* version 0.1 had no other names */
             hora_json_set(j, "adapter_name", hora_json_new_string(p->adapters[a]->name));
         hora_json_set(j, "seed", hora_json_new_int((int64_t)p->adapters[a]->seed));
+        if (p->adapters[a]->lr > 0)
+            hora_json_set(j, "lr", hora_json_new_string(hora_format_real(lr, p->adapters[a]->lr)));
+        else if (hora_json_get(hora_json_get(there, key), "lr"))
+            hora_json_set(j, "lr", hora_json_new_string("the run's"));
         put_options(j, m->options, p->adapters[a]->config, hora_json_get(there, key));
     }
     hora_json *c = hora_json_set(o, "options", hora_json_new_object());

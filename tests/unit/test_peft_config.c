@@ -296,7 +296,22 @@ static void keys_of_tensors(void **state) {
         assert_fails(hora_peft_parse_key(strangers[i], &module, &part), HORA_EFORMAT, "; ");
 }
 
-HORA_TESTS(unit_peft_config, {"types other than LORA", other_types, HORA_SHORT},
+/* VeraConfig has no exclude_modules: PEFT warns of keys that a type does not know. */
+static void test_excluded_of_types(void **state) {
+    (void)state;
+    hora_peft_config vera = {.peft_type = "VERA", .own = hora_json_new_object()}, lora = {0};
+    hora_str text = {0};
+    hora_peft_config_dump(&vera, &text);
+    assert_null(strstr(text.s, "exclude_modules"));
+    hora_str_release(&text);
+    hora_peft_config_dump(&lora, &text);
+    assert_non_null(strstr(text.s, "\"exclude_modules\": null"));
+    hora_str_release(&text);
+    hora_json_free(vera.own);
+}
+
+HORA_TESTS(unit_peft_config, {"what no type excludes", test_excluded_of_types, HORA_SHORT},
+           {"types other than LORA", other_types, HORA_SHORT},
            {"reads what PEFT writes", reads_what_peft_writes, HORA_SHORT},
            {"what is dumped is read", what_is_dumped_is_read, HORA_SHORT},
            {"defaults are PEFT's", defaults_are_pefts, HORA_SHORT},
