@@ -132,7 +132,7 @@ static void looked_at(void **state) {
     tool_check(9, NULL, "--overwrite",
                "inspect '%s' --attention '%s/darker/clip0/1.png' --out '%s'", dir, data, png);
     tool_check(2, NULL, "out", "inspect '%s' --attention '%s/darker/clip0/1.png'", dir, data);
-    tool_check(6, NULL, "clips",
+    tool_check(5, NULL, "clips",
                "inspect '%s' --attention '%s/darker/clip0/1.png' --out '%s' --overwrite", model(),
                data, png);
 }
