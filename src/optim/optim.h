@@ -79,5 +79,6 @@ void hora_state_push(hora_state *s);
 /* The host's values from the device's, or values and moments: before anything on the host reads
  * them. */
 void hora_state_pull_values(hora_state *s);
+void hora_state_pull_gradients(hora_state *s);
 void hora_state_pull(hora_state *s);
 #endif

@@ -186,3 +186,7 @@ void hora_state_pull_values(hora_state *s) {
 void hora_state_pull(hora_state *s) {
     each_span(s, VALUES | MOMENTS, hora_device_pull);
 }
+
+void hora_state_pull_gradients(hora_state *s) {
+    each_span(s, GRADS, hora_device_pull);
+}

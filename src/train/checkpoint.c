@@ -54,7 +54,9 @@ hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n) {
     int count, cap = 0;
     *steps = NULL;
     *n = 0;
-    if (!hora_path_is_dir(dir))
+    bool folder;
+    HORA_TRY(hora_path_is_folder(dir, &folder));
+    if (!folder)
         return HORA_OK;
     HORA_TRY(hora_list_dir(dir, &names, &count));
     for (int i = 0; i < count; i++) {
@@ -412,7 +414,9 @@ static hora_status adopt_checkpoint(hora_outdir *o, const char *name, const char
         if (!strchr(names[i], '/') && !hora_starts(names[i], "state.") &&
             (!hora_eq(names[i], "README.md") || is_our_card(o)))
             s = hora_outdir_adopt(o, names[i]);
-    if (!s && hora_path_is_dir(dir))
+    bool folder = false;
+    s = s ? s : hora_path_is_folder(dir, &folder);
+    if (!s && folder)
         s = hora_outdir_seal_only(dir, names, n);
     if (!s)
         s = hora_outdir_adopt(o, name);
