@@ -3,6 +3,7 @@
 #include "vectors/golden.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -462,6 +463,14 @@ double golden_adalora_loss(const hora_adapter *a) {
         n++;
     }
     return n ? 0.5 * sum / n : 0;
+}
+
+bool golden_host_only(const method_case *row) {
+    const char *device = getenv("HORA_DEVICE");
+    if (!device || hora_eq(device, "host") || !hora_eq(row->method, "adalora"))
+        return false;
+    print_message("adalora's steps are compared on the host alone\n");
+    return true;
 }
 
 /* The golden case keeps two of AdaLoRA's four triplets, whatever their importance. */

@@ -57,6 +57,7 @@ bool hora_path_has(const char *dir, const char *name); /* DIR/NAME is there */
 bool hora_path_is_dir(const char *path);
 /* The same for decisions that must not be wrong: what cannot be looked at is an error. */
 hora_status hora_path_is_folder(const char *path, bool *yes);
+hora_status hora_path_is_there(const char *path, bool *yes);
 int64_t hora_file_size(const char *path); /* -1 when it cannot be read */
 hora_status hora_mkdirs(const char *path);
 /* *made: the folder itself was not there; told after a failure too */

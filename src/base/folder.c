@@ -68,6 +68,13 @@ hora_status hora_path_is_folder(const char *path, bool *yes) {
     return HORA_OK;
 }
 
+hora_status hora_path_is_there(const char *path, bool *yes) {
+    struct stat st;
+    *yes = !stat(path, &st);
+    return *yes || hora_means_absent(errno) ? HORA_OK
+                                            : hora_file_error(errno, "cannot be used", path);
+}
+
 int hora_open_at(int dir, const char *path, int flags) {
     int fd;
     do

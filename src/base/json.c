@@ -112,7 +112,8 @@ static bool fits(const char *s, size_t n) {
     return hora_parse_int(b, &v);
 }
 
-/* Copies the text with every integer that does not fit as a string behind `mark`. */
+/* Copies the text with every integer that does not fit as a string behind `mark`; zeros in front
+ * are for the parser to refuse. */
 static void widen_integers(hora_str *to, const char *text, size_t n, const char *mark) {
     for (size_t i = 0; i < n;) {
         size_t start = i;
@@ -128,7 +129,8 @@ static void widen_integers(hora_str *to, const char *text, size_t n, const char 
         size_t digits = i;
         while (i < n && text[i] >= '0' && text[i] <= '9')
             i++;
-        bool number = i > digits, whole = i == n || !strchr(".eE", text[i]) || !text[i];
+        bool number = i > digits && text[digits] != '0',
+             whole = i == n || !strchr(".eE", text[i]) || !text[i];
         bool alone = !start || !strchr(".eE+", text[start - 1]) || !text[start - 1];
         if (number && whole && alone && !fits(text + start, i - start)) {
             hora_str_printf(to, "\"%s", mark);

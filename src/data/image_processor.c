@@ -149,10 +149,17 @@ static hora_status set_fit(hora_image_processor *p, const struct class *k, const
     return HORA_OK;
 }
 
+/* What a getter says of a key, with the file it stands in. */
+static hora_status in_file(hora_status s, const char *what) {
+    if (s)
+        hora_context(s, "%s", what);
+    return s;
+}
+
 /* Below 384 the shorter edge becomes size / crop_pct and the middle is cut; else it is squeezed. */
 static hora_status set_convnext(hora_image_processor *p, const hora_json *root, const char *what) {
     double pct;
-    HORA_TRY(hora_json_get_real(root, "crop_pct", 224.0 / 256.0, &pct));
+    HORA_TRY(in_file(hora_json_get_real(root, "crop_pct", 224.0 / 256.0, &pct), what));
     if (p->fit != HORA_FIT_SHORTEST && p->fit != HORA_FIT_BETWEEN)
         return wrong(what, "size", "shortest_edge for ConvNext");
     if (!(pct > 0 && pct <= 1) || (double)p->shortest / pct > MAX_EDGE)
@@ -212,7 +219,7 @@ static hora_status parse_fit(hora_image_processor *p, const struct class *k, con
     int64_t resample;
     HORA_TRY(flag(root, "do_resize", true, what, &resize));
     HORA_TRY(flag(root, "do_center_crop", k->do_crop, what, &crop));
-    HORA_TRY(hora_json_get_int(root, "resample", k->resample, &resample));
+    HORA_TRY(in_file(hora_json_get_int(root, "resample", k->resample, &resample), what));
     if (resample < 0 || resample >= HORA_RESAMPLE_COUNT)
         return wrong(what, "resample", "one of Pillow's filters, 0 to 5");
     p->resample = (hora_resample)resample;
@@ -242,7 +249,7 @@ static hora_status parse_values(hora_image_processor *p, const struct class *k,
     HORA_TRY(flag(root, "do_rescale", true, what, &rescale));
     HORA_TRY(flag(root, "do_normalize", true, what, &normalize));
     HORA_TRY(flag(root, "do_pad", false, what, &pad));
-    HORA_TRY(hora_json_get_real(root, "rescale_factor", 1.0 / 255.0, &factor));
+    HORA_TRY(in_file(hora_json_get_real(root, "rescale_factor", 1.0 / 255.0, &factor), what));
     HORA_TRY(triple(root, "image_mean", k->mean, what, mean));
     HORA_TRY(triple(root, "image_std", k->std, what, std));
     if (rescale && factor == 0)
@@ -266,8 +273,8 @@ hora_status hora_image_processor_parse(hora_image_processor *p, const hora_json 
     if (hora_json_type(root) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT,
                          "%s: should be an object; take the file that came with the weights", what);
-    HORA_TRY(hora_json_get_string(root, "feature_extractor_type", NULL, &old));
-    HORA_TRY(hora_json_get_string(root, "image_processor_type", old, &name));
+    HORA_TRY(in_file(hora_json_get_string(root, "feature_extractor_type", NULL, &old), what));
+    HORA_TRY(in_file(hora_json_get_string(root, "image_processor_type", old, &name), what));
     if (!name)
         return hora_fail(HORA_EFORMAT,
                          "%s: neither image_processor_type nor feature_extractor_type says how "
@@ -309,9 +316,9 @@ static hora_status timm_fit(hora_image_processor *p, const hora_json *cfg, const
         HORA_TRY(edge(hora_json_at(size, 1), what, "input_size", &h));
         HORA_TRY(edge(hora_json_at(size, 2), what, "input_size", &w));
     }
-    HORA_TRY(hora_json_get_string(cfg, "crop_mode", "center", &mode));
-    HORA_TRY(hora_json_get_string(cfg, "interpolation", "bicubic", &interpolation));
-    HORA_TRY(hora_json_get_real(cfg, "crop_pct", 0.875, &pct));
+    HORA_TRY(in_file(hora_json_get_string(cfg, "crop_mode", "center", &mode), what));
+    HORA_TRY(in_file(hora_json_get_string(cfg, "interpolation", "bicubic", &interpolation), what));
+    HORA_TRY(in_file(hora_json_get_real(cfg, "crop_pct", 0.875, &pct), what));
     pct = pct == 0 ? 0.875 : pct; /* 0 is "not said" */
     if (!(pct > 0 && pct <= 1) || (double)hora_max(h, w) / pct > MAX_EDGE)
         return wrong(what, "crop_pct", "above 0 and at most 1");

@@ -49,8 +49,10 @@ static hora_status walk(hora_images *s, const char *path, const char *label, con
     for (int folders = 0; folders < 2; folders++)
         for (int i = 0; i < n && st == HORA_OK; i++) {
             char *child = hora_path_join(path, names[i]);
-            bool folder = hora_path_is_dir(child);
-            if (folder && folders && hora_images_hidden(names[i]))
+            bool folder;
+            if ((st = hora_path_is_folder(child, &folder)) != HORA_OK)
+                ;
+            else if (folder && folders && hora_images_hidden(names[i]))
                 s->info.hidden++;
             else if (folder && folders)
                 st = walk(s, child, label, &here);
@@ -79,24 +81,28 @@ static hora_status list_folder(hora_images *s) {
     s->names_only = true;
     HORA_TRY(enter(s->path, NULL, &here));
     HORA_TRY(hora_list_dir(s->path, &names, &n));
-    for (int i = 0; i < n; i++) {
+    hora_status st = HORA_OK;
+    for (int i = 0; i < n && st == HORA_OK; i++) {
         char *child = hora_path_join(s->path, names[i]);
-        bool folder = hora_path_is_dir(child) && !hora_images_hidden(names[i]);
+        bool folder;
+        st = hora_path_is_folder(child, &folder);
+        folder &= !hora_images_hidden(names[i]);
         folders += folder;
         splits += folder && is_split(names[i]);
         hora_free(child);
     }
-    hora_status st = HORA_OK;
-    if (folders && splits == folders)
+    if (st == HORA_OK && folders && splits == folders)
         st = hora_fail(HORA_EUSAGE,
                        "%s: its folders are parts (train, test, ..), not classes; give one of them",
                        s->path);
-    else if (!folders)
+    else if (st == HORA_OK && !folders)
         st = walk(s, s->path, NULL, NULL);
     for (int i = 0; i < n && folders && st == HORA_OK; i++) {
         char *child = hora_path_join(s->path, names[i]);
-        bool folder = hora_path_is_dir(child);
-        if (folder && hora_images_hidden(names[i]))
+        bool folder;
+        if ((st = hora_path_is_folder(child, &folder)) != HORA_OK)
+            ;
+        else if (folder && hora_images_hidden(names[i]))
             s->info.hidden++;
         else if (folder) {
             hora_images_declare(s, names[i]);

@@ -68,8 +68,8 @@ static hora_status start(hora_prefetch *p) {
     pthread_cond_init(&p->changed, NULL);
     p->owner = hora_thread_start(&p->thread, work, p) ? getpid() : 0;
     return p->owner ? HORA_OK
-                    : hora_fail(HORA_ENOMEM,
-                                "no thread for reading ahead; raise the limit of processes");
+                    : hora_fail(HORA_ENOMEM, "no memory or process is left for a thread that reads "
+                                             "ahead; close other programs or raise the limits");
 }
 
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,

@@ -159,6 +159,32 @@ static int orientation_of(reader *r) {
     return o ? o : xmp;
 }
 
+static bool text_behind_pixels(const hora_image_job *j) {
+    bool pixels = false;
+    for (size_t at = 8; j->n >= 12 && at <= j->n - 12;) {
+        const unsigned char *p = j->bytes + at;
+        const size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+        pixels |= !memcmp(p + 4, "IDAT", 4);
+        if (pixels &&
+            (!memcmp(p + 4, "tEXt", 4) || !memcmp(p + 4, "zTXt", 4) || !memcmp(p + 4, "iTXt", 4)))
+            return true;
+        if (n > j->n - at - 12)
+            return false;
+        at += n + 12;
+    }
+    return false;
+}
+
+/* A probe stops before the pixels; what stands behind them is found by reading all: rare. */
+static void probe_behind(const hora_image_job *j) {
+    hora_image im;
+    hora_image_info info;
+    if (hora_image_decode(&im, j->bytes, j->n, j->what, j->opt, &info))
+        return; /* whoever reads it will hear why */
+    j->info->orientation = info.orientation;
+    hora_image_release(&im);
+}
+
 static hora_status decode(reader *r) {
     if (setjmp(r->out))
         return r->whole ? HORA_OK : hora_image_damaged(r->job, r->why);
@@ -188,6 +214,8 @@ hora_status hora_image_read_png(hora_image_job *j) {
         r.info ? decode(&r) : hora_fail(HORA_ENOMEM, "%s: no memory for libpng", j->what);
     if (s == HORA_OK || s == HORA_DONE)
         j->info->orientation = orientation_of(&r);
+    if (s == HORA_DONE && text_behind_pixels(j))
+        probe_behind(j);
     if (s == HORA_OK && r.rgba)
         hora_image_on_white(j->out->px, r.rgba, (size_t)j->out->width * (size_t)j->out->height);
     png_destroy_read_struct(&r.png, &r.info, NULL);

@@ -23,7 +23,8 @@ hora_param *hora_adapter_param(hora_adapter *a, const char *name, hora_shape sha
     p->adapter = a;
     p->elems = hora_shape_elems(&shape);
     p->offset = a->elems;
-    a->elems += hora_round_up(p->elems, 16); /* each tensor starts on a cache line */
+    /* each tensor starts on a cache line */
+    a->elems = hora_min(a->elems + hora_round_up(p->elems, 16), HORA_ELEMS_MOST);
     HORA_PUSH(a->params, a->nparams, a->cparams, p);
     return p;
 }

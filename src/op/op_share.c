@@ -4,11 +4,14 @@
  *   a' = a + alpha mean of m_ij       over columns and rows, padding and the first attr.a rows of a
  *                                     segment left out; a one number or absent (0)
  *   y  = a'                           one number
- *   y  = (a' - eps)^2                 with attr.w = 1: a loss, F64
+ *   y  = f (a' - eps)^2               with attr.w = 1: a loss, F64; f = c sum_i w_i
  *
- *   da = dy, dm_ij = dy alpha / how many; with attr.w = 1 both times 2 (a' - eps)
+ *   da = dy, dm_ij = dy alpha / how many; with attr.w = 1 both times 2 f (a' - eps)
  *
- * Backward reads m and a where attr.w = 1.
+ * c = batch.scale, w = batch.weight: f is the share of the step's targets that the micro-batch
+ * holds, so over its micro-batches a step counts such a loss once.
+ *
+ * Backward reads m and a.
  */
 #include "op/op_impl.h"
 
@@ -50,7 +53,7 @@ const hora_op hora_op_share = {.name = "share",
                                .nin = 2,
                                .optional = HORA_IN(1),
                                .options = HORA_OP_BATCH | HORA_OP_REDUCES,
-                               .leaves = HORA_LEAF(lo) | HORA_LEAF(hi),
+                               .leaves = HORA_LEAF(lo) | HORA_LEAF(hi) | HORA_LEAF(weight),
                                .shape = shape,
                                .reads = reads,
                                .tol = {1e-5, 2e-2},

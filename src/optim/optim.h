@@ -55,10 +55,12 @@ typedef struct hora_state {
     hora_device *device; /* borrowed */
     hora_param_spans spans;
 } hora_state;
-/* optimizer: a row; loraplus: factor of the rate of B matrices, 1 is off; decay_all: biases and
- * norms too. HORA_EUSAGE when loraplus finds no B matrix. */
+/* optimizer: a row; lr: the run's, of which an adapter's own is a multiple; loraplus: factor of the
+ * rate of B matrices, 1 is off; decay_all: biases and norms too. HORA_EUSAGE when loraplus finds no
+ * B matrix. */
 hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int n,
-                              const hora_optimizer *optimizer, double loraplus, bool decay_all);
+                              const hora_optimizer *optimizer, double lr, double loraplus,
+                              bool decay_all);
 /* After hora_state_activate, and when the adapters have their values. */
 hora_status hora_state_allocate(hora_state *s, hora_device *device);
 void hora_state_release(hora_state *s);
@@ -77,5 +79,6 @@ void hora_state_push(hora_state *s);
 /* The host's values from the device's, or values and moments: before anything on the host reads
  * them. */
 void hora_state_pull_values(hora_state *s);
+void hora_state_pull_gradients(hora_state *s);
 void hora_state_pull(hora_state *s);
 #endif

@@ -14,17 +14,19 @@
 enum { TILE = 1 << 14 };
 
 hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int n,
-                              const hora_optimizer *optimizer, double loraplus, bool decay_all) {
+                              const hora_optimizer *optimizer, double lr, double loraplus,
+                              bool decay_all) {
     int count = 0, bs = 0;
     for (int a = 0; a < n; a++)
         count += adapters[a]->nparams;
     s->optimizer = optimizer;
     s->slots = hora_calloc((size_t)count + 1, sizeof *s->slots);
     for (int a = 0; a < n; a++) {
+        const double own = adapters[a]->lr > 0 ? adapters[a]->lr / lr : 1;
         for (int i = 0; i < adapters[a]->nparams; i++) {
             hora_param *p = adapters[a]->params[i];
             hora_state_slot *slot = &s->slots[s->nslots];
-            *slot = (hora_state_slot){p, s->elems, p->lr_factor * (p->lora_b ? loraplus : 1),
+            *slot = (hora_state_slot){p, s->elems, own * p->lr_factor * (p->lora_b ? loraplus : 1),
                                       p->decay || decay_all, false};
             bs += p->lora_b;
             s->elems += p->fixed ? 0 : hora_round_up(p->elems, 16);
@@ -183,4 +185,8 @@ void hora_state_pull_values(hora_state *s) {
 
 void hora_state_pull(hora_state *s) {
     each_span(s, VALUES | MOMENTS, hora_device_pull);
+}
+
+void hora_state_pull_gradients(hora_state *s) {
+    each_span(s, GRADS, hora_device_pull);
 }

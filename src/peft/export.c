@@ -226,9 +226,11 @@ static const char *pipeline(const hora_base *b) {
 hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *note) {
     hora_str t = {0};
     char *config = hora_path_join(dir, "adapter_config.json");
-    const bool pefts = hora_path_exists(config);
+    bool pefts;
+    const hora_status looked = hora_path_is_there(config, &pefts);
     const char *name = hora_path_base(a->base->dir);
     hora_free(config);
+    HORA_TRY(looked);
     hora_str_puts(&t, "---\n");
     hora_str_puts(&t, "base_model: ");
     hora_json_quote(&t, a->base->dir, strlen(a->base->dir));

@@ -13,7 +13,7 @@
 static const char *const marks[] = {"adapter_config.json", "delta_config.json",
                                     "hora_state.safetensors", "hora_adapters.json"};
 
-static bool is_model(const char *dir) {
+bool hora_peft_is_model(const char *dir) {
     bool adapter = false;
     for (size_t i = 0; i < HORA_COUNT(marks); i++)
         adapter |= hora_path_has(dir, marks[i]);
@@ -68,7 +68,7 @@ static hora_status open_files(folder *o, const char *dir, bool native) {
     f->dir = dir;
     f->native = o->native;
     f->delta = o->delta;
-    f->model = is_model(dir);
+    f->model = hora_peft_is_model(dir);
     return HORA_OK;
 }
 

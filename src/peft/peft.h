@@ -134,6 +134,8 @@ hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_no
  * "materialised" decides where native state and PEFT's files disagree (HORA_EMISMATCH without). */
 hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char *dir,
                            const char *prefer);
+/* The folder holds a model, not an adapter, as `full` writes it. */
+bool hora_peft_is_model(const char *dir);
 /* The method that claims a folder; NULL in *m: none does. */
 hora_status hora_peft_whose(const hora_method **m, const char *dir);
 /* Reads values from such a folder into an attached, allocated adapter of the same method and

@@ -4,6 +4,18 @@
 #include "base/text.h"
 #include "run/run.h"
 
+/* What an element has beside the options of its method. */
+typedef struct element_config {
+    double lr;
+} element_config;
+#define OPT_OF element_config
+static const hora_option rows[] = {
+    OPT_REAL(lr, "lr", "learning_rate", NULL, 0, 1e3,
+             "learning rate of this adapter; unset: that of the run"),
+};
+#undef OPT_OF
+static const hora_options element_options = {"Element of methods", rows, HORA_COUNT(rows)};
+
 /* One element of the list; whatever its tables do not know is refused. */
 static hora_status attach_element(hora_adapter **a, const hora_base *base, hora_settings *s, int i,
                                   uint64_t seed) {
@@ -13,11 +25,15 @@ static hora_status attach_element(hora_adapter **a, const hora_base *base, hora_
                          i + 1);
     for (int k = 0; k < s->n; k++) /* `method` itself is nobody's option here */
         s->at[k].taken = hora_eq(s->at[k].key, "method");
-    hora_status st = hora_peft_attach(a, base, method, s, seed);
+    element_config own;
+    hora_status st = hora_options_take(&element_options, &own, s);
+    st = st ? st : hora_peft_attach(a, base, method, s, seed);
     if (!st) {
-        const hora_options *tables[] = {&hora_adapter_options, (*a)->method->options};
+        const hora_options *tables[] = {&hora_adapter_options, &element_options,
+                                        (*a)->method->options};
+        (*a)->lr = own.lr;
         if ((st = hora_method_foreign(s, method)) == HORA_OK)
-            st = hora_settings_finish(s, tables, tables[1] ? 2 : 1);
+            st = hora_settings_finish(s, tables, tables[2] ? 3 : 2);
     }
     return st ? hora_context(st, "methods, element %d", i + 1) : st;
 }
@@ -73,6 +89,8 @@ void hora_run_methods_recipe(const hora_run_methods *m, hora_json *recipe) {
         hora_json *o = hora_json_new_object(), *options;
         hora_json_set(o, "method", hora_json_new_string(a->method->name));
         hora_json_set(o, "adapter_name", hora_json_new_string(a->name));
+        if (a->lr > 0)
+            hora_json_set(o, "lr", hora_json_new_real(a->lr));
         options = hora_run_recipe(tables, objects, a->method->options != NULL);
         for (void *it = hora_json_iter(options); it; it = hora_json_next(options, it))
             hora_json_set(o, hora_json_iter_key(it), hora_json_copy(hora_json_iter_value(it)));

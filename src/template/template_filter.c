@@ -75,6 +75,7 @@ hora_status hora_tpl_replace(hora_ts *st, const hora_tv *in, const hora_tv *from
     hora_str b = {0};
     hora_status s = HORA_OK;
     HORA_TRY(as_text(st, in, &v));
+    HORA_TRY(hora_ts_step(st, v.n / 16 * (from->n / 64 + 1))); /* it may agree for long */
     for (size_t i = 0; i <= v.n && !s;) {
         uint32_t c;
         bool hit = count && i + from->n <= v.n && !memcmp(v.s + i, from->n ? from->s : "", from->n);

@@ -83,7 +83,8 @@ hora_shape hora_shape_of(int n, ...) {
 int64_t hora_shape_elems(const hora_shape *s) {
     int64_t n = 1;
     for (int i = 0; i < s->n; i++)
-        n *= s->d[i];
+        if (__builtin_mul_overflow(n, s->d[i], &n) || n > HORA_ELEMS_MOST)
+            return HORA_ELEMS_MOST;
     return n;
 }
 

@@ -70,6 +70,9 @@ hora_shape hora_shape_of(int n, ...);
 #define HORA_SHAPE1(a)       ((hora_shape){1, {(a)}})
 #define HORA_SHAPE2(a, b)    ((hora_shape){2, {(a), (b)}})
 #define HORA_SHAPE3(a, b, c) ((hora_shape){3, {(a), (b), (c)}})
+/* At most HORA_ELEMS_MOST, which no memory holds: shapes come from files, their products may not
+ * fit. */
+#define HORA_ELEMS_MOST ((int64_t)1 << 56)
 int64_t hora_shape_elems(const hora_shape *s); /* 1 for a scalar */
 bool hora_shape_equal(const hora_shape *a, const hora_shape *b);
 char *hora_shape_text(char buf[128], const hora_shape *s); /* "[4, 64]" */

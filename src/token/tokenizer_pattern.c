@@ -260,6 +260,8 @@ static hora_status class_expr(reader *r, int depth);
 
 /* What was written to r->out since `from`, moved to the end of `to`. */
 static void move_from(reader *r, size_t from, hora_str *to) {
+    if (r->out.n == from)
+        return;
     hora_tok_str_add(to, r->out.s + from, r->out.n - from);
     r->out.n = from;
 }

@@ -311,7 +311,7 @@ static hora_status against(check *k, const char *path) {
     }
     if (hora_path_has(path, "adapters.safetensors"))
         return as_flat(k, path, true);
-    return hora_cli_is_model(path) ? as_model(k, path) : as_adapter(k, path);
+    return hora_peft_is_model(path) ? as_model(k, path) : as_adapter(k, path);
 }
 
 /* --- all -------------------------------------------------------------------------------------- */

@@ -22,21 +22,6 @@ static const hora_option rows[] = {
 };
 const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_COUNT(rows)};
 
-bool hora_cli_is_model(const char *dir) {
-    static const char *const adapter_files[] = {"adapter_config.json", "delta_config.json",
-                                                "hora_adapters.json"};
-    bool found = false;
-    for (size_t i = 0; i < sizeof adapter_files / sizeof *adapter_files; i++) {
-        char *path = hora_path_join(dir, adapter_files[i]);
-        found |= hora_path_exists(path);
-        hora_free(path);
-    }
-    char *config = hora_path_join(dir, "config.json");
-    const bool model = !found && hora_path_exists(config);
-    hora_free(config);
-    return model;
-}
-
 /* --- what they name --------------------------------------------------------------------------- */
 /* "DIR" or "DIR:X"; a folder whose name ends in such a number is meant as it is. */
 static void parse(hora_adapter_source *from, const char *text) {
@@ -82,7 +67,7 @@ hora_status hora_cli_sources_adapters(const hora_cli_sources *c) {
     HORA_TRY(hora_cli_required("adapter", c->n ? c->adapters[0].dir : NULL,
                                "an OUT of train, a checkpoint, or PEFT's"));
     for (int i = 0; i < c->n; i++)
-        if (hora_cli_is_model(c->adapters[i].dir))
+        if (hora_peft_is_model(c->adapters[i].dir))
             return hora_fail(HORA_EUSAGE,
                              "%s is a whole model (method full), no adapter: there is nothing to "
                              "merge, use it with "
@@ -103,7 +88,7 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer)
 static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
                              int prefer, bool features) {
     const char *first = from->n ? from->adapters[0].dir : NULL;
-    if (from->n == 1 && from->adapters[0].weight == 1 && hora_cli_is_model(first))
+    if (from->n == 1 && from->adapters[0].weight == 1 && hora_peft_is_model(first))
         return hora_model_open_with(m, first, s, NULL);
     if (from->n)
         HORA_TRY(hora_cli_sources_adapters(from));

@@ -93,8 +93,6 @@ hora_status hora_cli_flush(void);
 /* --- what several commands do ----------------------------------------------------------------- */
 /* --model DIR [--adapter DIR[:X] ..] [--prefer ..]: tables of a command that opens a model so. */
 extern const hora_options hora_cli_source_options;
-/* The folder holds a model, not an adapter, as `full` writes it. */
-bool hora_cli_is_model(const char *dir);
 /* What they name, before they are taken: adapters in the order given, and all of it as what an
  * output must not touch, with room for some more behind. */
 enum { HORA_CLI_MORE_INPUTS = 4 };

@@ -54,7 +54,9 @@ hora_status hora_checkpoint_list(const char *dir, int64_t **steps, int *n) {
     int count, cap = 0;
     *steps = NULL;
     *n = 0;
-    if (!hora_path_is_dir(dir))
+    bool folder;
+    HORA_TRY(hora_path_is_folder(dir, &folder));
+    if (!folder)
         return HORA_OK;
     HORA_TRY(hora_list_dir(dir, &names, &count));
     for (int i = 0; i < count; i++) {
@@ -188,6 +190,10 @@ hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, h
         if (!hora_eq(p->adapters[a]->name, m->name)) /* version 0.1 had no other names */
             hora_json_set(j, "adapter_name", hora_json_new_string(p->adapters[a]->name));
         hora_json_set(j, "seed", hora_json_new_int((int64_t)p->adapters[a]->seed));
+        if (p->adapters[a]->lr > 0)
+            hora_json_set(j, "lr", hora_json_new_string(hora_format_real(lr, p->adapters[a]->lr)));
+        else if (hora_json_get(hora_json_get(there, key), "lr"))
+            hora_json_set(j, "lr", hora_json_new_string("the run's"));
         put_options(j, m->options, p->adapters[a]->config, hora_json_get(there, key));
     }
     hora_json *c = hora_json_set(o, "options", hora_json_new_object());
@@ -408,7 +414,9 @@ static hora_status adopt_checkpoint(hora_outdir *o, const char *name, const char
         if (!strchr(names[i], '/') && !hora_starts(names[i], "state.") &&
             (!hora_eq(names[i], "README.md") || is_our_card(o)))
             s = hora_outdir_adopt(o, names[i]);
-    if (!s && hora_path_is_dir(dir))
+    bool folder = false;
+    s = s ? s : hora_path_is_folder(dir, &folder);
+    if (!s && folder)
         s = hora_outdir_seal_only(dir, names, n);
     if (!s)
         s = hora_outdir_adopt(o, name);

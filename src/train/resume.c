@@ -321,6 +321,7 @@ hora_status hora_training_resume(hora_training *t, const char *dir) {
     int64_t *steps;
     int n;
     hora_status s = HORA_ENOTFOUND;
+    char *why = NULL; /* of the newest that is passed over */
     HORA_ASSERT(t->prepared);
     HORA_TRY(hora_checkpoint_list(dir, &steps, &n));
     for (int i = n - 1; i >= 0 && s == HORA_ENOTFOUND; i--) {
@@ -331,15 +332,16 @@ hora_status hora_training_resume(hora_training *t, const char *dir) {
             hora_json_free(state);
         } else {
             hora_warn("checkpoint passed over: %s", hora_errmsg());
+            why = why ? why : hora_strdup(hora_errmsg());
         }
         hora_free(path);
     }
     hora_free(steps);
     if (s == HORA_ENOTFOUND)
-        return hora_fail(HORA_ENOTFOUND,
-                         "%s has no whole checkpoint to resume from; start anew "
-                         "(without resume)",
-                         dir);
+        s = hora_fail(HORA_ENOTFOUND,
+                      "%s has no whole checkpoint to resume from%s%s; start anew (without resume)",
+                      dir, why ? ": " : "", why ? why : "");
+    hora_free(why);
     return s;
 }
 

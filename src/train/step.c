@@ -125,6 +125,7 @@ static void stepped(hora_training *t) {
     if (!any)
         return;
     hora_state_pull(&t->state);
+    hora_state_pull_gradients(&t->state);
     for (int i = 0; i < t->parts.nadapters; i++) {
         hora_adapter *a = t->parts.adapters[i];
         if (a->method->stepped)

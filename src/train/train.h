@@ -72,6 +72,7 @@ typedef struct hora_train_report {
     int64_t steps, sequences; /* of the run; of the training data */
     double epochs;
     double lr;                                /* as it will be used */
+    char own_lr[128];                         /* ", NAME 0.001" of adapters with one of their own */
     hora_dtype dtype;                         /* of activations and frozen weights */
     bool pack_both;                           /* frozen weights are packed for both directions */
     bool copied;                              /* they go to a device's own memory */

@@ -48,6 +48,14 @@ hora_status hora_train_check(const hora_train_config *c) {
     return s;
 }
 
+static void say_own_rate(hora_train_report *r, const hora_adapter *a) {
+    const size_t n = strlen(r->own_lr);
+    char lr[32];
+    if (a->lr > 0)
+        hora_snprintf(r->own_lr + n, sizeof r->own_lr - n, ", %s %s", a->name,
+                      hora_format_real(lr, a->lr));
+}
+
 static hora_status measure_run(hora_training *t) {
     const hora_train_config *c = &t->config;
     hora_train_report *r = &t->report;
@@ -73,6 +81,11 @@ static hora_status measure_run(hora_training *t) {
     t->lr = c->lr;
     for (int a = 0; a < t->parts.nadapters && t->lr == 0; a++)
         t->lr = t->parts.adapters[a]->method->default_lr;
+    for (int a = 0; a < t->parts.nadapters; a++) {
+        const hora_adapter *x = t->parts.adapters[a];
+        t->lr = t->lr > 0 ? t->lr : x->lr;
+        say_own_rate(r, x);
+    }
     r->lr = t->lr;
     if (c->min_lr > t->lr && t->lr > 0)
         return hora_fail(HORA_EUSAGE,
@@ -369,7 +382,7 @@ hora_status hora_training_plan(hora_training *t) {
     HORA_TRY(check_parts(t));
     HORA_TRY(measure_run(t));
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,
-                               hora_optimizer_at(t->config.optimizer), t->config.loraplus,
+                               hora_optimizer_at(t->config.optimizer), t->lr, t->config.loraplus,
                                t->config.decay_all));
     r->rows = hora_round_up(t->config.batch_size * sequence_tokens(t), 64);
     r->parameters = hora_base_parameters(p->base);

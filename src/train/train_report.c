@@ -35,7 +35,7 @@ static void text_run(const hora_train_report *r, hora_str *out) {
     if (r->sequences)
         hora_str_printf(out, "\n           %.3g epochs of %lld sequences", r->epochs,
                         (long long)r->sequences);
-    hora_str_printf(out, ", lr %s\n", hora_format_real(lr, r->lr));
+    hora_str_printf(out, ", lr %s%s\n", hora_format_real(lr, r->lr), r->own_lr);
     hora_str_printf(out, "work       %.4g GFLOP per step", r->flops_step / 1e9);
     if (r->peak_flops > 0) {
         duration(step, r->seconds_step);

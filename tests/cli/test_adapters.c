@@ -54,12 +54,13 @@ static void test_several(void **state) {
     (void)state;
     const char *out = hora_test_path(hora_test_tmp(), "several");
     const char *again = hora_test_path(hora_test_tmp(), "again");
-    char *text = hora_format("model: %s\ndata: %s\nsteps: 4\nsave_every: 2\nlr: 0.01\nseq_len: 16\n"
-                             "batch_size: 2\nsave_limit: 0\nmethods:\n"
-                             "- {method: lora, adapter_name: style, rank: 2, targets: [q, v]}\n"
-                             "- method: lora\n  adapter_name: facts\n  rank: 3\n  targets: down\n"
-                             "- method: hora\n  rank: 2\n",
-                             tiny_model(), data_file());
+    char *text = hora_format(
+        "model: %s\ndata: %s\nsteps: 4\nsave_every: 2\nlr: 0.01\nseq_len: 16\n"
+        "batch_size: 2\nsave_limit: 0\nmethods:\n"
+        "- {method: lora, adapter_name: style, rank: 2, targets: [q, v]}\n"
+        "- method: lora\n  adapter_name: facts\n  rank: 3\n  lr: 0.02\n  targets: down\n"
+        "- method: hora\n  rank: 2\n",
+        tiny_model(), data_file());
     const char *recipe = tiny_file("several.yaml", text);
     tool_check(0, "4 steps", NULL, "train '%s' --out '%s'", recipe, out);
     assert_true(there(out, "adapter_config.json") && there(out, "facts/adapter_config.json"));
@@ -84,6 +85,8 @@ static void test_several(void **state) {
     hora_json_free(i);
 
     /* from the middle, with the recipe as run */
+    tool_check(10, NULL, "lr is 0.02 there and 0.5 here",
+               "train '%s' --out '%s' --resume --set methods.1.lr=0.5", recipe, out);
     tool_check(0, NULL, NULL, "train '%s' --out '%s'", recipe, again);
     assert_ok(hora_remove_tree(hora_test_path(again, "checkpoint-4")));
     tool_check(0, NULL, NULL, "train --resume --out '%s'", again);
@@ -93,6 +96,34 @@ static void test_several(void **state) {
     for (size_t k = 0; k < HORA_COUNT(files); k++)
         same_file(hora_test_path(out, files[k]), hora_test_path(again, files[k]));
     hora_free(text);
+}
+
+/* An adapter's own learning rate: the run's as one's own changes no bit; one that is next to
+ * nothing leaves the adapter as it began. */
+static void test_own_rate(void **state) {
+    (void)state;
+    char *head =
+        hora_format("model: %s\ndata: %s\nsteps: 4\nlr: 0.01\nseq_len: 16\nbatch_size: 2\n"
+                    "methods:\n- {method: lora, adapter_name: style, rank: 2, targets: q}\n"
+                    "- {method: lora, adapter_name: facts, rank: 3, targets: down",
+                    tiny_model(), data_file());
+    static const char *const rates[] = {"", ", lr: 0.01", ", learning_rate: 1e-30"};
+    const char *out[3];
+    for (size_t i = 0; i < HORA_COUNT(rates); i++) {
+        char *text = hora_format("%s%s}\n", head, rates[i]), *name = hora_format("rate%zu", i);
+        out[i] = hora_test_path(hora_test_tmp(), name);
+        tool_check(0, NULL, i == 2 ? "lr 0.01, facts 1e-30" : "lr 0.01", "train '%s' --out '%s'",
+                   tiny_file("rate.yaml", text), out[i]);
+        hora_free(name);
+        hora_free(text);
+    }
+    same_file(hora_test_path(out[0], "adapter_model.safetensors"),
+              hora_test_path(out[1], "adapter_model.safetensors"));
+    same_file(hora_test_path(out[0], "facts/adapter_model.safetensors"),
+              hora_test_path(out[1], "facts/adapter_model.safetensors"));
+    assert_true(loss_with(hora_test_path(out[2], "facts")) == loss_of(""));
+    assert_true(loss_with(hora_test_path(out[0], "facts")) < loss_of(""));
+    hora_free(head);
 }
 
 static void test_refusals(void **state) {
@@ -324,6 +355,7 @@ static void test_version_0_1(void **state) {
 }
 
 HORA_TESTS(cli_adapters, {"several in one training", test_several, HORA_SHORT},
+           {"a learning rate of its own", test_own_rate, HORA_SHORT},
            {"several given, some in part", test_mixed, HORA_SHORT},
            {"combine and convert", test_combine_and_convert, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},

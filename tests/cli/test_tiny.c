@@ -57,6 +57,22 @@ static void test_language(void **state) {
     check_answer("last: p t j n x =", " x");
 }
 
+/* Questions are answered one by one: the second does not see the first. */
+static void test_chat(void **state) {
+    (void)state;
+    hora_str out = {0}, err = {0};
+    char *command =
+        hora_format("printf 'reverse: k d f a =\\nspell: bird =\\n' | %s chat --model '%s'",
+                    hora_test_tool(), hora_test_source("examples/tiny/base"));
+    if (hora_test_run(command, &out, &err) != 0)
+        fail_msg("%s: %s", command, err.s);
+    if (!out.s || !strstr(out.s, " a f d k\n") || !strstr(out.s, " b i r d\n"))
+        fail_msg("%s gave `%s`", command, out.s ? out.s : "");
+    hora_free(command);
+    hora_str_release(&out);
+    hora_str_release(&err);
+}
+
 /* The demo to its end, in a few steps; what it reaches in full is in examples/tiny/README.md. */
 static void test_demo(void **state) {
     (void)state;
@@ -77,4 +93,5 @@ static void test_demo(void **state) {
 
 HORA_TESTS(cli_tiny, {"files are the generator's", test_files, HORA_SHORT},
            {"the base knows its language", test_language, HORA_SHORT},
+           {"one can talk with it", test_chat, HORA_SHORT},
            {"the demo runs to its end", test_demo, HORA_SHORT});

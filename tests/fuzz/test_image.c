@@ -59,13 +59,14 @@ static void for_each(void (*fn)(const char *name, hora_str *bytes, hora_rng *r))
  * missing. */
 static void cut(const char *name, hora_str *bytes, hora_rng *r) {
     (void)r;
-    /* PNG: the end chunk, here and there EXIF; WebP: EXIF, a byte of padding */
-    size_t tail = hora_starts(name, "bytes_behind") ? 36
-                  : hora_starts(name, "turned_5")   ? 12 + 38
-                  : hora_starts(name, "turned_4")   ? 34
-                  : hora_ends(name, ".png")         ? 12
-                  : hora_ends(name, ".webp")        ? 1
-                                                    : 0;
+    /* PNG: the end chunk, here and there EXIF or a text; WebP: EXIF, a byte of padding */
+    size_t tail = hora_starts(name, "bytes_behind")    ? 36
+                  : hora_starts(name, "turned_5")      ? 12 + 38
+                  : hora_ends(name, "text_behind.png") ? 12 + 90
+                  : hora_starts(name, "turned_4")      ? 34
+                  : hora_ends(name, ".png")            ? 12
+                  : hora_ends(name, ".webp")           ? 1
+                                                       : 0;
     for (size_t n = 0; n < bytes->n; n++)
         if (try_decode(bytes->s, n, &variants[0]) && n + tail < bytes->n)
             fail_msg("%s: %zu of %zu bytes were read as a picture", name, n, bytes->n);

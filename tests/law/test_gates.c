@@ -201,6 +201,22 @@ static void losses_are_differentiated(void **state) {
     check_losses(true, "adavit", "gate_start=0,sublayers=false", 2);
 }
 
+/* A micro-batch with half of a step's targets counts half: what is beside the task's own loss too.
+ */
+static void losses_count_once(void **state) {
+    (void)state;
+    hora_base *b = open_base(false, HORA_F64);
+    hora_adapter *a = attach(b, "dyt", "bottleneck=2,gate_start=0,second_pass=loss+kl");
+    golden_run r;
+    record(&r, b, &a, &(golden_options){.backward = true});
+    const double whole = all_losses(&r);
+    r.rows.scale /= 2;
+    assert_true(fabs(all_losses(&r) - whole / 2) < 1e-9 * whole);
+    golden_close(&r);
+    hora_peft_detach(a);
+    hora_base_close(b);
+}
+
 /* --- windows ---------------------------------------------------------------------------------- */
 enum { N = 14 };
 
@@ -265,5 +281,6 @@ static void the_backbone_keeps_nothing(void **state) {
 HORA_TESTS(law_gates, {"skipped is multiplied by 0", skipped_is_multiplied, HORA_SHORT},
            {"all open and all shut", the_ends, HORA_SHORT},
            {"every loss is differentiated", losses_are_differentiated, HORA_SHORT},
+           {"losses count once a step", losses_count_once, HORA_SHORT},
            {"windows end where they should", windows_end, HORA_SHORT},
            {"the backbone keeps nothing", the_backbone_keeps_nothing, HORA_SHORT});

@@ -172,6 +172,7 @@ static const struct {
     {"turned_8_by_xmp.jpg", "JPEG", 8, false, false, false},
     {"turned_7_by_text.png", "PNG", 7, false, false, false},
     {"turned_5_behind.png", "PNG", 5, false, false, false},
+    {"turned_7_by_text_behind.png", "PNG", 7, false, false, false},
     {"turned_4.webp", "WebP", 4, false, false, false},
     {"rgb_key.png", "PNG", 1, true, false, false},
     {"palette_alphas.png", "PNG", 1, true, false, false},

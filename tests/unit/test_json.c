@@ -125,6 +125,17 @@ static void huge_integers_become_reals(void **state) {
     hora_json_free(v);
 }
 
+/* However many digits: RFC 8259, section 6. */
+static void no_zeros_in_front(void **state) {
+    (void)state;
+    static const char *const texts[] = {"[00]", "[01]", "[-01]", "[00000000000000000000000]",
+                                        "[-018446744073709551616]"};
+    for (size_t i = 0; i < HORA_COUNT(texts); i++) {
+        hora_json *v;
+        assert_int_equal(hora_json_parse(&v, texts[i], strlen(texts[i]), "x"), HORA_EFORMAT);
+    }
+}
+
 /* They keep their digits; no string can pass for one, whatever it begins with. */
 static void long_integers(void **state) {
     (void)state;
@@ -233,5 +244,6 @@ HORA_TESTS(unit_json, {"refuses with line and column", refuses_with_a_place, HOR
            {"typed members", typed_members, HORA_SHORT},
            {"integers beyond 64 bits as reals", huge_integers_become_reals, HORA_SHORT},
            {"integers beyond 64 bits keep their digits", long_integers, HORA_SHORT},
+           {"no zeros in front", no_zeros_in_front, HORA_SHORT},
            {"builders and printing", printing, HORA_SHORT},
            {"large objects", large_objects, HORA_SHORT}, {"files", loads_files, HORA_SHORT});

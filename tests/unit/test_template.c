@@ -97,6 +97,7 @@ static void bounds(void **state) {
             "{% endfor %}{{ ns.v | tojson }}",
             "does not come to an end");
     bounded("{{ range(100001) | list }}", "more than 100000");
+    bounded("{{ (s * 100000).replace(s * 20000 ~ 'x', '') }}", "does not come to an end");
     bounded("{{ 'a'.replace('', s * 1000).replace('', s * 1000).replace('', s * 1000) }}", "too");
 }
 

@@ -78,5 +78,7 @@ char *golden_folder(const method_case *row, const char *path, const char *folder
 /* The same of an AdaLoRA in training: its orthogonality term; 0 for other methods. And the budget
  * of the golden steps, which keep two of four triplets whatever their importance. */
 double golden_adalora_loss(const hora_adapter *a);
+/* That budget is set by the test in the host's memory: not where HORA_DEVICE trains; says so. */
+bool golden_host_only(const method_case *row);
 void golden_adalora_budget(hora_adapter *a);
 #endif

@@ -105,6 +105,7 @@ def pngs(files):
     end = chunk(b"IEND", b"")
     whole = png(13, 10, 8, 0, lambda y, x: [g[y, x]])
     files["turned_5_behind.png"] = whole[:-len(end)] + chunk(b"eXIf", exif(5)[6:]) + end
+    files["turned_7_by_text_behind.png"] = whole[:-len(end)] + chunk(b"zTXt", text) + end
     files["gamma_profile_background.png"] = png(13, 10, 8, 2, lambda y, x: a[y, x], chunk(b"gAMA", struct.pack(">I", 99999))
                                                 + chunk(b"iCCP", b"x\0\0damaged") + chunk(b"bKGD", b"\0\1\0\1\0\1"))
 

@@ -19,9 +19,16 @@ static double sum(const hora_call *c, double *many) {
     return c->attr.alpha * all / *many + (hora_absent(&c->in[1]) ? 0 : hora_cpu_load(&c->in[1], 0));
 }
 
+static double targets(const hora_call *c) {
+    double all = 0;
+    for (int64_t i = 0; i < hora_cpu_rows(&c->in[0]); i++)
+        all += (double)c->batch->weight[i];
+    return c->batch->scale * all;
+}
+
 static void backward(const hora_call *c, double a, double many) {
     const int64_t n = hora_cpu_rows(&c->in[0]), d = hora_cpu_width(&c->in[0]);
-    const double dy = c->attr.w ? *(const double *)c->dout.data * 2 * (a - c->attr.eps)
+    const double dy = c->attr.w ? *(const double *)c->dout.data * targets(c) * 2 * (a - c->attr.eps)
                                 : hora_cpu_load(&c->dout, 0);
     for (int64_t i = 0; hora_cpu_wants(c, 0) && i < n; i++)
         for (int64_t at = i * d; at < (i + 1) * d; at++)
@@ -38,7 +45,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     if (c->phase == HORA_BACKWARD)
         backward(c, a, many);
     else if (c->attr.w)
-        *(double *)c->out.data = (a - c->attr.eps) * (a - c->attr.eps);
+        *(double *)c->out.data = targets(c) * (a - c->attr.eps) * (a - c->attr.eps);
     else
         *hora_f32(&c->out) = (float)a;
 }
