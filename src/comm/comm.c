@@ -113,18 +113,22 @@ static HORA_NORETURN void break_off(hora_comm *c, hora_status s) {
 
 bool hora_comm_close(hora_comm *c, hora_status s) {
     const bool leads = hora_comm_leads(c);
+    bool speaks = leads;
     if (!c)
         return true;
     if (s < 0 && c->size > 1) {
         hora_comm_fail(c, s);
         if (!all_heard(c))
             stop_all(c);
-        hora_comm_heard(c);
+        /* before any rank ends, for a launcher kills the others when the first one fails */
+        if (leads && c->end.speak)
+            c->end.speak(hora_comm_heard(c));
+        speaks = leads && !c->end.speak;
     }
     c->kind->finish(c);
     hora_free(c->piece);
     hora_free(c);
-    return leads;
+    return speaks;
 }
 
 /* --- messages --------------------------------------------------------------------------------- */

@@ -59,8 +59,8 @@ void hora_comm_last_words(hora_comm *c, void (*add)(void *user, hora_status s), 
 /* This rank fails with s and the thread's text, and tells the others, whose waits end. Once is
  * enough; the failure of another rank is not told again. */
 void hora_comm_fail(hora_comm *c, hora_status s);
-/* Ends what hora_comm_open began; c is freed. `s`: what this rank's work ended in. True: this rank
- * is the one to speak of it, and the thread's text is that of the first failure. Where others
- * cannot be waited for it does not return. */
+/* Ends what hora_comm_open began; c is freed. `s`: what this rank's work ended in. Of
+ * several ranks that failed one has said so when it returns; true: nobody has, and the caller is
+ * the one to speak. Where others cannot be waited for it does not return. */
 bool hora_comm_close(hora_comm *c, hora_status s);
 #endif
