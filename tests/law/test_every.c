@@ -260,7 +260,7 @@ static void same_state(const char *a, const char *b, const method_case *m) {
 
 static void check_training(const method_case *m) {
     volatile int stop = 0;
-    hora_run_hooks hooks = {stop_at_2, (void *)&stop, &stop};
+    hora_run_hooks hooks = {.event = stop_at_2, .user = (void *)&stop, .stop = &stop};
     char *one = run_of(m, "threads=1"), *three = run_of(m, "threads=3"),
          *again = run_of(m, "threads=2,recompute=all");
     if (train("whole", one, NULL))
