@@ -77,7 +77,7 @@ typedef enum hora_label_kind {
 /* The rows [from, from + n) of a batch that one sample takes, and what is known of it. */
 typedef struct hora_segment {
     int64_t from, n;
-    int64_t skip;           /* rows in front of its tokens: BOS of a window */
+    int64_t skip;           /* rows in front of its tokens: for adapters, BOS of a window */
     const int32_t *ids;     /* n - skip tokens */
     const uint8_t *mask;    /* of each: it is to be learned; NULL: all are */
     const int32_t *types;   /* of each: which text of a pair; NULL: all 0 */
@@ -166,6 +166,9 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
  * counts. */
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed);
+/* Every sample gets `slots` more rows for adapters (hora_adapters_slots), beyond seq_len. Of pieces
+ * of a split each one by itself. */
+void hora_data_slots(hora_dataset *d, int64_t slots);
 const hora_data_info *hora_data_about(const hora_dataset *d);
 /* File i of the list; false past the last. Strings are the set's. */
 typedef struct hora_data_part_info {

@@ -56,18 +56,18 @@ int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABL
 }
 
 /* Those of a run and of every method. */
-static int all_tables(const hora_options *tables[64]) {
+static int all_tables(const hora_options *tables[128]) {
     int n = hora_run_tables(NULL, tables);
     for (int i = 0; i < hora_method_count(); i++)
         if (hora_method_at(i)->options) {
-            HORA_ASSERT(n < 64);
+            HORA_ASSERT(n < 128);
             tables[n++] = hora_method_at(i)->options;
         }
     return n;
 }
 
 static bool known(const char *key) {
-    const hora_options *tables[64];
+    const hora_options *tables[128];
     const int n = all_tables(tables);
     for (int i = 0; i < n; i++)
         if (hora_options_find(tables[i], key))
@@ -76,7 +76,7 @@ static bool known(const char *key) {
 }
 
 hora_status hora_run_settings(hora_settings *s, const hora_json *recipe, const char *origin) {
-    const hora_options *tables[64];
+    const hora_options *tables[128];
     const int n = all_tables(tables);
     hora_json *own = NULL;
     if (hora_json_type(recipe) == HORA_JOBJECT)

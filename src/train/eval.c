@@ -237,6 +237,9 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
     if (detail)
         *detail = NULL;
     HORA_TRY(hora_check_vocabulary(p->base, p->data));
+    const int64_t slots = hora_adapters_slots(p->adapters, p->nadapters);
+    hora_data_slots(p->data, slots);
+    HORA_TRY(hora_check_context(p->base, p->seq_len + slots));
     hora_device *own = NULL;
     if (!p->device)
         HORA_TRY(hora_device_open(&own, NULL));

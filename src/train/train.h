@@ -105,10 +105,10 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     hora_base *base;                 /* headers only: the training can be planned, not prepared */
     hora_adapter *const *adapters;   /* allocated here when they are not yet */
     int nadapters;
-    hora_device *device;       /* NULL, or config.device is set: its own */
-    const hora_dataset *train; /* NULL: only hora_training_step_on works; config.steps is needed */
-    const hora_dataset *eval;  /* NULL: none */
-    int64_t seq_len;           /* of both data sets */
+    hora_device *device; /* NULL, or config.device is set: its own */
+    hora_dataset *train; /* NULL: only hora_training_step_on works; config.steps is needed */
+    hora_dataset *eval;  /* NULL: none */
+    int64_t seq_len;     /* of both data sets */
     const hora_objective *objective; /* settled; NULL: language modelling */
     /* The ranks that train together: each has all of these parts, in equal form; NULL: one alone */
     hora_comm *comm;
@@ -211,7 +211,7 @@ typedef struct hora_eval_parts {
     int nadapters;
     hora_device *device;             /* NULL: its own */
     const hora_objective *objective; /* settled; NULL: language modelling */
-    const hora_dataset *data;
+    hora_dataset *data; /* gets the rows that adapters ask for; so do those of a training */
     int64_t seq_len, batch_size;
     const char *backends; /* NULL: the registry's order */
 } hora_eval_parts;

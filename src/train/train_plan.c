@@ -178,6 +178,16 @@ static hora_status find_chooser(hora_training *t) {
     return HORA_OK;
 }
 
+/* Rows that adapters want in every sample stand beyond seq_len. */
+static void make_room(hora_training_parts *p) {
+    const int64_t slots = hora_adapters_slots(p->adapters, p->nadapters);
+    p->seq_len += slots;
+    if (p->train)
+        hora_data_slots(p->train, slots);
+    if (p->eval && p->eval != p->train)
+        hora_data_slots(p->eval, slots);
+}
+
 /* Dropout that is asked for is there; what of it is not computed is said. */
 static hora_status check_drops(const hora_training *t) {
     const hora_base *b = t->parts.base;
@@ -419,6 +429,7 @@ static void record(hora_training *t) {
 hora_status hora_training_plan(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     hora_train_report *r = &t->report;
+    make_room(&t->parts);
     HORA_TRY(check_parts(t));
     HORA_TRY(measure_run(t));
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,
