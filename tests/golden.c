@@ -151,6 +151,9 @@ static void read_batch(golden_run *r, const hora_st *st) {
     for (int k = 0; k < 5; k++)
         r->ints[k] = hora_calloc((size_t)n, sizeof(int32_t));
     r->weight = hora_calloc((size_t)n, sizeof(float));
+    r->first = hora_calloc((size_t)r->batch, sizeof *r->first);
+    for (int64_t b = 0; b < r->batch; b++)
+        r->first[b] = (int32_t)hora_max(-1, int_at(st, "labels", b * r->length, -100));
     for (int64_t i = 0; i < n; i++) {
         int64_t t = i % r->length, start = i - t;
         bool real = int_at(st, "attention_mask", i, 1) != 0;
@@ -302,8 +305,84 @@ void golden_pictures(golden_run *r, hora_rng *rng, const hora_base *b, int n, in
     hora_free(labels);
 }
 
+/* A batch's arrays, as they were or wider. */
+typedef struct arrays {
+    int32_t *ints[5];
+    float *weight, *patch;
+} arrays;
+
+static arrays arrays_new(int64_t rows, int64_t columns) {
+    arrays w;
+    for (int k = 0; k < 5; k++)
+        w.ints[k] = hora_calloc((size_t)rows, sizeof(int32_t));
+    w.weight = hora_calloc((size_t)rows, sizeof(float));
+    w.patch = columns ? hora_calloc((size_t)(rows * columns), sizeof(float)) : NULL;
+    return w;
+}
+
+/* Rows for adapters in every sample, as the data put them there: in front of a text, behind the
+ * `heads` rows in front of a picture's pieces. */
+static void make_room(golden_run *r, int64_t slots, int64_t heads) {
+    const int64_t n = r->rows.rows,
+                  columns = r->patch ? r->rows.leaves.columns[HORA_LEAF_patch] : 0;
+    int64_t samples = 0, first = 0, start = 0, at = 0, counted = 0;
+    for (int64_t i = 0; i < n; i++)
+        samples += r->ints[2][i] == i && r->ints[3][i] > i;
+    const arrays w = arrays_new(n + samples * slots, columns);
+    for (int64_t i = 0; i < n; i++) {
+        if (r->ints[2][i] == i && r->ints[3][i] > i) {
+            first = i;
+            start = at;
+        }
+        const bool real = r->ints[3][i] > r->ints[2][i];
+        for (int64_t k = 0; real && i == first + heads && k < slots; k++, at++) {
+            w.ints[0][at] = (int32_t)(k - slots);
+            w.ints[1][at] = r->patch ? -1 : (int32_t)k;
+            w.ints[2][at] = (int32_t)start;
+            w.ints[3][at] = (int32_t)(r->patch ? start + r->length + slots : at + 1);
+            w.ints[4][at] = -1;
+            if (r->first && k == slots - 1 && r->first[i / r->length] >= 0) {
+                w.ints[4][at] = r->first[i / r->length]; /* what the last of them predicts */
+                w.weight[at] = 1;
+                counted++;
+            }
+        }
+        for (int k = 0; k < 5; k++)
+            w.ints[k][at] = r->ints[k][i];
+        w.ints[1][at] += (int32_t)(r->patch || !real ? 0 : slots);
+        w.ints[2][at] = (int32_t)(real ? start : 0);
+        w.ints[3][at] = (int32_t)(!real ? 0 : r->patch ? start + r->length + slots : at + 1);
+        w.weight[at] = r->weight[i];
+        if (columns)
+            memcpy(w.patch + at * columns, r->patch + i * columns, (size_t)columns * sizeof(float));
+        at++;
+    }
+    if (counted)
+        r->rows.scale = 1 / (1 / r->rows.scale + (double)counted);
+    for (int k = 0; k < 5; k++) {
+        hora_free(r->ints[k]);
+        r->ints[k] = w.ints[k];
+    }
+    hora_free(r->weight);
+    hora_free(r->patch);
+    r->weight = w.weight;
+    r->patch = w.patch;
+    r->length += r->batch > 1 || r->patch ? slots : samples * slots;
+    r->rows.rows = at;
+    r->rows.ids = w.ints[0];
+    r->rows.pos = w.ints[1];
+    r->rows.lo = w.ints[2];
+    r->rows.hi = w.ints[3];
+    r->rows.target = w.ints[4];
+    r->rows.weight = w.weight;
+    r->rows.patch = w.patch;
+}
+
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                    const golden_options *o) {
+    const int64_t slots = hora_adapters_slots(adapters, n);
+    if (slots)
+        make_room(r, slots, base->vision ? base->vision->heads : 0);
     const bool host = o->backends || base->dtype == HORA_F64; /* what only the host has */
     assert_ok(hora_device_open(&r->device, host ? "host" : NULL));
     const hora_recording_parts parts = {.base = base,
@@ -355,6 +434,7 @@ void golden_close(golden_run *r) {
         hora_free(r->ints[k]);
     hora_free(r->weight);
     hora_free(r->patch);
+    hora_free(r->first);
     hora_objective_release(&r->objective);
     hora_free(r->own_logits);
 }

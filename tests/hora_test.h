@@ -7,6 +7,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 /* cmocka wants the four above first */
@@ -61,6 +62,9 @@ void hora_test_skip(const char *fmt, ...) HORA_PRINTF(1, 2) HORA_NORETURN;
 /* Runs a shell command, captures stdout and stderr (either may be NULL) into the strings; returns
  * the exit code. */
 int hora_test_run(const char *command, hora_str *out, hora_str *err);
+/* HORA_TEST_ONLY in the environment: names of ops and methods, separated by blanks; tests that go
+ * through all of them then leave out the others. False: this one is left out. */
+bool hora_test_asked(const char *name);
 /* The tool under test, quoted for the shell. */
 const char *hora_test_tool(void);
 #endif

@@ -153,6 +153,18 @@ void hora_assert_close(const float *a, const float *b, size_t n, double atol, co
                  at, n, a[at], b[at], worst, atol);
 }
 
+bool hora_test_asked(const char *name) {
+    const char *only = getenv("HORA_TEST_ONLY");
+    if (!only || !*only)
+        return true;
+    for (size_t n; *only; only += n + (only[n] == ' ')) {
+        n = strcspn(only, " ");
+        if (n == strlen(name) && !strncmp(only, name, n))
+            return true;
+    }
+    return false;
+}
+
 /* By room, by room and suite, or as --list prints it. */
 static bool wanted(int argc, char **argv, int s, const char *test) {
     bool any = false;

@@ -20,6 +20,10 @@ const method_case *method_case_at(int i) {
     return &rows[i];
 }
 
+bool method_case_of_text(const method_case *m) {
+    return !hora_eq(m->method, "vpt");
+}
+
 /* Is the model of the kind whose vectors are read here, and opened by this build? */
 static bool opens(const char *root, const char *model) {
     char *note = hora_format("%s/%s/base/case.json", root, model);
@@ -72,7 +76,8 @@ static int each_of_model(const char *root, const char *model, bool own, bool *me
             const bool found = hora_path_exists(there);
             met[k] |= found || at_home(path);
             if (found && own == at_home(path)) {
-                fn(path, &rows[i]);
+                if (hora_test_asked(rows[i].method))
+                    fn(path, &rows[i]);
                 seen++;
             }
             hora_free(there);

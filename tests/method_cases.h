@@ -9,6 +9,7 @@ typedef struct method_case {
 
 int method_case_count(void);
 const method_case *method_case_at(int i);
+bool method_case_of_text(const method_case *m); /* false: a method of pictures alone */
 
 /* Calls fn with "MODEL/CASE" for every golden case of a causal model that this build can open:
  * those that ship with the project, or (own false) the others of ../shared, where every name of a

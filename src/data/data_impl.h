@@ -150,6 +150,8 @@ typedef struct hora_data_part { /* a file */
 typedef struct hora_pictures hora_pictures;
 void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
 uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
+/* That many rows for adapters in every picture's pattern; nothing where p is NULL. */
+void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots);
 /* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless stream. */
 hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
                                hora_batch *b);
@@ -187,7 +189,8 @@ struct hora_dataset {
     hora_data_sequence *sequences;
     size_t nsequences, csequences;
     int64_t seq_len;
-    int32_t bos; /* -1: windows do not start with BOS */
+    int64_t slots; /* rows for adapters in every sample */
+    int32_t bos;   /* -1: windows do not start with BOS */
     hora_data_rule rule;
     bool packing, shuffle;
     double eval_split;

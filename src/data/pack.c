@@ -24,7 +24,7 @@ int64_t hora_row_class(int64_t capacity, int64_t rows) {
 }
 
 int64_t hora_data_sequence_tokens(const hora_dataset *d) {
-    int64_t most = d->rule.labels == HORA_LABELS_TEXTS ? 1 : d->seq_len;
+    int64_t most = d->rule.labels == HORA_LABELS_TEXTS ? 1 : d->seq_len + d->slots;
     for (size_t i = 0; i < d->nsequences && d->rule.labels == HORA_LABELS_TEXTS; i++)
         most = hora_max(most, d->sequences[i].tokens);
     return most;
@@ -36,11 +36,11 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
     const hora_label_store *l = &st->labels;
     const hora_label_kind k = d->rule.labels;
     const bool plain = st->parts[s->part].plain;
-    const int64_t bos = plain && d->bos >= 0;
+    const int64_t bos = plain && d->bos >= 0, slots = st->pictures ? 0 : d->slots;
     return (hora_segment){
         .from = from,
-        .n = s->n + bos,
-        .skip = bos,
+        .n = s->n + slots + bos,
+        .skip = slots + bos,
         .ids = st->tokens.ids.at + s->at,
         .mask = plain || k ? NULL : st->tokens.mask + s->at,
         .types = st->tokens.types.n ? st->tokens.types.at + s->at : NULL,
@@ -71,7 +71,7 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_sequence)
     d->info.records += !last || last->record != s.record || last->part != s.part ||
                        last->index + 1 != s.index; /* it may be several sequences, one by one */
     d->info.sequences = (int64_t)d->nsequences;
-    d->info.tokens += n;
+    d->info.tokens += n - d->slots;
     d->info.texts = hora_max(d->info.texts, t.part + 1);
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
@@ -88,6 +88,15 @@ void hora_pack_begin(hora_dataset *d) {
     d->info.records = d->info.sequences = d->info.tokens = d->info.supervised = d->info.bytes = 0;
 }
 
+/* A segment begins a sequence: the one at the end, if there is one, does not take it. The texts of
+ * a record stand in one row. */
+static bool begins(const hora_dataset *d, const hora_data_segment *s, bool open) {
+    if (d->rule.labels == HORA_LABELS_TEXTS)
+        return hora_data_told(d, s, 0).part == 0;
+    return !open || !d->packing || d->store->parts[s->part].plain ||
+           d->sequences[d->nsequences - 1].tokens + s->n + d->slots > d->seq_len + d->slots;
+}
+
 /* Of the n records (or sequences of one) from..to those that are on; NULL: all. A sequence holds
  * records of one part only. */
 static void pack_records(hora_dataset *d, int part, size_t from, size_t to, const uint8_t *on) {
@@ -96,12 +105,8 @@ static void pack_records(hora_dataset *d, int part, size_t from, size_t to, cons
         const hora_data_record *r = &d->store->records[i];
         if (on && !on[i - from])
             continue;
-        const bool texts = d->rule.labels == HORA_LABELS_TEXTS; /* of a record: one row */
-        const bool fits = texts ? r->part > 0
-                                : open && d->packing && !d->store->parts[part].plain &&
-                                      d->sequences[d->nsequences - 1].tokens + r->n <= d->seq_len;
-        add_segment(d, (hora_data_segment){r->at, r->n, r->line, r->record, r->labels, part, i},
-                    !fits);
+        const hora_data_segment s = {r->at, r->n, r->line, r->record, r->labels, part, i};
+        add_segment(d, s, begins(d, &s, open));
         open = true;
     }
 }
@@ -160,6 +165,25 @@ void hora_pack_sequences(hora_dataset *d, const hora_dataset *from, const int64_
     }
 }
 
+void hora_data_slots(hora_dataset *d, int64_t slots) {
+    const int64_t more = slots - d->slots;
+    if (!more)
+        return;
+    hora_data_segment *old = d->segments;
+    const size_t n = d->nsegments;
+    d->segments = NULL;
+    d->csegments = 0;
+    hora_pack_begin(d);
+    d->slots = slots;
+    hora_pictures_slots(d->store->pictures, &d->store->tokens, slots);
+    for (size_t i = 0; i < n; i++) {
+        const bool open = i && old[i].part == old[i - 1].part;
+        old[i].n += d->store->pictures ? more : 0;
+        add_segment(d, old[i], begins(d, &old[i], open));
+    }
+    hora_free(old);
+}
+
 /* Sequence at position `at` of the endless stream. */
 const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t at, bool eval) {
     int64_t n = (int64_t)d->nsequences, i = at % n;
@@ -172,7 +196,9 @@ const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t a
 static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_batch *b) {
     const hora_segment t = hora_data_told(d, s, b->tokens);
     for (int64_t i = 0; i < t.n; i++) {
-        b->ids[t.from + i] = i < t.skip ? d->bos : t.ids[i - t.skip];
+        b->ids[t.from + i] = i >= t.skip                           ? t.ids[i - t.skip]
+                             : i < d->slots && !d->store->pictures ? (int32_t)(i - d->slots)
+                                                                   : d->bos;
         b->pos[t.from + i] = (int32_t)i;
     }
     for (int64_t i = 0; b->type && i < t.n; i++)
@@ -219,6 +245,15 @@ int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, in
     n = sequences_there(first, n, limit);
     for (int64_t i = 0; i < n; i++)
         sum += hora_data_sequence_at(d, first + i, eval)->supervised;
+    return sum;
+}
+
+int64_t hora_data_tokens(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
+                         bool eval) {
+    int64_t sum = 0;
+    n = sequences_there(first, n, limit);
+    for (int64_t i = 0; i < n; i++)
+        sum += hora_data_sequence_at(d, first + i, eval)->tokens;
     return sum;
 }
 

@@ -170,6 +170,18 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path
     return HORA_OK;
 }
 
+void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots) {
+    if (!p || p->vision.slots == slots)
+        return;
+    p->vision.slots = slots;
+    const int64_t rows = hora_vision_rows(&p->vision);
+    p->pos = hora_realloc(p->pos, (size_t)rows * sizeof *p->pos);
+    pattern->ids.n = 0;
+    for (int64_t i = 0; i < rows; i++)
+        HORA_PUSH(pattern->ids.at, pattern->ids.n, pattern->ids.cap, 0);
+    hora_vision_pattern(&p->vision, pattern->ids.at, p->pos);
+}
+
 hora_status hora_pictures_open(hora_dataset **out, const char *path,
                                const hora_image_processor *processor, const hora_vision *vision,
                                const hora_data_config *c, const hora_data_rule *rule) {

@@ -23,6 +23,13 @@ static inline hora_t hora_lookup(hora_graph *g, hora_t table, hora_leaf source, 
     return hora_graph_node(g, HORA_OP_gather, (hora_t[]){table, onto},
                            &(hora_attr){.source = source, .first = first});
 }
+/* onto (rows, d) with row k - first of the table (V, d) in the place of rows whose number k, from
+ * leaf `source` of the batch, is one of the table's. */
+static inline hora_t hora_place_rows(hora_graph *g, hora_t onto, hora_t table, hora_leaf source,
+                                     int64_t first) {
+    return hora_graph_node(g, HORA_OP_place, (hora_t[]){onto, table},
+                           &(hora_attr){.source = source, .first = first});
+}
 /* Leaf `source` of the batch as rows, (rows, columns). */
 static inline hora_t hora_leaf_rows(hora_graph *g, hora_leaf source, int64_t columns) {
     return hora_graph_node(g, HORA_OP_input, NULL, &(hora_attr){.source = source, .w = columns});
@@ -186,6 +193,15 @@ static inline hora_t hora_attention(hora_graph *g, hora_t q, hora_t k, hora_t v,
 static inline hora_t hora_cached_attention(hora_graph *g, hora_t q, hora_t k, hora_t v, hora_t kc,
                                            hora_t vc, const hora_attr *a) {
     return hora_graph_node(g, HORA_OP_cached_attention, (hora_t[]){q, k, v, kc, vc}, a);
+}
+/* As attention without a prefix, with maps recombined by m (H, H): P_g + sum_h m[g,h] P_h. */
+static inline hora_t hora_mix_attention(hora_graph *g, hora_t q, hora_t k, hora_t v, hora_t m,
+                                        const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_mix_attention, (hora_t[]){q, k, v, m}, a);
+}
+static inline hora_t hora_cached_mix_attention(hora_graph *g, hora_t q, hora_t k, hora_t v,
+                                               hora_t kc, hora_t vc, hora_t m, const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_cached_mix_attention, (hora_t[]){q, k, v, kc, vc, m}, a);
 }
 static inline hora_t hora_dropout(hora_graph *g, hora_t x, double p, uint64_t stream) {
     return p <= 0 ? x

@@ -22,12 +22,14 @@ typedef struct decoding {
 
 struct hora_decoder {
     hora_decoder_config c;
-    int64_t context, length;
-    hora_view *k, *v; /* per layer */
+    int64_t context, length; /* tokens */
+    int64_t slots;           /* rows of adapters in front of them */
+    bool primed;             /* these stand in the caches */
+    hora_view *k, *v;        /* per layer */
     void *cache;
     size_t cache_bytes;
     decoding many, one; /* without cache: `many` alone, over the whole context */
-    int32_t *ids;       /* the sequence so far */
+    int32_t *ids;       /* the sequence so far, behind the slots */
     float *logits;
     void *raw; /* the same in the base's dtype */
 };
@@ -92,7 +94,8 @@ static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t
 /* --- life ------------------------------------------------------------------------------------- */
 static hora_status take_caches(hora_decoder *d) {
     const hora_base *b = d->c.base;
-    const int64_t width = b->kv_heads * b->head_dim, one = d->context * width;
+    const int64_t width = b->kv_heads * b->head_dim, rows = d->context + d->slots;
+    const int64_t one = rows * width;
     const size_t size = hora_dtype_size(b->dtype);
     d->cache_bytes = (size_t)(2 * b->layers * one) * size;
     HORA_TRY(hora_block_new(&d->cache, d->cache_bytes,
@@ -101,14 +104,18 @@ static hora_status take_caches(hora_decoder *d) {
     d->v = d->k + b->layers;
     for (int64_t i = 0; i < 2 * b->layers; i++)
         d->k[i] = (hora_view){(char *)d->cache + (size_t)(i * one) * size, b->dtype,
-                              HORA_SHAPE2(d->context, width)};
+                              HORA_SHAPE2(rows, width)};
     return HORA_OK;
 }
 
 static hora_status take(hora_decoder *d) {
-    d->ids = hora_calloc((size_t)d->context, sizeof *d->ids);
+    const int64_t rows = d->context + d->slots;
+    d->ids = hora_calloc((size_t)rows, sizeof *d->ids);
+    for (int64_t i = 0; i < d->slots; i++)
+        d->ids[i] = (int32_t)(i - d->slots);
+    d->ids += d->slots;
     if (!d->c.cache)
-        return record(d, &d->many, d->context);
+        return record(d, &d->many, rows);
     const int64_t chunk = hora_min(d->c.prefill > 0 ? d->c.prefill : PREFILL, d->context);
     HORA_TRY(take_caches(d));
     HORA_TRY(record(d, &d->many, chunk));
@@ -121,14 +128,16 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "this model has a head for classes, none for tokens: it does not "
                          "generate; give a causal language model or --task causal");
-    if (most > 0 && c->context > most)
+    const int64_t slots = hora_adapters_slots(c->adapters, c->nadapters);
+    if (most > 0 && hora_max(c->context, 1) + slots > most)
         return hora_fail(HORA_EUSAGE,
                          "a context of %lld is asked for, but the model has %lld positions; give "
                          "at most these",
-                         (long long)c->context, (long long)most);
+                         (long long)(hora_max(c->context, 1) + slots), (long long)most);
     hora_decoder *d = hora_calloc(1, sizeof *d);
     d->c = *c;
-    d->context = c->context > 0 ? c->context : most > 0 ? most : 2048;
+    d->slots = slots;
+    d->context = c->context > 0 ? c->context : most > 0 ? most - slots : 2048;
     d->logits = hora_calloc((size_t)c->base->vocab, sizeof *d->logits);
     d->raw = hora_calloc((size_t)c->base->vocab, sizeof(double));
     hora_status s = take(d);
@@ -158,7 +167,7 @@ void hora_decoder_free(hora_decoder *d) {
     forget_copies(d);
     hora_block_free(d->cache, d->cache_bytes);
     hora_free(d->k);
-    hora_free(d->ids);
+    hora_free(d->ids ? d->ids - d->slots : NULL);
     hora_free(d->logits);
     hora_free(d->raw);
     hora_free(d);
@@ -185,13 +194,13 @@ int64_t hora_decoder_vocab(const hora_decoder *d) {
 }
 
 /* --- feeding ---------------------------------------------------------------------------------- */
-static hora_status feed_cached(hora_decoder *d, const int32_t *ids, int64_t n) {
+/* Rows ids[at], .. ids[at + n - 1] of the sequence, slots included, into the caches. */
+static hora_status feed_cached(hora_decoder *d, int64_t at, int64_t n) {
     while (n > 0) {
         decoding *x = n == 1 ? &d->one : &d->many;
         const int64_t k = hora_min(n, hora_graph_rows(x->r.g));
-        HORA_TRY(run(d, x, ids, k, d->length));
-        d->length += k;
-        ids += k;
+        HORA_TRY(run(d, x, d->ids - d->slots + at, k, at));
+        at += k;
         n -= k;
     }
     return HORA_OK;
@@ -214,8 +223,12 @@ hora_status hora_decoder_feed(hora_decoder *d, const int32_t *ids, size_t n, con
                              ids[i], (long long)d->c.base->vocab);
     *logits = d->logits;
     memcpy(d->ids + d->length, ids, n * sizeof *ids);
-    if (d->c.cache)
-        return feed_cached(d, ids, (int64_t)n);
+    const int64_t at = d->primed ? d->slots + d->length : 0;
     d->length += (int64_t)n;
-    return run(d, &d->many, d->ids, d->length, 0);
+    const int64_t rows = d->slots + d->length;
+    hora_status s =
+        d->c.cache ? feed_cached(d, at, rows - at) : run(d, &d->many, d->ids - d->slots, rows, 0);
+    d->primed |= d->c.cache && !s;
+    d->length -= s ? (int64_t)n : 0;
+    return s;
 }

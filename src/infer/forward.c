@@ -46,9 +46,14 @@ static hora_status kept(const hora_forward_batch *b, int64_t i, int64_t *s, int6
     return HORA_OK;
 }
 
+/* Rows of adapters in front of a text's tokens; those of pictures are the pattern's. */
+static int64_t slots(const hora_forward *f, const hora_forward_batch *b) {
+    return b->pixels.at ? 0 : hora_adapters_slots(f->adapters, f->nadapters);
+}
+
 /* Rows of a sample. */
 static int64_t length(const hora_forward *f, const hora_forward_batch *b) {
-    return b->pixels.at ? hora_vision_rows(f->base->vision) : b->t;
+    return b->pixels.at ? hora_vision_rows(f->base->vision) : b->t + slots(f, b);
 }
 
 hora_status hora_forward_fit(const hora_forward *f, const hora_forward_batch *b) {
@@ -61,6 +66,8 @@ hora_status hora_forward_fit(const hora_forward *f, const hora_forward_batch *b)
         return hora_fail(HORA_EUSAGE,
                          "pixel_values have %lld channels, but the model reads %lld; convert them",
                          (long long)p->channels, (long long)v->channels);
+    if (v)
+        v->slots = hora_adapters_slots(f->adapters, f->nadapters);
     return v ? hora_vision_resize(v, p->frames, p->height, p->width) : HORA_OK;
 }
 
@@ -73,9 +80,9 @@ static void put_pixels(const hora_forward_batch *b, const hora_base *base, int64
                     l->patch + from * hora_vision_columns(v));
 }
 
-static hora_status put_type(const hora_forward_batch *b, const hora_base *base, int64_t row,
-                            hora_batch *l) {
-    const int32_t type = b->types ? b->types[row] : 0;
+static hora_status put_type(const hora_forward_batch *b, const hora_base *base, int64_t at,
+                            int64_t row, hora_batch *l) {
+    const int32_t type = b->types ? b->types[at] : 0;
     if (type < 0 || type >= hora_max(1, base->types))
         return hora_fail(HORA_EUNSUPPORTED,
                          base->types ? "token_type_ids hold %d, but the model tells %lld types of "
@@ -91,18 +98,25 @@ static hora_status put_type(const hora_forward_batch *b, const hora_base *base, 
 static hora_status put_ids(const hora_forward *f, const hora_forward_batch *b, int64_t i,
                            hora_batch *l) {
     const hora_base *base = f->base;
+    const int64_t front = slots(f, b), from = i * length(f, b);
+    for (int64_t k = 0; k < front; k++) {
+        l->ids[from + k] = (int32_t)(k - front);
+        l->pos[from + k] = (int32_t)k;
+        if (l->type)
+            l->type[from + k] = 0;
+    }
     for (int64_t k = 0; k < b->t; k++) {
-        const int64_t row = i * b->t + k;
-        if (b->ids[row] < 0 || b->ids[row] >= base->vocab)
+        const int64_t at = i * b->t + k, row = from + front + k;
+        if (b->ids[at] < 0 || b->ids[at] >= base->vocab)
             return hora_fail(HORA_EUSAGE,
                              "input_ids hold %d at sample %lld, token %lld, but the model has "
                              "%lld tokens; use its own tokenizer",
-                             b->ids[row], (long long)i, (long long)k, (long long)base->vocab);
-        l->ids[row] = b->ids[row];
-        l->pos[row] = (int32_t)k;
-        HORA_TRY(put_type(b, base, row, l));
+                             b->ids[at], (long long)i, (long long)k, (long long)base->vocab);
+        l->ids[row] = b->ids[at];
+        l->pos[row] = (int32_t)(front + k);
+        HORA_TRY(put_type(b, base, at, row, l));
     }
-    hora_batch_places(l, i * b->t, b->t, f->objective->pad);
+    hora_batch_places(l, from, front + b->t, f->objective->pad);
     return HORA_OK;
 }
 
@@ -140,7 +154,8 @@ static hora_status segment(const hora_forward *f, const hora_forward_batch *b, i
     const int64_t t = length(f, b);
     const hora_label_kind kind = o->task->labels;
     const double *labels = b->labels + i * b->per;
-    *out = (hora_segment){.from = i * t, .n = t, .ids = b->ids ? b->ids + i * t : NULL};
+    *out = (hora_segment){
+        .from = i * t, .n = t, .skip = slots(f, b), .ids = b->ids ? b->ids + i * b->t : NULL};
     if (kind == HORA_LABELS_NUMBER || o->loss == HORA_LOSS_BCE) {
         for (int64_t k = 0; k < b->per; k++) {
             w->numbers[k] = (float)labels[k];
@@ -170,6 +185,16 @@ static bool counts(const hora_objective *o, const hora_segment *s) {
     return o->task->labels != HORA_LABELS_CLASS || o->loss == HORA_LOSS_BCE || s->classes[0] >= 0;
 }
 
+/* Rows of adapters stand in front of what is padded: a hole between them and the tokens. */
+static hora_status check_front(int64_t front, int64_t first, int64_t i) {
+    return front && first
+               ? hora_fail(HORA_EUNSUPPORTED,
+                           "sample %lld is padded on the left, where the adapter puts its prompts; "
+                           "pad on the right",
+                           (long long)i)
+               : HORA_OK;
+}
+
 hora_status hora_forward_fill(const hora_forward *f, const hora_forward_batch *b, hora_batch *l) {
     const hora_objective *o = f->objective;
     hora_data_rule rule = o->rule;
@@ -181,19 +206,20 @@ hora_status hora_forward_fill(const hora_forward *f, const hora_forward_batch *b
     l->supervised = 0;
     for (int64_t i = 0; i < b->b && !st; i++) {
         int64_t s = 0, e = t;
+        const int64_t front = slots(f, b);
         hora_segment seg = {.from = i * t, .n = t};
         if (l->weight)
             hora_targets_none(l, &seg);
         if (b->pixels.at)
             put_pixels(b, f->base, i, l);
-        else if (!(st = kept(b, i, &s, &e)))
+        else if (!(st = kept(b, i, &s, &e)) && !(st = check_front(front, s, i)))
             st = put_ids(f, b, i, l);
         if (!st)
-            rule.ranges(l, seg.from, t, seg.from + s, seg.from + e);
+            rule.ranges(l, seg.from, t, seg.from + s, seg.from + (b->pixels.at ? e : front + e));
         if (!st && b->labels)
             st = segment(f, b, i, &w, &seg);
         if (!st && b->labels && counts(o, &seg)) {
-            seg.n = is_pooled(o) && !b->pixels.at ? pooled_length(o, b, e) : t;
+            seg.n = is_pooled(o) && !b->pixels.at ? front + pooled_length(o, b, e) : t;
             l->supervised += rule.targets(&rule, &seg, l).rows;
         }
     }
@@ -224,10 +250,10 @@ static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
     HORA_TRY(hora_forward_fit(f, b));
     if (b->b < 1 || length(f, b) < 1)
         return hora_fail(HORA_EUSAGE, "the batch is empty; give at least one token");
-    if (most > 0 && b->t > most)
+    if (most > 0 && length(f, b) > most)
         return hora_fail(HORA_EUSAGE,
-                         "the batch is %lld tokens long, but the model has %lld positions; cut it",
-                         (long long)b->t, (long long)most);
+                         "the batch is %lld rows long, but the model has %lld positions; cut it",
+                         (long long)length(f, b), (long long)most);
     if (f->grads && !b->labels)
         return hora_fail(HORA_EUSAGE, "gradients need a loss; add `labels` to the batch");
     return b->labels ? check_labels(f, b) : HORA_OK;
@@ -242,23 +268,36 @@ hora_shape hora_forward_logits(const hora_forward *f, const hora_forward_batch *
 }
 
 hora_shape hora_forward_hidden(const hora_forward *f, const hora_forward_batch *b) {
-    return HORA_SHAPE3(b->b, length(f, b), f->base->hidden);
+    return HORA_SHAPE3(b->b, length(f, b) - slots(f, b), f->base->hidden);
+}
+
+/* Rows of all samples without those of adapters in front. */
+static hora_status take_tokens(const hora_forward *f, const hora_forward_batch *b,
+                               const hora_view *z, float *to) {
+    const int64_t width = hora_row_elems(&z->shape), t = length(f, b), front = slots(f, b);
+    const int64_t n = (t - front) * width;
+    for (int64_t i = 0; i < b->b; i++)
+        HORA_TRY(hora_convert(to + i * n, HORA_F32,
+                              (const char *)z->data +
+                                  (size_t)((i * t + front) * width) * hora_dtype_size(z->dtype),
+                              z->dtype, n));
+    return HORA_OK;
 }
 
 /* Rows of logits that are asked for: all, or the one where each sample is pooled. */
 static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, const hora_view *z) {
     const int64_t width = hora_row_elems(&z->shape);
     const size_t size = hora_dtype_size(z->dtype);
+    const int64_t t = length(f, b), front = slots(f, b);
     if (!is_pooled(f->objective))
-        return hora_convert(f->logits, HORA_F32, z->data, z->dtype, b->b * b->t * width);
-    const int64_t t = length(f, b);
+        return take_tokens(f, b, z, f->logits);
     for (int64_t i = 0; i < b->b; i++) {
         int64_t s, e = t;
-        hora_segment seg = {.from = i * t, .n = t};
+        hora_segment seg = {.from = i * t, .n = t, .skip = front};
         if (!b->pixels.at) {
             HORA_TRY(kept(b, i, &s, &e));
-            seg.n = pooled_length(f->objective, b, e);
-            seg.ids = b->ids + i * t;
+            seg.n = front + pooled_length(f->objective, b, e);
+            seg.ids = b->ids + i * b->t;
         }
         const int64_t row = hora_pooled_row(f->objective, &seg);
         HORA_TRY(hora_convert(f->logits + i * width, HORA_F32,
@@ -269,8 +308,7 @@ static hora_status take_logits(hora_forward *f, const hora_forward_batch *b, con
 }
 
 static hora_status take_hidden(hora_forward *f, const hora_forward_batch *b, const hora_view *h) {
-    const hora_shape shape = hora_forward_hidden(f, b);
-    return hora_convert(f->hidden, HORA_F32, h->data, h->dtype, hora_shape_elems(&shape));
+    return take_tokens(f, b, h, f->hidden);
 }
 
 /* An output, through memory of the host where it lies elsewhere. */

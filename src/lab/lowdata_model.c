@@ -369,8 +369,7 @@ static hora_status keep(const lab *b, int s, int n, int r, int k) {
 }
 
 /* --- a training ------------------------------------------------------------------------------- */
-static hora_status measure(const lab *b, hora_adapter *a, const hora_dataset *set,
-                           hora_eval_info *info) {
+static hora_status measure(const lab *b, hora_adapter *a, hora_dataset *set, hora_eval_info *info) {
     const hora_eval_parts p = {.base = b->base,
                                .adapters = &a,
                                .nadapters = a != NULL,
@@ -398,7 +397,7 @@ out:
 }
 
 /* On a device of its own, so that what it takes does not depend on what ran before. */
-static hora_status step_through(const lab *b, hora_adapter *a, const hora_dataset *set, int size,
+static hora_status step_through(const lab *b, hora_adapter *a, hora_dataset *set, int size,
                                 double rate, int seed, hora_lowdata_run *out) {
     hora_training *t = NULL;
     hora_train_config c;

@@ -164,7 +164,7 @@ static hora_status read_switches(hora_base *b, llama *c) {
     HORA_TRY(hora_json_get_real(b->config, "attention_dropout", 0, &dropout));
     c->qkv_bias = attention_bias || qwen2;
     c->o_bias = attention_bias;
-    c->qk_norm = hora_eq(b->model_type, "qwen3");
+    b->query_norm = c->qk_norm = hora_eq(b->model_type, "qwen3");
     if (dropout > 0)
         hora_warn("config.json: attention_dropout %g is not applied in training", dropout);
     if (!(c->eps > 0))

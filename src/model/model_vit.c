@@ -359,9 +359,10 @@ static hora_t positions(hora_net *n) {
     const hora_vision *s = n->base->vision;
     const int64_t h = s->height / s->patch, w = s->width / s->patch;
     if (v->kind->video)
-        return hora_graph_frozen(n->g, "positions",
-                                 (hora_view){v->sines, n->base->dtype,
-                                             HORA_SHAPE2(hora_vision_rows(s), n->base->hidden)});
+        return hora_graph_frozen(
+            n->g, "positions",
+            (hora_view){v->sines, n->base->dtype,
+                        HORA_SHAPE2(hora_vision_rows(s) - s->slots, n->base->hidden)});
     hora_t table = hora_net_weight(n, v->positions);
     if (h == v->grid[0] && w == v->grid[1])
         return table;
@@ -430,7 +431,7 @@ static hora_t record(hora_net *n) {
  * mean of the pieces side by side. The others: the class token, which is there. */
 static hora_t pool(hora_net *n, hora_t h) {
     const vit *v = n->base->own;
-    const int64_t heads = n->base->vision->heads;
+    const int64_t heads = n->base->vision->heads + hora_net_slots(n);
     if (v->kind->joined)
         return hora_pool(n->g, h, heads, true);
     if (v->kind->mean || v->mean_pool)

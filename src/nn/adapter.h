@@ -33,12 +33,14 @@ typedef struct hora_param {
     char *name;
     hora_shape shape;
     hora_init init;
-    double lr_factor;       /* of the learning rate; 1 */
-    bool decay;             /* weight decay applies (not to biases and norms) */
-    double least;           /* every update ends there or above; -INFINITY: anywhere */
-    bool fixed;             /* never trains: drawn once, and saved with the others */
-    bool aside;             /* of the training alone: in checkpoints, not in the adapter's files */
-    bool lora_b;            /* the factor that starts at zero: LoRA+ gives it a larger rate */
+    double lr_factor; /* of the learning rate; 1 */
+    bool decay;       /* weight decay applies (not to biases and norms) */
+    double least;     /* every update ends there or above; -INFINITY: anywhere */
+    bool fixed;       /* never trains: drawn once, and saved with the others */
+    bool aside;       /* of the training alone: in checkpoints, not in the adapter's files */
+    bool lora_b;      /* the factor that starts at zero: LoRA+ gives it a larger rate */
+    char **copies;    /* further names under which files hold it, borrowed; PEFT's do */
+    int ncopies;
     int weight;             /* index of the base weight that it replaces; -1 */
     int layer;              /* -1: none */
     void *value;            /* hora_adapter_allocate */

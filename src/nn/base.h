@@ -101,6 +101,7 @@ typedef struct hora_base {
      * for it: of embedded rows, of what attention and MLP add */
     double drop[3];
     hora_vision *vision; /* NULL: it reads text */
+    bool query_norm;     /* between the projection of q and attention stands a norm */
     bool encoder;        /* rows of a sample see each other both ways */
     bool tied;
     bool bare;        /* without the language model's head: a task has put its own there */

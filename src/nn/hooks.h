@@ -23,6 +23,12 @@ typedef struct hora_head {
     double alpha; /* of the low-rank term */
 } hora_head;
 
+/* What attention is about to be computed of: q (rows, H dh), k, v (rows, G dh), all rotated; mix
+ * (H, H), by which maps of the heads are recombined, or NONE: P_g + sum_h mix[g,h] P_h. */
+typedef struct hora_attend {
+    hora_t q, k, v, mix;
+} hora_attend;
+
 typedef struct hora_hooks {
     /* 1 Base weights to train: the parameter that replaces weight `w`, or NULL. */
     hora_param *(*select)(hora_adapter *, int w);
@@ -37,6 +43,8 @@ typedef struct hora_hooks {
     void (*kv)(hora_net *, hora_adapter *, int layer, hora_t *kp, hora_t *vp);
     /* Positions that its prefix takes: the rows of the batch stand behind them. NULL: none. */
     int64_t (*shift)(const hora_adapter *);
+    /* Rows that it wants in every sample: hora_net_slots. NULL: none. */
+    int64_t (*slots)(const hora_adapter *);
     /* 6 Around sublayers: returns the new y. */
     hora_t (*block)(hora_net *, hora_adapter *, int layer, hora_where, const hora_sub *);
     /* 7 Rows of the token table, before a family adds positions or anything else: the new h. */
@@ -44,6 +52,8 @@ typedef struct hora_hooks {
     /* 8 The output layer over x (rows, hidden): changes parts of it; hora_net_head_low gives it a
      * low-rank term. */
     void (*head)(hora_net *, hora_adapter *, hora_t x, hora_head *);
+    /* Attention of a block: changes parts of it. */
+    void (*attend)(hora_net *, hora_adapter *, int layer, hora_attend *);
     /* Which rows take part in a sublayer, from the residual stream in front of it: gates (rows, 1)
      * of 0 and 1; NONE: all. *whole: rows of a sample take part together. */
     hora_t (*takes)(hora_net *, hora_adapter *, int layer, hora_where, hora_t res, bool *whole);

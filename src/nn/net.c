@@ -71,6 +71,18 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     return *leaf;
 }
 
+int64_t hora_adapters_slots(hora_adapter *const *at, int n) {
+    int64_t sum = 0;
+    for (int a = 0; a < n; a++)
+        if (at[a]->enabled && at[a]->hooks->slots)
+            sum += at[a]->hooks->slots(at[a]);
+    return sum;
+}
+
+int64_t hora_net_slots(const hora_net *n) {
+    return hora_adapters_slots(n->adapters, n->nadapters);
+}
+
 /* From `from`, `weight` of the way to `to`. */
 static hora_t toward(hora_net *n, hora_t from, hora_t to, double weight) {
     return weight == 1 || from == to ? to
@@ -287,6 +299,35 @@ hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window
     return hora_net_attend_near(n, q, k, v, window, 0, scale);
 }
 
+/* Maps are recombined by ops of their own. */
+static hora_t attend_mixed(hora_net *n, const hora_attend *t, const hora_attr *at) {
+    if (n->mode != HORA_NET_DECODE)
+        return hora_mix_attention(n->g, t->q, t->k, t->v, t->mix, at);
+    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
+    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
+    return hora_cached_mix_attention(n->g, t->q, t->k, t->v, kc, vc, t->mix, at);
+}
+
+static hora_t attend(hora_net *n, const hora_attend *t, hora_t kp, hora_t vp, const hora_attr *at) {
+    if (n->mode != HORA_NET_DECODE)
+        return hora_attention(n->g, t->q, t->k, t->v, kp, vp, at);
+    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
+    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
+    return hora_cached_attention(n->g, t->q, t->k, t->v, kc, vc, at);
+}
+
+/* What an adapter makes of it, by its weight. */
+static hora_attend attended(hora_net *n, hora_adapter *a, hora_attend t) {
+    const hora_attend was = t;
+    a->hooks->attend(n, a, n->layer, &t);
+    t.q = toward(n, was.q, t.q, a->weight);
+    t.k = toward(n, was.k, t.k, a->weight);
+    t.v = toward(n, was.v, t.v, a->weight);
+    if (t.mix != was.mix && a->weight != 1)
+        t.mix = hora_scale(n->g, t.mix, HORA_NONE, a->weight);
+    return t;
+}
+
 hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
                             int64_t ahead, double scale) {
     hora_attr at = {.heads = n->base->heads,
@@ -295,6 +336,7 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
                     .window = window,
                     .ahead = ahead,
                     .scale = scale};
+    hora_attend t = {q, k, v, HORA_NONE};
     hora_t kp = HORA_NONE, vp = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
@@ -307,18 +349,22 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
             h->compared(n, n->adapters[a], q, k, &at);
         if (h && h->kv)
             h->kv(n, n->adapters[a], n->layer, &kp, &vp);
+        if (h && h->attend)
+            t = attended(n, n->adapters[a], t);
     }
-    if (n->mode != HORA_NET_DECODE)
-        return hora_attention(n->g, q, k, v, kp, vp, &at);
-    if (kp != HORA_NONE) {
-        hora_graph_error(
-            n->g, hora_fail(HORA_EUNSUPPORTED,
-                            "attention prefixes are not decoded with a cache; use --no-cache"));
+    const char *why =
+        kp == HORA_NONE ? NULL
+        : n->mode == HORA_NET_DECODE
+            ? "attention prefixes are not decoded with a cache; use --no-cache"
+        : t.mix != HORA_NONE
+            ? "one adapter gives attention further keys and values, another mixes its "
+              "heads; train them apart"
+            : NULL;
+    if (why) {
+        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED, "%s", why));
         return HORA_NONE;
     }
-    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
-    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
-    return hora_cached_attention(n->g, q, k, v, kc, vc, &at);
+    return t.mix == HORA_NONE ? attend(n, &t, kp, vp, &at) : attend_mixed(n, &t, &at);
 }
 
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {

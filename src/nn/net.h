@@ -102,6 +102,10 @@ hora_t hora_net_update(hora_net *n, const hora_adapter *ad, const hora_site *s, 
 /* For hook 8: the term alpha u f'. Only one of the attached may give it. */
 void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
                        double alpha);
+/* Rows that batches hold for adapters, in front of every sample's tokens (of pictures: behind the
+ * tokens in front of the pieces): their ids are -n .. -1. Only one adapter can ask for some. */
+int64_t hora_adapters_slots(hora_adapter *const *at, int n);
+int64_t hora_net_slots(const hora_net *n);
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
 /* random stream of a node */
 uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what, int index);

@@ -141,11 +141,14 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w) {
                              "method %s cannot be merged into the base's weights; use the adapter "
                              "beside its base, or switch it off",
                              at[i]->method->name);
-    if (n)
-        HORA_TRY(put_replaced(&m));
-    for (int i = n - 1; i >= 0; i--)
-        HORA_TRY(fold(at[i], &m));
-    return HORA_OK;
+    hora_status s = n ? put_replaced(&m) : HORA_OK;
+    for (int i = n - 1; i >= 0 && !s; i--)
+        s = fold(at[i], &m);
+    for (int i = 0; s && i < at[0]->base->nweights; i++) { /* half of it is nothing */
+        hora_free(w[i]);
+        w[i] = NULL;
+    }
+    return s;
 }
 
 /* --- PEFT's files ----------------------------------------------------------------------------- */

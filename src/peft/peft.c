@@ -26,7 +26,7 @@ const char *hora_method_lacks(const hora_method *m) {
         {m->default_lr > 0, "default_lr"},
         {(m->options != NULL) == (m->config_size > 0), "options and config_size, both or none"},
         {h->select || h->prelude || h->input || h->linear || h->kv || h->block || h->tokens ||
-             h->head || h->reach,
+             h->head || h->attend || h->reach,
          "a hook"},
         {(m->alias != NULL) == (m->alias_options != NULL) && (!m->alias || m->options),
          "alias and alias_options, both or none"},

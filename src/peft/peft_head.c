@@ -7,6 +7,9 @@ static hora_status setup(hora_adapter *a) {
                          "this model's head is its embedding (tie_word_embeddings); training it "
                          "would change both, use method full");
     const hora_base *b = a->base;
+    if (b->head < 0)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "this model has no head as it stands; say what it is for (--task)");
     hora_adapter_replace(a, b->head, b->weights[b->head].name);
     if (b->head_bias >= 0)
         hora_adapter_replace(a, b->head_bias, b->weights[b->head_bias].name);

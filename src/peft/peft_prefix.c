@@ -9,7 +9,6 @@
  * read is P; with a projection the network that makes it lies beside it.
  */
 #include "base/text.h"
-#include "nn/recording.h"
 #include "peft/prompts.h"
 
 typedef struct config {
@@ -145,39 +144,17 @@ static int64_t shift(const hora_adapter *a) {
 
 /* --- on disk ---------------------------------------------------------------------------------- */
 
-static void keep(hora_net *n, hora_t hidden, void *user) {
-    const hora_adapter *a = user;
-    (void)hidden;
-    hora_graph_output(n->g, ((const state *)a->state)->all);
-}
-
 /* P of the network, brought back from layer by layer to row by row. */
 static hora_status evaluate(hora_adapter *a, float *out) {
     const config *c = a->config;
-    hora_adapter *only[] = {a};
-    hora_device *d = hora_device_new();
-    hora_recording r;
-    const hora_recording_parts parts = {.base = a->base,
-                                        .adapters = only,
-                                        .nadapters = 1,
-                                        .device = d,
-                                        .rows = 64,
-                                        .mode = HORA_NET_EVAL,
-                                        .outputs = keep,
-                                        .user = a};
-    hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "prefix");
-    if (!s) {
-        hora_graph_before(r.g);
-        const hora_view *v = hora_graph_view(r.g, ((const state *)a->state)->all);
-        const int64_t parts_of = a->base->layers * 2, w = c->width;
-        for (int64_t l = 0; l < parts_of; l++)
-            for (int64_t j = 0; j < c->n; j++)
-                for (int64_t k = 0; k < w; k++)
-                    out[(j * parts_of + l) * w + k] =
-                        (float)hora_value_at(v->data, v->dtype, (l * c->n + j) * w + k);
-    }
-    hora_recording_release(&r);
-    hora_device_free(d);
+    const state *st = a->state;
+    const int64_t parts = a->base->layers * 2, w = c->width;
+    float *all = hora_malloc((size_t)(parts * c->n * w) * sizeof *all);
+    hora_status s = hora_prompt_evaluate(a, &st->all, all);
+    for (int64_t l = 0; l < parts && !s; l++)
+        for (int64_t j = 0; j < c->n; j++)
+            memcpy(out + (j * parts + l) * w, all + (l * c->n + j) * w, (size_t)w * sizeof *out);
+    hora_free(all);
     return s;
 }
 
@@ -193,10 +170,6 @@ static hora_status save(hora_adapter *a, const char *dir) {
         s = hora_prompt_save(a, dir, p, shape);
     hora_free(p);
     return s;
-}
-
-static bool claims(const hora_method *m, const hora_foreign *f) {
-    return f->peft && hora_eq(f->peft->peft_type, m->peft_type);
 }
 
 /* Without the network beside it a prefix is what it is. */
@@ -221,7 +194,7 @@ const hora_method hora_method_prefix = {
     .hooks = {.prelude = prelude, .kv = kv, .shift = shift},
     .setup = setup,
     .release = release,
-    .claims = claims,
+    .claims = hora_prompt_claims,
     .configure = configure,
     .save = save,
     .load = hora_prompt_load,

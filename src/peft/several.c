@@ -26,6 +26,13 @@ static hora_status check_ground(const hora_adapter *a, const hora_adapter *other
 }
 
 hora_status hora_adapters_check(hora_adapter *const *at, int n) {
+    int prompts = 0;
+    for (int i = 0; i < n; i++)
+        if (at[i]->hooks->slots && prompts++)
+            return hora_fail(HORA_EUSAGE,
+                             "adapter `%s` puts prompts in front of every sample, which another "
+                             "does already; leave that to one",
+                             at[i]->name);
     for (int i = 0; i < n; i++)
         for (int k = i + 1; k < n; k++) {
             HORA_TRY(check_ground(at[i], at[k]));

@@ -8,12 +8,19 @@
 
 hora_status hora_params_write(const hora_adapter *a, const char *dir, const char *file,
                               const char *prefix, const hora_pair *meta, int nmeta) {
-    hora_st_entry *e = hora_calloc((size_t)a->nparams + 1, sizeof *e);
-    int n = 0;
+    int n = 0, most = a->nparams;
+    for (int i = 0; i < a->nparams; i++)
+        most += a->params[i]->ncopies;
+    hora_st_entry *e = hora_calloc((size_t)most + 1, sizeof *e);
     for (int i = 0; i < a->nparams; i++) {
         const hora_param *p = a->params[i];
-        if (hora_starts(p->name, prefix) && !p->aside)
-            e[n++] = (hora_st_entry){p->name, {p->value, a->dtype, p->shape}, HORA_F32};
+        if (!hora_starts(p->name, prefix) || p->aside)
+            continue;
+        e[n++] = (hora_st_entry){p->name, {p->value, a->dtype, p->shape}, HORA_F32};
+        for (int k = 0; k < p->ncopies; k++, n++) {
+            e[n] = e[n - 1];
+            e[n].name = p->copies[k];
+        }
     }
     char *path = hora_path_join(dir, file);
     hora_status s = hora_st_write(path, e, n, meta, nmeta);
@@ -87,8 +94,23 @@ static bool shape_fits(const hora_adapter *a, const hora_param *p, const hora_st
     return hora_shape_equal(&t->view.shape, &p->shape) || hora_shape_equal(&t->view.shape, &disk);
 }
 
+/* It stands in the file again, with the same bytes. */
+static bool is_copy(const hora_adapter *a, const hora_st *st, const hora_param *p,
+                    const hora_st_tensor *t) {
+    const hora_st_tensor *own = p->ncopies ? find_param(a, st, p) : NULL;
+    bool yes = false;
+    for (int k = 0; own && k < p->ncopies && !yes; k++)
+        yes = hora_store_find(a, st, p->copies[k]) == t &&
+              hora_shape_equal(&t->view.shape, &own->view.shape) &&
+              t->view.dtype == own->view.dtype &&
+              !memcmp(t->view.data, own->view.data, hora_view_bytes(&t->view));
+    return yes;
+}
+
 static bool is_param(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t) {
     bool yes = hora_adapter_find(a, t->name) != NULL;
+    for (int i = 0; i < a->nparams && !yes; i++)
+        yes = is_copy(a, st, a->params[i], t);
     for (int i = 0; i < a->nparams && !yes; i++)
         yes = find_param(a, st, a->params[i]) == t;
     return yes;

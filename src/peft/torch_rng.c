@@ -2,6 +2,7 @@
 #include "peft/torch_rng.h"
 
 #include "base/mem.h"
+#include "tensor/tensor.h"
 
 enum { N = 624, M = 397 };
 
@@ -35,6 +36,20 @@ void hora_torch_uniform(hora_torch_rng *r, double bound, double *out, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         const float x = (float)(hora_torch_next(r) & 0xffffff) / 16777216.0F;
         out[i] = (double)(x * width + from);
+    }
+}
+
+static float narrow(double x) {
+    return hora_bf16_to_f32(hora_f32_to_bf16((float)x));
+}
+
+void hora_torch_uniform_bf16(hora_torch_rng *r, double bound, double *out, int64_t n) {
+    const double top = (double)narrow(bound);
+    hora_torch_uniform(r, bound, out, n);
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = (double)narrow(out[i]);
+        if (out[i] == top)
+            out[i] = -top;
     }
 }
 

@@ -35,8 +35,12 @@ static const hora_option rows[] = {
              "go on from the newest whole checkpoint in out"),
     OPT_BOOL(overwrite, "overwrite", "overwrite_output_dir", "false",
              "replace what an earlier run left in out"),
-    OPT_INT(threads, "threads", NULL, NULL, 0, 256,
-            "threads; unset: all cores (the result does not depend on it)"),
+    OPT_INT(
+        threads, "threads", NULL, NULL, 0, 256,
+        "threads; unset: all cores, of several ranks on a machine each its share (the result does "
+        "not depend on it)"),
+    OPT_INT(comm_timeout, "comm_timeout", NULL, "600", 0, 1e9,
+            "several ranks: seconds without a word after which a rank counts as lost; 0: never"),
 };
 const hora_options hora_run_options = {"Run", rows, (int)HORA_COUNT(rows)};
 
@@ -52,18 +56,18 @@ int hora_run_tables(const char *method, const hora_options *tables[HORA_RUN_TABL
 }
 
 /* Those of a run and of every method. */
-static int all_tables(const hora_options *tables[64]) {
+static int all_tables(const hora_options *tables[128]) {
     int n = hora_run_tables(NULL, tables);
     for (int i = 0; i < hora_method_count(); i++)
         if (hora_method_at(i)->options) {
-            HORA_ASSERT(n < 64);
+            HORA_ASSERT(n < 128);
             tables[n++] = hora_method_at(i)->options;
         }
     return n;
 }
 
 static bool known(const char *key) {
-    const hora_options *tables[64];
+    const hora_options *tables[128];
     const int n = all_tables(tables);
     for (int i = 0; i < n; i++)
         if (hora_options_find(tables[i], key))
@@ -72,7 +76,7 @@ static bool known(const char *key) {
 }
 
 hora_status hora_run_settings(hora_settings *s, const hora_json *recipe, const char *origin) {
-    const hora_options *tables[64];
+    const hora_options *tables[128];
     const int n = all_tables(tables);
     hora_json *own = NULL;
     if (hora_json_type(recipe) == HORA_JOBJECT)

@@ -125,7 +125,7 @@ void hora_ranges_whole(hora_batch *b, int64_t from, int64_t n, int64_t first, in
 }
 
 int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s) {
-    return o->encoder ? s->from + s->skip : hora_last_token(o, s);
+    return o->encoder ? s->from : hora_last_token(o, s);
 }
 
 int64_t hora_last_token(const hora_objective *o, const hora_segment *s) {

@@ -13,7 +13,7 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
     (void)rule;
     for (int64_t i = 0; i < s->n; i++) {
         const int64_t next = i + 1 - s->skip; /* of its target in the segment */
-        const bool counts = i + 1 < s->n && (!s->mask || s->mask[next]);
+        const bool counts = next >= 0 && i + 1 < s->n && (!s->mask || s->mask[next]);
         sum.rows += counts;
         sum.bytes += counts && s->bytes && s->ids[next] < s->nbytes ? s->bytes[s->ids[next]] : 0;
         if (b) {

@@ -2,7 +2,8 @@
 #include "tensor/vision.h"
 
 int64_t hora_vision_rows(const hora_vision *v) {
-    return v->heads + v->frames / v->tubelet * (v->height / v->patch) * (v->width / v->patch);
+    return v->heads + v->slots +
+           v->frames / v->tubelet * (v->height / v->patch) * (v->width / v->patch);
 }
 
 int64_t hora_vision_columns(const hora_vision *v) {
@@ -15,9 +16,10 @@ int64_t hora_vision_values(const hora_vision *v) {
 
 void hora_vision_pattern(const hora_vision *v, int32_t *ids, int32_t *pos) {
     const int64_t n = hora_vision_rows(v);
+    const int64_t first = v->heads + v->slots; /* piece */
     for (int64_t i = 0; i < n; i++) {
-        ids[i] = i < v->heads ? (int32_t)i + 1 : 0;
-        pos[i] = (int32_t)(i < v->placed ? i : i < v->heads ? -1 : i - v->heads + v->placed);
+        ids[i] = (int32_t)(i < v->heads ? i + 1 : i < first ? i - first : 0);
+        pos[i] = (int32_t)(i < v->placed ? i : i < first ? -1 : i - first + v->placed);
     }
 }
 
@@ -37,7 +39,7 @@ static float *cut_piece(const hora_vision *v, const float *values, int64_t t, in
 
 void hora_vision_cut(const hora_vision *v, const float *values, float *rows) {
     const int64_t times = v->frames / v->tubelet, h = v->height / v->patch, w = v->width / v->patch;
-    const int64_t heads = v->heads * hora_vision_columns(v);
+    const int64_t heads = (v->heads + v->slots) * hora_vision_columns(v);
     memset(rows, 0, (size_t)heads * sizeof *rows);
     rows += heads;
     for (int64_t t = 0; t < times; t++)

@@ -5,7 +5,8 @@
  * patch. Its segment: `heads` rows of tokens of their own, then the pieces, time by time, row by
  * row, column by column; what of a side makes no whole piece is left out. Leaf `patch` holds a
  * piece's values as (channel, time, row, column), zeros in the other rows; leaf `ids` what a row
- * is: 0 a piece, 1, 2, .. the tokens in front; `pos` its place in the table of positions, in which
+ * is: 0 a piece, 1, 2, .. the tokens in front, -slots .. -1 rows for adapters between these and the
+ * pieces; `pos` its place in the table of positions, in which
  * the first `placed` tokens come first, or -1.
  */
 #include "tensor/tensor.h"
@@ -13,7 +14,8 @@
 typedef struct hora_vision {
     int64_t channels, frames, height, width, patch, tubelet;
     int64_t heads, placed;
-    bool fixed; /* positions of no other size are known */
+    int64_t slots; /* rows for adapters */
+    bool fixed;    /* positions of no other size are known */
 } hora_vision;
 int64_t hora_vision_rows(const hora_vision *v);    /* of a segment */
 int64_t hora_vision_columns(const hora_vision *v); /* of a piece */

@@ -1,5 +1,9 @@
-/* hora methods: the table of methods, from the registry; one of them; what each trains. */
+/* hora methods: the table of methods, from the registry; one of them; what each trains, and what a
+ * step of it costs by the plan. */
+#include "base/file.h"
 #include "base/text.h"
+#include "model/family.h"
+#include "nn/recording.h"
 #include "peft/peft.h"
 #include "run/open.h"
 #include "tool/tool.h"
@@ -11,8 +15,10 @@ typedef struct config {
 
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(model, "model", NULL, NULL, "DIR",
-               "say what each trains in this model, with its default options"),
+    OPT_STRING(
+        model, "model", NULL, NULL, "DIR",
+        "say what each trains in this model, with its default options, and what a step costs "
+        "against LoRA's; several: A,B,..; the step is that of the first"),
     OPT_BOOL(table, "table", NULL, "false", "as a Markdown table"),
 };
 static const hora_options own = {"Methods", rows, HORA_COUNT(rows)};
@@ -30,19 +36,112 @@ static hora_json *options_json(const hora_options *t) {
     return list;
 }
 
+/* --- on models -------------------------------------------------------------------------------- */
+enum { MODELS = 8, SEQUENCES = 8, TOKENS = 128 };
+
+typedef struct cost {
+    double flops, bytes; /* of a step; of activations, gradients and moments */
+} cost;
+typedef struct models {
+    hora_base *at[MODELS];
+    int n;
+    cost lora; /* on the first; flops 0: not there */
+} models;
+
+/* The language model's loss; else one on what the blocks give. */
+static void outputs(hora_net *n, hora_t hidden, void *user) {
+    const hora_base *b = user;
+    const hora_head head = b->head >= 0 && !b->bare ? hora_net_head(n, hidden) : (hora_head){0};
+    hora_graph_loss(
+        n->g, b->head >= 0 && !b->bare ? hora_net_xent(n, &head, hidden) : hora_mse(n->g, hidden),
+        1);
+}
+
+/* A step over a few sequences, or pictures, as it is planned on the host, nothing recomputed. */
+static hora_status plan_cost(hora_base *b, hora_adapter *a, cost *out) {
+    hora_device *d = NULL;
+    hora_recording r = {0};
+    const int64_t slots = hora_adapters_slots(&a, 1);
+    if (b->vision)
+        b->vision->slots = slots;
+    const int64_t tokens = b->vision ? hora_vision_rows(b->vision) : TOKENS + slots;
+    double work[HORA_WORKS] = {0};
+    hora_status s;
+    HORA_TRY(hora_device_open(&d, "host"));
+    const hora_recording_parts parts = {.base = b,
+                                        .adapters = &a,
+                                        .nadapters = 1,
+                                        .device = d,
+                                        .rows = hora_round_up(SEQUENCES * tokens, 64),
+                                        .mode = HORA_NET_TRAIN,
+                                        .model = hora_model_record,
+                                        .outputs = outputs,
+                                        .user = b};
+    hora_recording_init(&r, &parts);
+    s = hora_graph_plan(r.g, &(hora_plan_options){.backward = true});
+    if (!s) {
+        const hora_full_work full = {SEQUENCES, tokens, tokens, b->family->encoder || b->vision};
+        hora_graph_add_full_work(r.g, &full, work);
+        *out = (cost){hora_graph_flops(r.g, work), (double)hora_graph_info(r.g)->arena +
+                                                       12.0 * (double)hora_adapter_trainable(a)};
+    }
+    hora_recording_release(&r);
+    hora_device_free(d);
+    if (b->vision)
+        b->vision->slots = 0;
+    return s;
+}
+
 /* Trained numbers with the defaults; or why there are none. */
-static void put_model(hora_json *o, const hora_method *m, const hora_base *b) {
+static hora_json *on_model(const hora_method *m, const models *all, int i) {
+    hora_json *o = hora_json_new_object();
     hora_settings none = {0};
     hora_adapter *a = NULL;
-    const hora_status s = hora_peft_attach(&a, b, m->name, &none, 0);
+    cost c = {0};
+    hora_status s = hora_peft_attach(&a, all->at[i], m->name, &none, 0);
+    hora_json_set(o, "model", hora_json_new_string(hora_path_base(all->at[i]->dir)));
     hora_json_set(o, "trained",
                   s ? hora_json_new_null() : hora_json_new_int(hora_adapter_trainable(a)));
     hora_json_set(o, "refused", s ? hora_json_new_string(hora_errmsg()) : hora_json_new_null());
+    if (!i && all->lora.flops > 0 && !s && !plan_cost(all->at[0], a, &c)) {
+        hora_json_set(o, "step_against_lora", hora_json_new_real(c.flops / all->lora.flops));
+        hora_json_set(o, "memory_against_lora", hora_json_new_real(c.bytes / all->lora.bytes));
+    }
+    hora_peft_detach(a);
+    hora_settings_release(&none);
+    return o;
+}
+
+static void measure_lora(models *all) {
+    hora_settings none = {0};
+    hora_adapter *a = NULL;
+    if (all->n && !hora_peft_attach(&a, all->at[0], "lora", &none, 0) &&
+        plan_cost(all->at[0], a, &all->lora))
+        all->lora = (cost){0};
     hora_peft_detach(a);
     hora_settings_release(&none);
 }
 
-static hora_json *method_json(const hora_method *m, const hora_base *b) {
+static hora_status open_models(models *all, const char *list) {
+    hora_status s = HORA_OK;
+    for (char *dir; !s && (dir = hora_list_word(&list, ",")); hora_free(dir)) {
+        hora_base_options o = {.dtype = HORA_F32, .headers_only = true, .config_alone = true};
+        hora_base **b = &all->at[all->n];
+        if (all->n == MODELS)
+            s = hora_fail(HORA_EUSAGE, "more than %d models; give fewer", MODELS);
+        else if ((s = hora_base_open(b, dir, &o))) {
+            o.bare = true; /* an encoder, which writes no text */
+            s = hora_base_open(b, dir, &o);
+        }
+        all->n += !s;
+    }
+    if (!s)
+        measure_lora(all);
+    return s;
+}
+
+/* --- showing ---------------------------------------------------------------------------------- */
+static hora_json *method_json(const hora_method *m, const models *all) {
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "name", hora_json_new_string(m->name));
     hora_json_set(o, "summary", hora_json_new_string(m->summary));
@@ -53,8 +152,11 @@ static hora_json *method_json(const hora_method *m, const hora_base *b) {
     hora_json_set(o, "default_lr", hora_json_new_real(m->default_lr));
     hora_json_set(o, "merges", hora_json_new_bool(m->merge != NULL));
     hora_json_set(o, "saved_as", hora_json_new_string(hora_method_export(m)));
-    if (b)
-        put_model(o, m, b);
+    if (all->n) {
+        hora_json *list = hora_json_set(o, "models", hora_json_new_array());
+        for (int i = 0; i < all->n; i++)
+            hora_json_push(list, on_model(m, all, i));
+    }
     hora_json_set(o, "options", options_json(m->options));
     return o;
 }
@@ -67,10 +169,15 @@ static bool merges(const hora_json *m) {
 
 static void print_model(const hora_json *m) {
     int64_t n;
+    double step;
     if (hora_json_int(hora_json_get(m, "trained"), &n))
-        printf("  trains %lld numbers of this model\n", (long long)n);
+        printf("  trains %lld numbers of %s\n", (long long)n, hora_cli_text(m, "model"));
     else if (*hora_cli_text(m, "refused"))
-        printf("  not on this model as it stands: %s\n", hora_cli_text(m, "refused"));
+        printf("  not on %s as it stands: %s\n", hora_cli_text(m, "model"),
+               hora_cli_text(m, "refused"));
+    if (hora_json_real(hora_json_get(m, "step_against_lora"), &step))
+        printf("  a step computes %.2f and takes %.2f of what LoRA's does\n", step,
+               hora_cli_number(m, "memory_against_lora"));
 }
 
 static void print(const hora_json *m) {
@@ -85,7 +192,8 @@ static void print(const hora_json *m) {
                hora_cli_text(m, "alias_options"));
     printf("  saved as %s; %s\n", hora_cli_text(m, "saved_as"),
            merges(m) ? "merges" : "does not merge: use it beside its base");
-    print_model(m);
+    for (size_t i = 0; i < hora_json_len(hora_json_get(m, "models")); i++)
+        print_model(hora_json_at(hora_json_get(m, "models"), i));
     printf("  default learning rate %s\n", hora_format_real(lr, hora_cli_number(m, "default_lr")));
     for (size_t i = 0; i < hora_json_len(options); i++) {
         const hora_json *o = hora_json_at(options, i);
@@ -99,52 +207,71 @@ static void print(const hora_json *m) {
     }
 }
 
+static void print_ratio(const hora_json *model, const char *name) {
+    double x;
+    if (hora_json_real(hora_json_get(model, name), &x))
+        printf(" %.2f |", x);
+    else
+        printf(" - |");
+}
+
 static void print_row(const hora_json *m) {
-    int64_t n;
+    const hora_json *list = hora_json_get(m, "models");
     const char *name = hora_cli_text(m, "name"), *paper = hora_cli_text(m, "paper");
     printf("| [%s](%s.md) | %s |", name, name, hora_cli_text(m, "summary"));
-    if (hora_json_int(hora_json_get(m, "trained"), &n))
-        printf(" %lld |", (long long)n);
-    else if (hora_json_get(m, "trained"))
-        printf(" - |");
+    for (size_t i = 0; i < hora_json_len(list); i++) {
+        int64_t n;
+        if (hora_json_int(hora_json_get(hora_json_at(list, i), "trained"), &n))
+            printf(" %lld |", (long long)n);
+        else
+            printf(" - |");
+    }
+    if (hora_json_len(list)) {
+        print_ratio(hora_json_at(list, 0), "step_against_lora");
+        print_ratio(hora_json_at(list, 0), "memory_against_lora");
+    }
     printf(" %s | %s | %s |\n", merges(m) ? "yes" : "no", hora_cli_text(m, "saved_as"),
            *paper ? paper : "-");
 }
 
-static void print_head(bool model) {
-    printf("| method | what it does |%s merges | folder | paper |\n|---|---|%s---|---|---|\n",
-           model ? " trained numbers |" : "", model ? "---:|" : "");
+static void print_head(const models *all) {
+    printf("| method | what it does |");
+    for (int i = 0; i < all->n; i++)
+        printf(" %s |", hora_path_base(all->at[i]->dir));
+    printf("%s merges | folder | paper |\n|---|---|", all->n ? " step | memory |" : "");
+    for (int i = 0; i < all->n; i++)
+        printf("---:|");
+    printf("%s---|---|---|\n", all->n ? "---:|---:|" : "");
 }
 
-static hora_status show(hora_cli *c, const config *o, const hora_base *b, const hora_method *one) {
+static hora_status show(hora_cli *c, const config *o, const models *all, const hora_method *one) {
     if (o->table && !c->json)
-        print_head(b != NULL);
+        print_head(all);
     for (int i = 0, shown = 0; i < hora_method_count(); i++) {
         const hora_method *m = hora_method_at(i);
         if (one && m != one)
             continue;
         if (shown++ && !c->json && !o->table)
             putchar('\n');
-        hora_cli_show(c, method_json(m, b), o->table ? print_row : print);
+        hora_cli_show(c, method_json(m, all), o->table ? print_row : print);
     }
     return HORA_OK;
 }
 
 static hora_status run(hora_cli *c) {
     config o;
-    hora_base *b = NULL;
+    models all = {0};
     const hora_method *one = NULL;
     HORA_TRY(hora_options_take(&own, &o, &c->settings));
     hora_status s = HORA_OK;
     if (c->nrest && !(one = hora_method_named(c->rest[0])))
         s = hora_method_unknown(c->rest[0]);
     if (!s && o.model)
-        s = hora_base_open(
-            &b, o.model,
-            &(hora_base_options){.dtype = HORA_F32, .headers_only = true, .config_alone = true});
+        s = open_models(&all, o.model);
     if (!s)
-        s = show(c, &o, b, one);
-    hora_base_close(b);
+        s = show(c, &o, &all, one);
+    for (int i = 0; i < all.n; i++)
+        hora_base_close(all.at[i]);
     hora_options_release(&own, &o);
     return s;
 }

@@ -33,8 +33,9 @@ static void test_help(void **state) {
 static void test_methods(void **state) {
     (void)state;
     const char *page = hora_test_source("docs/methods/README.md");
-    const char *model = hora_test_source("tests/cli/files/llama7b");
-    char *line = hora_format("methods --table --model %s", model);
+    const char *at = hora_test_source("tests/cli/files");
+    char *line = hora_format("methods --table --model %s/llama7b,%s/vit_b,%s/bert_b,%s/stories260k",
+                             at, at, at, at);
     hora_str text = {0};
     tool_check(0, "y = W x + b + (alpha / r) B A x", "", "%s", "methods dora");
     tool_check(8, "", "did you mean `lora`", "%s", "methods lorra");

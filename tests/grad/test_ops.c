@@ -133,6 +133,8 @@ static void check_ops(bool large) {
     int checked = 0;
     for (int op = 0; op < HORA_OPS; op++) {
         op_rig r;
+        if (!hora_test_asked(hora_op_at(op)->name))
+            continue;
         for (int k = 0; op_rig_open(&r, op, k, f64); k++, op_rig_close(&r)) {
             hora_rng rng = hora_rng_new((uint64_t)k, "directions");
             if (!r.row->reads || (size_of(&r) > LARGE) != large)

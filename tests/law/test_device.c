@@ -167,6 +167,8 @@ static void all_follow(hora_dtype dtype, double tol) {
         follows(&kinds[i], dtype, tol);
     for (int i = 0; i < method_case_count(); i++) {
         const method_case *m = method_case_at(i);
+        if (!method_case_of_text(m))
+            continue;
         follows(&(kind){m->method, m->options, "llama", biased}, dtype, tol);
     }
 }

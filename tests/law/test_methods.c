@@ -94,6 +94,10 @@ static const char *const together[][2] = {
     {"boft", "block_size=2,factors=2,targets=q+k+v"},
     {"lokr", "rank=1,targets=q+v+down"},
     {"lora", "rank=2,init=orthogonal,targets=q+o"},
+    {"head_scale", ""},
+    {"head_lora", "heads=1+2,targets=v+o"},
+    {"aoft", "rank=2,targets=q+o+up"},
+    {"randlora", "rank=5,alpha=3,targets=q+v+down"},
 };
 
 /* Every ordered pair. */
@@ -215,6 +219,11 @@ static void test_starts_at_base(void **state) {
                                           {"adalora", ""},
                                           {"last_layers", ""},
                                           {"apla", ""},
+                                          {"head_mix", ""},
+                                          {"head_scale", ""},
+                                          {"head_lora", "heads=1:0+0:3,targets=q+k+o"},
+                                          {"aoft", ""},
+                                          {"randlora", "rank=5,targets=q+v+down"},
                                           {"lora", "init=gaussian"},
                                           {"lora", "rank=4,init=orthogonal,targets=all-linear"}};
     (void)state;

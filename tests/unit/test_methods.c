@@ -162,8 +162,34 @@ static void pefts_own_words(void **state) {
     hora_base_close(b);
 }
 
+/* A random pair that is not stored is drawn again from its seed: PEFT's numbers, to the bit. */
+static void pairs_as_peft_draws_them(void **state) {
+    (void)state;
+    static const char *const names[] = {"base_model.randlora_A", "base_model.randlora_B"};
+    hora_base *b = NULL;
+    hora_st *st = NULL;
+    assert_ok(hora_base_open(&b, hora_test_source("tests/vectors/files/tiny_llama/base"),
+                             &(hora_base_options){.dtype = HORA_F32}));
+    hora_adapter *a = golden_attach(b, "randlora", "rank=4,save_projection=false");
+    assert_ok(hora_adapter_allocate(a));
+    assert_ok(hora_st_open(&st, hora_test_source("tests/vectors/files/tiny_llama/randlora/adapter/"
+                                                 "adapter_model.safetensors")));
+    for (size_t k = 0; k < HORA_COUNT(names); k++) {
+        const hora_param *p = hora_adapter_find(a, names[k]);
+        const hora_st_tensor *t = hora_st_find(st, names[k]);
+        assert_non_null(t);
+        assert_int_equal(t->view.dtype, HORA_F32);
+        assert_true(hora_shape_equal(&t->view.shape, &p->shape));
+        assert_memory_equal(p->value, t->view.data, (size_t)p->elems * sizeof(float));
+    }
+    hora_st_close(st);
+    hora_peft_detach(a);
+    hora_base_close(b);
+}
+
 HORA_TESTS(unit_methods, {"every row is whole", every_row_is_whole, HORA_SHORT},
            {"what cannot merge is refused", what_cannot_merge_is_refused, HORA_SHORT},
            {"options come back", options_come_back, HORA_SHORT},
            {"folders without options", without_options, HORA_SHORT},
-           {"PEFT's own words", pefts_own_words, HORA_SHORT});
+           {"PEFT's own words", pefts_own_words, HORA_SHORT},
+           {"random pairs as PEFT draws them", pairs_as_peft_draws_them, HORA_SHORT});

@@ -22,6 +22,7 @@ typedef struct golden_run {
     hora_batch rows;
     int32_t *ints[5]; /* ids pos lo hi target */
     float *weight, *patch;
+    int32_t *first;           /* label of the first token of each text, -1: none; NULL: not known */
     hora_objective objective; /* of pictures */
     int64_t batch, length;    /* B, T */
 } golden_run;

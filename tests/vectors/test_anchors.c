@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "train/train.h"
 
-static double evaluate(hora_base *b, const hora_dataset *d, int64_t seq_len, int64_t batch) {
+static double evaluate(hora_base *b, hora_dataset *d, int64_t seq_len, int64_t batch) {
     hora_eval_info info;
     assert_ok(hora_evaluate(
         &(hora_eval_parts){.base = b, .data = d, .seq_len = seq_len, .batch_size = batch}, &info,

@@ -230,7 +230,8 @@ static void test_methods(void **state) {
     for (size_t k = 0; k < HORA_COUNT(types); k++) {
         const pair of = made(types[k]);
         for (int i = 0; i < method_case_count(); i++)
-            same_gradients(&of, method_case_at(i));
+            if (method_case_of_text(method_case_at(i)))
+                same_gradients(&of, method_case_at(i));
         refused(&of, "init=pissa");
         refused(&of, "init=olora,targets=q");
     }

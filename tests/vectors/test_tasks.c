@@ -53,7 +53,8 @@ static int each_case(void (*fn)(which w)) {
             for (char *p = strtok_r(names, " ", &rest); p; p = strtok_r(NULL, " ", &rest)) {
                 char *inside = hora_format("%s/case.json", p), *path = at(models[m], inside);
                 if (hora_path_exists(path)) {
-                    fn((which){models[m], p, row});
+                    if (hora_test_asked(row->method))
+                        fn((which){models[m], p, row});
                     seen++;
                 }
                 hora_free(inside);

@@ -26,6 +26,23 @@ CAUSAL = [
     ("hora on q k v o, gelu", "hora --targets q+k+v+o --act gelu"),
     ("hora with dora", "hora --magnitude dora"),
     ("hora, nothing shared", "hora --no-share-qv --no-share-heads"),
+    ("lora of heads 0 and 3", "head_lora --heads 0+3 --targets q+v+o"),
+    ("lora of heads by layer", "head_lora --heads 1:2+3:0"),
+    ("aoft", "aoft"),
+    ("serial lora", "serial_lora"),
+    ("replora", "replora"),
+    ("vera", "vera --rank 16"),
+    ("randlora", "randlora --rank 8 --targets q+v+down"),
+    ("randlora, sparse", "randlora --rank 8 --sparse"),
+    ("loha", "loha"),
+    ("lokr", "lokr"),
+    ("oft", "oft --block-size 8"),
+    ("hra", "hra"),
+    ("fourierft", "fourierft --frequencies 50"),
+    ("ln_tuning", "ln_tuning"),
+    ("prompt tuning", "prompt --virtual-tokens 5"),
+    ("p-tuning", "ptuning --virtual-tokens 5"),
+    ("prefix tuning", "prefix --virtual-tokens 5"),
 ]
 TASKS = [
     ("classes, lora", "sequence-classification", "lora"),
@@ -69,9 +86,12 @@ def compare(hora, model, out, batch, task):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", FutureWarning)  # between the two libraries themselves
+        warnings.filterwarnings("ignore", "Unsupported layer type")  # PEFT's norm tuning, of its own norms
         theirs = peft.PeftModel.from_pretrained(base, out, config=config).eval()
     with torch.no_grad():
         want = theirs(**{k: v for k, v in batch.items()}).logits
+        if not task:  # prompts have logits too
+            want = want[:, -batch["input_ids"].shape[1]:]
         plain = kind.from_pretrained(model, dtype=torch.float32, attn_implementation="eager", **more)
         moved = (want - plain(**batch).logits).abs().max().item() if not task else float("nan")
     save_file(batch, f"{out}.batch")

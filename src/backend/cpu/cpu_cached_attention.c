@@ -1,6 +1,7 @@
 /* Kernels of op_cached_attention.c: append the new rows to the caches, then forward attention over
  * them. */
 #include "backend/cpu/cpu_attention.h"
+#include "backend/cpu/cpu_mix.h"
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     if (!hora_attention_takes(c) || c->in[3].dtype != c->in[0].dtype ||
@@ -19,7 +20,7 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     return HORA_OK;
 }
 
-static void append(const hora_call *c) {
+void hora_cpu_append(const hora_call *c) {
     const hora_batch *b = c->batch;
     size_t width = (size_t)hora_cpu_width(&c->in[1]) * hora_dtype_size(c->in[1].dtype);
     int64_t cap = hora_cpu_rows(&c->in[3]);
@@ -35,7 +36,7 @@ static void append(const hora_call *c) {
 }
 
 static void run(const hora_impl *impl, const hora_call *c) {
-    append(c);
+    hora_cpu_append(c);
     hora_attention a = hora_attention_of(c, &c->in[3], &c->in[4]);
     a.first = c->batch->cache_row;
     hora_attention_run(&a, hora_cpu_rows(&c->in[0]), *(const int *)impl->state, c->scratch, NULL);

@@ -16,7 +16,7 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
 static int64_t row_of(const hora_call *c, int64_t i) {
     const int32_t *k = c->attr.index ? c->attr.index : hora_batch_leaf(c->batch, c->attr.source);
     const int64_t v = k[i] - (c->attr.index ? 0 : c->attr.first);
-    HORA_ASSERT(!c->attr.index || (v >= 0 && v < hora_cpu_rows(&c->in[0])));
+    HORA_ASSERT(!c->attr.index || (v >= -1 && v < hora_cpu_rows(&c->in[0])));
     return v >= 0 && v < hora_cpu_rows(&c->in[0]) ? v : -1;
 }
 

@@ -14,23 +14,8 @@ REF_KERNEL_FORWARD(cached_attention, scratch);
 
 #else
 
+#include "backend/ref/ref_append.h"
 #include "backend/ref/ref_softmax.h"
-
-static void T(append)(const hora_call *c) {
-    const hora_batch *b = c->batch;
-    int64_t width = ref_width(&c->in[1]);
-    REAL *keys = c->in[3].data, *values = c->in[4].data;
-    for (int64_t i = 0; i < ref_rows(&c->in[0]); i++) {
-        int64_t at = b->cache_row + i;
-        if (b->lo[i] >= b->hi[i])
-            continue;
-        HORA_ASSERT(at < ref_rows(&c->in[3]) && b->hi[i] <= ref_rows(&c->in[3]));
-        for (int64_t l = 0; l < width; l++) {
-            keys[at * width + l] = IN(1)[i * width + l];
-            values[at * width + l] = IN(2)[i * width + l];
-        }
-    }
-}
 
 static void T(forward)(const hora_call *c) {
     int64_t n = ref_rows(&c->in[0]), heads = c->attr.heads, dh = c->attr.head_dim;
