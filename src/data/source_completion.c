@@ -27,7 +27,9 @@ static hora_status read_conversation(const hora_reader *r, const hora_json *reco
                                      hora_samples *out) {
     hora_json *messages = hora_json_new_array();
     hora_chat chat = {.messages = messages};
-    hora_status s = add_messages(hora_json_get(record, "prompt"), "user", "prompt", messages);
+    hora_status s = hora_chat_system(record, hora_json_get(record, "prompt"), messages);
+    if (!s)
+        s = add_messages(hora_json_get(record, "prompt"), "user", "prompt", messages);
     chat.given = hora_json_len(messages);
     if (s)
         goto out;
