@@ -133,6 +133,10 @@ hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
     const hora_json *tools = hora_json_get(record, "tools");
     size_t n = 1;
     const char *text = hora_json_string(tools, &n);
+    if (hora_json_len(hora_json_get(record, "functions")))
+        return hora_fail(HORA_EFORMAT,
+                         "`functions` is a name of old; give them as `tools`, a list of "
+                         "{\"type\": \"function\", \"function\": ..}");
     c->documents = hora_json_get(record, "documents");
     c->kwargs = hora_json_get(record, "chat_template_kwargs");
     if (hora_json_type(c->kwargs) != HORA_JNULL && hora_json_type(c->kwargs) != HORA_JOBJECT)
