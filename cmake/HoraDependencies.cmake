@@ -36,6 +36,19 @@ if(NOT HORA_ONEDNN STREQUAL off)
   endif()
 endif()
 
+# Ranks: any MPI with the standard's C interface; its compiler wrapper (mpicc) says what to link.
+set(HORA_HAVE_MPI FALSE)
+if(NOT HORA_MPI STREQUAL off)
+  find_package(MPI 3.0 COMPONENTS C)
+  if(MPI_C_FOUND)
+    set(HORA_HAVE_MPI TRUE)
+    set_source_files_properties(src/comm/open.c PROPERTIES COMPILE_DEFINITIONS HORA_HAVE_MPI=1)
+    set_source_files_properties(src/comm/comm_mpi.c PROPERTIES INCLUDE_DIRECTORIES "${MPI_C_INCLUDE_DIRS}")
+  elseif(HORA_MPI STREQUAL on)
+    message(FATAL_ERROR "HORA_MPI=on, but there is no MPI; install libopenmpi-dev or libmpich-dev")
+  endif()
+endif()
+
 # File formats: name, header's library, Debian package. Each that is there is compiled in; the others are named.
 function(hora_formats option what found)
   set(formats)
@@ -75,5 +88,5 @@ if(lapacke_FOUND)
 else()
   message(STATUS "hora: no LAPACK (liblapacke-dev): init=pissa and init=olora are refused")
 endif()
-message(STATUS "hora: OpenMP ${OpenMP_C_FOUND}, oneDNN ${HORA_HAVE_ONEDNN}, pictures: ${HORA_IMAGE_FORMATS}, "
+message(STATUS "hora: OpenMP ${OpenMP_C_FOUND}, oneDNN ${HORA_HAVE_ONEDNN}, MPI ${HORA_HAVE_MPI}, pictures: ${HORA_IMAGE_FORMATS}, "
                "compressed data: ${HORA_PACKED_FORMATS}")

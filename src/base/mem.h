@@ -64,6 +64,13 @@ static inline int64_t hora_min(int64_t a, int64_t b) {
 static inline int64_t hora_max(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
+/* The things [first, first + n) of `all` that are part `part` of `parts`: the first parts have one
+ * more where they do not come out even. */
+static inline void hora_part_of(int64_t all, int part, int parts, int64_t *first, int64_t *n) {
+    const int64_t each = all / parts, more = all % parts;
+    *first = part * each + (part < more ? part : more);
+    *n = each + (part < more);
+}
 static inline int64_t hora_ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }

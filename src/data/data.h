@@ -205,6 +205,8 @@ hora_status hora_data_fill(const hora_dataset *d, int64_t first, int64_t n, int6
  * known before it starts). */
 int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
                              bool eval);
+/* Tokens of the same sequences: real ones, without padding. */
+int64_t hora_data_tokens(const hora_dataset *d, int64_t first, int64_t n, int64_t limit, bool eval);
 /* Which records (line numbers, 1-based; of plain text: windows, 1-based) stand in data sequence
  * `sequence`; writes up to cap, returns how many. For error messages. */
 typedef struct hora_data_origin {
@@ -246,10 +248,16 @@ hora_status hora_record_text_set(const hora_json *record, hora_text_set *out);
 /* A thread that keeps two micro-batches ready. _next hands out the next one in order; the caller
  * gives it back with the following call. */
 typedef struct hora_prefetch hora_prefetch;
-/* `leaves`: of the batches; NULL: plain ones. */
+/* The micro-batches of a part of the ranks: of every `step_sequences` sequences, counted from the
+ * first, those that hora_part_of gives to `part`. */
+typedef struct hora_data_share {
+    int64_t step_sequences;
+    int part, parts;
+} hora_data_share;
+/* `leaves`: of the batches; NULL: plain ones. share: NULL: all micro-batches. */
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
                               int64_t sequences_per_batch, int64_t limit, bool eval,
-                              const hora_leaves *leaves);
+                              const hora_leaves *leaves, const hora_data_share *share);
 /* HORA_DONE past the limit */
 hora_status hora_prefetch_next(hora_prefetch *p, const hora_batch **b);
 void hora_prefetch_free(hora_prefetch *p);

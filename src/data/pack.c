@@ -222,6 +222,15 @@ int64_t hora_data_supervised(const hora_dataset *d, int64_t first, int64_t n, in
     return sum;
 }
 
+int64_t hora_data_tokens(const hora_dataset *d, int64_t first, int64_t n, int64_t limit,
+                         bool eval) {
+    int64_t sum = 0;
+    n = sequences_there(first, n, limit);
+    for (int64_t i = 0; i < n; i++)
+        sum += hora_data_sequence_at(d, first + i, eval)->tokens;
+    return sum;
+}
+
 int hora_data_records(const hora_dataset *d, int64_t sequence, bool eval, hora_data_origin *at,
                       int cap) {
     const hora_data_sequence *r = hora_data_sequence_at(d, sequence, eval);

@@ -15,6 +15,7 @@ enum { BATCHES = 3 };
 struct hora_prefetch {
     const hora_dataset *d;
     int64_t first, sequences, limit;
+    hora_data_share share; /* step_sequences 0: all */
     bool eval;
     pid_t owner; /* the process that `thread` runs in; 0: there is none */
     hora_batch batch[BATCHES];
@@ -33,19 +34,41 @@ static int64_t room(const hora_prefetch *p) {
     return (p->given ? p->given - 1 : 0) + BATCHES;
 }
 
+/* First sequence of batch k; false: there is none. The last step may have fewer micro-batches, so
+ * its share is another. */
+static bool start_of(const hora_prefetch *p, int64_t k, int64_t *at) {
+    const hora_data_share *s = &p->share;
+    const int64_t left = hora_max(0, p->limit - p->first);
+    int64_t from, n;
+    if (!s->step_sequences) {
+        *at = p->first + (left ? k * p->sequences : 0);
+        return left > 0 && k <= (left - 1) / p->sequences;
+    }
+    const int64_t whole = left / s->step_sequences, rest = left % s->step_sequences;
+    hora_part_of(hora_ceil_div(s->step_sequences, p->sequences), s->part, s->parts, &from, &n);
+    if (n && k / n < whole) {
+        *at = p->first + k / n * s->step_sequences + (from + k % n) * p->sequences;
+        return true;
+    }
+    k -= whole * n;
+    hora_part_of(hora_ceil_div(rest, p->sequences), s->part, s->parts, &from, &n);
+    *at = p->first + whole * s->step_sequences + (from + k) * p->sequences;
+    return k < n;
+}
+
 static void *work(void *arg) {
     hora_prefetch *p = arg;
     pthread_mutex_lock(&p->lock);
     for (;;) {
         while (!p->stop && p->made >= room(p))
             pthread_cond_wait(&p->changed, &p->lock);
-        int64_t k = p->made, left = p->limit - p->first;
-        bool none = left <= 0 || k > (left - 1) / p->sequences;
+        int64_t k = p->made, from;
+        const bool none = !start_of(p, k, &from);
         if (p->stop || none)
             break;
         pthread_mutex_unlock(&p->lock);
-        hora_status s = hora_data_fill(p->d, p->first + k * p->sequences, p->sequences, p->limit,
-                                       p->eval, &p->batch[k % BATCHES]);
+        hora_status s =
+            hora_data_fill(p->d, from, p->sequences, p->limit, p->eval, &p->batch[k % BATCHES]);
         pthread_mutex_lock(&p->lock);
         if (s) {
             p->status = s;
@@ -74,7 +97,7 @@ static hora_status start(hora_prefetch *p) {
 
 hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_t first,
                               int64_t sequences_per_batch, int64_t limit, bool eval,
-                              const hora_leaves *leaves) {
+                              const hora_leaves *leaves, const hora_data_share *share) {
     const int64_t tokens = hora_data_sequence_tokens(d);
     *out = NULL;
     if (first < 0 || sequences_per_batch < 1 || sequences_per_batch > INT32_MAX / tokens)
@@ -88,6 +111,8 @@ hora_status hora_prefetch_new(hora_prefetch **out, const hora_dataset *d, int64_
     p->sequences = sequences_per_batch;
     p->limit = limit;
     p->eval = eval;
+    if (share)
+        p->share = *share;
     hora_status s = HORA_OK;
     for (int i = 0; i < BATCHES && !s; i++)
         s = hora_batch_init(&p->batch[i], sequences_per_batch * tokens, leaves);

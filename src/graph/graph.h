@@ -131,6 +131,14 @@ void hora_graph_choose(hora_graph *g, const bool *chosen);
  */
 void hora_graph_body(hora_graph *g, const hora_batch *batch, int micro);
 void hora_graph_after(hora_graph *g);
+/* What the micro-batches of a step add up: gradients, written by the body, of parameters and of
+ * `before` tensors; the i-th, in the order of the schedule. f32; data is NULL before prepare. False
+ * past the last. */
+typedef struct hora_graph_sum {
+    float *data; /* the device's */
+    int64_t elems;
+} hora_graph_sum;
+bool hora_graph_sum_at(const hora_graph *g, int i, hora_graph_sum *out);
 /* value of a 1-element output or loss */
 double hora_graph_scalar(const hora_graph *g, hora_t loss);
 /* Waits for the device. HORA_EIO: what went wrong there since the last time. */

@@ -302,6 +302,24 @@ void hora_graph_after(hora_graph *g) {
     run_steps(g, g->part_end[PART_BACKWARD], g->part_end[PART_AFTER], NULL, 0);
 }
 
+bool hora_graph_sum_at(const hora_graph *g, int i, hora_graph_sum *out) {
+    for (int n = g->part_end[PART_FORWARD]; n < g->part_end[PART_BACKWARD]; n++) {
+        const step *s = &g->steps[n];
+        for (int k = 0; k < HORA_MAX_IN; k++) {
+            if (!(s->overwrite_in_first & HORA_IN(k)) || i-- > 0)
+                continue;
+            const tensor *t = &g->tensors[g->nodes[s->node].in[k]];
+            HORA_ASSERT(t->view.dtype == HORA_F32);
+            *out = (hora_graph_sum){t->kind == LEAF_PARAMETER ? t->grad_data : NULL,
+                                    (int64_t)hora_view_bytes(&t->view) / (int64_t)sizeof(float)};
+            if (g->prepared && t->kind == NODE_OUTPUT)
+                out->data = at(g, t->grad_buffer);
+            return true;
+        }
+    }
+    return false;
+}
+
 double hora_graph_scalar(const hora_graph *g, hora_t t) {
     const hora_view *v = &g->tensors[t].view;
     double wide = 0;

@@ -26,6 +26,8 @@ static const hora_option rows[] = {
             "sequences in a step; unset: the shape's"),
     OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", NULL, 1, 1e9,
             "tokens of a sequence; unset: the shape's; of a picture its model's"),
+    OPT_INT(grad_accum, "grad_accum", "gradient_accumulation_steps", NULL, 1, 1e6,
+            "micro-batches of a step; unset: one for each rank"),
     OPT_STRING(
         dtype, "dtype", NULL, NULL, "NAME",
         "what activations and frozen weights are computed in, as in train; f32 makes the model f32 "
@@ -56,6 +58,8 @@ typedef struct bench {
     hora_train_config train;
     hora_settings *given;
     volatile int *stop;
+    hora_comm *comm;
+    bool borrowed;                 /* the folder is another rank's */
     const hora_bench_shape *shape; /* NULL: a model of the user's */
     char *dir;                     /* temporary folder while it is there */
     char *file;                    /* the model in it, where that is a GGUF file; NULL */
@@ -63,6 +67,7 @@ typedef struct bench {
     hora_adapter *adapter;
     hora_training *training;
     hora_batch batch;
+    hora_batch *micro; /* grad_accum times the same */
     bench_result result;
 } bench;
 
@@ -87,6 +92,7 @@ static hora_status take_training(bench *b) {
     hora_settings_release(&s);
     HORA_TRY(st);
     b->train.batch_size = b->c.batch_size;
+    b->train.grad_accum = b->c.grad_accum;
     b->train.memory = b->c.memory;
     b->train.seed = b->c.seed;
     b->train.steps = b->c.settle + 2 * b->c.repeats;
@@ -108,6 +114,8 @@ static hora_status take_settings(bench *b) {
                          b->shape->family);
     if (!b->c.batch_size)
         b->c.batch_size = b->shape ? b->shape->batch_size : 4;
+    if (!b->c.grad_accum)
+        b->c.grad_accum = hora_comm_size(b->comm);
     return take_training(b);
 }
 
@@ -140,7 +148,7 @@ static hora_status make_folder(bench *b) {
 }
 
 static hora_status remove_model(bench *b) {
-    hora_status s = b->dir ? hora_remove_tree(b->dir) : HORA_OK;
+    hora_status s = b->dir && !b->borrowed ? hora_remove_tree(b->dir) : HORA_OK;
     hora_free(b->dir);
     hora_free(b->file);
     b->dir = b->file = NULL;
@@ -174,6 +182,7 @@ static hora_status plan(bench *b) {
                                    .objective = &b->opened.objective,
                                    .adapters = &b->adapter,
                                    .nadapters = 1,
+                                   .comm = b->comm,
                                    .seq_len = b->c.seq_len};
     HORA_TRY(hora_training_open(&b->training, &p, &b->train));
     b->result.plan = *hora_training_report(b->training);
@@ -208,7 +217,26 @@ static hora_status rehearse(bench *b) {
 /* Types of --quantize. */
 static const hora_dtype block_types[] = {HORA_DTYPE_OTHER, HORA_Q8_0, HORA_Q4_0, HORA_Q4_K};
 
-static hora_status make_model(bench *b) {
+/* Rank 0 makes the model, and whoever can see its folder has no other. */
+static hora_status share_folder(bench *b, hora_status mine) {
+    hora_str text = {0};
+    hora_status s = mine;
+    if (hora_comm_size(b->comm) == 1 || !b->shape)
+        return mine;
+    if (s == HORA_OK && b->dir && hora_comm_leads(b->comm))
+        hora_str_puts(&text, b->dir);
+    if (s == HORA_OK)
+        s = hora_comm_broadcast_text(b->comm, &text);
+    if (s == HORA_OK && !hora_comm_leads(b->comm) && hora_path_is_dir(text.s)) {
+        b->dir = hora_strdup(text.s);
+        b->borrowed = true;
+        b->file = b->c.quantize ? hora_path_join(b->dir, "model.gguf") : NULL;
+    }
+    hora_str_release(&text);
+    return s;
+}
+
+static hora_status write_model(bench *b) {
     const int64_t positions = hora_max(2048, b->c.seq_len); /* 0: the shape's */
     hora_dtype dtype = hora_eq(b->c.dtype, "f32") ? HORA_F32 : HORA_BF16;
     if (!b->shape)
@@ -225,6 +253,16 @@ static hora_status make_model(bench *b) {
     return unless_stopped(b);
 }
 
+static hora_status make_model(bench *b) {
+    hora_status s = HORA_OK;
+    if (hora_comm_leads(b->comm) || !b->shape)
+        s = write_model(b);
+    HORA_TRY(share_folder(b, s));
+    if (b->borrowed)
+        return rehearse(b);
+    return b->shape && !hora_comm_leads(b->comm) ? write_model(b) : HORA_OK;
+}
+
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
 static hora_status open_all(bench *b) {
     const hora_open_options o = {.dtype = hora_train_dtype(&b->train), .task = task_of(b)};
@@ -232,6 +270,7 @@ static hora_status open_all(bench *b) {
     HORA_TRY(b->shape ? hora_open_model(&b->opened, where(b), &o)
                       : hora_base_complete(b->opened.base));
     b->result.open_s = hora_now() - started;
+    HORA_TRY(hora_comm_barrier(b->comm)); /* all have opened it */
     HORA_TRY(remove_model(b));
     HORA_TRY(unless_stopped(b));
     started = hora_now();
@@ -298,6 +337,9 @@ static hora_status make_batch(bench *b) {
     x->tokens = x->supervised = n * t;
     if (b->opened.objective.encoder)
         make_encoder_batch(b, &r);
+    b->micro = hora_calloc((size_t)b->c.grad_accum, sizeof *b->micro);
+    for (int64_t i = 0; i < b->c.grad_accum; i++)
+        b->micro[i] = *x;
     return HORA_OK;
 }
 
@@ -305,9 +347,11 @@ static hora_status one_step(bench *b, double *seconds) {
     hora_step_info info;
     HORA_TRY(unless_stopped(b));
     double started = hora_now();
-    HORA_TRY(hora_training_step_on(b->training, &b->batch, 1, &info));
+    HORA_TRY(hora_training_step_on(b->training, b->micro, (int)b->c.grad_accum, &info));
     *seconds = hora_now() - started;
     b->result.loss = info.loss;
+    b->result.comm_seconds = info.comm_seconds;
+    b->result.slowest = info.slowest;
     return HORA_OK;
 }
 
@@ -367,6 +411,8 @@ static void describe(bench *b) {
     r->threads = hora_threads();
     r->batch_size = b->c.batch_size;
     r->seq_len = b->c.seq_len;
+    r->grad_accum = b->c.grad_accum;
+    r->ranks = hora_comm_size(b->comm);
     r->pictures = b->opened.base->vision != NULL;
 }
 
@@ -390,6 +436,7 @@ static hora_status measure(bench *b) {
 
 static void release(bench *b) {
     hora_batch_release(&b->batch);
+    hora_free(b->micro);
     close_all(b);
     hora_free(b->result.step);
     hora_free(b->result.ops);
@@ -397,15 +444,18 @@ static void release(bench *b) {
     hora_options_release(&hora_bench_options, &b->c);
 }
 
-hora_status hora_bench_run(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text) {
-    bench b = {.given = s, .stop = stop};
+hora_status hora_bench_run(hora_settings *s, volatile int *stop, hora_comm *comm, hora_json **out,
+                           hora_str *text) {
+    bench b = {.given = s, .stop = stop, .comm = comm};
     hora_status st = measure(&b);
     if (remove_model(&b) != HORA_OK)
         hora_warn("%s", hora_errmsg());
-    if (st == HORA_OK && b.c.peak) {
+    if (st < 0)
+        hora_comm_fail(comm, st);
+    if (st == HORA_OK && hora_comm_leads(comm) && b.c.peak) {
         *out = hora_bench_machine_json(&b.result.machine);
         hora_bench_machine_text(&b.result.machine, text);
-    } else if (st == HORA_OK) {
+    } else if (st == HORA_OK && hora_comm_leads(comm)) {
         *out = hora_bench_json(&b.result);
         hora_bench_text(&b.result, text);
     }

@@ -11,6 +11,7 @@ typedef struct hora_bench_config { /* filled from hora_bench_options */
     int shape;                     /* row of shapes.def, unless model is given */
     char *model, *method;
     int64_t batch_size, seq_len;    /* 0: the shape's */
+    int64_t grad_accum;             /* micro-batches of a step; 0: as many as ranks */
     char *dtype, *recompute, *pack; /* options of a training, passed on as they are */
     int quantize;                   /* choice: 0: a shape in bf16 or f32; else a GGUF of it */
     char *optimizer, *backends;     /* NULL: the training's default */
@@ -53,7 +54,9 @@ typedef struct hora_bench_machine {
 hora_status hora_bench_machine_measure(hora_bench_machine *m, const char *device);
 
 /* Measures what the settings (bench's and the method's options) say. *stop set by a signal handler
- * ends it with HORA_EINTERRUPTED; nothing is left on the disk. `text` gets the tables for people.
+ * ends it with HORA_EINTERRUPTED; nothing is left on the disk. comm: ranks that share the
+ * micro-batches of a step, NULL: one alone; *out is rank 0's. `text` gets the tables for people.
  */
-hora_status hora_bench_run(hora_settings *s, volatile int *stop, hora_json **out, hora_str *text);
+hora_status hora_bench_run(hora_settings *s, volatile int *stop, hora_comm *comm, hora_json **out,
+                           hora_str *text);
 #endif

@@ -10,8 +10,10 @@ typedef struct bench_result {
     const hora_adapter *adapter; /* borrowed, with method and options */
     hora_dtype dtype;
     int threads;
-    int64_t batch_size, seq_len;
-    bool pictures; /* what counts is a picture, not a token */
+    int64_t batch_size, seq_len, grad_accum;
+    int ranks;
+    double comm_seconds, slowest; /* of the last step, as in hora_step_info */
+    bool pictures;                /* what counts is a picture, not a token */
     hora_train_report plan;
     double *step; /* seconds of the measured steps, ascending */
     int nsteps;

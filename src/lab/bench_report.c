@@ -12,7 +12,8 @@ static double median_of(const double *ascending, int n) {
 
 /* What a step has of what is counted. */
 static double units_of(const bench_result *r) {
-    return (double)(r->pictures ? r->batch_size : r->batch_size * r->seq_len);
+    return (double)r->grad_accum *
+           (double)(r->pictures ? r->batch_size : r->batch_size * r->seq_len);
 }
 
 /* Per second, of the dtype; 0 unknown. */
@@ -137,6 +138,11 @@ hora_json *hora_bench_json(const bench_result *r) {
         {"options", options_json(r)},
         {"threads", hora_json_new_int(r->threads)},
         {"batch_size", hora_json_new_int(r->batch_size)},
+        {"grad_accum", hora_json_new_int(r->grad_accum)},
+        {"ranks", hora_json_new_int(r->ranks)},
+        {"slowest_units_per_s", known(r->slowest)},
+        {"comm_ms", hora_json_new_real(1e3 * r->comm_seconds)},
+        {"exchanged_mib", hora_json_new_real((double)r->plan.exchanged / mib)},
         {"seq_len", hora_json_new_int(r->seq_len)},
         {"layers", hora_json_new_int(r->plan.segments)},
         {"recomputed", hora_json_new_int(r->plan.recomputed)},
@@ -180,9 +186,16 @@ void hora_bench_text(const bench_result *r, hora_str *out) {
                     r->plan.segments, dtype);
     hora_str_printf(out, "method     %s, %s trainable; %d layers recomputed\n",
                     r->adapter->method->name, trained, r->plan.recomputed);
-    hora_str_printf(out, "step       %lld %s of %lld tokens, %.4g GFLOP; %d threads\n",
-                    (long long)r->batch_size, r->pictures ? "pictures" : "sequences",
-                    (long long)r->seq_len, 1e-9 * r->plan.flops_step, r->threads);
+    hora_str_printf(out, "step       %lld x %lld %s of %lld tokens, %.4g GFLOP; %d threads\n",
+                    (long long)r->grad_accum, (long long)r->batch_size,
+                    r->pictures ? "pictures" : "sequences", (long long)r->seq_len,
+                    1e-9 * r->plan.flops_step, r->threads);
+    if (r->ranks > 1)
+        hora_str_printf(
+            out,
+            "ranks      %d of so many threads; %.3g MiB of gradients a step, %.3g ms in "
+            "communication and waiting; the ops below are rank 0's\n",
+            r->ranks, (double)r->plan.exchanged / mib, 1e3 * r->comm_seconds);
     hora_str_printf(out, "speed      %.1f %s/s (%.1f .. %.1f), %.2f ms, median of %d\n",
                     units / median, r->pictures ? "pictures" : "tokens",
                     units / r->step[r->nsteps - 1], units / r->step[0], 1e3 * median, r->nsteps);

@@ -39,7 +39,7 @@ static size_t columns(void) {
 }
 
 void hora_progress_fit(char *line, size_t columns) {
-    static const char *const less[] = {" MiB", "mfu ", "lr ", "tok/s", "eta "};
+    static const char *const less[] = {" MiB", "slowest ", "comm ", "mfu ", "lr ", "tok/s", "eta "};
     for (size_t i = 0; i < HORA_COUNT(less) && strlen(line) >= columns; i++) {
         char *at = strstr(line, less[i]), *start = at, *end;
         if (!at)
@@ -58,15 +58,18 @@ void hora_progress_fit(char *line, size_t columns) {
 
 static void step_line(hora_progress *p, const hora_run_event *e, char *line, size_t n) {
     const hora_step_info *i = e->step;
-    char eta[32], rate[32], mfu[24] = "";
+    char eta[32], rate[32], slowest[32], mfu[24] = "", ranks[64] = "";
     int64_t taken = i->step - e->first_step;
     double left = taken > 0 ? e->seconds / (double)taken * (double)(e->steps - i->step) : 0;
     clock_text(eta, left);
     hora_human_count(rate, i->tok_per_s);
     if (i->mfu > 0)
         hora_snprintf(mfu, sizeof mfu, "  mfu %.1f %%", 100 * i->mfu);
-    hora_snprintf(line, n, "step %lld/%lld  loss %.4f  lr %.3g  %s tok/s%s  eta %s  %.0f MiB",
-                  (long long)i->step, (long long)e->steps, p->average, i->lr, rate, mfu, eta,
+    if (i->ranks > 1 && i->seconds > 0)
+        hora_snprintf(ranks, sizeof ranks, "  slowest %s tok/s  comm %.1f %%",
+                      hora_human_count(slowest, i->slowest), 100 * i->comm_seconds / i->seconds);
+    hora_snprintf(line, n, "step %lld/%lld  loss %.4f  lr %.3g  %s tok/s%s%s  eta %s  %.0f MiB",
+                  (long long)i->step, (long long)e->steps, p->average, i->lr, rate, ranks, mfu, eta,
                   i->mem_mib);
 }
 

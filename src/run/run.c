@@ -19,6 +19,9 @@
 #include "run/train_log.h"
 
 typedef struct run {
+    hora_comm *comm;   /* NULL: one alone */
+    bool leads;        /* rank 0: the one that writes */
+    int64_t saved;     /* step of the last checkpoint of this run or before; -1: none */
     hora_settings all; /* recipe of OUT when resuming, then what was given */
     hora_run_config run;
     hora_train_config train;
@@ -54,19 +57,34 @@ static void tell(run *r, hora_run_event_kind kind, const char *text) {
 }
 
 /* --- settings --------------------------------------------------------------------------------- */
+static hora_status read_recipe(const run *r, hora_json **recipe) {
+    char *path = hora_path_join(r->run.out, "recipe.yaml");
+    const hora_status s = hora_path_exists(path)
+                              ? hora_yaml_load(recipe, path)
+                              : hora_fail(HORA_ENOTFOUND,
+                                          "%s is no run that could be resumed (no recipe.yaml); "
+                                          "start it without resume",
+                                          r->run.out);
+    hora_free(path);
+    return s;
+}
+
+/* Rank 0 reads it, for all. */
 static hora_status recipe_of_out(run *r) {
     hora_json *recipe = NULL;
-    char *path = hora_path_join(r->run.out, "recipe.yaml");
-    hora_status s = HORA_OK;
-    if (!hora_path_exists(path))
-        s = hora_fail(HORA_ENOTFOUND,
-                      "%s is no run that could be resumed (no recipe.yaml); start "
-                      "it without resume",
-                      r->run.out);
-    if (!s && !(s = hora_yaml_load(&recipe, path)))
-        s = hora_run_settings(&r->all, recipe, "recipe of out");
+    hora_str text = {0};
+    hora_status s;
+    if (r->leads)
+        HORA_TRY_OUT(s, read_recipe(r, &recipe));
+    if (recipe)
+        hora_json_dump(recipe, 0, false, &text);
+    HORA_TRY_OUT(s, hora_comm_broadcast_text(r->comm, &text));
+    if (!recipe)
+        HORA_TRY_OUT(s, hora_json_parse(&recipe, text.s, text.n, "recipe of out"));
+    s = hora_run_settings(&r->all, recipe, "recipe of out");
+out:
+    hora_str_release(&text);
     hora_json_free(recipe);
-    hora_free(path);
     return s;
 }
 
@@ -89,6 +107,10 @@ static hora_status open_out(run *r, const hora_settings *given) {
                                  .advice = "--resume goes on with it, --overwrite replaces it",
                                  .in = in,
                                  .n = n};
+    if (!r->leads) {
+        hora_free(in);
+        return HORA_OK;
+    }
     hora_outdir_close(r->out);
     r->out = NULL;
     const hora_status s = hora_outdir_open(&r->out, r->run.out, &how);
@@ -125,6 +147,13 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
         return hora_fail(HORA_EUSAGE, "eval_data and eval_split contradict each other; give one");
     if (r->run.threads)
         hora_threads_limit((int)r->run.threads);
+    else if (r->comm)
+        hora_threads_limit(hora_comm_cores(r->comm));
+    hora_comm_timeout(r->comm, (double)r->run.comm_timeout);
+    if (hora_comm_size(r->comm) > 1 &&
+        (hora_data_reads_input(r->run.data) || hora_data_reads_input(r->run.eval_data)))
+        return hora_fail(HORA_EUSAGE, "of several ranks only one has standard input (-): put the "
+                                      "data into a file that all can read");
     hora_run_files_find(&r->files, &r->run, &r->data);
     return HORA_OK;
 }
@@ -231,6 +260,7 @@ static hora_status open_training(run *r) {
                              .train = r->set,
                              .eval = r->eval_set,
                              .objective = &r->opened.objective,
+                             .comm = r->comm,
                              .seq_len = r->data.seq_len};
     HORA_TRY(hora_training_open(&r->training, &p, &r->train));
     r->result.report = *hora_training_report(r->training);
@@ -239,6 +269,8 @@ static hora_status open_training(run *r) {
 
 /* --- the output folder ------------------------------------------------------------------------ */
 static hora_status check_space(run *r) {
+    if (!r->leads)
+        return HORA_OK;
     const hora_train_report *p = &r->result.report;
     uint64_t kept = (uint64_t)(r->train.save_limit ? r->train.save_limit + 2 : 3);
     return hora_check_writable(r->run.out, (4 * p->values + p->moments) * kept + (1 << 20));
@@ -259,6 +291,8 @@ static hora_status begin_out(run *r) {
 }
 
 static hora_status write_recipe(run *r) {
+    if (!r->leads)
+        return HORA_OK;
     const hora_options *tables[HORA_RUN_TABLES];
     const hora_adapter *only = r->methods.list ? NULL : r->methods.at[0];
     const hora_adapter_config named = {only && !hora_eq(only->name, only->method->name) ? only->name
@@ -285,9 +319,12 @@ static hora_status write_recipe(run *r) {
 /* --- the run itself --------------------------------------------------------------------------- */
 static hora_status save(run *r) {
     hora_training_status now;
+    hora_training_get(r->training, &now);
+    r->saved = now.step;
+    if (!r->leads)
+        return HORA_OK;
     HORA_TRY(hora_training_save(r->training, r->out));
     HORA_TRY(hora_outdir_whole(r->out));
-    hora_training_get(r->training, &now);
     char *text = hora_format("%s/checkpoint-%lld", r->run.out, (long long)now.step);
     tell(r, HORA_RUN_SAVED, text);
     hora_free(text);
@@ -301,15 +338,44 @@ static hora_status evaluate(run *r) {
     if (r->result.first_eval.step < 0)
         r->result.first_eval = r->result.last_eval;
     tell(r, HORA_RUN_EVAL, NULL);
+    if (!r->leads)
+        return HORA_OK;
     return hora_train_log_eval(r->log, &r->result.last_eval, now.epoch);
 }
 
+static const char *start_command(const run *r, char text[64]) {
+    const int ranks = hora_comm_size(r->comm);
+    hora_snprintf(text, 64, ranks > 1 ? "mpirun -n %d hora train" : "hora train", ranks);
+    return text;
+}
+
 static hora_status interrupted(run *r, int64_t step) {
+    char command[64];
     HORA_TRY(save(r));
     return hora_fail(HORA_EINTERRUPTED,
-                     "stopped after step %lld, everything is saved; go on with: hora train "
-                     "--resume --out %s",
-                     (long long)step, r->run.out);
+                     "stopped after step %lld, everything is saved; go on with: %s --resume --out "
+                     "%s",
+                     (long long)step, start_command(r, command), r->run.out);
+}
+
+/* What several ranks lose when one of them fails, and how they go on, is added to the failure. */
+static void add_way_on(void *user, hora_status why) {
+    const run *r = user;
+    char command[64];
+    if (hora_comm_size(r->comm) == 1 || r->first_step < 0 || why == HORA_ENUMERIC ||
+        why == HORA_EINTERRUPTED)
+        return;
+    char *said = hora_strdup(hora_errmsg());
+    if (r->saved >= 0)
+        hora_fail(why,
+                  "%s; the newest checkpoint is that of step %lld or, if it was being written, the "
+                  "one before: go on with: %s --resume --out %s",
+                  said, (long long)r->saved, start_command(r, command), r->run.out);
+    else
+        hora_fail(why,
+                  "%s; no checkpoint was written yet (--save-every): start again with --overwrite",
+                  said);
+    hora_free(said);
 }
 
 /* What ends a run after a good step must not take the step with it. */
@@ -368,7 +434,7 @@ static hora_status loop(run *r) {
         if (s)
             break;
         HORA_PUSH(r->losses, r->nlosses, r->losses_cap, r->result.last.loss);
-        if ((s = hora_train_log_step(r->log, &r->result.last)) != HORA_OK)
+        if (r->leads && (s = hora_train_log_step(r->log, &r->result.last)) != HORA_OK)
             return keep_steps(r, s);
         tell(r, HORA_RUN_STEP, NULL);
         HORA_TRY(after_step(r, r->result.last.step, &worn));
@@ -392,6 +458,9 @@ static void average(run *r) {
 static hora_status finish(run *r) {
     hora_training_status *now = &r->result.status;
     const hora_train_report *p = &r->result.report;
+    hora_training_get(r->training, now);
+    if (!r->leads)
+        return HORA_OK;
     HORA_TRY(hora_training_take_best(r->training, r->run.out));
     hora_training_get(r->training, now);
     hora_str note = {0};
@@ -457,6 +526,17 @@ static hora_status plan(run *r) {
     return open_training(r);
 }
 
+/* What stands in OUT: rank 0 reads it, and the others hear of it. */
+static hora_status read_out(run *r) {
+    if (!r->leads)
+        return HORA_OK;
+    HORA_TRY(begin_out(r));
+    if (!r->run.resume)
+        return HORA_OK;
+    HORA_TRY(hora_training_resume(r->training, r->run.out));
+    return hora_training_prune(r->training, r->out); /* what a kill left beyond the limit */
+}
+
 static hora_status start_from_classes(run *r) {
     int classes;
     if (!r->run.semantic_start || r->run.resume)
@@ -480,15 +560,15 @@ static hora_status start(run *r) {
     HORA_TRY(start_from_classes(r));
     HORA_TRY(hora_training_prepare(r->training));
     hora_training_watch(r->training, r->hooks ? r->hooks->stop : NULL);
-    HORA_TRY(begin_out(r));
-    if (r->run.resume) {
-        HORA_TRY(hora_training_resume(r->training, r->run.out));
+    HORA_TRY(hora_comm_barrier(r->comm)); /* all of them can: only now anything is written */
+    HORA_TRY(read_out(r));
+    HORA_TRY(hora_training_share(r->training));
+    if (r->run.resume)
         HORA_TRY(weigh(r)); /* now that the checkpoint's own options are known to be these */
-        HORA_TRY(hora_training_prune(r->training, r->out)); /* what a kill left beyond the limit */
-    }
-    HORA_TRY(write_recipe(r));
     hora_training_get(r->training, &r->result.status);
-    return hora_train_log_open(&r->log, r->out, r->result.status.step);
+    r->saved = r->run.resume ? r->result.status.step : -1;
+    HORA_TRY(write_recipe(r));
+    return r->leads ? hora_train_log_open(&r->log, r->out, r->result.status.step) : HORA_OK;
 }
 
 static void release(run *r) {
@@ -508,7 +588,12 @@ static void release(run *r) {
 }
 
 static void init(run *r, const hora_run_hooks *hooks) {
-    *r = (run){.hooks = hooks, .started = hora_now()};
+    *r = (run){.hooks = hooks,
+               .comm = hooks ? hooks->comm : NULL,
+               .started = hora_now(),
+               .saved = -1,
+               .first_step = -1};
+    r->leads = hora_comm_leads(r->comm);
     r->result.first_eval.step = r->result.last_eval.step = -1;
 }
 
@@ -522,17 +607,25 @@ static hora_status train_all(run *r, hora_settings *given) {
     HORA_TRY(plan(r));
     HORA_TRY(check_space(r));
     HORA_TRY(hora_train_report_fits(&r->result.report));
+    HORA_TRY(hora_training_compare(r->training));
     tell(r, HORA_RUN_PLANNED, NULL);
     HORA_TRY(start(r));
     HORA_TRY(loop(r));
-    return finish(r);
+    HORA_TRY(finish(r));
+    return hora_comm_barrier(r->comm); /* nobody leaves before rank 0 has written */
 }
 
 hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_run_result *result) {
     run r;
     init(&r, hooks);
     double started = hora_now();
+    hora_comm_last_words(r.comm, add_way_on, &r);
     hora_status status = train_all(&r, s);
+    hora_comm_last_words(r.comm, NULL, NULL);
+    if (status < 0) {
+        add_way_on(&r, status);
+        hora_comm_fail(r.comm, status);
+    }
     average(&r);
     if (r.training && status)
         hora_training_get(r.training, &r.result.status);

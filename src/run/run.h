@@ -7,13 +7,15 @@
  * OUT holds the adapter (last, or best when evaluating), checkpoint-N/, log.jsonl, log.csv, a
  * TensorBoard event file and recipe.yaml, the recipe as run.
  */
+#include "comm/net.h"
 #include "train/train.h"
 
 typedef struct hora_run_config { /* filled from hora_run_options */
     char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
     bool resume, overwrite, semantic_start;
-    int64_t threads; /* 0: all cores */
-    int quantize;    /* choice of HORA_QUANTIZE_NAMES */
+    int64_t threads;      /* 0: all cores, of several ranks on a machine this one's share */
+    int64_t comm_timeout; /* seconds that ranks wait for each other; 0: for ever */
+    int quantize;         /* choice of HORA_QUANTIZE_NAMES */
     bool double_quant;
 } hora_run_config;
 extern const hora_options hora_run_options;
@@ -51,6 +53,7 @@ typedef struct hora_run_hooks {
     void (*event)(void *user, const hora_run_event *e); /* NULL: quiet */
     void *user;
     volatile int *stop; /* a signal handler sets it to 1; NULL: never */
+    hora_comm *comm;    /* the ranks that train together; NULL: one alone */
 } hora_run_hooks;
 /* An `event` that prints progress to stderr: one line kept up to date on a terminal, plain lines
  * elsewhere. `user` is a zeroed hora_progress. */
@@ -82,6 +85,10 @@ hora_json *hora_run_summary(const hora_run_result *r);
 /* The report alone; reads headers and data, takes no arena. HORA_ENOMEM (with `report` filled) when
  * it cannot fit. dump: the schedule of the training graph, may be NULL. */
 hora_status hora_run_plan(hora_settings *s, hora_train_report *report, hora_str *dump);
+/* What so many ranks over a network would make of the run: rows for 1, 2, 4 .. ranks, as text and
+ * as JSON (owned by the caller). */
+hora_json *hora_run_scaling(const hora_train_report *r, const hora_link *net, int ranks,
+                            hora_str *text);
 /* Writes the options of `n` tables as one flat object of typed values. */
 hora_json *hora_run_recipe(const hora_options *const *tables, const void *const *objects, int n);
 #endif

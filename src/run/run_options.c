@@ -35,8 +35,12 @@ static const hora_option rows[] = {
              "go on from the newest whole checkpoint in out"),
     OPT_BOOL(overwrite, "overwrite", "overwrite_output_dir", "false",
              "replace what an earlier run left in out"),
-    OPT_INT(threads, "threads", NULL, NULL, 0, 256,
-            "threads; unset: all cores (the result does not depend on it)"),
+    OPT_INT(
+        threads, "threads", NULL, NULL, 0, 256,
+        "threads; unset: all cores, of several ranks on a machine each its share (the result does "
+        "not depend on it)"),
+    OPT_INT(comm_timeout, "comm_timeout", NULL, "600", 0, 1e9,
+            "several ranks: seconds without a word after which a rank counts as lost; 0: never"),
 };
 const hora_options hora_run_options = {"Run", rows, (int)HORA_COUNT(rows)};
 

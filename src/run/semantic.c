@@ -103,7 +103,7 @@ static hora_status pass(watch *t, hora_recording *r, const hora_dataset *data, i
     hora_status s;
     const hora_leaves leaves = hora_graph_leaves(r->g);
     HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, hora_data_about(data)->sequences, true,
-                               &leaves));
+                               &leaves, NULL));
     hora_graph_before(r->g);
     while ((s = hora_prefetch_next(feed, &b)) == HORA_OK) {
         hora_batch one = *b;

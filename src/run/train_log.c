@@ -117,6 +117,11 @@ hora_status hora_train_log_step(hora_train_log *l, const hora_step_info *i) {
     put_real(&line, "mfu", i->mfu > 0 ? mfu : NAN);
     put_real(&line, "mem_mib", mem);
     put_real(&line, "ms", ms);
+    if (i->ranks > 1) {
+        hora_str_printf(&line, ", \"ranks\": %d", i->ranks);
+        put_real(&line, "slowest_tok_per_s", tidy(i->slowest, 6));
+        put_real(&line, "comm_ms", tidy(i->comm_seconds * 1e3, 6));
+    }
     hora_str_puts(&line, "}\n");
     hora_str_printf(&row, "%lld", (long long)i->step);
     const double before[] = {epoch, i->loss, i->grad_norm, i->lr};

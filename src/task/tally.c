@@ -44,6 +44,7 @@ static float element(const hora_view *v, int64_t i) {
 }
 
 void hora_tally_grow(hora_tally *t, int64_t more, int64_t k) {
+    t->width = k;
     if (t->n + more <= t->cap)
         return;
     t->cap = hora_max(2 * t->cap, t->n + more);
@@ -125,6 +126,62 @@ void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
         if (b->weight[i] != 0)
             predict(t, &z, b, i);
     }
+}
+
+/* The arrays of a tally: each has so many bytes for one prediction. */
+typedef struct column {
+    void *data;
+    size_t width;
+} column;
+
+static void columns_of(const hora_tally *t, column c[6]) {
+    const size_t k = (size_t)t->width;
+    const bool classes = t->objective->loss == HORA_LOSS_XENT;
+    c[0] = (column){t->truth, classes * sizeof *t->truth};
+    c[1] = (column){t->guess, classes * sizeof *t->guess};
+    c[2] = (column){t->confidence, classes * sizeof *t->confidence};
+    c[3] = (column){t->above, classes * sizeof *t->above};
+    c[4] = (column){t->y, !classes * k * sizeof *t->y};
+    c[5] = (column){t->z, !classes * k * sizeof *t->z};
+}
+
+static void put(hora_str *out, const void *data, size_t bytes) {
+    if (bytes)
+        hora_str_add(out, data, bytes);
+}
+
+void hora_tally_pack(const hora_tally *t, hora_str *out) {
+    const int64_t head[5] = {t->count, t->bytes, t->n, t->nstart, t->width};
+    column c[6];
+    columns_of(t, c);
+    put(out, head, sizeof head);
+    for (int i = 0; i < 6; i++)
+        put(out, c[i].data, (size_t)t->n * c[i].width);
+    put(out, t->start, (size_t)t->nstart * sizeof *t->start);
+}
+
+void hora_tally_unpack(hora_tally *t, const char *bytes) {
+    int64_t head[5];
+    column c[6];
+    memcpy(head, bytes, sizeof head);
+    bytes += sizeof head;
+    t->count += head[0];
+    t->bytes += head[1];
+    if (head[2])
+        hora_tally_grow(t, head[2], head[4]);
+    columns_of(t, c);
+    for (int i = 0; i < 6; i++) {
+        const size_t n = (size_t)head[2] * c[i].width;
+        if (n)
+            memcpy((char *)c[i].data + (size_t)t->n * c[i].width, bytes, n);
+        bytes += n;
+    }
+    for (int64_t i = 0; i < head[3]; i++, bytes += sizeof(int64_t)) {
+        int64_t at;
+        memcpy(&at, bytes, sizeof at);
+        HORA_PUSH(t->start, t->nstart, t->cstart, t->n + at);
+    }
+    t->n += head[2];
 }
 
 static void shift(void *at, size_t size, int64_t from, int64_t n) {

@@ -39,6 +39,7 @@ typedef struct hora_tally {
     double loss;            /* summed */
     int64_t count, bytes;   /* rows that count; bytes of text of their targets */
     int64_t n, cap;         /* predictions */
+    int64_t width;          /* numbers of each */
     int32_t *truth, *guess; /* classes (XENT) */
     /* How sure each guess is, 0 .. 1 (NaN: not known), and how many classes stand above the truth;
      * NULL: not known, as where predictions come from a file (XENT) */
@@ -54,6 +55,10 @@ typedef struct hora_tally {
 bool hora_tally_predicts(const hora_objective *o);
 void hora_tally_add(hora_tally *t, const hora_graph *g, const hora_outputs *out,
                     const hora_batch *b);
+/* All but the summed loss as bytes, added to `out`; and the same put behind what is there already,
+ * as if its batches had come next. */
+void hora_tally_pack(const hora_tally *t, hora_str *out);
+void hora_tally_unpack(hora_tally *t, const char *bytes);
 /* Room for more predictions of k numbers each. */
 void hora_tally_grow(hora_tally *t, int64_t more, int64_t k);
 /* A word that no row stands for is missed: where one of the classes is O, that is its guess, with a

@@ -1,11 +1,13 @@
 /* hora inspect: a file or directory, for people or as JSON. */
+#include "base/outdir.h"
 #include "base/text.h"
 #include "run/inspect.h"
+#include "tool/attention.h"
 #include "tool/tool.h"
 
 typedef struct config {
-    char *model;
-    bool heads;
+    char *model, *attention, *adapter, *out;
+    bool heads, overwrite;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
@@ -15,6 +17,12 @@ static const hora_option rows[] = {
         model, "model", NULL, NULL, "DIR",
         "base of the adapter, where adapter_config.json names none that is here; tokenizer of a "
         "data file"),
+    OPT_STRING(attention, "attention", NULL, NULL, "IMAGE",
+               "of a model of pictures: draw over this one what its heads look at"),
+    OPT_STRING(adapter, "adapter", NULL, NULL, "DIR",
+               "--attention: draw the adapted model beside its base"),
+    OPT_STRING(out, "out", NULL, NULL, "FILE.png", "--attention: the picture to write"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "--attention: replace --out when it exists"),
 };
 static const hora_options options = {"Inspect", rows, HORA_COUNT(rows)};
 
@@ -54,17 +62,31 @@ static bool is_data(const char *path) {
     return false;
 }
 
+static hora_status attention(hora_cli *cli, const config *c, hora_json **r) {
+    const hora_cli_attention_config a = {.model = cli->nrest ? cli->rest[0] : c->model,
+                                         .adapter = c->adapter,
+                                         .picture = c->attention,
+                                         .out = c->out};
+    HORA_TRY(hora_cli_required("model", a.model, "a model directory"));
+    HORA_TRY(hora_cli_required("out", c->out, "the picture to write"));
+    const hora_input in[] = {
+        {"model", a.model}, {"adapter", c->adapter}, {"picture", c->attention}};
+    HORA_TRY(hora_outfile_check(c->out, c->overwrite, in, (int)HORA_COUNT(in)));
+    return hora_cli_attention(&cli->settings, &a, r);
+}
+
 static hora_status run(hora_cli *cli) {
     hora_json *r = NULL;
     config c = {0};
-    if (!cli->nrest)
+    const bool drawn = hora_settings_get(&cli->settings, "attention") != NULL;
+    if (!cli->nrest && !drawn)
         return hora_fail(HORA_EUSAGE, "nothing to inspect; give a safetensors file, a model, an "
                                       "adapter or a checkpoint");
-    if (is_data(cli->rest[0]))
+    if (!drawn && is_data(cli->rest[0]))
         return hora_cli_data(cli);
     hora_status st = hora_options_take(&options, &c, &cli->settings);
     if (st == HORA_OK)
-        st = hora_inspect(cli->rest[0], c.model, c.heads, &r);
+        st = drawn ? attention(cli, &c, &r) : hora_inspect(cli->rest[0], c.model, c.heads, &r);
     hora_cli_show(cli, r, print);
     hora_options_release(&options, &c);
     return st;
@@ -73,7 +95,8 @@ static hora_status run(hora_cli *cli) {
 const hora_command hora_command_inspect = {
     .name = "inspect",
     .summary = "What is in a file, model, adapter, checkpoint or data file",
-    .usage = "FILE-or-DIR [--heads] [--json]",
+    .usage =
+        "FILE-or-DIR [--heads] [--json] | MODEL --attention IMAGE --out FILE.png [--adapter DIR]",
     .tables = {&options},
     .most = 1,
     .run = run};

@@ -1,4 +1,5 @@
 /* hora train: a whole run, with progress on stderr. */
+#include "base/log.h"
 #include "run/run.h"
 #include "tool/tool.h"
 
@@ -26,26 +27,48 @@ static void print(const hora_json *r) {
            hora_cli_number(r, "parameters"), hora_cli_number(r, "seconds"));
 }
 
+typedef struct watcher {
+    hora_progress progress;
+    bool leads; /* of several ranks one speaks */
+} watcher;
+
 /* Until the plan stands, files are read, and there is nothing to save. */
 static void on_event(void *user, const hora_run_event *e) {
     if (e->kind == HORA_RUN_PLANNED)
         hora_cli_interrupts_end(false);
-    hora_progress_event(user, e);
+    watcher *w = user;
+    if (w->leads)
+        hora_progress_event(&w->progress, e);
+}
+
+static hora_status train(hora_cli *cli, hora_comm *comm) {
+    watcher w = {.leads = hora_comm_leads(comm)};
+    const hora_run_hooks hooks = {on_event, &w, hora_cli_interrupts(), comm};
+    hora_run_result result = {0};
+    hora_cli_interrupts_end(true);
+    if (!w.leads)
+        hora_log_threshold(HORA_LOG_ERROR);
+    HORA_TRY(hora_run_train(&cli->settings, &hooks, &result));
+    if (w.leads)
+        hora_cli_show(cli, hora_run_summary(&result), print);
+    return HORA_OK;
 }
 
 static hora_status run(hora_cli *cli) {
-    hora_progress progress = {0};
-    const hora_run_hooks hooks = {on_event, &progress, hora_cli_interrupts()};
-    hora_run_result result = {0};
+    hora_comm *comm;
     config c;
     HORA_TRY(hora_options_take(&options, &c, &cli->settings));
     hora_settings_drop(&cli->settings, &options); /* what is left is the recipe of a run */
-    hora_cli_interrupts_end(true);
-    if (c.dry_run)
-        return hora_cli_plan(cli, false);
-    HORA_TRY(hora_run_train(&cli->settings, &hooks, &result));
-    hora_cli_show(cli, hora_run_summary(&result), print);
-    return HORA_OK;
+    if (c.dry_run) {
+        hora_cli_interrupts_end(true);
+        return hora_cli_plan(cli);
+    }
+    HORA_TRY(hora_comm_open(&comm));
+    hora_comm_speaker(comm, hora_cli_say);
+    hora_status s = train(cli, comm);
+    if (!hora_comm_close(comm, s))
+        hora_error_restore(""); /* another rank says it */
+    return s;
 }
 
 const hora_command hora_command_train = {
@@ -55,7 +78,9 @@ const hora_command hora_command_train = {
     .more =
         "A recipe holds the same options as `key: value`; --set key=value is another spelling\n"
         "of --key value. Ctrl-C ends before the next micro-batch with a checkpoint of the last\n"
-        "whole step; `hora train --resume --out OUT` goes on from the newest one.",
+        "whole step; `hora train --resume --out OUT` goes on from the newest one.\n"
+        "`mpirun -n 8 hora train ..` shares the micro-batches of a step among 8 ranks, with the\n"
+        "same bits as one rank.",
     .tables = {HORA_RUN_OPTIONS, &options},
     .methods = HORA_CLI_ANY_METHOD,
     .most = 1,

@@ -2,6 +2,7 @@
 #include "backend/backend.h"
 #include "base/cpu.h"
 #include "base/threads.h"
+#include "comm/comm.h"
 #include "hora_build.h"
 #include "tool/tool.h"
 
@@ -25,6 +26,7 @@ static hora_json *version(void) {
     hora_json_set(o, "commit", hora_json_new_string(HORA_COMMIT));
     hora_json_set(o, "compiler", hora_json_new_string(COMPILER));
     hora_json_set(o, "backends", hora_json_new_string(backends.s ? backends.s : ""));
+    hora_json_set(o, "ranks", hora_json_new_string(hora_comm_built()));
     hora_json_set(o, "cpu", hora_json_new_string(hora_cpu_model()));
     hora_json_set(o, "cpu_features", hora_json_new_string(hora_cpu_features()));
     hora_json_set(o, "isa", hora_json_new_string(hora_isa_name(hora_cpu_isa())));
@@ -34,11 +36,11 @@ static hora_json *version(void) {
 }
 
 static void print(const hora_json *v) {
-    printf(
-        "hora %s (commit %s)\ncompiler: %s\nbackends: %s\ncpu: %s\nfeatures: %s\nthreads: %.0f\n",
-        hora_cli_text(v, "version"), hora_cli_text(v, "commit"), hora_cli_text(v, "compiler"),
-        hora_cli_text(v, "backends"), hora_cli_text(v, "cpu"), hora_cli_text(v, "cpu_features"),
-        hora_cli_number(v, "threads"));
+    printf("hora %s (commit %s)\ncompiler: %s\nbackends: %s\nranks: %s\ncpu: %s\nfeatures: "
+           "%s\nthreads: %.0f\n",
+           hora_cli_text(v, "version"), hora_cli_text(v, "commit"), hora_cli_text(v, "compiler"),
+           hora_cli_text(v, "backends"), hora_cli_text(v, "ranks"), hora_cli_text(v, "cpu"),
+           hora_cli_text(v, "cpu_features"), hora_cli_number(v, "threads"));
 }
 
 static hora_status run(hora_cli *c) {

@@ -151,7 +151,6 @@ static hora_status start(int argc, char **argv) {
 int main(int argc, char **argv) {
     hora_cli_faults();
     const hora_status s = start(argc - 1, argv + 1);
-    if (s != HORA_OK && s != HORA_DONE)
-        fprintf(stderr, "hora: %s\n", hora_errmsg());
+    hora_cli_say(s);
     return hora_status_exit(s);
 }

@@ -143,6 +143,12 @@ hora_status hora_cli_flush(void) {
                : HORA_OK;
 }
 
+void hora_cli_say(hora_status s) {
+    if (s != HORA_OK && s != HORA_DONE && *hora_errmsg())
+        fprintf(stderr, "hora: %s\n", hora_errmsg());
+    fflush(stderr);
+}
+
 hora_status hora_cli_required(const char *flag, const char *value, const char *what) {
     return value ? HORA_OK : hora_fail(HORA_EUSAGE, "--%s is missing; give %s", flag, what);
 }

@@ -119,7 +119,9 @@ hora_status hora_cli_open_f32(struct hora_model **m, hora_settings *s);
 /* What `hora data` does; `hora inspect` does the same with a data file. */
 hora_status hora_cli_data(hora_cli *c);
 /* What `hora plan` does, and `hora train --dry-run`. */
-hora_status hora_cli_plan(hora_cli *cli, bool dump);
+hora_status hora_cli_plan(hora_cli *cli);
+/* The failure of this thread, as the tool says it. */
+void hora_cli_say(hora_status s);
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
 hora_status hora_cli_required(const char *flag, const char *value, const char *what);
 /* faults.c: what ends the tool, and how it says so. Called once, first of all. */

@@ -1,7 +1,7 @@
 /*
  * Evaluation: the mean loss of what counts over a data set and the task's own numbers, without
  * dropout. Micro-batches are summed in double with scale 1 and divided once, so the cut into
- * batches does not matter.
+ * batches does not matter, nor how many ranks share them.
  */
 #include <math.h>
 
@@ -79,20 +79,31 @@ static void miss(void *arg, int64_t sample, int64_t word, int32_t tag) {
     hora_tally_miss(m->t, m->first + sample, word, tag);
 }
 
-hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, const hora_training *asked, hora_eval_info *info,
-                           hora_json **detail) {
+/* The losses of all batches, and whether a rank was asked to stop, besides what the tally has. */
+typedef struct evaluation {
+    hora_comm *comm;
+    hora_tally tally;
+    double *losses; /* of this rank's batches */
+    int64_t n, cap;
+} evaluation;
+
+static hora_status run_batches(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                               int64_t batch_size, const hora_training *asked, evaluation *e) {
     hora_prefetch *feed = NULL;
     const hora_batch *b;
-    hora_tally t = {.objective = o->objective};
-    const double started = hora_now();
-    int64_t first = 0;
     hora_status s;
     const int64_t sequences = hora_data_about(data)->sequences;
+    const int64_t batches = hora_ceil_div(sequences, batch_size);
     const hora_leaves leaves = hora_graph_leaves(r->g);
-    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, sequences, true, &leaves));
+    const hora_data_share share = {batches * batch_size, hora_comm_rank(e->comm),
+                                   hora_comm_size(e->comm)};
+    int64_t from, count;
+    hora_part_of(batches, share.part, share.parts, &from, &count);
+    HORA_TRY(hora_prefetch_new(&feed, data, 0, batch_size, sequences, true, &leaves,
+                               share.parts > 1 ? &share : NULL));
     hora_graph_before(r->g);
-    while ((s = hora_prefetch_next(feed, &b)) == HORA_OK) {
+    for (int64_t first = from * batch_size; (s = hora_prefetch_next(feed, &b)) == HORA_OK;
+         first += batch_size) {
         hora_batch pass = *b;
         if (asked && asked->watch && *asked->watch) {
             s = hora_training_halted(asked);
@@ -105,15 +116,70 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
             s = refuse(data, first, hora_min(batch_size, sequences - first), loss);
             break;
         }
-        missing m = {&t, t.nstart};
-        hora_tally_add(&t, r->g, o, b);
+        missing m = {&e->tally, e->tally.nstart};
+        hora_tally_add(&e->tally, r->g, o, b);
         hora_data_lost(data, first, hora_min(batch_size, sequences - first), miss, &m);
-        first += batch_size;
+        HORA_PUSH(e->losses, e->n, e->cap, loss);
     }
     hora_prefetch_free(feed);
-    *info = (hora_eval_info){.tokens = t.count};
+    return s == HORA_DONE ? HORA_OK : s;
+}
+
+/* What rank r found, as it was packed, behind what is there already. */
+static hora_status add_rank(evaluation *all, const hora_str *said, int64_t *asked) {
+    int64_t head[2]; /* asked to stop, losses */
+    size_t at = sizeof head;
+    memcpy(head, said->s, sizeof head);
+    *asked |= head[0];
+    for (int64_t i = 0; i < head[1]; i++, at += sizeof(double)) {
+        double loss;
+        memcpy(&loss, said->s + at, sizeof loss);
+        all->tally.loss += loss;
+    }
+    hora_tally_unpack(&all->tally, said->s + at);
+    return HORA_OK;
+}
+
+/* Makes the tally of this rank that of all. Losses are added in the order of the batches, as one
+ * rank alone adds them. */
+static hora_status meet(evaluation *e, const hora_training *asked, hora_status mine) {
+    const int ranks = hora_comm_size(e->comm);
+    evaluation all = {.comm = e->comm,
+                      .tally = {.objective = e->tally.objective, .scored = e->tally.scored}};
+    int64_t stop = 0, head[2] = {mine == HORA_EINTERRUPTED, e->n};
+    hora_str text = {0};
+    if (ranks == 1 || (mine && mine != HORA_EINTERRUPTED))
+        return mine;
+    hora_str_add(&text, (const char *)head, sizeof head);
+    if (e->n)
+        hora_str_add(&text, (const char *)e->losses, (size_t)e->n * sizeof *e->losses);
+    hora_tally_pack(&e->tally, &text);
+    hora_str *said = hora_calloc((size_t)ranks, sizeof *said);
+    hora_status s = hora_comm_gather_any(e->comm, text.s, text.n, said);
+    for (int r = 0; r < ranks && !s; r++)
+        s = add_rank(&all, &said[r], &stop);
+    for (int r = 0; r < ranks; r++)
+        hora_str_release(&said[r]);
+    hora_free(said);
+    hora_str_release(&text);
+    hora_tally_release(&e->tally);
+    e->tally = all.tally;
+    return s ? s : stop ? hora_training_halted(asked) : HORA_OK;
+}
+
+hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                           int64_t batch_size, const hora_training *asked, hora_eval_info *info,
+                           hora_json **detail) {
+    const double started = hora_now();
+    evaluation e = {.comm = asked ? asked->parts.comm : NULL,
+                    .tally = {.objective = o->objective, .scored = o->scored}};
+    hora_status s = run_batches(r, o, data, batch_size, asked, &e);
     const hora_status device = hora_graph_sync(r->g);
-    s = s != HORA_DONE ? s : device ? device : hora_tally_metrics(&t, &info->metrics);
+    s = meet(&e, asked, s ? s : device);
+    hora_tally *t = &e.tally;
+    *info = (hora_eval_info){.tokens = t->count};
+    if (!s)
+        s = hora_tally_metrics(t, &info->metrics);
     info->loss = hora_metrics_get(&info->metrics, "loss");
     info->seconds = hora_now() - started;
     for (int i = 0; i < info->metrics.n && !s; i++)
@@ -123,8 +189,9 @@ hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_
                           "or the adapter does not fit these data",
                           info->loss, info->metrics.at[i].name);
     if (!s && detail)
-        *detail = hora_tally_detail(&t);
-    hora_tally_release(&t);
+        *detail = hora_tally_detail(t);
+    hora_tally_release(t);
+    hora_free(e.losses);
     return s;
 }
 

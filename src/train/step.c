@@ -8,9 +8,10 @@
  *   clip          one norm over all gradients, in fixed order
  *   update        optimizer, schedule, counters; what methods do between steps
  *
- * The loss is scaled by c = 1 / supervised tokens of the whole step, so k micro-batches of b
- * sequences equal one of k b. Nothing is allocated here. Nothing is updated when a number is not
- * finite.
+ * Micro-batches are added along a fixed binary tree (comm/tree.h), so that it does not matter how
+ * many ranks share them. The loss is scaled by c = 1 / supervised tokens of the whole step, so k
+ * micro-batches of b sequences equal one of k b. Nothing is allocated here. Nothing is updated when
+ * a number is not finite.
  */
 #include <math.h>
 #include <stdio.h>
@@ -18,15 +19,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "train/train_impl.h"
-
-/* What a step adds up over its micro-batches. */
-typedef struct tally {
-    double started, scale, loss;
-    double work[HORA_WORKS];
-    int64_t tokens, supervised, row0;
-    int64_t first, sequences; /* sequences of the data set that stand in the step; -1: unknown */
-    int64_t bad_sequence, bad_sequences; /* of the first micro-batch whose loss is not finite */
-} tally;
 
 void hora_training_sequences(const hora_training *t, int64_t step, int64_t *first, int64_t *n) {
     int64_t per_step = t->config.batch_size * t->config.grad_accum;
@@ -50,22 +42,23 @@ static void choose(hora_training *t) {
     hora_state_choose(&t->state, t->trains, t->skipped);
 }
 
-static void begin(hora_training *t, tally *a, int64_t supervised) {
-    *a = (tally){.started = hora_now(),
-                 .scale = supervised ? 1.0 / (double)supervised : 0,
-                 .work = {[HORA_WORK_ONCE] = 1}};
+static void begin(hora_training *t, hora_step_tally *a, int64_t supervised) {
+    *a = (hora_step_tally){.started = hora_now(),
+                           .scale = supervised ? 1.0 / (double)supervised : 0,
+                           .work = {[HORA_WORK_ONCE] = 1}};
     a->first = a->bad_sequence = -1;
     choose(t);
     hora_graph_before(t->train.g);
 }
 
-static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) {
+static void micro_batch(hora_training *t, hora_step_tally *a, const hora_batch *b, int64_t m) {
     hora_batch pass = *b; /* the leaves stay where they are */
     pass.scale = a->scale;
     pass.seed = (uint64_t)t->config.seed;
     pass.step = (uint64_t)t->step;
     pass.row0 = a->row0;
-    hora_graph_body(t->train.g, &pass, m);
+    /* where a tree adds them up, the gradients of each stand alone */
+    hora_graph_body(t->train.g, &pass, t->tree ? 0 : (int)m);
     double loss = hora_graph_scalar(t->train.g, t->out.loss);
     if (!isfinite(loss) && a->bad_sequence < 0 && a->first >= 0) {
         a->bad_sequence = a->first + m * t->config.batch_size;
@@ -73,6 +66,7 @@ static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) 
             hora_min(t->config.batch_size, a->first + a->sequences - a->bad_sequence);
     }
     a->loss += loss;
+    hora_training_say(t, m - a->own, loss);
     if (t->chooser)
         t->chooser->method->watched(t->chooser, t->train.g);
     hora_graph_add_work(t->train.g, b, a->work);
@@ -81,7 +75,8 @@ static void micro_batch(hora_training *t, tally *a, const hora_batch *b, int m) 
     a->supervised += b->supervised;
 }
 
-static hora_status refuse(const hora_training *t, const tally *a, const char *what, double value) {
+static hora_status refuse(const hora_training *t, const hora_step_tally *a, const char *what,
+                          double value) {
     char records[300];
     const bool known = a->bad_sequence >= 0;
     hora_name_records(t->parts.train, known ? a->bad_sequence : a->first,
@@ -92,7 +87,7 @@ static hora_status refuse(const hora_training *t, const tally *a, const char *wh
                      (long long)t->step + 1, what, value, records, hora_training_lr(t));
 }
 
-static hora_status check(const hora_training *t, const tally *a, double norm) {
+static hora_status check(const hora_training *t, const hora_step_tally *a, double norm) {
     double uniform = hora_objective_uniform(t->parts.objective, t->parts.base);
     double first = isnan(t->first_loss) ? a->loss : t->first_loss;
     if (!isfinite(a->loss))
@@ -134,7 +129,7 @@ static void stepped(hora_training *t) {
     hora_state_push(&t->state);
 }
 
-static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
+static hora_status finish(hora_training *t, hora_step_tally *a, hora_step_info *info) {
     hora_graph_after(t->train.g);
     double lr = hora_training_lr(t);
     double norm = hora_state_norm(&t->state);
@@ -149,6 +144,7 @@ static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
     if (isnan(t->first_loss) && a->supervised)
         t->first_loss = a->loss;
 
+    const int ranks = hora_comm_size(t->parts.comm);
     double seconds = hora_now() - a->started;
     *info = (hora_step_info){.step = t->step,
                              .epoch = hora_training_epoch(t),
@@ -160,9 +156,12 @@ static hora_status finish(hora_training *t, tally *a, hora_step_info *info) {
                              .seconds = seconds,
                              .tok_per_s = seconds > 0 ? (double)a->tokens / seconds : 0,
                              .mem_mib = (double)hora_rss() / (1 << 20),
-                             .updated = a->supervised > 0};
+                             .updated = a->supervised > 0,
+                             .ranks = ranks,
+                             .slowest = a->slowest,
+                             .comm_seconds = a->comm};
     if (t->report.peak_flops > 0 && seconds > 0)
-        info->mfu = hora_graph_flops(t->train.g, a->work) / seconds / t->report.peak_flops;
+        info->mfu = hora_graph_flops(t->train.g, a->work) / seconds / t->report.peak_flops / ranks;
     return HORA_OK;
 }
 
@@ -174,42 +173,70 @@ static hora_status abandon(hora_training *t) {
     return hora_training_halted(t);
 }
 
+/* The micro-batches of this rank; `given` or, where that is NULL, the next ones of the data. */
+static hora_status body(hora_training *t, hora_step_tally *a, const hora_batch *given) {
+    if (t->tree)
+        hora_tree_begin(t->tree, a->micro);
+    for (int64_t i = 0; i < a->owns && !a->stop; i++) {
+        const int64_t m = a->own + i;
+        const hora_batch *b = given ? &given[m] : NULL;
+        a->stop = hora_training_stopping(t);
+        if (a->stop)
+            break;
+        if (!given)
+            HORA_TRY(hora_prefetch_next(t->feed, &b));
+        micro_batch(t, a, b, m);
+        if (t->tree)
+            hora_tree_leaf(t->tree);
+    }
+    return HORA_OK;
+}
+
+static hora_status run(hora_training *t, hora_step_tally *a, const hora_batch *given,
+                       hora_step_info *info) {
+    HORA_TRY(body(t, a, given));
+    HORA_TRY(hora_training_meet(t, a));
+    if (a->stop)
+        return abandon(t);
+    if (t->tree)
+        HORA_TRY(hora_tree_sum(t->tree));
+    return finish(t, a, info);
+}
+
 hora_status hora_training_step(hora_training *t, hora_step_info *info) {
-    tally a;
+    hora_step_tally a;
     int64_t first, n;
+    const int64_t each = t->config.batch_size;
     HORA_ASSERT(t->prepared && t->parts.train);
     if (t->step >= t->shape.steps)
         return HORA_DONE;
-    if (hora_training_stopping(t))
-        return hora_training_halted(t);
     hora_training_sequences(t, t->step, &first, &n);
     begin(t, &a, hora_data_supervised(t->parts.train, first, n, t->limit, false));
     a.first = first;
     a.sequences = n;
-    for (int m = 0; m * t->config.batch_size < n; m++) {
-        const hora_batch *b;
-        if (hora_training_stopping(t))
-            return abandon(t);
-        HORA_TRY(hora_prefetch_next(t->feed, &b));
-        micro_batch(t, &a, b, m);
-    }
-    return finish(t, &a, info);
+    a.micro = hora_ceil_div(n, each);
+    hora_part_of(a.micro, hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm), &a.own,
+                 &a.owns);
+    a.row0 = hora_data_tokens(t->parts.train, first, a.own * each, t->limit, false);
+    return run(t, &a, NULL, info);
 }
 
 hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int n,
                                   hora_step_info *info) {
-    tally a;
+    hora_step_tally a;
     int64_t supervised = 0;
-    HORA_ASSERT(t->prepared);
+    const int rank = hora_comm_rank(t->parts.comm), ranks = hora_comm_size(t->parts.comm);
+    HORA_ASSERT(t->prepared && (ranks == 1 || n <= hora_training_micro(t)));
     if (t->step >= t->shape.steps)
         return HORA_DONE;
     for (int m = 0; m < n; m++)
         supervised += micro[m].supervised;
+    if (ranks == 1)
+        HORA_TRY(hora_training_sums_of(t, n));
     begin(t, &a, supervised);
-    for (int m = 0; m < n; m++) {
-        if (hora_training_stopping(t))
-            return abandon(t);
-        micro_batch(t, &a, &micro[m], m);
-    }
-    return finish(t, &a, info);
+    a.micro = n;
+    hora_part_of(n, rank, ranks, &a.own, &a.owns);
+    for (int64_t m = 0; m < a.own; m++)
+        a.row0 += micro[m].tokens;
+    return run(t, &a, micro, info);
 }

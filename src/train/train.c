@@ -48,6 +48,9 @@ void hora_training_free(hora_training *t) {
     hora_prefetch_free(t->feed);
     hora_recording_release(&t->eval); /* its arena is that of train */
     hora_recording_release(&t->train);
+    hora_tree_free(t->tree);
+    hora_free(t->said);
+    hora_free(t->heard);
     hora_state_release(&t->state);
     hora_device_free(t->own_device);
     hora_free(t->config.recompute);
@@ -85,8 +88,10 @@ hora_status hora_training_feed(hora_training *t) {
         return HORA_OK;
     hora_training_sequences(t, t->step, &first, &n);
     const hora_leaves leaves = hora_graph_leaves(t->train.g);
+    const hora_data_share share = {t->config.batch_size * t->config.grad_accum,
+                                   hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm)};
     return hora_prefetch_new(&t->feed, t->parts.train, first, t->config.batch_size, t->limit, false,
-                             &leaves);
+                             &leaves, share.parts > 1 ? &share : NULL);
 }
 
 static void forget_weight(void *base, const void *data) {
@@ -129,6 +134,7 @@ hora_status hora_training_prepare(hora_training *t) {
     hora_device_after_packing(t->parts.device, forget_weight, t->parts.base);
     HORA_TRY(
         hora_recordings_prepare((hora_recording *[]){&t->train, &t->eval}, 2, "the step arena"));
+    HORA_TRY(hora_training_gather_up(t));
     for (int a = 0; a < t->parts.nadapters && !hora_device_is_host(t->parts.device); a++) {
         t->parts.adapters[a]->refresh = refresh;
         t->parts.adapters[a]->refresh_of = &t->state;

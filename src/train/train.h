@@ -15,6 +15,7 @@
  * thread; only hora_training_stop may be called from another one or from a signal handler.
  */
 #include "base/outdir.h"
+#include "comm/comm.h"
 #include "data/data.h"
 #include "graph/graph.h"
 #include "optim/optim.h"
@@ -71,13 +72,16 @@ typedef struct hora_train_report {
         rows;                 /* rows: token rows of a micro-batch, rounded up */
     int64_t steps, sequences; /* of the run; of the training data */
     double epochs;
-    double lr;                                /* as it will be used */
-    char own_lr[128];                         /* ", NAME 0.001" of adapters with one of their own */
-    hora_dtype dtype;                         /* of activations and frozen weights */
-    bool pack_both;                           /* frozen weights are packed for both directions */
-    bool copied;                              /* they go to a device's own memory */
-    uint64_t weights, packed;                 /* bytes: base weights in memory; packed copies */
-    uint64_t values, gradients, moments;      /* bytes: state */
+    double lr;                           /* as it will be used */
+    char own_lr[128];                    /* ", NAME 0.001" of adapters with one of their own */
+    hora_dtype dtype;                    /* of activations and frozen weights */
+    bool pack_both;                      /* frozen weights are packed for both directions */
+    bool copied;                         /* they go to a device's own memory */
+    uint64_t weights, packed;            /* bytes: base weights in memory; packed copies */
+    uint64_t values, gradients, moments; /* bytes: state */
+    uint64_t sums;      /* bytes: gradients of micro-batches that wait to be added, of ranks too */
+    uint64_t exchanged; /* bytes: gradients that ranks add up in a step, once */
+    int ranks;          /* that train together */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
     uint64_t batches;                         /* bytes: staging */
     uint64_t data;                            /* bytes: tokens and sequences of both sets */
@@ -106,7 +110,9 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     const hora_dataset *eval;  /* NULL: none */
     int64_t seq_len;           /* of both data sets */
     const hora_objective *objective; /* settled; NULL: language modelling */
-    bool poison;                     /* tests: dead memory is filled with NaN */
+    /* The ranks that train together: each has all of these parts, in equal form; NULL: one alone */
+    hora_comm *comm;
+    bool poison; /* tests: dead memory is filled with NaN */
 } hora_training_parts;
 
 typedef struct hora_step_info {
@@ -116,6 +122,10 @@ typedef struct hora_step_info {
     double seconds, tok_per_s, mfu; /* mfu: 0 where the peak is unknown */
     double mem_mib;                 /* resident now */
     bool updated;                   /* false: nothing supervised, parameters stayed */
+    /* of several ranks: how many; tokens per second that the slowest would reach without waiting
+     * for others; seconds of the step in communication and waiting, the mean of the ranks */
+    int ranks;
+    double slowest, comm_seconds;
 } hora_step_info;
 
 typedef struct hora_eval_info {
@@ -158,7 +168,8 @@ hora_status hora_training_prepare(hora_training *t);
  * HORA_ENUMERIC before an update that a loss or gradient forbids: parameters are those of the step
  * before. */
 hora_status hora_training_step(hora_training *t, hora_step_info *info);
-/* The same on given micro-batches (borrowed): for outside programs and tests. */
+/* The same on given micro-batches (borrowed): for outside programs and tests. Several ranks are all
+ * given the same ones, at most grad_accum, and share them. */
 hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int n,
                                   hora_step_info *info);
 /* Mean loss over the evaluation data; decides what is best. */
@@ -181,6 +192,11 @@ hora_status hora_training_adopt(hora_outdir *o);
  * over. HORA_ENOTFOUND: there is none. HORA_EMISMATCH: of another base, data, method or options;
  * the text names the difference. */
 hora_status hora_training_resume(hora_training *t, const char *dir);
+/* Rank 0's parameters, moments and position in all ranks. */
+hora_status hora_training_share(hora_training *t);
+/* What has to be the same in all ranks for their sum to mean anything: program, kernels, model,
+ * data, every option. HORA_EMISMATCH names the first difference, on every rank. */
+hora_status hora_training_compare(hora_training *t);
 /* One checkpoint folder by its own name: written whole (it must not exist), read back. */
 hora_status hora_training_save_to(hora_training *t, const char *checkpoint);
 hora_status hora_training_resume_from(hora_training *t, const char *checkpoint);

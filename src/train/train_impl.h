@@ -1,11 +1,13 @@
 #ifndef HORA_TRAIN_TRAIN_IMPL_H
 #define HORA_TRAIN_TRAIN_IMPL_H
 /*
- * Inside of a training. Files: train_plan.c records, plans, reports; step.c is one step; eval.c
- * evaluation; checkpoint.c and resume.c the folders; train.c opens, prepares and frees.
+ * Inside of a training. Files: train_plan.c records, plans, reports; step.c is one step; ranks.c
+ * what ranks tell each other; eval.c evaluation; checkpoint.c and resume.c the folders; train.c
+ * opens, prepares and frees.
  */
 #include <stdatomic.h>
 
+#include "comm/tree.h"
 #include "task/task.h"
 #include "train/train.h"
 
@@ -26,7 +28,10 @@ struct hora_training {
     hora_outputs out, eval_out; /* of these */
     hora_state state;
     hora_prefetch *feed;
-    int64_t limit; /* sequences of the whole run */
+    hora_tree *tree; /* adds up micro-batches; NULL: there is but one, or the device adds them */
+    double *said, *heard; /* of the ranks, once a step; NULL: one alone */
+    double comm_before;   /* seconds of communication when the step before ended */
+    int64_t limit;        /* sequences of the whole run */
     bool prepared;
     hora_adapter *chooser; /* of the blocks that train in a step; NULL: all of them do */
     bool *trains, *chosen; /* per block; per parameter of the graph */
@@ -42,6 +47,32 @@ struct hora_training {
     atomic_bool stop;
     const volatile int *watch; /* not 0: stop; NULL: nobody asks */
 };
+
+/* What a step adds up over its micro-batches: this rank's, then those of all. */
+typedef struct hora_step_tally {
+    double started, scale, loss;
+    double work[HORA_WORKS];
+    int64_t tokens, supervised, row0;
+    int64_t first, sequences; /* sequences of the data set that stand in the step; -1: unknown */
+    int64_t bad_sequence, bad_sequences; /* of the first micro-batch whose loss is not finite */
+    int64_t own, owns;                   /* micro-batches of this rank: the first, how many */
+    int64_t micro;                       /* of all ranks */
+    bool stop;                           /* a rank was asked to stop: nothing is to be updated */
+    double slowest, comm;                /* as in hora_step_info */
+} hora_step_tally;
+
+/* --- ranks ------------------------------------------------------------------------------------ */
+int64_t hora_training_micro(const hora_training *t); /* micro-batches of a full step */
+/* Takes the memory that adding up micro-batches needs. */
+hora_status hora_training_gather_up(hora_training *t);
+/* Bytes of it. */
+uint64_t hora_training_sum_bytes(hora_training *t);
+/* Memory for a step of n micro-batches that are given. */
+hora_status hora_training_sums_of(hora_training *t, int64_t n);
+/* Notes the loss of this rank's micro-batch i, which all will hear of. */
+void hora_training_say(hora_training *t, int64_t i, double loss);
+/* Makes the tally of this rank that of all; losses are added in the order of micro-batches. */
+hora_status hora_training_meet(hora_training *t, hora_step_tally *a);
 
 bool hora_training_stopping(const hora_training *t);
 /* HORA_EINTERRUPTED, with the step that is whole. */

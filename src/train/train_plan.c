@@ -116,6 +116,39 @@ static hora_status check_dtype(hora_training *t) {
     return HORA_OK;
 }
 
+/* Of the device; what weights take of a device's own memory is not there yet. */
+static bool on_host(const hora_training *t) {
+    return hora_device_is_host(t->parts.device);
+}
+
+/* More ranks than micro-batches: some would wait all the time. */
+static hora_status check_ranks(hora_training *t) {
+    const int64_t ranks = hora_comm_size(t->parts.comm), each = t->config.batch_size;
+    const int64_t step_sequences = each * t->config.grad_accum;
+    t->report.ranks = (int)ranks;
+    if (ranks == 1)
+        return HORA_OK;
+    if (!on_host(t))
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "several ranks train on processors only; leave --device out, or start one "
+                         "rank");
+    if (ranks > step_sequences)
+        return hora_fail(
+            HORA_EUSAGE,
+            "%lld ranks, but a step has %lld x %lld sequences: start at most %lld ranks, or "
+            "raise --grad-accum",
+            (long long)ranks, (long long)t->config.grad_accum, (long long)each,
+            (long long)step_sequences);
+    if (ranks > t->config.grad_accum && hora_comm_leads(t->parts.comm))
+        hora_warn("%lld ranks share the %lld micro-batches of a step: %lld of them have nothing to "
+                  "do; --batch-size %lld --grad-accum %lld gives all of them work",
+                  (long long)ranks, (long long)t->config.grad_accum,
+                  (long long)(ranks - t->config.grad_accum),
+                  (long long)hora_max(1, step_sequences / ranks),
+                  (long long)hora_ceil_div(step_sequences, hora_max(1, step_sequences / ranks)));
+    return HORA_OK;
+}
+
 static hora_status find_chooser(hora_training *t) {
     const size_t layers = (size_t)t->parts.base->layers + 1;
     for (int i = 0; i < t->parts.nadapters; i++) {
@@ -131,6 +164,12 @@ static hora_status find_chooser(hora_training *t) {
             return hora_fail(HORA_EUNSUPPORTED,
                              "adapter `%s` chooses the blocks that train between steps, which is "
                              "done on the host alone; take --device host",
+                             a->name);
+        if (hora_comm_size(t->parts.comm) > 1)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "adapter `%s` chooses the blocks that train by what it sees of every "
+                             "micro-batch, and of several ranks each sees but its own; start one "
+                             "rank",
                              a->name);
         t->chooser = a;
         t->trains = hora_calloc(layers, sizeof *t->trains);
@@ -180,6 +219,7 @@ static hora_status check_parts(hora_training *t) {
     HORA_TRY(check_drops(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));
     HORA_TRY(hora_check_vocabulary(p->base, p->eval));
+    HORA_TRY(check_ranks(t));
     if (p->train && p->objective && p->objective->task->check)
         HORA_TRY(p->objective->task->check(p->objective, p->train, t->config.batch_size,
                                            t->config.grad_accum));
@@ -193,11 +233,6 @@ static hora_status check_parts(hora_training *t) {
     return HORA_OK;
 }
 
-/* Of the device; what weights take of a device's own memory is not there yet. */
-static bool on_host(const hora_training *t) {
-    return hora_device_is_host(t->parts.device);
-}
-
 static uint64_t weight_bytes(const hora_base *b) {
     uint64_t sum = 0;
     for (int i = 0; i < b->nweights; i++)
@@ -207,8 +242,8 @@ static uint64_t weight_bytes(const hora_base *b) {
 
 static void add_up(hora_train_report *r) {
     uint64_t arena = r->step_arena > r->eval_arena ? r->step_arena : r->eval_arena;
-    r->total = r->weights + r->packed + r->values + r->gradients + r->moments + arena + r->batches +
-               r->data;
+    r->total = r->weights + r->packed + r->values + r->gradients + r->moments + r->sums + arena +
+               r->batches + r->data;
 }
 
 /* Data are in memory already: they count against a limit that was given, not against what is
@@ -269,7 +304,8 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
     r->pack_both = both;
     r->copied = !on_host(t);
     r->weights = weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0);
-    uint64_t others = r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t);
+    uint64_t others =
+        r->weights + r->values + r->gradients + r->moments + r->sums + r->batches + data_due(t);
     o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;
     hora_status s = hora_graph_plan(t->train.g, &o);
     if (s == HORA_ENOMEM && o.recompute == HORA_RECOMPUTE_AUTO) {
@@ -289,8 +325,8 @@ static hora_status choose_packing(hora_training *t, const hora_plan_options *o) 
     HORA_TRY(plan_packed(
         t, o, (on_host(t) && t->config.pack == BOTH) || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);
-    uint64_t need =
-        r->weights + r->values + r->gradients + r->moments + r->batches + data_due(t) + i->arena;
+    uint64_t need = r->weights + r->values + r->gradients + r->moments + r->sums + r->batches +
+                    data_due(t) + i->arena;
     if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
         return plan_packed(t, o, false);
     return HORA_OK;
@@ -302,7 +338,11 @@ static hora_status plan_graphs(hora_training *t) {
     HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
     r->limit = t->config.memory ? (uint64_t)t->config.memory
                                 : hora_device_kind_of(t->parts.device)->memory(t->parts.device);
+    r->limit /= t->config.memory ? 1 : (uint64_t)hora_comm_node_size(t->parts.comm);
     HORA_TRY(choose_packing(t, &o));
+    r->sums = hora_training_sum_bytes(t); /* known only now, and it has to fit as well */
+    if (r->sums && r->limit)
+        HORA_TRY(choose_packing(t, &o));
     if (t->eval.g) {
         HORA_TRY(hora_graph_plan(t->eval.g, &(hora_plan_options){.poison = t->parts.poison}));
         r->eval_arena = hora_graph_info(t->eval.g)->arena;

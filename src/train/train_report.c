@@ -63,6 +63,10 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     bytes_row(out, "parameters", r->values, "");
     bytes_row(out, "gradients", r->gradients, "");
     bytes_row(out, "moments", r->moments, "of the optimizer");
+    if (r->sums)
+        bytes_row(out, "sums", r->sums,
+                  r->ranks > 1 ? "gradients of micro-batches and ranks on their way"
+                               : "gradients of micro-batches that wait to be added");
     bytes_row(out, "step arena", r->step_arena, "activations, their gradients, scratch");
     if (r->eval_arena)
         bytes_row(out, "evaluation", r->eval_arena, "in the step arena, where it fits");
@@ -98,6 +102,7 @@ hora_json *hora_train_report_json(const hora_train_report *r) {
     put_bytes(m, "parameters", r->values);
     put_bytes(m, "gradients", r->gradients);
     put_bytes(m, "moments", r->moments);
+    put_bytes(m, "sums", r->sums);
     put_bytes(m, "step_arena", r->step_arena);
     put_bytes(m, "eval_arena", r->eval_arena);
     put_bytes(m, "scratch", r->scratch);

@@ -1,5 +1,5 @@
-/* Clips at the tool: a VideoMAE of our own tells brighter from darker, which no single frame says;
- * what eval measures is what predict writes. */
+/* Clips and attention at the tool: a VideoMAE of our own tells brighter from darker, which no
+ * single frame says; what eval measures is what predict writes. */
 #include <math.h>
 
 #include "base/file.h"
@@ -96,6 +96,47 @@ static void repeats(void **state) {
     hora_str_release(&y);
 }
 
+/* A line of tiles for the base, one for it adapted: alike where nothing was learned, not else. */
+static void looked_at(void **state) {
+    (void)state;
+    static const char vit[] =
+        "{\"model_type\": \"vit\", \"architectures\": [\"ViTForImageClassification\"], "
+        "\"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 2, "
+        "\"num_attention_heads\": 4, \"image_size\": 32, \"patch_size\": 8, \"qkv_bias\": true, "
+        "\"num_channels\": 3, \"layer_norm_eps\": 1e-12, \"hidden_act\": \"gelu\"}";
+    const char *dir = hora_test_path(hora_test_tmp(), "vit"), *data = draw("looked", 2);
+    const char *out = hora_test_path(hora_test_tmp(), "lora");
+    const char *png = hora_test_path(hora_test_tmp(), "attention.png");
+    hora_image im;
+    tool_check(0, NULL, NULL, "new --config '%s' --out '%s'", tiny_file("vit.json", vit), dir);
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --out '%s' --method lora --lr 0.1 --steps 4 "
+               "--batch-size 4 --dtype f32",
+               dir, data, out);
+    tool_check(0, "rollout", NULL,
+               "inspect '%s' --attention '%s/darker/clip0/1.png' --out '%s' --adapter '%s'", dir,
+               data, png, out);
+    assert_ok(hora_image_load(&im, png, NULL, NULL));
+    assert_int_equal(im.width, 4 + 6 * 164);
+    assert_int_equal(im.height, 4 + 2 * 164);
+    bool picture = true, maps = true; /* the first tiles are one picture, the last are not alike */
+    for (int64_t y = 4; y < 164; y++)
+        for (int64_t x = 4; x < im.width - 4; x++) {
+            const uint8_t *a = im.px + 3 * (y * im.width + x), *b = a + 3 * 164 * im.width;
+            picture &= x >= 164 || memcmp(a, b, 3) == 0;
+            maps &= x < 168 || memcmp(a, b, 3) == 0;
+        }
+    assert_true(picture);
+    assert_false(maps);
+    hora_image_release(&im);
+    tool_check(9, NULL, "--overwrite",
+               "inspect '%s' --attention '%s/darker/clip0/1.png' --out '%s'", dir, data, png);
+    tool_check(2, NULL, "out", "inspect '%s' --attention '%s/darker/clip0/1.png'", dir, data);
+    tool_check(5, NULL, "clips",
+               "inspect '%s' --attention '%s/darker/clip0/1.png' --out '%s' --overwrite", model(),
+               data, png);
+}
+
 static void refusals(void **state) {
     (void)state;
     const char *data = draw("some", 1), *out = hora_test_path(hora_test_tmp(), "none");
@@ -109,4 +150,5 @@ static void refusals(void **state) {
 
 HORA_TESTS(cli_clips, {"a model of clips learns an order of frames", learns, HORA_SHORT},
            {"the same for any number of threads", repeats, HORA_SHORT},
+           {"what a model of pictures looks at", looked_at, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT});

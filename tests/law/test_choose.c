@@ -283,7 +283,7 @@ static void goes_on(void **state) {
     hora_log_sink(world_quiet, NULL);
     for (size_t i = 0; i < HORA_COUNT(runs); i++) {
         volatile int stop = 0;
-        hora_run_hooks hooks = {stop_at_4, (void *)&stop, &stop};
+        hora_run_hooks hooks = {stop_at_4, (void *)&stop, &stop, NULL};
         char *cut = hora_format("cut%zu", i), *whole = hora_format("whole%zu", i);
         char *a = hora_format("%s/checkpoint-10/state.safetensors", cut);
         char *b = hora_format("%s/checkpoint-10/state.safetensors", whole);

@@ -58,7 +58,7 @@ static void stop_at_4(void *user, const hora_run_event *e) {
 static void interrupted_run_goes_on(void **state) {
     (void)state;
     volatile int stop = 0;
-    hora_run_hooks hooks = {stop_at_4, (void *)&stop, &stop};
+    hora_run_hooks hooks = {stop_at_4, (void *)&stop, &stop, NULL};
     world_make(3);
     hora_log_sink(world_quiet, NULL);
     assert_fails(world_train("cut", "", &hooks, NULL), HORA_EINTERRUPTED, "--resume --out");

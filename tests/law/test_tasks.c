@@ -75,7 +75,7 @@ static hora_status train(const char *task, const char *out, const char *more, vo
                                   "eval_split=4",
                                   "test"));
     assert_ok(hora_settings_parse(&s, more, "test"));
-    const hora_run_hooks hooks = {event, (void *)(uintptr_t)stop, stop};
+    const hora_run_hooks hooks = {event, (void *)(uintptr_t)stop, stop, NULL};
     hora_log_sink(quiet, NULL);
     hora_status st = hora_run_train(&s, &hooks, result);
     hora_log_sink(NULL, NULL);

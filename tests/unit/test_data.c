@@ -301,7 +301,7 @@ static void prefetched_from(const hora_dataset *d, int64_t first, int64_t rows, 
     hora_batch want;
     int64_t n = 0;
     assert_ok(hora_batch_init(&want, rows * 16, NULL));
-    assert_ok(hora_prefetch_new(&p, d, first, rows, limit, false, NULL));
+    assert_ok(hora_prefetch_new(&p, d, first, rows, limit, false, NULL, NULL));
     uint64_t before = hora_alloc_count();
     for (; first < limit; first += rows, n++) {
         assert_ok(hora_prefetch_next(p, &got));
@@ -313,6 +313,36 @@ static void prefetched_from(const hora_dataset *d, int64_t first, int64_t rows, 
     assert_int_equal(hora_prefetch_next(p, &got), HORA_DONE);
     assert_null(got);
     hora_prefetch_free(p);
+    hora_batch_release(&want);
+}
+
+/* The micro-batches of every step of 4 (the last is shorter), shared by ranks: each once. */
+static void shared_by(const hora_dataset *d, int parts, int64_t first, int64_t limit) {
+    enum { ROWS = 3, STEP = 12 };
+    hora_prefetch *of[6];
+    const hora_batch *got;
+    hora_batch want;
+    assert_ok(hora_batch_init(&want, ROWS * 16, NULL));
+    for (int r = 0; r < parts; r++) {
+        const hora_data_share share = {STEP, r, parts};
+        assert_ok(hora_prefetch_new(&of[r], d, first, ROWS, limit, false, NULL, &share));
+    }
+    for (int64_t at = first; at < limit; at += STEP) {
+        const int64_t micro = hora_ceil_div(hora_min(STEP, limit - at), ROWS);
+        for (int r = 0; r < parts; r++) {
+            int64_t from, n;
+            hora_part_of(micro, r, parts, &from, &n);
+            for (int64_t i = from; i < from + n; i++) {
+                assert_ok(hora_prefetch_next(of[r], &got));
+                assert_ok(hora_data_fill(d, at + i * ROWS, ROWS, limit, false, &want));
+                same_batch(got, &want);
+            }
+        }
+    }
+    for (int r = 0; r < parts; r++) {
+        assert_int_equal(hora_prefetch_next(of[r], &got), HORA_DONE);
+        hora_prefetch_free(of[r]);
+    }
     hora_batch_release(&want);
 }
 
@@ -329,13 +359,18 @@ static void prefetching(void **state) {
     prefetched_from(d, 57, 3, 200); /* a resumed run */
     prefetched_from(d, 199, 3, 200);
     prefetched_from(d, 5, 1, 5);
+    for (int parts = 1; parts <= 6; parts++) {
+        shared_by(d, parts, 0, 41);
+        shared_by(d, parts, 24, 48);
+        shared_by(d, parts, 12, 14);
+    }
     for (int taken = 0; taken < 5; taken++) { /* given back at any time */
-        assert_ok(hora_prefetch_new(&p, d, 0, 4, INT64_MAX, true, NULL));
+        assert_ok(hora_prefetch_new(&p, d, 0, 4, INT64_MAX, true, NULL, NULL));
         for (int i = 0; i < taken; i++)
             assert_ok(hora_prefetch_next(p, &b));
         hora_prefetch_free(p);
     }
-    assert_fails(hora_prefetch_new(&p, d, 0, 0, 10, false, NULL), HORA_EUSAGE, "batch_size");
+    assert_fails(hora_prefetch_new(&p, d, 0, 0, 10, false, NULL, NULL), HORA_EUSAGE, "batch_size");
     assert_null(p);
     hora_prefetch_free(NULL);
     hora_dataset_close(d);
@@ -352,7 +387,7 @@ static void failures_in_the_thread_come_back(void **state) {
     hora_prefetch *p;
     const hora_batch *b;
     d->seq_len = 1; /* rows of 100 tokens into batches of 64: what cannot happen, happens */
-    assert_ok(hora_prefetch_new(&p, d, 0, 1, 4, false, NULL));
+    assert_ok(hora_prefetch_new(&p, d, 0, 1, 4, false, NULL, NULL));
     assert_fails(hora_prefetch_next(p, &b), HORA_EUSAGE, "do not fit");
     assert_null(b);
     assert_fails(hora_prefetch_next(p, &b), HORA_EUSAGE, "do not fit");

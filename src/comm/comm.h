@@ -1,0 +1,66 @@
+#ifndef HORA_COMM_COMM_H
+#define HORA_COMM_COMM_H
+/*
+ * Ranks: the processes that `mpirun` or `srun` started for one run. All calls but the numbers are
+ * collective: every rank makes them, in the same order. NULL is one rank alone, for which nothing
+ * here does anything.
+ *
+ * Every wait ends: by what was waited for, by the failure of another rank, because its process is
+ * gone, or by the time-out.
+ */
+#include "base/mem.h"
+
+typedef struct hora_comm hora_comm;
+
+/* The ranks that the launcher started; one alone where there was none. HORA_EUNSUPPORTED: it
+ * started several and this build, or its MPI, sees only one. */
+hora_status hora_comm_open(hora_comm **out);
+const char *hora_comm_built(void); /* "mpi", or "none": one rank alone */
+/* How many ranks the launcher says that it started; 1: none did. Asks the environment alone. */
+int hora_comm_launched(void);
+int hora_comm_rank(const hora_comm *c); /* 0 .. size - 1 */
+int hora_comm_size(const hora_comm *c);
+int hora_comm_node_rank(const hora_comm *c); /* among the ranks of this machine */
+int hora_comm_node_size(const hora_comm *c);
+/* Cores that are a rank's: those of the machine divided by its ranks. A process that the launcher
+ * has bound to fewer is set free by hora_comm_open: one core a rank is what mpirun does unasked. */
+int hora_comm_cores(const hora_comm *c);
+bool hora_comm_leads(const hora_comm *c);       /* rank 0: who writes and speaks */
+void hora_comm_timeout(hora_comm *c, double s); /* seconds without a word; 0: wait for ever */
+
+/* `bytes` of every rank, in order of rank: all holds size x bytes. */
+hora_status hora_comm_gather(hora_comm *c, const void *mine, size_t bytes, void *all);
+/* Any number of bytes of each: all[r] is a string, released by the caller with hora_str_release. */
+hora_status hora_comm_gather_any(hora_comm *c, const void *mine, size_t bytes, hora_str *all);
+/* Rank 0's bytes in every rank. */
+hora_status hora_comm_broadcast(hora_comm *c, void *data, size_t bytes);
+/* Rank 0's text, of any length; on other ranks `text` is empty before. */
+hora_status hora_comm_broadcast_text(hora_comm *c, hora_str *text);
+hora_status hora_comm_barrier(hora_comm *c);
+
+/* Time spent waiting and copying in these calls, bytes sent by this rank. */
+typedef struct hora_comm_stats {
+    double seconds;
+    uint64_t sent, messages;
+} hora_comm_stats;
+hora_comm_stats hora_comm_about(const hora_comm *c);
+
+/* --- failure ---------------------------------------------------------------------------------- */
+/* A wait that ends badly does not return: messages are under way, so no memory may be given back.
+ * The process ends with the exit code of the status, after what is set here. */
+typedef struct hora_comm_end {
+    void (*speak)(hora_status s); /* says the thread's text; on one rank alone */
+    void (*add)(void *user,
+                hora_status s); /* adds to the text what there is to do; NULL: nothing */
+    void *user;
+} hora_comm_end;
+void hora_comm_speaker(hora_comm *c, void (*speak)(hora_status s));
+void hora_comm_last_words(hora_comm *c, void (*add)(void *user, hora_status s), void *user);
+/* This rank fails with s and the thread's text, and tells the others, whose waits end. Once is
+ * enough; the failure of another rank is not told again. */
+void hora_comm_fail(hora_comm *c, hora_status s);
+/* Ends what hora_comm_open began; c is freed. `s`: what this rank's work ended in. True: this rank
+ * is the one to speak of it, and the thread's text is that of the first failure. Where others
+ * cannot be waited for it does not return. */
+bool hora_comm_close(hora_comm *c, hora_status s);
+#endif

@@ -1,0 +1,167 @@
+/*
+ * Several ranks under mpirun: the same bits for any number of them, for every kind of task and
+ * method; going on with another number; what is refused before the work starts.
+ */
+#include "base/file.h"
+#include "ranks.h"
+#include "tiny_model.h"
+#include "tool.h"
+
+static const char pairs[] = "{\"text\": \"abc\", \"text_pair\": \"xy\", \"label\": \"same\"}\n"
+                            "{\"text\": \"a\", \"label\": \"other\"}\n"
+                            "{\"sentence1\": \"q\", \"sentence2\": \"rstu\", \"label\": \"same\"}\n"
+                            "{\"text\": \"zzzzzzzz\", \"text_pair\": \"b\", \"label\": \"none\"}\n"
+                            "{\"text\": \"k\", \"label\": \"none\"}\n"
+                            "{\"text\": \"uvw\", \"label\": \"other\"}\n"
+                            "{\"text\": \"\", \"label\": \"other\"}\n";
+
+static const char *text_file(void) {
+    hora_str text = {0};
+    for (int i = 0; i < 60; i++)
+        hora_str_printf(&text, "{\"prompt\": \"%c%c\", \"completion\": \"%.*s\"}\n", 'a' + i % 26,
+                        'z' - i % 7, 1 + i % 9, "abcdefghijk");
+    const char *path = tiny_file("text.jsonl", text.s);
+    hora_str_release(&text);
+    return path;
+}
+
+static const char *out_of(const char *name) {
+    return hora_test_path(hora_test_tmp(), name);
+}
+
+/* One rank alone, then 1 .. 4 under mpirun, all to the same bits. */
+static void all_same(const char *what) {
+    const char *alone = out_of("alone");
+    ranks_run(0, "train %s --out '%s' --overwrite", what, alone);
+    for (int n = 2; n <= 4; n++) {
+        const char *out = out_of(hora_test_text("ranks-%d", n));
+        ranks_run(n, "train %s --out '%s' --overwrite", what, out);
+        ranks_same(alone, out, 4);
+        ranks_same(alone, out, 2);
+    }
+}
+
+static const char *causal(const char *more) {
+    return hora_test_text("--model '%s' --data '%s' --seq-len 24 --steps 4 --save-every 2 "
+                          "--save-limit 0 --eval-split 0.2 --eval-every 2 --lr 1e-2 %s",
+                          tiny_model(), text_file(), more);
+}
+
+static void test_causal(void **state) {
+    (void)state;
+    ranks_needed();
+    all_same(causal("--method lora --dropout 0.2 --batch-size 2 --grad-accum 8"));
+    all_same(causal("--method hora --rank 2 --batch-size 1 --grad-accum 7 --dtype f32"));
+    all_same(causal("--method full --batch-size 2 --grad-accum 5 --optimizer sgd"));
+    all_same(causal("--method dora --batch-size 2 --grad-accum 6 --clip 0.01"));
+    all_same(causal("--method adalora --batch-size 1 --grad-accum 4"));
+}
+
+/* One rank more than there are micro-batches: it has nothing to do, and nothing changes. */
+static void test_idle(void **state) {
+    (void)state;
+    ranks_needed();
+    all_same(causal("--method lora --batch-size 3 --grad-accum 3"));
+    all_same(causal("--method lora --batch-size 4 --grad-accum 1"));
+}
+
+static void test_tasks(void **state) {
+    const char *pictures;
+    (void)state;
+    ranks_needed();
+    const char *vit = ranks_pictures(&pictures);
+    all_same(hora_test_text("--model '%s' --data '%s' --method lora --batch-size 2 --grad-accum 4 "
+                            "--steps 4 --save-every 2 --save-limit 0 --eval-split 6 --eval-every 2 "
+                            "--flip 0.5 --mixup 0.2",
+                            vit, pictures));
+    for (int i = 0; i < 2; i++)
+        all_same(
+            hora_test_text("--model '%s' --task sequence-classification --data '%s' --method %s "
+                           "--seq-len 24 --batch-size 1 --grad-accum 5 --steps 4 --save-every 2 "
+                           "--save-limit 0 --eval-data '%s' --eval-every 2",
+                           tiny_encoder(), tiny_file("pairs.jsonl", pairs), i ? "hora" : "lora",
+                           tiny_file("pairs-2.jsonl", pairs)));
+}
+
+/* The end of an epoch is the middle of a step: the last one is short. */
+static void test_short_step(void **state) {
+    (void)state;
+    ranks_needed();
+    const char *what =
+        hora_test_text("--model '%s' --data '%s' --seq-len 16 --packing=0 --epochs 0.5 "
+                       "--batch-size 2 --grad-accum 11 --method lora --save-every 1",
+                       tiny_model(), text_file());
+    const char *alone = out_of("alone");
+    ranks_run(0, "train %s --out '%s'", what, alone);
+    for (int n = 2; n <= 4; n++) {
+        const char *out = out_of(hora_test_text("short-%d", n));
+        ranks_run(n, "train %s --out '%s'", what, out);
+        ranks_same(alone, out, 2);
+    }
+}
+
+static void test_resume(void **state) {
+    (void)state;
+    ranks_needed();
+    const char *what = causal("--method hora --rank 2 --dropout 0 --batch-size 1 --grad-accum 8");
+    const char *whole = out_of("whole");
+    ranks_run(0, "train %s --out '%s'", what, whole);
+    for (int n = 0; n <= 3; n++) {
+        const char *out = out_of(hora_test_text("resumed-%d", n));
+        ranks_run(4, "train %s --out '%s'", what, out);
+        assert_ok(hora_remove_tree(hora_test_path(out, "checkpoint-4")));
+        ranks_run(n, "train --resume --out '%s'", out);
+        ranks_same(whole, out, 4);
+    }
+}
+
+static void refused(int ranks, int code, const char *part, const char *args) {
+    hora_str err = {0};
+    const int got = ranks_try(ranks, "", &err, "%s", args);
+    if (got != code || !err.s || !strstr(err.s, part))
+        fail_msg("%d ranks: %s: exit code %d, not %d with \"%s\": %s", ranks, args, got, code, part,
+                 err.s ? err.s : "");
+    /* said once */
+    const char *first = strstr(err.s, "hora: ");
+    if (first && strstr(first + 1, "hora: "))
+        fail_msg("%s: said more than once: %s", args, err.s);
+    hora_str_release(&err);
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    ranks_needed();
+    const char *out = out_of("none");
+    refused(3, 2, "start at most 2 ranks",
+            hora_test_text("train %s --out '%s'", causal("--batch-size 1 --grad-accum 2"), out));
+    refused(2, 8, "no such file",
+            hora_test_text("train --model '%s' --data nowhere --seq-len 24 --out '%s'",
+                           tiny_model(), out));
+    refused(2, 2, "standard input",
+            hora_test_text("train --model '%s' --data - --seq-len 24 --out '%s' </dev/null",
+                           tiny_model(), out));
+    refused(2, 10, "ranks differ: options lr is \"0.01\" on rank 0 and \"0.02\" on rank 2",
+            hora_test_text("train %s --out '%s' : -n 1 %s train %s --lr 2e-2 --out '%s'",
+                           causal("--method lora --grad-accum 2 -q"), out, hora_test_tool(),
+                           causal("--method lora --grad-accum 2 -q"), out));
+    hora_str other = {0};
+    assert_ok(hora_file_read(&other, text_file()));
+    hora_str_puts(&other, "{\"prompt\": \"a\", \"completion\": \"b\"}\n");
+    const char *more = tiny_file("other.jsonl", other.s);
+    hora_str_release(&other);
+    refused(
+        2, 10, "ranks differ: data ",
+        hora_test_text("train %s --method lora --grad-accum 2 --out '%s' : -n 1 %s train --model "
+                       "'%s' --data '%s' --seq-len 24 --steps 4 --save-every 2 --save-limit 0 "
+                       "--eval-split 0.2 --eval-every 2 --lr 1e-2 --method lora --grad-accum 2 "
+                       "--out '%s'",
+                       causal(""), out, hora_test_tool(), tiny_model(), more, out));
+    assert_false(hora_path_exists(out));
+}
+
+HORA_TESTS(dist_ranks, {"language models: the same bits for any number", test_causal, HORA_MEDIUM},
+           {"ranks without work change nothing", test_idle, HORA_MEDIUM},
+           {"pictures and sequences: the same bits", test_tasks, HORA_MEDIUM},
+           {"a short last step", test_short_step, HORA_SHORT},
+           {"another number goes on", test_resume, HORA_MEDIUM},
+           {"what is refused, and said once", test_refused, HORA_SHORT});
