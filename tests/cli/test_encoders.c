@@ -368,6 +368,8 @@ static void without_model(void **state) {
     tool_check(4, NULL, "line 2", "data '%s/mixed.jsonl' --task sequence-classification", base);
     tool_check(0, "always `a` would be 90.0 % right", NULL,
                "data '%s/unbalanced.jsonl' --task sequence-classification", base);
+    const char *table = tiny_file("below.csv", "text,label\na,-1\nb,0\nc,1\n");
+    tool_check(4, NULL, "-1 is no class", "data '%s' --task sequence-classification", table);
     tool_check(2, NULL, "--model is missing", "data '%s/ints.jsonl'", base);
 }
 
