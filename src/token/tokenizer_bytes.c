@@ -1,6 +1,6 @@
 /*
- * A tokenizer without a file: each byte is a token, so that texts can be looked at where no model is
- * chosen yet. [SEP] ends each text, that an empty one is a token too.
+ * A tokenizer without a file: each byte is a token, so that texts can be looked at where no model
+ * is chosen yet. [SEP] ends each text, that an empty one is a token too.
  */
 #include "token/tokenizer_impl.h"
 
