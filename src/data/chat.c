@@ -33,7 +33,7 @@ static bool is_assistant(const hora_json *message) {
     return hora_eq(role, "assistant") || hora_eq(role, "model");
 }
 
-/* OpenAI and Mistral; axolotl, twice; ms-swift; axolotl's for parts of a message, never a number. */
+/* OpenAI and Mistral; axolotl, twice; ms-swift; axolotl for parts of a message, never a number. */
 const char *const hora_chat_weights[HORA_CHAT_WEIGHTS] = {"weight", "train", "training", "loss",
                                                           "train_detail"};
 
