@@ -38,8 +38,6 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
     hora_status st = hora_options_take(&hora_data_options, &d->config, s);
     if (st == HORA_OK)
         st = hora_open_pictures(&m->opened, &d->config.seq_len);
-    if (st == HORA_OK && !hora_settings_get(s, "seq_len") && most > 0)
-        d->config.seq_len = hora_min(d->config.seq_len, most);
     if (st == HORA_OK && !hora_settings_get(s, "seq_len"))
         hora_open_length(&m->opened, &d->config.seq_len);
     if (st == HORA_OK && most > 0 && d->config.seq_len > most)

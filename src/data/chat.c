@@ -33,18 +33,25 @@ static bool is_assistant(const hora_json *message) {
     return hora_eq(role, "assistant") || hora_eq(role, "model");
 }
 
+/* OpenAI and Mistral; axolotl, twice; ms-swift; axolotl for parts of a message, never a number. */
+const char *const hora_chat_weights[HORA_CHAT_WEIGHTS] = {"weight", "train", "training", "loss",
+                                                          "train_detail"};
+
 static hora_status weight_of(const hora_json *message, size_t i, bool *off) {
-    const hora_json *w = hora_json_get(message, "weight");
-    double v = 1;
     *off = false;
-    if (hora_json_type(w) == HORA_JNULL)
-        return HORA_OK;
-    if (!hora_json_real(w, &v) || (v != 0 && v != 1))
-        return hora_fail(HORA_EUNSUPPORTED,
-                         "`weight` of message %zu is neither 0 (not to be learned) nor 1; correct "
-                         "the record",
-                         i + 1);
-    *off = v == 0;
+    for (size_t k = 0; k < HORA_CHAT_WEIGHTS; k++) {
+        const hora_json *w = hora_json_get(message, hora_chat_weights[k]);
+        double v = 1;
+        bool yes = true;
+        if (hora_json_type(w) == HORA_JNULL)
+            continue;
+        if (!hora_json_bool(w, &yes) && (!hora_json_real(w, &v) || (v != 0 && v != 1)))
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "`%s` of message %zu is neither 0 (not to be learned) nor 1; correct "
+                             "the record",
+                             hora_chat_weights[k], i + 1);
+        *off = *off || !yes || v == 0;
+    }
     return HORA_OK;
 }
 

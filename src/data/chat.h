@@ -12,8 +12,8 @@ typedef struct hora_chat {
     size_t given;                                /* that many messages are a prompt: not learned */
     hora_json *own[2];                           /* what was made of the record */
 } hora_chat;
-/* From a list of messages, or from an object with `messages` (or `conversations`, `conversation`,
- * and their `system`) and, where they are, `tools` (a list, an object, or either as JSON text),
+/* From a list of messages, or from an object with `messages` (or `conversations`, `conversation`)
+ * and, where they are, `system`, `tools` (a list, an object, or either as JSON text),
  * `documents` and `chat_template_kwargs`; borrows from it. */
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree);
 void hora_chat_release(hora_chat *c);

@@ -76,8 +76,10 @@ hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own) 
     hora_json *m = hora_json_new_object();
     hora_json_set(m, "role", hora_json_new_string(call ? "assistant" : role));
     hora_json_set(m, "content", call ? hora_json_new_string("") : hora_json_new_string_n(s, n));
-    if (hora_json_get(turn, "weight"))
-        hora_json_set(m, "weight", hora_json_copy(hora_json_get(turn, "weight")));
+    for (size_t k = 0; k < HORA_CHAT_WEIGHTS; k++)
+        if (hora_json_get(turn, hora_chat_weights[k]))
+            hora_json_set(m, hora_chat_weights[k],
+                          hora_json_copy(hora_json_get(turn, hora_chat_weights[k])));
     if (call)
         st = tool_calls(s, n, i, m);
     if (st)
@@ -131,6 +133,10 @@ hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
     const hora_json *tools = hora_json_get(record, "tools");
     size_t n = 1;
     const char *text = hora_json_string(tools, &n);
+    if (hora_json_len(hora_json_get(record, "functions")))
+        return hora_fail(HORA_EFORMAT,
+                         "`functions` is a name of old; give them as `tools`, a list of "
+                         "{\"type\": \"function\", \"function\": ..}");
     c->documents = hora_json_get(record, "documents");
     c->kwargs = hora_json_get(record, "chat_template_kwargs");
     if (hora_json_type(c->kwargs) != HORA_JNULL && hora_json_type(c->kwargs) != HORA_JOBJECT)
@@ -146,6 +152,24 @@ hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
     return HORA_OK;
 }
 
+static bool is_system(const hora_json *turn, const char *text) {
+    const hora_json *role = hora_json_get(turn, "role"), *content = hora_json_get(turn, "content");
+    return hora_eq(hora_json_string(role ? role : hora_json_get(turn, "from"), NULL), "system") &&
+           hora_eq(hora_json_string(content ? content : hora_json_get(turn, "value"), NULL), text);
+}
+
+hora_status hora_chat_system(const hora_json *record, const hora_json *turns, hora_json *messages) {
+    const char *system;
+    size_t n;
+    HORA_TRY(hora_source_string(record, "system", false, &system, &n));
+    if (!n || is_system(hora_json_at(turns, 0), system))
+        return HORA_OK;
+    hora_json *m = hora_json_push(messages, hora_json_new_object());
+    hora_json_set(m, "role", hora_json_new_string("system"));
+    hora_json_set(m, "content", hora_json_new_string_n(system, n));
+    return HORA_OK;
+}
+
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree) {
     *c = (hora_chat){0};
     if (hora_json_type(tree) != HORA_JOBJECT) {
@@ -156,17 +180,11 @@ hora_status hora_chat_read(hora_chat *c, const hora_json *tree) {
     c->messages = hora_json_get(tree, "messages");
     const hora_json *turns = hora_json_get(tree, "conversations");
     turns = turns ? turns : hora_json_get(tree, "conversation");
-    if (c->messages || !turns)
+    turns = c->messages ? c->messages : turns;
+    if (!turns || (c->messages && hora_json_type(hora_json_get(tree, "system")) == HORA_JNULL))
         return HORA_OK;
-    const char *system;
-    size_t n;
     c->messages = c->own[1] = hora_json_new_array();
-    HORA_TRY(hora_source_string(tree, "system", false, &system, &n));
-    if (n) {
-        hora_json *m = hora_json_push(c->own[1], hora_json_new_object());
-        hora_json_set(m, "role", hora_json_new_string("system"));
-        hora_json_set(m, "content", hora_json_new_string_n(system, n));
-    }
+    HORA_TRY(hora_chat_system(tree, turns, c->own[1]));
     return hora_chat_turns(turns, c->own[1]);
 }
 

@@ -23,7 +23,7 @@ static const hora_option rows[] = {
             .help = "names of the fields in the data: prompt=question,completion=answer; in a "
                     "recipe also a mapping"),
     OPT_INT(seq_len, "seq_len", "max_length max_seq_length cutoff_len", "512", 2, 1 << 24,
-            "tokens per sequence; longer records are cut"),
+            "tokens per sequence (by itself at most the model's context); longer records are cut"),
     OPT_BOOL(packing, "packing", NULL, "true",
              "put several records into one sequence; they do not see each other"),
     OPT_BOOL(shuffle, "shuffle", NULL, "true", "another order of sequences in every epoch"),

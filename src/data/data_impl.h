@@ -88,6 +88,11 @@ hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
 hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own);
 /* Appends all turns of a list. */
 hora_status hora_chat_turns(const hora_json *turns, hora_json *messages);
+/* Keys of a message that say whether it is learned: false or 0, not. */
+enum { HORA_CHAT_WEIGHTS = 5 };
+extern const char *const hora_chat_weights[HORA_CHAT_WEIGHTS];
+/* Appends `system` of the record as a message, unless `turns` begin with it. */
+hora_status hora_chat_system(const hora_json *record, const hora_json *turns, hora_json *messages);
 /* `read` of every source whose record hora_chat_read understands. */
 hora_status hora_chat_source(const hora_reader *r, const hora_json *record, hora_samples *out);
 

@@ -74,40 +74,50 @@ static int by_bytes(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A number as it is written for a class: no sign, no zero in front; -1: none. */
+#define MOST_CLASSES 1000000
+#define OUTSIDE      INT64_MAX
+
+/*
+ * A number as it is written for a class: no sign, no zero in front; -1: a name. OUTSIDE: a number
+ * that no class has, below 0 (in test sets "no label") or beyond reason.
+ */
 static int64_t class_number(const char *text) {
+    const char *digits = text + (text[0] == '-');
+    const size_t n = strlen(digits);
     int64_t v = 0;
-    if (!*text || (text[0] == '0' && text[1]) || strlen(text) > 9)
+    if (!n || strspn(digits, "0123456789") != n || (digits[0] == '0' && n > 1))
         return -1;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9')
-            return -1;
-        v = v * 10 + (*text - '0');
-    }
-    return v;
+    for (size_t i = 0; i < n && v <= MOST_CLASSES; i++)
+        v = v * 10 + (digits[i] - '0');
+    return digits != text || v > MOST_CLASSES ? OUTSIDE : v;
 }
 
-/* Are all labels numbers? *most is the largest. */
+/* Are all labels numbers? *most is the largest that a class can have; -1: there is none. */
 static bool all_numbers(const hora_images *s, int64_t *most) {
+    bool any = false;
     *most = -1;
     for (size_t i = 0; i < s->n; i++) {
-        int64_t v = s->items[i].label ? class_number(s->items[i].label) : 0;
+        int64_t v = s->items[i].label ? class_number(s->items[i].label) : OUTSIDE;
         if (v < 0)
             return false;
-        *most = s->items[i].label ? hora_max(*most, v) : *most;
+        any |= s->items[i].label != NULL;
+        *most = v == OUTSIDE ? *most : hora_max(*most, v);
     }
-    return *most >= 0 && !s->names_only && s->nclasses == 0;
+    return any && !s->names_only && s->nclasses == 0;
 }
 
-/* The set's own classes: declared ones and those of the samples, each once. */
+/*
+ * The set's own classes: declared ones and those of the samples, each once. Of numbers those that
+ * no class has stay out, so that their samples are of an unknown class.
+ */
 static hora_status own_classes(hora_images *s) {
     int64_t most;
     if (all_numbers(s, &most)) {
-        if (most > 1000000)
-            return hora_fail(
-                HORA_EFORMAT,
-                "%s: class number %lld is out of reason; labels are class names or numbers from 0",
-                s->path, (long long)most);
+        if (most < 0)
+            return hora_fail(HORA_EFORMAT,
+                             "%s: no label is a class: they are numbers below 0 or beyond %d; "
+                             "write names, or numbers from 0",
+                             s->path, MOST_CLASSES);
         for (int64_t i = 0; i <= most; i++) {
             char text[24];
             hora_snprintf(text, sizeof text, "%lld", (long long)i);
@@ -115,9 +125,12 @@ static hora_status own_classes(hora_images *s) {
         }
         return HORA_OK;
     }
-    for (size_t i = 0; i < s->n; i++)
-        if (s->items[i].label)
-            hora_images_declare(s, s->items[i].label);
+    for (size_t i = 0; i < s->n; i++) {
+        const char *label = s->items[i].label;
+        const bool below = !s->names_only && label && label[0] == '-';
+        if (label && !(below && class_number(label) == OUTSIDE))
+            hora_images_declare(s, label);
+    }
     if (s->nclasses)
         qsort(s->classes, s->nclasses, sizeof *s->classes, by_bytes);
     size_t kept = 0;

@@ -63,6 +63,17 @@ static hora_status whole(const hora_json *v, int64_t *out) {
     return HORA_OK;
 }
 
+/* No number below 0, as a table has it too: there all fields are text. */
+static hora_status not_below(const char *label) {
+    const size_t digits = label[0] == '-' ? strspn(label + 1, "0123456789") : 0;
+    return !digits || label[1 + digits]
+               ? HORA_OK
+               : hora_fail(HORA_EFORMAT,
+                           "the label %.60s is no class; records without a label (-1 in test sets) "
+                           "have nothing to learn, leave them out",
+                           label);
+}
+
 static hora_status class_of(hora_label_store *s, const hora_json *v, int64_t line, int32_t *out) {
     char text[32];
     bool truth;
@@ -72,6 +83,7 @@ static hora_status class_of(hora_label_store *s, const hora_json *v, int64_t lin
         HORA_TRY(one_style(s, HORA_LABEL_NAMES));
         if (!*hora_json_string(v, NULL))
             return no_label();
+        HORA_TRY(not_below(hora_json_string(v, NULL)));
         return intern(&s->table, hora_json_string(v, NULL), line, out);
     case HORA_JBOOL:
         HORA_TRY(one_style(s, HORA_LABEL_TRUTHS));
@@ -81,12 +93,8 @@ static hora_status class_of(hora_label_store *s, const hora_json *v, int64_t lin
     case HORA_JREAL:
         HORA_TRY(whole(v, &number));
         HORA_TRY(one_style(s, HORA_LABEL_INTS));
-        if (number < 0)
-            return hora_fail(HORA_EFORMAT,
-                             "the label %lld is no class; records without a label (-1 in test "
-                             "sets) have nothing to learn, leave them out",
-                             (long long)number);
         hora_snprintf(text, sizeof text, "%lld", (long long)number);
+        HORA_TRY(not_below(text));
         return intern(&s->table, text, line, out);
     default:
         return no_label();

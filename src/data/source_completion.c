@@ -27,7 +27,9 @@ static hora_status read_conversation(const hora_reader *r, const hora_json *reco
                                      hora_samples *out) {
     hora_json *messages = hora_json_new_array();
     hora_chat chat = {.messages = messages};
-    hora_status s = add_messages(hora_json_get(record, "prompt"), "user", "prompt", messages);
+    hora_status s = hora_chat_system(record, hora_json_get(record, "prompt"), messages);
+    if (!s)
+        s = add_messages(hora_json_get(record, "prompt"), "user", "prompt", messages);
     chat.given = hora_json_len(messages);
     if (s)
         goto out;
@@ -41,6 +43,24 @@ out:
     return s;
 }
 
+/* What only a template could place. Columns of tables may be there and empty. */
+static hora_status refuse_extras(const hora_json *record) {
+    static const char *const keys[] = {"system", "tools", "functions", "documents",
+                                       "chat_template_kwargs"};
+    for (size_t i = 0; i < HORA_COUNT(keys); i++) {
+        const hora_json *v = hora_json_get(record, keys[i]);
+        size_t n = hora_json_len(v);
+        if (hora_json_string(v, NULL))
+            hora_json_string(v, &n);
+        if (n)
+            return hora_fail(HORA_EFORMAT,
+                             "`%s` has no place beside a prompt of plain text; give prompt and "
+                             "completion as lists of messages, or write it into the prompt",
+                             keys[i]);
+    }
+    return HORA_OK;
+}
+
 static hora_status read_completion(const hora_reader *r, const hora_json *record,
                                    hora_samples *out) {
     const char *prompt, *completion;
@@ -48,6 +68,7 @@ static hora_status read_completion(const hora_reader *r, const hora_json *record
     if (hora_json_type(hora_json_get(record, "prompt")) == HORA_JARRAY ||
         hora_json_type(hora_json_get(record, "completion")) == HORA_JARRAY)
         return read_conversation(r, record, out);
+    HORA_TRY(refuse_extras(record));
     HORA_TRY(hora_source_string(record, "prompt", true, &prompt, &np));
     HORA_TRY(hora_source_string(record, "completion", true, &completion, &nc));
     hora_source_pair(r, prompt, np, completion, nc, out);

@@ -418,6 +418,24 @@ static void set_lora(hora_json *obj, const hora_peft_config *c) {
     set_tokens(obj, c);
 }
 
+/* Keys in byte order, as PEFT has them, but patterns as given: the first that matches counts. */
+static void dump_in_order(const hora_json *obj, hora_str *out) {
+    static const char *const patterns[] = {"rank_pattern", "alpha_pattern"};
+    hora_str text = {0};
+    hora_json *sorted = NULL;
+    hora_json_dump(obj, 2, true, &text);
+    if (hora_json_parse(&sorted, text.s, text.n, "adapter_config.json") == HORA_OK) {
+        for (size_t i = 0; i < HORA_COUNT(patterns); i++)
+            if (hora_json_get(obj, patterns[i]))
+                hora_json_set(sorted, patterns[i], hora_json_copy(hora_json_get(obj, patterns[i])));
+        hora_json_dump(sorted, 2, false, out);
+    } else { /* a name that is no text: as it is */
+        hora_str_add(out, text.s, text.n);
+    }
+    hora_json_free(sorted);
+    hora_str_release(&text);
+}
+
 void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
     hora_json *obj = hora_json_new_object();
     const char *type = c->peft_type ? c->peft_type : "LORA";
@@ -436,7 +454,7 @@ void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
     for (void *it = c->own ? hora_json_iter(c->own) : NULL; it; it = hora_json_next(c->own, it))
         if (!hora_json_get(obj, hora_json_iter_key(it)))
             hora_json_set(obj, hora_json_iter_key(it), hora_json_copy(hora_json_iter_value(it)));
-    hora_json_dump(obj, 2, true, out);
+    dump_in_order(obj, out);
     hora_json_free(obj);
 }
 

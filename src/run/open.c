@@ -90,7 +90,7 @@ hora_status hora_open_chat(hora_opened *o, char **date) {
 
 void hora_open_length(const hora_opened *o, int64_t *seq_len) {
     const int64_t limits[] = {o->objective.how.most, o->base->max_positions};
-    for (size_t i = 0; i < HORA_COUNT(limits) && o->objective.task->body; i++)
+    for (size_t i = 0; i < HORA_COUNT(limits); i++)
         *seq_len = limits[i] > 0 ? hora_min(*seq_len, limits[i]) : *seq_len;
 }
 

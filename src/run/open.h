@@ -42,8 +42,8 @@ hora_status hora_open_chat(hora_opened *o, char **date);
  * usual way of that model type), and rows of that size. Nothing for others. *seq_len (may be NULL)
  * becomes the rows of a picture. */
 hora_status hora_open_pictures(hora_opened *o, int64_t *seq_len);
-/* A length that nobody gave, of the task embedding: at most what the model's folder says of texts.
- * Nothing for others. */
+/* A length that nobody gave: at most the model's context, and of the task embedding what the folder
+ * says of texts. */
 void hora_open_length(const hora_opened *o, int64_t *seq_len);
 /* The data set in the file `path`, read as the task wants it; the caller closes it first.
  * config->date is filled in where the template asks for it. */

@@ -17,7 +17,7 @@ static const hora_option rows[] = {
     OPT_FILES(data, "data", "train_file dataset", NULL, "FILE",
               "training data: text, JSONL, CSV, TSV, also in .gz or .zst; - is standard input, a "
               "folder holds train.jsonl; may be given several times, FILE:2 counts twice an epoch"),
-    OPT_FILES(eval_data, "eval_data", "validation_file", NULL, "FILE",
+    OPT_FILES(eval_data, "eval_data", "validation_file valid", NULL, "FILE",
               "evaluation data, likewise; eval_split takes some of the training data instead"),
     OPT_STRING(method, "method", "peft_type", "hora", "NAME",
                "what trains; `hora methods` lists them"),

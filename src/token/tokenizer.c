@@ -91,17 +91,27 @@ out:
     return st;
 }
 
-hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir) {
+static hora_status open_from(hora_tokenizer **out, const char *dir) {
     hora_tokenizer *t = hora_calloc(1, sizeof *t);
     t->special_map = hora_json_new_object();
     t->bos = t->eos = t->pad = -1;
-    hora_status st = hora_gguf_is(dir) ? hora_tok_load_gguf(t, dir) : open_all(t, dir);
+    hora_status st = !dir                ? hora_tok_load_bytes(t)
+                     : hora_gguf_is(dir) ? hora_tok_load_gguf(t, dir)
+                                         : open_all(t, dir);
     if (st != HORA_OK) {
         hora_tokenizer_close(t);
         return st;
     }
     *out = t;
     return HORA_OK;
+}
+
+hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir) {
+    return open_from(out, dir);
+}
+
+hora_status hora_tokenizer_open_bytes(hora_tokenizer **out) {
+    return open_from(out, NULL);
 }
 
 void hora_tokenizer_close(hora_tokenizer *t) {

@@ -19,6 +19,8 @@ static inline void hora_ids_push(hora_ids *v, int32_t id) {
 /* Reads a GGUF file; or DIR/tokenizer.json, else DIR/tokenizer.model, else DIR/vocab.txt;
  * tokenizer_config.json and special_tokens_map.json beside it where they exist. */
 hora_status hora_tokenizer_open(hora_tokenizer **out, const char *dir);
+/* One for where there is no model to look at data with: a token is a byte, [SEP] ends each text. */
+hora_status hora_tokenizer_open_bytes(hora_tokenizer **out);
 void hora_tokenizer_close(hora_tokenizer *t); /* accepts NULL */
 /* Appends the ids of text[0..n). `special`: run the post-processor (BOS and the like). Text that is
  * not UTF-8 is refused with its offset. Special tokens spelled out in the text become their ids, as

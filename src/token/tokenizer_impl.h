@@ -340,6 +340,8 @@ hora_status hora_tok_spm_build(hora_tokenizer *t, const hora_tok_spm *sp, const 
 hora_status hora_tok_spm_scores(const char *path, float *score, int64_t n);
 /* tokenizer_gguf.c: the vocabulary in a GGUF file's keys. */
 hora_status hora_tok_load_gguf(hora_tokenizer *t, const char *path);
+/* tokenizer_bytes.c: a token for each byte, and [SEP] behind each text. */
+hora_status hora_tok_load_bytes(hora_tokenizer *t);
 /* SentencePiece; `config` is tokenizer_config.json or NULL (add_bos_token, add_eos_token). */
 hora_status hora_tok_load_sentencepiece(hora_tokenizer *t, const char *data, size_t n,
                                         const hora_json *config, const char *what);

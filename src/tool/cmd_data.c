@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/outdir.h"
 #include "base/text.h"
 #include "task/task.h"
@@ -14,8 +15,10 @@ typedef struct config {
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(model, "model", NULL, NULL, "DIR",
-               "directory with the tokenizer and its chat template; no weights are needed"),
+    OPT_STRING(
+        model, "model", NULL, NULL, "DIR",
+        "directory with the tokenizer and its chat template; no weights are needed; without it "
+        "records with labels are read as bytes"),
     OPT_STRING(
         task, "task", "task_type", NULL, "NAME",
         "read the records as this task does: causal, sequence-classification, ..; unset: what "
@@ -88,6 +91,26 @@ static void put_histogram(const hora_json *bars) {
     }
 }
 
+/* Which classes, how often, and what a model that knows nothing would reach. */
+static void put_counts(const hora_json *s) {
+    const hora_json *names = hora_json_get(s, "names"), *counts = hora_json_get(s, "counts");
+    const size_t n = hora_json_len(names);
+    if (!n)
+        return;
+    printf("%zu classes:", n);
+    for (size_t i = 0; i < n && i < 12; i++) {
+        int64_t count = 0;
+        hora_json_int(hora_json_at(counts, i), &count);
+        printf("%s `%s` %lld", i ? "," : "", hora_json_string(hora_json_at(names, i), NULL),
+               (long long)count);
+    }
+    printf("%s", n > 12 ? ", .." : "");
+    if (hora_json_get(s, "most"))
+        printf("; always `%s` would be %.1f %% right", hora_cli_text(s, "most"),
+               100 * hora_cli_number(s, "most_share"));
+    putchar('\n');
+}
+
 static void put_survey(const hora_json *s) {
     const hora_json *kinds = hora_json_get(s, "kinds"), *l = hora_json_get(s, "lengths"),
                     *longest = hora_json_get(s, "longest");
@@ -111,6 +134,7 @@ static void put_survey(const hora_json *s) {
            hora_cli_number(l, "median"), hora_cli_number(l, "p90"),
            hora_cli_number(longest, "tokens"), hora_cli_number(longest, "line"));
     put_histogram(hora_json_get(l, "histogram"));
+    put_counts(s);
     if (*notes)
         printf("%s\n", notes);
 }
@@ -130,8 +154,26 @@ static void print(const hora_json *r) {
 }
 
 /* ---- opening ---- */
-/* seq_len that nobody set is at most what the model has positions for. */
+/* A list of pictures looks like one of texts: the task tells them apart. Records with labels need
+ * no model: without one a byte counts as a token. */
+static hora_status settle(const config *c, const char *path, bool *pictures) {
+    const hora_task *t = c->task ? hora_task_named(c->task) : NULL;
+    *pictures = hora_cli_is_pictures(path) || (t && t->pictures);
+    if (*pictures || c->model)
+        return HORA_OK;
+    if (!t || !t->labels)
+        return hora_cli_required("model", NULL, "a directory with a tokenizer");
+    hora_info("without --model each byte is a token");
+    return HORA_OK;
+}
+
+/* seq_len that nobody set is at most what the model has positions for; without one no text is
+ * cut. */
 static void fit(hora_data_config *c, const hora_settings *s, const char *model) {
+    if (!model) {
+        c->seq_len = hora_settings_get(s, "seq_len") ? c->seq_len : 1 << 24;
+        return;
+    }
     char *path = hora_path_join(model, "config.json");
     hora_json *config = NULL;
     int64_t most = 0;
@@ -162,8 +204,9 @@ static hora_status sequences_of(const hora_dataset *d, const config *c, hora_jso
 }
 
 static hora_status choose(hora_objective *o, const config *c) {
-    hora_json *config;
-    HORA_TRY(hora_json_load_beside(&config, c->model, "config.json"));
+    hora_json *config = NULL;
+    if (c->model)
+        HORA_TRY(hora_json_load_beside(&config, c->model, "config.json"));
     const hora_status s = hora_objective_choose(o, c->task, config);
     hora_json_free(config);
     return s;
@@ -179,13 +222,21 @@ static void put_classes(hora_json *summary, const hora_objective *o, const hora_
     hora_json_set(summary, "lost_words", hora_json_new_int(t->lost_words));
     hora_json *names = hora_json_set(summary, "names", hora_json_new_array());
     hora_json *counts = hora_json_set(summary, "counts", hora_json_new_array());
+    int64_t all = 0, most = 0, at = 0;
     for (int64_t i = 0; i < o->classes; i++) {
         int64_t n = 0;
         for (int k = 0; k < t->n; k++)
             n += hora_eq(t->at[k].name, o->names[i]) ? t->at[k].count : 0;
         hora_json_push(names, hora_json_new_string(o->names[i]));
         hora_json_push(counts, hora_json_new_int(n));
+        all += n;
+        at = n > most ? i : at;
+        most = hora_max(most, n);
     }
+    if (t->several || !all)
+        return;
+    hora_json_set(summary, "most", hora_json_new_string(o->names[at]));
+    hora_json_set(summary, "most_share", hora_json_new_real((double)most / (double)all));
 }
 
 static hora_status look(const char *file, const config *c, hora_data_config *data,
@@ -199,7 +250,8 @@ static hora_status look(const char *file, const config *c, hora_data_config *dat
     data->packing = false; /* every record stands for itself */
     HORA_TRY(choose(&o, c));
     hora_status s;
-    HORA_TRY_OUT(s, hora_tokenizer_open(&tok, c->model));
+    HORA_TRY_OUT(s,
+                 c->model ? hora_tokenizer_open(&tok, c->model) : hora_tokenizer_open_bytes(&tok));
     HORA_TRY_OUT(s, hora_chat_open(&chat, tok, &data->date));
     HORA_TRY_OUT(s, hora_dataset_open(&d, file, tok, chat, data, &o.rule));
     if (o.task->head)
@@ -229,12 +281,14 @@ hora_status hora_cli_data(hora_cli *cli) {
     config c = {0};
     hora_data_config data = {0};
     hora_str files = {0};
+    bool pictures;
     if (!cli->nrest)
         return hora_fail(HORA_EUSAGE, "no file; give the text, JSONL, CSV or TSV to look at");
     hora_status s;
     HORA_TRY_OUT(s, hora_options_take(&options, &c, &cli->settings));
     HORA_TRY_OUT(s, hora_options_take(&hora_data_options, &data, &cli->settings));
-    if (hora_cli_is_pictures(cli->rest[0])) {
+    HORA_TRY_OUT(s, settle(&c, cli->rest[0], &pictures));
+    if (pictures) {
         const hora_input in[] = {{"data", cli->rest[0]}, {"model", c.model}, {"labels", c.labels}};
         const hora_cli_pictures_config pc = {&data, c.model, c.labels, c.sheet};
         if (c.sheet)
@@ -242,7 +296,6 @@ hora_status hora_cli_data(hora_cli *cli) {
         s = hora_cli_pictures(cli->rest[0], &pc, &r);
         goto out;
     }
-    HORA_TRY_OUT(s, hora_cli_required("model", c.model, "a directory with a tokenizer"));
     fit(&data, &cli->settings, c.model);
     for (int i = 0; i < cli->nrest; i++)
         hora_str_printf(&files, "%s%s", i ? "\n" : "", cli->rest[i]);
@@ -258,12 +311,13 @@ out:
 const hora_command hora_command_data = {
     .name = "data",
     .summary = "What of a data file is trained on, or what a set of pictures holds",
-    .usage = "(--model DIR FILE.. [--record N] | DIR) [options] [--json]",
-    .more =
-        "Shows the first sequences with what is supervised in [[ ]] (in colour on a terminal), "
-        "then\n"
-        "the file in numbers. With --record all sequences of that record, and their ids.\n"
-        "Of a folder of pictures (or a tar, MNIST, CIFAR): classes, sizes, what cannot be read.",
+    .usage = "(--model DIR FILE.. [--record N] | --task NAME FILE.. | DIR) [options] [--json]",
+    .more = "Shows the first sequences with what is supervised in [[ ]] (in colour on a terminal), "
+            "then\n"
+            "the file in numbers. With --record all sequences of that record, and their ids.\n"
+            "Of a folder of pictures (or a tar, MNIST, CIFAR; a list with --task "
+            "image-classification):\n"
+            "classes, sizes, what cannot be read.",
     .tables = {&options, &hora_data_options},
     .most = 256,
     .run = hora_cli_data};

@@ -339,10 +339,45 @@ static void token_labels(void **state) {
     hora_json_free(got);
 }
 
+/* The cases of the world as they are run: without a model, the texts to the byte. */
+static void without_model(void **state) {
+    static const char *const files[] = {"quoted.csv", "plain.tsv"};
+    (void)state;
+    const char *base = hora_test_shared("cases/text-csv-tsv-quoting");
+    hora_json *note, *got;
+    assert_ok(hora_json_load(&note, hora_test_path(base, "case.json")));
+    for (size_t f = 0; f < HORA_COUNT(files); f++) {
+        const hora_json *want = hora_json_get(hora_json_get(note, "expect"), files[f]);
+        got = tool_json("data '%s/%s' --task sequence-classification --show 99 --json", base,
+                        files[f]);
+        const hora_json *shown = hora_json_get(got, "shown");
+        assert_int_equal(hora_json_len(shown), hora_json_len(want));
+        for (size_t i = 0; i < hora_json_len(want); i++) {
+            const hora_json *run = hora_json_at(hora_json_get(hora_json_at(shown, i), "runs"), 0);
+            const char *text = hora_json_string(hora_json_get(hora_json_at(want, i), "text"), NULL);
+            char *ended = hora_format("%s[SEP]", text);
+            assert_string_equal(hora_json_string(hora_json_get(run, "text"), NULL), ended);
+            hora_free(ended);
+        }
+        hora_json_free(got);
+    }
+    hora_json_free(note);
+    base = hora_test_shared("cases/text-labels-in-all-spellings");
+    tool_check(0, "\"names\": [\"a\", \"b\", \"nan\"]", "each byte is a token",
+               "data '%s/nan_text.jsonl' --task sequence-classification --json", base);
+    tool_check(4, NULL, "line 2", "data '%s/mixed.jsonl' --task sequence-classification", base);
+    tool_check(0, "always `a` would be 90.0 % right", NULL,
+               "data '%s/unbalanced.jsonl' --task sequence-classification", base);
+    const char *table = tiny_file("below.csv", "text,label\na,-1\nb,0\nc,1\n");
+    tool_check(4, NULL, "-1 is no class", "data '%s' --task sequence-classification", table);
+    tool_check(2, NULL, "--model is missing", "data '%s/ints.jsonl'", base);
+}
+
 HORA_TESTS(cli_encoders, {"classes of texts and pairs", classes, HORA_SHORT},
            {"tags of words, numbers", words_and_numbers, HORA_SHORT},
            {"words behind the cut are missed", lost_words, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT},
+           {"records with labels without a model", without_model, HORA_SHORT},
            {"vectors as sentence-transformers has them", sentence_transformers, HORA_SHORT},
            {"texts that belong together", belonging, HORA_SHORT},
            {"similarity of pairs", similarity, HORA_SHORT}, {"MiniLM", minilm, HORA_SHORT},

@@ -31,6 +31,7 @@ static void test_before_data(void **state) {
     tool_check(9, "", "exists", "train --model '%s' --data NONE --out '%s'", m, there);
     tool_check(2, "", "seq_len=9999", "train --model '%s' --data NONE --out '%s' --seq-len 9999", m,
                out);
+    tool_check(8, "", "NONE", "train --model '%s' --data NONE --out '%s'", m, out);
     tool_check(2, "", "give --out", "train --model '%s' --data NONE", m);
     tool_check(2, "", "no training data: give --data FILE", "train --model '%s' --out '%s'", m,
                out);
@@ -138,6 +139,14 @@ static void test_mark(void **state) {
     tool_check(0, "1 steps", NULL, "train '%s' --out '%s'", tiny_file("r.yaml", text),
                out_dir("out"));
     hora_free(text);
+}
+
+/* A length that nobody gave is at most the model's context, 96 here. */
+static void test_length(void **state) {
+    (void)state;
+    tool_check(0, "1 steps", "sequences of 96 tokens",
+               "train --model '%s' --data '%s' --steps 1 --out '%s'", tiny_model(), data_file(),
+               out_dir("length"));
 }
 
 static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
@@ -248,6 +257,7 @@ HORA_TESTS(cli_first, {"refused before data are read", test_before_data, HORA_SH
            {"a finished run made longer", test_longer, HORA_SHORT},
            {"the last line gives means", test_means, HORA_SHORT},
            {"a recipe with a byte order mark", test_mark, HORA_SHORT},
+           {"a length that nobody gave", test_length, HORA_SHORT},
            {"files that stand for others", test_not_the_file, HORA_SHORT},
            {"models that say one thing and hold another", test_tied, HORA_SHORT},
            {"adapters of PEFT", test_adapters_of_peft, HORA_SHORT},

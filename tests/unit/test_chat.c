@@ -237,6 +237,20 @@ static void weights(void **state) {
     rows_are_with(plain, TALK(U("q") "," A("a") "," U("r") "," W("b", "0")),
                   (how){.train_on = HORA_TRAIN_ON_LAST},
                   "<|u|>q<|end|><|a|>[[a<|end|>]]<|u|>r<|end|><|a|>b<|end|>");
+    static const char *const flags[] = {"train", "training", "loss"};
+    for (size_t i = 0; i < HORA_COUNT(flags); i++) {
+        char *record = hora_format(
+            "{'conversations': [{'from': 'human', 'value': 'q'}, {'from': 'gpt', 'value': 'a', "
+            "'%s': false}, {'role': 'user', 'content': 'r'}, {'role': 'assistant', 'content': 'b', "
+            "'%s': true}]}",
+            flags[i], flags[i]);
+        rows_are(plain, record, "<|u|>q<|end|><|a|>a<|end|><|u|>r<|end|><|a|>[[b<|end|>]]");
+        hora_free(record);
+    }
+    refused(
+        plain,
+        TALK(U("q") ",{'role': 'assistant', 'content': 'a', 'train_detail': [{'train': false}]}"),
+        (how){0}, "`train_detail` of message 2");
     refused(plain, TALK(U("q") "," W("a", "0.5")), (how){0}, "neither 0 (not to be learned) nor 1");
     refused(plain, TALK(U("q") "," W("a", "'x'")), (how){0}, "neither 0");
     refused(plain, TALK(U("q") "," W("a", "0")), (how){0}, "no message of the assistant counts");
@@ -327,6 +341,26 @@ static void spellings(void **state) {
         "Response:\n[[b</s>]]");
 }
 
+/* A system text beside the messages is the first of them, once. */
+static void system_beside(void **state) {
+    (void)state;
+    const char *plain = EACH("<|{{ m.role[0] }}|>{{ m.content }}<|end|>") ASKED,
+               *want = "<|s|>S<|end|><|u|>q<|end|><|a|>[[a<|end|>]]";
+    rows_are(plain, "{'system': 'S', 'messages': [" U("q") "," A("a") "]}", want);
+    rows_are(
+        plain,
+        "{'system': 'S', 'messages': [{'role': 'system', 'content': 'S'}," U("q") "," A("a") "]}",
+        want);
+    rows_are(plain,
+             "{'system': 'S', 'conversations': [{'from': 'system', 'value': 'S'}," U("q") "," A(
+                 "a") "]}",
+             want);
+    rows_are(plain, "{'system': 'S', 'prompt': [" U("q") "], 'completion': [" A("a") "]}", want);
+    rows_are(plain, "{'system': '', 'messages': [" U("q") "," A("a") "]}",
+             want + strlen("<|s|>S<|end|>"));
+    refused(plain, "{'system': [1], 'messages': [" U("q") "," A("a") "]}", (how){0}, "`system`");
+}
+
 /* What a record says in training, it says to `generate --chat` as well. */
 static void asked_as_trained(void **state) {
     (void)state;
@@ -353,4 +387,5 @@ HORA_TESTS(unit_chat, {"the common part", common_part, HORA_SHORT},
            {"weights", weights, HORA_SHORT}, {"generation blocks", generation, HORA_SHORT},
            {"tools, documents, variables", variables, HORA_SHORT},
            {"ShareGPT, lists of messages, Alpaca", spellings, HORA_SHORT},
+           {"a system text beside the messages", system_beside, HORA_SHORT},
            {"asked as trained", asked_as_trained, HORA_SHORT});

@@ -194,6 +194,21 @@ static void lists(void **state) {
     put("l/float.jsonl", "{\"path\": \"a.pgm\", \"label\": 0.5}\n");
     assert_fails(hora_images_open(&s, in("l/float.jsonl"), NULL), HORA_EFORMAT, "class number");
 
+    /* Numbers that no class has: refused by name, or counted. */
+    put("l/outside.jsonl",
+        "{\"path\": \"a.pgm\", \"label\": 1}\n{\"path\": \"b.pgm\", \"label\": -3}\n"
+        "{\"path\": \"b.pgm\", \"label\": 99999999999}\n");
+    put("l/outside.csv", "path,label\na.pgm,cat\nb.pgm,-1\n");
+    put("l/below.jsonl", "{\"path\": \"a.pgm\", \"label\": -1}\n");
+    assert_fails(hora_images_open(&s, in("l/outside.jsonl"), NULL), HORA_EMISMATCH,
+                 "`-3`, `99999999999`");
+    assert_ok(hora_images_open(&s, in("l/outside.jsonl"), &(hora_images_config){.skip_bad = true}));
+    check_classes(s, "0=0 1=1");
+    assert_int_equal(hora_images_about(s)->unknown, 2);
+    hora_images_close(s);
+    assert_fails(hora_images_open(&s, in("l/outside.csv"), NULL), HORA_EMISMATCH, "`-1`");
+    assert_fails(hora_images_open(&s, in("l/below.jsonl"), NULL), HORA_EFORMAT, "below 0");
+
     put("l/names.csv", "id,label,file_name\n1,\"a, b\",a.pgm\n2,dog,b.pgm\n");
     assert_ok(hora_images_open(&s, in("l/names.csv"), NULL));
     check_classes(s, "a, b=1 dog=1");

@@ -126,6 +126,16 @@ static void what_is_dumped_is_read(void **state) {
     assert_null(c.base_model);
     hora_peft_config_release(&c);
     hora_str_release(&once);
+    /* the first pattern that matches counts: their order stays */
+    assert_ok(parse(&c,
+                    "{\"peft_type\": \"LORA\", \"target_modules\": [\"q_proj\"], \"rank_pattern\": "
+                    "{\"q_proj\": 4, \"layers.0.*\": 2}}"));
+    hora_peft_config_dump(&c, &once);
+    hora_peft_config_release(&c);
+    assert_ok(parse(&c, once.s));
+    assert_string_equal(c.rank_pattern[0].pattern, "q_proj");
+    hora_peft_config_release(&c);
+    hora_str_release(&once);
 }
 
 static void defaults_are_pefts(void **state) {
