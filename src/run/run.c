@@ -372,9 +372,10 @@ static void add_way_on(void *user, hora_status why) {
                   "one before: go on with: %s --resume --out %s",
                   said, (long long)r->saved, start_command(r, command), r->run.out);
     else
-        hora_fail(why,
-                  "%s; no checkpoint was written yet (--save-every): start again with --overwrite",
-                  said);
+        hora_fail(why, /* rank 0 may be ahead of the one that fails, and have written its first */
+                  "%s; where %s holds a checkpoint already, go on with: %s --resume --out %s; else "
+                  "start again with --overwrite",
+                  said, r->run.out, start_command(r, command), r->run.out);
     hora_free(said);
 }
 
