@@ -16,7 +16,7 @@ static const struct {
     double latency, bandwidth;
 } nets[] = {{"1GbE", 50e-6, 118e6}, {"10GbE", 20e-6, 1.18e9}, {"100GbE", 3e-6, 11.8e9}};
 
-/* A rank's own work for a message, whatever the network: measured here, see docs/scaling.md. */
+/* A rank's own work for a message, whatever the network: assumed, not measured. */
 static const double per_message = 1e-6;
 
 /* "50us", "0.05ms", "2e-6"; "118M", "1.2G" bytes per second. */
