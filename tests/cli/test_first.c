@@ -172,8 +172,8 @@ static void test_not_the_file(void **state) {
 
 /* Logits of a case of ../shared/cases, from its model, or from its base with its adapter. */
 static void logits_of_case(const char *name, bool adapter, const char *err) {
-    char *rel = hora_format("cases/%s", name);
-    const char *dir = hora_test_shared(rel), *out = out_dir("logits.safetensors");
+    const char *dir = hora_test_shared(hora_test_text("cases/%s", name)),
+               *out = out_dir("logits.safetensors");
     char *with = adapter ? hora_format("--model '%s/base' --adapter '%s/adapter'", dir, dir)
                          : hora_format("--model '%s/model'", dir);
     hora_st *got, *want;
@@ -185,7 +185,6 @@ static void logits_of_case(const char *name, bool adapter, const char *err) {
     hora_st_close(got);
     hora_st_close(want);
     hora_free(with);
-    hora_free(rel);
 }
 
 /* The flag says tied, the file holds two tensors: what is computed is what the file says. */

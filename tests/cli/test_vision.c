@@ -14,10 +14,7 @@
 
 /* DIR/NAME of a case. */
 static const char *in_case(const char *name, const char *rest) {
-    char *rel = hora_format("cases/%s", name);
-    const char *path = hora_test_path(hora_test_shared(rel), rest);
-    hora_free(rel);
-    return path;
+    return hora_test_path(hora_test_shared(hora_test_text("cases/%s", name)), rest);
 }
 
 static hora_json *note_of(const char *name) {
