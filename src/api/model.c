@@ -268,25 +268,6 @@ out:
     return s;
 }
 
-/* Puts the merged weights into the model's views; `old` (may be NULL) gets what stood there. */
-static void install(hora_base *b, float *const *merged, hora_view *old) {
-    for (int w = 0; w < b->nweights; w++) {
-        if (!merged[w])
-            continue;
-        if (old)
-            old[w] = b->weights[w].view;
-        b->weights[w].view.data = merged[w];
-        b->weights[w].view.dtype = HORA_F32;
-        b->weights[w].tied = false;
-    }
-}
-
-static void free_merged(float **merged, int n) {
-    for (int w = 0; w < n; w++)
-        hora_free(merged[w]);
-    hora_free(merged);
-}
-
 /* Folds every enabled adapter into one set of weights. *out has an entry per weight, NULL where
  * nothing changes. */
 static hora_status merge_all(hora_model *m, float ***out) {
@@ -299,7 +280,7 @@ static hora_status merge_all(hora_model *m, float ***out) {
     hora_status s = hora_peft_merge(on, n, all);
     hora_free(on);
     if (s != HORA_OK)
-        free_merged(all, m->base->nweights);
+        hora_base_free_merged(m->base, all);
     else
         *out = all;
     return s;
@@ -322,7 +303,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
     float **merged = hora_calloc((size_t)b->nweights + 1, sizeof *merged);
     hora_status s = hora_peft_merge(&a, 1, merged);
     if (s != HORA_OK) {
-        free_merged(merged, b->nweights);
+        hora_base_free_merged(b, merged);
         return s;
     }
     for (int w = 0; w < b->nweights; w++) {
@@ -331,7 +312,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
         hora_device_drop(m->device, b->weights[w].view.data);
         HORA_PUSH(m->merged, m->nmerged, m->cmerged, merged[w]);
     }
-    install(b, merged, NULL);
+    hora_base_put_merged(b, merged, NULL);
     forget_tie(b);
     b->hash = 0;
     hora_free(merged);
@@ -446,8 +427,7 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
         st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], m->base->dir, c.overwrite, in,
                               n);
     hora_free(in);
-    if (merged)
-        free_merged(merged, m->base->nweights);
+    hora_base_free_merged(m->base, merged);
     return st;
 }
 
@@ -482,14 +462,10 @@ hora_status hora_model_verify(hora_model *m, int tokens, double *difference) {
     if (s == HORA_OK)
         s = merge_all(m, &merged);
     if (s == HORA_OK) {
-        install(b, merged, old);
+        hora_base_put_merged(b, merged, old);
         s = logits_of(m, &batch, false, y);
-        for (int w = 0; w < b->nweights; w++)
-            if (merged[w])
-                b->weights[w].view = old[w];
-        if (b->head >= 0)
-            b->weights[b->head].tied = b->tied;
-        free_merged(merged, b->nweights);
+        hora_base_take_merged(b, merged, old);
+        hora_base_free_merged(b, merged);
     }
     double worst = 0;
     for (size_t i = 0; i < n && s == HORA_OK; i++) {
