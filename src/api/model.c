@@ -349,17 +349,11 @@ static const hora_option export_rows[] = {
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
 
-static hora_status fill(hora_outdir *o, const hora_base *b, float *const *replace, hora_dtype dtype,
-                        const char *companions) {
-    const char *stage;
-    HORA_TRY(hora_outdir_begin(o));
-    HORA_TRY(hora_outdir_stage(o, &stage));
+static hora_status fill(const char *stage, const hora_base *b, float *const *replace,
+                        hora_dtype dtype, const char *companions) {
     HORA_TRY(dtype == HORA_DTYPE_OTHER ? hora_base_save_like(b, stage, replace)
                                        : hora_base_save(b, stage, replace, dtype));
-    if (companions)
-        HORA_TRY(hora_copy_companions(companions, stage));
-    HORA_TRY(hora_outdir_take(o));
-    return hora_outdir_whole(o);
+    return companions ? hora_copy_companions(companions, stage) : HORA_OK;
 }
 
 hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
@@ -370,12 +364,15 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
                                  .in = in,
                                  .n = n};
     hora_outdir *o;
+    const char *stage;
     HORA_TRY(hora_outdir_open(&o, dir, &how));
     const hora_dtype size = dtype == HORA_DTYPE_OTHER ? b->dtype : dtype;
     hora_status s =
         hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(size));
-    if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK)
-        hora_outdir_give_up(o);
+    if (s == HORA_OK)
+        s = hora_outdir_enter(o, &stage);
+    if (s == HORA_OK)
+        s = hora_outdir_leave(o, fill(stage, b, replace, dtype, companions));
     hora_outdir_close(o);
     return s;
 }

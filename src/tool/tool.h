@@ -106,6 +106,10 @@ void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s);
 void hora_cli_sources_free(hora_cli_sources *c);
 /* HORA_EUSAGE where there is none, or where one is a whole model. */
 hora_status hora_cli_sources_adapters(const hora_cli_sources *c);
+/* The folder --out of a command with --overwrite, opened as hora_outdir_open does: it must not touch
+ * what they name. */
+hora_status hora_cli_out(hora_outdir **o, const char *dir, bool overwrite,
+                         const hora_cli_sources *from);
 /* The model, with its adapters attached, that those options name. A model as --adapter stands for
  * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);

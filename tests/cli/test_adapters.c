@@ -269,6 +269,10 @@ static void test_mixed(void **state) {
                tiny_model(), both);
     tool_check(8, NULL, "no such adapter folder",
                "eval --model '%s' --adapter '%s:half' --data '%s'", tiny_model(), a, data_file());
+    tool_check(9, NULL, "adapter",
+               "quantize --model '%s' --adapter '%s:0.5' --adapter '%s' --overwrite --out "
+               "'%s/adapter_model.safetensors'",
+               tiny_model(), a, c, a);
     hora_free(both);
     hora_free(none);
     hora_free(three);
