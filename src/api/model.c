@@ -431,15 +431,21 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
 /* Logits of the batch with the given adapters, on a device of their own. */
 static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adapters,
                              float *logits) {
-    hora_forward f = {.base = m->base,
-                      .objective = &m->opened.objective,
-                      .adapters = m->adapters,
-                      .nadapters = adapters ? m->n : 0,
-                      .device = hora_device_new(),
-                      .logits = logits};
+    hora_forward f = hora_model_forward(m);
+    f.nadapters = adapters ? m->n : 0;
+    f.device = hora_device_new();
+    f.logits = logits;
     hora_status s = hora_forward_run(&f, batch);
     hora_device_free(f.device);
     return s;
+}
+
+hora_forward hora_model_forward(const hora_model *m) {
+    return (hora_forward){.base = m->base,
+                          .objective = &m->opened.objective,
+                          .adapters = m->adapters,
+                          .nadapters = m->n,
+                          .device = m->device};
 }
 
 hora_status hora_model_verify(hora_model *m, int tokens, double *difference) {

@@ -85,8 +85,8 @@ hora_status hora_outdir_undo(hora_outdir *o);
 /* The same after a failure, whose text stays. */
 void hora_outdir_give_up(hora_outdir *o);
 
-/* All of a folder at once: begins, and gives what _stage does; then the caller writes there, and says
- * how that went. A failure of any of it leaves what was there before, and is what is returned. */
+/* All of a folder at once: begins, and gives what _stage does; then the caller writes there, and
+ * says how that went. A failure of any of it leaves what was there before, and is returned. */
 hora_status hora_outdir_enter(hora_outdir *o, const char **stage);
 hora_status hora_outdir_leave(hora_outdir *o, hora_status written);
 

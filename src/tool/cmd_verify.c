@@ -108,11 +108,10 @@ static hora_status prompt_batch(check *k) {
 /* A device of its own: what it packs is of these weights alone. */
 static hora_status run_on(check *k, hora_model *m, hora_adapter *const *at, int n,
                           hora_outcome *out) {
-    hora_forward f = {.base = m->base,
-                      .objective = &m->opened.objective,
-                      .adapters = at,
-                      .nadapters = n,
-                      .device = hora_device_new()};
+    hora_forward f = hora_model_forward(m);
+    f.adapters = at;
+    f.nadapters = n;
+    f.device = hora_device_new();
     const hora_status s = hora_outcome_run(out, &f, &k->batch);
     hora_device_free(f.device);
     return s;
