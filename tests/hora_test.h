@@ -43,6 +43,8 @@ typedef struct hora_test {
     hora_assert_fails((expr), (status), (part), #expr, __FILE__, __LINE__)
 void hora_assert_fails(hora_status got, hora_status want, const char *part, const char *expr,
                        const char *file, int line);
+/* File `name` of folders a and b, or (name NULL) the files a and b: the same bytes; how many. */
+size_t hora_assert_same_file(const char *a, const char *b, const char *name);
 /* max |a-b| <= atol, naming the worst element; NaN fails. */
 void hora_assert_close(const float *a, const float *b, size_t n, double atol, const char *what);
 

@@ -135,6 +135,18 @@ void hora_assert_fails(hora_status got, hora_status want, const char *part, cons
     _fail(file, line);
 }
 
+size_t hora_assert_same_file(const char *a, const char *b, const char *name) {
+    hora_str x = {0}, y = {0};
+    assert_ok(hora_file_read(&x, name ? hora_test_path(a, name) : a));
+    assert_ok(hora_file_read(&y, name ? hora_test_path(b, name) : b));
+    const size_t n = x.n;
+    if (x.n != y.n || (n && memcmp(x.s, y.s, n)))
+        fail_msg("%s%s%s and %s differ", name ? name : "", name ? ": " : "", a, b);
+    hora_str_release(&x);
+    hora_str_release(&y);
+    return n;
+}
+
 void hora_assert_close(const float *a, const float *b, size_t n, double atol, const char *what) {
     double worst = 0;
     size_t at = 0;

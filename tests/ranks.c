@@ -52,16 +52,6 @@ void ranks_run(int ranks, const char *fmt, ...) {
     hora_str_release(&err);
 }
 
-static void same_file(const char *a, const char *b, const char *name) {
-    hora_str x = {0}, y = {0};
-    assert_ok(hora_file_read(&x, hora_test_path(a, name)));
-    assert_ok(hora_file_read(&y, hora_test_path(b, name)));
-    if (x.n != y.n || memcmp(x.s, y.s, x.n))
-        fail_msg("%s differs between %s and %s", name, a, b);
-    hora_str_release(&x);
-    hora_str_release(&y);
-}
-
 /* Lines of log.jsonl without what is measured: times, rates, memory. */
 static void log_of(const char *run, hora_str *out) {
     static const char *const measured[] = {"tok_per_s",    "mfu",     "mem_mib",           "ms",
@@ -91,7 +81,8 @@ static void log_of(const char *run, hora_str *out) {
 void ranks_same(const char *a, const char *b, int step) {
     hora_str x = {0}, y = {0};
     const char *folder = hora_test_text("checkpoint-%d", step);
-    same_file(hora_test_path(a, folder), hora_test_path(b, folder), "state.safetensors");
+    hora_assert_same_file(hora_test_path(a, folder), hora_test_path(b, folder),
+                          "state.safetensors");
     log_of(a, &x);
     log_of(b, &y);
     if (!hora_eq(x.s, y.s))
@@ -121,11 +112,8 @@ const char *ranks_pictures(const char **data) {
         "\"hidden_size\":16,\"id2label\":{\"0\":\"columns\",\"1\":\"rows\"},"
         "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":32,"
         "\"image_size\":16,\"patch_size\":8,\"initializer_range\":0.2}";
-    const char *tmp = hora_test_tmp(), *base = hora_test_path(tmp, "vit");
-    const char *cfg = hora_test_path(tmp, "config.json");
-    *data = hora_test_path(tmp, "pictures");
+    const char *base = tool_new("vit", config, "");
+    *data = hora_test_path(hora_test_tmp(), "pictures");
     draw(*data, 22);
-    assert_ok(hora_file_write(cfg, config, sizeof config - 1));
-    tool_check(0, NULL, NULL, "new --config '%s' --out '%s'", cfg, base);
     return base;
 }

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "base/file.h"
+
 static char *command_of(const char *fmt, va_list ap) {
     char args[4096];
     vsnprintf(args, sizeof args, fmt, ap);
@@ -65,4 +67,13 @@ double tool_number(const hora_json *o, const char *key) {
     if (!hora_json_real(hora_json_get(o, key), &v))
         fail_msg("`%s` is no number in the output", key);
     return v;
+}
+
+const char *tool_new(const char *name, const char *config, const char *options) {
+    const char *dir = hora_test_path(hora_test_tmp(), name), *file = hora_test_text("%s.json", dir);
+    if (hora_path_exists(dir))
+        return dir;
+    assert_ok(hora_file_write(file, config, strlen(config)));
+    tool_check(0, NULL, NULL, "new --config '%s' --out '%s' %s", file, dir, options);
+    return dir;
 }

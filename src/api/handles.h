@@ -5,6 +5,7 @@
 #include "base/options.h"
 #include "base/outdir.h"
 #include "data/data.h"
+#include "infer/forward.h"
 #include "infer/generate.h"
 #include "model/family.h"
 #include "peft/peft.h"
@@ -50,6 +51,8 @@ typedef struct hora_adapter_source {
  * called by their folders. */
 hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *from,
                                      const char *prefer, bool several);
+/* A pass of the model with its adapters on its device: what it gives is for the caller to ask. */
+hora_forward hora_model_forward(const hora_model *m);
 /* Data sequences of `path` as the settings say. seq_len that nobody set is at most the model's. */
 hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, hora_settings *s);
 

@@ -268,25 +268,6 @@ out:
     return s;
 }
 
-/* Puts the merged weights into the model's views; `old` (may be NULL) gets what stood there. */
-static void install(hora_base *b, float *const *merged, hora_view *old) {
-    for (int w = 0; w < b->nweights; w++) {
-        if (!merged[w])
-            continue;
-        if (old)
-            old[w] = b->weights[w].view;
-        b->weights[w].view.data = merged[w];
-        b->weights[w].view.dtype = HORA_F32;
-        b->weights[w].tied = false;
-    }
-}
-
-static void free_merged(float **merged, int n) {
-    for (int w = 0; w < n; w++)
-        hora_free(merged[w]);
-    hora_free(merged);
-}
-
 /* Folds every enabled adapter into one set of weights. *out has an entry per weight, NULL where
  * nothing changes. */
 static hora_status merge_all(hora_model *m, float ***out) {
@@ -299,7 +280,7 @@ static hora_status merge_all(hora_model *m, float ***out) {
     hora_status s = hora_peft_merge(on, n, all);
     hora_free(on);
     if (s != HORA_OK)
-        free_merged(all, m->base->nweights);
+        hora_base_free_merged(m->base, all);
     else
         *out = all;
     return s;
@@ -322,7 +303,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
     float **merged = hora_calloc((size_t)b->nweights + 1, sizeof *merged);
     hora_status s = hora_peft_merge(&a, 1, merged);
     if (s != HORA_OK) {
-        free_merged(merged, b->nweights);
+        hora_base_free_merged(b, merged);
         return s;
     }
     for (int w = 0; w < b->nweights; w++) {
@@ -331,7 +312,7 @@ hora_status hora_adapter_merge(hora_adapter *a) {
         hora_device_drop(m->device, b->weights[w].view.data);
         HORA_PUSH(m->merged, m->nmerged, m->cmerged, merged[w]);
     }
-    install(b, merged, NULL);
+    hora_base_put_merged(b, merged, NULL);
     forget_tie(b);
     b->hash = 0;
     hora_free(merged);
@@ -368,17 +349,11 @@ static const hora_option export_rows[] = {
 };
 static const hora_options export_options = {"Export", export_rows, HORA_COUNT(export_rows)};
 
-static hora_status fill(hora_outdir *o, const hora_base *b, float *const *replace, hora_dtype dtype,
-                        const char *companions) {
-    const char *stage;
-    HORA_TRY(hora_outdir_begin(o));
-    HORA_TRY(hora_outdir_stage(o, &stage));
+static hora_status fill(const char *stage, const hora_base *b, float *const *replace,
+                        hora_dtype dtype, const char *companions) {
     HORA_TRY(dtype == HORA_DTYPE_OTHER ? hora_base_save_like(b, stage, replace)
                                        : hora_base_save(b, stage, replace, dtype));
-    if (companions)
-        HORA_TRY(hora_copy_companions(companions, stage));
-    HORA_TRY(hora_outdir_take(o));
-    return hora_outdir_whole(o);
+    return companions ? hora_copy_companions(companions, stage) : HORA_OK;
 }
 
 hora_status hora_write_model(const hora_base *b, const char *dir, float *const *replace,
@@ -389,12 +364,15 @@ hora_status hora_write_model(const hora_base *b, const char *dir, float *const *
                                  .in = in,
                                  .n = n};
     hora_outdir *o;
+    const char *stage;
     HORA_TRY(hora_outdir_open(&o, dir, &how));
     const hora_dtype size = dtype == HORA_DTYPE_OTHER ? b->dtype : dtype;
     hora_status s =
         hora_check_writable(dir, (uint64_t)hora_base_parameters(b) * hora_dtype_size(size));
-    if (s == HORA_OK && (s = fill(o, b, replace, dtype, companions)) != HORA_OK)
-        hora_outdir_give_up(o);
+    if (s == HORA_OK)
+        s = hora_outdir_enter(o, &stage);
+    if (s == HORA_OK)
+        s = hora_outdir_leave(o, fill(stage, b, replace, dtype, companions));
     hora_outdir_close(o);
     return s;
 }
@@ -446,23 +424,28 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
         st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], m->base->dir, c.overwrite, in,
                               n);
     hora_free(in);
-    if (merged)
-        free_merged(merged, m->base->nweights);
+    hora_base_free_merged(m->base, merged);
     return st;
 }
 
 /* Logits of the batch with the given adapters, on a device of their own. */
 static hora_status logits_of(hora_model *m, hora_forward_batch *batch, bool adapters,
                              float *logits) {
-    hora_forward f = {.base = m->base,
-                      .objective = &m->opened.objective,
-                      .adapters = m->adapters,
-                      .nadapters = adapters ? m->n : 0,
-                      .device = hora_device_new(),
-                      .logits = logits};
+    hora_forward f = hora_model_forward(m);
+    f.nadapters = adapters ? m->n : 0;
+    f.device = hora_device_new();
+    f.logits = logits;
     hora_status s = hora_forward_run(&f, batch);
     hora_device_free(f.device);
     return s;
+}
+
+hora_forward hora_model_forward(const hora_model *m) {
+    return (hora_forward){.base = m->base,
+                          .objective = &m->opened.objective,
+                          .adapters = m->adapters,
+                          .nadapters = m->n,
+                          .device = m->device};
 }
 
 hora_status hora_model_verify(hora_model *m, int tokens, double *difference) {
@@ -482,14 +465,10 @@ hora_status hora_model_verify(hora_model *m, int tokens, double *difference) {
     if (s == HORA_OK)
         s = merge_all(m, &merged);
     if (s == HORA_OK) {
-        install(b, merged, old);
+        hora_base_put_merged(b, merged, old);
         s = logits_of(m, &batch, false, y);
-        for (int w = 0; w < b->nweights; w++)
-            if (merged[w])
-                b->weights[w].view = old[w];
-        if (b->head >= 0)
-            b->weights[b->head].tied = b->tied;
-        free_merged(merged, b->nweights);
+        hora_base_take_merged(b, merged, old);
+        hora_base_free_merged(b, merged);
     }
     double worst = 0;
     for (size_t i = 0; i < n && s == HORA_OK; i++) {

@@ -269,12 +269,8 @@ void hora_predictor_free(hora_predictor *p) {
 }
 
 static hora_status pass(hora_predictor *p, hora_forward_batch *b, float *logits, double *loss) {
-    hora_forward f = {.base = p->m->base,
-                      .objective = &p->m->opened.objective,
-                      .adapters = p->m->adapters,
-                      .nadapters = p->m->n,
-                      .device = p->m->device,
-                      .logits = logits};
+    hora_forward f = hora_model_forward(p->m);
+    f.logits = logits;
     HORA_TRY(hora_forward_run(&f, b));
     if (loss)
         *loss = f.loss;

@@ -394,6 +394,27 @@ void hora_outdir_give_up(hora_outdir *o) {
     hora_free(said);
 }
 
+static hora_status or_give_up(hora_outdir *o, hora_status s) {
+    if (s != HORA_OK)
+        hora_outdir_give_up(o);
+    return s;
+}
+
+hora_status hora_outdir_enter(hora_outdir *o, const char **stage) {
+    hora_status s = hora_outdir_begin(o);
+    if (s == HORA_OK)
+        s = hora_outdir_stage(o, stage);
+    return or_give_up(o, s);
+}
+
+hora_status hora_outdir_leave(hora_outdir *o, hora_status written) {
+    if (written == HORA_OK)
+        written = hora_outdir_take(o);
+    if (written == HORA_OK)
+        written = hora_outdir_whole(o);
+    return or_give_up(o, written);
+}
+
 /* A mark, and then a folder, that this process made for nothing go again. */
 static void unmake(const hora_outdir *o) {
     scan seen = {0};

@@ -85,6 +85,11 @@ hora_status hora_outdir_undo(hora_outdir *o);
 /* The same after a failure, whose text stays. */
 void hora_outdir_give_up(hora_outdir *o);
 
+/* All of a folder at once: begins, and gives what _stage does; then the caller writes there, and
+ * says how that went. A failure of any of it leaves what was there before, and is returned. */
+hora_status hora_outdir_enter(hora_outdir *o, const char **stage);
+hora_status hora_outdir_leave(hora_outdir *o, hora_status written);
+
 /* Marks a folder that hora made and filled, and the folders in it. */
 hora_status hora_outdir_seal(const char *dir);
 /* The same for a folder from before the mark: only these entries (as in the mark) are ours. */

@@ -212,9 +212,7 @@ static hora_status write(const hora_export *x, const char *path) {
     if (s == HORA_OK)
         s = fill(o, x, merged, &factors, path);
     hora_gguf_out_free(o);
-    for (int i = 0; i < b->nweights; i++)
-        hora_free(merged[i]);
-    hora_free(merged);
+    hora_base_free_merged(b, merged);
     hora_free(factors);
     return s;
 }

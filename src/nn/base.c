@@ -160,3 +160,29 @@ bool hora_base_in_attention(const hora_base *b, int w) {
     }
     return false;
 }
+
+void hora_base_put_merged(hora_base *b, float *const *merged, hora_view *old) {
+    for (int w = 0; w < b->nweights; w++) {
+        if (!merged[w])
+            continue;
+        if (old)
+            old[w] = b->weights[w].view;
+        b->weights[w].view.data = merged[w];
+        b->weights[w].view.dtype = HORA_F32;
+        b->weights[w].tied = false;
+    }
+}
+
+void hora_base_take_merged(hora_base *b, float *const *merged, const hora_view *old) {
+    for (int w = 0; w < b->nweights; w++)
+        if (merged[w])
+            b->weights[w].view = old[w];
+    if (b->head >= 0)
+        b->weights[b->head].tied = b->tied;
+}
+
+void hora_base_free_merged(const hora_base *b, float **merged) {
+    for (int w = 0; w < b->nweights && merged; w++)
+        hora_free(merged[w]);
+    hora_free(merged);
+}

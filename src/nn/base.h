@@ -139,6 +139,11 @@ char *hora_base_canonical(const hora_base *b, const char *name);
 bool hora_base_in_attention(const hora_base *b, int w); /* a weight or bias of q, k, v or o */
 /* Module path of a weight: its name without ".weight" or ".bias", to be freed. */
 char *hora_base_module(const hora_base *b, int w);
+/* What a merge gives, an entry per weight, NULL or f32 in the weight's shape, put into the place of
+ * the weights; `old` (an entry per weight; NULL: it stays) gets what stood there. */
+void hora_base_put_merged(hora_base *b, float *const *merged, hora_view *old);
+void hora_base_take_merged(hora_base *b, float *const *merged, const hora_view *old);
+void hora_base_free_merged(const hora_base *b, float **merged); /* accepts NULL */
 /* Writes task.json, what a head is for and what its classes are called, into the existing folder
  * `dir`; nothing for language models. */
 hora_status hora_base_save_task(const hora_base *b, const char *dir);

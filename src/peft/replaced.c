@@ -70,9 +70,7 @@ hora_status hora_model_save(hora_adapter *a, const char *dir) {
     hora_status s = hora_peft_merge(&a, 1, w);
     if (!s)
         s = hora_base_save(a->base, dir, w, HORA_F32);
-    for (int i = 0; i < a->base->nweights; i++)
-        hora_free(w[i]);
-    hora_free(w);
+    hora_base_free_merged(a->base, w);
     return s ? s : hora_copy_companions(a->base->dir, dir);
 }
 

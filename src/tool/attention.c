@@ -79,11 +79,7 @@ static void put_line(sheet *s, const hora_attention_maps *m, const hora_vision *
 
 static hora_status draw(hora_model *m, const hora_cli_attention_config *c, hora_image *tile,
                         hora_forward_batch *b) {
-    hora_forward f = {.base = m->base,
-                      .objective = &m->opened.objective,
-                      .adapters = m->adapters,
-                      .nadapters = m->n,
-                      .device = m->device};
+    hora_forward f = hora_model_forward(m);
     const hora_vision *v = m->base->vision;
     const int64_t lines = 1 + (m->n > 0), tiles = 2 + m->base->heads;
     const int64_t each = hora_ceil_div(tiles, ACROSS), across = hora_min(tiles, ACROSS);

@@ -1,26 +1,22 @@
 /* hora bench: everything is in the laboratory's bench.c; here is Ctrl-C. */
 #include "base/cpu.h"
-#include "base/log.h"
 #include "base/threads.h"
 #include "lab/bench.h"
 #include "tool/tool.h"
 
-static hora_status run(hora_cli *c) {
-    hora_comm *comm;
+static hora_status measure(hora_cli *c, hora_comm *comm) {
     hora_json *r = NULL;
     hora_str text = {0};
-    HORA_TRY(hora_comm_open(&comm));
-    hora_comm_speaker(comm, hora_cli_say);
-    if (!hora_comm_leads(comm))
-        hora_log_threshold(HORA_LOG_ERROR);
     if (hora_comm_size(comm) > 1 && hora_threads() == hora_cpu_count())
         hora_threads_limit(hora_comm_cores(comm));
     const hora_status s = hora_bench_run(&c->settings, hora_cli_interrupts(), comm, &r, &text);
     hora_cli_result(c, r, &text);
     hora_str_release(&text);
-    if (!hora_comm_close(comm, s))
-        hora_error_restore("");
     return s;
+}
+
+static hora_status run(hora_cli *c) {
+    return hora_cli_ranks(c, measure);
 }
 
 const hora_command hora_command_bench = {

@@ -16,15 +16,6 @@ static const hora_option rows[] = {
 };
 static const hora_options options = {"Combine", rows, HORA_COUNT(rows)};
 
-static hora_status fill(hora_flat *f, const hora_export *x, hora_outdir *o) {
-    const char *stage;
-    HORA_TRY(hora_outdir_begin(o));
-    HORA_TRY(hora_outdir_stage(o, &stage));
-    HORA_TRY(hora_flat_write_peft(f, x, stage));
-    HORA_TRY(hora_outdir_take(o));
-    return hora_outdir_whole(o);
-}
-
 static hora_json *report(const hora_model *m, const config *c, const hora_combine_config *k,
                          const hora_flat *f) {
     hora_json *r = hora_json_new_object();
@@ -57,14 +48,11 @@ static hora_status combine(const config *c, const hora_combine_config *k, hora_s
     hora_model *m = NULL;
     hora_outdir *o = NULL;
     hora_flat *f = NULL;
+    const char *stage;
     hora_status st;
-    const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
-                                 .advice = "give another --out or --overwrite",
-                                 .in = from->in,
-                                 .n = from->nin};
     HORA_TRY(hora_cli_required("out", c->out, "the folder to write"));
     HORA_TRY(hora_cli_sources_adapters(from));
-    HORA_TRY_OUT(st, hora_outdir_open(&o, c->out, &how));
+    HORA_TRY_OUT(st, hora_cli_out(&o, c->out, c->overwrite, from));
     HORA_TRY_OUT(st, hora_cli_open(&m, s));
     const hora_export x = {.dtype = HORA_DTYPE_OTHER,
                            .base = m->base,
@@ -72,10 +60,9 @@ static hora_status combine(const config *c, const hora_combine_config *k, hora_s
                            .n = m->n,
                            .note = "Written by `hora combine`."};
     HORA_TRY_OUT(st, hora_combine(&f, &x, k));
-    if ((st = fill(f, &x, o)))
-        hora_outdir_give_up(o);
-    else
-        *r = report(m, c, k, f);
+    HORA_TRY_OUT(st, hora_outdir_enter(o, &stage));
+    HORA_TRY_OUT(st, hora_outdir_leave(o, hora_flat_write_peft(f, &x, stage)));
+    *r = report(m, c, k, f);
 out:
     if (m)
         hora_flat_free(f, m->base);

@@ -18,16 +18,6 @@ static const hora_option rows[] = {
 };
 static const hora_options options = {"Conversion", rows, HORA_COUNT(rows)};
 
-static hora_status fill(const hora_converter *k, int64_t n, const hora_export *x, hora_outdir *o,
-                        hora_json *report) {
-    const char *stage;
-    HORA_TRY(hora_outdir_begin(o));
-    HORA_TRY(hora_outdir_stage(o, &stage));
-    HORA_TRY(k->write(x, n, stage, report));
-    HORA_TRY(hora_outdir_take(o));
-    return hora_outdir_whole(o);
-}
-
 static void print(const hora_json *r) {
     const hora_json *list = hora_json_get(r, "tensors");
     printf("%-52s %6s %12s %12s\n", "", "rank", "left over", "of it all");
@@ -50,17 +40,14 @@ static hora_status convert(const config *c, hora_settings *s, const hora_cli_sou
     int64_t n;
     hora_model *m = NULL;
     hora_outdir *o = NULL;
+    const char *stage;
     hora_status st;
-    const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
-                                 .advice = "give another --out or --overwrite",
-                                 .in = from->in,
-                                 .n = from->nin};
     HORA_TRY(hora_cli_required("to", c->to, "the form, such as lora:16"));
     HORA_TRY(hora_converter_parse(&k, &n, c->to));
     HORA_TRY(hora_cli_required("out", c->out, "the folder to write"));
     if (k->adapters)
         HORA_TRY(hora_cli_sources_adapters(from));
-    HORA_TRY_OUT(st, hora_outdir_open(&o, c->out, &how));
+    HORA_TRY_OUT(st, hora_cli_out(&o, c->out, c->overwrite, from));
     HORA_TRY_OUT(st, hora_cli_open(&m, s));
     const hora_export x = {.dtype = HORA_DTYPE_OTHER,
                            .base = m->base,
@@ -70,8 +57,8 @@ static hora_status convert(const config *c, hora_settings *s, const hora_cli_sou
     hora_json_set(r, "out", hora_json_new_string(c->out));
     hora_json_set(r, "form", hora_json_new_string(c->to));
     HORA_TRY_OUT(st, k->check(&x, n));
-    if ((st = fill(k, n, &x, o, r)))
-        hora_outdir_give_up(o);
+    HORA_TRY_OUT(st, hora_outdir_enter(o, &stage));
+    st = hora_outdir_leave(o, k->write(&x, n, stage, r));
 out:
     hora_outdir_close(o);
     hora_model_close(m);

@@ -30,11 +30,8 @@ static const hora_exporter *exporter_of(const config *c) {
 
 static hora_status write_folder(const hora_exporter *e, const hora_export *x, hora_outdir *o) {
     const char *stage;
-    HORA_TRY(hora_outdir_begin(o));
-    HORA_TRY(hora_outdir_stage(o, &stage));
-    HORA_TRY(e->write(x, stage));
-    HORA_TRY(hora_outdir_take(o));
-    return hora_outdir_whole(o);
+    HORA_TRY(hora_outdir_enter(o, &stage));
+    return hora_outdir_leave(o, e->write(x, stage));
 }
 
 /* A folder is opened, which locks it; a file is looked at. */
@@ -48,11 +45,7 @@ static hora_status open_out(const config *c, const hora_cli_sources *from, hora_
     }
     if (exporter_of(c)->file)
         return hora_outfile_check(c->out, c->overwrite, from->in, from->nin);
-    const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
-                                 .advice = "give another --out or --overwrite",
-                                 .in = from->in,
-                                 .n = from->nin};
-    return hora_outdir_open(o, c->out, &how);
+    return hora_cli_out(o, c->out, c->overwrite, from);
 }
 
 static hora_status ready(const config *c, const hora_settings *s, const hora_cli_sources *from) {
@@ -119,8 +112,6 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
         st = hora_modelfile_write(c->out, t, m->base->dir);
     if (st == HORA_OK)
         *r = report(m, c);
-    else if (o)
-        hora_outdir_give_up(o);
 out:
     hora_outdir_close(o);
     hora_model_close(m);

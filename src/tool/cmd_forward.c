@@ -67,12 +67,8 @@ static hora_status embed(const hora_model *m, hora_forward *f, const hora_forwar
 
 static hora_status forward(hora_model *m, const config *c, const hora_forward_batch *b,
                            hora_json **out) {
-    hora_forward f = {.base = m->base,
-                      .objective = &m->opened.objective,
-                      .adapters = m->adapters,
-                      .nadapters = m->n,
-                      .device = m->device,
-                      .grads = c->grads};
+    hora_forward f = hora_model_forward(m);
+    f.grads = c->grads;
     size_t bytes[2] = {0, 0};
     hora_status s = outputs(m, &f, b, bytes);
     for (int i = 0; i < m->n && f.grads && s == HORA_OK; i++)

@@ -22,12 +22,8 @@ static const hora_options options = {"Merge", rows, HORA_COUNT(rows)};
 static hora_status ready(const config *c, const hora_cli_sources *from) {
     HORA_TRY(hora_cli_required("out", c->out, "the model directory to write"));
     HORA_TRY(hora_cli_sources_adapters(from));
-    const hora_outdir_how how = {.mode = c->overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
-                                 .advice = "give another --out or --overwrite",
-                                 .in = from->in,
-                                 .n = from->nin};
     hora_outdir *o;
-    HORA_TRY(hora_outdir_open(&o, c->out, &how));
+    HORA_TRY(hora_cli_out(&o, c->out, c->overwrite, from));
     hora_outdir_close(o);
     return HORA_OK;
 }

@@ -149,11 +149,7 @@ static hora_status append(asking *a, hora_forward_batch *b, int64_t i) {
 
 static hora_status ask(asking *a, const hora_forward_batch *b, const int64_t *which) {
     const hora_objective *o = &a->m->opened.objective;
-    hora_forward f = {.base = a->m->base,
-                      .objective = o,
-                      .adapters = a->m->adapters,
-                      .nadapters = a->m->n,
-                      .device = a->m->device};
+    hora_forward f = hora_model_forward(a->m);
     if (!b->b)
         return HORA_OK;
     f.logits = hora_malloc((size_t)(b->b * o->classes) * sizeof *f.logits);
@@ -167,9 +163,9 @@ static hora_status ask(asking *a, const hora_forward_batch *b, const int64_t *wh
     return s;
 }
 
-static void say_bad(asking *a, int64_t i) {
+static void say_bad(asking *a, const char *file) {
     hora_json *line = hora_json_new_object();
-    hora_json_set(line, "file", hora_json_new_string(hora_images_name(a->set, i)));
+    hora_json_set(line, "file", hora_json_new_string(file));
     hora_json_set(line, "error", hora_json_new_string(hora_errmsg()));
     put_line(line);
     a->bad++;
@@ -185,7 +181,7 @@ static hora_status ask_all(asking *a) {
             which[b.b] = i;
             s = append(a, &b, i);
             if (s && a->c->skip_bad) {
-                say_bad(a, i);
+                say_bad(a, hora_images_name(a->set, i));
                 s = HORA_OK;
             }
         }
@@ -197,22 +193,19 @@ static hora_status ask_all(asking *a) {
     return s;
 }
 
-/* A picture file by itself. */
-static hora_status ask_file(asking *a, const char *path) {
+/* A picture file, or the frames of a clip, by itself. */
+static hora_status ask_one(asking *a, const char *const *paths, int64_t n, const char *name,
+                           const char *truth) {
     const hora_image_options how = {.no_exif = !a->c->exif, .white = a->c->white};
     const hora_objective *o = &a->m->opened.objective;
     hora_forward_batch b = {.b = 0};
-    hora_forward f = {.base = a->m->base,
-                      .objective = o,
-                      .adapters = a->m->adapters,
-                      .nadapters = a->m->n,
-                      .device = a->m->device};
+    hora_forward f = hora_model_forward(a->m);
     f.logits = hora_malloc((size_t)o->classes * sizeof *f.logits);
-    hora_status s = hora_forward_images(&b, a->m->opened.processor, &path, 1, 1, &how);
+    hora_status s = hora_forward_images(&b, a->m->opened.processor, paths, n, n, &how);
     if (!s)
         s = hora_forward_run(&f, &b);
     if (!s)
-        put_line(said(o, a->c, f.logits, path, NULL));
+        put_line(said(o, a->c, f.logits, name, truth));
     hora_forward_batch_release(&b);
     hora_free(f.logits);
     return s;
@@ -220,28 +213,14 @@ static hora_status ask_file(asking *a, const char *path) {
 
 /* One clip of the set: the middles of as many parts as the model reads frames. */
 static hora_status ask_clip(asking *a, const hora_clips *c, int64_t i) {
-    const hora_image_options how = {.no_exif = !a->c->exif, .white = a->c->white};
-    const hora_objective *o = &a->m->opened.objective;
     const int64_t frames = a->m->base->vision->frames;
     const int64_t label = hora_images_label(a->set, c->frame[c->first[i]]);
     const char **paths = hora_malloc((size_t)frames * sizeof *paths);
-    hora_forward_batch b = {.b = 0};
-    hora_forward f = {.base = a->m->base,
-                      .objective = o,
-                      .adapters = a->m->adapters,
-                      .nadapters = a->m->n,
-                      .device = a->m->device};
-    f.logits = hora_malloc((size_t)o->classes * sizeof *f.logits);
     for (int64_t k = 0; k < frames; k++)
         paths[k] = hora_images_name(a->set, hora_clips_frame(c, i, k, frames, 0.5));
-    hora_status s = hora_forward_images(&b, a->m->opened.processor, paths, frames, frames, &how);
-    if (!s)
-        s = hora_forward_run(&f, &b);
-    if (!s)
-        put_line(said(o, a->c, f.logits, c->name[i],
-                      label < 0 || !c->classed ? NULL : hora_images_class(a->set, label)));
-    hora_forward_batch_release(&b);
-    hora_free(f.logits);
+    const hora_status s =
+        ask_one(a, paths, frames, c->name[i],
+                label < 0 || !c->classed ? NULL : hora_images_class(a->set, label));
     hora_free(paths);
     return s;
 }
@@ -253,11 +232,7 @@ static hora_status ask_clips(asking *a, const char *path) {
     for (int64_t i = 0; i < c.n && !s; i++) {
         s = ask_clip(a, &c, i);
         if (s && a->c->skip_bad) {
-            hora_json *line = hora_json_new_object();
-            hora_json_set(line, "file", hora_json_new_string(c.name[i]));
-            hora_json_set(line, "error", hora_json_new_string(hora_errmsg()));
-            put_line(line);
-            a->bad++;
+            say_bad(a, c.name[i]);
             s = HORA_OK;
         }
     }
@@ -271,7 +246,7 @@ static hora_status ask_path(asking *a, const char *path) {
     hora_images *set = NULL;
     if (a->m->base->vision->frames == 1 && !hora_path_is_dir(path) &&
         hora_image_name_kind(path) != HORA_IMAGE_NAME_NONE)
-        return ask_file(a, path);
+        return ask_one(a, &path, 1, path, NULL);
     HORA_TRY(hora_images_open(&set, path, &ic));
     a->set = set;
     const hora_status s = a->m->base->vision->frames > 1 ? ask_clips(a, path) : ask_all(a);
@@ -401,11 +376,7 @@ static void put_text(const reading *r, const hora_forward *f, const hora_forward
 
 static hora_status answer(reading *r) {
     hora_forward_batch b;
-    hora_forward f = {.base = r->m->base,
-                      .objective = &r->m->opened.objective,
-                      .adapters = r->m->adapters,
-                      .nadapters = r->m->n,
-                      .device = r->m->device};
+    hora_forward f = hora_model_forward(r->m);
     if (!r->n)
         return HORA_OK;
     make_batch(r, &b);

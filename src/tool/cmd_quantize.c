@@ -24,10 +24,12 @@ static const hora_option rows[] = {
 static const hora_options options = {"Quantize", rows, HORA_COUNT(rows)};
 
 static hora_status ready(const config *c, const hora_settings *s) {
-    const char *adapter = hora_settings_get(s, "adapter");
-    const hora_input in[] = {{"model", hora_settings_get(s, "model")}, {"adapter", adapter}};
     HORA_TRY(hora_cli_required("out", c->out, "the GGUF file to write"));
-    return hora_outfile_check(c->out, c->overwrite, in, (int)HORA_COUNT(in));
+    hora_cli_sources from;
+    hora_cli_sources_of(&from, s);
+    const hora_status st = hora_outfile_check(c->out, c->overwrite, from.in, from.nin);
+    hora_cli_sources_free(&from);
+    return st;
 }
 
 /* What the file holds: bytes and tensors of each type. */
@@ -104,7 +106,8 @@ static hora_status run(hora_cli *cli) {
 const hora_command hora_command_quantize = {
     .name = "quantize",
     .summary = "Write a model, or one with its adapter merged in, as GGUF in 4 or 8 bits",
-    .usage = "--model DIR [--adapter OUT] --out FILE.gguf [--type q4_k|q4_0|q8_0] [--overwrite]",
+    .usage =
+        "--model DIR [--adapter OUT[:X] ..] --out FILE.gguf [--type q4_k|q4_0|q8_0] [--overwrite]",
     .more = "The file has tokenizer and chat template in it, is trained on with --model FILE.gguf "
             "and read by\n"
             "llama.cpp. Vectors stay in f32; rows that are no whole blocks get the type that "

@@ -1,5 +1,4 @@
 /* hora train: a whole run, with progress on stderr. */
-#include "base/log.h"
 #include "run/run.h"
 #include "tool/tool.h"
 
@@ -46,8 +45,6 @@ static hora_status train(hora_cli *cli, hora_comm *comm) {
     const hora_run_hooks hooks = {on_event, &w, hora_cli_interrupts(), comm};
     hora_run_result result = {0};
     hora_cli_interrupts_end(true);
-    if (!w.leads)
-        hora_log_threshold(HORA_LOG_ERROR);
     HORA_TRY(hora_run_train(&cli->settings, &hooks, &result));
     if (w.leads)
         hora_cli_show(cli, hora_run_summary(&result), print);
@@ -55,7 +52,6 @@ static hora_status train(hora_cli *cli, hora_comm *comm) {
 }
 
 static hora_status run(hora_cli *cli) {
-    hora_comm *comm;
     config c;
     HORA_TRY(hora_options_take(&options, &c, &cli->settings));
     hora_settings_drop(&cli->settings, &options); /* what is left is the recipe of a run */
@@ -63,12 +59,7 @@ static hora_status run(hora_cli *cli) {
         hora_cli_interrupts_end(true);
         return hora_cli_plan(cli);
     }
-    HORA_TRY(hora_comm_open(&comm));
-    hora_comm_speaker(comm, hora_cli_say);
-    hora_status s = train(cli, comm);
-    if (!hora_comm_close(comm, s))
-        hora_error_restore(""); /* another rank says it */
-    return s;
+    return hora_cli_ranks(cli, train);
 }
 
 const hora_command hora_command_train = {

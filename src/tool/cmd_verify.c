@@ -108,11 +108,10 @@ static hora_status prompt_batch(check *k) {
 /* A device of its own: what it packs is of these weights alone. */
 static hora_status run_on(check *k, hora_model *m, hora_adapter *const *at, int n,
                           hora_outcome *out) {
-    hora_forward f = {.base = m->base,
-                      .objective = &m->opened.objective,
-                      .adapters = at,
-                      .nadapters = n,
-                      .device = hora_device_new()};
+    hora_forward f = hora_model_forward(m);
+    f.adapters = at;
+    f.nadapters = n;
+    f.device = hora_device_new();
     const hora_status s = hora_outcome_run(out, &f, &k->batch);
     hora_device_free(f.device);
     return s;
@@ -148,30 +147,14 @@ static hora_status compare_weights(check *k, const char *name, float *const *w) 
     hora_base *b = k->m->base;
     hora_outcome got = {0};
     hora_view *old = hora_calloc((size_t)b->nweights + 1, sizeof *old);
-    const bool tied = b->head >= 0 && b->weights[b->head].tied;
-    for (int i = 0; i < b->nweights; i++) {
-        old[i] = b->weights[i].view;
-        if (w[i])
-            b->weights[i].view = (hora_view){w[i], HORA_F32, old[i].shape};
-    }
-    if (tied && w[b->head])
-        b->weights[b->head].tied = false;
+    hora_base_put_merged(b, w, old);
     hora_status s = run_on(k, k->m, NULL, 0, &got);
-    for (int i = 0; i < b->nweights; i++)
-        b->weights[i].view = old[i];
-    if (b->head >= 0)
-        b->weights[b->head].tied = tied;
+    hora_base_take_merged(b, w, old);
     if (s == HORA_OK)
         s = compare(k, name, &got);
     hora_outcome_release(&got);
     hora_free(old);
     return s;
-}
-
-static void free_weights(float **w, int n) {
-    for (int i = 0; i < n; i++)
-        hora_free(w[i]);
-    hora_free(w);
 }
 
 /* --- merged ----------------------------------------------------------------------------------- */
@@ -221,7 +204,7 @@ static hora_status merged(check *k) {
         hora_json *o = hora_json_push(k->results, hora_json_new_object());
         hora_json_set(o, "name", hora_json_new_string("merged"));
         hora_json_set(o, "refused", hora_json_new_string(hora_errmsg()));
-        free_weights(w, b->nweights);
+        hora_base_free_merged(b, w);
         return HORA_OK;
     }
     if (s == HORA_OK)
@@ -237,7 +220,7 @@ static hora_status merged(check *k) {
     if (s == HORA_OK && rounded)
         s = compare_weights(k, "merged, as written", w);
     hora_st_close(st);
-    free_weights(w, b->nweights);
+    hora_base_free_merged(b, w);
     return s;
 }
 
@@ -250,7 +233,7 @@ static hora_status as_flat(check *k, const char *path, bool mlx) {
     hora_status s = hora_flat_apply(f, b, w);
     if (s == HORA_OK)
         s = compare_weights(k, path, w);
-    free_weights(w, b->nweights);
+    hora_base_free_merged(b, w);
     hora_flat_free(f, b);
     return s;
 }

@@ -106,14 +106,12 @@ static void put_sampling(hora_str *out, const char *dir) {
                                           {"top_k", "top_k"},
                                           {"repetition_penalty", "repeat_penalty"}};
     hora_json *o = NULL;
-    char *path = hora_path_join(dir, "generation_config.json");
     double v;
-    if (hora_path_exists(path) && !hora_json_load(&o, path))
+    if (!hora_json_load_beside(&o, dir, "generation_config.json"))
         for (size_t i = 0; i < HORA_COUNT(keys); i++)
             if (hora_json_real(hora_json_get(o, keys[i][0]), &v))
                 hora_str_printf(out, "PARAMETER %s %g\n", keys[i][1], v);
     hora_json_free(o);
-    hora_free(path);
 }
 
 char *hora_modelfile_path(const char *gguf) {

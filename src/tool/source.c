@@ -36,7 +36,7 @@ static void parse(hora_adapter_source *from, const char *text) {
 
 void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
     *c = (hora_cli_sources){0};
-    c->adapters = hora_calloc((size_t)s->n + 1, sizeof *c->adapters);
+    int cap = 0;
     for (int i = 0; i < s->n; i++) {
         if (!hora_eq(s->at[i].key, "adapter"))
             continue;
@@ -44,8 +44,8 @@ void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
         size_t n;
         while (hora_list_next(&p, "\n", &one, &n)) {
             char *text = hora_strndup(one, n);
-            c->adapters = hora_realloc(c->adapters, (size_t)(c->n + 2) * sizeof *c->adapters);
-            parse(&c->adapters[c->n++], text);
+            HORA_PUSH(c->adapters, c->n, cap, ((hora_adapter_source){0}));
+            parse(&c->adapters[c->n - 1], text);
             hora_free(text);
         }
     }
@@ -74,6 +74,15 @@ hora_status hora_cli_sources_adapters(const hora_cli_sources *c) {
                              "--model",
                              c->adapters[i].dir);
     return HORA_OK;
+}
+
+hora_status hora_cli_out(hora_outdir **o, const char *dir, bool overwrite,
+                         const hora_cli_sources *from) {
+    const hora_outdir_how how = {.mode = overwrite ? HORA_OUT_REPLACE : HORA_OUT_NEW,
+                                 .advice = "give another --out or --overwrite",
+                                 .in = from->in,
+                                 .n = from->nin};
+    return hora_outdir_open(o, dir, &how);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

@@ -5,7 +5,9 @@
 
 #include "api/handles.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "comm/comm.h"
 #include "tool/tool.h"
 
 /* --- printing --------------------------------------------------------------------------------- */
@@ -147,6 +149,18 @@ void hora_cli_say(hora_status s) {
     if (s != HORA_OK && s != HORA_DONE && *hora_errmsg())
         fprintf(stderr, "hora: %s\n", hora_errmsg());
     fflush(stderr);
+}
+
+hora_status hora_cli_ranks(hora_cli *c, hora_status (*work)(hora_cli *c, hora_comm *comm)) {
+    hora_comm *comm;
+    HORA_TRY(hora_comm_open(&comm));
+    hora_comm_speaker(comm, hora_cli_say);
+    if (!hora_comm_leads(comm))
+        hora_log_threshold(HORA_LOG_ERROR);
+    const hora_status s = work(c, comm);
+    if (!hora_comm_close(comm, s))
+        hora_error_restore(""); /* another rank says it */
+    return s;
 }
 
 hora_status hora_cli_required(const char *flag, const char *value, const char *what) {

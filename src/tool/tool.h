@@ -12,6 +12,8 @@
 #include "base/options.h"
 #include "base/outdir.h"
 
+struct hora_comm;
+
 /* --- commands --------------------------------------------------------------------------------- */
 typedef struct hora_cli {   /* what a command gets */
     hora_settings settings; /* of its own tables; the command takes them */
@@ -106,6 +108,10 @@ void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s);
 void hora_cli_sources_free(hora_cli_sources *c);
 /* HORA_EUSAGE where there is none, or where one is a whole model. */
 hora_status hora_cli_sources_adapters(const hora_cli_sources *c);
+/* The folder --out of a command with --overwrite, opened as hora_outdir_open does: it must not
+ * touch what they name. */
+hora_status hora_cli_out(hora_outdir **o, const char *dir, bool overwrite,
+                         const hora_cli_sources *from);
 /* The model, with its adapters attached, that those options name. A model as --adapter stands for
  * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
@@ -122,6 +128,8 @@ hora_status hora_cli_data(hora_cli *c);
 hora_status hora_cli_plan(hora_cli *cli);
 /* The failure of this thread, as the tool says it. */
 void hora_cli_say(hora_status s);
+/* The work of a command that several ranks share: rank 0 speaks, of a failure whoever knows it. */
+hora_status hora_cli_ranks(hora_cli *c, hora_status (*work)(hora_cli *c, struct hora_comm *comm));
 /* HORA_EUSAGE naming the flag when `value` is NULL. */
 hora_status hora_cli_required(const char *flag, const char *value, const char *what);
 /* faults.c: what ends the tool, and how it says so. Called once, first of all. */

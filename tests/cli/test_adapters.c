@@ -24,16 +24,6 @@ static bool there(const char *dir, const char *name) {
     return hora_path_exists(hora_test_path(dir, name));
 }
 
-static void same_file(const char *a, const char *b) {
-    hora_str x = {0}, y = {0};
-    assert_ok(hora_file_read(&x, a));
-    assert_ok(hora_file_read(&y, b));
-    assert_int_equal(x.n, y.n);
-    assert_memory_equal(x.s, y.s, x.n);
-    hora_str_release(&x);
-    hora_str_release(&y);
-}
-
 static double loss_of(const char *options) {
     hora_json *e = tool_json("eval --model '%s' --data '%s' --seq-len 16 --json %s", tiny_model(),
                              data_file(), options);
@@ -94,7 +84,7 @@ static void test_several(void **state) {
                                         "facts/adapter_model.safetensors",
                                         "hora/hora_state.safetensors"};
     for (size_t k = 0; k < HORA_COUNT(files); k++)
-        same_file(hora_test_path(out, files[k]), hora_test_path(again, files[k]));
+        hora_assert_same_file(out, again, files[k]);
     hora_free(text);
 }
 
@@ -117,10 +107,8 @@ static void test_own_rate(void **state) {
         hora_free(name);
         hora_free(text);
     }
-    same_file(hora_test_path(out[0], "adapter_model.safetensors"),
-              hora_test_path(out[1], "adapter_model.safetensors"));
-    same_file(hora_test_path(out[0], "facts/adapter_model.safetensors"),
-              hora_test_path(out[1], "facts/adapter_model.safetensors"));
+    hora_assert_same_file(out[0], out[1], "adapter_model.safetensors");
+    hora_assert_same_file(out[0], out[1], "facts/adapter_model.safetensors");
     assert_true(loss_with(hora_test_path(out[2], "facts")) == loss_of(""));
     assert_true(loss_with(hora_test_path(out[0], "facts")) < loss_of(""));
     hora_free(head);
@@ -269,6 +257,10 @@ static void test_mixed(void **state) {
                tiny_model(), both);
     tool_check(8, NULL, "no such adapter folder",
                "eval --model '%s' --adapter '%s:half' --data '%s'", tiny_model(), a, data_file());
+    tool_check(9, NULL, "adapter",
+               "quantize --model '%s' --adapter '%s:0.5' --adapter '%s' --overwrite --out "
+               "'%s/adapter_model.safetensors'",
+               tiny_model(), a, c, a);
     hora_free(both);
     hora_free(none);
     hora_free(three);

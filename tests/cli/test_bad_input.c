@@ -193,13 +193,13 @@ static void test_adapters(void **state) {
  */
 static void test_foreign_tokenizer(void **state) {
     (void)state;
-    const char *config = tiny_file(
-        "small.json", "{\"model_type\":\"llama\",\"hidden_size\":8,\"intermediate_size\":8,"
-                      "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"vocab_size\":20}");
     const char *data = tiny_file("text.txt", "zzzz zzzz zzzz zzzz zzzz");
-    const char *model = hora_test_path(hora_test_tmp(), "small"),
-               *out = hora_test_path(hora_test_tmp(), "never");
-    tool_check(0, NULL, NULL, "new --config '%s' --out '%s' --seed 1", config, model);
+    const char *out = hora_test_path(hora_test_tmp(), "never");
+    const char *model =
+        tool_new("small",
+                 "{\"model_type\":\"llama\",\"hidden_size\":8,\"intermediate_size\":8,"
+                 "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"vocab_size\":20}",
+                 "--seed 1");
     assert_ok(hora_copy_file(hora_test_path(tiny_model(), "tokenizer.json"),
                              hora_test_path(model, "tokenizer.json")));
     tool_check(10, "", "another model's",

@@ -45,11 +45,7 @@ static const char *draw(const char *name, int n) {
 }
 
 static const char *model(void) {
-    const char *dir = hora_test_path(hora_test_tmp(), "videomae");
-    if (!hora_path_exists(dir))
-        tool_check(0, NULL, NULL, "new --config '%s' --out '%s' --seed 3",
-                   tiny_file("videomae.json", config), dir);
-    return dir;
+    return tool_new("videomae", config, "--seed 3");
 }
 
 static void train(const char *data, const char *eval, const char *out, const char *more) {
@@ -87,13 +83,7 @@ static void repeats(void **state) {
     const char *a = hora_test_path(hora_test_tmp(), "a"), *b = hora_test_path(hora_test_tmp(), "b");
     train(data, data, a, "--steps 3 --threads 1 --flip 0.5");
     train(data, data, b, "--steps 3 --threads 3 --flip 0.5");
-    hora_str x = {0}, y = {0};
-    assert_ok(hora_file_read(&x, hora_test_path(a, "model.safetensors")));
-    assert_ok(hora_file_read(&y, hora_test_path(b, "model.safetensors")));
-    assert_int_equal(x.n, y.n);
-    assert_memory_equal(x.s, y.s, x.n);
-    hora_str_release(&x);
-    hora_str_release(&y);
+    hora_assert_same_file(a, b, "model.safetensors");
 }
 
 /* A line of tiles for the base, one for it adapted: alike where nothing was learned, not else. */
@@ -104,11 +94,10 @@ static void looked_at(void **state) {
         "\"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 2, "
         "\"num_attention_heads\": 4, \"image_size\": 32, \"patch_size\": 8, \"qkv_bias\": true, "
         "\"num_channels\": 3, \"layer_norm_eps\": 1e-12, \"hidden_act\": \"gelu\"}";
-    const char *dir = hora_test_path(hora_test_tmp(), "vit"), *data = draw("looked", 2);
+    const char *dir = tool_new("vit", vit, ""), *data = draw("looked", 2);
     const char *out = hora_test_path(hora_test_tmp(), "lora");
     const char *png = hora_test_path(hora_test_tmp(), "attention.png");
     hora_image im;
-    tool_check(0, NULL, NULL, "new --config '%s' --out '%s'", tiny_file("vit.json", vit), dir);
     tool_check(0, NULL, NULL,
                "train --model '%s' --data '%s' --out '%s' --method lora --lr 0.1 --steps 4 "
                "--batch-size 4 --dtype f32",

@@ -99,16 +99,6 @@ static const char *trained(const char *model, const char *how) {
     return out;
 }
 
-static void same_bytes(const char *a, const char *b, const char *name) {
-    hora_str x = {0}, y = {0};
-    assert_ok(hora_file_read(&x, hora_test_path(a, name)));
-    assert_ok(hora_file_read(&y, hora_test_path(b, name)));
-    assert_int_equal(x.n, y.n);
-    assert_memory_equal(x.s, y.s, x.n);
-    hora_str_release(&x);
-    hora_str_release(&y);
-}
-
 /* Shards, names, dtypes and what nothing changed are the source's; changed numbers are the f32 sum
  * rounded to nearest even. */
 static void test_as_source(void **state) {
@@ -152,7 +142,7 @@ static void test_as_source(void **state) {
         static const char *const files[] = {"config.json", "tokenizer.json",
                                             "tokenizer_config.json"};
         for (size_t i = 0; i < HORA_COUNT(files); i++)
-            same_bytes(model, out, files[i]);
+            hora_assert_same_file(model, out, files[i]);
         hora_st_close(a);
         hora_st_close(b);
         hora_st_close(f);
@@ -213,7 +203,7 @@ static void test_killed(void **state) {
     }
     tool_check(0, "merged in", NULL, "merge --overwrite --model '%s' --adapter '%s' --out '%s'",
                model, adapter, out);
-    same_bytes(model, out, "tokenizer.json");
+    hora_assert_same_file(model, out, "tokenizer.json");
 }
 
 static void test_refused(void **state) {

@@ -374,14 +374,11 @@ static void test_training(void **state) {
         "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":32,"
         "\"image_size\":16,\"patch_size\":8,\"initializer_range\":0.2}";
     (void)state;
-    const char *tmp = hora_test_tmp(), *base = hora_test_path(tmp, "base");
+    const char *tmp = hora_test_tmp(), *base = tool_new("base", config, "");
     const char *train = hora_test_path(tmp, "train"), *test = hora_test_path(tmp, "test");
     const char *out = hora_test_path(tmp, "out"), *merged = hora_test_path(tmp, "merged");
-    const char *cfg = hora_test_path(tmp, "config.json");
     draw(train, 24, "train");
     draw(test, 5, "test");
-    assert_ok(hora_file_write(cfg, config, sizeof config - 1));
-    tool_check(0, NULL, NULL, "new --config '%s' --out '%s'", cfg, base);
     tool_check(0, NULL, NULL,
                "train --model '%s' --data '%s' --eval-data '%s' --method hora --rank 2 --lr 2e-2 "
                "--batch-size 8 --steps 60 --flip 0.5 --brightness 0.1 --out '%s'",

@@ -103,20 +103,6 @@ static void stop_at_4(void *user, const hora_run_event *e) {
         *(volatile int *)user = 1;
 }
 
-static void same_file(const char *a, const char *b, const char *name) {
-    hora_str x = {0}, y = {0};
-    char *pa = hora_path_join(hora_test_path(hora_test_tmp(), a), name);
-    char *pb = hora_path_join(hora_test_path(hora_test_tmp(), b), name);
-    assert_ok(hora_file_read(&x, pa));
-    assert_ok(hora_file_read(&y, pb));
-    assert_int_equal(x.n, y.n);
-    assert_memory_equal(x.s, y.s, x.n);
-    hora_str_release(&x);
-    hora_str_release(&y);
-    hora_free(pa);
-    hora_free(pb);
-}
-
 static void stopped_is_never_stopped(void **state) {
     (void)state;
     for (size_t i = 0; i < HORA_COUNT(tasks); i++) {
@@ -127,9 +113,11 @@ static void stopped_is_never_stopped(void **state) {
                      HORA_EINTERRUPTED, NULL);
         assert_ok(train(tasks[i], cut, "steps=9,method=hora,resume=true", NULL, NULL, &r));
         assert_ok(train(tasks[i], whole, "steps=9,method=hora", NULL, NULL, &r));
-        same_file(cut, whole, "adapter_model.safetensors");
-        same_file(cut, whole, "hora_state.safetensors");
-        same_file(cut, whole, "task.json");
+        static const char *const files[] = {"adapter_model.safetensors", "hora_state.safetensors",
+                                            "task.json"};
+        for (size_t f = 0; f < HORA_COUNT(files); f++)
+            hora_assert_same_file(hora_test_path(hora_test_tmp(), cut),
+                                  hora_test_path(hora_test_tmp(), whole), files[f]);
         hora_free(cut);
         hora_free(whole);
     }
