@@ -151,28 +151,16 @@ void hora_cli_say(hora_status s) {
     fflush(stderr);
 }
 
-hora_status hora_cli_ranks(hora_cli *c, hora_status (*work)(hora_cli *c, hora_comm *comm)) {
-    hora_comm *comm;
-    HORA_TRY(hora_comm_open(&comm));
-    hora_comm_speaker(comm, hora_cli_say);
-    if (!hora_comm_leads(comm))
-        hora_log_threshold(HORA_LOG_ERROR);
-    const hora_status s = work(c, comm);
-    if (!hora_comm_close(comm, s))
-        hora_error_restore(""); /* another rank says it */
-    return s;
-}
-
-hora_status hora_cli_required(const char *flag, const char *value, const char *what) {
-    return value ? HORA_OK : hora_fail(HORA_EUSAGE, "--%s is missing; give %s", flag, what);
-}
-
 /* --- Ctrl-C ----------------------------------------------------------------------------------- */
 /* a signal handler has no other way to say something */
-static volatile int stop, deaf;
+static volatile int stop, deaf, one_of_many;
 
 static void on_signal(int signum) {
     signal(signum, SIG_DFL);
+    /* Where a rank has died, the launcher asks the others to go, and kills them a second later:
+     * time for the thread that looks after the processes to say which one it was. */
+    if (deaf && one_of_many)
+        nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
     if (deaf)
         raise(signum); /* on return */
     stop = 1;
@@ -189,4 +177,22 @@ volatile int *hora_cli_interrupts(void) {
         signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN); /* who read the progress may leave; the work goes on */
     return &stop;
+}
+
+/* --- ranks ------------------------------------------------------------------------------------ */
+hora_status hora_cli_ranks(hora_cli *c, hora_status (*work)(hora_cli *c, hora_comm *comm)) {
+    hora_comm *comm;
+    HORA_TRY(hora_comm_open(&comm));
+    hora_comm_speaker(comm, hora_cli_say);
+    one_of_many = hora_comm_size(comm) > 1;
+    if (!hora_comm_leads(comm))
+        hora_log_threshold(HORA_LOG_ERROR);
+    const hora_status s = work(c, comm);
+    if (!hora_comm_close(comm, s))
+        hora_error_restore(""); /* another rank says it */
+    return s;
+}
+
+hora_status hora_cli_required(const char *flag, const char *value, const char *what) {
+    return value ? HORA_OK : hora_fail(HORA_EUSAGE, "--%s is missing; give %s", flag, what);
 }
