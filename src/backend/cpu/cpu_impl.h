@@ -65,6 +65,10 @@ static inline size_t hora_cpu_aligned(size_t bytes) {
  * them today than then, the tiles run one after another. */
 void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread),
                        void *arg);
+/* Waking a thread costs microseconds, so tiles of a product that one finishes in a few run one
+ * after another; the tiles, and with them the bits, are the same. `products`: multiplications. */
+void hora_cpu_few_or_parallel(int threads, double products, int64_t tiles,
+                              void (*fn)(void *arg, int64_t tile, int thread), void *arg);
 
 /* fn(arg, from, to) over chunks of [0, n), each at most `chunk`. */
 void hora_cpu_chunks(int64_t n, int64_t chunk, void (*fn)(void *arg, int64_t from, int64_t to),
