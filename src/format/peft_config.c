@@ -421,12 +421,6 @@ void hora_peft_config_copy(hora_peft_config *to, const hora_peft_config *c) {
     to->own = c->own ? hora_json_copy(c->own) : NULL;
 }
 
-static void free_names(char **names, int n) {
-    for (int i = 0; i < n; i++)
-        hora_free(names[i]);
-    hora_free(names);
-}
-
 static void free_patterns(hora_peft_pattern *p, int n) {
     for (int i = 0; i < n; i++)
         hora_free(p[i].pattern);
@@ -443,10 +437,10 @@ void hora_peft_config_release(hora_peft_config *c) {
     hora_free(c->layers);
     hora_free(c->tokens);
     hora_free(c->tokens_module);
-    free_names(c->target_modules, c->n_targets);
-    free_names(c->exclude_modules, c->n_exclude);
-    free_names(c->modules_to_save, c->n_save);
-    free_names(c->layers_pattern, c->n_layers_pattern);
+    hora_list_free(c->target_modules, c->n_targets);
+    hora_list_free(c->exclude_modules, c->n_exclude);
+    hora_list_free(c->modules_to_save, c->n_save);
+    hora_list_free(c->layers_pattern, c->n_layers_pattern);
     free_patterns(c->rank_pattern, c->n_rank);
     free_patterns(c->alpha_pattern, c->n_alpha);
     hora_json_free(c->own);

@@ -41,6 +41,9 @@ static inline bool hora_cpu_alike(const hora_call *c, int n) {
             return false;
     return true;
 }
+/* query of kernels that need nothing but one or two inputs of the output's dtype. */
+bool hora_cpu_query_one(hora_device *d, const hora_call *c, hora_need *need);
+bool hora_cpu_query_two(hora_device *d, const hora_call *c, hora_need *need);
 /* The gradient of input i, a sum over rows, is f32 if it is wanted at all. */
 static inline bool hora_cpu_sums_f32(const hora_call *c, int i) {
     return c->phase == HORA_FORWARD || !(c->grad & HORA_IN(i)) || c->din[i].dtype == HORA_F32;
