@@ -151,7 +151,6 @@ static inline bool hora_cpu_multiplies(const hora_view *x, const hora_view *w) {
 void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need);
 /* Needs no release: what it holds belongs to the device. */
 hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *s);
-size_t hora_cpu_matmul_scratch(const hora_cpu_matmul *p);
 void hora_cpu_matmul_run(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a);
 /* n independent products, as if one after another; n may be 0. Chunks of rows are the outer loop,
  * so products of the same x share what they read of it. */

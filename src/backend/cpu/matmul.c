@@ -258,6 +258,10 @@ static hora_status lay_out(hora_cpu_matmul *p, hora_device *d) {
     return HORA_OK;
 }
 
+static size_t scratch_bytes(const hora_cpu_matmul *p) {
+    return p->thread_scratch * (size_t)p->threads;
+}
+
 void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need) {
     hora_cpu_matmul p;
     cut(&p, d, s);
@@ -265,8 +269,7 @@ void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_n
         need->packed += p.panel_bytes * (size_t)p.count;
     /* a product that cannot be made fails in prepare, with its reason */
     if (lay_out(&p, d) == HORA_OK)
-        need->scratch =
-            (size_t)hora_max((int64_t)need->scratch, (int64_t)hora_cpu_matmul_scratch(&p));
+        need->scratch = (size_t)hora_max((int64_t)need->scratch, (int64_t)scratch_bytes(&p));
 }
 
 hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d,
@@ -279,10 +282,6 @@ hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d,
         p->packed = data;
     }
     return lay_out(p, d);
-}
-
-size_t hora_cpu_matmul_scratch(const hora_cpu_matmul *p) {
-    return p->thread_scratch * (size_t)p->threads;
 }
 
 const char *hora_cpu_matmul_variant(const hora_cpu_matmul *p) {
