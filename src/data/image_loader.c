@@ -123,7 +123,7 @@ hora_status hora_image_loader_get(hora_image_loader *l, int64_t epoch, int64_t i
     return hora_image_loader_frame(l, epoch, index, index, values);
 }
 
-/* --- a batch --------------------------------------------------------------------------------- */
+/* --- a batch ---------------------------------------------------------------------------------- */
 
 typedef struct fill {
     hora_image_loader *l;

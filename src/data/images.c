@@ -21,7 +21,7 @@ static const hora_images_kind *const kinds[] = {
 #undef IMAGES
 };
 
-/* --- for the kinds --------------------------------------------------------------------------- */
+/* --- for the kinds ---------------------------------------------------------------------------- */
 
 void hora_images_add(hora_images *s, const char *name, const char *label, int64_t file, size_t at,
                      size_t n) {
@@ -68,7 +68,7 @@ bool hora_images_take(hora_images *s, const char *name) {
     return false;
 }
 
-/* --- labels ---------------------------------------------------------------------------------- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 static int by_bytes(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -293,7 +293,7 @@ static hora_status label_all(hora_images *s) {
     return HORA_OK;
 }
 
-/* --- a set ----------------------------------------------------------------------------------- */
+/* --- a set ------------------------------------------------------------------------------------ */
 
 static hora_status open_set(hora_images *s) {
     if (!hora_path_exists(s->path))
@@ -399,7 +399,7 @@ hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
     return st;
 }
 
-/* --- a look at all of them ------------------------------------------------------------------- */
+/* --- a look at all of them -------------------------------------------------------------------- */
 
 typedef struct seen {
     hora_image_info info;

@@ -70,7 +70,7 @@ const hora_st_dtype *hora_st_dtype_at(int row) {
     return &dtypes[row];
 }
 
-/* --- one header ----------------------------------------------------------------------------- */
+/* --- one header ------------------------------------------------------------------------------- */
 
 static hora_status read_shape(const hora_json *v, hora_shape *s, int64_t *elems) {
     size_t n = hora_json_len(v);
@@ -278,7 +278,7 @@ static hora_status open_file(hora_st *st, int i, const char *path) {
     return s == HORA_OK ? s : hora_context(s, "%s", path);
 }
 
-/* --- the name table ------------------------------------------------------------------------- */
+/* --- the name table --------------------------------------------------------------------------- */
 
 static int *slot_of(const hora_st *st, const char *name) {
     size_t i = (size_t)hora_hash_text(name) & (st->nslots - 1);
@@ -345,7 +345,7 @@ void hora_st_close(hora_st *st) {
     hora_free(st);
 }
 
-/* --- shards --------------------------------------------------------------------------------- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -463,7 +463,7 @@ hora_status hora_st_open_model(hora_st **out, const char *dir) {
     return s;
 }
 
-/* --- looking -------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 int hora_st_count(const hora_st *st) {
     return st->n;
@@ -517,7 +517,7 @@ void hora_st_forget(const hora_st *st, const hora_st_tensor *t) {
         hora_map_forget(&f->map, (size_t)(p - f->map.data), t->bytes);
 }
 
-/* --- hash ----------------------------------------------------------------------------------- */
+/* --- hash ------------------------------------------------------------------------------------- */
 
 typedef struct hash_job {
     const hora_st *st;

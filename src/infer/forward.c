@@ -13,7 +13,7 @@
 
 enum { IGNORED = -100 };
 
-/* --- the batch ------------------------------------------------------------------------------- */
+/* --- the batch -------------------------------------------------------------------------------- */
 /* A sample has one row of logits. */
 static bool is_pooled(const hora_objective *o) {
     return o->task->labels == HORA_LABELS_CLASS || o->task->labels == HORA_LABELS_NUMBER;

@@ -12,7 +12,7 @@
 #define OPT_OF hora_train_config
 static const hora_option rows[] = {
     OPT_INT(steps, "steps", "max_steps", NULL, 0, BIG,
-            "optimizer steps; unset or 0: as many as epochs need"),
+            "optimizer steps; unset or 0: as many as epochs need", HORA_OPT_RESUMABLE),
     OPT_REAL(epochs, "epochs", "num_train_epochs", "1", 1e-9, 1e9,
              "passes over the training data, when steps is unset", HORA_OPT_RESUMABLE),
     OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", "8", 1, 1e6,

@@ -90,7 +90,7 @@ static void files_beside(void **state) {
         assert_fails(open_beside(&t, bad[i].config, bad[i].added, ""), HORA_EFORMAT, bad[i].part);
 }
 
-/* --- refusals -------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 static void refusals(void **state) {
     (void)state;
     static const struct {
@@ -159,7 +159,7 @@ static void refusals(void **state) {
     hora_tokenizer_close(t);
 }
 
-/* --- SentencePiece --------------------------------------------------------------------------- */
+/* --- SentencePiece ---------------------------------------------------------------------------- */
 static void put_piece(hora_str *m, const char *text, float score, int type) {
     hora_str p = {0};
     uint32_t bits;
