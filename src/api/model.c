@@ -13,7 +13,7 @@
 typedef struct model_config {
     int dtype;    /* choice */
     int quantize; /* choice */
-    bool double_quant;
+    bool double_quant, quantize_cache;
     char *device; /* NULL: as hora_device_open has it */
     char *task;
 } model_config;
@@ -25,6 +25,9 @@ static const hora_option model_rows[] = {
                "frozen matrices become blocks of this type as the model is opened"),
     OPT_BOOL(double_quant, "double_quant", "bnb_4bit_use_double_quant", "false",
              "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does"),
+    OPT_BOOL(quantize_cache, "quantize_cache", NULL, "false",
+             "keep those blocks beside the model, in hora-TYPE.safetensors, and take them from "
+             "there the next time"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
                "where it is computed: host or cuda; unset: the host"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
@@ -41,6 +44,7 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
     const hora_open_options o = {.dtype = dtypes[c.dtype],
                                  .quantize = hora_quantize_type(c.quantize),
                                  .double_quant = c.double_quant,
+                                 .quantize_cache = c.quantize_cache,
                                  .task = c.task,
                                  .adapter = adapter};
     hora_model *m = hora_calloc(1, sizeof *m);

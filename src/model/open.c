@@ -40,6 +40,7 @@ typedef struct store {
     bool fresh_head;   /* the head in the files is not wanted */
     bool complete;     /* the views have data */
     bool double_quant; /* of NF4 */
+    hora_blocks_cache cache;
 } store;
 
 const hora_family *hora_family_of(const hora_json *config) {
@@ -267,6 +268,9 @@ static bool will_fit(const hora_base *b, int i) {
         return b->weights[i].view.dtype == (hora_eq(name, "bfloat16") ? HORA_BF16 : HORA_F32);
     if (!t)
         return false;
+    const store *own = b->store;
+    if (hora_blocks_cache_find(&own->cache, &b->weights[i]))
+        return true;
     const hora_view v = part_of(&b->weights[i], t);
     return !t->interleaved && !t->parts && fits_as_is(&b->weights[i], &v);
 }
@@ -316,7 +320,8 @@ static hora_status bind_weights(hora_base *b, store *own) {
         }
         const hora_view v = t ? part_of(w, t) : w->view;
         if (t && will_fit(b, i)) {
-            w->view.data = v.data;
+            const void *kept = hora_blocks_cache_find(&own->cache, w);
+            w->view.data = kept ? (void *)(uintptr_t)kept : v.data;
             continue;
         }
         w->view.data = (char *)own->block + at;
@@ -331,6 +336,8 @@ static hora_status bind_weights(hora_base *b, store *own) {
                                   NULL, NULL);
         hora_st_forget(own->st, t);
     }
+    if (own->cache.path && !own->cache.st)
+        hora_blocks_cache_write(&own->cache, b);
     return HORA_OK;
 }
 
@@ -412,6 +419,8 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
     }
     own->double_quant = o->double_quant;
     HORA_TRY(choose_blocks(b, o));
+    if (o->quantize_cache)
+        HORA_TRY(hora_blocks_cache_open(&own->cache, b, own->st, o->quantize, o->double_quant));
     measure_store(b);
     return o->headers_only ? HORA_OK : bind_weights(b, own);
 }
@@ -489,6 +498,7 @@ void hora_base_close(hora_base *b) {
     release_parts(b);
     store *own = b->store;
     if (own) {
+        hora_blocks_cache_release(&own->cache);
         hora_st_close(own->st);
         hora_block_free(own->block, own->bytes);
         hora_free(own);

@@ -15,7 +15,7 @@ typedef struct hora_open_options {
     bool headers_only;   /* for plans and inspection; hora_base_complete gives it its data */
     bool config_alone;   /* as in hora_base_options */
     hora_dtype quantize; /* as in hora_base_options */
-    bool double_quant;
+    bool double_quant, quantize_cache;
     const char *task;    /* NULL: what the model, or the adapter, is made for */
     const char *adapter; /* folder that will be loaded onto it: may bring task and classes; NULL */
 } hora_open_options;

@@ -128,6 +128,7 @@ static hora_status open_model(run *r) {
                                  .config_alone = r->config_alone,
                                  .quantize = hora_quantize_type(r->run.quantize),
                                  .double_quant = r->run.double_quant,
+                                 .quantize_cache = r->run.quantize_cache,
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter};
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));

@@ -16,7 +16,7 @@ typedef struct hora_run_config { /* filled from hora_run_options */
     int64_t threads;      /* 0: all cores, of several ranks on a machine this one's share */
     int64_t comm_timeout; /* seconds that ranks wait for each other; 0: for ever */
     int quantize;         /* choice of HORA_QUANTIZE_NAMES */
-    bool double_quant;
+    bool double_quant, quantize_cache;
 } hora_run_config;
 extern const hora_options hora_run_options;
 /* The tables of a run without those of its method, for an array. */

@@ -9,11 +9,14 @@
 #define OPT_OF hora_run_config
 static const hora_option rows[] = {
     OPT_STRING(model, "model", "base_model_name_or_path model_name_or_path", NULL, "DIR",
-               "base model: a Hugging Face directory"),
+               "base model: a Hugging Face directory or a GGUF file"),
     OPT_CHOICE(quantize, "quantize", NULL, "none", HORA_QUANTIZE_NAMES,
                "frozen matrices become blocks of this type as the model is opened"),
     OPT_BOOL(double_quant, "double_quant", "bnb_4bit_use_double_quant", "false",
              "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does"),
+    OPT_BOOL(quantize_cache, "quantize_cache", NULL, "false",
+             "keep those blocks beside the model, in hora-TYPE.safetensors, and take them from "
+             "there the next time"),
     OPT_FILES(data, "data", "train_file dataset", NULL, "FILE",
               "training data: text, JSONL, CSV, TSV, also in .gz or .zst; - is standard input, a "
               "folder holds train.jsonl; may be given several times, FILE:2 counts twice an epoch"),

@@ -13,7 +13,8 @@ typedef struct source {
 } source;
 #define OPT_OF source
 static const hora_option rows[] = {
-    OPT_STRING(model, "model", NULL, NULL, "DIR", "model directory as Hugging Face writes it"),
+    OPT_STRING(model, "model", NULL, NULL, "DIR",
+               "model directory as Hugging Face writes it, or a GGUF file"),
     OPT_FILES(adapter, "adapter", NULL, NULL, "DIR[:X]",
               "adapter directory: an OUT of train, a checkpoint, or PEFT's; may be given several "
               "times, DIR:0.5 counts half"),

@@ -176,6 +176,68 @@ static void test_on_the_fly(void **state) {
     tool_check(0, NULL, NULL, "generate --model '%s/m.gguf' --prompt Once --max-tokens 4", tmp);
 }
 
+/* A golden model in a folder that may be written to. */
+static const char *copied(const char *name) {
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json",
+                                        "tokenizer_config.json"};
+    const char *to = hora_test_path(hora_test_tmp(), name);
+    const char *from = hora_test_shared("gguf/models/llama/hf");
+    assert_ok(hora_mkdirs(to));
+    for (size_t i = 0; i < HORA_COUNT(files); i++)
+        assert_ok(hora_copy_file(hora_test_path(from, files[i]), hora_test_path(to, files[i])));
+    return to;
+}
+
+/* Loss of the model in q4_k. */
+static double loss_in_blocks(const char *model, const char *data, const char *options) {
+    hora_json *r = tool_json("eval --model '%s' --data '%s' --seq-len 16 --quantize q4_k %s --json",
+                             model, data, options);
+    const double loss = tool_number(r, "loss");
+    hora_json_free(r);
+    return loss;
+}
+
+/* Another number at the end of a file. */
+static void change(const char *path) {
+    hora_str s = {0};
+    assert_ok(hora_file_read(&s, path));
+    s.s[s.n - 2] ^= 0x10;
+    assert_ok(hora_file_write(path, s.s, s.n));
+    hora_str_release(&s);
+}
+
+/* Blocks that are kept beside the model are those that would be made; nobody's file is lost. */
+static void test_cache(void **state) {
+    const char *data = tiny_file("gguf.txt", "Once upon a time there was a girl. She liked it.\n");
+    const char *model = copied("kept"), *kept = hora_test_path(model, "hora-Q4_K.safetensors");
+    const char *weights = hora_test_path(model, "model.safetensors");
+    const char *keep = hora_test_text("eval --model '%s' --data '%s' --seq-len 16 --quantize q4_k "
+                                      "--quantize-cache",
+                                      model, data);
+    const double loss = loss_in_blocks(model, data, "");
+    (void)state;
+    assert_false(hora_path_exists(kept)); /* only where it is asked for */
+    tool_check(0, NULL, "blocks are kept in", "%s", keep);
+    assert_true(hora_path_exists(kept));
+    tool_check(0, NULL, "blocks are taken from", "%s", keep);
+    assert_true(loss_in_blocks(model, data, "--quantize-cache") == loss);
+    tool_check(0, NULL, "blocks are taken from",
+               "train --model '%s' --data '%s' --seq-len 16 --steps 1 --method lora --quantize "
+               "q4_k --quantize-cache --out '%s/o'",
+               model, data, hora_test_tmp());
+    change(weights);
+    tool_check(0, NULL, "made from other weights", "%s", keep);
+    assert_true(loss_in_blocks(model, data, "--quantize-cache") == loss_in_blocks(model, data, ""));
+    tool_check(0, NULL, "blocks are taken from", "%s", keep);
+    assert_ok(hora_copy_file(weights, kept));
+    tool_check(2, NULL, "left alone", "%s", keep);
+    assert_int_equal(hora_file_size(kept), hora_file_size(weights));
+    tool_check(2, NULL, "give --quantize too", "eval --model '%s' --data '%s' --quantize-cache",
+               model, data);
+    tool_check(2, NULL, "model directory", "eval --model '%s' --data '%s' --quantize-cache",
+               hora_test_shared("gguf/models/llama/q8_0.gguf"), data);
+}
+
 /* Losses of a run's steps. */
 static int losses(const char *out, double *loss, int most) {
     hora_str log = {0};
@@ -221,5 +283,6 @@ HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, H
            {"blocks are the cpu backend's own", test_backend, HORA_SHORT},
            {"decoding on blocks", test_decoding, HORA_SHORT},
            {"hora quantize is as close as llama.cpp", test_quantize, HORA_SHORT},
+           {"blocks kept beside a model", test_cache, HORA_SHORT},
            {"losses are those of the values", test_losses, HORA_SHORT},
            {"blocks made as a model is opened", test_on_the_fly, HORA_SHORT});

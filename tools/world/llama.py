@@ -6,7 +6,7 @@ does not like a file.
   python tools/world/llama.py MODEL LORA|- IDS LETTER PROMPT N
 
 Prints JSON: `logprobs`, the logarithm of each token's probability behind each of IDS (0,1,2); `ids`,
-the N likeliest tokens behind PROMPT. LETTER: a token that is a letter. In f32: caches of keys and values too (its default
+the N likeliest tokens, one after the other, behind the ids of PROMPT. LETTER: a token that is one. In f32: caches of keys and values too (its default
 is f16, which alone costs 1e-2), no flash attention.
 """
 import json, os, sys
@@ -27,18 +27,19 @@ if lora != "-":
 server = xllamacpp.Server(p)
 
 
-def complete(prompt, n, **more):
-    r = server.handle_completions({"prompt": prompt, "max_tokens": n, "temperature": 0, "cache_prompt": False, **more})
+def behind(ids):
+    """Log-probabilities of all tokens. Nothing is told of a token that ends the text or is part of a
+    letter, so one is forced; what is told are the probabilities before that."""
+    r = server.handle_completions({"prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": 1 << 20,
+                                   "logit_bias": [[int(letter), 1e4]], "cache_prompt": False})
     r = (r if isinstance(r, dict) else json.loads(r))["choices"][0]
-    return (r["logprobs"] or {"content": []})["content"]
+    return [t["logprob"] for t in sorted(r["logprobs"]["content"][0]["top_logprobs"], key=lambda t: t["id"])]
 
 
-rows = []
-for k in range(1, len(ids) + 1):
-    # nothing is told where the token ends the text or is part of a letter, so one is forced; what is
-    # told are the probabilities before that
-    top = complete(ids[:k], 1, logprobs=1 << 20, logit_bias=[[int(letter), 1e4]])[0]["top_logprobs"]
-    rows.append([t["logprob"] for t in sorted(top, key=lambda t: t["id"])])
-tokens = complete(prompt, int(n), logprobs=1)
-print(json.dumps({"logprobs": rows, "ids": [t["id"] for t in tokens]}), flush=True)
+rows = [behind(ids[:k]) for k in range(1, len(ids) + 1)]
+text = [int(i) for i in prompt.split(",")]
+for _ in range(int(n)):
+    row = behind(text)
+    text.append(row.index(max(row)))
+print(json.dumps({"logprobs": rows, "ids": text[-int(n):]}), flush=True)
 os._exit(0)  # its threads would be waited for

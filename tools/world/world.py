@@ -154,15 +154,16 @@ class World:
         vocab = json.load(open(f"{model}/config.json"))["vocab_size"]
         ids = [i % vocab for i in self.batch["input_ids"][0].tolist()]
         letter = json.loads(run(self.hora, "tokenize", "--model", model, "--text", "na", "--json"))[-1]
+        prompt = ",".join(map(str, json.loads(run(self.hora, "tokenize", "--model", model, "--text", "the king", "--json"))))
         theirs = json.loads(run(sys.executable, os.path.join(os.path.dirname(__file__), "llama.py"), whole if lora else file,
-                                file if lora else "-", ",".join(map(str, ids)), str(letter), "the king", 24))
+                                file if lora else "-", ",".join(map(str, ids)), str(letter), prompt, 24))
         batch = {"input_ids": torch.tensor([ids, ids]), "attention_mask": torch.ones(2, len(ids), dtype=torch.long)}
         save_file(batch, f"{self.tmp}/batch")
         got = self.ours("--model", model, "--adapter", folder)[0].log_softmax(-1)
         save_file(self.batch, f"{self.tmp}/batch")
         mine = json.loads(run(self.hora, "generate", "--model", model, "--adapter", folder, "--prompt", "the king", "--max-new-tokens", 24,
                               "--temperature", 0, "--dtype", "f32", "--json"))
-        same = theirs["ids"] == mine["ids"][:len(theirs["ids"])] and len(theirs["ids"]) > 0
+        same = theirs["ids"][:len(mine["ids"])] == mine["ids"]  # ours may have ended
         if not same:
             print(f"  hora:      {mine['ids']}\n  llama.cpp: {theirs['ids']}", file=sys.stderr)
         return (got - torch.tensor(theirs["logprobs"])).abs().max().item(), same
