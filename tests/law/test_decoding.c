@@ -30,7 +30,7 @@ static hora_adapter *moved(const hora_base *b, const char *method, const char *o
     return a;
 }
 
-/* Feeds `first` tokens at once and the others one by one; logits behind each of these (n, VOCAB). */
+/* Feeds `first` tokens at once, the others one by one; logits behind each feed (n, VOCAB). */
 static void feed(hora_decoder *d, const int32_t *ids, int first, int n, float *logits) {
     hora_decoder_reset(d);
     for (int i = 0; i < n; i++) {
