@@ -2,6 +2,7 @@
  * step of it costs by the plan. */
 #include "base/file.h"
 #include "base/text.h"
+#include "base/threads.h"
 #include "model/family.h"
 #include "nn/recording.h"
 #include "peft/peft.h"
@@ -67,6 +68,7 @@ static hora_status plan_cost(hora_base *b, hora_adapter *a, cost *out) {
     const int64_t tokens = b->vision ? hora_vision_rows(b->vision) : TOKENS + slots;
     double work[HORA_WORKS] = {0};
     hora_status s;
+    hora_threads_limit(1); /* scratch is a thread's: the same page on every machine */
     HORA_TRY(hora_device_open(&d, "host"));
     const hora_recording_parts parts = {.base = b,
                                         .adapters = &a,
