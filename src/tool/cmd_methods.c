@@ -2,7 +2,6 @@
  * step of it costs by the plan. */
 #include "base/file.h"
 #include "base/text.h"
-#include "base/threads.h"
 #include "model/family.h"
 #include "nn/recording.h"
 #include "peft/peft.h"
@@ -58,7 +57,8 @@ static void outputs(hora_net *n, hora_t hidden, void *user) {
         1);
 }
 
-/* A step over a few sequences, or pictures, as it is planned on the host, nothing recomputed. */
+/* A step over a few sequences, or pictures, nothing recomputed. The plan is that of the reference
+ * kernels: what the fast ones take beside differs from processor to processor. */
 static hora_status plan_cost(hora_base *b, hora_adapter *a, cost *out) {
     hora_device *d = NULL;
     hora_recording r = {0};
@@ -68,12 +68,12 @@ static hora_status plan_cost(hora_base *b, hora_adapter *a, cost *out) {
     const int64_t tokens = b->vision ? hora_vision_rows(b->vision) : TOKENS + slots;
     double work[HORA_WORKS] = {0};
     hora_status s;
-    hora_threads_limit(1); /* scratch is a thread's: the same page on every machine */
     HORA_TRY(hora_device_open(&d, "host"));
     const hora_recording_parts parts = {.base = b,
                                         .adapters = &a,
                                         .nadapters = 1,
                                         .device = d,
+                                        .backends = "ref",
                                         .rows = hora_round_up(SEQUENCES * tokens, 64),
                                         .mode = HORA_NET_TRAIN,
                                         .model = hora_model_record,
