@@ -153,6 +153,19 @@ static hora_status read_window(const hora_base *b, llama *c) {
     return HORA_OK;
 }
 
+/* bitsandbytes' nf4 is read (format/bnb.h). */
+static hora_status check_quantization(const hora_json *q) {
+    bool four = false;
+    hora_json_bool(hora_json_get(q, "load_in_4bit"), &four);
+    const char *by = hora_json_string(hora_json_get(q, "quant_method"), NULL);
+    const char *type = hora_json_string(hora_json_get(q, "bnb_4bit_quant_type"), NULL);
+    return hora_eq(by, "bitsandbytes") && four && hora_eq(type, "nf4")
+               ? HORA_OK
+               : hora_fail(HORA_EUNSUPPORTED,
+                           "config.json has a quantization_config other than bitsandbytes' nf4; "
+                           "open an unquantised copy of the model (f32, f16, bf16)");
+}
+
 static hora_status read_switches(hora_base *b, llama *c) {
     bool qwen2 = hora_eq(b->model_type, "qwen2"), attention_bias;
     double dropout;
@@ -169,10 +182,8 @@ static hora_status read_switches(hora_base *b, llama *c) {
         hora_warn("config.json: attention_dropout %g is not applied in training", dropout);
     if (!(c->eps > 0))
         return hora_fail(HORA_EFORMAT, "config.json: rms_norm_eps must be positive");
-    if (hora_json_type(hora_json_get(b->config, "quantization_config")) == HORA_JOBJECT)
-        return hora_fail(HORA_EUNSUPPORTED, "config.json has a quantization_config; open an "
-                                            "unquantised copy of the model (f32, f16, bf16)");
-    return HORA_OK;
+    const hora_json *q = hora_json_get(b->config, "quantization_config");
+    return hora_json_type(q) == HORA_JOBJECT ? check_quantization(q) : HORA_OK;
 }
 
 /* --- weights table ---------------------------------------------------------------------------- */
@@ -288,12 +299,6 @@ static hora_t attention(hora_net *n, const llama *c, const llama_layer *l, hora_
     return hora_net_site(n, HORA_SITE_O, y);
 }
 
-static hora_t mlp(hora_net *n, const llama *c, hora_t x) {
-    hora_t gate = hora_net_site(n, HORA_SITE_GATE, x); /* (rows, f) */
-    hora_t up = hora_net_site(n, HORA_SITE_UP, x);
-    return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, c->act));
-}
-
 static hora_t record(hora_net *n) {
     const llama *c = n->base->own;
     hora_t h = hora_net_embed(n); /* (rows, d) */
@@ -305,7 +310,7 @@ static hora_t record(hora_net *n) {
                               attention(n, c, l, hora_net_enter(n, HORA_BLOCK_ATTN, h, x)));
         x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->post_norm), c->eps);
         h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x,
-                              mlp(n, c, hora_net_enter(n, HORA_BLOCK_MLP, h, x)));
+                              hora_net_gated(n, hora_net_enter(n, HORA_BLOCK_MLP, h, x), c->act));
         h = hora_net_block_end(n, h);
     }
     return hora_rmsnorm(n->g, h, hora_net_weight(n, c->final_norm), c->eps);
