@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "peft/store.h"
 
 #define FILE_NAME "hora_base.json"
 
@@ -47,7 +46,9 @@ hora_status hora_identity_write(const hora_base *b, const char *dir) {
     }
     hora_json_dump(o, 1, false, &out);
     hora_str_puts(&out, "\n");
-    const hora_status s = hora_text_write(dir, FILE_NAME, &out);
+    char *path = hora_path_join(dir, FILE_NAME);
+    const hora_status s = hora_file_write(path, out.s, out.n);
+    hora_free(path);
     hora_str_release(&out);
     hora_json_free(o);
     return s;
