@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "format/safetensors.h"
 
 #define FILE_NAME "hora_base.json"
 
