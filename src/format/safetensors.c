@@ -343,6 +343,7 @@ void hora_st_close(hora_st *st) {
     hora_gguf_close(st->gguf);
     hora_free(st->files);
     hora_free(st->at);
+    hora_free(st->hashes);
     hora_free(st->slots);
     hora_free(st->meta);
     hora_free(st);
@@ -556,9 +557,18 @@ static int by_value(const void *pa, const void *pb) {
     return (a > b) - (a < b);
 }
 
-uint64_t hora_st_hash(const hora_st *st) {
+const uint64_t *hora_st_hashes(hora_st *st) {
+    hash_job job = {st, st->hashes};
+    if (!job.of) {
+        job.of = st->hashes = hora_calloc((size_t)st->n + 1, sizeof *job.of);
+        hora_parallel(st->n, hash_tensor, &job);
+    }
+    return st->hashes;
+}
+
+uint64_t hora_st_hash(hora_st *st) {
     hash_job job = {st, hora_calloc((size_t)st->n + 1, sizeof *job.of)};
-    hora_parallel(st->n, hash_tensor, &job);
+    memcpy(job.of, hora_st_hashes(st), (size_t)st->n * sizeof *job.of);
     qsort(job.of, (size_t)st->n, sizeof *job.of, by_value); /* neither order nor sharding matters */
     uint64_t h = hora_hash64(job.of, (size_t)st->n * sizeof *job.of, 0);
     hora_free(job.of);

@@ -157,6 +157,15 @@ static inline hora_t hora_layernorm(hora_graph *g, hora_t x, hora_t w, hora_t b,
 static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joined) {
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
+/* x (rows, d) -> the mean over the prompt of each row's segment, (rows, d): the rows up to the
+ * first with a target; all of them where none has one or rows see each other both ways. */
+static inline hora_t hora_prompt_mean(hora_graph *g, hora_t x) {
+    return hora_graph_node(g, HORA_OP_prompt_mean, (hora_t[]){x}, &(hora_attr){0});
+}
+/* x (rows, d), whose first row goes into the state leaf s (1, d) -> x. Forward only. */
+static inline hora_t hora_keep(hora_graph *g, hora_t x, hora_t s) {
+    return hora_graph_node(g, HORA_OP_keep, (hora_t[]){x, s}, &(hora_attr){0});
+}
 /* Table (first + h w, d) of a grid -> (first + height width, d), bicubically; `first` rows stay. */
 static inline hora_t hora_regrid(hora_graph *g, hora_t table, int64_t first, int64_t h, int64_t w,
                                  int64_t height, int64_t width, bool antialias) {

@@ -411,6 +411,7 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
     b->config_alone = o->config_alone && o->headers_only && !hora_st_model_there(dir);
     if (!b->config_alone) {
         HORA_TRY(hora_st_open_model(&own->st, dir));
+        b->files = own->st;
         HORA_TRY(untie(b, own->st));
         spell(b, own->st);
         HORA_TRY(compare(b, own->st));

@@ -114,6 +114,8 @@ typedef struct hora_base {
     void *store;           /* mapping and converted copies, of model/open.c */
     size_t store_bytes;    /* of converted copies */
     uint64_t hash;         /* of all weights; 0 until hora_base_hash */
+    struct hora_st *files; /* where they come from, borrowed; NULL: drawn */
+    bool any_base; /* adapters that were trained on another base are taken, with a warning */
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */

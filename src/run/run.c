@@ -132,6 +132,7 @@ static hora_status open_model(run *r) {
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter};
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
+    r->opened.base->any_base = r->run.any_base;
     if (!hora_settings_get(&r->all, "seq_len"))
         hora_open_length(&r->opened, &r->data.seq_len);
     return hora_open_pictures(&r->opened, &r->data.seq_len);

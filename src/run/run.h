@@ -12,7 +12,7 @@
 
 typedef struct hora_run_config { /* filled from hora_run_options */
     char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
-    bool resume, overwrite, semantic_start;
+    bool resume, overwrite, semantic_start, any_base;
     int64_t threads;      /* 0: all cores, of several ranks on a machine this one's share */
     int64_t comm_timeout; /* seconds that ranks wait for each other; 0: for ever */
     int quantize;         /* choice of HORA_QUANTIZE_NAMES */

@@ -10,6 +10,7 @@
 typedef struct source {
     char *model, *adapter;
     int prefer;
+    bool any_base;
 } source;
 #define OPT_OF source
 static const hora_option rows[] = {
@@ -20,6 +21,8 @@ static const hora_option rows[] = {
               "times, DIR:0.5 counts half"),
     OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
                "which one counts when an adapter's native state and its PEFT file differ"),
+    OPT_BOOL(any_base, "any_base", NULL, "false",
+             "an adapter that was trained on another base is used with a warning"),
 };
 const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_COUNT(rows)};
 
@@ -103,7 +106,7 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer)
 
 /* A whole model in the place of an adapter stands for itself, and alone. */
 static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
-                             int prefer, bool features) {
+                             const source *c, bool features) {
     const char *first = from->n ? from->adapters[0].dir : NULL;
     if (from->n == 1 && from->adapters[0].weight == 1 && hora_peft_is_model(first))
         return hora_model_open_with(m, first, s, NULL);
@@ -112,7 +115,8 @@ static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_so
     HORA_TRY(hora_model_open_with(m, from->in[0].path, s, first));
     HORA_TRY(features ? hora_open_features(&(*m)->opened)
                       : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
-    return load(*m, from, prefer);
+    (*m)->base->any_base = c->any_base;
+    return load(*m, from, c->prefer);
 }
 
 static hora_status open_source(hora_model **m, hora_settings *s, bool features) {
@@ -124,7 +128,7 @@ static hora_status open_source(hora_model **m, hora_settings *s, bool features) 
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
-        st = open_from(m, s, &from, c.prefer, features);
+        st = open_from(m, s, &from, &c, features);
     if (st == HORA_OK && !features)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
