@@ -223,7 +223,9 @@ static const hora_builtin functions[] = {{"raise_exception", "message", 1, g_rai
                                          {"strftime_now", "format", 1, g_strftime, 0}};
 
 const hora_builtin *hora_tpl_method(int type, const char *s, size_t n) {
-    for (size_t i = 0; i < hora_tpl_n_text_methods + HORA_COUNT(methods); i++) {
+    /* mappings have many attributes and none of the methods of texts */
+    const size_t first = type < 0 || type == HORA_TV_STRING ? 0 : hora_tpl_n_text_methods;
+    for (size_t i = first; i < hora_tpl_n_text_methods + HORA_COUNT(methods); i++) {
         const hora_builtin *m = i < hora_tpl_n_text_methods ? &hora_tpl_text_methods[i]
                                                             : &methods[i - hora_tpl_n_text_methods];
         if (*m->name == *s && (type < 0 || (m->on >> type & 1)) && strlen(m->name) == n &&

@@ -252,6 +252,8 @@ struct hora_ts {
     const hora_tv *messages; /* the elements, all of them */
     size_t nmessages;
     bool twice;  /* a branch went through messages once more: notes are cheaper */
+    bool hasty;  /* it may be left (HORA_DONE) once that is so, for notes from the beginning */
+    int passed;  /* cuts that could not be branched off */
     size_t seen; /* what was read so far is the same with this many messages or more */
     bool seen_prompt;
     bool keep;         /* the value that is evaluated now may stay marked */
@@ -396,7 +398,7 @@ hora_status hora_ts_run(hora_ts *st); /* the template, once; its values live unt
 void hora_ts_end(hora_ts *st);
 /* What `text` is in terms of the whole, or that it cannot be rendered. */
 void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_str *whole);
-void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop);
+hora_status hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop);
 void hora_ts_see(hora_ts *st, size_t messages); /* that many of them were looked at */
 hora_status hora_ts_generation(hora_ts *st, const hora_tn *e, int *signal);
 void hora_space_set(hora_ts *st, hora_space *s, int name, hora_tv v);
@@ -415,8 +417,9 @@ void hora_note_compare(hora_ts *st, int from, int between, int64_t op, const hor
                        const hora_tv *b, bool yes);
 bool hora_tape_given(hora_ts *st, int name, hora_tv *out);
 void hora_tape_give(hora_ts *st, int name, hora_tv v);
-/* Renders the cuts that are not done; false: it cannot say anything about them. */
-bool hora_tape_cuts(const hora_template *t, const hora_json *vars, const hora_str *whole,
+/* Renders the cuts that are not done; false: it cannot say anything about them. `whole` is the whole
+ * conversation; `fresh`: it is empty and gets it. */
+bool hora_tape_cuts(const hora_template *t, const hora_json *vars, hora_str *whole, bool fresh,
                     hora_cut *cuts, int n);
 static inline bool hora_ts_top(const hora_ts *st) { /* of a noted or played rendering */
     return st->tape && !st->inner && !st->noting && st->out == st->page;

@@ -122,7 +122,7 @@ hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal) {
     for (loop->i = 0; loop->i < loop->n; loop->i++) {
         int inner = HORA_TPL_GO;
         if (st->ncuts)
-            hora_ts_branch(st, e, loop);
+            HORA_TRY(hora_ts_branch(st, e, loop));
         HORA_TRY(loop->at && hora_ts_top(st) ? hora_ts_unit(st, e, loop, &inner)
                                              : hora_ts_iterate(st, e, loop, &inner));
         if (inner == HORA_TPL_BREAK)
