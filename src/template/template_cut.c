@@ -304,6 +304,8 @@ void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_
 hora_status hora_template_render_cuts(const hora_template *t, const hora_json *vars, hora_str *out,
                                       hora_spans *spoken, hora_cut *cuts, int n) {
     hora_ts st = {.t = t, .out = out, .vars = vars, .turns = -1, .cuts = cuts, .ncuts = n};
+    if (t->remembers)
+        st.ncuts = 0;
     const hora_ts again = st;
     st.hasty = n > NOTED && !t->generates;
     hora_status s = render(&st, spoken);
@@ -317,7 +319,7 @@ hora_status hora_template_render_cuts(const hora_template *t, const hora_json *v
     int left = 0;
     for (int i = 0; i < n; i++)
         left += !cuts[i].done;
-    if (left >= NOTED && hora_tape_cuts(t, vars, out, false, cuts, n))
+    if (left >= NOTED && !t->remembers && hora_tape_cuts(t, vars, out, false, cuts, n))
         return HORA_OK;
     for (int i = 0; i < n; i++)
         if (!cuts[i].done)

@@ -186,6 +186,7 @@ struct hora_template {
     hora_tn *body;
     int loop, prompt;      /* names: `loop` and `add_generation_prompt`; -1: it does not say them */
     bool generates, dated; /* it has generation blocks; it asks for the date */
+    bool remembers;        /* it has a cycler or a joiner, whose state no journal knows */
     struct tm date;
 };
 
@@ -205,6 +206,7 @@ typedef struct hora_loop {
     int nchanged;
     const size_t *at; /* over messages: which of them each item is; NULL: another loop */
     bool backwards;   /* over messages from the last one on */
+    bool cycler;      /* it is no loop: cycler(..) gives items in turn */
 } hora_loop;
 
 enum { HORA_TPL_VARARGS = 1, HORA_TPL_KWARGS = 2 }; /* what a macro's body speaks of */
@@ -303,6 +305,7 @@ const hora_builtin *hora_tpl_test(const char *s, size_t n);
 const hora_builtin *hora_tpl_function(const char *s, size_t n);
 /* type < 0: a method of any type */
 const hora_builtin *hora_tpl_method(int type, const char *s, size_t n);
+const hora_builtin *hora_tpl_cycler(const char *s, size_t n); /* methods of what cycler() gives */
 /* Python's values of that type have it, or one of any type when type < 0, and ours have not. */
 bool hora_tv_foreign(int type, const char *s, size_t n);
 int hora_tpl_params(const hora_builtin *fn); /* how many names stand in fn->params */
@@ -417,8 +420,8 @@ void hora_note_compare(hora_ts *st, int from, int between, int64_t op, const hor
                        const hora_tv *b, bool yes);
 bool hora_tape_given(hora_ts *st, int name, hora_tv *out);
 void hora_tape_give(hora_ts *st, int name, hora_tv v);
-/* Renders the cuts that are not done; false: it cannot say anything about them. `whole` is the whole
- * conversation; `fresh`: it is empty and gets it. */
+/* Renders the cuts that are not done; false: it cannot say anything about them. `whole` is the
+ * whole conversation; `fresh`: it is empty and gets it. */
 bool hora_tape_cuts(const hora_template *t, const hora_json *vars, hora_str *whole, bool fresh,
                     hora_cut *cuts, int n);
 static inline bool hora_ts_top(const hora_ts *st) { /* of a noted or played rendering */

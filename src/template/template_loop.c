@@ -60,6 +60,12 @@ static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
 /* loop.index and its like. */
 hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n, hora_tv *out) {
     int64_t i = (int64_t)l->i, all = (int64_t)l->n;
+    if (l->cycler) {
+        const bool current = n == 7 && !memcmp(s, "current", 7);
+        if (current)
+            *out = l->items[l->i];
+        return current ? HORA_OK : hora_tv_missing(st, s, n, out);
+    }
     if (l->backwards) { /* the position grows with the number of messages */
         const bool index0 = n == 6 && !memcmp(s, "index0", 6);
         if (index0 || (n == 5 && !memcmp(s, "index", 5))) {
