@@ -103,7 +103,8 @@ static hora_status nobody(const hora_json *turn, size_t i) {
                      "message %zu has no string `role` (or `from`); correct the record", i + 1);
 }
 
-hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own) {
+/* A turn in ShareGPT's spelling or with role and content, as a message; owned. */
+static hora_status read_message(const hora_json *turn, size_t i, hora_json **own) {
     const char *given = hora_json_string(hora_json_get(turn, "role"), NULL),
                *from = hora_json_string(hora_json_get(turn, "from"), NULL), *key, *s;
     const char *role = given ? role_of(given, true) : role_of(from, false);
@@ -179,7 +180,7 @@ hora_status hora_chat_turns(const hora_json *turns, hora_json *messages) {
         hora_json *m;
         if (add_exchange(hora_json_at(turns, i), messages))
             continue;
-        HORA_TRY(hora_chat_message(hora_json_at(turns, i), i, &m));
+        HORA_TRY(read_message(hora_json_at(turns, i), i, &m));
         hora_json_push(messages, m);
     }
     return HORA_OK;
@@ -216,6 +217,18 @@ static hora_status add_tools(hora_json *list, const hora_json *v, int depth) {
     return HORA_OK;
 }
 
+<<<<<<< HEAD
+=======
+hora_status hora_chat_turns(const hora_json *turns, hora_json *messages) {
+    for (size_t i = 0; i < hora_json_len(turns); i++) {
+        hora_json *m;
+        HORA_TRY(read_message(hora_json_at(turns, i), i, &m));
+        hora_json_push(messages, m);
+    }
+    return HORA_OK;
+}
+
+>>>>>>> main
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
     const hora_json *tools = hora_json_get(record, "tools");
     size_t n = 1;
