@@ -217,18 +217,6 @@ static hora_status add_tools(hora_json *list, const hora_json *v, int depth) {
     return HORA_OK;
 }
 
-<<<<<<< HEAD
-=======
-hora_status hora_chat_turns(const hora_json *turns, hora_json *messages) {
-    for (size_t i = 0; i < hora_json_len(turns); i++) {
-        hora_json *m;
-        HORA_TRY(read_message(hora_json_at(turns, i), i, &m));
-        hora_json_push(messages, m);
-    }
-    return HORA_OK;
-}
-
->>>>>>> main
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c) {
     const hora_json *tools = hora_json_get(record, "tools");
     size_t n = 1;
