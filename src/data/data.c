@@ -253,6 +253,21 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
     if (i->context)
         say(out, "%lld turns are context only: the template cannot render their prompt",
             (long long)i->context);
+    if (i->joined)
+        say(out,
+            "%lld messages are lists of parts, which the template does not read: their texts were "
+            "joined",
+            (long long)i->joined);
+    if (i->unwritten)
+        say(out,
+            "%lld messages call tools, and the template does not write calls: the model learns "
+            "nothing of them, so take another template (chat_template.jinja beside the model)",
+            (long long)i->unwritten);
+    if (i->nulls)
+        say(out,
+            "%lld messages have no content, where the template writes `None`: the model would "
+            "learn that word, so write \"content\": \"\"",
+            (long long)i->nulls);
     if (i->bos)
         say(out, "%lld texts begin with BOS already and got no second one", (long long)i->bos);
 }

@@ -47,6 +47,9 @@ typedef struct hora_samples {
     int64_t context; /* turns of the assistant that only others can follow from */
     int64_t split;   /* sequences that hold one turn each */
     int64_t lost;    /* turns that turns=last leaves out */
+    /* messages: of parts that were joined; whose calls the template does not write; whose null it
+     * does */
+    int64_t joined, unwritten, nulls;
 } hora_samples;
 hora_sample *hora_samples_add(hora_samples *s); /* valid until the next one is added */
 void hora_samples_release(hora_samples *s);
@@ -68,6 +71,7 @@ typedef struct hora_source {
 } hora_source;
 extern const hora_source *const hora_sources[];
 extern const int hora_nsources;
+extern const hora_source hora_source_alpaca; /* that others turn into */
 /* NULL: none. One that has a field of `columns` (NULL: none) goes before others. */
 struct hora_columns;
 const hora_source *hora_source_of(const hora_json *record, hora_label_kind k,
@@ -77,6 +81,10 @@ hora_status hora_source_unknown(const hora_json *record, hora_label_kind k);
 /* A string of the record. `need` false: an absent key is "". Borrowed from the record. */
 hora_status hora_source_string(const hora_json *record, const char *key, bool need, const char **s,
                                size_t *n);
+/* The key of `names` under which the record has something (neither null nor empty), else one that
+ * is there at all. The first name goes before the others; two of those are refused. NULL: none. */
+hora_status hora_source_either(const hora_json *record, const char *const *names, size_t n,
+                               const char **key);
 /* prompt then completion; the completion and EOS count. */
 void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const char *completion,
                       size_t nc, hora_samples *out);
@@ -86,9 +94,6 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
 /* Appends all turns of a list. */
 hora_status hora_chat_turns(const hora_json *turns, hora_json *messages);
-/* Keys of a message that say whether it is learned: false or 0, not. */
-enum { HORA_CHAT_WEIGHTS = 5 };
-extern const char *const hora_chat_weights[HORA_CHAT_WEIGHTS];
 /* Appends `system` of the record as a message, unless `turns` begin with it. */
 hora_status hora_chat_system(const hora_json *record, const hora_json *turns, hora_json *messages);
 /* `read` of every source whose record hora_chat_read understands. */
