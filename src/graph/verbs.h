@@ -260,15 +260,15 @@ static inline hora_t hora_fit_at(hora_graph *g, hora_t x, int64_t w, int64_t at)
     return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w, .a = at});
 }
 /* x (rows, d) whose segments hold, behind `lead` rows, a grid of h x w -> (rows, d): of the grid
- * twice as fine, bilinearly, the cell in quarter `quarter` (2 row + column) of each; 0 elsewhere. */
+ * twice as fine, bilinearly, the cell in `quarter` (2 row + column) of each; 0 elsewhere. */
 static inline hora_t hora_upsample(hora_graph *g, hora_t x, int64_t lead, int64_t h, int64_t w,
                                    int64_t quarter) {
     return hora_graph_node(g, HORA_OP_upsample, (hora_t[]){x},
                            &(hora_attr){.a = lead, .b = h, .w = w, .first = quarter});
 }
-/* z (rows, split split k), logits of the split x split cells of each piece of a grid of h x w behind
- * `lead` rows -> cross-entropy of every pixel, bilinearly between the cells, and `dice` times soft
- * Dice loss; pieces are of side x side pixels, leaf `pixels` has their classes; 1 element, F64. */
+/* z (rows, split split k), logits of the split x split cells of each piece of a grid behind some
+ * rows (`grid`: op_segment.c) -> cross-entropy of every pixel, bilinearly between the cells, and alpha times soft Dice
+ * loss; pieces are of side x side pixels, leaf `pixels` has their classes; 1 element, F64. */
 static inline hora_t hora_segment_loss(hora_graph *g, hora_t z, const hora_attr *grid) {
     return hora_graph_node(g, HORA_OP_segment, (hora_t[]){z}, grid);
 }

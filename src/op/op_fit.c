@@ -23,7 +23,7 @@ static unsigned reads(unsigned grad) {
 }
 
 static bool sample(hora_rng *r, int k, hora_case *c) {
-    static const int64_t s[][4] = {{1, 1, 1},      {3, 5, 2},        {13, 4, 9},   {67, 33, 40},
+    static const int64_t s[][4] = {{1, 1, 1},    {3, 5, 2},      {13, 4, 9},    {67, 33, 40},
                                    {200, 17, 8}, {13, 4, 12, 8}, {40, 5, 9, 3}, {30, 6, 8, 5}};
     (void)r;
     if (k >= (int)HORA_COUNT(s))

@@ -41,8 +41,11 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     static const struct {
         int64_t pictures, lead, high, wide, split, side, classes, padding;
         double dice;
-    } s[] = {{1, 0, 1, 1, 1, 1, 2, 0, 1},   {1, 1, 2, 3, 1, 4, 3, 0, 0}, {2, 1, 3, 2, 2, 4, 3, 2, 1},
-             {3, 5, 2, 2, 1, 8, 5, 1, 0.5}, {4, 2, 4, 4, 2, 6, 4, 3, 2}};
+    } s[] = {{1, 0, 1, 1, 1, 1, 2, 0, 1},
+             {1, 1, 2, 3, 1, 4, 3, 0, 0},
+             {2, 1, 3, 2, 2, 4, 3, 2, 1},
+             {3, 5, 2, 2, 1, 8, 5, 1, 0.5},
+             {4, 2, 4, 4, 2, 6, 4, 3, 2}};
     if (k >= (int)HORA_COUNT(s))
         return false;
     const int64_t rows = s[k].lead + s[k].high * s[k].wide, one = s[k].side * s[k].side;

@@ -9,8 +9,8 @@
  * rim the row itself stands for it. y is 0 in rows that are not of the grid. x and y (n, d).
  * Backward reads nothing; dx collects what its row gave.
  */
-#include "op/op_impl.h"
 #include "op/op_upsample.h"
+#include "op/op_impl.h"
 
 static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
     HORA_TRY(hora_op_matrix("x", &in[0]));
@@ -28,8 +28,11 @@ static unsigned reads(unsigned grad) {
 
 static bool sample(hora_rng *r, int k, hora_case *c) {
     static const int64_t s[][6] = {/* segments, in front, grid, width, quarter */
-                                   {1, 0, 1, 1, 1, 0}, {1, 1, 1, 3, 2, 3}, {2, 1, 3, 2, 5, 1},
-                                   {3, 2, 3, 4, 33, 2}, {2, 5, 4, 4, 16, 3}};
+                                   {1, 0, 1, 1, 1, 0},
+                                   {1, 1, 1, 3, 2, 3},
+                                   {2, 1, 3, 2, 5, 1},
+                                   {3, 2, 3, 4, 33, 2},
+                                   {2, 5, 4, 4, 16, 3}};
     if (k >= (int)HORA_COUNT(s))
         return false;
     const int64_t rows = s[k][1] + s[k][2] * s[k][3], n = s[k][0] * rows + k;

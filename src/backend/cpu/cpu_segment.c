@@ -8,7 +8,7 @@
 
 static const double smooth = 1e-5;
 
-/* Floats of a thread: sums, the cells and their gradient, a row of each, z, its gradient, slopes. */
+/* Floats of a thread: sums, cells and their gradient, a row of each, z, its gradient, slopes. */
 static int64_t own_floats(const hora_mesh *m) {
     const int64_t line = hora_mesh_cells_wide(m) * m->k;
     return 2 * (hora_mesh_cells_high(m) + 1) * line + 4 * m->k + 2 * 3 * m->k;
@@ -16,8 +16,8 @@ static int64_t own_floats(const hora_mesh *m) {
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     const hora_mesh m = hora_mesh_of(&c->attr, hora_cpu_width(&c->in[0]));
-    need->scratch = hora_cpu_own_bytes(d, own_floats(&m)) +
-                    (size_t)hora_cpu_rows(&c->in[0]) * sizeof(double);
+    need->scratch =
+        hora_cpu_own_bytes(d, own_floats(&m)) + (size_t)hora_cpu_rows(&c->in[0]) * sizeof(double);
     return true;
 }
 
@@ -172,8 +172,8 @@ static void forward(picture *p, double xent, double *loss) {
     for (int64_t j = 0; j < p->m->k; j++)
         dice += overlap(p, j) / (double)p->m->k;
     if (p->n > 0)
-        *loss = (double)p->c->batch->weight[p->first] *
-                (xent / p->n + p->c->attr.alpha * (1 - dice));
+        *loss =
+            (double)p->c->batch->weight[p->first] * (xent / p->n + p->c->attr.alpha * (1 - dice));
 }
 
 static bool begins(const hora_batch *b, int64_t i) {
@@ -218,9 +218,9 @@ static void run(const hora_impl *impl, const hora_call *c) {
     const int threads = *(const int *)impl->state;
     job j = {c, hora_mesh_of(&c->attr, hora_cpu_width(&c->in[0])), NULL};
     const int64_t n = hora_cpu_rows(&c->in[0]);
-    j.loss = (double *)((char *)c->scratch +
-                        (size_t)threads *
-                            hora_cpu_aligned((size_t)own_floats(&j.m) * sizeof(float)));
+    j.loss =
+        (double *)((char *)c->scratch +
+                   (size_t)threads * hora_cpu_aligned((size_t)own_floats(&j.m) * sizeof(float)));
     if (c->phase == HORA_BACKWARD)
         clear(c);
     hora_cpu_parallel(threads, n, one_row, &j);

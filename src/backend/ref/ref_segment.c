@@ -54,8 +54,7 @@ REF_KERNEL(segment, scratch);
 static void T(logits)(const hora_call *c, const hora_mesh *m, int64_t i, int64_t y, int64_t x,
                       double *z) {
     const REAL *from = IN(0) + i * ref_width(&c->in[0]);
-    const hora_between v =
-        hora_mesh_between(y, m->high * m->side, hora_mesh_cells_high(m));
+    const hora_between v = hora_mesh_between(y, m->high * m->side, hora_mesh_cells_high(m));
     const hora_between u = hora_mesh_between(x, m->wide * m->side, hora_mesh_cells_wide(m));
     for (int64_t j = 0; j < m->k; j++)
         z[j] = 0;
@@ -118,8 +117,7 @@ static void T(forward)(const hora_call *c) {
 static void T(spread)(const hora_call *c, const hora_mesh *m, int64_t i, int64_t y, int64_t x,
                       double factor, const double *dz) {
     REAL *to = DIN(0) + i * ref_width(&c->in[0]);
-    const hora_between v =
-        hora_mesh_between(y, m->high * m->side, hora_mesh_cells_high(m));
+    const hora_between v = hora_mesh_between(y, m->high * m->side, hora_mesh_cells_high(m));
     const hora_between u = hora_mesh_between(x, m->wide * m->side, hora_mesh_cells_wide(m));
     for (int e = 0; e < 4; e++) {
         const double share = (e / 2 ? v.share : 1 - v.share) * (e % 2 ? u.share : 1 - u.share);
@@ -138,8 +136,8 @@ static void T(backward)(const hora_call *c) {
     for (int64_t i = 0; i < n; i++) {
         if (!T(begins)(c, i))
             continue;
-        const double s = *(const double *)c->dout.data * c->batch->scale *
-                         (double)c->batch->weight[i];
+        const double s =
+            *(const double *)c->dout.data * c->batch->scale * (double)c->batch->weight[i];
         T(count)(c, &m, i, own, sums);
         for (int64_t y = 0; y < m.high * m.side; y++)
             for (int64_t x = 0; x < m.wide * m.side; x++) {
