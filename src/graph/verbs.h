@@ -266,9 +266,9 @@ static inline hora_t hora_upsample(hora_graph *g, hora_t x, int64_t lead, int64_
     return hora_graph_node(g, HORA_OP_upsample, (hora_t[]){x},
                            &(hora_attr){.a = lead, .b = h, .w = w, .first = quarter});
 }
-/* z (rows, split split k), logits of the split x split cells of each piece of a grid behind some
- * rows (`grid`: op_segment.c) -> cross-entropy of every pixel, bilinearly between the cells, and alpha times soft Dice
- * loss; pieces are of side x side pixels, leaf `pixels` has their classes; 1 element, F64. */
+/* z (rows, split split k), logits of the split x split cells of each piece of a grid (`grid`:
+ * op_segment.c) -> cross-entropy of every pixel, bilinearly between the cells, and alpha times soft
+ * Dice loss; leaf `pixels` has the classes; 1 element, F64. */
 static inline hora_t hora_segment_loss(hora_graph *g, hora_t z, const hora_attr *grid) {
     return hora_graph_node(g, HORA_OP_segment, (hora_t[]){z}, grid);
 }
