@@ -72,6 +72,7 @@ typedef enum hora_label_kind {
     HORA_LABELS_NUMBER, /* a number, or several */
     HORA_LABELS_TAG,    /* a class of each word */
     HORA_LABELS_TEXTS,  /* further texts; perhaps how alike they are, one number */
+    HORA_LABELS_PIXELS, /* a class of each pixel */
     HORA_LABEL_KINDS
 } hora_label_kind;
 /* The rows [from, from + n) of a batch that one sample takes, and what is known of it. */

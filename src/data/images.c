@@ -34,6 +34,37 @@ void hora_images_add(hora_images *s, const char *name, const char *label, int64_
     HORA_PUSH(s->items, s->n, s->cap, item);
 }
 
+void hora_images_add_mask(hora_images *s, const char *path) {
+    s->items[s->n - 1].mask = hora_strdup(path);
+}
+
+hora_status hora_images_read_parts(hora_images *s, const char *dir) {
+    char *path = hora_path_join(dir, "classes.txt");
+    hora_str text = {0};
+    size_t bad;
+    hora_status st = hora_path_exists(path) ? hora_file_read(&text, path) : HORA_OK;
+    if (!st && text.n && !hora_utf8_valid(text.s, text.n, &bad))
+        st = hora_fail(HORA_EFORMAT, "%s: no UTF-8; write a name on each line", path);
+    for (const char *at = text.s; !st && at && *at;) {
+        const size_t n = strcspn(at, "\r\n");
+        char *name = hora_strndup(at, n);
+        for (size_t i = 0; i < s->nparts && !st; i++)
+            if (!n || hora_eq(s->parts[i], name))
+                st = hora_fail(HORA_EFORMAT,
+                               "%s: line %zu is empty or stands there twice; a name on each line, "
+                               "the first for class 0",
+                               path, s->nparts + 1);
+        HORA_PUSH(s->parts, s->nparts, s->cparts, name);
+        at += n + strspn(at + n, "\r") + (at[n + strspn(at + n, "\r")] == '\n');
+    }
+    if (!st && s->nparts > HORA_IMAGES_NO_CLASS)
+        st = hora_fail(HORA_EFORMAT, "%s: %zu names, but a mask tells 255 classes apart", path,
+                       s->nparts);
+    hora_str_release(&text);
+    hora_free(path);
+    return st;
+}
+
 void hora_images_declare(hora_images *s, const char *name) {
     char *own = hora_strdup(name);
     HORA_PUSH(s->classes, s->nclasses, s->cclasses, own);
@@ -214,6 +245,7 @@ static hora_status number_labels(hora_images *s) {
 static void item_release(hora_images_item *it) {
     hora_free(it->name);
     hora_free(it->label);
+    hora_free(it->mask);
 }
 
 /* Samples that had a label and got no number go; the rest is counted by class. */
@@ -271,6 +303,8 @@ static uint64_t fingerprint(const hora_images *s) {
         h = hash_text(it->name + (hora_starts(it->name, known) ? strlen(known) : 0), h);
         h = hash_text(it->number < 0 ? "" : s->classes[it->number], h);
         h = hora_hash64(&size, sizeof size, h);
+        size = it->mask ? hora_file_size(it->mask) : 0;
+        h = it->mask ? hora_hash64(&size, sizeof size, h) : h;
     }
     hora_free(dir);
     return h;
@@ -347,6 +381,9 @@ void hora_images_close(hora_images *s) {
         item_release(&s->items[i]);
     for (size_t i = 0; i < s->nclasses; i++)
         hora_free(s->classes[i]);
+    for (size_t i = 0; i < s->nparts; i++)
+        hora_free(s->parts[i]);
+    hora_free(s->parts);
     for (size_t i = 0; i < s->nmaps; i++)
         hora_map_release(&s->maps[i]);
     hora_free(s->items);
@@ -377,6 +414,31 @@ const char *hora_images_name(const hora_images *s, int64_t i) {
     return s->items[i].name;
 }
 
+const char *hora_images_mask(const hora_images *s, int64_t i) {
+    return s->items[i].mask;
+}
+
+const char *hora_images_part(const hora_images *s, int64_t k) {
+    return k < (int64_t)s->nparts ? s->parts[k] : NULL;
+}
+
+hora_status hora_images_read_mask(const hora_images *s, int64_t i, int64_t width, int64_t height,
+                                  hora_image *out) {
+    const hora_images_item *it = &s->items[i];
+    const hora_image_options how = {.mask = true, .no_exif = true};
+    HORA_TRY(hora_image_load(out, it->mask, &how, NULL));
+    if (out->width == width && out->height == height)
+        return HORA_OK;
+    const hora_status st = hora_fail(
+        HORA_ESHAPE,
+        "%s: the mask is %lld x %lld, its picture %s %lld x %lld; make them alike, or leave such "
+        "pictures out with skip_bad",
+        it->mask, (long long)out->width, (long long)out->height, it->name, (long long)width,
+        (long long)height);
+    hora_image_release(out);
+    return st;
+}
+
 hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
                              hora_image_info *info) {
     const hora_images_item *it = &s->items[i];
@@ -404,20 +466,45 @@ hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
 typedef struct seen {
     hora_image_info info;
     char *why; /* owned; NULL: read */
+    bool with[256];
 } seen;
 typedef struct look {
     const hora_images *s;
     seen *seen;
 } look;
 
+/* Which classes the mask of picture i holds. */
+static hora_status look_at_mask(const hora_images *s, int64_t i, const hora_image *im,
+                                bool with[256]) {
+    hora_image mask;
+    int64_t known = 0;
+    const int64_t most = s->nparts ? (int64_t)s->nparts : HORA_IMAGES_NO_CLASS;
+    HORA_TRY(hora_images_read_mask(s, i, im->width, im->height, &mask));
+    for (size_t k = 0; k < hora_image_bytes(&mask); k++)
+        with[mask.px[k]] = true;
+    hora_image_release(&mask);
+    for (int64_t c = most; c < HORA_IMAGES_NO_CLASS; c++)
+        if (with[c])
+            return hora_fail(HORA_EFORMAT,
+                             "%s: a pixel is of class %lld, but classes.txt names %lld (from 0); "
+                             "255 is for pixels that do not count",
+                             s->items[i].mask, (long long)c, (long long)most);
+    for (int64_t c = 0; c < most; c++)
+        known += with[c];
+    return known ? HORA_OK
+                 : hora_fail(HORA_EFORMAT, "%s: no pixel counts, all are 255", s->items[i].mask);
+}
+
 static void look_at(void *arg, int64_t i, int thread) {
     look *l = arg;
-    hora_image im;
+    hora_image im = {0};
     (void)thread;
-    if (hora_images_read(l->s, i, &im, &l->seen[i].info) == HORA_OK)
-        hora_image_release(&im);
-    else
+    hora_status s = hora_images_read(l->s, i, &im, &l->seen[i].info);
+    if (!s && l->s->items[i].mask)
+        s = look_at_mask(l->s, i, &im, l->seen[i].with);
+    if (s)
         l->seen[i].why = hora_strdup(hora_errmsg());
+    hora_image_release(&im);
 }
 
 static void count(hora_images_survey *v, const hora_image_info *f) {
@@ -445,6 +532,9 @@ hora_status hora_images_look(const hora_images *s, hora_images_survey *out) {
             HORA_PUSH(out->bad, out->nbad, cap, bad);
         else
             count(out, &l.seen[i].info);
+        for (int c = 0; c < 256 && !bad.why; c++)
+            out->with[c] += l.seen[i].with[c];
+        out->masks += !bad.why && s->items[i].mask;
     }
     hora_free(l.seen);
     return HORA_OK;

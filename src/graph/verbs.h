@@ -264,6 +264,23 @@ static inline hora_t hora_kron(hora_graph *g, hora_t x, hora_t c, hora_t d) {
 static inline hora_t hora_fit_width(hora_graph *g, hora_t x, int64_t w) {
     return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w});
 }
+/* x (n, d) -> (n, w), from column `at` on, zeros elsewhere. */
+static inline hora_t hora_fit_at(hora_graph *g, hora_t x, int64_t w, int64_t at) {
+    return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w, .a = at});
+}
+/* x (rows, d) whose segments hold, behind `lead` rows, a grid of h x w -> (rows, d): of the grid
+ * twice as fine, bilinearly, the cell in `quarter` (2 row + column) of each; 0 elsewhere. */
+static inline hora_t hora_upsample(hora_graph *g, hora_t x, int64_t lead, int64_t h, int64_t w,
+                                   int64_t quarter) {
+    return hora_graph_node(g, HORA_OP_upsample, (hora_t[]){x},
+                           &(hora_attr){.a = lead, .b = h, .w = w, .first = quarter});
+}
+/* z (rows, split split k), logits of the split x split cells of each piece of a grid (`grid`:
+ * op_segment.c) -> cross-entropy of every pixel, bilinearly between the cells, and alpha times soft
+ * Dice loss; leaf `pixels` has the classes; 1 element, F64. */
+static inline hora_t hora_segment_loss(hora_graph *g, hora_t z, const hora_attr *grid) {
+    return hora_graph_node(g, HORA_OP_segment, (hora_t[]){z}, grid);
+}
 /* p (r, k) -> |p p' - I|, one element, F64; columns: |p' p - I|. */
 static inline hora_t hora_gramdist(hora_graph *g, hora_t p, bool columns) {
     return hora_graph_node(g, HORA_OP_gramdist, (hora_t[]){p}, &(hora_attr){.w = columns});

@@ -222,7 +222,8 @@ hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
 /* --- model card ------------------------------------------------------------------------------- */
 
 static const char *pipeline(const hora_base *b) {
-    return b->vision                                     ? "image-classification"
+    return hora_eq(b->task_type, "IMAGE_SEG")            ? "image-segmentation"
+           : b->vision                                   ? "image-classification"
            : !b->task_type                               ? "text-generation"
            : hora_eq(b->task_type, "TOKEN_CLS")          ? "token-classification"
            : hora_eq(b->task_type, "FEATURE_EXTRACTION") ? "sentence-similarity"

@@ -299,6 +299,8 @@ static hora_status plan(run *r) {
     HORA_TRY(check_before_data(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
+    if (!settled)
+        hora_objective_shape(&r->opened.objective, r->train.dice, r->train.segment_head == 1);
     HORA_TRY(hora_open_settle(&r->opened, r->set, r->eval_set, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));

@@ -57,6 +57,8 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double label_smoothing;
     int class_weights;       /* 0: none, 1: balanced */
     double similarity_scale; /* embedding: of cosines */
+    int segment_head;        /* 0: linear, 1: upsampled */
+    double dice;             /* segment: of soft Dice loss */
     double explode; /* stop when loss > explode * max(first loss, ln vocabulary); 0: never */
     char *backends; /* order of preference; NULL: the registry's */
     char *device;   /* host cuda; NULL: as hora_device_open has it */

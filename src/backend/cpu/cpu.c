@@ -12,6 +12,7 @@
     X(rmsnorm) X(layernorm) X(input) X(place) X(pool) X(prompt_mean) X(rope) X(attention) \
     X(cached_attention) X(dropout) X(drop_path) X(shift) \
     X(permute) X(head_xent) X(lownorm) X(mse) X(bce) X(soft_xent) X(outer) X(reflect) \
+    X(segment) X(upsample) \
     X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine) X(tokenmix) \
     X(isomorph) X(divergence) X(gumbel) X(snap) X(gate) X(share) X(pack) X(unpack) \
     X(mix_attention) X(cached_mix_attention)
