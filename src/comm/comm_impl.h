@@ -26,6 +26,10 @@ typedef struct comm_kind {
     hora_status (*move)(hora_comm *c, const comm_piece *p, int n);
     void (*tell)(hora_comm *c, const comm_word *w); /* to all others, without waiting */
     bool (*hear)(hora_comm *c, comm_word *w);       /* takes and notes one word, if there is one */
+    /* Memory of the machine's ranks; all are there. May they have so much? */
+    bool (*room)(const hora_comm *c, size_t bytes);
+    hora_status (*share)(hora_comm *c, size_t bytes, void **out);
+    hora_status (*fence)(hora_comm *c); /* own writes to it are made visible, others' seen */
     void (*finish)(hora_comm *c);
     HORA_NORETURN void (*stop)(hora_comm *c, int code); /* ends all ranks */
 } comm_kind;
@@ -35,6 +39,8 @@ extern const comm_kind hora_comm_mpi; /* where HORA_HAVE_MPI */
 struct hora_comm {
     const comm_kind *kind;
     int rank, size, node_rank, node_size, cores;
+    bool neighbours; /* some rank has one on its machine */
+    hora_sharing sharing;
     double timeout; /* seconds; 0: none */
     hora_comm_stats stats;
     hora_comm_end end;

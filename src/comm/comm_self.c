@@ -24,6 +24,24 @@ static bool hear(hora_comm *c, comm_word *w) {
     return false;
 }
 
+static bool room(const hora_comm *c, size_t bytes) {
+    (void)c;
+    (void)bytes;
+    return false;
+}
+
+static hora_status share(hora_comm *c, size_t bytes, void **out) {
+    (void)c;
+    (void)bytes;
+    *out = NULL;
+    return HORA_OK;
+}
+
+static hora_status fence(hora_comm *c) {
+    (void)c;
+    return HORA_OK;
+}
+
 static void finish(hora_comm *c) {
     (void)c;
 }
@@ -38,5 +56,8 @@ const comm_kind hora_comm_self = {.name = "self",
                                   .move = move,
                                   .tell = tell,
                                   .hear = hear,
+                                  .room = room,
+                                  .share = share,
+                                  .fence = fence,
                                   .finish = finish,
                                   .stop = stop};

@@ -59,6 +59,8 @@ typedef struct hora_base_options {
     bool unpacked;     /* weights that the file has in blocks come out of them when it is opened */
     hora_dtype quantize; /* block type of matrices that the files have plain; HORA_F32 (0): none */
     bool double_quant;   /* NF4: its scales go through a second level (tensor/blocks.h) */
+    const hora_sharing
+        *sharing; /* converted weights have one copy on the machine; borrowed; NULL */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */

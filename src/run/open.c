@@ -31,6 +31,7 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
                                  .config_alone = options->config_alone,
                                  .quantize = options->quantize,
                                  .double_quant = options->double_quant,
+                                 .sharing = options->sharing,
                                  .bare = head || o->objective.task->body};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
     if (o->objective.task->body) {

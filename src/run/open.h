@@ -18,6 +18,7 @@ typedef struct hora_open_options {
     bool double_quant;
     const char *task;    /* NULL: what the model, or the adapter, is made for */
     const char *adapter; /* folder that will be loaded onto it: may bring task and classes; NULL */
+    const hora_sharing *sharing; /* as in hora_base_options */
 } hora_open_options;
 
 typedef struct hora_opened { /* zeroed before the first call; must not move after it */

@@ -172,7 +172,8 @@ static hora_status open_model(run *r) {
                                  .quantize = hora_quantize_type(r->run.quantize),
                                  .double_quant = r->run.double_quant,
                                  .task = r->run.task,
-                                 .adapter = r->run.init_adapter};
+                                 .adapter = r->run.init_adapter,
+                                 .sharing = hora_comm_sharing(r->comm)};
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
     if (!hora_settings_get(&r->all, "seq_len"))
         hora_open_length(&r->opened, &r->data.seq_len);
@@ -262,6 +263,7 @@ static hora_status open_training(run *r) {
                              .objective = &r->opened.objective,
                              .comm = r->comm,
                              .seq_len = r->data.seq_len};
+    HORA_TRY(hora_train_memory(r->comm, &p.memory));
     HORA_TRY(hora_training_open(&r->training, &p, &r->train));
     r->result.report = *hora_training_report(r->training);
     return HORA_OK;
@@ -320,6 +322,7 @@ static hora_status write_recipe(run *r) {
 static hora_status save(run *r) {
     hora_training_status now;
     hora_training_get(r->training, &now);
+    HORA_TRY(hora_training_collect(r->training));
     r->saved = now.step;
     if (!r->leads)
         return HORA_OK;
@@ -382,19 +385,24 @@ static void add_way_on(void *user, hora_status why) {
 /* What ends a run after a good step must not take the step with it. */
 static hora_status keep_steps(run *r, hora_status why) {
     char *said = hora_strdup(hora_errmsg());
-    if (save(r))
+    const bool together = r->train.sync_every && hora_comm_size(r->comm) > 1;
+    if (together) /* what the others keep cannot be asked for by one that fails alone */
+        hora_warn("the steps since the last checkpoint are lost");
+    else if (save(r))
         hora_warn("the steps since the last checkpoint are lost: %s", hora_errmsg());
     hora_error_restore(said);
     hora_free(said);
     return why;
 }
 
-static bool due(int64_t every, int64_t step) {
-    return every > 0 && step % every == 0;
+/* What local steps make due between two meetings waits for the second. */
+static bool due(const run *r, int64_t every, int64_t step) {
+    const int64_t apart = hora_max(1, r->train.sync_every);
+    return every > 0 && step % apart == 0 && step / every > (step - apart) / every;
 }
 
 static bool eval_due(const run *r, int64_t step) {
-    return r->eval_set && (step == r->result.report.steps || due(r->train.eval_every, step));
+    return r->eval_set && (step == r->result.report.steps || due(r, r->train.eval_every, step));
 }
 
 /* What is due when a step is done: an evaluation, a checkpoint. */
@@ -408,7 +416,7 @@ static hora_status after_step(run *r, int64_t step, bool *worn) {
         best = r->result.last_eval.best;
         *worn = r->result.last_eval.worn;
     }
-    return step == r->result.report.steps || best || *worn || due(r->train.save_every, step)
+    return step == r->result.report.steps || best || *worn || due(r, r->train.save_every, step)
                ? save(r)
                : HORA_OK;
 }
@@ -474,6 +482,11 @@ static hora_status finish(run *r) {
     hora_str_printf(&note, ": %lld of %lld steps, %lld x %lld sequences of %lld tokens each.",
                     (long long)now->step, (long long)p->steps, (long long)p->grad_accum,
                     (long long)p->batch_size, (long long)p->seq_len);
+    if (r->train.sync_every)
+        hora_str_printf(&note,
+                        " By local steps (DiLoCo): %d workers, which met every %lld steps; not "
+                        "what one worker would have come to.",
+                        hora_comm_size(r->comm), (long long)r->train.sync_every);
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);
@@ -507,6 +520,16 @@ static hora_status soften(run *r) {
 static hora_status weigh(run *r) {
     return r->train.class_weights && r->set ? hora_objective_balance(&r->opened.objective, r->set)
                                             : HORA_OK;
+}
+
+static void say_local(run *r) {
+    if (!r->train.sync_every)
+        return;
+    char *text = hora_format("local steps (DiLoCo): %d workers meet every %lld steps; this is "
+                             "another algorithm, with another result for every number of workers",
+                             hora_comm_size(r->comm), (long long)r->train.sync_every);
+    tell(r, HORA_RUN_DATA, text);
+    hora_free(text);
 }
 
 /* All that can be refused before anything large is taken or anything is written. */
@@ -609,6 +632,7 @@ static hora_status train_all(run *r, hora_settings *given) {
     HORA_TRY(check_space(r));
     HORA_TRY(hora_train_report_fits(&r->result.report));
     HORA_TRY(hora_training_compare(r->training));
+    say_local(r);
     tell(r, HORA_RUN_PLANNED, NULL);
     HORA_TRY(start(r));
     HORA_TRY(loop(r));

@@ -51,12 +51,21 @@ static int64_t summed_floats(const hora_training *t) {
     return n;
 }
 
+/* Local steps: those of the busiest rank. */
+static int64_t own_micro(const hora_training *t) {
+    return hora_ceil_div(hora_training_micro(t), hora_comm_size(t->parts.comm));
+}
+
 uint64_t hora_training_sum_bytes(hora_training *t) {
     const int rank = hora_comm_rank(t->parts.comm), ranks = hora_comm_size(t->parts.comm);
     const int64_t n = summed_floats(t);
     t->report.exchanged = (uint64_t)n * sizeof(float);
     if (!adds(t))
         return 0;
+    if (hora_local_on(t)) {
+        t->report.exchanged = hora_state_bytes(&t->state);
+        return hora_local_bytes(t) + hora_tree_bytes(n, own_micro(t), 0, 1);
+    }
     const uint64_t full = hora_tree_bytes(n, hora_training_micro(t), rank, ranks);
     const uint64_t last = hora_tree_bytes(n, last_micro(t), rank, ranks);
     return full > last ? full : last;
@@ -70,7 +79,8 @@ static hora_status make_tree(hora_training *t) {
         const hora_sum_span span = {s.data, s.elems};
         HORA_PUSH(spans, n, cap, span);
     }
-    const hora_status st = hora_tree_new(&t->tree, t->parts.comm, spans, n);
+    hora_comm *c = hora_local_on(t) ? NULL : t->parts.comm;
+    const hora_status st = hora_tree_new(&t->tree, c, spans, n);
     hora_free(spans);
     return st;
 }
@@ -90,9 +100,13 @@ hora_status hora_training_gather_up(hora_training *t) {
         HORA_TRY(hora_training_sums_of(t, micro));
         return hora_training_sums_of(t, last);
     }
-    HORA_TRY(make_tree(t));
-    HORA_TRY(hora_tree_reserve(t->tree, micro));
-    HORA_TRY(hora_tree_reserve(t->tree, last));
+    if (hora_local_on(t)) {
+        HORA_TRY(hora_training_sums_of(t, own_micro(t)));
+    } else {
+        HORA_TRY(make_tree(t));
+        HORA_TRY(hora_tree_reserve(t->tree, micro));
+        HORA_TRY(hora_tree_reserve(t->tree, last));
+    }
     const size_t each = SAY_LOSSES + (size_t)hora_ceil_div(micro, ranks);
     t->said = hora_calloc(each, sizeof *t->said);
     t->heard = hora_calloc(each * (size_t)ranks, sizeof *t->heard);
@@ -184,6 +198,7 @@ hora_status hora_training_share(hora_training *t) {
                                      t->parts.adapters[i]->value_bytes));
     for (int k = 0; k < t->state.optimizer->moments; k++)
         HORA_TRY(hora_comm_broadcast(c, t->state.moment[k], hora_state_bytes(&t->state)));
+    HORA_TRY(hora_local_share(t));
     HORA_TRY(share_position(t));
     return hora_comm_leads(c) ? HORA_OK : hora_training_feed(t);
 }

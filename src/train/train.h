@@ -38,14 +38,16 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double weight_decay;
     bool decay_all; /* biases and norms too */
     double beta1, beta2, eps, momentum;
-    double clip;       /* largest gradient norm; 0: no clipping */
-    double drop_path;  /* stochastic depth of the last layer; 0: none */
-    bool body_dropout; /* dropout of an encoder's body, as its config.json says */
-    double loraplus;   /* factor of the learning rate of B matrices; 1: off */
-    int dtype;         /* choice: auto f32 bf16; once a base is open, what it was opened in */
-    int pack;          /* choice: auto both one */
-    char *recompute;   /* none all auto N */
-    int64_t memory;    /* bytes the training may take; 0: what the machine has free */
+    int64_t sync_every; /* local steps between two meetings of the ranks; 0: gradients are added */
+    double outer_lr, outer_momentum; /* of the meetings */
+    double clip;                     /* largest gradient norm; 0: no clipping */
+    double drop_path;                /* stochastic depth of the last layer; 0: none */
+    bool body_dropout;               /* dropout of an encoder's body, as its config.json says */
+    double loraplus;                 /* factor of the learning rate of B matrices; 1: off */
+    int dtype;       /* choice: auto f32 bf16; once a base is open, what it was opened in */
+    int pack;        /* choice: auto both one */
+    char *recompute; /* none all auto N */
+    int64_t memory;  /* bytes the training may take; 0: what the machine has free */
     int64_t seed;
     int64_t save_every; /* steps between checkpoints; 0: only at the end */
     int64_t save_limit; /* checkpoints kept (the best one is kept besides); 0: all */
@@ -82,6 +84,7 @@ typedef struct hora_train_report {
     uint64_t sums;      /* bytes: gradients of micro-batches that wait to be added, of ranks too */
     uint64_t exchanged; /* bytes: gradients that ranks add up in a step, once */
     int ranks;          /* that train together */
+    int neighbours;     /* of them on this machine: weights are the part of each in one copy */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
     uint64_t batches;                         /* bytes: staging */
     uint64_t data;                            /* bytes: tokens and sequences of both sets */
@@ -112,7 +115,8 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     const hora_objective *objective; /* settled; NULL: language modelling */
     /* The ranks that train together: each has all of these parts, in equal form; NULL: one alone */
     hora_comm *comm;
-    bool poison; /* tests: dead memory is filled with NaN */
+    uint64_t memory; /* bytes that may be taken, as hora_train_memory says; 0: what is free */
+    bool poison;     /* tests: dead memory is filled with NaN */
 } hora_training_parts;
 
 typedef struct hora_step_info {
@@ -126,6 +130,7 @@ typedef struct hora_step_info {
      * for others; seconds of the step in communication and waiting, the mean of the ranks */
     int ranks;
     double slowest, comm_seconds;
+    int64_t sync_every; /* local steps: another algorithm; 0: none */
 } hora_step_info;
 
 typedef struct hora_eval_info {
@@ -153,6 +158,8 @@ typedef struct hora_training hora_training;
 /* What of the configuration can be refused before anything is opened: names of backends and device,
  * recompute. */
 hora_status hora_train_check(const hora_train_config *c);
+/* What each rank may take: the least of all, so that all of them plan the same. 0: one alone. */
+hora_status hora_train_memory(hora_comm *c, uint64_t *out);
 hora_status hora_training_open(hora_training **out, const hora_training_parts *parts,
                                const hora_train_config *config);
 void hora_training_free(hora_training *t); /* accepts NULL */
@@ -181,6 +188,9 @@ void hora_training_watch(hora_training *t, const volatile int *flag);
 /* Writes checkpoint-N into the folder whole or not at all, then deletes the oldest of hora's beyond
  * save_limit. */
 hora_status hora_training_save(hora_training *t, hora_outdir *o);
+/* Local steps: brings to rank 0 what the others keep, all of which a checkpoint holds. Before
+ * hora_training_save, by all ranks; nothing otherwise. */
+hora_status hora_training_collect(hora_training *t);
 /* The second half alone: for what a kill between the two left. */
 hora_status hora_training_prune(const hora_training *t, hora_outdir *o);
 /* Renames a whole checkpoint that a kill left under its unfinished name. */
