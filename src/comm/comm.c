@@ -46,6 +46,20 @@ hora_comm_stats hora_comm_about(const hora_comm *c) {
     return c ? c->stats : (hora_comm_stats){0};
 }
 
+static const char *const phases[] = {"the opening",   "reading",      "a step",
+                                     "an evaluation", "a checkpoint", "the end"};
+
+void hora_comm_enter(hora_comm *c, hora_comm_phase p) {
+    if (!c)
+        return;
+    c->phase = p;
+    c->kind->enter(c);
+}
+
+const char *hora_comm_doing(const hora_comm *c) {
+    return phases[c->phase];
+}
+
 /* --- failure ---------------------------------------------------------------------------------- */
 void hora_comm_speaker(hora_comm *c, void (*speak)(hora_status s)) {
     if (c)
@@ -245,8 +259,8 @@ hora_status hora_comm_shared(hora_comm *c, size_t bytes, void **out) {
     const bool room = !s && !memchr(all, false, (size_t)n);
     hora_free(all);
     if (!s && !room && hora_comm_leads(c))
-        hora_warn("no room for weights in the shared memory of a machine (/dev/shm): each rank "
-                  "keeps its own copy");
+        hora_warn("no room in the shared memory of a machine (/dev/shm): each rank keeps its own "
+                  "copy of weights or data");
     return s || !room ? s : c->kind->share(c, bytes, out);
 }
 

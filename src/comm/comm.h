@@ -50,6 +50,18 @@ hora_status hora_comm_filled(hora_comm *c);
 /* The same for who does not know of ranks; NULL where no rank has a neighbour on its machine. */
 const hora_sharing *hora_comm_sharing(hora_comm *c);
 
+/* What this rank is at: for messages about ranks that are gone or silent, and for tools that stand
+ * in front of MPI (MPI_Pcontrol), which test each. */
+typedef enum {
+    HORA_COMM_OPENING,
+    HORA_COMM_READING,
+    HORA_COMM_STEP,
+    HORA_COMM_EVALUATION,
+    HORA_COMM_CHECKPOINT,
+    HORA_COMM_END
+} hora_comm_phase;
+void hora_comm_enter(hora_comm *c, hora_comm_phase p);
+
 /* Time spent waiting and copying in these calls, bytes sent by this rank. */
 typedef struct hora_comm_stats {
     double seconds;

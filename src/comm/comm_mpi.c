@@ -104,8 +104,9 @@ static void mourn(hora_comm *c, int rank, int lowest) {
     const world *w = c->own;
     if (atomic_exchange(&c->told, true)) /* a failure is known already, and this follows from it */
         return;
-    const hora_status s = hora_fail(HORA_EIO, "rank %d is gone: process %d was killed or died",
-                                    rank, (int)w->pid[rank]);
+    const hora_status s =
+        hora_fail(HORA_EIO, "rank %d is gone: process %d was killed or died (rank %d was at %s)",
+                  rank, (int)w->pid[rank], c->rank, hora_comm_doing(c));
     if (lowest == c->rank && c->end.add)
         c->end.add(c->end.user, s);
     if (lowest == c->rank && c->end.speak)
@@ -171,6 +172,11 @@ static hora_status open_mpi(hora_comm *c) {
     w->telling = hora_calloc((size_t)c->size, sizeof(MPI_Request));
     HORA_TRY(find_neighbours(c, w));
     return watch(c);
+}
+
+/* The standard's call for tools; levels below 10 have meanings of their own. */
+static void enter(hora_comm *c) {
+    MPI_Pcontrol(10 + (int)c->phase);
 }
 
 /* --- words of failure ------------------------------------------------------------------------- */
@@ -244,8 +250,8 @@ static hora_status silent(const hora_comm *c) {
     const hora_status s =
         hora_fail(HORA_EIO,
                   "no word from rank %s for %g s: it hangs, or its machine is unreachable "
-                  "(--comm-timeout says how long to wait)",
-                  who.s ? who.s : "?", c->timeout);
+                  "(rank %d was at %s; --comm-timeout says how long to wait)",
+                  who.s ? who.s : "?", c->timeout, c->rank, hora_comm_doing(c));
     hora_str_release(&who);
     return s;
 }
@@ -357,6 +363,7 @@ static HORA_NORETURN void stop(hora_comm *c, int code) {
 const comm_kind hora_comm_mpi = {.name = "mpi",
                                  .open = open_mpi,
                                  .move = move,
+                                 .enter = enter,
                                  .tell = tell,
                                  .hear = hear,
                                  .room = room,

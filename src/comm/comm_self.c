@@ -13,6 +13,10 @@ static hora_status move(hora_comm *c, const comm_piece *p, int n) {
     return HORA_OK;
 }
 
+static void enter(hora_comm *c) {
+    (void)c;
+}
+
 static void tell(hora_comm *c, const comm_word *w) {
     (void)c;
     (void)w;
@@ -54,6 +58,7 @@ static HORA_NORETURN void stop(hora_comm *c, int code) {
 const comm_kind hora_comm_self = {.name = "self",
                                   .open = open_self,
                                   .move = move,
+                                  .enter = enter,
                                   .tell = tell,
                                   .hear = hear,
                                   .room = room,

@@ -28,6 +28,7 @@ typedef struct hora_opened { /* zeroed before the first call; must not move afte
     hora_template *chat;       /* NULL: the model has none, or it is refused */
     char *date;                /* today's, where the template asked and nobody gave one */
     bool chat_refused, headers_only;
+    hora_comm *comm;                 /* ranks that open data together, borrowed; NULL: one alone */
     hora_image_processor *processor; /* how pictures are prepared; NULL: not asked for yet */
 } hora_opened;
 

@@ -174,6 +174,7 @@ static hora_status open_model(run *r) {
                                  .task = r->run.task,
                                  .adapter = r->run.init_adapter,
                                  .sharing = hora_comm_sharing(r->comm)};
+    r->opened.comm = r->comm;
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
     if (!hora_settings_get(&r->all, "seq_len"))
         hora_open_length(&r->opened, &r->data.seq_len);
@@ -237,6 +238,7 @@ static void say_data(run *r, const hora_dataset *d, const char *held) {
 }
 
 static hora_status open_data(run *r) {
+    hora_comm_enter(r->comm, HORA_COMM_READING);
     if (r->files.said.n)
         tell(r, HORA_RUN_DATA, r->files.said.s);
     HORA_TRY(hora_open_data(&r->opened, &r->set, r->files.train, &r->data));
@@ -322,6 +324,7 @@ static hora_status write_recipe(run *r) {
 static hora_status save(run *r) {
     hora_training_status now;
     hora_training_get(r->training, &now);
+    hora_comm_enter(r->comm, HORA_COMM_CHECKPOINT);
     HORA_TRY(hora_training_collect(r->training));
     r->saved = now.step;
     if (!r->leads)
@@ -337,6 +340,7 @@ static hora_status save(run *r) {
 static hora_status evaluate(run *r) {
     hora_training_status now;
     hora_training_get(r->training, &now);
+    hora_comm_enter(r->comm, HORA_COMM_EVALUATION);
     HORA_TRY(hora_training_eval(r->training, &r->result.last_eval));
     if (r->result.first_eval.step < 0)
         r->result.first_eval = r->result.last_eval;
@@ -437,6 +441,7 @@ static hora_status loop(run *r) {
         HORA_TRY(after_step(r, now.step, &worn));
     while (!worn) {
         hora_training_get(r->training, &now);
+        hora_comm_enter(r->comm, HORA_COMM_STEP);
         s = hora_training_step(r->training, &r->result.last);
         if (s == HORA_EINTERRUPTED)
             return interrupted(r, now.step);
@@ -468,6 +473,7 @@ static hora_status finish(run *r) {
     hora_training_status *now = &r->result.status;
     const hora_train_report *p = &r->result.report;
     hora_training_get(r->training, now);
+    hora_comm_enter(r->comm, HORA_COMM_END);
     if (!r->leads)
         return HORA_OK;
     HORA_TRY(hora_training_take_best(r->training, r->run.out));
@@ -622,6 +628,7 @@ static void init(run *r, const hora_run_hooks *hooks) {
 }
 
 static hora_status train_all(run *r, hora_settings *given) {
+    hora_comm_enter(r->comm, HORA_COMM_OPENING);
     HORA_TRY(take_settings(r, given, true));
     if (!r->run.out)
         return hora_fail(HORA_EUSAGE, "no output folder: give --out DIR");

@@ -32,6 +32,10 @@ hora_json *hora_run_scaling(const hora_train_report *r, const hora_link *net, in
                       "           the time of a step is not known here, nor what ranks win\n");
         return rows;
     }
+    hora_str_puts(text, r->pictures
+                            ? "           data: each rank decodes the pictures of its own share\n"
+                            : "           data: on each machine one rank reads and tokenises, the "
+                              "others map what it made\n");
     for (int n = 1; n < 2 * ranks; n *= 2) {
         const hora_link_step s =
             hora_link_predict(net, r->seconds_step, floats, r->grad_accum, n < ranks ? n : ranks);

@@ -93,6 +93,7 @@ typedef struct hora_train_report {
     double flops_step;                        /* forward and backward, all sequences full */
     double peak_flops;                        /* per second, measured; 0 unknown */
     double seconds_step, seconds_total;       /* estimate: half of the measured peak */
+    bool pictures;     /* they are decoded on the way, by the rank that needs them */
     bool config_alone; /* no weights are there: sizes come from config.json */
     bool fits;
     char advice[256]; /* what would help when it does not fit; "" otherwise */

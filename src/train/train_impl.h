@@ -2,8 +2,8 @@
 #define HORA_TRAIN_TRAIN_IMPL_H
 /*
  * Inside of a training. Files: train_plan.c records, plans, reports; step.c is one step; ranks.c
- * what ranks tell each other; local.c steps that they take apart; eval.c evaluation; checkpoint.c and resume.c the folders; train.c
- * opens, prepares and frees.
+ * what ranks tell each other; local.c steps that they take apart; eval.c evaluation; checkpoint.c
+ * and resume.c the folders; train.c opens, prepares and frees.
  */
 #include <stdatomic.h>
 
@@ -77,7 +77,7 @@ void hora_training_say(hora_training *t, int64_t i, double loss);
 /* Makes the tally of this rank that of all; losses are added in the order of micro-batches. */
 hora_status hora_training_meet(hora_training *t, hora_step_tally *a);
 
-/* --- local steps (sync_every): nothing of it where they are off -------------------------------- */
+/* --- local steps (sync_every): nothing of it where they are off ------------------------------- */
 typedef struct hora_local hora_local;
 bool hora_local_on(const hora_training *t);
 hora_status hora_local_check(const hora_training *t); /* refuses what they do not go with */

@@ -60,6 +60,7 @@ static hora_status measure_run(hora_training *t) {
     const hora_train_config *c = &t->config;
     hora_train_report *r = &t->report;
     r->config_alone = t->parts.base->config_alone;
+    r->pictures = t->parts.base->vision != NULL;
     int64_t per_step = c->batch_size * c->grad_accum;
     int64_t sequences = t->parts.train ? hora_data_about(t->parts.train)->sequences : 0;
     double wanted = ceil(c->epochs * (double)sequences);
