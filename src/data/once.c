@@ -11,7 +11,7 @@
 
 typedef struct head { /* of the piece; addresses in it mean nothing */
     size_t sizes;     /* of the structs: the program that wrote it has the same */
-    size_t texts;     /* bytes: options, paths of parts, names of labels, each with its end */
+    size_t texts;     /* bytes: paths of parts, names of labels, each with its end */
     hora_dataset d;
     hora_store store;
 } head;
@@ -48,35 +48,21 @@ static size_t aligned(size_t n) {
     return (size_t)hora_round_up((int64_t)n, LINE);
 }
 
-/* Every option of the data, a line each: a process with others must not look in. */
-static void say_options(const hora_data_config *c, hora_str *out) {
-    for (int i = 0; i < hora_data_options.n; i++) {
-        hora_str text = {0};
-        hora_option_format(&hora_data_options.rows[i], c, &text);
-        hora_str_printf(out, "%s=%s\n", hora_data_options.rows[i].name, text.s ? text.s : "");
-        hora_str_release(&text);
-    }
-}
-
 static void add_text(hora_str *out, const char *s) {
     hora_str_add(out, s, strlen(s) + 1);
 }
 
-static void texts_of(const hora_dataset *d, const hora_data_config *c, hora_str *out) {
-    hora_str options = {0};
-    say_options(c, &options);
-    add_text(out, options.s);
-    hora_str_release(&options);
+static void texts_of(const hora_dataset *d, hora_str *out) {
     for (int i = 0; i < d->store->nparts; i++)
         add_text(out, d->store->parts[i].path);
     for (int i = 0; i < d->store->labels.table.n; i++)
         add_text(out, d->store->labels.table.at[i].name);
 }
 
-size_t hora_data_image_bytes(hora_dataset *d, const hora_data_config *c) {
+size_t hora_data_image_bytes(hora_dataset *d) {
     array a[MOST];
     hora_str texts = {0};
-    texts_of(d, c, &texts);
+    texts_of(d, &texts);
     size_t bytes = aligned(sizeof(head)) + aligned(texts.n);
     hora_str_release(&texts);
     for (int i = 0, n = arrays(d, a); i < n; i++)
@@ -84,15 +70,16 @@ size_t hora_data_image_bytes(hora_dataset *d, const hora_data_config *c) {
     return bytes;
 }
 
-void hora_data_image_write(hora_dataset *d, const hora_data_config *c, void *to) {
+void hora_data_image_write(hora_dataset *d, void *to) {
     array a[MOST];
     hora_str texts = {0};
     char *at = to;
-    texts_of(d, c, &texts);
+    texts_of(d, &texts);
     const head h = {sizeof(head) * 1000 + sizeof(hora_data_segment), texts.n, *d, *d->store};
     memcpy(at, &h, sizeof h);
     at += aligned(sizeof h);
-    memcpy(at, texts.s, texts.n);
+    if (texts.n)
+        memcpy(at, texts.s, texts.n);
     at += aligned(texts.n);
     for (int i = 0, n = arrays(d, a); i < n; i++) {
         const void *from;
@@ -102,25 +89,6 @@ void hora_data_image_write(hora_dataset *d, const hora_data_config *c, void *to)
         at += aligned(a[i].bytes);
     }
     hora_str_release(&texts);
-}
-
-/* The options there and here, up to the first line that differs. */
-static hora_status same_options(const char *there, const hora_data_config *c) {
-    hora_str here = {0};
-    hora_status s = HORA_OK;
-    say_options(c, &here);
-    for (const char *a = there, *b = here.s; !s && *a && *b;) {
-        const size_t n = strcspn(a, "\n"), k = strcspn(b, "\n");
-        if (n != k || memcmp(a, b, n) != 0)
-            s = hora_fail(HORA_EMISMATCH,
-                          "ranks differ: data option %.*s on the first rank of this machine, %.*s "
-                          "here; give all ranks the same program, model, data and options",
-                          (int)n, a, (int)k, b);
-        a += n + (a[n] != 0);
-        b += k + (b[k] != 0);
-    }
-    hora_str_release(&here);
-    return s;
 }
 
 /* The files that this process was told of hold what was read. */
@@ -145,28 +113,28 @@ static hora_status same_files(const hora_store *st, const hora_data_files *f) {
     return HORA_OK;
 }
 
-static hora_status check(const hora_dataset *d, const char *options, const char *path,
-                         const hora_data_config *c) {
+static hora_status check(const hora_store *st, const char *path) {
     hora_data_files files = {0};
     char *list = NULL;
-    HORA_TRY(same_options(options, c));
     hora_status s = hora_data_resolve(&list, path, HORA_DATA_TRAIN, false);
     if (!s)
         s = hora_data_files_parse(&files, list);
     if (!s)
-        s = same_files(d->store, &files);
+        s = same_files(st, &files);
     hora_data_files_release(&files);
     hora_free(list);
     return s;
 }
 
-static const char *next_text(const char *s) {
-    return s + strlen(s) + 1;
+/* A copy of *text, which becomes the next one. */
+static char *take_text(const char **text) {
+    char *own = hora_strdup(*text);
+    *text += strlen(own) + 1;
+    return own;
 }
 
 hora_status hora_data_image_open(hora_dataset **out, const void *image, const char *path,
-                                 const hora_tokenizer *tok, const hora_data_config *c,
-                                 const hora_data_rule *rule) {
+                                 const hora_tokenizer *tok, const hora_data_rule *rule) {
     array a[MOST];
     head h;
     const char *at = (const char *)image + aligned(sizeof h);
@@ -192,12 +160,11 @@ hora_status hora_data_image_open(hora_dataset **out, const void *image, const ch
     }
     d->csegments = d->nsegments;
     d->csequences = d->nsequences;
-    const char *options = text;
     for (int i = 0; i < d->store->nparts; i++)
-        d->store->parts[i].path = hora_strdup(text = next_text(text));
+        d->store->parts[i].path = take_text(&text);
     for (int i = 0; i < d->store->labels.table.n; i++)
-        d->store->labels.table.at[i].name = hora_strdup(text = next_text(text));
-    const hora_status s = check(d, options, path, c);
+        d->store->labels.table.at[i].name = take_text(&text);
+    const hora_status s = check(d->store, path);
     if (s)
         hora_dataset_close(d);
     else

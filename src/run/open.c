@@ -160,17 +160,17 @@ static hora_status open_texts(hora_opened *o, hora_dataset **out, const char *pa
         return read_texts(o, out, path, config);
     if (reads)
         HORA_TRY(read_texts(o, out, path, config));
-    HORA_TRY(same_size(o->comm, reads ? hora_data_image_bytes(*out, config) : 0, &size));
+    HORA_TRY(same_size(o->comm, reads ? hora_data_image_bytes(*out) : 0, &size));
     HORA_TRY(hora_comm_shared(o->comm, (size_t)size, &image));
     if (!image) /* no room: each for itself */
         return reads ? HORA_OK : read_texts(o, out, path, config);
     if (reads) {
-        hora_data_image_write(*out, config, image);
+        hora_data_image_write(*out, image);
         hora_dataset_close(*out);
         *out = NULL;
     }
     HORA_TRY(hora_comm_filled(o->comm));
-    return hora_data_image_open(out, image, path, o->tokenizer, config, &o->objective.rule);
+    return hora_data_image_open(out, image, path, o->tokenizer, &o->objective.rule);
 }
 
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,

@@ -118,6 +118,35 @@ static hora_status open_out(run *r, const hora_settings *given) {
     return s;
 }
 
+/* Before anything that ranks do together depends on it. */
+static hora_status same_start(const run *r) {
+    if (hora_comm_size(r->comm) == 1)
+        return HORA_OK;
+    hora_json *here = hora_json_new_object();
+    hora_json *program = hora_json_set(here, "program", hora_json_new_object());
+    hora_json_set(program, "hash", hora_ranks_program());
+    hora_json *o = hora_json_set(here, "option", hora_json_new_object());
+    hora_json_set(o, "resume", hora_json_new_bool(r->run.resume));
+    const hora_status s = hora_ranks_compare(r->comm, here);
+    hora_json_free(here);
+    return s;
+}
+
+/* Where things lie, and threads, are each rank's own; what lies there is compared when it is
+ * read. */
+static hora_status same_options(const run *r) {
+    if (hora_comm_size(r->comm) == 1)
+        return HORA_OK;
+    hora_json *here = hora_json_new_object();
+    hora_json *o = hora_json_set(here, "option", hora_json_new_object());
+    hora_ranks_options(o, &hora_run_options, &r->run,
+                       "model data eval_data out overwrite init_adapter threads comm_timeout");
+    hora_ranks_options(o, &hora_data_options, &r->data, "seq_len eval_split seed");
+    const hora_status s = hora_ranks_compare(r->comm, here);
+    hora_json_free(here);
+    return s;
+}
+
 /* writes: the folder will be written to. */
 static hora_status take_settings(run *r, hora_settings *given, bool writes) {
     HORA_TRY(hora_options_take(&hora_run_options, &r->run, given));
@@ -125,6 +154,8 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
         return hora_fail(HORA_EUSAGE, "resume: give out, the folder of the run to go on with");
     if (r->run.resume && r->run.overwrite)
         return hora_fail(HORA_EUSAGE, "resume and overwrite contradict each other; give one");
+    hora_comm_timeout(r->comm, (double)r->run.comm_timeout);
+    HORA_TRY(same_start(r));
     if (r->run.resume && writes) /* takes back what a killed run left half done */
         HORA_TRY(open_out(r, given));
     if (r->run.resume)
@@ -140,6 +171,7 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
     HORA_TRY(s);
     HORA_TRY(hora_options_take(&hora_train_options, &r->train, &r->all));
     HORA_TRY(hora_options_take(&hora_data_options, &r->data, &r->all));
+    HORA_TRY(same_options(r));
     r->train.dtype = hora_train_dtype(&r->train) == HORA_BF16 ? HORA_TRAIN_BF16 : HORA_TRAIN_F32;
     if (!r->run.model)
         return hora_fail(HORA_EUSAGE, "no model: give --model DIR");

@@ -203,8 +203,7 @@ hora_status hora_training_share(hora_training *t) {
     return hora_comm_leads(c) ? HORA_OK : hora_training_feed(t);
 }
 
-/* Of the program that runs: builds may differ in what they compute. */
-static hora_json *program(void) {
+hora_json *hora_ranks_program(void) {
     char text[24] = "unknown";
     hora_map m;
     if (hora_map_open(&m, "/proc/self/exe") == HORA_OK) {
@@ -215,14 +214,15 @@ static hora_json *program(void) {
     return hora_json_new_string(text);
 }
 
-/* Those that a resume may change too, but for what each machine has of its own. */
-static void put_run_options(hora_json *out, const hora_train_config *c) {
-    for (int i = 0; i < hora_train_options.n; i++) {
-        const hora_option *row = &hora_train_options.rows[i];
+void hora_ranks_options(hora_json *out, const hora_options *table, const void *config,
+                        const char *skip) {
+    for (int i = 0; i < table->n; i++) {
+        const hora_option *row = &table->rows[i];
         hora_str text = {0};
-        hora_option_format(row, c, &text);
-        if (!hora_eq(row->name, "memory"))
-            hora_json_set(out, row->name, hora_json_new_string(text.s ? text.s : ""));
+        if (hora_has_word(skip, row->name))
+            continue;
+        hora_option_format(row, config, &text);
+        hora_json_set(out, row->name, hora_json_new_string(text.s ? text.s : ""));
         hora_str_release(&text);
     }
 }
@@ -260,30 +260,15 @@ static hora_status same(int rank, const hora_json *here, const hora_json *there)
     return HORA_OK;
 }
 
-hora_status hora_training_compare(hora_training *t) {
-    const int ranks = hora_comm_size(t->parts.comm);
-    hora_json *here = NULL;
+hora_status hora_ranks_compare(hora_comm *c, const hora_json *here) {
+    const int ranks = hora_comm_size(c);
     hora_str text = {0};
+    hora_json *first = NULL;
     if (ranks == 1)
         return HORA_OK;
-    HORA_TRY(hora_checkpoint_identity(t, NULL, &here));
-    hora_json *p = hora_json_set(here, "program", hora_json_new_object());
-    hora_json_set(p, "hash", program());
-    hora_json_set(p, "kernels", hora_json_new_string(hora_device_variant(t->parts.device)));
-    if (t->parts.eval) {
-        hora_json *e = hora_json_set(here, "evaluation data", hora_json_new_object());
-        hora_json_set(e, "sequences", hora_json_new_int(hora_data_about(t->parts.eval)->sequences));
-        char hash[24];
-        hora_snprintf(hash, sizeof hash, "%016llx",
-                      (unsigned long long)hora_data_about(t->parts.eval)->hash);
-        hora_json_set(e, "hash", hora_json_new_string(hash));
-    }
-    put_run_options(hora_json_set(here, "option", hora_json_new_object()), &t->config);
     hora_json_dump(here, 0, false, &text);
-    hora_json_free(here);
     hora_str *all = hora_calloc((size_t)ranks, sizeof *all);
-    hora_status s = hora_comm_gather_any(t->parts.comm, text.s, text.n, all);
-    hora_json *first = NULL;
+    hora_status s = hora_comm_gather_any(c, text.s, text.n, all);
     if (!s)
         s = hora_json_parse(&first, all[0].s, all[0].n, "rank 0");
     for (int r = 1; r < ranks && !s; r++) {
@@ -298,5 +283,28 @@ hora_status hora_training_compare(hora_training *t) {
         hora_str_release(&all[r]);
     hora_free(all);
     hora_str_release(&text);
+    return s;
+}
+
+hora_status hora_training_compare(hora_training *t) {
+    hora_json *here = NULL;
+    if (hora_comm_size(t->parts.comm) == 1)
+        return HORA_OK;
+    HORA_TRY(hora_checkpoint_identity(t, NULL, &here));
+    hora_json *p = hora_json_set(here, "program", hora_json_new_object());
+    hora_json_set(p, "kernels", hora_json_new_string(hora_device_variant(t->parts.device)));
+    if (t->parts.eval) {
+        hora_json *e = hora_json_set(here, "evaluation data", hora_json_new_object());
+        hora_json_set(e, "sequences", hora_json_new_int(hora_data_about(t->parts.eval)->sequences));
+        char hash[24];
+        hora_snprintf(hash, sizeof hash, "%016llx",
+                      (unsigned long long)hora_data_about(t->parts.eval)->hash);
+        hora_json_set(e, "hash", hora_json_new_string(hash));
+    }
+    /* those that a resume may change too, but for what each machine has of its own */
+    hora_ranks_options(hora_json_set(here, "option", hora_json_new_object()), &hora_train_options,
+                       &t->config, "memory");
+    const hora_status s = hora_ranks_compare(t->parts.comm, here);
+    hora_json_free(here);
     return s;
 }

@@ -83,6 +83,7 @@ typedef struct hora_train_report {
     uint64_t values, gradients, moments; /* bytes: state */
     uint64_t sums;      /* bytes: gradients of micro-batches that wait to be added, of ranks too */
     uint64_t exchanged; /* bytes: gradients that ranks add up in a step, once */
+    int64_t sync_every; /* local steps between two exchanges; 0: none */
     int ranks;          /* that train together */
     int neighbours;     /* of them on this machine: weights are the part of each in one copy */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
@@ -208,6 +209,13 @@ hora_status hora_training_share(hora_training *t);
 /* What has to be the same in all ranks for their sum to mean anything: program, kernels, model,
  * data, every option. HORA_EMISMATCH names the first difference, on every rank. */
 hora_status hora_training_compare(hora_training *t);
+/* Objects of objects that have to be equal in all ranks; the same failure. Nothing for one rank. */
+hora_status hora_ranks_compare(hora_comm *c, const hora_json *here);
+/* The program that runs, for such a comparison: builds may differ in what they compute. Owned. */
+hora_json *hora_ranks_program(void);
+/* Appends the options of a table to such an object, but for those that `skip` (words) names. */
+void hora_ranks_options(hora_json *out, const hora_options *table, const void *config,
+                        const char *skip);
 /* One checkpoint folder by its own name: written whole (it must not exist), read back. */
 hora_status hora_training_save_to(hora_training *t, const char *checkpoint);
 hora_status hora_training_resume_from(hora_training *t, const char *checkpoint);

@@ -78,6 +78,7 @@ static hora_status measure_run(hora_training *t) {
     r->epochs = sequences ? (double)t->limit / (double)sequences : 0;
     r->batch_size = c->batch_size;
     r->grad_accum = c->grad_accum;
+    r->sync_every = c->sync_every;
     r->seq_len = t->parts.seq_len;
     t->lr = c->lr;
     for (int a = 0; a < t->parts.nadapters && t->lr == 0; a++)

@@ -234,6 +234,52 @@ static void test_refused(void **state) {
     assert_false(hora_path_exists(out));
 }
 
+/* A row of `hora plan --ranks 4`. */
+static double predicted(const char *more, size_t row, const char *key) {
+    hora_json *j = tool_json("plan --json --ranks 4 %s %s", more,
+                             causal("--method lora --batch-size 1 --grad-accum 4"));
+    const double v = tool_number(hora_json_at(hora_json_get(j, "scaling"), row), key);
+    assert_int_equal(hora_json_len(hora_json_get(j, "scaling")), 3);
+    hora_json_free(j);
+    return v;
+}
+
+static void test_plan(void **state) {
+    (void)state;
+    assert_true(predicted("", 0, "exchange_ms") == 0 && predicted("", 0, "efficiency") == 1);
+    assert_true(predicted("", 2, "ranks") == 4 && predicted("", 2, "micro_batches") == 1);
+    const double fast = predicted("--net 20us:1GB", 2, "exchange_ms"),
+                 slow = predicted("--net 20us:1MB", 2, "exchange_ms"),
+                 far = predicted("--net 20ms:1GB", 2, "exchange_ms"),
+                 apart = predicted("--net 20us:1MB --sync-every 10", 2, "exchange_ms");
+    assert_true(fast < slow && fast < far && apart < slow / 5);
+    assert_true(far > 60 && far < 70); /* a message for all, then two rounds of the sum */
+    tool_check(2, "", "give 1GbE, 10GbE, 100GbE or LATENCY:BANDWIDTH", "plan --ranks 4 --net 5 %s",
+               causal("--method lora"));
+    tool_check(0, "on each machine one rank reads and tokenises", NULL, "plan --ranks 2 %s",
+               causal("--method lora"));
+    const char *pictures, *vit = ranks_pictures(&pictures);
+    tool_check(0, "each rank decodes the pictures of its own share", NULL,
+               "plan --ranks 2 --model '%s' --data '%s' --method lora --steps 2", vit, pictures);
+}
+
+static void test_bench(void **state) {
+    (void)state;
+    ranks_needed();
+    const char *out = out_of("bench.json");
+    for (int both = 0; both < 2; both++) {
+        hora_json *j;
+        ranks_run(2,
+                  "bench --shape s260k --batch-size 1 --seq-len 32 --method lora --repeats 2 "
+                  "--settle 0 --pack %s --threads 1 --json >'%s'",
+                  both ? "both" : "one", out);
+        assert_ok(hora_json_load(&j, out)); /* one rank speaks */
+        assert_true(tool_number(j, "ranks") == 2);
+        assert_true(tool_number(j, "comm_ms") > 0);
+        hora_json_free(j);
+    }
+}
+
 HORA_TESTS(dist_ranks, {"language models: the same bits for any number", test_causal, HORA_MEDIUM},
            {"a rank for each of eight micro-batches", test_eight, HORA_MEDIUM},
            {"local steps repeat and go on", test_local, HORA_MEDIUM},
@@ -242,4 +288,6 @@ HORA_TESTS(dist_ranks, {"language models: the same bits for any number", test_ca
            {"pictures and sequences: the same bits", test_tasks, HORA_MEDIUM},
            {"a short last step", test_short_step, HORA_SHORT},
            {"another number goes on", test_resume, HORA_MEDIUM},
+           {"what a plan says of ranks", test_plan, HORA_SHORT},
+           {"bench in two ranks", test_bench, HORA_SHORT},
            {"what is refused, and said once", test_refused, HORA_SHORT});
