@@ -32,6 +32,16 @@ typedef struct hora_call {
         *batch;    /* at run time, for ops with HORA_OP_BATCH; rows holds for every call */
     void *scratch; /* at run time: `need.scratch` bytes, 64-byte aligned, contents undefined */
 } hora_call;
+
+/* J_i of op_attention.c, [lo, hi): what row i sees of the batch's own rows. */
+static inline void hora_call_sees(const hora_call *c, int64_t i, int64_t *lo, int64_t *hi) {
+    *lo = c->batch->lo[i];
+    *hi = c->batch->hi[i];
+    if (c->attr.window && *lo < i - c->attr.window + 1)
+        *lo = hora_min(i - c->attr.window + 1, *hi);
+    if (c->attr.ahead)
+        *hi = hora_min(*hi, i + c->attr.ahead + 1);
+}
 /* Views in a call carry their largest row count at query and prepare, the actual one at run.
  * Pointers are NULL at query; at prepare only frozen inputs have data. In backward, inputs and out
  * have data only where op->reads says so. Gradients have the dtype of their tensor. A call of a

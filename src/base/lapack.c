@@ -10,15 +10,26 @@ bool hora_lapack(void) {
     return true;
 }
 
+/* What LAPACK returned for an m x n matrix; rows and its own space are copies that it allocates. */
+static hora_status outcome(lapack_int info, const char *what, int64_t m, int64_t n) {
+    if (!info)
+        return HORA_OK;
+    if (info == LAPACK_WORK_MEMORY_ERROR || info == LAPACK_TRANSPOSE_MEMORY_ERROR)
+        return hora_fail(HORA_ENOMEM,
+                         "%s of a %lld x %lld matrix: out of memory; close other "
+                         "programs",
+                         what, (long long)m, (long long)n);
+    return hora_fail(HORA_ENUMERIC,
+                     "%s of a %lld x %lld matrix: LAPACK says %d; look for numbers "
+                     "that are not finite",
+                     what, (long long)m, (long long)n, (int)info);
+}
+
 hora_status hora_svd(double *a, int64_t m, int64_t n, double *u, double *w, double *vt) {
     const lapack_int k = (lapack_int)hora_min(m, n);
     const lapack_int info = LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', (lapack_int)m, (lapack_int)n, a,
                                            (lapack_int)n, w, u, k, vt, (lapack_int)n);
-    return info ? hora_fail(HORA_ENUMERIC,
-                            "singular values of a %lld x %lld matrix: LAPACK says "
-                            "%d; look for numbers that are not finite",
-                            (long long)m, (long long)n, (int)info)
-                : HORA_OK;
+    return outcome(info, "singular values", m, n);
 }
 
 hora_status hora_qr(double *a, int64_t m, int64_t n, double *q, double *r) {
@@ -36,9 +47,7 @@ hora_status hora_qr(double *a, int64_t m, int64_t n, double *q, double *r) {
         info = LAPACKE_dorgqr(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)k, (lapack_int)k, q,
                               (lapack_int)k, tau);
     hora_free(tau);
-    return info ? hora_fail(HORA_ENUMERIC, "QR of a %lld x %lld matrix: LAPACK says %d",
-                            (long long)m, (long long)n, (int)info)
-                : HORA_OK;
+    return outcome(info, "QR", m, n);
 }
 
 #else

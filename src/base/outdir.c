@@ -375,7 +375,8 @@ hora_status hora_outdir_whole(hora_outdir *o) {
     return hora_outdir_drop(o, HORA_ASIDE "/");
 }
 
-hora_status hora_outdir_undo(hora_outdir *o) {
+/* Removes what was written since _begin and puts back what was aside. */
+static hora_status undo(hora_outdir *o) {
     if (o->mark.replacing)
         return put_back(o);
     hora_status s = HORA_OK;
@@ -387,16 +388,17 @@ hora_status hora_outdir_undo(hora_outdir *o) {
     return s ? s : hora_outdir_save_mark(o);
 }
 
-void hora_outdir_give_up(hora_outdir *o) {
+/* The same after a failure, whose text stays. */
+static void give_up(hora_outdir *o) {
     char *said = hora_strdup(hora_errmsg());
-    hora_outdir_undo(o);
+    undo(o);
     hora_error_restore(said);
     hora_free(said);
 }
 
 static hora_status or_give_up(hora_outdir *o, hora_status s) {
     if (s != HORA_OK)
-        hora_outdir_give_up(o);
+        give_up(o);
     return s;
 }
 

@@ -80,10 +80,6 @@ hora_status hora_outdir_stage(hora_outdir *o, const char **path);
 hora_status hora_outdir_take(hora_outdir *o);
 
 hora_status hora_outdir_whole(hora_outdir *o);
-/* Removes what was written since _begin and puts back what was aside. */
-hora_status hora_outdir_undo(hora_outdir *o);
-/* The same after a failure, whose text stays. */
-void hora_outdir_give_up(hora_outdir *o);
 
 /* All of a folder at once: begins, and gives what _stage does; then the caller writes there, and
  * says how that went. A failure of any of it leaves what was there before, and is returned. */

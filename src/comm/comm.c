@@ -25,10 +25,6 @@ int hora_comm_size(const hora_comm *c) {
     return c ? c->size : 1;
 }
 
-int hora_comm_node_rank(const hora_comm *c) {
-    return c ? c->node_rank : 0;
-}
-
 int hora_comm_node_size(const hora_comm *c) {
     return c ? c->node_size : 1;
 }

@@ -16,12 +16,9 @@ typedef struct hora_comm hora_comm;
 /* The ranks that the launcher started; one alone where there was none. HORA_EUNSUPPORTED: it
  * started several and this build, or its MPI, sees only one. */
 hora_status hora_comm_open(hora_comm **out);
-const char *hora_comm_built(void); /* "mpi", or "none": one rank alone */
-/* How many ranks the launcher says that it started; 1: none did. Asks the environment alone. */
-int hora_comm_launched(void);
+const char *hora_comm_built(void);      /* "mpi", or "none": one rank alone */
 int hora_comm_rank(const hora_comm *c); /* 0 .. size - 1 */
 int hora_comm_size(const hora_comm *c);
-int hora_comm_node_rank(const hora_comm *c); /* among the ranks of this machine */
 int hora_comm_node_size(const hora_comm *c);
 /* Cores that are a rank's: those of the machine divided by its ranks. A process that the launcher
  * has bound to fewer is set free by hora_comm_open: one core a rank is what mpirun does unasked. */

@@ -13,7 +13,8 @@
 static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
                                     "SLURM_STEP_NUM_TASKS"};
 
-int hora_comm_launched(void) {
+/* How many ranks the launcher says that it started; 1: none did. Asks the environment alone. */
+static int ranks_launched(void) {
     for (size_t i = 0; i < HORA_COUNT(sizes); i++) {
         int64_t n;
         const char *text = getenv(sizes[i]);
@@ -43,7 +44,7 @@ static int share_cores(int ranks) {
 }
 
 hora_status hora_comm_open(hora_comm **out) {
-    const int launched = hora_comm_launched();
+    const int launched = ranks_launched();
     hora_comm *c = hora_calloc(1, sizeof *c);
     *out = NULL;
     c->kind = &hora_comm_self;

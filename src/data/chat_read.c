@@ -54,7 +54,8 @@ static hora_status tool_calls(const char *s, size_t n, size_t i, hora_json *mess
     return st;
 }
 
-hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own) {
+/* A turn in ShareGPT's spelling or with role and content, as a message; owned. */
+static hora_status read_message(const hora_json *turn, size_t i, hora_json **own) {
     const char *from = hora_json_string(hora_json_get(turn, "from"), NULL), *role = NULL, *s;
     size_t n;
     *own = NULL;
@@ -123,7 +124,7 @@ static hora_status add_tools(hora_json *list, const hora_json *v, int depth) {
 hora_status hora_chat_turns(const hora_json *turns, hora_json *messages) {
     for (size_t i = 0; i < hora_json_len(turns); i++) {
         hora_json *m;
-        HORA_TRY(hora_chat_message(hora_json_at(turns, i), i, &m));
+        HORA_TRY(read_message(hora_json_at(turns, i), i, &m));
         hora_json_push(messages, m);
     }
     return HORA_OK;

@@ -84,8 +84,6 @@ void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const
 hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_samples *out);
 /* Reads tools, documents and chat_template_kwargs of a record into c. */
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
-/* A turn in ShareGPT's spelling or with role and content, as a message; owned. */
-hora_status hora_chat_message(const hora_json *turn, size_t i, hora_json **own);
 /* Appends all turns of a list. */
 hora_status hora_chat_turns(const hora_json *turns, hora_json *messages);
 /* Keys of a message that say whether it is learned: false or 0, not. */

@@ -55,11 +55,6 @@ void hora_image_loader_close(hora_image_loader *l) {
     hora_free(l);
 }
 
-void hora_image_loader_size(const hora_image_loader *l, int64_t *width, int64_t *height) {
-    *width = l->width;
-    *height = l->height;
-}
-
 int64_t hora_image_loader_cached(hora_image_loader *l) {
     pthread_mutex_lock(&l->lock);
     int64_t used = l->used;

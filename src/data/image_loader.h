@@ -22,7 +22,6 @@ typedef struct hora_image_loader_config {
  * range. */
 hora_status hora_image_loader_open(hora_image_loader **out, const hora_image_loader_config *cfg);
 void hora_image_loader_close(hora_image_loader *l); /* accepts NULL */
-void hora_image_loader_size(const hora_image_loader *l, int64_t *width, int64_t *height);
 /* values (3, height, width) of sample `index`. The reader's failure, with the sample's name. */
 hora_status hora_image_loader_get(hora_image_loader *l, int64_t epoch, int64_t index,
                                   float *values);

@@ -89,7 +89,9 @@ int hora_gguf_type_of(hora_dtype t) {
     return -1;
 }
 
-hora_dtype hora_gguf_dtype_of(uint32_t type, const char **name) {
+/* The dtype of a type number; HORA_DTYPE_OTHER: one that hora does not read. *name: as ggml calls
+ * it, NULL for a number that means nothing. */
+static hora_dtype dtype_of(uint32_t type, const char **name) {
     const bool known = type < HORA_COUNT(types);
     *name = known ? types[type].name : NULL;
     return known ? types[type].dtype : HORA_DTYPE_OTHER;
@@ -247,7 +249,7 @@ static hora_status read_tensor_body(cursor *c, hora_view *v) {
     HORA_TRY(read_shape(c, &v->shape, &elems));
     HORA_TRY(take(c, 4, "the table of tensors", &type));
     HORA_TRY(take(c, 8, "the table of tensors", &offset));
-    v->dtype = hora_gguf_dtype_of((uint32_t)type, &name);
+    v->dtype = dtype_of((uint32_t)type, &name);
     if (!name)
         return hora_fail(HORA_EFORMAT, "there is no tensor type %" PRIu64 DAMAGED, type);
     if (v->dtype == HORA_DTYPE_OTHER)

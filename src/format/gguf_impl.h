@@ -9,9 +9,6 @@
 
 /* Type number of the file for a dtype; -1: GGUF has none. */
 int hora_gguf_type_of(hora_dtype t);
-/* The dtype of a type number; HORA_DTYPE_OTHER: one that hora does not read. *name: as ggml calls
- * it, NULL for a number that means nothing. */
-hora_dtype hora_gguf_dtype_of(uint32_t type, const char **name);
 /* `size` bytes, the lowest first. */
 static inline uint64_t hora_gguf_number(const unsigned char *p, size_t size) {
     uint64_t v = 0;

@@ -58,17 +58,25 @@ static void take(png_structp png, png_bytep to, size_t n) {
     r->at += n;
 }
 
-/* The first chunk of that type, wherever it stands; NULL: none. */
+/* The chunk at *at, which moves behind it: length n, and p at its type. One that the file cuts off
+ * is the last. */
+static bool next_chunk(const hora_image_job *j, size_t *at, const unsigned char **p, size_t *n) {
+    if (j->n < 12 || *at > j->n - 12)
+        return false;
+    const unsigned char *length = j->bytes + *at;
+    const size_t left = j->n - *at - 12;
+    *n = (size_t)length[0] << 24 | (size_t)length[1] << 16 | (size_t)length[2] << 8 | length[3];
+    *p = length + 4;
+    *at = *n > left ? j->n : *at + *n + 12;
+    return true;
+}
+
+/* What the first whole chunk of that type holds, wherever it stands; NULL: none. */
 static const unsigned char *find_chunk(const hora_image_job *j, const char *type, size_t *n) {
-    for (size_t at = 8; j->n >= 12 && at <= j->n - 12;) {
-        const unsigned char *p = j->bytes + at;
-        *n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-        if (*n > j->n - at - 12)
-            return NULL;
-        if (!memcmp(p + 4, type, 4))
-            return p + 8;
-        at += *n + 12;
-    }
+    const unsigned char *p;
+    for (size_t at = 8; next_chunk(j, &at, &p, n);)
+        if (!memcmp(p, type, 4) && *n + 8 <= (size_t)(j->bytes + j->n - p))
+            return p + 4;
     return NULL;
 }
 
@@ -160,17 +168,13 @@ static int orientation_of(reader *r) {
 }
 
 static bool text_behind_pixels(const hora_image_job *j) {
+    const unsigned char *p;
+    size_t n;
     bool pixels = false;
-    for (size_t at = 8; j->n >= 12 && at <= j->n - 12;) {
-        const unsigned char *p = j->bytes + at;
-        const size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-        pixels |= !memcmp(p + 4, "IDAT", 4);
-        if (pixels &&
-            (!memcmp(p + 4, "tEXt", 4) || !memcmp(p + 4, "zTXt", 4) || !memcmp(p + 4, "iTXt", 4)))
+    for (size_t at = 8; next_chunk(j, &at, &p, &n);) {
+        pixels |= !memcmp(p, "IDAT", 4);
+        if (pixels && (!memcmp(p, "tEXt", 4) || !memcmp(p, "zTXt", 4) || !memcmp(p, "iTXt", 4)))
             return true;
-        if (n > j->n - at - 12)
-            return false;
-        at += n + 12;
     }
     return false;
 }

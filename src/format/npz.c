@@ -331,10 +331,6 @@ const hora_npz_array *hora_npz_find(const hora_npz *z, const char *name) {
     return NULL;
 }
 
-hora_map hora_npz_map(const hora_npz *z) {
-    return z->map;
-}
-
 hora_status hora_npz_read(const hora_npz *z, const hora_npz_array *a, float *out) {
     const unsigned char *raw = z->map.data + a->at;
     void *block = NULL;

@@ -37,7 +37,6 @@ void hora_npz_close(hora_npz *z); /* accepts NULL */
 int hora_npz_count(const hora_npz *z);
 const hora_npz_array *hora_npz_at(const hora_npz *z, int i);              /* as in the archive */
 const hora_npz_array *hora_npz_find(const hora_npz *z, const char *name); /* NULL when absent */
-hora_map hora_npz_map(const hora_npz *z); /* of the file; borrowed */
 /* Elements as f32, in the order of the file; room for all of them. */
 hora_status hora_npz_read(const hora_npz *z, const hora_npz_array *a, float *out);
 #endif

@@ -13,14 +13,6 @@ static const hora_converter *const converters[] = {
 #undef CONVERTER
 };
 
-int hora_converter_count(void) {
-    return (int)HORA_COUNT(converters);
-}
-
-const hora_converter *hora_converter_at(int i) {
-    return converters[i];
-}
-
 static hora_status unknown(const char *text) {
     hora_str all = {0};
     for (size_t i = 0; i < HORA_COUNT(converters); i++)

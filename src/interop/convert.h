@@ -19,8 +19,6 @@ typedef struct hora_converter {
     hora_status (*write)(const hora_export *x, int64_t n, const char *dir, hora_json *report);
 } hora_converter;
 
-int hora_converter_count(void);
-const hora_converter *hora_converter_at(int i);
 /* "lora:8" -> its row and 8. HORA_EUSAGE lists the rows. */
 hora_status hora_converter_parse(const hora_converter **c, int64_t *n, const char *text);
 #endif

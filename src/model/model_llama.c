@@ -288,12 +288,6 @@ static hora_t attention(hora_net *n, const llama *c, const llama_layer *l, hora_
     return hora_net_site(n, HORA_SITE_O, y);
 }
 
-static hora_t mlp(hora_net *n, const llama *c, hora_t x) {
-    hora_t gate = hora_net_site(n, HORA_SITE_GATE, x); /* (rows, f) */
-    hora_t up = hora_net_site(n, HORA_SITE_UP, x);
-    return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, c->act));
-}
-
 static hora_t record(hora_net *n) {
     const llama *c = n->base->own;
     hora_t h = hora_net_embed(n); /* (rows, d) */
@@ -305,7 +299,7 @@ static hora_t record(hora_net *n) {
                               attention(n, c, l, hora_net_enter(n, HORA_BLOCK_ATTN, h, x)));
         x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->post_norm), c->eps);
         h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x,
-                              mlp(n, c, hora_net_enter(n, HORA_BLOCK_MLP, h, x)));
+                              hora_net_gated(n, hora_net_enter(n, HORA_BLOCK_MLP, h, x), c->act));
         h = hora_net_block_end(n, h);
     }
     return hora_rmsnorm(n->g, h, hora_net_weight(n, c->final_norm), c->eps);

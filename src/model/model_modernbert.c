@@ -317,12 +317,6 @@ static hora_t attention(hora_net *n, const modernbert *c, bool local, hora_t x) 
     return hora_net_site(n, HORA_SITE_O, y);
 }
 
-static hora_t mlp(hora_net *n, const modernbert *c, hora_t x) {
-    hora_t gate = hora_net_site(n, HORA_SITE_GATE, x); /* (rows, f) */
-    hora_t up = hora_net_site(n, HORA_SITE_UP, x);
-    return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, c->act));
-}
-
 static hora_t record(hora_net *n) {
     const modernbert *c = n->base->own;
     hora_net_begin(n);
@@ -336,7 +330,7 @@ static hora_t record(hora_net *n) {
                               attention(n, c, l->local, hora_net_enter(n, HORA_BLOCK_ATTN, h, x)));
         x = norm(n, l->mlp_norm, h);
         h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x,
-                              mlp(n, c, hora_net_enter(n, HORA_BLOCK_MLP, h, x)));
+                              hora_net_gated(n, hora_net_enter(n, HORA_BLOCK_MLP, h, x), c->act));
         h = hora_net_block_end(n, h);
     }
     return norm(n, c->final_norm, h);

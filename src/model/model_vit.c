@@ -399,12 +399,10 @@ static hora_t attention(hora_net *n, hora_t x) {
 }
 
 static hora_t mlp(hora_net *n, const vit *v, hora_t x) {
-    if (!v->gated)
-        return hora_net_site(n, HORA_SITE_FC2,
-                             hora_activate(n->g, hora_net_site(n, HORA_SITE_FC1, x), v->act));
-    hora_t gate = hora_net_site(n, HORA_SITE_GATE, x); /* (rows, f) */
-    hora_t up = hora_net_site(n, HORA_SITE_UP, x);
-    return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, HORA_ACT_SILU));
+    if (v->gated)
+        return hora_net_gated(n, x, HORA_ACT_SILU);
+    return hora_net_site(n, HORA_SITE_FC2,
+                         hora_activate(n->g, hora_net_site(n, HORA_SITE_FC1, x), v->act));
 }
 
 static hora_t record(hora_net *n) {

@@ -108,12 +108,7 @@ static void draw_chunk(void *arg, int64_t tile, int thread) {
         double v = d->w->role == HORA_ROLE_NORM   ? 1
                    : d->w->role == HORA_ROLE_BIAS ? 0
                                                   : d->w->init_std * hora_rng_normal(&r);
-        if (d->w->view.dtype == HORA_F64)
-            ((double *)d->w->view.data)[i] = v;
-        else if (d->w->view.dtype == HORA_BF16)
-            ((uint16_t *)d->w->view.data)[i] = hora_f32_to_bf16((float)v);
-        else
-            ((float *)d->w->view.data)[i] = (float)v;
+        hora_value_put(d->w->view.data, d->w->view.dtype, i, v);
     }
 }
 

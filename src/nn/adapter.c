@@ -75,10 +75,7 @@ static void fill_chunk(void *arg, int64_t tile, int thread) {
             v *= 2 * hora_rng_uniform(&r) - 1;
         else if (f->p->init.kind == HORA_INIT_ZERO)
             v = 0;
-        if (f->dtype == HORA_F64)
-            ((double *)f->p->value)[i] = v;
-        else
-            ((float *)f->p->value)[i] = (float)v;
+        hora_value_put(f->p->value, f->dtype, i, v);
     }
 }
 

@@ -138,13 +138,6 @@ const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer)
     return NULL;
 }
 
-int hora_base_weight(const hora_base *b, const char *name) {
-    for (int i = 0; i < b->nweights; i++)
-        if (strcmp(b->weights[i].name, name) == 0)
-            return i;
-    return -1;
-}
-
 char *hora_base_module(const hora_base *b, int w) {
     const char *name = b->weights[w].name, *end = strrchr(name, '.');
     return hora_strndup(name, end ? (size_t)(end - name) : strlen(name));

@@ -125,7 +125,6 @@ hora_site *hora_base_add_site(hora_base *b);
 void hora_base_add_ends(hora_base *b);
 /* NULL when the family has none */
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer);
-int hora_base_weight(const hora_base *b, const char *name); /* by `name`; -1 when absent */
 /* For families: appends a weight (the name is taken over), another spelling of it, another path of
  * a site. `own_name` NULL: nothing. */
 int hora_base_add_weight(hora_base *b, char *own_name, hora_shape shape, hora_role role, int layer,

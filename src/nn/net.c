@@ -285,6 +285,12 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
     return hora_net_next(n, s, x, hora_net_weight(n, s->weight), hora_net_weight(n, s->bias));
 }
 
+hora_t hora_net_gated(hora_net *n, hora_t x, hora_act act) {
+    hora_t gate = hora_net_site(n, HORA_SITE_GATE, x); /* (rows, f) */
+    hora_t up = hora_net_site(n, HORA_SITE_UP, x);
+    return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, act));
+}
+
 hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale) {
     int64_t shift = 0;
     for (int a = 0; a < n->nadapters; a++) {

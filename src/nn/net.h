@@ -68,6 +68,8 @@ hora_t hora_net_block(hora_net *n, int layer, hora_t h);
 hora_t hora_net_block_end(hora_net *n, hora_t h);
 /* projection with whatever is attached */
 hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
+/* the gated feed-forward, down (act(gate x) * up x) */
+hora_t hora_net_gated(hora_net *n, hora_t x, hora_act act);
 /* Rotates heads of head_dim by their positions, which begin behind what methods put in front. */
 hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale);
 /* q (rows, H dh), k v (rows, G dh) -> (rows, H dh); prefix and caches are its business. */

@@ -5,6 +5,8 @@
  */
 #include "op/op_impl.h"
 
+#include <math.h>
+
 #include "base/text.h"
 
 #define OP(x) extern const hora_op hora_op_##x;
@@ -79,6 +81,57 @@ hora_status hora_op_heads(const hora_view *q, const hora_view *k, const hora_vie
     if (q->shape.d[0] != k->shape.d[0])
         return hora_op_misfit("q", q, "k", k, "give both the same rows");
     return HORA_OK;
+}
+
+hora_status hora_op_mix(const hora_view *m, const hora_view *q, const hora_attr *a) {
+    HORA_TRY(hora_op_matrix("mix", m));
+    return m->shape.d[0] == a->heads && m->shape.d[1] == a->heads
+               ? HORA_OK
+               : hora_op_misfit("mix", m, "q", q, "make it heads x heads");
+}
+
+hora_status hora_op_window(const hora_attr *a) {
+    return a->window >= 0 && a->ahead >= 0
+               ? HORA_OK
+               : hora_fail(HORA_EUSAGE, "window is %lld, ahead %lld; give 0 for none",
+                           (long long)a->window, (long long)a->ahead);
+}
+
+hora_status hora_op_probability(const hora_attr *a) {
+    return a->alpha >= 0 && a->alpha < 1
+               ? HORA_OK
+               : hora_fail(HORA_EUSAGE, "probability %g; give 0 or more and less than 1", a->alpha);
+}
+
+/* --- shape rules of several ops --------------------------------------------------------------- */
+
+hora_status hora_op_like(const hora_view *in, const hora_attr *a, hora_view *out) {
+    (void)a;
+    out->shape = in[0].shape;
+    return HORA_OK;
+}
+
+hora_status hora_op_alike(const hora_view *in, const hora_attr *a, hora_view *out) {
+    HORA_TRY(hora_op_same("a", &in[0], "b", &in[1]));
+    return hora_op_like(in, a, out);
+}
+
+hora_status hora_op_by_rows(const hora_view *in, const hora_attr *a, hora_view *out) {
+    HORA_TRY(hora_op_matrix("x", &in[0]));
+    HORA_TRY(hora_op_matrix("m", &in[1]));
+    if (in[1].shape.d[0] != in[0].shape.d[0] || in[1].shape.d[1] != 1)
+        return hora_op_misfit("x", &in[0], "m", &in[1], "m has one number for each row of x");
+    return hora_op_like(in, a, out);
+}
+
+hora_status hora_op_cached(const hora_view *in, const hora_attr *a, hora_view *out) {
+    HORA_TRY(hora_op_heads(&in[0], &in[1], &in[2], a));
+    HORA_TRY(hora_op_matrix("key cache", &in[3]));
+    HORA_TRY(hora_op_same("key cache", &in[3], "value cache", &in[4]));
+    if (in[3].shape.d[1] != in[1].shape.d[1])
+        return hora_op_misfit("key cache", &in[3], "k", &in[1], "give both the same width");
+    HORA_TRY(hora_op_window(a));
+    return hora_op_like(in, a, out);
 }
 
 /* --- test cases ----------------------------------------------------------------------------- */
@@ -171,6 +224,69 @@ bool hora_case_value_loss(hora_rng *r, int k, hora_case *c, bool binary) {
     c->grad = HORA_IN(0);
     hora_case_batch(c, r, s[k][0], 2, s[k][2], false);
     hora_case_value(c, r, s[k][1], binary);
+    return true;
+}
+
+/* --- cases of several ops --------------------------------------------------------------------- */
+
+bool hora_case_like(hora_rng *r, int k, hora_case *c) {
+    static const int64_t s[][2] = {{1, 1}, {3, 5}, {67, 33}};
+    (void)r;
+    if (k >= (int)HORA_COUNT(s))
+        return false;
+    hora_case_row(c, 0, s[k][0], s[k][1]);
+    c->rows |= HORA_OUT;
+    return true;
+}
+
+bool hora_case_dropout(hora_rng *r, int k, hora_case *c, bool padded) {
+    static const struct {
+        int64_t n, d;
+        double p;
+    } s[] = {{1, 1, 0.5}, {3, 5, 0}, {13, 7, 0.1}, {67, 33, 0.3}, {200, 130, 0.9}};
+    if (k >= (int)HORA_COUNT(s))
+        return false;
+    hora_case_row(c, 0, s[k].n, s[k].d);
+    c->rows |= HORA_OUT;
+    c->grad = HORA_IN(0);
+    hora_case_batch(c, r, s[k].n, 2, padded ? s[k].n / 9 : 0, padded && k % 2);
+    c->attr.alpha = s[k].p;
+    c->attr.stream = hora_rng_u64(r);
+    return true;
+}
+
+void hora_case_heads(hora_case *c, int64_t n, int64_t heads, int64_t kv, int64_t dh) {
+    for (int i = 0; i < 3; i++)
+        hora_case_row(c, i, n, (i ? kv : heads) * dh);
+    c->rows |= HORA_OUT;
+    c->attr.heads = heads;
+    c->attr.kv_heads = kv;
+    c->attr.head_dim = dh;
+    c->attr.scale = 1 / sqrt((double)dh);
+}
+
+bool hora_case_cached(hora_rng *r, int k, hora_case *c, int64_t widest) {
+    const struct {
+        int64_t n, heads, kv, dh, cap, at, window;
+    } s[] = {{1, 1, 1, 1, 1, 0, 0},       {1, 4, 2, 7, 13, 12, 0},
+             {5, 3, 1, 5, 17, 0, 3},      {7, 6, 3, 16, 67, 31, 0},
+             {1, 2, 2, 33, 300, 255, 40}, {64, 4, 2, widest, 256, 150, 0}};
+    if (k >= (int)HORA_COUNT(s))
+        return false;
+    hora_case_heads(c, s[k].n, s[k].heads, s[k].kv, s[k].dh);
+    c->attr.window = s[k].window;
+    hora_case_matrix(c, 3, s[k].cap, s[k].kv * s[k].dh);
+    hora_case_matrix(c, 4, s[k].cap, s[k].kv * s[k].dh);
+    hora_case_batch(c, r, s[k].n, 2, 0, false);
+    int32_t *lo = hora_case_alloc(c, (size_t)s[k].n, sizeof *lo);
+    int32_t *hi = hora_case_alloc(c, (size_t)s[k].n, sizeof *hi);
+    for (int64_t i = 0; i < s[k].n; i++) {
+        lo[i] = k == 3 ? 2 : 0;
+        hi[i] = k == 2 && i == s[k].n - 1 ? 0 : (int32_t)(s[k].at + i + 1); /* last: padding */
+    }
+    c->batch.lo = lo;
+    c->batch.hi = hi;
+    c->batch.cache_row = s[k].at;
     return true;
 }
 

@@ -23,8 +23,6 @@
  */
 #include "op/op_impl.h"
 
-#include <math.h>
-
 static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
     HORA_TRY(hora_op_heads(&in[0], &in[1], &in[2], a));
     if (hora_absent(&in[3]) != hora_absent(&in[4]))
@@ -36,11 +34,8 @@ static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out
         if (in[3].shape.d[1] != in[1].shape.d[1])
             return hora_op_misfit("prefix keys", &in[3], "k", &in[1], "give both the same width");
     }
-    if (a->window < 0 || a->ahead < 0)
-        return hora_fail(HORA_EUSAGE, "window is %lld, ahead %lld; give 0 for none",
-                         (long long)a->window, (long long)a->ahead);
-    out->shape = in[0].shape;
-    return HORA_OK;
+    HORA_TRY(hora_op_window(a));
+    return hora_op_like(in, a, out);
 }
 
 static unsigned reads(unsigned grad) {
@@ -77,22 +72,16 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
              {270, 2, 2, 64, 0, 65, 9, true, 64},  {150, 2, 1, 16, 3, 0, 0, true, 20}};
     if (k >= (int)HORA_COUNT(s))
         return false;
-    for (int i = 0; i < 3; i++)
-        hora_case_row(c, i, s[k].n, (i ? s[k].kv : s[k].heads) * s[k].dh);
+    hora_case_heads(c, s[k].n, s[k].heads, s[k].kv, s[k].dh);
     c->grad = HORA_IN(0) | HORA_IN(1) | HORA_IN(2);
     if (s[k].p) {
         hora_case_matrix(c, 3, s[k].p, s[k].kv * s[k].dh);
         hora_case_matrix(c, 4, s[k].p, s[k].kv * s[k].dh);
         c->grad |= HORA_IN(3) | HORA_IN(4);
     }
-    c->rows |= HORA_OUT;
     hora_case_batch(c, r, s[k].n, 2, s[k].padding, s[k].bidirectional);
-    c->attr.heads = s[k].heads;
-    c->attr.kv_heads = s[k].kv;
-    c->attr.head_dim = s[k].dh;
     c->attr.window = s[k].window;
     c->attr.ahead = s[k].ahead;
-    c->attr.scale = 1 / sqrt((double)s[k].dh);
     return true;
 }
 

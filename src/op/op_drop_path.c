@@ -13,8 +13,7 @@
 
 static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
     HORA_TRY(hora_op_matrix("x", &in[0]));
-    if (!(a->alpha >= 0 && a->alpha < 1))
-        return hora_fail(HORA_EUSAGE, "probability %g; give 0 or more and less than 1", a->alpha);
+    HORA_TRY(hora_op_probability(a));
     out->shape = in[0].shape;
     return HORA_OK;
 }
@@ -25,19 +24,7 @@ static unsigned reads(unsigned grad) {
 }
 
 static bool sample(hora_rng *r, int k, hora_case *c) {
-    static const struct {
-        int64_t n, d;
-        double p;
-    } s[] = {{1, 1, 0.5}, {3, 5, 0}, {13, 7, 0.1}, {67, 33, 0.3}, {200, 130, 0.9}};
-    if (k >= (int)HORA_COUNT(s))
-        return false;
-    hora_case_row(c, 0, s[k].n, s[k].d);
-    c->rows |= HORA_OUT;
-    c->grad = HORA_IN(0);
-    hora_case_batch(c, r, s[k].n, 2, s[k].n / 9, k % 2);
-    c->attr.alpha = s[k].p;
-    c->attr.stream = hora_rng_u64(r);
-    return true;
+    return hora_case_dropout(r, k, c, true);
 }
 
 const hora_op hora_op_drop_path = {.name = "drop_path",

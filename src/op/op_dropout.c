@@ -11,8 +11,7 @@
 
 static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
     HORA_TRY(hora_op_matrix("x", &in[0]));
-    if (!(a->alpha >= 0 && a->alpha < 1))
-        return hora_fail(HORA_EUSAGE, "probability %g; give 0 or more and less than 1", a->alpha);
+    HORA_TRY(hora_op_probability(a));
     if (in[0].shape.d[1] > HORA_DROPOUT_COLUMNS)
         return hora_op_misfit("x", &in[0], NULL, NULL, "too wide for a mask, stay below 2^26");
     out->shape = in[0].shape;
@@ -25,19 +24,7 @@ static unsigned reads(unsigned grad) {
 }
 
 static bool sample(hora_rng *r, int k, hora_case *c) {
-    static const struct {
-        int64_t n, d;
-        double p;
-    } s[] = {{1, 1, 0.5}, {3, 5, 0}, {13, 7, 0.1}, {67, 33, 0.3}, {200, 130, 0.9}};
-    if (k >= (int)HORA_COUNT(s))
-        return false;
-    hora_case_row(c, 0, s[k].n, s[k].d);
-    c->rows |= HORA_OUT;
-    c->grad = HORA_IN(0);
-    hora_case_batch(c, r, s[k].n, 2, 0, false);
-    c->attr.alpha = s[k].p;
-    c->attr.stream = hora_rng_u64(r);
-    return true;
+    return hora_case_dropout(r, k, c, false);
 }
 
 const hora_op hora_op_dropout = {.name = "dropout",

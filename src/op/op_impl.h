@@ -19,12 +19,35 @@ hora_status hora_op_same(const char *a_name, const hora_view *a, const char *b_n
 /* HORA_OK when heads, kv_heads, head_dim and the widths of q, k and v fit each other. */
 hora_status hora_op_heads(const hora_view *q, const hora_view *k, const hora_view *v,
                           const hora_attr *a);
+/* HORA_OK when m recombines the maps of q's heads: (heads, heads). */
+hora_status hora_op_mix(const hora_view *m, const hora_view *q, const hora_attr *a);
+/* HORA_OK when window and ahead are no less than 0. */
+hora_status hora_op_window(const hora_attr *a);
+/* HORA_OK when alpha is a probability below 1. */
+hora_status hora_op_probability(const hora_attr *a);
+
+/* Shape rules: the output is as in[0]; in[0] and in[1] are alike, and it is as they; in[1] has one
+ * number for each row of in[0], and it is as in[0]; attention of in[0 .. 2] over the caches in[3]
+ * and in[4]. */
+hora_status hora_op_like(const hora_view *in, const hora_attr *a, hora_view *out);
+hora_status hora_op_alike(const hora_view *in, const hora_attr *a, hora_view *out);
+hora_status hora_op_by_rows(const hora_view *in, const hora_attr *a, hora_view *out);
+hora_status hora_op_cached(const hora_view *in, const hora_attr *a, hora_view *out);
 
 /* Losses of z (n, k) against batch.value: one number in F64; backward reads z; cases of them, with
  * values of 0 and 1 or any. */
 hora_status hora_op_value_loss_shape(const hora_view *in, const hora_attr *a, hora_view *out);
 unsigned hora_op_value_loss_reads(unsigned grad);
 bool hora_case_value_loss(hora_rng *r, int k, hora_case *c, bool binary);
+/* Cases of y = f(x) of one shape, without gradient. */
+bool hora_case_like(hora_rng *r, int k, hora_case *c);
+/* Cases of x (n, d) with a probability and a stream; `padded`: with rows that are not used, seen
+ * one way or both. */
+bool hora_case_dropout(hora_rng *r, int k, hora_case *c, bool padded);
+/* q, k and v of n rows as inputs 0 to 2, the output a row tensor, and what attr says of heads. */
+void hora_case_heads(hora_case *c, int64_t n, int64_t heads, int64_t kv, int64_t dh);
+/* Cases of attention over caches (inputs 3 and 4); `widest`: of the heads of the last one. */
+bool hora_case_cached(hora_rng *r, int k, hora_case *c, int64_t widest);
 /* Cases of x (n, d) whose rows hold texts: target 0 an anchor, then 1, its own text, then perhaps
  * more, the wrong ones; -1 no text. */
 bool hora_case_texts(hora_rng *r, int k, hora_case *c);

@@ -16,18 +16,11 @@
  */
 #include "op/op_impl.h"
 
-#include <math.h>
-
 static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
     HORA_TRY(hora_op_heads(&in[0], &in[1], &in[2], a));
-    HORA_TRY(hora_op_matrix("mix", &in[3]));
-    if (in[3].shape.d[0] != a->heads || in[3].shape.d[1] != a->heads)
-        return hora_op_misfit("mix", &in[3], "q", &in[0], "make it heads x heads");
-    if (a->window < 0 || a->ahead < 0)
-        return hora_fail(HORA_EUSAGE, "window is %lld, ahead %lld; give 0 for none",
-                         (long long)a->window, (long long)a->ahead);
-    out->shape = in[0].shape;
-    return HORA_OK;
+    HORA_TRY(hora_op_mix(&in[3], &in[0], a));
+    HORA_TRY(hora_op_window(a));
+    return hora_op_like(in, a, out);
 }
 
 static unsigned reads(unsigned grad) {
@@ -53,19 +46,13 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
              {150, 2, 1, 64, 0, 9, false, 0}, {29, 2, 2, 8, 3, 2, true, 2}};
     if (k >= (int)HORA_COUNT(s))
         return false;
-    for (int i = 0; i < 3; i++)
-        hora_case_row(c, i, s[k].n, (i ? s[k].kv : s[k].heads) * s[k].dh);
+    hora_case_heads(c, s[k].n, s[k].heads, s[k].kv, s[k].dh);
     hora_case_matrix(c, 3, s[k].heads, s[k].heads);
     c->spread[3] = 0.3;
     c->grad = HORA_IN(0) | HORA_IN(1) | HORA_IN(2) | HORA_IN(3);
-    c->rows |= HORA_OUT;
     hora_case_batch(c, r, s[k].n, 2, s[k].padding, s[k].bidirectional);
-    c->attr.heads = s[k].heads;
-    c->attr.kv_heads = s[k].kv;
-    c->attr.head_dim = s[k].dh;
     c->attr.window = s[k].window;
     c->attr.ahead = s[k].ahead;
-    c->attr.scale = 1 / sqrt((double)s[k].dh);
     return true;
 }
 

@@ -7,13 +7,6 @@
  */
 #include "op/op_impl.h"
 
-static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out) {
-    (void)a;
-    HORA_TRY(hora_op_same("a", &in[0], "b", &in[1]));
-    out->shape = in[0].shape;
-    return HORA_OK;
-}
-
 static unsigned reads(unsigned grad) {
     return (grad & HORA_IN(0) ? HORA_IN(1) : 0) | (grad & HORA_IN(1) ? HORA_IN(0) : 0);
 }
@@ -30,5 +23,9 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     return true;
 }
 
-const hora_op hora_op_mul = {
-    .name = "mul", .nin = 2, .shape = shape, .reads = reads, .tol = {1e-6, 1e-2}, .sample = sample};
+const hora_op hora_op_mul = {.name = "mul",
+                             .nin = 2,
+                             .shape = hora_op_alike,
+                             .reads = reads,
+                             .tol = {1e-6, 1e-2},
+                             .sample = sample};

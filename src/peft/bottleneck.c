@@ -43,3 +43,26 @@ hora_t hora_bottleneck_record(const hora_bottleneck *b, hora_net *n, const hora_
     return hora_linear(g, h, hora_net_param(n, b->up), hora_net_param(n, b->up_bias), HORA_NONE,
                        1); /* (rows, d) */
 }
+
+typedef struct pair {
+    hora_bottleneck at[2]; /* attention, feed-forward */
+} pair;
+
+void hora_bottleneck_pairs(hora_adapter *a, const char *attn, const char *mlp, int64_t width) {
+    pair *p = a->state = hora_calloc((size_t)a->base->layers, sizeof *p);
+    for (int i = 0; i < a->base->layers; i++) {
+        if (attn)
+            hora_bottleneck_declare(&p[i].at[0], a, i, attn, width);
+        if (mlp)
+            hora_bottleneck_declare(&p[i].at[1], a, i, mlp, width);
+    }
+}
+
+hora_t hora_bottleneck_pairs_add(hora_net *n, const hora_adapter *a, int layer, hora_where where,
+                                 hora_t y, hora_t z, hora_act act, double dropout, double scale) {
+    const int k = where == HORA_BLOCK_MLP;
+    const hora_bottleneck *b = &((const pair *)a->state)[layer].at[k];
+    if ((where != HORA_BLOCK_ATTN && where != HORA_BLOCK_MLP) || !b->down)
+        return y;
+    return hora_add(n->g, y, hora_bottleneck_record(b, n, a, z, act, dropout, k), scale);
+}

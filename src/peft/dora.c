@@ -108,10 +108,7 @@ void hora_dora_magnitude(const hora_dora *d, const hora_adapter *a, const hora_s
             const double n = hora_dora_norm(a, w, s, f, o, row);
             m *= n / (n + tau);
         }
-        if (a->dtype == HORA_F64)
-            ((double *)out)[o] = m;
-        else
-            ((float *)out)[o] = (float)m;
+        hora_value_put(out, a->dtype, o, m);
     }
     hora_free(row);
 }

@@ -153,7 +153,7 @@ hora_status hora_peft_merge(hora_adapter *const *at, int n, float **w) {
 
 /* --- PEFT's files ----------------------------------------------------------------------------- */
 
-hora_status hora_text_write(const char *dir, const char *name, const hora_str *text) {
+static hora_status write_text(const char *dir, const char *name, const hora_str *text) {
     char *path = hora_path_join(dir, name);
     hora_status s = hora_file_write(path, text->s, text->n);
     hora_free(path);
@@ -199,7 +199,7 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
     c.base_model = a->base->dir;
     hora_str text = {0};
     hora_peft_config_dump(&c, &text);
-    hora_status s = hora_text_write(dir, "adapter_config.json", &text);
+    hora_status s = write_text(dir, "adapter_config.json", &text);
     hora_str_release(&text);
     hora_list_free(c.target_modules, c.n_targets);
     hora_free(head);
@@ -264,7 +264,7 @@ hora_status hora_card_write(const hora_adapter *a, const char *dir, const char *
     }
     if (note)
         hora_str_printf(&t, "\n%s\n", note);
-    hora_status s = hora_text_write(dir, "README.md", &t);
+    hora_status s = write_text(dir, "README.md", &t);
     hora_str_release(&t);
     return s;
 }

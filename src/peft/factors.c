@@ -50,22 +50,15 @@ static double get(const hora_adapter *a, const void *v, int64_t i) {
     return hora_value_at(v, a->dtype, i);
 }
 
-static void put(const hora_adapter *a, void *v, int64_t i, double x) {
-    if (a->dtype == HORA_F64)
-        ((double *)v)[i] = x;
-    else
-        ((float *)v)[i] = (float)x;
-}
-
 /* Rows of A and the block of B of one site; `at`: rank before it. */
 static void put_site(hora_adapter *a, const group *g, const hora_site *s, const hora_factors *f,
                      int64_t at, void *wa, void *wb) {
     for (int64_t i = 0; i < f->rank * s->in; i++)
-        put(a, wa, at * s->in + i, get(a, f->a, i));
+        hora_value_put(wa, a->dtype, at * s->in + i, get(a, f->a, i));
     for (int64_t o = 0; o < s->out; o++)
         for (int64_t j = 0; j < f->rank; j++)
-            put(a, wb, (s->row + o) * g->rank + at + j,
-                get(a, f->b, o * f->rank + j) * (f->scale / g->scale));
+            hora_value_put(wb, a->dtype, (s->row + o) * g->rank + at + j,
+                           get(a, f->b, o * f->rank + j) * (f->scale / g->scale));
 }
 
 /* A site that is not adapted keeps the norms of its rows. */
@@ -73,8 +66,9 @@ static void put_magnitude(hora_adapter *a, const hora_site *s, const hora_factor
     const hora_view w = a->base->weights[s->weight].view;
     double *row = hora_malloc((size_t)s->in * sizeof *row);
     for (int64_t o = 0; o < s->out; o++)
-        put(a, m, s->row + o,
-            f->magnitude ? get(a, f->magnitude, o) : hora_dora_norm(a, &w, s, f, o, row));
+        hora_value_put(m, a->dtype, s->row + o,
+                       f->magnitude ? get(a, f->magnitude, o)
+                                    : hora_dora_norm(a, &w, s, f, o, row));
     hora_free(row);
 }
 

@@ -10,6 +10,17 @@
 #include "base/text.h"
 #include "peft/dora.h"
 
+double hora_lowrank_alpha(int64_t rank, double alpha) {
+    return alpha > 0 ? alpha : 2 * (double)rank;
+}
+
+void hora_lowrank_scale(hora_peft_config *p, int64_t rank, double *alpha, double dropout) {
+    *alpha = hora_lowrank_alpha(rank, *alpha);
+    p->r = rank;
+    p->lora_alpha = *alpha;
+    p->lora_dropout = dropout;
+}
+
 char *hora_lowrank_name(const hora_site *s, char side) {
     const bool table = s->kind == HORA_SITE_EMBED;
     return hora_peft_key(s->module, side == 'A' ? (table ? HORA_PEFT_EMB_A : HORA_PEFT_LORA_A)

@@ -12,6 +12,21 @@
     .claims = hora_lowrank_claims, .save = hora_lowrank_save, .load = hora_peft_files_load,        \
     .merge = hora_lowrank_merge
 
+/* Options of the fields rank, alpha and dropout. */
+#define HORA_RANK_OPTION OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update")
+#define HORA_ALPHA_OPTION                                                                          \
+    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,                                             \
+             "scale is alpha / rank; default twice the rank")
+#define HORA_DROPOUT_OPTION                                                                        \
+    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,                                     \
+             "probability of dropping an input of A")
+#define HORA_LOWRANK_OPTIONS HORA_RANK_OPTION, HORA_ALPHA_OPTION, HORA_DROPOUT_OPTION
+
+/* `alpha`, or its default. */
+double hora_lowrank_alpha(int64_t rank, double alpha);
+/* In setup: fills in the default of *alpha, and puts the three into PEFT's structure. */
+void hora_lowrank_scale(hora_peft_config *p, int64_t rank, double *alpha, double dropout);
+
 /* PEFT's LoRA without native state beside it. */
 bool hora_lowrank_claims(const hora_method *m, const hora_foreign *f);
 /* Factors of all sites, whatever modules_to_save names, and the configuration. */

@@ -3,9 +3,10 @@
 /*
  * Methods whose low-rank factors are made of their parameters, once a step: the prelude records A
  * and B of every site, the rest is here. Their state begins with a hora_made *, an entry per site
- * of the base, zeroed.
+ * of the base, zeroed; their configuration begins with a hora_typed.
  */
 #include "peft/lowrank.h"
+#include "peft/typed.h"
 
 typedef struct hora_made { /* of one site; rank 0: not adapted */
     int64_t rank;
@@ -18,6 +19,9 @@ typedef struct hora_made { /* of one site; rank 0: not adapted */
 void *hora_made_state(hora_adapter *a, size_t size);
 void hora_made_release(hora_adapter *a); /* of the entries; accepts a state that is not there */
 /* The method's callbacks. */
+#define HORA_MADE_FACTORS                                                                          \
+    .materialise = hora_made_materialise, .factors = hora_made_factors,                            \
+    .peft_config = hora_typed_peft_config
 hora_t hora_made_linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
                         hora_t b);
 hora_status hora_made_materialise(hora_adapter *a);

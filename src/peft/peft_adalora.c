@@ -33,10 +33,8 @@ static const hora_option rows[] = {
     OPT_INT(rank, "rank", "init_r", "12", 1, 65536, "triplets of each site at the start"),
     OPT_INT(target, "target_rank", "target_r", "8", 1, 65536,
             "triplets of a site at the end, mean"),
-    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
-             "scale is alpha / rank; default twice the rank"),
-    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
-             "probability of dropping an input of A"),
+    HORA_ALPHA_OPTION,
+    HORA_DROPOUT_OPTION,
     OPT_INT(tinit, "tinit", NULL, "0", 0, 1 << 30, "steps before the budget shrinks"),
     OPT_INT(tfinal, "tfinal", NULL, "0", 0, 1 << 30, "steps with the final choice at the end"),
     OPT_INT(every, "delta_t", "deltaT", "1", 1, 1 << 30, "steps between two choices"),
@@ -122,8 +120,7 @@ static hora_status setup(hora_adapter *a) {
     config *c = a->config;
     state *st = hora_made_state(a, sizeof *st);
     st->site = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->site);
-    if (!(c->alpha > 0))
-        c->alpha = 2 * (double)c->rank;
+    c->alpha = hora_lowrank_alpha(c->rank, c->alpha);
     if (c->target > c->rank)
         return hora_fail(HORA_EUSAGE, "target_rank %lld is above rank %lld; the budget shrinks",
                          (long long)c->target, (long long)c->rank);
@@ -334,10 +331,6 @@ static hora_status save(hora_adapter *a, const char *dir) {
     return hora_peft_config_write(a, &c->typed.peft, dir);
 }
 
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
-}
-
 const hora_method hora_method_adalora = {
     .name = "adalora",
     .summary = "singular values and vectors; a shrinking budget goes to the sites that matter",
@@ -365,8 +358,6 @@ const hora_method hora_method_adalora = {
         "qalora_group_size=16 target_parameters=null trainable_token_indices=null use_bdlora=null "
         "use_qalora=false velora_config=null " HORA_TYPED_KEYS,
     .merge = hora_lowrank_merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
     .stepped = stepped,
 };

@@ -29,38 +29,17 @@ static const hora_option rows[] = {
 };
 static const hora_options options = {"Method adaptformer", rows, HORA_COUNT(rows)};
 
-enum { BESIDE = 2 }; /* attention, feed-forward */
-typedef struct state {
-    hora_bottleneck (*layer)[BESIDE];
-} state;
-
 static hora_status setup(hora_adapter *a) {
     const config *c = a->config;
-    state *st = a->state = hora_calloc(1, sizeof *st);
-    st->layer = hora_calloc((size_t)a->base->layers, sizeof *st->layer);
-    for (int i = 0; i < a->base->layers; i++) {
-        if (c->where)
-            hora_bottleneck_declare(&st->layer[i][0], a, i, "attn_adapter", c->width);
-        if (c->where != 1)
-            hora_bottleneck_declare(&st->layer[i][1], a, i, "adapter", c->width);
-    }
+    hora_bottleneck_pairs(a, c->where == 0 ? NULL : "attn_adapter",
+                          c->where == 1 ? NULL : "adapter", c->width);
     return HORA_OK;
-}
-
-static void release(hora_adapter *a) {
-    if (a->state)
-        hora_free(((state *)a->state)->layer);
 }
 
 static hora_t block(hora_net *n, hora_adapter *a, int layer, hora_where where, const hora_sub *s) {
     const config *c = a->config;
-    const int k = where == HORA_BLOCK_MLP;
-    const hora_bottleneck *b = &((const state *)a->state)->layer[layer][k];
-    if ((where != HORA_BLOCK_ATTN && where != HORA_BLOCK_MLP) || !b->down)
-        return s->y;
-    hora_t f = hora_bottleneck_record(b, n, a, c->input ? s->res : s->x,
-                                      hora_bottleneck_act(c->act), c->dropout, k);
-    return hora_add(n->g, s->y, f, c->scale);
+    return hora_bottleneck_pairs_add(n, a, layer, where, s->y, c->input ? s->res : s->x,
+                                     hora_bottleneck_act(c->act), c->dropout, c->scale);
 }
 
 const hora_method hora_method_adaptformer = {
@@ -75,6 +54,5 @@ const hora_method hora_method_adaptformer = {
     .config_size = sizeof(config),
     .hooks = {.block = block},
     .setup = setup,
-    .release = release,
     HORA_DELTA_CALLBACKS,
 };

@@ -23,11 +23,7 @@ typedef struct config {
 
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update"),
-    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
-             "scale is alpha / rank; default twice the rank"),
-    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
-             "probability of dropping an input of A"),
+    HORA_LOWRANK_OPTIONS,
     HORA_TYPED_OPTIONS("q+v"),
 };
 static const hora_options options = {"Method aoft", rows, HORA_COUNT(rows)};
@@ -38,8 +34,7 @@ typedef struct site {
 typedef struct state {
     hora_made *made;
     site *site;
-    double *one; /* (r, r), in either dtype */
-    float *one32;
+    void *one; /* the identity (r, r), in the adapter's dtype */
 } state;
 
 static hora_param *declare(hora_adapter *a, const hora_site *s, char what, int64_t n) {
@@ -82,16 +77,11 @@ static hora_status setup(hora_adapter *a) {
     const int64_t r = c->rank;
     state *st = hora_made_state(a, sizeof *st);
     st->site = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->site);
-    if (!(c->alpha > 0))
-        c->alpha = 2 * (double)r;
-    c->typed.peft.r = r;
-    c->typed.peft.lora_alpha = c->alpha;
-    c->typed.peft.lora_dropout = c->dropout;
+    hora_lowrank_scale(&c->typed.peft, r, &c->alpha, c->dropout);
     HORA_TRY(hora_typed_setup(a, add)); /* refuses a rank that is too large */
-    st->one = hora_calloc((size_t)(r * r), sizeof *st->one);
-    st->one32 = hora_calloc((size_t)(r * r), sizeof *st->one32);
+    st->one = hora_calloc((size_t)(r * r), hora_dtype_size(a->dtype));
     for (int64_t k = 0; k < r; k++)
-        st->one32[k * r + k] = (float)(st->one[k * r + k] = 1);
+        hora_value_put(st->one, a->dtype, k * r + k, 1);
     return HORA_OK;
 }
 
@@ -103,7 +93,6 @@ static void release(hora_adapter *a) {
         return;
     hora_free(st->site);
     hora_free(st->one);
-    hora_free(st->one32);
 }
 
 /* The first r rows of H(q), (r, n). */
@@ -122,18 +111,12 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         if (!st->made[i].rank || s->layer != layer)
             continue;
         if (one == HORA_NONE)
-            one = hora_graph_frozen(
-                n->g, "unit vectors",
-                (hora_view){a->dtype == HORA_F64 ? (void *)st->one : (void *)st->one32, a->dtype,
-                            HORA_SHAPE2(r, r)});
+            one = hora_graph_frozen(n->g, "unit vectors",
+                                    (hora_view){st->one, a->dtype, HORA_SHAPE2(r, r)});
         hora_t f = hora_permute(n->g, reflected(n, one, t->v), 1, r, s->out, 1); /* (out, r) */
         st->made[i].a = reflected(n, one, t->u);
         st->made[i].f = hora_scale(n->g, f, hora_net_param(n, t->l), 1);
     }
-}
-
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
 }
 
 const hora_method hora_method_aoft = {
@@ -149,7 +132,5 @@ const hora_method hora_method_aoft = {
     .release = release,
     HORA_BESIDE_FOLDER,
     .merge = hora_lowrank_merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
 };

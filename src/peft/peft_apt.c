@@ -30,8 +30,7 @@ typedef struct prompt {
 typedef struct state {
     prompt (*layer)[SIDES];
     hora_t (*made)[SIDES]; /* (n, G dh) of the recording in progress */
-    double *ones;          /* max(n, G) of them, in either dtype: see one() */
-    float *ones32;
+    void *ones;            /* n G of them, in the adapter's dtype */
 } state;
 
 static hora_status setup(hora_adapter *a) {
@@ -42,10 +41,9 @@ static hora_status setup(hora_adapter *a) {
     st->layer = hora_calloc((size_t)b->layers, sizeof *st->layer);
     st->made = hora_calloc((size_t)b->layers, sizeof *st->made);
     const int64_t most = c->n * b->kv_heads;
-    st->ones = hora_malloc((size_t)most * sizeof *st->ones);
-    st->ones32 = hora_malloc((size_t)most * sizeof *st->ones32);
+    st->ones = hora_malloc((size_t)most * hora_dtype_size(a->dtype));
     for (int64_t i = 0; i < most; i++)
-        st->ones32[i] = (float)(st->ones[i] = 1);
+        hora_value_put(st->ones, a->dtype, i, 1);
     const double bound = sqrt(6 / (double)(b->hidden + b->head_dim));
     for (int i = 0; i < b->layers; i++)
         for (int k = 0; k < SIDES; k++) {
@@ -71,16 +69,13 @@ static void release(hora_adapter *a) {
     hora_free(st->layer);
     hora_free(st->made);
     hora_free(st->ones);
-    hora_free(st->ones32);
 }
 
 /* (rows, width) of ones. */
 static hora_t ones(hora_net *n, const hora_adapter *a, int64_t rows, int64_t width) {
     const state *st = a->state;
-    const bool wide = a->dtype == HORA_F64;
     return hora_graph_frozen(n->g, "ones",
-                             (hora_view){wide ? (void *)st->ones : (void *)st->ones32, a->dtype,
-                                         HORA_SHAPE2(rows, width)});
+                             (hora_view){st->ones, a->dtype, HORA_SHAPE2(rows, width)});
 }
 
 static void prelude(hora_net *n, hora_adapter *a, int layer) {

@@ -47,8 +47,7 @@ typedef struct state {
     int *shape; /* per site: its table */
     table *tables;
     int ntables, ctables;
-    double sign[2];
-    float sign32[2];
+    double sign[2]; /* 1, -1 in the adapter's dtype */
 } state;
 
 static hora_status add(hora_adapter *a, int i) {
@@ -78,8 +77,8 @@ static hora_status setup(hora_adapter *a) {
     state *st = a->state = hora_calloc(1, sizeof *st);
     st->c = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->c);
     st->shape = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->shape);
-    st->sign[0] = st->sign32[0] = 1;
-    st->sign[1] = st->sign32[1] = -1;
+    hora_value_put(st->sign, a->dtype, 0, 1);
+    hora_value_put(st->sign, a->dtype, 1, -1);
     return hora_typed_setup(a, add);
 }
 
@@ -100,13 +99,6 @@ static void release(hora_adapter *a) {
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-static void put(void *at, hora_dtype t, int64_t i, double v) {
-    if (t == HORA_F64)
-        ((double *)at)[i] = v;
-    else
-        ((float *)at)[i] = (float)v;
-}
-
 /* 2 pi (u o / out): exact in the product, which may be large. */
 static double angle(int64_t u, int64_t o, int64_t out) {
     return 2 * 3.14159265358979323846 * (double)(u * o % out) / (double)out;
@@ -125,12 +117,12 @@ static void fill_one(void *arg, int64_t k, int thread) {
     const int64_t u = t->place[k] / t->in, v = t->place[k] % t->in, n = f->n;
     (void)thread;
     for (int64_t i = 0; i < t->in; i++) {
-        put(t->cols, f->dtype, k * t->in + i, cos(angle(v, i, t->in)));
-        put(t->cols, f->dtype, (n + k) * t->in + i, sin(angle(v, i, t->in)));
+        hora_value_put(t->cols, f->dtype, k * t->in + i, cos(angle(v, i, t->in)));
+        hora_value_put(t->cols, f->dtype, (n + k) * t->in + i, sin(angle(v, i, t->in)));
     }
     for (int64_t o = 0; o < t->out; o++) {
-        put(t->rows, f->dtype, o * 2 * n + k, cos(angle(u, o, t->out)));
-        put(t->rows, f->dtype, o * 2 * n + n + k, sin(angle(u, o, t->out)));
+        hora_value_put(t->rows, f->dtype, o * 2 * n + k, cos(angle(u, o, t->out)));
+        hora_value_put(t->rows, f->dtype, o * 2 * n + n + k, sin(angle(u, o, t->out)));
     }
 }
 
@@ -169,9 +161,8 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     if (!st->c[i])
         return y;
     const table *t = table_of(a, i);
-    const void *signs = a->dtype == HORA_F64 ? (const void *)st->sign : (const void *)st->sign32;
     hora_t spectrum = hora_permute(n->g, hora_net_param(n, st->c[i]), 1, 1, 1, c->n);
-    hora_t both = hora_outer(n->g, fixed(n, a, "signs", signs, 1, 2), spectrum); /* (1, 2 n) */
+    hora_t both = hora_outer(n->g, fixed(n, a, "signs", st->sign, 1, 2), spectrum); /* (1, 2 n) */
     hora_t z = hora_linear(n->g, x, fixed(n, a, "columns", t->cols, 2 * c->n, s->in), HORA_NONE,
                            HORA_NONE, 1);
     z = hora_scale(n->g, z, both, 1); /* (rows, 2 n) */

@@ -24,11 +24,7 @@ typedef struct config {
 static const hora_option rows[] = {
     OPT_LIST(heads, "heads", NULL, "all", "LIST",
              "query heads that are adapted: 0+3, or by layer 0:0+0:3+1:2; all"),
-    OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update"),
-    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
-             "scale is alpha / rank; default twice the rank"),
-    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
-             "probability of dropping an input of A"),
+    HORA_LOWRANK_OPTIONS,
     HORA_TYPED_OPTIONS("q+v"),
 };
 static const hora_options options = {"Method head_lora", rows, HORA_COUNT(rows)};
@@ -160,11 +156,7 @@ static hora_status setup(hora_adapter *a) {
     st->site = hora_calloc((size_t)b->nsites + 1, sizeof *st->site);
     st->chosen = hora_calloc((size_t)(b->layers * b->heads) + 1, sizeof *st->chosen);
     HORA_TRY(parse(a, st->chosen));
-    if (!(c->alpha > 0))
-        c->alpha = 2 * (double)c->rank;
-    c->typed.peft.r = c->rank;
-    c->typed.peft.lora_alpha = c->alpha;
-    c->typed.peft.lora_dropout = c->dropout;
+    hora_lowrank_scale(&c->typed.peft, c->rank, &c->alpha, c->dropout);
     HORA_TRY(hora_typed_setup(a, add));
     return name_layers(a);
 }
@@ -202,10 +194,6 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
     }
 }
 
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
-}
-
 const hora_method hora_method_head_lora = {
     .name = "head_lora",
     .summary = "low-rank update of chosen heads alone",
@@ -219,7 +207,5 @@ const hora_method hora_method_head_lora = {
     .release = release,
     HORA_BESIDE_FOLDER,
     .merge = hora_lowrank_merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
 };

@@ -25,11 +25,7 @@
 
 #define OPT_OF hora_cfg
 static const hora_option rows[] = {
-    OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update"),
-    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
-             "scale is alpha / rank; default twice the rank"),
-    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
-             "probability of dropping an input of A"),
+    HORA_LOWRANK_OPTIONS,
     OPT_LIST(target.targets, "targets", "target_modules", "q+v", "LIST", "any of q k v o"),
     OPT_LIST(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
     OPT_LIST(target.save, "modules_to_save", NULL, NULL, "LIST",
@@ -126,8 +122,6 @@ static void declare_block(hora_adapter *a, int layer, hora_block *b) {
 /* --- setup ------------------------------------------------------------------------------------ */
 
 static hora_status check(hora_cfg *c) {
-    if (!(c->alpha > 0))
-        c->alpha = 2 * (double)c->rank;
     if (!c->hidden)
         c->hidden = 2 * c->rank;
     if (!c->input)
@@ -177,9 +171,7 @@ static hora_status setup(hora_adapter *a) {
         for (int t = 0; t < HORA_TARGETS; t++)
             st->block[i].site[t] = -1;
     HORA_TRY(check(c));
-    c->peft.r = c->rank;
-    c->peft.lora_alpha = c->alpha;
-    c->peft.lora_dropout = c->dropout;
+    hora_lowrank_scale(&c->peft, c->rank, &c->alpha, c->dropout);
     c->peft.use_dora = c->magnitude != HORA_DORA_OFF;
     HORA_TRY(hora_targets_parse(&c->peft, &c->target, b));
     HORA_TRY(pick_targets(a, st));

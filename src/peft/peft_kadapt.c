@@ -148,10 +148,6 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
     return hora_lowrank_merge(a, m);
 }
 
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
-}
-
 const hora_method hora_method_kadapt = {
     .name = "kadapt",
     .summary = "sum of Kronecker products, slow factors shared by all blocks",
@@ -165,7 +161,5 @@ const hora_method hora_method_kadapt = {
     .release = release,
     HORA_DELTA_CALLBACKS,
     .merge = merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
 };

@@ -98,10 +98,6 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
     }
 }
 
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
-}
-
 const hora_method hora_method_loha = {
     .name = "loha",
     .summary = "elementwise product of two low-rank updates: rank r r from 2 r (in + out) numbers",
@@ -120,7 +116,5 @@ const hora_method hora_method_loha = {
         "rank_dropout=0.0 use_effective_conv2d=false layers_to_transform=null "
         "layers_pattern=null",
     .merge = hora_lowrank_merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
 };

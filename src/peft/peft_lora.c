@@ -36,11 +36,7 @@ typedef struct config {
 static const char *const biases[] = {"none", "all", "lora_only"};
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update"),
-    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
-             "scale is alpha / rank; default twice the rank"),
-    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
-             "probability of dropping an input of A"),
+    HORA_LOWRANK_OPTIONS,
     OPT_LIST(target.targets, "targets", "target_modules", "q+v", "LIST",
              "sites: q k v o gate up down, lm_head, embed_tokens, module names, all-linear or "
              "re:REGEX"),
@@ -198,9 +194,8 @@ static hora_status parse(config *c, const hora_base *b) {
     HORA_TRY(hora_targets_parse(p, &c->target, b));
     if (c->from_folder)
         return HORA_OK;
-    p->r = c->rank;
-    p->lora_alpha = c->alpha > 0 ? c->alpha : 2 * (double)c->rank;
-    p->lora_dropout = c->dropout;
+    double alpha = c->alpha; /* the option stays as it was given */
+    hora_lowrank_scale(p, c->rank, &alpha, c->dropout);
     p->use_rslora = c->rslora;
     p->use_dora = c->dora;
     p->lora_bias = c->lora_bias;

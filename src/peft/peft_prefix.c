@@ -45,14 +45,6 @@ static int64_t key_width(const hora_base *b) {
     return b->kv_heads * b->head_dim;
 }
 
-static hora_param *network(hora_adapter *a, const char *name, hora_shape shape, hora_init init) {
-    char *full = hora_format("prompt_encoder.default.%s", name);
-    hora_param *p = hora_adapter_param(a, full, shape, init);
-    p->decay = shape.n == 2;
-    hora_free(full);
-    return p;
-}
-
 static hora_status check(const hora_adapter *a, config *c) {
     const hora_base *b = a->base;
     const int64_t have[] = {c->layers, c->heads, c->width},
@@ -89,11 +81,13 @@ static hora_status setup(hora_adapter *a) {
         st->prompt = hora_adapter_param(a, "prompt_embeddings", HORA_SHAPE2(c->n, all), normal);
         return HORA_OK;
     }
-    st->e = network(a, "embedding.weight", HORA_SHAPE2(c->n, w), normal);
-    st->w0 = network(a, "transform.0.weight", HORA_SHAPE2(c->hidden, w), hora_kaiming(w));
-    st->b0 = network(a, "transform.0.bias", HORA_SHAPE1(c->hidden), zero);
-    st->w2 = network(a, "transform.2.weight", HORA_SHAPE2(all, c->hidden), hora_kaiming(c->hidden));
-    st->b2 = network(a, "transform.2.bias", HORA_SHAPE1(all), zero);
+    st->e = hora_prompt_network(a, "embedding.weight", HORA_SHAPE2(c->n, w), normal);
+    st->w0 =
+        hora_prompt_network(a, "transform.0.weight", HORA_SHAPE2(c->hidden, w), hora_kaiming(w));
+    st->b0 = hora_prompt_network(a, "transform.0.bias", HORA_SHAPE1(c->hidden), zero);
+    st->w2 = hora_prompt_network(a, "transform.2.weight", HORA_SHAPE2(all, c->hidden),
+                                 hora_kaiming(c->hidden));
+    st->b2 = hora_prompt_network(a, "transform.2.bias", HORA_SHAPE1(all), zero);
     return HORA_OK;
 }
 

@@ -34,14 +34,6 @@ typedef struct state {
     hora_t all;    /* P of the recording in progress */
 } state;
 
-static hora_param *network(hora_adapter *a, const char *name, hora_shape shape, hora_init init) {
-    char *full = hora_format("prompt_encoder.default.%s", name);
-    hora_param *p = hora_adapter_param(a, full, shape, init);
-    p->decay = shape.n == 2;
-    hora_free(full);
-    return p;
-}
-
 static hora_status setup(hora_adapter *a) {
     config *c = a->config;
     state *st = a->state = hora_calloc(1, sizeof *st);
@@ -58,12 +50,14 @@ static hora_status setup(hora_adapter *a) {
         return hora_fail(HORA_EUNSUPPORTED, "encoder_reparameterization_type=LSTM is not computed "
                                             "here; MLP is");
     const int64_t width[LAYERS + 1] = {d, c->hidden, c->hidden, d};
-    st->q = network(a, "embedding.weight", HORA_SHAPE2(c->prompt.n, d), normal);
+    st->q = hora_prompt_network(a, "embedding.weight", HORA_SHAPE2(c->prompt.n, d), normal);
     for (int k = 0; k < LAYERS; k++) {
         char *w = hora_format("mlp_head.%d.weight", 2 * k),
              *b = hora_format("mlp_head.%d.bias", 2 * k);
-        st->w[k] = network(a, w, HORA_SHAPE2(width[k + 1], width[k]), hora_kaiming(width[k]));
-        st->b[k] = network(a, b, HORA_SHAPE1(width[k + 1]), (hora_init){.kind = HORA_INIT_ZERO});
+        st->w[k] =
+            hora_prompt_network(a, w, HORA_SHAPE2(width[k + 1], width[k]), hora_kaiming(width[k]));
+        st->b[k] = hora_prompt_network(a, b, HORA_SHAPE1(width[k + 1]),
+                                       (hora_init){.kind = HORA_INIT_ZERO});
         hora_free(w);
         hora_free(b);
     }

@@ -16,7 +16,7 @@
 
 #include "base/text.h"
 #include "peft/made.h"
-#include "peft/torch_rng.h"
+#include "peft/random_pair.h"
 #include "peft/typed.h"
 
 typedef struct config {
@@ -51,11 +51,10 @@ typedef struct site {
 typedef struct state {
     hora_made *made;
     site *site;
-    hora_param *a, *b; /* the pair, fixed */
-    int64_t bases;     /* of the pair */
-    int32_t *first;    /* 0 1 2 .. */
-    char **copies[2];  /* names of a and of b beside every site */
-    int ncopies;       /* of either */
+    hora_random_pair pair;
+    int64_t bases;    /* of the pair */
+    char **copies[2]; /* names of a and of b beside every site */
+    int ncopies;      /* of either */
 } state;
 
 /* --- the pair --------------------------------------------------------------------------------- */
@@ -100,50 +99,35 @@ static void draw_sparse(hora_torch_rng *r, const hora_param *p, double sparsity,
     normalise(out, p->elems, false);
 }
 
-/* A and then B from one generator. */
-static hora_status draw_pair(const hora_adapter *a, const hora_param *p, double *out) {
+static void draw_one(const hora_adapter *a, hora_torch_rng *r, const hora_param *p, double *out) {
     const config *c = a->config;
-    const state *st = a->state;
-    hora_torch_rng r;
-    hora_torch_seed(&r, (uint64_t)c->key);
-    for (int k = 0; k < 2; k++) {
-        const hora_param *q = k ? st->b : st->a;
-        double *to = q == p ? out : hora_malloc((size_t)q->elems * sizeof *to);
-        if (c->sparse || c->very_sparse)
-            draw_sparse(&r, q, c->very_sparse ? sqrt((double)st->a->shape.d[2]) : 3, to);
-        else
-            draw_dense(&r, q, !k, to);
-        if (to != out)
-            hora_free(to);
-    }
+    const hora_random_pair *pair = &((const state *)a->state)->pair;
+    if (c->sparse || c->very_sparse)
+        draw_sparse(r, p, c->very_sparse ? sqrt((double)pair->a->shape.d[2]) : 3, out);
+    else
+        draw_dense(r, p, p == pair->a, out);
+}
+
+static hora_status draw(const hora_adapter *a, const hora_param *p, double *out) {
+    hora_random_pair_draw(&((const state *)a->state)->pair, a, ((const config *)a->config)->key, p,
+                          out, draw_one);
     return HORA_OK;
 }
 
-static void shared(hora_adapter *ad, const bool *on) {
-    const config *c = ad->config;
-    state *st = ad->state;
-    int64_t in = 1, out = 1;
-    for (int i = 0; i < ad->base->nsites; i++)
-        if (on[i]) {
-            in = hora_max(in, ad->base->sites[i].in);
-            out = hora_max(out, ad->base->sites[i].out);
-        }
+static void shared(hora_adapter *a, const bool *on) {
+    const config *c = a->config;
+    state *st = a->state;
+    int64_t in, out;
+    hora_random_pair_sides(a, on, &in, &out);
     const int64_t least = hora_min(in, out), most = hora_max(in, out);
-    const hora_init draw = {.kind = HORA_INIT_COMPUTED, .compute = draw_pair};
     st->bases = hora_ceil_div(least, c->rank);
-    st->a = hora_adapter_param(ad, "base_model.randlora_A", HORA_SHAPE3(c->rank, 1, least), draw);
-    st->b = hora_adapter_param(ad, "base_model.randlora_B", HORA_SHAPE3(most, st->bases, c->rank),
-                               draw);
-    st->a->fixed = st->b->fixed = true;
-    st->a->aside = st->b->aside = !c->projection;
-    st->first = hora_malloc((size_t)most * sizeof *st->first);
-    for (int32_t i = 0; i < most; i++)
-        st->first[i] = i;
+    hora_random_pair_declare(&st->pair, a, "randlora", HORA_SHAPE3(c->rank, 1, least),
+                             HORA_SHAPE3(most, st->bases, c->rank), most, draw, c->projection);
 }
 
 /* --- setup ------------------------------------------------------------------------------------ */
 
-static void add(hora_adapter *a, int i) {
+static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
     state *st = a->state;
     const hora_site *s = &a->base->sites[i];
@@ -168,29 +152,21 @@ static void add(hora_adapter *a, int i) {
     }
     st->copies[0][st->ncopies] = hora_typed_name(s, "randlora_A");
     st->copies[1][st->ncopies++] = hora_typed_name(s, "randlora_B");
+    return HORA_OK;
 }
 
 static hora_status setup(hora_adapter *a) {
-    const config *c = a->config;
     state *st = hora_made_state(a, sizeof *st);
     const size_t sites = (size_t)a->base->nsites + 1;
     st->site = hora_calloc(sites, sizeof *st->site);
     for (int k = 0; k < 2; k++)
         st->copies[k] = hora_calloc(sites, sizeof **st->copies);
-    bool *on = hora_calloc(sites, sizeof *on);
-    hora_status s = hora_typed_match(a, on);
-    if (!s)
-        shared(a, on);
-    for (int i = 0; i < a->base->nsites && !s; i++)
-        if (on[i])
-            add(a, i);
-    hora_free(on);
-    if (!s) { /* PEFT's files have the pair beside every site too */
-        st->a->copies = st->copies[0];
-        st->b->copies = st->copies[1];
-        st->a->ncopies = st->b->ncopies = st->ncopies;
-    }
-    return s ? s : hora_targets_save(a, &c->typed.peft, !c->typed.from_folder);
+    HORA_TRY(hora_typed_setup_shared(a, shared, add));
+    /* PEFT's files have the pair beside every site too */
+    st->pair.a->copies = st->copies[0];
+    st->pair.b->copies = st->copies[1];
+    st->pair.a->ncopies = st->pair.b->ncopies = st->ncopies;
+    return HORA_OK;
 }
 
 static void release(hora_adapter *a) {
@@ -204,7 +180,7 @@ static void release(hora_adapter *a) {
     if (!st)
         return;
     hora_free(st->site);
-    hora_free(st->first);
+    hora_free(st->pair.first);
     for (int k = 0; k < 2; k++)
         hora_list_free(st->copies[k], st->ncopies);
 }
@@ -218,13 +194,14 @@ static void make(hora_net *n, const hora_adapter *a, int i) {
     const hora_site *s = &a->base->sites[i];
     hora_graph *g = n->g;
     const int64_t all = c->rank * t->bases, most = hora_max(s->in, s->out);
-    hora_t p = hora_permute(g, hora_net_param(n, st->a), c->rank, 1, 1, st->a->shape.d[2]);
+    hora_t p =
+        hora_permute(g, hora_net_param(n, st->pair.a), c->rank, 1, 1, st->pair.a->shape.d[2]);
     p = hora_gather(g, hora_fit_width(g, p, t->least), t->row, all);
     p = hora_mul(g, p, hora_gather(g, hora_net_param(n, t->g), t->base, all));
     hora_t u = hora_outer(g, hora_permute(g, hora_net_param(n, t->l), all, 1, 1, 1), p);
-    hora_t b =
-        hora_permute(g, hora_net_param(n, st->b), st->b->shape.d[0], 1, 1, st->bases * c->rank);
-    b = hora_fit_width(g, hora_gather(g, b, st->first, most), all); /* (most, all) */
+    hora_t b = hora_permute(g, hora_net_param(n, st->pair.b), st->pair.b->shape.d[0], 1, 1,
+                            st->bases * c->rank);
+    b = hora_fit_width(g, hora_gather(g, b, st->pair.first, most), all); /* (most, all) */
     const bool wide = t->least < s->in;
     st->made[i].a = wide ? hora_permute(g, b, 1, most, all, 1) : u;     /* (all, in) */
     st->made[i].f = wide ? hora_permute(g, u, 1, all, t->least, 1) : b; /* (out, all) */
@@ -235,10 +212,6 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
     for (int i = 0; i < a->base->nsites; i++)
         if (st->made[i].rank && a->base->sites[i].layer == layer)
             make(n, a, i);
-}
-
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
 }
 
 const hora_method hora_method_randlora = {
@@ -257,7 +230,5 @@ const hora_method hora_method_randlora = {
     .peft_keys = "r randlora_alpha randlora_dropout projection_prng_key save_projection sparse "
                  "very_sparse init_weights=true fan_in_fan_out=false " HORA_TYPED_KEYS,
     .merge = hora_lowrank_merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
 };

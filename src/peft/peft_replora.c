@@ -27,15 +27,13 @@ static const hora_act acts[] = {HORA_ACT_RELU, HORA_ACT_IDENTITY, HORA_ACT_TANH,
                                 HORA_ACT_GELU};
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the update"),
-    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
-             "scale is alpha / rank; default twice the rank"),
+    HORA_RANK_OPTION,
+    HORA_ALPHA_OPTION,
     OPT_INT(hidden, "hidden", "m", NULL, 1, 65536,
             "width of the generator; default twice the rank"),
     OPT_CHOICE(act, "act", NULL, "relu", "relu identity tanh sigmoid gelu",
                "between the generator's layers"),
-    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
-             "probability of dropping an input of A"),
+    HORA_DROPOUT_OPTION,
     HORA_TYPED_OPTIONS("q+v"),
 };
 static const hora_options options = {"Method replora", rows, HORA_COUNT(rows)};
@@ -98,13 +96,9 @@ static hora_status setup(hora_adapter *a) {
     state *st = hora_made_state(a, sizeof *st);
     st->block = hora_calloc((size_t)a->base->layers, sizeof *st->block);
     st->w2 = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->w2);
-    if (!(c->alpha > 0))
-        c->alpha = 2 * (double)c->rank;
     if (!c->hidden)
         c->hidden = 2 * c->rank;
-    c->typed.peft.r = c->rank;
-    c->typed.peft.lora_alpha = c->alpha;
-    c->typed.peft.lora_dropout = c->dropout;
+    hora_lowrank_scale(&c->typed.peft, c->rank, &c->alpha, c->dropout);
     return hora_typed_setup(a, add);
 }
 
@@ -138,10 +132,6 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         }
 }
 
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
-}
-
 const hora_method hora_method_replora = {
     .name = "replora",
     .summary = "one generator with diagonal inputs per block makes the low-rank factors",
@@ -155,7 +145,5 @@ const hora_method hora_method_replora = {
     .release = release,
     HORA_BESIDE_FOLDER,
     .merge = hora_lowrank_merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
 };

@@ -23,10 +23,8 @@ typedef struct config {
 #define OPT_OF config
 static const hora_option rows[] = {
     OPT_INT(rank, "rank", "r", "8", 1, 65536, "rank of the pair of a block"),
-    OPT_REAL(alpha, "alpha", "lora_alpha", NULL, 0, 0,
-             "scale is alpha / rank; default twice the rank"),
-    OPT_REAL(dropout, "dropout", "lora_dropout", "0", 0, 0.99,
-             "probability of dropping an input of A"),
+    HORA_ALPHA_OPTION,
+    HORA_DROPOUT_OPTION,
     HORA_TYPED_OPTIONS("q+k+v"),
 };
 static const hora_options options = {"Method serial_lora", rows, HORA_COUNT(rows)};
@@ -70,11 +68,7 @@ static hora_status setup(hora_adapter *a) {
     config *c = a->config;
     state *st = hora_made_state(a, sizeof *st);
     st->block = hora_calloc((size_t)a->base->layers, sizeof *st->block);
-    if (!(c->alpha > 0))
-        c->alpha = 2 * (double)c->rank;
-    c->typed.peft.r = c->rank;
-    c->typed.peft.lora_alpha = c->alpha;
-    c->typed.peft.lora_dropout = c->dropout;
+    hora_lowrank_scale(&c->typed.peft, c->rank, &c->alpha, c->dropout);
     return hora_typed_setup(a, add);
 }
 
@@ -116,13 +110,6 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
 
 /* --- the plain LoRA that it is ---------------------------------------------------------------- */
 
-static void put(void *at, hora_dtype t, int64_t i, double v) {
-    if (t == HORA_F64)
-        ((double *)at)[i] = v;
-    else
-        ((float *)at)[i] = (float)v;
-}
-
 /* B_P = W_P B (out, r), of the base's own weight; A as it is. */
 static void site_factors(hora_adapter *a, int i) {
     const state *st = a->state;
@@ -142,7 +129,7 @@ static void site_factors(hora_adapter *a, int i) {
             double sum = 0;
             for (int64_t l = 0; l < s->in; l++)
                 sum += row[l] * hora_value_at(k->b->value, a->dtype, l * m->rank + j);
-            put(m->value_f, a->dtype, o * m->rank + j, sum);
+            hora_value_put(m->value_f, a->dtype, o * m->rank + j, sum);
         }
     }
     hora_free(row);
@@ -190,10 +177,6 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
     return HORA_OK;
 }
 
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
-}
-
 const hora_method hora_method_serial_lora = {
     .name = "serial_lora",
     .summary = "one low-rank pair per block in series with q, k and v",
@@ -209,5 +192,5 @@ const hora_method hora_method_serial_lora = {
     .merge = merge,
     .materialise = materialise,
     .factors = hora_made_factors,
-    .peft_config = peft_config,
+    .peft_config = hora_typed_peft_config,
 };

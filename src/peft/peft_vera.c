@@ -14,7 +14,7 @@
 
 #include "base/text.h"
 #include "peft/made.h"
-#include "peft/torch_rng.h"
+#include "peft/random_pair.h"
 #include "peft/typed.h"
 
 typedef struct config {
@@ -44,45 +44,31 @@ typedef struct vectors {
 typedef struct state {
     hora_made *made;
     vectors *site;
-    hora_param *a, *b; /* shared, fixed */
-    int32_t *index;    /* 0 1 2 ..: the first rows */
+    hora_random_pair pair;
 } state;
 
-/* PEFT's Kaiming draw, gain sqrt 2: U(-sqrt(6 / fan in), ..), A and then B from one generator. */
-static hora_status draw_pair(const hora_adapter *a, const hora_param *p, double *out) {
-    const state *st = a->state;
-    hora_torch_rng r;
-    hora_torch_seed(&r, (uint64_t)((const config *)a->config)->key);
-    for (int k = 0; k < 2; k++) {
-        const hora_param *q = k ? st->b : st->a;
-        double *to = q == p ? out : hora_malloc((size_t)q->elems * sizeof *to);
-        hora_torch_uniform(&r, sqrt(6 / (double)q->shape.d[1]), to, q->elems);
-        if (to != out)
-            hora_free(to);
-    }
+/* PEFT's Kaiming draw, gain sqrt 2: U(-sqrt(6 / fan in), ..). */
+static void draw_one(const hora_adapter *a, hora_torch_rng *r, const hora_param *p, double *out) {
+    (void)a;
+    hora_torch_uniform(r, sqrt(6 / (double)p->shape.d[1]), out, p->elems);
+}
+
+static hora_status draw(const hora_adapter *a, const hora_param *p, double *out) {
+    hora_random_pair_draw(&((const state *)a->state)->pair, a, ((const config *)a->config)->key, p,
+                          out, draw_one);
     return HORA_OK;
 }
 
-static void shared(hora_adapter *ad, const bool *on) {
-    const config *c = ad->config;
-    state *st = ad->state;
-    int64_t in = 1, out = 1;
-    for (int i = 0; i < ad->base->nsites; i++)
-        if (on[i]) {
-            in = hora_max(in, ad->base->sites[i].in);
-            out = hora_max(out, ad->base->sites[i].out);
-        }
-    const hora_init draw = {.kind = HORA_INIT_COMPUTED, .compute = draw_pair};
-    st->a = hora_adapter_param(ad, "base_model.vera_A", HORA_SHAPE2(c->rank, in), draw);
-    st->b = hora_adapter_param(ad, "base_model.vera_B", HORA_SHAPE2(out, c->rank), draw);
-    st->a->fixed = st->b->fixed = true;
-    st->a->aside = st->b->aside = !c->projection;
-    st->index = hora_malloc((size_t)hora_max(in, out) * sizeof *st->index);
-    for (int32_t i = 0; i < hora_max(in, out); i++)
-        st->index[i] = i;
+static void shared(hora_adapter *a, const bool *on) {
+    const config *c = a->config;
+    state *st = a->state;
+    int64_t in, out;
+    hora_random_pair_sides(a, on, &in, &out);
+    hora_random_pair_declare(&st->pair, a, "vera", HORA_SHAPE2(c->rank, in),
+                             HORA_SHAPE2(out, c->rank), hora_max(in, out), draw, c->projection);
 }
 
-static void add(hora_adapter *a, int i) {
+static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
     state *st = a->state;
     const hora_site *s = &a->base->sites[i];
@@ -92,21 +78,13 @@ static void add(hora_adapter *a, int i) {
                                      (hora_init){.kind = HORA_INIT_ZERO});
     st->site[i].d = hora_typed_param(a, s, "vera_lambda_d", HORA_SHAPE1(c->rank),
                                      (hora_init){.kind = HORA_INIT_CONST, .value = c->d_initial});
+    return HORA_OK;
 }
 
 static hora_status setup(hora_adapter *a) {
-    const config *c = a->config;
     state *st = hora_made_state(a, sizeof *st);
     st->site = hora_calloc((size_t)a->base->nsites + 1, sizeof *st->site);
-    bool *on = hora_calloc((size_t)a->base->nsites + 1, sizeof *on);
-    hora_status s = hora_typed_match(a, on);
-    if (!s)
-        shared(a, on);
-    for (int i = 0; i < a->base->nsites && !s; i++)
-        if (on[i])
-            add(a, i);
-    hora_free(on);
-    return s ? s : hora_targets_save(a, &c->typed.peft, !c->typed.from_folder);
+    return hora_typed_setup_shared(a, shared, add);
 }
 
 static void release(hora_adapter *a) {
@@ -116,12 +94,12 @@ static void release(hora_adapter *a) {
     if (!st)
         return;
     hora_free(st->site);
-    hora_free(st->index);
+    hora_free(st->pair.first);
 }
 
 /* The first n rows of x. */
 static hora_t first(hora_graph *g, hora_t x, const state *st, int64_t n) {
-    return hora_graph_view(g, x)->shape.d[0] == n ? x : hora_gather(g, x, st->index, n);
+    return hora_graph_view(g, x)->shape.d[0] == n ? x : hora_gather(g, x, st->pair.first, n);
 }
 
 /* The first n columns of x (rows, cols), by way of its transpose. */
@@ -140,16 +118,12 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         const hora_site *s = &a->base->sites[i];
         if (!st->made[i].rank || s->layer != layer)
             continue;
-        hora_t f = hora_scale(g, first(g, hora_net_param(n, st->b), st, s->out),
+        hora_t f = hora_scale(g, first(g, hora_net_param(n, st->pair.b), st, s->out),
                               hora_net_param(n, st->site[i].d), 1); /* (out, r) */
         hora_t b = hora_permute(g, hora_net_param(n, st->site[i].b), s->out, 1, 1, 1);
-        st->made[i].a = columns(g, hora_net_param(n, st->a), st, s->in); /* (r, in) */
+        st->made[i].a = columns(g, hora_net_param(n, st->pair.a), st, s->in); /* (r, in) */
         st->made[i].f = hora_outer(g, b, f);
     }
-}
-
-static const hora_peft_config *peft_config(const hora_adapter *a) {
-    return &((const config *)a->config)->typed.peft;
 }
 
 const hora_method hora_method_vera = {
@@ -168,7 +142,5 @@ const hora_method hora_method_vera = {
     .peft_keys = "r d_initial vera_dropout projection_prng_key save_projection init_weights=true "
                  "fan_in_fan_out=false " HORA_TYPED_KEYS,
     .merge = hora_lowrank_merge,
-    .materialise = hora_made_materialise,
-    .factors = hora_made_factors,
-    .peft_config = peft_config,
+    HORA_MADE_FACTORS,
 };

@@ -41,6 +41,15 @@ static void keep(hora_net *n, hora_t hidden, void *user) {
     hora_graph_output(n->g, *made);
 }
 
+hora_param *hora_prompt_network(hora_adapter *a, const char *name, hora_shape shape,
+                                hora_init init) {
+    char *full = hora_format("prompt_encoder.default.%s", name);
+    hora_param *p = hora_adapter_param(a, full, shape, init);
+    p->decay = shape.n == 2;
+    hora_free(full);
+    return p;
+}
+
 hora_status hora_prompt_evaluate(hora_adapter *a, const hora_t *made, float *out) {
     hora_adapter *only[] = {a};
     hora_device *d = hora_device_new();

@@ -32,6 +32,9 @@ typedef struct hora_prompt_config {
 hora_status hora_prompt_check(hora_adapter *a);
 int64_t hora_prompt_slots(const hora_adapter *a); /* hook `slots` */
 
+/* Declares "prompt_encoder.default.NAME", a parameter of the network that makes prompts. */
+hora_param *hora_prompt_network(hora_adapter *a, const char *name, hora_shape shape,
+                                hora_init init);
 /* The tensor *made of the preludes from the parameters' present values, f32, as it lies. */
 hora_status hora_prompt_evaluate(hora_adapter *a, const hora_t *made, float *out);
 /* `values`: the prompts that a network made, f32 of that shape; NULL: they are parameters. */

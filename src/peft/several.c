@@ -90,10 +90,7 @@ static void move_replaced(hora_adapter *a, double weight) {
         for (int64_t k = 0; k < p->elems; k++) {
             const double old = hora_value_at(w->data, w->dtype, k);
             const double v = old + weight * (hora_value_at(a->kept, a->dtype, p->offset + k) - old);
-            if (a->dtype == HORA_F64)
-                ((double *)p->value)[k] = v;
-            else
-                ((float *)p->value)[k] = (float)v;
+            hora_value_put(p->value, a->dtype, k, v);
         }
     }
 }

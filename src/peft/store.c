@@ -29,7 +29,8 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
     return s;
 }
 
-int hora_base_weight_of(const hora_base *b, const char *key) {
+/* The base weight that a tensor of adapter_model.safetensors is, by its key; -1: none. */
+static int weight_of(const hora_base *b, const char *key) {
     char *module = NULL;
     hora_peft_part part;
     int found = -1;
@@ -47,8 +48,10 @@ int hora_base_weight_of(const hora_base *b, const char *key) {
     return found;
 }
 
-bool hora_st_of_base(const hora_st_tensor *t, const hora_base *b) {
-    const int w = hora_base_weight_of(b, t->name);
+/* Is the tensor what the base has already (or, of headers alone, of that shape)? PEFT writes the
+ * embedding and the head beside an adapter that targets them, or whose vocabulary grew. */
+static bool of_base(const hora_st_tensor *t, const hora_base *b) {
+    const int w = weight_of(b, t->name);
     const hora_view *v = w < 0 ? NULL : &b->weights[w].view;
     if (!v || !hora_shape_equal(&v->shape, &t->view.shape) || !hora_dtype_is_float(t->view.dtype))
         return false;
@@ -141,7 +144,7 @@ static hora_status read_params(hora_adapter *a, const hora_st *st, const char *p
         if (!hora_starts(name, prefix))
             continue;
         there++;
-        if (!is_param(a, st, hora_st_at(st, i)) && !hora_st_of_base(hora_st_at(st, i), a->base) &&
+        if (!is_param(a, st, hora_st_at(st, i)) && !of_base(hora_st_at(st, i), a->base) &&
             count++ < 4)
             hora_str_printf(&bad, "; %s is not part of it", name);
     }

@@ -10,11 +10,6 @@ hora_status hora_params_write(const hora_adapter *a, const char *dir, const char
  * one message. Base weights that PEFT wrote beside them are no extras while they are the base's. */
 hora_status hora_params_read(hora_adapter *a, const char *dir, const char *file,
                              const char *prefix);
-/* The base weight that a tensor of adapter_model.safetensors is, by its key; -1: none. */
-int hora_base_weight_of(const hora_base *b, const char *key);
-/* Is the tensor what the base has already (or, of headers alone, of that shape)? PEFT writes the
- * embedding and the head beside an adapter that targets them, or whose vocabulary grew. */
-bool hora_st_of_base(const hora_st_tensor *t, const hora_base *b);
 /* The tensor of that name, in another release's spelling if need be; NULL: none. */
 const hora_st_tensor *hora_store_find(const hora_adapter *a, const hora_st *st, const char *name);
 /* PEFT's folder of a method whose parameters carry PEFT's names: adapter_model.safetensors and
@@ -35,7 +30,6 @@ hora_factor_tensor *hora_factor_tensors(hora_adapter *a, int *n);
 void hora_factor_tensors_free(hora_factor_tensor *at, int n);
 /* Makes `c` (a copy, changed in place) say the same: targets, ranks, alphas. */
 void hora_factor_config(hora_adapter *a, hora_peft_config *c);
-hora_status hora_text_write(const char *dir, const char *name, const hora_str *text);
 /* Hash of all low-rank factors, rounded to f32, in site order. Call hora_adapter_materialise first.
  */
 uint64_t hora_factors_hash(hora_adapter *a);

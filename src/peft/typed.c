@@ -150,12 +150,16 @@ hora_status hora_typed_configure(const hora_method *m, void *config, const hora_
 }
 
 hora_status hora_typed_save(hora_adapter *a, const char *dir) {
-    return hora_peft_files_save(a, &((const hora_typed *)a->config)->peft, dir);
+    return hora_peft_files_save(a, hora_typed_peft_config(a), dir);
+}
+
+const hora_peft_config *hora_typed_peft_config(const hora_adapter *a) {
+    return &((const hora_typed *)a->config)->peft;
 }
 
 /* --- setup ------------------------------------------------------------------------------------ */
 
-hora_status hora_typed_match(hora_adapter *a, bool *on) {
+static hora_status match(hora_adapter *a, bool *on) {
     hora_typed *t = a->config;
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
     if (!t->from_folder && a->method->peft_type)
@@ -164,8 +168,15 @@ hora_status hora_typed_match(hora_adapter *a, bool *on) {
 }
 
 hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *, int site)) {
+    return hora_typed_setup_shared(a, NULL, add);
+}
+
+hora_status hora_typed_setup_shared(hora_adapter *a, void (*shared)(hora_adapter *, const bool *on),
+                                    hora_status (*add)(hora_adapter *, int site)) {
     bool *on = hora_calloc((size_t)a->base->nsites + 1, sizeof *on);
-    hora_status s = hora_typed_match(a, on);
+    hora_status s = match(a, on);
+    if (!s && shared)
+        shared(a, on);
     for (int i = 0; i < a->base->nsites && !s; i++)
         if (on[i])
             s = add(a, i);

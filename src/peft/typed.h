@@ -46,17 +46,21 @@ bool hora_typed_claims(const hora_method *m, const hora_foreign *f);
 hora_status hora_typed_configure(const hora_method *m, void *config, const hora_foreign *f);
 hora_status hora_typed_save(hora_adapter *a, const char *dir);
 
+/* PEFT's structure, as setup left it: callback of a method that has factors too. */
+const hora_peft_config *hora_typed_peft_config(const hora_adapter *a);
+
 /* In setup: turns the texts into PEFT's structure and calls `add` for every site that matches (an
  * index into base->sites), then declares modules_to_save. */
 hora_status hora_typed_setup(hora_adapter *a, hora_status (*add)(hora_adapter *, int site));
-/* The halves of it, for methods that need all sites before the first: which match (nsites). */
-hora_status hora_typed_match(hora_adapter *a, bool *on);
+/* The same for methods that need all sites before the first: `shared` is told which match. */
+hora_status hora_typed_setup_shared(hora_adapter *a, void (*shared)(hora_adapter *, const bool *on),
+                                    hora_status (*add)(hora_adapter *, int site));
 /* rank_pattern and alpha_pattern of the options' texts; before the matching. */
 hora_status hora_typed_patterns(hora_adapter *a, const char *ranks, const char *alphas);
 /* What they say of a site. */
 hora_status hora_typed_rank(const hora_adapter *a, const hora_site *s, int64_t rank, double alpha,
                             int64_t *r, double *al);
-/* Fills PEFT's type and the keys of its own from the options; hora_typed_match does. */
+/* Fills PEFT's type and the keys of its own from the options; hora_typed_setup does. */
 void hora_typed_keys(hora_adapter *a);
 void hora_typed_release(hora_adapter *a); /* of the configuration */
 /* "base_model.model.MODULE.SUFFIX"; new string. */

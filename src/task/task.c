@@ -124,15 +124,16 @@ void hora_ranges_whole(hora_batch *b, int64_t from, int64_t n, int64_t first, in
     }
 }
 
-int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s) {
-    return o->encoder ? s->from : hora_last_token(o, s);
-}
-
-int64_t hora_last_token(const hora_objective *o, const hora_segment *s) {
+/* Row of the last token that is not padding: where decoders are pooled. */
+static int64_t last_token(const hora_objective *o, const hora_segment *s) {
     int64_t last = s->n - s->skip - 1;
     while (last > 0 && s->ids[last] == o->pad)
         last--;
     return s->from + s->skip + hora_max(0, last);
+}
+
+int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s) {
+    return o->encoder ? s->from : last_token(o, s);
 }
 
 void hora_targets_none(hora_batch *b, const hora_segment *s) {

@@ -110,8 +110,6 @@ void hora_ranges_causal(hora_batch *b, int64_t from, int64_t n, int64_t first, i
 void hora_ranges_whole(hora_batch *b, int64_t from, int64_t n, int64_t first, int64_t end);
 /* logits = neck(hidden) W' + b and the loss of o->loss; with dropout in training. */
 void hora_record_head(const hora_objective *o, hora_net *n, hora_t hidden, hora_outputs *out);
-/* Row of the last token that is not padding: where decoders are pooled. */
-int64_t hora_last_token(const hora_objective *o, const hora_segment *s);
 /* Where what is said of the whole stands: there, or at the first row of an encoder's sample. */
 int64_t hora_pooled_row(const hora_objective *o, const hora_segment *s);
 /* One class, or several, of a whole segment; accuracy, F1 and Matthews' correlation of such. */

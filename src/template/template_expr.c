@@ -120,7 +120,8 @@ static hora_status parse_logic(hora_tp *p, bool is_or, hora_tn **out) {
     return HORA_OK;
 }
 
-hora_status hora_tp_or(hora_tp *p, hora_tn **out) {
+/* no tuple, no if-else */
+static hora_status parse_or(hora_tp *p, hora_tn **out) {
     return parse_logic(p, true, out);
 }
 
@@ -129,7 +130,7 @@ hora_status hora_tp_expr(hora_tp *p, hora_tn **out) {
         return hora_tp_fail(p, HORA_EUNSUPPORTED,
                             "expressions are nested too deeply; simplify this tag");
     int nfree = p->nfree, nstrange = p->nstrange;
-    hora_status s = hora_tp_or(p, out);
+    hora_status s = parse_or(p, out);
     for (int n = 0; !s && hora_tp_is_name(p, "if"); n++) {
         if (n == HORA_TPL_NEST)
             s = hora_tp_fail(p, HORA_EUNSUPPORTED, "too many `if`; split this tag");
@@ -141,7 +142,7 @@ hora_status hora_tp_expr(hora_tp *p, hora_tn **out) {
         p->nstrange = nstrange;
         p->soft++;
         if (!s)
-            s = hora_tp_or(p, &e->a);
+            s = parse_or(p, &e->a);
         if (!s && hora_tp_take_name(p, "else"))
             s = hora_tp_expr(p, &e->c);
         p->soft--;
@@ -154,7 +155,7 @@ hora_status hora_tp_expr(hora_tp *p, hora_tn **out) {
 hora_status hora_tp_tuple(hora_tp *p, bool if_else, hora_tn **out) {
     hora_tn *at[HORA_TPL_MAX_ARGS];
     int n = 0;
-    HORA_TRY(if_else ? hora_tp_expr(p, &at[0]) : hora_tp_or(p, &at[0]));
+    HORA_TRY(if_else ? hora_tp_expr(p, &at[0]) : parse_or(p, &at[0]));
     *out = at[0];
     if (!hora_tp_is_op(p, ','))
         return HORA_OK;
@@ -166,7 +167,7 @@ hora_status hora_tp_tuple(hora_tp *p, bool if_else, hora_tn **out) {
         if (n == HORA_TPL_MAX_ARGS)
             return hora_tp_fail(p, HORA_EUNSUPPORTED, "a tuple of more than %d; use a list",
                                 HORA_TPL_MAX_ARGS);
-        HORA_TRY(if_else ? hora_tp_expr(p, &at[n]) : hora_tp_or(p, &at[n]));
+        HORA_TRY(if_else ? hora_tp_expr(p, &at[n]) : parse_or(p, &at[n]));
         n++;
     }
     e->list = hora_tp_list(p, at, n);

@@ -342,14 +342,10 @@ hora_status hora_tp_primary(hora_tp *p, hora_tn **out); /* a value without what 
 hora_status hora_tp_expect_op(hora_tp *p, int64_t op, const char *what);
 hora_status hora_tp_expect(hora_tp *p, hora_tk type, const char *what);
 hora_status hora_tp_expr(hora_tp *p, hora_tn **out); /* no tuple */
-hora_status hora_tp_or(hora_tp *p, hora_tn **out);   /* no tuple, no if-else */
 hora_status hora_tp_tuple(hora_tp *p, bool if_else, hora_tn **out);
-hora_status hora_tp_target(hora_tp *p, hora_tn **out); /* a name to assign */
-hora_status hora_tp_filters(hora_tp *p, hora_tn **e);  /* filters (and calls) behind a value */
-hora_status hora_tp_filter(hora_tp *p, hora_tn **e);   /* one, from its name on */
-hora_status hora_tp_args(hora_tp *p, hora_tn *call);   /* (..), the arguments of a call */
+hora_status hora_tp_filters(hora_tp *p, hora_tn **e); /* filters (and calls) behind a value */
+hora_status hora_tp_filter(hora_tp *p, hora_tn **e);  /* one, from its name on */
 hora_status hora_tp_postfix(hora_tp *p, hora_tn **e);
-hora_status hora_tp_body(hora_tp *p, const char *ends, const char **end, hora_tn **out);
 const char *hora_tk_text(const hora_token *k, char buf[40]);
 
 /* template_run.c */

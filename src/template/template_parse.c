@@ -142,7 +142,8 @@ static hora_status parse_spread(hora_tp *p, hora_tn **out) {
     return hora_tp_expr(p, &e->a);
 }
 
-hora_status hora_tp_args(hora_tp *p, hora_tn *call) {
+/* (..), the arguments of a call */
+static hora_status parse_args(hora_tp *p, hora_tn *call) {
     hora_tn *at[HORA_TPL_MAX_ARGS];
     int n = 0;
     bool named = false;
@@ -390,7 +391,7 @@ static hora_status parse_call(hora_tp *p, hora_tn **e) {
         HORA_PUSH(p->free, p->nfree, p->cfree, x);
     if (x->a->kind == HORA_TN_ATTR && !hora_tpl_method(-1, x->a->s, x->a->n))
         unknown(p, "method", p->tok - 1);
-    HORA_TRY(hora_tp_args(p, x));
+    HORA_TRY(parse_args(p, x));
     *e = x;
     return HORA_OK;
 }
@@ -439,7 +440,7 @@ hora_status hora_tp_filter(hora_tp *p, hora_tn **e) {
     if (!x->fn)
         unknown(p, "filter", k);
     if (hora_tp_is_op(p, '('))
-        HORA_TRY(hora_tp_args(p, x));
+        HORA_TRY(parse_args(p, x));
     *e = x;
     return check_args(p, x);
 }
@@ -473,7 +474,7 @@ static hora_status parse_test(hora_tp *p, hora_tn **e) {
     if (!x->fn)
         unknown(p, "test", k);
     if (hora_tp_is_op(p, '(')) {
-        HORA_TRY(hora_tp_args(p, x));
+        HORA_TRY(parse_args(p, x));
     } else if (starts_argument(p)) {
         if (hora_tp_is_name(p, "is"))
             return hora_tp_fail(p, HORA_EFORMAT,

@@ -22,7 +22,10 @@ static hora_status name_id(hora_tp *p, const char *what, int *id) {
     return HORA_OK;
 }
 
-hora_status hora_tp_target(hora_tp *p, hora_tn **out) {
+static hora_status parse_body(hora_tp *p, const char *ends, const char **end, hora_tn **out);
+
+/* a name to assign */
+static hora_status parse_target(hora_tp *p, hora_tn **out) {
     static const char *const fixed[] = {"true", "True", "false", "False", "none", "None", "and",
                                         "or",   "not",  "if",    "else",  "in",   "is",   "loop"};
     char b[40];
@@ -44,7 +47,7 @@ static hora_status parse_targets(hora_tp *p, hora_tn *owner) {
     for (;;) {
         if (n == HORA_TPL_MAX_ARGS)
             return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many names to assign; use a list");
-        HORA_TRY(hora_tp_target(p, &at[n]));
+        HORA_TRY(parse_target(p, &at[n]));
         n++;
         if (!hora_tp_is_op(p, ','))
             break;
@@ -73,7 +76,7 @@ static hora_status parse_block(hora_tp *p, const char *ends, hora_tn *e) {
     int loops = p->loops;
     HORA_TRY(end_tag(p));
     p->loops = 0;
-    hora_status s = hora_tp_body(p, ends, &end, &body);
+    hora_status s = parse_body(p, ends, &end, &body);
     p->loops = loops;
     HORA_TRY(s);
     adopt(e, body);
@@ -92,7 +95,7 @@ static hora_status parse_if(hora_tp *p, hora_tn **out) {
             return hora_tp_fail(p, HORA_EUNSUPPORTED,
                                 "an if-else expression as a condition needs parentheses; add them");
         HORA_TRY(end_tag(p));
-        HORA_TRY(hora_tp_body(p, "elif else endif", &end, &body));
+        HORA_TRY(parse_body(p, "elif else endif", &end, &body));
         adopt(e, body);
         if (!hora_eq(end, "elif"))
             break;
@@ -102,7 +105,7 @@ static hora_status parse_if(hora_tp *p, hora_tn **out) {
     if (hora_eq(end, "else")) {
         p->tok++;
         HORA_TRY(end_tag(p));
-        HORA_TRY(hora_tp_body(p, "endif", &end, &e->b));
+        HORA_TRY(parse_body(p, "endif", &end, &e->b));
     }
     p->soft--;
     p->tok++;
@@ -128,14 +131,14 @@ static hora_status parse_for(hora_tp *p, hora_tn **out) {
                             "recursive loops are not supported; use a macro that calls itself");
     HORA_TRY(end_tag(p));
     p->loops++;
-    hora_status s = hora_tp_body(p, "else endfor", &end, &body);
+    hora_status s = parse_body(p, "else endfor", &end, &body);
     p->loops--;
     HORA_TRY(s);
     adopt(e, body);
     if (hora_eq(end, "else")) {
         p->tok++;
         HORA_TRY(end_tag(p));
-        HORA_TRY(hora_tp_body(p, "endfor", &end, &e->c));
+        HORA_TRY(parse_body(p, "endfor", &end, &e->c));
     }
     p->tok++;
     *out = e;
@@ -193,7 +196,7 @@ static hora_status parse_params(hora_tp *p, hora_tn *e) {
             HORA_TRY(hora_tp_expect_op(p, ',', "`,` or `)`"));
         if (n == HORA_TPL_MAX_ARGS)
             return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many parameters; use a list");
-        HORA_TRY(hora_tp_target(p, &at[n]));
+        HORA_TRY(parse_target(p, &at[n]));
         for (int i = 0; i < n; i++)
             if (at[i]->name == at[n]->name)
                 return hora_tp_fail(p, HORA_EFORMAT, "this parameter stands twice; rename one");
@@ -215,7 +218,7 @@ static hora_status parse_params(hora_tp *p, hora_tn *e) {
 static hora_status parse_macro(hora_tp *p, hora_tn **out) {
     hora_tn *e = hora_tp_node(p, HORA_TN_MACRO), *name;
     p->tok++;
-    HORA_TRY(hora_tp_target(p, &name));
+    HORA_TRY(parse_target(p, &name));
     e->name = name->name;
     HORA_TRY(parse_params(p, e));
     hora_tn *outer = p->macro;
@@ -263,7 +266,7 @@ static hora_status parse_with(hora_tp *p, hora_tn **out) {
             HORA_TRY(hora_tp_expect_op(p, ',', "`,` or `%}`"));
         if (n == HORA_TPL_MAX_ARGS)
             return hora_tp_fail(p, HORA_EUNSUPPORTED, "too many names; use `set`");
-        HORA_TRY(hora_tp_target(p, &at[n]));
+        HORA_TRY(parse_target(p, &at[n]));
         HORA_TRY(hora_tp_expect_op(p, '=', "`=`"));
         HORA_TRY(hora_tp_expr(p, &at[n]->a));
         n++;
@@ -355,7 +358,7 @@ static hora_status parse_until(hora_tp *p, const char *ends, const char **end, n
     }
 }
 
-hora_status hora_tp_body(hora_tp *p, const char *ends, const char **end, hora_tn **out) {
+static hora_status parse_body(hora_tp *p, const char *ends, const char **end, hora_tn **out) {
     nodes v = {0};
     if (++p->depth > HORA_TPL_NEST)
         return hora_tp_fail(p, HORA_EUNSUPPORTED, "tags are nested too deeply; simplify them");
@@ -398,7 +401,7 @@ hora_status hora_tpl_parse(hora_template *t, const hora_token *tokens, int n) {
     const char *end = NULL;
     (void)n;
     p.bound = hora_calloc(HORA_TPL_NAMES, sizeof *p.bound);
-    hora_status s = hora_tp_body(&p, NULL, &end, &t->body);
+    hora_status s = parse_body(&p, NULL, &end, &t->body);
     if (!s)
         s = check_names(&p);
     t->loop = hora_tpl_name(t, "loop", 4);

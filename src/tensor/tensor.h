@@ -123,6 +123,15 @@ static inline uint16_t hora_f32_to_bf16(float f) {
         return (uint16_t)((u >> 16) | 0x40u);
     return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
+/* Sets element i of f32, f64 or bf16 numbers. */
+static inline void hora_value_put(void *p, hora_dtype t, int64_t i, double v) {
+    if (t == HORA_F64)
+        ((double *)p)[i] = v;
+    else if (t == HORA_BF16)
+        ((uint16_t *)p)[i] = hora_f32_to_bf16((float)v);
+    else
+        ((float *)p)[i] = (float)v;
+}
 float hora_f16_to_f32(uint16_t h);
 uint16_t hora_f32_to_f16(float f);
 #endif

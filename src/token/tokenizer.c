@@ -136,7 +136,8 @@ void hora_tokenizer_close(hora_tokenizer *t) {
 }
 
 /* --- encoding -------------------------------------------------------------------------------- */
-hora_status hora_tok_run_pieces(const hora_tok_chain *c, hora_tok_work *w) {
+/* Runs a chain of piece rows over w->a; the result is in w->a. */
+static hora_status run_pieces(const hora_tok_chain *c, hora_tok_work *w) {
     for (size_t i = 0; i < c->n; i++) {
         hora_tok_pieces_clear(&w->b);
         HORA_TRY(c->at[i].row->pieces(&c->at[i], w, &w->a, &w->b));
@@ -184,7 +185,7 @@ static hora_status encode_plain(hora_tok_work *w, size_t b, size_t e, size_t bas
         HORA_PUSH(w->a.from.at, w->a.from.n, w->a.from.cap, o);
     }
     hora_tok_pieces_span(&w->a, 0, e - b, first);
-    HORA_TRY(hora_tok_run_pieces(&t->pretokenizers, w));
+    HORA_TRY(run_pieces(&t->pretokenizers, w));
     for (size_t i = 0; i < w->a.n; i++) {
         size_t had = out->n;
         w->start.n = 0;
@@ -330,7 +331,7 @@ static hora_status decode(const hora_tokenizer *t, const int32_t *ids, size_t n,
         hora_tok_str_add(&w.a.text, hora_tok_spelling(t, ids[i]), k->n);
         hora_tok_pieces_keep(&w.a, off, w.a.text.n - off);
     }
-    hora_status st = hora_tok_run_pieces(&t->decoders, &w);
+    hora_status st = run_pieces(&t->decoders, &w);
     for (size_t i = 0; st == HORA_OK && i < w.a.n; i++)
         hora_tok_str_add(out, w.a.text.s + w.a.at[i].off, w.a.at[i].n);
     hora_tok_work_release(&w);

@@ -151,10 +151,6 @@ typedef struct hora_tok_chain {
     hora_tok_part *at;
     size_t n, cap;
 } hora_tok_chain;
-/* Reads a part or a "Sequence" of parts (nested ones are flattened). NULL or null: none. `what` is
- * the stage's name in messages, `list` the key of the Sequence's array. */
-hora_status hora_tok_chain_load(hora_tok_chain *c, const hora_tok_row *rows, size_t nrows,
-                                const char *what, const char *list, const hora_json *o);
 void hora_tok_chain_release(hora_tok_chain *c);
 
 extern const hora_tok_row hora_tok_normalizers[], hora_tok_pretokenizers[],
@@ -297,11 +293,8 @@ void hora_tok_work_release(hora_tok_work *w);
 void hora_tok_emit(hora_tok_work *w, hora_str *out, const char *s, size_t n, size_t from,
                    size_t to);
 void hora_tok_emit_each(hora_tok_work *w, hora_str *out, const char *s, size_t n, size_t from);
-void hora_tok_emit_cp(hora_tok_work *w, hora_str *out, uint32_t cp, size_t from, size_t to);
 /* Runs the normalizers over s[0..n); the result is in w->norm, w->front_cut is set. */
 hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n);
-/* Runs a chain of piece rows over w->a; the result is in w->a. */
-hora_status hora_tok_run_pieces(const hora_tok_chain *c, hora_tok_work *w);
 void hora_tok_bpe_scratch_free(struct hora_tok_bpe_scratch *s); /* accepts NULL */
 void hora_tok_lattice_free(struct hora_tok_lattice *l);         /* accepts NULL */
 

@@ -42,6 +42,8 @@ static hora_status load_part(hora_tok_chain *c, const hora_tok_row *rows, size_t
     return st;
 }
 
+/* Reads a part or a "Sequence" of parts (nested ones are flattened). NULL or null: none. `what` is
+ * the stage's name in messages, `list` the key of the Sequence's array. */
 static hora_status chain_load(hora_tok_chain *c, const hora_tok_row *rows, size_t nrows,
                               const char *what, const char *list, const hora_json *o, int depth) {
     if (hora_json_type(o) == HORA_JNULL)
@@ -67,23 +69,16 @@ static hora_status chain_load(hora_tok_chain *c, const hora_tok_row *rows, size_
     return HORA_OK;
 }
 
-hora_status hora_tok_chain_load(hora_tok_chain *c, const hora_tok_row *rows, size_t nrows,
-                                const char *what, const char *list, const hora_json *o) {
-    return chain_load(c, rows, nrows, what, list, o, 0);
-}
-
 hora_status hora_tok_load_parts(hora_tokenizer *t, const hora_json *root) {
-    HORA_TRY(hora_tok_chain_load(&t->normalizers, hora_tok_normalizers, hora_tok_n_normalizers,
-                                 "normalizer", "normalizers", hora_json_get(root, "normalizer")));
-    HORA_TRY(hora_tok_chain_load(&t->pretokenizers, hora_tok_pretokenizers,
-                                 hora_tok_n_pretokenizers, "pre-tokenizer", "pretokenizers",
-                                 hora_json_get(root, "pre_tokenizer")));
-    HORA_TRY(hora_tok_chain_load(&t->postprocessors, hora_tok_postprocessors,
-                                 hora_tok_n_postprocessors, "post-processor", "processors",
-                                 hora_json_get(root, "post_processor")));
+    HORA_TRY(chain_load(&t->normalizers, hora_tok_normalizers, hora_tok_n_normalizers, "normalizer",
+                        "normalizers", hora_json_get(root, "normalizer"), 0));
+    HORA_TRY(chain_load(&t->pretokenizers, hora_tok_pretokenizers, hora_tok_n_pretokenizers,
+                        "pre-tokenizer", "pretokenizers", hora_json_get(root, "pre_tokenizer"), 0));
+    HORA_TRY(chain_load(&t->postprocessors, hora_tok_postprocessors, hora_tok_n_postprocessors,
+                        "post-processor", "processors", hora_json_get(root, "post_processor"), 0));
     t->joined = hora_json_type(hora_json_get(root, "decoder")) != HORA_JNULL;
-    return hora_tok_chain_load(&t->decoders, hora_tok_decoders, hora_tok_n_decoders, "decoder",
-                               "decoders", hora_json_get(root, "decoder"));
+    return chain_load(&t->decoders, hora_tok_decoders, hora_tok_n_decoders, "decoder", "decoders",
+                      hora_json_get(root, "decoder"), 0);
 }
 
 /* Files of before 2021 have no "type"; the members tell. */

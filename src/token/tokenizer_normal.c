@@ -37,6 +37,11 @@ static hora_status replace(const hora_tok_part *p, hora_tok_work *w, const char 
     return HORA_OK;
 }
 
+static void emit_cp(hora_tok_work *w, hora_str *out, uint32_t cp, size_t from, size_t to) {
+    char buf[4];
+    hora_tok_emit(w, out, buf, (size_t)hora_utf8_encode(cp, buf), from, to);
+}
+
 /* Rust's char::to_lowercase: simple mappings, and the one letter whose lower case is two. */
 static hora_status lowercase(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                              hora_str *out) {
@@ -51,10 +56,10 @@ static hora_status lowercase(const hora_tok_part *p, hora_tok_work *w, const cha
         if (cp == 0x130)
             hora_tok_emit(w, out, "i\xcc\x87", 3, i, end);
         else
-            hora_tok_emit_cp(w, out,
-                             cp < 0x80 ? cp + (cp >= 'A' && cp <= 'Z' ? 32 : 0)
-                                       : (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp),
-                             i, end);
+            emit_cp(w, out,
+                    cp < 0x80 ? cp + (cp >= 'A' && cp <= 'Z' ? 32 : 0)
+                              : (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp),
+                    i, end);
     }
     return HORA_OK;
 }
@@ -135,7 +140,7 @@ static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, const ch
                               hora_str *out) {
     (void)p;
     for (size_t i = 0; i < n; i++)
-        hora_tok_emit_cp(w, out, hora_tok_byte_char((unsigned char)s[i]), i, i + 1);
+        emit_cp(w, out, hora_tok_byte_char((unsigned char)s[i]), i, i + 1);
     return HORA_OK;
 }
 
@@ -212,7 +217,7 @@ static hora_status form_of(hora_tok_work *w, const char *s, size_t from, size_t 
     if (options & UTF8PROC_COMPOSE)
         m = utf8proc_normalize_utf32(v->at, m, (utf8proc_option_t)options);
     for (utf8proc_ssize_t k = 0; k < m; k++)
-        hora_tok_emit_cp(w, out, (uint32_t)v->at[k], from, to);
+        emit_cp(w, out, (uint32_t)v->at[k], from, to);
     return HORA_OK;
 }
 
@@ -381,11 +386,6 @@ void hora_tok_emit_each(hora_tok_work *w, hora_str *out, const char *s, size_t n
     hora_tok_str_add(out, s, n);
     if (w->track)
         track(&w->step, n, from, from + 1, 1);
-}
-
-void hora_tok_emit_cp(hora_tok_work *w, hora_str *out, uint32_t cp, size_t from, size_t to) {
-    char buf[4];
-    hora_tok_emit(w, out, buf, (size_t)hora_utf8_encode(cp, buf), from, to);
 }
 
 /* Turns w->step, which speaks of the text before this row, into w->norm_from. */

@@ -57,7 +57,8 @@ static void outputs(hora_net *n, hora_t hidden, void *user) {
         1);
 }
 
-/* A step over a few sequences, or pictures, as it is planned on the host, nothing recomputed. */
+/* A step over a few sequences, or pictures, nothing recomputed. The plan is that of the reference
+ * kernels: what the fast ones take beside differs from processor to processor. */
 static hora_status plan_cost(hora_base *b, hora_adapter *a, cost *out) {
     hora_device *d = NULL;
     hora_recording r = {0};
@@ -72,6 +73,7 @@ static hora_status plan_cost(hora_base *b, hora_adapter *a, cost *out) {
                                         .adapters = &a,
                                         .nadapters = 1,
                                         .device = d,
+                                        .backends = "ref",
                                         .rows = hora_round_up(SEQUENCES * tokens, 64),
                                         .mode = HORA_NET_TRAIN,
                                         .model = hora_model_record,

@@ -167,9 +167,10 @@ static hora_status meet(evaluation *e, const hora_training *asked, hora_status m
     return s ? s : stop ? hora_training_halted(asked) : HORA_OK;
 }
 
-hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, const hora_training *asked, hora_eval_info *info,
-                           hora_json **detail) {
+/* asked: whose watch ends it (HORA_EINTERRUPTED); NULL: nobody's. */
+static hora_status eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                             int64_t batch_size, const hora_training *asked, hora_eval_info *info,
+                             hora_json **detail) {
     const double started = hora_now();
     evaluation e = {.comm = asked ? asked->parts.comm : NULL,
                     .tally = {.objective = o->objective, .scored = o->scored}};
@@ -203,8 +204,7 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     HORA_ASSERT(t->prepared);
     if (!t->parts.eval)
         return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
-    HORA_TRY(
-        hora_eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, t, info, NULL));
+    HORA_TRY(eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, t, info, NULL));
     info->step = t->step;
     for (int i = 0; i < t->nevals; i++)
         if (t->evals[i].step == t->step) {
@@ -256,7 +256,7 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
         .user = &o};
     hora_status s;
     HORA_TRY_OUT(s, hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation"));
-    s = hora_eval_over(&r, &o, p->data, p->batch_size, NULL, info, detail);
+    s = eval_over(&r, &o, p->data, p->batch_size, NULL, info, detail);
 out:
     hora_recording_release(&r);
     hora_device_free(own);

@@ -138,8 +138,4 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
  * is negative. ordered: as the sequences lie in the data, not as they are shuffled. */
 void hora_name_records(const hora_dataset *d, int64_t sequence, int64_t sequences, bool ordered,
                        char *text, size_t n);
-/* asked: whose watch ends it (HORA_EINTERRUPTED); NULL: nobody's. */
-hora_status hora_eval_over(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
-                           int64_t batch_size, const hora_training *asked, hora_eval_info *info,
-                           hora_json **detail);
 #endif

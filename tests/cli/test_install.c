@@ -97,6 +97,15 @@ static void test_symbols(void **state) {
         "grep -v '^hora_\\|^_' > \"$T/bare\"; cat \"$T/bare\"; test ! -s \"$T/bare\"");
 }
 
+/* ./run would install gcc in its place, and fail in CMake. */
+static void test_compiler(void **state) {
+    (void)state;
+    in_place("! CC=no-such-compiler \"$S/run\" build >\"$T/said\" 2>&1 && "
+             "grep -q 'CC=no-such-compiler: there is no such compiler' \"$T/said\" && "
+             "test $(wc -l < \"$T/said\") = 1");
+}
+
 HORA_TESTS(cli_install, {"symbols", test_symbols, HORA_SHORT},
+           {"a compiler that is not there", test_compiler, HORA_SHORT},
            {"man pages and completions; uninstalling", test_manual, HORA_MEDIUM},
            {"pkg-config and CMake find it anywhere", test_install, HORA_MEDIUM});

@@ -49,60 +49,97 @@ typedef struct scenario {
     const char *prepare[3];      /* commands that make what the world begins with */
     const char *command, *again; /* again: NULL: the command itself */
     const char *out;             /* what it writes; NULL: it prints */
-    bool keeps;                  /* what was in `out` is not lost before the new is whole */
+    const char *use; /* what was in `out` is not lost before the new is whole: this runs on it */
 } scenario;
 
 #define DATA "--data data.txt --seq-len 16 --batch-size 2 --threads 1 "
 #define TRAIN                                                                                      \
     "train --model model --method lora " DATA "--steps 4 --save-every 2 --save-limit 0 --out o "
+#define RESUME "train --resume --out o"
 static const scenario scenarios[] = {
-    {"train", {0}, TRAIN, NULL, "o", false},
+    {"train", {0}, TRAIN, NULL, "o", NULL},
     {"train --method hora, evaluated",
      {0},
      "train --model model --method hora --eval-data data.txt --eval-every 1 " DATA
      "--steps 3 --save-every 1 --save-limit 1 --out o",
      NULL,
      "o",
-     false},
-    {"train --overwrite", {TRAIN "--seed 7"}, TRAIN "--overwrite", NULL, "o", true},
+     NULL},
+    {"train --overwrite", {TRAIN "--seed 7"}, TRAIN "--overwrite", NULL, "o", RESUME},
     {"train --resume",
      {TRAIN "--steps 2", TRAIN "--steps 2 --out p"},
      "train --resume --out o "
      "--steps 4 --threads 1",
      NULL,
      "o",
-     true},
+     RESUME},
     {"train --method full",
      {0},
      "train --model model --method full " DATA "--steps 2 --save-every 1 --out o",
      NULL,
      "o",
-     false},
-    {"merge", {TRAIN "--steps 1"}, "merge --model model --adapter o --out m", NULL, "m", false},
+     NULL},
+    {"merge", {TRAIN "--steps 1"}, "merge --model model --adapter o --out m", NULL, "m", NULL},
     {"merge --overwrite",
      {TRAIN "--steps 1", "merge --model model --adapter o/checkpoint-1 --out m --dtype f32"},
      "merge --model model --adapter o --out m --overwrite",
      NULL,
      "m",
-     true},
-    {"new", {0}, "new --config model/config.json --tokenizer model --out n", NULL, "n", false},
+     "eval --model m " DATA},
+    {"export --to gguf",
+     {TRAIN "--steps 1"},
+     "export --model model --adapter o --to gguf --out x.gguf",
+     NULL,
+     "x.gguf",
+     NULL},
+    {"export --to mlx",
+     {TRAIN "--steps 1"},
+     "export --model model --adapter o --to mlx --out x",
+     NULL,
+     "x",
+     NULL},
+    {"quantize --overwrite",
+     {"quantize --model model --out q.gguf --type q4_0"},
+     "quantize --model model --out q.gguf --type q8_0 --overwrite",
+     NULL,
+     "q.gguf",
+     "eval --model q.gguf " DATA},
+    {"combine",
+     {TRAIN "--steps 1", TRAIN "--steps 1 --seed 7 --overwrite --out p"},
+     "combine --model model --adapter o --adapter p:0.5 --type cat --out c",
+     NULL,
+     "c",
+     NULL},
+    {"convert",
+     {TRAIN "--steps 1"},
+     "convert --model model --adapter o --to lora:2 --out c",
+     NULL,
+     "c",
+     NULL},
+    {"new", {0}, "new --config model/config.json --tokenizer model --out n", NULL, "n", NULL},
     {"forward",
      {0},
      "forward --model model --method lora --grads --batch b.json --out f",
      NULL,
      "f",
-     false},
-    {"eval", {0}, "eval --model model " DATA, NULL, NULL, false},
+     NULL},
+    {"eval", {0}, "eval --model model " DATA, NULL, NULL, NULL},
     {"generate",
      {0},
      "generate --model model --prompt abc --max-new-tokens 4 --seed 1 --threads 1",
      NULL,
      NULL,
-     false},
-    {"tokenize", {0}, "tokenize --model model --text abc", NULL, NULL, false},
-    {"data", {0}, "data --model model data.txt --seq-len 16", NULL, NULL, false},
-    {"inspect", {TRAIN "--steps 1"}, "inspect o", NULL, NULL, false},
-    {"plan", {0}, "plan --model model --method lora " DATA, NULL, NULL, false},
+     NULL},
+    {"tokenize", {0}, "tokenize --model model --text abc", NULL, NULL, NULL},
+    {"data", {0}, "data --model model data.txt --seq-len 16", NULL, NULL, NULL},
+    {"verify",
+     {TRAIN "--steps 1"},
+     "verify --model model --adapter o --prompt abc",
+     NULL,
+     NULL,
+     NULL},
+    {"inspect", {TRAIN "--steps 1"}, "inspect o", NULL, NULL, NULL},
+    {"plan", {0}, "plan --model model --method lora " DATA, NULL, NULL, NULL},
 };
 
 typedef struct fault {
@@ -233,7 +270,7 @@ static int again(const bench *b, const char *dir, hora_str *err) {
     const scenario *s = b->s;
     char *out = s->out ? hora_path_join(dir, s->out) : NULL;
     int rc = -1;
-    if (out && hora_starts(s->command, "train") && !s->keeps && has_run(out))
+    if (out && hora_starts(s->command, "train") && !s->use && has_run(out))
         rc = tool(dir, "train --resume --out o", NULL, NULL, err);
     if (rc && out && hora_path_exists(out) && !strstr(s->command, "--resume") &&
         !strstr(s->command, "--overwrite")) {
@@ -252,12 +289,9 @@ static bool kept(const bench *b, const char *dir) {
     char *copy = hora_format("%s-kept", dir);
     hora_str err = {0};
     world_copy(dir, copy);
-    int rc = hora_starts(b->s->command, "train")
-                 ? tool(copy, "train --resume --out o", NULL, NULL, &err)
-                 : tool(copy, "eval --model m --data data.txt --seq-len 16 --threads 1", NULL, NULL,
-                        &err);
-    if (rc && !hora_starts(b->s->command, "train")) /* takes back what was moved aside */
-        rc = tool(copy, "merge --model model --adapter o --out m --overwrite", NULL, NULL, &err);
+    int rc = tool(copy, b->s->use, NULL, NULL, &err);
+    if (rc && !hora_eq(b->s->use, RESUME)) /* takes back what was moved aside */
+        rc = tool(copy, b->s->command, NULL, NULL, &err);
     world_remove(copy);
     hora_str_release(&err);
     hora_free(copy);
@@ -292,7 +326,7 @@ static char *verdict(bench *b, const fault *f, const char *dir) {
         what = hora_strdup("an empty output folder stays");
     else if (rc && path && lost(b, &err, &now))
         what = hora_strdup("a checkpoint that was reported is not there");
-    else if (rc && s->keeps && !kept(b, dir))
+    else if (rc && s->use && !kept(b, dir))
         what = hora_strdup("what was there before is lost");
     int rc2 = 0;
     if (!what && rc && (rc2 = again(b, dir, &said)))

@@ -23,6 +23,18 @@ static const hora_cpu_op *const ops[HORA_OPS] = {
 #define ROW(x) [HORA_OP_##x] = &hora_cpu_op_##x,
     OPS(ROW)};
 
+bool hora_cpu_query_one(hora_device *d, const hora_call *c, hora_need *need) {
+    (void)d;
+    (void)need;
+    return hora_cpu_alike(c, 1);
+}
+
+bool hora_cpu_query_two(hora_device *d, const hora_call *c, hora_need *need) {
+    (void)d;
+    (void)need;
+    return hora_cpu_alike(c, 2);
+}
+
 static bool takes(const hora_cpu_op *op, int i, const hora_view *v) {
     return hora_absent(v) || v->dtype == HORA_F32 || (op->bf16 && v->dtype == HORA_BF16) ||
            (op->blocks & HORA_IN(i) && hora_dtype_block(v->dtype) > 1);

@@ -1,12 +1,6 @@
 /* Kernels of op_act.c. */
 #include "backend/cpu/cpu_impl.h"
 
-static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    (void)d;
-    (void)need;
-    return hora_cpu_alike(c, 1);
-}
-
 static void act(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     hora_cpu_loops(&c->out)->act(c->attr.act, to - from, hora_cpu_at(&c->in[0], from),
@@ -29,4 +23,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_act;
-const hora_cpu_op hora_cpu_op_act = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_act = {hora_cpu_query_one, NULL, run, true, 0};

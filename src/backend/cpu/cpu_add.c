@@ -1,12 +1,6 @@
 /* Kernels of op_add.c. */
 #include "backend/cpu/cpu_impl.h"
 
-static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    (void)d;
-    (void)need;
-    return hora_cpu_alike(c, 2);
-}
-
 static void add(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     hora_cpu_loops(&c->out)->add(to - from, (float)c->attr.alpha, hora_cpu_at(&c->in[0], from),
@@ -26,4 +20,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_add;
-const hora_cpu_op hora_cpu_op_add = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_add = {hora_cpu_query_two, NULL, run, true, 0};

@@ -2,12 +2,6 @@
 #include "backend/cpu/cpu_impl.h"
 #include "op/op_dropout.h"
 
-static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    (void)d;
-    (void)need;
-    return hora_cpu_alike(c, 1);
-}
-
 static float factor(const hora_call *c, int64_t row) {
     const hora_batch *b = c->batch;
     uint32_t words[4];
@@ -37,4 +31,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_drop_path;
-const hora_cpu_op hora_cpu_op_drop_path = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_drop_path = {hora_cpu_query_one, NULL, run, true, 0};

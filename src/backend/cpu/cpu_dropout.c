@@ -4,12 +4,6 @@
 
 enum { COLUMNS = 512 }; /* of the mask at a time; a multiple of 64 */
 
-static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    (void)d;
-    (void)need;
-    return hora_cpu_alike(c, 1);
-}
-
 static void drop(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     bool forward = c->phase == HORA_FORWARD;
@@ -39,4 +33,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_dropout;
-const hora_cpu_op hora_cpu_op_dropout = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_dropout = {hora_cpu_query_one, NULL, run, true, 0};

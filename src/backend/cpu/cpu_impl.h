@@ -41,6 +41,9 @@ static inline bool hora_cpu_alike(const hora_call *c, int n) {
             return false;
     return true;
 }
+/* query of kernels that need nothing but one or two inputs of the output's dtype. */
+bool hora_cpu_query_one(hora_device *d, const hora_call *c, hora_need *need);
+bool hora_cpu_query_two(hora_device *d, const hora_call *c, hora_need *need);
 /* The gradient of input i, a sum over rows, is f32 if it is wanted at all. */
 static inline bool hora_cpu_sums_f32(const hora_call *c, int i) {
     return c->phase == HORA_FORWARD || !(c->grad & HORA_IN(i)) || c->din[i].dtype == HORA_F32;
@@ -65,6 +68,10 @@ static inline size_t hora_cpu_aligned(size_t bytes) {
  * them today than then, the tiles run one after another. */
 void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread),
                        void *arg);
+/* Waking a thread costs microseconds, so tiles of a product that one finishes in a few run one
+ * after another; the tiles, and with them the bits, are the same. `products`: multiplications. */
+void hora_cpu_few_or_parallel(int threads, double products, int64_t tiles,
+                              void (*fn)(void *arg, int64_t tile, int thread), void *arg);
 
 /* fn(arg, from, to) over chunks of [0, n), each at most `chunk`. */
 void hora_cpu_chunks(int64_t n, int64_t chunk, void (*fn)(void *arg, int64_t from, int64_t to),
@@ -144,7 +151,6 @@ static inline bool hora_cpu_multiplies(const hora_view *x, const hora_view *w) {
 void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need);
 /* Needs no release: what it holds belongs to the device. */
 hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *s);
-size_t hora_cpu_matmul_scratch(const hora_cpu_matmul *p);
 void hora_cpu_matmul_run(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a);
 /* n independent products, as if one after another; n may be 0. Chunks of rows are the outer loop,
  * so products of the same x share what they read of it. */

@@ -18,15 +18,6 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     return hora_cpu_alike(c, 3);
 }
 
-static void range(const hora_call *c, int64_t i, int64_t *lo, int64_t *hi) {
-    *lo = c->batch->lo[i];
-    *hi = c->batch->hi[i];
-    if (c->attr.window && *lo < i - c->attr.window + 1)
-        *lo = hora_min(i - c->attr.window + 1, *hi);
-    if (c->attr.ahead)
-        *hi = hora_min(*hi, i + c->attr.ahead + 1);
-}
-
 /* a (hi - lo) = sum over heads of row i's map; room: scores, then q and k of a head. */
 static void map(const hora_call *c, int64_t i, int64_t lo, int64_t hi, float *a, float *room) {
     const int64_t dh = c->attr.head_dim, n = hi - lo, w = hora_cpu_width(&c->in[1]);
@@ -60,7 +51,7 @@ static void forward(void *arg, int64_t tile, int thread) {
     float *row = room + n + 2 * c->attr.head_dim, *sum = row + d, *more = sum + d;
     for (int64_t i = tile * ROWS; i < hora_min(n, (tile + 1) * ROWS); i++) {
         int64_t lo, hi, edges = 0;
-        range(c, i, &lo, &hi);
+        hora_call_sees(c, i, &lo, &hi);
         map(c, i, lo, hi, a, room);
         memset(sum, 0, (size_t)d * sizeof *sum);
         for (int64_t j = lo; j < hi; j++) {

@@ -1,12 +1,6 @@
 /* Kernels of op_mul.c. */
 #include "backend/cpu/cpu_impl.h"
 
-static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    (void)d;
-    (void)need;
-    return hora_cpu_alike(c, 2);
-}
-
 static void mul(void *arg, int64_t from, int64_t to) {
     const hora_call *c = arg;
     hora_cpu_loops(&c->out)->mul(to - from, hora_cpu_at(&c->in[0], from),
@@ -31,4 +25,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_mul;
-const hora_cpu_op hora_cpu_op_mul = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_mul = {hora_cpu_query_two, NULL, run, true, 0};

@@ -1,12 +1,6 @@
 /* Kernels of op_pack.c and op_unpack.c: whole rows are copied. */
 #include "backend/cpu/cpu_loss.h"
 
-static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    (void)d;
-    (void)need;
-    return hora_cpu_alike(c, 2);
-}
-
 static void run(const hora_impl *impl, const hora_call *c) {
     const int64_t n = hora_cpu_rows(&c->in[1]), d = hora_cpu_width(&c->in[0]);
     const size_t bytes = (size_t)((char *)hora_cpu_at(&c->out, d) - (char *)c->out.data);
@@ -24,5 +18,5 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_pack, hora_cpu_op_unpack;
-const hora_cpu_op hora_cpu_op_pack = {query, NULL, run, true, 0};
-const hora_cpu_op hora_cpu_op_unpack = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_pack = {hora_cpu_query_two, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_unpack = {hora_cpu_query_two, NULL, run, true, 0};

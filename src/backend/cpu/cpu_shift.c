@@ -1,12 +1,6 @@
 /* Kernels of op_shift.c: rows copied, or added to a gradient. */
 #include "backend/cpu/cpu_impl.h"
 
-static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    (void)d;
-    (void)need;
-    return hora_cpu_alike(c, 1);
-}
-
 /* The row of x (of dy, backward) that goes into row k of y (of dx); -1: none. */
 static int64_t source(const hora_call *c, int64_t k) {
     const hora_batch *b = c->batch;
@@ -44,4 +38,4 @@ static void run(const hora_impl *impl, const hora_call *c) {
 }
 
 extern const hora_cpu_op hora_cpu_op_shift;
-const hora_cpu_op hora_cpu_op_shift = {query, NULL, run, true, 0};
+const hora_cpu_op hora_cpu_op_shift = {hora_cpu_query_one, NULL, run, true, 0};

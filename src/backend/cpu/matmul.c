@@ -22,8 +22,7 @@ enum {
     DEPTH = 4096,        /* f32: elements of k that are summed in registers at once */
     BLOCK_DEPTH = 512,   /* elements of k that come out of their blocks at a time */
     AHEAD = 16,
-    LINE = 64,              /* rows between what comes out of blocks and what is fetched; bytes */
-    WEIGHT_GRAD_ROWS = 1024 /* rows of a weight's gradient that are packed at a time */
+    LINE = 64 /* rows between what comes out of blocks and what is fetched; bytes */
 };
 
 void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t tile, int thread),
@@ -36,10 +35,8 @@ void hora_cpu_parallel(int threads, int64_t tiles, void (*fn)(void *arg, int64_t
         fn(arg, i, 0);
 }
 
-/* Waking a thread costs microseconds, so tiles of a product that one finishes in a few run one
- * after another; the tiles, and with them the bits, are the same. */
-static void few_or_parallel(int threads, double products, int64_t tiles,
-                            void (*fn)(void *arg, int64_t tile, int thread), void *arg) {
+void hora_cpu_few_or_parallel(int threads, double products, int64_t tiles,
+                              void (*fn)(void *arg, int64_t tile, int thread), void *arg) {
     if (products > 2e6) {
         hora_cpu_parallel(threads, tiles, fn, arg);
         return;
@@ -261,6 +258,10 @@ static hora_status lay_out(hora_cpu_matmul *p, hora_device *d) {
     return HORA_OK;
 }
 
+static size_t scratch_bytes(const hora_cpu_matmul *p) {
+    return p->thread_scratch * (size_t)p->threads;
+}
+
 void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_need *need) {
     hora_cpu_matmul p;
     cut(&p, d, s);
@@ -268,8 +269,7 @@ void hora_cpu_matmul_query(hora_device *d, const hora_cpu_matmul_spec *s, hora_n
         need->packed += p.panel_bytes * (size_t)p.count;
     /* a product that cannot be made fails in prepare, with its reason */
     if (lay_out(&p, d) == HORA_OK)
-        need->scratch =
-            (size_t)hora_max((int64_t)need->scratch, (int64_t)hora_cpu_matmul_scratch(&p));
+        need->scratch = (size_t)hora_max((int64_t)need->scratch, (int64_t)scratch_bytes(&p));
 }
 
 hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d,
@@ -282,10 +282,6 @@ hora_status hora_cpu_matmul_make(hora_cpu_matmul *p, hora_device *d,
         p->packed = data;
     }
     return lay_out(p, d);
-}
-
-size_t hora_cpu_matmul_scratch(const hora_cpu_matmul *p) {
-    return p->thread_scratch * (size_t)p->threads;
 }
 
 const char *hora_cpu_matmul_variant(const hora_cpu_matmul *p) {
@@ -471,11 +467,11 @@ static void run_all_tile(void *arg, int64_t tile, int thread) {
 void hora_cpu_matmul_run(const hora_cpu_matmul *p, const hora_cpu_matmul_args *a) {
     all_run all = {.of = {{p, a, hora_min(UNIT, p->gemm->panel)}}, .n = 1, .across = p->count};
     if (is_few(p, a))
-        few_or_parallel(p->threads, products_of(p, a), hora_ceil_div(p->spec.n, all.of[0].columns),
-                        run_few, &all.of[0]);
+        hora_cpu_few_or_parallel(p->threads, products_of(p, a),
+                                 hora_ceil_div(p->spec.n, all.of[0].columns), run_few, &all.of[0]);
     else
-        few_or_parallel(p->threads, products_of(p, a), hora_ceil_div(a->m, p->chunk) * p->count,
-                        run_all_tile, &all);
+        hora_cpu_few_or_parallel(p->threads, products_of(p, a),
+                                 hora_ceil_div(a->m, p->chunk) * p->count, run_all_tile, &all);
 }
 
 void hora_cpu_matmul_run_all(const hora_cpu_matmul *const *p, const hora_cpu_matmul_args *a,
@@ -490,8 +486,9 @@ void hora_cpu_matmul_run_all(const hora_cpu_matmul *const *p, const hora_cpu_mat
         work += products_of(p[i], &a[i]);
     }
     if (n > 1 && alike)
-        few_or_parallel(p[0]->threads, work, hora_ceil_div(a[0].m, p[0]->chunk) * all.across,
-                        run_all_tile, &all);
+        hora_cpu_few_or_parallel(p[0]->threads, work,
+                                 hora_ceil_div(a[0].m, p[0]->chunk) * all.across, run_all_tile,
+                                 &all);
     else
         for (int i = 0; i < n; i++)
             hora_cpu_matmul_run(p[i], &a[i]);
@@ -537,8 +534,8 @@ void hora_cpu_matmul_sum(const hora_cpu_matmul *const *p, const hora_cpu_matmul_
         work += products_of(p[i], &a[i]);
     }
     if (n > 1 && alike) {
-        few_or_parallel(p[0]->threads, work, hora_ceil_div(a[0].m, p[0]->chunk) * p[0]->count,
-                        sum_tile, &all);
+        hora_cpu_few_or_parallel(p[0]->threads, work,
+                                 hora_ceil_div(a[0].m, p[0]->chunk) * p[0]->count, sum_tile, &all);
         return;
     }
     for (int i = 0; i < n; i++) {
@@ -546,78 +543,4 @@ void hora_cpu_matmul_sum(const hora_cpu_matmul *const *p, const hora_cpu_matmul_
         one.add = i ? one.y : one.add;
         hora_cpu_matmul_run(p[i], &one);
     }
-}
-
-/* --- gradients of weights --------------------------------------------------------------------- */
-
-typedef struct weight_grad_run {
-    const hora_kern_gemm *gemm;
-    int64_t rows, o, k, tile, across;
-    float alpha;
-    const char *a, *b;
-    float *y;
-    bool overwrite;
-    char *scratch;
-    size_t each; /* bytes of a thread */
-} weight_grad_run;
-
-static size_t weight_grad_panel(const hora_kern_gemm *b) {
-    return hora_cpu_aligned(b->pack_bytes(WEIGHT_GRAD_ROWS, UNIT));
-}
-
-size_t hora_cpu_weight_grad_scratch(hora_device *d, hora_dtype dtype) {
-    const hora_kern_gemm *b = hora_kern_get()->gemm[dtype == HORA_BF16];
-    return 2 * weight_grad_panel(b) * (size_t)hora_device_threads(d);
-}
-
-/* Columns [at, at + n) of rows [i, i + m) of a matrix of `width` columns, as B. */
-static void pack_rows(const weight_grad_run *r, const char *from, int64_t width, int64_t i,
-                      int64_t m, int64_t at, int64_t n, char *to) {
-    size_t size = r->gemm->elem;
-    r->gemm->pack(&(hora_pack){.w = from + (size_t)(i * width + at) * size,
-                               .ldw = width,
-                               .wide = size == sizeof(float),
-                               .scale = 1,
-                               .k = m,
-                               .n = n},
-                  to);
-}
-
-static void weight_grad_tile(void *arg, int64_t tile, int thread) {
-    const weight_grad_run *r = arg;
-    const hora_kern_gemm *gemm = r->gemm;
-    int64_t o0 = tile / r->across * r->tile, k0 = tile % r->across * r->tile;
-    int64_t m = hora_min(r->tile, r->o - o0), n = hora_min(r->tile, r->k - k0);
-    char *pa = r->scratch + (size_t)thread * 2 * r->each, *pb = pa + r->each;
-    for (int64_t i = 0; i < r->rows; i += WEIGHT_GRAD_ROWS) {
-        int64_t rows = hora_min(WEIGHT_GRAD_ROWS, r->rows - i);
-        pack_rows(r, r->a, r->o, i, rows, o0, m, pa);
-        pack_rows(r, r->b, r->k, i, rows, k0, n, pb);
-        for (int64_t at = 0; at < m; at += gemm->panel) {
-            int64_t width = hora_min(gemm->panel, m - at);
-            float *y = r->y + (o0 + at) * r->k + k0;
-            hora_gemm g = {
-                .m = width, .n = n, .alpha = r->alpha, .y = y, .ldy = r->k, .wide = true};
-            int64_t units = (int64_t)gemm->pack_bytes(rows, gemm->panel);
-            g.t[0] = (hora_gemm_term){.k = rows,
-                                      .x = pa + at / gemm->panel * units,
-                                      .sxi = 4,
-                                      .sxp = (int64_t)gemm->pack_bytes(1, width),
-                                      .b = pb,
-                                      .sb = units};
-            g.add = i || !r->overwrite ? y : NULL;
-            g.ldadd = r->k;
-            gemm->gemm(&g);
-        }
-    }
-}
-
-void hora_cpu_weight_grad(hora_dtype dtype, int threads, int64_t rows, int64_t o, int64_t k,
-                          float alpha, const void *a, const void *b, float *y, bool overwrite,
-                          void *scratch) {
-    const hora_kern_gemm *gemm = hora_kern_get()->gemm[dtype == HORA_BF16];
-    weight_grad_run r = {gemm, rows, o, k,         UNIT,    hora_ceil_div(k, UNIT), alpha,
-                         a,    b,    y, overwrite, scratch, weight_grad_panel(gemm)};
-    few_or_parallel(threads, (double)rows * (double)o * (double)k,
-                    hora_ceil_div(o, UNIT) * r.across, weight_grad_tile, &r);
 }

@@ -3,16 +3,6 @@
 
 #ifndef REAL
 
-/* J_i: what row i sees of the batch's own rows. */
-static void range(const hora_call *c, int64_t i, int64_t *lo, int64_t *hi) {
-    *lo = c->batch->lo[i];
-    *hi = c->batch->hi[i];
-    if (c->attr.window && *lo < i - c->attr.window + 1)
-        *lo = hora_min(i - c->attr.window + 1, *hi);
-    if (c->attr.ahead)
-        *hi = hora_min(*hi, i + c->attr.ahead + 1);
-}
-
 /* Key-value head of query head h, in elements from the start of a row. */
 static int64_t shared(const hora_call *c, int64_t h) {
     return h * c->attr.kv_heads / c->attr.heads * c->attr.head_dim;
@@ -36,7 +26,7 @@ REF_KERNEL(attention, scratch);
 static void T(runs)(const hora_call *c, int64_t i, int64_t h, T(keys) run[2]) {
     int64_t at = shared(c, h);
     run[0] = (T(keys)){IN(1) + at, IN(2) + at, 0, 0};
-    range(c, i, &run[0].lo, &run[0].hi);
+    hora_call_sees(c, i, &run[0].lo, &run[0].hi);
     run[1] = (T(keys)){NULL, NULL, 0, 0};
     if (!hora_absent(&c->in[3]) && c->batch->lo[i] < c->batch->hi[i])
         run[1] = (T(keys)){IN(3) + at, IN(4) + at, 0, ref_rows(&c->in[3])};
@@ -95,7 +85,7 @@ static void T(dkv)(const hora_call *c, int64_t j, int64_t g, bool prefix) {
         dk[l] = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t lo, hi;
-        range(c, i, &lo, &hi);
+        hora_call_sees(c, i, &lo, &hi);
         if (prefix ? c->batch->lo[i] >= c->batch->hi[i] : j < lo || j >= hi)
             continue;
         for (int64_t h = g * each; h < (g + 1) * each; h++) {

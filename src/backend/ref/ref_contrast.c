@@ -22,21 +22,13 @@ REF_KERNEL(contrast, scratch);
 
 #else
 
-static double T(length)(const REAL *x, int64_t d) {
-    double sum = 0;
-    for (int64_t k = 0; k < d; k++)
-        sum += LD(x[k]) * LD(x[k]);
-    return fmax(sqrt(sum), 1e-12);
-}
+#include "backend/ref/ref_length.h"
 
 /* s cos(x_a, x_j) */
 static double T(score)(const hora_call *c, int64_t a, int64_t j) {
     const int64_t d = ref_width(&c->in[0]);
     const REAL *x = IN(0) + a * d, *y = IN(0) + j * d;
-    double sum = 0;
-    for (int64_t k = 0; k < d; k++)
-        sum += LD(x[k]) * LD(y[k]);
-    return c->attr.scale * sum / (T(length)(x, d) * T(length)(y, d));
+    return c->attr.scale * T(dot)(x, y, d) / (T(length)(x, d) * T(length)(y, d));
 }
 
 static double T(lse)(const hora_call *c, int64_t a) {

@@ -20,20 +20,13 @@ REF_KERNEL(cosine, NULL);
 
 #else
 
-static double T(length)(const REAL *x, int64_t d) {
-    double sum = 0;
-    for (int64_t k = 0; k < d; k++)
-        sum += LD(x[k]) * LD(x[k]);
-    return fmax(sqrt(sum), 1e-12);
-}
+#include "backend/ref/ref_length.h"
 
+/* of rows a and i */
 static double T(cosine)(const hora_call *c, int64_t a, int64_t i) {
     const int64_t d = ref_width(&c->in[0]);
     const REAL *x = IN(0) + a * d, *y = IN(0) + i * d;
-    double sum = 0;
-    for (int64_t k = 0; k < d; k++)
-        sum += LD(x[k]) * LD(y[k]);
-    return sum / (T(length)(x, d) * T(length)(y, d));
+    return T(dot)(x, y, d) / (T(length)(x, d) * T(length)(y, d));
 }
 
 static void T(forward)(const hora_call *c) {

@@ -5,15 +5,6 @@
 
 #ifndef REAL
 
-static void range(const hora_call *c, int64_t i, int64_t *lo, int64_t *hi) {
-    *lo = c->batch->lo[i];
-    *hi = c->batch->hi[i];
-    if (c->attr.window && *lo < i - c->attr.window + 1)
-        *lo = hora_min(i - c->attr.window + 1, *hi);
-    if (c->attr.ahead)
-        *hi = hora_min(*hi, i + c->attr.ahead + 1);
-}
-
 /* The scores of a head, and A. */
 static size_t scratch(const hora_call *c) {
     return c->phase == HORA_FORWARD ? (size_t)(2 * ref_rows(&c->in[0])) * sizeof(double) : 0;
@@ -53,7 +44,7 @@ static void T(forward)(const hora_call *c) {
     double *a = c->scratch, *z = a + n;
     for (int64_t i = 0; i < n; i++) {
         int64_t lo, hi, edges = 0;
-        range(c, i, &lo, &hi);
+        hora_call_sees(c, i, &lo, &hi);
         T(map)(c, i, lo, hi, a, z);
         for (int64_t l = 0; l < d; l++) {
             double sum = 0;

@@ -11,14 +11,7 @@ REF_KERNEL(soft_xent, NULL);
 
 #include <math.h>
 
-static double T(lse)(const REAL *z, int64_t k) {
-    double most = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < k; j++)
-        most = fmax(most, LD(z[j]));
-    for (int64_t j = 0; j < k; j++)
-        sum += exp(LD(z[j]) - most);
-    return most + log(sum);
-}
+#include "backend/ref/ref_lse.h"
 
 static void T(forward)(const hora_call *c) {
     int64_t n = ref_rows(&c->in[0]), k = ref_width(&c->in[0]);
