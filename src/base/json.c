@@ -475,6 +475,10 @@ hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v) {
     return own_v;
 }
 
+void hora_json_remove(hora_json *obj, const char *key) {
+    (void)json_object_del(in(obj), key);
+}
+
 hora_json *hora_json_push(hora_json *array, hora_json *own_v) {
     begin();
     done(json_array_append_new(in(array), in(own_v)), "element");

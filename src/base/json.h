@@ -84,6 +84,7 @@ hora_json *hora_json_copy(const hora_json *v);  /* deep */
 hora_json *hora_json_share(const hora_json *v); /* the same value with one owner more */
 hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v);
 hora_json *hora_json_push(hora_json *array, hora_json *own_v);
+void hora_json_remove(hora_json *obj, const char *key); /* nothing where there is no such member */
 bool hora_json_equal(const hora_json *a, const hora_json *b);
 
 /* Serialises into `out`. indent 0 = one line, separators ", " and ": "; sort = keys in byte order.

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/bnb.h"
 #include "format/gguf_hf.h"
 #include "format/npz.h"
 #include "format/safetensors_impl.h"
@@ -335,6 +336,8 @@ void hora_st_close(hora_st *st) {
         if (st->files[i].copy)
             hora_block_free(st->files[i].copy, st->files[i].copy_bytes);
     }
+    for (int i = 0; i < st->n; i++)
+        hora_free((void *)(uintptr_t)st->at[i].parts);
     for (int i = 0; st->own_names && i < st->n; i++)
         hora_free((char *)st->at[i].name);
     hora_gguf_close(st->gguf);
@@ -456,6 +459,12 @@ hora_status hora_st_open_model(hora_st **out, const char *dir) {
             if (s != HORA_OK)
                 hora_context(s, "%s", path);
         }
+    }
+    if (s == HORA_OK)
+        s = hora_bnb_gather(*out);
+    if (s != HORA_OK) {
+        hora_st_close(*out);
+        *out = NULL;
     }
     hora_json_free(index);
     hora_free(one);

@@ -41,6 +41,9 @@ typedef struct hora_st_tensor {
     /* Its rows lie pair by pair in heads of so many (GGUF, q and k of some architectures: the row
      * (h, half, i) of 2 x interleaved/2 at (h, i, half)); 0: as everywhere else. */
     int64_t interleaved;
+    /* It lies in parts (format/bnb.h), which hora_bnb_take puts together; NULL: it does not. */
+    const struct hora_bnb *parts;
+    bool beside; /* it is a part of another */
 } hora_st_tensor;
 
 /* One file. HORA_EFORMAT with file, tensor and reason for anything that breaks the rules above. */

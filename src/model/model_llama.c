@@ -153,6 +153,19 @@ static hora_status read_window(const hora_base *b, llama *c) {
     return HORA_OK;
 }
 
+/* bitsandbytes' nf4 is read (format/bnb.h). */
+static hora_status check_quantization(const hora_json *q) {
+    bool four = false;
+    hora_json_bool(hora_json_get(q, "load_in_4bit"), &four);
+    const char *by = hora_json_string(hora_json_get(q, "quant_method"), NULL);
+    const char *type = hora_json_string(hora_json_get(q, "bnb_4bit_quant_type"), NULL);
+    return hora_eq(by, "bitsandbytes") && four && hora_eq(type, "nf4")
+               ? HORA_OK
+               : hora_fail(HORA_EUNSUPPORTED,
+                           "config.json has a quantization_config other than bitsandbytes' nf4; "
+                           "open an unquantised copy of the model (f32, f16, bf16)");
+}
+
 static hora_status read_switches(hora_base *b, llama *c) {
     bool qwen2 = hora_eq(b->model_type, "qwen2"), attention_bias;
     double dropout;
@@ -169,10 +182,8 @@ static hora_status read_switches(hora_base *b, llama *c) {
         hora_warn("config.json: attention_dropout %g is not applied in training", dropout);
     if (!(c->eps > 0))
         return hora_fail(HORA_EFORMAT, "config.json: rms_norm_eps must be positive");
-    if (hora_json_type(hora_json_get(b->config, "quantization_config")) == HORA_JOBJECT)
-        return hora_fail(HORA_EUNSUPPORTED, "config.json has a quantization_config; open an "
-                                            "unquantised copy of the model (f32, f16, bf16)");
-    return HORA_OK;
+    const hora_json *q = hora_json_get(b->config, "quantization_config");
+    return hora_json_type(q) == HORA_JOBJECT ? check_quantization(q) : HORA_OK;
 }
 
 /* --- weights table ---------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "format/bnb.h"
 #include "format/gguf_hf.h"
 #include "format/hf_config.h"
 #include "format/safetensors.h"
@@ -233,7 +234,7 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
             hora_str_printf(&bad, "; %s has dtype %s", t->name, t->dtype_name);
     }
     for (int i = 0; i < hora_st_count(st); i++)
-        if (!is_read(b, st, hora_st_at(st, i)) && count++ < 6)
+        if (!hora_st_at(st, i)->beside && !is_read(b, st, hora_st_at(st, i)) && count++ < 6)
             hora_str_printf(&bad, "; %s is not part of a %s", hora_st_at(st, i)->name,
                             b->model_type);
     hora_status s = count ? hora_fail(HORA_ESHAPE,
@@ -269,7 +270,7 @@ static bool will_fit(const hora_base *b, int i) {
     if (!t)
         return false;
     const hora_view v = part_of(&b->weights[i], t);
-    return !t->interleaved && fits_as_is(&b->weights[i], &v);
+    return !t->interleaved && !t->parts && fits_as_is(&b->weights[i], &v);
 }
 
 static void measure_store(hora_base *b) {
@@ -292,6 +293,27 @@ static hora_status take_block(const hora_base *b, store *own) {
                                 own->st ? "converted weights" : "fresh weights");
 }
 
+/* Where the weight is not what the tensor's parts make, that is put together beside it first. */
+static hora_status fill_from_parts(const hora_weight *w, const hora_st_tensor *t) {
+    hora_view v = {w->view.data, t->view.dtype, w->view.shape};
+    const size_t bytes = hora_view_bytes(&v);
+    void *own = NULL;
+    if (hora_weight_spelling(w).rows)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "%s is one of several matrices in one tensor of four bits; open an "
+                         "unquantised copy of the model",
+                         w->name);
+    if (v.dtype == w->view.dtype)
+        return hora_bnb_take(t, v.data);
+    HORA_TRY(hora_block_new(&own, bytes, w->name));
+    v.data = own;
+    hora_status s = hora_bnb_take(t, own);
+    if (s == HORA_OK)
+        s = hora_weight_fill(w, &v, 0);
+    hora_block_free(own, bytes);
+    return s;
+}
+
 /* From tensor t, or drawn where no file has it. v: the part of t. */
 static hora_status fill_weight(const store *own, const hora_weight *w, const hora_st_tensor *t,
                                const hora_view *v) {
@@ -299,7 +321,7 @@ static hora_status fill_weight(const store *own, const hora_weight *w, const hor
         draw_weight(w, own->seed);
         return HORA_OK;
     }
-    HORA_TRY(hora_weight_fill(w, v, t->interleaved));
+    HORA_TRY(t->parts ? fill_from_parts(w, t) : hora_weight_fill(w, v, t->interleaved));
     if (own->double_quant && w->view.dtype == HORA_NF4)
         hora_nf4_round_scales(w->view.data, hora_elems(&w->view) / hora_dtype_block(HORA_NF4), NULL,
                               NULL);
@@ -374,7 +396,8 @@ static hora_status choose_blocks(hora_base *b, const hora_base_options *o) {
 static hora_status untie(hora_base *b, const hora_st *st) {
     const hora_st_tensor *head = b->tied ? hora_st_find(st, "lm_head.weight") : NULL;
     const hora_st_tensor *embed = head ? find(b, st, &b->weights[b->embed]) : NULL;
-    if (!embed || !hora_shape_equal(&head->view.shape, &embed->view.shape) ||
+    if (!embed || !hora_shape_equal(&head->view.shape, &embed->view.shape) || head->parts ||
+        embed->parts ||
         (head->view.dtype == embed->view.dtype &&
          memcmp(head->view.data, embed->view.data, head->bytes) == 0))
         return HORA_OK;

@@ -22,6 +22,7 @@ static hora_status save_config(const hora_base *b, const char *dir, hora_dtype d
     hora_json *c = hora_json_copy(b->config);
     const char *name = dtype == HORA_BF16 ? "bfloat16" : dtype == HORA_F16 ? "float16" : "float32";
     hora_json_set(c, "torch_dtype", hora_json_new_string(name));
+    hora_json_remove(c, "quantization_config"); /* it is plain now */
     if (apart)
         hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
     hora_status s = hora_json_save(c, 2, true, dir, "config.json");
@@ -276,6 +277,14 @@ hora_status hora_base_save_like(const hora_base *b, const char *dir, float *cons
                          "give --dtype bf16 or f32",
                          b->dir);
     HORA_TRY(hora_st_open_model(&st, b->dir));
+    for (int i = 0; i < hora_st_count(st); i++)
+        if (hora_st_at(st, i)->parts) {
+            hora_st_close(st);
+            return hora_fail(HORA_EUSAGE,
+                             "%s is in four bits, which do not hold a merged weight: give --dtype "
+                             "bf16 or f32",
+                             b->dir);
+        }
     say_apart(b, replace);
     const size_t most = (size_t)(hora_st_count(st) + b->nweights);
     shards s = {

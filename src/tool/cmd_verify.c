@@ -165,7 +165,7 @@ static hora_dtype written(const check *k, const hora_st *st, int w) {
         return fixed[k->c->dtype];
     const hora_spelling s = hora_weight_spelling(&k->m->base->weights[w]);
     const hora_st_tensor *t = st ? hora_st_find(st, s.name) : NULL;
-    return t && hora_dtype_is_float(t->view.dtype) ? t->view.dtype : HORA_F32;
+    return t && !t->parts && hora_dtype_is_float(t->view.dtype) ? t->view.dtype : HORA_F32;
 }
 
 /* Rounds v as a file of that dtype does, and says how much of the update that takes. */

@@ -1,5 +1,6 @@
 /* A GGUF file as --model at the tool, from the golden files: everything that a folder can do. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -175,8 +176,50 @@ static void test_on_the_fly(void **state) {
     tool_check(0, NULL, NULL, "generate --model '%s/m.gguf' --prompt Once --max-tokens 4", tmp);
 }
 
+/* Losses of a run's steps. */
+static int losses(const char *out, double *loss, int most) {
+    hora_str log = {0};
+    int n = 0;
+    assert_ok(hora_file_read(&log, hora_test_path(out, "log.jsonl")));
+    for (const char *at = log.s; (at = strstr(at, "\"loss\": ")) && n < most; n++)
+        loss[n] = strtod(at += 8, NULL);
+    hora_str_release(&log);
+    return n;
+}
+
+/* Training on blocks has the losses of training on the same model dequantized to f32. */
+static void test_losses(void **state) {
+    enum { STEPS = 8 };
+    static const char *const files[] = {"llama/q8_0", "llama/q4_k", "qwen3/q4_k"};
+    static const char *const dtypes[] = {"f32", "bf16"};
+    const char *data = tiny_file("gguf.txt", "Once upon a time there was a girl. She liked it.\n");
+    const char *plain = hora_test_path(hora_test_tmp(), "plain.gguf");
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(files) * HORA_COUNT(dtypes); i++) {
+        const char *model = hora_test_shared(hora_test_text("gguf/models/%s.gguf", files[i / 2]));
+        const char *out = hora_test_path(hora_test_tmp(), "losses");
+        double got[STEPS], want[STEPS];
+        tool_check(0, NULL, NULL,
+                   "export --model '%s' --to gguf --dtype f32 --out '%s' --overwrite", model,
+                   plain);
+        for (int k = 0; k < 2; k++) {
+            tool_check(0, NULL, NULL,
+                       "train --model '%s' --data '%s' --seq-len 16 --method lora --lr 0.01 "
+                       "--steps %d --log-every 1 --dtype %s --out '%s' --overwrite -q",
+                       k ? plain : model, data, STEPS, dtypes[i % 2], out);
+            assert_int_equal(losses(out, k ? want : got, STEPS), STEPS);
+        }
+        assert_true(fabs(want[STEPS - 1] - want[0]) > 0.01); /* it trains */
+        for (int k = 0; k < STEPS; k++)
+            if (!(fabs(got[k] - want[k]) <= 0.002))
+                fail_msg("%s, %s: loss %g in step %d, %g on its values", files[i / 2],
+                         dtypes[i % 2], got[k], k + 1, want[k]);
+    }
+}
+
 HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, HORA_SHORT},
            {"blocks are the cpu backend's own", test_backend, HORA_SHORT},
            {"decoding on blocks", test_decoding, HORA_SHORT},
            {"hora quantize is as close as llama.cpp", test_quantize, HORA_SHORT},
+           {"losses are those of the values", test_losses, HORA_SHORT},
            {"blocks made as a model is opened", test_on_the_fly, HORA_SHORT});

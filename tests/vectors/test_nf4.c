@@ -5,7 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "format/safetensors.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "format/bnb.h"
 #include "hora_test.h"
 #include "tensor/blocks.h"
 
@@ -106,6 +108,129 @@ static void test_golden(void **state) {
         check(files[i], map);
 }
 
+/* --- checkpoints ------------------------------------------------------------------------------ */
+typedef struct stored { /* a matrix as bitsandbytes stores it; parts that are NULL are left out */
+    const char *state;
+    hora_view codes, absmax, map, most, nested_map;
+} stored;
+
+static hora_view view_of(const void *data, hora_dtype t, int64_t n) {
+    return (hora_view){(void *)(uintptr_t)data, t, HORA_SHAPE1(n)};
+}
+
+/* A folder with that matrix as `w`. */
+static const char *write_stored(const char *name, const stored *m) {
+    const char *dir = hora_test_path(hora_test_tmp(), name);
+    const struct {
+        const char *name;
+        hora_view view;
+    } parts[] = {
+        {"w", m->codes},
+        {"w.absmax", m->absmax},
+        {"w.quant_map", m->map},
+        {"w.nested_absmax", m->most},
+        {"w.nested_quant_map", m->nested_map},
+        {"w.quant_state.bitsandbytes__nf4", view_of(m->state, HORA_U8, (int64_t)strlen(m->state))}};
+    hora_st_entry e[HORA_COUNT(parts)];
+    int n = 0;
+    for (size_t i = 0; i < HORA_COUNT(parts); i++)
+        if (parts[i].view.data)
+            e[n++] = (hora_st_entry){parts[i].name, parts[i].view, parts[i].view.dtype};
+    assert_ok(hora_mkdirs(dir));
+    assert_ok(hora_st_write(hora_test_path(dir, "model.safetensors"), e, n, NULL, 0));
+    return dir;
+}
+
+/* What is read from the folder are the values that bitsandbytes makes of it. */
+static void taken(const char *dir, const hora_st *from, const char *name, hora_dtype as) {
+    const hora_st_tensor *want = hora_st_find(from, name);
+    const int64_t n = hora_elems(&want->view);
+    hora_st *st;
+    assert_ok(hora_st_open_model(&st, dir));
+    const hora_st_tensor *t = hora_st_find(st, "w");
+    assert_non_null(t->parts);
+    assert_int_equal(t->view.dtype, as);
+    assert_int_equal(hora_elems(&t->view), n);
+    assert_true(hora_st_find(st, "w.quant_map")->beside && !t->beside);
+    char *y = hora_malloc(hora_view_bytes(&t->view));
+    assert_ok(hora_bnb_take(t, y));
+    if (as == HORA_NF4)
+        same_values((unsigned char *)y, from, name, n);
+    else
+        assert_memory_equal(y, want->view.data, hora_view_bytes(&t->view));
+    hora_free(y);
+    hora_st_close(st);
+}
+
+static void fails(const char *name, const stored *m, hora_status code, const char *says) {
+    hora_st *st;
+    assert_fails(hora_st_open_model(&st, write_stored(name, m)), code, says);
+}
+
+static void test_checkpoints(void **state) {
+    hora_st *books, *st, *odd;
+    (void)state;
+    assert_ok(hora_st_open(&books, hora_test_shared("gguf/nf4/code_books.safetensors")));
+    assert_ok(hora_st_open(&st, hora_test_shared("gguf/nf4/bf16_two_levels.safetensors")));
+    assert_ok(hora_st_open(&odd, hora_test_shared("gguf/nf4/f32_odd_tail.safetensors")));
+    stored m = {
+        .state = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"bfloat16\", "
+                 "\"shape\": [160, 128]}",
+        .codes = view_of(data_of(st, "bytes", 10240), HORA_U8, 10240),
+        .absmax = view_of(data_of(st, "absmax", 320), HORA_F32, 320),
+        .map = view_of(data_of(books, "nf4", 16), HORA_F32, 16),
+    };
+    taken(write_stored("one", &m), st, "dequantized", HORA_NF4);
+
+    stored two = m;
+    char nested[256];
+    hora_snprintf(nested, sizeof nested,
+                  "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"bfloat16\", "
+                  "\"shape\": [160, 128], \"nested_blocksize\": 256, \"nested_dtype\": "
+                  "\"float32\", \"nested_offset\": %.17g}",
+                  (double)*(const float *)data_of(st, "offset", 1));
+    two.state = nested;
+    two.absmax = view_of(data_of(st, "absmax_bytes", 320), HORA_U8, 320);
+    two.most = view_of(data_of(st, "absmax_of_absmax", 2), HORA_F32, 2);
+    two.nested_map = view_of(data_of(books, "dynamic_map", 256), HORA_F32, 256);
+    taken(write_stored("two", &two), st, "dequantized_double", HORA_NF4);
+
+    stored tail = m; /* rows are no whole blocks: plain values */
+    tail.state = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"float32\", "
+                 "\"shape\": [3, 96]}";
+    tail.codes = view_of(data_of(odd, "bytes", 144), HORA_U8, 144);
+    tail.absmax = view_of(data_of(odd, "absmax", 5), HORA_F32, 5);
+    taken(write_stored("tail", &tail), odd, "dequantized", HORA_F32);
+
+    stored bad = m;
+    bad.map = view_of(NULL, HORA_F32, 0);
+    fails("no-map", &bad, HORA_EFORMAT, "w.quant_map is missing");
+    bad.map = m.absmax;
+    bad.map.shape.d[0] = 16;
+    fails("other-map", &bad, HORA_EFORMAT, "not that of nf4");
+    bad = m;
+    bad.absmax.shape.d[0] = 319;
+    fails("few-scales", &bad, HORA_EFORMAT, "w.absmax should be 320 numbers");
+    bad = m;
+    bad.state = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"shape\": [160, 64]}";
+    fails("shape", &bad, HORA_EFORMAT, "another number of values");
+    bad.state = "{\"quant_type\": \"nf4\", \"blocksize\": 32, \"shape\": [160, 128]}";
+    fails("block", &bad, HORA_EUNSUPPORTED, "multiples of 64");
+    bad.state = "{\"quant_type\": \"fp4\", \"blocksize\": 64, \"shape\": [160, 128]}";
+    fails("fp4", &bad, HORA_EUNSUPPORTED, "fp4");
+    bad.state = "{\"quant_type\"";
+    fails("text", &bad, HORA_EFORMAT, "quant_state");
+    bad = two;
+    bad.most.shape.d[0] = 1;
+    fails("few-most", &bad, HORA_EFORMAT, "w.nested_absmax should be 2 numbers");
+    bad = m;
+    bad.codes = view_of(NULL, HORA_U8, 0);
+    fails("no-codes", &bad, HORA_EFORMAT, "is there without w");
+    hora_st_close(books);
+    hora_st_close(st);
+    hora_st_close(odd);
+}
+
 /* What bitsandbytes does is also known without its files: zeros, ties, signs, the two nibbles. */
 static void test_rules(void **state) {
     float x[BLOCK] = {0}, y[BLOCK];
@@ -125,4 +250,5 @@ static void test_rules(void **state) {
 }
 
 HORA_TESTS(vectors_nf4, {"bitsandbytes' bits", test_golden, HORA_SHORT},
+           {"bitsandbytes' checkpoints", test_checkpoints, HORA_SHORT},
            {"zeros, ends, nibbles", test_rules, HORA_SHORT});

@@ -7,12 +7,13 @@ HORA: the tool. SHARED: holds models/stories260k and gguf/models/{llama,qwen2,qw
   out    hora trains a few steps and saves; PEFT loads the folder and computes logits
   in     PEFT makes an adapter with random weights and saves; hora loads it
   names  a model folder saved by this transformers (its names in config.json), read by hora
-  gguf   hora writes GGUF (LoRA or merged model), llama.cpp computes logits and greedy text; left out
-         where llama-cpp-python is not there
+  gguf   hora writes GGUF (LoRA or merged model), llama.cpp computes log-probabilities of all tokens
+         (that is what its server tells; logits less a number a row) and greedy text; left out
+         where xllamacpp is not there
 The first two are logits in f32 against torch in f32. Not part of the tests: `make world` makes a
 virtual environment and runs it. --write puts the table between the marks of that page.
 """
-import argparse, datetime, importlib.metadata, json, os, subprocess, sys, tempfile, warnings
+import argparse, datetime, importlib.metadata, json, os, shutil, subprocess, sys, tempfile, warnings
 
 import torch
 import transformers
@@ -128,33 +129,43 @@ class World:
         base(model).save_pretrained(folder)
         return (self.ours("--model", folder) - self.ours("--model", model)).abs().max().item()
 
-    def gguf(self, arch, options, to):
-        import llama_cpp
-        import numpy as np
+    def without_zeros(self, arch):
+        """The golden model with numbers in its rows of zeros, which DoRA divides by."""
+        source, folder = f"{self.shared}/gguf/models/{arch}/hf", f"{self.tmp}/{arch}"
+        if not os.path.exists(folder):
+            shutil.copytree(source, folder)
+            weights = load_file(f"{source}/model.safetensors")
+            for w in weights.values():
+                zero = w.flatten(1).abs().sum(1) == 0 if w.ndim == 2 else torch.zeros(0)
+                if zero.any():
+                    w[zero] = 0.02 * torch.randn(int(zero.sum()), w.shape[1]).to(w.dtype)
+            save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
+        return folder
 
-        model, folder, file = f"{self.shared}/gguf/models/{arch}/hf", f"{self.tmp}/adapter", f"{self.tmp}/out.gguf"
+    def gguf(self, arch, options, to):
+        model, folder, file = self.without_zeros(arch), f"{self.tmp}/adapter", f"{self.tmp}/out.gguf"
         whole = f"{self.tmp}/base.gguf"
-        self.train(model, folder, options)
-        run(self.hora, "export", "--model", model, "--to", "gguf", "--dtype", "f32", "--out", whole, "--overwrite")
-        run(self.hora, "export", "--model", model, "--adapter", folder, "--to", to, "--out", file, "--overwrite",
-            *(["--dtype", "f32"] if to == "gguf" else []))
         lora = to == "gguf-lora"
-        llm = llama_cpp.Llama(model_path=whole if lora else file, lora_path=file if lora else None, n_ctx=64, logits_all=True,
-                              verbose=False, n_threads=2)
-        ids = self.batch["input_ids"][0].tolist()
+        self.train(model, folder, options)
+        if lora:
+            run(self.hora, "export", "--model", model, "--to", "gguf", "--dtype", "f32", "--out", whole, "--overwrite")
+        run(self.hora, "export", "--model", model, "--adapter", folder, "--to", to, "--out", file, "--overwrite",
+            *(["--dtype", "f32"] if not lora else []))
         vocab = json.load(open(f"{model}/config.json"))["vocab_size"]
-        ids = [i % vocab for i in ids]
-        llm.eval(ids)
-        theirs = torch.from_numpy(np.array(llm.scores[:len(ids)]))
+        ids = [i % vocab for i in self.batch["input_ids"][0].tolist()]
+        letter = json.loads(run(self.hora, "tokenize", "--model", model, "--text", "na", "--json"))[-1]
+        theirs = json.loads(run(sys.executable, os.path.join(os.path.dirname(__file__), "llama.py"), whole if lora else file,
+                                file if lora else "-", ",".join(map(str, ids)), str(letter), "the king", 24))
         batch = {"input_ids": torch.tensor([ids, ids]), "attention_mask": torch.ones(2, len(ids), dtype=torch.long)}
         save_file(batch, f"{self.tmp}/batch")
-        got = self.ours("--model", model, "--adapter", folder)[0]
+        got = self.ours("--model", model, "--adapter", folder)[0].log_softmax(-1)
         save_file(self.batch, f"{self.tmp}/batch")
-        llm.reset()
-        text = llm.create_completion("the", max_tokens=24, temperature=0)["choices"][0]["text"]
-        mine = json.loads(run(self.hora, "generate", "--model", model, "--adapter", folder, "--prompt", "the", "--max-new-tokens", 24,
-                              "--temperature", 0, "--json"))["text"]
-        return (got - theirs).abs().max().item(), text.strip() == mine.strip()
+        mine = json.loads(run(self.hora, "generate", "--model", model, "--adapter", folder, "--prompt", "the king", "--max-new-tokens", 24,
+                              "--temperature", 0, "--dtype", "f32", "--json"))
+        same = theirs["ids"] == mine["ids"][:len(theirs["ids"])] and len(theirs["ids"]) > 0
+        if not same:
+            print(f"  hora:      {mine['ids']}\n  llama.cpp: {theirs['ids']}", file=sys.stderr)
+        return (got - torch.tensor(theirs["logprobs"])).abs().max().item(), same
 
 
 def rows(w, only):
@@ -178,9 +189,9 @@ def rows(w, only):
     for arch in ("llama", "qwen2", "qwen3"):
         yield one(f"{arch}, config.json", "names", lambda: w.names(f"{w.shared}/gguf/models/{arch}/hf"))
     try:
-        import llama_cpp  # noqa: F401
+        import xllamacpp  # noqa: F401
     except ImportError:
-        print("llama-cpp-python is not there: no rows of gguf", file=sys.stderr)
+        print("xllamacpp is not there: no rows of gguf", file=sys.stderr)
         return
     for arch in ("llama", "qwen2", "qwen3"):
         for name, options, to in GGUF:
@@ -194,7 +205,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         table = [r for r in rows(World(os.path.abspath(a.hora), os.path.abspath(a.shared), tmp), a.only) if r]
     versions = []
-    for p in ("torch", "transformers", "peft", "safetensors", "llama-cpp-python"):
+    for p in ("torch", "transformers", "peft", "safetensors", "xllamacpp"):
         try:
             versions.append(f"{p} {importlib.metadata.version(p)}")
         except importlib.metadata.PackageNotFoundError:
