@@ -153,10 +153,11 @@ static hora_status read_texts(hora_opened *o, hora_dataset **out, const char *pa
  * piece of memory that it made of that. */
 static hora_status open_texts(hora_opened *o, hora_dataset **out, const char *path,
                               const hora_data_config *config) {
-    const bool reads = hora_comm_node_rank(o->comm) == 0;
+    const hora_sharing *all = hora_comm_sharing(o->comm);
+    const bool reads = !all || all->part == 0;
     void *image = NULL;
     uint64_t size;
-    if (!hora_comm_sharing(o->comm))
+    if (!all)
         return read_texts(o, out, path, config);
     if (reads)
         HORA_TRY(read_texts(o, out, path, config));
