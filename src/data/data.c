@@ -77,12 +77,14 @@ void hora_dataset_close(hora_dataset *d) {
         return;
     hora_store *st = d->store;
     if (--st->refs == 0) {
-        hora_ids_release(&st->tokens.ids);
-        hora_ids_release(&st->tokens.types);
-        hora_free(st->tokens.mask);
+        if (!st->lent) {
+            hora_ids_release(&st->tokens.ids);
+            hora_ids_release(&st->tokens.types);
+            hora_free(st->tokens.mask);
+            hora_free(st->bytes);
+            hora_free(st->records);
+        }
         hora_labels_release(&st->labels);
-        hora_free(st->bytes);
-        hora_free(st->records);
         for (int i = 0; i < st->nparts; i++)
             hora_free(st->parts[i].path);
         hora_free(st->parts);

@@ -6,7 +6,7 @@
  * record into samples (text and the bytes of it that count; chat*.c for conversations; labels.c and
  * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for
  * all files of a set. pack.c cuts sequences and fills batches, data.c owns the dataset, survey.c
- * looks at it, prefetch.c is the thread.
+ * looks at it, once.c lends it to other processes, prefetch.c is the thread.
  */
 #include "base/file.h"
 #include "data/data.h"
@@ -167,6 +167,7 @@ hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, 
                                hora_batch *b);
 typedef struct hora_store { /* shared by the pieces of a split */
     int refs;
+    bool lent; /* tokens, bytes and records lie in another's memory (once.c) */
     hora_masked tokens;
     int32_t *bytes; /* per token id */
     int32_t nbytes;

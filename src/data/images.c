@@ -462,7 +462,6 @@ hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
 }
 
 /* --- a look at all of them -------------------------------------------------------------------- */
-
 typedef struct seen {
     hora_image_info info;
     char *why; /* owned; NULL: read */
@@ -471,6 +470,7 @@ typedef struct seen {
 typedef struct look {
     const hora_images *s;
     seen *seen;
+    int64_t first; /* picture of the share */
 } look;
 
 /* Which classes the mask of picture i holds. */
@@ -499,6 +499,7 @@ static void look_at(void *arg, int64_t i, int thread) {
     look *l = arg;
     hora_image im = {0};
     (void)thread;
+    i += l->first;
     hora_status s = hora_images_read(l->s, i, &im, &l->seen[i].info);
     if (!s && l->s->items[i].mask)
         s = look_at_mask(l->s, i, &im, l->seen[i].with);
@@ -521,11 +522,81 @@ static void count(hora_images_survey *v, const hora_image_info *f) {
     v->read++;
 }
 
+/* What a rank says of its share: for each picture what is known, and why it cannot be read. */
+static void say_share(const seen *at, int64_t n, hora_str *out) {
+    for (int64_t i = 0; i < n; i++) {
+        hora_str_add(out, (const char *)&at[i].info, sizeof at[i].info);
+        hora_str_add(out, (const char *)at[i].with, sizeof at[i].with);
+        const char *why = at[i].why ? at[i].why : "";
+        hora_str_add(out, why, strlen(why) + 1);
+    }
+}
+
+static void hear_share(seen *at, int64_t n, const char *said) {
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(&at[i].info, said, sizeof at[i].info);
+        at[i].info.format = NULL; /* an address of another process */
+        said += sizeof at[i].info;
+        memcpy(at[i].with, said, sizeof at[i].with);
+        said += sizeof at[i].with;
+        at[i].why = *said ? hora_strdup(said) : NULL;
+        said += strlen(said) + 1;
+    }
+}
+
+static hora_status exchange(hora_comm *c, look *l, int64_t n) {
+    const int ranks = hora_comm_size(c), self = hora_comm_rank(c);
+    int64_t first, own;
+    hora_str mine = {0};
+    hora_str *said = hora_calloc((size_t)ranks, sizeof *said);
+    hora_part_of(n, self, ranks, &first, &own);
+    say_share(l->seen + first, own, &mine);
+    const hora_status s = hora_comm_gather_any(c, mine.s, mine.n, said);
+    for (int r = 0; r < ranks && !s; r++) {
+        hora_part_of(n, r, ranks, &first, &own);
+        if (r != self)
+            hear_share(l->seen + first, own, said[r].s);
+    }
+    for (int r = 0; r < ranks; r++)
+        hora_str_release(&said[r]);
+    hora_free(said);
+    hora_str_release(&mine);
+    return s;
+}
+
+/* Ranks whose sets differ would wait for other messages than come. */
+static hora_status same_set(const hora_images *s, hora_comm *c) {
+    const uint64_t mine[2] = {s->info.hash, s->n};
+    uint64_t *all = hora_calloc((size_t)hora_comm_size(c) * 2, sizeof *all);
+    hora_status st = hora_comm_gather(c, mine, sizeof mine, all);
+    for (int r = 0; r < hora_comm_size(c) && !st; r++)
+        if (memcmp(all + 2 * r, all, sizeof mine) != 0)
+            st = hora_fail(HORA_EMISMATCH,
+                           "ranks differ: data hash is \"%016llx\" on rank 0 and \"%016llx\" on "
+                           "rank %d; give all ranks the same program, model, data and options",
+                           (unsigned long long)all[0], (unsigned long long)all[2 * r], r);
+    hora_free(all);
+    return st;
+}
+
 hora_status hora_images_look(const hora_images *s, hora_images_survey *out) {
-    look l = {s, hora_calloc(s->n, sizeof *l.seen)};
-    int64_t cap = 0;
+    return hora_images_look_together(s, NULL, out);
+}
+
+hora_status hora_images_look_together(const hora_images *s, hora_comm *comm,
+                                      hora_images_survey *out) {
+    int64_t cap = 0, own;
     *out = (hora_images_survey){0};
-    hora_parallel((int64_t)s->n, look_at, &l);
+    if (hora_comm_size(comm) > 1)
+        HORA_TRY(same_set(s, comm));
+    look l = {s, hora_calloc(s->n, sizeof *l.seen), 0};
+    hora_part_of((int64_t)s->n, hora_comm_rank(comm), hora_comm_size(comm), &l.first, &own);
+    hora_parallel(own, look_at, &l);
+    if (hora_comm_size(comm) > 1) {
+        const hora_status st = exchange(comm, &l, (int64_t)s->n);
+        if (st)
+            return st; /* the end of the process */
+    }
     for (size_t i = 0; i < s->n; i++) {
         hora_images_bad bad = {(int64_t)i, l.seen[i].why};
         if (bad.why)

@@ -16,6 +16,7 @@
  * set's, a model's id2label), never its place among its neighbours. Nothing is dropped without a
  * count.
  */
+#include "comm/comm.h"
 #include "format/image.h"
 
 typedef struct hora_images hora_images;
@@ -81,6 +82,9 @@ typedef struct hora_images_survey {
     int64_t nbad;
 } hora_images_survey;
 hora_status hora_images_look(const hora_images *s, hora_images_survey *out);
+/* The same by several ranks, of which each looks at its share; comm: NULL: one alone. */
+hora_status hora_images_look_together(const hora_images *s, hora_comm *comm,
+                                      hora_images_survey *out);
 void hora_images_survey_release(hora_images_survey *v);
 /* Leaves the unreadable samples out; indices move up. Without skip_bad the first of them is the
  * failure. */

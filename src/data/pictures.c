@@ -42,13 +42,13 @@ void hora_pictures_release(hora_pictures *p) {
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static hora_status open_set(hora_pictures *p, const char *path, const hora_data_config *c,
-                            hora_data_info *info) {
+static hora_status open_set(hora_pictures *p, hora_comm *comm, const char *path,
+                            const hora_data_config *c, hora_data_info *info) {
     const hora_images_config ic = {.skip_bad = c->skip_bad,
                                    .decode = {.no_exif = !c->exif, .white = c->white}};
     hora_images_survey v = {0};
     HORA_TRY(hora_images_open(&p->set, path, &ic));
-    hora_status s = hora_images_look(p->set, &v);
+    hora_status s = hora_images_look_together(p->set, comm, &v);
     if (!s && v.nbad && c->skip_bad)
         hora_warn("%s: pictures that were skipped: %lld; the first: %s", path, (long long)v.nbad,
                   v.bad[0].why);
@@ -168,7 +168,7 @@ static uint64_t fingerprint(const hora_pictures *p, const hora_data_config *c) {
     return hora_hash64(parts, sizeof parts, 5);
 }
 
-static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path,
+static hora_status open_into(hora_dataset *d, hora_pictures *p, hora_comm *comm, const char *path,
                              const hora_data_config *c) {
     hora_store *st = d->store;
     const int64_t rows = hora_vision_rows(&p->vision);
@@ -181,7 +181,7 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path
                              ? "segment is for pictures, but the model reads clips; give another"
                              : "rand_augment turns and shears pictures, but not their masks; leave "
                                "it out (crop and flip move both)");
-    HORA_TRY(open_set(p, path, c, &d->info));
+    HORA_TRY(open_set(p, comm, path, c, &d->info));
     if (p->vision.frames > 1)
         HORA_TRY(hora_clips_open(&p->clips, p->set, path, true));
     if (!c->augment.crop) /* kept as the model reads them */
@@ -224,7 +224,7 @@ void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots) 
     hora_vision_pattern(&p->vision, pattern->ids.at, p->pos);
 }
 
-hora_status hora_pictures_open(hora_dataset **out, const char *path,
+hora_status hora_pictures_open(hora_dataset **out, hora_comm *comm, const char *path,
                                const hora_image_processor *processor, const hora_vision *vision,
                                const hora_data_config *c, const hora_data_rule *rule) {
     *out = NULL;
@@ -241,7 +241,7 @@ hora_status hora_pictures_open(hora_dataset **out, const char *path,
     p->processor = *processor;
     p->vision = *vision;
     p->seed = d->seed;
-    hora_status s = open_into(d, p, path, c);
+    hora_status s = open_into(d, p, comm, path, c);
     if (s)
         hora_dataset_close(d);
     else

@@ -134,6 +134,8 @@ hora_status hora_train_log_step(hora_train_log *l, const hora_step_info *i) {
         put_real(&line, "slowest_tok_per_s", tidy(i->slowest, 6));
         put_real(&line, "comm_ms", tidy(i->comm_seconds * 1e3, 6));
     }
+    if (i->sync_every)
+        hora_str_printf(&line, ", \"sync_every\": %lld", (long long)i->sync_every);
     hora_str_puts(&line, "}\n");
     hora_str_printf(&row, "%lld", (long long)i->step);
     const double before[] = {epoch, i->loss, i->grad_norm, i->lr};

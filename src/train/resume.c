@@ -252,6 +252,7 @@ static hora_status take(hora_training *t, const char *dir, const hora_json *stat
     HORA_TRY(hora_json_get_int(state, "step", 0, &taken));
     HORA_TRY(other_length(t, dir, hora_json_get(state, "identity"), taken));
     HORA_TRY(read_tensors(t, dir, true));
+    HORA_TRY(hora_local_read(t, dir));
     HORA_TRY(read_position(t, dir, state));
     HORA_TRY(hora_json_get_string(state, "variant", "", &variant));
     const char *here = hora_device_variant(t->parts.device);

@@ -40,6 +40,13 @@ static const hora_option rows[] = {
     OPT_REAL(eps, "eps", "adam_epsilon", "1e-8", 1e-30, 1,
              "adamw: added to the root of the second moment"),
     OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum"),
+    OPT_INT(sync_every, "sync_every", NULL, "0", 0, 1e9,
+            "local steps, another algorithm (DiLoCo) for slow links: ranks train apart and meet "
+            "every so many steps; 0: the gradients of every step are added up"),
+    OPT_REAL(outer_lr, "outer_lr", NULL, "0.7", 0, 100,
+             "sync_every: learning rate of a meeting (1 with outer_momentum 0: the plain mean)"),
+    OPT_REAL(outer_momentum, "outer_momentum", NULL, "0.9", 0, 0.9999999,
+             "sync_every: Nesterov momentum of the meetings"),
     OPT_REAL(clip, "clip", "max_grad_norm", "1.0", 0, HUGE_,
              "largest norm of the gradient; 0: no clipping"),
     OPT_REAL(drop_path, "drop_path", "drop_path_rate", "0", 0, 0.999,
