@@ -447,6 +447,16 @@ static hora_status train_all(run *r, hora_settings *given) {
     return hora_comm_barrier(r->comm); /* nobody leaves before rank 0 has written */
 }
 
+/* What is of one class bears the objective's name for it, which does not outlive the run: it is in
+ * the log. */
+static void drop_classes(hora_metrics *m) {
+    int n = 0;
+    for (int i = 0; i < m->n; i++)
+        if (!m->at[i].of)
+            m->at[n++] = m->at[i];
+    m->n = n;
+}
+
 hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_run_result *result) {
     run r;
     init(&r, hooks);
@@ -462,6 +472,8 @@ hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_r
     if (r.training && status)
         hora_training_get(r.training, &r.result.status);
     r.result.seconds = hora_now() - started;
+    drop_classes(&r.result.first_eval.metrics);
+    drop_classes(&r.result.last_eval.metrics);
     *result = r.result;
     release(&r);
     return status;

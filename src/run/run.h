@@ -70,7 +70,7 @@ typedef struct hora_run_result {
     hora_train_report report;
     hora_training_status status;
     hora_step_info last;
-    hora_eval_info first_eval, last_eval; /* step -1: none */
+    hora_eval_info first_eval, last_eval; /* step -1: none; without what is of one class */
     double seconds;
     int64_t averaged; /* steps of this run behind each of the two means: a tenth of them */
     double first_mean, last_mean;
