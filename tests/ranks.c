@@ -1,5 +1,6 @@
 #include "ranks.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/file.h"
@@ -76,6 +77,22 @@ static void log_of(const char *run, hora_str *out) {
         line += n + (line[n] != 0);
     }
     hora_str_release(&text);
+}
+
+double ranks_last_loss(const char *run) {
+    hora_str text = {0};
+    double loss = NAN;
+    assert_ok(hora_file_read(&text, hora_test_path(run, "log.jsonl")));
+    for (const char *line = text.s; line && *line;) {
+        const size_t n = strcspn(line, "\n");
+        hora_json *o;
+        assert_ok(hora_json_parse(&o, line, n, "log.jsonl"));
+        hora_json_real(hora_json_get(o, "loss"), &loss);
+        hora_json_free(o);
+        line += n + (line[n] != 0);
+    }
+    hora_str_release(&text);
+    return loss;
 }
 
 void ranks_same(const char *a, const char *b, int step) {

@@ -13,6 +13,8 @@ void ranks_run(int ranks, const char *fmt, ...) HORA_PRINTF(2, 3);
 /* Checkpoints A and B (folders), and what the logs of their runs say of losses, norms, rates and
  * counts, are equal to the bit. */
 void ranks_same(const char *a, const char *b, int step);
+/* Of the last step in a run's log. */
+double ranks_last_loss(const char *run);
 /* A tiny encoder's model, a set of pictures with their model, in the test's folder. */
 const char *ranks_pictures(const char **data);
 #endif

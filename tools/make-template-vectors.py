@@ -573,9 +573,69 @@ TEMPLATES = [
     "\t {% set a = 1 %}\n\t {{ a }}\n", "{{ s }}{% if t %}\n{% endif %}\nx", "{% if t %}x{% endif %}   \ny", "{% raw %}{{ s }}{% endraw %}", "{{ \u00e9 }}", "{{ s['\u00e9'] }}", "text \u00e9 \u4f60 {{ '\u00e9' }}",
 ]
 
+# Filters that cut and wrap, over texts that show where words end.
+WRAPPED = [
+    "The quick-brown fox(jumps) over--and under a well-known e-mail-list, don't", "x--y --opt -- --- co-op-ed a-b 1-2 ab-1c -abc abc- a-b-c-d aa-bb--cc",
+    "\u65e5\u672c\u8a9e \u30c6\u30ad\u30b9\u30c8 \u00e9-\u00e8 ab\u00e9-\u00e8cd \u00abq\u00bb \U0001f600-\U0001f600", "a\u00a0b \u3000x \u00a0 y", "www http://a.b/c-d/e wwwwwwwwwwwwwwwww  two  blanks",
+    "one\ntwo\r\n\nthree \u2028four\x0bfive\x1csix ", "", "   ",
+]
+CUTTING = [
+    "wordwrap(1)", "wordwrap(3)", "wordwrap(7)", "wordwrap(20)", "wordwrap", "wordwrap(5, false)", "wordwrap(6, true, '|')", "wordwrap(6, break_on_hyphens=false)", "wordwrap(4, false, '_', false)",
+    "truncate(9)", "truncate(20, true)", "truncate(12, false, '\u2026', 0)", "truncate(3, leeway=2)", "truncate", "urlencode", "striptags",
+]
+MORE = r"""
+s | wordwrap(0)
+n | wordwrap(5)
+i | wordwrap(5)
+s | truncate(2)
+s | truncate(9, leeway=-1)
+x | truncate
+n | truncate
+{'a b': s, 'c/d': 3, 'e': n} | urlencode
+[('a', 'b&c'), (1, n)] | urlencode
+'a b/c?d=\u00e9~' | urlencode
+i | urlencode
+n | urlencode
+x | urlencode
+[1] | urlencode
+'<p>One <b>two</b><!-- <i>no</i> --></p>  three &amp; &lt;4' | striptags
+'a < b > c <' | striptags
+'<<a>b>c' | striptags
+'<!--<!--a-->b-->c' | striptags
+'a <!-- b' | striptags
+i | striptags
+n | striptags
+{'a': s, 'b': n, 'c': x, 'd': i} | xmlattr
+{'a': '<"&>'} | xmlattr(false)
+{} | xmlattr
+{'a b': 1} | xmlattr
+[] | xmlattr
+[0, 1, 1.0, 2, 999, 1000, 1500, 123456, 10**9, 1e27, 2.5, -5] | map('filesizeformat') | join(' ')
+[0, 1, 1023, 1024, 1536, 123456, 2**40, 1e27] | map('filesizeformat', true) | join(' ')
+'1500' | filesizeformat
+'x' | filesizeformat
+n | filesizeformat
+d | pprint
+deep | pprint
+s | pprint
+q | pprint
+nums | pprint
+(1,) | pprint
+n | pprint
+cycler() if t else ''
+""".strip("\n").split("\n")
+STATEFUL = [
+    "{% set c = cycler('a', 'b', 'c') %}{{ c.current }}{% for x in [1, 2, 3, 4] %}{{ c.next() }}{% endfor %}{{ c.current }}{% set z = c.reset() %}{{ c.next() }}{{ c.nothing }}",
+    "{% set j = joiner('; ') %}{% for x in l %}{{ j() }}{{ x }}{% endfor %}{{ j() }}", "{% set j = joiner() %}{{ j() }}1{{ j() }}2", "{% set a = joiner('+') %}{% set b = joiner('-') %}{{ a() }}{{ b() }}{{ a() }}{{ b() }}",
+    "{% for x in l %}{{ loop.next }}{% endfor %}",
+]
+
 
 def main():
-    for source in ["{{ " + e + " }}" for e in EXPR] + TEMPLATES:
+    sources = ["{{ " + e + " }}" for e in EXPR] + TEMPLATES
+    sources += ["{{ " + json.dumps(w, ensure_ascii=False) + " | " + c + " }}" for w in WRAPPED for c in CUTTING]
+    sources += ["{{ " + e + " }}" for e in MORE] + STATEFUL
+    for source in sources:
         used = {k: v for k, v in VARS.items() if k in source}
         record = {"template": source, "vars": used}
         try:

@@ -156,7 +156,8 @@ HORA_API hora_status hora_model_verify(hora_model *m, int tokens, double *differ
 HORA_API hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *method,
                                          const char *options);
 /* Attaches an adapter directory: ours or PEFT's; several stand one after another. Options:
- * prefer=native|materialised, weight (1), as hora_adapter_weigh has it. */
+ * prefer=native|materialised, weight (1), as hora_adapter_weigh has it, any_base (false): one of
+ * another base, by the hashes that hora_base.json has, is HORA_EMISMATCH without it. */
 HORA_API hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir,
                                        const char *options);
 /* Writes what PEFT loads (and the method's own state beside it) into `dir`, made if needed. Files

@@ -233,6 +233,7 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
     typedef struct config {
         int prefer;
         double weight;
+        bool any_base;
     } config;
 #undef OPT_OF
 #define OPT_OF config
@@ -240,6 +241,8 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
         OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
                    "which one counts when native state and adapter differ"),
         OPT_REAL(weight, "weight", NULL, "1", -1e6, 1e6, "how much of what it changes counts"),
+        OPT_BOOL(any_base, "any_base", NULL, "false",
+                 "one that was trained on another base is used with a warning"),
     };
     static const hora_options table = {"Adapter", rows, HORA_COUNT(rows)};
     static const char *const names[] = {NULL, "native", "materialised"};
@@ -249,6 +252,8 @@ hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir
     if (st == HORA_OK)
         st = hora_options_take(&table, &c, &s);
     st = hora_settings_done(st, &s, (const hora_options *[]){&table}, 1);
+    if (st == HORA_OK)
+        m->base->any_base = c.any_base;
     if (st == HORA_OK)
         st = hora_model_load_adapter(out, m, dir, names[c.prefer]);
     if (st == HORA_OK && (st = hora_peft_weigh(*out, c.weight)))

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "infer/forward.h"
 
-/* --- tokenizers (open, close, encode and decode are token/tokenizer's own) ------------------- */
+/* --- tokenizers (open, close, encode and decode are token/tokenizer's own) -------------------- */
 hora_status hora_tokenizer_render(const hora_tokenizer *t, const char *messages, bool generation,
                                   hora_str *out) {
     hora_template *tmpl = NULL;

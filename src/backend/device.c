@@ -24,6 +24,7 @@ typedef struct packing {
     uint64_t layout;
     void *data;
     size_t bytes;
+    bool shared; /* in memory that is not ours to give back */
 } packing;
 
 typedef struct made {
@@ -49,6 +50,10 @@ struct hora_device {
     void *user;
     packing *packed;
     size_t npacked, cpacked;
+    const hora_sharing *sharing; /* NULL: packings are our own */
+    size_t expected;             /* bytes of shared ones that are still to come */
+    char *block;                 /* shared; what is left of it */
+    size_t left;
     made *matmuls;
     size_t nmatmuls, cmatmuls;
 };
@@ -108,13 +113,18 @@ hora_status hora_device_open(hora_device **out, const char *kind) {
     return s;
 }
 
+static void release_packing(const packing *p) {
+    if (!p->shared)
+        hora_block_free(p->data, p->bytes);
+}
+
 void hora_device_free(hora_device *d) {
     if (!d)
         return;
     for (size_t i = 0; i < d->nmirrors; i++)
         d->kind->free(d, d->mirrors[i].copy, d->mirrors[i].bytes);
     for (size_t i = 0; i < d->npacked; i++)
-        hora_block_free(d->packed[i].data, d->packed[i].bytes);
+        release_packing(&d->packed[i]);
     for (size_t i = 0; i < d->nmatmuls; i++)
         hora_device_matmul_provider(d, d->matmuls[i].shape.dtype)->free(d->matmuls[i].matmul);
     if (d->kind->close)
@@ -247,6 +257,38 @@ bool hora_device_has(const hora_device *d, const void *key, uint64_t layout) {
     return find(d, key, layout) != NULL;
 }
 
+void hora_device_share(hora_device *d, const hora_sharing *s, size_t bytes) {
+    HORA_ASSERT(hora_device_is_host(d));
+    d->sharing = s;
+    d->expected = bytes;
+    d->block = NULL;
+    d->left = 0;
+}
+
+/* A piece of the shared block, or of a further one; none where there is no room. */
+static hora_status take_shared(hora_device *d, packing *p) {
+    const size_t bytes = (size_t)hora_round_up((int64_t)p->bytes, 64);
+    void *block;
+    if (!d->sharing)
+        return HORA_OK;
+    if (bytes > d->left) {
+        const size_t all = bytes > d->expected ? bytes : d->expected;
+        HORA_TRY(d->sharing->take(d->sharing->user, all, &block));
+        d->block = block;
+        d->left = block ? all : 0;
+        d->expected = 0;
+    }
+    if (!d->block) { /* nor will there be for more */
+        d->sharing = NULL;
+        return HORA_OK;
+    }
+    p->shared = true;
+    p->data = d->block;
+    d->block += bytes;
+    d->left -= bytes;
+    return HORA_OK;
+}
+
 hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, size_t bytes,
                              void (*fill)(void *dst, const void *arg), const void *arg,
                              void **out) {
@@ -258,8 +300,11 @@ hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, s
         return HORA_OK;
     }
     packing p = {.key = key, .layout = layout, .bytes = bytes};
-    HORA_TRY(hora_block_new(&p.data, bytes, "a packed weight"));
-    fill(p.data, arg);
+    HORA_TRY(take_shared(d, &p));
+    if (!p.shared)
+        HORA_TRY(hora_block_new(&p.data, bytes, "a packed weight"));
+    if (!p.shared || hora_share_fills(d->sharing, (int64_t)d->npacked))
+        fill(p.data, arg);
     if (d->done)
         d->done(d->user, key);
     HORA_PUSH(d->packed, d->npacked, d->cpacked, p);
@@ -284,7 +329,7 @@ void hora_device_drop(hora_device *d, const void *key) {
     size_t kept = 0;
     for (size_t i = 0; i < d->npacked; i++) {
         if (d->packed[i].key == key)
-            hora_block_free(d->packed[i].data, d->packed[i].bytes);
+            release_packing(&d->packed[i]);
         else
             d->packed[kept++] = d->packed[i];
     }

@@ -6,6 +6,7 @@
  * row. Whoever prepares or runs a graph goes through the table, on the host too, where copies of
  * what is there already cost nothing.
  */
+#include "base/share.h"
 #include "op/op.h"
 
 typedef struct hora_device hora_device;
@@ -112,6 +113,10 @@ hora_status hora_device_pack(hora_device *d, const void *key, uint64_t layout, s
 void hora_device_after_packing(hora_device *d, void (*done)(void *user, const void *key),
                                void *user);
 bool hora_device_has(const hora_device *d, const void *key, uint64_t layout);
+/* Packings from now on have one copy on the machine: `bytes` of them in all are expected. The same
+ * is packed by all that share, in the same order, and may be read when `filled` has returned. s:
+ * borrowed; NULL: from now on each has its own. On the host alone. */
+void hora_device_share(hora_device *d, const hora_sharing *s, size_t bytes);
 size_t hora_device_packed_bytes(const hora_device *d);
 /* Forgets all packings and the copy of memory that is about to change or to go. No prepared plan
  * may use them any more. */

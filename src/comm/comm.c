@@ -42,6 +42,20 @@ hora_comm_stats hora_comm_about(const hora_comm *c) {
     return c ? c->stats : (hora_comm_stats){0};
 }
 
+static const char *const phases[] = {"the opening",   "reading",      "a step",
+                                     "an evaluation", "a checkpoint", "the end"};
+
+void hora_comm_enter(hora_comm *c, hora_comm_phase p) {
+    if (!c)
+        return;
+    c->phase = p;
+    c->kind->enter(c);
+}
+
+const char *hora_comm_doing(const hora_comm *c) {
+    return phases[c->phase];
+}
+
 /* --- failure ---------------------------------------------------------------------------------- */
 void hora_comm_speaker(hora_comm *c, void (*speak)(hora_status s)) {
     if (c)
@@ -216,6 +230,57 @@ hora_status hora_comm_broadcast_text(hora_comm *c, hora_str *text) {
         text->s = hora_calloc(text->cap, 1);
     }
     return hora_comm_broadcast(c, text->s, (size_t)n);
+}
+
+hora_status hora_comm_hand(hora_comm *c, int from, int to, void *data, size_t bytes) {
+    const int self = hora_comm_rank(c);
+    if (from == to)
+        return HORA_OK;
+    if (self == from)
+        hora_comm_send(c, to, data, bytes);
+    if (self == to)
+        hora_comm_receive(c, from, data, bytes);
+    return hora_comm_move(c);
+}
+
+/* --- memory of a machine ---------------------------------------------------------------------- */
+hora_status hora_comm_shared(hora_comm *c, size_t bytes, void **out) {
+    const int n = hora_comm_size(c);
+    *out = NULL;
+    if (!c || !c->neighbours || !bytes)
+        return HORA_OK;
+    const char mine = c->kind->room(c, bytes);
+    char *all = hora_calloc((size_t)n, 1);
+    hora_status s = hora_comm_gather(c, &mine, 1, all);
+    const bool room = !s && !memchr(all, false, (size_t)n);
+    hora_free(all);
+    if (!s && !room && hora_comm_leads(c))
+        hora_warn("no room in the shared memory of a machine (/dev/shm): each rank keeps its own "
+                  "copy of weights or data");
+    return s || !room ? s : c->kind->share(c, bytes, out);
+}
+
+hora_status hora_comm_filled(hora_comm *c) {
+    if (hora_comm_size(c) == 1)
+        return HORA_OK;
+    HORA_TRY(c->kind->fence(c));
+    HORA_TRY(hora_comm_barrier(c));
+    return c->kind->fence(c);
+}
+
+static hora_status take(void *user, size_t bytes, void **out) {
+    return hora_comm_shared(user, bytes, out);
+}
+
+static hora_status filled(void *user) {
+    return hora_comm_filled(user);
+}
+
+const hora_sharing *hora_comm_sharing(hora_comm *c) {
+    if (!c || !c->neighbours)
+        return NULL;
+    c->sharing = (hora_sharing){take, filled, c, c->node_rank, c->node_size};
+    return &c->sharing;
 }
 
 hora_status hora_comm_barrier(hora_comm *c) {

@@ -9,6 +9,7 @@
  * gone, or by the time-out.
  */
 #include "base/mem.h"
+#include "base/share.h"
 
 typedef struct hora_comm hora_comm;
 
@@ -33,7 +34,30 @@ hora_status hora_comm_gather_any(hora_comm *c, const void *mine, size_t bytes, h
 hora_status hora_comm_broadcast(hora_comm *c, void *data, size_t bytes);
 /* Rank 0's text, of any length; on other ranks `text` is empty before. */
 hora_status hora_comm_broadcast_text(hora_comm *c, hora_str *text);
+/* From one rank to another; data: NULL on all others. Nothing where both are the same. */
+hora_status hora_comm_hand(hora_comm *c, int from, int to, void *data, size_t bytes);
 hora_status hora_comm_barrier(hora_comm *c);
+
+/* --- memory of a machine ---------------------------------------------------------------------- */
+/* Memory that the ranks of each machine see as one: `bytes` zeros, the same number on all ranks,
+ * given back by hora_comm_close. *out NULL: no rank has a neighbour, or a machine has no room. */
+hora_status hora_comm_shared(hora_comm *c, size_t bytes, void **out);
+/* What each rank wrote there before is seen by all afterwards. */
+hora_status hora_comm_filled(hora_comm *c);
+/* The same for who does not know of ranks; NULL where no rank has a neighbour on its machine. */
+const hora_sharing *hora_comm_sharing(hora_comm *c);
+
+/* What this rank is at: for messages about ranks that are gone or silent, and for tools that stand
+ * in front of MPI (MPI_Pcontrol), which test each. */
+typedef enum {
+    HORA_COMM_OPENING,
+    HORA_COMM_READING,
+    HORA_COMM_STEP,
+    HORA_COMM_EVALUATION,
+    HORA_COMM_CHECKPOINT,
+    HORA_COMM_END
+} hora_comm_phase;
+void hora_comm_enter(hora_comm *c, hora_comm_phase p);
 
 /* Time spent waiting and copying in these calls, bytes sent by this rank. */
 typedef struct hora_comm_stats {

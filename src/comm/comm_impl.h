@@ -24,8 +24,13 @@ typedef struct comm_kind {
     /* All pieces, in any order; pieces of a pair arrive in the order in which they are listed. On
      * failure some are under way still, so the process ends. */
     hora_status (*move)(hora_comm *c, const comm_piece *p, int n);
+    void (*enter)(hora_comm *c);                    /* c->phase is another now */
     void (*tell)(hora_comm *c, const comm_word *w); /* to all others, without waiting */
     bool (*hear)(hora_comm *c, comm_word *w);       /* takes and notes one word, if there is one */
+    /* Memory of the machine's ranks; all are there. May they have so much? */
+    bool (*room)(const hora_comm *c, size_t bytes);
+    hora_status (*share)(hora_comm *c, size_t bytes, void **out);
+    hora_status (*fence)(hora_comm *c); /* own writes to it are made visible, others' seen */
     void (*finish)(hora_comm *c);
     HORA_NORETURN void (*stop)(hora_comm *c, int code); /* ends all ranks */
 } comm_kind;
@@ -35,6 +40,9 @@ extern const comm_kind hora_comm_mpi; /* where HORA_HAVE_MPI */
 struct hora_comm {
     const comm_kind *kind;
     int rank, size, node_rank, node_size, cores;
+    bool neighbours; /* some rank has one on its machine */
+    hora_sharing sharing;
+    hora_comm_phase phase;
     double timeout; /* seconds; 0: none */
     hora_comm_stats stats;
     hora_comm_end end;
@@ -53,6 +61,8 @@ void hora_comm_receive(hora_comm *c, int peer, void *data, size_t bytes);
 hora_status hora_comm_move(hora_comm *c);
 /* Of a kind that heard a word from a rank: counted, and the first one kept. */
 void hora_comm_note(hora_comm *c, const comm_word *w, int from);
+/* "the evaluation": what this rank is at, in words. */
+const char *hora_comm_doing(const hora_comm *c);
 /* The failure that is known, as this rank's result. */
 hora_status hora_comm_heard(const hora_comm *c);
 #endif

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +23,10 @@ enum { MOST = 1 << 30 };             /* bytes of one message: counts are ints */
 enum { SPINS = 2000, YIELDS = 500 }; /* polls before the core is given away, before sleeping */
 
 typedef struct world {
-    MPI_Comm comm; /* ours alone: no library in this process can mistake a message */
+    MPI_Comm comm;   /* ours alone: no library in this process can mistake a message */
+    MPI_Comm node;   /* those of this machine */
+    MPI_Win *window; /* memory that they share */
+    int nwindows, cwindows;
     MPI_Request *request;
     int *peer; /* of each request */
     int n, cap, cpeers;
@@ -55,26 +59,28 @@ static hora_status failed(int code, const char *what) {
 /* --- opening ---------------------------------------------------------------------------------- */
 /* Who shares this machine, by which process. */
 static hora_status find_neighbours(hora_comm *c, world *w) {
-    MPI_Comm node;
     MPI_Group all, here;
     int pid = (int)getpid();
-    MPI_TRY(MPI_Comm_split_type(w->comm, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node));
-    MPI_TRY(MPI_Comm_rank(node, &c->node_rank));
-    MPI_TRY(MPI_Comm_size(node, &c->node_size));
+    MPI_TRY(MPI_Comm_split_type(w->comm, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &w->node));
+    MPI_TRY(MPI_Comm_set_errhandler(w->node, MPI_ERRORS_RETURN));
+    MPI_TRY(MPI_Comm_rank(w->node, &c->node_rank));
+    MPI_TRY(MPI_Comm_size(w->node, &c->node_size));
     int *pids = hora_calloc((size_t)c->node_size * 3, sizeof *pids);
     int *local = pids + c->node_size, *global = local + c->node_size;
     for (int i = 0; i < c->node_size; i++)
         local[i] = i;
-    MPI_TRY(MPI_Allgather(&pid, 1, MPI_INT, pids, 1, MPI_INT, node));
-    MPI_TRY(MPI_Comm_group(node, &here));
+    MPI_TRY(MPI_Allgather(&pid, 1, MPI_INT, pids, 1, MPI_INT, w->node));
+    MPI_TRY(MPI_Comm_group(w->node, &here));
     MPI_TRY(MPI_Comm_group(w->comm, &all));
     MPI_TRY(MPI_Group_translate_ranks(here, c->node_size, local, all, global));
     for (int i = 0; i < c->node_size; i++)
         w->pid[global[i]] = pids[i];
     MPI_Group_free(&here);
     MPI_Group_free(&all);
-    MPI_Comm_free(&node);
     hora_free(pids);
+    int most = 1;
+    MPI_TRY(MPI_Allreduce(&c->node_size, &most, 1, MPI_INT, MPI_MAX, w->comm));
+    c->neighbours = most > 1;
     return HORA_OK;
 }
 
@@ -98,8 +104,9 @@ static void mourn(hora_comm *c, int rank, int lowest) {
     const world *w = c->own;
     if (atomic_exchange(&c->told, true)) /* a failure is known already, and this follows from it */
         return;
-    const hora_status s = hora_fail(HORA_EIO, "rank %d is gone: process %d was killed or died",
-                                    rank, (int)w->pid[rank]);
+    const hora_status s =
+        hora_fail(HORA_EIO, "rank %d is gone: process %d was killed or died (rank %d was at %s)",
+                  rank, (int)w->pid[rank], c->rank, hora_comm_doing(c));
     if (lowest == c->rank && c->end.add)
         c->end.add(c->end.user, s);
     if (lowest == c->rank && c->end.speak)
@@ -149,7 +156,7 @@ static hora_status open_mpi(hora_comm *c) {
     int level, started = 0;
     world *w = c->own = hora_calloc(1, sizeof *w);
     c->size = c->node_size = 1;
-    w->comm = MPI_COMM_NULL;
+    w->comm = w->node = MPI_COMM_NULL;
     /* Open MPI would let one process read the memory of another, which may have given it back by
      * then when a run breaks off; and where the other is gone, it aborts without a word. */
     setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
@@ -165,6 +172,11 @@ static hora_status open_mpi(hora_comm *c) {
     w->telling = hora_calloc((size_t)c->size, sizeof(MPI_Request));
     HORA_TRY(find_neighbours(c, w));
     return watch(c);
+}
+
+/* The standard's call for tools; levels below 10 have meanings of their own. */
+static void enter(hora_comm *c) {
+    MPI_Pcontrol(10 + (int)c->phase);
 }
 
 /* --- words of failure ------------------------------------------------------------------------- */
@@ -238,8 +250,8 @@ static hora_status silent(const hora_comm *c) {
     const hora_status s =
         hora_fail(HORA_EIO,
                   "no word from rank %s for %g s: it hangs, or its machine is unreachable "
-                  "(--comm-timeout says how long to wait)",
-                  who.s ? who.s : "?", c->timeout);
+                  "(rank %d was at %s; --comm-timeout says how long to wait)",
+                  who.s ? who.s : "?", c->timeout, c->rank, hora_comm_doing(c));
     hora_str_release(&who);
     return s;
 }
@@ -285,16 +297,56 @@ static hora_status move(hora_comm *c, const comm_piece *p, int n) {
     }
 }
 
+/* --- memory of a machine ---------------------------------------------------------------------- */
+/* Libraries take it from here, and where it is too small one of them stops the others without a
+ * word: so it is asked before. */
+static bool room(const hora_comm *c, size_t bytes) {
+    struct statvfs fs;
+    const double reserve = 16 << 20; /* of the library's own messages */
+    return c->node_rank > 0 || statvfs("/dev/shm", &fs) != 0 ||
+           (double)fs.f_bavail * (double)fs.f_frsize > (double)bytes + reserve;
+}
+
+static hora_status share(hora_comm *c, size_t bytes, void **out) {
+    enum { LINE = 64 };
+    world *w = c->own;
+    MPI_Win win;
+    MPI_Aint size;
+    void *base;
+    int unit;
+    MPI_TRY(MPI_Win_allocate_shared(c->node_rank ? 0 : (MPI_Aint)(bytes + LINE), 1, MPI_INFO_NULL,
+                                    w->node, &base, &win));
+    HORA_PUSH(w->window, w->nwindows, w->cwindows, win);
+    MPI_TRY(MPI_Win_shared_query(win, 0, &size, &unit, &base));
+    MPI_TRY(MPI_Win_lock_all(MPI_MODE_NOCHECK, win));
+    *out = (char *)base + (LINE - (uintptr_t)base % LINE) % LINE; /* alike in all: pages are */
+    return HORA_OK;
+}
+
+static hora_status fence(hora_comm *c) {
+    world *w = c->own;
+    for (int i = 0; i < w->nwindows; i++)
+        MPI_TRY(MPI_Win_sync(w->window[i]));
+    return HORA_OK;
+}
+
 /* --- the end ---------------------------------------------------------------------------------- */
 static void finish(hora_comm *c) {
     world *w = c->own;
     int ended = 0;
     stop_watching(w);
     MPI_Finalized(&ended);
+    for (int i = 0; i < w->nwindows && !ended; i++) {
+        MPI_Win_unlock_all(w->window[i]);
+        MPI_Win_free(&w->window[i]);
+    }
+    if (!ended && w->node != MPI_COMM_NULL)
+        MPI_Comm_free(&w->node);
     if (!ended && w->comm != MPI_COMM_NULL)
         MPI_Comm_free(&w->comm);
     if (!ended)
         MPI_Finalize();
+    hora_free(w->window);
     hora_free(w->request);
     hora_free(w->peer);
     hora_free(w->pid);
@@ -311,7 +363,11 @@ static HORA_NORETURN void stop(hora_comm *c, int code) {
 const comm_kind hora_comm_mpi = {.name = "mpi",
                                  .open = open_mpi,
                                  .move = move,
+                                 .enter = enter,
                                  .tell = tell,
                                  .hear = hear,
+                                 .room = room,
+                                 .share = share,
+                                 .fence = fence,
                                  .finish = finish,
                                  .stop = stop};

@@ -56,17 +56,18 @@ hora_status hora_link_parse(hora_link *net, const char *text) {
 }
 
 hora_link_step hora_link_predict(const hora_link *net, double seconds, int64_t floats,
-                                 int64_t micro, int ranks) {
+                                 int64_t micro, int ranks, int64_t every) {
     int64_t first;
     hora_link_step s = {.ranks = ranks};
-    const hora_tree_traffic t = hora_tree_sends(floats, micro, ranks);
+    const hora_tree_traffic t = hora_tree_sends(floats, every ? ranks : micro, ranks);
+    const double share = every ? 1.0 / (double)every : 1;
     hora_part_of(micro, 0, ranks, &first, &s.micro);
     s.computing = seconds * (double)s.micro / (double)micro;
     if (ranks > 1) {
         const double short_ones = (double)(ranks - 1);
-        s.sent = t.bytes + 8 * short_ones * (double)(16 + s.micro);
-        s.exchange = (double)(2 * t.rounds + 1) * net->latency +
-                     (t.messages + short_ones) * per_message + s.sent / net->bandwidth;
+        s.sent = share * t.bytes + 8 * short_ones * (double)(16 + s.micro);
+        s.exchange = (2 * share * (double)t.rounds + 1) * net->latency +
+                     (share * t.messages + short_ones) * per_message + s.sent / net->bandwidth;
     }
     s.efficiency = seconds / (s.computing + s.exchange) / ranks;
     return s;

@@ -23,7 +23,8 @@ typedef struct hora_link_step {
     double computing, exchange; /* seconds */
     double efficiency;          /* of ranks times the speed of one */
 } hora_link_step;
-/* seconds: of a step of one rank; floats: gradients that are exchanged; micro: of a step. */
+/* seconds: of a step of one rank; floats: gradients that are exchanged; micro: of a step; every: 0,
+ * or local steps between two meetings, at which as many floats are exchanged (the mean of them). */
 hora_link_step hora_link_predict(const hora_link *net, double seconds, int64_t floats,
-                                 int64_t micro, int ranks);
+                                 int64_t micro, int ranks, int64_t every);
 #endif

@@ -100,7 +100,7 @@ hora_augment_view hora_augment_draw(const hora_augment *a, int64_t width, int64_
     return v;
 }
 
-/* --- colours --------------------------------------------------------------------------------- */
+/* --- colours ---------------------------------------------------------------------------------- */
 
 /* The four in random order; each factor is drawn whether it is used or not. */
 static void jitter(const hora_augment *a, hora_image *im, hora_rng *r) {
@@ -122,7 +122,7 @@ static void jitter(const hora_augment *a, hora_image *im, hora_rng *r) {
             apply[order[i]](im, factor[order[i]]);
 }
 
-/* --- RandAugment: rows of operations --------------------------------------------------------- */
+/* --- RandAugment: rows of operations ---------------------------------------------------------- */
 
 static hora_status shear_x(hora_image *im, double v) {
     return hora_image_affine(im, (double[]){1, v, 0, 0, 1, 0});
@@ -208,7 +208,7 @@ static hora_status rand_augment(const hora_augment *a, hora_image *im, hora_rng 
     return HORA_OK;
 }
 
-/* --- a picture ------------------------------------------------------------------------------- */
+/* --- a picture -------------------------------------------------------------------------------- */
 
 hora_status hora_augment_picture(const hora_augment *a, const hora_image_processor *p,
                                  const hora_image *im, bool fitted, uint64_t seed, int64_t epoch,
@@ -251,7 +251,7 @@ void hora_augment_erase(const hora_augment *a, float *values, int64_t height, in
                    (size_t)cut.width * sizeof *values);
 }
 
-/* --- a batch --------------------------------------------------------------------------------- */
+/* --- a batch ---------------------------------------------------------------------------------- */
 
 /* Gamma(shape, 1): Marsaglia and Tsang (2000); below 1 by the power of a uniform. */
 static double gamma_draw(hora_rng *r, double shape) {

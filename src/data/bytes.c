@@ -38,7 +38,7 @@ static const struct binary {
     const char *what, *how;
 } binaries[] = {
     {"PAR1", 4, NULL, "Parquet", PANDAS("read_parquet")},
-    {"ARROW1", 6, NULL, "Arrow", PANDAS("read_feather")},
+    {"ARROW1\0\0", 8, NULL, "Arrow", PANDAS("read_feather")},
     {"\xff\xff\xff\xff", 4, NULL, "an Arrow stream",
      "python -c 'import datasets; datasets.Dataset.from_file(\"%s\").to_json(\"data.jsonl\")'"},
     {"ORC", 3, NULL, "ORC", PANDAS("read_orc")},
@@ -50,8 +50,16 @@ static const struct binary {
      5, NULL, "xz", "unxz -k \"%s\""},
     {"\x04\x22\x4d\x18", 4, NULL, "LZ4", "unlz4 \"%s\""},
     {"7z\xbc\xaf", 4, NULL, "a 7z archive", "7z x \"%s\""},
-    {"SQLite format 3", 15, NULL, "an SQLite database",
+    {"SQLite format 3\0", 16, NULL, "an SQLite database",
      "sqlite3 -csv -header \"%s\" \"select * from TABLE\" > data.csv"},
+    {"\xd0\xcf\x11\xe0", 4, NULL, "a document of an older office program", PANDAS("read_excel")},
+    {"{\\rtf", 5, NULL, "rich text (RTF)", "pandoc -t plain \"%s\" > data.txt"},
+    {"\x80\x02", 2, NULL, "a pickle of Python", PANDAS("read_pickle")},
+    {"\x80\x03", 2, NULL, "a pickle of Python", PANDAS("read_pickle")},
+    {"\x80\x04", 2, NULL, "a pickle of Python", PANDAS("read_pickle")},
+    {"\x80\x05", 2, NULL, "a pickle of Python", PANDAS("read_pickle")},
+    {"\x89PNG", 4, NULL, "a picture (PNG)", NULL},
+    {"\xff\xd8\xff", 3, NULL, "a picture (JPEG)", NULL},
     {"\x89HDF", 4, NULL, "HDF5", PANDAS("read_hdf")},
     {"\x93NUMPY", 6, NULL, "a NumPy array", NULL},
     {"Obj\1", 4, NULL, "Avro", NULL},
@@ -88,15 +96,24 @@ static bool is_text(const char *s, size_t n) {
     return hora_utf8_valid(s, n, &bad) || bad + 4 > n;
 }
 
+/* What begins like this is no text, however much of it is: Parquet says its name at the end too. */
+static bool is_sure(const struct binary *b, const char *s, size_t n) {
+    if (hora_starts(b->magic, "PAR1"))
+        return n >= 12 && !memcmp(s + n - 4, "PAR1", 4);
+    return b->n >= 5 || (unsigned char)b->magic[0] >= 0x80;
+}
+
 static hora_status refuse_binary(const char *path, const char *s, size_t n) {
     const size_t head = n < 4096 ? n : 4096;
-    if (is_text(s, head))
-        return HORA_OK;
+    const bool text = is_text(s, head);
     for (size_t i = 0; i < HORA_COUNT(binaries); i++) {
         const struct binary *b = &binaries[i];
-        if (n >= b->n && !memcmp(s, b->magic, b->n) && (!b->suffix || hora_ends(path, b->suffix)))
+        if (n >= b->n && !memcmp(s, b->magic, b->n) && (!b->suffix || hora_ends(path, b->suffix)) &&
+            (!text || is_sure(b, s, n)))
             return refuse(path, b->what, b->how);
     }
+    if (text)
+        return HORA_OK;
     if (n > 262 && !memcmp(s + 257, "ustar", 5))
         return refuse(path, "a tar archive", "tar xf \"%s\"");
     return memchr(s, 0, head) ? refuse(path, "a binary file", NULL) : HORA_OK;

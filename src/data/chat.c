@@ -29,18 +29,16 @@ static void release(hora_talk *t) {
 }
 
 static bool is_assistant(const hora_json *message) {
-    const char *role = hora_json_string(hora_json_get(message, "role"), NULL);
-    return hora_eq(role, "assistant") || hora_eq(role, "model");
+    return hora_eq(hora_json_string(hora_json_get(message, "role"), NULL), "assistant");
 }
 
 /* OpenAI and Mistral; axolotl, twice; ms-swift; axolotl for parts of a message, never a number. */
-const char *const hora_chat_weights[HORA_CHAT_WEIGHTS] = {"weight", "train", "training", "loss",
-                                                          "train_detail"};
+static const char *const weights[] = {"weight", "train", "training", "loss", "train_detail"};
 
 static hora_status weight_of(const hora_json *message, size_t i, bool *off) {
     *off = false;
-    for (size_t k = 0; k < HORA_CHAT_WEIGHTS; k++) {
-        const hora_json *w = hora_json_get(message, hora_chat_weights[k]);
+    for (size_t k = 0; k < HORA_COUNT(weights); k++) {
+        const hora_json *w = hora_json_get(message, weights[k]);
         double v = 1;
         bool yes = true;
         if (hora_json_type(w) == HORA_JNULL)
@@ -49,7 +47,7 @@ static hora_status weight_of(const hora_json *message, size_t i, bool *off) {
             return hora_fail(HORA_EUNSUPPORTED,
                              "`%s` of message %zu is neither 0 (not to be learned) nor 1; correct "
                              "the record",
-                             hora_chat_weights[k], i + 1);
+                             weights[k], i + 1);
         *off = *off || !yes || v == 0;
     }
     return HORA_OK;
@@ -336,23 +334,26 @@ static hora_status check_messages(const hora_template *tmpl, const hora_json *me
 
 hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_samples *out) {
     HORA_TRY(check_messages(r->tmpl, c->messages));
+    hora_chat fitted = *c;
     hora_talk t = {.r = r,
-                   .chat = c,
+                   .chat = &fitted,
                    .specials = hora_tokenizer_special_map(r->tok),
                    .messages = hora_json_len(c->messages),
                    .out = out};
     bool blocks_say = hora_template_generates(r->tmpl) && r->train_on != HORA_TRAIN_ON_ALL;
     t.vars = variables(r, c);
-    hora_status s = find_turns(&t);
     bool off = false;
+    hora_status s;
+    HORA_TRY_OUT(s, hora_chat_fit(r->tmpl, t.vars, &out->joined));
+    fitted.messages = hora_json_get(t.vars, "messages");
+    HORA_TRY_OUT(s, find_turns(&t));
     for (size_t i = 0; i < t.nturns; i++)
         off = off || t.turns[i].off;
     bool plain = r->train_on == HORA_TRAIN_ON_ALL && r->turns != HORA_TURNS_SPLIT && !off;
     if (plain)
         t.nturns = 0; /* no turn has to be found */
-    if (s)
-        goto out;
     HORA_TRY_OUT(s, render(&t, !blocks_say));
+    hora_chat_look(&t);
     s = blocks_say ? sequences_of_blocks(&t) : sequences_of_turns(&t);
 out:
     release(&t);
@@ -365,7 +366,10 @@ hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
     const hora_reader r = {.tok = tok, .tmpl = tmpl, .kwargs = kwargs};
     HORA_TRY(check_messages(tmpl, chat->messages));
     hora_json *vars = variables(&r, chat);
-    hora_status s = hora_template_render_turns(tmpl, vars, -1, prompt, text, NULL);
+    int64_t joined = 0;
+    hora_status s = hora_chat_fit(tmpl, vars, &joined);
+    if (!s)
+        s = hora_template_render_turns(tmpl, vars, -1, prompt, text, NULL);
     hora_json_free(vars);
     return s;
 }

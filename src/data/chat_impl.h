@@ -1,7 +1,8 @@
 #ifndef HORA_DATA_CHAT_IMPL_H
 #define HORA_DATA_CHAT_IMPL_H
 /*
- * A conversation at work: chat.c makes sequences of it, chat_common.c says what of a turn counts.
+ * A conversation at work: chat.c makes sequences of it, chat_common.c says what of a turn counts,
+ * chat_parts.c what a template has no words for.
  */
 #include "data/data_impl.h"
 
@@ -50,4 +51,9 @@ typedef struct hora_talk {
 
 /* What of turn k counts, and whether W has it; its cuts are rendered. */
 hora_status hora_chat_measure(hora_talk *t, hora_turn *k);
+/* Counts the calls that the template does not write, and content of null that it does. */
+void hora_chat_look(hora_talk *t);
+/* Joins the texts of parts in `messages` of the variables where the template treats content as a
+ * string; *joined counts messages up. Refuses parts that are no text there. */
+hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, int64_t *joined);
 #endif

@@ -10,23 +10,34 @@
 #include "data/data_impl.h"
 
 /* ---- turns ---- */
+/* Who speaks. `spelling`: as `role` too it is only another word for what all templates know. */
 static const struct {
-    const char *from, *role;
-} roles[] = {{"human", "user"},
-             {"user", "user"},
-             {"gpt", "assistant"},
-             {"chatgpt", "assistant"},
-             {"bing", "assistant"},
-             {"bard", "assistant"},
-             {"assistant", "assistant"},
-             {"model", "assistant"},
-             {"function_call", "call"},
-             {"system", "system"},
-             {"tool", "tool"},
-             {"function", "tool"},
-             {"function_response", "tool"},
-             {"tool_response", "tool"},
-             {"observation", "tool"}};
+    const char *name, *role;
+    bool spelling;
+} roles[] = {{"human", "user", true},          {"user", "user", true},
+             {"gpt", "assistant", true},       {"chatgpt", "assistant", true},
+             {"bing", "assistant", true},      {"bard", "assistant", true},
+             {"bot", "assistant", true},       {"chatbot", "assistant", true},
+             {"ai", "assistant", true},        {"assistant", "assistant", true},
+             {"model", "assistant", true},     {"system", "system", true},
+             {"function_call", "call", false}, {"tool", "tool", false},
+             {"function", "tool", false},      {"function_response", "tool", false},
+             {"tool_response", "tool", false}, {"observation", "tool", false}};
+
+static bool same_word(const char *a, const char *b) {
+    for (; *a && *b; a++, b++)
+        if ((*a >= 'A' && *a <= 'Z' ? *a + 32 : *a) != *b)
+            return false;
+    return !*a && !*b;
+}
+
+/* The role of that name; NULL: not known. */
+static const char *role_of(const char *name, bool spellings_only) {
+    for (size_t k = 0; k < HORA_COUNT(roles) && name; k++)
+        if (same_word(name, roles[k].name) && (roles[k].spelling || !spellings_only))
+            return roles[k].role;
+    return NULL;
+}
 
 /* The calls that the value of a function_call turn holds as JSON: one, or a list of them. */
 static hora_status tool_calls(const char *s, size_t n, size_t i, hora_json *message) {
@@ -54,40 +65,125 @@ static hora_status tool_calls(const char *s, size_t n, size_t i, hora_json *mess
     return st;
 }
 
+/* What it says: content, or as data sets call it elsewhere. */
+static const hora_json *said(const hora_json *turn, const char **key) {
+    static const char *const keys[] = {"content", "value", "text"};
+    for (size_t k = 0; k < HORA_COUNT(keys); k++)
+        if (hora_json_get(turn, keys[k])) {
+            *key = keys[k];
+            return hora_json_get(turn, keys[k]);
+        }
+    *key = keys[0];
+    return NULL;
+}
+
+/* The turn under the names that templates know; everything else in it stays. */
+static hora_json *renamed(const hora_json *turn, const char *role, const hora_json *content,
+                          const char *key) {
+    hora_json *m = hora_json_new_object();
+    hora_json_set(m, "role", hora_json_new_string(role));
+    if (content)
+        hora_json_set(m, "content", hora_json_share(content));
+    for (void *it = hora_json_iter(turn); it; it = hora_json_next(turn, it)) {
+        const char *name = hora_json_iter_key(it);
+        if (!hora_eq(name, "role") && !hora_eq(name, "from") && !hora_eq(name, key))
+            hora_json_set(m, name, hora_json_share(hora_json_iter_value(it)));
+    }
+    return m;
+}
+
+static hora_status nobody(const hora_json *turn, size_t i) {
+    hora_jtype type = hora_json_type(turn);
+    if (type != HORA_JOBJECT)
+        return hora_fail(HORA_EFORMAT,
+                         "message %zu is a JSON %s, and who speaks is not said; write {\"role\": "
+                         "\"user\", \"content\": ..}",
+                         i + 1, hora_json_type_name(type));
+    return hora_fail(HORA_EFORMAT,
+                     "message %zu has no string `role` (or `from`); correct the record", i + 1);
+}
+
 /* A turn in ShareGPT's spelling or with role and content, as a message; owned. */
 static hora_status read_message(const hora_json *turn, size_t i, hora_json **own) {
-    const char *from = hora_json_string(hora_json_get(turn, "from"), NULL), *role = NULL, *s;
+    const char *given = hora_json_string(hora_json_get(turn, "role"), NULL),
+               *from = hora_json_string(hora_json_get(turn, "from"), NULL), *key, *s;
+    const char *role = given ? role_of(given, true) : role_of(from, false);
+    const hora_json *content = said(turn, &key);
     size_t n;
     *own = NULL;
-    if (!from && hora_json_string(hora_json_get(turn, "role"), NULL)) {
-        *own = hora_json_share(turn);
-        return HORA_OK;
-    }
-    for (size_t k = 0; k < HORA_COUNT(roles) && from; k++)
-        role = hora_eq(roles[k].from, from) ? roles[k].role : role;
+    if (!given && !from)
+        return nobody(turn, i);
+    role = role ? role : given;
     if (!role)
         return hora_fail(HORA_EFORMAT,
                          "`from` of turn %zu is %.40s; write human, gpt, system, tool or "
                          "function_call (or role and content)",
-                         i + 1, from ? from : "missing");
-    hora_status st = hora_source_string(turn, "value", true, &s, &n);
-    if (st)
-        return hora_context(st, "turn %zu", i + 1);
+                         i + 1, from);
     bool call = hora_eq(role, "call");
-    hora_json *m = hora_json_new_object();
-    hora_json_set(m, "role", hora_json_new_string(call ? "assistant" : role));
-    hora_json_set(m, "content", call ? hora_json_new_string("") : hora_json_new_string_n(s, n));
-    for (size_t k = 0; k < HORA_CHAT_WEIGHTS; k++)
-        if (hora_json_get(turn, hora_chat_weights[k]))
-            hora_json_set(m, hora_chat_weights[k],
-                          hora_json_copy(hora_json_get(turn, hora_chat_weights[k])));
-    if (call)
-        st = tool_calls(s, n, i, m);
+    if (given && hora_eq(given, role) && hora_eq(key, "content")) {
+        *own = hora_json_share(turn);
+        return HORA_OK;
+    }
+    if (!given && !hora_eq(key, "content")) {
+        hora_status st = hora_source_string(turn, content ? key : "value", true, &s, &n);
+        if (st)
+            return hora_context(st, "turn %zu", i + 1);
+    }
+    hora_json *m = renamed(turn, call ? "assistant" : role, call ? NULL : content, key);
+    if (!call) {
+        *own = m;
+        return HORA_OK;
+    }
+    hora_json_set(m, "content", hora_json_new_string(""));
+    s = hora_json_string(content, &n);
+    hora_status st = s ? tool_calls(s, n, i, m) : hora_source_string(turn, key, true, &s, &n);
     if (st)
         hora_json_free(m);
     else
         *own = m;
     return st;
+}
+
+/* An exchange as one element of the list, as XTuner and Firefly have it. */
+static const char *const exchanges[][2] = {
+    {"input", "output"},    {"human", "assistant"}, {"human", "gpt"},      {"user", "assistant"},
+    {"question", "answer"}, {"query", "response"},  {"prompt", "response"}};
+
+static void add_said(hora_json *messages, const char *role, const hora_json *content) {
+    size_t n = 0;
+    if (!hora_json_string(content, &n) || !n)
+        return;
+    hora_json *m = hora_json_push(messages, hora_json_new_object());
+    hora_json_set(m, "role", hora_json_new_string(role));
+    hora_json_set(m, "content", hora_json_share(content));
+}
+
+/* False: it is none. */
+static bool add_exchange(const hora_json *turn, hora_json *messages) {
+    if (hora_json_get(turn, "role") || hora_json_get(turn, "from"))
+        return false;
+    for (size_t k = 0; k < HORA_COUNT(exchanges); k++) {
+        const hora_json *q = hora_json_get(turn, exchanges[k][0]),
+                        *a = hora_json_get(turn, exchanges[k][1]);
+        if (!hora_json_string(q, NULL) || !hora_json_string(a, NULL))
+            continue;
+        add_said(messages, "system", hora_json_get(turn, "system"));
+        add_said(messages, "user", q);
+        add_said(messages, "assistant", a);
+        return true;
+    }
+    return false;
+}
+
+hora_status hora_chat_turns(const hora_json *turns, hora_json *messages) {
+    for (size_t i = 0; i < hora_json_len(turns); i++) {
+        hora_json *m;
+        if (add_exchange(hora_json_at(turns, i), messages))
+            continue;
+        HORA_TRY(read_message(hora_json_at(turns, i), i, &m));
+        hora_json_push(messages, m);
+    }
+    return HORA_OK;
 }
 
 /* ---- what stands beside the messages ---- */
@@ -118,15 +214,6 @@ static hora_status add_tools(hora_json *list, const hora_json *v, int depth) {
         return bad_tools(v);
     for (size_t i = 0; i < hora_json_len(v); i++)
         HORA_TRY(add_tools(list, hora_json_at(v, i), depth + 1));
-    return HORA_OK;
-}
-
-hora_status hora_chat_turns(const hora_json *turns, hora_json *messages) {
-    for (size_t i = 0; i < hora_json_len(turns); i++) {
-        hora_json *m;
-        HORA_TRY(read_message(hora_json_at(turns, i), i, &m));
-        hora_json_push(messages, m);
-    }
     return HORA_OK;
 }
 
@@ -173,16 +260,15 @@ hora_status hora_chat_system(const hora_json *record, const hora_json *turns, ho
 
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree) {
     *c = (hora_chat){0};
-    if (hora_json_type(tree) != HORA_JOBJECT) {
-        c->messages = tree;
-        return HORA_OK;
+    const hora_json *turns = tree;
+    if (hora_json_type(tree) == HORA_JOBJECT) {
+        HORA_TRY(hora_chat_extras(tree, c));
+        turns = hora_json_get(tree, "messages");
+        turns = turns ? turns : hora_json_get(tree, "conversations");
+        turns = turns ? turns : hora_json_get(tree, "conversation");
     }
-    HORA_TRY(hora_chat_extras(tree, c));
-    c->messages = hora_json_get(tree, "messages");
-    const hora_json *turns = hora_json_get(tree, "conversations");
-    turns = turns ? turns : hora_json_get(tree, "conversation");
-    turns = c->messages ? c->messages : turns;
-    if (!turns || (c->messages && hora_json_type(hora_json_get(tree, "system")) == HORA_JNULL))
+    c->messages = turns;
+    if (hora_json_type(turns) != HORA_JARRAY || !hora_json_len(turns))
         return HORA_OK;
     c->messages = c->own[1] = hora_json_new_array();
     HORA_TRY(hora_chat_system(tree, turns, c->own[1]));

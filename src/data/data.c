@@ -77,12 +77,14 @@ void hora_dataset_close(hora_dataset *d) {
         return;
     hora_store *st = d->store;
     if (--st->refs == 0) {
-        hora_ids_release(&st->tokens.ids);
-        hora_ids_release(&st->tokens.types);
-        hora_free(st->tokens.mask);
+        if (!st->lent) {
+            hora_ids_release(&st->tokens.ids);
+            hora_ids_release(&st->tokens.types);
+            hora_free(st->tokens.mask);
+            hora_free(st->bytes);
+            hora_free(st->records);
+        }
         hora_labels_release(&st->labels);
-        hora_free(st->bytes);
-        hora_free(st->records);
         for (int i = 0; i < st->nparts; i++)
             hora_free(st->parts[i].path);
         hora_free(st->parts);
@@ -253,6 +255,21 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
     if (i->context)
         say(out, "%lld turns are context only: the template cannot render their prompt",
             (long long)i->context);
+    if (i->joined)
+        say(out,
+            "%lld messages are lists of parts, which the template does not read: their texts were "
+            "joined",
+            (long long)i->joined);
+    if (i->unwritten)
+        say(out,
+            "%lld messages call tools, and the template does not write calls: the model learns "
+            "nothing of them, so take another template (chat_template.jinja beside the model)",
+            (long long)i->unwritten);
+    if (i->nulls)
+        say(out,
+            "%lld messages have no content, where the template writes `None`: the model would "
+            "learn that word, so write \"content\": \"\"",
+            (long long)i->nulls);
     if (i->bos)
         say(out, "%lld texts begin with BOS already and got no second one", (long long)i->bos);
 }

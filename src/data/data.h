@@ -14,6 +14,7 @@
  * So the position in the data is one integer, the number of sequences consumed.
  */
 #include "base/options.h"
+#include "comm/comm.h"
 #include "data/augment.h"
 #include "data/chat.h"
 #include "template/template.h"
@@ -72,6 +73,7 @@ typedef enum hora_label_kind {
     HORA_LABELS_NUMBER, /* a number, or several */
     HORA_LABELS_TAG,    /* a class of each word */
     HORA_LABELS_TEXTS,  /* further texts; perhaps how alike they are, one number */
+    HORA_LABELS_PIXELS, /* a class of each pixel */
     HORA_LABEL_KINDS
 } hora_label_kind;
 /* The rows [from, from + n) of a batch that one sample takes, and what is known of it. */
@@ -132,6 +134,9 @@ typedef struct hora_data_info {
     /* turns that are context only; sequences that hold one turn each; turns that turns=last leaves
      * out */
     int64_t context, split, dropped;
+    /* messages: of parts, whose texts were joined; whose calls of tools the template does not
+     * write; whose content is null, where it writes None */
+    int64_t joined, unwritten, nulls;
     int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
     int64_t bos;        /* texts that begin with BOS already */
     int64_t sequences, tokens, supervised; /* tokens in the sequences; those that are targets */
@@ -149,9 +154,18 @@ typedef struct hora_data_info {
 hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_tokenizer *tok,
                               const hora_template *tmpl, const hora_data_config *cfg,
                               const hora_data_rule *rule); /* copied */
+/* For the processes of one machine: a set of texts as one piece of memory (so many bytes), and the
+ * set that looks into it, which is borrowed until the close. All were given the same options. path:
+ * as another process was told it; HORA_EMISMATCH where the files there are not those that the set
+ * was made of. */
+size_t hora_data_image_bytes(hora_dataset *d);
+void hora_data_image_write(hora_dataset *d, void *to);
+hora_status hora_data_image_open(hora_dataset **out, const void *image, const char *path,
+                                 const hora_tokenizer *tok, const hora_data_rule *rule);
 /* A set of labelled pictures (images.h) for a model that reads such: a sequence each. Of the
- * processor and the shape of pictures copies are taken. */
-hora_status hora_pictures_open(hora_dataset **out, const char *path,
+ * processor and the shape of pictures copies are taken. comm: ranks that open it together, each
+ * looking at its share of the pictures; NULL: one alone. */
+hora_status hora_pictures_open(hora_dataset **out, hora_comm *comm, const char *path,
                                const hora_image_processor *processor, const hora_vision *vision,
                                const hora_data_config *cfg, const hora_data_rule *rule);
 /* The augmentation that the options ask for. */

@@ -6,7 +6,7 @@
  * record into samples (text and the bytes of it that count; chat*.c for conversations; labels.c and
  * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for
  * all files of a set. pack.c cuts sequences and fills batches, data.c owns the dataset, survey.c
- * looks at it, prefetch.c is the thread.
+ * looks at it, once.c lends it to other processes, prefetch.c is the thread.
  */
 #include "base/file.h"
 #include "data/data.h"
@@ -47,6 +47,9 @@ typedef struct hora_samples {
     int64_t context; /* turns of the assistant that only others can follow from */
     int64_t split;   /* sequences that hold one turn each */
     int64_t lost;    /* turns that turns=last leaves out */
+    /* messages: of parts that were joined; whose calls the template does not write; whose null it
+     * does */
+    int64_t joined, unwritten, nulls;
 } hora_samples;
 hora_sample *hora_samples_add(hora_samples *s); /* valid until the next one is added */
 void hora_samples_release(hora_samples *s);
@@ -68,6 +71,7 @@ typedef struct hora_source {
 } hora_source;
 extern const hora_source *const hora_sources[];
 extern const int hora_nsources;
+extern const hora_source hora_source_alpaca; /* that others turn into */
 /* NULL: none. One that has a field of `columns` (NULL: none) goes before others. */
 struct hora_columns;
 const hora_source *hora_source_of(const hora_json *record, hora_label_kind k,
@@ -77,6 +81,10 @@ hora_status hora_source_unknown(const hora_json *record, hora_label_kind k);
 /* A string of the record. `need` false: an absent key is "". Borrowed from the record. */
 hora_status hora_source_string(const hora_json *record, const char *key, bool need, const char **s,
                                size_t *n);
+/* The key of `names` under which the record has something (neither null nor empty), else one that
+ * is there at all. The first name goes before the others; two of those are refused. NULL: none. */
+hora_status hora_source_either(const hora_json *record, const char *const *names, size_t n,
+                               const char **key);
 /* prompt then completion; the completion and EOS count. */
 void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const char *completion,
                       size_t nc, hora_samples *out);
@@ -86,9 +94,6 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
 /* Appends all turns of a list. */
 hora_status hora_chat_turns(const hora_json *turns, hora_json *messages);
-/* Keys of a message that say whether it is learned: false or 0, not. */
-enum { HORA_CHAT_WEIGHTS = 5 };
-extern const char *const hora_chat_weights[HORA_CHAT_WEIGHTS];
 /* Appends `system` of the record as a message, unless `turns` begin with it. */
 hora_status hora_chat_system(const hora_json *record, const hora_json *turns, hora_json *messages);
 /* `read` of every source whose record hora_chat_read understands. */
@@ -153,6 +158,8 @@ typedef struct hora_data_part { /* a file */
 typedef struct hora_pictures hora_pictures;
 void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
 uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
+/* Class of each of the n labels of the table, for masks; nothing where p is NULL. */
+void hora_pictures_classes(hora_pictures *p, const int32_t *class_of, int n);
 /* That many rows for adapters in every picture's pattern; nothing where p is NULL. */
 void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots);
 /* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless stream. */
@@ -160,6 +167,7 @@ hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, 
                                hora_batch *b);
 typedef struct hora_store { /* shared by the pieces of a split */
     int refs;
+    bool lent; /* tokens, bytes and records lie in another's memory (once.c) */
     hora_masked tokens;
     int32_t *bytes; /* per token id */
     int32_t nbytes;

@@ -41,10 +41,16 @@ typedef struct hora_place {
     int64_t line, column; /* 1-based */
 } hora_place;
 typedef hora_status (*hora_record_fn)(void *arg, const hora_json *record, hora_place at);
-/* JSON records, one per line or as an array. A record that does not parse goes to `bad` with the
- * failure; what `bad` returns ends the reading or lets it go on. */
+/* JSON records, one per line, as an array, or in an object that is the file. A record that does not
+ * parse goes to `bad` with the failure; what `bad` returns ends the reading or lets it go on. */
 hora_status hora_read_records(const char *text, size_t n, const char *what, hora_record_fn fn,
                               hora_status (*bad)(void *arg, hora_status s), void *arg);
+/* Some kind of record has these keys; source.c. */
+bool hora_source_names(const hora_json *record);
+/* The failure `s` of a record that does not parse, with what it looks like and what would be right;
+ * `s` itself where nothing is recognised. read_hint.c */
+hora_status hora_read_hint(const char *record, size_t n, const char *what, hora_place at,
+                           hora_status s);
 /* A table with a header; each record is an object of strings. Comma or semicolon, RFC 4180; with
  * `tabs` no quoting. `header` (or NULL) gets the names first, each with an empty string. */
 hora_status hora_read_table(const char *text, size_t n, const char *what, bool tabs,

@@ -28,6 +28,10 @@ hora_status hora_image_loader_get(hora_image_loader *l, int64_t epoch, int64_t i
 /* The same, changed as sample `draw` is: frames of a clip are changed alike. */
 hora_status hora_image_loader_frame(hora_image_loader *l, int64_t epoch, int64_t draw,
                                     int64_t index, float *values);
+/* The classes of its pixels, (height, width), as the picture's own draw moved them. The set has
+ * masks. */
+hora_status hora_image_loader_mask(hora_image_loader *l, int64_t epoch, int64_t index,
+                                   uint8_t *classes);
 /* batch (n, 3, height, width) of the samples index[0 .. n - 1], on the threads that hora_parallel
  * gives. The first failure in their order. */
 hora_status hora_image_loader_fill(hora_image_loader *l, int64_t epoch, const int64_t *index,

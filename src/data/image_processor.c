@@ -64,7 +64,7 @@ static const struct class *find_class(const char *name) {
     return NULL;
 }
 
-/* --- levels to floats ------------------------------------------------------------------------ */
+/* --- levels to floats ------------------------------------------------------------------------- */
 
 /* float32 steps as numpy takes them: the product in double, rounded; difference and quotient in
  * float32. factor 0: no rescaling; mean NULL: no normalisation. */
@@ -77,7 +77,7 @@ static void fill_values(hora_image_processor *p, double factor, const double *me
         }
 }
 
-/* --- Hugging Face ---------------------------------------------------------------------------- */
+/* --- Hugging Face ----------------------------------------------------------------------------- */
 
 static hora_status wrong(const char *what, const char *key, const char *want) {
     return hora_fail(HORA_EFORMAT,
@@ -302,7 +302,7 @@ hora_status hora_image_processor_default(hora_image_processor *p, const char *na
     return s;
 }
 
-/* --- timm ------------------------------------------------------------------------------------ */
+/* --- timm ------------------------------------------------------------------------------------- */
 
 static hora_status timm_fit(hora_image_processor *p, const hora_json *cfg, const char *what,
                             const double mean[3]) {
@@ -364,7 +364,7 @@ hora_status hora_image_processor_parse_timm(hora_image_processor *p, const hora_
     return HORA_OK;
 }
 
-/* --- a folder -------------------------------------------------------------------------------- */
+/* --- a folder --------------------------------------------------------------------------------- */
 
 /* HORA_DONE: the file is not there or says nothing about pictures. */
 static hora_status try_file(hora_image_processor *p, const char *dir, const char *name) {
@@ -402,7 +402,7 @@ hora_status hora_image_processor_load(hora_image_processor *p, const char *dir) 
                      dir);
 }
 
-/* --- a picture ------------------------------------------------------------------------------- */
+/* --- a picture -------------------------------------------------------------------------------- */
 
 /* The shorter edge to `size`: the longer is cut to an integer. */
 static void shortest(int64_t w, int64_t h, int64_t size, int64_t *ow, int64_t *oh) {

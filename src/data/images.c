@@ -21,7 +21,7 @@ static const hora_images_kind *const kinds[] = {
 #undef IMAGES
 };
 
-/* --- for the kinds --------------------------------------------------------------------------- */
+/* --- for the kinds ---------------------------------------------------------------------------- */
 
 void hora_images_add(hora_images *s, const char *name, const char *label, int64_t file, size_t at,
                      size_t n) {
@@ -32,6 +32,37 @@ void hora_images_add(hora_images *s, const char *name, const char *label, int64_
                              .at = at,
                              .n = n};
     HORA_PUSH(s->items, s->n, s->cap, item);
+}
+
+void hora_images_add_mask(hora_images *s, const char *path) {
+    s->items[s->n - 1].mask = hora_strdup(path);
+}
+
+hora_status hora_images_read_parts(hora_images *s, const char *dir) {
+    char *path = hora_path_join(dir, "classes.txt");
+    hora_str text = {0};
+    size_t bad;
+    hora_status st = hora_path_exists(path) ? hora_file_read(&text, path) : HORA_OK;
+    if (!st && text.n && !hora_utf8_valid(text.s, text.n, &bad))
+        st = hora_fail(HORA_EFORMAT, "%s: no UTF-8; write a name on each line", path);
+    for (const char *at = text.s; !st && at && *at;) {
+        const size_t n = strcspn(at, "\r\n");
+        char *name = hora_strndup(at, n);
+        for (size_t i = 0; i < s->nparts && !st; i++)
+            if (!n || hora_eq(s->parts[i], name))
+                st = hora_fail(HORA_EFORMAT,
+                               "%s: line %zu is empty or stands there twice; a name on each line, "
+                               "the first for class 0",
+                               path, s->nparts + 1);
+        HORA_PUSH(s->parts, s->nparts, s->cparts, name);
+        at += n + strspn(at + n, "\r") + (at[n + strspn(at + n, "\r")] == '\n');
+    }
+    if (!st && s->nparts > HORA_IMAGES_NO_CLASS)
+        st = hora_fail(HORA_EFORMAT, "%s: %zu names, but a mask tells 255 classes apart", path,
+                       s->nparts);
+    hora_str_release(&text);
+    hora_free(path);
+    return st;
 }
 
 void hora_images_declare(hora_images *s, const char *name) {
@@ -68,7 +99,7 @@ bool hora_images_take(hora_images *s, const char *name) {
     return false;
 }
 
-/* --- labels ---------------------------------------------------------------------------------- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 static int by_bytes(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -214,6 +245,7 @@ static hora_status number_labels(hora_images *s) {
 static void item_release(hora_images_item *it) {
     hora_free(it->name);
     hora_free(it->label);
+    hora_free(it->mask);
 }
 
 /* Samples that had a label and got no number go; the rest is counted by class. */
@@ -271,6 +303,8 @@ static uint64_t fingerprint(const hora_images *s) {
         h = hash_text(it->name + (hora_starts(it->name, known) ? strlen(known) : 0), h);
         h = hash_text(it->number < 0 ? "" : s->classes[it->number], h);
         h = hora_hash64(&size, sizeof size, h);
+        size = it->mask ? hora_file_size(it->mask) : 0;
+        h = it->mask ? hora_hash64(&size, sizeof size, h) : h;
     }
     hora_free(dir);
     return h;
@@ -293,7 +327,7 @@ static hora_status label_all(hora_images *s) {
     return HORA_OK;
 }
 
-/* --- a set ----------------------------------------------------------------------------------- */
+/* --- a set ------------------------------------------------------------------------------------ */
 
 static hora_status open_set(hora_images *s) {
     if (!hora_path_exists(s->path))
@@ -347,6 +381,9 @@ void hora_images_close(hora_images *s) {
         item_release(&s->items[i]);
     for (size_t i = 0; i < s->nclasses; i++)
         hora_free(s->classes[i]);
+    for (size_t i = 0; i < s->nparts; i++)
+        hora_free(s->parts[i]);
+    hora_free(s->parts);
     for (size_t i = 0; i < s->nmaps; i++)
         hora_map_release(&s->maps[i]);
     hora_free(s->items);
@@ -377,6 +414,31 @@ const char *hora_images_name(const hora_images *s, int64_t i) {
     return s->items[i].name;
 }
 
+const char *hora_images_mask(const hora_images *s, int64_t i) {
+    return s->items[i].mask;
+}
+
+const char *hora_images_part(const hora_images *s, int64_t k) {
+    return k < (int64_t)s->nparts ? s->parts[k] : NULL;
+}
+
+hora_status hora_images_read_mask(const hora_images *s, int64_t i, int64_t width, int64_t height,
+                                  hora_image *out) {
+    const hora_images_item *it = &s->items[i];
+    const hora_image_options how = {.mask = true, .no_exif = true};
+    HORA_TRY(hora_image_load(out, it->mask, &how, NULL));
+    if (out->width == width && out->height == height)
+        return HORA_OK;
+    const hora_status st = hora_fail(
+        HORA_ESHAPE,
+        "%s: the mask is %lld x %lld, its picture %s %lld x %lld; make them alike, or leave such "
+        "pictures out with skip_bad",
+        it->mask, (long long)out->width, (long long)out->height, it->name, (long long)width,
+        (long long)height);
+    hora_image_release(out);
+    return st;
+}
+
 hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
                              hora_image_info *info) {
     const hora_images_item *it = &s->items[i];
@@ -399,25 +461,51 @@ hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
     return st;
 }
 
-/* --- a look at all of them ------------------------------------------------------------------- */
-
+/* --- a look at all of them -------------------------------------------------------------------- */
 typedef struct seen {
     hora_image_info info;
     char *why; /* owned; NULL: read */
+    bool with[256];
 } seen;
 typedef struct look {
     const hora_images *s;
     seen *seen;
+    int64_t first; /* picture of the share */
 } look;
+
+/* Which classes the mask of picture i holds. */
+static hora_status look_at_mask(const hora_images *s, int64_t i, const hora_image *im,
+                                bool with[256]) {
+    hora_image mask;
+    int64_t known = 0;
+    const int64_t most = s->nparts ? (int64_t)s->nparts : HORA_IMAGES_NO_CLASS;
+    HORA_TRY(hora_images_read_mask(s, i, im->width, im->height, &mask));
+    for (size_t k = 0; k < hora_image_bytes(&mask); k++)
+        with[mask.px[k]] = true;
+    hora_image_release(&mask);
+    for (int64_t c = most; c < HORA_IMAGES_NO_CLASS; c++)
+        if (with[c])
+            return hora_fail(HORA_EFORMAT,
+                             "%s: a pixel is of class %lld, but classes.txt names %lld (from 0); "
+                             "255 is for pixels that do not count",
+                             s->items[i].mask, (long long)c, (long long)most);
+    for (int64_t c = 0; c < most; c++)
+        known += with[c];
+    return known ? HORA_OK
+                 : hora_fail(HORA_EFORMAT, "%s: no pixel counts, all are 255", s->items[i].mask);
+}
 
 static void look_at(void *arg, int64_t i, int thread) {
     look *l = arg;
-    hora_image im;
+    hora_image im = {0};
     (void)thread;
-    if (hora_images_read(l->s, i, &im, &l->seen[i].info) == HORA_OK)
-        hora_image_release(&im);
-    else
+    i += l->first;
+    hora_status s = hora_images_read(l->s, i, &im, &l->seen[i].info);
+    if (!s && l->s->items[i].mask)
+        s = look_at_mask(l->s, i, &im, l->seen[i].with);
+    if (s)
         l->seen[i].why = hora_strdup(hora_errmsg());
+    hora_image_release(&im);
 }
 
 static void count(hora_images_survey *v, const hora_image_info *f) {
@@ -434,17 +522,90 @@ static void count(hora_images_survey *v, const hora_image_info *f) {
     v->read++;
 }
 
+/* What a rank says of its share: for each picture what is known, and why it cannot be read. */
+static void say_share(const seen *at, int64_t n, hora_str *out) {
+    for (int64_t i = 0; i < n; i++) {
+        hora_str_add(out, (const char *)&at[i].info, sizeof at[i].info);
+        hora_str_add(out, (const char *)at[i].with, sizeof at[i].with);
+        const char *why = at[i].why ? at[i].why : "";
+        hora_str_add(out, why, strlen(why) + 1);
+    }
+}
+
+static void hear_share(seen *at, int64_t n, const char *said) {
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(&at[i].info, said, sizeof at[i].info);
+        at[i].info.format = NULL; /* an address of another process */
+        said += sizeof at[i].info;
+        memcpy(at[i].with, said, sizeof at[i].with);
+        said += sizeof at[i].with;
+        at[i].why = *said ? hora_strdup(said) : NULL;
+        said += strlen(said) + 1;
+    }
+}
+
+static hora_status exchange(hora_comm *c, look *l, int64_t n) {
+    const int ranks = hora_comm_size(c), self = hora_comm_rank(c);
+    int64_t first, own;
+    hora_str mine = {0};
+    hora_str *said = hora_calloc((size_t)ranks, sizeof *said);
+    hora_part_of(n, self, ranks, &first, &own);
+    say_share(l->seen + first, own, &mine);
+    const hora_status s = hora_comm_gather_any(c, mine.s, mine.n, said);
+    for (int r = 0; r < ranks && !s; r++) {
+        hora_part_of(n, r, ranks, &first, &own);
+        if (r != self)
+            hear_share(l->seen + first, own, said[r].s);
+    }
+    for (int r = 0; r < ranks; r++)
+        hora_str_release(&said[r]);
+    hora_free(said);
+    hora_str_release(&mine);
+    return s;
+}
+
+/* Ranks whose sets differ would wait for other messages than come. */
+static hora_status same_set(const hora_images *s, hora_comm *c) {
+    const uint64_t mine[2] = {s->info.hash, s->n};
+    uint64_t *all = hora_calloc((size_t)hora_comm_size(c) * 2, sizeof *all);
+    hora_status st = hora_comm_gather(c, mine, sizeof mine, all);
+    for (int r = 0; r < hora_comm_size(c) && !st; r++)
+        if (memcmp(all + 2 * r, all, sizeof mine) != 0)
+            st = hora_fail(HORA_EMISMATCH,
+                           "ranks differ: data hash is \"%016llx\" on rank 0 and \"%016llx\" on "
+                           "rank %d; give all ranks the same program, model, data and options",
+                           (unsigned long long)all[0], (unsigned long long)all[2 * r], r);
+    hora_free(all);
+    return st;
+}
+
 hora_status hora_images_look(const hora_images *s, hora_images_survey *out) {
-    look l = {s, hora_calloc(s->n, sizeof *l.seen)};
-    int64_t cap = 0;
+    return hora_images_look_together(s, NULL, out);
+}
+
+hora_status hora_images_look_together(const hora_images *s, hora_comm *comm,
+                                      hora_images_survey *out) {
+    int64_t cap = 0, own;
     *out = (hora_images_survey){0};
-    hora_parallel((int64_t)s->n, look_at, &l);
+    if (hora_comm_size(comm) > 1)
+        HORA_TRY(same_set(s, comm));
+    look l = {s, hora_calloc(s->n, sizeof *l.seen), 0};
+    hora_part_of((int64_t)s->n, hora_comm_rank(comm), hora_comm_size(comm), &l.first, &own);
+    hora_parallel(own, look_at, &l);
+    if (hora_comm_size(comm) > 1) {
+        const hora_status st = exchange(comm, &l, (int64_t)s->n);
+        if (st)
+            return st; /* the end of the process */
+    }
     for (size_t i = 0; i < s->n; i++) {
         hora_images_bad bad = {(int64_t)i, l.seen[i].why};
         if (bad.why)
             HORA_PUSH(out->bad, out->nbad, cap, bad);
         else
             count(out, &l.seen[i].info);
+        for (int c = 0; c < 256 && !bad.why; c++)
+            out->with[c] += l.seen[i].with[c];
+        out->masks += !bad.why && s->items[i].mask;
     }
     hora_free(l.seen);
     return HORA_OK;

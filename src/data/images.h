@@ -4,6 +4,7 @@
  * Sets of labelled pictures, whatever they lie in:
  *
  *     folder   DIR/CLASS/../x.jpg          a folder for each class
+ *     masks    DIR/images/x.jpg            beside DIR/masks/x.png: a class for each pixel
  *     list     x.jsonl, x.csv, x.tsv       a path and a label in each record
  *     tar      x.tar                       key.jpg beside key.cls or key.json; else folders
  *     idx      train-images-idx3-ubyte     MNIST; the labels lie beside it
@@ -15,6 +16,7 @@
  * set's, a model's id2label), never its place among its neighbours. Nothing is dropped without a
  * count.
  */
+#include "comm/comm.h"
 #include "format/image.h"
 
 typedef struct hora_images hora_images;
@@ -54,6 +56,16 @@ const char *hora_images_name(const hora_images *s, int64_t i);
 hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
                              hora_image_info *info);
 
+/* Masks: grey or palette files whose levels or indices are the classes of the pixels, as large as
+ * their pictures. 255 does not count. */
+enum { HORA_IMAGES_NO_CLASS = 255 };
+const char *hora_images_mask(const hora_images *s, int64_t i); /* its file; NULL: it has none */
+/* One channel. HORA_ESHAPE for another size than width x height, of the picture. */
+hora_status hora_images_read_mask(const hora_images *s, int64_t i, int64_t width, int64_t height,
+                                  hora_image *out);
+/* Name of the k-th class of pixels, of classes.txt; NULL: there is none such. */
+const char *hora_images_part(const hora_images *s, int64_t k);
+
 /* All samples decoded once, on all threads. */
 typedef struct hora_images_bad {
     int64_t index;
@@ -64,10 +76,15 @@ typedef struct hora_images_survey {
     int64_t dark; /* no level above 7 of 255: 16 bits of which few are used, mostly */
     int64_t least_width, least_height, most_width, most_height; /* of those read */
     int64_t bytes; /* of all of them, decoded: what a cache of whole pictures takes */
+    int64_t masks; /* of those read; with[c]: that hold class c */
+    int64_t with[256];
     hora_images_bad *bad;
     int64_t nbad;
 } hora_images_survey;
 hora_status hora_images_look(const hora_images *s, hora_images_survey *out);
+/* The same by several ranks, of which each looks at its share; comm: NULL: one alone. */
+hora_status hora_images_look_together(const hora_images *s, hora_comm *comm,
+                                      hora_images_survey *out);
 void hora_images_survey_release(hora_images_survey *v);
 /* Leaves the unreadable samples out; indices move up. Without skip_bad the first of them is the
  * failure. */

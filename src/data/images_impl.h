@@ -10,6 +10,7 @@
 typedef struct hora_images_item {
     char *name;     /* owned: the path, or the name within the container */
     char *label;    /* owned; NULL: none; freed once it has its number */
+    char *mask;     /* owned; file with the class of each pixel; NULL: none */
     int64_t number; /* of the class, -1: none */
     int64_t file;   /* index of the mapped container; -1: a file of its own */
     size_t at, n;   /* where its bytes lie in there */
@@ -37,11 +38,17 @@ struct hora_images {
     hora_map *maps;  /* containers */
     size_t nmaps, cmaps;
     int64_t width, height, channels; /* of raw pictures */
+    char **parts; /* owned; names of the classes of pixels; none: they are numbers */
+    size_t nparts, cparts;
 };
 
 /* A sample; name and label (NULL: none) are copied. */
 void hora_images_add(hora_images *s, const char *name, const char *label, int64_t file, size_t at,
                      size_t n);
+/* The mask of the last sample; copied. */
+void hora_images_add_mask(hora_images *s, const char *path);
+/* Reads the names of the classes of pixels, a line each, from DIR/classes.txt where that is. */
+hora_status hora_images_read_parts(hora_images *s, const char *dir);
 /* A class that exists even without samples. */
 void hora_images_declare(hora_images *s, const char *name);
 /* Maps a container and gives its index. */

@@ -9,6 +9,7 @@
 
 static const char *const path_keys[] = {"image", "file_name", "image_path", "path",
                                         "file",  "filename",  "filepath"};
+static const char *const mask_keys[] = {"mask", "mask_path", "segmentation"};
 static const char *const label_keys[] = {"label", "class", "class_name", "category"};
 
 static bool is_list(const char *path) {
@@ -50,6 +51,10 @@ static hora_status label_of(const hora_json *record, char buf[32], const char **
     return HORA_OK;
 }
 
+static char *full_path(const list *l, const char *path) {
+    return path[0] == '/' ? hora_strdup(path) : hora_path_join(l->dir, path);
+}
+
 static hora_status add(list *l, const hora_json *record) {
     char buf[32];
     const char *label,
@@ -58,16 +63,21 @@ static hora_status add(list *l, const hora_json *record) {
         return hora_fail(HORA_EFORMAT, "no path of a picture; a record needs one as image, "
                                        "file_name or path, and its class as label");
     HORA_TRY(label_of(record, buf, &label));
-    char *full = path[0] == '/' ? hora_strdup(path) : hora_path_join(l->dir, path);
+    const char *mask = hora_json_string(member(record, mask_keys, HORA_COUNT(mask_keys)), NULL);
+    char *full = full_path(l, path), *second = mask && *mask ? full_path(l, mask) : NULL;
     hora_status st = HORA_OK;
-    if (hora_path_exists(full))
+    if (hora_path_exists(full) && (!second || hora_path_exists(second))) {
         hora_images_add(l->s, full, label, -1, 0, 0);
-    else if (l->s->cfg.skip_bad)
+        if (second)
+            hora_images_add_mask(l->s, second);
+    } else if (l->s->cfg.skip_bad)
         l->s->info.missing++;
     else
         st = hora_fail(HORA_ENOTFOUND,
-                       "%s is not there; correct the path, or leave it out with skip_bad", full);
+                       "%s is not there; correct the path, or leave it out with skip_bad",
+                       hora_path_exists(full) ? second : full);
     hora_free(full);
+    hora_free(second);
     return st;
 }
 
@@ -86,12 +96,15 @@ static hora_status list_records(hora_images *s) {
     hora_bytes b;
     list l = {s, hora_path_dir(s->path)};
     const bool tabs = hora_ends(s->path, ".tsv");
-    hora_status st = hora_bytes_open(&b, s->path);
-    if (!st && (tabs || hora_ends(s->path, ".csv")))
+    hora_status st = hora_images_read_parts(s, l.dir);
+    HORA_TRY_OUT(st, st);
+    HORA_TRY_OUT(st, hora_bytes_open(&b, s->path));
+    if (tabs || hora_ends(s->path, ".csv"))
         st = hora_read_table(b.s, b.n, s->path, tabs, NULL, take, refuse, &l);
-    else if (!st)
+    else
         st = hora_read_records(b.s, b.n, s->path, take, refuse, &l);
     hora_bytes_release(&b);
+out:
     hora_free(l.dir);
     return st;
 }

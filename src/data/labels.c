@@ -275,6 +275,7 @@ void hora_data_set_classes(hora_dataset *d, const int32_t *class_of) {
         s->tags[i] = s->tags[i] < 0 ? -1 : class_of[s->tags[i]];
     for (size_t i = 0; i < s->nlost; i++)
         s->lost[i].tag = class_of[s->lost[i].tag];
+    hora_pictures_classes(d->store->pictures, class_of, s->table.n);
     s->numbered = true;
 }
 

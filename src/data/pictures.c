@@ -21,7 +21,10 @@ struct hora_pictures {
     hora_clips clips; /* of a model that reads such; else n is 0 */
     int64_t *at;      /* per record: picture of the set, or clip */
     uint64_t seed;
-    int64_t cache; /* bytes of decoded pictures that will be kept */
+    int64_t cache;         /* bytes of decoded pictures that will be kept */
+    bool masked;           /* the class of each pixel is learned */
+    int64_t with[256];     /* pictures whose masks hold the class */
+    int32_t class_of[256]; /* of a mask's value; -1: it does not count */
 };
 
 void hora_pictures_release(hora_pictures *p) {
@@ -39,21 +42,28 @@ void hora_pictures_release(hora_pictures *p) {
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static hora_status open_set(hora_pictures *p, const char *path, const hora_data_config *c,
-                            hora_data_info *info) {
+static hora_status open_set(hora_pictures *p, hora_comm *comm, const char *path,
+                            const hora_data_config *c, hora_data_info *info) {
     const hora_images_config ic = {.skip_bad = c->skip_bad,
                                    .decode = {.no_exif = !c->exif, .white = c->white}};
     hora_images_survey v = {0};
     HORA_TRY(hora_images_open(&p->set, path, &ic));
-    hora_status s = hora_images_look(p->set, &v);
+    hora_status s = hora_images_look_together(p->set, comm, &v);
     if (!s && v.nbad && c->skip_bad)
         hora_warn("%s: pictures that were skipped: %lld; the first: %s", path, (long long)v.nbad,
                   v.bad[0].why);
     info->skipped = c->skip_bad ? v.nbad : 0;
-    p->cache = hora_min(c->image_cache, v.bytes);
+    p->cache = hora_min(c->image_cache, v.bytes + p->masked * v.bytes / 3);
+    memcpy(p->with, v.with, sizeof p->with);
     if (!s)
         s = hora_images_screen(p->set, &v);
     hora_images_survey_release(&v);
+    for (int64_t i = 0; !s && p->masked && i < hora_images_about(p->set)->samples; i++)
+        if (!hora_images_mask(p->set, i))
+            s = hora_fail(HORA_EUSAGE,
+                          "%s: %s has no mask; give a folder with images/ and masks/, or a list "
+                          "with the columns image and mask",
+                          path, hora_images_name(p->set, i));
     return s;
 }
 
@@ -101,6 +111,27 @@ static void take_classes(hora_label_store *l, const hora_images *set) {
     }
 }
 
+/* Those of the masks: their names, or all numbers up to the largest that one holds. */
+static hora_status take_parts(hora_label_store *l, const hora_pictures *p, const char *path) {
+    int n = 0;
+    for (int c = 0; c < HORA_IMAGES_NO_CLASS; c++)
+        n = p->with[c] || hora_images_part(p->set, c) ? c + 1 : n;
+    l->table.style = hora_images_part(p->set, 0) ? HORA_LABEL_NAMES : HORA_LABEL_INTS;
+    l->styled = l->seen = true;
+    for (int c = 0; c < n; c++) {
+        const char *name = hora_images_part(p->set, c);
+        HORA_PUSH(
+            l->table.at, l->table.n, l->table.cap,
+            ((hora_label){name ? hora_strdup(name) : hora_format("%d", c), p->with[c], c + 1}));
+    }
+    if (n == 1 && p->with[HORA_IMAGES_NO_CLASS])
+        return hora_fail(HORA_EFORMAT,
+                         "%s: the masks hold 0 and 255 alone, and 255 does not count; write 1 for "
+                         "the second class",
+                         path);
+    return HORA_OK;
+}
+
 /* A record for each picture, in an order of the seed's, so that what is held out at the end is of
  * all classes. */
 static hora_status take_records(hora_dataset *d, hora_pictures *p, const char *path) {
@@ -113,14 +144,15 @@ static hora_status take_records(hora_dataset *d, hora_pictures *p, const char *p
         const int64_t k = p->at[i] = hora_rng_permutation(d->seed, ~UINT64_C(0), n, i);
         const int64_t one = clips ? p->clips.frame[p->clips.first[k]] : k;
         const int64_t label = hora_images_label(p->set, one);
-        if (label < 0)
+        if (label < 0 && !p->masked)
             return hora_fail(HORA_EUSAGE,
                              "%s: %s has no class; put pictures into a folder for each class, or "
                              "give a list with labels",
                              path, hora_images_name(p->set, one));
         hora_data_record r = {.line = k + 1, .record = i, .n = rows, .full = rows};
-        r.labels = (hora_data_labels_at){st->labels.nids, 1};
-        HORA_PUSH(st->labels.ids, st->labels.nids, st->labels.cids, (int32_t)label);
+        r.labels = (hora_data_labels_at){st->labels.nids, !p->masked};
+        if (!p->masked)
+            HORA_PUSH(st->labels.ids, st->labels.nids, st->labels.cids, (int32_t)label);
         HORA_PUSH(st->records, st->nrecords, st->crecords, r);
     }
     return HORA_OK;
@@ -136,24 +168,34 @@ static uint64_t fingerprint(const hora_pictures *p, const hora_data_config *c) {
     return hora_hash64(parts, sizeof parts, 5);
 }
 
-static hora_status open_into(hora_dataset *d, hora_pictures *p, const char *path,
+static hora_status open_into(hora_dataset *d, hora_pictures *p, hora_comm *comm, const char *path,
                              const hora_data_config *c) {
     hora_store *st = d->store;
     const int64_t rows = hora_vision_rows(&p->vision);
     if (p->vision.frames > 1 && (c->augment.mixup > 0 || c->augment.cutmix > 0))
         return hora_fail(HORA_EUSAGE, "mixup and cutmix mix pictures, not clips; leave them out");
-    HORA_TRY(open_set(p, path, c, &d->info));
+    p->masked = d->rule.labels == HORA_LABELS_PIXELS;
+    if (p->masked && (p->vision.frames > 1 || c->rand_augment))
+        return hora_fail(HORA_EUSAGE,
+                         p->vision.frames > 1
+                             ? "segment is for pictures, but the model reads clips; give another"
+                             : "rand_augment turns and shears pictures, but not their masks; leave "
+                               "it out (crop and flip move both)");
+    HORA_TRY(open_set(p, comm, path, c, &d->info));
     if (p->vision.frames > 1)
         HORA_TRY(hora_clips_open(&p->clips, p->set, path, true));
     if (!c->augment.crop) /* kept as the model reads them */
-        p->cache = hora_min(c->image_cache, hora_images_about(p->set)->samples * 3 *
+        p->cache = hora_min(c->image_cache, hora_images_about(p->set)->samples * (3 + p->masked) *
                                                 p->vision.height * p->vision.width);
     HORA_TRY(open_loaders(p, c));
     p->pos = hora_malloc((size_t)rows * sizeof *p->pos);
     for (int64_t i = 0; i < rows; i++)
         HORA_PUSH(st->tokens.ids.at, st->tokens.ids.n, st->tokens.ids.cap, 0);
     hora_vision_pattern(&p->vision, st->tokens.ids.at, p->pos);
-    take_classes(&st->labels, p->set);
+    if (p->masked)
+        HORA_TRY(take_parts(&st->labels, p, path));
+    else
+        take_classes(&st->labels, p->set);
     HORA_TRY(take_records(d, p, path));
     const hora_data_part part = {.path = hora_strdup(path),
                                  .times = 1,
@@ -182,7 +224,7 @@ void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots) 
     hora_vision_pattern(&p->vision, pattern->ids.at, p->pos);
 }
 
-hora_status hora_pictures_open(hora_dataset **out, const char *path,
+hora_status hora_pictures_open(hora_dataset **out, hora_comm *comm, const char *path,
                                const hora_image_processor *processor, const hora_vision *vision,
                                const hora_data_config *c, const hora_data_rule *rule) {
     *out = NULL;
@@ -199,7 +241,7 @@ hora_status hora_pictures_open(hora_dataset **out, const char *path,
     p->processor = *processor;
     p->vision = *vision;
     p->seed = d->seed;
-    hora_status s = open_into(d, p, path, c);
+    hora_status s = open_into(d, p, comm, path, c);
     if (s)
         hora_dataset_close(d);
     else
@@ -215,6 +257,7 @@ typedef struct filling {
     int64_t first;
     bool eval;
     float *values;       /* of all pictures */
+    uint8_t *masks;      /* likewise; NULL: none */
     hora_status *failed; /* per picture */
     char (*text)[512];
 } filling;
@@ -240,8 +283,25 @@ static void load_one(void *arg, int64_t i, int thread) {
         f->failed[i] = hora_image_loader_frame(f->eval ? p->plain : p->changed, at / n, sample,
                                                frame_of(f, sample, at / n, k),
                                                f->values + (i * frames + k) * one);
+    if (!f->failed[i] && f->masks)
+        f->failed[i] = hora_image_loader_mask(f->eval ? p->plain : p->changed, at / n, sample,
+                                              f->masks + i * p->vision.height * p->vision.width);
     if (f->failed[i])
         hora_snprintf(f->text[i], sizeof f->text[i], "%s", hora_errmsg());
+}
+
+/* Classes of the pixels of picture i, piece by piece. */
+static void cut_mask(const filling *f, int64_t i) {
+    const hora_pictures *p = f->d->store->pictures;
+    const hora_vision *v = &p->vision;
+    const int64_t side = v->patch, rows = hora_vision_rows(v), wide = v->width / side;
+    const int64_t one = side * side, lead = rows - v->height / side * wide;
+    int32_t *to = f->b->pixels + i * rows * one;
+    for (int64_t k = 0; k < rows * one; k++) {
+        const int64_t piece = k / one - lead;
+        const int64_t y = piece / wide * side + k % one / side, x = piece % wide * side + k % side;
+        to[k] = piece < 0 ? -1 : p->class_of[f->masks[(i * v->height + y) * v->width + x]];
+    }
 }
 
 static void cut_one(void *arg, int64_t i, int thread) {
@@ -252,6 +312,8 @@ static void cut_one(void *arg, int64_t i, int thread) {
     hora_vision_cut(&p->vision, f->values + i * hora_vision_values(&p->vision),
                     f->b->patch + i * rows * hora_vision_columns(&p->vision));
     memcpy(f->b->pos + i * rows, p->pos, (size_t)rows * sizeof *p->pos);
+    if (f->masks)
+        cut_mask(f, i);
 }
 
 /* Pixels and shares of classes of sample i with those of n - 1 - i. */
@@ -281,6 +343,8 @@ hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, 
     hora_status s = HORA_OK;
     f.values =
         hora_malloc((size_t)(hora_max(n, 1) * hora_vision_values(&p->vision)) * sizeof *f.values);
+    if (b->pixels && p->masked)
+        f.masks = hora_malloc((size_t)(hora_max(n, 1) * p->vision.height * p->vision.width));
     f.failed = hora_calloc((size_t)n + 1, sizeof *f.failed);
     f.text = hora_calloc((size_t)n + 1, sizeof *f.text);
     hora_parallel(n, load_one, &f);
@@ -292,9 +356,15 @@ hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, 
         hora_parallel(n, cut_one, &f);
     }
     hora_free(f.values);
+    hora_free(f.masks);
     hora_free(f.failed);
     hora_free(f.text);
     return s;
+}
+
+void hora_pictures_classes(hora_pictures *p, const int32_t *class_of, int n) {
+    for (int c = 0; p && c < 256; c++)
+        p->class_of[c] = c < n && c != HORA_IMAGES_NO_CLASS ? class_of[c] : -1;
 }
 
 uint64_t hora_pictures_bytes(const hora_pictures *p) {

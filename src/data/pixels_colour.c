@@ -117,7 +117,7 @@ void hora_image_hue(hora_image *im, double turn) {
     }
 }
 
-/* --- tables ---------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 void hora_image_posterize(hora_image *im, int bits) {
     unsigned mask = bits >= 8 ? 0xffu : 0xffu & ~((1u << (8 - bits)) - 1);
@@ -184,7 +184,7 @@ void hora_image_equalize(hora_image *im) {
     }
 }
 
-/* --- geometry -------------------------------------------------------------------------------- */
+/* --- geometry --------------------------------------------------------------------------------- */
 
 void hora_image_flip(hora_image *im) {
     int c = im->channels;

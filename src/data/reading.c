@@ -82,6 +82,9 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
     o->d->info.context += samples->context;
     o->d->info.split += samples->split;
     o->d->info.dropped += samples->lost;
+    o->d->info.joined += samples->joined;
+    o->d->info.unwritten += samples->unwritten;
+    o->d->info.nulls += samples->nulls;
     return some ? HORA_OK
                 : hora_fail(HORA_EFORMAT, "the record has no token to learn; give it text that "
                                           "counts, or remove it");
@@ -193,9 +196,15 @@ static hora_status samples_of(opening *o, const hora_json *record, hora_samples 
     return source->read(&o->reader, record, out);
 }
 
-/* The record as sources.def knows it; owned. */
+/* The record as sources.def knows it; owned. A list of turns is a conversation. */
 static hora_status named(const opening *o, const hora_json *record, hora_json **own) {
     hora_json *renamed;
+    const hora_json *first = hora_json_at(record, 0);
+    if (hora_json_get(first, "role") || hora_json_get(first, "from")) {
+        *own = hora_json_new_object();
+        hora_json_set(*own, "messages", hora_json_share(record));
+        return HORA_OK;
+    }
     HORA_TRY(hora_columns_apply(&o->columns, record, &renamed));
     *own = renamed;
     if (!o->table)
@@ -280,10 +289,8 @@ static format by_name(const char *path) {
 static format table_format(const opening *o, const char *s, size_t n) {
     for (int tabs = 0; tabs < 2; tabs++) {
         hora_json *names = hora_read_header(s, n, tabs), *record = NULL;
-        bool fits = false;
-        if (names && hora_columns_apply(&o->columns, names, &record) == HORA_OK)
-            for (int k = HORA_LABELS_NONE; k < HORA_LABEL_KINDS; k++)
-                fits |= hora_source_of(record, (hora_label_kind)k, NULL) != NULL;
+        const bool fits = names && hora_columns_apply(&o->columns, names, &record) == HORA_OK &&
+                          hora_source_names(record);
         hora_json_free(record);
         hora_json_free(names);
         if (fits)
@@ -292,11 +299,29 @@ static format table_format(const opening *o, const char *s, size_t n) {
     return FORMAT_AUTO;
 }
 
+/* It begins as records do: with an object, or with an array of objects. */
+static bool begins_as_records(const char *s, size_t n) {
+    char first[3] = {0};
+    for (size_t i = 0, k = 0; i < n && k < HORA_COUNT(first); i++)
+        if (!strchr(" \t\r\n", s[i]))
+            first[k++] = s[i];
+    return first[0] == '{' || (first[0] == '[' && (first[1] == '{' || !memcmp(first, "[[{", 3)));
+}
+
+/* The first line is a record of some kind: a file called .txt that holds JSON Lines. */
+static bool is_record_line(const char *s, size_t n) {
+    const char *end = memchr(s, '\n', n);
+    hora_json *record = NULL;
+    if (!begins_as_records(s, n) ||
+        hora_json_parse(&record, s, end ? (size_t)(end - s) : n, "") != HORA_OK)
+        return false;
+    const bool is = hora_source_names(record);
+    hora_json_free(record);
+    return is;
+}
+
 static format by_content(const opening *o, const char *s, size_t n) {
-    size_t i = 0;
-    while (i < n && strchr(" \t\r\n", s[i]))
-        i++;
-    if (i < n && s[i] == '{')
+    if (begins_as_records(s, n))
         return FORMAT_JSONL;
     const format f = table_format(o, s, n);
     return f ? f : FORMAT_TEXT;
@@ -325,6 +350,11 @@ static hora_status pick_format(const opening *o, const char *s, size_t n, format
                              "%s: the first line is that of a table; give format=%s, or "
                              "format=text if it is meant to be learned as it stands",
                              o->path, format_names[table_format(o, s, n)]);
+        if (*out == FORMAT_TEXT && is_record_line(s, n))
+            return hora_fail(HORA_EUSAGE,
+                             "%s: the first line is a record in JSON; give format=jsonl, or "
+                             "format=text if it is meant to be learned as it stands",
+                             o->path);
         *out = *out ? *out : by_content(o, s, n);
     }
     if (*out == FORMAT_TEXT && o->d->rule.labels)

@@ -80,6 +80,49 @@ const hora_source *hora_source_of(const hora_json *record, hora_label_kind k,
     return first;
 }
 
+bool hora_source_names(const hora_json *record) {
+    for (int k = HORA_LABELS_NONE; k < HORA_LABEL_KINDS; k++)
+        if (hora_source_of(record, (hora_label_kind)k, NULL))
+            return true;
+    return false;
+}
+
+/* What people bring that is near to a record. */
+static const char *looks_like(const hora_json *record) {
+    static const struct {
+        const char *keys, *hint;
+    } rows[] = {
+        {"prompt chosen rejected",
+         "these are preferences; to learn the chosen answers give columns: "
+         "completion=chosen"},
+        {"chosen rejected", "these are preferences; to learn the chosen answers give columns: "
+                            "text=chosen, or messages=chosen where they are lists"},
+        {"input_ids", "these are tokens already; give the text that they were made of"},
+        {"content", "one text: give columns: text=content"},
+        {"role content", "one message; a record is a conversation: {\"messages\": [..]}"},
+        {"from value", "one turn; a record is a conversation: {\"conversations\": [..]}"},
+    };
+    size_t best = 0;
+    const char *hint = NULL;
+    bool named;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        if (strlen(rows[i].keys) > best && has_keys(record, rows[i].keys, NULL, &named)) {
+            best = strlen(rows[i].keys);
+            hint = rows[i].hint;
+        }
+    return hint;
+}
+
+/* A string that holds JSON: a record that was written twice. */
+static bool written_twice(const hora_json *record) {
+    size_t n;
+    const char *s = hora_json_string(record, &n);
+    hora_json *inner = NULL;
+    const bool yes = s && n && strchr("{[", *s) && hora_json_parse(&inner, s, n, "") == HORA_OK;
+    hora_json_free(inner);
+    return yes;
+}
+
 hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
     hora_str have = {0}, want = {0};
     hora_jtype type = hora_json_type(record);
@@ -93,11 +136,16 @@ hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
     for (size_t i = 0; i < HORA_COUNT(hora_sources); i++)
         if (is_for(hora_sources[i], k))
             hora_str_printf(&want, "%s%s", want.n ? " or " : "", hora_sources[i]->shape);
+    const char *hint = type == HORA_JOBJECT ? looks_like(record) : NULL;
     hora_status s =
-        hora_fail(HORA_EFORMAT,
-                  "a record has %s; write it as %s, or say which fields they are (columns: "
-                  "prompt=question,completion=answer)",
-                  have.s, want.s);
+        written_twice(record)
+            ? hora_fail(HORA_EFORMAT, "a record is a string that holds JSON itself: it was written "
+                                      "twice; write each record with json.dumps once")
+        : hint ? hora_fail(HORA_EFORMAT, "a record has %s: %s", have.s, hint)
+               : hora_fail(HORA_EFORMAT,
+                           "a record has %s; write it as %s, or say which fields they are "
+                           "(columns: prompt=question,completion=answer)",
+                           have.s, want.s);
     hora_str_release(&have);
     hora_str_release(&want);
     return s;
@@ -110,11 +158,44 @@ hora_status hora_source_string(const hora_json *record, const char *key, bool ne
     *n = 0;
     if (!need && hora_json_type(v) == HORA_JNULL)
         return HORA_OK;
+    if (hora_json_string(hora_json_at(v, 0), NULL))
+        return hora_fail(HORA_EFORMAT,
+                         "`%s` is a list of strings; write a record for each of them (pandas: "
+                         "to_json(.., orient=\"records\", lines=True))",
+                         key);
     if (hora_json_type(v) != HORA_JSTRING)
         return hora_fail(HORA_EFORMAT, "`%s` should be a string, is %s %s; correct the record", key,
                          hora_json_type(v) == HORA_JNULL ? "" : "of type",
                          hora_json_type_name(hora_json_type(v)));
     *s = hora_json_string(v, n);
+    return HORA_OK;
+}
+
+static bool filled(const hora_json *v) {
+    size_t n = hora_json_len(v);
+    if (hora_json_string(v, NULL))
+        hora_json_string(v, &n);
+    return n || (hora_json_type(v) != HORA_JNULL && hora_json_type(v) != HORA_JSTRING &&
+                 hora_json_type(v) != HORA_JARRAY && hora_json_type(v) != HORA_JOBJECT);
+}
+
+hora_status hora_source_either(const hora_json *record, const char *const *names, size_t n,
+                               const char **key) {
+    const char *there = NULL;
+    *key = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const hora_json *v = hora_json_get(record, names[i]);
+        there = there || !v ? there : names[i];
+        if (!filled(v) || hora_eq(*key, names[0]))
+            continue;
+        if (*key)
+            return hora_fail(HORA_EFORMAT,
+                             "the record has both `%s` and `%s`; say which of them is meant "
+                             "(columns: %s=%s)",
+                             *key, names[i], names[0], *key);
+        *key = names[i];
+    }
+    *key = *key ? *key : there;
     return HORA_OK;
 }
 

@@ -2,7 +2,8 @@
  * {"instruction": .., "input"?, "output": .., "system"?, "history"?} in the layout that the Alpaca
  * data set fixed, with and without input. `system` stands in place of its first sentences;
  * `history` holds earlier exchanges, [[instruction, output], ..], in front in the same layout. The
- * outputs count, EOS behind each included. Other keys (answer, id) are not read.
+ * outputs count, EOS behind each included. `context` is another word for the input, `response` and
+ * `answer` for the output, where that is missing. Other keys (id) are not read.
  */
 #include "data/data_impl.h"
 
@@ -12,6 +13,9 @@ static const char with_input[] =
 static const char without_input[] =
     "Below is an instruction that describes a task. Write a response "
     "that appropriately completes the request.";
+
+static const char *const inputs[] = {"input", "context"};
+static const char *const outputs[] = {"output", "response", "answer"};
 
 static void ask(hora_str *to, const char *instruction, size_t n, const char *input, size_t ni) {
     hora_str_puts(to, "\n\n### Instruction:\n");
@@ -47,12 +51,14 @@ static hora_status earlier(const hora_reader *r, const hora_json *history, hora_
 }
 
 static hora_status read_alpaca(const hora_reader *r, const hora_json *record, hora_samples *out) {
-    const char *instruction, *input, *output, *system;
+    const char *instruction, *input, *output, *system, *in_key, *out_key;
     size_t n, ni, no, ns;
     const hora_json *history = hora_json_get(record, "history");
+    HORA_TRY(hora_source_either(record, inputs, HORA_COUNT(inputs), &in_key));
+    HORA_TRY(hora_source_either(record, outputs, HORA_COUNT(outputs), &out_key));
     HORA_TRY(hora_source_string(record, "instruction", true, &instruction, &n));
-    HORA_TRY(hora_source_string(record, "input", false, &input, &ni));
-    HORA_TRY(hora_source_string(record, "output", true, &output, &no));
+    HORA_TRY(hora_source_string(record, in_key ? in_key : "input", false, &input, &ni));
+    HORA_TRY(hora_source_string(record, out_key, true, &output, &no));
     HORA_TRY(hora_source_string(record, "system", false, &system, &ns));
     if (hora_json_type(history) != HORA_JNULL && hora_json_type(history) != HORA_JARRAY)
         return hora_fail(HORA_EFORMAT, "`history` should be a list of pairs; correct the record");
@@ -71,8 +77,8 @@ static hora_status read_alpaca(const hora_reader *r, const hora_json *record, ho
 }
 
 const hora_source hora_source_alpaca = {.name = "alpaca",
-                                        .keys = "instruction output",
-                                        .more = "input system history",
+                                        .keys = "instruction output|response|answer",
+                                        .more = "input context system history",
                                         .shape =
                                             "{\"instruction\": .., \"input\": .., \"output\": ..}",
                                         .read = read_alpaca};

@@ -15,24 +15,32 @@ static bool counts(const hora_dataset *d, const hora_data_segment *s, int64_t i)
            (!d->rule.labels && d->store->tokens.mask[s->at + (size_t)i]);
 }
 
-/* Hands out the text of each run of tokens that count, or do not. */
+/* How the ids of a run are written may depend on those in front: that many of them, at least. */
+enum { IN_FRONT = 16 };
+
+/* Hands out the text of each run of tokens that count, or do not: what the run adds to the text of
+ * the run before it. */
 static hora_status each_run(const hora_dataset *d, int64_t sequence,
                             void (*fn)(void *arg, const char *s, size_t n, bool on), void *arg) {
     const hora_data_segment *s = &d->segments[sequence];
     const int32_t *ids = d->store->tokens.ids.at + s->at;
     hora_str text = {0};
-    size_t shown = 0;
     hora_status st = HORA_OK;
-    for (int64_t i = 0, end; i < s->n && !st; i = end) {
+    int64_t before = 0;
+    for (int64_t i = 0, end; i < s->n && !st; before = i, i = end) {
         bool on = counts(d, s, i);
+        const int64_t from = hora_max(0, hora_min(before, i - IN_FRONT));
         for (end = i + 1; end < s->n && counts(d, s, end) == on;)
             end++;
-        text.n = 0; /* the text of a run is what it adds to the text before it */
-        st = hora_tokenizer_decode(d->tok, ids, (size_t)end, false, &text);
-        size_t n = text.n > shown ? text.n - shown : 0;
+        text.n = 0;
+        st = hora_tokenizer_decode(d->tok, ids + from, (size_t)(i - from), false, &text);
+        const size_t shown = text.n;
+        text.n = 0;
+        if (!st)
+            st = hora_tokenizer_decode(d->tok, ids + from, (size_t)(end - from), false, &text);
+        const size_t n = text.n > shown ? text.n - shown : 0;
         if (!st)
             fn(arg, n ? text.s + shown : "", n, on);
-        shown += n;
     }
     hora_str_release(&text);
     return st;
@@ -240,6 +248,9 @@ hora_json *hora_data_survey(const hora_dataset *d) {
     set_int(o, "split_sequences", i->split);
     set_int(o, "context_turns", i->context);
     set_int(o, "dropped_turns", i->dropped);
+    set_int(o, "joined_messages", i->joined);
+    set_int(o, "unwritten_calls", i->unwritten);
+    set_int(o, "null_messages", i->nulls);
     set_int(o, "straddling_tokens", i->straddling);
     set_int(o, "texts_with_bos", i->bos);
     set_int(o, "duplicates", duplicates(f, d->nsegments));

@@ -15,7 +15,7 @@
  * Source: github.com/ggml-org/ggml, docs/gguf.md.
  *
  * Files are mapped; all that a header claims is checked at open, so values, strings and views lie
- * inside their files. Shapes are turned round: here the last dimension varies fastest, as in every
+ * inside their files. Shapes are reversed: here the last dimension varies fastest, as in every
  * view. Data are not copied; a reader takes them through hora_convert, which asks no alignment.
  */
 #include "base/file.h"

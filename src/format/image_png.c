@@ -227,7 +227,7 @@ hora_status hora_image_read_png(hora_image_job *j) {
     return s;
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 typedef struct writer {
     png_structp png;

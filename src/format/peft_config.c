@@ -340,7 +340,7 @@ hora_status hora_peft_config_load(hora_peft_config *c, const char *dir) {
     return s;
 }
 
-/* --- other types ---------------------------------------------------------------------------- */
+/* --- other types ------------------------------------------------------------------------------ */
 
 /* A word of a list separated by blanks. */
 static bool is_word(const char *list, const char *name) {
@@ -378,7 +378,7 @@ hora_status hora_peft_config_names(const hora_peft_config *c, const char *key, c
     return HORA_OK;
 }
 
-/* --- life ----------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static char **copy_names(char *const *names, int n) {
     char **out = n ? hora_malloc((size_t)n * sizeof *out) : NULL;

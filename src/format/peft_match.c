@@ -14,7 +14,7 @@
 #define MATCH_STEPS 1000000u /* far more than any honest pattern takes on a module path */
 #define ALL_LINEAR  "all-linear"
 
-/* --- Python's spelling to PCRE2's ----------------------------------------------------------- */
+/* --- Python's spelling to PCRE2's ------------------------------------------------------------- */
 
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -93,7 +93,7 @@ static bool to_pcre2(const char *p, hora_str *out) {
     return true;
 }
 
-/* --- one match ------------------------------------------------------------------------------ */
+/* --- one match -------------------------------------------------------------------------------- */
 
 /* Number in the group `idx`; -1 when it did not take part. */
 static int64_t group_idx(const pcre2_code *code, pcre2_match_data *md, const char *subject) {
@@ -164,7 +164,7 @@ static hora_status match_own(char *own_python, const char *shown, const char *su
     return s;
 }
 
-/* --- PEFT's rules --------------------------------------------------------------------------- */
+/* --- PEFT's rules ----------------------------------------------------------------------------- */
 
 /* key in names; `exact` says whether it was the whole path. */
 static bool in_names(char *const *names, int n, const char *module, bool *exact) {

@@ -123,7 +123,7 @@ void hora_peft_config_dump(const hora_peft_config *c, hora_str *out) {
     hora_json_free(obj);
 }
 
-/* --- names of tensors ----------------------------------------------------------------------- */
+/* --- names of tensors ------------------------------------------------------------------------- */
 
 #define KEY_PREFIX "base_model.model."
 

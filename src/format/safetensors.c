@@ -71,7 +71,7 @@ const hora_st_dtype *hora_st_dtype_at(int row) {
     return &dtypes[row];
 }
 
-/* --- one header ----------------------------------------------------------------------------- */
+/* --- one header ------------------------------------------------------------------------------- */
 
 static hora_status read_shape(const hora_json *v, hora_shape *s, int64_t *elems) {
     size_t n = hora_json_len(v);
@@ -279,7 +279,7 @@ static hora_status open_file(hora_st *st, int i, const char *path) {
     return s == HORA_OK ? s : hora_context(s, "%s", path);
 }
 
-/* --- the name table ------------------------------------------------------------------------- */
+/* --- the name table --------------------------------------------------------------------------- */
 
 static int *slot_of(const hora_st *st, const char *name) {
     size_t i = (size_t)hora_hash_text(name) & (st->nslots - 1);
@@ -343,12 +343,13 @@ void hora_st_close(hora_st *st) {
     hora_gguf_close(st->gguf);
     hora_free(st->files);
     hora_free(st->at);
+    hora_free(st->hashes);
     hora_free(st->slots);
     hora_free(st->meta);
     hora_free(st);
 }
 
-/* --- shards --------------------------------------------------------------------------------- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -472,7 +473,7 @@ hora_status hora_st_open_model(hora_st **out, const char *dir) {
     return s;
 }
 
-/* --- looking -------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 int hora_st_count(const hora_st *st) {
     return st->n;
@@ -526,7 +527,7 @@ void hora_st_forget(const hora_st *st, const hora_st_tensor *t) {
         hora_map_forget(&f->map, (size_t)(p - f->map.data), t->bytes);
 }
 
-/* --- hash ----------------------------------------------------------------------------------- */
+/* --- hash ------------------------------------------------------------------------------------- */
 
 typedef struct hash_job {
     const hora_st *st;
@@ -556,9 +557,18 @@ static int by_value(const void *pa, const void *pb) {
     return (a > b) - (a < b);
 }
 
-uint64_t hora_st_hash(const hora_st *st) {
+const uint64_t *hora_st_hashes(hora_st *st) {
+    hash_job job = {st, st->hashes};
+    if (!job.of) {
+        job.of = st->hashes = hora_calloc((size_t)st->n + 1, sizeof *job.of);
+        hora_parallel(st->n, hash_tensor, &job);
+    }
+    return st->hashes;
+}
+
+uint64_t hora_st_hash(hora_st *st) {
     hash_job job = {st, hora_calloc((size_t)st->n + 1, sizeof *job.of)};
-    hora_parallel(st->n, hash_tensor, &job);
+    memcpy(job.of, hora_st_hashes(st), (size_t)st->n * sizeof *job.of);
     qsort(job.of, (size_t)st->n, sizeof *job.of, by_value); /* neither order nor sharding matters */
     uint64_t h = hora_hash64(job.of, (size_t)st->n * sizeof *job.of, 0);
     hora_free(job.of);

@@ -68,7 +68,10 @@ int hora_st_files(const hora_st *st);
 const char *hora_st_file_path(const hora_st *st, int i);
 /* Hash of names, dtypes, shapes and all bytes, independent of sharding and order. Reads everything
  * once. */
-uint64_t hora_st_hash(const hora_st *st);
+uint64_t hora_st_hash(hora_st *st);
+/* One for each tensor, in the order of hora_st_at: of its name, dtype, shape and bytes. Reads
+ * everything at the first call; owned by st. */
+const uint64_t *hora_st_hashes(hora_st *st);
 /* The pages of a tensor are no longer needed in memory; they are read again when touched. */
 void hora_st_forget(const hora_st *st, const hora_st_tensor *t);
 

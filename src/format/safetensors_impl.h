@@ -32,8 +32,9 @@ struct hora_st {
     size_t nslots;
     hora_pair *meta;
     int nmeta, capmeta;
-    hora_gguf *gguf; /* where all of it comes from; NULL: another kind of file */
-    bool own_names;  /* names of tensors are ours */
+    hora_gguf *gguf;  /* where all of it comes from; NULL: another kind of file */
+    uint64_t *hashes; /* of the tensors; NULL: not asked for yet */
+    bool own_names;   /* names of tensors are ours */
 };
 
 hora_st *hora_st_new(int nfiles);

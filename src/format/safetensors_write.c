@@ -201,7 +201,7 @@ uint64_t hora_st_write_size(const hora_st_entry *entries, int n) {
     return bytes;
 }
 
-/* --- a model directory ---------------------------------------------------------------------- */
+/* --- a model directory ------------------------------------------------------------------------ */
 
 /* Fills shards greedily in the order of the entries: shard[i] for entry i. Returns their number. */
 static int assign_shards(const hora_st_entry *entries, int n, uint64_t max_shard, int *shard,

@@ -18,7 +18,7 @@ struct hora_tb {
     hora_str pending;
 };
 
-/* --- framing -------------------------------------------------------------------------------- */
+/* --- framing ---------------------------------------------------------------------------------- */
 
 /* CRC-32C (Castagnoli), reflected, bit by bit: records are some 60 bytes, a table would not pay. */
 static uint32_t crc32c(const unsigned char *p, size_t n) {
@@ -49,7 +49,7 @@ static void put_record(hora_str *out, const hora_str *event) {
     put_le(out, hora_tb_masked_crc(event->s, event->n), 4);
 }
 
-/* --- protobuf ------------------------------------------------------------------------------- */
+/* --- protobuf --------------------------------------------------------------------------------- */
 
 enum { WIRE_VARINT = 0, WIRE_8 = 1, WIRE_BYTES = 2, WIRE_4 = 5 };
 
@@ -121,7 +121,7 @@ void hora_tb_record_scalar(hora_str *out, double wall_time, int64_t step, const 
     end_record(out, &event);
 }
 
-/* --- the file ------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static double wall_time(void) {
     struct timespec t;

@@ -299,12 +299,13 @@ hora_leaves hora_graph_leaves(const hora_graph *g) {
     hora_leaves l = {{0}};
     for (int i = 0; i < g->node_count; i++) {
         const node *n = &g->nodes[i];
-        const hora_t wide = hora_op_at(n->op)->nin ? n->in[0] : n->out;
+        const hora_op *op = hora_op_at(n->op);
+        const hora_t wide = op->nin ? n->in[0] : n->out;
         for (int k = 0; k < HORA_LEAVES; k++)
             if (leaves_of(n) & 1u << k)
-                l.columns[k] = hora_leaf_at(k)->columns
-                                   ? hora_leaf_at(k)->columns
-                                   : hora_row_elems(&g->tensors[wide].view.shape);
+                l.columns[k] = hora_leaf_at(k)->columns ? hora_leaf_at(k)->columns
+                               : op->columns            ? op->columns(&n->attr)
+                                             : hora_row_elems(&g->tensors[wide].view.shape);
     }
     if (l.columns[HORA_LEAF_place]) /* who fills it knows samples by their positions */
         l.columns[HORA_LEAF_pos] = 1;

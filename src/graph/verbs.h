@@ -157,6 +157,15 @@ static inline hora_t hora_layernorm(hora_graph *g, hora_t x, hora_t w, hora_t b,
 static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joined) {
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
+/* x (rows, d) -> the mean over the prompt of each row's segment, (rows, d): the rows up to the
+ * first with a target; all of them where none has one or rows see each other both ways. */
+static inline hora_t hora_prompt_mean(hora_graph *g, hora_t x) {
+    return hora_graph_node(g, HORA_OP_prompt_mean, (hora_t[]){x}, &(hora_attr){0});
+}
+/* x (rows, d), whose first row goes into the state leaf s (1, d) -> x. Forward only. */
+static inline hora_t hora_keep(hora_graph *g, hora_t x, hora_t s) {
+    return hora_graph_node(g, HORA_OP_keep, (hora_t[]){x, s}, &(hora_attr){0});
+}
 /* Table (first + h w, d) of a grid -> (first + height width, d), bicubically; `first` rows stay. */
 static inline hora_t hora_regrid(hora_graph *g, hora_t table, int64_t first, int64_t h, int64_t w,
                                  int64_t height, int64_t width, bool antialias) {
@@ -254,6 +263,23 @@ static inline hora_t hora_kron(hora_graph *g, hora_t x, hora_t c, hora_t d) {
 /* x (n, d) -> (n, w), cut or filled with zeros. */
 static inline hora_t hora_fit_width(hora_graph *g, hora_t x, int64_t w) {
     return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w});
+}
+/* x (n, d) -> (n, w), from column `at` on, zeros elsewhere. */
+static inline hora_t hora_fit_at(hora_graph *g, hora_t x, int64_t w, int64_t at) {
+    return hora_graph_node(g, HORA_OP_fit, (hora_t[]){x}, &(hora_attr){.w = w, .a = at});
+}
+/* x (rows, d) whose segments hold, behind `lead` rows, a grid of h x w -> (rows, d): of the grid
+ * twice as fine, bilinearly, the cell in `quarter` (2 row + column) of each; 0 elsewhere. */
+static inline hora_t hora_upsample(hora_graph *g, hora_t x, int64_t lead, int64_t h, int64_t w,
+                                   int64_t quarter) {
+    return hora_graph_node(g, HORA_OP_upsample, (hora_t[]){x},
+                           &(hora_attr){.a = lead, .b = h, .w = w, .first = quarter});
+}
+/* z (rows, split split k), logits of the split x split cells of each piece of a grid (`grid`:
+ * op_segment.c) -> cross-entropy of every pixel, bilinearly between the cells, and alpha times soft
+ * Dice loss; leaf `pixels` has the classes; 1 element, F64. */
+static inline hora_t hora_segment_loss(hora_graph *g, hora_t z, const hora_attr *grid) {
+    return hora_graph_node(g, HORA_OP_segment, (hora_t[]){z}, grid);
 }
 /* p (r, k) -> |p p' - I|, one element, F64; columns: |p' p - I|. */
 static inline hora_t hora_gramdist(hora_graph *g, hora_t p, bool columns) {

@@ -26,6 +26,9 @@ struct hora_decoder {
     int64_t slots;           /* rows of adapters in front of them */
     bool primed;             /* these stand in the caches */
     hora_view *k, *v;        /* per layer */
+    hora_view *kept;         /* per layer and vector of the prompt; NULL: no adapter keeps any */
+    hora_adapter *keeper;
+    int64_t prompt; /* rows that were fed first, slots included: what the keeper reads */
     void *cache;
     size_t cache_bytes;
     decoding many, one; /* without cache: `many` alone, over the whole context */
@@ -43,7 +46,7 @@ static void record_logits(hora_net *n, hora_t hidden, void *user) {
     hora_graph_output(n->g, x->logits);
 }
 
-static hora_status record(hora_decoder *d, decoding *x, int64_t rows) {
+static hora_status record(hora_decoder *d, decoding *x, int64_t rows, bool answers) {
     const hora_recording_parts parts = {.base = d->c.base,
                                         .adapters = d->c.adapters,
                                         .nadapters = d->c.nadapters,
@@ -54,7 +57,9 @@ static hora_status record(hora_decoder *d, decoding *x, int64_t rows) {
                                         .outputs = record_logits,
                                         .user = x,
                                         .kcache = d->k,
-                                        .vcache = d->v};
+                                        .vcache = d->v,
+                                        .kept = d->kept,
+                                        .answers = answers};
     HORA_TRY(hora_recording_open(&x->r, &parts, &(hora_plan_options){0}, "decoding"));
     const hora_leaves leaves = hora_graph_leaves(x->r.g);
     return hora_batch_init(&x->batch, rows, &leaves);
@@ -69,7 +74,7 @@ static void unrecord(decoding *x) {
 static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t n, int64_t at) {
     hora_batch *b = &x->batch;
     const int64_t rows = hora_graph_rows(x->r.g);
-    b->rows = d->c.cache ? rows : hora_row_class(rows, n);
+    b->rows = d->c.cache && !d->keeper ? rows : hora_min(rows, hora_row_class(rows, n));
     b->tokens = n;
     b->cache_row = at;
     for (int64_t i = 0; i < n; i++) {
@@ -79,6 +84,8 @@ static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t
         b->hi[i] = (int32_t)(at + i + 1);
     }
     hora_batch_pad(b);
+    if (b->target && d->prompt <= n) /* behind the prompt stands what must not be read of it */
+        b->target[d->prompt - 1] = 0;
     x->last = (int32_t)(n - 1);
     hora_device_push(d->c.device, &x->last, sizeof x->last);
     if (!x->ready)
@@ -92,12 +99,27 @@ static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
+/* Where the prompt's vectors go: cuts them off from `at` (NULL: only counts), in elements. */
+static int64_t cut_kept(hora_decoder *d, char *at) {
+    const hora_base *b = d->c.base;
+    const size_t size = hora_dtype_size(b->dtype);
+    int64_t sum = 0;
+    for (int64_t i = 0; d->keeper && i < b->layers * HORA_KEEPS; i++) {
+        const int64_t w =
+            d->keeper->hooks->keeps(d->keeper, (int)(i / HORA_KEEPS), (int)(i % HORA_KEEPS));
+        if (at)
+            d->kept[i] = (hora_view){at + (size_t)sum * size, b->dtype, HORA_SHAPE2(1, w)};
+        sum += hora_ceil_div(w, 64) * 64;
+    }
+    return sum;
+}
+
 static hora_status take_caches(hora_decoder *d) {
     const hora_base *b = d->c.base;
     const int64_t width = b->kv_heads * b->head_dim, rows = d->context + d->slots;
     const int64_t one = rows * width;
     const size_t size = hora_dtype_size(b->dtype);
-    d->cache_bytes = (size_t)(2 * b->layers * one) * size;
+    d->cache_bytes = (size_t)(2 * b->layers * one + cut_kept(d, NULL)) * size;
     HORA_TRY(hora_block_new(&d->cache, d->cache_bytes,
                             "keys and values of the context (try a smaller --context)"));
     d->k = hora_calloc((size_t)b->layers * 2, sizeof *d->k);
@@ -105,6 +127,9 @@ static hora_status take_caches(hora_decoder *d) {
     for (int64_t i = 0; i < 2 * b->layers; i++)
         d->k[i] = (hora_view){(char *)d->cache + (size_t)(i * one) * size, b->dtype,
                               HORA_SHAPE2(rows, width)};
+    if (d->keeper)
+        d->kept = hora_calloc((size_t)(b->layers * HORA_KEEPS), sizeof *d->kept);
+    cut_kept(d, d->keeper ? (char *)d->cache + (size_t)(2 * b->layers * one) * size : NULL);
     return HORA_OK;
 }
 
@@ -115,11 +140,13 @@ static hora_status take(hora_decoder *d) {
         d->ids[i] = (int32_t)(i - d->slots);
     d->ids += d->slots;
     if (!d->c.cache)
-        return record(d, &d->many, rows);
-    const int64_t chunk = hora_min(d->c.prefill > 0 ? d->c.prefill : PREFILL, d->context);
+        return record(d, &d->many, rows, false);
+    /* what is made of a whole prompt is made of it in one pass */
+    const int64_t chunk =
+        d->keeper ? rows : hora_min(d->c.prefill > 0 ? d->c.prefill : PREFILL, d->context);
     HORA_TRY(take_caches(d));
-    HORA_TRY(record(d, &d->many, chunk));
-    return record(d, &d->one, 1);
+    HORA_TRY(record(d, &d->many, chunk, false));
+    return record(d, &d->one, 1, d->keeper != NULL);
 }
 
 hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
@@ -134,8 +161,11 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
                          "a context of %lld is asked for, but the model has %lld positions; give "
                          "at most these",
                          (long long)(hora_max(c->context, 1) + slots), (long long)most);
+    hora_adapter *keeper;
+    HORA_TRY(hora_adapters_keeper(c->adapters, c->nadapters, &keeper));
     hora_decoder *d = hora_calloc(1, sizeof *d);
     d->c = *c;
+    d->keeper = keeper;
     d->slots = slots;
     d->context = c->context > 0 ? c->context : most > 0 ? most - slots : 2048;
     d->logits = hora_calloc((size_t)c->base->vocab, sizeof *d->logits);
@@ -155,6 +185,8 @@ static void forget_copies(hora_decoder *d) {
         return;
     for (int64_t i = 0; d->k && i < 2 * d->c.base->layers; i++)
         hora_device_drop(d->c.device, d->k[i].data);
+    for (int64_t i = 0; d->kept && i < d->c.base->layers * HORA_KEEPS; i++)
+        hora_device_drop(d->c.device, d->kept[i].data);
     hora_device_drop(d->c.device, &d->many.last);
     hora_device_drop(d->c.device, &d->one.last);
 }
@@ -167,6 +199,7 @@ void hora_decoder_free(hora_decoder *d) {
     forget_copies(d);
     hora_block_free(d->cache, d->cache_bytes);
     hora_free(d->k);
+    hora_free(d->kept);
     hora_free(d->ids ? d->ids - d->slots : NULL);
     hora_free(d->logits);
     hora_free(d->raw);
@@ -180,8 +213,8 @@ size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n) {
     size_t same = 0;
     while (same + 1 < n && (int64_t)same < d->length && ids[same] == d->ids[same])
         same++;
-    d->length = (int64_t)same;
-    return same;
+    d->length = d->keeper ? 0 : (int64_t)same; /* another prompt: everything is made of it anew */
+    return (size_t)d->length;
 }
 int64_t hora_decoder_length(const hora_decoder *d) {
     return d->length;
@@ -197,7 +230,8 @@ int64_t hora_decoder_vocab(const hora_decoder *d) {
 /* Rows ids[at], .. ids[at + n - 1] of the sequence, slots included, into the caches. */
 static hora_status feed_cached(hora_decoder *d, int64_t at, int64_t n) {
     while (n > 0) {
-        decoding *x = n == 1 ? &d->one : &d->many;
+        const bool one = d->keeper ? at > 0 : n == 1;
+        decoding *x = one ? &d->one : &d->many;
         const int64_t k = hora_min(n, hora_graph_rows(x->r.g));
         HORA_TRY(run(d, x, d->ids - d->slots + at, k, at));
         at += k;
@@ -223,7 +257,9 @@ hora_status hora_decoder_feed(hora_decoder *d, const int32_t *ids, size_t n, con
                              ids[i], (long long)d->c.base->vocab);
     *logits = d->logits;
     memcpy(d->ids + d->length, ids, n * sizeof *ids);
-    const int64_t at = d->primed ? d->slots + d->length : 0;
+    const bool first = d->length == 0;
+    const int64_t at = d->primed && !(d->keeper && first) ? d->slots + d->length : 0;
+    d->prompt = first ? d->slots + (int64_t)n : d->prompt;
     d->length += (int64_t)n;
     const int64_t rows = d->slots + d->length;
     hora_status s =

@@ -9,11 +9,12 @@
 
 #include "format/safetensors.h"
 #include "model/family.h"
+#include "task/segment.h"
 #include "task/task.h"
 
 enum { IGNORED = -100 };
 
-/* --- the batch ------------------------------------------------------------------------------- */
+/* --- the batch -------------------------------------------------------------------------------- */
 /* A sample has one row of logits. */
 static bool is_pooled(const hora_objective *o) {
     return o->task->labels == HORA_LABELS_CLASS || o->task->labels == HORA_LABELS_NUMBER;
@@ -181,6 +182,27 @@ static hora_status segment(const hora_forward *f, const hora_forward_batch *b, i
     return HORA_OK;
 }
 
+/* The classes of the pixels of a picture, into its pieces. */
+static hora_status put_classes(const hora_forward *f, const hora_segment *s, hora_batch *l) {
+    const hora_vision *v = f->base->vision;
+    const hora_mesh m = hora_segment_mesh(f->objective, v);
+    const int64_t one = m.side * m.side;
+    int32_t *to = l->pixels + s->from * one;
+    for (int64_t i = 0; i < s->n * one; i++)
+        to[i] = -1;
+    for (int64_t y = 0; y < m.high * m.side; y++)
+        for (int64_t x = 0; x < m.wide * m.side; x++) {
+            const int32_t k = s->tags[y * v->width + x];
+            if (k >= f->objective->classes || k < -1)
+                return hora_fail(HORA_EUSAGE,
+                                 "labels hold %d, but the model has %lld classes; use -100 for "
+                                 "pixels that do not count",
+                                 k, (long long)f->objective->classes);
+            to[hora_mesh_pixel(&m, y, x)] = k;
+        }
+    return HORA_OK;
+}
+
 static bool counts(const hora_objective *o, const hora_segment *s) {
     return o->task->labels != HORA_LABELS_CLASS || o->loss == HORA_LOSS_BCE || s->classes[0] >= 0;
 }
@@ -218,6 +240,8 @@ hora_status hora_forward_fill(const hora_forward *f, const hora_forward_batch *b
             rule.ranges(l, seg.from, t, seg.from + s, seg.from + (b->pixels.at ? e : front + e));
         if (!st && b->labels)
             st = segment(f, b, i, &w, &seg);
+        if (!st && b->labels && l->pixels)
+            st = put_classes(f, &seg, l);
         if (!st && b->labels && counts(o, &seg)) {
             seg.n = is_pooled(o) && !b->pixels.at ? front + pooled_length(o, b, e) : t;
             l->supervised += rule.targets(&rule, &seg, l).rows;
@@ -233,9 +257,15 @@ static hora_status check_labels(const hora_forward *f, const hora_forward_batch 
         return hora_fail(HORA_EUSAGE, "labels mean nothing to the task %s here; leave them out",
                          o->task->name);
     const bool pooled = is_pooled(o), several = o->loss != HORA_LOSS_XENT;
-    const int64_t want = !pooled ? b->t : several ? o->classes : 1;
+    const int64_t pixels =
+        o->task->labels == HORA_LABELS_PIXELS ? b->pixels.height * b->pixels.width : 0;
+    const int64_t want = pixels ? pixels : !pooled ? b->t : several ? o->classes : 1;
     if (b->per == want)
         return HORA_OK;
+    if (pixels)
+        return hora_fail(HORA_ESHAPE,
+                         "a picture has %lld labels, but %lld pixels; give each pixel a class",
+                         (long long)b->per, (long long)pixels);
     if (!pooled)
         return hora_fail(
             HORA_ESHAPE,
@@ -264,6 +294,8 @@ hora_shape hora_forward_logits(const hora_forward *f, const hora_forward_batch *
     const hora_objective *o = f->objective ? f->objective : hora_objective_causal();
     if (!o->task->head)
         return HORA_SHAPE3(b->b, b->t, f->base->vocab);
+    if (o->task->labels == HORA_LABELS_PIXELS)
+        return HORA_SHAPE3(b->b, length(f, b), (o->upsampled ? 4 : 1) * o->classes);
     return is_pooled(o) ? HORA_SHAPE2(b->b, o->classes) : HORA_SHAPE3(b->b, b->t, o->classes);
 }
 
@@ -438,7 +470,7 @@ out:
 static hora_status check_result(const hora_forward *f, const hora_forward_batch *b) {
     const hora_shape shape = hora_forward_logits(f, b);
     const int64_t n = f->logits ? hora_shape_elems(&shape) : 0, width = shape.d[shape.n - 1];
-    const int64_t rows = shape.n == 3 ? b->t : 1; /* of a sample */
+    const int64_t rows = shape.n == 3 ? shape.d[1] : 1; /* of a sample */
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(f->logits[i]))
             return hora_fail(HORA_ENUMERIC,

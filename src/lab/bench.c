@@ -59,6 +59,7 @@ typedef struct bench {
     hora_settings *given;
     volatile int *stop;
     hora_comm *comm;
+    uint64_t memory;               /* as in hora_training_parts */
     bool borrowed;                 /* the folder is another rank's */
     const hora_bench_shape *shape; /* NULL: a model of the user's */
     char *dir;                     /* temporary folder while it is there */
@@ -183,6 +184,7 @@ static hora_status plan(bench *b) {
                                    .adapters = &b->adapter,
                                    .nadapters = 1,
                                    .comm = b->comm,
+                                   .memory = b->memory,
                                    .seq_len = b->c.seq_len};
     HORA_TRY(hora_training_open(&b->training, &p, &b->train));
     b->result.plan = *hora_training_report(b->training);
@@ -265,7 +267,9 @@ static hora_status make_model(bench *b) {
 
 /* Opens, plans, prepares. What is mapped stays readable when its folder goes. */
 static hora_status open_all(bench *b) {
-    const hora_open_options o = {.dtype = hora_train_dtype(&b->train), .task = task_of(b)};
+    const hora_open_options o = {.dtype = hora_train_dtype(&b->train),
+                                 .task = task_of(b),
+                                 .sharing = hora_comm_sharing(b->comm)};
     double started = hora_now();
     HORA_TRY(b->shape ? hora_open_model(&b->opened, where(b), &o)
                       : hora_base_complete(b->opened.base));
@@ -420,6 +424,7 @@ static hora_status measure(bench *b) {
     HORA_TRY(take_settings(b));
     if (b->c.peak)
         return hora_bench_machine_measure(&b->result.machine, b->c.device);
+    HORA_TRY(hora_train_memory(b->comm, &b->memory));
     HORA_TRY(make_model(b));
     b->result.rss_exact = hora_rss_peak_reset() || !b->shape;
     HORA_TRY(open_all(b));

@@ -45,7 +45,7 @@ static hora_status open_file(hora_blocks_cache *c, const hora_base *b) {
     return HORA_OK;
 }
 
-hora_status hora_blocks_cache_open(hora_blocks_cache *c, const hora_base *b, const hora_st *source,
+hora_status hora_blocks_cache_open(hora_blocks_cache *c, const hora_base *b, hora_st *source,
                                    hora_dtype type, bool double_quant) {
     bool folder;
     HORA_TRY(hora_path_is_folder(b->dir, &folder));

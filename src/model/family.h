@@ -60,6 +60,8 @@ typedef struct hora_base_options {
     hora_dtype quantize; /* block type of matrices that the files have plain; HORA_F32 (0): none */
     bool double_quant;   /* NF4: its scales go through a second level (tensor/blocks.h) */
     bool quantize_cache; /* the blocks are kept beside the model, and taken from there */
+    const hora_sharing
+        *sharing; /* converted weights have one copy on the machine; borrowed; NULL */
 } hora_base_options;
 /* Opens a Hugging Face directory: config.json, model.safetensors or shards. Missing, extra and
  * misshapen tensors go into one message. */

@@ -16,7 +16,7 @@ typedef struct hora_blocks_cache {
     hora_st *st;     /* NULL: they are to be made and written */
 } hora_blocks_cache;
 /* HORA_EUSAGE for a file of that name that hora did not write. */
-hora_status hora_blocks_cache_open(hora_blocks_cache *c, const hora_base *b, const hora_st *source,
+hora_status hora_blocks_cache_open(hora_blocks_cache *c, const hora_base *b, hora_st *source,
                                    hora_dtype type, bool double_quant);
 const void *hora_blocks_cache_find(const hora_blocks_cache *c, const hora_weight *w); /* or NULL */
 /* Atomic; a failure is a warning. */

@@ -437,6 +437,24 @@ static hora_t pool(hora_net *n, hora_t h) {
     return h;
 }
 
+/* A head that judges every piece: one layer, or one before and one behind a grid twice as fine. */
+static hora_status map_head(hora_base *b) {
+    vit *v = b->own;
+    const char *kind = hora_json_string(hora_json_get(b->config, "segment_head"), NULL);
+    v->taught = false;
+    b->head_in = b->hidden;
+    if (v->kind->video)
+        return hora_fail(HORA_EUNSUPPORTED, "%s: %s reads clips; segment is for pictures", b->dir,
+                         b->model_type);
+    if (!hora_eq(kind, "upsampled"))
+        return HORA_OK;
+    b->head_in = hora_max(b->hidden / 2, 1);
+    b->neck_module = "decoder";
+    hora_base_neck(b, "decoder.weight", HORA_SHAPE2(b->head_in, b->hidden), HORA_ROLE_WEIGHT);
+    hora_base_neck(b, "decoder.bias", HORA_SHAPE1(b->head_in), HORA_ROLE_BIAS);
+    return HORA_OK;
+}
+
 /* Both heads of a distilled model, where its files have them for these classes: a new one reads
  * the class token alone. */
 static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
@@ -445,7 +463,8 @@ static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
     const hora_json *list = hora_json_get(b->config, "architectures");
     const char *made = hora_json_string(hora_json_at(list, 0), NULL);
     int64_t own = 0;
-    (void)task_type;
+    if (hora_eq(task_type, "IMAGE_SEG"))
+        return map_head(b);
     if (!hora_json_int(hora_json_get(b->config, "num_classes"), &own))
         own = (int64_t)hora_json_len(hora_json_get(b->config, "id2label"));
     v->taught = names[0] && !b->head_fresh && (!own || own == classes) &&

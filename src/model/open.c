@@ -36,6 +36,7 @@ typedef struct store {
     hora_st *st;
     void *block; /* converted or fresh weights */
     size_t bytes;
+    bool shared;       /* the block is the machine's */
     uint64_t seed;     /* of what is fresh */
     bool fresh_head;   /* the head in the files is not wanted */
     bool complete;     /* the views have data */
@@ -81,6 +82,7 @@ static hora_status configure_family(hora_base *b) {
 static hora_status configure(hora_base *b, const char *config_path, const hora_base_options *o) {
     b->dtype = o->dtype;
     b->bare = o->bare;
+    b->sharing = o->sharing;
     b->embed = b->head = b->head_bias = -1;
     HORA_TRY(hora_hf_config_load(&b->config, config_path));
     if (hora_json_type(b->config) != HORA_JOBJECT)
@@ -283,6 +285,18 @@ static void measure_store(hora_base *b) {
                 (size_t)hora_round_up((int64_t)hora_view_bytes(&b->weights[i].view), 64);
 }
 
+/* Memory for what does not stay where it lies. */
+static hora_status take_block(const hora_base *b, store *own) {
+    own->bytes = b->store_bytes;
+    if (own->bytes && b->sharing)
+        HORA_TRY(b->sharing->take(b->sharing->user, own->bytes, &own->block));
+    own->shared = own->block != NULL;
+    return own->shared || !own->bytes
+               ? HORA_OK
+               : hora_block_new(&own->block, own->bytes,
+                                own->st ? "converted weights" : "fresh weights");
+}
+
 /* Where the weight is not what the tensor's parts make, that is put together beside it first. */
 static hora_status fill_from_parts(const hora_weight *w, const hora_st_tensor *t) {
     hora_view v = {w->view.data, t->view.dtype, w->view.shape};
@@ -304,13 +318,25 @@ static hora_status fill_from_parts(const hora_weight *w, const hora_st_tensor *t
     return s;
 }
 
+/* From tensor t, or drawn where no file has it. v: the part of t. */
+static hora_status fill_weight(const store *own, const hora_weight *w, const hora_st_tensor *t,
+                               const hora_view *v) {
+    if (!t) {
+        draw_weight(w, own->seed);
+        return HORA_OK;
+    }
+    HORA_TRY(t->parts ? fill_from_parts(w, t) : hora_weight_fill(w, v, t->interleaved));
+    if (own->double_quant && w->view.dtype == HORA_NF4)
+        hora_nf4_round_scales(w->view.data, hora_elems(&w->view) / hora_dtype_block(HORA_NF4), NULL,
+                              NULL);
+    hora_st_forget(own->st, t);
+    return HORA_OK;
+}
+
 static hora_status bind_weights(hora_base *b, store *own) {
     size_t at = 0;
     own->complete = true;
-    if (b->store_bytes)
-        HORA_TRY(hora_block_new(&own->block, b->store_bytes,
-                                own->st ? "converted weights" : "fresh weights"));
-    own->bytes = b->store_bytes;
+    HORA_TRY(take_block(b, own));
     for (int i = 0; i < b->nweights; i++) {
         hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = tensor_of(b, w);
@@ -326,17 +352,12 @@ static hora_status bind_weights(hora_base *b, store *own) {
         }
         w->view.data = (char *)own->block + at;
         at += (size_t)hora_round_up((int64_t)hora_view_bytes(&w->view), 64);
-        if (!t) {
-            draw_weight(w, own->seed);
-            continue;
-        }
-        HORA_TRY(t->parts ? fill_from_parts(w, t) : hora_weight_fill(w, &v, t->interleaved));
-        if (own->double_quant && w->view.dtype == HORA_NF4)
-            hora_nf4_round_scales(w->view.data, hora_elems(&w->view) / hora_dtype_block(HORA_NF4),
-                                  NULL, NULL);
-        hora_st_forget(own->st, t);
+        if (!own->shared || hora_share_fills(b->sharing, i))
+            HORA_TRY(fill_weight(own, w, t, &v));
     }
-    if (own->cache.path && !own->cache.st)
+    if (own->shared)
+        HORA_TRY(b->sharing->filled(b->sharing->user));
+    if (own->cache.path && !own->cache.st && (!own->shared || hora_share_fills(b->sharing, 0)))
         hora_blocks_cache_write(&own->cache, b);
     return HORA_OK;
 }
@@ -411,6 +432,7 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
     b->config_alone = o->config_alone && o->headers_only && !hora_st_model_there(dir);
     if (!b->config_alone) {
         HORA_TRY(hora_st_open_model(&own->st, dir));
+        b->files = own->st;
         HORA_TRY(untie(b, own->st));
         spell(b, own->st);
         HORA_TRY(compare(b, own->st));
@@ -500,7 +522,8 @@ void hora_base_close(hora_base *b) {
     if (own) {
         hora_blocks_cache_release(&own->cache);
         hora_st_close(own->st);
-        hora_block_free(own->block, own->bytes);
+        if (!own->shared)
+            hora_block_free(own->block, own->bytes);
         hora_free(own);
     }
     hora_free(b->head_owner);

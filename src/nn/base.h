@@ -5,6 +5,7 @@
  * (model/) fills it; methods (peft/) read it; the two never see each other.
  */
 #include "base/json.h"
+#include "base/share.h"
 #include "tensor/vision.h"
 
 typedef enum {
@@ -111,9 +112,12 @@ typedef struct hora_base {
     const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
     bool config_alone;     /* there are no weights to complete it with: for a plan */
     void *own;             /* the family's configuration */
-    void *store;           /* mapping and converted copies, of model/open.c */
-    size_t store_bytes;    /* of converted copies */
-    uint64_t hash;         /* of all weights; 0 until hora_base_hash */
+    const hora_sharing *sharing; /* of converted weights, borrowed; NULL: a copy of our own */
+    void *store;                 /* mapping and converted copies, of model/open.c */
+    size_t store_bytes;          /* of converted copies */
+    uint64_t hash;               /* of all weights; 0 until hora_base_hash */
+    struct hora_st *files;       /* where they come from, borrowed; NULL: drawn */
+    bool any_base; /* adapters that were trained on another base are taken, with a warning */
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */

@@ -96,7 +96,8 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
 }
 
 hora_status hora_base_save_task(const hora_base *b, const char *dir) {
-    static const char *const keys[] = {"problem_type", "id2label", "label2id"};
+    static const char *const keys[] = {"problem_type", "id2label", "label2id", "segment_head",
+                                       "dice"};
     if (!b->task_type)
         return HORA_OK;
     hora_json *o = hora_json_new_object();

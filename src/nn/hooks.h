@@ -9,6 +9,8 @@
 
 typedef struct hora_net hora_net;
 
+enum { HORA_KEEPS = 3 };
+
 typedef enum { HORA_BLOCK_IN, HORA_BLOCK_ATTN, HORA_BLOCK_MLP, HORA_BLOCK_OUT } hora_where;
 /* What a block hook sees: res, the residual stream; x, what the sublayer's first maps read (after
  * the norm); y, its result before it is added. At IN and OUT all three are the residual stream. */
@@ -45,6 +47,9 @@ typedef struct hora_hooks {
     int64_t (*shift)(const hora_adapter *);
     /* Rows that it wants in every sample: hora_net_slots. NULL: none. */
     int64_t (*slots)(const hora_adapter *);
+    /* Vectors that a block makes of the prompt and keeps for the answer: width of the i-th,
+     * i < HORA_KEEPS, 0: none. Only one adapter can. NULL: none. */
+    int64_t (*keeps)(const hora_adapter *, int layer, int i);
     /* 6 Around sublayers: returns the new y. */
     hora_t (*block)(hora_net *, hora_adapter *, int layer, hora_where, const hora_sub *);
     /* 7 Rows of the token table, before a family adds positions or anything else: the new h. */

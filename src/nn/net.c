@@ -431,6 +431,28 @@ void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p) {
     *prefix = p;
 }
 
+hora_status hora_adapters_keeper(hora_adapter *const *at, int n, hora_adapter **a) {
+    *a = NULL;
+    for (int i = 0; i < n; i++) {
+        if (!at[i]->enabled || !at[i]->hooks->keeps)
+            continue;
+        if (*a)
+            return hora_fail(HORA_EUSAGE,
+                             "adapters `%s` and `%s` both make vectors of the prompt, which are "
+                             "kept for the answer; leave that to one",
+                             (*a)->name, at[i]->name);
+        *a = at[i];
+    }
+    return HORA_OK;
+}
+
+hora_t hora_net_keep(hora_net *n, int i, hora_t y, hora_t x) {
+    if (n->mode != HORA_NET_DECODE)
+        return hora_mul(n->g, y, x);
+    hora_t s = hora_graph_state(n->g, "kept of the prompt", n->kept[n->layer * HORA_KEEPS + i]);
+    return hora_mul(n->g, y, n->answers ? s : hora_keep(n->g, x, s));
+}
+
 double hora_net_dropout(const hora_net *n, double p) {
     return n->mode == HORA_NET_TRAIN ? p : 0;
 }

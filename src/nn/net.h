@@ -42,6 +42,10 @@ struct hora_net {
     bool *frozen;                     /* per base weight: its leaf is the base's own */
     hora_t **param_leaf;              /* per adapter, per parameter */
     const hora_view *kcache, *vcache; /* DECODE: per layer, (capacity, G dh), borrowed */
+    /* DECODE: per layer and kept vector, borrowed; NULL: nothing is kept. `answers`: they stand
+     * there already, else the rows are a whole prompt. */
+    const hora_view *kept;
+    bool answers;
 };
 
 void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapter *const *adapters,
@@ -108,6 +112,11 @@ void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t 
  * tokens in front of the pieces): their ids are -n .. -1. Only one adapter can ask for some. */
 int64_t hora_adapters_slots(hora_adapter *const *at, int n);
 int64_t hora_net_slots(const hora_net *n);
+/* One adapter, which keeps vectors of the prompt: *a; NULL: none. HORA_EUSAGE: two do. */
+hora_status hora_adapters_keeper(hora_adapter *const *at, int n, hora_adapter **a);
+/* y (rows, w) times the i-th vector that the block in progress keeps of the prompt: x (rows, w),
+ * the same in every row, as its adapter makes it; NONE where n->answers. */
+hora_t hora_net_keep(hora_net *n, int i, hora_t y, hora_t x);
 double hora_net_dropout(const hora_net *n, double p); /* p when training, else 0 */
 /* random stream of a node */
 uint64_t hora_net_stream(const hora_net *n, const hora_adapter *a, const char *what, int index);

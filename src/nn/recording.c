@@ -11,6 +11,8 @@ void hora_recording_init(hora_recording *r, const hora_recording_parts *p) {
     r->net.drops = p->drops;
     r->net.kcache = p->kcache;
     r->net.vcache = p->vcache;
+    r->net.kept = p->kept;
+    r->net.answers = p->answers;
     hora_t hidden = HORA_NONE;
     if (p->model)
         hidden = p->model(&r->net);

@@ -30,6 +30,8 @@ typedef struct hora_recording_parts { /* all borrowed for the life of the record
     void (*outputs)(hora_net *n, hora_t hidden, void *user);
     void *user;
     const hora_view *kcache, *vcache; /* of HORA_NET_DECODE */
+    const hora_view *kept;            /* likewise: net.h */
+    bool answers;
 } hora_recording_parts;
 
 typedef struct hora_recording {

@@ -31,7 +31,7 @@ const hora_op *hora_op_named(const char *name) {
     return NULL;
 }
 
-/* --- shape rules ---------------------------------------------------------------------------- */
+/* --- shape rules ------------------------------------------------------------------------------ */
 
 hora_status hora_op_misfit(const char *a_name, const hora_view *a, const char *b_name,
                            const hora_view *b, const char *rule) {
@@ -134,7 +134,7 @@ hora_status hora_op_cached(const hora_view *in, const hora_attr *a, hora_view *o
     return hora_op_like(in, a, out);
 }
 
-/* --- test cases ----------------------------------------------------------------------------- */
+/* --- test cases ------------------------------------------------------------------------------- */
 
 bool hora_case_make(hora_case *c, int op, int k, uint64_t seed) {
     const hora_op *row = hora_op_at(op);

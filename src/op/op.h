@@ -51,7 +51,8 @@ typedef struct hora_attr {
     const int32_t *index;
     int64_t nindex;
     /* gather: leaf of the batch that holds the row numbers, and the number that means row 0 of the
-     * table; input: leaf that becomes rows. resample: rows that are copied */
+     * table; input: leaf that becomes rows. resample: rows that are copied. segment: side of a
+     * piece; upsample: which of the four */
     hora_leaf source;
     int64_t first;
     bool antialias;  /* resample */
@@ -72,8 +73,9 @@ typedef struct hora_op {
     unsigned options;  /* HORA_OP_* */
     /* HORA_LEAF(x): what it reads of the batch, unless attr.index stands for it or attr.source
      * says (HORA_OP_SOURCE); a leaf without columns of its own has those of in[0], or of the output
-     * where there is no input */
+     * where there is no input, or as many as `columns` says */
     unsigned leaves;
+    int64_t (*columns)(const hora_attr *); /* of a leaf that has none of its own; NULL: see above */
     /* Checks the inputs and sets out->shape. out->dtype is preset, to the graph's for a row tensor
      * and to in[0]'s for others; an op may know better. HORA_ESHAPE with both shapes in the text.
      */

@@ -27,12 +27,27 @@ static void norm_of_row(void *arg, int64_t o, int thread) {
     hora_free(row);
 }
 
+/* A row of zeros has no direction: the first pass would divide 0 by 0. */
+static hora_status check_rows(const hora_adapter *a, const hora_param *p, const double *out) {
+    const char *name = p->name;
+    for (int i = 0; i < a->base->nweights; i++)
+        if (&a->base->weights[i].view == p->init.from)
+            name = a->base->weights[i].name;
+    for (int64_t o = 0; o < p->elems; o++)
+        if (out[o] == 0)
+            return hora_fail(
+                HORA_ENUMERIC,
+                "row %lld of %s is all zeros, and DoRA divides by its norm; leave that "
+                "projection out of targets, or train without a magnitude",
+                (long long)o, name);
+    return HORA_OK;
+}
+
 /* Row norms of the weight behind, plus what tau starts at. */
 static hora_status row_norms(const hora_adapter *a, const hora_param *p, double *out) {
     norms n = {p->init.from, out, p->init.value};
-    (void)a;
     hora_parallel(p->elems, norm_of_row, &n);
-    return HORA_OK;
+    return check_rows(a, p, out);
 }
 
 void hora_dora_declare(hora_dora *d, hora_adapter *a, const hora_site *s, hora_dora_kind kind,

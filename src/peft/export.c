@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "peft/beside.h"
+#include "peft/identity.h"
 #include "peft/replaced.h"
 #include "peft/store.h"
 #include "peft/targets.h"
@@ -15,6 +16,8 @@ hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_no
     hora_adapter_refresh(a);
     HORA_TRY(a->method->save(a, dir));
     HORA_TRY(hora_base_save_task(a->base, dir));
+    if (a->method->save != hora_model_save)
+        HORA_TRY(hora_identity_write(a->base, dir));
     return hora_card_write(a, dir, card_note);
 }
 
@@ -219,7 +222,8 @@ hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
 /* --- model card ------------------------------------------------------------------------------- */
 
 static const char *pipeline(const hora_base *b) {
-    return b->vision                                     ? "image-classification"
+    return hora_eq(b->task_type, "IMAGE_SEG")            ? "image-segmentation"
+           : b->vision                                   ? "image-classification"
            : !b->task_type                               ? "text-generation"
            : hora_eq(b->task_type, "TOKEN_CLS")          ? "token-classification"
            : hora_eq(b->task_type, "FEATURE_EXTRACTION") ? "sentence-similarity"

@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "base/text.h"
+#include "peft/identity.h"
 #include "peft/peft_impl.h"
 #include "peft/store.h"
 
@@ -152,7 +153,9 @@ hora_status hora_peft_load(hora_adapter **out, const hora_base *base, const char
     HORA_TRY(open_folder(&o, dir, prefer));
     const hora_method *m = claimant(&o.shown);
     hora_adapter *a = m ? hora_adapter_new(m, base, NULL, 0) : NULL;
-    hora_status s = m ? attach_and_read(a, &o.shown) : nobody(&o.shown);
+    hora_status s = m ? hora_identity_check(base, dir) : nobody(&o.shown);
+    if (!s)
+        s = attach_and_read(a, &o.shown);
     close_folder(&o);
     if (s)
         hora_peft_detach(a);
@@ -172,7 +175,9 @@ hora_status hora_peft_whose(const hora_method **m, const char *dir) {
 hora_status hora_adapter_read(hora_adapter *a, const char *dir) {
     folder o;
     HORA_TRY(open_folder(&o, dir, "native"));
-    hora_status s = a->method->load(a, &o.shown);
+    hora_status s = hora_identity_check(a->base, dir);
+    if (!s)
+        s = a->method->load(a, &o.shown);
     close_folder(&o);
     return s;
 }

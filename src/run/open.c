@@ -32,6 +32,7 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
                                  .quantize = options->quantize,
                                  .double_quant = options->double_quant,
                                  .quantize_cache = options->quantize_cache,
+                                 .sharing = options->sharing,
                                  .bare = head || o->objective.task->body};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
     if (o->objective.task->body) {
@@ -129,15 +130,60 @@ hora_status hora_open_pictures(hora_opened *o, int64_t *seq_len) {
     return HORA_OK;
 }
 
+/* All first ranks of a machine have read the same: what they share is as large. */
+static hora_status same_size(hora_comm *c, uint64_t mine, uint64_t *size) {
+    uint64_t *all = hora_calloc((size_t)hora_comm_size(c), sizeof *all);
+    hora_status s = hora_comm_gather(c, &mine, sizeof mine, all);
+    *size = all[0];
+    for (int r = 0; r < hora_comm_size(c) && !s; r++)
+        if (all[r] && all[r] != all[0])
+            s = hora_fail(HORA_EMISMATCH,
+                          "ranks differ: data of rank 0 and of rank %d are not the same; give all "
+                          "ranks the same program, model, data and options",
+                          r);
+    hora_free(all);
+    return s;
+}
+
+static hora_status read_texts(hora_opened *o, hora_dataset **out, const char *path,
+                              const hora_data_config *c) {
+    return hora_dataset_open(out, path, o->tokenizer, o->chat, c, &o->objective.rule);
+}
+
+/* On each machine one rank reads and tokenises; the others, and then it too, look into the one
+ * piece of memory that it made of that. */
+static hora_status open_texts(hora_opened *o, hora_dataset **out, const char *path,
+                              const hora_data_config *config) {
+    const hora_sharing *all = hora_comm_sharing(o->comm);
+    const bool reads = !all || all->part == 0;
+    void *image = NULL;
+    uint64_t size;
+    if (!all)
+        return read_texts(o, out, path, config);
+    if (reads)
+        HORA_TRY(read_texts(o, out, path, config));
+    HORA_TRY(same_size(o->comm, reads ? hora_data_image_bytes(*out) : 0, &size));
+    HORA_TRY(hora_comm_shared(o->comm, (size_t)size, &image));
+    if (!image) /* no room: each for itself */
+        return reads ? HORA_OK : read_texts(o, out, path, config);
+    if (reads) {
+        hora_data_image_write(*out, image);
+        hora_dataset_close(*out);
+        *out = NULL;
+    }
+    HORA_TRY(hora_comm_filled(o->comm));
+    return hora_data_image_open(out, image, path, o->tokenizer, &o->objective.rule);
+}
+
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,
                            hora_data_config *config) {
     if (o->base->vision) {
         HORA_TRY(hora_open_pictures(o, &config->seq_len));
-        HORA_TRY(hora_pictures_open(out, path, o->processor, o->base->vision, config,
+        HORA_TRY(hora_pictures_open(out, o->comm, path, o->processor, o->base->vision, config,
                                     &o->objective.rule));
     } else {
         HORA_TRY(hora_open_chat(o, &config->date));
-        HORA_TRY(hora_dataset_open(out, path, o->tokenizer, o->chat, config, &o->objective.rule));
+        HORA_TRY(open_texts(o, out, path, config));
     }
     hora_status s = o->objective.settled && o->objective.task->head
                         ? hora_objective_number(&o->objective, *out)

@@ -18,6 +18,7 @@ typedef struct hora_open_options {
     bool double_quant, quantize_cache;
     const char *task;    /* NULL: what the model, or the adapter, is made for */
     const char *adapter; /* folder that will be loaded onto it: may bring task and classes; NULL */
+    const hora_sharing *sharing; /* as in hora_base_options */
 } hora_open_options;
 
 typedef struct hora_opened { /* zeroed before the first call; must not move after it */
@@ -27,6 +28,7 @@ typedef struct hora_opened { /* zeroed before the first call; must not move afte
     hora_template *chat;       /* NULL: the model has none, or it is refused */
     char *date;                /* today's, where the template asked and nobody gave one */
     bool chat_refused, headers_only;
+    hora_comm *comm;                 /* ranks that open data together, borrowed; NULL: one alone */
     hora_image_processor *processor; /* how pictures are prepared; NULL: not asked for yet */
 } hora_opened;
 

@@ -75,6 +75,35 @@ static hora_status open_out(run *r, const hora_settings *given) {
     return s;
 }
 
+/* Before anything that ranks do together depends on it. */
+static hora_status same_start(const run *r) {
+    if (hora_comm_size(r->comm) == 1)
+        return HORA_OK;
+    hora_json *here = hora_json_new_object();
+    hora_json *program = hora_json_set(here, "program", hora_json_new_object());
+    hora_json_set(program, "hash", hora_ranks_program());
+    hora_json *o = hora_json_set(here, "option", hora_json_new_object());
+    hora_json_set(o, "resume", hora_json_new_bool(r->run.resume));
+    const hora_status s = hora_ranks_compare(r->comm, here);
+    hora_json_free(here);
+    return s;
+}
+
+/* Where things lie, and threads, are each rank's own; what lies there is compared when it is
+ * read. */
+static hora_status same_options(const run *r) {
+    if (hora_comm_size(r->comm) == 1)
+        return HORA_OK;
+    hora_json *here = hora_json_new_object();
+    hora_json *o = hora_json_set(here, "option", hora_json_new_object());
+    hora_ranks_options(o, &hora_run_options, &r->run,
+                       "model data eval_data out overwrite init_adapter threads comm_timeout");
+    hora_ranks_options(o, &hora_data_options, &r->data, "seq_len eval_split seed");
+    const hora_status s = hora_ranks_compare(r->comm, here);
+    hora_json_free(here);
+    return s;
+}
+
 /* writes: the folder will be written to. */
 static hora_status take_settings(run *r, hora_settings *given, bool writes) {
     HORA_TRY(hora_options_take(&hora_run_options, &r->run, given));
@@ -82,6 +111,8 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
         return hora_fail(HORA_EUSAGE, "resume: give out, the folder of the run to go on with");
     if (r->run.resume && r->run.overwrite)
         return hora_fail(HORA_EUSAGE, "resume and overwrite contradict each other; give one");
+    hora_comm_timeout(r->comm, (double)r->run.comm_timeout);
+    HORA_TRY(same_start(r));
     if (r->run.resume && writes) /* takes back what a killed run left half done */
         HORA_TRY(open_out(r, given));
     if (r->run.resume)
@@ -97,6 +128,7 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
     HORA_TRY(s);
     HORA_TRY(hora_options_take(&hora_train_options, &r->train, &r->all));
     HORA_TRY(hora_options_take(&hora_data_options, &r->data, &r->all));
+    HORA_TRY(same_options(r));
     r->train.dtype = hora_train_dtype(&r->train) == HORA_BF16 ? HORA_TRAIN_BF16 : HORA_TRAIN_F32;
     if (!r->run.model)
         return hora_fail(HORA_EUSAGE, "no model: give --model DIR");
@@ -130,8 +162,11 @@ static hora_status open_model(run *r) {
                                  .double_quant = r->run.double_quant,
                                  .quantize_cache = r->run.quantize_cache,
                                  .task = r->run.task,
-                                 .adapter = r->run.init_adapter};
+                                 .adapter = r->run.init_adapter,
+                                 .sharing = hora_comm_sharing(r->comm)};
+    r->opened.comm = r->comm;
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
+    r->opened.base->any_base = r->run.any_base;
     if (!hora_settings_get(&r->all, "seq_len"))
         hora_open_length(&r->opened, &r->data.seq_len);
     return hora_open_pictures(&r->opened, &r->data.seq_len);
@@ -194,6 +229,7 @@ static void say_data(run *r, const hora_dataset *d, const char *held) {
 }
 
 static hora_status open_data(run *r) {
+    hora_comm_enter(r->comm, HORA_COMM_READING);
     if (r->files.said.n)
         hora_run_tell(r, HORA_RUN_DATA, r->files.said.s);
     HORA_TRY(hora_open_data(&r->opened, &r->set, r->files.train, &r->data));
@@ -220,6 +256,7 @@ static hora_status open_training(run *r) {
                              .objective = &r->opened.objective,
                              .comm = r->comm,
                              .seq_len = r->data.seq_len};
+    HORA_TRY(hora_train_memory(r->comm, &p.memory));
     HORA_TRY(hora_training_open(&r->training, &p, &r->train));
     r->result.report = *hora_training_report(r->training);
     return HORA_OK;
@@ -289,6 +326,16 @@ static hora_status weigh(run *r) {
                                             : HORA_OK;
 }
 
+static void say_local(run *r) {
+    if (!r->train.sync_every)
+        return;
+    char *text = hora_format("local steps (DiLoCo): %d workers meet every %lld steps; this is "
+                             "another algorithm, with another result for every number of workers",
+                             hora_comm_size(r->comm), (long long)r->train.sync_every);
+    hora_run_tell(r, HORA_RUN_DATA, text);
+    hora_free(text);
+}
+
 /* All that can be refused before anything large is taken or anything is written. */
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
@@ -298,6 +345,8 @@ static hora_status plan(run *r) {
     HORA_TRY(check_before_data(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
+    if (!settled)
+        hora_objective_shape(&r->opened.objective, r->train.dice, r->train.segment_head == 1);
     HORA_TRY(hora_open_settle(&r->opened, r->set, r->eval_set, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
@@ -379,6 +428,7 @@ static void init(run *r, const hora_run_hooks *hooks) {
 }
 
 static hora_status train_all(run *r, hora_settings *given) {
+    hora_comm_enter(r->comm, HORA_COMM_OPENING);
     HORA_TRY(take_settings(r, given, true));
     if (!r->run.out)
         return hora_fail(HORA_EUSAGE, "no output folder: give --out DIR");
@@ -389,11 +439,22 @@ static hora_status train_all(run *r, hora_settings *given) {
     HORA_TRY(check_space(r));
     HORA_TRY(hora_train_report_fits(&r->result.report));
     HORA_TRY(hora_training_compare(r->training));
+    say_local(r);
     hora_run_tell(r, HORA_RUN_PLANNED, NULL);
     HORA_TRY(start(r));
     HORA_TRY(hora_run_loop(r));
     HORA_TRY(hora_run_finish(r));
     return hora_comm_barrier(r->comm); /* nobody leaves before rank 0 has written */
+}
+
+/* What is of one class bears the objective's name for it, which does not outlive the run: it is in
+ * the log. */
+static void drop_classes(hora_metrics *m) {
+    int n = 0;
+    for (int i = 0; i < m->n; i++)
+        if (!m->at[i].of)
+            m->at[n++] = m->at[i];
+    m->n = n;
 }
 
 hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_run_result *result) {
@@ -411,6 +472,8 @@ hora_status hora_run_train(hora_settings *s, const hora_run_hooks *hooks, hora_r
     if (r.training && status)
         hora_training_get(r.training, &r.result.status);
     r.result.seconds = hora_now() - started;
+    drop_classes(&r.result.first_eval.metrics);
+    drop_classes(&r.result.last_eval.metrics);
     *result = r.result;
     release(&r);
     return status;

@@ -12,7 +12,7 @@
 
 typedef struct hora_run_config { /* filled from hora_run_options */
     char *model, *data, *eval_data, *method, *task, *out, *init_adapter;
-    bool resume, overwrite, semantic_start;
+    bool resume, overwrite, semantic_start, any_base;
     int64_t threads;      /* 0: all cores, of several ranks on a machine this one's share */
     int64_t comm_timeout; /* seconds that ranks wait for each other; 0: for ever */
     int quantize;         /* choice of HORA_QUANTIZE_NAMES */
@@ -70,7 +70,7 @@ typedef struct hora_run_result {
     hora_train_report report;
     hora_training_status status;
     hora_step_info last;
-    hora_eval_info first_eval, last_eval; /* step -1: none */
+    hora_eval_info first_eval, last_eval; /* step -1: none; without what is of one class */
     double seconds;
     int64_t averaged; /* steps of this run behind each of the two means: a tenth of them */
     double first_mean, last_mean;

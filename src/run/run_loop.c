@@ -23,6 +23,8 @@ void hora_run_tell(run *r, hora_run_event_kind kind, const char *text) {
 static hora_status save(run *r) {
     hora_training_status now;
     hora_training_get(r->training, &now);
+    hora_comm_enter(r->comm, HORA_COMM_CHECKPOINT);
+    HORA_TRY(hora_training_collect(r->training));
     r->saved = now.step;
     if (!r->leads)
         return HORA_OK;
@@ -37,6 +39,7 @@ static hora_status save(run *r) {
 static hora_status evaluate(run *r) {
     hora_training_status now;
     hora_training_get(r->training, &now);
+    hora_comm_enter(r->comm, HORA_COMM_EVALUATION);
     HORA_TRY(hora_training_eval(r->training, &r->result.last_eval));
     if (r->result.first_eval.step < 0)
         r->result.first_eval = r->result.last_eval;
@@ -84,19 +87,24 @@ void hora_run_add_way_on(void *user, hora_status why) {
 /* What ends a run after a good step must not take the step with it. */
 static hora_status keep_steps(run *r, hora_status why) {
     char *said = hora_strdup(hora_errmsg());
-    if (save(r))
+    const bool together = r->train.sync_every && hora_comm_size(r->comm) > 1;
+    if (together) /* what the others keep cannot be asked for by one that fails alone */
+        hora_warn("the steps since the last checkpoint are lost");
+    else if (save(r))
         hora_warn("the steps since the last checkpoint are lost: %s", hora_errmsg());
     hora_error_restore(said);
     hora_free(said);
     return why;
 }
 
-static bool due(int64_t every, int64_t step) {
-    return every > 0 && step % every == 0;
+/* What local steps make due between two meetings waits for the second. */
+static bool due(const run *r, int64_t every, int64_t step) {
+    const int64_t apart = hora_max(1, r->train.sync_every);
+    return every > 0 && step % apart == 0 && step / every > (step - apart) / every;
 }
 
 static bool eval_due(const run *r, int64_t step) {
-    return r->eval_set && (step == r->result.report.steps || due(r->train.eval_every, step));
+    return r->eval_set && (step == r->result.report.steps || due(r, r->train.eval_every, step));
 }
 
 /* What is due when a step is done: an evaluation, a checkpoint. */
@@ -110,7 +118,7 @@ static hora_status after_step(run *r, int64_t step, bool *worn) {
         best = r->result.last_eval.best;
         *worn = r->result.last_eval.worn;
     }
-    return step == r->result.report.steps || best || *worn || due(r->train.save_every, step)
+    return step == r->result.report.steps || best || *worn || due(r, r->train.save_every, step)
                ? save(r)
                : HORA_OK;
 }
@@ -131,6 +139,7 @@ hora_status hora_run_loop(run *r) {
         HORA_TRY(after_step(r, now.step, &worn));
     while (!worn) {
         hora_training_get(r->training, &now);
+        hora_comm_enter(r->comm, HORA_COMM_STEP);
         s = hora_training_step(r->training, &r->result.last);
         if (s == HORA_EINTERRUPTED)
             return interrupted(r, now.step);
@@ -162,6 +171,7 @@ hora_status hora_run_finish(run *r) {
     hora_training_status *now = &r->result.status;
     const hora_train_report *p = &r->result.report;
     hora_training_get(r->training, now);
+    hora_comm_enter(r->comm, HORA_COMM_END);
     if (!r->leads)
         return HORA_OK;
     HORA_TRY(hora_training_take_best(r->training, r->run.out));
@@ -176,6 +186,11 @@ hora_status hora_run_finish(run *r) {
     hora_str_printf(&note, ": %lld of %lld steps, %lld x %lld sequences of %lld tokens each.",
                     (long long)now->step, (long long)p->steps, (long long)p->grad_accum,
                     (long long)p->batch_size, (long long)p->seq_len);
+    if (r->train.sync_every)
+        hora_str_printf(&note,
+                        " By local steps (DiLoCo): %d workers, which met every %lld steps; not "
+                        "what one worker would have come to.",
+                        hora_comm_size(r->comm), (long long)r->train.sync_every);
     if (now->best_step)
         hora_str_printf(&note, " Best evaluation loss %.6g, after step %lld.", now->best_loss,
                         (long long)now->best_step);

@@ -32,9 +32,19 @@ hora_json *hora_run_scaling(const hora_train_report *r, const hora_link *net, in
                       "           the time of a step is not known here, nor what ranks win\n");
         return rows;
     }
+    hora_str_puts(text, r->pictures
+                            ? "           data: each rank decodes the pictures of its own share\n"
+                            : "           data: on each machine one rank reads and tokenises, the "
+                              "others map what it made\n");
+    if (r->sync_every)
+        hora_str_printf(
+            text,
+            "           local steps (another algorithm): added up every %lld steps; the "
+            "numbers are means of a step\n",
+            (long long)r->sync_every);
     for (int n = 1; n < 2 * ranks; n *= 2) {
-        const hora_link_step s =
-            hora_link_predict(net, r->seconds_step, floats, r->grad_accum, n < ranks ? n : ranks);
+        const hora_link_step s = hora_link_predict(net, r->seconds_step, floats, r->grad_accum,
+                                                   n < ranks ? n : ranks, r->sync_every);
         hora_json_push(rows, row(&s, text));
     }
     if (ranks > r->grad_accum)

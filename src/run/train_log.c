@@ -89,6 +89,18 @@ static void put_real(hora_str *b, const char *key, double v) {
     hora_str_printf(b, ", \"%s\": %s", key, isfinite(v) ? hora_format_real(text, v) : "null");
 }
 
+/* Of a class, whose name may hold anything. */
+static void put_real_of(hora_str *b, const char *key, const char *of, double v) {
+    char *name = hora_format("%s_%s", key, of);
+    hora_json *text = hora_json_new_string(name);
+    char number[32];
+    hora_str_puts(b, ", ");
+    hora_json_dump(text, 0, false, b);
+    hora_str_printf(b, ": %s", isfinite(v) ? hora_format_real(number, v) : "null");
+    hora_json_free(text);
+    hora_free(name);
+}
+
 static void put_cell(hora_str *b, double v) {
     char text[32];
     hora_str_printf(b, ",%s", isfinite(v) ? hora_format_real(text, v) : "");
@@ -122,6 +134,8 @@ hora_status hora_train_log_step(hora_train_log *l, const hora_step_info *i) {
         put_real(&line, "slowest_tok_per_s", tidy(i->slowest, 6));
         put_real(&line, "comm_ms", tidy(i->comm_seconds * 1e3, 6));
     }
+    if (i->sync_every)
+        hora_str_printf(&line, ", \"sync_every\": %lld", (long long)i->sync_every);
     hora_str_puts(&line, "}\n");
     hora_str_printf(&row, "%lld", (long long)i->step);
     const double before[] = {epoch, i->loss, i->grad_norm, i->lr};
@@ -149,8 +163,12 @@ hora_status hora_train_log_eval(hora_train_log *l, const hora_eval_info *i, doub
     hora_str_printf(&line, "{\"step\": %lld", (long long)i->step);
     put_real(&line, "epoch", tidy(epoch, 9));
     for (int k = 0; k < i->metrics.n; k++) {
-        hora_snprintf(name, sizeof name, "eval_%s", i->metrics.at[k].name);
-        put_real(&line, name, i->metrics.at[k].value);
+        const hora_metric *m = &i->metrics.at[k];
+        hora_snprintf(name, sizeof name, "eval_%s", m->name);
+        if (m->of)
+            put_real_of(&line, name, m->of, m->value);
+        else
+            put_real(&line, name, m->value);
     }
     hora_str_printf(&line, ", \"eval_tokens\": %lld", (long long)i->tokens);
     put_real(&line, "eval_seconds", tidy(i->seconds, 6));
@@ -166,9 +184,11 @@ hora_status hora_train_log_eval(hora_train_log *l, const hora_eval_info *i, doub
     hora_str_release(&line);
     hora_str_release(&row);
     for (int k = 0; k < i->metrics.n; k++) {
-        hora_snprintf(name, sizeof name, "eval/%s", i->metrics.at[k].name);
-        if (isfinite(i->metrics.at[k].value))
-            hora_tb_scalar(l->tb, name, i->step, i->metrics.at[k].value);
+        const hora_metric *m = &i->metrics.at[k];
+        char *tag = hora_format("eval/%s%s%s", m->name, m->of ? "/" : "", m->of ? m->of : "");
+        if (isfinite(m->value))
+            hora_tb_scalar(l->tb, tag, i->step, m->value);
+        hora_free(tag);
     }
     return s ? s : hora_tb_flush(l->tb);
 }

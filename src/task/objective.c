@@ -102,11 +102,11 @@ static hora_status take_names(hora_objective *o, const hora_json *from) {
 static hora_status take_problem(hora_objective *o, const hora_json *from) {
     const char *type = hora_json_string(hora_json_get(from, "problem_type"), NULL);
     o->loss = o->task->loss;
-    if (!type && o->task->pictures && o->classes == 1) {
+    if (!type && o->task->labels == HORA_LABELS_CLASS && o->task->pictures && o->classes == 1) {
         o->loss = HORA_LOSS_MSE;
         hora_info("config.json: one output and no problem_type: its number is taken as it is");
     }
-    if (!type || o->task->labels == HORA_LABELS_TAG)
+    if (!type || o->task->labels == HORA_LABELS_TAG || o->task->labels == HORA_LABELS_PIXELS)
         return HORA_OK;
     for (int i = 0; i < (int)HORA_COUNT(problems); i++)
         if (hora_eq(type, problems[i])) {
@@ -119,6 +119,23 @@ static hora_status take_problem(hora_objective *o, const hora_json *from) {
                      "config.json: problem_type `%s` is not known; there are "
                      "single_label_classification, multi_label_classification and regression",
                      type);
+}
+
+/* What segment's head is, and its loss. */
+static void take_shape(hora_objective *o, const hora_json *from) {
+    const char *head = hora_json_string(hora_json_get(from, "segment_head"), NULL);
+    double dice;
+    if (o->task->labels != HORA_LABELS_PIXELS || !head)
+        return;
+    o->told = true;
+    o->upsampled = hora_eq(head, "upsampled");
+    if (hora_json_real(hora_json_get(from, "dice"), &dice) && dice >= 0 && dice < 1e6)
+        o->dice = dice;
+}
+
+void hora_objective_shape(hora_objective *o, double dice, bool upsampled) {
+    o->dice = dice;
+    o->upsampled = upsampled;
 }
 
 static bool is_regression(const hora_json *c) {
@@ -169,7 +186,8 @@ static hora_status check_kind(const hora_objective *o, const hora_json *config) 
 hora_status hora_objective_choose(hora_objective *o, const char *name, const hora_json *config) {
     int64_t pad;
     const hora_family *family = hora_family_of(config);
-    *o = (hora_objective){.pad = -1, .encoder = family && family->encoder, .similarity_scale = 20};
+    *o = (hora_objective){
+        .pad = -1, .encoder = family && family->encoder, .similarity_scale = 20, .dice = 1};
     const hora_task *t = name ? hora_task_named(name) : task_of(config);
     if (!t)
         return hora_task_unknown(name);
@@ -187,6 +205,7 @@ hora_status hora_objective_choose(hora_objective *o, const char *name, const hor
     if (!made_for(config, t))
         return HORA_OK;
     HORA_TRY(take_names(o, config));
+    take_shape(o, config);
     return take_problem(o, config);
 }
 
@@ -265,6 +284,7 @@ hora_status hora_objective_adapter(hora_objective *o, const char *name, const ch
     if (o->task->head && (type ? hora_eq(type, o->task->task_type) : o->task->pictures) &&
         (hora_json_get(words, "id2label") || hora_json_get(words, "num_labels"))) {
         s = take_names(o, words);
+        take_shape(o, words);
         if (!s)
             s = take_problem(o, words);
     }
@@ -341,8 +361,9 @@ static void adopt(hora_objective *o, const hora_label_table *t) {
     o->names = hora_calloc((size_t)t->n + 1, sizeof *o->names);
     for (int i = 0; i < t->n; i++)
         o->names[i] = hora_strdup(t->at[i].name);
-    qsort(o->names, (size_t)t->n, sizeof *o->names,
-          t->style == HORA_LABEL_INTS ? by_size : by_bytes);
+    if (o->task->labels != HORA_LABELS_PIXELS) /* there the order is the classes' numbers */
+        qsort(o->names, (size_t)t->n, sizeof *o->names,
+              t->style == HORA_LABEL_INTS ? by_size : by_bytes);
 }
 
 /* A label that two classes of the model are called by. */
@@ -460,7 +481,7 @@ static void tell_config(const hora_objective *o, hora_base *b) {
     }
     hora_json_set(c, "id2label", ids);
     hora_json_set(c, "label2id", labels);
-    if (o->task->labels != HORA_LABELS_TAG)
+    if (o->task->labels != HORA_LABELS_TAG && o->task->labels != HORA_LABELS_PIXELS)
         hora_json_set(c, "problem_type", hora_json_new_string(problems[o->loss]));
 }
 
@@ -517,6 +538,11 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
     }
     HORA_TRY(hora_objective_classes(o, data, eval, train, &fresh));
     fresh |= train && taught(base->config);
+    if (o->task->labels == HORA_LABELS_PIXELS) {
+        hora_json_set(base->config, "segment_head",
+                      hora_json_new_string(o->upsampled ? "upsampled" : "linear"));
+        hora_json_set(base->config, "dice", hora_json_new_real(o->dice));
+    }
     HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh, seed));
     base->task_type = o->task->task_type;
     base->head_trains = train;
@@ -528,10 +554,10 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
 hora_status hora_objective_balance(hora_objective *o, const hora_dataset *data) {
     const int64_t k = o->classes;
     int64_t all = 0, met = 0;
-    if (!o->names || o->loss != HORA_LOSS_XENT)
+    if (!o->names || o->loss != HORA_LOSS_XENT || o->task->labels == HORA_LABELS_PIXELS)
         return hora_fail(HORA_EUSAGE, "class_weights=balanced needs one class for each record; "
-                                      "leave it out for numbers, lists of classes and language "
-                                      "modelling");
+                                      "leave it out for numbers, lists of classes, pixels and "
+                                      "language modelling");
     int64_t *count = hora_calloc((size_t)k, sizeof *count);
     hora_data_count_classes(data, count, k);
     for (int64_t i = 0; i < k; i++) {

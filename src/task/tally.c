@@ -10,7 +10,12 @@
 
 void hora_metrics_add(hora_metrics *m, const char *name, double value) {
     HORA_ASSERT(m->n < (int)HORA_COUNT(m->at));
-    m->at[m->n++] = (hora_metric){name, value};
+    m->at[m->n++] = (hora_metric){name, NULL, value};
+}
+
+void hora_metrics_add_of(hora_metrics *m, const char *name, const char *of, double value) {
+    HORA_ASSERT(m->n < (int)HORA_COUNT(m->at));
+    m->at[m->n++] = (hora_metric){name, of, value};
 }
 
 void hora_metrics_numbers(hora_metrics *m, const double *z, const double *y, int64_t n) {
@@ -27,7 +32,7 @@ void hora_metrics_numbers(hora_metrics *m, const double *z, const double *y, int
 
 double hora_metrics_get(const hora_metrics *m, const char *name) {
     for (int i = 0; i < m->n; i++)
-        if (strcmp(m->at[i].name, name) == 0)
+        if (!m->at[i].of && strcmp(m->at[i].name, name) == 0)
             return m->at[i].value;
     return NAN;
 }
@@ -151,17 +156,19 @@ static void put(hora_str *out, const void *data, size_t bytes) {
 }
 
 void hora_tally_pack(const hora_tally *t, hora_str *out) {
-    const int64_t head[5] = {t->count, t->bytes, t->n, t->nstart, t->width};
+    const int64_t k = t->confusion ? t->objective->classes : 0;
+    const int64_t head[6] = {t->count, t->bytes, t->n, t->nstart, t->width, k};
     column c[6];
     columns_of(t, c);
     put(out, head, sizeof head);
     for (int i = 0; i < 6; i++)
         put(out, c[i].data, (size_t)t->n * c[i].width);
     put(out, t->start, (size_t)t->nstart * sizeof *t->start);
+    put(out, t->confusion, (size_t)(k * k) * sizeof *t->confusion);
 }
 
 void hora_tally_unpack(hora_tally *t, const char *bytes) {
-    int64_t head[5];
+    int64_t head[6];
     column c[6];
     memcpy(head, bytes, sizeof head);
     bytes += sizeof head;
@@ -182,6 +189,13 @@ void hora_tally_unpack(hora_tally *t, const char *bytes) {
         HORA_PUSH(t->start, t->nstart, t->cstart, t->n + at);
     }
     t->n += head[2];
+    if (head[5] && !t->confusion)
+        t->confusion = hora_calloc((size_t)(head[5] * head[5]), sizeof *t->confusion);
+    for (int64_t i = 0; i < head[5] * head[5]; i++, bytes += sizeof(int64_t)) {
+        int64_t more;
+        memcpy(&more, bytes, sizeof more);
+        t->confusion[i] += more;
+    }
 }
 
 static void shift(void *at, size_t size, int64_t from, int64_t n) {
@@ -247,14 +261,29 @@ static hora_json *defined(double v) {
     return isfinite(v) ? hora_json_new_real(v) : hora_json_new_null();
 }
 
+/* IoU and Dice of each class, by name. */
+static void put_overlaps(const hora_objective *o, const int64_t *c, hora_json *all) {
+    hora_json *iou = hora_json_set(all, "iou", hora_json_new_object());
+    hora_json *dice = hora_json_set(all, "dice", hora_json_new_object());
+    for (int64_t i = 0; i < o->classes; i++) {
+        hora_json_set(iou, o->names[i], defined(hora_metric_iou(c, o->classes, i)));
+        hora_json_set(dice, o->names[i], defined(hora_metric_dice(c, o->classes, i)));
+    }
+}
+
 hora_json *hora_tally_detail(const hora_tally *t) {
     const hora_objective *o = t->objective;
     const int64_t k = o->classes;
     if (o->loss != HORA_LOSS_XENT || !o->names)
         return NULL;
     int64_t *c = hora_calloc((size_t)(k * k), sizeof *c);
-    hora_metric_confusion(t->truth, t->guess, t->n, k, c);
+    if (t->confusion)
+        memcpy(c, t->confusion, (size_t)(k * k) * sizeof *c);
+    else
+        hora_metric_confusion(t->truth, t->guess, t->n, k, c);
     hora_json *all = hora_json_new_object();
+    if (t->confusion)
+        put_overlaps(o, c, all);
     hora_json *names = hora_json_set(all, "labels", hora_json_new_array());
     hora_json *rows = hora_json_set(all, "confusion", hora_json_new_array());
     hora_json *f1 = hora_json_set(all, "f1", hora_json_new_array());
@@ -282,6 +311,7 @@ void hora_tally_release(hora_tally *t) {
     hora_free(t->y);
     hora_free(t->z);
     hora_free(t->start);
+    hora_free(t->confusion);
     hora_free(t->logits);
     *t = (hora_tally){0};
 }

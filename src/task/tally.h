@@ -6,6 +6,7 @@
  */
 #include "base/json.h"
 #include "graph/graph.h"
+#include "tensor/vision.h"
 
 typedef struct hora_objective hora_objective;
 
@@ -22,13 +23,16 @@ typedef struct hora_outputs {
 
 typedef struct hora_metric {
     const char *name; /* a literal */
+    const char *of;   /* a class that it is of, borrowed from the objective; NULL: of all */
     double value;     /* NaN: not defined */
 } hora_metric;
 typedef struct hora_metrics {
-    hora_metric at[12];
+    hora_metric at[64];
     int n;
 } hora_metrics;
 void hora_metrics_add(hora_metrics *m, const char *name, double value);
+/* Of one class, for logs. */
+void hora_metrics_add_of(hora_metrics *m, const char *name, const char *of, double value);
 /* mse, mae, pearson, spearman of n predictions z of the numbers y. */
 void hora_metrics_numbers(hora_metrics *m, const double *z, const double *y, int64_t n);
 double hora_metrics_get(const hora_metrics *m, const char *name); /* NaN when absent */
@@ -48,7 +52,9 @@ typedef struct hora_tally {
     float *y, *z;   /* numbers or 0/1 and logits, `classes` of each (MSE, BCE) */
     int64_t *start; /* prediction with which each sample begins */
     int nstart, cstart;
-    void *logits; /* of a batch, where the host reads them */
+    int64_t *confusion;        /* of pixels, (classes, classes); NULL: none yet */
+    const hora_vision *vision; /* of a model of pictures, borrowed */
+    void *logits;              /* of a batch, where the host reads them */
     size_t logits_bytes;
 } hora_tally;
 /* Whether predictions are kept, so logits are wanted. */

@@ -66,6 +66,9 @@ struct hora_objective {
     bool strict;             /* entities count only as the scheme writes them */
     hora_embedding how;      /* embedding: how a vector is made of a text's last hidden state */
     double similarity_scale; /* embedding: of cosines, before their softmax */
+    double dice;             /* segment: factor of soft Dice loss beside cross-entropy */
+    bool upsampled;          /* segment: two layers, the second on a grid twice as fine */
+    bool told;               /* segment: model or adapter said so */
 };
 /* Language modelling, for whoever has no other. */
 const hora_objective *hora_objective_causal(void);
@@ -91,6 +94,9 @@ static inline float hora_objective_weight(const hora_objective *o, int32_t c) {
 }
 /* Numbers one more data set. */
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
+/* segment: factor of soft Dice loss, and which head; what a model or an adapter says goes before,
+ * unless `fresh` training asks for another. Before it is settled. */
+void hora_objective_shape(hora_objective *o, double dice, bool upsampled);
 /* Labels become shares of classes in training: smoothed by `smoothing`, or (mixed) those of mixed
  * samples too. HORA_EUSAGE for a task or loss that has no such. Nothing for neither. */
 hora_status hora_objective_soften(hora_objective *o, double smoothing, bool mixed);

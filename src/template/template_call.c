@@ -177,6 +177,56 @@ METHOD(g_strftime) {
     return hora_tv_string(st, b, n - 1, out);
 }
 
+/* cycler(a, b): .current, .next(), .reset() */
+METHOD(g_cycler) {
+    hora_loop *l = hora_pool_get(&st->pool, sizeof *l);
+    hora_tv *items;
+    if (!a->n)
+        return hora_ts_fail(st, "`cycler` needs values; correct the template");
+    HORA_TRY(hora_tv_room(st, (size_t)a->n, sizeof *items, &items));
+    for (int i = 0; i < a->n; i++) {
+        if (a->given[i].s)
+            return hora_ts_fail(st, "`cycler` takes no names; correct the template");
+        items[i] = a->at[i];
+    }
+    *l = (hora_loop){.items = items, .n = (size_t)a->n, .cycler = true};
+    *out = (hora_tv){.type = HORA_TV_LOOP, .loop = l};
+    return HORA_OK;
+}
+METHOD(c_next) {
+    hora_loop *l = a->in.loop;
+    *out = l->items[l->i];
+    l->i = (l->i + 1) % l->n;
+    (void)st;
+    return HORA_OK;
+}
+METHOD(c_reset) {
+    a->in.loop->i = 0;
+    *out = hora_tv_none();
+    (void)st;
+    return HORA_OK;
+}
+
+/* joiner(sep): nothing when it is called first, sep from then on */
+static hora_status j_call(hora_ts *st, const hora_args *a, hora_tv *out) {
+    hora_loop *l = a->in.loop;
+    *out = l->i++ ? l->items[0] : hora_tv_borrow("", 0);
+    (void)st;
+    return HORA_OK;
+}
+METHOD(g_joiner) {
+    static const hora_builtin fn = {"joiner", "", 0, j_call, 0};
+    hora_loop *l = hora_pool_get(&st->pool, sizeof *l);
+    hora_tv *self, *sep;
+    HORA_TRY(hora_tv_room(st, 1, sizeof *self, &self));
+    HORA_TRY(hora_tv_room(st, 1, sizeof *sep, &sep));
+    *sep = a->set & 1 ? a->at[0] : hora_tv_borrow(", ", 2);
+    *l = (hora_loop){.items = sep, .n = 1, .cycler = true};
+    *self = (hora_tv){.type = HORA_TV_LOOP, .loop = l};
+    *out = (hora_tv){.type = HORA_TV_METHOD, .fn = &fn, .list = self};
+    return HORA_OK;
+}
+
 METHOD(g_range) {
     int64_t v[3] = {0, 0, 1}, n = 0;
     hora_tv *at;
@@ -220,10 +270,14 @@ static const hora_builtin functions[] = {{"raise_exception", "message", 1, g_rai
                                          {"namespace", "*", 0, g_namespace, 0},
                                          {"dict", "*", 0, g_dict, 0},
                                          {"range", "*", 0, g_range, 0},
+                                         {"cycler", "*", 0, g_cycler, 0},
+                                         {"joiner", "sep", 0, g_joiner, 0},
                                          {"strftime_now", "format", 1, g_strftime, 0}};
 
 const hora_builtin *hora_tpl_method(int type, const char *s, size_t n) {
-    for (size_t i = 0; i < hora_tpl_n_text_methods + HORA_COUNT(methods); i++) {
+    /* mappings have many attributes and none of the methods of texts */
+    const size_t first = type < 0 || type == HORA_TV_STRING ? 0 : hora_tpl_n_text_methods;
+    for (size_t i = first; i < hora_tpl_n_text_methods + HORA_COUNT(methods); i++) {
         const hora_builtin *m = i < hora_tpl_n_text_methods ? &hora_tpl_text_methods[i]
                                                             : &methods[i - hora_tpl_n_text_methods];
         if (*m->name == *s && (type < 0 || (m->on >> type & 1)) && strlen(m->name) == n &&
@@ -231,6 +285,11 @@ const hora_builtin *hora_tpl_method(int type, const char *s, size_t n) {
             return m;
     }
     return NULL;
+}
+
+const hora_builtin *hora_tpl_cycler(const char *s, size_t n) {
+    static const hora_builtin rows[] = {{"next", "", 0, c_next, 0}, {"reset", "", 0, c_reset, 0}};
+    return hora_tpl_find(rows, HORA_COUNT(rows), s, n);
 }
 
 const hora_builtin *hora_tpl_function(const char *s, size_t n) {

@@ -112,11 +112,16 @@ static void branch(hora_ts *st, const hora_tn *e, hora_loop *loop, hora_cut *c) 
     back_to(st, loop, &m);
 }
 
+/* As many cuts are worth notes (template_replay.c). */
+enum { NOTED = 3 };
+
 /* Called where iteration loop->i begins: the cuts that end behind its message and before the next
- * one's. */
-void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop) {
-    if (!loop->at || loop->backwards || st->twice || st->inner || st->out != st->page)
-        return;
+ * one's. HORA_DONE: it is time for notes. */
+hora_status hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop) {
+    if (!loop->at || loop->backwards || st->inner || st->out != st->page)
+        return HORA_OK;
+    if (st->twice)
+        return st->hasty ? HORA_DONE : HORA_OK;
     size_t from = loop->at[loop->i],
            to = loop->i + 1 < loop->n ? loop->at[loop->i + 1] : st->nmessages;
     int lo = 0, hi = st->ncuts; /* the first cut behind message `from` */
@@ -129,10 +134,14 @@ void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     }
     for (; lo < st->ncuts && (size_t)st->cuts[lo].turns <= to; lo++) {
         hora_cut *c = &st->cuts[lo];
-        if (!st->twice && !c->done && st->seen <= (size_t)c->turns &&
-            !(c->prompt && st->seen_prompt))
+        if (c->done || st->twice)
+            continue;
+        if (st->seen <= (size_t)c->turns && !(c->prompt && st->seen_prompt))
             branch(st, e, loop, c);
+        else
+            st->passed++;
     }
+    return st->hasty && st->passed >= NOTED ? HORA_DONE : HORA_OK;
 }
 
 /* ---- generation blocks ---- */
@@ -270,9 +279,6 @@ void hora_cut_release(hora_cut *c) {
     *c = (hora_cut){0};
 }
 
-/* As many cuts are worth notes (template_replay.c). */
-enum { NOTED = 3 };
-
 static void from_the_beginning(const hora_template *t, const hora_json *vars, const hora_str *whole,
                                hora_cut *c) {
     hora_str text = {0};
@@ -298,11 +304,22 @@ void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_
 hora_status hora_template_render_cuts(const hora_template *t, const hora_json *vars, hora_str *out,
                                       hora_spans *spoken, hora_cut *cuts, int n) {
     hora_ts st = {.t = t, .out = out, .vars = vars, .turns = -1, .cuts = cuts, .ncuts = n};
-    HORA_TRY(render(&st, spoken));
+    if (t->remembers)
+        st.ncuts = 0;
+    const hora_ts again = st;
+    st.hasty = n > NOTED && !t->generates;
+    hora_status s = render(&st, spoken);
+    if (s == HORA_DONE && hora_tape_cuts(t, vars, out, true, cuts, n))
+        return HORA_OK;
+    if (s == HORA_DONE) {
+        st = again;
+        s = render(&st, spoken);
+    }
+    HORA_TRY(s);
     int left = 0;
     for (int i = 0; i < n; i++)
         left += !cuts[i].done;
-    if (left >= NOTED && hora_tape_cuts(t, vars, out, cuts, n))
+    if (left >= NOTED && !t->remembers && hora_tape_cuts(t, vars, out, false, cuts, n))
         return HORA_OK;
     for (int i = 0; i < n; i++)
         if (!cuts[i].done)

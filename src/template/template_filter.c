@@ -472,7 +472,14 @@ static const hora_builtin filters[] = {
     {"select", "*t", 0, hora_tpl_select, 0},
     {"reject", "*t", 0, hora_tpl_reject, 0},
     {"selectattr", "*at", 1, hora_tpl_selectattr, 0},
-    {"rejectattr", "*at", 1, hora_tpl_rejectattr, 0}};
+    {"rejectattr", "*at", 1, hora_tpl_rejectattr, 0},
+    {"truncate", "length killwords end leeway", 0, hora_tpl_truncate, 0},
+    {"wordwrap", "width break_long_words wrapstring break_on_hyphens", 0, hora_tpl_wordwrap, 0},
+    {"urlencode", "", 0, hora_tpl_urlencode, 0},
+    {"striptags", "", 0, hora_tpl_striptags, 0},
+    {"xmlattr", "autospace", 0, hora_tpl_xmlattr, 0},
+    {"filesizeformat", "binary", 0, hora_tpl_filesizeformat, 0},
+    {"pprint", "", 0, hora_tpl_pprint, 0}};
 
 const hora_builtin *hora_tpl_find(const hora_builtin *rows, size_t count, const char *s, size_t n) {
     for (size_t i = 0; i < count; i++)

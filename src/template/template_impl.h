@@ -186,6 +186,7 @@ struct hora_template {
     hora_tn *body;
     int loop, prompt;      /* names: `loop` and `add_generation_prompt`; -1: it does not say them */
     bool generates, dated; /* it has generation blocks; it asks for the date */
+    bool remembers;        /* it has a cycler or a joiner, whose state no journal knows */
     struct tm date;
 };
 
@@ -205,6 +206,7 @@ typedef struct hora_loop {
     int nchanged;
     const size_t *at; /* over messages: which of them each item is; NULL: another loop */
     bool backwards;   /* over messages from the last one on */
+    bool cycler;      /* it is no loop: cycler(..) gives items in turn */
 } hora_loop;
 
 enum { HORA_TPL_VARARGS = 1, HORA_TPL_KWARGS = 2 }; /* what a macro's body speaks of */
@@ -252,6 +254,8 @@ struct hora_ts {
     const hora_tv *messages; /* the elements, all of them */
     size_t nmessages;
     bool twice;  /* a branch went through messages once more: notes are cheaper */
+    bool hasty;  /* it may be left (HORA_DONE) once that is so, for notes from the beginning */
+    int passed;  /* cuts that could not be branched off */
     size_t seen; /* what was read so far is the same with this many messages or more */
     bool seen_prompt;
     bool keep;         /* the value that is evaluated now may stay marked */
@@ -301,6 +305,7 @@ const hora_builtin *hora_tpl_test(const char *s, size_t n);
 const hora_builtin *hora_tpl_function(const char *s, size_t n);
 /* type < 0: a method of any type */
 const hora_builtin *hora_tpl_method(int type, const char *s, size_t n);
+const hora_builtin *hora_tpl_cycler(const char *s, size_t n); /* methods of what cycler() gives */
 /* Python's values of that type have it, or one of any type when type < 0, and ours have not. */
 bool hora_tv_foreign(int type, const char *s, size_t n);
 int hora_tpl_params(const hora_builtin *fn); /* how many names stand in fn->params */
@@ -392,7 +397,7 @@ hora_status hora_ts_run(hora_ts *st); /* the template, once; its values live unt
 void hora_ts_end(hora_ts *st);
 /* What `text` is in terms of the whole, or that it cannot be rendered. */
 void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_str *whole);
-void hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop);
+hora_status hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop);
 void hora_ts_see(hora_ts *st, size_t messages); /* that many of them were looked at */
 hora_status hora_ts_generation(hora_ts *st, const hora_tn *e, int *signal);
 void hora_space_set(hora_ts *st, hora_space *s, int name, hora_tv v);
@@ -411,8 +416,9 @@ void hora_note_compare(hora_ts *st, int from, int between, int64_t op, const hor
                        const hora_tv *b, bool yes);
 bool hora_tape_given(hora_ts *st, int name, hora_tv *out);
 void hora_tape_give(hora_ts *st, int name, hora_tv v);
-/* Renders the cuts that are not done; false: it cannot say anything about them. */
-bool hora_tape_cuts(const hora_template *t, const hora_json *vars, const hora_str *whole,
+/* Renders the cuts that are not done; false: it cannot say anything about them. `whole` is the
+ * whole conversation; `fresh`: it is empty and gets it. */
+bool hora_tape_cuts(const hora_template *t, const hora_json *vars, hora_str *whole, bool fresh,
                     hora_cut *cuts, int n);
 static inline bool hora_ts_top(const hora_ts *st) { /* of a noted or played rendering */
     return st->tape && !st->inner && !st->noting && st->out == st->page;

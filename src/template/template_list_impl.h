@@ -27,6 +27,14 @@ HORA_TPL_FILTER(batch);
 HORA_TPL_FILTER(slice);
 HORA_TPL_FILTER(groupby);
 HORA_TPL_FILTER(center);
+/* template_words.c */
+HORA_TPL_FILTER(truncate);
+HORA_TPL_FILTER(wordwrap);
+HORA_TPL_FILTER(urlencode);
+HORA_TPL_FILTER(striptags);
+HORA_TPL_FILTER(xmlattr);
+HORA_TPL_FILTER(filesizeformat);
+HORA_TPL_FILTER(pprint);
 #undef HORA_TPL_FILTER
 
 /* template_case.c. mode: 'u' all upper, 'l' all lower, 'c' first upper, 't' first of each word, as
@@ -43,5 +51,6 @@ hora_status hora_tpl_replace(hora_ts *st, const hora_tv *in, const hora_tv *from
                              int64_t count, hora_tv *out);
 /* Bytes of the line break at s, as str.splitlines has them; 0 when there is none. */
 size_t hora_tpl_break(const char *s, size_t n);
+hora_status hora_tpl_need_string(hora_ts *st, const hora_tv *v);
 const hora_builtin *hora_tpl_find(const hora_builtin *rows, size_t count, const char *s, size_t n);
 #endif

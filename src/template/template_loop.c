@@ -60,6 +60,12 @@ static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
 /* loop.index and its like. */
 hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_t n, hora_tv *out) {
     int64_t i = (int64_t)l->i, all = (int64_t)l->n;
+    if (l->cycler) {
+        const bool current = n == 7 && !memcmp(s, "current", 7);
+        if (current)
+            *out = l->items[l->i];
+        return current ? HORA_OK : hora_tv_missing(st, s, n, out);
+    }
     if (l->backwards) { /* the position grows with the number of messages */
         const bool index0 = n == 6 && !memcmp(s, "index0", 6);
         if (index0 || (n == 5 && !memcmp(s, "index", 5))) {
@@ -122,7 +128,7 @@ hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal) {
     for (loop->i = 0; loop->i < loop->n; loop->i++) {
         int inner = HORA_TPL_GO;
         if (st->ncuts)
-            hora_ts_branch(st, e, loop);
+            HORA_TRY(hora_ts_branch(st, e, loop));
         HORA_TRY(loop->at && hora_ts_top(st) ? hora_ts_unit(st, e, loop, &inner)
                                              : hora_ts_iterate(st, e, loop, &inner));
         if (inner == HORA_TPL_BREAK)

@@ -285,6 +285,8 @@ static hora_status parse_name(hora_tp *p, hora_tn **out) {
                         : hora_tp_is_name(p, "kwargs") ? HORA_TPL_KWARGS
                                                        : 0;
     p->t->dated = p->t->dated || hora_tp_is_name(p, "strftime_now");
+    p->t->remembers =
+        p->t->remembers || hora_tp_is_name(p, "cycler") || hora_tp_is_name(p, "joiner");
     hora_tn *e = hora_tp_node(p, HORA_TN_NAME);
     HORA_TRY(parse_id(p, e));
     p->tok++;
@@ -377,7 +379,8 @@ static hora_status parse_attr(hora_tp *p, hora_tn **e) {
         x->s = k->s;
         x->n = k->n;
         HORA_TRY(intern(p, k->s, k->n, &x->name));
-        bool method = hora_tpl_method(-1, k->s, k->n) || hora_tv_foreign(-1, k->s, k->n);
+        bool method = hora_tpl_method(-1, k->s, k->n) || hora_tpl_cycler(k->s, k->n) ||
+                      hora_tv_foreign(-1, k->s, k->n);
         x->traits = method ? HORA_TPL_METHOD : 0;
     }
     *e = x;
@@ -389,7 +392,8 @@ static hora_status parse_call(hora_tp *p, hora_tn **e) {
     x->a = *e;
     if (x->a->kind == HORA_TN_NAME && !p->soft)
         HORA_PUSH(p->free, p->nfree, p->cfree, x);
-    if (x->a->kind == HORA_TN_ATTR && !hora_tpl_method(-1, x->a->s, x->a->n))
+    if (x->a->kind == HORA_TN_ATTR && !hora_tpl_method(-1, x->a->s, x->a->n) &&
+        !hora_tpl_cycler(x->a->s, x->a->n))
         unknown(p, "method", p->tok - 1);
     HORA_TRY(parse_args(p, x));
     *e = x;

@@ -396,13 +396,15 @@ static hora_status cut(hora_tape *t, const hora_ts *like, const hora_cut *c, hor
     return s;
 }
 
-bool hora_tape_cuts(const hora_template *t, const hora_json *vars, const hora_str *whole,
+bool hora_tape_cuts(const hora_template *t, const hora_json *vars, hora_str *whole, bool fresh,
                     hora_cut *cuts, int n) {
     hora_str text = {0}, own = {0};
     hora_tape tape = {.text = NULL};
     hora_ts st = {.t = t, .out = &text, .vars = vars, .turns = -1, .prompt = 0, .tape = &tape};
-    bool ok = hora_ts_run(&st) == HORA_OK && text.n == whole->n &&
-              (!text.n || !memcmp(text.s, whole->s, text.n));
+    bool ok = hora_ts_run(&st) == HORA_OK &&
+              (fresh || (text.n == whole->n && (!text.n || !memcmp(text.s, whole->s, text.n))));
+    if (ok && fresh)
+        hora_str_add(whole, text.s ? text.s : "", text.n);
     tape.playing = true;
     tape.text = text.s;
     for (int i = 0; i < n && ok; i++) {

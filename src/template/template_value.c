@@ -420,7 +420,9 @@ static hora_status bound_method(hora_ts *st, const hora_builtin *fn, const hora_
 }
 
 hora_status hora_tv_attr(hora_ts *st, const hora_tv *v, const char *s, size_t n, hora_tv *out) {
-    const hora_builtin *fn = hora_tpl_method((int)v->type, s, n);
+    const hora_builtin *fn = v->type == HORA_TV_LOOP && v->loop->cycler
+                                 ? hora_tpl_cycler(s, n)
+                                 : hora_tpl_method((int)v->type, s, n);
     if (fn)
         return bound_method(st, fn, v, out);
     if (v->type == HORA_TV_UNDEFINED)

@@ -185,19 +185,26 @@ static hora_status put_specials(const writer *w) {
 }
 
 /* A space in front of the text: a normalizer that prepends one, or Metaspace that does. */
-static bool adds_space(const writer *w) {
+static hora_status adds_space(const writer *w, bool *yes) {
     hora_ids with = {0};
-    bool yes = true;
-    if (w->json && hora_tokenizer_encode(w->t, "a", 1, false, &with) == HORA_OK && with.n) {
-        const char *s = hora_tokenizer_token(w->t, with.at[0]);
-        yes = s && !strncmp(s, "\xe2\x96\x81", 3);
-    }
+    *yes = true;
+    if (!w->json)
+        return HORA_OK;
+    const hora_status s = hora_tokenizer_encode(w->t, "a", 1, false, &with);
+    const char *first = with.n ? hora_tokenizer_token(w->t, with.at[0]) : NULL;
+    if (with.n)
+        *yes = first && !strncmp(first, "\xe2\x96\x81", 3);
     hora_ids_release(&with);
-    return yes;
+    return s;
 }
 
 static hora_status put_all(const writer *w) {
-    const char *pre = w->spm ? "default" : hora_gguf_pre_tokenizer(w->json);
+    const char *pre = "default";
+    bool space = true;
+    if (w->spm)
+        HORA_TRY(adds_space(w, &space));
+    else
+        HORA_TRY(hora_gguf_pre_tokenizer(w->json, &pre));
     if (!pre)
         return hora_fail(HORA_EUNSUPPORTED,
                          "%s: llama.cpp knows pre-tokenizers by name, and this tokenizer.json has "
@@ -211,7 +218,7 @@ static hora_status put_all(const writer *w) {
         HORA_TRY(put_scores(w));
     else
         put_merges(w);
-    if (w->spm && !adds_space(w))
+    if (!space)
         hora_gguf_put_bool(w->o, "tokenizer.ggml.add_space_prefix", false);
     return put_specials(w);
 }

@@ -10,6 +10,7 @@
  * that makes the piece. HORA_EUNSUPPORTED for tokenizers that llama.cpp has no name for. */
 hora_status hora_gguf_put_vocabulary(hora_gguf_out *o, const hora_tokenizer *t, const char *model,
                                      int64_t rows);
-/* The tokenizer.ggml.pre of a tokenizer.json; NULL: none that hora knows. */
-const char *hora_gguf_pre_tokenizer(const hora_json *tokenizer);
+/* The tokenizer.ggml.pre of a tokenizer.json, a constant; *out NULL: none that hora knows. Fails
+ * without memory. */
+hora_status hora_gguf_pre_tokenizer(const hora_json *tokenizer, const char **out);
 #endif

@@ -31,7 +31,7 @@ void hora_tok_work_release(hora_tok_work *w) {
     hora_str_release(&w->spelling);
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 typedef hora_status (*loader)(hora_tokenizer *t, const char *data, size_t n,
                               const hora_json *config, const char *what);
 
@@ -135,7 +135,7 @@ void hora_tokenizer_close(hora_tokenizer *t) {
     hora_free(t);
 }
 
-/* --- encoding -------------------------------------------------------------------------------- */
+/* --- encoding --------------------------------------------------------------------------------- */
 /* Runs a chain of piece rows over w->a; the result is in w->a. */
 static hora_status run_pieces(const hora_tok_chain *c, hora_tok_work *w) {
     for (size_t i = 0; i < c->n; i++) {
@@ -315,7 +315,7 @@ hora_status hora_tokenizer_encode_offsets(const hora_tokenizer *t, const char *t
     return encode(t, text, n, special, out, offsets);
 }
 
-/* --- decoding -------------------------------------------------------------------------------- */
+/* --- decoding --------------------------------------------------------------------------------- */
 static hora_status decode(const hora_tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
                           bool stable, hora_str *out) {
     hora_tok_work w = {.t = t, .stable = stable};
@@ -348,7 +348,7 @@ hora_status hora_tokenizer_decode_stable(const hora_tokenizer *t, const int32_t 
     return decode(t, ids, n, skip_special, true, out);
 }
 
-/* --- questions ------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 int32_t hora_tokenizer_size(const hora_tokenizer *t) {
     return (int32_t)t->size;
 }

@@ -234,12 +234,16 @@ static hora_status take_template(hora_tokenizer *t, const char *dir, const hora_
     return st;
 }
 
+/* As transformers: a configuration that lists the added tokens says everything, and the map of
+ * special tokens beside it is not read; of an older one the map's names win. */
 static hora_status take_all(hora_tokenizer *t, const hora_json *config, const hora_json *map,
                             const hora_json *added) {
     static const char config_file[] = "tokenizer_config.json",
                       map_file[] = "special_tokens_map.json";
-    take_specials(t, map);
+    if (hora_json_get(config, "added_tokens_decoder"))
+        map = NULL;
     take_specials(t, config);
+    take_specials(t, map);
     hora_json *special = spellings(t, config, map);
     hora_status st = take_decoder(t, hora_json_get(config, "added_tokens_decoder"));
     if (st == HORA_OK)

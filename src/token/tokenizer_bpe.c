@@ -55,7 +55,7 @@ static uint32_t rank_of(const bpe *m, int32_t a, int32_t b) {
     return (uint32_t)(hora_tok_table_get(&m->merge, pair(a, b)) >> 32);
 }
 
-/* --- merging --------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------- */
 /* In place; returns the new length. `at`: where each symbol begins, kept beside. n <=
  * SHORT_CHUNK. */
 static size_t merge_short(const bpe *m, int32_t *id, int32_t *at, size_t n) {
@@ -148,7 +148,7 @@ static size_t merge_long(const bpe *m, struct hora_tok_bpe_scratch *s, int32_t *
     return out;
 }
 
-/* --- first symbols --------------------------------------------------------------------------- */
+/* --- first symbols ---------------------------------------------------------------------------- */
 /* Id of the character s[0..n) of the piece, with affixes where the model has them; -1: none. Sets
  * *text to what was looked up. */
 static int32_t symbol(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n,
@@ -258,7 +258,7 @@ static hora_status encode(const hora_tokenizer *t, hora_tok_work *w, const char 
     return HORA_OK;
 }
 
-/* --- building -------------------------------------------------------------------------------- */
+/* --- building --------------------------------------------------------------------------------- */
 /* The first symbols with which token `id` can begin (end: with which it can end): itself, and the
  * first (last) character of its spelling. Writes one or two. */
 static int ends(const hora_tokenizer *t, int32_t id, bool end, int32_t out[2]) {

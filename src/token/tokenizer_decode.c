@@ -11,7 +11,7 @@ static void copy_piece(const hora_tok_pieces *in, size_t i, hora_tok_pieces *out
     hora_tok_pieces_keep(out, off, in->at[i].n);
 }
 
-/* --- ByteLevel ------------------------------------------------------------------------------- */
+/* --- ByteLevel -------------------------------------------------------------------------------- */
 /* The bytes that a spelling in the byte alphabet stands for; any other spelling is itself. */
 static void add_bytes(hora_str *to, const char *s, size_t n) {
     size_t start = to->n;
@@ -50,7 +50,7 @@ static bool byte_level_bytes(const hora_tok_part *p, hora_str *s) {
     return true;
 }
 
-/* --- ByteFallback: "<0xNN>" ------------------------------------------------------------------ */
+/* --- ByteFallback: "<0xNN>" ------------------------------------------------------------------- */
 /* A run of byte tokens is text when all of it is UTF-8, else one U+FFFD for each byte. */
 static void flush_bytes(hora_str *run, hora_tok_pieces *out) {
     size_t off = out->text.n, bad;
@@ -94,7 +94,7 @@ static bool byte_fallback_bytes(const hora_tok_part *p, hora_str *s) {
     return true;
 }
 
-/* --- Replace --------------------------------------------------------------------------------- */
+/* --- Replace ---------------------------------------------------------------------------------- */
 static hora_status replace(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
                            hora_tok_pieces *out) {
     for (size_t i = 0; i < in->n; i++) {
@@ -117,7 +117,7 @@ static bool replace_bytes(const hora_tok_part *p, hora_str *s) {
     return false;
 }
 
-/* --- Fuse, Strip ----------------------------------------------------------------------------- */
+/* --- Fuse, Strip ------------------------------------------------------------------------------ */
 static hora_status fuse(const hora_tok_part *p, hora_tok_work *w, hora_tok_pieces *in,
                         hora_tok_pieces *out) {
     (void)p, (void)w;
@@ -152,7 +152,7 @@ static hora_status strip(const hora_tok_part *p, hora_tok_work *w, hora_tok_piec
     return HORA_OK;
 }
 
-/* --- Metaspace ------------------------------------------------------------------------------- */
+/* --- Metaspace -------------------------------------------------------------------------------- */
 static hora_status metaspace_load(hora_tok_part *p, const hora_json *o) {
     const char *scheme;
     HORA_TRY(hora_tok_char_load(p, o, "replacement", "\xe2\x96\x81"));

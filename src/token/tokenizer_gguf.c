@@ -66,31 +66,33 @@ static void sign(const hora_json *o, hora_str *out) {
     hora_str_puts(out, ";");
 }
 
-static bool same_parts(const hora_json *file, const char *ours) {
+static hora_status same_parts(const hora_json *file, const char *ours, bool *same) {
     hora_json *o;
     hora_str a = {0}, b = {0};
-    if (hora_json_parse(&o, ours, strlen(ours), "built-in pre-tokenizer"))
-        return false;
+    HORA_TRY(hora_json_parse(&o, ours, strlen(ours), "built-in pre-tokenizer"));
     sign(file, &a);
     sign(o, &b);
-    const bool same = hora_eq(a.s, b.s);
+    *same = hora_eq(a.s, b.s);
     hora_json_free(o);
     hora_str_release(&a);
     hora_str_release(&b);
-    return same;
+    return HORA_OK;
 }
 
-const char *hora_gguf_pre_tokenizer(const hora_json *tokenizer) {
+hora_status hora_gguf_pre_tokenizer(const hora_json *tokenizer, const char **out) {
     const hora_json *pre = hora_json_get(tokenizer, "pre_tokenizer");
     const hora_json *normalizer = hora_json_get(tokenizer, "normalizer");
-    for (size_t i = 0; i < HORA_COUNT(pipelines); i++) {
-        const char *type = hora_json_string(hora_json_get(normalizer, "type"), NULL);
-        const bool plain = hora_json_type(normalizer) == HORA_JNULL;
-        if ((pipelines[i].normalizer ? hora_eq(type, pipelines[i].normalizer) : plain) &&
-            same_parts(pre, pipelines[i].pre_tokenizer))
-            return pipelines[i].name;
+    const char *type = hora_json_string(hora_json_get(normalizer, "type"), NULL);
+    const bool plain = hora_json_type(normalizer) == HORA_JNULL;
+    *out = NULL;
+    for (size_t i = 0; i < HORA_COUNT(pipelines) && !*out; i++) {
+        bool same = pipelines[i].normalizer ? hora_eq(type, pipelines[i].normalizer) : plain;
+        if (same)
+            HORA_TRY(same_parts(pre, pipelines[i].pre_tokenizer, &same));
+        if (same)
+            *out = pipelines[i].name;
     }
-    return NULL;
+    return HORA_OK;
 }
 
 /* --- what a file says ------------------------------------------------------------------------- */

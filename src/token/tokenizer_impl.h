@@ -16,7 +16,7 @@ typedef struct hora_tok_work hora_tok_work;
 typedef struct hora_tok_regex hora_tok_regex;
 typedef struct hora_tok_scan hora_tok_scan;
 
-/* --- text in pieces ------------------------------------------------------------------------ */
+/* --- text in pieces --------------------------------------------------------------------------- */
 /* A list of spans of one buffer. Pre-tokenizers and decoders turn one list into the next. */
 typedef struct hora_tok_piece {
     size_t off, n;
@@ -50,7 +50,7 @@ static inline void hora_tok_str_add(hora_str *to, const char *s, size_t n) {
         hora_str_add(to, s, n);
 }
 
-/* --- characters (tokenizer_text.c) --------------------------------------------------------- */
+/* --- characters (tokenizer_text.c) ------------------------------------------------------------ */
 bool hora_tok_is_space(uint32_t cp);  /* Unicode White_Space */
 bool hora_tok_is_word(uint32_t cp);   /* \w: Alphabetic, M, Nd, Pc */
 bool hora_tok_is_number(uint32_t cp); /* general category N */
@@ -70,7 +70,7 @@ void hora_tok_add_lossy(hora_str *to, const char *s, size_t n, bool hold);
 /* Value of a byte token "<0xNN>", else -1. */
 int hora_tok_byte_token(const char *s, size_t n);
 
-/* --- hash tables (tokenizer_vocab.c) --------------------------------------------------------- */
+/* --- hash tables (tokenizer_vocab.c) ---------------------------------------------------------- */
 /* uint64 -> uint64, open addressing; key UINT64_MAX is reserved. Zero-initialise. */
 typedef struct hora_tok_table {
     struct hora_tok_slot {
@@ -110,7 +110,7 @@ typedef struct hora_tok_token {
     uint8_t flags; /* 0: this id does not exist */
 } hora_tok_token;
 
-/* --- parts --------------------------------------------------------------------------------- */
+/* --- parts ------------------------------------------------------------------------------------ */
 typedef struct hora_tok_row {
     const char *type; /* "type" in tokenizer.json */
     /* Reads the options; NULL: it has none. */
@@ -158,7 +158,7 @@ extern const hora_tok_row hora_tok_normalizers[], hora_tok_pretokenizers[],
 extern const size_t hora_tok_n_normalizers, hora_tok_n_pretokenizers, hora_tok_n_postprocessors,
     hora_tok_n_decoders;
 
-/* --- patterns (tokenizer_regex.c) ------------------------------------------------------------ */
+/* --- patterns (tokenizer_regex.c) ------------------------------------------------------------- */
 /* Compiles an Oniguruma pattern, as tokenizer.json has them; what PCRE2 would read otherwise is
  * translated or refused by name. */
 hora_status hora_tok_regex_new(hora_tok_regex **out, const char *pattern, size_t n);
@@ -190,7 +190,7 @@ hora_status hora_tok_matches(const hora_tok_part *p, hora_tok_work *w, const cha
 void hora_tok_match_add(hora_tok_work *w, size_t b, size_t e, bool hit);
 void hora_tok_scan_free(hora_tok_scan *s); /* accepts NULL */
 
-/* --- added tokens (tokenizer_added.c) -------------------------------------------------------- */
+/* --- added tokens (tokenizer_added.c) --------------------------------------------------------- */
 /* A trie over the spellings; the leftmost, then longest, match wins. */
 typedef struct hora_tok_added {
     int32_t id;
@@ -220,7 +220,7 @@ hora_status hora_tok_charsmap_load(hora_tok_part *p, const hora_json *o);
 hora_status hora_tok_charsmap(const hora_tok_part *p, hora_tok_work *w, const char *s, size_t n,
                               hora_str *out);
 
-/* --- models ---------------------------------------------------------------------------------- */
+/* --- models ----------------------------------------------------------------------------------- */
 typedef struct hora_tok_model {
     const char *type;
     hora_status (*load)(hora_tokenizer *t, const hora_json *model);
@@ -267,7 +267,7 @@ int32_t hora_tok_find(const hora_tokenizer *t, const hora_tok_dict *d, const cha
 hora_status hora_tok_add_matcher(hora_tokenizer *t, hora_tok_added a);
 hora_status hora_tok_added_load(hora_tokenizer *t, const hora_json *list, int64_t limit);
 
-/* --- one call's scratch (tokenizer.c) -------------------------------------------------------- */
+/* --- one call's scratch (tokenizer.c) --------------------------------------------------------- */
 struct hora_tok_work {
     size_t limit; /* bytes that Replace rules may make; 0: the most of a decoder */
     const hora_tokenizer *t;
@@ -298,7 +298,7 @@ hora_status hora_tok_normalize(const hora_tokenizer *t, hora_tok_work *w, const 
 void hora_tok_bpe_scratch_free(struct hora_tok_bpe_scratch *s); /* accepts NULL */
 void hora_tok_lattice_free(struct hora_tok_lattice *l);         /* accepts NULL */
 
-/* --- files ----------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 /* Both fill an empty tokenizer from a file's bytes; `what` names it in messages. */
 hora_status hora_tok_load_json(hora_tokenizer *t, const char *text, size_t n, const char *what);
 /* The same from a parsed file. */

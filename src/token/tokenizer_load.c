@@ -157,7 +157,7 @@ hora_status hora_tok_load_json(hora_tokenizer *t, const char *text, size_t n, co
     return st;
 }
 
-/* --- bytes per token ------------------------------------------------------------------------- */
+/* --- bytes per token -------------------------------------------------------------------------- */
 void hora_tok_finish(hora_tokenizer *t) {
     hora_str s = {0};
     for (size_t i = 0; i < t->size; i++) {

@@ -144,7 +144,7 @@ static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, const ch
     return HORA_OK;
 }
 
-/* --- normal forms ---------------------------------------------------------------------------- */
+/* --- normal forms ----------------------------------------------------------------------------- */
 typedef struct points {
     utf8proc_int32_t *at;
     size_t n, cap;
@@ -367,7 +367,7 @@ const hora_tok_row hora_tok_normalizers[] = {
 };
 const size_t hora_tok_n_normalizers = HORA_COUNT(hora_tok_normalizers);
 
-/* --- running them ---------------------------------------------------------------------------- */
+/* --- running them ----------------------------------------------------------------------------- */
 static void track(hora_offsets *to, size_t n, size_t from, size_t end, size_t step) {
     for (size_t i = 0; i < n; i++) {
         hora_offset o = {(uint32_t)(from + i * step), (uint32_t)(end + i * step)};

@@ -87,7 +87,7 @@ static hora_status by_class(bool (*is)(uint32_t, uint32_t), uint32_t arg, hora_t
     return HORA_OK;
 }
 
-/* --- Split ----------------------------------------------------------------------------------- */
+/* --- Split ------------------------------------------------------------------------------------ */
 static hora_status split_load(hora_tok_part *p, const hora_json *o) {
     HORA_TRY(hora_tok_pattern_load(p, o, "pattern"));
     HORA_TRY(hora_json_get_bool(o, "invert", false, &p->invert));
@@ -99,7 +99,7 @@ static hora_status split(const hora_tok_part *p, hora_tok_work *w, hora_tok_piec
     return split_by(hora_tok_matches, p->mode, p->invert, p, w, in, out);
 }
 
-/* --- ByteLevel ------------------------------------------------------------------------------- */
+/* --- ByteLevel -------------------------------------------------------------------------------- */
 /* GPT-2's own pattern. */
 static const char gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -159,7 +159,7 @@ static hora_status byte_level(const hora_tok_part *p, hora_tok_work *w, hora_tok
     return HORA_OK;
 }
 
-/* --- Metaspace ------------------------------------------------------------------------------- */
+/* --- Metaspace -------------------------------------------------------------------------------- */
 static hora_status metaspace_load(hora_tok_part *p, const hora_json *o) {
     HORA_TRY(hora_tok_char_load(p, o, "replacement", "\xe2\x96\x81"));
     bool legacy; /* before prepend_scheme there was add_prefix_space */
@@ -191,7 +191,7 @@ static hora_status metaspace(const hora_tok_part *p, hora_tok_work *w, hora_tok_
     return split_by(hora_tok_matches, WITH_NEXT, false, p, w, in, out);
 }
 
-/* --- classes of characters ------------------------------------------------------------------- */
+/* --- classes of characters -------------------------------------------------------------------- */
 static bool is_number(uint32_t cp, uint32_t arg) {
     (void)arg;
     return hora_tok_is_number(cp);

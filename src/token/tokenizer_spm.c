@@ -213,7 +213,7 @@ static hora_status check(const spec *sp) {
     return HORA_OK;
 }
 
-/* --- merges from scores ---------------------------------------------------------------------- */
+/* --- merges from scores ----------------------------------------------------------------------- */
 static int by_score(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x < y) - (x > y); /* highest first */
@@ -265,7 +265,7 @@ static size_t find_merges(const hora_tokenizer *t, const spec *sp, hora_tok_merg
     return n;
 }
 
-/* --- the parts around the model -------------------------------------------------------------- */
+/* --- the parts around the model --------------------------------------------------------------- */
 static void push_special(hora_json *single, hora_json *table, const char *name, int64_t id) {
     hora_json *item = hora_json_push(single, hora_json_new_object());
     item = hora_json_set(item, "SpecialToken", hora_json_new_object());

@@ -26,7 +26,7 @@ static void release(void *state) {
     hora_free(m);
 }
 
-/* --- encoding -------------------------------------------------------------------------------- */
+/* --- encoding --------------------------------------------------------------------------------- */
 static bool too_long(const wordpiece *m, const char *s, size_t n) {
     int64_t chars = 0;
     for (size_t i = 0; i < n; i++)
@@ -80,7 +80,7 @@ static hora_status encode(const hora_tokenizer *t, hora_tok_work *w, const char 
     return HORA_OK;
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 static hora_status settle(hora_tokenizer *t, wordpiece *m, const char *unk) {
     m->unk = hora_tok_find(t, &t->vocab, unk, strlen(unk));
     if (m->unk < 0)
@@ -108,7 +108,7 @@ static hora_status load(hora_tokenizer *t, const hora_json *o) {
 const hora_tok_model hora_tok_wordpiece = {
     .type = "WordPiece", .load = load, .encode = encode, .free = release};
 
-/* --- words as a whole ------------------------------------------------------------------------ */
+/* --- words as a whole ------------------------------------------------------------------------- */
 static hora_status encode_word(const hora_tokenizer *t, hora_tok_work *w, const char *s, size_t n,
                                hora_ids *out) {
     int32_t id = hora_tok_find(t, &t->vocab, s, n);
@@ -121,7 +121,7 @@ static hora_status encode_word(const hora_tokenizer *t, hora_tok_work *w, const 
 const hora_tok_model hora_tok_wordlevel = {
     .type = "WordLevel", .load = load, .encode = encode_word, .free = release};
 
-/* --- vocab.txt ------------------------------------------------------------------------------- */
+/* --- vocab.txt -------------------------------------------------------------------------------- */
 static const struct special {
     const char *key, *def;
     bool must;

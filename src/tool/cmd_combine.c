@@ -77,7 +77,7 @@ static hora_status run(hora_cli *cli) {
     hora_cli_sources from;
     hora_json *r = NULL;
     hora_status s;
-    hora_cli_sources_of(&from, &cli->settings);
+    HORA_TRY_OUT(s, hora_cli_sources_of(&from, &cli->settings));
     HORA_TRY_OUT(s, hora_options_take(&options, &c, &cli->settings));
     HORA_TRY_OUT(s, hora_options_take(&hora_combine_options, &k, &cli->settings));
     s = combine(&c, &k, &cli->settings, &from, &r);

@@ -69,8 +69,9 @@ static hora_status run(hora_cli *cli) {
     config c = {0};
     hora_cli_sources from;
     hora_json *r = hora_json_new_object();
-    hora_cli_sources_of(&from, &cli->settings);
-    hora_status s = hora_options_take(&options, &c, &cli->settings);
+    hora_status s = hora_cli_sources_of(&from, &cli->settings);
+    if (s == HORA_OK)
+        s = hora_options_take(&options, &c, &cli->settings);
     if (s == HORA_OK)
         s = convert(&c, &cli->settings, &from, r);
     if (s == HORA_OK)

@@ -73,6 +73,8 @@ static hora_status evaluate(hora_model *m, const config *c, const char *files, h
     *out = hora_json_new_object();
     for (int i = 0; i < info.metrics.n; i++) {
         const hora_metric *x = &info.metrics.at[i];
+        if (x->of) /* the detail has it */
+            continue;
         hora_json_set(*out, x->name,
                       isfinite(x->value) ? hora_json_new_real(x->value) : hora_json_new_null());
     }
@@ -112,13 +114,28 @@ static void print_confusion(const hora_json *r) {
     }
 }
 
+static void print_overlaps(const hora_json *r) {
+    const hora_json *iou = hora_json_get(r, "iou"), *dice = hora_json_get(r, "dice");
+    if (hora_json_type(iou) == HORA_JOBJECT)
+        printf("\n%-22s %7s %7s\n", "class", "IoU", "Dice");
+    for (void *it = hora_json_iter(iou); it; it = hora_json_next(iou, it)) {
+        double a = NAN, b = NAN;
+        hora_json_real(hora_json_iter_value(it), &a);
+        hora_json_real(hora_json_get(dice, hora_json_iter_key(it)), &b);
+        if (isnan(a)) /* neither true nor guessed anywhere */
+            printf("%-22.22s %7s %7s\n", hora_json_iter_key(it), "-", "-");
+        else
+            printf("%-22.22s %7.4f %7.4f\n", hora_json_iter_key(it), a, b);
+    }
+}
+
 static void print(const hora_json *r) {
     for (void *it = hora_json_iter(r); it; it = hora_json_next(r, it)) {
         const char *key = hora_json_iter_key(it);
         const hora_json *v = hora_json_iter_value(it);
         int64_t whole;
         double x = 0;
-        if (hora_json_type(v) == HORA_JARRAY)
+        if (hora_json_type(v) == HORA_JARRAY || hora_json_type(v) == HORA_JOBJECT)
             continue;
         print_name(key);
         if (hora_json_int(v, &whole))
@@ -128,6 +145,7 @@ static void print(const hora_json *r) {
         else
             printf("%s\n", hora_json_string(v, NULL) ? hora_json_string(v, NULL) : "-");
     }
+    print_overlaps(r);
     print_confusion(r);
 }
 

@@ -91,7 +91,7 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
     hora_outdir *o = NULL;
     hora_status st;
     hora_cli_sources from;
-    hora_cli_sources_of(&from, s);
+    HORA_TRY_OUT(st, hora_cli_sources_of(&from, s));
     HORA_TRY_OUT(st, ready(c, s, &from));
     HORA_TRY_OUT(st, open_out(c, &from, &o));
     static const hora_dtype dtypes[] = {HORA_DTYPE_OTHER, HORA_F32,  HORA_F16, HORA_BF16,

@@ -122,10 +122,11 @@ static hora_status ready(const config *c, const hora_settings *s) {
                                       "input_ids or pixel_values, or --image");
     HORA_TRY(hora_cli_required("out", c->out, "the safetensors file to write"));
     hora_cli_sources from;
-    hora_cli_sources_of(&from, s);
+    hora_status st = hora_cli_sources_of(&from, s);
     from.in[from.nin++] = (hora_input){"batch", c->batch};
     const bool adapter = from.n > 0;
-    const hora_status st = hora_outfile_check(c->out, c->overwrite, from.in, from.nin);
+    if (st == HORA_OK)
+        st = hora_outfile_check(c->out, c->overwrite, from.in, from.nin);
     hora_cli_sources_free(&from);
     HORA_TRY(st);
     if (adapter && c->method)

@@ -49,8 +49,9 @@ static void print(const hora_json *r) {
 static hora_status merge(hora_cli *cli, const config *c, hora_json **r) {
     hora_model *m = NULL;
     hora_cli_sources from;
-    hora_cli_sources_of(&from, &cli->settings);
-    hora_status s = ready(c, &from);
+    hora_status s = hora_cli_sources_of(&from, &cli->settings);
+    if (s == HORA_OK)
+        s = ready(c, &from);
     hora_cli_sources_free(&from);
     if (s == HORA_OK)
         s = hora_cli_open_as_stored(&m, &cli->settings);

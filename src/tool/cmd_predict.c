@@ -10,11 +10,13 @@
 #include "data/images.h"
 #include "infer/forward.h"
 #include "task/embed.h"
+#include "tool/overlay.h"
 #include "tool/tool.h"
 
 typedef struct config {
     int64_t top_k, batch_size;
     bool skip_bad, exif, white;
+    char *overlays;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
@@ -24,6 +26,8 @@ static const hora_option rows[] = {
              "say of an unreadable file that it is one, and go on"),
     OPT_BOOL(exif, "exif", NULL, "true", "turn pictures as their EXIF says"),
     OPT_BOOL(white, "white", NULL, "false", "lay transparent pixels on white"),
+    OPT_STRING(overlays, "overlays", NULL, NULL, "DIR",
+               "segment: new folder for maps of classes and pictures with these over them"),
 };
 static const hora_options options = {"Prediction", rows, HORA_COUNT(rows)};
 
@@ -126,6 +130,7 @@ typedef struct asking { /* of a set of pictures */
     const hora_images *set;
     bool fixed; /* all become one size */
     int64_t bad;
+    hora_cli_overlay over; /* of task segment */
 } asking;
 
 /* Values of picture i, appended to the batch, which has room. */
@@ -147,17 +152,52 @@ static hora_status append(asking *a, hora_forward_batch *b, int64_t i) {
     return s;
 }
 
+/* What is said of the pixels of a picture. */
+static hora_status draw(asking *a, const float *z, const hora_image *im, const char *file) {
+    hora_json *line = hora_json_new_object();
+    hora_json_set(line, "file", hora_json_new_string(file));
+    const hora_status s = hora_cli_overlay_put(&a->over, z, im, file, line);
+    if (s)
+        hora_json_free(line);
+    else
+        put_line(line);
+    return s;
+}
+
+static hora_status draw_of_set(asking *a, const float *z, int64_t i) {
+    hora_image im;
+    HORA_TRY(hora_images_read(a->set, i, &im, NULL));
+    const hora_status s = draw(a, z, &im, hora_images_name(a->set, i));
+    hora_image_release(&im);
+    return s;
+}
+
+static hora_status draw_file(asking *a, const float *z, const char *path,
+                             const hora_image_options *how) {
+    hora_image im;
+    HORA_TRY(hora_image_load(&im, path, how, NULL));
+    const hora_status s = draw(a, z, &im, path);
+    hora_image_release(&im);
+    return s;
+}
+
 static hora_status ask(asking *a, const hora_forward_batch *b, const int64_t *which) {
     const hora_objective *o = &a->m->opened.objective;
     hora_forward f = hora_model_forward(a->m);
     if (!b->b)
         return HORA_OK;
-    f.logits = hora_malloc((size_t)(b->b * o->classes) * sizeof *f.logits);
-    const hora_status s = hora_forward_run(&f, b);
+    HORA_TRY(hora_forward_fit(&f, b));
+    const hora_shape shape = hora_forward_logits(&f, b);
+    const int64_t one = hora_shape_elems(&shape) / b->b;
+    f.logits = hora_malloc((size_t)(b->b * one) * sizeof *f.logits);
+    hora_status s = hora_forward_run(&f, b);
     for (int64_t i = 0; i < b->b && !s; i++) {
         const int64_t label = hora_images_label(a->set, which[i]);
-        put_line(said(o, a->c, f.logits + i * o->classes, hora_images_name(a->set, which[i]),
-                      label < 0 ? NULL : hora_images_class(a->set, label)));
+        if (o->task->labels == HORA_LABELS_PIXELS)
+            s = draw_of_set(a, f.logits + i * one, which[i]);
+        else
+            put_line(said(o, a->c, f.logits + i * o->classes, hora_images_name(a->set, which[i]),
+                          label < 0 ? NULL : hora_images_class(a->set, label)));
     }
     hora_free(f.logits);
     return s;
@@ -200,11 +240,17 @@ static hora_status ask_one(asking *a, const char *const *paths, int64_t n, const
     const hora_objective *o = &a->m->opened.objective;
     hora_forward_batch b = {.b = 0};
     hora_forward f = hora_model_forward(a->m);
-    f.logits = hora_malloc((size_t)o->classes * sizeof *f.logits);
     hora_status s = hora_forward_images(&b, a->m->opened.processor, paths, n, n, &how);
     if (!s)
+        s = hora_forward_fit(&f, &b);
+    if (!s) {
+        const hora_shape shape = hora_forward_logits(&f, &b);
+        f.logits = hora_malloc((size_t)hora_shape_elems(&shape) * sizeof *f.logits);
         s = hora_forward_run(&f, &b);
-    if (!s)
+    }
+    if (!s && o->task->labels == HORA_LABELS_PIXELS)
+        s = draw_file(a, f.logits, name, &how);
+    else if (!s)
         put_line(said(o, a->c, f.logits, name, truth));
     hora_forward_batch_release(&b);
     hora_free(f.logits);
@@ -259,6 +305,15 @@ static hora_status pictures(hora_model *m, const config *c, const hora_cli *cli)
     int64_t width, height;
     HORA_TRY(hora_open_pictures(&m->opened, NULL));
     a.fixed = hora_image_processor_fixed(m->opened.processor, &width, &height);
+    a.over = (hora_cli_overlay){.objective = &m->opened.objective,
+                                .vision = m->base->vision,
+                                .processor = m->opened.processor,
+                                .dir = c->overlays};
+    if (c->overlays && m->opened.objective.task->labels != HORA_LABELS_PIXELS)
+        return hora_fail(HORA_EUSAGE, "overlays are of task segment; this model's is %s",
+                         m->opened.objective.task->name);
+    if (c->overlays)
+        HORA_TRY(hora_cli_overlay_begin(&a.over));
     for (int i = 0; i < cli->nrest; i++)
         HORA_TRY(ask_path(&a, cli->rest[i]));
     if (a.bad)
@@ -557,7 +612,8 @@ const hora_command hora_command_predict = {
         "A line has file, label, score, and top, the likeliest classes. Scores are shares of one\n"
         "class among all; of several at once each by itself; of numbers the numbers themselves.\n"
         "Pictures in a folder for each class have `true` too: hora eval --predictions reads that.\n"
-        "For a model of clips each folder that holds frames is one.\n"
+        "For a model of clips each folder that holds frames is one. Of task segment a line has\n"
+        "`shares` of the classes, and with --overlays the files of map and picture.\n"
         "Texts and pairs come as records of JSONL, CSV or TSV, as in training, and have `line`;\n"
         "words get a tag each; an encoder without a head gives `embedding`, or of a pair the "
         "cosine\n"

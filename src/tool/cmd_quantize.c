@@ -26,8 +26,9 @@ static const hora_options options = {"Quantize", rows, HORA_COUNT(rows)};
 static hora_status ready(const config *c, const hora_settings *s) {
     HORA_TRY(hora_cli_required("out", c->out, "the GGUF file to write"));
     hora_cli_sources from;
-    hora_cli_sources_of(&from, s);
-    const hora_status st = hora_outfile_check(c->out, c->overwrite, from.in, from.nin);
+    hora_status st = hora_cli_sources_of(&from, s);
+    if (st == HORA_OK)
+        st = hora_outfile_check(c->out, c->overwrite, from.in, from.nin);
     hora_cli_sources_free(&from);
     return st;
 }

@@ -245,13 +245,12 @@ static hora_status as_model(check *k, const char *path) {
     hora_settings_put(&s, "dtype", "f32", "program");
     if (k->m->opened.objective.task->head)
         hora_settings_put(&s, "task", k->m->opened.objective.task->name, "program");
-    hora_status st = hora_model_open_with(&m, path, &s, NULL);
-    if (st == HORA_OK)
-        st = hora_open_settle(&m->opened, NULL, NULL, false, 0);
-    if (st == HORA_OK)
-        st = run_on(k, m, NULL, 0, &got);
-    if (st == HORA_OK)
-        st = compare(k, path, &got);
+    hora_status st;
+    HORA_TRY_OUT(st, hora_model_open_with(&m, path, &s, NULL));
+    HORA_TRY_OUT(st, hora_open_settle(&m->opened, NULL, NULL, false, 0));
+    HORA_TRY_OUT(st, run_on(k, m, NULL, 0, &got));
+    st = compare(k, path, &got);
+out:
     hora_outcome_release(&got);
     hora_settings_release(&s);
     hora_model_close(m);

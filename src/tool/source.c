@@ -10,6 +10,7 @@
 typedef struct source {
     char *model, *adapter;
     int prefer;
+    bool any_base;
 } source;
 #define OPT_OF source
 static const hora_option rows[] = {
@@ -20,33 +21,41 @@ static const hora_option rows[] = {
               "times, DIR:0.5 counts half"),
     OPT_CHOICE(prefer, "prefer", NULL, "none", "none native materialised",
                "which one counts when an adapter's native state and its PEFT file differ"),
+    OPT_BOOL(any_base, "any_base", NULL, "false",
+             "an adapter that was trained on another base is used with a warning"),
 };
 const hora_options hora_cli_source_options = {"Model and adapter", rows, HORA_COUNT(rows)};
 
 /* --- what they name --------------------------------------------------------------------------- */
 /* "DIR" or "DIR:X"; a folder whose name ends in such a number is meant as it is. */
-static void parse(hora_adapter_source *from, const char *text) {
+static hora_status parse(hora_adapter_source *from, const char *text) {
     const char *colon = strrchr(text, ':');
     double weight;
+    bool there;
     *from = (hora_adapter_source){hora_strdup(text), 1};
-    if (!colon || colon == text || !hora_parse_double(colon + 1, &weight) || hora_path_exists(text))
-        return;
+    if (!colon || colon == text || !hora_parse_double(colon + 1, &weight))
+        return HORA_OK;
+    HORA_TRY(hora_path_is_there(text, &there));
+    if (there)
+        return HORA_OK;
     from->dir[colon - text] = 0;
     from->weight = weight;
+    return HORA_OK;
 }
 
-void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
+hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
     *c = (hora_cli_sources){0};
     int cap = 0;
-    for (int i = 0; i < s->n; i++) {
+    hora_status st = HORA_OK;
+    for (int i = 0; i < s->n && !st; i++) {
         if (!hora_eq(s->at[i].key, "adapter"))
             continue;
         const char *p = s->at[i].value, *one;
         size_t n;
-        while (hora_list_next(&p, "\n", &one, &n)) {
+        while (!st && hora_list_next(&p, "\n", &one, &n)) {
             char *text = hora_strndup(one, n);
             HORA_PUSH(c->adapters, c->n, cap, ((hora_adapter_source){0}));
-            parse(&c->adapters[c->n - 1], text);
+            st = parse(&c->adapters[c->n - 1], text);
             hora_free(text);
         }
     }
@@ -54,6 +63,7 @@ void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
     c->in[c->nin++] = (hora_input){"model", hora_settings_get(s, "model")};
     for (int i = 0; i < c->n; i++)
         c->in[c->nin++] = (hora_input){"adapter", c->adapters[i].dir};
+    return st;
 }
 
 void hora_cli_sources_free(hora_cli_sources *c) {
@@ -96,7 +106,7 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer)
 
 /* A whole model in the place of an adapter stands for itself, and alone. */
 static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
-                             int prefer, bool features) {
+                             const source *c, bool features) {
     const char *first = from->n ? from->adapters[0].dir : NULL;
     if (from->n == 1 && from->adapters[0].weight == 1 && hora_peft_is_model(first))
         return hora_model_open_with(m, first, s, NULL);
@@ -105,18 +115,20 @@ static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_so
     HORA_TRY(hora_model_open_with(m, from->in[0].path, s, first));
     HORA_TRY(features ? hora_open_features(&(*m)->opened)
                       : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
-    return load(*m, from, prefer);
+    (*m)->base->any_base = c->any_base;
+    return load(*m, from, c->prefer);
 }
 
 static hora_status open_source(hora_model **m, hora_settings *s, bool features) {
-    source c;
+    source c = {0};
     hora_cli_sources from;
-    hora_cli_sources_of(&from, s);
-    hora_status st = hora_options_take(&hora_cli_source_options, &c, s);
+    hora_status st = hora_cli_sources_of(&from, s);
+    if (st == HORA_OK)
+        st = hora_options_take(&hora_cli_source_options, &c, s);
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
-        st = open_from(m, s, &from, c.prefer, features);
+        st = open_from(m, s, &from, &c, features);
     if (st == HORA_OK && !features)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);

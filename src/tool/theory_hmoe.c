@@ -178,9 +178,10 @@ static hora_status ready(const hora_hmoe_config *c, const hora_settings *s) {
         return hora_fail(HORA_EUSAGE, "--case brings its own layer, input and adapter; --text, "
                                       "--random, --layers and --adapter go with --model");
     hora_cli_sources from;
-    hora_cli_sources_of(&from, s);
+    const hora_status st = hora_cli_sources_of(&from, s);
     const bool one = from.n < 2 && (!from.n || from.adapters[0].weight == 1);
     hora_cli_sources_free(&from);
+    HORA_TRY(st);
     if (!one)
         return hora_fail(HORA_EUSAGE, "the theory is about one adapter as it was trained; give "
                                       "--adapter once, without a weight");

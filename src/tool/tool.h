@@ -104,7 +104,8 @@ typedef struct hora_cli_sources {
     hora_input *in;
     int nin;
 } hora_cli_sources;
-void hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s);
+/* Fails where it cannot be told whether DIR:X is a folder; to be freed then too. */
+hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s);
 void hora_cli_sources_free(hora_cli_sources *c);
 /* HORA_EUSAGE where there is none, or where one is a whole model. */
 hora_status hora_cli_sources_adapters(const hora_cli_sources *c);

@@ -202,6 +202,8 @@ hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, h
     hora_snprintf(steps, sizeof steps, "%lld", (long long)t->shape.steps);
     hora_json_set(c, "steps", hora_json_new_string(steps));
     hora_json_set(c, "seq_len", hora_json_new_int(p->seq_len));
+    if (hora_local_on(t))
+        hora_json_set(c, "workers", hora_json_new_int(hora_comm_size(p->comm)));
     return HORA_OK;
 }
 
@@ -278,8 +280,8 @@ out:
 
 static hora_status write_adapters(hora_training *t, const char *dir) {
     char note[96];
-    hora_snprintf(note, sizeof note, "Checkpoint after %lld of %lld steps.", (long long)t->step,
-                  (long long)t->shape.steps);
+    hora_snprintf(note, sizeof note, "Checkpoint after %lld of %lld steps%s.", (long long)t->step,
+                  (long long)t->shape.steps, hora_local_on(t) ? " (local steps, DiLoCo)" : "");
     return hora_adapters_save(t->parts.adapters, t->parts.nadapters, dir, note);
 }
 
@@ -292,7 +294,8 @@ static hora_status write_whole(hora_training *t, const char *tmp) {
     for (int a = 0; a < t->parts.nadapters; a++)
         HORA_TRY(hora_adapter_finite(t->parts.adapters[a], false));
     if ((s = hora_mkdirs(tmp)) || (s = write_adapters(t, tmp)) || (s = write_tensors(t, tmp)) ||
-        (s = write_state(t, tmp)) || (s = hora_outdir_seal(tmp)) || (s = hora_fsync_dir(tmp)))
+        (s = hora_local_write(t, tmp)) || (s = write_state(t, tmp)) ||
+        (s = hora_outdir_seal(tmp)) || (s = hora_fsync_dir(tmp)))
         hora_remove_tree(tmp);
     return s;
 }

@@ -172,8 +172,9 @@ static hora_status eval_over(hora_recording *r, const hora_outputs *o, const hor
                              int64_t batch_size, const hora_training *asked, hora_eval_info *info,
                              hora_json **detail) {
     const double started = hora_now();
-    evaluation e = {.comm = asked ? asked->parts.comm : NULL,
-                    .tally = {.objective = o->objective, .scored = o->scored}};
+    evaluation e = {
+        .comm = asked ? asked->parts.comm : NULL,
+        .tally = {.objective = o->objective, .scored = o->scored, .vision = r->net.base->vision}};
     hora_status s = run_batches(r, o, data, batch_size, asked, &e);
     const hora_status device = hora_graph_sync(r->g);
     s = meet(&e, asked, s ? s : device);

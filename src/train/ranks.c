@@ -51,12 +51,21 @@ static int64_t summed_floats(const hora_training *t) {
     return n;
 }
 
+/* Local steps: those of the busiest rank. */
+static int64_t own_micro(const hora_training *t) {
+    return hora_ceil_div(hora_training_micro(t), hora_comm_size(t->parts.comm));
+}
+
 uint64_t hora_training_sum_bytes(hora_training *t) {
     const int rank = hora_comm_rank(t->parts.comm), ranks = hora_comm_size(t->parts.comm);
     const int64_t n = summed_floats(t);
     t->report.exchanged = (uint64_t)n * sizeof(float);
     if (!adds(t))
         return 0;
+    if (hora_local_on(t)) {
+        t->report.exchanged = hora_state_bytes(&t->state);
+        return hora_local_bytes(t) + hora_tree_bytes(n, own_micro(t), 0, 1);
+    }
     const uint64_t full = hora_tree_bytes(n, hora_training_micro(t), rank, ranks);
     const uint64_t last = hora_tree_bytes(n, last_micro(t), rank, ranks);
     return full > last ? full : last;
@@ -70,7 +79,8 @@ static hora_status make_tree(hora_training *t) {
         const hora_sum_span span = {s.data, s.elems};
         HORA_PUSH(spans, n, cap, span);
     }
-    const hora_status st = hora_tree_new(&t->tree, t->parts.comm, spans, n);
+    hora_comm *c = hora_local_on(t) ? NULL : t->parts.comm;
+    const hora_status st = hora_tree_new(&t->tree, c, spans, n);
     hora_free(spans);
     return st;
 }
@@ -90,9 +100,13 @@ hora_status hora_training_gather_up(hora_training *t) {
         HORA_TRY(hora_training_sums_of(t, micro));
         return hora_training_sums_of(t, last);
     }
-    HORA_TRY(make_tree(t));
-    HORA_TRY(hora_tree_reserve(t->tree, micro));
-    HORA_TRY(hora_tree_reserve(t->tree, last));
+    if (hora_local_on(t)) {
+        HORA_TRY(hora_training_sums_of(t, own_micro(t)));
+    } else {
+        HORA_TRY(make_tree(t));
+        HORA_TRY(hora_tree_reserve(t->tree, micro));
+        HORA_TRY(hora_tree_reserve(t->tree, last));
+    }
     const size_t each = SAY_LOSSES + (size_t)hora_ceil_div(micro, ranks);
     t->said = hora_calloc(each, sizeof *t->said);
     t->heard = hora_calloc(each * (size_t)ranks, sizeof *t->heard);
@@ -184,12 +198,12 @@ hora_status hora_training_share(hora_training *t) {
                                      t->parts.adapters[i]->value_bytes));
     for (int k = 0; k < t->state.optimizer->moments; k++)
         HORA_TRY(hora_comm_broadcast(c, t->state.moment[k], hora_state_bytes(&t->state)));
+    HORA_TRY(hora_local_share(t));
     HORA_TRY(share_position(t));
     return hora_comm_leads(c) ? HORA_OK : hora_training_feed(t);
 }
 
-/* Of the program that runs: builds may differ in what they compute. */
-static hora_json *program(void) {
+hora_json *hora_ranks_program(void) {
     char text[24] = "unknown";
     hora_map m;
     if (hora_map_open(&m, "/proc/self/exe") == HORA_OK) {
@@ -200,14 +214,15 @@ static hora_json *program(void) {
     return hora_json_new_string(text);
 }
 
-/* Those that a resume may change too, but for what each machine has of its own. */
-static void put_run_options(hora_json *out, const hora_train_config *c) {
-    for (int i = 0; i < hora_train_options.n; i++) {
-        const hora_option *row = &hora_train_options.rows[i];
+void hora_ranks_options(hora_json *out, const hora_options *table, const void *config,
+                        const char *skip) {
+    for (int i = 0; i < table->n; i++) {
+        const hora_option *row = &table->rows[i];
         hora_str text = {0};
-        hora_option_format(row, c, &text);
-        if (!hora_eq(row->name, "memory"))
-            hora_json_set(out, row->name, hora_json_new_string(text.s ? text.s : ""));
+        if (hora_has_word(skip, row->name))
+            continue;
+        hora_option_format(row, config, &text);
+        hora_json_set(out, row->name, hora_json_new_string(text.s ? text.s : ""));
         hora_str_release(&text);
     }
 }
@@ -245,30 +260,15 @@ static hora_status same(int rank, const hora_json *here, const hora_json *there)
     return HORA_OK;
 }
 
-hora_status hora_training_compare(hora_training *t) {
-    const int ranks = hora_comm_size(t->parts.comm);
-    hora_json *here = NULL;
+hora_status hora_ranks_compare(hora_comm *c, const hora_json *here) {
+    const int ranks = hora_comm_size(c);
     hora_str text = {0};
+    hora_json *first = NULL;
     if (ranks == 1)
         return HORA_OK;
-    HORA_TRY(hora_checkpoint_identity(t, NULL, &here));
-    hora_json *p = hora_json_set(here, "program", hora_json_new_object());
-    hora_json_set(p, "hash", program());
-    hora_json_set(p, "kernels", hora_json_new_string(hora_device_variant(t->parts.device)));
-    if (t->parts.eval) {
-        hora_json *e = hora_json_set(here, "evaluation data", hora_json_new_object());
-        hora_json_set(e, "sequences", hora_json_new_int(hora_data_about(t->parts.eval)->sequences));
-        char hash[24];
-        hora_snprintf(hash, sizeof hash, "%016llx",
-                      (unsigned long long)hora_data_about(t->parts.eval)->hash);
-        hora_json_set(e, "hash", hora_json_new_string(hash));
-    }
-    put_run_options(hora_json_set(here, "option", hora_json_new_object()), &t->config);
     hora_json_dump(here, 0, false, &text);
-    hora_json_free(here);
     hora_str *all = hora_calloc((size_t)ranks, sizeof *all);
-    hora_status s = hora_comm_gather_any(t->parts.comm, text.s, text.n, all);
-    hora_json *first = NULL;
+    hora_status s = hora_comm_gather_any(c, text.s, text.n, all);
     if (!s)
         s = hora_json_parse(&first, all[0].s, all[0].n, "rank 0");
     for (int r = 1; r < ranks && !s; r++) {
@@ -283,5 +283,28 @@ hora_status hora_training_compare(hora_training *t) {
         hora_str_release(&all[r]);
     hora_free(all);
     hora_str_release(&text);
+    return s;
+}
+
+hora_status hora_training_compare(hora_training *t) {
+    hora_json *here = NULL;
+    if (hora_comm_size(t->parts.comm) == 1)
+        return HORA_OK;
+    HORA_TRY(hora_checkpoint_identity(t, NULL, &here));
+    hora_json *p = hora_json_set(here, "program", hora_json_new_object());
+    hora_json_set(p, "kernels", hora_json_new_string(hora_device_variant(t->parts.device)));
+    if (t->parts.eval) {
+        hora_json *e = hora_json_set(here, "evaluation data", hora_json_new_object());
+        hora_json_set(e, "sequences", hora_json_new_int(hora_data_about(t->parts.eval)->sequences));
+        char hash[24];
+        hora_snprintf(hash, sizeof hash, "%016llx",
+                      (unsigned long long)hora_data_about(t->parts.eval)->hash);
+        hora_json_set(e, "hash", hora_json_new_string(hash));
+    }
+    /* those that a resume may change too, but for what each machine has of its own */
+    hora_ranks_options(hora_json_set(here, "option", hora_json_new_object()), &hora_train_options,
+                       &t->config, "memory");
+    const hora_status s = hora_ranks_compare(t->parts.comm, here);
+    hora_json_free(here);
     return s;
 }

@@ -127,8 +127,9 @@ static hora_status same_group(const char *dir, const char *group, const hora_jso
     for (void *it = hora_json_iter(here); it; it = hora_json_next(here, it)) {
         const char *key = hora_json_iter_key(it);
         const hora_json *a = hora_json_iter_value(it), *b = hora_json_get(there, key);
-        const bool length = hora_eq(group, "options") && hora_eq(key, "steps");
-        if (!length && !hora_json_equal(a, b))
+        const hora_option *row =
+            hora_eq(group, "options") ? hora_options_find(&hora_train_options, key) : NULL;
+        if (!(row && row->flags & HORA_OPT_RESUMABLE) && !hora_json_equal(a, b))
             return differs(dir, group, key, a, b);
     }
     return HORA_OK;
@@ -251,6 +252,7 @@ static hora_status take(hora_training *t, const char *dir, const hora_json *stat
     HORA_TRY(hora_json_get_int(state, "step", 0, &taken));
     HORA_TRY(other_length(t, dir, hora_json_get(state, "identity"), taken));
     HORA_TRY(read_tensors(t, dir, true));
+    HORA_TRY(hora_local_read(t, dir));
     HORA_TRY(read_position(t, dir, state));
     HORA_TRY(hora_json_get_string(state, "variant", "", &variant));
     const char *here = hora_device_variant(t->parts.device);

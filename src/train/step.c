@@ -42,9 +42,13 @@ static void choose(hora_training *t) {
     hora_state_choose(&t->state, t->trains, t->skipped);
 }
 
+/* supervised: of what the gradient is the mean of: the whole step, or this rank's share. */
 static void begin(hora_training *t, hora_step_tally *a, int64_t supervised) {
+    hora_local_begin(t);
     *a = (hora_step_tally){.started = hora_now(),
                            .scale = supervised ? 1.0 / (double)supervised : 0,
+                           .weight = 1,
+                           .counts = supervised,
                            .work = {[HORA_WORK_ONCE] = 1}};
     a->first = a->bad_sequence = -1;
     choose(t);
@@ -59,7 +63,7 @@ static void micro_batch(hora_training *t, hora_step_tally *a, const hora_batch *
     pass.row0 = a->row0;
     /* where a tree adds them up, the gradients of each stand alone */
     hora_graph_body(t->train.g, &pass, t->tree ? 0 : (int)m);
-    double loss = hora_graph_scalar(t->train.g, t->out.loss);
+    double loss = a->weight * hora_graph_scalar(t->train.g, t->out.loss);
     if (!isfinite(loss) && a->bad_sequence < 0 && a->first >= 0) {
         a->bad_sequence = a->first + m * t->config.batch_size;
         a->bad_sequences =
@@ -135,11 +139,12 @@ static hora_status finish(hora_training *t, hora_step_tally *a, hora_step_info *
     double norm = hora_state_norm(&t->state);
     HORA_TRY(hora_graph_sync(t->train.g));
     HORA_TRY(check(t, a, norm));
-    if (a->supervised) {
+    if (a->counts) {
         update(t, lr, norm);
         stepped(t);
     }
     t->step++;
+    HORA_TRY(hora_local_meet(t));
     t->last_loss = a->loss;
     if (isnan(t->first_loss) && a->supervised)
         t->first_loss = a->loss;
@@ -159,6 +164,7 @@ static hora_status finish(hora_training *t, hora_step_tally *a, hora_step_info *
                              .updated = a->supervised > 0,
                              .ranks = ranks,
                              .slowest = a->slowest,
+                             .sync_every = t->config.sync_every,
                              .comm_seconds = a->comm};
     if (t->report.peak_flops > 0 && seconds > 0)
         info->mfu = hora_graph_flops(t->train.g, a->work) / seconds / t->report.peak_flops / ranks;
@@ -176,7 +182,7 @@ static hora_status abandon(hora_training *t) {
 /* The micro-batches of this rank; `given` or, where that is NULL, the next ones of the data. */
 static hora_status body(hora_training *t, hora_step_tally *a, const hora_batch *given) {
     if (t->tree)
-        hora_tree_begin(t->tree, a->micro);
+        hora_tree_begin(t->tree, hora_local_on(t) ? a->owns : a->micro);
     for (int64_t i = 0; i < a->owns && !a->stop; i++) {
         const int64_t m = a->own + i;
         const hora_batch *b = given ? &given[m] : NULL;
@@ -203,6 +209,16 @@ static hora_status run(hora_training *t, hora_step_tally *a, const hora_batch *g
     return finish(t, a, info);
 }
 
+/* Local steps: the gradient is the mean of this rank's own tokens, and what it says of the loss
+ * counts by its share of those of the step. */
+static void weigh_share(const hora_training *t, hora_step_tally *a, int64_t own) {
+    if (!hora_local_on(t))
+        return;
+    a->weight = a->counts ? (double)own / (double)a->counts : 0;
+    a->scale = own ? 1.0 / (double)own : 0;
+    a->counts = own;
+}
+
 hora_status hora_training_step(hora_training *t, hora_step_info *info) {
     hora_step_tally a;
     int64_t first, n;
@@ -218,6 +234,9 @@ hora_status hora_training_step(hora_training *t, hora_step_info *info) {
     hora_part_of(a.micro, hora_comm_rank(t->parts.comm), hora_comm_size(t->parts.comm), &a.own,
                  &a.owns);
     a.row0 = hora_data_tokens(t->parts.train, first, a.own * each, t->limit, false);
+    weigh_share(t, &a,
+                hora_data_supervised(t->parts.train, first + a.own * each,
+                                     hora_min(a.owns * each, n - a.own * each), t->limit, false));
     return run(t, &a, NULL, info);
 }
 
@@ -238,5 +257,9 @@ hora_status hora_training_step_on(hora_training *t, const hora_batch *micro, int
     hora_part_of(n, rank, ranks, &a.own, &a.owns);
     for (int64_t m = 0; m < a.own; m++)
         a.row0 += micro[m].tokens;
+    int64_t own = 0;
+    for (int64_t m = a.own; m < a.own + a.owns; m++)
+        own += micro[m].supervised;
+    weigh_share(t, &a, own);
     return run(t, &a, micro, info);
 }

@@ -49,6 +49,7 @@ void hora_training_free(hora_training *t) {
     hora_recording_release(&t->eval); /* its arena is that of train */
     hora_recording_release(&t->train);
     hora_tree_free(t->tree);
+    hora_local_free(t);
     hora_free(t->said);
     hora_free(t->heard);
     hora_state_release(&t->state);
@@ -124,6 +125,21 @@ static void prepare_choice(hora_training *t) {
     hora_graph_choose(t->train.g, NULL);
 }
 
+/* Ranks of one machine have one copy of what is packed. All of them plan the same packings. */
+static hora_status pack_weights(hora_training *t) {
+    hora_device *d = t->parts.device;
+    const hora_sharing *all = hora_device_is_host(d) ? hora_comm_sharing(t->parts.comm) : NULL;
+    hora_device_after_packing(d, forget_weight, t->parts.base);
+    if (all)
+        hora_device_share(d, all, (size_t)t->report.packed * (size_t)all->parts);
+    HORA_TRY(
+        hora_recordings_prepare((hora_recording *[]){&t->train, &t->eval}, 2, "the step arena"));
+    if (!all)
+        return HORA_OK;
+    hora_device_share(d, NULL, 0);
+    return all->filled(all->user);
+}
+
 hora_status hora_training_prepare(hora_training *t) {
     HORA_ASSERT(!t->prepared);
     HORA_TRY(hora_train_report_fits(&t->report));
@@ -131,10 +147,9 @@ hora_status hora_training_prepare(hora_training *t) {
         if (!t->parts.adapters[a]->values)
             HORA_TRY(hora_adapter_allocate(t->parts.adapters[a]));
     HORA_TRY(hora_state_allocate(&t->state, t->parts.device));
-    hora_device_after_packing(t->parts.device, forget_weight, t->parts.base);
-    HORA_TRY(
-        hora_recordings_prepare((hora_recording *[]){&t->train, &t->eval}, 2, "the step arena"));
+    HORA_TRY(pack_weights(t));
     HORA_TRY(hora_training_gather_up(t));
+    HORA_TRY(hora_local_new(t));
     for (int a = 0; a < t->parts.nadapters && !hora_device_is_host(t->parts.device); a++) {
         t->parts.adapters[a]->refresh = refresh;
         t->parts.adapters[a]->refresh_of = &t->state;

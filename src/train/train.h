@@ -38,14 +38,16 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double weight_decay;
     bool decay_all; /* biases and norms too */
     double beta1, beta2, eps, momentum;
-    double clip;       /* largest gradient norm; 0: no clipping */
-    double drop_path;  /* stochastic depth of the last layer; 0: none */
-    bool body_dropout; /* dropout of an encoder's body, as its config.json says */
-    double loraplus;   /* factor of the learning rate of B matrices; 1: off */
-    int dtype;         /* choice: auto f32 bf16; once a base is open, what it was opened in */
-    int pack;          /* choice: auto both one */
-    char *recompute;   /* none all auto N */
-    int64_t memory;    /* bytes the training may take; 0: what the machine has free */
+    int64_t sync_every; /* local steps between two meetings of the ranks; 0: gradients are added */
+    double outer_lr, outer_momentum; /* of the meetings */
+    double clip;                     /* largest gradient norm; 0: no clipping */
+    double drop_path;                /* stochastic depth of the last layer; 0: none */
+    bool body_dropout;               /* dropout of an encoder's body, as its config.json says */
+    double loraplus;                 /* factor of the learning rate of B matrices; 1: off */
+    int dtype;       /* choice: auto f32 bf16; once a base is open, what it was opened in */
+    int pack;        /* choice: auto both one */
+    char *recompute; /* none all auto N */
+    int64_t memory;  /* bytes the training may take; 0: what the machine has free */
     int64_t seed;
     int64_t save_every; /* steps between checkpoints; 0: only at the end */
     int64_t save_limit; /* checkpoints kept (the best one is kept besides); 0: all */
@@ -57,6 +59,8 @@ typedef struct hora_train_config { /* filled from hora_train_options */
     double label_smoothing;
     int class_weights;       /* 0: none, 1: balanced */
     double similarity_scale; /* embedding: of cosines */
+    int segment_head;        /* 0: linear, 1: upsampled */
+    double dice;             /* segment: of soft Dice loss */
     double explode; /* stop when loss > explode * max(first loss, ln vocabulary); 0: never */
     char *backends; /* order of preference; NULL: the registry's */
     char *device;   /* host cuda; NULL: as hora_device_open has it */
@@ -81,7 +85,9 @@ typedef struct hora_train_report {
     uint64_t values, gradients, moments; /* bytes: state */
     uint64_t sums;      /* bytes: gradients of micro-batches that wait to be added, of ranks too */
     uint64_t exchanged; /* bytes: gradients that ranks add up in a step, once */
+    int64_t sync_every; /* local steps between two exchanges; 0: none */
     int ranks;          /* that train together */
+    int neighbours;     /* of them on this machine: weights are the part of each in one copy */
     uint64_t step_arena, eval_arena, scratch; /* bytes; the two share the larger */
     uint64_t batches;                         /* bytes: staging */
     uint64_t data;                            /* bytes: tokens and sequences of both sets */
@@ -90,6 +96,7 @@ typedef struct hora_train_report {
     double flops_step;                        /* forward and backward, all sequences full */
     double peak_flops;                        /* per second, measured; 0 unknown */
     double seconds_step, seconds_total;       /* estimate: half of the measured peak */
+    bool pictures;     /* they are decoded on the way, by the rank that needs them */
     bool config_alone; /* no weights are there: sizes come from config.json */
     bool fits;
     char advice[256]; /* what would help when it does not fit; "" otherwise */
@@ -112,7 +119,8 @@ typedef struct hora_training_parts { /* all borrowed until hora_training_free */
     const hora_objective *objective; /* settled; NULL: language modelling */
     /* The ranks that train together: each has all of these parts, in equal form; NULL: one alone */
     hora_comm *comm;
-    bool poison; /* tests: dead memory is filled with NaN */
+    uint64_t memory; /* bytes that may be taken, as hora_train_memory says; 0: what is free */
+    bool poison;     /* tests: dead memory is filled with NaN */
 } hora_training_parts;
 
 typedef struct hora_step_info {
@@ -126,6 +134,7 @@ typedef struct hora_step_info {
      * for others; seconds of the step in communication and waiting, the mean of the ranks */
     int ranks;
     double slowest, comm_seconds;
+    int64_t sync_every; /* local steps: another algorithm; 0: none */
 } hora_step_info;
 
 typedef struct hora_eval_info {
@@ -153,6 +162,8 @@ typedef struct hora_training hora_training;
 /* What of the configuration can be refused before anything is opened: names of backends and device,
  * recompute. */
 hora_status hora_train_check(const hora_train_config *c);
+/* What each rank may take: the least of all, so that all of them plan the same. 0: one alone. */
+hora_status hora_train_memory(hora_comm *c, uint64_t *out);
 hora_status hora_training_open(hora_training **out, const hora_training_parts *parts,
                                const hora_train_config *config);
 void hora_training_free(hora_training *t); /* accepts NULL */
@@ -181,6 +192,9 @@ void hora_training_watch(hora_training *t, const volatile int *flag);
 /* Writes checkpoint-N into the folder whole or not at all, then deletes the oldest of hora's beyond
  * save_limit. */
 hora_status hora_training_save(hora_training *t, hora_outdir *o);
+/* Local steps: brings to rank 0 what the others keep, all of which a checkpoint holds. Before
+ * hora_training_save, by all ranks; nothing otherwise. */
+hora_status hora_training_collect(hora_training *t);
 /* The second half alone: for what a kill between the two left. */
 hora_status hora_training_prune(const hora_training *t, hora_outdir *o);
 /* Renames a whole checkpoint that a kill left under its unfinished name. */
@@ -197,6 +211,13 @@ hora_status hora_training_share(hora_training *t);
 /* What has to be the same in all ranks for their sum to mean anything: program, kernels, model,
  * data, every option. HORA_EMISMATCH names the first difference, on every rank. */
 hora_status hora_training_compare(hora_training *t);
+/* Objects of objects that have to be equal in all ranks; the same failure. Nothing for one rank. */
+hora_status hora_ranks_compare(hora_comm *c, const hora_json *here);
+/* The program that runs, for such a comparison: builds may differ in what they compute. Owned. */
+hora_json *hora_ranks_program(void);
+/* Appends the options of a table to such an object, but for those that `skip` (words) names. */
+void hora_ranks_options(hora_json *out, const hora_options *table, const void *config,
+                        const char *skip);
 /* One checkpoint folder by its own name: written whole (it must not exist), read back. */
 hora_status hora_training_save_to(hora_training *t, const char *checkpoint);
 hora_status hora_training_resume_from(hora_training *t, const char *checkpoint);

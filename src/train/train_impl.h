@@ -2,8 +2,8 @@
 #define HORA_TRAIN_TRAIN_IMPL_H
 /*
  * Inside of a training. Files: train_plan.c records, plans, reports; step.c is one step; ranks.c
- * what ranks tell each other; eval.c evaluation; checkpoint.c and resume.c the folders; train.c
- * opens, prepares and frees.
+ * what ranks tell each other; local.c steps that they take apart; eval.c evaluation; checkpoint.c
+ * and resume.c the folders; train.c opens, prepares and frees.
  */
 #include <stdatomic.h>
 
@@ -29,9 +29,10 @@ struct hora_training {
     hora_state state;
     hora_prefetch *feed;
     hora_tree *tree; /* adds up micro-batches; NULL: there is but one, or the device adds them */
-    double *said, *heard; /* of the ranks, once a step; NULL: one alone */
-    double comm_before;   /* seconds of communication when the step before ended */
-    int64_t limit;        /* sequences of the whole run */
+    struct hora_local *local; /* of local steps; NULL: gradients are added up in every step */
+    double *said, *heard;     /* of the ranks, once a step; NULL: one alone */
+    double comm_before;       /* seconds of communication when the step before ended */
+    int64_t limit;            /* sequences of the whole run */
     bool prepared;
     hora_adapter *chooser; /* of the blocks that train in a step; NULL: all of them do */
     bool *trains, *chosen; /* per block; per parameter of the graph */
@@ -51,12 +52,14 @@ struct hora_training {
 /* What a step adds up over its micro-batches: this rank's, then those of all. */
 typedef struct hora_step_tally {
     double started, scale, loss;
+    double weight; /* of this rank's losses in that of all */
     double work[HORA_WORKS];
     int64_t tokens, supervised, row0;
     int64_t first, sequences; /* sequences of the data set that stand in the step; -1: unknown */
     int64_t bad_sequence, bad_sequences; /* of the first micro-batch whose loss is not finite */
     int64_t own, owns;                   /* micro-batches of this rank: the first, how many */
     int64_t micro;                       /* of all ranks */
+    int64_t counts;                      /* supervised tokens of this rank alone */
     bool stop;                           /* a rank was asked to stop: nothing is to be updated */
     double slowest, comm;                /* as in hora_step_info */
 } hora_step_tally;
@@ -73,6 +76,22 @@ hora_status hora_training_sums_of(hora_training *t, int64_t n);
 void hora_training_say(hora_training *t, int64_t i, double loss);
 /* Makes the tally of this rank that of all; losses are added in the order of micro-batches. */
 hora_status hora_training_meet(hora_training *t, hora_step_tally *a);
+
+/* --- local steps (sync_every): nothing of it where they are off ------------------------------- */
+typedef struct hora_local hora_local;
+bool hora_local_on(const hora_training *t);
+hora_status hora_local_check(const hora_training *t); /* refuses what they do not go with */
+uint64_t hora_local_bytes(const hora_training *t);
+hora_status hora_local_new(hora_training *t); /* when the state has its memory */
+void hora_local_free(hora_training *t);
+bool hora_local_meets(const hora_training *t, int64_t step); /* all are equal after so many steps */
+void hora_local_begin(hora_training *t);                     /* of a step */
+hora_status hora_local_meet(hora_training *t);               /* behind a step, if one is due */
+/* What else a checkpoint holds, in the folder `dir`; written after hora_training_collect. */
+hora_status hora_local_write(hora_training *t, const char *dir);
+hora_status hora_local_read(hora_training *t, const char *dir);
+/* What rank 0 has read, to whom it belongs. */
+hora_status hora_local_share(hora_training *t);
 
 bool hora_training_stopping(const hora_training *t);
 /* HORA_EINTERRUPTED, with the step that is whole. */

@@ -12,7 +12,7 @@
 #define OPT_OF hora_train_config
 static const hora_option rows[] = {
     OPT_INT(steps, "steps", "max_steps", NULL, 0, BIG,
-            "optimizer steps; unset or 0: as many as epochs need"),
+            "optimizer steps; unset or 0: as many as epochs need", HORA_OPT_RESUMABLE),
     OPT_REAL(epochs, "epochs", "num_train_epochs", "1", 1e-9, 1e9,
              "passes over the training data, when steps is unset", HORA_OPT_RESUMABLE),
     OPT_INT(batch_size, "batch_size", "per_device_train_batch_size bs", "8", 1, 1e6,
@@ -40,6 +40,13 @@ static const hora_option rows[] = {
     OPT_REAL(eps, "eps", "adam_epsilon", "1e-8", 1e-30, 1,
              "adamw: added to the root of the second moment"),
     OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum"),
+    OPT_INT(sync_every, "sync_every", NULL, "0", 0, 1e9,
+            "local steps, another algorithm (DiLoCo) for slow links: ranks train apart and meet "
+            "every so many steps; 0: the gradients of every step are added up"),
+    OPT_REAL(outer_lr, "outer_lr", NULL, "0.7", 0, 100,
+             "sync_every: learning rate of a meeting (1 with outer_momentum 0: the plain mean)"),
+    OPT_REAL(outer_momentum, "outer_momentum", NULL, "0.9", 0, 0.9999999,
+             "sync_every: Nesterov momentum of the meetings"),
     OPT_REAL(clip, "clip", "max_grad_norm", "1.0", 0, HUGE_,
              "largest norm of the gradient; 0: no clipping"),
     OPT_REAL(drop_path, "drop_path", "drop_path_rate", "0", 0, 0.999,
@@ -80,6 +87,10 @@ static const hora_option rows[] = {
              "share of a label that all classes get, in training"),
     OPT_CHOICE(class_weights, "class_weights", NULL, "none", "none balanced",
                "weight of each class in the loss; balanced: records / (classes x its records)"),
+    OPT_CHOICE(segment_head, "segment_head", NULL, "linear", "linear upsampled",
+               "segment: one layer on the pieces, or two, the second on a grid twice as fine"),
+    OPT_REAL(dice, "dice", NULL, "1", 0, 1e6,
+             "segment: factor of soft Dice loss beside cross-entropy"),
     OPT_REAL(similarity_scale, "similarity_scale", NULL, "20", 1e-3, 1e6,
              "embedding: factor of cosines before their softmax; 1 / temperature"),
     OPT_REAL(explode, "explode", NULL, "4", 0, 1e9,

@@ -60,6 +60,7 @@ static hora_status measure_run(hora_training *t) {
     const hora_train_config *c = &t->config;
     hora_train_report *r = &t->report;
     r->config_alone = t->parts.base->config_alone;
+    r->pictures = t->parts.base->vision != NULL;
     int64_t per_step = c->batch_size * c->grad_accum;
     int64_t sequences = t->parts.train ? hora_data_about(t->parts.train)->sequences : 0;
     double wanted = ceil(c->epochs * (double)sequences);
@@ -77,6 +78,7 @@ static hora_status measure_run(hora_training *t) {
     r->epochs = sequences ? (double)t->limit / (double)sequences : 0;
     r->batch_size = c->batch_size;
     r->grad_accum = c->grad_accum;
+    r->sync_every = c->sync_every;
     r->seq_len = t->parts.seq_len;
     t->lr = c->lr;
     for (int a = 0; a < t->parts.nadapters && t->lr == 0; a++)
@@ -126,6 +128,7 @@ static hora_status check_ranks(hora_training *t) {
     const int64_t ranks = hora_comm_size(t->parts.comm), each = t->config.batch_size;
     const int64_t step_sequences = each * t->config.grad_accum;
     t->report.ranks = (int)ranks;
+    t->report.neighbours = hora_comm_node_size(t->parts.comm);
     if (ranks == 1)
         return HORA_OK;
     if (!on_host(t))
@@ -238,6 +241,7 @@ static hora_status check_parts(hora_training *t) {
         numbers += p->adapters[a]->elems;
     HORA_TRY(hora_adapters_check(p->adapters, p->nadapters));
     HORA_TRY(find_chooser(t));
+    HORA_TRY(hora_local_check(t));
     if (!numbers)
         return hora_fail(HORA_EUSAGE, "nothing trains: attach a method first (method=lora)");
     return HORA_OK;
@@ -306,6 +310,11 @@ static void advise(hora_training *t, const hora_plan_options *o) {
             hora_human_bytes(need, least));
 }
 
+/* Of what the ranks of a machine have one copy, each counts its part. */
+static uint64_t part_of_one(const hora_training *t, uint64_t bytes) {
+    return (uint64_t)hora_ceil_div((int64_t)bytes, hora_comm_node_size(t->parts.comm));
+}
+
 /* Plans with one policy of packing. Packed weights need not stay where the files are mapped. */
 static hora_status plan_packed(hora_training *t, const hora_plan_options *like, bool both) {
     hora_train_report *r = &t->report;
@@ -313,7 +322,8 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
     hora_device_set_packing(t->parts.device, both ? HORA_PACK_BOTH : HORA_PACK_ONE);
     r->pack_both = both;
     r->copied = !on_host(t);
-    r->weights = weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0);
+    r->weights =
+        part_of_one(t, weight_bytes(t->parts.base) - (both ? hora_base_mapped(t->parts.base) : 0));
     uint64_t others =
         r->weights + r->values + r->gradients + r->moments + r->sums + r->batches + data_due(t);
     o.limit = r->limit ? (r->limit > others ? r->limit - others : 1) : SIZE_MAX;
@@ -337,18 +347,36 @@ static hora_status choose_packing(hora_training *t, const hora_plan_options *o) 
     const hora_plan_info *i = hora_graph_info(t->train.g);
     uint64_t need = r->weights + r->values + r->gradients + r->moments + r->sums + r->batches +
                     data_due(t) + i->arena;
-    if (t->config.pack == AUTO && wants && r->limit && need + i->packed > r->limit)
+    if (t->config.pack == AUTO && wants && r->limit && need + part_of_one(t, i->packed) > r->limit)
         return plan_packed(t, o, false);
     return HORA_OK;
+}
+
+hora_status hora_train_memory(hora_comm *c, uint64_t *out) {
+    const int ranks = hora_comm_size(c);
+    *out = ranks == 1 ? 0 : hora_memory_available() / (uint64_t)hora_comm_node_size(c);
+    if (ranks == 1)
+        return HORA_OK;
+    uint64_t *all = hora_calloc((size_t)ranks, sizeof *all);
+    const hora_status s = hora_comm_gather(c, out, sizeof *out, all);
+    for (int i = 0; i < ranks && !s; i++)
+        *out = all[i] < *out ? all[i] : *out;
+    hora_free(all);
+    return s;
+}
+
+static uint64_t memory_limit(const hora_training *t) {
+    return t->config.memory  ? (uint64_t)t->config.memory
+           : t->parts.memory ? t->parts.memory
+                             : hora_device_kind_of(t->parts.device)->memory(t->parts.device) /
+                                   (uint64_t)hora_comm_node_size(t->parts.comm);
 }
 
 static hora_status plan_graphs(hora_training *t) {
     hora_train_report *r = &t->report;
     hora_plan_options o = {.backward = true, .poison = t->parts.poison};
     HORA_TRY(parse_recompute(t->config.recompute, &o.recompute));
-    r->limit = t->config.memory ? (uint64_t)t->config.memory
-                                : hora_device_kind_of(t->parts.device)->memory(t->parts.device);
-    r->limit /= t->config.memory ? 1 : (uint64_t)hora_comm_node_size(t->parts.comm);
+    r->limit = memory_limit(t);
     HORA_TRY(choose_packing(t, &o));
     r->sums = hora_training_sum_bytes(t); /* known only now, and it has to fit as well */
     if (r->sums && r->limit)
@@ -360,7 +388,7 @@ static hora_status plan_graphs(hora_training *t) {
     const hora_plan_info *i = hora_graph_info(t->train.g);
     r->step_arena = i->arena;
     r->scratch = i->scratch;
-    r->packed = i->packed;
+    r->packed = part_of_one(t, i->packed);
     r->segments = i->segments;
     r->recomputed = i->recomputed;
     r->nodes = i->nodes;

@@ -60,6 +60,9 @@ void hora_train_report_text(const hora_train_report *r, hora_str *out) {
     bytes_row(out, "packed", r->packed,
               r->pack_both ? "frozen weights, laid out for both passes"
                            : "tables; weights are packed on the way");
+    if (r->neighbours > 1)
+        hora_str_printf(out, "  %-22s %12s  of one copy for the %d ranks of this machine\n", "",
+                        "a part", r->neighbours);
     bytes_row(out, "parameters", r->values, "");
     bytes_row(out, "gradients", r->gradients, "");
     bytes_row(out, "moments", r->moments, "of the optimizer");

@@ -346,7 +346,50 @@ static void test_version_0_1(void **state) {
     }
 }
 
-HORA_TESTS(cli_adapters, {"several in one training", test_several, HORA_SHORT},
+/* A base of the same shape with other values, with or without another dtype: refused with the first
+ * difference before anything is written, unless it is asked for. */
+static void test_other_base(void **state) {
+    (void)state;
+    const char *m = tiny_model(), *a = hora_test_path(hora_test_tmp(), "own"),
+               *merged = hora_test_path(hora_test_tmp(), "relative"),
+               *out = hora_test_path(hora_test_tmp(), "never"),
+               *narrow = hora_test_path(hora_test_tmp(), "narrow");
+    const char *train =
+        "train --model '%s' --data '%s' --out '%s' --method lora --steps 3 --lr 0.01 "
+        "--seq-len 16 %s";
+    char *from = hora_format("--init-adapter '%s'", a), *any = hora_format("%s --any-base", from);
+    tool_check(0, NULL, NULL, train, m, data_file(), a, "");
+    assert_true(there(a, "hora_base.json"));
+    assert_true(there(a, "checkpoint-3/hora_base.json"));
+    tool_check(0, NULL, "", "generate --model '%s' --adapter '%s' --prompt li", m, a);
+    tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --out '%s'", m, a, merged);
+
+    /* q is the first that a merge changes in the order of the file */
+    const char *differs = "self_attn.q_proj.weight has other values";
+    tool_check(10, "", differs, "generate --model '%s' --adapter '%s' --prompt li", merged, a);
+    tool_check(0, NULL, differs, "generate --model '%s' --adapter '%s' --prompt li --any-base",
+               merged, a);
+    tool_check(10, "", differs, "merge --model '%s' --adapter '%s' --out '%s'", merged, a, out);
+    tool_check(10, NULL, differs, train, merged, data_file(), out, from);
+    assert_false(hora_path_exists(out));
+    tool_check(0, NULL, differs, train, merged, data_file(), out, any);
+
+    tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --dtype bf16 --out '%s'", m, a,
+               narrow);
+    tool_check(0, NULL, "cannot be told", "generate --model '%s' --adapter '%s' --prompt li",
+               narrow, a);
+    assert_int_equal(
+        hora_test_run(hora_format("sed -i 's/\"layers\": 2/\"layers\": 3/' '%s/hora_base.json'", a),
+                      NULL, NULL),
+        0);
+    tool_check(10, "", "layers is 2, was 3", "generate --model '%s' --adapter '%s' --prompt li", m,
+               a);
+    hora_free(from);
+    hora_free(any);
+}
+
+HORA_TESTS(cli_adapters, {"an adapter of another base", test_other_base, HORA_SHORT},
+           {"several in one training", test_several, HORA_SHORT},
            {"a learning rate of its own", test_own_rate, HORA_SHORT},
            {"several given, some in part", test_mixed, HORA_SHORT},
            {"combine and convert", test_combine_and_convert, HORA_SHORT},

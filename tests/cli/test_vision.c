@@ -313,7 +313,7 @@ static void test_broken_files(void **state) {
                in_case(model, "model"), in_case(name, "images"), out);
 }
 
-/* --- the confusion matrix as a picture ---------------------------------------------------- */
+/* --- the confusion matrix as a picture -------------------------------------------------------- */
 static const uint8_t *pixel(const hora_image *im, int64_t x, int64_t y) {
     return im->px + 3 * (y * im->width + x);
 }

@@ -2,8 +2,11 @@
  * Stands in front of MPI's message functions (LD_PRELOAD), for tests and for docs/scaling.md:
  *   HORA_NET="50e-6:125e6"     a message leaves when those before it of this rank have passed a line
  *                              of so many bytes per second, and arrives so many seconds later
- *   HORA_FAULT="2:17:kill"     rank 2 in its 17th message: kill (SIGKILL), hang (for ever), error (MPI
- *                              reports a failure), term (SIGTERM to itself, as a scheduler does)
+ *   HORA_FAULT="2:13:1:kill"   rank 2 when it enters phase 13 (a level of MPI_Pcontrol; comm.h: 10
+ *                              is opening, 11 reading, 12 a step, 13 evaluation, 14 checkpoint, 15
+ *                              the end) for the 1st time: kill (SIGKILL), hang (for ever), term
+ *                              (SIGTERM to itself, as a scheduler does), error (MPI fails in the
+ *                              next message)
  * Delayed messages are sent when MPI_Test finds that their time has come, as hora always does while
  * it waits.
  */
@@ -27,7 +30,7 @@ typedef struct late { /* a message on its way */
 enum { MOST = 1 << 14 };
 static late messages[MOST];
 static double latency, bandwidth, line_free;
-static int asked, count;
+static int asked, count, failing;
 
 static double now(void) {
     struct timespec t;
@@ -35,12 +38,12 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int fault(void) {
-    int rank = -1, at = 0;
+int MPI_Pcontrol(const int level, ...) {
+    int rank = -1, phase = 0, at = 0;
     char what[16] = "";
     const char *text = getenv("HORA_FAULT"), *me = getenv("OMPI_COMM_WORLD_RANK");
-    if (!text || !me || sscanf(text, "%d:%d:%15s", &rank, &at, what) != 3 || rank != atoi(me) ||
-        ++count != at)
+    if (!text || !me || sscanf(text, "%d:%d:%d:%15s", &rank, &phase, &at, what) != 4 ||
+        rank != atoi(me) || phase != level || ++count != at)
         return MPI_SUCCESS;
     if (!strcmp(what, "kill"))
         kill(getpid(), SIGKILL);
@@ -48,7 +51,8 @@ static int fault(void) {
         kill(getpid(), SIGTERM);
     while (!strcmp(what, "hang"))
         pause();
-    return !strcmp(what, "error") ? MPI_ERR_OTHER : MPI_SUCCESS;
+    failing = !strcmp(what, "error");
+    return MPI_SUCCESS;
 }
 
 static void ask(void) {
@@ -66,11 +70,10 @@ static late *find(const MPI_Request *r) {
 
 int MPI_Isend(const void *data, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm,
               MPI_Request *r) {
-    const int bad = fault();
     if (!asked)
         ask();
-    if (bad != MPI_SUCCESS)
-        return bad;
+    if (failing)
+        return MPI_ERR_OTHER;
     int i = 0;
     while (bandwidth > 0 && i < MOST && messages[i].used)
         i++;

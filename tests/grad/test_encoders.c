@@ -1,7 +1,8 @@
 /*
  * Encoders with a head, in f64 on ref: the gradient of every weight against central differences of
  * the loss along a random direction, for a head of the whole and one of every token, with pairs of
- * texts, padding and a padding id within.
+ * texts, padding and a padding id within; and of models of pictures the two heads that judge every
+ * pixel, where some do not count.
  */
 #include "hora_test.h"
 
@@ -43,6 +44,30 @@ typedef struct kit {
     hora_forward f;
 } kit;
 
+#define PICTURES                                                                                   \
+    "\"hidden_size\":12,\"num_hidden_layers\":1,\"num_attention_heads\":3,\"initializer_range\":"  \
+    "0.4,\"image_size\":[6,4],\"patch_size\":2,"
+static const char *const seen[] = {
+    "{\"model_type\":\"vit\"," PICTURES "\"intermediate_size\":20}",
+    "{\"model_type\":\"clip_vision_model\"," PICTURES "\"intermediate_size\":20}",
+    "{\"model_type\":\"dinov2_with_registers\"," PICTURES "\"mlp_ratio\":2,"
+    "\"num_register_tokens\":2}",
+};
+enum { HIGH = 6, WIDE = 4 };
+
+static void make_pictures(kit *k) {
+    hora_rng r = hora_rng_new(7, "pictures");
+    hora_forward_batch *b = &k->batch;
+    const size_t n = B * HIGH * WIDE;
+    *b = (hora_forward_batch){.b = B, .per = HIGH * WIDE, .pixels = {NULL, 1, 3, HIGH, WIDE}};
+    b->pixels.at = hora_calloc(3 * n, sizeof *b->pixels.at);
+    b->labels = hora_calloc(n, sizeof *b->labels);
+    for (size_t i = 0; i < 3 * n; i++)
+        b->pixels.at[i] = (float)hora_rng_normal(&r);
+    for (size_t i = 0; i < n; i++)
+        b->labels[i] = hora_rng_below(&r, 5) ? (double)hora_rng_below(&r, 3) : -100;
+}
+
 /* Samples of 7, 4 and 6 tokens; the last one holds the padding id within. */
 static void make_batch(kit *k, bool types) {
     hora_rng r = hora_rng_new(7, "encoders");
@@ -70,7 +95,7 @@ static void make_batch(kit *k, bool types) {
                                                   : (double)hora_rng_below(&r, 3);
 }
 
-static void kit_open(kit *k, const char *config, const char *task) {
+static void kit_open(kit *k, const char *config, const char *task, bool upsampled) {
     char *path = hora_path_join(hora_test_tmp(), "config.json");
     hora_json *c;
     *k = (kit){.device = hora_device_new()};
@@ -81,6 +106,7 @@ static void kit_open(kit *k, const char *config, const char *task) {
     const hora_base_options bo = {.dtype = HORA_F64, .headers_only = true, .bare = true};
     assert_ok(hora_base_fresh(&k->base, path, &bo, 3));
     k->o.classes = 3;
+    hora_objective_shape(&k->o, 0.7, upsampled);
     assert_ok(hora_objective_settle(&k->o, k->base, NULL, NULL, false, 5));
     assert_ok(hora_base_complete(k->base));
     k->a = golden_attach(k->base, "full", "");
@@ -88,7 +114,10 @@ static void kit_open(kit *k, const char *config, const char *task) {
     hora_rng r = hora_rng_new(3, "perturb"); /* no bias may be zero */
     for (int64_t i = 0; i < k->a->elems; i++)
         ((double *)k->a->values)[i] += 0.2 * hora_rng_normal(&r);
-    make_batch(k, types);
+    if (k->base->vision)
+        make_pictures(k);
+    else
+        make_batch(k, types);
     k->f = (hora_forward){.base = k->base,
                           .objective = &k->o,
                           .adapters = &k->a,
@@ -135,9 +164,9 @@ static void check_param(kit *k, hora_param *p, const double *grad, hora_rng *rng
         fail_msg("%s: %s is off by %.3g relative", what, p->name, best);
 }
 
-static void check(const char *config, const char *task) {
+static void check(const char *config, const char *task, bool upsampled) {
     kit k;
-    kit_open(&k, config, task);
+    kit_open(&k, config, task, upsampled);
     hora_rng rng = hora_rng_new(1, task);
     assert_ok(hora_forward_run(&k.f, &k.batch));
     char *what = hora_format("%s %s", k.base->model_type, task);
@@ -152,7 +181,15 @@ static void test_all(void **state) {
     (void)state;
     for (size_t f = 0; f < HORA_COUNT(families); f++)
         for (size_t t = 0; t < HORA_COUNT(tasks); t++)
-            check(families[f], tasks[t]);
+            check(families[f], tasks[t], false);
 }
 
-HORA_TESTS(grad_encoders, {"every family, every task, every weight", test_all, HORA_SHORT});
+static void test_segment(void **state) {
+    (void)state;
+    for (size_t f = 0; f < HORA_COUNT(seen); f++)
+        for (int head = 0; head < 2; head++)
+            check(seen[f], "segment", head == 1);
+}
+
+HORA_TESTS(grad_encoders, {"every family, every task, every weight", test_all, HORA_SHORT},
+           {"a class of each pixel", test_segment, HORA_SHORT});

@@ -380,7 +380,24 @@ static void test_bound(void **state) {
     hora_base_close(b);
 }
 
-HORA_TESTS(law_methods, {"merged is attached, in every order", test_pairs, HORA_SHORT},
+/* A row of zeros has no norm to divide by: said at the start, with its name; tau makes it harmless.
+ */
+static void zero_rows(void **state) {
+    (void)state;
+    hora_base *b = golden_fresh(biased, HORA_F32, false);
+    const hora_view *w = &b->weights[hora_base_site(b, HORA_SITE_Q, 1)->weight].view;
+    memset((float *)w->data + 3 * w->shape.d[1], 0, (size_t)w->shape.d[1] * sizeof(float));
+    hora_adapter *a = golden_attach(b, "dora", "rank=2,targets=q");
+    assert_fails(hora_adapter_allocate(a), HORA_ENUMERIC,
+                 "row 3 of model.layers.1.self_attn.q_proj.weight is all zeros");
+    hora_peft_detach(a);
+    hora_peft_detach(attach(b, "dora", "rank=2,targets=k"));
+    hora_peft_detach(attach(b, "hora", "rank=2,targets=q,magnitude=doran"));
+    hora_base_close(b);
+}
+
+HORA_TESTS(law_methods, {"a row of zeros under DoRA is named", zero_rows, HORA_SHORT},
+           {"merged is attached, in every order", test_pairs, HORA_SHORT},
            {"adapters that count in part", test_weights, HORA_SHORT},
            {"half of a low-rank update", test_half, HORA_SHORT},
            {"starts made of weights", test_starts_of_weights, HORA_SHORT},

@@ -156,6 +156,15 @@ static void end_marks(void **state) {
              "<|u|>1<2<|end|><|a|>[[3<4<|end|>]]<|u|>x<|end|><|a|>[[5>4<|end|></s>]]");
 }
 
+/* What remembers is run anew for every cut. */
+static void joiners(void **state) {
+    (void)state;
+    rows_are("{% set j = joiner('-') %}{% set c = cycler('1', '2') %}" EACH(
+                 "{{ j() }}{{ c.next() }}{{ m.content }};") "{% if add_generation_prompt %}{{ j() "
+                                                            "}}{{ c.next() }}{% endif %}",
+             TWO, "1q;-2[[a;]]-1r;-2[[b;]]");
+}
+
 /* What an earlier turn thought is dropped. */
 #define DROPS                                                                                      \
     "{% set ns = namespace(u=0) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.u = "  \
@@ -380,6 +389,7 @@ static void asked_as_trained(void **state) {
 
 HORA_TESTS(unit_chat, {"the common part", common_part, HORA_SHORT},
            {"words around the last question", last_question, HORA_SHORT},
+           {"joiners and cyclers", joiners, HORA_SHORT},
            {"end marks behind the last message", end_marks, HORA_SHORT},
            {"turns that later ones rewrite", rewritten_turns, HORA_SHORT},
            {"rows and what counts in them", plain_rows, HORA_SHORT},

@@ -275,7 +275,8 @@ static void columns(void **state) {
     kit k = set_up();
     const char *qa = put("qa.jsonl", "{\"messages\": 1, \"question\": \"k\", \"answer\": \"l\"}\n"),
                *table = put("qa.csv", "id,question,answer\n1,k,l\n");
-    refused(&k, table, HORA_EFORMAT, "the keys `id`, `question`, `answer`");
+    refused(&k, put("ar.csv", "id,ask,reply\n1,k,l\n"), HORA_EFORMAT,
+            "the keys `id`, `ask`, `reply`");
     static char *const ways[] = {(char *)"prompt=question,completion=answer",
                                  (char *)" prompt = question , completion=answer",
                                  (char *)"{\"prompt\": \"question\", \"completion\": \"answer\"}"};
@@ -368,6 +369,13 @@ static void no_text(void **state) {
          6, "unxz -k \""},
         {"a.jsonl", "\xff\xfe{\0\"\0", 6, "iconv -f UTF-16"},
         {"a.txt", "\0\1\2\3\xff\xff\0\0", 8, "a binary file"},
+        /* all of it is text, its name says so too, and it is none */
+        {"a.txt", "PAR1 k l k PAR1", 15, "Parquet"},
+        {"a.txt", "{\\rtf1 k}", 9, "rich text"},
+        {"a.jsonl", "SQLite format 3\0", 16, "sqlite3 -csv"},
+        {"a.txt", "\x80\x04\x95 k l", 7, "read_pickle("},
+        {"a.csv", "\xd0\xcf\x11\xe0\xa1\xb1", 6, "read_excel("},
+        {"a.txt", "\x89PNG\r\n", 6, "a picture"},
     };
     for (size_t i = 0; i < HORA_COUNT(rows); i++)
         refused(&k, put_n(rows[i].name, rows[i].bytes, rows[i].n), HORA_EUNSUPPORTED, rows[i].says);

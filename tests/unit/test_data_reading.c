@@ -114,7 +114,7 @@ static void formats_are_recognised(void **state) {
     static const struct {
         const char *name, *text;
         int64_t tokens;
-    } rows[] = {{"a.txt", "{\"text\": \"a\"}", 13},
+    } rows[] = {{"a.txt", "{\"tixt\": \"a\"}", 13},
                 {"a.jsonl", "{\"text\": \"a\"}", 3},
                 {"a.data", " {\"text\": \"a\"}", 3},
                 {"a.data", "[1] a note", 10},

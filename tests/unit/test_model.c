@@ -1,5 +1,6 @@
 /* Opening bases: what is refused, by name and with the reason; what is written comes back. */
 #include <math.h>
+#include <stdio.h>
 
 #include "vectors/golden.h"
 
@@ -281,6 +282,12 @@ static void test_adapter_files(void **state) {
             golden_fresh("{\"model_type\":\"llama\",\"hidden_size\":16,\"intermediate_size\":12,"
                          "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":11}",
                          HORA_F32, false);
+        if (strcmp(rows[i].method, "full") != 0) { /* a model is its own base */
+            assert_fails(hora_peft_load(&back, other, dir, NULL), HORA_EMISMATCH, "another base");
+            assert_null(back);
+            /* a folder of before does not say what it was trained on */
+            assert_int_equal(remove(hora_test_path(dir, "hora_base.json")), 0);
+        }
         assert_fails(hora_peft_load(&back, other, dir, NULL), HORA_ESHAPE, "another base");
         assert_null(back);
         hora_base_close(other);

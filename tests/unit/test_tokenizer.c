@@ -12,7 +12,7 @@
 #include "made_tokenizer.h"
 #include "token/tokenizer_impl.h"
 
-/* --- merging --------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------- */
 static void ranks_before_places(void **state) {
     (void)state;
     /* "bc" has the lower rank, so abc is a|bc; abab joins left first */
@@ -103,7 +103,7 @@ static void affixes(void **state) {
     hora_tokenizer_close(t);
 }
 
-/* --- splitting ------------------------------------------------------------------------------- */
+/* --- splitting -------------------------------------------------------------------------------- */
 /* With every character known and no merges, pieces show through ignore_merges: a whole piece that
  * is in the vocabulary is one token. */
 static void splits(void **state) {
@@ -192,7 +192,7 @@ static void byte_level(void **state) {
     hora_tokenizer_close(t);
 }
 
-/* --- normalizers ----------------------------------------------------------------------------- */
+/* --- normalizers ------------------------------------------------------------------------------ */
 static void normalizers(void **state) {
     (void)state;
     static const struct {
@@ -411,7 +411,7 @@ static void classes(void **state) {
     }
 }
 
-/* --- hostile text ---------------------------------------------------------------------------- */
+/* --- hostile text ----------------------------------------------------------------------------- */
 /* A million characters without a cut, and a million marks to order: quadratic work would not end
  * within the test's time. */
 static void long_text(void **state) {

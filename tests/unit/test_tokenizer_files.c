@@ -73,6 +73,19 @@ static void files_beside(void **state) {
     assert_int_equal(hora_tokenizer_pad(t), -1); /* said as a warning */
     assert_null(hora_tokenizer_token(t, 7));
     hora_tokenizer_close(t);
+    /* two files name EOS: as transformers has it, the map's counts, unless the configuration lists
+     * the added tokens; then the map is not read */
+    assert_ok(open_beside(&t, "{'eos_token':'a','bos_token':'b'}", "", "{'eos_token':'<x>'}"));
+    assert_int_equal(hora_tokenizer_eos(t), 5);
+    assert_int_equal(hora_tokenizer_bos(t), 1);
+    hora_tokenizer_close(t);
+    assert_ok(
+        open_beside(&t, "{'added_tokens_decoder':{},'eos_token':'a'}", "",
+                    "{'eos_token':'<x>','bos_token':'b','additional_special_tokens':['<z>']}"));
+    assert_int_equal(hora_tokenizer_eos(t), 0);
+    assert_int_equal(hora_tokenizer_bos(t), -1);
+    assert_int_equal(hora_tokenizer_id(t, "<z>"), -1);
+    hora_tokenizer_close(t);
     /* a named token of the vocabulary is found whole */
     assert_ok(open_beside(&t, "{'eos_token':'<x>'}", "", ""));
     made_tokens_are(t, "a<x>", false, "a|<x>");
@@ -90,7 +103,7 @@ static void files_beside(void **state) {
         assert_fails(open_beside(&t, bad[i].config, bad[i].added, ""), HORA_EFORMAT, bad[i].part);
 }
 
-/* --- refusals -------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 static void refusals(void **state) {
     (void)state;
     static const struct {
@@ -159,7 +172,7 @@ static void refusals(void **state) {
     hora_tokenizer_close(t);
 }
 
-/* --- SentencePiece --------------------------------------------------------------------------- */
+/* --- SentencePiece ---------------------------------------------------------------------------- */
 static void put_piece(hora_str *m, const char *text, float score, int type) {
     hora_str p = {0};
     uint32_t bits;

@@ -9,6 +9,12 @@
 #include "peft/peft.h"
 #include "task/task.h"
 
+/* Models of ../shared/vectors whose cases vectors/tasks walks. */
+#define GOLDEN_TASK_MODELS                                                                         \
+    "tiny_llama_seqcls", "tiny_llama_regression", "tiny_qwen3_tokcls", "tiny_bert",                \
+        "tiny_roberta", "tiny_distilbert", "tiny_vit", "tiny_deit", "tiny_dinov2",                 \
+        "tiny_dinov2_reg", "tiny_clip_vision", "tiny_videomae", "tiny_modernbert"
+
 /* One recording of a batch over a base with adapters, outside of any trainer. */
 typedef struct golden_run {
     hora_device *device;

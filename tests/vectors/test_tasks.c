@@ -16,11 +16,7 @@
 #include "train/train.h"
 
 enum { STEPS = 8 };
-static const char *const models[] = {
-    "tiny_llama_seqcls", "tiny_llama_regression", "tiny_qwen3_tokcls", "tiny_bert",
-    "tiny_roberta",      "tiny_distilbert",       "tiny_vit",          "tiny_deit",
-    "tiny_dinov2",       "tiny_dinov2_reg",       "tiny_clip_vision",  "tiny_videomae",
-    "tiny_modernbert"};
+static const char *const models[] = {GOLDEN_TASK_MODELS};
 
 typedef struct kit {
     hora_opened o;

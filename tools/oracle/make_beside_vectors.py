@@ -35,6 +35,8 @@ def main():
           lambda m, q: mb.attach_isomorphic(m, 3, seed=q), std=0.1)
         T(s, "dyt", "dynamic tuning: an adapter for all tokens, the feed-forward for those that a gate without noise picks", dict(bottleneck=3, scale=0.1, tau=5, noise="off"),
           lambda m, q: mb.attach_dyt(m, 3, lead=0 if causal else 1, seed=q), std=0.1)
+        T(s, "para", "vectors made of the prompt stretch q, v and the inner layer", dict(bottleneck=3, act="gelu"),
+          lambda m, q: mb.attach_para(m, 3, causal=causal, seed=q), std=0.1)
 
 
 if __name__ == "__main__":

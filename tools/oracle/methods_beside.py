@@ -159,3 +159,47 @@ def attach_dyt(model, k, s=0.1, tau=5.0, lead=0, seed=0):
         for part in ("dispatch", "adapter"):
             out.update((f"layers.{i}.{part}.{n}", p) for n, p in getattr(d, part).named_parameters())
     return out
+
+
+# --- PARA ----------------------------------------------------------------------------------------------------------------
+
+class Generator(nn.Module):
+    """Vectors of the prompt: 1 + W g(W_down mean), for the outputs of each named projection."""
+
+    def __init__(self, d, k, act, sites):
+        super().__init__()
+        self.down, self.act, self.z = nn.Linear(d, k, bias=False), ACT[act], None
+        for name, module in sites.items():
+            up = nn.Linear(k, module.out_features, bias=False)
+            nn.init.zeros_(up.weight)
+            setattr(self, name, up)
+
+    def read(self, x, lengths):
+        inside = torch.ones(x.shape[:2], dtype=x.dtype) if lengths is None else (torch.arange(x.shape[1])[None] < lengths[:, None]).to(x)
+        mean = (x * inside[..., None]).sum(1, keepdim=True) / inside.sum(1)[:, None, None]
+        self.z = self.act(self.down(mean))                                  # B 1 k
+
+
+def attach_para(model, k, act="gelu", causal=True, seed=0):
+    torch.manual_seed(seed)
+    freeze(model)
+    blocks, attentions = blocks_of(model)
+    state = {"lengths": None}
+
+    def span(_, args, kwargs):
+        """The prompt ends with the row that predicts the first label."""
+        labels = kwargs.get("labels")
+        if causal:
+            assert labels is not None, "the prompt is what stands before the labels"
+            state["lengths"] = (labels[:, 1:] != -100).to(torch.long).argmax(1) + 1
+    model.register_forward_pre_hook(span, with_kwargs=True)
+    generators = nn.ModuleList()
+    for b, a in zip(blocks, attentions):
+        sites = {"q": a.q_proj, "v": a.v_proj, "up": getattr(b.mlp, "up_proj", None) or b.mlp.fc1}
+        g = Generator(hidden_of(model), k, act, sites)
+        generators.append(g)
+        sites["q"].register_forward_pre_hook(lambda _, args, g=g: g.read(args[0], state["lengths"]))
+        for name, m in sites.items():
+            m.register_forward_hook(lambda _, args, y, g=g, name=name: y * (1 + getattr(g, name)(g.z)))
+    model.generators = generators
+    return OrderedDict((f"layers.{i}.generator.{n}", p) for i, g in enumerate(generators) for n, p in g.named_parameters())

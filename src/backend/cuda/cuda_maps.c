@@ -181,6 +181,10 @@ static void orthonormal_backward(const hora_cuda_job *j, const hora_call *c) {
 CUDA_OP(orthonormal, all_f32, orthonormal_scratch, NULL, orthonormal_forward, orthonormal_backward);
 
 /* --- fit -------------------------------------------------------------------------------------- */
+static bool fit_takes(const hora_cuda *u, const hora_call *c) {
+    return takes(u, c) && c->attr.a == 0;
+}
+
 static void fit_forward(const hora_cuda_job *j, const hora_call *c) {
     hora_cuda_fit(j->u->stream, c->out.dtype, c->in[0].data, c->out.data, false, cu_rows(&c->out),
                   cu_width(&c->in[0]), cu_width(&c->out));
@@ -190,4 +194,4 @@ static void fit_backward(const hora_cuda_job *j, const hora_call *c) {
     hora_cuda_fit(j->u->stream, c->dout.dtype, c->dout.data, c->din[0].data, cu_adds(c, 0),
                   cu_rows(&c->dout), cu_width(&c->dout), cu_width(&c->din[0]));
 }
-CUDA_OP(fit, takes, NULL, NULL, fit_forward, fit_backward);
+CUDA_OP(fit, fit_takes, NULL, NULL, fit_forward, fit_backward);

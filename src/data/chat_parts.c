@@ -1,0 +1,222 @@
+/*
+ * What not every template has words for: content that is a list of parts, calls of tools, content
+ * that is null. A template that treats content as a string would write a list as Python prints it,
+ * or drop it; there the texts of the parts are joined, as templates that read parts write them.
+ * Calls that a template leaves out and a null that it writes as `None` are what the template says,
+ * so they stay and are counted, for people to see.
+ */
+#include "base/text.h"
+#include "data/chat_impl.h"
+
+static const hora_json *content(const hora_json *message) {
+    return hora_json_get(message, "content");
+}
+
+static bool is_list(const hora_json *message) {
+    return hora_json_type(content(message)) == HORA_JARRAY && hora_json_len(content(message));
+}
+
+/* ---- parts ---- */
+static bool holds(const hora_str *text, const char *s, size_t n) {
+    return !n || (text->n && memmem(text->s, text->n, s, n) != NULL);
+}
+
+/* The text of a part: {"type": "text", "text": ..} or a string; NULL: it has none. */
+static const char *text_of(const hora_json *part, size_t *n) {
+    const char *s = hora_json_string(part, n),
+               *type = hora_json_string(hora_json_get(part, "type"), NULL);
+    if (s || (type && !hora_eq(type, "text") && !hora_eq(type, "input_text") &&
+              !hora_eq(type, "output_text")))
+        return s;
+    return hora_json_string(hora_json_get(part, "text"), n);
+}
+
+/* The text shows the part as Python or JSON print an object. */
+static bool printed(const hora_str *text, const hora_json *part) {
+    void *first = hora_json_iter(part);
+    if (!first)
+        return hora_json_string(part, NULL) != NULL; /* no template reads strings as parts */
+    static const char quotes[] = "'\"";
+    bool yes = false;
+    for (size_t i = 0; quotes[i]; i++) {
+        char *begin = hora_format("{%c%s%c: ", quotes[i], hora_json_iter_key(first), quotes[i]);
+        yes = yes || holds(text, begin, strlen(begin));
+        hora_free(begin);
+    }
+    return yes;
+}
+
+/* The blanks around what is said do not count: templates trim. */
+static bool said(const hora_str *text, const hora_json *part) {
+    size_t n = 0;
+    const char *s = text_of(part, &n);
+    while (s && n && strchr(" \n\t\r", *s)) {
+        s++;
+        n--;
+    }
+    while (s && n && strchr(" \n\t\r", s[n - 1]))
+        n--;
+    return !s || holds(text, s, n);
+}
+
+typedef bool part_fn(const hora_str *text, const hora_json *part);
+static bool any_part(const hora_json *messages, const hora_str *text, part_fn *is, bool want) {
+    for (size_t i = 0; i < hora_json_len(messages); i++) {
+        const hora_json *m = hora_json_at(messages, i);
+        for (size_t k = 0; is_list(m) && k < hora_json_len(content(m)); k++)
+            if (is(text, hora_json_at(content(m), k)) == want)
+                return true;
+    }
+    return false;
+}
+
+static hora_status no_place(size_t i, const hora_json *part) {
+    const char *type = hora_json_string(hora_json_get(part, "type"), NULL);
+    return hora_fail(HORA_EUNSUPPORTED,
+                     "message %zu has a part of type %.40s, and the chat template writes content "
+                     "as a string, so it has no place for it; give text alone",
+                     i + 1, type ? type : "unknown");
+}
+
+/* The messages with the texts of their parts joined; owned. */
+static hora_status join(const hora_json *messages, hora_json **own, int64_t *joined) {
+    *own = hora_json_new_array();
+    for (size_t i = 0; i < hora_json_len(messages); i++) {
+        const hora_json *m = hora_json_at(messages, i);
+        hora_str text = {0};
+        if (!is_list(m)) {
+            hora_json_push(*own, hora_json_share(m));
+            continue;
+        }
+        for (size_t k = 0; k < hora_json_len(content(m)); k++) {
+            size_t n = 0;
+            const char *s = text_of(hora_json_at(content(m), k), &n);
+            if (!s) {
+                hora_str_release(&text);
+                hora_json_free(*own);
+                *own = NULL;
+                return no_place(i, hora_json_at(content(m), k));
+            }
+            hora_str_add(&text, s, n);
+        }
+        hora_json *copy = hora_json_push(*own, hora_json_new_object());
+        for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
+            hora_json_set(copy, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+        hora_json_set(copy, "content", hora_json_new_string_n(text.s ? text.s : "", text.n));
+        hora_str_release(&text);
+        ++*joined;
+    }
+    return HORA_OK;
+}
+
+static hora_status render(const hora_template *tmpl, const hora_json *vars,
+                          const hora_json *messages, hora_str *text) {
+    hora_json *with = hora_json_new_object();
+    for (void *it = hora_json_iter(vars); it; it = hora_json_next(vars, it))
+        hora_json_set(with, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json_set(with, "messages", hora_json_share(messages));
+    text->n = 0;
+    hora_status s = hora_template_render_turns(tmpl, with, -1, 0, text, NULL);
+    hora_json_free(with);
+    return s;
+}
+
+hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, int64_t *joined) {
+    const hora_json *messages = hora_json_get(vars, "messages");
+    hora_str text = {0};
+    hora_json *own = NULL;
+    int64_t n = 0;
+    bool lists = false;
+    for (size_t i = 0; i < hora_json_len(messages); i++)
+        lists = lists || is_list(hora_json_at(messages, i));
+    if (!lists)
+        return HORA_OK;
+    hora_status s = render(tmpl, vars, messages, &text);
+    const bool shown = !s && any_part(messages, &text, printed, true),
+               lost = !s && any_part(messages, &text, said, false);
+    if (!s && !shown && !lost)
+        goto out; /* it reads parts */
+    const bool failed = s != HORA_OK;
+    s = join(messages, &own, &n);
+    if (s && !shown) /* whatever the template says of it itself */
+        s = HORA_OK;
+    if (!own)
+        goto out;
+    const bool better = render(tmpl, vars, own, &text) == HORA_OK &&
+                        (failed || shown || !any_part(messages, &text, said, false));
+    if (better) {
+        hora_json_set(vars, "messages", hora_json_share(own));
+        *joined += n;
+    }
+out:
+    hora_str_release(&text);
+    hora_json_free(own);
+    return s;
+}
+
+/* ---- calls, null ---- */
+static bool has_calls(const hora_json *message) {
+    return hora_json_len(hora_json_get(message, "tool_calls")) > 0;
+}
+
+static bool has_null(const hora_json *message) {
+    return hora_json_type(content(message)) == HORA_JNULL;
+}
+
+/* No name of a function that it calls stands in the text. */
+static bool unnamed(const hora_json *message, const hora_str *text) {
+    const hora_json *calls = hora_json_get(message, "tool_calls");
+    for (size_t i = 0; i < hora_json_len(calls); i++) {
+        const hora_json *call = hora_json_at(calls, i), *inner = hora_json_get(call, "function");
+        size_t n = 0;
+        const char *s = hora_json_string(hora_json_get(inner ? inner : call, "name"), &n);
+        if (!s || holds(text, s, n))
+            return false;
+    }
+    return true;
+}
+
+/* The conversation without calls (`calls`), or with empty texts in place of null, rendered. */
+static hora_status render_without(const hora_talk *t, bool calls, hora_str *text) {
+    hora_json *messages = hora_json_new_array();
+    for (size_t i = 0; i < t->messages; i++) {
+        const hora_json *m = hora_json_at(t->chat->messages, i);
+        hora_json *copy = hora_json_push(messages, hora_json_new_object());
+        for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
+            if (!calls || !hora_eq(hora_json_iter_key(it), "tool_calls"))
+                hora_json_set(copy, hora_json_iter_key(it),
+                              hora_json_share(hora_json_iter_value(it)));
+        if (!calls && has_null(m))
+            hora_json_set(copy, "content", hora_json_new_string(""));
+    }
+    hora_status s = render(t->r->tmpl, t->vars, messages, text);
+    hora_json_free(messages);
+    return s;
+}
+
+static size_t nones(const hora_str *text) {
+    size_t n = 0;
+    for (const char *s = text->s; s && (s = strstr(s, "None")) != NULL; s += 4)
+        n++;
+    return n;
+}
+
+void hora_chat_look(hora_talk *t) {
+    int64_t calls = 0, bare = 0, nulls = 0;
+    hora_str text = {0};
+    for (size_t i = 0; i < t->messages; i++) {
+        const hora_json *m = hora_json_at(t->chat->messages, i);
+        calls += has_calls(m);
+        bare += has_calls(m) && unnamed(m, &t->whole);
+        nulls += has_null(m);
+    }
+    /* names that stand in the descriptions of the tools as well say nothing */
+    if (calls > bare && t->chat->tools && render_without(t, true, &text) == HORA_OK &&
+        text.n == t->whole.n && !memcmp(text.s, t->whole.s, text.n))
+        bare = calls;
+    t->out->unwritten += bare;
+    if (nulls && nones(&t->whole) && render_without(t, false, &text) == HORA_OK &&
+        nones(&t->whole) > nones(&text))
+        t->out->nulls += nulls;
+    hora_str_release(&text);
+}

@@ -1,0 +1,103 @@
+/*
+ * {"question": .., "answer": ..}: one question and its answer under the names that data sets have
+ * for the two, with `system` and `history` ([[question, answer], ..], earlier ones) where they are.
+ * They are a conversation in the model's chat template; a model without a template is asked in the
+ * layout of Alpaca. What stands beside the question (a passage to read, choices) is refused: where
+ * it belongs is not certain.
+ */
+#include "base/text.h"
+#include "data/data_impl.h"
+
+static const char *const questions[] = {"question", "query", "input"};
+static const char *const answers[] = {"answer", "response", "output"};
+
+/* What else the record has that could be part of question or answer. */
+static hora_status check_beside(const hora_json *record, const char *question, const char *answer) {
+    static const char *const keys[] = {"question", "query",    "input",   "context", "passage",
+                                       "answer",   "response", "choices", "options", "output"};
+    for (size_t i = 0; i < HORA_COUNT(keys); i++) {
+        const hora_json *v = hora_json_get(record, keys[i]);
+        size_t n = hora_json_len(v);
+        if (hora_json_string(v, NULL))
+            hora_json_string(v, &n);
+        if (n && !hora_eq(keys[i], question) && !hora_eq(keys[i], answer))
+            return hora_fail(HORA_EFORMAT,
+                             "`%s` stands beside `%s` and `%s`, and where it belongs is not "
+                             "certain; write it into one of them, or say what is what (columns: "
+                             "instruction=%s,input=%s,output=%s)",
+                             keys[i], question, answer, question, keys[i], answer);
+    }
+    return HORA_OK;
+}
+
+static void add(hora_json *messages, const char *role, const char *s, size_t n) {
+    hora_json *m = hora_json_push(messages, hora_json_new_object());
+    hora_json_set(m, "role", hora_json_new_string(role));
+    hora_json_set(m, "content", hora_json_new_string_n(s, n));
+}
+
+static hora_status earlier(const hora_json *history, hora_json *messages) {
+    if (hora_json_type(history) != HORA_JNULL && hora_json_type(history) != HORA_JARRAY)
+        return hora_fail(HORA_EFORMAT, "`history` should be a list of pairs; correct the record");
+    for (size_t i = 0; i < hora_json_len(history); i++) {
+        size_t nq, na;
+        const hora_json *pair = hora_json_at(history, i);
+        const char *q = hora_json_string(hora_json_at(pair, 0), &nq),
+                   *a = hora_json_string(hora_json_at(pair, 1), &na);
+        if (!q || !a)
+            return hora_fail(HORA_EFORMAT,
+                             "`history` should hold pairs of strings, [question, answer]; correct "
+                             "pair %zu of the record",
+                             i + 1);
+        add(messages, "user", q, nq);
+        add(messages, "assistant", a, na);
+    }
+    return HORA_OK;
+}
+
+/* The record as the source `alpaca` reads it. */
+static hora_status as_instruction(const hora_reader *r, const hora_json *record,
+                                  const char *question, const char *answer, hora_samples *out) {
+    static const char *const more[] = {"system", "history"};
+    hora_json *o = hora_json_new_object();
+    hora_json_set(o, "instruction", hora_json_share(hora_json_get(record, question)));
+    hora_json_set(o, "output", hora_json_share(hora_json_get(record, answer)));
+    for (size_t i = 0; i < HORA_COUNT(more); i++)
+        if (hora_json_get(record, more[i]))
+            hora_json_set(o, more[i], hora_json_share(hora_json_get(record, more[i])));
+    hora_status s = hora_source_alpaca.read(r, o, out);
+    hora_json_free(o);
+    return s;
+}
+
+static hora_status read_exchange(const hora_reader *r, const hora_json *record, hora_samples *out) {
+    const char *question, *answer, *q, *a;
+    size_t nq, na;
+    HORA_TRY(hora_source_either(record, questions, HORA_COUNT(questions), &question));
+    HORA_TRY(hora_source_either(record, answers, HORA_COUNT(answers), &answer));
+    HORA_TRY(hora_source_string(record, question, true, &q, &nq));
+    HORA_TRY(hora_source_string(record, answer, true, &a, &na));
+    HORA_TRY(check_beside(record, question, answer));
+    if (!r->tmpl)
+        return as_instruction(r, record, question, answer, out);
+    hora_json *messages = hora_json_new_array();
+    hora_chat chat = {.messages = messages};
+    hora_status s;
+    HORA_TRY_OUT(s, hora_chat_system(record, NULL, messages));
+    HORA_TRY_OUT(s, earlier(hora_json_get(record, "history"), messages));
+    add(messages, "user", q, nq);
+    add(messages, "assistant", a, na);
+    HORA_TRY_OUT(s, hora_chat_extras(record, &chat));
+    s = hora_chat_samples(r, &chat, out);
+out:
+    hora_chat_release(&chat);
+    hora_json_free(messages);
+    return s;
+}
+
+const hora_source hora_source_exchange = {.name = "exchange",
+                                          .keys = "question|query|input answer|response|output",
+                                          .more = "system history tools documents "
+                                                  "chat_template_kwargs",
+                                          .shape = "{\"question\": .., \"answer\": ..}",
+                                          .read = read_exchange};

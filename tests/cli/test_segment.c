@@ -1,0 +1,153 @@
+/* Segmentation at the tool: sets with masks as people have them, what is refused, maps of classes
+ * and pictures under them. */
+#include "hora_test.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "data/image_loader.h"
+#include "format/image.h"
+#include "tool.h"
+
+static const char config[] =
+    "{\"model_type\":\"vit\",\"architectures\":[\"ViTModel\"],\"hidden_size\":16,"
+    "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"intermediate_size\":32,"
+    "\"image_size\":16,\"patch_size\":4,\"initializer_range\":0.2}";
+
+enum { SIDE = 16 };
+
+/* Grey from `left` to `right` with the boundary in the middle, or another size. */
+static void draw(const char *path, int64_t width, int channels, int left, int right) {
+    hora_image im;
+    assert_ok(hora_image_init(&im, width, SIDE, channels));
+    for (int64_t y = 0; y < SIDE; y++)
+        for (int64_t x = 0; x < width; x++)
+            memset(im.px + (y * width + x) * channels, x < width / 2 ? left : right,
+                   (size_t)channels);
+    assert_ok(hora_image_save_png(path, &im));
+    hora_image_release(&im);
+}
+
+/* n pictures, dark at the left; the mask of the last one is `width` wide and holds `last`. */
+static const char *set(const char *name, int n, int64_t width, int last) {
+    const char *dir = hora_test_path(hora_test_tmp(), name);
+    for (int i = 0; i < n; i++) {
+        char *image = hora_format("%s/images/a/%d.png", dir, i);
+        char *mask = hora_format("%s/masks/a/%d.png", dir, i);
+        char *folders = hora_format("mkdir -p '%s/images/a' '%s/masks/a'", dir, dir);
+        assert_int_equal(hora_test_run(folders, NULL, NULL), 0);
+        draw(image, SIDE, 3, 20 + i, 200 + i);
+        draw(mask, i == n - 1 ? width : SIDE, 1, 0, i == n - 1 ? last : 1);
+        hora_free(folders);
+        hora_free(image);
+        hora_free(mask);
+    }
+    return dir;
+}
+
+static const char *base(void) {
+    return tool_new("base", config, "");
+}
+
+static void refuse(int code, const char *says, const char *data, const char *more) {
+    tool_check(code, NULL, says,
+               "train --model '%s' --data '%s' --task segment --method full --steps 1 --batch-size "
+               "1 --out '%s' %s",
+               base(), data, hora_test_path(hora_test_tmp(), "refused"), more);
+}
+
+static void refused(void **state) {
+    (void)state;
+    refuse(4, "the mask is 12 x 16", set("narrow", 3, 12, 1), "");
+    tool_check(0, NULL, "skipped: 1",
+               "train --model '%s' --data '%s' --task segment --method full --steps 1 --batch-size "
+               "1 --skip-bad --out '%s'",
+               base(), set("narrow", 3, 12, 1), hora_test_path(hora_test_tmp(), "skips"));
+    const char *dir = set("binary", 1, SIDE, 255);
+    refuse(4, "255 does not count; write 1", dir, "");
+    dir = set("named", 2, SIDE, 7);
+    assert_ok(hora_file_write(hora_test_path(dir, "classes.txt"), "dark\nbright\n", 12));
+    refuse(4, "a pixel is of class 7, but classes.txt names 2", dir, "");
+    dir = set("lacks", 2, SIDE, 1);
+    assert_ok(hora_remove_tree(hora_test_path(dir, "masks/a/1.png")));
+    refuse(8, "1.png is not there, the mask of", dir, "");
+    refuse(2, "has no mask", hora_test_path(set("plain", 2, SIDE, 1), "images"), "");
+    refuse(2, "rand_augment turns", set("turned", 2, SIDE, 1), "--rand-augment 1");
+    refuse(2, "class_weights=balanced", set("turned", 2, SIDE, 1), "--class-weights balanced");
+}
+
+/* Where a picture goes its mask goes: dark pixels are class 0 in any view. */
+static void together(void **state) {
+    (void)state;
+    hora_images *s;
+    hora_image_processor p;
+    hora_image_loader *l;
+    const hora_augment a = {.crop = true, .flip = 0.5, .crop_scale = {0.3, 1}};
+    assert_ok(hora_images_open(&s, set("pairs", 4, SIDE, 1), NULL));
+    assert_ok(hora_image_processor_default(&p, "ViT"));
+    p.height = p.width = SIDE;
+    p.resample = HORA_RESAMPLE_NEAREST;
+    const hora_image_loader_config lc = {
+        .set = s, .processor = &p, .augment = &a, .seed = 3, .cache = 1 << 20};
+    assert_ok(hora_image_loader_open(&l, &lc));
+    int flipped = 0, bright = 0;
+    for (int64_t epoch = 0; epoch < 20; epoch++)
+        for (int64_t i = 0; i < 4; i++) {
+            float values[3 * SIDE * SIDE];
+            uint8_t classes[SIDE * SIDE];
+            assert_ok(hora_image_loader_get(l, epoch, i, values));
+            assert_ok(hora_image_loader_mask(l, epoch, i, classes));
+            for (int k = 0; k < SIDE * SIDE; k++)
+                assert_int_equal(classes[k], values[k] > 0);
+            flipped += classes[0] == 1 && classes[SIDE - 1] == 0;
+            bright += classes[0] == 0 && classes[SIDE - 1] == 1;
+        }
+    assert_true(flipped > 5 && bright > 5);
+    hora_image_loader_close(l);
+    hora_images_close(s);
+}
+
+/* A list names pictures and masks; what is learned from it is drawn over new ones. */
+static void drawn(void **state) {
+    const char *dir = set("drawn", 8, SIDE, 1), *out = hora_test_path(hora_test_tmp(), "out");
+    const char *list = hora_test_path(dir, "list.csv");
+    const char *over = hora_test_path(hora_test_tmp(), "over");
+    hora_str s = {0};
+    hora_image im;
+    (void)state;
+    hora_str_puts(&s, "image,mask\n");
+    for (int i = 0; i < 8; i++)
+        hora_str_printf(&s, "images/a/%d.png,masks/a/%d.png\n", i, i);
+    assert_ok(hora_file_write(list, s.s, s.n));
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --task segment --method full --lr 1e-2 --steps 60 "
+               "--batch-size 4 --out '%s'",
+               base(), list, out);
+    hora_json *r = tool_json("eval --model '%s' --data '%s' --json", out, list);
+    assert_true(tool_number(r, "miou") > 0.95);
+    assert_true(tool_number(hora_json_get(r, "dice"), "1") > 0.95);
+    hora_json_free(r);
+    s.n = 0;
+    tool_text(&s, "predict --model '%s' '%s/images/a/3.png' --overlays '%s'", out, dir, over);
+    assert_ok(hora_json_parse(&r, s.s, strcspn(s.s, "\n"), "a line"));
+    const double share = tool_number(hora_json_get(r, "shares"), "1");
+    assert_true(share > 0.45 && share < 0.55);
+    const hora_image_options how = {.mask = true};
+    assert_ok(hora_image_load(&im, hora_json_string(hora_json_get(r, "mask"), NULL), &how, NULL));
+    assert_int_equal(im.width, SIDE);
+    assert_int_equal(im.px[0], 0);
+    assert_int_equal(im.px[SIDE - 1], 1);
+    hora_image_release(&im);
+    assert_ok(
+        hora_image_load(&im, hora_json_string(hora_json_get(r, "overlay"), NULL), NULL, NULL));
+    assert_int_equal(im.px[0], 23); /* as it was; the other class is coloured */
+    assert_true(im.px[3 * (SIDE - 1)] > im.px[3 * (SIDE - 1) + 1]);
+    hora_image_release(&im);
+    hora_json_free(r);
+    hora_str_release(&s);
+    tool_check(9, NULL, "name a folder that is not",
+               "predict --model '%s' '%s/images/a/3.png' --overlays '%s'", out, dir, over);
+}
+
+HORA_TESTS(cli_segment, {"sets that are none", refused, HORA_SHORT},
+           {"pictures and masks move together", together, HORA_SHORT},
+           {"from a list to overlays", drawn, HORA_SHORT});
