@@ -131,8 +131,9 @@ typedef struct hora_label_store {
     size_t ntags, ctags;
     hora_lost_word *lost; /* by record, then by word */
     size_t nlost, clost;
-    int64_t vector; /* several whole numbers: all lists are of 0 and 1 and as long; -1: no */
-    bool numbered;  /* ids and tags are classes now */
+    int64_t vector;  /* several whole numbers: all lists are of 0 and 1 and as long; -1: no */
+    int64_t repeats; /* line of the first such list that has a number twice; 0: none */
+    bool numbered;   /* ids and tags are classes now */
 } hora_label_store;
 /* Appends what `v` says of a record. */
 hora_status hora_labels_read(hora_label_store *s, hora_label_kind kind, const hora_json *v,

@@ -5,6 +5,7 @@
  */
 #include <math.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "data/data_impl.h"
 
@@ -66,7 +67,8 @@ static hora_status whole(const hora_json *v, int64_t *out) {
 /* No number below 0, as a table has it too: there all fields are text. */
 static hora_status not_below(const char *label) {
     const size_t digits = label[0] == '-' ? strspn(label + 1, "0123456789") : 0;
-    return !digits || label[1 + digits]
+    const char *rest = label + 1 + digits;
+    return !digits || (*rest && strspn(rest, ".0") != strlen(rest))
                ? HORA_OK
                : hora_fail(HORA_EFORMAT,
                            "the label %.60s is no class; records without a label (-1 in test sets) "
@@ -101,15 +103,39 @@ static hora_status class_of(hora_label_store *s, const hora_json *v, int64_t lin
     }
 }
 
-/* Lists of 0 and 1 of one length are vectors, not class numbers. */
-static void watch_vector(hora_label_store *s, const hora_json *list, bool first) {
+/* The first label of the list that stands in it twice; NULL: none. */
+static const char *twice(const hora_label_store *s, const hora_data_labels_at *l) {
+    for (size_t i = l->first; i < l->first + (size_t)l->n; i++)
+        for (size_t k = l->first; k < i; k++)
+            if (s->ids[k] == s->ids[i])
+                return s->table.at[s->ids[i]].name;
+    return NULL;
+}
+
+/* Lists of 0 and 1 of one length are vectors, not class numbers: those name each class once. */
+static hora_status watch_vector(hora_label_store *s, const hora_json *list, bool first,
+                                int64_t line, const hora_data_labels_at *l) {
     const int64_t n = (int64_t)hora_json_len(list);
+    const char *again = twice(s, l);
     bool binary = n > 1;
     for (int64_t i = 0; i < n; i++) {
         int64_t x;
         binary &= hora_json_int(hora_json_at(list, (size_t)i), &x) && (x == 0 || x == 1);
     }
-    s->vector = binary && (first || s->vector == n) ? n : -1;
+    const bool vector = binary && (first || s->vector == n);
+    if (!vector && again)
+        return hora_fail(HORA_EFORMAT,
+                         "the list has the label %.60s twice; name each label that holds once",
+                         again);
+    if (!vector && s->repeats)
+        return hora_fail(HORA_EFORMAT,
+                         "the list is no vector of %lld zeros and ones, as that of line %lld is; "
+                         "write all of them in one way, a list of labels names each once",
+                         (long long)s->vector, (long long)s->repeats);
+    if (again && !s->repeats)
+        s->repeats = line;
+    s->vector = vector ? n : -1;
+    return HORA_OK;
 }
 
 static hora_status read_classes(hora_label_store *s, const hora_json *v, int64_t line,
@@ -128,7 +154,7 @@ static hora_status read_classes(hora_label_store *s, const hora_json *v, int64_t
         HORA_PUSH(s->ids, s->nids, s->cids, id);
     }
     if (list)
-        watch_vector(s, v, first);
+        HORA_TRY(watch_vector(s, v, first, line, out));
     s->table.several = list;
     s->seen = true;
     return HORA_OK;
@@ -238,16 +264,53 @@ static void unfold_vectors(hora_label_store *s, hora_data_record *records, size_
     s->cids = cids;
 }
 
+static bool whole_text(const char *name, size_t *digits) {
+    int64_t x;
+    *digits = strspn(name, "0123456789");
+    char *number = hora_strndup(name, *digits);
+    const bool fits = *digits && hora_parse_int(number, &x);
+    hora_free(number);
+    const char *rest = name + *digits;
+    return fits && (!*rest || (rest[0] == '.' && rest[1] && !rest[1 + strspn(rest + 1, "0")]));
+}
+
+static bool named(const hora_label_table *t, const char *name, size_t n) {
+    for (int i = 0; i < t->n; i++)
+        if (strlen(t->at[i].name) == n && !memcmp(t->at[i].name, name, n))
+            return true;
+    return false;
+}
+
+/* Text that is whole numbers are these, as in a table, where all is text. A column that lacked a
+ * value comes from pandas as 0.0 and 1.0: classes 0 and 1, and said. */
+static void whole_numbers(hora_label_table *t) {
+    int points = 0;
+    size_t n;
+    for (int i = 0; i < t->n; i++) {
+        if (!whole_text(t->at[i].name, &n))
+            return;
+        const bool point = t->at[i].name[n] != '\0';
+        points += point;
+        if (point && named(t, t->at[i].name, n)) {
+            hora_warn("the labels %s and %.*s are two classes; write them alike if they are one",
+                      t->at[i].name, (int)n, t->at[i].name);
+            return;
+        }
+    }
+    for (int i = 0; i < t->n; i++)
+        t->at[i].name[strspn(t->at[i].name, "0123456789")] = '\0';
+    t->style = HORA_LABEL_INTS;
+    if (points)
+        hora_info("the labels are whole numbers with a decimal point (1.0), as tables write a "
+                  "column with gaps: they are taken as classes %s ..; for numbers to be predicted "
+                  "give --task regression",
+                  t->at[0].name);
+}
+
 void hora_labels_finish(hora_label_store *s, hora_data_record *records, size_t n) {
     hora_label_table *t = &s->table;
-    bool numbers = t->style == HORA_LABEL_NAMES && t->n > 0;
-    for (int i = 0; i < t->n && numbers; i++) {
-        int64_t x;
-        numbers = strspn(t->at[i].name, "0123456789") == strlen(t->at[i].name) &&
-                  hora_parse_int(t->at[i].name, &x);
-    }
-    if (numbers)
-        t->style = HORA_LABEL_INTS;
+    if (t->style == HORA_LABEL_NAMES && t->n > 0)
+        whole_numbers(t);
     if (t->several && t->style == HORA_LABEL_INTS && s->vector > 1)
         unfold_vectors(s, records, n);
 }

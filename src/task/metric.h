@@ -37,7 +37,8 @@ double hora_metric_spearman(const double *x, const double *y, int64_t n);
 typedef struct hora_entity_counts {
     int64_t right, guessed, true_; /* entities */
 } hora_entity_counts;
-/* Adds the entities of one sentence: tags like B-PER, I-PER, E-PER, S-PER, O. As conlleval and
+/* Adds the entities of one sentence: tags like B-PER, I-PER, E-PER, S-PER, O, and L-PER for E-PER,
+ * U-PER for S-PER. As conlleval and
  * seqeval's default count them: I without B begins an entity; one is right when type and both ends
  * are. */
 void hora_metric_entities(const char *const *truth, const char *const *guess, int64_t n,

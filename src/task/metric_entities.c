@@ -10,7 +10,7 @@
 
 /* --- entities --------------------------------------------------------------------------------- */
 typedef struct tag {
-    char part;        /* B I E S O */
+    char part;        /* B I E S O; of BILOU L is E and U is S */
     const char *type; /* behind the '-'; "_" where there is none */
 } tag;
 
@@ -18,7 +18,9 @@ static tag tag_of(const char *text) {
     const char *dash = text ? strchr(text, '-') : NULL;
     if (!text || hora_eq(text, "O"))
         return (tag){'O', ""};
-    return dash && dash != text ? (tag){text[0], dash + 1} : (tag){text[0], "_"};
+    if (!dash || dash == text)
+        return (tag){text[0], "_"};
+    return (tag){text[0] == 'L' ? 'E' : text[0] == 'U' ? 'S' : text[0], dash + 1};
 }
 
 /* An entity ends between two tags. */
@@ -63,7 +65,7 @@ void hora_metric_entities(const char *const *truth, const char *const *guess, in
 /* --- by the letter ---------------------------------------------------------------------------- */
 bool hora_metric_tag_ends(const char *tag_) {
     const char part = tag_of(tag_).part;
-    return part == 'E' || part == 'S' || part == 'L' || part == 'U';
+    return part == 'E' || part == 'S';
 }
 
 /* The end of the well-formed entity that begins at i; i where there is none. */
@@ -71,13 +73,13 @@ static int64_t strict_end(const char *const *tags, int64_t n, int64_t i, bool en
     const tag first = tag_of(tags[i]);
     int64_t end = i + 1;
     bool closed = !ends_;
-    if (ends_ && (first.part == 'S' || first.part == 'U'))
+    if (ends_ && first.part == 'S')
         return end;
     if (first.part != 'B')
         return i;
     for (bool open = true; open && end < n; end += open) {
         const tag t = tag_of(tags[end]);
-        const bool last = ends_ && (t.part == 'E' || t.part == 'L');
+        const bool last = ends_ && t.part == 'E';
         open = !(closed && ends_) && (t.part == 'I' || last) && hora_eq(t.type, first.type);
         closed |= open && last;
     }

@@ -27,7 +27,7 @@ static hora_counted targets(const hora_data_rule *rule, const hora_segment *s, h
 static bool entities(const hora_objective *o) {
     for (int64_t i = 0; i < o->classes; i++) {
         const char *n = o->names ? o->names[i] : "";
-        if (!(n[0] == 'O' && !n[1]) && !(n[0] && strchr("BIES", n[0]) && n[1] == '-'))
+        if (!(n[0] == 'O' && !n[1]) && !(n[0] && strchr("BIESLU", n[0]) && n[1] == '-'))
             return false;
     }
     return true;

@@ -288,6 +288,38 @@ static void measures_by_hand(void **state) {
     assert_true(e.right == 1 && e.true_ == 2 && e.guessed == 2);
 }
 
+/* BILOU is IOBES in other letters, in both ways of counting, and is measured at all. */
+static void bilou(void **state) {
+    static const char *const iobes[][7] = {{"B-X", "E-X", "S-X", "S-X", "O", "B-Y", "I-Y"},
+                                           {"B-X", "E-X", "S-X", "B-X", "E-X", "B-Y", "E-Y"}},
+                             *const other[][7] = {
+                                 {"B-X", "L-X", "U-X", "U-X", "O", "B-Y", "I-Y"},
+                                 {"B-X", "L-X", "U-X", "B-X", "L-X", "B-Y", "L-Y"}};
+    (void)state;
+    hora_entity_counts a = {0, 0, 0}, b = {0, 0, 0};
+    hora_metric_entities(iobes[0], iobes[1], 7, &a);
+    hora_metric_entities(other[0], other[1], 7, &b);
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_true(b.true_ == 4 && b.guessed == 4 && b.right == 3);
+    a = b = (hora_entity_counts){0, 0, 0};
+    hora_metric_entities_strict(iobes[0], iobes[1], 7, true, &a);
+    hora_metric_entities_strict(other[0], other[1], 7, true, &b);
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_true(b.true_ == 3 && b.guessed == 4 && b.right == 2);
+    char *names[] = {"O", "U-X", "B-X", "I-X", "L-X"};
+    int32_t tags[] = {1, 2, 3, 4, 0}, found[] = {1, 2, 3, 0, 0};
+    int64_t start[] = {0};
+    const hora_objective o = {
+        .task = hora_task_named("token-classification"), .classes = 5, .names = names};
+    hora_tally t = {.objective = &o, .n = 5, .nstart = 1};
+    hora_metrics m = {.n = 0};
+    t.truth = tags;
+    t.guess = found;
+    t.start = start;
+    o.task->metrics(&t, &m);
+    assert_true(fabs(hora_metrics_get(&m, "entity_f1") - 0.5) < 1e-12);
+}
+
 /* --- labels ----------------------------------------------------------------------------------- */
 typedef struct reading {
     hora_objective o;
@@ -373,6 +405,29 @@ static void labels(void **state) {
          "-1", HORA_EFORMAT},
         {"sequence-classification", "{\"text\":\"a\",\"label\":0.5}", "regression", HORA_EFORMAT},
         {"sequence-classification",
+         "{\"text\":\"a\",\"label\":\"1.0\"}\n{\"text\":\"b\",\"label\":\"10.00\"}\n"
+         "{\"text\":\"b\",\"label\":\"2.0\"}",
+         "1|2|10", HORA_OK},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":\"1.0\"}\n{\"text\":\"b\",\"label\":\"1\"}", "1|1.0", HORA_OK},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":\"1.0\"}\n{\"text\":\"b\",\"label\":\"1.5\"}", "1.0|1.5",
+         HORA_OK},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":\"1.0\"}\n{\"text\":\"b\",\"label\":\"-1.0\"}", "no class",
+         HORA_EFORMAT},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":[\"x\"]}\n{\"text\":\"b\",\"label\":[\"y\",\"x\",\"y\"]}",
+         "label y twice", HORA_EFORMAT},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":[0,2]}\n{\"text\":\"b\",\"label\":[3,3]}", "label 3 twice",
+         HORA_EFORMAT},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":[1,1]}\n{\"text\":\"b\",\"label\":[0,2]}", "that of line 1",
+         HORA_EFORMAT},
+        {"sequence-classification",
+         "{\"text\":\"a\",\"label\":[1,0]}\n{\"text\":\"b\",\"label\":[1]}", "0|1", HORA_OK},
+        {"sequence-classification",
          "{\"text\":\"a\",\"label\":\"x\"}\n{\"text\":\"b\",\"label\":\"x\"}", "one class",
          HORA_EUSAGE},
         {"sequence-classification",
@@ -454,8 +509,8 @@ static void broken_words(void **state) {
 
 HORA_TESTS(unit_task, {"measures against other libraries", measures, HORA_SHORT},
            {"measures by hand", measures_by_hand, HORA_SHORT},
-           {"labels in all spellings", labels, HORA_SHORT}, {"CSV and TSV", tables, HORA_SHORT},
-           {"words of an adapter", broken_words, HORA_SHORT},
+           {"BILOU is IOBES", bilou, HORA_SHORT}, {"labels in all spellings", labels, HORA_SHORT},
+           {"CSV and TSV", tables, HORA_SHORT}, {"words of an adapter", broken_words, HORA_SHORT},
            {"measures of files against other libraries", measures_of_files, HORA_SHORT},
            {"files of predictions", prediction_files, HORA_SHORT},
            {"class weights", class_weights, HORA_SHORT});
