@@ -1,7 +1,7 @@
 /*
- * Adapters whose base got more tokens (files/resized, made by tools/oracle/make_resized_vectors.py):
- * read onto the base as it is, as PEFT saves them with and without modules_to_save; written again,
- * merged, refused.
+ * Adapters whose base got more tokens (files/resized, made by
+ * tools/oracle/make_resized_vectors.py): read onto the base as it is, as PEFT saves them with and
+ * without modules_to_save; written again, merged, refused.
  */
 #include "vectors/golden.h"
 
