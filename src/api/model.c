@@ -431,8 +431,8 @@ hora_status hora_model_export(hora_model *m, const char *dir, const char *option
     hora_input *in;
     const int n = inputs_of(m, &in);
     if (st == HORA_OK)
-        st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], m->base->dir, c.overwrite, in,
-                              n);
+        st = hora_write_model(m->base, dir, merged, dtypes[c.dtype], hora_base_words(m->base),
+                              c.overwrite, in, n);
     hora_free(in);
     hora_base_free_merged(m->base, merged);
     return st;

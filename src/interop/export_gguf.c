@@ -154,7 +154,7 @@ static hora_status put_keys(hora_gguf_out *o, const hora_export *x, float **fact
     HORA_TRY(put_rope(o, x, arch, factors));
     hora_gguf_put_int(o, "general.file_type", HORA_GGUF_U32, kinds[kind_of(dtype_of(x))].file_type);
     hora_gguf_put_int(o, "general.quantization_version", HORA_GGUF_U32, 2);
-    return hora_gguf_put_vocabulary(o, x->tokenizer, b->dir, b->vocab);
+    return hora_gguf_put_vocabulary(o, x->tokenizer, hora_base_words(b), b->vocab);
 }
 
 /* --- tensors ---------------------------------------------------------------------------------- */

@@ -60,6 +60,7 @@ typedef struct hora_base_options {
     hora_dtype quantize; /* block type of matrices that the files have plain; HORA_F32 (0): none */
     bool double_quant;   /* NF4: its scales go through a second level (tensor/blocks.h) */
     bool quantize_cache; /* the blocks are kept beside the model, and taken from there */
+    const char *adapter; /* folder that may bring embedding and head of another vocabulary; NULL */
     const hora_sharing
         *sharing; /* converted weights have one copy on the machine; borrowed; NULL */
 } hora_base_options;

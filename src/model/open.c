@@ -13,6 +13,7 @@
 #include "format/safetensors.h"
 #include "model/family.h"
 #include "model/fill_impl.h"
+#include "model/vocabulary.h"
 #include "tensor/blocks.h"
 
 #define FAMILY(x) extern const hora_family hora_family_##x;
@@ -42,6 +43,7 @@ typedef struct store {
     bool complete;     /* the views have data */
     bool double_quant; /* of NF4 */
     hora_blocks_cache cache;
+    hora_vocabulary vocabulary; /* of an adapter */
 } store;
 
 const hora_family *hora_family_of(const hora_json *config) {
@@ -256,6 +258,9 @@ static bool fits_as_is(const hora_weight *w, const hora_view *v) {
 /* The tensor that holds weight `w`; NULL: none does, it is fresh. */
 static const hora_st_tensor *tensor_of(const hora_base *b, const hora_weight *w) {
     const store *own = b->store;
+    const hora_st_tensor *table = hora_vocabulary_find(&own->vocabulary, b, w);
+    if (table)
+        return table;
     const bool wanted = own->st && !(own->fresh_head && of_head(b, w->name));
     const hora_st_tensor *t = wanted ? find(b, own->st, w) : NULL;
     hora_shape shape;
@@ -329,7 +334,8 @@ static hora_status fill_weight(const store *own, const hora_weight *w, const hor
     if (own->double_quant && w->view.dtype == HORA_NF4)
         hora_nf4_round_scales(w->view.data, hora_elems(&w->view) / hora_dtype_block(HORA_NF4), NULL,
                               NULL);
-    hora_st_forget(own->st, t);
+    if (hora_st_find(own->st, t->name) == t) /* not an adapter's */
+        hora_st_forget(own->st, t);
     return HORA_OK;
 }
 
@@ -418,6 +424,27 @@ static hora_status untie(hora_base *b, const hora_st *st) {
     return configure_family(b);
 }
 
+/* The adapter brings another number of tokens: with them its embedding and head are the base's. */
+static hora_status take_vocabulary(hora_base *b, store *own, const char *adapter) {
+    HORA_TRY(hora_vocabulary_open(&own->vocabulary, b, adapter));
+    if (!own->vocabulary.st)
+        return HORA_OK;
+    b->file_vocab = b->vocab;
+    hora_json_set(b->config, "vocab_size", hora_json_new_int(own->vocabulary.rows));
+    release_parts(b);
+    HORA_TRY(configure_family(b));
+    if (own->st)
+        spell(b, own->st);
+    b->tied &= !b->bare;
+    if (hora_vocabulary_tokenizer(adapter))
+        b->words = hora_strdup(adapter);
+    hora_info("%s brings a vocabulary of %lld tokens (the model's has %lld), its embedding and "
+              "head%s",
+              adapter, (long long)b->vocab, (long long)b->file_vocab,
+              b->words ? ", and its tokenizer" : "; the tokenizer is the model's");
+    return HORA_OK;
+}
+
 static hora_status open_into(hora_base *b, const char *dir, const hora_base_options *o) {
     bool folder;
     HORA_TRY(hora_path_is_folder(dir, &folder));
@@ -436,12 +463,14 @@ static hora_status open_into(hora_base *b, const char *dir, const hora_base_opti
         HORA_TRY(untie(b, own->st));
         spell(b, own->st);
         HORA_TRY(compare(b, own->st));
-        if (!o->unpacked)
-            keep_blocks(b);
     }
+    if (o->adapter)
+        HORA_TRY(take_vocabulary(b, own, o->adapter));
+    if (own->st && !o->unpacked)
+        keep_blocks(b);
     own->double_quant = o->double_quant;
     HORA_TRY(choose_blocks(b, o));
-    if (o->quantize_cache)
+    if (o->quantize_cache && !b->file_vocab) /* those are of the model's own tables */
         HORA_TRY(hora_blocks_cache_open(&own->cache, b, own->st, o->quantize, o->double_quant));
     measure_store(b);
     return o->headers_only ? HORA_OK : bind_weights(b, own);
@@ -521,6 +550,7 @@ void hora_base_close(hora_base *b) {
     store *own = b->store;
     if (own) {
         hora_blocks_cache_release(&own->cache);
+        hora_vocabulary_close(&own->vocabulary);
         hora_st_close(own->st);
         if (!own->shared)
             hora_block_free(own->block, own->bytes);
@@ -529,6 +559,7 @@ void hora_base_close(hora_base *b) {
     hora_free(b->head_owner);
     hora_json_free(b->config);
     hora_free(b->model_type);
+    hora_free(b->words);
     hora_free(b->dir);
     hora_free(b);
 }

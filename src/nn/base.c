@@ -131,6 +131,10 @@ void hora_base_add_ends(hora_base *b) {
     }
 }
 
+const char *hora_base_words(const hora_base *b) {
+    return b->words ? b->words : b->dir;
+}
+
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer) {
     for (int i = 0; i < b->nsites; i++)
         if (b->sites[i].kind == k && b->sites[i].layer == layer)

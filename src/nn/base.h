@@ -105,9 +105,11 @@ typedef struct hora_base {
     bool query_norm;     /* between the projection of q and attention stands a norm */
     bool encoder;        /* rows of a sample see each other both ways */
     bool tied;
-    bool bare;        /* without the language model's head: a task has put its own there */
-    bool head_fresh;  /* it was on no disk: it trains whatever the method */
-    bool head_trains; /* a training: it trains beside adapters, as PEFT has it for these tasks */
+    int64_t file_vocab; /* tokens of its files, where an adapter brought more or fewer; 0: vocab */
+    char *words;        /* folder whose tokenizer counts; NULL: dir */
+    bool bare;          /* without the language model's head: a task has put its own there */
+    bool head_fresh;    /* it was on no disk: it trains whatever the method */
+    bool head_trains;   /* a training: it trains beside adapters, as PEFT has it for these tasks */
     struct hora_adapter **head_owner; /* a cell: who trains the task's head, of several adapters */
     const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
     bool config_alone;     /* there are no weights to complete it with: for a plan */
@@ -121,6 +123,9 @@ typedef struct hora_base {
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
+/* The folder whose tokenizer is the model's: an adapter's that brought its vocabulary, else its
+ * own. Borrowed. */
+const char *hora_base_words(const hora_base *b);
 /* A place for one more site, in front of the ends, once those are there. */
 hora_site *hora_base_add_site(hora_base *b);
 /* The embedding and the language model's head as sites behind the others; once, for families. */

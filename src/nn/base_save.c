@@ -241,27 +241,31 @@ static hora_status write_index(shards *s, const char *dir) {
     return st;
 }
 
-/* What of the head config.json says: a task's is its own business, another is no longer tied. */
-static void tell_head(const hora_base *b, hora_json *c) {
+/* What of the head config.json says: a task's is its own business, one that came apart is no longer
+ * tied, one of another vocabulary has another number of rows. */
+static void tell_head(const hora_base *b, hora_json *c, bool apart) {
     static const char *const keys[] = {"architectures", "id2label", "label2id", "problem_type"};
-    if (!b->bare)
+    if (b->file_vocab)
+        hora_json_set(c, "vocab_size", hora_json_new_int(b->vocab));
+    if (!b->bare && apart)
         hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
     for (size_t i = 0; b->bare && i < HORA_COUNT(keys); i++)
         if (hora_json_get(b->config, keys[i]))
             hora_json_set(c, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
 }
 
-/* config.json to the byte, but for another head. */
+/* config.json to the byte, but for another head or vocabulary. */
 static hora_status copy_config(const hora_base *b, const char *dir, bool apart) {
     hora_json *c = NULL;
     bool tied = false;
     char *from = hora_path_join(b->dir, "config.json"), *to = hora_path_join(dir, "config.json");
     hora_status s = hora_json_load(&c, from);
     hora_json_bool(hora_json_get(c, "tie_word_embeddings"), &tied);
-    if (s == HORA_OK && !b->bare && (!tied || (b->tied && !apart))) {
+    apart = tied && (apart || !b->tied);
+    if (s == HORA_OK && !b->bare && !apart && !b->file_vocab) {
         s = hora_copy_file(from, to);
     } else if (s == HORA_OK) {
-        tell_head(b, c);
+        tell_head(b, c, apart);
         s = hora_json_save(c, 2, true, dir, "config.json");
     }
     hora_json_free(c);

@@ -71,7 +71,7 @@ hora_status hora_model_save(hora_adapter *a, const char *dir) {
     if (!s)
         s = hora_base_save(a->base, dir, w, HORA_F32);
     hora_base_free_merged(a->base, w);
-    return s ? s : hora_copy_companions(a->base->dir, dir);
+    return s ? s : hora_copy_companions(hora_base_words(a->base), dir);
 }
 
 hora_status hora_model_load(hora_adapter *a, const hora_foreign *f) {

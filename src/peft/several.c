@@ -132,6 +132,8 @@ static hora_status write_list(hora_adapter *const *at, int n, const char *dir) {
 static hora_status save_one(hora_adapter *a, const char *dir, const char *card_note) {
     HORA_TRY(hora_mkdirs(dir));
     HORA_TRY(hora_peft_save(a, dir, card_note));
+    if (a->base->words) /* its ids are of that tokenizer alone */
+        HORA_TRY(hora_copy_companions(a->base->words, dir));
     return hora_fsync_dir(dir);
 }
 

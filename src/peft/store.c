@@ -110,8 +110,27 @@ static bool is_copy(const hora_adapter *a, const hora_st *st, const hora_param *
     return yes;
 }
 
+/* Beside a module of modules_to_save PEFT (0.21, where the vocabulary was resized) writes both
+ * halves of its wrapper: the values again, and those that they replace. It reads neither. */
+static bool is_wrapper(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t) {
+    static const char *const halves[] = {".modules_to_save.weight", ".original_module.weight"};
+    bool yes = false;
+    for (size_t i = 0; i < HORA_COUNT(halves); i++) {
+        if (!hora_ends(t->name, halves[i]))
+            continue;
+        const size_t stem = strlen(t->name) - strlen(halves[i]);
+        char *plain = hora_format("%.*s.weight", (int)stem, t->name);
+        const hora_st_tensor *p = hora_st_find(st, plain);
+        const hora_param *own = hora_adapter_find(a, plain);
+        yes = p && own && own->weight >= 0 && hora_shape_equal(&p->view.shape, &t->view.shape) &&
+              (i || (p->bytes == t->bytes && !memcmp(p->view.data, t->view.data, t->bytes)));
+        hora_free(plain);
+    }
+    return yes;
+}
+
 static bool is_param(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t) {
-    bool yes = hora_adapter_find(a, t->name) != NULL;
+    bool yes = hora_adapter_find(a, t->name) != NULL || is_wrapper(a, st, t);
     for (int i = 0; i < a->nparams && !yes; i++)
         yes = is_copy(a, st, a->params[i], t);
     for (int i = 0; i < a->nparams && !yes; i++)

@@ -33,6 +33,7 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
                                  .double_quant = options->double_quant,
                                  .quantize_cache = options->quantize_cache,
                                  .sharing = options->sharing,
+                                 .adapter = options->adapter,
                                  .bare = head || o->objective.task->body};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
     if (o->objective.task->body) {
@@ -67,7 +68,7 @@ hora_status hora_open_trained(const hora_opened *o, hora_adapter *const *adapter
 }
 
 hora_status hora_open_tokenizer(hora_opened *o) {
-    return o->tokenizer ? HORA_OK : hora_tokenizer_open(&o->tokenizer, o->base->dir);
+    return o->tokenizer ? HORA_OK : hora_tokenizer_open(&o->tokenizer, hora_base_words(o->base));
 }
 
 hora_status hora_open_chat(hora_opened *o, char **date) {

@@ -172,10 +172,33 @@ static hora_status open_model(run *r) {
     return hora_open_pictures(&r->opened, &r->data.seq_len);
 }
 
+/* An adapter of a resized vocabulary holds embedding and head whole, or nobody can load it. */
+static hora_status keeps_vocabulary(const hora_base *b, hora_adapter *const *at, int n) {
+    const int need[] = {b->embed, b->bare || b->weights[b->head].tied ? b->embed : b->head};
+    if (!b->file_vocab)
+        return HORA_OK;
+    for (size_t k = 0; k < HORA_COUNT(need); k++) {
+        bool kept = false;
+        for (int i = 0; i < n; i++)
+            for (int p = 0; p < at[i]->nparams; p++)
+                kept |= at[i]->params[p]->weight == need[k];
+        if (!kept)
+            return hora_fail(HORA_EUSAGE,
+                             "init_adapter brings a vocabulary of %lld tokens, the model has %lld: "
+                             "an adapter that goes on from it must hold %s; add "
+                             "modules_to_save=%s",
+                             (long long)b->vocab, (long long)b->file_vocab,
+                             b->weights[need[k]].name,
+                             b->bare ? "embed_tokens" : "embed_tokens,lm_head");
+    }
+    return HORA_OK;
+}
+
 static hora_status attach(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
     HORA_TRY(hora_run_methods_attach(&r->methods, r->opened.base, &r->all, r->run.method,
                                      (uint64_t)r->train.seed));
+    HORA_TRY(keeps_vocabulary(r->opened.base, r->methods.at, r->methods.n));
     if (!r->methods.list)
         HORA_TRY(hora_method_foreign(&r->all, r->run.method));
     return hora_settings_finish(&r->all, tables, own_tables(r, tables));
