@@ -21,7 +21,7 @@ typedef struct hora_param_piece {    /* of one parameter; addresses are the host
     float *value, *grad, *moment[2]; /* moments may be NULL */
     int64_t n;
     double lr;       /* factor of the update's */
-    bool decays;     /* the update's decay applies */
+    double decay;    /* in place of the update's */
     bool active;     /* the gradient reaches it; set before attach */
     int64_t skipped; /* updates that it was not active in, of those until now */
     float least;     /* values below are set to it; -INFINITY: no bound */

@@ -110,7 +110,7 @@ static void update_piece(void *arg, int64_t i, int thread) {
     hora_update u = *job->u;
     u.lr *= p->lr;
     u.step -= p->skipped;
-    u.decay = p->decays ? u.decay : 0;
+    u.decay = p->decay;
     job->s->update(&u, p->value, p->grad, p->moment[0], p->moment[1], p->n);
     for (int64_t k = 0; p->least > -INFINITY && k < p->n; k++)
         p->value[k] = fmaxf(p->value[k], p->least);

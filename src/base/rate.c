@@ -4,6 +4,9 @@
 #endif
 #include "base/rate.h"
 
+#include <math.h>
+#include <time.h>
+
 #ifdef __linux__
 #include <pthread.h>
 #include <sched.h>
@@ -25,20 +28,30 @@ typedef struct race {
     int bins;
     bool pinned;   /* there is a thread for every core */
     double *done;  /* (threads, bins) */
-    double *whole; /* (threads): rate from the start to the end of the last piece */
+    double *whole; /* (threads): best rate in its own processor time */
 } race;
+
+/* Seconds that this thread has run, without those it waited for a core. */
+static double own_time(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static void repeat(const race *r, int64_t tile, int thread) {
     double *mine = r->done + tile * r->bins;
+    const double began = own_time();
     for (double sum = 0;;) {
         double amount = r->work(r->arg, thread);
-        double passed = hora_now() - r->started;
-        int bin = (int)(passed / BIN);
+        int bin = (int)((hora_now() - r->started) / BIN);
         sum += amount;
-        r->whole[tile] = passed > 0 ? sum / passed : 0;
-        if (bin >= r->bins)
-            return;
-        mine[bin] += amount;
+        if (bin < r->bins) {
+            mine[bin] += amount;
+            continue;
+        }
+        const double passed = own_time() - began, rate = passed > 0 ? sum / passed : 0;
+        r->whole[tile] = rate > r->whole[tile] ? rate : r->whole[tile];
+        return;
     }
 }
 
@@ -62,7 +75,7 @@ static void run(void *arg, int64_t tile, int thread) {
     repeat(r, tile, thread);
 }
 
-/* A machine so busy that no piece ended in any bin: what the threads did over their whole time. */
+/* What counts on a machine so busy that no bin was a thread's own. */
 static double overall(const race *r, int threads) {
     double sum = 0;
     for (int t = 0; t < threads; t++)
@@ -91,13 +104,13 @@ double hora_best_rate(double seconds, double (*work)(void *arg, int thread), voi
     r.pinned = threads == hora_cpu_count();
     r.done = hora_calloc(n + 1, sizeof *r.done);
     r.whole = hora_calloc((size_t)threads, sizeof *r.whole);
-    for (int try = 0; try < TRIES && (!try || all < ENOUGH * one * threads); try++) {
+    for (int try = 0; try < TRIES && (all == 0 || all < ENOUGH * one * threads); try++) {
         memset(r.done, 0, n * sizeof *r.done);
         r.started = hora_now();
         hora_parallel(threads, run, &r);
         look(&r, threads, &all, &one);
     }
-    const double rate = all > 0 || !r.bins ? all / BIN : overall(&r, threads);
+    const double rate = r.bins ? fmax(all / BIN, overall(&r, threads)) : 0;
     hora_free(r.done);
     hora_free(r.whole);
     return rate;

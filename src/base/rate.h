@@ -6,8 +6,9 @@
  * fullest bin counts. A bin is full only when all threads ran all of it.
  *
  * A system with more to do than cores may run two of our threads on one of them for long: while the
- * best bin is far from what that many threads of the best one's rate would do, it is tried again,
- * up to five times.
+ * best bin is far from what that many threads of the best one's rate would do, or no piece ended in
+ * time, it is tried again, up to five times. Where other work leaves no whole bin, what the threads
+ * did in their own processor time counts.
  *
  * work(arg, thread) does a piece of some ten microseconds and returns its amount. Units per second;
  * 0 when `seconds` are fewer than a bin.

@@ -59,7 +59,9 @@ typedef struct hora_adapter {
     void *config; /* the method's options */
     void *state;  /* the method's own, freed by its release */
     uint64_t seed;
-    double lr;    /* a learning rate of its own; 0: that of the training */
+    double lr;           /* a learning rate of its own; 0: that of the training */
+    double weight_decay; /* of its own where own_decay says so */
+    bool own_decay;
     bool enabled; /* off: recordings ignore it */
     /* share of what it changes that counts: 1 but where someone asks for another mixture
      * (hora_peft_weigh); recordings and merges heed it */

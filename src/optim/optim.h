@@ -42,9 +42,10 @@ extern const char hora_optimizer_list[];
 /* --- parameters, gradients, moments ----------------------------------------------------------- */
 typedef struct hora_state_slot { /* one parameter */
     hora_param *p;
-    int64_t offset;     /* in gradients and moments */
-    double lr_factor;   /* LoRA+ included */
-    bool decay, active; /* active: the gradient reaches it */
+    int64_t offset;   /* in gradients and moments */
+    double lr_factor; /* LoRA+ included */
+    double decay;     /* weight decay; 0 of what none is meant for */
+    bool active;      /* the gradient reaches it */
 } hora_state_slot;
 typedef struct hora_state {
     const hora_optimizer *optimizer;
@@ -56,11 +57,11 @@ typedef struct hora_state {
     hora_param_spans spans;
 } hora_state;
 /* optimizer: a row; lr: the run's, of which an adapter's own is a multiple; loraplus: factor of the
- * rate of B matrices, 1 is off; decay_all: biases and norms too. HORA_EUSAGE when loraplus finds no
- * B matrix. */
+ * rate of B matrices, 1 is off; decay: the run's, for adapters without their own; decay_all: biases
+ * and norms too. HORA_EUSAGE when loraplus finds no B matrix. */
 hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int n,
                               const hora_optimizer *optimizer, double lr, double loraplus,
-                              bool decay_all);
+                              double decay, bool decay_all);
 /* After hora_state_activate, and when the adapters have their values. */
 hora_status hora_state_allocate(hora_state *s, hora_device *device);
 void hora_state_release(hora_state *s);
@@ -72,7 +73,7 @@ void hora_state_activate(hora_state *s, const hora_graph *g);
 void hora_state_choose(hora_state *s, const bool *layer, const int64_t *skipped);
 uint64_t hora_state_bytes(const hora_state *s); /* of one span */
 double hora_state_norm(hora_state *s);          /* of all gradients, in fixed order */
-/* u->lr and u->decay are the run's; factors of the parameters are applied here. */
+/* u->lr is the run's; factors and decay of the parameters are applied here. */
 void hora_state_update(hora_state *s, const hora_update *u);
 /* The device's values and moments from the host's, as after reading a file. */
 void hora_state_push(hora_state *s);

@@ -15,7 +15,7 @@ enum { TILE = 1 << 14 };
 
 hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int n,
                               const hora_optimizer *optimizer, double lr, double loraplus,
-                              bool decay_all) {
+                              double decay, bool decay_all) {
     int count = 0, bs = 0;
     for (int a = 0; a < n; a++)
         count += adapters[a]->nparams;
@@ -23,11 +23,12 @@ hora_status hora_state_layout(hora_state *s, hora_adapter *const *adapters, int 
     s->slots = hora_calloc((size_t)count + 1, sizeof *s->slots);
     for (int a = 0; a < n; a++) {
         const double own = adapters[a]->lr > 0 ? adapters[a]->lr / lr : 1;
+        const double own_decay = adapters[a]->own_decay ? adapters[a]->weight_decay : decay;
         for (int i = 0; i < adapters[a]->nparams; i++) {
             hora_param *p = adapters[a]->params[i];
             hora_state_slot *slot = &s->slots[s->nslots];
             *slot = (hora_state_slot){p, s->elems, own * p->lr_factor * (p->lora_b ? loraplus : 1),
-                                      p->decay || decay_all, false};
+                                      p->decay || decay_all ? own_decay : 0, false};
             bs += p->lora_b;
             s->elems += p->fixed ? 0 : hora_round_up(p->elems, 16);
             s->nslots++;
@@ -56,7 +57,7 @@ static hora_status list_pieces(hora_state *s) {
                                   .grad = s->grad + at,
                                   .n = hora_min(TILE, slot->p->elems - from),
                                   .lr = slot->lr_factor,
-                                  .decays = slot->decay,
+                                  .decay = slot->decay,
                                   .active = slot->active,
                                   .least = (float)slot->p->least};
             for (int k = 0; k < s->optimizer->moments; k++)

@@ -6,15 +6,24 @@
 
 /* What an element has beside the options of its method. */
 typedef struct element_config {
-    double lr;
+    double lr, weight_decay;
 } element_config;
 #define OPT_OF element_config
 static const hora_option rows[] = {
     OPT_REAL(lr, "lr", "learning_rate", NULL, 0, 1e3,
              "learning rate of this adapter; unset: that of the run"),
+    OPT_REAL(weight_decay, "weight_decay", "wd", NULL, 0, 1e3,
+             "weight decay of this adapter; unset: that of the run"),
 };
 #undef OPT_OF
 static const hora_options element_options = {"Element of methods", rows, HORA_COUNT(rows)};
+
+static bool given(const hora_options *table, const hora_settings *s, const char *option) {
+    for (int i = 0; i < s->n; i++)
+        if (hora_options_find(table, s->at[i].key) == hora_options_find(table, option))
+            return true;
+    return false;
+}
 
 /* One element of the list; whatever its tables do not know is refused. */
 static hora_status attach_element(hora_adapter **a, const hora_base *base, hora_settings *s, int i,
@@ -32,18 +41,12 @@ static hora_status attach_element(hora_adapter **a, const hora_base *base, hora_
         const hora_options *tables[] = {&hora_adapter_options, &element_options,
                                         (*a)->method->options};
         (*a)->lr = own.lr;
+        (*a)->own_decay = given(&element_options, s, "weight_decay");
+        (*a)->weight_decay = own.weight_decay;
         if ((st = hora_method_foreign(s, method)) == HORA_OK)
             st = hora_settings_finish(s, tables, tables[2] ? 3 : 2);
     }
     return st ? hora_context(st, "methods, element %d", i + 1) : st;
-}
-
-static bool given(const hora_settings *s, const char *option) {
-    for (int i = 0; i < s->n; i++)
-        if (hora_options_find(&hora_run_options, s->at[i].key) ==
-            hora_options_find(&hora_run_options, option))
-            return true;
-    return false;
 }
 
 hora_status hora_run_methods_attach(hora_run_methods *m, const hora_base *base, hora_settings *s,
@@ -60,7 +63,7 @@ hora_status hora_run_methods_attach(hora_run_methods *m, const hora_base *base, 
         hora_settings_release(&one);
         HORA_TRY(st);
     }
-    if (m->list && given(s, "method"))
+    if (m->list && given(&hora_run_options, s, "method"))
         return hora_fail(HORA_EUSAGE, "method and methods contradict each other; give one of them");
     if (!m->list) {
         hora_adapter *a;
@@ -91,6 +94,8 @@ void hora_run_methods_recipe(const hora_run_methods *m, hora_json *recipe) {
         hora_json_set(o, "adapter_name", hora_json_new_string(a->name));
         if (a->lr > 0)
             hora_json_set(o, "lr", hora_json_new_real(a->lr));
+        if (a->own_decay)
+            hora_json_set(o, "weight_decay", hora_json_new_real(a->weight_decay));
         options = hora_run_recipe(tables, objects, a->method->options != NULL);
         for (void *it = hora_json_iter(options); it; it = hora_json_next(options, it))
             hora_json_set(o, hora_json_iter_key(it), hora_json_copy(hora_json_iter_value(it)));

@@ -146,6 +146,16 @@ static bool is_default(const hora_option *row, const char *text) {
     return same;
 }
 
+/* An adapter's own number; what the checkpoint has and the adapter has not is a difference. */
+static void put_own(hora_json *out, const hora_json *there, const char *name, bool own,
+                    double value) {
+    char text[32];
+    if (own)
+        hora_json_set(out, name, hora_json_new_string(hora_format_real(text, value)));
+    else if (hora_json_get(there, name))
+        hora_json_set(out, name, hora_json_new_string("the run's"));
+}
+
 /* What a resume may change is left out. An option that `there` does not know stood at its default
  * when that checkpoint was written, so a default is no difference. */
 static void put_options(hora_json *out, const hora_options *table, const void *config,
@@ -190,10 +200,9 @@ hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, h
         if (!hora_eq(p->adapters[a]->name, m->name)) /* version 0.1 had no other names */
             hora_json_set(j, "adapter_name", hora_json_new_string(p->adapters[a]->name));
         hora_json_set(j, "seed", hora_json_new_int((int64_t)p->adapters[a]->seed));
-        if (p->adapters[a]->lr > 0)
-            hora_json_set(j, "lr", hora_json_new_string(hora_format_real(lr, p->adapters[a]->lr)));
-        else if (hora_json_get(hora_json_get(there, key), "lr"))
-            hora_json_set(j, "lr", hora_json_new_string("the run's"));
+        put_own(j, hora_json_get(there, key), "lr", p->adapters[a]->lr > 0, p->adapters[a]->lr);
+        put_own(j, hora_json_get(there, key), "weight_decay", p->adapters[a]->own_decay,
+                p->adapters[a]->weight_decay);
         put_options(j, m->options, p->adapters[a]->config, hora_json_get(there, key));
     }
     hora_json *c = hora_json_set(o, "options", hora_json_new_object());

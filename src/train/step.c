@@ -107,7 +107,6 @@ static void update(hora_training *t, double lr, double norm) {
     const hora_train_config *c = &t->config;
     double scale = c->clip > 0 ? fmin(1, c->clip / (norm + 1e-6)) : 1;
     hora_state_update(&t->state, &(hora_update){.lr = lr,
-                                                .decay = c->weight_decay,
                                                 .beta1 = c->beta1,
                                                 .beta2 = c->beta2,
                                                 .eps = c->eps,

@@ -76,12 +76,12 @@ typedef struct hora_train_report {
         rows;                 /* rows: token rows of a micro-batch, rounded up */
     int64_t steps, sequences; /* of the run; of the training data */
     double epochs;
-    double lr;                           /* as it will be used */
-    char own_lr[128];                    /* ", NAME 0.001" of adapters with one of their own */
-    hora_dtype dtype;                    /* of activations and frozen weights */
-    bool pack_both;                      /* frozen weights are packed for both directions */
-    bool copied;                         /* they go to a device's own memory */
-    uint64_t weights, packed;            /* bytes: base weights in memory; packed copies */
+    double lr;                /* as it will be used */
+    char own_lr[128];         /* ", NAME 0.001" of adapters with one (or a decay) of their own */
+    hora_dtype dtype;         /* of activations and frozen weights */
+    bool pack_both;           /* frozen weights are packed for both directions */
+    bool copied;              /* they go to a device's own memory */
+    uint64_t weights, packed; /* bytes: base weights in memory; packed copies */
     uint64_t values, gradients, moments; /* bytes: state */
     uint64_t sums;      /* bytes: gradients of micro-batches that wait to be added, of ranks too */
     uint64_t exchanged; /* bytes: gradients that ranks add up in a step, once */

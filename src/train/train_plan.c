@@ -50,10 +50,12 @@ hora_status hora_train_check(const hora_train_config *c) {
 
 static void say_own_rate(hora_train_report *r, const hora_adapter *a) {
     const size_t n = strlen(r->own_lr);
-    char lr[32];
-    if (a->lr > 0)
-        hora_snprintf(r->own_lr + n, sizeof r->own_lr - n, ", %s %s", a->name,
-                      hora_format_real(lr, a->lr));
+    char lr[32], decay[32];
+    if (a->lr > 0 || a->own_decay)
+        hora_snprintf(r->own_lr + n, sizeof r->own_lr - n, ", %s%s%s%s%s", a->name,
+                      a->lr > 0 ? " " : "", a->lr > 0 ? hora_format_real(lr, a->lr) : "",
+                      a->own_decay ? " weight_decay " : "",
+                      a->own_decay ? hora_format_real(decay, a->weight_decay) : "");
 }
 
 static hora_status measure_run(hora_training *t) {
@@ -462,7 +464,7 @@ hora_status hora_training_plan(hora_training *t) {
     HORA_TRY(measure_run(t));
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,
                                hora_optimizer_at(t->config.optimizer), t->lr, t->config.loraplus,
-                               t->config.decay_all));
+                               t->config.weight_decay, t->config.decay_all));
     r->rows = hora_round_up(t->config.batch_size * sequence_tokens(t), 64);
     r->parameters = hora_base_parameters(p->base);
     r->dtype = p->base->dtype;

@@ -114,6 +114,46 @@ static void test_own_rate(void **state) {
     hora_free(head);
 }
 
+/* The run's decay, an equal one of its own, and 0, which only `style` of the run's then has. */
+static void test_own_decay(void **state) {
+    (void)state;
+    char *head =
+        hora_format("model: %s\ndata: %s\nsteps: 4\nlr: 0.01\nseq_len: 16\nbatch_size: 2\n"
+                    "methods:\n- {method: lora, adapter_name: style, rank: 2, targets: q}\n"
+                    "- {method: lora, adapter_name: facts, rank: 3, targets: down",
+                    tiny_model(), data_file());
+    static const struct {
+        const char *own, *run, *said;
+    } rows[] = {{"", "weight_decay: 5", "lr 0.01"},
+                {", weight_decay: 5", "weight_decay: 5", "facts weight_decay 5"},
+                {", wd: 0, lr: 0.01", "weight_decay: 5", "facts 0.01 weight_decay 0"},
+                {", weight_decay: 5", "weight_decay: 0", "facts weight_decay 5"},
+                {"", "weight_decay: 0", "lr 0.01"}};
+    const char *out[HORA_COUNT(rows)], *file = "adapter_model.safetensors",
+                                       *facts = "facts/adapter_model.safetensors";
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *text = hora_format("%s%s}\n%s\n", head, rows[i].own, rows[i].run);
+        out[i] = hora_test_path(hora_test_tmp(), hora_test_text("decay%zu", i));
+        tool_check(0, NULL, rows[i].said, "train '%s' --out '%s'", tiny_file("decay.yaml", text),
+                   out[i]);
+        hora_free(text);
+    }
+    hora_assert_same_file(out[0], out[1], file);
+    hora_assert_same_file(out[0], out[1], facts);
+    static const struct {
+        int a, b;
+        const char *which;
+    } differ[] = {{0, 2, "facts"}, {0, 3, ""}, {3, 4, "facts"}, {2, 4, ""}};
+    for (size_t i = 0; i < HORA_COUNT(differ); i++)
+        assert_true(loss_with(hora_test_path(out[differ[i].a], differ[i].which)) !=
+                    loss_with(hora_test_path(out[differ[i].b], differ[i].which)));
+    tool_check(0, NULL, NULL, "train --resume --steps 5 --out '%s'", out[2]); /* its recipe knows */
+    tool_check(2, "", "weight_decay", "train '%s' --out '%s' --set methods.1.weight_decay=-1",
+               tiny_file("decay.yaml", hora_test_text("%s}\n", head)),
+               hora_test_path(hora_test_tmp(), "none"));
+    hora_free(head);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     char *head =
@@ -391,6 +431,7 @@ static void test_other_base(void **state) {
 HORA_TESTS(cli_adapters, {"an adapter of another base", test_other_base, HORA_SHORT},
            {"several in one training", test_several, HORA_SHORT},
            {"a learning rate of its own", test_own_rate, HORA_SHORT},
+           {"a weight decay of its own", test_own_decay, HORA_SHORT},
            {"several given, some in part", test_mixed, HORA_SHORT},
            {"combine and convert", test_combine_and_convert, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},

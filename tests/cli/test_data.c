@@ -120,7 +120,9 @@ static void test_date_is_kept(void **state) {
     hora_str_release(&recipe);
 }
 
-HORA_TESTS(cli_data, {"sequences, a record, refusals", test_sequences, HORA_SHORT},
+HORA_TESTS(cli_data,
+           {"inspect-shows-the-mask: sequences, a record, refusals", test_sequences, HORA_SHORT},
            {"the file in numbers", test_numbers, HORA_SHORT},
-           {"a conversation with tools, a date", test_chat_with_tools, HORA_SHORT},
+           {"chat-file-with-tools: a conversation with tools, a date", test_chat_with_tools,
+            HORA_SHORT},
            {"the date of a run", test_date_is_kept, HORA_SHORT});

@@ -157,8 +157,8 @@ static void test_marks(void **state) {
 }
 
 HORA_TESTS(cli_data_files, {"byte order marks", test_marks, HORA_SHORT},
-           {"several files", test_several, HORA_SHORT}, {"folders", test_folder, HORA_SHORT},
-           {"standard input", test_input, HORA_SHORT},
+           {"data-given-twice: several files", test_several, HORA_SHORT},
+           {"folders", test_folder, HORA_SHORT}, {"standard input", test_input, HORA_SHORT},
            {"compressed files", test_packed, HORA_SHORT},
            {"options given twice", test_given_twice, HORA_SHORT},
            {"refused before data are read", test_before_data, HORA_SHORT});

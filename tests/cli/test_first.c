@@ -250,15 +250,17 @@ static void test_lines(void **state) {
     hora_str_release(&err);
 }
 
-HORA_TESTS(cli_first, {"refused before data are read", test_before_data, HORA_SHORT},
-           {"an option of another method names it", test_whose_option, HORA_SHORT},
-           {"a plan without weights", test_plan_without_weights, HORA_SHORT},
-           {"a finished run made longer", test_longer, HORA_SHORT},
+HORA_TESTS(cli_first,
+           {"refuse-before-reading-data, train-without-data: refused first", test_before_data,
+            HORA_SHORT},
+           {"option-of-another-method: it is named", test_whose_option, HORA_SHORT},
+           {"plan-without-weights: from config.json alone", test_plan_without_weights, HORA_SHORT},
+           {"resume-with-more-steps: a finished run made longer", test_longer, HORA_SHORT},
            {"the last line gives means", test_means, HORA_SHORT},
-           {"a recipe with a byte order mark", test_mark, HORA_SHORT},
+           {"recipe-with-byte-order-mark: it trains", test_mark, HORA_SHORT},
            {"a length that nobody gave", test_length, HORA_SHORT},
            {"files that stand for others", test_not_the_file, HORA_SHORT},
            {"models that say one thing and hold another", test_tied, HORA_SHORT},
            {"adapters of PEFT", test_adapters_of_peft, HORA_SHORT},
-           {"progress fits the terminal", test_width, HORA_SHORT},
-           {"plans and evaluations fit 80 columns", test_lines, HORA_SHORT});
+           {"terminal-80-columns: progress fits", test_width, HORA_SHORT},
+           {"terminal-80-columns: plans and evaluations fit", test_lines, HORA_SHORT});

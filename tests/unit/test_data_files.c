@@ -388,5 +388,5 @@ HORA_TESTS(unit_data_files, {"several files", several, HORA_SHORT},
            {"numbers that are none", times_refused, HORA_SHORT},
            {"what is held out is not repeated", split, HORA_SHORT},
            {"folders", folders, HORA_SHORT}, {"names of fields", columns, HORA_SHORT},
-           {"tables", tables, HORA_SHORT}, {"byte order marks", marks, HORA_SHORT},
+           {"data-csv: tables", tables, HORA_SHORT}, {"byte order marks", marks, HORA_SHORT},
            {"what is no text", no_text, HORA_SHORT});

@@ -254,7 +254,8 @@ static void test_refusals(void **state) {
     hora_str_release(&table);
 }
 
-HORA_TESTS(unit_lowdata_model, {"verdicts need seeds and a grid", test_verdict, HORA_SHORT},
+HORA_TESTS(unit_lowdata_model,
+           {"verdict-from-two-seeds: verdicts need seeds and a grid", test_verdict, HORA_SHORT},
            {"students, sizes and losses", test_report, HORA_SHORT},
            {"goes on where it stopped", test_goes_on, HORA_SHORT},
            {"a rate that blows up", test_blown_up, HORA_SHORT},

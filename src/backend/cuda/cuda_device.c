@@ -397,8 +397,8 @@ static hora_status cuda_attach(hora_device *d, hora_param_spans *s) {
                               {copy_of(d, p->moment[0], p->n), copy_of(d, p->moment[1], p->n)},
                               p->n,
                               p->lr,
+                              p->decay,
                               p->least,
-                              p->decays,
                               p->active};
     }
     hora_status st = cuda_alloc(d, (void **)&r->piece, bytes, "the list of parameters");
@@ -425,7 +425,6 @@ static void cuda_update(hora_device *d, const hora_param_spans *s, const hora_up
     const double t = (double)x->step;
     hora_cuda_update(hora_cuda_of(d)->stream, r->rule, r->piece, s->n,
                      (hora_cuda_rates){.lr = x->lr,
-                                       .decay = x->decay,
                                        .beta1 = x->beta1,
                                        .beta2 = x->beta2,
                                        .eps = x->eps,

@@ -234,12 +234,12 @@ typedef enum { HORA_CUDA_ADAMW, HORA_CUDA_SGD, HORA_CUDA_LION } hora_cuda_rule;
 typedef struct hora_cuda_piece { /* hora_param_piece, with the device's addresses */
     float *value, *grad, *moment[2];
     int64_t n;
-    double lr;
+    double lr, decay;
     float least; /* values below are set to it */
-    int32_t decays, active;
+    int32_t active;
 } hora_cuda_piece;
 typedef struct hora_cuda_rates { /* hora_update, and what follows from its step */
-    double lr, decay, beta1, beta2, eps, momentum, scale;
+    double lr, beta1, beta2, eps, momentum, scale;
     double first, root; /* 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
 } hora_cuda_rates;
 /* out = sum of squares of all gradients; partial holds n numbers */

@@ -35,7 +35,7 @@ template <int RULE> __global__ void update(const hora_cuda_piece *pieces, hora_c
     if (!p.active)
         return;
     const double rate = u.lr * p.lr;
-    const float keep = (float)(1 - rate * (p.decays ? u.decay : 0)), scale = (float)u.scale;
+    const float keep = (float)(1 - rate * p.decay), scale = (float)u.scale;
     const float lr = (float)rate, size = (float)(rate * u.first), root = (float)u.root;
     const float b1 = (float)u.beta1, c1 = (float)(1 - u.beta1), b2 = (float)u.beta2,
                 c2 = (float)(1 - u.beta2), eps = (float)u.eps, momentum = (float)u.momentum;
