@@ -280,6 +280,7 @@ out:
 /* Folds every enabled adapter into one set of weights. *out has an entry per weight, NULL where
  * nothing changes. */
 static hora_status merge_all(hora_model *m, float ***out) {
+    HORA_TRY(hora_base_finite(m->base));
     float **all = hora_calloc((size_t)m->base->nweights + 1, sizeof *all);
     hora_adapter **on = hora_calloc((size_t)m->n + 1, sizeof *on);
     int n = 0;

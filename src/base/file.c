@@ -20,9 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "base/file_impl.h"
 #include "base/log.h"
 
@@ -181,8 +178,7 @@ hora_status hora_file_read(hora_str *out, const char *path) {
 }
 
 struct hora_writer {
-    XXH3_state_t hash; /* wants 64-byte alignment: the writer lies in a block of its own */
-    int fd, error;     /* the first errno, 0 while all is well */
+    int fd, error; /* the first errno, 0 while all is well */
     size_t used;
     char *path, *tmp;
     char buf[BUFFER];
@@ -256,7 +252,6 @@ hora_status hora_writer_open(hora_writer **out, const char *path) {
     HORA_TRY(hora_block_new(&block, sizeof **out, "write buffer"));
     hora_writer *w = block;
     w->fd = -1;
-    XXH3_64bits_reset(&w->hash);
     hora_status s = place_of(path, &w->path);
     if (!s)
         s = open_temporary(w);
@@ -291,7 +286,6 @@ static void flush(hora_writer *w) {
 void hora_writer_put(hora_writer *w, const void *data, size_t n) {
     if (!n || w->error)
         return;
-    XXH3_64bits_update(&w->hash, data, n);
     if (n > BUFFER - w->used)
         flush(w);
     if (n >= BUFFER) {
@@ -300,10 +294,6 @@ void hora_writer_put(hora_writer *w, const void *data, size_t n) {
     }
     memcpy(w->buf + w->used, data, n);
     w->used += n;
-}
-
-uint64_t hora_writer_hash(const hora_writer *w) {
-    return XXH3_64bits_digest(&w->hash);
 }
 
 static void writer_free(hora_writer *w) {

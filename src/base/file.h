@@ -36,7 +36,6 @@ hora_status hora_file_write(const char *path, const void *data, size_t n);
 typedef struct hora_writer hora_writer;
 hora_status hora_writer_open(hora_writer **out, const char *path);
 void hora_writer_put(hora_writer *w, const void *data, size_t n);
-uint64_t hora_writer_hash(const hora_writer *w); /* XXH3 of all bytes so far */
 hora_status hora_writer_commit(hora_writer *own_w);
 void hora_writer_abort(hora_writer *own_w); /* accepts NULL */
 /* A log that grows: opened for appending, in the system's hands on return. What could be written

@@ -100,6 +100,18 @@ static hora_status per_kind(hora_json *root, const hora_json **rope) {
     return HORA_OK;
 }
 
+/* A length that stands beside rope_scaling (Phi-3 writes it there) counts before the one in it, for
+ * the types that transformers reads one for. */
+static void old_length(hora_json *scaling, const hora_json *config) {
+    static const char *const key = "original_max_position_embeddings";
+    static const char *const types[] = {"llama3", "yarn", "longrope"};
+    const hora_json *beside = hora_json_get(config, key);
+    const char *type = hora_json_string(hora_json_get(scaling, "rope_type"), NULL);
+    for (size_t i = 0; is_given(beside) && type && i < HORA_COUNT(types); i++)
+        if (hora_eq(type, types[i]))
+            hora_json_set(scaling, key, hora_json_copy(beside));
+}
+
 hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
     *out = NULL;
     if (hora_json_type(config) != HORA_JOBJECT)
@@ -126,6 +138,7 @@ hora_status hora_hf_config_normalize(hora_json **out, const hora_json *config) {
             hora_json_free(root);
             return s;
         }
+        old_length(plain, config);
         hora_json_set(root, "rope_scaling", plain);
         for (size_t i = 0; i < HORA_COUNT(moved); i++)
             if (is_given(hora_json_get(rope, moved[i])))

@@ -88,6 +88,9 @@ hora_status hora_base_fresh(hora_base **out, const char *config_path, const hora
                             uint64_t seed);
 /* HORA_EIO when a file of the weights was written to since it was opened. */
 hora_status hora_base_unchanged(const hora_base *b);
+/* HORA_ENUMERIC with the name of a weight that holds a NaN or an infinity; blocks of four or eight
+ * bits are passed over. Reads every weight once. */
+hora_status hora_base_finite(const hora_base *b);
 hora_status hora_base_hash(hora_base *b, uint64_t *hash); /* cached; reads every weight once */
 /* Bytes of projections (and an untied head) that lie in the files as they are: once packed, their
  * pages need not stay in memory. */

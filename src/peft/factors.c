@@ -5,6 +5,7 @@
  * exact.
  */
 #include <math.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "peft/dora.h"
@@ -13,7 +14,7 @@ typedef struct group {      /* sites of one module */
     const hora_site *first; /* of those adapted */
     int64_t rank;           /* of the whole */
     double scale;
-    bool shared, magnitude;
+    bool shared, magnitude, bias;
 } group;
 
 static bool together(const hora_site *a, const hora_site *b) {
@@ -30,7 +31,7 @@ static hora_factors factors_of(hora_adapter *a, int i) {
 static bool begins(hora_adapter *a, int i, group *g) {
     const hora_base *b = a->base;
     const hora_factors own = factors_of(a, i);
-    *g = (group){&b->sites[i], 0, own.scale, true, false};
+    *g = (group){&b->sites[i], 0, own.scale, true, false, false};
     for (int k = 0; k < b->nsites; k++) {
         if (!together(&b->sites[i], &b->sites[k]))
             continue;
@@ -40,6 +41,7 @@ static bool begins(hora_adapter *a, int i, group *g) {
         g->rank += f.rank;
         g->shared &= !f.rank || f.a == own.a;
         g->magnitude |= f.magnitude != NULL;
+        g->bias |= f.bias != NULL;
     }
     if (g->shared)
         g->rank = own.rank;
@@ -95,6 +97,8 @@ static void push_group(list *l, hora_adapter *a, const group *g) {
     void *m = g->magnitude
                   ? push(l, a, s->fused, HORA_PEFT_MAGNITUDE, HORA_SHAPE1(s->fused_out), NULL)
                   : NULL;
+    void *c =
+        g->bias ? push(l, a, s->fused, HORA_PEFT_LORA_BIAS, HORA_SHAPE1(s->fused_out), NULL) : NULL;
     int64_t at = 0;
     for (int k = 0; k < b->nsites; k++) {
         if (!together(s, &b->sites[k]))
@@ -103,6 +107,9 @@ static void push_group(list *l, hora_adapter *a, const group *g) {
         put_site(a, g, &b->sites[k], &f, at, wa, wb);
         if (m)
             put_magnitude(a, &b->sites[k], &f, m);
+        for (int64_t o = 0; f.bias && o < b->sites[k].out; o++) /* it has B's scale */
+            hora_value_put(c, a->dtype, b->sites[k].row + o,
+                           get(a, f.bias, o) * (f.scale / g->scale));
         at += g->shared ? 0 : f.rank;
     }
 }
@@ -147,9 +154,32 @@ void hora_factor_tensors_free(hora_factor_tensor *at, int n) {
 
 /* --- the configuration ------------------------------------------------------------------------ */
 
-static const char *last_part(const char *path) {
-    const char *dot = strrchr(path, '.');
-    return dot ? dot + 1 : path;
+static const char *module_of(const hora_site *s) {
+    return s->fused ? s->fused : s->module;
+}
+
+/* Is there another module in the layer of s, not adapted, whose path ends in `name`? */
+static bool means_more(hora_adapter *a, const hora_site *s, const char *name) {
+    const hora_base *b = a->base;
+    for (int i = 0; i < b->nsites; i++) {
+        const char *path = module_of(&b->sites[i]);
+        const size_t n = strlen(path), m = strlen(name);
+        if (b->sites[i].layer == s->layer && !hora_eq(path, module_of(s)) && n > m &&
+            path[n - m - 1] == '.' && hora_ends(path, name) && !factors_of(a, i).rank)
+            return true;
+    }
+    return false;
+}
+
+/* The shortest end of the module's path that means it alone: ModernBERT has attn.Wo and mlp.Wo. */
+static const char *short_name(hora_adapter *a, const hora_site *s) {
+    const char *path = module_of(s), *at = path + strlen(path);
+    do {
+        at -= at > path;
+        while (at > path && at[-1] != '.')
+            at--;
+    } while (at > path && means_more(a, s, at));
+    return at;
 }
 
 static void push_target(hora_peft_config *c, const char *name, int *cap) {
@@ -166,8 +196,18 @@ static void push_value(hora_peft_pattern **p, int *n, const char *path, double v
         HORA_PUSH(*p, *n, cap, ((hora_peft_pattern){hora_strdup(path), value}));
 }
 
+static void forget(hora_peft_pattern **p, int *n) {
+    for (int i = 0; i < *n; i++)
+        hora_free((*p)[i].pattern);
+    hora_free(*p);
+    *p = NULL;
+    *n = 0;
+}
+
+/* Whatever patterns made the ranks, files name modules: parts have none. */
 void hora_factor_config(hora_adapter *a, hora_peft_config *c) {
     const hora_base *b = a->base;
+    const int sites = b->nsites + (a->method->ends ? b->nends : 0);
     bool any = false;
     int cap = 0;
     for (int i = 0; i < b->nsites; i++)
@@ -179,18 +219,21 @@ void hora_factor_config(hora_adapter *a, hora_peft_config *c) {
     c->target_modules = NULL;
     c->target_regex = NULL;
     c->n_targets = 0;
-    for (int i = 0; i < b->nsites; i++) {
+    forget(&c->rank_pattern, &c->n_rank);
+    forget(&c->alpha_pattern, &c->n_alpha);
+    for (int i = 0; i < sites; i++) {
         const hora_site *s = &b->sites[i];
         const hora_factors f = factors_of(a, i);
-        group g;
+        group g = {s, f.rank, f.scale, true, false, false};
         if (!f.rank)
             continue;
-        push_target(c, last_part(s->fused ? s->fused : s->module), &cap);
-        if (!s->fused || !begins(a, i, &g))
+        const char *module = module_of(s);
+        push_target(c, short_name(a, s), &cap);
+        if (s->fused && !begins(a, i, &g))
             continue;
         const double r = (double)g.rank;
-        push_value(&c->rank_pattern, &c->n_rank, s->fused, r, (double)c->r);
-        push_value(&c->alpha_pattern, &c->n_alpha, s->fused,
-                   g.scale * (c->use_rslora ? sqrt(r) : r), c->lora_alpha);
+        push_value(&c->rank_pattern, &c->n_rank, module, r, (double)c->r);
+        push_value(&c->alpha_pattern, &c->n_alpha, module, g.scale * (c->use_rslora ? sqrt(r) : r),
+                   c->lora_alpha);
     }
 }

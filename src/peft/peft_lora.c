@@ -18,6 +18,7 @@
 
 #include "base/text.h"
 #include "peft/dora.h"
+#include "peft/lora_parts.h"
 #include "peft/lora_start.h"
 #include "peft/tokens.h"
 
@@ -85,16 +86,10 @@ typedef struct state {
 } state;
 
 /* A site of a module that is adapted as a whole: one A, and its rows of one B. */
-static hora_status add_part(hora_adapter *ad, int i) {
-    const config *c = ad->config;
+static void add_part(hora_adapter *ad, int i) {
     const hora_site *s = &ad->base->sites[i];
     state *st = ad->state;
     site *t = &st->sites[i];
-    if (c->dora || c->lora_bias)
-        return hora_fail(HORA_EUNSUPPORTED,
-                         "DoRA and lora_bias of %s as a whole are not computed here; name its "
-                         "parts (targets=q+v)",
-                         s->fused);
     for (t->lead = 0; t->lead < i; t->lead++)
         if (st->sites[t->lead].rows && hora_eq(ad->base->sites[t->lead].fused, s->fused))
             break;
@@ -107,7 +102,25 @@ static hora_status add_part(hora_adapter *ad, int i) {
     t->rows = hora_malloc((size_t)s->out * sizeof *t->rows);
     for (int64_t o = 0; o < s->out; o++)
         t->rows[o] = (int32_t)(s->row + o);
-    return HORA_OK;
+}
+
+/* What B's rows have beside it, of each site its own: lora_bias, the magnitude. */
+static void add_rows(hora_adapter *ad, int i) {
+    const config *c = ad->config;
+    const hora_site *s = &ad->base->sites[i];
+    site *t = &((state *)ad->state)->sites[i];
+    if (c->lora_bias) {
+        char *name = hora_peft_key(s->module, HORA_PEFT_LORA_BIAS);
+        t->bias =
+            hora_adapter_param(ad, name, HORA_SHAPE1(s->out), (hora_init){.kind = HORA_INIT_ZERO});
+        t->bias->layer = s->layer;
+        t->bias->decay = false;
+        t->bias->lora_b = true;
+        hora_free(name);
+    }
+    char *magnitude = hora_peft_key(s->module, HORA_PEFT_MAGNITUDE);
+    hora_dora_declare(&t->dora, ad, s, c->dora ? HORA_DORA_ON : HORA_DORA_OFF, magnitude, NULL);
+    hora_free(magnitude);
 }
 
 static bool keeps_start(const config *c) {
@@ -127,15 +140,24 @@ static hora_status check_end(const config *c, const hora_site *s) {
                 : HORA_OK;
 }
 
+/* A pattern's value; of a module as a whole by its own name alone, since it has one rank. */
+static hora_status value_of(const hora_peft_pattern *p, int n, const hora_site *s, bool whole,
+                            double usual, double *out) {
+    return whole ? hora_peft_pattern_value(p, n, s->fused, usual, out)
+                 : hora_targets_value(p, n, s, usual, out);
+}
+
 static hora_status add_site(hora_adapter *ad, int i) {
     const config *c = ad->config;
     state *st = ad->state;
     const hora_site *s = &ad->base->sites[i];
     double rank, alpha;
     HORA_TRY(check_end(c, s));
-    HORA_TRY(hora_targets_value(c->peft.rank_pattern, c->peft.n_rank, s, (double)c->rank, &rank));
+    bool whole;
+    HORA_TRY(hora_targets_whole(&c->peft, s, c->from_folder, &whole));
+    HORA_TRY(value_of(c->peft.rank_pattern, c->peft.n_rank, s, whole, (double)c->rank, &rank));
     HORA_TRY(
-        hora_targets_value(c->peft.alpha_pattern, c->peft.n_alpha, s, c->peft.lora_alpha, &alpha));
+        value_of(c->peft.alpha_pattern, c->peft.n_alpha, s, whole, c->peft.lora_alpha, &alpha));
     if (rank != floor(rank) || rank < 1)
         return hora_fail(HORA_EUSAGE,
                          "rank_pattern gives %s rank %g; ranks are whole numbers above 0",
@@ -144,32 +166,22 @@ static hora_status add_site(hora_adapter *ad, int i) {
     t->rank = (int64_t)rank;
     t->alpha = alpha;
     t->scale = alpha / (c->rslora ? sqrt(rank) : rank);
-    bool whole;
-    HORA_TRY(hora_targets_whole(&c->peft, s, c->from_folder, &whole));
     if (whole && (c->freeze_a || c->init))
         return hora_fail(HORA_EUNSUPPORTED,
                          "init and freeze_a of %s as a whole are not computed here; name its parts "
                          "(targets=q+v)",
                          s->fused);
-    if (whole)
-        return add_part(ad, i);
+    if (whole) {
+        add_part(ad, i);
+        add_rows(ad, i);
+        return HORA_OK;
+    }
     hora_lowrank_params(ad, s, t->rank, false, &t->a, &t->b);
     t->a->fixed = c->freeze_a;
     if (!c->from_folder && s->kind < HORA_SITES)
         HORA_TRY(hora_lora_start_declare(&t->start, ad, s, (hora_lora_kind)c->init, t->scale, t->a,
                                          t->b));
-    if (c->lora_bias) {
-        char *name = hora_peft_key(s->module, HORA_PEFT_LORA_BIAS);
-        t->bias =
-            hora_adapter_param(ad, name, HORA_SHAPE1(s->out), (hora_init){.kind = HORA_INIT_ZERO});
-        t->bias->layer = s->layer;
-        t->bias->decay = false;
-        t->bias->lora_b = true;
-        hora_free(name);
-    }
-    char *magnitude = hora_peft_key(s->module, HORA_PEFT_MAGNITUDE);
-    hora_dora_declare(&t->dora, ad, s, c->dora ? HORA_DORA_ON : HORA_DORA_OFF, magnitude, NULL);
-    hora_free(magnitude);
+    add_rows(ad, i);
     return HORA_OK;
 }
 
@@ -333,7 +345,7 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
             prepare_site(n, a, &a->base->sites[i], t);
         if (t->dora.m && a->base->sites[i].layer == layer)
             hora_dora_prelude(&t->dora, n, &a->base->sites[i], hora_net_param(n, t->a),
-                              hora_net_param(n, t->b), t->scale);
+                              t->rows ? t->part : hora_net_param(n, t->b), t->scale);
     }
 }
 
@@ -457,10 +469,9 @@ static hora_status configure(const hora_method *m, void *own, const hora_foreign
     return HORA_OK;
 }
 
-/* Every parameter carries PEFT's name. */
+/* Parameters carry PEFT's names, but for those of parts of a module. */
 static hora_status save(hora_adapter *a, const char *dir) {
-    return keeps_start(a->config) ? hora_lowrank_save(a, dir)
-                                  : hora_peft_files_save(a, peft_config(a), dir);
+    return keeps_start(a->config) ? hora_lowrank_save(a, dir) : hora_parts_save(a, dir);
 }
 
 static hora_status merge(hora_adapter *a, const hora_merging *m) {
@@ -487,7 +498,7 @@ const hora_method hora_method_lora = {
     .release = release,
     .claims = hora_lowrank_claims,
     .save = save,
-    .load = hora_peft_files_load,
+    .load = hora_parts_load,
     .merge = merge,
     .configure = configure,
     .materialise = materialise,

@@ -383,6 +383,7 @@ static hora_status start_from_classes(run *r) {
 
 static hora_status start(run *r) {
     HORA_TRY(hora_base_complete(r->opened.base));
+    HORA_TRY(hora_base_finite(r->opened.base));
     for (int i = 0; i < r->methods.n; i++)
         HORA_TRY(hora_adapter_allocate(r->methods.at[i]));
     if (r->run.init_adapter && !r->run.resume)

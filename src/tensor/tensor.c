@@ -7,7 +7,6 @@
 #include "tensor/tensor.h"
 
 #include <math.h>
-#include <stdarg.h>
 
 #include "base/text.h"
 #include "tensor/blocks.h"
@@ -59,25 +58,6 @@ size_t hora_dtype_block_bytes(hora_dtype t) {
 
 bool hora_dtype_is_float(hora_dtype t) {
     return row_of(t)->is_float;
-}
-
-hora_dtype hora_dtype_find(const char *name) {
-    for (int t = 0; t < HORA_DTYPE_OTHER; t++)
-        if (!strcmp(dtypes[t].name, name))
-            return (hora_dtype)t;
-    return HORA_DTYPE_OTHER;
-}
-
-hora_shape hora_shape_of(int n, ...) {
-    hora_shape s = {0};
-    HORA_ASSERT(n >= 0 && n <= HORA_MAX_DIMS);
-    va_list ap;
-    va_start(ap, n);
-    s.n = n;
-    for (int i = 0; i < n; i++)
-        s.d[i] = va_arg(ap, int64_t);
-    va_end(ap);
-    return s;
 }
 
 int64_t hora_shape_elems(const hora_shape *s) {

@@ -63,10 +63,7 @@ size_t hora_dtype_size(hora_dtype t);
 int64_t hora_dtype_block(hora_dtype t);      /* values in a block; 1 for plain dtypes */
 size_t hora_dtype_block_bytes(hora_dtype t); /* bytes of a block; of an element for plain dtypes */
 bool hora_dtype_is_float(hora_dtype t);
-hora_dtype hora_dtype_find(const char *name); /* by that spelling; HORA_DTYPE_OTHER when unknown */
 
-/* int64_t or int arguments must be cast: use the macros below */
-hora_shape hora_shape_of(int n, ...);
 #define HORA_SHAPE1(a)       ((hora_shape){1, {(a)}})
 #define HORA_SHAPE2(a, b)    ((hora_shape){2, {(a), (b)}})
 #define HORA_SHAPE3(a, b, c) ((hora_shape){3, {(a), (b), (c)}})

@@ -1,4 +1,5 @@
 /* What is wrong with the input is said, with a code of its own, and nothing is written. */
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -208,7 +209,31 @@ static void test_foreign_tokenizer(void **state) {
     assert_false(hora_path_exists(out));
 }
 
-HORA_TESTS(cli_bad_input, {"weights", test_weights, HORA_SHORT},
+/* A NaN, and an infinity, among the base's weights: neither trained on nor merged into. */
+static void test_not_finite(void **state) {
+    (void)state;
+    static const float wrong[] = {NAN, -INFINITY};
+    const char *data = tiny_file("data.txt", "some text to train on, some text to train on");
+    const char *own = hora_test_path(hora_test_tmp(), "own"),
+               *out = hora_test_path(hora_test_tmp(), "never");
+    const char *train = "train --model '%s' --data '%s' --out '%s' --seq-len 8 --steps 1";
+    tool_check(0, NULL, NULL, train, tiny_model(), data, own);
+    hora_str file = {0};
+    assert_ok(hora_file_read(&file, hora_test_path(tiny_model(), "model.safetensors")));
+    for (size_t i = 0; i < HORA_COUNT(wrong); i++) {
+        memcpy(file.s + file.n - sizeof *wrong, &wrong[i], sizeof *wrong); /* in the last tensor */
+        const char *model = damaged("damaged", "model.safetensors", file.s, file.n);
+        const char *says = "holds a number that is not finite";
+        tool_check(11, NULL, says, train, model, data, out);
+        tool_check(11, "", says, "merge --model '%s' --adapter '%s' --any-base --out '%s'", model,
+                   own, out);
+        assert_false(hora_path_exists(out));
+    }
+    hora_str_release(&file);
+}
+
+HORA_TESTS(cli_bad_input, {"weights that are no numbers", test_not_finite, HORA_SHORT},
+           {"weights", test_weights, HORA_SHORT},
            {"a shard that is missing", test_missing_shard, HORA_SHORT},
            {"configurations", test_config, HORA_SHORT}, {"tokenizers", test_tokenizer, HORA_SHORT},
            {"data", test_data, HORA_SHORT}, {"places to write", test_output, HORA_SHORT},

@@ -61,7 +61,7 @@ static void errors_name_the_path(void **state) {
     hora_free(none);
 }
 
-static void writer_hashes_and_counts(void **state) {
+static void writer_writes_all(void **state) {
     (void)state;
     enum { N = 700000 };
     unsigned char *data = hora_malloc(N);
@@ -74,7 +74,6 @@ static void writer_hashes_and_counts(void **state) {
     hora_writer_put(w, data, 3);
     hora_writer_put(w, data + 3, 400000);
     hora_writer_put(w, data + 400003, N - 400003);
-    assert_true(hora_writer_hash(w) == hora_hash64(data, N, 0));
     assert_ok(hora_writer_commit(w));
     hora_map m;
     assert_ok(hora_map_open(&m, path));
@@ -236,7 +235,7 @@ static void writable_before_the_work(void **state) {
 
 HORA_TESTS(unit_file, {"write, read, map", write_read_map, HORA_SHORT},
            {"errors name the path", errors_name_the_path, HORA_SHORT},
-           {"a writer hashes what it writes", writer_hashes_and_counts, HORA_SHORT},
+           {"a writer writes all, in any pieces", writer_writes_all, HORA_SHORT},
            {"nothing is half there", nothing_half_there, HORA_SHORT},
            {"only files are replaced, links stay", only_files_are_replaced, HORA_SHORT},
            {"a full disk leaves the old file", full_disk, HORA_SHORT},

@@ -46,6 +46,13 @@ static const struct {
      "{\"rope_scaling\": {\"factor\": 2, \"rope_type\": \"yarn\"}}"},
     {"{\"rope_scaling\": {\"type\": \"default\", \"mrope_section\": [16]}}",
      "{\"rope_scaling\": null}"},
+    /* a length beside it counts, where transformers reads one */
+    {"{\"original_max_position_embeddings\": 8, \"rope_scaling\": {\"type\": \"longrope\"}}",
+     "{\"original_max_position_embeddings\": 8, \"rope_scaling\": "
+     "{\"original_max_position_embeddings\": 8, \"rope_type\": \"longrope\"}}"},
+    {"{\"original_max_position_embeddings\": 8, \"rope_scaling\": {\"type\": \"dynamic\"}}",
+     "{\"original_max_position_embeddings\": 8, \"rope_scaling\": "
+     "{\"rope_type\": \"dynamic\"}}"},
     {"{\"rope_scaling\": null}", "{\"rope_scaling\": null}"},
     {"{\"rope_scaling\": {}, \"rope_theta\": 5.0}",
      "{\"rope_scaling\": null, \"rope_theta\": 5.0}"},

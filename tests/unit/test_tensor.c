@@ -184,7 +184,7 @@ static void every_pair(void **state) {
 
 static void shapes(void **state) {
     (void)state;
-    hora_shape s = hora_shape_of(3, (int64_t)2, (int64_t)3, (int64_t)4), scalar = {0};
+    hora_shape s = HORA_SHAPE3(2, 3, 4), scalar = {0};
     hora_shape other = HORA_SHAPE2(2, 3);
     char text[128];
     int64_t n;
@@ -212,10 +212,10 @@ static void shapes(void **state) {
 static void dtypes(void **state) {
     (void)state;
     for (int t = 0; t < HORA_DTYPE_OTHER; t++) {
-        assert_int_equal(hora_dtype_find(hora_dtype_name((hora_dtype)t)), t);
+        for (int k = 0; k < t; k++)
+            assert_string_not_equal(hora_dtype_name((hora_dtype)t), hora_dtype_name((hora_dtype)k));
         assert_in_range(hora_dtype_size((hora_dtype)t), 1, 8);
     }
-    assert_int_equal(hora_dtype_find("F8_E8M0"), HORA_DTYPE_OTHER);
     assert_int_equal(hora_dtype_size(HORA_DTYPE_OTHER), 0);
     assert_true(hora_dtype_is_float(HORA_BF16) && !hora_dtype_is_float(HORA_I64));
 }
