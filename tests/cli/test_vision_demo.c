@@ -1,4 +1,5 @@
-/* The demo of pictures: what examples/shapes draws, and examples/vision from end to end with a few steps. */
+/* The demo of pictures: what examples/shapes draws, and examples/vision from end to end with a few
+ * steps. */
 #include <stdio.h>
 
 #include "base/file.h"
