@@ -8,6 +8,7 @@
  * of their own kind (grain, speckle, a slow shading). Same arguments, same bytes. C alone, without
  * hora: the PNG of a mask is written here, its pixels stored and not packed.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -175,7 +176,10 @@ static int begin(const char *dir) {
     char path[PATH];
     for (int i = 0; i < 3; i++) {
         snprintf(path, sizeof path, "%s%s", dir, parts[i]);
-        mkdir(path, 0777); /* one that is there will do; what cannot be is said by the files */
+        if (mkdir(path, 0777) && errno != EEXIST) {
+            fprintf(stderr, "scans: cannot make the folder %s: %s\n", path, strerror(errno));
+            return 1;
+        }
     }
     snprintf(path, sizeof path, "%s/classes.txt", dir);
     FILE *f = fopen(path, "wbx");

@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "infer/forward.h"
+#include "task/task.h"
 
 /* --- models ----------------------------------------------------------------------------------- */
 typedef struct model_config {
@@ -31,8 +32,8 @@ static const hora_option model_rows[] = {
     OPT_STRING(device, "device", NULL, NULL, "NAME",
                "where it is computed: host or cuda; unset: the host"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
-               "what the model is used for: causal, sequence-classification, regression, "
-               "token-classification; unset: what its class or the adapter is made for"),
+               "what the model is used for: " HORA_TASK_NAMES
+               "; unset: what its class or the adapter is made for"),
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 

@@ -106,11 +106,12 @@ static hora_status compare(const hora_base *b, const char *dir, const hora_json 
     hora_status s = HORA_OK;
     const bool differs = other_dimensions(b, o, &what) || other_tensors(b, all, &compared, &what);
     if (differs && !b->any_base)
-        s = hora_fail(HORA_EMISMATCH,
-                      "%s was trained on another base than %s: %s. Give the base that it was "
-                      "trained on; with any_base=true it is tried here all the same, as on a "
-                      "fine-tuned relative",
-                      dir, b->dir, what.s);
+        s = hora_fail(
+            HORA_EMISMATCH,
+            "%s was trained on another base than %s: %s. Give the base that it was "
+            "trained on; with any_base (--any-base) it is tried here all the same, as on a "
+            "fine-tuned relative",
+            dir, b->dir, what.s);
     else if (differs)
         hora_warn("%s was trained on another base than %s: %s; it is used all the same", dir,
                   b->dir, what.s);

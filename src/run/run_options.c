@@ -5,6 +5,7 @@
 #include "model/family.h"
 #include "run/foreign.h"
 #include "run/run.h"
+#include "task/task.h"
 
 #define OPT_OF hora_run_config
 static const hora_option rows[] = {
@@ -25,8 +26,7 @@ static const hora_option rows[] = {
     OPT_STRING(method, "method", "peft_type", "hora", "NAME",
                "what trains; `hora methods` lists them"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
-               "what the model learns: causal, sequence-classification, regression, "
-               "token-classification; unset: what its class is made for"),
+               "what the model learns: " HORA_TASK_NAMES "; unset: what its class is made for"),
     OPT_STRING(out, "out", "output_dir", NULL, "DIR",
                "folder for the adapter, checkpoints and logs"),
     OPT_STRING(init_adapter, "init_adapter", NULL, NULL, "DIR",

@@ -44,6 +44,10 @@ typedef struct hora_task {
     void (*metrics)(const hora_tally *, hora_metrics *out);
 } hora_task;
 
+/* Names of all rows, for help; unit/task compares them. */
+#define HORA_TASK_NAMES                                                                            \
+    "causal, sequence-classification, regression, token-classification, image-classification, "    \
+    "segment, embedding"
 int hora_task_count(void);
 const hora_task *hora_task_at(int i);
 const hora_task *hora_task_named(const char *name); /* NULL when absent; '_' is '-' */

@@ -19,10 +19,9 @@ static const hora_option rows[] = {
         model, "model", NULL, NULL, "DIR",
         "directory with the tokenizer and its chat template; no weights are needed; without it "
         "records with labels are read as bytes"),
-    OPT_STRING(
-        task, "task", "task_type", NULL, "NAME",
-        "read the records as this task does: causal, sequence-classification, ..; unset: what "
-        "the model is made for"),
+    OPT_STRING(task, "task", "task_type", NULL, "NAME",
+               "read the records as this task does: " HORA_TASK_NAMES
+               "; unset: what the model is made for"),
     OPT_INT(record, "record", NULL, "0", 0, 9e15,
             "show this record, counted from 1, with its ids; 0: the first ones"),
     OPT_INT(show, "show", NULL, "3", 0, 1e9, "how many sequences are shown"),

@@ -507,7 +507,17 @@ static void broken_words(void **state) {
     hora_objective_release(&o);
 }
 
-HORA_TESTS(unit_task, {"measures against other libraries", measures, HORA_SHORT},
+static void help_names_all(void **state) {
+    (void)state;
+    hora_str names = {0};
+    for (int i = 0; i < hora_task_count(); i++)
+        hora_str_printf(&names, "%s%s", i ? ", " : "", hora_task_at(i)->name);
+    assert_string_equal(names.s, HORA_TASK_NAMES);
+    hora_str_release(&names);
+}
+
+HORA_TESTS(unit_task, {"help names all rows", help_names_all, HORA_SHORT},
+           {"measures against other libraries", measures, HORA_SHORT},
            {"measures by hand", measures_by_hand, HORA_SHORT},
            {"BILOU is IOBES", bilou, HORA_SHORT}, {"labels in all spellings", labels, HORA_SHORT},
            {"CSV and TSV", tables, HORA_SHORT}, {"words of an adapter", broken_words, HORA_SHORT},
