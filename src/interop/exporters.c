@@ -32,10 +32,10 @@ hora_status hora_flat_only(const hora_export *x) {
     for (int i = 0; i < x->n; i++) {
         const hora_adapter *a = x->adapters[i];
         if (!a->method->factors)
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "method %s is no low-rank update; fold it into the model with `hora "
-                             "merge`, or into a whole file",
-                             a->method->name);
+            return hora_fail(
+                HORA_EUNSUPPORTED, "method %s is no low-rank update; %s", a->method->name,
+                a->method->merge ? "fold it into the model with `hora merge`, or into a whole file"
+                                 : "it does not merge either: hora alone runs it");
         if (a->method->peft_config(a)->n_tokens)
             return hora_fail(
                 HORA_EUNSUPPORTED,

@@ -113,10 +113,17 @@ static hora_status differs(const char *dir, const char *group, const char *key,
     hora_str a = {0}, b = {0};
     shown(here, &a);
     shown(there, &b);
-    hora_status s = hora_fail(HORA_EMISMATCH,
-                              "%s: %s %s is %s there and %s here; resume with what it was made "
-                              "with, or start anew (init_adapter takes its values)",
-                              dir, group, key, b.s, a.s);
+    hora_status s;
+    if (hora_eq(key, "workers"))
+        s = hora_fail(HORA_EMISMATCH,
+                      "%s was written by %s ranks with local steps (sync_every), and these are %s; "
+                      "go on with mpirun -n %s",
+                      dir, b.s, a.s, b.s);
+    else
+        s = hora_fail(HORA_EMISMATCH,
+                      "%s: %s %s is %s there and %s here; resume with what it was made with, or "
+                      "start anew (init_adapter takes its values)",
+                      dir, group, key, b.s, a.s);
     hora_str_release(&a);
     hora_str_release(&b);
     return s;
