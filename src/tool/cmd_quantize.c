@@ -106,7 +106,7 @@ static hora_status run(hora_cli *cli) {
 
 const hora_command hora_command_quantize = {
     .name = "quantize",
-    .summary = "Write a model, or one with its adapter merged in, as GGUF in 4 or 8 bits",
+    .summary = "A model, or one with its adapter merged in, as GGUF in 4 or 8 bits",
     .usage =
         "--model DIR [--adapter OUT[:X] ..] --out FILE.gguf [--type q4_k|q4_0|q8_0] [--overwrite]",
     .more = "The file has tokenizer and chat template in it, is trained on with --model FILE.gguf "

@@ -389,7 +389,7 @@ static hora_status run(hora_cli *cli) {
 
 const hora_command hora_command_verify = {
     .name = "verify",
-    .summary = "Adapters attached against merged and exported: logits, layers, rounding",
+    .summary = "Adapters attached against merged and exported: logits, rounding",
     .usage = "--model DIR [--adapter OUT[:X] ..] [--against PATH ..] [--prompt TEXT ..] "
              "[--tolerance X]",
     .more =
