@@ -2,7 +2,7 @@
  * Mapping, reading and atomic writing of files. Owns the rule that a reader never sees half a file:
  * bytes go to a temporary beside it, are synced, renamed over path, and the folder is synced. The
  * temporary has a name that nobody else would choose and is made new, so that no file of a user's
- * is taken for it. Folders and names are in folder.c. Every message names the path, the system's
+ * is taken for it; it is locked while it is written. Folders and names are in folder.c. Every message names the path, the system's
  * reason and what to do.
  */
 #ifndef _GNU_SOURCE
@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -236,13 +237,28 @@ char *hora_temporary_name(const char *path) {
     return hora_format("%s" TEMPORARY, path, (unsigned long long)hora_unguessable());
 }
 
+/* A temporary that is not locked is a dead process's (hora_outfile_check removes it). False: one
+ * who looked between making and locking takes it for that. */
+static bool hold(int fd) {
+    struct stat st;
+    if (flock(fd, LOCK_EX | LOCK_NB))
+        return errno != EWOULDBLOCK; /* a system without locks has no one who looks either */
+    return fstat(fd, &st) || st.st_nlink;
+}
+
 static hora_status open_temporary(hora_writer *w) {
-    do {
+    for (;;) {
         hora_free(w->tmp);
         w->tmp = hora_temporary_name(w->path);
         w->fd =
             hora_open_at(AT_FDCWD, w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW);
-    } while (w->fd < 0 && errno == EEXIST);
+        if (w->fd < 0 && errno == EEXIST)
+            continue;
+        if (w->fd < 0 || hold(w->fd))
+            break;
+        unlink(w->tmp);
+        close(w->fd);
+    }
     return w->fd < 0 ? hora_file_error(errno, "cannot be written", w->path) : HORA_OK;
 }
 
@@ -311,7 +327,8 @@ hora_status hora_writer_commit(hora_writer *own_w) {
     while (!w->error && fsync(w->fd))
         if (errno != EINTR)
             w->error = errno;
-    if (close(w->fd) && errno != EINTR && !w->error) /* interrupted: closed all the same */
+    const int lock = fcntl(w->fd, F_DUPFD_CLOEXEC, 0); /* held until the file has its name */
+    if (close(w->fd) && errno != EINTR && !w->error)   /* interrupted: closed all the same */
         w->error = errno;
     w->fd = -1;
     if (w->error)
@@ -320,6 +337,8 @@ hora_status hora_writer_commit(hora_writer *own_w) {
         s = hora_rename(w->tmp, w->path);
     if (s != HORA_OK)
         unlink(w->tmp);
+    if (lock >= 0)
+        close(lock);
     writer_free(w);
     return s;
 }

@@ -19,7 +19,9 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "base/mem.h"
 #include "base/status.h"
 
 /* What must survive: it may not be, hold or lie in what would be removed or replaced. Compared by
@@ -91,7 +93,22 @@ hora_status hora_outdir_seal(const char *dir);
 /* The same for a folder from before the mark: only these entries (as in the mark) are ours. */
 hora_status hora_outdir_seal_only(const char *dir, char *const *names, int n);
 
-/* A single file as output: refuses what is no regular file, what exists without `overwrite`, and
- * what an input is or holds. */
-hora_status hora_outfile_check(const char *path, bool overwrite, const hora_input *in, int n);
+/* How a kind of single file is known again as one that hora wrote. */
+typedef struct hora_outfile {
+    const char *kind; /* as in the file's mark; named in the refusal */
+    /* *yes: whole, and marked as of this kind. What cannot be read is an error. */
+    hora_status (*ours)(const char *path, const char *kind, bool *yes);
+} hora_outfile;
+/* A single file as output: refuses what is no regular file, what exists without `overwrite`, what
+ * an input is or holds, and what is not of the kind (NULL: nothing is replaced). Then removes what
+ * killed runs left of it: temporaries of this very name that no living process holds. */
+hora_status hora_outfile_check(const char *path, bool overwrite, const hora_outfile *kind,
+                               const hora_input *in, int n);
+/* Text files end in a comment with a sum of what stands above it, so an edited one is not ours. */
+void hora_outfile_seal_text(hora_str *text, const char *kind);
+hora_status hora_outfile_text_ours(const char *path, const char *kind, bool *yes);
+/* The mark in the metadata of a binary file: its kind and its bytes, of the same length for every
+ * size. A file that was cut, or that another program made of ours, has another size. */
+#define HORA_OUTFILE_KEY "hora.file"
+void hora_outfile_mark(char out[64], const char *kind, uint64_t bytes);
 #endif

@@ -140,24 +140,3 @@ const hora_input *hora_guard_around(const hora_guard *g, const char *path) {
     hora_free(above.at);
     return found;
 }
-
-/* --- single files ----------------------------------------------------------------------------- */
-hora_status hora_outfile_check(const char *path, bool overwrite, const hora_input *in, int n) {
-    struct stat st;
-    if (stat(path, &st))
-        return hora_means_absent(errno) ? HORA_OK : hora_file_error(errno, "cannot be used", path);
-    if (!overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", path);
-    if (!S_ISREG(st.st_mode))
-        return hora_fail(HORA_EEXISTS, "%s is no regular file; give another --out", path);
-    hora_guard *g = hora_guard_new(in, n);
-    hora_status s = hora_guard_sure(g);
-    const hora_input *hit = hora_guard_holds(g, &st);
-    if (!hit)
-        hit = hora_guard_around(g, path);
-    if (!s && hit)
-        s = hora_fail(HORA_EEXISTS, "%s is part of the %s (%s); give another --out", path,
-                      hit->what, hit->path);
-    hora_guard_free(g);
-    return s;
-}

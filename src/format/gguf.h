@@ -108,4 +108,8 @@ void hora_gguf_put_heads(hora_gguf_out *o, const char *name, hora_view view, hor
 /* HORA_EUSAGE for repeated keys or tensors, names over 63 bytes, rows that are no whole blocks. */
 hora_status hora_gguf_write(const hora_gguf_out *o, const char *path);
 uint64_t hora_gguf_write_size(const hora_gguf_out *o); /* bytes it would take */
+/* The mark by which a file is known again as hora's (base/outdir.h, hora_outfile); after all other
+ * keys and tensors. */
+void hora_gguf_put_mark(hora_gguf_out *o, const char *kind);
+hora_status hora_gguf_is_ours(const char *path, const char *kind, bool *yes);
 #endif

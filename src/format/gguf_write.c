@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/outdir.h"
 #include "base/text.h"
 #include "format/gguf_impl.h"
 #include "format/gguf_names.h"
@@ -226,6 +227,31 @@ uint64_t hora_gguf_write_size(const hora_gguf_out *o) {
         sum += padded(hora_view_bytes(&v));
     }
     return sum;
+}
+
+void hora_gguf_put_mark(hora_gguf_out *o, const char *kind) {
+    char mark[64];
+    hora_outfile_mark(mark, kind, 0);
+    hora_gguf_put_text(o, HORA_OUTFILE_KEY, mark);
+    const size_t n = strlen(mark);
+    hora_outfile_mark(mark, kind, hora_gguf_write_size(o));
+    memcpy(o->keys.s + o->keys.n - n, mark, n);
+}
+
+hora_status hora_gguf_is_ours(const char *path, const char *kind, bool *yes) {
+    hora_gguf *g;
+    char mark[64];
+    size_t n;
+    *yes = false;
+    const hora_status s = hora_gguf_open(&g, path);
+    if (s)
+        return s == HORA_EIO || s == HORA_ENOMEM ? s : HORA_OK;
+    const hora_gguf_value *v = hora_gguf_get(g, HORA_OUTFILE_KEY);
+    const char *text = v && !v->array ? hora_gguf_text(v, 0, &n) : NULL;
+    hora_outfile_mark(mark, kind, hora_gguf_part(g, 0)->n);
+    *yes = text && hora_gguf_parts(g) == 1 && n == strlen(mark) && !memcmp(text, mark, n);
+    hora_gguf_close(g);
+    return HORA_OK;
 }
 
 static void pad(hora_writer *w, uint64_t n) {

@@ -79,4 +79,8 @@ hora_image_name hora_image_name_kind(const char *name);
  * same libraries. _encode appends to `out`, _save is atomic. HORA_EUNSUPPORTED without libpng. */
 hora_status hora_image_encode_png(hora_str *out, const hora_image *im);
 hora_status hora_image_save_png(const char *path, const hora_image *im);
+/* The same with the mark by which the file is known again as hora's (base/outdir.h, hora_outfile):
+ * a tEXt chunk with a sum of what stands in front of it. */
+hora_status hora_image_save_png_marked(const char *path, const hora_image *im, const char *kind);
+hora_status hora_image_png_is_ours(const char *path, const char *kind, bool *yes);
 #endif

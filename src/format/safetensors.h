@@ -93,6 +93,11 @@ typedef struct hora_pair {
  */
 hora_status hora_st_write(const char *path, const hora_st_entry *entries, int n,
                           const hora_pair *meta, int nmeta);
+/* The same with the mark by which the file is known again as hora's (base/outdir.h, hora_outfile).
+ */
+hora_status hora_st_write_marked(const char *path, const hora_st_entry *entries, int n,
+                                 const char *kind);
+hora_status hora_st_is_ours(const char *path, const char *kind, bool *yes);
 /* Bytes that hora_st_write would produce without `meta` (for refusing before the work); 0 for
  * entries that it would refuse. */
 uint64_t hora_st_write_size(const hora_st_entry *entries, int n);

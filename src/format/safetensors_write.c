@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/outdir.h"
 #include "base/text.h"
 
 #define CHUNK ((int64_t)1 << 15) /* elements converted at a time */
@@ -186,12 +187,12 @@ out:
     return s;
 }
 
-uint64_t hora_st_write_size(const hora_st_entry *entries, int n) {
+static uint64_t size_of(const hora_st_entry *entries, int n, const hora_pair *meta, int nmeta) {
     hora_str header = {0};
     uint64_t bytes = 0;
     st_slot *slots = hora_calloc((size_t)n + 1, sizeof *slots);
     if (plan(entries, n, slots) == HORA_OK) {
-        make_header(slots, n, NULL, 0, &header);
+        make_header(slots, n, meta, nmeta, &header);
         bytes = 8 + header.n;
         for (int i = 0; i < n; i++)
             bytes += slots[i].bytes;
@@ -199,6 +200,33 @@ uint64_t hora_st_write_size(const hora_st_entry *entries, int n) {
     hora_str_release(&header);
     hora_free(slots);
     return bytes;
+}
+
+uint64_t hora_st_write_size(const hora_st_entry *entries, int n) {
+    return size_of(entries, n, NULL, 0);
+}
+
+hora_status hora_st_write_marked(const char *path, const hora_st_entry *entries, int n,
+                                 const char *kind) {
+    char mark[64];
+    const hora_pair meta = {HORA_OUTFILE_KEY, mark};
+    hora_outfile_mark(mark, kind, 0);
+    hora_outfile_mark(mark, kind, size_of(entries, n, &meta, 1));
+    return hora_st_write(path, entries, n, &meta, 1);
+}
+
+hora_status hora_st_is_ours(const char *path, const char *kind, bool *yes) {
+    hora_st *st;
+    char mark[64];
+    *yes = false;
+    const hora_status s = hora_st_open(&st, path);
+    if (s)
+        return s == HORA_EIO || s == HORA_ENOMEM ? s : HORA_OK;
+    const char *text = hora_st_meta(st, HORA_OUTFILE_KEY);
+    hora_outfile_mark(mark, kind, (uint64_t)hora_file_size(path));
+    *yes = text && hora_eq(text, mark);
+    hora_st_close(st);
+    return HORA_OK;
 }
 
 /* --- a model directory ------------------------------------------------------------------------ */

@@ -563,7 +563,7 @@ hora_status hora_forward_save(const hora_forward *f, const hora_forward_batch *b
                 e, n, cap,
                 ((hora_st_entry){name, {p->grad, f->adapters[a]->dtype, p->shape}, HORA_F32}));
         }
-    hora_status s = hora_st_write(path, e, n, NULL, 0);
+    hora_status s = hora_st_write_marked(path, e, n, "forward");
     for (int i = fixed; i < n; i++)
         hora_free((char *)e[i].name);
     hora_free(e);

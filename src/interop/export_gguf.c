@@ -198,6 +198,7 @@ static hora_status fill(hora_gguf_out *o, const hora_export *x, float *const *me
                              (hora_view){*factors, HORA_F32, HORA_SHAPE1(x->base->head_dim / 2)},
                              HORA_F32);
     HORA_TRY(put_tensors(o, x, merged));
+    hora_gguf_put_mark(o, "gguf");
     char *dir = hora_path_dir(path);
     hora_status s = hora_check_writable(dir, hora_gguf_write_size(o));
     hora_free(dir);

@@ -82,6 +82,7 @@ static hora_status write(const hora_export *x, const char *path) {
         rows[i] = turned(&f[i], s, arch->permuted && qk);
         put_site(o, b, &f[i], s, rows[i]);
     }
+    hora_gguf_put_mark(o, "gguf-lora");
     hora_status s = hora_gguf_write(o, path);
     for (int i = 0; i < hora_flat_sites(b); i++)
         hora_free(rows[i]);

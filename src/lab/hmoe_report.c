@@ -69,8 +69,9 @@ hora_status hora_hmoe_out_ready(const hora_hmoe_config *c) {
     hora_outdir *o = NULL;
     if (!c->out)
         return HORA_OK;
+    const hora_outfile kind = {"hmoe", hora_st_is_ours};
     if (out_is_file(c))
-        HORA_TRY(hora_outfile_check(c->out, c->overwrite, c->in, c->nin));
+        HORA_TRY(hora_outfile_check(c->out, c->overwrite, &kind, c->in, c->nin));
     else
         HORA_TRY(open_folder(c, &o));
     char *dir = o ? hora_strdup(c->out) : hora_path_dir(c->out);
@@ -555,7 +556,7 @@ hora_status hora_hmoe_report_finish(hora_hmoe_report *r, hora_json **out, hora_s
     if (r->folder)
         HORA_TRY(write_folder(r));
     else if (where)
-        HORA_TRY(hora_st_write(where, r->tensors, r->ntensors, NULL, 0));
+        HORA_TRY(hora_st_write_marked(where, r->tensors, r->ntensors, "hmoe"));
     if (where)
         hora_str_printf(table, "%s: %s\n", where,
                         !r->folder ? "tensors and diagnostics"

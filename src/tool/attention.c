@@ -100,7 +100,7 @@ static hora_status draw(hora_model *m, const hora_cli_attention_config *c, hora_
             hora_attention_maps_release(&maps);
     }
     if (!st)
-        st = hora_image_save_png(c->out, &s.im);
+        st = hora_image_save_png_marked(c->out, &s.im, "attention");
     hora_image_release(&s.im);
     return st;
 }

@@ -291,7 +291,7 @@ hora_status hora_cli_data(hora_cli *cli) {
         const hora_input in[] = {{"data", cli->rest[0]}, {"model", c.model}, {"labels", c.labels}};
         const hora_cli_pictures_config pc = {&data, c.model, c.labels, c.sheet};
         if (c.sheet)
-            HORA_TRY_OUT(s, hora_outfile_check(c.sheet, false, in, (int)HORA_COUNT(in)));
+            HORA_TRY_OUT(s, hora_outfile_check(c.sheet, false, NULL, in, (int)HORA_COUNT(in)));
         s = hora_cli_pictures(cli->rest[0], &pc, &r);
         goto out;
     }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/outdir.h"
 #include "base/text.h"
+#include "format/image.h"
 #include "task/predictions.h"
 #include "tool/confusion.h"
 #include "tool/data_pictures.h"
@@ -171,7 +172,8 @@ static hora_status run(hora_cli *cli) {
     HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
     if (c.confusion) {
         const hora_input in[] = {{"data", c.data}, {"predictions", c.predictions}};
-        st = hora_outfile_check(c.confusion, c.overwrite, in, (int)HORA_COUNT(in));
+        const hora_outfile kind = {"confusion", hora_image_png_is_ours};
+        st = hora_outfile_check(c.confusion, c.overwrite, &kind, in, (int)HORA_COUNT(in));
         HORA_TRY_OUT(st, st ? hora_context(st, "--confusion") : HORA_OK);
     }
     if (c.predictions) {

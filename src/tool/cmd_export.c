@@ -2,6 +2,7 @@
 #include "api/handles.h"
 #include "base/outdir.h"
 #include "base/text.h"
+#include "format/gguf.h"
 #include "interop/interop.h"
 #include "tool/modelfile.h"
 #include "tool/tool.h"
@@ -39,12 +40,15 @@ static hora_status open_out(const config *c, const hora_cli_sources *from, hora_
     *o = NULL;
     if (c->modelfile) {
         char *path = hora_modelfile_path(c->out);
-        const hora_status s = hora_outfile_check(path, c->overwrite, from->in, from->nin);
+        const hora_outfile kind = {HORA_MODELFILE_KIND, hora_outfile_text_ours};
+        const hora_status s = hora_outfile_check(path, c->overwrite, &kind, from->in, from->nin);
         hora_free(path);
         HORA_TRY(s);
     }
+    const hora_outfile kind = {exporter_of(c)->name,
+                               hora_gguf_is_ours}; /* the files are all GGUF */
     if (exporter_of(c)->file)
-        return hora_outfile_check(c->out, c->overwrite, from->in, from->nin);
+        return hora_outfile_check(c->out, c->overwrite, &kind, from->in, from->nin);
     return hora_cli_out(o, c->out, c->overwrite, from);
 }
 

@@ -1,7 +1,9 @@
 /* hora forward: logits, loss and gradients of one batch, for outside programs. */
 #include "api/handles.h"
 #include "base/file.h"
+#include "base/outdir.h"
 #include "base/text.h"
+#include "format/safetensors.h"
 #include "infer/forward.h"
 #include "task/embed.h"
 #include "tool/tool.h"
@@ -126,7 +128,8 @@ static hora_status ready(const config *c, const hora_settings *s) {
     from.in[from.nin++] = (hora_input){"batch", c->batch};
     const bool adapter = from.n > 0;
     if (st == HORA_OK)
-        st = hora_outfile_check(c->out, c->overwrite, from.in, from.nin);
+        st = hora_outfile_check(c->out, c->overwrite, &(hora_outfile){"forward", hora_st_is_ours},
+                                from.in, from.nin);
     hora_cli_sources_free(&from);
     HORA_TRY(st);
     if (adapter && c->method)

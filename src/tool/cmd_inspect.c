@@ -1,6 +1,7 @@
 /* hora inspect: a file or directory, for people or as JSON. */
 #include "base/outdir.h"
 #include "base/text.h"
+#include "format/image.h"
 #include "run/inspect.h"
 #include "tool/attention.h"
 #include "tool/tool.h"
@@ -71,7 +72,8 @@ static hora_status attention(hora_cli *cli, const config *c, hora_json **r) {
     HORA_TRY(hora_cli_required("out", c->out, "the picture to write"));
     const hora_input in[] = {
         {"model", a.model}, {"adapter", c->adapter}, {"picture", c->attention}};
-    HORA_TRY(hora_outfile_check(c->out, c->overwrite, in, (int)HORA_COUNT(in)));
+    const hora_outfile kind = {"attention", hora_image_png_is_ours};
+    HORA_TRY(hora_outfile_check(c->out, c->overwrite, &kind, in, (int)HORA_COUNT(in)));
     return hora_cli_attention(&cli->settings, &a, r);
 }
 

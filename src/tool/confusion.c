@@ -89,7 +89,7 @@ hora_status hora_cli_confusion(const char *path, const hora_json *result) {
     fill(&im, 0, 0, side, side, (colour){255, 255, 255});
     for (size_t i = 0; i < k; i++)
         draw_row(&im, rows, i, k, cell);
-    hora_status s = hora_image_save_png(path, &im);
+    hora_status s = hora_image_save_png_marked(path, &im, "confusion");
     hora_image_release(&im);
     return s;
 }

@@ -9,6 +9,7 @@
 #include "api/handles.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/outdir.h"
 #include "base/text.h"
 
 #define S "HoraSystemWord"
@@ -127,6 +128,7 @@ hora_status hora_modelfile_write(const char *gguf, const hora_tokenizer *t, cons
     put_chat(&out, t);
     hora_status s = put_stops(&out, t, dir);
     put_sampling(&out, dir);
+    hora_outfile_seal_text(&out, HORA_MODELFILE_KIND);
     if (s == HORA_OK)
         s = hora_file_write(path, out.s, out.n);
     hora_str_release(&out);

@@ -169,6 +169,69 @@ static void test_writing_commands(void **state) {
                tiny_model(), tiny_file("b.json", "{\"input_ids\": [[5, 6]]}"));
 }
 
+/* Single files: only hora's own, whole and of the kind, are replaced. */
+static void test_single_files(void **state) {
+    (void)state;
+#define GGUF    "$H quantize --model model --type q8_0 --out "
+#define LORA    "$H export --model model --adapter OUT --to gguf-lora --out "
+#define FORWARD "$H forward --model model --batch b.json --out "
+#define BATCH   "echo '{\"input_ids\": [[5, 6]]}' > b.json; "
+#define SEEN    "for i in 1 2; do echo '{\"true\": 1, \"pred\": 1}'; done > p.jsonl; "
+#define MATRIX  "$H eval --predictions p.jsonl --confusion "
+    static const struct {
+        const char *prepare, *command;
+    } cases[] = {
+        {"echo precious > x", GGUF "x --overwrite"},
+        {"echo precious > x", "$H export --model model --to gguf --out x --overwrite"},
+        {"$T --model model --out OUT; echo precious > x", LORA "x --overwrite"},
+        {": > x", GGUF "x --overwrite"},
+        {":", GGUF "data.txt --overwrite"},
+        /* another program's, one that was cut, lengthened, changed by a program that keeps keys, one
+         * from before the mark */
+        {GGUF "x; truncate -s -32 x", GGUF "x --overwrite"},
+        {GGUF "x; head -c 100 x > y", GGUF "y --overwrite"},
+        {GGUF "x; echo more >> x", GGUF "x --overwrite"},
+        {GGUF "x; sed -i s/hora.file/some.file/ x", GGUF "x --overwrite"},
+        {GGUF "x; sed -i 's/gguf 0000/gguf 0001/' x", GGUF "x --overwrite"},
+        /* hora's, of another kind */
+        {"$T --model model --out OUT; " GGUF "x", LORA "x --overwrite"},
+        {"$T --model model --out OUT; " LORA "x", GGUF "x --overwrite"},
+        {BATCH FORWARD "x", GGUF "x --overwrite"},
+        {BATCH GGUF "x", FORWARD "x --overwrite"},
+        {BATCH "echo precious > x", FORWARD "x --overwrite"},
+        {BATCH "cp model/model.safetensors x", FORWARD "x --overwrite"},
+        {BATCH FORWARD "x; truncate -s -4 x", FORWARD "x --overwrite"},
+        {SEEN "echo precious > x", MATRIX "x --overwrite"},
+        {SEEN MATRIX "x; truncate -s -1 x", MATRIX "x --overwrite"},
+        {SEEN MATRIX "x; sed -i s/hora.file/some.file/ x", MATRIX "x --overwrite"},
+        {"echo precious > Modelfile",
+         "$H export --model model --to gguf --modelfile --out x --overwrite"},
+        {"$H export --model model --to gguf --modelfile --out x; sed -i 1s/x/y/ Modelfile",
+         "$H export --model model --to gguf --modelfile --out x --overwrite"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(cases); i++)
+        assert_refused(cases[i].prepare, cases[i].command, "remove it yourself");
+    static const char *const own[] = {
+        GGUF "x && " GGUF "x --type q4_0 --overwrite && "
+             "$H export --model model --to gguf --out x --overwrite && " GGUF "x --overwrite",
+        "$T --model model --out OUT && " LORA "x && " LORA "x --overwrite",
+        BATCH FORWARD "x && " FORWARD "x --overwrite",
+        SEEN MATRIX "x && " MATRIX "x --overwrite",
+        "$H export --model model --to gguf --modelfile --out x && "
+        "$H export --model model --to gguf --modelfile --out x --overwrite",
+        /* what a killed run left goes with the next; what somebody writes stays */
+        "t=x.hora-0123456789abcdef.tmp; echo a > $t; echo a > y$t; " GGUF "x && [ ! -e $t ] && "
+        "[ -e y$t ] && echo a > $t && ( flock 9 && " GGUF
+        "x --overwrite ) 9>>$t && [ -e $t ] && " GGUF "x --overwrite && [ ! -e $t ] && [ -e y$t ]",
+    };
+    for (size_t i = 0; i < HORA_COUNT(own); i++) {
+        hora_str said = {0};
+        if (in_world(own[i], ":", &said))
+            fail_msg("%s: %s", own[i], said.s ? said.s : "");
+        hora_str_release(&said);
+    }
+}
+
 /* What is allowed works, and leaves what is not hora's as it was. */
 static void test_allowed(void **state) {
     (void)state;
@@ -305,6 +368,7 @@ static void test_edited(void **state) {
 
 HORA_TESTS(cli_guards, {"every pair of output and input", test_pairs, HORA_SHORT},
            {"every command that writes", test_writing_commands, HORA_SHORT},
+           {"single files of hora's and of others", test_single_files, HORA_SHORT},
            {"what is allowed", test_allowed, HORA_SHORT},
            {"what is not finite is no result", test_not_finite, HORA_SHORT},
            {"killed while overwriting", test_killed, HORA_SHORT},

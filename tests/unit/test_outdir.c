@@ -396,17 +396,75 @@ static void single_files(void **state) {
     (void)state;
     assert_ok(hora_mkdirs(at("model")));
     put("model/weights", "w");
-    put("result", "r");
+    const hora_outfile kind = {"note", hora_outfile_text_ours};
+    hora_str text = {0};
+    hora_str_puts(&text, "r\n");
+    hora_outfile_seal_text(&text, kind.kind);
+    put("result", text.s);
     assert_int_equal(symlink("model/weights", at("link")), 0);
     const hora_input in[] = {{"model", at("model")}, {"batch", at("result")}};
-    assert_ok(hora_outfile_check(at("new"), false, in, 2));
-    assert_fails(hora_outfile_check(at("result"), false, in, 1), HORA_EEXISTS, "--overwrite");
-    assert_ok(hora_outfile_check(at("result"), true, in, 1));
-    assert_fails(hora_outfile_check(at("result"), true, in, 2), HORA_EEXISTS, "batch");
-    assert_fails(hora_outfile_check(at("link"), true, in, 2), HORA_EEXISTS, "model");
-    assert_fails(hora_outfile_check(at("model/weights"), true, in, 2), HORA_EEXISTS, "model");
-    assert_fails(hora_outfile_check(at("model"), true, in, 2), HORA_EEXISTS, "regular");
-    assert_fails(hora_outfile_check("/dev/null", true, in, 2), HORA_EEXISTS, "regular");
+    assert_ok(hora_outfile_check(at("new"), false, &kind, in, 2));
+    assert_fails(hora_outfile_check(at("result"), false, &kind, in, 1), HORA_EEXISTS,
+                 "--overwrite");
+    assert_ok(hora_outfile_check(at("result"), true, &kind, in, 1));
+    assert_fails(hora_outfile_check(at("result"), true, &kind, in, 2), HORA_EEXISTS, "batch");
+    assert_fails(hora_outfile_check(at("link"), true, &kind, in, 2), HORA_EEXISTS, "model");
+    assert_fails(hora_outfile_check(at("model/weights"), true, &kind, in, 2), HORA_EEXISTS,
+                 "model");
+    assert_fails(hora_outfile_check(at("model"), true, &kind, in, 2), HORA_EEXISTS, "regular");
+    for (size_t i = 0; i < text.n; i++) { /* cut or edited anywhere: not ours any more */
+        char kept = text.s[i];
+        text.s[i] = i % 2 ? 0 : (char)(kept ^ 1);
+        put("edited", text.s);
+        text.s[i] = kept;
+        assert_fails(hora_outfile_check(at("edited"), true, &kind, in, 1), HORA_EEXISTS,
+                     "remove it");
+    }
+    assert_fails(hora_outfile_check(at("result"), true, &(hora_outfile){"other", kind.ours}, in, 1),
+                 HORA_EEXISTS, "other");
+    assert_fails(hora_outfile_check(at("result"), true, NULL, in, 1), HORA_EEXISTS, "remove it");
+    hora_str_release(&text);
+    assert_fails(hora_outfile_check("/dev/null", true, &kind, in, 2), HORA_EEXISTS, "regular");
+}
+
+/* What a killed run left of this very name goes; what a living process writes, what is an input, a
+ * link, or has another name stays. */
+static void leftovers(void **state) {
+    (void)state;
+    static const char *const stay[] = {
+        "sweep.gguf.hora-000000000000000A.tmp", "sweep.gguf.hora-0000000000000001.tmp~",
+        "other.gguf.hora-0000000000000001.tmp", "sweep.gguf.tmp",
+        "sweep.gguf.hora-00000000000000ee.tmp", "sweep.gguf.hora-00000000000000ff.tmp"};
+    char *input = hora_strdup(at(stay[4])), *name = hora_strdup(at("sweep.gguf"));
+    const hora_input in[] = {{"model", input}};
+    const hora_outfile kind = {"note", hora_outfile_text_ours};
+    hora_str text = {0};
+    hora_str_puts(&text, "whole\n");
+    hora_outfile_seal_text(&text, kind.kind);
+    for (size_t i = 0; i + 1 < HORA_COUNT(stay); i++)
+        put(stay[i], "x");
+    assert_int_equal(symlink(stay[2], at(stay[5])), 0);
+    for (int round = 0; round < 2; round++) { /* it is not there; it is, and a link leads to it */
+        hora_writer *w;
+        put("sweep.gguf.hora-0123456789abcdef.tmp", "half");
+        assert_ok(hora_writer_open(&w, name)); /* this process lives */
+        if (round)
+            assert_int_equal(symlink("sweep.gguf", at("way")), 0);
+        assert_ok(hora_outfile_check(round ? at("way") : name, round, &kind, in, 1));
+        assert_false(hora_path_exists(at("sweep.gguf.hora-0123456789abcdef.tmp")));
+        for (size_t i = 0; i < HORA_COUNT(stay); i++)
+            assert_true(hora_path_exists(at(stay[i])));
+        hora_writer_put(w, text.s, text.n);
+        assert_ok(hora_writer_commit(w));
+        assert_holds("sweep.gguf", text.s);
+    }
+    /* a refusal removes nothing */
+    put("sweep.gguf.hora-0123456789abcdef.tmp", "half");
+    assert_fails(hora_outfile_check(name, false, &kind, in, 1), HORA_EEXISTS, "--overwrite");
+    assert_true(hora_path_exists(at("sweep.gguf.hora-0123456789abcdef.tmp")));
+    hora_str_release(&text);
+    hora_free(input);
+    hora_free(name);
 }
 
 /* A removal that ends half-way, as a kill would end it, leaves the mark: what is left is still
@@ -450,4 +508,5 @@ HORA_TESTS(unit_outdir, {"a replacement that is killed", killed_replacements, HO
            {"links stay links", links_stay_links, HORA_SHORT},
            {"folders without a mark", unmarked_folders, HORA_SHORT},
            {"single files", single_files, HORA_SHORT},
+           {"what killed runs left of single files", leftovers, HORA_SHORT},
            {"a mark goes last", mark_goes_last, HORA_SHORT});
