@@ -2,6 +2,8 @@
  * and pictures under them. */
 #include "hora_test.h"
 
+#include <math.h>
+
 #include "base/file.h"
 #include "base/text.h"
 #include "data/image_loader.h"
@@ -148,6 +150,39 @@ static void drawn(void **state) {
                "predict --model '%s' '%s/images/a/3.png' --overlays '%s'", out, dir, over);
 }
 
+/* Pixel accuracy of a model, with what else is given. */
+static double accuracy(const char *model, const char *more, const char *data) {
+    hora_json *r = tool_json("eval --model '%s' %s --data '%s' --json", model, more, data);
+    const double a = tool_number(r, "pixel_accuracy");
+    hora_json_free(r);
+    return a;
+}
+
+/* Trained whole or merged, either head's folder is opened again and judges as before. */
+static void kept(void **state) {
+    static const char *const heads[] = {"linear", "upsampled"};
+    const char *data = set("kept", 4, SIDE, 1);
+    const char *whole = hora_test_path(hora_test_tmp(), "whole"),
+               *a = hora_test_path(hora_test_tmp(), "adapter"),
+               *merged = hora_test_path(hora_test_tmp(), "merged");
+    const char *adapter = hora_test_text("--adapter '%s'", a);
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(heads); i++) {
+        for (int full = 0; full < 2; full++)
+            tool_check(0, NULL, NULL,
+                       "train --model '%s' --data '%s' --task segment --segment-head %s --method "
+                       "%s --lr 1e-2 --steps 40 --batch-size 4 --out '%s' --overwrite",
+                       base(), data, heads[i], full ? "full" : "lora", full ? whole : a);
+        assert_true(accuracy(whole, "", data) > 0.9);
+        tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --out '%s' --overwrite",
+                   base(), a, merged);
+        const double want = accuracy(base(), adapter, data);
+        assert_true(want > 0.9);
+        assert_true(fabs(accuracy(merged, "", data) - want) < 1e-9);
+    }
+}
+
 HORA_TESTS(cli_segment, {"sets that are none", refused, HORA_SHORT},
            {"pictures and masks move together", together, HORA_SHORT},
-           {"from a list to overlays", drawn, HORA_SHORT});
+           {"from a list to overlays", drawn, HORA_SHORT},
+           {"heads that are kept", kept, HORA_SHORT});
