@@ -182,7 +182,29 @@ static void kept(void **state) {
     }
 }
 
+/* The model's head is of other classes than the adapter's, which counts: no new one is spoken of. */
+static void brought(void **state) {
+    const char *two = hora_test_path(hora_test_tmp(), "two"),
+               *a = hora_test_path(hora_test_tmp(), "of_three");
+    const char *data = set("three", 4, SIDE, 2);
+    hora_str said = {0};
+    (void)state;
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --task segment --method full --steps 1 --batch-size "
+               "4 --out '%s'",
+               base(), set("of_two", 4, SIDE, 1), two);
+    tool_check(0, NULL, "a new head for 3 is trained",
+               "train --model '%s' --data '%s' --method lora --steps 1 --batch-size 4 --out '%s'",
+               two, data, a);
+    tool_text(&said, "eval --model '%s' --adapter '%s' --data '%s' 2>&1", two, a, data);
+    tool_text(&said, "predict --model '%s' --adapter '%s' '%s/images/a/1.png' 2>&1", two, a, data);
+    assert_non_null(strstr(said.s, "miou"));
+    assert_null(strstr(said.s, "a new one is trained"));
+    hora_str_release(&said);
+}
+
 HORA_TESTS(cli_segment, {"sets that are none", refused, HORA_SHORT},
            {"pictures and masks move together", together, HORA_SHORT},
            {"from a list to overlays", drawn, HORA_SHORT},
-           {"heads that are kept", kept, HORA_SHORT});
+           {"heads that are kept", kept, HORA_SHORT},
+           {"a head that an adapter brings", brought, HORA_SHORT});
