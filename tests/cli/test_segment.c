@@ -203,8 +203,32 @@ static void brought(void **state) {
     hora_str_release(&said);
 }
 
+/* What `hora data` says of a set: its classes, and how many masks hold each. */
+static void seen(void **state) {
+    const char *dir = set("seen", 3, SIDE, 2), *bad = set("seen_binary", 1, SIDE, 255);
+    const char *plain = hora_test_path(dir, "images");
+    (void)state;
+    hora_json *r = tool_json("data '%s' --task segment --json", dir);
+    assert_int_equal(hora_json_len(hora_json_get(r, "classes")), 3);
+    assert_true(tool_number(hora_json_get(r, "counts"), "0") == 3);
+    assert_true(tool_number(hora_json_get(r, "counts"), "2") == 1);
+    hora_json_free(r);
+    assert_ok(hora_file_write(hora_test_path(dir, "classes.txt"), "a\nb\nc\nd\n", 8));
+    tool_check(0, "4 classes", NULL, "data '%s'", dir);
+    r = tool_json("data '%s' --task segment --json", dir);
+    assert_true(tool_number(hora_json_get(r, "counts"), "a") == 3);
+    assert_true(tool_number(hora_json_get(r, "counts"), "b") == 2);
+    assert_true(tool_number(hora_json_get(r, "counts"), "d") == 0);
+    hora_json_free(r);
+    assert_ok(hora_file_write(hora_test_path(dir, "classes.txt"), "a\nb\n", 4));
+    tool_check(0, "unreadable: ", NULL, "data '%s' --task segment", dir);
+    tool_check(4, "", "255 does not count; write 1", "data '%s' --task segment", bad);
+    tool_check(2, "", "has no mask", "data '%s' --task segment", plain);
+}
+
 HORA_TESTS(cli_segment, {"sets that are none", refused, HORA_SHORT},
            {"pictures and masks move together", together, HORA_SHORT},
            {"from a list to overlays", drawn, HORA_SHORT},
            {"heads that are kept", kept, HORA_SHORT},
-           {"a head that an adapter brings", brought, HORA_SHORT});
+           {"a head that an adapter brings", brought, HORA_SHORT},
+           {"hora data of masks", seen, HORA_SHORT});
