@@ -422,6 +422,28 @@ const char *hora_images_part(const hora_images *s, int64_t k) {
     return k < (int64_t)s->nparts ? s->parts[k] : NULL;
 }
 
+hora_status hora_images_need_masks(const hora_images *s) {
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->items[i].mask)
+            return hora_fail(HORA_EUSAGE,
+                             "%s: %s has no mask; give a folder with images/ and masks/, or a list "
+                             "with the columns image and mask",
+                             s->path, s->items[i].name);
+    return HORA_OK;
+}
+
+hora_status hora_images_count_parts(const hora_images *s, const int64_t with[256], int *n) {
+    *n = 0;
+    for (int c = 0; c < HORA_IMAGES_NO_CLASS; c++)
+        *n = with[c] || hora_images_part(s, c) ? c + 1 : *n;
+    return *n == 1 && with[HORA_IMAGES_NO_CLASS]
+               ? hora_fail(HORA_EFORMAT,
+                           "%s: the masks hold 0 and 255 alone, and 255 does not count; write 1 "
+                           "for the second class",
+                           s->path)
+               : HORA_OK;
+}
+
 hora_status hora_images_read_mask(const hora_images *s, int64_t i, int64_t width, int64_t height,
                                   hora_image *out) {
     const hora_images_item *it = &s->items[i];

@@ -65,6 +65,11 @@ hora_status hora_images_read_mask(const hora_images *s, int64_t i, int64_t width
                                   hora_image *out);
 /* Name of the k-th class of pixels, of classes.txt; NULL: there is none such. */
 const char *hora_images_part(const hora_images *s, int64_t k);
+/* HORA_EUSAGE naming a picture that has no mask. */
+hora_status hora_images_need_masks(const hora_images *s);
+/* Classes of pixels: those that classes.txt names, or all up to the largest of which with[c] > 0
+ * masks hold pixels. HORA_EFORMAT where they hold 0 and 255 alone. */
+hora_status hora_images_count_parts(const hora_images *s, const int64_t with[256], int *n);
 
 /* All samples decoded once, on all threads. */
 typedef struct hora_images_bad {

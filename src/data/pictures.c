@@ -58,12 +58,8 @@ static hora_status open_set(hora_pictures *p, hora_comm *comm, const char *path,
     if (!s)
         s = hora_images_screen(p->set, &v);
     hora_images_survey_release(&v);
-    for (int64_t i = 0; !s && p->masked && i < hora_images_about(p->set)->samples; i++)
-        if (!hora_images_mask(p->set, i))
-            s = hora_fail(HORA_EUSAGE,
-                          "%s: %s has no mask; give a folder with images/ and masks/, or a list "
-                          "with the columns image and mask",
-                          path, hora_images_name(p->set, i));
+    if (!s && p->masked)
+        s = hora_images_need_masks(p->set);
     return s;
 }
 
@@ -111,11 +107,10 @@ static void take_classes(hora_label_store *l, const hora_images *set) {
     }
 }
 
-/* Those of the masks: their names, or all numbers up to the largest that one holds. */
-static hora_status take_parts(hora_label_store *l, const hora_pictures *p, const char *path) {
-    int n = 0;
-    for (int c = 0; c < HORA_IMAGES_NO_CLASS; c++)
-        n = p->with[c] || hora_images_part(p->set, c) ? c + 1 : n;
+/* Those of the masks: their names, or numbers. */
+static hora_status take_parts(hora_label_store *l, const hora_pictures *p) {
+    int n;
+    HORA_TRY(hora_images_count_parts(p->set, p->with, &n));
     l->table.style = hora_images_part(p->set, 0) ? HORA_LABEL_NAMES : HORA_LABEL_INTS;
     l->styled = l->seen = true;
     for (int c = 0; c < n; c++) {
@@ -124,11 +119,6 @@ static hora_status take_parts(hora_label_store *l, const hora_pictures *p, const
             l->table.at, l->table.n, l->table.cap,
             ((hora_label){name ? hora_strdup(name) : hora_format("%d", c), p->with[c], c + 1}));
     }
-    if (n == 1 && p->with[HORA_IMAGES_NO_CLASS])
-        return hora_fail(HORA_EFORMAT,
-                         "%s: the masks hold 0 and 255 alone, and 255 does not count; write 1 for "
-                         "the second class",
-                         path);
     return HORA_OK;
 }
 
@@ -193,7 +183,7 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, hora_comm *comm,
         HORA_PUSH(st->tokens.ids.at, st->tokens.ids.n, st->tokens.ids.cap, 0);
     hora_vision_pattern(&p->vision, st->tokens.ids.at, p->pos);
     if (p->masked)
-        HORA_TRY(take_parts(&st->labels, p, path));
+        HORA_TRY(take_parts(&st->labels, p));
     else
         take_classes(&st->labels, p->set);
     HORA_TRY(take_records(d, p, path));

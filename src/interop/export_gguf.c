@@ -63,7 +63,7 @@ static hora_status check(const hora_export *x) {
             break;
         }
     }
-    return HORA_OK;
+    return hora_base_finite(b);
 }
 
 /* --- rotary embedding ------------------------------------------------------------------------- */

@@ -332,7 +332,8 @@ static bool ignores(const hora_base *b, const char *name) {
     for (const char *const *p = v->kind->unused; *p; p++)
         if (hora_starts(name, *p))
             return true;
-    return false;
+    /* of segment's head (map_head), like the classifier */
+    return hora_eq(name, "decoder.weight") || hora_eq(name, "decoder.bias");
 }
 
 static void release(hora_base *b) {

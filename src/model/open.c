@@ -491,7 +491,7 @@ static int add_part(hora_base *b, char *own_name, hora_shape shape, hora_role ro
     if (!tensor_of(b, w)) {
         const hora_st_tensor *t = own->st ? find(b, own->st, w) : NULL;
         char have[128], want[128];
-        if (t && !own->fresh_head)
+        if (t && !own->fresh_head && !b->head_elsewhere && !*fresh) /* once: not of the bias too */
             hora_warn("%s: %s is %s, but %s is wanted: a new one is trained", b->dir, w->name,
                       hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
         *fresh = true;

@@ -105,11 +105,12 @@ typedef struct hora_base {
     bool query_norm;     /* between the projection of q and attention stands a norm */
     bool encoder;        /* rows of a sample see each other both ways */
     bool tied;
-    int64_t file_vocab; /* tokens of its files, where an adapter brought more or fewer; 0: vocab */
-    char *words;        /* folder whose tokenizer counts; NULL: dir */
-    bool bare;          /* without the language model's head: a task has put its own there */
-    bool head_fresh;    /* it was on no disk: it trains whatever the method */
-    bool head_trains;   /* a training: it trains beside adapters, as PEFT has it for these tasks */
+    int64_t file_vocab;  /* tokens of its files, where an adapter brought more or fewer; 0: vocab */
+    char *words;         /* folder whose tokenizer counts; NULL: dir */
+    bool bare;           /* without the language model's head: a task has put its own there */
+    bool head_fresh;     /* it was on no disk: it trains whatever the method */
+    bool head_elsewhere; /* none is made to be trained: an adapter has it, or nothing trains */
+    bool head_trains;    /* a training: it trains beside adapters, as PEFT has it for these tasks */
     struct hora_adapter **head_owner; /* a cell: who trains the task's head, of several adapters */
     const char *task_type; /* PEFT's word for what the head does, a literal; NULL: CAUSAL_LM */
     bool config_alone;     /* there are no weights to complete it with: for a plan */

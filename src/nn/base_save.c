@@ -95,16 +95,21 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
     return s ? s : save_config(b, dir, dtype, comes_apart(b, replace));
 }
 
-hora_status hora_base_save_task(const hora_base *b, const char *dir) {
+/* What config.json says of a task's head. */
+static void copy_task(const hora_base *b, hora_json *to) {
     static const char *const keys[] = {"problem_type", "id2label", "label2id", "segment_head",
                                        "dice"};
+    for (size_t i = 0; i < HORA_COUNT(keys); i++)
+        if (hora_json_get(b->config, keys[i]))
+            hora_json_set(to, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+}
+
+hora_status hora_base_save_task(const hora_base *b, const char *dir) {
     if (!b->task_type)
         return HORA_OK;
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "task_type", hora_json_new_string(b->task_type));
-    for (size_t i = 0; i < HORA_COUNT(keys); i++)
-        if (hora_json_get(b->config, keys[i]))
-            hora_json_set(o, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+    copy_task(b, o);
     hora_status s = hora_json_save(o, 2, false, dir, "task.json");
     hora_json_free(o);
     return s;
@@ -244,14 +249,15 @@ static hora_status write_index(shards *s, const char *dir) {
 /* What of the head config.json says: a task's is its own business, one that came apart is no longer
  * tied, one of another vocabulary has another number of rows. */
 static void tell_head(const hora_base *b, hora_json *c, bool apart) {
-    static const char *const keys[] = {"architectures", "id2label", "label2id", "problem_type"};
+    const hora_json *made = hora_json_get(b->config, "architectures");
     if (b->file_vocab)
         hora_json_set(c, "vocab_size", hora_json_new_int(b->vocab));
     if (!b->bare && apart)
         hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
-    for (size_t i = 0; b->bare && i < HORA_COUNT(keys); i++)
-        if (hora_json_get(b->config, keys[i]))
-            hora_json_set(c, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));
+    if (b->bare && made)
+        hora_json_set(c, "architectures", hora_json_copy(made));
+    if (b->bare)
+        copy_task(b, c);
 }
 
 /* config.json to the byte, but for another head or vocabulary. */

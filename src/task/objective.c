@@ -285,6 +285,7 @@ hora_status hora_objective_adapter(hora_objective *o, const char *name, const ch
         (hora_json_get(words, "id2label") || hora_json_get(words, "num_labels"))) {
         s = take_names(o, words);
         take_shape(o, words);
+        o->brought = true;
         if (!s)
             s = take_problem(o, words);
     }
@@ -543,6 +544,7 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
                       hora_json_new_string(o->upsampled ? "upsampled" : "linear"));
         hora_json_set(base->config, "dice", hora_json_new_real(o->dice));
     }
+    base->head_elsewhere = !train || o->brought;
     HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh, seed));
     base->task_type = o->task->task_type;
     base->head_trains = train;

@@ -73,6 +73,7 @@ struct hora_objective {
     double dice;             /* segment: factor of soft Dice loss beside cross-entropy */
     bool upsampled;          /* segment: two layers, the second on a grid twice as fine */
     bool told;               /* segment: model or adapter said so */
+    bool brought;            /* an adapter of this task brings the head */
 };
 /* Language modelling, for whoever has no other. */
 const hora_objective *hora_objective_causal(void);

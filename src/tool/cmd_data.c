@@ -155,8 +155,9 @@ static void print(const hora_json *r) {
 /* ---- opening ---- */
 /* A list of pictures looks like one of texts: the task tells them apart. Records with labels need
  * no model: without one a byte counts as a token. */
-static hora_status settle(const config *c, const char *path, bool *pictures) {
+static hora_status settle(const config *c, const char *path, bool *pictures, bool *masks) {
     const hora_task *t = c->task ? hora_task_named(c->task) : NULL;
+    *masks = t && t->labels == HORA_LABELS_PIXELS;
     *pictures = hora_cli_is_pictures(path) || (t && t->pictures);
     if (*pictures || c->model)
         return HORA_OK;
@@ -280,16 +281,16 @@ hora_status hora_cli_data(hora_cli *cli) {
     config c = {0};
     hora_data_config data = {0};
     hora_str files = {0};
-    bool pictures;
+    bool pictures, masks;
     if (!cli->nrest)
         return hora_fail(HORA_EUSAGE, "no file; give the text, JSONL, CSV or TSV to look at");
     hora_status s;
     HORA_TRY_OUT(s, hora_options_take(&options, &c, &cli->settings));
     HORA_TRY_OUT(s, hora_options_take(&hora_data_options, &data, &cli->settings));
-    HORA_TRY_OUT(s, settle(&c, cli->rest[0], &pictures));
+    HORA_TRY_OUT(s, settle(&c, cli->rest[0], &pictures, &masks));
     if (pictures) {
         const hora_input in[] = {{"data", cli->rest[0]}, {"model", c.model}, {"labels", c.labels}};
-        const hora_cli_pictures_config pc = {&data, c.model, c.labels, c.sheet};
+        const hora_cli_pictures_config pc = {&data, c.model, c.labels, masks, c.sheet};
         if (c.sheet)
             HORA_TRY_OUT(s, hora_outfile_check(c.sheet, false, NULL, in, (int)HORA_COUNT(in)));
         s = hora_cli_pictures(cli->rest[0], &pc, &r);

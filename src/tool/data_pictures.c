@@ -54,6 +54,22 @@ static void put_classes(hora_json *o, const hora_images *set) {
     }
 }
 
+/* Those of the pixels, and how many masks hold each. */
+static void put_parts(hora_json *o, const hora_images *set, const hora_images_survey *v, int n) {
+    hora_json *names = hora_json_set(o, "classes", hora_json_new_array());
+    hora_json *counts = hora_json_set(o, "counts", hora_json_new_object());
+    hora_json *labels = hora_json_set(o, "labels", hora_json_new_object());
+    for (int c = 0; c < n; c++) {
+        const char *own = hora_images_part(set, c);
+        char *name = own ? hora_strdup(own) : hora_format("%d", c);
+        hora_json_push(names, hora_json_new_string(name));
+        hora_json_set(counts, name, hora_json_new_int(v->with[c]));
+        if (v->with[c])
+            hora_json_set(labels, name, hora_json_new_int(c));
+        hora_free(name);
+    }
+}
+
 static void put_survey(hora_json *o, const hora_images *set, const hora_images_survey *v) {
     const struct {
         const char *key;
@@ -139,15 +155,24 @@ hora_status hora_cli_pictures(const char *path, const hora_cli_pictures_config *
                              .decode = {.no_exif = !c->data->exif, .white = c->data->white}};
     hora_image_processor p;
     hora_status s = HORA_OK;
+    int parts = 0;
     if (c->labels)
         HORA_TRY_OUT(s, names_of(c->labels, &like, &names, &ic.nlabels));
     ic.labels = names;
     HORA_TRY_OUT(s, hora_images_open(&set, path, &ic));
+    const bool masks = c->masks || hora_eq(hora_images_about(set)->kind, "masks");
+    if (masks)
+        HORA_TRY_OUT(s, hora_images_need_masks(set));
     HORA_TRY_OUT(s, hora_images_look(set, &v));
+    if (masks)
+        HORA_TRY_OUT(s, hora_images_count_parts(set, v.with, &parts));
     *out = hora_json_new_object();
     hora_json_set(*out, "kind", hora_json_new_string(hora_images_about(set)->kind));
     hora_json_set(*out, "samples", hora_json_new_int(hora_images_about(set)->samples));
-    put_classes(*out, set);
+    if (masks)
+        put_parts(*out, set, &v, parts);
+    else
+        put_classes(*out, set);
     put_survey(*out, set, &v);
     put_left_out(*out, hora_images_about(set));
     if (c->sheet) {

@@ -8,6 +8,7 @@ typedef struct hora_cli_pictures_config {
     const hora_data_config *data; /* decoding, augmentation, seed */
     const char *model;            /* how pictures are prepared; NULL: as ViT */
     const char *labels;           /* another set, whose classes count; NULL: its own */
+    bool masks;                   /* each pixel has a class, the picture none */
     const char *sheet;            /* PNG of samples to write; NULL: none */
 } hora_cli_pictures_config;
 bool hora_cli_is_pictures(const char *path);

@@ -209,7 +209,8 @@ static void test_foreign_tokenizer(void **state) {
     assert_false(hora_path_exists(out));
 }
 
-/* A NaN, and an infinity, among the base's weights: neither trained on nor merged into. */
+/* A NaN, and an infinity, among the base's weights: neither trained on, nor merged into, nor
+ * written to another file. */
 static void test_not_finite(void **state) {
     (void)state;
     static const float wrong[] = {NAN, -INFINITY};
@@ -227,6 +228,8 @@ static void test_not_finite(void **state) {
         tool_check(11, NULL, says, train, model, data, out);
         tool_check(11, "", says, "merge --model '%s' --adapter '%s' --any-base --out '%s'", model,
                    own, out);
+        tool_check(11, "", says, "export --model '%s' --to gguf --out '%s'", model, out);
+        tool_check(11, "", says, "quantize --model '%s' --type q8_0 --out '%s'", model, out);
         assert_false(hora_path_exists(out));
     }
     hora_str_release(&file);

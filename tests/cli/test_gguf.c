@@ -206,6 +206,15 @@ static void change(const char *path) {
     hora_str_release(&s);
 }
 
+/* Bytes in the midst of a file are 0 from now on; or it ends there. */
+static void damage(const char *path, bool cut) {
+    hora_str s = {0};
+    assert_ok(hora_file_read(&s, path));
+    memset(s.s + s.n / 2, 0, 512);
+    assert_ok(hora_file_write(path, s.s, cut ? s.n / 2 : s.n));
+    hora_str_release(&s);
+}
+
 /* Blocks that are kept beside the model are those that would be made; nobody's file is lost. */
 static void test_cache(void **state) {
     const char *data = tiny_file("gguf.txt", "Once upon a time there was a girl. She liked it.\n");
@@ -229,6 +238,14 @@ static void test_cache(void **state) {
     tool_check(0, NULL, "made from other weights", "%s", keep);
     assert_true(loss_in_blocks(model, data, "--quantize-cache") == loss_in_blocks(model, data, ""));
     tool_check(0, NULL, "blocks are taken from", "%s", keep);
+    for (int cut = 0; cut < 2; cut++) {
+        damage(kept, cut);
+        assert_true(loss_in_blocks(model, data, "--quantize-cache") ==
+                    loss_in_blocks(model, data, ""));
+        damage(kept, cut);
+        tool_check(0, NULL, "is damaged: it is written anew", "%s", keep);
+        tool_check(0, NULL, "blocks are taken from", "%s", keep);
+    }
     assert_ok(hora_copy_file(weights, kept));
     tool_check(2, NULL, "left alone", "%s", keep);
     assert_int_equal(hora_file_size(kept), hora_file_size(weights));
@@ -236,6 +253,23 @@ static void test_cache(void **state) {
                model, data);
     tool_check(2, NULL, "model directory", "eval --model '%s' --data '%s' --quantize-cache",
                hora_test_shared("gguf/models/llama/q8_0.gguf"), data);
+}
+
+/* Trained on one file of blocks, given to the merge in others: only the vectors are alike there,
+ * which tells nothing. */
+static void test_other_blocks(void **state) {
+    const char *data = tiny_file("gguf.txt", "Once upon a time there was a girl. She liked it.\n");
+    const char *model = hora_test_shared("gguf/models/llama/q4_k.gguf");
+    const char *a = hora_test_path(hora_test_tmp(), "blocks"),
+               *merged = hora_test_path(hora_test_tmp(), "blocks.gguf");
+    (void)state;
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --steps 1 --method lora --out '%s'",
+               model, data, a);
+    tool_check(0, NULL, NULL, "quantize --model '%s' --adapter '%s' --type q8_0 --out '%s'", model,
+               a, merged);
+    tool_check(0, NULL, "cannot be told",
+               "generate --model '%s' --adapter '%s' --prompt Once --max-tokens 2", merged, a);
 }
 
 /* Losses of a run's steps. */
@@ -284,5 +318,6 @@ HORA_TESTS(cli_gguf, {"commands take a GGUF file as the model", test_commands, H
            {"decoding on blocks", test_decoding, HORA_SHORT},
            {"hora quantize is as close as llama.cpp", test_quantize, HORA_SHORT},
            {"blocks kept beside a model", test_cache, HORA_SHORT},
+           {"an adapter on its merge in other blocks", test_other_blocks, HORA_SHORT},
            {"losses are those of the values", test_losses, HORA_SHORT},
            {"blocks made as a model is opened", test_on_the_fly, HORA_SHORT});

@@ -2,6 +2,8 @@
  * and pictures under them. */
 #include "hora_test.h"
 
+#include <math.h>
+
 #include "base/file.h"
 #include "base/text.h"
 #include "data/image_loader.h"
@@ -148,6 +150,85 @@ static void drawn(void **state) {
                "predict --model '%s' '%s/images/a/3.png' --overlays '%s'", out, dir, over);
 }
 
+/* Pixel accuracy of a model, with what else is given. */
+static double accuracy(const char *model, const char *more, const char *data) {
+    hora_json *r = tool_json("eval --model '%s' %s --data '%s' --json", model, more, data);
+    const double a = tool_number(r, "pixel_accuracy");
+    hora_json_free(r);
+    return a;
+}
+
+/* Trained whole or merged, either head's folder is opened again and judges as before. */
+static void kept(void **state) {
+    static const char *const heads[] = {"linear", "upsampled"};
+    const char *data = set("kept", 4, SIDE, 1);
+    const char *whole = hora_test_path(hora_test_tmp(), "whole"),
+               *a = hora_test_path(hora_test_tmp(), "adapter"),
+               *merged = hora_test_path(hora_test_tmp(), "merged");
+    const char *adapter = hora_test_text("--adapter '%s'", a);
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(heads); i++) {
+        for (int full = 0; full < 2; full++)
+            tool_check(0, NULL, NULL,
+                       "train --model '%s' --data '%s' --task segment --segment-head %s --method "
+                       "%s --lr 1e-2 --steps 40 --batch-size 4 --out '%s' --overwrite",
+                       base(), data, heads[i], full ? "full" : "lora", full ? whole : a);
+        assert_true(accuracy(whole, "", data) > 0.9);
+        tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --out '%s' --overwrite",
+                   base(), a, merged);
+        const double want = accuracy(base(), adapter, data);
+        assert_true(want > 0.9);
+        assert_true(fabs(accuracy(merged, "", data) - want) < 1e-9);
+    }
+}
+
+/* The model's head is of other classes than the adapter's, which counts: no new one is spoken of. */
+static void brought(void **state) {
+    const char *two = hora_test_path(hora_test_tmp(), "two"),
+               *a = hora_test_path(hora_test_tmp(), "of_three");
+    const char *data = set("three", 4, SIDE, 2);
+    hora_str said = {0};
+    (void)state;
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --task segment --method full --steps 1 --batch-size "
+               "4 --out '%s'",
+               base(), set("of_two", 4, SIDE, 1), two);
+    tool_check(0, NULL, "a new head for 3 is trained",
+               "train --model '%s' --data '%s' --method lora --steps 1 --batch-size 4 --out '%s'",
+               two, data, a);
+    tool_text(&said, "eval --model '%s' --adapter '%s' --data '%s' 2>&1", two, a, data);
+    tool_text(&said, "predict --model '%s' --adapter '%s' '%s/images/a/1.png' 2>&1", two, a, data);
+    assert_non_null(strstr(said.s, "miou"));
+    assert_null(strstr(said.s, "a new one is trained"));
+    hora_str_release(&said);
+}
+
+/* What `hora data` says of a set: its classes, and how many masks hold each. */
+static void seen(void **state) {
+    const char *dir = set("seen", 3, SIDE, 2), *bad = set("seen_binary", 1, SIDE, 255);
+    const char *plain = hora_test_path(dir, "images");
+    (void)state;
+    hora_json *r = tool_json("data '%s' --task segment --json", dir);
+    assert_int_equal(hora_json_len(hora_json_get(r, "classes")), 3);
+    assert_true(tool_number(hora_json_get(r, "counts"), "0") == 3);
+    assert_true(tool_number(hora_json_get(r, "counts"), "2") == 1);
+    hora_json_free(r);
+    assert_ok(hora_file_write(hora_test_path(dir, "classes.txt"), "a\nb\nc\nd\n", 8));
+    tool_check(0, "4 classes", NULL, "data '%s'", dir);
+    r = tool_json("data '%s' --task segment --json", dir);
+    assert_true(tool_number(hora_json_get(r, "counts"), "a") == 3);
+    assert_true(tool_number(hora_json_get(r, "counts"), "b") == 2);
+    assert_true(tool_number(hora_json_get(r, "counts"), "d") == 0);
+    hora_json_free(r);
+    assert_ok(hora_file_write(hora_test_path(dir, "classes.txt"), "a\nb\n", 4));
+    tool_check(0, "unreadable: ", NULL, "data '%s' --task segment", dir);
+    tool_check(4, "", "255 does not count; write 1", "data '%s' --task segment", bad);
+    tool_check(2, "", "has no mask", "data '%s' --task segment", plain);
+}
+
 HORA_TESTS(cli_segment, {"sets that are none", refused, HORA_SHORT},
            {"pictures and masks move together", together, HORA_SHORT},
-           {"from a list to overlays", drawn, HORA_SHORT});
+           {"from a list to overlays", drawn, HORA_SHORT},
+           {"heads that are kept", kept, HORA_SHORT},
+           {"a head that an adapter brings", brought, HORA_SHORT},
+           {"hora data of masks", seen, HORA_SHORT});
