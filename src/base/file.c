@@ -2,8 +2,8 @@
  * Mapping, reading and atomic writing of files. Owns the rule that a reader never sees half a file:
  * bytes go to a temporary beside it, are synced, renamed over path, and the folder is synced. The
  * temporary has a name that nobody else would choose and is made new, so that no file of a user's
- * is taken for it; it is locked while it is written. Folders and names are in folder.c. Every message names the path, the system's
- * reason and what to do.
+ * is taken for it; it is locked while it is written. Folders and names are in folder.c. Every
+ * message names the path, the system's reason and what to do.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

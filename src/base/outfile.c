@@ -48,7 +48,7 @@ hora_status hora_outfile_text_ours(const char *path, const char *kind, bool *yes
 }
 
 /* --- leftovers -------------------------------------------------------------------------------- */
-/* A writer holds a lock on its temporary until that has its name; what can be locked is nobody's. */
+/* A writer holds a lock on its temporary until that has its name; what can be locked is stale. */
 static void remove_stale(int dir, const char *name, const hora_guard *g) {
     struct stat st;
     const int fd = hora_open_at(dir, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

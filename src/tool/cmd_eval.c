@@ -32,7 +32,7 @@ static const hora_option rows[] = {
             "--predictions: class of pixels that do not count; -1: none"),
     OPT_STRING(confusion, "confusion", NULL, NULL, "FILE.png",
                "write the confusion matrix as a picture: rows are true classes, columns guesses"),
-    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace the picture when it exists"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace the picture of an earlier run"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "sequences at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};

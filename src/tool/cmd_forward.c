@@ -28,7 +28,7 @@ static const hora_option rows[] = {
     OPT_STRING(method, "method", NULL, NULL, "NAME",
                "attach a fresh adapter instead of --adapter; its options as in train"),
     OPT_INT(seed, "seed", NULL, "42", 0, 0, "of a fresh adapter"),
-    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace --out when it exists"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace what an earlier run left there"),
 };
 static const hora_options options = {"Forward", rows, HORA_COUNT(rows)};
 

@@ -23,7 +23,8 @@ static const hora_option rows[] = {
     OPT_STRING(adapter, "adapter", NULL, NULL, "DIR",
                "--attention: draw the adapted model beside its base"),
     OPT_STRING(out, "out", NULL, NULL, "FILE.png", "--attention: the picture to write"),
-    OPT_BOOL(overwrite, "overwrite", NULL, "false", "--attention: replace --out when it exists"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false",
+             "--attention: replace what an earlier run left there"),
 };
 static const hora_options options = {"Inspect", rows, HORA_COUNT(rows)};
 

@@ -186,8 +186,7 @@ static void test_single_files(void **state) {
         {"$T --model model --out OUT; echo precious > x", LORA "x --overwrite"},
         {": > x", GGUF "x --overwrite"},
         {":", GGUF "data.txt --overwrite"},
-        /* another program's, one that was cut, lengthened, changed by a program that keeps keys, one
-         * from before the mark */
+        /* cut, lengthened, from before the mark, changed by a program that keeps keys */
         {GGUF "x; truncate -s -32 x", GGUF "x --overwrite"},
         {GGUF "x; head -c 100 x > y", GGUF "y --overwrite"},
         {GGUF "x; echo more >> x", GGUF "x --overwrite"},
