@@ -1,8 +1,8 @@
 /*
  * The blocks that --quantize makes, kept beside the model where that was asked for: in
  * DIR/hora-TYPE.safetensors, a tensor of bytes for each matrix under its name. They count while the
- * model's own tensors hash to what the file says, and its own bytes too: a damaged one is made anew.
- * A file that hora did not write is left alone.
+ * model's own tensors hash to what the file says, and its own bytes too: a damaged one is made
+ * anew. A file that hora did not write is left alone.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -182,7 +182,8 @@ static void kept(void **state) {
     }
 }
 
-/* The model's head is of other classes than the adapter's, which counts: no new one is spoken of. */
+/* The model's head is of other classes than the adapter's, which counts: nothing is said of a new
+ * one. */
 static void brought(void **state) {
     const char *two = hora_test_path(hora_test_tmp(), "two"),
                *a = hora_test_path(hora_test_tmp(), "of_three");
