@@ -44,7 +44,7 @@ INLINE vf v_pow2(const bool rough, vf x) {
         q = v_fma(q, r, v_set(2.4022242084635143e-01f));
         q = v_fma(q, r, v_set(6.9314697759871635e-01f));
     }
-    return (vf)((vi)v_fma(q, r, v_set(1)) + ((vi)t << 23));
+    return (vf)((vu)v_fma(q, r, v_set(1)) + ((vu)t << 23)); /* modulo 2^32 */
 #endif
 }
 
