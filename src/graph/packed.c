@@ -42,7 +42,8 @@ static bool takes_part(const hora_view *m, int64_t i) {
                                    : ((const float *)m->data)[i] != 0;
 }
 
-/* The leaves of the rows that take part; lo and hi as numbers among them. */
+/* The leaves of the rows that take part; lo and hi as numbers among them, but where they are rows of
+ * a cache: what takes part of a step beside a cache attends to none of its own. */
 static void put_leaves(hora_graph *g, struct packed *p, const hora_batch *from,
                        const hora_view *m) {
     for (int k = 0; k < HORA_LEAVES; k++) {
@@ -51,7 +52,7 @@ static void put_leaves(hora_graph *g, struct packed *p, const hora_batch *from,
         const bool range = k == HORA_LEAF_lo || k == HORA_LEAF_hi;
         for (int64_t i = 0, at = 0; to && is && i < from->rows; i++)
             if (takes_part(m, i))
-                to[at++] = range ? (int32_t)g->packed_before[is[i]] : is[i];
+                to[at++] = range && is[i] <= from->rows ? (int32_t)g->packed_before[is[i]] : is[i];
     }
 }
 
