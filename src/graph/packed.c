@@ -42,8 +42,8 @@ static bool takes_part(const hora_view *m, int64_t i) {
                                    : ((const float *)m->data)[i] != 0;
 }
 
-/* The leaves of the rows that take part; lo and hi as numbers among them, but where they are rows of
- * a cache: what takes part of a step beside a cache attends to none of its own. */
+/* The leaves of the rows that take part; lo and hi as numbers among them, but where they are rows
+ * of a cache: what takes part of a step beside a cache attends to none of its own. */
 static void put_leaves(hora_graph *g, struct packed *p, const hora_batch *from,
                        const hora_view *m) {
     for (int k = 0; k < HORA_LEAVES; k++) {
