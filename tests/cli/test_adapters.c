@@ -419,8 +419,9 @@ static void test_other_base(void **state) {
     tool_check(0, NULL, "cannot be told", "generate --model '%s' --adapter '%s' --prompt li",
                narrow, a);
     assert_int_equal(
-        hora_test_run(hora_format("sed -i 's/\"layers\": 2/\"layers\": 3/' '%s/hora_base.json'", a),
-                      NULL, NULL),
+        hora_test_run(
+            hora_test_text("sed -i 's/\"layers\": 2/\"layers\": 3/' '%s/hora_base.json'", a), NULL,
+            NULL),
         0);
     tool_check(10, "", "layers is 2, was 3", "generate --model '%s' --adapter '%s' --prompt li", m,
                a);
