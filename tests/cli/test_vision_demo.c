@@ -67,7 +67,7 @@ static void demo(void **state) {
     static const char *const methods[] = {"head", "lora", "hora", "full"};
     for (size_t i = 0; i < HORA_COUNT(methods); i++) {
         char name[32], method[8], rate[16];
-        double trained, seconds, mean, low, high;
+        double trained = 0, seconds, mean, low, high;
         snprintf(name, sizeof name, "\n%s ", methods[i]);
         const char *row = strstr(out.s, name);
         if (!row || sscanf(row, " %7s %15s %lf %lf %lf %% %lf .. %lf", method, rate, &trained,
