@@ -17,6 +17,8 @@ typedef struct hora_chat {
  * `documents` and `chat_template_kwargs`; borrows from it. */
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree);
 void hora_chat_release(hora_chat *c);
+/* Appends {"role": role, "content": own_content}; the content's owner is the list now. */
+void hora_chat_say(hora_json *messages, const char *role, hora_json *own_content);
 /* Appends the conversation as the template writes it. `kwargs`: variables from outside, may be
  * NULL; the conversation's own win. */
 hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,

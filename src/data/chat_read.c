@@ -77,6 +77,12 @@ static const hora_json *said(const hora_json *turn, const char **key) {
     return NULL;
 }
 
+void hora_chat_say(hora_json *messages, const char *role, hora_json *own_content) {
+    hora_json *m = hora_json_push(messages, hora_json_new_object());
+    hora_json_set(m, "role", hora_json_new_string(role));
+    hora_json_set(m, "content", own_content);
+}
+
 /* The turn under the names that templates know; everything else in it stays. */
 static hora_json *renamed(const hora_json *turn, const char *role, const hora_json *content,
                           const char *key) {
@@ -153,9 +159,7 @@ static void add_said(hora_json *messages, const char *role, const hora_json *con
     size_t n = 0;
     if (!hora_json_string(content, &n) || !n)
         return;
-    hora_json *m = hora_json_push(messages, hora_json_new_object());
-    hora_json_set(m, "role", hora_json_new_string(role));
-    hora_json_set(m, "content", hora_json_share(content));
+    hora_chat_say(messages, role, hora_json_share(content));
 }
 
 /* False: it is none. */
@@ -252,10 +256,17 @@ hora_status hora_chat_system(const hora_json *record, const hora_json *turns, ho
     HORA_TRY(hora_source_string(record, "system", false, &system, &n));
     if (!n || is_system(hora_json_at(turns, 0), system))
         return HORA_OK;
-    hora_json *m = hora_json_push(messages, hora_json_new_object());
-    hora_json_set(m, "role", hora_json_new_string("system"));
-    hora_json_set(m, "content", hora_json_new_string_n(system, n));
+    hora_chat_say(messages, "system", hora_json_new_string_n(system, n));
     return HORA_OK;
+}
+
+hora_status hora_chat_take(const hora_reader *r, const hora_json *record, hora_chat *own_c,
+                           hora_samples *out) {
+    hora_status s = hora_chat_extras(record, own_c);
+    if (!s)
+        s = hora_chat_samples(r, own_c, out);
+    hora_chat_release(own_c);
+    return s;
 }
 
 hora_status hora_chat_read(hora_chat *c, const hora_json *tree) {

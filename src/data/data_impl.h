@@ -85,6 +85,11 @@ hora_status hora_source_string(const hora_json *record, const char *key, bool ne
  * is there at all. The first name goes before the others; two of those are refused. NULL: none. */
 hora_status hora_source_either(const hora_json *record, const char *const *names, size_t n,
                                const char **key);
+/* `history` of the record, NULL or a list; pair i of it, two strings that `pair` names for people.
+ * Borrowed from the record. */
+hora_status hora_source_history(const hora_json *record, const hora_json **history);
+hora_status hora_source_said(const hora_json *history, size_t i, const char *pair,
+                             const char *said[2], size_t n[2]);
 /* prompt then completion; the completion and EOS count. */
 void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const char *completion,
                       size_t nc, hora_samples *out);
@@ -92,6 +97,9 @@ void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const
 hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_samples *out);
 /* Reads tools, documents and chat_template_kwargs of a record into c. */
 hora_status hora_chat_extras(const hora_json *record, hora_chat *c);
+/* Both: the record's extras join the messages in c, whose samples are taken; c is released. */
+hora_status hora_chat_take(const hora_reader *r, const hora_json *record, hora_chat *own_c,
+                           hora_samples *out);
 /* Appends all turns of a list. */
 hora_status hora_chat_turns(const hora_json *turns, hora_json *messages);
 /* Appends `system` of the record as a message, unless `turns` begin with it. */

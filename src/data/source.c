@@ -199,6 +199,24 @@ hora_status hora_source_either(const hora_json *record, const char *const *names
     return HORA_OK;
 }
 
+hora_status hora_source_history(const hora_json *record, const hora_json **history) {
+    *history = hora_json_get(record, "history");
+    if (hora_json_type(*history) != HORA_JNULL && hora_json_type(*history) != HORA_JARRAY)
+        return hora_fail(HORA_EFORMAT, "`history` should be a list of pairs; correct the record");
+    return HORA_OK;
+}
+
+hora_status hora_source_said(const hora_json *history, size_t i, const char *pair,
+                             const char *said[2], size_t n[2]) {
+    for (size_t k = 0; k < 2; k++)
+        if (!(said[k] = hora_json_string(hora_json_at(hora_json_at(history, i), k), &n[k])))
+            return hora_fail(HORA_EFORMAT,
+                             "`history` should hold pairs of strings, %s; correct pair %zu of the "
+                             "record",
+                             pair, i + 1);
+    return HORA_OK;
+}
+
 void hora_source_pair(const hora_reader *r, const char *prompt, size_t np, const char *completion,
                       size_t nc, hora_samples *out) {
     hora_sample *s = hora_samples_add(out);

@@ -31,18 +31,12 @@ static void ask(hora_str *to, const char *instruction, size_t n, const char *inp
 static hora_status earlier(const hora_reader *r, const hora_json *history, hora_sample *s) {
     int32_t eos = hora_tokenizer_eos(r->tok);
     for (size_t i = 0; i < hora_json_len(history); i++) {
-        size_t n, no;
-        const hora_json *pair = hora_json_at(history, i);
-        const char *said = hora_json_string(hora_json_at(pair, 0), &n),
-                   *answer = hora_json_string(hora_json_at(pair, 1), &no);
-        if (!said || !answer)
-            return hora_fail(HORA_EFORMAT,
-                             "`history` should hold pairs of strings, [instruction, output]; "
-                             "correct pair %zu of the record",
-                             i + 1);
-        ask(&s->text, said, n, "", 0);
+        const char *said[2];
+        size_t n[2];
+        HORA_TRY(hora_source_said(history, i, "[instruction, output]", said, n));
+        ask(&s->text, said[0], n[0], "", 0);
         size_t from = s->text.n;
-        hora_str_add(&s->text, answer, no);
+        hora_str_add(&s->text, said[1], n[1]);
         hora_str_puts(&s->text, eos >= 0 ? hora_tokenizer_token(r->tok, eos) : "");
         if (r->train_on == HORA_TRAIN_ON_ASSISTANT)
             hora_sample_span(s, from, s->text.n);
@@ -53,15 +47,14 @@ static hora_status earlier(const hora_reader *r, const hora_json *history, hora_
 static hora_status read_alpaca(const hora_reader *r, const hora_json *record, hora_samples *out) {
     const char *instruction, *input, *output, *system, *in_key, *out_key;
     size_t n, ni, no, ns;
-    const hora_json *history = hora_json_get(record, "history");
+    const hora_json *history;
     HORA_TRY(hora_source_either(record, inputs, HORA_COUNT(inputs), &in_key));
     HORA_TRY(hora_source_either(record, outputs, HORA_COUNT(outputs), &out_key));
     HORA_TRY(hora_source_string(record, "instruction", true, &instruction, &n));
     HORA_TRY(hora_source_string(record, in_key ? in_key : "input", false, &input, &ni));
     HORA_TRY(hora_source_string(record, out_key, true, &output, &no));
     HORA_TRY(hora_source_string(record, "system", false, &system, &ns));
-    if (hora_json_type(history) != HORA_JNULL && hora_json_type(history) != HORA_JARRAY)
-        return hora_fail(HORA_EFORMAT, "`history` should be a list of pairs; correct the record");
+    HORA_TRY(hora_source_history(record, &history));
     hora_sample *s = hora_samples_add(out);
     if (ns)
         hora_str_add(&s->text, system, ns);

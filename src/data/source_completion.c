@@ -15,9 +15,7 @@ static hora_status add_messages(const hora_json *record, const char *role, const
     const char *s;
     size_t n;
     if (hora_json_string(v, NULL)) {
-        hora_json *m = hora_json_push(messages, hora_json_new_object());
-        hora_json_set(m, "role", hora_json_new_string(role));
-        hora_json_set(m, "content", hora_json_share(v));
+        hora_chat_say(messages, role, hora_json_share(v));
         return HORA_OK;
     }
     if (hora_json_string(hora_json_at(v, 0), NULL)) /* refused: a table by its columns */
@@ -39,13 +37,10 @@ static hora_status read_conversation(const hora_reader *r, const hora_json *reco
     if (!s)
         s = add_messages(record, "user", "prompt", messages);
     chat.given = hora_json_len(messages);
-    if (s)
-        goto out;
-    HORA_TRY_OUT(s, add_messages(record, "assistant", key, messages));
-    HORA_TRY_OUT(s, hora_chat_extras(record, &chat));
-    s = hora_chat_samples(r, &chat, out);
-out:
-    hora_chat_release(&chat);
+    if (!s)
+        s = add_messages(record, "assistant", key, messages);
+    if (!s)
+        s = hora_chat_take(r, record, &chat, out);
     hora_json_free(messages);
     return s;
 }

@@ -31,26 +31,18 @@ static hora_status check_beside(const hora_json *record, const char *question, c
 }
 
 static void add(hora_json *messages, const char *role, const char *s, size_t n) {
-    hora_json *m = hora_json_push(messages, hora_json_new_object());
-    hora_json_set(m, "role", hora_json_new_string(role));
-    hora_json_set(m, "content", hora_json_new_string_n(s, n));
+    hora_chat_say(messages, role, hora_json_new_string_n(s, n));
 }
 
-static hora_status earlier(const hora_json *history, hora_json *messages) {
-    if (hora_json_type(history) != HORA_JNULL && hora_json_type(history) != HORA_JARRAY)
-        return hora_fail(HORA_EFORMAT, "`history` should be a list of pairs; correct the record");
+static hora_status earlier(const hora_json *record, hora_json *messages) {
+    const hora_json *history;
+    HORA_TRY(hora_source_history(record, &history));
     for (size_t i = 0; i < hora_json_len(history); i++) {
-        size_t nq, na;
-        const hora_json *pair = hora_json_at(history, i);
-        const char *q = hora_json_string(hora_json_at(pair, 0), &nq),
-                   *a = hora_json_string(hora_json_at(pair, 1), &na);
-        if (!q || !a)
-            return hora_fail(HORA_EFORMAT,
-                             "`history` should hold pairs of strings, [question, answer]; correct "
-                             "pair %zu of the record",
-                             i + 1);
-        add(messages, "user", q, nq);
-        add(messages, "assistant", a, na);
+        const char *said[2];
+        size_t n[2];
+        HORA_TRY(hora_source_said(history, i, "[question, answer]", said, n));
+        add(messages, "user", said[0], n[0]);
+        add(messages, "assistant", said[1], n[1]);
     }
     return HORA_OK;
 }
@@ -82,15 +74,13 @@ static hora_status read_exchange(const hora_reader *r, const hora_json *record, 
         return as_instruction(r, record, question, answer, out);
     hora_json *messages = hora_json_new_array();
     hora_chat chat = {.messages = messages};
-    hora_status s;
-    HORA_TRY_OUT(s, hora_chat_system(record, NULL, messages));
-    HORA_TRY_OUT(s, earlier(hora_json_get(record, "history"), messages));
+    hora_status s = hora_chat_system(record, NULL, messages);
+    if (!s)
+        s = earlier(record, messages);
     add(messages, "user", q, nq);
     add(messages, "assistant", a, na);
-    HORA_TRY_OUT(s, hora_chat_extras(record, &chat));
-    s = hora_chat_samples(r, &chat, out);
-out:
-    hora_chat_release(&chat);
+    if (!s)
+        s = hora_chat_take(r, record, &chat, out);
     hora_json_free(messages);
     return s;
 }

@@ -38,9 +38,7 @@ typedef struct talk {
 } talk;
 
 static void say(talk *t, const char *role, const char *text, size_t n) {
-    hora_json *m = hora_json_push(t->messages, hora_json_new_object());
-    hora_json_set(m, "role", hora_json_new_string(role));
-    hora_json_set(m, "content", hora_json_new_string_n(text, n));
+    hora_chat_say(t->messages, role, hora_json_new_string_n(text, n));
 }
 
 static void reset(talk *t) {
