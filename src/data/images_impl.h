@@ -2,7 +2,7 @@
 #define HORA_DATA_IMAGES_IMPL_H
 /*
  * Inside of picture sets: images.def and images_*.c list what a path holds, images.c owns the set,
- * turns label names into numbers and reads samples.
+ * turns label names into numbers and reads samples, image_survey.c looks at all of them.
  */
 #include "base/file.h"
 #include "data/images.h"
