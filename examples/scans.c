@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "random.h"
+
 enum { ORGANS = 3, CLASSES = ORGANS + 1, MODALITIES = 3, MOST_SIDE = 1024, PATH = 1024 };
 
 static const char *const names[CLASSES] = {"background", "liver", "kidney", "spleen"};
@@ -27,21 +29,6 @@ static const double grey[MODALITIES][CLASSES] = {
 typedef struct blob { /* an ellipse with a wavy rim */
     double x, y, across, down, turn, waves[3];
 } blob;
-
-/* splitmix64 */
-static uint64_t next(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-static double uniform(uint64_t *state, double from, double to) {
-    return from + (to - from) * (double)(next(state) >> 11) / 9007199254740992.0;
-}
-static double normal(uint64_t *state) {
-    const double u = uniform(state, 1e-12, 1), v = uniform(state, 0, 6.283185307179586);
-    return sqrt(-2 * log(u)) * cos(v);
-}
 
 static blob draw_blob(uint64_t *r, double x, double y, double size) {
     blob b = {x + uniform(r, -0.05, 0.05), y + uniform(r, -0.05, 0.05), size * uniform(r, 0.8, 1.2),

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "random.h"
+
 enum { SHAPES = 6, FILLS = 4, MOST_SIDE = 1024, PATH = 1024 };
 
 #define TURN 6.283185307179586
@@ -33,21 +35,6 @@ typedef struct thing {
     int shape, fill;
     double x, y, size, turn, grain, noise, ink[3], paper[3];
 } thing;
-
-/* splitmix64 */
-static uint64_t next(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-static double uniform(uint64_t *state, double from, double to) {
-    return from + (to - from) * (double)(next(state) >> 11) / 9007199254740992.0;
-}
-static double normal(uint64_t *state) {
-    const double u = uniform(state, 1e-12, 1), v = uniform(state, 0, TURN);
-    return sqrt(-2 * log(u)) * cos(v);
-}
 
 /* How far within a regular outline (x, y) lies whose rim is a straight line between corners of
  * radius 1 and `dent`, in turn; negative outside. */
