@@ -6,19 +6,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "data/clips.h"
-#include "data/images.h"
 #include "infer/forward.h"
 #include "task/embed.h"
-#include "tool/overlay.h"
-#include "tool/tool.h"
+#include "tool/predict.h"
 
-typedef struct config {
-    int64_t top_k, batch_size;
-    bool skip_bad, exif, white;
-    char *overlays;
-} config;
-#define OPT_OF config
+#define OPT_OF hora_predict_config
 static const hora_option rows[] = {
     OPT_INT(top_k, "top_k", NULL, "5", 1, 1 << 24, "classes that are named, the likeliest first"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 4096, "files at a time"),
@@ -81,8 +73,8 @@ static void put_numbers(const hora_objective *o, const float *z, hora_json *line
         hora_json_set(line, "pred", list);
 }
 
-/* What the head says, appended to a line. */
-static void say(const hora_objective *o, const config *c, const float *z, hora_json *line) {
+void hora_predict_say(const hora_objective *o, const hora_predict_config *c, const float *z,
+                      hora_json *line) {
     if (o->loss == HORA_LOSS_MSE)
         put_numbers(o, z, line);
     ranked *r = hora_malloc((size_t)o->classes * sizeof *r);
@@ -104,223 +96,6 @@ static void say(const hora_objective *o, const config *c, const float *z, hora_j
     hora_free(r);
 }
 
-static hora_json *said(const hora_objective *o, const config *c, const float *z, const char *file,
-                       const char *truth) {
-    hora_json *line = hora_json_new_object();
-    hora_json_set(line, "file", hora_json_new_string(file));
-    if (truth)
-        hora_json_set(line, "true", hora_json_new_string(truth));
-    say(o, c, z, line);
-    return line;
-}
-
-static void put_line(hora_json *own) {
-    hora_str s = {0};
-    hora_json_dump(own, 0, false, &s);
-    puts(s.s);
-    hora_str_release(&s);
-    hora_json_free(own);
-}
-
-/* --- pictures --------------------------------------------------------------------------------- */
-
-typedef struct asking { /* of a set of pictures */
-    hora_model *m;
-    const config *c;
-    const hora_images *set;
-    bool fixed; /* all become one size */
-    int64_t bad;
-    hora_cli_overlay over; /* of task segment */
-} asking;
-
-/* Values of picture i, appended to the batch, which has room. */
-static hora_status append(asking *a, hora_forward_batch *b, int64_t i) {
-    const hora_image_processor *p = a->m->opened.processor;
-    hora_image im = {0};
-    int64_t width, height;
-    HORA_TRY(hora_images_read(a->set, i, &im, NULL));
-    hora_image_processor_size(p, im.width, im.height, &width, &height);
-    if (!b->pixels.at) {
-        b->pixels = (hora_pixels){NULL, 1, 3, height, width};
-        b->pixels.at = hora_calloc((size_t)((a->fixed ? a->c->batch_size : 1) * 3 * height * width),
-                                   sizeof(float));
-    }
-    const hora_status s =
-        hora_image_processor_run(p, &im, b->pixels.at + b->b * 3 * height * width);
-    hora_image_release(&im);
-    b->b += s == HORA_OK;
-    return s;
-}
-
-/* What is said of the pixels of a picture. */
-static hora_status draw(asking *a, const float *z, const hora_image *im, const char *file) {
-    hora_json *line = hora_json_new_object();
-    hora_json_set(line, "file", hora_json_new_string(file));
-    const hora_status s = hora_cli_overlay_put(&a->over, z, im, file, line);
-    if (s)
-        hora_json_free(line);
-    else
-        put_line(line);
-    return s;
-}
-
-static hora_status draw_of_set(asking *a, const float *z, int64_t i) {
-    hora_image im;
-    HORA_TRY(hora_images_read(a->set, i, &im, NULL));
-    const hora_status s = draw(a, z, &im, hora_images_name(a->set, i));
-    hora_image_release(&im);
-    return s;
-}
-
-static hora_status draw_file(asking *a, const float *z, const char *path,
-                             const hora_image_options *how) {
-    hora_image im;
-    HORA_TRY(hora_image_load(&im, path, how, NULL));
-    const hora_status s = draw(a, z, &im, path);
-    hora_image_release(&im);
-    return s;
-}
-
-static hora_status ask(asking *a, const hora_forward_batch *b, const int64_t *which) {
-    const hora_objective *o = &a->m->opened.objective;
-    hora_forward f = hora_model_forward(a->m);
-    if (!b->b)
-        return HORA_OK;
-    HORA_TRY(hora_forward_fit(&f, b));
-    const hora_shape shape = hora_forward_logits(&f, b);
-    const int64_t one = hora_shape_elems(&shape) / b->b;
-    f.logits = hora_malloc((size_t)(b->b * one) * sizeof *f.logits);
-    hora_status s = hora_forward_run(&f, b);
-    for (int64_t i = 0; i < b->b && !s; i++) {
-        const int64_t label = hora_images_label(a->set, which[i]);
-        if (o->task->labels == HORA_LABELS_PIXELS)
-            s = draw_of_set(a, f.logits + i * one, which[i]);
-        else
-            put_line(said(o, a->c, f.logits + i * o->classes, hora_images_name(a->set, which[i]),
-                          label < 0 ? NULL : hora_images_class(a->set, label)));
-    }
-    hora_free(f.logits);
-    return s;
-}
-
-static void say_bad(asking *a, const char *file) {
-    hora_json *line = hora_json_new_object();
-    hora_json_set(line, "file", hora_json_new_string(file));
-    hora_json_set(line, "error", hora_json_new_string(hora_errmsg()));
-    put_line(line);
-    a->bad++;
-}
-
-static hora_status ask_all(asking *a) {
-    const int64_t n = hora_images_about(a->set)->samples, at_once = a->fixed ? a->c->batch_size : 1;
-    int64_t *which = hora_malloc((size_t)at_once * sizeof *which);
-    hora_status s = HORA_OK;
-    for (int64_t i = 0; i < n && !s;) {
-        hora_forward_batch b = {.b = 0};
-        for (; i < n && b.b < at_once && !s; i++) {
-            which[b.b] = i;
-            s = append(a, &b, i);
-            if (s && a->c->skip_bad) {
-                say_bad(a, hora_images_name(a->set, i));
-                s = HORA_OK;
-            }
-        }
-        if (!s)
-            s = ask(a, &b, which);
-        hora_forward_batch_release(&b);
-    }
-    hora_free(which);
-    return s;
-}
-
-/* A picture file, or the frames of a clip, by itself. */
-static hora_status ask_one(asking *a, const char *const *paths, int64_t n, const char *name,
-                           const char *truth) {
-    const hora_image_options how = {.no_exif = !a->c->exif, .white = a->c->white};
-    const hora_objective *o = &a->m->opened.objective;
-    hora_forward_batch b = {.b = 0};
-    hora_forward f = hora_model_forward(a->m);
-    hora_status s = hora_forward_images(&b, a->m->opened.processor, paths, n, n, &how);
-    if (!s)
-        s = hora_forward_fit(&f, &b);
-    if (!s) {
-        const hora_shape shape = hora_forward_logits(&f, &b);
-        f.logits = hora_malloc((size_t)hora_shape_elems(&shape) * sizeof *f.logits);
-        s = hora_forward_run(&f, &b);
-    }
-    if (!s && o->task->labels == HORA_LABELS_PIXELS)
-        s = draw_file(a, f.logits, name, &how);
-    else if (!s)
-        put_line(said(o, a->c, f.logits, name, truth));
-    hora_forward_batch_release(&b);
-    hora_free(f.logits);
-    return s;
-}
-
-/* One clip of the set: the middles of as many parts as the model reads frames. */
-static hora_status ask_clip(asking *a, const hora_clips *c, int64_t i) {
-    const int64_t frames = a->m->base->vision->frames;
-    const int64_t label = hora_images_label(a->set, c->frame[c->first[i]]);
-    const char **paths = hora_malloc((size_t)frames * sizeof *paths);
-    for (int64_t k = 0; k < frames; k++)
-        paths[k] = hora_images_name(a->set, hora_clips_frame(c, i, k, frames, 0.5));
-    const hora_status s =
-        ask_one(a, paths, frames, c->name[i],
-                label < 0 || !c->classed ? NULL : hora_images_class(a->set, label));
-    hora_free(paths);
-    return s;
-}
-
-static hora_status ask_clips(asking *a, const char *path) {
-    hora_clips c;
-    HORA_TRY(hora_clips_open(&c, a->set, path, false));
-    hora_status s = HORA_OK;
-    for (int64_t i = 0; i < c.n && !s; i++) {
-        s = ask_clip(a, &c, i);
-        if (s && a->c->skip_bad) {
-            say_bad(a, c.name[i]);
-            s = HORA_OK;
-        }
-    }
-    hora_clips_release(&c);
-    return s;
-}
-
-static hora_status ask_path(asking *a, const char *path) {
-    const hora_images_config ic = {.skip_bad = a->c->skip_bad,
-                                   .decode = {.no_exif = !a->c->exif, .white = a->c->white}};
-    hora_images *set = NULL;
-    if (a->m->base->vision->frames == 1 && !hora_path_is_dir(path) &&
-        hora_image_name_kind(path) != HORA_IMAGE_NAME_NONE)
-        return ask_one(a, &path, 1, path, NULL);
-    HORA_TRY(hora_images_open(&set, path, &ic));
-    a->set = set;
-    const hora_status s = a->m->base->vision->frames > 1 ? ask_clips(a, path) : ask_all(a);
-    hora_images_close(set);
-    return s;
-}
-
-static hora_status pictures(hora_model *m, const config *c, const hora_cli *cli) {
-    asking a = {.m = m, .c = c};
-    int64_t width, height;
-    HORA_TRY(hora_open_pictures(&m->opened, NULL));
-    a.fixed = hora_image_processor_fixed(m->opened.processor, &width, &height);
-    a.over = (hora_cli_overlay){.objective = &m->opened.objective,
-                                .vision = m->base->vision,
-                                .processor = m->opened.processor,
-                                .dir = c->overlays};
-    if (c->overlays && m->opened.objective.task->labels != HORA_LABELS_PIXELS)
-        return hora_fail(HORA_EUSAGE, "overlays are of task segment; this model's is %s",
-                         m->opened.objective.task->name);
-    if (c->overlays)
-        HORA_TRY(hora_cli_overlay_begin(&a.over));
-    for (int i = 0; i < cli->nrest; i++)
-        HORA_TRY(ask_path(&a, cli->rest[i]));
-    if (a.bad)
-        hora_warn("files that could not be read: %lld", (long long)a.bad);
-    return HORA_OK;
-}
-
 /* --- texts ------------------------------------------------------------------------------------ */
 
 typedef struct text { /* of a record, tokenised */
@@ -333,7 +108,7 @@ typedef struct text { /* of a record, tokenised */
 
 typedef struct reading {
     hora_model *m;
-    const config *c;
+    const hora_predict_config *c;
     const hora_tokenizer *tok;
     hora_embedding how;
     int64_t most; /* tokens of a text */
@@ -424,9 +199,9 @@ static void put_text(const reading *r, const hora_forward *f, const hora_forward
     } else if (o->task->labels == HORA_LABELS_TAG) {
         put_tags(o, x, f->logits + i * b->t * o->classes, line);
     } else {
-        say(o, r->c, f->logits + i * o->classes, line);
+        hora_predict_say(o, r->c, f->logits + i * o->classes, line);
     }
-    put_line(line);
+    hora_cli_put(line);
 }
 
 static hora_status answer(reading *r) {
@@ -552,14 +327,14 @@ static hora_status take_record(void *arg, const hora_json *record, int64_t line)
         hora_json *o = hora_json_new_object();
         hora_json_set(o, "line", hora_json_new_int(line));
         hora_json_set(o, "error", hora_json_new_string(hora_errmsg()));
-        put_line(o);
+        hora_cli_put(o);
         r->bad++;
         return HORA_OK;
     }
     return r->n >= r->c->batch_size ? answer(r) : HORA_OK;
 }
 
-static hora_status texts(hora_model *m, const config *c, const hora_cli *cli) {
+static hora_status texts(hora_model *m, const hora_predict_config *c, const hora_cli *cli) {
     reading r = {.m = m, .c = c, .pad = (int32_t)hora_max(0, m->opened.objective.pad)};
     const hora_objective *o = &m->opened.objective;
     if (!o->task->head && !o->task->body)
@@ -588,7 +363,7 @@ static hora_status texts(hora_model *m, const config *c, const hora_cli *cli) {
 
 static hora_status run(hora_cli *cli) {
     hora_model *m = NULL;
-    config c = {0};
+    hora_predict_config c = {0};
     hora_status s;
     HORA_TRY_OUT(s, hora_options_take(&options, &c, &cli->settings));
     if (!cli->nrest) {
@@ -597,7 +372,7 @@ static hora_status run(hora_cli *cli) {
         goto out;
     }
     HORA_TRY_OUT(s, hora_cli_open(&m, &cli->settings));
-    s = m->base->vision ? pictures(m, &c, cli) : texts(m, &c, cli);
+    s = m->base->vision ? hora_predict_pictures(m, &c, cli) : texts(m, &c, cli);
 out:
     hora_model_close(m);
     hora_options_release(&options, &c);

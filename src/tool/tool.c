@@ -13,7 +13,7 @@
 /* --- printing --------------------------------------------------------------------------------- */
 /* What came from a file never reaches a terminal as it is: it could clear the screen or hide text.
  * JSON escapes C0 itself; here are DEL and C1, which only strings can hold. */
-static void print_json(hora_json *own_v) {
+void hora_cli_put(hora_json *own_v) {
     hora_str s = {0};
     hora_json_dump(own_v, 0, false, &s);
     hora_json_free(own_v);
@@ -87,7 +87,7 @@ static hora_json *escaped(const hora_json *v, bool lines) {
 static void show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r),
                  bool lines) {
     if (own_r && c->json) {
-        print_json(own_r);
+        hora_cli_put(own_r);
         return;
     }
     hora_json *safe = own_r ? escaped(own_r, lines) : NULL;
@@ -109,7 +109,7 @@ void hora_cli_result(const hora_cli *c, hora_json *own_r, const hora_str *text) 
     if (own_r && !c->json)
         hora_cli_write(text->s ? text->s : "", text->n, false);
     if (own_r && c->json)
-        print_json(own_r);
+        hora_cli_put(own_r);
     else
         hora_json_free(own_r);
 }

@@ -72,6 +72,8 @@ void hora_help_overview(FILE *f, const hora_command *group);
 void hora_help_command(FILE *f, const hora_command *c);
 
 /* --- printing --------------------------------------------------------------------------------- */
+/* A line of JSON on stdout, with nothing in it that a terminal obeys. */
+void hora_cli_put(hora_json *own_v);
 /* A result as JSON with --json, else as `print` or as the text says it. Owns it; NULL: nothing to
  * print. */
 void hora_cli_show(const hora_cli *c, hora_json *own_r, void (*print)(const hora_json *r));
