@@ -79,6 +79,9 @@ void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role 
 hora_t hora_model_pool(hora_net *n, hora_t hidden, bool whole);
 /* The family of a config.json; NULL: none. */
 const hora_family *hora_family_of(const hora_json *config);
+/* Sets family and model_type of b from its config; HORA_EFORMAT, HORA_EUNSUPPORTED naming what is
+ * known. */
+hora_status hora_family_pick(hora_base *b);
 /* Completes a base that was opened with headers_only, in place: views get their data. Nothing to do
  * when they have it. */
 hora_status hora_base_complete(hora_base *b);

@@ -1,4 +1,6 @@
-/* Filling weights from files, row by row: converted, turned from pairs to halves, quantized. */
+/* Filling weights from files, row by row: converted, turned from pairs to halves, quantized; or,
+ * where no file has them, with drawn numbers. */
+#include "base/rng.h"
 #include "base/threads.h"
 #include "format/gguf_names.h"
 #include "model/fill_impl.h"
@@ -62,4 +64,30 @@ hora_status hora_weight_fill(const hora_weight *w, const hora_view *from, int64_
     if (w->view.shape.n < 2 || (!quantizes && !head_dim))
         return hora_convert(w->view.data, w->view.dtype, from->data, from->dtype, hora_elems(from));
     return fill(&f);
+}
+
+/* --- what no file has ------------------------------------------------------------------------- */
+typedef struct draw {
+    const hora_weight *w;
+    hora_rng rng;
+} draw;
+enum { DRAWN = 1 << 14 }; /* numbers of a tile */
+
+static void draw_chunk(void *arg, int64_t tile, int thread) {
+    (void)thread;
+    const draw *d = arg;
+    int64_t end = hora_min(hora_elems(&d->w->view), (tile + 1) * DRAWN);
+    for (int64_t i = tile * DRAWN; i < end; i++) {
+        hora_rng r = d->rng;
+        r.counter = (uint64_t)i << 8;
+        double v = d->w->role == HORA_ROLE_NORM   ? 1
+                   : d->w->role == HORA_ROLE_BIAS ? 0
+                                                  : d->w->init_std * hora_rng_normal(&r);
+        hora_value_put(d->w->view.data, d->w->view.dtype, i, v);
+    }
+}
+
+void hora_weight_draw(const hora_weight *w, uint64_t seed) {
+    draw d = {w, hora_rng_new(seed, w->name)};
+    hora_parallel(hora_ceil_div(hora_elems(&w->view), DRAWN), draw_chunk, &d);
 }

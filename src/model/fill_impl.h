@@ -9,6 +9,10 @@
  * HORA_ENUMERIC naming the weight for a value that cannot be quantized. */
 hora_status hora_weight_fill(const hora_weight *w, const hora_view *from, int64_t head_dim);
 
+/* Values that no file has: norms are 1, biases 0, the rest normal with init_std, each number drawn
+ * by its place, whatever the threads. */
+void hora_weight_draw(const hora_weight *w, uint64_t seed);
+
 /* blocks_cache.c: quantized matrices beside the model. Zeroed before; released also after a
  * failure. */
 typedef struct hora_blocks_cache {

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "base/threads.h"
 #include "format/bnb.h"
 #include "format/gguf_hf.h"
 #include "format/hf_config.h"
@@ -15,23 +14,6 @@
 #include "model/fill_impl.h"
 #include "model/vocabulary.h"
 #include "tensor/blocks.h"
-
-#define FAMILY(x) extern const hora_family hora_family_##x;
-#include "model/families.def"
-#undef FAMILY
-
-static const hora_family *const families[] = {
-#define FAMILY(x) &hora_family_##x,
-#include "model/families.def"
-#undef FAMILY
-};
-
-int hora_family_count(void) {
-    return (int)HORA_COUNT(families);
-}
-const hora_family *hora_family_at(int i) {
-    return families[i];
-}
 
 typedef struct store {
     hora_st *st;
@@ -45,35 +27,6 @@ typedef struct store {
     hora_blocks_cache cache;
     hora_vocabulary vocabulary; /* of an adapter */
 } store;
-
-const hora_family *hora_family_of(const hora_json *config) {
-    const char *type = hora_json_string(hora_json_get(config, "model_type"), NULL);
-    for (size_t i = 0; i < HORA_COUNT(families); i++)
-        if (type && hora_has_word(families[i]->model_types, type))
-            return families[i];
-    return NULL;
-}
-
-static hora_status pick_family(hora_base *b) {
-    const char *type = hora_json_string(hora_json_get(b->config, "model_type"), NULL);
-    hora_str known = {0};
-    for (size_t i = 0; i < HORA_COUNT(families); i++)
-        hora_str_printf(&known, "%s%s", i ? " " : "", families[i]->model_types);
-    b->family = hora_family_of(b->config);
-    hora_status s = HORA_OK;
-    if (!type)
-        s = hora_fail(HORA_EFORMAT,
-                      "%s: config.json has no model_type; is this a Hugging Face model directory?",
-                      b->dir);
-    else if (!b->family)
-        s = hora_fail(HORA_EUNSUPPORTED,
-                      "%s: model_type `%s` is not known here; `hora models` lists what is (%s)",
-                      b->dir, type, known.s);
-    else
-        b->model_type = hora_strdup(type);
-    hora_str_release(&known);
-    return s;
-}
 
 static hora_status configure_family(hora_base *b) {
     HORA_TRY(b->family->configure(b));
@@ -89,36 +42,11 @@ static hora_status configure(hora_base *b, const char *config_path, const hora_b
     HORA_TRY(hora_hf_config_load(&b->config, config_path));
     if (hora_json_type(b->config) != HORA_JOBJECT)
         return hora_fail(HORA_EFORMAT, "%s: config.json should be an object", b->dir);
-    HORA_TRY(pick_family(b));
+    HORA_TRY(hora_family_pick(b));
     b->encoder = b->family->encoder;
     hora_status s = configure_family(b);
     b->tied &= !b->bare;
     return s ? hora_context(s, "%s", b->dir) : HORA_OK;
-}
-
-typedef struct draw {
-    const hora_weight *w;
-    hora_rng rng;
-} draw;
-enum { CHUNK = 1 << 14 };
-
-static void draw_chunk(void *arg, int64_t tile, int thread) {
-    (void)thread;
-    const draw *d = arg;
-    int64_t end = hora_min(hora_elems(&d->w->view), (tile + 1) * CHUNK);
-    for (int64_t i = tile * CHUNK; i < end; i++) {
-        hora_rng r = d->rng;
-        r.counter = (uint64_t)i << 8;
-        double v = d->w->role == HORA_ROLE_NORM   ? 1
-                   : d->w->role == HORA_ROLE_BIAS ? 0
-                                                  : d->w->init_std * hora_rng_normal(&r);
-        hora_value_put(d->w->view.data, d->w->view.dtype, i, v);
-    }
-}
-
-static void draw_weight(const hora_weight *w, uint64_t seed) {
-    draw d = {w, hora_rng_new(seed, w->name)};
-    hora_parallel(hora_ceil_div(hora_elems(&w->view), CHUNK), draw_chunk, &d);
 }
 
 /* The tensor `name`, or that name without the base's prefix, as checkpoints of a bare backbone have
@@ -327,7 +255,7 @@ static hora_status fill_from_parts(const hora_weight *w, const hora_st_tensor *t
 static hora_status fill_weight(const store *own, const hora_weight *w, const hora_st_tensor *t,
                                const hora_view *v) {
     if (!t) {
-        draw_weight(w, own->seed);
+        hora_weight_draw(w, own->seed);
         return HORA_OK;
     }
     HORA_TRY(t->parts ? fill_from_parts(w, t) : hora_weight_fill(w, v, t->interleaved));
@@ -611,8 +539,7 @@ void hora_base_forget(const hora_base *b, const void *data) {
     }
 }
 
-/* --- identity and recording ------------------------------------------------------------------- */
-
+/* --- identity --------------------------------------------------------------------------------- */
 hora_status hora_base_unchanged(const hora_base *b) {
     const store *s = b->store;
     return s && s->st ? hora_st_unchanged(s->st) : HORA_OK;
@@ -631,14 +558,4 @@ hora_status hora_base_hash(hora_base *b, uint64_t *hash) {
         b->hash = hora_hash64(own->block, own->bytes, 0);
     *hash = b->hash;
     return HORA_OK;
-}
-
-hora_t hora_model_pool(hora_net *n, hora_t hidden, bool whole) {
-    const hora_family *f = n->base->family;
-    hora_t (*made)(hora_net *, hora_t) = whole ? f->pool : f->each;
-    return made ? made(n, hidden) : hidden;
-}
-
-hora_t hora_model_record(hora_net *n) {
-    return n->base->family->record(n);
 }
