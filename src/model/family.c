@@ -1,4 +1,4 @@
-/* The families: which one a config.json is of, and what is recorded by the family's own function. */
+/* The families: which one a config.json is of, and what its own function records. */
 #include "model/family.h"
 
 #include "base/text.h"
