@@ -222,7 +222,7 @@ static bool is_off(const hora_option *row, const void *obj) {
     return true;
 }
 
-static bool is_default(const hora_option *row, const void *obj) {
+bool hora_option_is_default(const hora_option *row, const void *obj) {
     hora_str own = {0}, def = {0};
     hora_option any = *row;
     union {
@@ -278,7 +278,7 @@ static bool has_effect(const hora_options *table, const hora_option *row, const 
 static hora_status check_effect(const hora_options *table, const void *obj,
                                 const hora_setting *given) {
     const hora_option *row = hora_options_find(table, given->key), *need;
-    if (has_effect(table, row, obj, &need) || is_default(row, obj))
+    if (has_effect(table, row, obj, &need) || hora_option_is_default(row, obj))
         return HORA_OK;
     hora_str now = {0}, wanted = {0};
     hora_option_format(need, obj, &now);

@@ -158,6 +158,8 @@ void hora_options_release(const hora_options *table, void *obj);
 hora_status hora_settings_finish(const hora_settings *s, const hora_options *const *tables, int n);
 /* Formats the value of a row in `obj` as text (for the recipe as run). "" when unset. */
 void hora_option_format(const hora_option *row, const void *obj, hora_str *out);
+/* The value of a row in `obj` is the one that it has when nobody gives any. */
+bool hora_option_is_default(const hora_option *row, const void *obj);
 /* What stands behind a flag: help, choices, default, other names. */
 void hora_option_describe(const hora_option *row, hora_str *out);
 /* The table as --help shows it, two columns, defaults and choices included. */
