@@ -271,6 +271,11 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
             "%lld messages have no content, where the template writes `None`: the model would "
             "learn that word, so write \"content\": \"\"",
             (long long)i->nulls);
+    if (i->foreign)
+        say(out,
+            "%lld messages have parts that are no text (pictures): the template writes a place for "
+            "them, and nothing stands there",
+            (long long)i->foreign);
     if (i->bos)
         say(out, "%lld texts begin with BOS already and got no second one", (long long)i->bos);
 }
