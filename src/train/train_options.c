@@ -42,8 +42,8 @@ static const hora_option rows[] = {
              .with = "optimizer=adamw lion"),
     OPT_REAL(eps, "eps", "adam_epsilon", "1e-8", 1e-30, 1,
              "adamw: added to the root of the second moment", .with = "optimizer=adamw"),
-    OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum",
-             .with = "optimizer=sgd"),
+    /* a method may have an option of this name, so it is not asked for optimizer=sgd */
+    OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum"),
     OPT_INT(sync_every, "sync_every", NULL, "0", 0, 1e9,
             "local steps, another algorithm (DiLoCo) for slow links: ranks train apart and meet "
             "every so many steps; 0: the gradients of every step are added up"),
