@@ -13,8 +13,8 @@ typedef struct hora_pair_norms {
                       |(x_l, x_(l + head_dim/2))|, in front of the rotation */
     int64_t tokens;
 } hora_pair_norms;
-/* ids (n >= 1) in pieces of at most 512 tokens, each on its own. HORA_EUNSUPPORTED for an encoder or
- * a model of pictures. adapters: as of a decoder. */
+/* ids (n >= 1) in pieces of at most 512 tokens, each on its own. HORA_EUNSUPPORTED for an encoder
+ * or a model of pictures. adapters: as of a decoder. */
 hora_status hora_pair_norms_run(hora_pair_norms *out, const hora_base *b,
                                 hora_adapter *const *adapters, int nadapters, hora_device *device,
                                 const int32_t *ids, size_t n);

@@ -8,8 +8,8 @@
  * Which pairs: `norm` is the paper's 2-norm contribution, for pair l of key-value head g the mean
  * over its query heads of |q_l| |k_l|, means over the tokens of a text; without a text norms of the
  * weights' rows, behind the norm in front of attention, stand for those [ours]. high, low, uniform
- * are the paper's too. Biases [ours]: a constant in keys that are not turned moves no softmax, one in
- * values comes out of each head as it is, so W_o takes it into the bias of O: both exactly.
+ * are the paper's too. Biases [ours]: a constant in keys that are not turned moves no softmax, one
+ * in values comes out of each head as it is, so W_o takes it into the bias of O: both exactly.
  */
 #include <math.h>
 
