@@ -3,7 +3,7 @@
  * al., arXiv 2502.14837; the attention is DeepSeek-V2's, arXiv 2405.04434). docs/models/latent.md
  * is the specification. Of attention it has
  *
- *   q = W_q a;  c = W_down a;  r = rope of W_r a;  k = r with the rotary pairs of a head, W_k c with
+ *   q = W_q a;  c = W_down a;  r = rope of W_r a;  k = r with rotary pairs of heads, W_k c with
  *   the others;  v = W_v c;  h = h + O(attention(q, k, v)),  q turned where a pair is rotary
  *
  * A head's pairs are its columns (l, l + dh/2), the p rotary ones first; which frequencies these
