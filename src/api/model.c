@@ -217,11 +217,11 @@ hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *f
     hora_adapter **at;
     const char *dir = from->dir;
     int n;
-    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
+    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, from->only, prefer));
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
     for (int i = 0; i < n && several; i++)
-        hora_adapters_name(at[i], i ? at[i]->name : dir, m->adapters, m->n);
+        hora_adapters_name(at[i], i || from->only ? at[i]->name : dir, m->adapters, m->n);
     hora_status s = hora_adapters_check(m->adapters, m->n);
     for (int i = 0; i < n && s == HORA_OK; i++)
         s = hora_peft_weigh(at[i], from->weight);
