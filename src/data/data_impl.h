@@ -186,8 +186,9 @@ void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
 uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
 /* Class of each of the n labels of the table, for masks; nothing where p is NULL. */
 void hora_pictures_classes(hora_pictures *p, const int32_t *class_of, int n);
-/* That many rows for adapters in every picture's pattern; nothing where p is NULL. */
-void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots);
+/* That many rows for adapters in the pattern of every picture, or of each frame where those stand
+ * apart; returns all of a sample. */
+int64_t hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots);
 /* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless stream. */
 hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
                                hora_batch *b);

@@ -170,6 +170,9 @@ void hora_pack_again(hora_dataset *d, const hora_data_segment *s, bool open) {
 }
 
 void hora_data_slots(hora_dataset *d, int64_t slots) {
+    hora_store *st = d->store;
+    if (st->pictures)
+        slots = hora_pictures_slots(st->pictures, &st->tokens, slots);
     const int64_t more = slots - d->slots;
     if (!more)
         return;
@@ -179,10 +182,9 @@ void hora_data_slots(hora_dataset *d, int64_t slots) {
     d->csegments = 0;
     hora_pack_begin(d);
     d->slots = slots;
-    hora_pictures_slots(d->store->pictures, &d->store->tokens, slots);
     for (size_t i = 0; i < n; i++) {
         const bool open = i && old[i].part == old[i - 1].part;
-        old[i].n += d->store->pictures ? more : 0;
+        old[i].n += st->pictures ? more : 0;
         hora_pack_again(d, &old[i], open);
     }
     hora_free(old);

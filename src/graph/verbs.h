@@ -161,6 +161,11 @@ static inline hora_t hora_layernorm(hora_graph *g, hora_t x, hora_t w, hora_t b,
 static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joined) {
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
+/* x (rows, d) of clips, `frames` of `rows` rows each -> the mean over the frames of each, in the
+ * rows of its first. */
+static inline hora_t hora_frames(hora_graph *g, hora_t x, int64_t frames, int64_t rows) {
+    return hora_graph_node(g, HORA_OP_frames, (hora_t[]){x}, &(hora_attr){.a = frames, .b = rows});
+}
 /* x (rows, d) -> the mean over the prompt of each row's segment, (rows, d): the rows up to the
  * first with a target; all of them where none has one or rows see each other both ways. */
 static inline hora_t hora_prompt_mean(hora_graph *g, hora_t x) {

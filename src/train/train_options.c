@@ -94,9 +94,11 @@ static const hora_option rows[] = {
     OPT_CHOICE(class_weights, "class_weights", NULL, "none", "none balanced",
                "weight of each class in the loss; balanced: records / (classes x its records)"),
     OPT_CHOICE(segment_head, "segment_head", NULL, "linear", "linear upsampled",
-               "segment: one layer on the pieces, or two, the second on a grid twice as fine"),
+               "segment: one layer on the pieces, or two, the second on a grid twice as fine; "
+               "unset: the model's, where it has one"),
     OPT_REAL(dice, "dice", NULL, "1", 0, 1e6,
-             "segment: factor of soft Dice loss beside cross-entropy"),
+             "segment: factor of soft Dice loss beside cross-entropy; unset: the model's, where it "
+             "was trained with one"),
     OPT_REAL(similarity_scale, "similarity_scale", NULL, "20", 1e-3, 1e6,
              "embedding: factor of cosines before their softmax; 1 / temperature"),
     OPT_REAL(explode, "explode", NULL, "4", 0, 1e9,

@@ -433,8 +433,10 @@ static void estimate_time(hora_training *t) {
     int64_t sequences = r->batch_size * r->grad_accum;
     const hora_objective *o = t->parts.objective;
     const bool each = o->task->labels == HORA_LABELS_NONE || o->task->labels == HORA_LABELS_TAG;
-    const hora_full_work full = {.sequences = sequences,
-                                 .tokens = sequence_tokens(t),
+    const hora_vision *v = t->parts.base->vision;
+    const int64_t parts = v && hora_vision_apart(v) ? v->frames : 1; /* that see each other */
+    const hora_full_work full = {.sequences = sequences * parts,
+                                 .tokens = sequence_tokens(t) / parts,
                                  .targets = each ? r->seq_len : 1,
                                  .whole = o->encoder};
     hora_graph_add_full_work(t->train.g, &full, work);

@@ -369,7 +369,7 @@ static void input_forward(const hora_cuda_job *j, const hora_call *c) {
 }
 CUDA_OP(input, NULL, NULL, NULL, input_forward, NULL);
 
-/* --- pool, resample --------------------------------------------------------------------------- */
+/* --- pool, frames, resample ------------------------------------------------------------------- */
 static void pool_forward(const hora_cuda_job *j, const hora_call *c) {
     hora_cuda_pool(j->u->stream, c->out.dtype, c->batch, c->attr.a, c->attr.b != 0, c->in[0].data,
                    c->out.data, cu_rows(&c->in[0]), cu_width(&c->in[0]));
@@ -381,6 +381,17 @@ static void pool_backward(const hora_cuda_job *j, const hora_call *c) {
                         cu_width(&c->din[0]));
 }
 CUDA_OP(pool, alike, NULL, NULL, pool_forward, pool_backward);
+
+static void frames_forward(const hora_cuda_job *j, const hora_call *c) {
+    hora_cuda_frames(j->u->stream, c->out.dtype, c->attr.a, c->attr.b, c->in[0].data, c->out.data,
+                     cu_rows(&c->in[0]), cu_width(&c->in[0]));
+}
+
+static void frames_backward(const hora_cuda_job *j, const hora_call *c) {
+    hora_cuda_frames_back(j->u->stream, c->dout.dtype, c->attr.a, c->attr.b, c->dout.data,
+                          c->din[0].data, cu_adds(c, 0), cu_rows(&c->din[0]), cu_width(&c->din[0]));
+}
+CUDA_OP(frames, alike, NULL, NULL, frames_forward, frames_backward);
 
 static hora_cuda_resample resample_of(const hora_call *c) {
     const hora_attr *a = &c->attr;
