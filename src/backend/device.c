@@ -43,7 +43,7 @@ struct hora_device {
     void *own; /* the kind's */
     mirror *mirrors;
     size_t nmirrors, cmirrors;
-    const hora_matmul_provider *provider[2]; /* of f32 and bf16 products; NULL: own gemm */
+    const hora_matmul_provider *provider; /* of products; NULL: own gemm */
     hora_pack_policy policy;
     int threads;
     void (*done)(void *user, const void *key);
@@ -69,8 +69,7 @@ const hora_device_kind *hora_device_kind_at(int i) {
 hora_device *hora_device_new(void) {
     hora_device *d = hora_calloc(1, sizeof *d);
     d->kind = kinds[0];
-    d->provider[0] = hora_matmul_for(HORA_F32);
-    d->provider[1] = hora_matmul_for(HORA_BF16);
+    d->provider = hora_matmul_chosen();
     d->threads = hora_threads();
     return d;
 }
@@ -128,7 +127,7 @@ void hora_device_free(hora_device *d) {
     for (size_t i = 0; i < d->npacked; i++)
         release_packing(&d->packed[i]);
     for (size_t i = 0; i < d->nmatmuls; i++)
-        hora_device_matmul_provider(d, d->matmuls[i].shape.dtype)->free(d->matmuls[i].matmul);
+        d->provider->free(d->matmuls[i].matmul);
     if (d->kind->close)
         d->kind->close(d);
     hora_free(d->mirrors);
@@ -228,12 +227,12 @@ static void drop_mirror(hora_device *d, const void *host) {
 }
 
 /* --- products and packings of the host -------------------------------------------------------- */
-const hora_matmul_provider *hora_device_matmul_provider(const hora_device *d, hora_dtype dtype) {
-    return d->provider[dtype == HORA_BF16];
+const hora_matmul_provider *hora_device_matmul_provider(const hora_device *d) {
+    return d->provider;
 }
 
-bool hora_device_uses_library(const hora_device *d, hora_dtype dtype) {
-    return hora_device_matmul_provider(d, dtype) != NULL;
+bool hora_device_uses_library(const hora_device *d) {
+    return d->provider != NULL;
 }
 
 void hora_device_set_packing(hora_device *d, hora_pack_policy p) {
@@ -355,7 +354,7 @@ hora_status hora_device_matmul(hora_device *d, const hora_matmul_shape *s,
             return HORA_OK;
         }
     made p = {.shape = *s};
-    HORA_TRY(hora_device_matmul_provider(d, s->dtype)->make(&p.matmul, s));
+    HORA_TRY(d->provider->make(&p.matmul, s));
     HORA_PUSH(d->matmuls, d->nmatmuls, d->cmatmuls, p);
     *out = p.matmul;
     return HORA_OK;

@@ -102,8 +102,8 @@ void hora_device_pull(hora_device *d, void *host, size_t bytes);
 typedef enum { HORA_PACK_ONE, HORA_PACK_BOTH } hora_pack_policy;
 void hora_device_set_packing(hora_device *d, hora_pack_policy p);
 hora_pack_policy hora_device_packing(const hora_device *d);
-/* Products of this dtype are a library's, whose layouts are dear to make on the way. */
-bool hora_device_uses_library(const hora_device *d, hora_dtype dtype);
+/* Products are a library's, whose layouts are dear to make on the way. */
+bool hora_device_uses_library(const hora_device *d);
 void hora_device_free(hora_device *d);
 /* The packing of `key` (address of the plain weight) in layout `layout`: returns existing memory,
  * or allocates `bytes` (64-byte aligned) and lets `fill` write it. Never freed before the device,

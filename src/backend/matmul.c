@@ -1,12 +1,8 @@
-/*
- * Who computes products: HORA_MATMUL, else the library for bf16 where the processor has matrix
- * tiles (AMX), which the backend's own kernels do not use, else those kernels.
- */
+/* Who computes products: HORA_MATMUL, else the backend's own kernels. */
 #include "backend/matmul.h"
 
 #include <stdlib.h>
 
-#include "base/cpu.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -29,12 +25,12 @@ const hora_matmul_provider *hora_matmul_at(int i) {
     return providers[i];
 }
 
-const hora_matmul_provider *hora_matmul_for(hora_dtype dtype) {
+const hora_matmul_provider *hora_matmul_chosen(void) {
     const char *name = getenv("HORA_MATMUL"), *old = getenv("HORA_PRODUCTS"); /* its name in 0.1 */
     if (!name || !*name)
         name = old;
     if (!name || !*name)
-        return dtype == HORA_BF16 && hora_cpu_isa() >= HORA_ISA_AMX ? providers[0] : NULL;
+        return NULL;
     for (int i = 0; i < hora_matmul_count(); i++)
         if (hora_eq(providers[i]->name, name))
             return providers[i];

@@ -2,9 +2,8 @@
 #define HORA_BACKEND_MATMUL_H
 /*
  * Matrix products by a library: one tile by one thread, y (+)= alpha x op(w). The cpu backend has
- * its own gemm (backend/cpu/kern.h) and asks a library where that is faster; HORA_MATMUL=
- * own|onednn forces one of the two. A provider never starts threads; callers cut fixed tiles and
- * run them with hora_parallel.
+ * its own gemm (backend/cpu/kern.h) and asks a library under HORA_MATMUL=onednn, to compare. A
+ * provider never starts threads; callers cut fixed tiles and run them with hora_parallel.
  */
 #include "backend/backend.h"
 
@@ -35,6 +34,6 @@ typedef struct hora_matmul_provider {
 } hora_matmul_provider;
 int hora_matmul_count(void); /* providers in this build */
 const hora_matmul_provider *hora_matmul_at(int i);
-/* The provider for products of this dtype; NULL: the backend's own gemm. */
-const hora_matmul_provider *hora_matmul_for(hora_dtype dtype);
+/* The provider that the environment names; NULL: the backend's own gemm. */
+const hora_matmul_provider *hora_matmul_chosen(void);
 #endif

@@ -342,8 +342,7 @@ static hora_status plan_packed(hora_training *t, const hora_plan_options *like, 
 static hora_status choose_packing(hora_training *t, const hora_plan_options *o) {
     enum { AUTO, BOTH, ONE, ENOUGH_ROWS = 512 };
     const hora_train_report *r = &t->report;
-    bool wants = on_host(t) && (r->rows < ENOUGH_ROWS ||
-                                hora_device_uses_library(t->parts.device, t->parts.base->dtype));
+    bool wants = on_host(t) && (r->rows < ENOUGH_ROWS || hora_device_uses_library(t->parts.device));
     HORA_TRY(plan_packed(
         t, o, (on_host(t) && t->config.pack == BOTH) || (t->config.pack == AUTO && wants)));
     const hora_plan_info *i = hora_graph_info(t->train.g);

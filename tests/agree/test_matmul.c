@@ -201,13 +201,16 @@ static void environment_chooses(void **state) {
     unsetenv("HORA_MATMUL");
     setenv("HORA_PRODUCTS", name, 1); /* the name of version 0.1 */
     for (int i = 0; i < 2; i++) {
-        const hora_matmul_provider *p = hora_matmul_for(HORA_F32);
+        const hora_matmul_provider *p = hora_matmul_chosen();
         assert_string_equal(p ? p->name : "own", name);
         setenv("HORA_MATMUL", name, 1);
         setenv("HORA_PRODUCTS", "own", 1);
     }
     setenv("HORA_MATMUL", "own", 1);
-    assert_null(hora_matmul_for(HORA_BF16));
+    assert_null(hora_matmul_chosen());
+    unsetenv("HORA_MATMUL");
+    unsetenv("HORA_PRODUCTS");
+    assert_null(hora_matmul_chosen());
 }
 
 HORA_TESTS(agree_matmul, {"providers agree with plain sums", providers, HORA_SHORT},

@@ -12,9 +12,12 @@
     extern const hora_kern_blocks hora_kern_blocks_##v;                                            \
     extern const hora_kern_attention hora_kern_attention_f32_##v, hora_kern_attention_bf16_##v;    \
     extern const hora_kern_peak hora_kern_peak_##v;                                                \
-    static const hora_kern kern_##v = {                                                            \
-        #v,                                                                                        \
-        {&hora_kern_gemm_f32_##v, &hora_kern_gemm_bf16_##v},                                       \
+    TABLE(v, v, &hora_kern_gemm_bf16_##v)
+/* `name` is v but for its products of bf16. */
+#define TABLE(name, v, products)                                                                   \
+    static const hora_kern kern_##name = {                                                         \
+        #name,                                                                                     \
+        {&hora_kern_gemm_f32_##v, products},                                                       \
         &hora_kern_rows_##v,                                                                       \
         &hora_kern_rows_bf16_##v,                                                                  \
         &hora_kern_softmax_##v,                                                                    \
@@ -31,9 +34,17 @@ VARIANT(avx512)
 #ifdef HORA_HAVE_avx512_bf16
 VARIANT(avx512_bf16)
 #endif
+#ifdef HORA_HAVE_amx
+extern const hora_kern_gemm hora_kern_gemm_tiles_avx512_bf16;
+TABLE(amx, avx512_bf16, &hora_kern_gemm_tiles_avx512_bf16)
+#endif
 
 const hora_kern *hora_kern_get(void) {
     hora_isa isa = hora_cpu_isa();
+#ifdef HORA_HAVE_amx
+    if (isa >= HORA_ISA_AMX)
+        return &kern_amx;
+#endif
 #ifdef HORA_HAVE_avx512_bf16
     if (isa >= HORA_ISA_AVX512_BF16)
         return &kern_avx512_bf16;

@@ -407,6 +407,10 @@ static void G(few)(const hora_few *f) {
 extern const hora_kern_gemm TABLE;
 const hora_kern_gemm TABLE = {NR, sizeof(E), G(gemm), G(few), G(pack_bytes), G(pack)};
 
+#if ELEM_BF16 && defined(HORA_VARIANT_avx512_bf16) && defined(HORA_CC_AMX)
+#include "backend/cpu/kern_tiles_text.h"
+#endif
+
 #undef G
 #undef E
 #undef PER

@@ -120,7 +120,7 @@ static hora_status make_library(hora_cpu_matmul *p, hora_device *d) {
 static void cut(hora_cpu_matmul *p, hora_device *d, const hora_cpu_matmul_spec *s) {
     *p = (hora_cpu_matmul){.spec = *s,
                            .kern = hora_kern_get(),
-                           .library = hora_device_matmul_provider(d, s->dtype),
+                           .library = hora_device_matmul_provider(d),
                            .threads = hora_device_threads(d)};
     p->gemm = p->kern->gemm[s->dtype == HORA_BF16];
     hora_matmul_shape like = shape_of(p, UNIT, UNIT);
