@@ -33,7 +33,7 @@ static const hora_option model_rows[] = {
              "keep those blocks beside the model, in hora-TYPE.safetensors, and take them from "
              "there the next time"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
-               "where it is computed: host or cuda; unset: the host"),
+               "where it is computed: host (or cpu) or cuda; unset: the host"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
                "what the model is used for: " HORA_TASK_NAMES
                "; unset: what its class or the adapter is made for"),

@@ -135,8 +135,8 @@ static hora_status check_ranks(hora_training *t) {
         return HORA_OK;
     if (!on_host(t))
         return hora_fail(HORA_EUNSUPPORTED,
-                         "several ranks train on processors only; leave --device out, or start one "
-                         "rank");
+                         "several ranks train on processors only: take --device host, or start one "
+                         "rank for the GPU");
     if (ranks > step_sequences)
         return hora_fail(
             HORA_EUSAGE,
