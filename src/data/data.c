@@ -59,7 +59,7 @@ static const hora_option rows[] = {
     OPT_BOOL(augment.crop, "random_crop", NULL, "false",
              "a random part of each picture, resized, instead of its middle"),
     OPT_REAL(augment.crop_scale[0], "crop_scale", NULL, "0.08", 0.001, 1,
-             "smallest share of the area that random_crop takes"),
+             "smallest share of the area that random_crop takes", .with = "random_crop"),
     OPT_REAL(augment.flip, "flip", NULL, "0", 0, 1, "probability of changing left and right"),
     OPT_REAL(augment.brightness, "brightness", NULL, "0", 0, 10, "colour jitter: brightness"),
     OPT_REAL(augment.contrast, "contrast", NULL, "0", 0, 10, "colour jitter: contrast"),
@@ -67,7 +67,8 @@ static const hora_option rows[] = {
     OPT_REAL(augment.hue, "hue", NULL, "0", 0, 0.5, "colour jitter: hue"),
     OPT_INT(rand_augment, "rand_augment", NULL, "0", 0, 14,
             "RandAugment: operations for each picture"),
-    OPT_INT(rand_magnitude, "rand_magnitude", NULL, "9", 0, 30, "RandAugment: strength"),
+    OPT_INT(rand_magnitude, "rand_magnitude", NULL, "9", 0, 30, "RandAugment: strength",
+            .with = "rand_augment"),
     OPT_REAL(augment.mixup, "mixup", NULL, "0", 0, 100,
              "pictures of a batch are mixed by shares from Beta(a, a)"),
     OPT_REAL(augment.cutmix, "cutmix", NULL, "0", 0, 100,
@@ -274,6 +275,11 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
             "%lld messages have no content, where the template writes `None`: the model would "
             "learn that word, so write \"content\": \"\"",
             (long long)i->nulls);
+    if (i->foreign)
+        say(out,
+            "%lld messages have parts that are no text (pictures): the template writes a place for "
+            "them, and nothing stands there",
+            (long long)i->foreign);
     if (i->bos)
         say(out, "%lld texts begin with BOS already and got no second one", (long long)i->bos);
 }

@@ -49,8 +49,8 @@ typedef struct hora_samples {
     int64_t split;   /* sequences that hold one turn each */
     int64_t lost;    /* turns that turns=last leaves out */
     /* messages: of parts that were joined; whose calls the template does not write; whose null it
-     * does */
-    int64_t joined, unwritten, nulls;
+     * does; with parts that are no text, for which it writes a place */
+    int64_t joined, unwritten, nulls, foreign;
 } hora_samples;
 hora_sample *hora_samples_add(hora_samples *s); /* valid until the next one is added */
 void hora_samples_release(hora_samples *s);

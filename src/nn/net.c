@@ -67,7 +67,7 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     hora_t *leaf = &n->param_leaf[a][i];
     if (*leaf == HORA_NONE) {
         *leaf = hora_graph_param(n->g, p->name, p->shape, (void *)p);
-        if (p->fixed)
+        if (p->fixed && n->mode != HORA_NET_DECODE) /* there nothing has a gradient */
             *leaf = hora_detach(n->g, *leaf);
     }
     return *leaf;
@@ -335,14 +335,25 @@ hora_t hora_net_gated(hora_net *n, hora_t x, hora_act act) {
     return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, act));
 }
 
-hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale) {
+/* x with a width that is not the base's, or a table of frequencies for each group of heads. */
+static hora_t turned(hora_net *n, hora_t x, int64_t heads, int64_t head_dim, const double *freq,
+                     int64_t tables, double scale) {
     int64_t shift = 0;
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
         if (h && h->shift)
             shift += h->shift(n->adapters[a]);
     }
-    return hora_rope_from(n->g, x, heads, n->base->head_dim, freq, scale, shift);
+    return hora_rope_from(n->g, x, heads, head_dim, freq, tables, scale, shift);
+}
+
+hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale) {
+    return turned(n, x, heads, n->base->head_dim, freq, 1, scale);
+}
+
+hora_t hora_net_rope_partly(hora_net *n, hora_t x, int64_t heads, int64_t head_dim,
+                            const double *freq, int64_t tables) {
+    return turned(n, x, heads, head_dim, freq, tables, 1);
 }
 
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
@@ -415,6 +426,62 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
         return HORA_NONE;
     }
     return t.mix == HORA_NONE ? attend(n, &t, kp, vp, &at) : attend_mixed(n, &t, &at);
+}
+
+/* What a projection with all that is attached does to any x, as a matrix (out, in), (out, in + 1)
+ * where adapters are attached: they see rows of the identity and one of zeros, whose result is the
+ * bias and is taken off the others. Once for all batches. NONE: the model has no such site. */
+static hora_t effective(hora_net *n, hora_site_kind k, const hora_identity *one) {
+    const hora_site *s = hora_base_site(n->base, k, n->layer);
+    if (!s)
+        return HORA_NONE;
+    const hora_t w = hora_net_weight(n, s->weight);
+    n->next = 0;
+    if (speaker(n, 0) == n->nadapters &&
+        hora_dtype_block(n->base->weights[s->weight].view.dtype) == 1)
+        return w;
+    hora_graph_in_before(n->g, true);
+    hora_t t = hora_net_next(n, s, hora_graph_frozen(n->g, "identity", one->at), w, HORA_NONE);
+    t = hora_add(n->g, t, hora_gather(n->g, t, one->last, s->in + 1), -1);
+    t = hora_permute(n->g, t, 1, s->in + 1, s->out, 1); /* (in + 1, out) -> (out, in + 1) */
+    hora_graph_in_before(n->g, false);
+    return t;
+}
+
+/* Hooks that want keys and values, which are not formed here. */
+static const char *wants_keys(const hora_net *n) {
+    const char *name = NULL;
+    for (int a = 0; a < n->nadapters && !name; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        if (h && (h->kv || h->attend || h->compared || h->keeps))
+            name = n->adapters[a]->name;
+    }
+    return name;
+}
+
+hora_t hora_net_attend_latent(hora_net *n, hora_t q, hora_t r, hora_t c, const hora_identity *one,
+                              int64_t window, double scale) {
+    hora_attr at = {.heads = n->base->heads,
+                    .kv_heads = n->base->kv_heads,
+                    .head_dim = n->base->head_dim,
+                    .window = window,
+                    .scale = scale};
+    const char *name = wants_keys(n);
+    if (name) {
+        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
+                                         "adapter `%s` works on keys and values, which a cache of "
+                                         "latents does not hold; use --no-cache",
+                                         name));
+        return HORA_NONE;
+    }
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        if (h && h->reach)
+            h->reach(n->adapters[a], n->layer, &at.window, &at.ahead);
+    }
+    const hora_t u = effective(n, HORA_SITE_K, one), v = effective(n, HORA_SITE_V, one);
+    const hora_t cache = hora_graph_state(n->g, "latent cache", n->kcache[n->layer]);
+    return hora_latent_attention(n->g, q, r, c, u, v, cache, &at);
 }
 
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {

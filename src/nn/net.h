@@ -42,7 +42,8 @@ struct hora_net {
     hora_t *leaf;                     /* per base weight, NONE until used */
     bool *frozen;                     /* per base weight: its leaf is the base's own */
     hora_t **param_leaf;              /* per adapter, per parameter */
-    const hora_view *kcache, *vcache; /* DECODE: per layer, (capacity, G dh), borrowed */
+    const hora_view *kcache, *vcache; /* DECODE: per layer, borrowed: (capacity, G dh),
+                                       * or of latents (capacity, base->latent), kcache alone */
     /* DECODE: per layer and kept vector, borrowed; NULL: nothing is kept. `answers`: they stand
      * there already, else the rows are a whole prompt. */
     const hora_view *kept;
@@ -77,11 +78,24 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
 hora_t hora_net_gated(hora_net *n, hora_t x, hora_act act);
 /* Rotates heads of head_dim by their positions, which begin behind what methods put in front. */
 hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale);
+/* The same for heads of another width, with freq (tables, head_dim/2), of which head h takes row
+ * h tables / heads; a pair whose frequency is 0 stays. */
+hora_t hora_net_rope_partly(hora_net *n, hora_t x, int64_t heads, int64_t head_dim,
+                            const double *freq, int64_t tables);
 /* q (rows, H dh), k v (rows, G dh) -> (rows, H dh); prefix and caches are its business. */
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
 /* The same where a row also sees at most `ahead` keys behind itself; 0: all of its range. */
 hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
                             int64_t ahead, double scale);
+/* DECODE over latents c (rows, w) and turned parts r (rows, G 2p) of keys, which are cached instead
+ * of keys and values: the sites K and V, which make the rest of them from c, are absorbed into q
+ * and the result (op_latent_attention.c). -> (rows, H dh) */
+typedef struct hora_identity {
+    hora_view at;        /* (w + 1, w): ones on the diagonal, the last row zeros */
+    const int32_t *last; /* (w + 1) rows of such a matrix: w for each of the first w, then -1 */
+} hora_identity;
+hora_t hora_net_attend_latent(hora_net *n, hora_t q, hora_t r, hora_t c, const hora_identity *one,
+                              int64_t window, double scale);
 /* What the maps of a sublayer are to read: x, or the rows of it that take part. In front of each
  * hora_net_sublayer. */
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x);

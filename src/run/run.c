@@ -12,6 +12,7 @@
 #include "base/yaml.h"
 #include "run/run_impl.h"
 #include "run/semantic.h"
+#include "run/unused.h"
 
 /* --- settings --------------------------------------------------------------------------------- */
 static hora_status read_recipe(const run *r, hora_json **recipe) {
@@ -367,6 +368,7 @@ static hora_status plan(run *r) {
     if (settled)
         HORA_TRY(attach(r));
     HORA_TRY(check_before_data(r));
+    HORA_TRY(hora_run_unused(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
     if (!settled)

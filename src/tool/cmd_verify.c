@@ -300,6 +300,13 @@ static hora_status against(check *k, const char *path) {
     }
     if (hora_path_has(path, "adapters.safetensors"))
         return as_flat(k, path, true);
+    bool folder;
+    HORA_TRY(hora_path_is_folder(path, &folder));
+    if (!folder)
+        return hora_fail(HORA_EUSAGE,
+                         "--against %s: this file is no GGUF file; give what was exported: the "
+                         "folder of a merged model or of an adapter, or a GGUF file",
+                         path);
     return hora_peft_is_model(path) ? as_model(k, path) : as_adapter(k, path);
 }
 

@@ -306,6 +306,61 @@ static void test_mixed(void **state) {
     hora_free(three);
 }
 
+/* A model with a cache of latents: convert, inspect, evaluate, generate, train, merge. */
+static void test_latent(void **state) {
+    const char *m = hora_test_path(hora_test_tmp(), "latent"),
+               *a = hora_test_path(hora_test_tmp(), "latent-lora"),
+               *whole = hora_test_path(hora_test_tmp(), "latent-merged");
+    (void)state;
+    if (!hora_lapack())
+        hora_test_skip("this build has no LAPACK");
+    tool_check(0, "nothing left over", NULL,
+               "convert --model '%s' --to latent:16 --rotary-pairs 4 --out '%s'", tiny_model(), m);
+    hora_json *e = tool_json("eval --model '%s' --data '%s' --seq-len 16 --json", m, data_file());
+    assert_true(fabs(tool_number(e, "loss") - loss_of("")) < 1e-5);
+    hora_json_free(e);
+    tool_check(0, "as latent:6; at most", NULL,
+               "convert --model '%s' --to latent:6 --rotary-pairs 1 --calibrate '%s' --out '%s' "
+               "--overwrite",
+               tiny_model(), data_file(), m);
+    e = tool_json("inspect '%s' --json", m);
+    assert_string_equal(hora_json_string(hora_json_get(e, "family"), NULL), "latent");
+    assert_true(tool_number(hora_json_get(e, "cache"), "share") < 0.5);
+    hora_json_free(e);
+    hora_json *kept = tool_json("generate --model '%s' --prompt x --max-new-tokens 9 --json", m);
+    hora_json *anew =
+        tool_json("generate --model '%s' --prompt x --max-new-tokens 9 --no-cache --json", m);
+    assert_true(hora_json_equal(hora_json_get(kept, "ids"), hora_json_get(anew, "ids")));
+    assert_true(tool_number(kept, "cache_bytes") > 0 && tool_number(anew, "cache_bytes") == 0);
+    hora_json_free(kept);
+    hora_json_free(anew);
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --batch-size 2 --steps 3 --lr 0.05 "
+               "--method lora --rank 2 --targets all-linear --out '%s' --quiet",
+               m, data_file(), a);
+    tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --out '%s'", m, a, whole);
+    e = tool_json("eval --model '%s' --adapter '%s' --data '%s' --seq-len 16 --json", m, a,
+                  data_file());
+    hora_json *of_whole =
+        tool_json("eval --model '%s' --data '%s' --seq-len 16 --json", whole, data_file());
+    assert_true(fabs(tool_number(e, "loss") - tool_number(of_whole, "loss")) < 1e-5);
+    hora_json_free(e);
+    hora_json_free(of_whole);
+    tool_check(2, NULL, "latents already", "convert --model '%s' --to latent:6 --out '%s.x'", m, m);
+    tool_check(2, NULL, "rank 24 at most",
+               "convert --model '%s' --to latent:99 --rotary-pairs 2 --out '%s.x'", tiny_model(),
+               m);
+    tool_check(2, NULL, "rotary_by is for --to latent",
+               "convert --model '%s' --adapter '%s' --to lora:2 --rotary-by high --out '%s.x'", m,
+               a, m);
+    tool_check(8, NULL, "cannot be opened",
+               "convert --model '%s' --to latent:4 --calibrate /not/there --out '%s.x'",
+               tiny_model(), m);
+    tool_check(5, NULL, "not written to GGUF", "export --model '%s' --to gguf --out '%s.gguf'", m,
+               m);
+    assert_false(hora_path_exists(hora_test_path(hora_test_tmp(), "latent.x")));
+}
+
 /* One adapter instead of two: the exact types measure as both together do. */
 static void test_combine_and_convert(void **state) {
     static const char *const types[] = {"cat", "svd --svd-rank 6"};
@@ -386,6 +441,30 @@ static void test_version_0_1(void **state) {
     }
 }
 
+/* The model of folder `from` with its numbers stored as f32, under the names that they have. */
+static void f32_copy(const char *from, const char *to) {
+    const char *file = hora_test_path(to, "model.safetensors");
+    hora_st_entry e[64];
+    void *all[64];
+    hora_st *st;
+    assert_int_equal(hora_test_run(hora_test_text("cp -r '%s' '%s'", from, to), NULL, NULL), 0);
+    assert_ok(hora_remove_tree(file));
+    assert_ok(hora_st_open(&st, hora_test_path(from, "model.safetensors")));
+    const int n = hora_st_count(st);
+    assert_true(n < 64);
+    for (int i = 0; i < n; i++) {
+        const hora_st_tensor *t = hora_st_at(st, i);
+        const int64_t elems = hora_elems(&t->view);
+        all[i] = hora_malloc((size_t)elems * sizeof(float));
+        assert_ok(hora_convert(all[i], HORA_F32, t->view.data, t->view.dtype, elems));
+        e[i] = (hora_st_entry){t->name, {all[i], HORA_F32, t->view.shape}, HORA_F32};
+    }
+    assert_ok(hora_st_write(file, e, n, NULL, 0));
+    for (int i = 0; i < n; i++)
+        hora_free(all[i]);
+    hora_st_close(st);
+}
+
 /* A base of the same shape with other values, with or without another dtype: refused with the first
  * difference before anything is written, unless it is asked for. */
 static void test_other_base(void **state) {
@@ -393,7 +472,11 @@ static void test_other_base(void **state) {
     const char *m = tiny_model(), *a = hora_test_path(hora_test_tmp(), "own"),
                *merged = hora_test_path(hora_test_tmp(), "relative"),
                *out = hora_test_path(hora_test_tmp(), "never"),
-               *narrow = hora_test_path(hora_test_tmp(), "narrow");
+               *narrow = hora_test_path(hora_test_tmp(), "narrow"),
+               *b = hora_test_path(hora_test_tmp(), "own-narrow"),
+               *other = hora_test_path(hora_test_tmp(), "other-narrow"),
+               *wide = hora_test_path(hora_test_tmp(), "wide"),
+               *wide_other = hora_test_path(hora_test_tmp(), "other-wide");
     const char *train =
         "train --model '%s' --data '%s' --out '%s' --method lora --steps 3 --lr 0.01 "
         "--seq-len 16 %s";
@@ -418,6 +501,14 @@ static void test_other_base(void **state) {
                narrow);
     tool_check(0, NULL, "cannot be told", "generate --model '%s' --adapter '%s' --prompt li",
                narrow, a);
+    /* bf16 stored as f32 holds the same numbers; another base does so there too */
+    tool_check(0, NULL, NULL, train, narrow, data_file(), b, "");
+    tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --dtype bf16 --out '%s'", narrow,
+               b, other);
+    f32_copy(narrow, wide);
+    f32_copy(other, wide_other);
+    tool_check(0, NULL, "", "generate --model '%s' --adapter '%s' --prompt li", wide, b);
+    tool_check(10, "", differs, "generate --model '%s' --adapter '%s' --prompt li", wide_other, b);
     assert_int_equal(
         hora_test_run(
             hora_test_text("sed -i 's/\"layers\": 2/\"layers\": 3/' '%s/hora_base.json'", a), NULL,
@@ -435,7 +526,7 @@ HORA_TESTS(cli_adapters, {"an adapter of another base", test_other_base, HORA_SH
            {"a weight decay of its own", test_own_decay, HORA_SHORT},
            {"several given, some in part", test_mixed, HORA_SHORT},
            {"combine and convert", test_combine_and_convert, HORA_SHORT},
-           {"refusals", test_refusals, HORA_SHORT},
+           {"a cache of latents", test_latent, HORA_SHORT}, {"refusals", test_refusals, HORA_SHORT},
            {"typing mistakes", test_typing_mistakes, HORA_SHORT},
            {"the ends of a tied model", test_tied_ends, HORA_SHORT},
            {"version 0.1's folders", test_version_0_1, HORA_SHORT});
