@@ -21,7 +21,7 @@ const method_case *method_case_at(int i) {
 }
 
 bool method_case_of_text(const method_case *m) {
-    return !hora_eq(m->method, "vpt");
+    return !hora_eq(m->method, "vpt") && !hora_eq(m->method, "st_adapter");
 }
 
 /* Is the model of the kind whose vectors are read here, and opened by this build? */

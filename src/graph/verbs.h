@@ -80,6 +80,15 @@ static inline hora_t hora_detach(hora_graph *g, hora_t x) {
 static inline hora_t hora_moved(hora_graph *g, hora_t a, hora_t b) {
     return hora_graph_node(g, HORA_OP_moved, (hora_t[]){a, b}, &(hora_attr){0});
 }
+/* x (rows, d) whose segments hold, behind `lead` rows, frames of h x w pieces; k (d, taps) in the
+ * order of time, row, column, taps = kernel[0] kernel[1] kernel[2]; b (d) or NONE -> (rows, d):
+ * each column convolved with its row of k, zeros around the grid; 0 in the rows in front. */
+static inline hora_t hora_depthwise(hora_graph *g, hora_t x, hora_t k, hora_t b, int64_t lead,
+                                    int64_t h, int64_t w, const int64_t kernel[3]) {
+    return hora_graph_node(
+        g, HORA_OP_depthwise, (hora_t[]){x, k, b},
+        &(hora_attr){.a = lead, .b = h, .w = w, .kernel = {kernel[0], kernel[1], kernel[2]}});
+}
 /* x (rows, d), v (r, T), u (T, r) -> (rows, d): u act(v x) along the rows of a segment; run > 0: of
  * each run of so many rows, or across them. */
 static inline hora_t hora_tokenmix(hora_graph *g, hora_t x, hora_t v, hora_t u, hora_act act,

@@ -57,8 +57,9 @@ typedef struct hora_attr {
      * piece; upsample: which of the four */
     hora_leaf source;
     int64_t first;
-    bool antialias;  /* resample */
-    uint64_t stream; /* dropout: random stream of this node */
+    int64_t kernel[3]; /* depthwise: taps in time, height and width, all odd */
+    bool antialias;    /* resample */
+    uint64_t stream;   /* dropout: random stream of this node */
 } hora_attr;
 
 /* What backward reads of a node. */

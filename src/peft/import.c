@@ -130,8 +130,10 @@ static hora_status take_delta_head(hora_adapter *a, const hora_foreign *f) {
     char *path = hora_path_join(f->dir, "delta.safetensors");
     hora_st *st = NULL;
     hora_status s = hora_path_exists(path) ? hora_st_open(&st, path) : HORA_OK;
-    if (st && hora_store_find(a, st, b->weights[b->head].name))
+    char *beside = hora_format("base_model.model.%s", b->weights[b->head].name); /* of adapters */
+    if (st && (hora_store_find(a, st, b->weights[b->head].name) || hora_st_find(st, beside)))
         hora_adapter_take_head(a);
+    hora_free(beside);
     hora_st_close(st);
     hora_free(path);
     return s;

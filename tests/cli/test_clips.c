@@ -261,6 +261,51 @@ static void refusals_of_frames(void **state) {
                data, out);
 }
 
+static double loss_of(const char *base, const char *options, const char *data) {
+    hora_json *e =
+        tool_json("eval --model '%s' %s --data '%s' --json --dtype f32", base, options, data);
+    const double loss = tool_number(e, "loss");
+    hora_json_free(e);
+    return loss;
+}
+
+/* An adapter over time and space, beside a head that trains although the base has one of the same
+ * size: what was trained is what is opened, and it tells the order of frames. */
+static void over_time(void **state) {
+    (void)state;
+    const char *data = draw("timed", 12), *eval = draw("timed-eval", 6);
+    const char *base = hora_test_path(hora_test_tmp(), "base"),
+               *out = hora_test_path(hora_test_tmp(), "timed-out"),
+               *none = hora_test_path(hora_test_tmp(), "timed-none");
+    train(data, eval, base, "--steps 1");
+    const double before = loss_of(base, "", eval);
+    hora_json *sum =
+        tool_json("train --model '%s' --data '%s' --eval-data '%s' --out '%s' --method st_adapter "
+                  "--bottleneck 16 --steps 60 --lr 1e-2 --batch-size 8 --warmup 0 --dtype f32 "
+                  "--json",
+                  base, data, eval, out);
+    hora_json_free(sum);
+    char *with = hora_format("--adapter '%s'", out);
+    const double after = loss_of(base, with, eval);
+    assert_true(after < before - 0.2);
+    hora_json *got =
+        tool_json("eval --model '%s' %s --data '%s' --json --dtype f32", base, with, eval);
+    assert_true(tool_number(got, "accuracy") >= 0.9);
+    hora_json_free(got);
+    tool_check(0, "\"label\": \"darker\"", NULL, "predict --model '%s' %s '%s/darker/clip0'", base,
+               with, eval);
+    tool_check(5, "", "cannot be merged", "merge --model '%s' %s --out '%s'", base, with, none);
+    tool_check(2, "", "give odd kernel_time",
+               "train --model '%s' --data '%s' --method st_adapter --kernel-time 2 --steps 1 --out "
+               "'%s'",
+               base, data, none);
+    tool_check(5, "", "has no time axis",
+               "train --model '%s' --data '%s' --method st_adapter --steps 1 --out '%s'",
+               tiny_model(), tiny_file("some.txt", "text"), none);
+    assert_false(hora_path_exists(none));
+    hora_free(with);
+}
+
 static void refusals(void **state) {
     (void)state;
     const char *data = draw("some", 1), *out = hora_test_path(hora_test_tmp(), "none");
@@ -278,4 +323,5 @@ HORA_TESTS(cli_clips, {"a model of clips learns an order of frames", learns, HOR
            {"logits of a clip are the mean of its frames'", mean_of_logits, HORA_SHORT},
            {"a model of pictures learns clips", learns_by_frames, HORA_SHORT},
            {"refusals of frames", refusals_of_frames, HORA_SHORT},
+           {"an adapter over time and space", over_time, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT});

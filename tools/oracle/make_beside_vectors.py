@@ -1,9 +1,15 @@
 """Golden vectors of methods_beside.py, small enough to ship with the project: tests/vectors/files/MODEL/CASE.
 
     python make_beside_vectors.py [--only tiny_vit/losa]      models and batches are those of make_vectors.py
+
+tiny_videomae, its batch and the base case are those of ../shared/vectors.
 """
 import argparse
 import os
+import shutil
+
+from safetensors.torch import load_file
+from transformers import VideoMAEForVideoClassification
 
 import make_vectors as mv
 import methods_beside as mb
@@ -37,6 +43,13 @@ def main():
           lambda m, q: mb.attach_dyt(m, 3, lead=0 if causal else 1, seed=q), std=0.1)
         T(s, "para", "vectors made of the prompt stretch q, v and the inner layer", dict(bottleneck=3, act="gelu"),
           lambda m, q: mb.attach_para(m, 3, causal=causal, seed=q), std=0.1)
+    base = a.shared + "/vectors/tiny_videomae/base"
+    clips = mv.Spec("tiny_videomae", "image", VideoMAEForVideoClassification, None, 65, lambda g: load_file(base + "/batch.safetensors"), path=base)
+    if a.only in "tiny_videomae/st_adapter_space":
+        shutil.copytree(base, f"{a.out}/tiny_videomae/base", dirs_exist_ok=True)
+    T(clips, "st_adapter", "ST-Adapter before attention and feed-forward, over time", dict(k=5, kernel=[3, 1, 1], act="identity", s=1), lambda m, q: mb.attach_st_adapter(m, 5, seed=q), std=0.1)
+    T(clips, "st_adapter_space", "ST-Adapter before the feed-forward, over time and space, with an act", dict(k=4, kernel=[3, 3, 3], act="gelu", s=0.5),
+      lambda m, q: mb.attach_st_adapter(m, 4, (3, 3, 3), ("mlp",), 0.5, "gelu", seed=q), std=0.1)
 
 
 if __name__ == "__main__":

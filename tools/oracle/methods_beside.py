@@ -128,6 +128,58 @@ def attach_isomorphic(model, k, act="relu", start=0.5, seed=0):
     return OrderedDict((f"layers.{i}.gin.{'lambda' if n == 'lam' else n}", p) for i, g in enumerate(gins) for n, p in g.named_parameters())
 
 
+# --- ST-Adapter ----------------------------------------------------------------------------------------------------------
+
+class SpaceTime(nn.Module):
+    """s up(act(conv(down h))): the convolution over the grid (frames, rows, columns) of a clip's pieces, each channel by itself."""
+
+    def __init__(self, d, k, grid, kernel, s, act):
+        super().__init__()
+        self.grid, self.kernel, self.s, self.act = grid, kernel, s, ACT.get(act, lambda x: x)
+        self.down, self.up = nn.Linear(d, k), nn.Linear(k, d)
+        self.conv = nn.Module()
+        self.conv.weight, self.conv.bias = nn.Parameter(torch.zeros(k, kernel[0] * kernel[1] * kernel[2])), nn.Parameter(torch.zeros(k))
+        nn.init.zeros_(self.down.bias), nn.init.zeros_(self.up.bias)
+
+    def forward(self, h):
+        z = self.down(h)
+        b, n, k = z.shape
+        z = z.transpose(1, 2).reshape(b, k, *self.grid)
+        z = nn.functional.conv3d(z, self.conv.weight.view(k, 1, *self.kernel), self.conv.bias, padding=tuple(x // 2 for x in self.kernel), groups=k)
+        return self.s * self.up(self.act(z.reshape(b, k, n).transpose(1, 2)))
+
+
+def attach_st_adapter(model, k, kernel=(3, 1, 1), where=("attn", "mlp"), s=1.0, act="identity", seed=0):
+    torch.manual_seed(seed)
+    freeze(model)
+    c, out = model.config, OrderedDict()
+    blocks, attentions = blocks_of(model)
+    side = c.image_size // c.patch_size
+    keep = nn.ModuleList()
+    for i, (b, a) in enumerate(zip(blocks, attentions)):
+        parts = {w: SpaceTime(hidden_of(model), k, (c.num_frames // c.tubelet_size, side, side), kernel, s, act) for w in where}
+        state = {}
+
+        def enter(_, args, kwargs, parts=parts, state=state):
+            assert args, "the block's input is positional"
+            h = args[0] + parts["attn"](args[0]) if "attn" in parts else args[0]
+            state["res"] = h
+            return (h, *args[1:]), kwargs
+
+        def leave(_, args, o, parts=parts, state=state):
+            y = o[0] if isinstance(o, tuple) else o
+            if "mlp" in parts:
+                y = y + parts["mlp"](state["res"] + y)
+            return (y, *o[1:]) if isinstance(o, tuple) else y
+        b.register_forward_pre_hook(enter, with_kwargs=True)
+        a.register_forward_hook(leave)
+        for w, part in parts.items():
+            keep.append(part)
+            out.update((f"layers.{i}.{w}.{n}", p) for n, p in part.named_parameters())
+    model.st_adapters = keep
+    return out
+
+
 # --- DyT -----------------------------------------------------------------------------------------------------------------
 
 class Dispatched(nn.Module):
