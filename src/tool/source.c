@@ -104,22 +104,25 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer)
     return HORA_OK;
 }
 
+typedef enum { TRAINED, FEATURES, APART } opening;
+
 /* A whole model in the place of an adapter stands for itself, and alone. */
 static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
-                             const source *c, bool features) {
+                             const source *c, opening how) {
     const char *first = from->n ? from->adapters[0].dir : NULL;
     if (from->n == 1 && from->adapters[0].weight == 1 && hora_peft_is_model(first))
         return hora_model_open_with(m, first, s, NULL);
     if (from->n)
         HORA_TRY(hora_cli_sources_adapters(from));
     HORA_TRY(hora_model_open_with(m, from->in[0].path, s, first));
-    HORA_TRY(features ? hora_open_features(&(*m)->opened)
-                      : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
+    HORA_TRY(how == FEATURES ? hora_open_features(&(*m)->opened)
+                             : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
+    (*m)->apart = how == APART;
     (*m)->base->any_base = c->any_base;
     return load(*m, from, c->prefer);
 }
 
-static hora_status open_source(hora_model **m, hora_settings *s, bool features) {
+static hora_status open_source(hora_model **m, hora_settings *s, opening how) {
     source c = {0};
     hora_cli_sources from;
     hora_status st = hora_cli_sources_of(&from, s);
@@ -128,8 +131,8 @@ static hora_status open_source(hora_model **m, hora_settings *s, bool features) 
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
-        st = open_from(m, s, &from, &c, features);
-    if (st == HORA_OK && !features)
+        st = open_from(m, s, &from, &c, how);
+    if (st == HORA_OK && how != FEATURES)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
     hora_cli_sources_free(&from);
@@ -137,11 +140,15 @@ static hora_status open_source(hora_model **m, hora_settings *s, bool features) 
 }
 
 hora_status hora_cli_open(hora_model **m, hora_settings *s) {
-    return open_source(m, s, false);
+    return open_source(m, s, TRAINED);
+}
+
+hora_status hora_cli_open_apart(hora_model **m, hora_settings *s) {
+    return open_source(m, s, APART);
 }
 
 hora_status hora_cli_open_features(hora_model **m, hora_settings *s) {
-    return open_source(m, s, true);
+    return open_source(m, s, FEATURES);
 }
 
 /* Settings without `dtype`, which meant what is written, and with another. */
