@@ -21,6 +21,7 @@ struct hora_model {
     hora_device *device;
     hora_adapter **adapters; /* in attach order */
     int n, cap;
+    bool apart;    /* they are never used together, so they need not go together */
     void **merged; /* blocks that replaced weights, hora_free */
     int nmerged, cmerged;
     char **loaded; /* adapter folders, owned: an export must not touch them */

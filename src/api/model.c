@@ -232,7 +232,7 @@ hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *f
         enlist(m, at[i]);
     for (int i = 0; i < n && several; i++)
         hora_adapters_name(at[i], i || from->only ? at[i]->name : dir, m->adapters, m->n);
-    hora_status s = hora_adapters_check(m->adapters, m->n);
+    hora_status s = m->apart ? HORA_OK : hora_adapters_check(m->adapters, m->n);
     for (int i = 0; i < n && s == HORA_OK; i++)
         s = hora_peft_weigh(at[i], from->weight);
     HORA_PUSH(m->loaded, m->nloaded, m->cloaded, hora_strdup(dir));

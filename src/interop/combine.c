@@ -318,6 +318,23 @@ static int64_t largest_rank(const hora_export *x) {
     return rank;
 }
 
+bool hora_combines_itself(const hora_export *x) {
+    bool yes = x->n > 0;
+    for (int k = 0; k < x->n; k++)
+        yes &= x->adapters[k]->method->combine && x->adapters[k]->method == x->adapters[0]->method;
+    return yes;
+}
+
+hora_status hora_combine_own(hora_adapter **out, const hora_export *x, bool typed) {
+    const hora_method *m = x->adapters[0]->method;
+    if (typed)
+        return hora_fail(HORA_EUSAGE,
+                         "adapters of %s are put together in one way, sums by weight; leave --type "
+                         "and its options out",
+                         m->name);
+    return m->combine(out, x->adapters, x->n);
+}
+
 hora_status hora_combine(hora_flat **out, const hora_export *x, const hora_combine_config *config) {
     const hora_base *b = x->base;
     hora_combine_config c = *config;

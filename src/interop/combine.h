@@ -21,6 +21,13 @@ typedef struct hora_combine_config {
 } hora_combine_config;
 extern const hora_options hora_combine_options;
 
+/* All are of one method that puts its adapters together itself (hora_method.combine), or low-rank
+ * updates above are what counts. */
+bool hora_combines_itself(const hora_export *x);
+/* Those of such a method in a new adapter, to be detached: of (IA)3 as PEFT has it weighted vectors
+ * added up, of methods that train base weights their changes. typed: an option of the table was
+ * given, which is refused, because there is one way. */
+hora_status hora_combine_own(hora_adapter **out, const hora_export *x, bool typed);
 /* One entry per site and end of the base, scale 1; free with hora_flat_free. What PEFT refuses is
  * refused: ranks that differ where factors are added up, weights trained whole. */
 hora_status hora_combine(hora_flat **out, const hora_export *x, const hora_combine_config *c);

@@ -90,6 +90,11 @@ typedef struct hora_method {
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
+    /* Several adapters of this method as one, where PEFT adds them or their changes add up:
+     * *out is new and allocated. Checked in front of any work are what all share (base, dtype).
+     * NULL: by `factors` alone, or not at all. */
+    hora_status (*combine)(hora_adapter **out, hora_adapter *const *at, int n);
+
     /* After update `step` (from 1) of `steps`, parameters and gradients on the host: what a method
      * does to its parameters between steps. NULL: nothing. */
     void (*stepped)(hora_adapter *, int64_t step, int64_t steps);

@@ -171,6 +171,101 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
     return HORA_OK;
 }
 
+/* --- several in one --------------------------------------------------------------------------- */
+
+/* The names of all in `to`, each once, or PEFT's alternative of their expressions. */
+static hora_status join(hora_str *to, hora_adapter *const *at, int n, bool ff) {
+    const config *first = at[0]->config;
+    const bool regex = (ff ? &first->ff : &first->peft)->target_regex != NULL;
+    for (int i = 0; i < n; i++) {
+        const config *ci = at[i]->config;
+        const hora_peft_config *c = ff ? &ci->ff : &ci->peft;
+        if ((c->target_regex != NULL) != regex)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "adapter %s names its %s by an expression and %s by a list; PEFT puts "
+                             "together lists or expressions alone",
+                             at[regex ? 0 : i]->name, ff ? "feedforward_modules" : "targets",
+                             at[regex ? i : 0]->name);
+        if (regex)
+            hora_str_printf(to, "%s(%s)", i ? "|" : "re:", c->target_regex);
+        for (int k = 0; k < c->n_targets; k++) {
+            bool there = false;
+            for (int j = 0; j < i; j++) {
+                const config *cj = at[j]->config;
+                const hora_peft_config *o = ff ? &cj->ff : &cj->peft;
+                for (int l = 0; l < o->n_targets; l++)
+                    there |= hora_eq(o->target_modules[l], c->target_modules[k]);
+            }
+            if (!there)
+                hora_str_printf(to, "%s%s", to->n ? "+" : "", c->target_modules[k]);
+        }
+    }
+    return HORA_OK;
+}
+
+static hora_status attach_joined(hora_adapter **out, hora_adapter *const *at, int n) {
+    hora_settings s = {0};
+    hora_str targets = {0}, ff = {0};
+    hora_status st = join(&targets, at, n, false);
+    if (st == HORA_OK)
+        st = join(&ff, at, n, true);
+    if (st == HORA_OK) {
+        hora_settings_put(&s, "targets", targets.s ? targets.s : "", "combine");
+        hora_settings_put(&s, "feedforward", ff.s ? ff.s : "", "combine");
+        st = hora_peft_attach(out, at[0]->base, "ia3", &s, 0);
+    }
+    hora_str_release(&targets);
+    hora_str_release(&ff);
+    hora_settings_release(&s);
+    return st;
+}
+
+/* What can be told before anything is added. */
+static hora_status check_joined(const hora_adapter *made, hora_adapter *const *at, int n) {
+    const state *to = made->state;
+    for (int i = 0; i < n; i++) {
+        const state *from = at[i]->state;
+        for (int k = 0; at[i]->replaces && k < at[i]->base->nweights; k++)
+            if (at[i]->replaces[k])
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "adapter %s has trained %s whole, which no sum of vectors holds",
+                                 at[i]->name, at[i]->base->weights[k].name);
+        for (int k = 0; k < made->base->nsites; k++)
+            if (from->l[k] && (!to->l[k] || from->input[k] != to->input[k]))
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "adapter %s stretches the %s of %s, another does not; give "
+                                 "several --adapter to `hora merge` instead",
+                                 at[i]->name, from->input[k] ? "input" : "output",
+                                 made->base->sites[k].module);
+    }
+    return HORA_OK;
+}
+
+/* PEFT 0.21, tuners/ia3/model.py, add_weighted_adapter: l = sum of w_i l_i, over those that have
+ * the module; it is not 1 + sum of w_i (l_i - 1), so weights of sum 1 keep the base's size. */
+static hora_status combine(hora_adapter **out, hora_adapter *const *at, int n) {
+    *out = NULL;
+    HORA_TRY(attach_joined(out, at, n));
+    hora_status s = check_joined(*out, at, n);
+    if (s == HORA_OK)
+        s = hora_adapter_allocate(*out);
+    const state *to = (*out)->state;
+    for (int k = 0; k < (*out)->base->nsites && s == HORA_OK; k++)
+        for (int64_t e = 0; to->l[k] && e < to->l[k]->elems; e++) {
+            double sum = 0;
+            for (int i = 0; i < n; i++) {
+                const hora_param *l = ((const state *)at[i]->state)->l[k];
+                sum += l ? at[i]->weight * hora_value_at(l->value, at[i]->dtype, e) : 0;
+            }
+            hora_value_put(to->l[k]->value, (*out)->dtype, e, sum);
+        }
+    if (s) {
+        hora_peft_detach(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
 const hora_method hora_method_ia3 = {
     .name = "ia3",
     .summary = "learned vectors stretch keys, values and the feed-forward's inner layer",
@@ -188,4 +283,5 @@ const hora_method hora_method_ia3 = {
     .save = save,
     .load = hora_peft_files_load,
     .merge = merge,
+    .combine = combine,
 };

@@ -104,4 +104,5 @@ const hora_method hora_method_ln_tuning = {
     .peft_type = "LN_TUNING",
     .peft_keys = "",
     .merge = hora_replaced_merge,
+    .combine = hora_replaced_combine,
 };

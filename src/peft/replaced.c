@@ -86,3 +86,65 @@ hora_status hora_replaced_merge(hora_adapter *a, const hora_merging *m) {
     (void)m;
     return HORA_OK;
 }
+
+/* --- several in one --------------------------------------------------------------------------- */
+static hora_status check_places(hora_adapter *const *at, int n) {
+    const hora_base *b = at[0]->base;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < at[i]->nparams; k++) {
+            const int w = at[i]->params[k]->weight;
+            if (w < 0)
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "adapter %s has %s besides weights in the base's places, so its "
+                                 "changes do not add up",
+                                 at[i]->name, at[i]->params[k]->name);
+            if (b->bare && b->weights[w].role == HORA_ROLE_HEAD)
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "adapter %s has trained a task's head, of which the base has "
+                                 "none: there is no change to add",
+                                 at[i]->name);
+            if (!at[0]->replaces[w])
+                return hora_fail(HORA_EUNSUPPORTED,
+                                 "adapter %s trains %s, which %s does not; give the one that "
+                                 "trains most first",
+                                 at[i]->name, b->weights[w].name, at[0]->name);
+        }
+    return HORA_OK;
+}
+
+/* A new adapter with the options of `a`. */
+static hora_status attach_like(hora_adapter **out, const hora_adapter *a) {
+    hora_settings s = {0};
+    hora_json *o = options_of(a);
+    hora_status st = hora_settings_json(&s, o, "combine", NULL, 0);
+    if (st == HORA_OK)
+        st = hora_peft_attach(out, a->base, a->method->name, &s, a->seed);
+    hora_settings_release(&s);
+    hora_json_free(o);
+    return st;
+}
+
+hora_status hora_replaced_combine(hora_adapter **out, hora_adapter *const *at, int n) {
+    const hora_base *b = at[0]->base;
+    *out = NULL;
+    HORA_TRY(check_places(at, n));
+    HORA_TRY(attach_like(out, at[0]));
+    hora_status s = hora_adapter_allocate(*out);
+    for (int w = 0; w < b->nweights && s == HORA_OK; w++) {
+        hora_param *to = (*out)->replaces ? (*out)->replaces[w] : NULL;
+        for (int64_t e = 0; to && e < to->elems; e++) {
+            const hora_view *v = &b->weights[w].view;
+            const double was = hora_value_at(v->data, v->dtype, e);
+            double sum = was;
+            for (int i = 0; i < n; i++) /* their weights are in the values already */
+                if (at[i]->replaces[w])
+                    sum += hora_value_at(at[i]->replaces[w]->value, at[i]->dtype, e) - was;
+            hora_value_put(to->value, (*out)->dtype, e, sum);
+        }
+    }
+    if (s) {
+        hora_peft_detach(*out);
+        *out = NULL;
+    }
+    return s;
+}

@@ -1,4 +1,4 @@
-/* hora combine: several low-rank adapters as one. */
+/* hora combine: several adapters as one. */
 #include "api/handles.h"
 #include "base/outdir.h"
 #include "base/text.h"
@@ -21,10 +21,12 @@ static hora_json *report(const hora_model *m, const config *c, const hora_combin
     hora_json *r = hora_json_new_object();
     hora_json *list = hora_json_set(r, "adapters", hora_json_new_array());
     hora_json_set(r, "out", hora_json_new_string(c->out));
-    char *type = hora_option_choice(&hora_combine_options.rows[0], m->n > 1 ? k->type : 1);
+    char *type = f ? hora_option_choice(&hora_combine_options.rows[0], m->n > 1 ? k->type : 1)
+                   : hora_strdup("sum");
     hora_json_set(r, "type", hora_json_new_string(type));
     hora_free(type);
-    hora_json_set(r, "rank", hora_json_new_int(hora_flat_rank(f, m->base)));
+    if (f)
+        hora_json_set(r, "rank", hora_json_new_int(hora_flat_rank(f, m->base)));
     for (int i = 0; i < m->n; i++) {
         hora_json *a = hora_json_push(list, hora_json_new_object());
         hora_json_set(a, "name", hora_json_new_string(m->adapters[i]->name));
@@ -40,7 +42,20 @@ static void print(const hora_json *r) {
     for (size_t i = 0; i < hora_json_len(list); i++)
         printf("%s%g %s", i ? " + " : "", hora_cli_number(hora_json_at(list, i), "weight"),
                hora_cli_text(hora_json_at(list, i), "name"));
-    printf(", %s, one LoRA of rank %.0f\n", hora_cli_text(r, "type"), hora_cli_number(r, "rank"));
+    if (hora_json_get(r, "rank"))
+        printf(", %s, one LoRA of rank %.0f\n", hora_cli_text(r, "type"),
+               hora_cli_number(r, "rank"));
+    else
+        printf(", %s, one adapter of %s\n", hora_cli_text(r, "type"),
+               hora_cli_text(hora_json_at(list, 0), "method"));
+}
+
+/* An option of the table was given. */
+static bool typed(const hora_settings *s) {
+    bool yes = false;
+    for (int i = 0; i < hora_combine_options.n; i++)
+        yes |= hora_settings_get(s, hora_combine_options.rows[i].name) != NULL;
+    return yes;
 }
 
 static hora_status combine(const config *c, const hora_combine_config *k, hora_settings *s,
@@ -48,24 +63,28 @@ static hora_status combine(const config *c, const hora_combine_config *k, hora_s
     hora_model *m = NULL;
     hora_outdir *o = NULL;
     hora_flat *f = NULL;
+    hora_adapter *own = NULL;
     const char *stage;
     hora_status st;
     HORA_TRY(hora_cli_required("out", c->out, "the folder to write"));
     HORA_TRY(hora_cli_sources_adapters(from));
     HORA_TRY_OUT(st, hora_cli_out(&o, c->out, c->overwrite, from));
-    HORA_TRY_OUT(st, hora_cli_open(&m, s));
+    HORA_TRY_OUT(st, hora_cli_open_apart(&m, s));
     const hora_export x = {.dtype = HORA_DTYPE_OTHER,
                            .base = m->base,
                            .adapters = m->adapters,
                            .n = m->n,
                            .note = "Written by `hora combine`."};
-    HORA_TRY_OUT(st, hora_combine(&f, &x, k));
+    HORA_TRY_OUT(st, hora_combines_itself(&x) ? hora_combine_own(&own, &x, typed(s))
+                                              : hora_combine(&f, &x, k));
     HORA_TRY_OUT(st, hora_outdir_enter(o, &stage));
-    HORA_TRY_OUT(st, hora_outdir_leave(o, hora_flat_write_peft(f, &x, stage)));
+    HORA_TRY_OUT(st, hora_outdir_leave(o, own ? hora_peft_save(own, stage, x.note)
+                                              : hora_flat_write_peft(f, &x, stage)));
     *r = report(m, c, k, f);
 out:
     if (m)
         hora_flat_free(f, m->base);
+    hora_peft_detach(own);
     hora_outdir_close(o);
     hora_model_close(m);
     return st;
@@ -91,12 +110,17 @@ out:
 
 const hora_command hora_command_combine = {
     .name = "combine",
-    .summary = "Put several low-rank adapters into one",
+    .summary = "Put several adapters into one",
     .usage = "--model DIR --adapter A[:X] --adapter B[:X] .. --out DIR [--type TYPE] [options]",
-    .more = "As PEFT's add_weighted_adapter computes it. cat and svd (of a rank that suffices) are "
-            "the sum of\n"
-            "the updates; linear adds factors, a rough approximation; ties, dare and "
-            "magnitude_prune drop\n"
-            "numbers first, of factors or (.._svd) of updates. With one adapter: linear.",
+    .more =
+        "As PEFT's add_weighted_adapter computes it. cat and svd (of a rank that suffices) are "
+        "the sum of\n"
+        "the updates; linear adds factors, a rough approximation; ties, dare and "
+        "magnitude_prune drop\n"
+        "numbers first, of factors or (.._svd) of updates. With one adapter: linear. (IA)3: the "
+        "vectors\n"
+        "are added up by weight. Norms, biases and other weights of the base trained whole: "
+        "their changes\n"
+        "are.",
     .tables = {&hora_cli_source_options, &hora_model_options, &hora_combine_options, &options},
     .run = run};

@@ -115,27 +115,27 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer)
     return HORA_OK;
 }
 
+/* What is asked of a model: its answers, which records may choose an adapter for (ROUTED), the
+ * features under its head, or adapters that never work together. */
+typedef enum { ANSWERS, ROUTED, FEATURES, APART } opening;
+
 /* A whole model in the place of an adapter stands for itself, and alone. */
 static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
-                             const source *c, bool features) {
+                             const source *c, opening how) {
     const char *first = from->n ? from->adapters[0].dir : NULL;
     if (from->n == 1 && from->adapters[0].weight == 1 && hora_peft_is_model(first))
         return hora_model_open_with(m, first, s, NULL);
     if (from->n)
         HORA_TRY(hora_cli_sources_adapters(from));
     HORA_TRY(hora_model_open_with(m, from->in[0].path, s, first));
-    HORA_TRY(features ? hora_open_features(&(*m)->opened)
-                      : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
+    HORA_TRY(how == FEATURES ? hora_open_features(&(*m)->opened)
+                             : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
+    (*m)->apart = how == APART;
     (*m)->base->any_base = c->any_base;
     return load(*m, from, c->prefer);
 }
 
-/* What is asked of a model: the features under its head, or its answers, which records may choose
- * an adapter for. */
-typedef enum { ANSWERS, ROUTED, FEATURES } asked;
-
-static hora_status open_source(hora_model **m, hora_settings *s, asked what) {
-    const bool features = what == FEATURES;
+static hora_status open_source(hora_model **m, hora_settings *s, opening how) {
     source c = {0};
     hora_cli_sources from;
     hora_status st = hora_cli_sources_of(&from, s);
@@ -144,10 +144,10 @@ static hora_status open_source(hora_model **m, hora_settings *s, asked what) {
     if (st == HORA_OK)
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
-        st = open_from(m, s, &from, &c, features);
-    if (st == HORA_OK && what != ROUTED && from.n)
+        st = open_from(m, s, &from, &c, how);
+    if (st == HORA_OK && how != ROUTED && how != APART && from.n)
         st = hora_adapters_one_task((*m)->adapters, (*m)->n, from.adapters[0].dir);
-    if (st == HORA_OK && !features)
+    if (st == HORA_OK && how != FEATURES)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
     hora_cli_sources_free(&from);
@@ -160,6 +160,10 @@ hora_status hora_cli_open(hora_model **m, hora_settings *s) {
 
 hora_status hora_cli_open_routed(hora_model **m, hora_settings *s) {
     return open_source(m, s, ROUTED);
+}
+
+hora_status hora_cli_open_apart(hora_model **m, hora_settings *s) {
+    return open_source(m, s, APART);
 }
 
 hora_status hora_cli_open_features(hora_model **m, hora_settings *s) {

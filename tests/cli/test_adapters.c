@@ -306,6 +306,41 @@ static void test_mixed(void **state) {
     hora_free(three);
 }
 
+/* (IA)3 and norms: one folder that PEFT reads, which measures as the half of both. */
+static void test_combine_others(void **state) {
+    static const char *const methods[] = {"ia3", "ln_tuning"};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+        const char *out[3];
+        for (int k = 0; k < 3; k++) {
+            char *name = hora_format("others/%s-%d", methods[i], k);
+            out[k] = hora_test_path(hora_test_tmp(), name);
+            hora_free(name);
+        }
+        for (int k = 0; k < 2; k++)
+            tool_check(0, NULL, NULL,
+                       "train --model '%s' --data '%s' --seq-len 16 --batch-size 2 --steps 3 --lr "
+                       "0.05 --method %s --seed %d --out '%s' --quiet",
+                       tiny_model(), data_file(), methods[i], k + 1, out[k]);
+        tool_check(2, NULL, "in one way",
+                   "combine --model '%s' --adapter '%s:0.5' --adapter '%s:0.5' --type cat --out "
+                   "'%s'",
+                   tiny_model(), out[0], out[1], out[2]);
+        assert_false(hora_path_exists(out[2]));
+        tool_check(0, "one adapter of", NULL,
+                   "combine --model '%s' --adapter '%s:0.5' --adapter '%s:0.5' --out '%s'",
+                   tiny_model(), out[0], out[1], out[2]);
+        assert_true(there(out[2], "adapter_config.json"));
+        assert_true(fabs(loss_with(out[2]) - loss_of("")) > 1e-4);
+        /* an adapter and itself, half and half, is the adapter */
+        tool_check(0, NULL, NULL,
+                   "combine --model '%s' --adapter '%s:0.5' --adapter '%s:0.5' --out '%s' "
+                   "--overwrite",
+                   tiny_model(), out[0], out[0], out[2]);
+        assert_true(fabs(loss_with(out[2]) - loss_with(out[0])) < 1e-5);
+    }
+}
+
 /* A model with a cache of latents: convert, inspect, evaluate, generate, train, merge. */
 static void test_latent(void **state) {
     const char *m = hora_test_path(hora_test_tmp(), "latent"),
@@ -526,6 +561,7 @@ HORA_TESTS(cli_adapters, {"an adapter of another base", test_other_base, HORA_SH
            {"a weight decay of its own", test_own_decay, HORA_SHORT},
            {"several given, some in part", test_mixed, HORA_SHORT},
            {"combine and convert", test_combine_and_convert, HORA_SHORT},
+           {"combine what is no LoRA", test_combine_others, HORA_SHORT},
            {"a cache of latents", test_latent, HORA_SHORT}, {"refusals", test_refusals, HORA_SHORT},
            {"typing mistakes", test_typing_mistakes, HORA_SHORT},
            {"the ends of a tied model", test_tied_ends, HORA_SHORT},

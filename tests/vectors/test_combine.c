@@ -223,6 +223,158 @@ static void test_dare(void **state) {
     close_pair(&p);
 }
 
+/* --- methods that put their adapters together themselves -------------------------------------- */
+static hora_adapter *loaded(const hora_base *b, const char *name, double weight) {
+    char *dir = hora_format("tests/vectors/files/combine/%s", name);
+    hora_adapter *a;
+    assert_ok(hora_peft_load(&a, b, hora_test_source(dir), NULL));
+    assert_ok(hora_peft_weigh(a, weight));
+    hora_free(dir);
+    return a;
+}
+
+/* The vectors of `a` are those of a case, all of them and no others. */
+static void check_vectors(const hora_adapter *a, const hora_st *st, const char *name) {
+    int of_case = 0;
+    char *prefix = hora_format("%s/", name);
+    for (int i = 0; i < hora_st_count(st); i++)
+        of_case += hora_starts(hora_st_at(st, i)->name, prefix);
+    assert_int_equal(a->nparams, of_case);
+    for (int i = 0; i < a->nparams; i++) {
+        const hora_param *p = a->params[i];
+        const char *module = p->name + strlen("base_model.model.");
+        char *key = hora_format("%s%.*s", prefix, (int)(strlen(module) - strlen(".ia3_l")), module);
+        const hora_st_tensor *t = hora_st_find(st, key);
+        assert_non_null(t);
+        assert_true(hora_shape_equal(&t->view.shape, &p->shape));
+        for (int64_t e = 0; e < p->elems; e++)
+            if (fabs((double)((const float *)p->value)[e] -
+                     (double)((const float *)t->view.data)[e]) > 1e-6)
+                fail_msg("%s[%d]: %g, want %g", key, (int)e, (double)((const float *)p->value)[e],
+                         (double)((const float *)t->view.data)[e]);
+        hora_free(key);
+    }
+    hora_free(prefix);
+}
+
+static void test_ia3(void **state) {
+    hora_base *b = golden_base("tiny_llama", HORA_F32);
+    hora_json *all;
+    hora_st *st;
+    (void)state;
+    assert_ok(hora_json_load(&all, hora_test_source("tests/vectors/files/combine/ia3.json")));
+    assert_ok(hora_st_open(&st, hora_test_source("tests/vectors/files/combine/ia3.safetensors")));
+    const hora_json *cases = hora_json_get(all, "cases");
+    int seen = 0;
+    for (void *it = hora_json_iter(cases); it; it = hora_json_next(cases, it), seen++) {
+        const hora_json *row = hora_json_iter_value(it), *of = hora_json_get(row, "of");
+        hora_adapter *at[2] = {NULL}, *out, *back;
+        const int n = (int)hora_json_len(of);
+        for (int i = 0; i < n; i++) {
+            double w;
+            assert_true(hora_json_real(hora_json_at(hora_json_get(row, "weights"), (size_t)i), &w));
+            at[i] = loaded(b, hora_json_string(hora_json_at(of, (size_t)i), NULL), w);
+        }
+        const hora_export x = {.base = b, .adapters = at, .n = n};
+        assert_true(hora_combines_itself(&x));
+        assert_ok(hora_combine_own(&out, &x, false));
+        check_vectors(out, st, hora_json_iter_key(it));
+        const char *dir = hora_test_path(hora_test_tmp(), "ia3");
+        assert_ok(hora_remove_tree(dir));
+        assert_ok(hora_mkdirs(dir));
+        assert_ok(hora_peft_save(out, dir, "a test")); /* what is written is the same */
+        assert_ok(hora_peft_load(&back, b, dir, NULL));
+        check_vectors(back, st, hora_json_iter_key(it));
+        hora_peft_detach(back);
+        hora_peft_detach(out);
+        assert_fails(hora_combine_own(&out, &x, true), HORA_EUSAGE, "in one way");
+        for (int i = 0; i < n; i++)
+            hora_peft_detach(at[i]);
+    }
+    assert_int_equal(seen, 4);
+    hora_st_close(st);
+    hora_json_free(all);
+    hora_base_close(b);
+}
+
+static void test_ia3_refused(void **state) {
+    static const char *const rows[][2] = {
+        {"targets=re:.*k_proj,feedforward=re:.*down_proj", "by an expression"},
+        {"targets=k+v+down,feedforward=v", "stretches the"},
+        {"modules_to_save=lm_head", "lm_head.weight whole"}};
+    hora_base *b = golden_base("tiny_llama", HORA_F32);
+    hora_adapter *at[2] = {loaded(b, "ia3_a", 1)}, *out;
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        at[1] = golden_attach(b, "ia3", rows[i][0]);
+        assert_ok(hora_adapter_allocate(at[1]));
+        assert_fails(
+            hora_combine_own(&out, &(hora_export){.base = b, .adapters = at, .n = 2}, false),
+            HORA_EUNSUPPORTED, rows[i][1]);
+        assert_null(out);
+        hora_peft_detach(at[1]);
+    }
+    at[1] = golden_attach(b, "ln_tuning", ""); /* another method: neither way */
+    assert_false(hora_combines_itself(&(hora_export){.base = b, .adapters = at, .n = 2}));
+    hora_peft_detach(at[1]);
+    hora_peft_detach(at[0]);
+    hora_base_close(b);
+}
+
+/* Weights trained whole: merged in one is merged one after another as changes. */
+static void test_whole_weights(void **state) {
+    static const char *const rows[][2] = {
+        {"ln_tuning", ""}, {"bitfit", ""}, {"last_layers", "last=1"}, {"apla", ""}};
+    const double w[2] = {0.7, -0.4};
+    (void)state;
+    hora_base *b = golden_base("tiny_qwen2", HORA_F32);
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_adapter *at[2], *out;
+        for (int k = 0; k < 2; k++) {
+            at[k] = golden_attach(b, rows[i][0], rows[i][1]);
+            assert_ok(hora_adapter_allocate(at[k]));
+            hora_rng r = hora_rng_new((uint64_t)k + 1, rows[i][0]);
+            for (int64_t e = 0; e < at[k]->elems; e++)
+                ((float *)at[k]->values)[e] += (float)(0.1 * hora_rng_normal(&r));
+        }
+        float *first = hora_malloc((size_t)at[0]->elems * sizeof *first),
+              *second = hora_malloc((size_t)at[0]->elems * sizeof *second);
+        memcpy(first, at[0]->values, (size_t)at[0]->elems * sizeof *first);
+        memcpy(second, at[1]->values, (size_t)at[0]->elems * sizeof *second);
+        for (int k = 0; k < 2; k++)
+            assert_ok(hora_peft_weigh(at[k], w[k]));
+        const hora_export x = {.base = b, .adapters = at, .n = 2};
+        assert_true(hora_combines_itself(&x));
+        assert_ok(hora_combine_own(&out, &x, false));
+        assert_int_equal(out->elems, at[0]->elems);
+        for (int p = 0; p < out->nparams; p++) {
+            const hora_param *q = out->params[p];
+            const float *was = b->weights[q->weight].view.data;
+            for (int64_t e = 0; e < q->elems; e++) {
+                const double want = (double)was[e] +
+                                    w[0] * ((double)first[q->offset + e] - (double)was[e]) +
+                                    w[1] * ((double)second[q->offset + e] - (double)was[e]);
+                assert_true(fabs((double)((const float *)q->value)[e] - want) < 1e-5);
+            }
+        }
+        hora_free(first);
+        hora_free(second);
+        hora_peft_detach(out);
+        hora_peft_detach(at[0]);
+        hora_peft_detach(at[1]);
+    }
+    hora_adapter *at[2] = {golden_attach(b, "last_layers", "last=1"),
+                           golden_attach(b, "last_layers", "last=2")},
+                 *out;
+    assert_ok(hora_adapter_allocate(at[0]));
+    assert_ok(hora_adapter_allocate(at[1]));
+    assert_fails(hora_combine_own(&out, &(hora_export){.base = b, .adapters = at, .n = 2}, false),
+                 HORA_EUNSUPPORTED, "trains most first");
+    hora_peft_detach(at[0]);
+    hora_peft_detach(at[1]);
+    hora_base_close(b);
+}
+
 /* --- what is refused -------------------------------------------------------------------------- */
 static void test_refused(void **state) {
     pair p;
@@ -375,6 +527,9 @@ static void test_not_converted(void **state) {
 
 HORA_TESTS(vectors_combine, {"as PEFT combines them", test_peft, HORA_SHORT},
            {"cut factors", test_clamp, HORA_SHORT}, {"what DARE drops", test_dare, HORA_SHORT},
+           {"(IA)3 as PEFT adds it up", test_ia3, HORA_SHORT},
+           {"(IA)3 that does not add up", test_ia3_refused, HORA_SHORT},
+           {"weights trained whole", test_whole_weights, HORA_SHORT},
            {"refusals", test_refused, HORA_SHORT},
            {"LoRAs of other methods", test_convert, HORA_SHORT},
            {"what no LoRA can say", test_not_converted, HORA_SHORT});

@@ -9,6 +9,9 @@ equal numbers torch.topk keeps is open. OUT/expect.safetensors: per case "CASE/M
 lora_A and lora_B, and for svd types (whose factors have no sign of their own) the update s B A, of
 the first block. OUT/cases.json: CASE -> type, weights, density, majority sign, svd_rank. svd_clamp is not
 among them: its quantile is of numbers with the signs of singular vectors, which are open.
+
+OUT/ia3_a, OUT/ia3_b, OUT/ia3_re: (IA)3 adapters of other targets, one named by expressions; their
+sums are in OUT/ia3.safetensors, "CASE/MODULE", and the options of each in OUT/ia3.json.
 """
 import json, os, shutil, sys
 
@@ -73,3 +76,39 @@ for name, case in CASES.items():
             expect[f"{name}/{module}.lora_B"] = layer.lora_B[name].weight.data.clone()
 save_file(expect, f"{out}/expect.safetensors")
 json.dump({"peft": peft.__version__, "cases": CASES}, open(f"{out}/cases.json", "w"), indent=1)
+
+
+def stretch(name, **config):
+    model = peft.get_peft_model(fresh(), peft.IA3Config(task_type="CAUSAL_LM", **config))
+    for key, p in model.named_parameters():
+        if "ia3_l" in key:
+            p.data = 1 + 0.3 * torch.randn_like(p)
+    model.save_pretrained(f"{out}/{name}")
+    os.remove(f"{out}/{name}/README.md")
+
+
+IA3 = {
+    "half": dict(of=["ia3_a", "ia3_b"], weights=[0.5, 0.5]),
+    "minus": dict(of=["ia3_a", "ia3_b"], weights=[1.4, -0.4]),
+    "one": dict(of=["ia3_b"], weights=[0.25]),
+    "expressions": dict(of=["ia3_re", "ia3_re2"], weights=[0.3, 0.9]),
+}
+torch.manual_seed(8)
+stretch("ia3_a", target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"])
+stretch("ia3_b", target_modules=["v_proj", "q_proj", "up_proj", "down_proj"],
+        feedforward_modules=["down_proj", "up_proj"])
+stretch("ia3_re", target_modules=r".*\.0\..*\.(k_proj|down_proj)", feedforward_modules=r".*down_proj")
+stretch("ia3_re2", target_modules=r".*\.1\..*\.(k_proj|down_proj)", feedforward_modules=r".*down_proj")
+sums = {}
+for name, case in IA3.items():
+    model = peft.PeftModel.from_pretrained(fresh(), f"{out}/{case['of'][0]}",
+                                           adapter_name=case["of"][0])
+    for other in case["of"][1:]:
+        model.load_adapter(f"{out}/{other}", adapter_name=other)
+    model.add_weighted_adapter(case["of"], case["weights"], "sum")
+    for path, layer in model.named_modules():
+        if isinstance(layer, peft.tuners.ia3.IA3Layer) and "sum" in layer.ia3_l:
+            module = path.removeprefix("base_model.model.")
+            sums[f"{name}/{module}"] = layer.ia3_l["sum"].data.clone()
+save_file(sums, f"{out}/ia3.safetensors")
+json.dump({"peft": peft.__version__, "cases": IA3}, open(f"{out}/ia3.json", "w"), indent=1)
