@@ -33,7 +33,7 @@ static const hora_option model_rows[] = {
              "keep those blocks beside the model, in hora-TYPE.safetensors, and take them from "
              "there the next time"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
-               "where it is computed: host or cuda; unset: the host"),
+               "where it is computed: host (or cpu) or cuda; unset: the host"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
                "what the model is used for: " HORA_TASK_NAMES
                "; unset: what its class or the adapter is made for"),
@@ -227,11 +227,11 @@ hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *f
     hora_adapter **at;
     const char *dir = from->dir;
     int n;
-    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
+    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, from->only, prefer));
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
     for (int i = 0; i < n && several; i++)
-        hora_adapters_name(at[i], i ? at[i]->name : dir, m->adapters, m->n);
+        hora_adapters_name(at[i], i || from->only ? at[i]->name : dir, m->adapters, m->n);
     hora_status s = hora_adapters_check(m->adapters, m->n);
     for (int i = 0; i < n && s == HORA_OK; i++)
         s = hora_peft_weigh(at[i], from->weight);

@@ -316,8 +316,9 @@ static hora_status write_recipe(run *r) {
         return HORA_OK;
     const hora_options *tables[HORA_RUN_TABLES];
     const hora_adapter *only = r->methods.list ? NULL : r->methods.at[0];
-    const hora_adapter_config named = {only && !hora_eq(only->name, only->method->name) ? only->name
-                                                                                        : NULL};
+    const hora_adapter_config named = {
+        .name = only && !hora_eq(only->name, only->method->name) ? only->name : NULL,
+        .task = only ? only->task : NULL};
     int n = own_tables(r, tables);
     r->train.lr = r->result.report.lr;
     hora_run_config as_run = r->run;

@@ -107,7 +107,7 @@ static const hora_option rows[] = {
     OPT_LIST(backends, "backends", NULL, NULL, "NAMES",
              "kernels in order of preference (cpu ref); unset: the fastest"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
-               "where the steps run: host or cuda; unset: the host", HORA_OPT_RESUMABLE),
+               "where the steps run: host (or cpu) or cuda; unset: the host", HORA_OPT_RESUMABLE),
 };
 
 hora_dtype hora_train_dtype(const hora_train_config *c) {

@@ -37,6 +37,10 @@ static const shape families[] = {
               "\"num_key_value_heads\":2,\"head_dim\":6,\"tie_word_embeddings\":false}"},
     {"qwen3", "{\"model_type\":\"qwen3\"," DIMS
               "\"num_key_value_heads\":2,\"head_dim\":8,\"tie_word_embeddings\":true}"},
+    {"latent",
+     "{\"model_type\":\"latent\"," DIMS
+     "\"num_key_value_heads\":2,\"head_dim\":6,\"tie_word_embeddings\":false,"
+     "\"attention_bias\":true,\"latent\":{\"rank\":5,\"rotary_pairs\":[[[1],[0]],[[2],[1]]]}}"},
 };
 enum { TRIED = 3 }; /* families that methods are tried on */
 

@@ -272,6 +272,11 @@ static void layernorm_backward(const hora_cuda_job *j, const hora_call *c) {
 CUDA_OP(layernorm, layernorm_takes, layernorm_scratch, NULL, layernorm_forward, layernorm_backward);
 
 /* --- rope, dropout ---------------------------------------------------------------------------- */
+/* One row of frequencies for all heads. */
+static bool rope_takes(const hora_cuda *u, const hora_call *c) {
+    return alike(u, c) && c->attr.groups <= 1;
+}
+
 static const void *frequencies(const hora_attr *a, size_t *bytes) {
     *bytes = (size_t)(a->head_dim / 2) * sizeof *a->freq;
     return a->freq;
@@ -290,7 +295,7 @@ static void rope_forward(const hora_cuda_job *j, const hora_call *c) {
 static void rope_backward(const hora_cuda_job *j, const hora_call *c) {
     turn(j, c, -1, c->dout.data, &c->din[0], cu_adds(c, 0));
 }
-CUDA_OP(rope, alike, NULL, frequencies, rope_forward, rope_backward);
+CUDA_OP(rope, rope_takes, NULL, frequencies, rope_forward, rope_backward);
 
 static void drop(const hora_cuda_job *j, const hora_call *c, const void *x, const hora_view *y,
                  bool add) {
