@@ -6,6 +6,7 @@
 #include "peft/replaced.h"
 #include "peft/store.h"
 #include "peft/targets.h"
+#include "peft/typed.h"
 
 hora_status hora_peft_save(hora_adapter *a, const char *dir, const char *card_note) {
     if (a->weight != 1)
@@ -211,11 +212,15 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
 }
 
 hora_status hora_peft_files_save(hora_adapter *a, const hora_peft_config *config, const char *dir) {
+    if (hora_typed_parts(a))
+        return hora_delta_save(a, dir);
     HORA_TRY(hora_params_write(a, dir, "adapter_model.safetensors", "", NULL, 0));
     return hora_peft_config_write(a, config, dir);
 }
 
 hora_status hora_peft_files_load(hora_adapter *a, const hora_foreign *f) {
+    if (f->delta)
+        return hora_delta_load(a, f);
     return hora_params_read(a, f->dir, "adapter_model.safetensors", "");
 }
 

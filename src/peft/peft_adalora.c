@@ -324,7 +324,7 @@ static hora_status save(hora_adapter *a, const char *dir) {
             n += ((const float *)t->mask->value)[k] != 0;
         empty |= t->mask && !n;
     }
-    if (!masked || empty) /* a site without any triplet: zeros say the same */
+    if (!masked || empty || hora_typed_parts(a)) /* where nothing is left, zeros say the same */
         return hora_typed_save(a, dir);
     set_pattern(a);
     HORA_TRY(save_kept(a, dir));

@@ -7,8 +7,10 @@
  * l starts at 1, so training starts at the base. Merges: rows of W and b, or columns of W, times l.
  */
 #include "base/text.h"
+#include "peft/replaced.h"
 #include "peft/store.h"
 #include "peft/targets.h"
+#include "peft/typed.h"
 
 typedef struct config {
     hora_target_options target;
@@ -83,6 +85,8 @@ static hora_status setup(hora_adapter *a) {
     HORA_TRY(parse(c, b));
     bool *on = hora_calloc((size_t)b->nsites + 1, sizeof *on);
     hora_status s = hora_targets_match(&c->peft, b, b->nsites, !c->from_folder, on);
+    if (!s)
+        s = hora_typed_fused(a, &c->peft, c->from_folder, on);
     for (int i = 0; i < b->nsites && !s; i++)
         if (on[i])
             s = add_site(a, i);
@@ -119,13 +123,13 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
 /* --- on disk ---------------------------------------------------------------------------------- */
 
 static bool claims(const hora_method *m, const hora_foreign *f) {
-    (void)m;
-    return f->peft && hora_eq(f->peft->peft_type, "IA3");
+    return f->delta ? hora_delta_claims(m, f) : f->peft && hora_eq(f->peft->peft_type, "IA3");
 }
 
 static hora_status configure(const hora_method *m, void *own, const hora_foreign *f) {
     config *c = own;
-    (void)m;
+    if (f->delta) /* parts of modules */
+        return hora_delta_configure(m, own, f);
     hora_peft_config_known(f->peft, "fan_in_fan_out feedforward_modules init_ia3_weights", f->dir);
     hora_peft_config_copy(&c->peft, f->peft);
     c->from_folder = true;

@@ -70,7 +70,7 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
 static hora_status configure(const hora_method *m, void *own, const hora_foreign *f) {
     config *c = own;
     HORA_TRY(hora_typed_configure(m, own, f));
-    if (!hora_json_get(f->peft->own, "use_cayley_neumann"))
+    if (!f->delta && !hora_json_get(f->peft->own, "use_cayley_neumann"))
         c->neumann = false;
     return HORA_OK;
 }

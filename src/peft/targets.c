@@ -187,7 +187,22 @@ void hora_patterns_show(char **text, const hora_peft_pattern *p, int n) {
 
 /* --- matching --------------------------------------------------------------------------------- */
 
+/* PEFT finds a layer's number behind two names (model.layers.3.), not behind the first of a path:
+ * timm's blocks.3. has none for it. */
+static bool layers_lead(const hora_base *b) {
+    const char *name = b->nsites ? b->sites[0].module : "";
+    const char *dot = strchr(name, '.');
+    return dot && dot[1] >= '0' && dot[1] <= '9';
+}
+
 static hora_status no_match(const hora_peft_config *c, const hora_base *b) {
+    if (c->n_layers && layers_lead(b))
+        return hora_fail(HORA_ENOTFOUND,
+                         "layers: modules are called %s here, and PEFT finds the number of a layer "
+                         "behind two names only, so in its files the choice would mean none; name "
+                         "them instead: targets=re:%.*s\\.(0|1)\\..*\\.(q|v)",
+                         b->sites[0].module, (int)strcspn(b->sites[0].module, "."),
+                         b->sites[0].module);
     hora_str have = {0}, want = {0};
     for (int i = 0; i < b->nsites && b->sites[i].layer == b->sites[0].layer; i++)
         hora_str_printf(&have, " %s", hora_site_short(b->sites[i].kind));

@@ -3,7 +3,9 @@
 
 #include <math.h>
 
+#include "base/log.h"
 #include "base/text.h"
+#include "peft/replaced.h"
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
@@ -77,6 +79,8 @@ void hora_typed_keys(hora_adapter *a) {
 /* --- reading ---------------------------------------------------------------------------------- */
 
 bool hora_typed_claims(const hora_method *m, const hora_foreign *f) {
+    if (f->delta)
+        return hora_delta_claims(m, f);
     return f->peft && !f->native && hora_eq(f->peft->peft_type, m->peft_type);
 }
 
@@ -130,6 +134,8 @@ static hora_status read_patterns(const hora_method *m, hora_typed *t) {
 /* Numbers and words go by way of option text, structures do not. */
 hora_status hora_typed_configure(const hora_method *m, void *config, const hora_foreign *f) {
     hora_typed *t = config;
+    if (f->delta) /* parts of modules: hora_typed_fused */
+        return hora_delta_configure(m, config, f);
     hora_settings s = {0};
     hora_json *given = hora_json_new_object();
     hora_status st = read_keys(m, f, given);
@@ -159,6 +165,44 @@ const hora_peft_config *hora_typed_peft_config(const hora_adapter *a) {
 
 /* --- setup ------------------------------------------------------------------------------------ */
 
+hora_status hora_typed_fused(const hora_adapter *a, const hora_peft_config *c, bool from_folder,
+                             const bool *on) {
+    const hora_base *b = a->base;
+    bool whole = false;
+    for (int i = 0; i < b->nsites; i++) {
+        const hora_site *s = &b->sites[i];
+        if (!on[i] || !s->fused || !a->method->peft_type)
+            continue;
+        if (from_folder)
+            HORA_TRY(hora_targets_whole(c, s, true, &whole));
+        if (whole)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "the adapter was made on `%s` as one module, and what %s makes of it "
+                             "is not what it makes of its parts, which are trained here; merge it "
+                             "with PEFT and open the merged model",
+                             s->fused, a->method->name);
+        if (!from_folder)
+            hora_info("%s: `%s` is a part of `%s`, which PEFT has as one module; each part has "
+                      "parameters of its own, and the adapter is saved in a form that hora alone "
+                      "reads (delta_config.json); hora merge makes a model that others read",
+                      a->method->name, s->module, s->fused);
+        return HORA_OK;
+    }
+    return HORA_OK;
+}
+
+bool hora_typed_parts(const hora_adapter *a) {
+    const hora_base *b = a->base;
+    bool found = false;
+    for (int i = 0; i < b->nsites && !found && a->method->peft_type; i++) {
+        char *start = b->sites[i].fused ? hora_typed_name(&b->sites[i], "") : NULL;
+        for (int p = 0; start && p < a->nparams && !found; p++)
+            found = hora_starts(a->params[p]->name, start);
+        hora_free(start);
+    }
+    return found;
+}
+
 static hora_status match(hora_adapter *a, bool *on) {
     hora_typed *t = a->config;
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
@@ -175,6 +219,9 @@ hora_status hora_typed_setup_shared(hora_adapter *a, void (*shared)(hora_adapter
                                     hora_status (*add)(hora_adapter *, int site)) {
     bool *on = hora_calloc((size_t)a->base->nsites + 1, sizeof *on);
     hora_status s = match(a, on);
+    if (!s)
+        s = hora_typed_fused(a, &((const hora_typed *)a->config)->peft,
+                             ((const hora_typed *)a->config)->from_folder, on);
     if (!s && shared)
         shared(a, on);
     for (int i = 0; i < a->base->nsites && !s; i++)

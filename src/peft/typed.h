@@ -42,6 +42,14 @@ typedef struct hora_typed {
 /* Keys of types whose layers can be chosen, and that know no bias. */
 #define HORA_TYPED_KEYS "layers_to_transform=null layers_pattern=null bias!none"
 
+/* Parts of a module that files have as one (timm's qkv): what such methods make of the whole is not
+ * what they make of its parts, so no file of PEFT's says it. Such an adapter lies in a delta folder
+ * (replaced.h), and setup says so; PEFT's own of the whole module is refused. `on`: sites. LoRA and
+ * its kin write factors of the whole instead (factors.c), and are not asked. */
+hora_status hora_typed_fused(const hora_adapter *a, const hora_peft_config *c, bool from_folder,
+                             const bool *on);
+bool hora_typed_parts(const hora_adapter *a); /* it has some */
+
 bool hora_typed_claims(const hora_method *m, const hora_foreign *f);
 hora_status hora_typed_configure(const hora_method *m, void *config, const hora_foreign *f);
 hora_status hora_typed_save(hora_adapter *a, const char *dir);

@@ -1,11 +1,13 @@
 /* LoRA of parts of a module: the folder names the module alone, as PEFT does, and computes what the
- * parts did; read back it is the same, as a whole and as parts; what is neither is refused. */
+ * parts did; read back it is the same, as a whole and as parts; what is neither is refused. Other
+ * types of PEFT's say nothing of parts: no file of PEFT's is made of them. */
 #include <math.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/text.h"
 #include "peft/store.h"
+#include "peft/typed.h"
 #include "vectors/golden.h"
 
 static const char fused[] =
@@ -164,6 +166,75 @@ static void test_file_is_dora(void **state) {
     hora_base_close(b);
 }
 
+/* Does the folder hold that? */
+static bool lies(const char *dir, const char *name) {
+    return hora_path_exists(hora_test_path(dir, name));
+}
+
+/* ia3, oft, vera, .. of q and v: read back from hora's own form they are the same. */
+static void own_form(const hora_base *b, const char *method, const char *opts) {
+    hora_adapter *a = golden_attach(b, method, opts), *back;
+    const char *dir = hora_test_path(hora_test_tmp(), method);
+    assert_true(hora_typed_parts(a));
+    assert_ok(hora_adapter_allocate(a));
+    hora_rng r = hora_rng_new(5, method);
+    for (int i = 0; i < a->nparams; i++)
+        for (int64_t k = 0; k < a->params[i]->elems && !a->params[i]->fixed; k++)
+            ((float *)a->params[i]->value)[k] += (float)(0.2 * hora_rng_normal(&r));
+    assert_ok(hora_mkdirs(dir));
+    assert_ok(hora_peft_save(a, dir, NULL));
+    assert_true(lies(dir, "delta_config.json"));
+    assert_false(lies(dir, "adapter_config.json") || lies(dir, "adapter_model.safetensors"));
+    assert_ok(hora_peft_load(&back, b, dir, NULL));
+    assert_string_equal(back->method->name, method);
+    same_values(a, back, method);
+    same_merged(b, a, back, method);
+    hora_peft_detach(back);
+    hora_peft_detach(a);
+}
+
+static void test_other_types(void **state) {
+    static const char *const rows[][2] = {
+        {"ia3", "targets=q+v"},
+        {"oft", "targets=q+v,block_size=4"},
+        {"boft", "targets=q+v,block_size=4"},
+        {"hra", "targets=q+v,rank=4"},
+        {"loha", "targets=q+v,rank=2"},
+        {"lokr", "targets=q+v,rank=2"},
+        {"vera", "targets=q+v,rank=4"},
+        {"fourierft", "targets=q+v,n_frequency=40"},
+        {"adalora", "targets=q+v"},
+    };
+    (void)state;
+    hora_base *b = encoder();
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        own_form(b, rows[i][0], rows[i][1]);
+    hora_base_close(b);
+}
+
+/* A folder of PEFT's of the whole module is refused by name, in place of what its parts would be;
+ * modules of their own are read and written as ever. */
+static void test_whole_of_other_types(void **state) {
+    static const char said[] = "{\"peft_type\":\"IA3\",\"target_modules\":[\"Wqkv\"],"
+                               "\"feedforward_modules\":[]}";
+    (void)state;
+    hora_base *b = encoder();
+    const char *dir = hora_test_path(hora_test_tmp(), "whole");
+    hora_adapter *a;
+    assert_ok(hora_mkdirs(dir));
+    assert_ok(hora_file_write(hora_test_path(dir, "adapter_config.json"), said, strlen(said)));
+    assert_fails(hora_peft_load(&a, b, dir, NULL), HORA_EUNSUPPORTED, "as one module");
+    a = golden_attach(b, "ia3", "targets=o,feedforward=o");
+    assert_false(hora_typed_parts(a));
+    assert_ok(hora_adapter_allocate(a));
+    const char *plain = hora_test_path(hora_test_tmp(), "plain");
+    assert_ok(hora_mkdirs(plain));
+    assert_ok(hora_peft_save(a, plain, NULL));
+    assert_true(lies(plain, "adapter_config.json") && !lies(plain, "delta_config.json"));
+    hora_peft_detach(a);
+    hora_base_close(b);
+}
+
 static void test_refused(void **state) {
     static const struct {
         const char *made, *read, *says;
@@ -188,4 +259,6 @@ static void test_refused(void **state) {
 
 HORA_TESTS(law_parts, {"what is saved is the module's", test_round_trip, HORA_SHORT},
            {"its magnitudes are DoRA's", test_file_is_dora, HORA_SHORT},
-           {"what is neither is refused", test_refused, HORA_SHORT});
+           {"what is neither is refused", test_refused, HORA_SHORT},
+           {"other types of PEFT's lie in a form of hora's own", test_other_types, HORA_SHORT},
+           {"the whole module of such a type", test_whole_of_other_types, HORA_SHORT});
