@@ -79,6 +79,8 @@ typedef struct hora_base {
     hora_json *config; /* normalised config.json */
     hora_dtype dtype;  /* of weights in memory and of activations */
     int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab, max_positions;
+    /* longer sequences have other rotary frequencies (longrope); 0: one set for all */
+    int64_t far_positions;
     int64_t types; /* of texts that token_type_ids tell apart; 0: it does not read them */
     hora_weight *weights;
     int nweights;

@@ -298,6 +298,9 @@ hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, d
         if (h && h->shift)
             shift += h->shift(n->adapters[a]);
     }
+    if (n->base->far_positions)
+        return hora_rope_reach(n->g, x, heads, n->base->head_dim, freq, scale, shift,
+                               n->base->far_positions);
     return hora_rope_from(n->g, x, heads, n->base->head_dim, freq, scale, shift);
 }
 

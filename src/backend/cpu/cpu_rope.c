@@ -1,9 +1,9 @@
 /*
- * Kernels of op_rope.c. Cosines and sines of the positions below the largest row count are made
- * once, in double, and shared by all calls with the same frequencies; positions beyond are computed
- * for their row.
+ * Kernels of op_rope.c and op_rope_reach.c. Cosines and sines of the positions below the largest
+ * row count are made once, in double, and shared by all calls with the same frequencies; positions
+ * beyond are computed for their row.
  *
- *   table: row pos = cos of head_dim/2 angles, then their sines
+ *   table: row pos = cos of head_dim/2 angles, then their sines; of two sets one behind the other
  */
 #include "backend/cpu/cpu_impl.h"
 
@@ -17,10 +17,14 @@ static int64_t positions(const hora_call *c) {
     return n >= 64 ? n : 0;
 }
 
-static void angles(const hora_attr *a, int64_t pos, float *row) {
+static int64_t sets(const hora_attr *a) {
+    return a->far ? 2 : 1;
+}
+
+static void angles(const hora_attr *a, int64_t set, int64_t pos, float *row) {
     int64_t half = a->head_dim / 2;
     for (int64_t j = 0; j < half; j++) {
-        double t = (double)pos * a->freq[j];
+        double t = (double)pos * a->freq[set * half + j];
         row[j] = (float)(a->rope_scale * cos(t));
         row[half + j] = (float)(a->rope_scale * sin(t));
     }
@@ -34,23 +38,24 @@ typedef struct table {
 
 static void fill_rows(void *arg, int64_t from, int64_t to) {
     const table *t = arg;
-    for (int64_t pos = from; pos < to; pos++)
-        angles(t->attr, pos, t->data + pos * t->attr->head_dim);
+    for (int64_t i = from; i < to; i++)
+        angles(t->attr, i / t->rows, i % t->rows, t->data + i * t->attr->head_dim);
 }
 
 static void fill(void *dst, const void *arg) {
     table t = *(const table *)arg;
     t.data = dst;
-    hora_cpu_chunks(t.rows, 64, fill_rows, &t);
+    hora_cpu_chunks(sets(t.attr) * t.rows, 64, fill_rows, &t);
 }
 
 static uint64_t layout_of(const hora_attr *a, int64_t rows) {
-    uint64_t h = hora_hash64(a->freq, (size_t)(a->head_dim / 2) * sizeof *a->freq, (uint64_t)rows);
+    const size_t n = (size_t)(sets(a) * a->head_dim / 2);
+    uint64_t h = hora_hash64(a->freq, n * sizeof *a->freq, (uint64_t)rows);
     return hora_hash64(&a->rope_scale, sizeof a->rope_scale, h);
 }
 
 static size_t table_bytes(const hora_call *c) {
-    return (size_t)(positions(c) * c->attr.head_dim) * sizeof(float);
+    return (size_t)(sets(&c->attr) * positions(c) * c->attr.head_dim) * sizeof(float);
 }
 
 /* Tables hang on this address: their content is in the layout number. */
@@ -100,11 +105,12 @@ static void rotate(void *arg, int64_t tile, int thread) {
                            (size_t)thread * hora_cpu_aligned((size_t)a->head_dim * sizeof(float)));
     for (int64_t i = tile * t->chunk; i < end; i++) {
         int64_t pos = c->batch->pos[i] + a->shift;
+        const int64_t set = a->far && c->batch->reach[i] + a->shift > a->far;
         const float *row = own;
         if (pos >= 0 && pos < t->s->rows)
-            row = t->s->table + pos * a->head_dim;
+            row = t->s->table + (set * t->s->rows + pos) * a->head_dim;
         else
-            angles(a, pos, own);
+            angles(a, set, pos, own);
         const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
         hora_cpu_loops(x)->rope(a->heads, a->head_dim / 2, row, row + a->head_dim / 2,
                                 forward ? 1.0f : -1.0f, hora_cpu_at(x, i * width),
@@ -120,5 +126,6 @@ static void run(const hora_impl *impl, const hora_call *c) {
         hora_cpu_parallel(t.s->threads, hora_ceil_div(t.rows, t.chunk), rotate, &t);
 }
 
-extern const hora_cpu_op hora_cpu_op_rope;
+extern const hora_cpu_op hora_cpu_op_rope, hora_cpu_op_rope_reach;
 const hora_cpu_op hora_cpu_op_rope = {query, prepare, run, true, 0};
+const hora_cpu_op hora_cpu_op_rope_reach = {query, prepare, run, true, 0};
