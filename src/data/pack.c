@@ -211,6 +211,7 @@ static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_
         b->type[t.from + i] = t.types && i >= t.skip ? t.types[i - t.skip] : 0;
     for (int64_t i = 0; b->route && i < t.n; i++)
         b->route[t.from + i] = hora_tasks_route(d, s);
+    hora_batch_reach(b, t.from, t.n, t.n);
     hora_batch_places(b, t.from, t.n, d->rule.pad);
     d->rule.ranges(b, t.from, t.n, t.from, t.from + t.n);
     const hora_counted counted = d->rule.targets(&d->rule, &t, b);

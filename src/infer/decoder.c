@@ -30,6 +30,7 @@ struct hora_decoder {
     hora_view *kept;         /* per layer and vector of the prompt; NULL: no adapter keeps any */
     hora_adapter *keeper;
     int64_t prompt; /* rows that were fed first, slots included: what the keeper reads */
+    int64_t reach;  /* rows after the present feeding, slots included */
     void *cache;
     size_t cache_bytes;
     decoding many, one; /* without cache: `many` alone, over the whole context */
@@ -84,6 +85,7 @@ static hora_status run(hora_decoder *d, decoding *x, const int32_t *ids, int64_t
         b->lo[i] = 0;
         b->hi[i] = (int32_t)(at + i + 1);
     }
+    hora_batch_reach(b, 0, n, d->reach);
     hora_batch_pad(b);
     if (b->target && d->prompt <= n) /* behind the prompt stands what must not be read of it */
         b->target[d->prompt - 1] = 0;
@@ -216,6 +218,11 @@ size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n) {
     while (same + 1 < n && (int64_t)same < d->length && ids[same] == d->ids[same])
         same++;
     d->length = d->keeper ? 0 : (int64_t)same; /* another prompt: everything is made of it anew */
+    /* so it is where the rows that are kept were turned as those of a short text, and this one is
+     * long, or the other way round */
+    const int64_t far = d->c.base->far_positions;
+    if (far && (d->prompt > far) != (d->slots + (int64_t)n > far))
+        d->length = 0;
     return (size_t)d->length;
 }
 int64_t hora_decoder_length(const hora_decoder *d) {
@@ -267,6 +274,7 @@ hora_status hora_decoder_feed(hora_decoder *d, const int32_t *ids, size_t n, con
     d->prompt = first ? d->slots + (int64_t)n : d->prompt;
     d->length += (int64_t)n;
     const int64_t rows = d->slots + d->length;
+    d->reach = rows;
     hora_status s =
         d->c.cache ? feed_cached(d, at, rows - at) : run(d, &d->many, d->ids - d->slots, rows, 0);
     d->primed |= d->c.cache && !s;

@@ -123,6 +123,7 @@ static hora_status put_ids(const hora_forward *f, const hora_forward_batch *b, i
         l->pos[row] = (int32_t)(front + k);
         HORA_TRY(put_type(b, base, at, row, l));
     }
+    hora_batch_reach(l, from, front + b->t, front + b->t);
     hora_batch_places(l, from, front + b->t, f->objective->pad);
     return HORA_OK;
 }

@@ -42,6 +42,11 @@ static hora_status check_family(const hora_base *b) {
                          "a latent cache is for decoders with rotary positions (llama, mistral, "
                          "qwen2), not for a %s",
                          b->model_type);
+    if (b->far_positions)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "this %s has other rotary frequencies beyond %lld positions (longrope); a "
+                         "latent cache keeps one set",
+                         b->model_type, (long long)b->far_positions);
     for (int i = 0; i < b->layers; i++) {
         hora_attention_form f;
         b->family->attention(b, i, &f);

@@ -130,7 +130,7 @@ static hora_status put_keys(hora_gguf_out *o, const hora_export *x, float **fact
         int64_t value;
         bool skip;
     } keys[] = {{"block_count", b->layers, false},
-                {"context_length", b->max_positions, false},
+                {"context_length", b->far_positions ? b->far_positions : b->max_positions, false},
                 {"embedding_length", b->hidden, false},
                 {"feed_forward_length", b->intermediate, false},
                 {"attention.head_count", b->heads, false},

@@ -337,6 +337,7 @@ static hora_status make_batch(bench *b) {
         x->target[i] = real ? (int32_t)hora_rng_below(&r, vocab) : -1;
         x->weight[i] = real;
         x->pos[i] = (int32_t)(real ? i % t : 0);
+        x->reach[i] = (int32_t)t;
         x->lo[i] = (int32_t)(real ? i - i % t : 0);
         x->hi[i] = (int32_t)(real ? i + 1 : 0);
     }

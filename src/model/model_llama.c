@@ -105,7 +105,8 @@ static hora_status read_rope(hora_base *b, llama *c) {
                             b->max_positions));
     c->freq = f.freq;
     c->rope_scale = f.scale;
-    b->max_positions = f.positions;
+    b->max_positions = hora_max(f.positions, f.far);
+    b->far_positions = f.far ? f.positions : 0;
     return HORA_OK;
 }
 

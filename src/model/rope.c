@@ -79,23 +79,35 @@ static hora_status yarn(rope *r) {
     return HORA_OK;
 }
 
-/* Two sets of divisors; the short one is for sequences up to the old length, and which one counts
- * changes with the sequence. Here sequences stay that short. */
-static hora_status longrope(rope *r) {
-    const hora_json *list = hora_json_get(r->s, "short_factor");
-    double attention, divisor, ratio = r->positions / r->old;
-    HORA_TRY(hora_json_get_real(r->s, "attention_factor", 0, &attention));
-    HORA_TRY(hora_json_get_real(r->s, "factor", ratio, &ratio));
+/* Divides n frequencies by the numbers of a list. */
+static hora_status divide(const rope *r, const char *key, double *freq) {
+    const hora_json *list = hora_json_get(r->s, key);
+    double divisor;
     if ((int64_t)hora_json_len(list) != r->n)
         return hora_fail(HORA_EFORMAT,
-                         "config.json: rope_scaling longrope needs short_factor with %lld numbers",
+                         "config.json: rope_scaling longrope needs %s with %lld numbers", key,
                          (long long)r->n);
     for (int64_t i = 0; i < r->n; i++) {
         if (!hora_json_real(hora_json_at(list, (size_t)i), &divisor) || !(divisor > 0))
             return hora_fail(HORA_EFORMAT,
-                             "config.json: rope_scaling short_factor should hold positive numbers");
-        r->out->freq[i] /= divisor;
+                             "config.json: rope_scaling %s should hold positive numbers", key);
+        freq[i] /= divisor;
     }
+    return HORA_OK;
+}
+
+/* Two sets of divisors: the short one for sequences up to the old length, the long one for longer
+ * ones, at all of their positions. */
+static hora_status longrope(rope *r) {
+    double attention, ratio = r->positions / r->old;
+    HORA_TRY(hora_json_get_real(r->s, "attention_factor", 0, &attention));
+    HORA_TRY(hora_json_get_real(r->s, "factor", ratio, &ratio));
+    if (r->positions > r->old) {
+        memcpy(r->out->freq + r->n, r->out->freq, (size_t)r->n * sizeof *r->out->freq);
+        HORA_TRY(divide(r, "long_factor", r->out->freq + r->n));
+        r->out->far = (int64_t)r->positions;
+    }
+    HORA_TRY(divide(r, "short_factor", r->out->freq));
     r->out->scale = attention > 0 ? attention : ratio <= 1 ? 1 : sqrt(1 + log(ratio) / log(r->old));
     r->out->positions = (int64_t)fmin(r->positions, r->old);
     return HORA_OK;
@@ -138,11 +150,11 @@ hora_status hora_rope_read(hora_rope_frequencies *out, const hora_json *rope_sca
     rope r = {
         .s = rope_scaling, .theta = theta, .n = n, .positions = (double)positions, .out = out};
     *out = (hora_rope_frequencies){
-        .freq = hora_calloc((size_t)n, sizeof *out->freq), .scale = 1, .positions = positions};
+        .freq = hora_calloc(2 * (size_t)n, sizeof *out->freq), .scale = 1, .positions = positions};
     for (int64_t i = 0; i < n; i++)
         out->freq[i] = pow(theta, -(double)i / (double)n);
     const hora_status s = hora_json_type(rope_scaling) == HORA_JOBJECT ? scale(&r) : HORA_OK;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < (out->far ? 2 * n : n); i++)
         out->freq[i] = (float)out->freq[i]; /* the reference keeps them in f32 */
     if (s != HORA_OK)
         hora_free(out->freq);

@@ -7,6 +7,9 @@ typedef struct hora_rope_frequencies {
     double *freq;      /* (n) radians per position, rounded to f32; hora_free */
     double scale;      /* of cos and sin: q'k gets its square */
     int64_t positions; /* for which they are right: what was given, or less (longrope) */
+    /* longrope: sequences of up to so many positions have the n frequencies that stand behind the
+     * others in freq; 0: none have */
+    int64_t far;
 } hora_rope_frequencies;
 
 /*

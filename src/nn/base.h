@@ -82,6 +82,8 @@ typedef struct hora_base {
     /* A token's numbers in the cache of a layer, where that holds a latent and turned parts of keys
      * instead of keys and values; 0: it holds these, 2 kv_heads head_dim */
     int64_t latent;
+    /* longer sequences have other rotary frequencies (longrope); 0: one set for all */
+    int64_t far_positions;
     int64_t types; /* of texts that token_type_ids tell apart; 0: it does not read them */
     hora_weight *weights;
     int nweights;

@@ -166,6 +166,7 @@ void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, i
     int32_t *ids = hora_case_alloc(c, n, sizeof *ids), *pos = hora_case_alloc(c, n, sizeof *pos);
     int32_t *lo = hora_case_alloc(c, n, sizeof *lo), *hi = hora_case_alloc(c, n, sizeof *hi);
     int32_t *target = hora_case_alloc(c, n, sizeof *target);
+    int32_t *reach = hora_case_alloc(c, n, sizeof *reach);
     float *weight = hora_case_alloc(c, n, sizeof *weight);
     int64_t first = 0, end = 0; /* of the segment of row i */
     for (int64_t i = 0; i < rows; i++) {
@@ -176,6 +177,7 @@ void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, i
         }
         ids[i] = (int32_t)hora_rng_below(r, classes);
         pos[i] = (int32_t)(i - first);
+        reach[i] = (int32_t)(end - first);
         lo[i] = (int32_t)first;
         hi[i] = (int32_t)(unused ? first : bidirectional ? end : i + 1);
         bool none = unused || (rows > 1 && hora_rng_below(r, 4) == 0);
@@ -185,6 +187,7 @@ void hora_case_batch(hora_case *c, hora_rng *r, int64_t rows, int64_t classes, i
     c->batch = (hora_batch){.rows = rows,
                             .ids = ids,
                             .pos = pos,
+                            .reach = reach,
                             .lo = lo,
                             .hi = hi,
                             .target = target,

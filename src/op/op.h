@@ -42,8 +42,10 @@ typedef struct hora_attr {
     int64_t window, ahead;
     double scale; /* attention, cache: of q k' before softmax */
     /* rope: (head_dim/2) angles per position, or (groups, head_dim/2) where groups > 1; borrowed
-     * for the life of the graph */
+     * for the life of the graph. rope_reach: twice as many, the second half for sequences of more
+     * than `far` positions */
     const double *freq;
+    int64_t far;       /* rope_reach */
     int64_t shift;     /* rope: added to every position */
     double rope_scale; /* rope: factor of cos and sin (attention_factor); 1 */
     /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped, interleave: groups; others: see
@@ -137,7 +139,7 @@ typedef struct hora_case {
     unsigned rows; /* as hora_call's: inputs that are row tensors, HORA_OUT: the output is */
     hora_attr attr;
     hora_batch batch; /* with rows > 0 when the op reads it */
-    void *own[8];     /* freed by hora_case_release */
+    void *own[10];    /* freed by hora_case_release */
     int nown;
 } hora_case;
 /* The k-th case of an op, presets included; the same for the same seed. False: no more, and nothing

@@ -66,6 +66,11 @@ void hora_batch_places(hora_batch *b, int64_t from, int64_t n, int32_t pad) {
         b->place[i] = pad >= 0 && b->ids[i] == pad ? -1 : count++;
 }
 
+void hora_batch_reach(hora_batch *b, int64_t from, int64_t n, int64_t reach) {
+    for (int64_t i = from; b->reach && i < from + n; i++)
+        b->reach[i] = (int32_t)reach;
+}
+
 void hora_batch_pad(hora_batch *b) {
     const size_t n = (size_t)(b->rows - b->tokens);
     for (int i = 0; i < HORA_LEAVES; i++) {

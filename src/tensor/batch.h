@@ -61,6 +61,8 @@ void hora_batch_release(hora_batch *b);
 void *hora_batch_leaf(const hora_batch *b, hora_leaf leaf); /* NULL: not there */
 /* Fills leaf `place` of the rows [from, from + n), a sample's, if it is there; pad -1: no id is. */
 void hora_batch_places(hora_batch *b, int64_t from, int64_t n, int32_t pad);
+/* Fills leaf `reach` of the rows [from, from + n), if it is there. */
+void hora_batch_reach(hora_batch *b, int64_t from, int64_t n, int64_t reach);
 /* Rows [tokens, rows) become padding: they see nothing and predict nothing. */
 void hora_batch_pad(hora_batch *b);
 /* End of the tokens of the segment whose first row is i, however little each of them sees; i where

@@ -50,7 +50,8 @@ static hora_status text_tokens(hora_model *m, const hora_hmoe_config *c, tokens 
 }
 
 static hora_status take_tokens(hora_model *m, const hora_hmoe_config *c, tokens *out) {
-    const int64_t most = m->base->max_positions;
+    const hora_base *b = m->base; /* recomputed with the frequencies of short sequences */
+    const int64_t most = b->far_positions ? b->far_positions : b->max_positions;
     if (most > 0 && c->tokens > most)
         return hora_fail(HORA_EUSAGE, "--tokens %lld, but the model has %lld positions; give fewer",
                          (long long)c->tokens, (long long)most);

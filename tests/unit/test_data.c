@@ -53,6 +53,14 @@ static void masks(void **state) {
 
 static void check_row(const hora_batch *b, int64_t i, int32_t id, int pos, int lo, int hi,
                       int32_t target) {
+    int64_t from = i, end = i + 1; /* of its segment: positions count from 0 in each */
+    while (from > 0 && b->pos[from] > 0)
+        from--;
+    while (end < b->tokens && b->pos[end] > 0)
+        end++;
+    if (i < b->tokens && b->reach[i] != end - from)
+        fail_msg("row %lld: reach %d, of a segment of %lld", (long long)i, b->reach[i],
+                 (long long)(end - from));
     if (b->ids[i] != id || b->pos[i] != pos || b->lo[i] != lo || b->hi[i] != hi ||
         b->target[i] != target || b->weight[i] != (target >= 0))
         fail_msg("row %lld: id %d pos %d lo %d hi %d target %d weight %g, wanted %d %d %d %d %d",

@@ -4,7 +4,12 @@
 
 #include <math.h>
 
+#include "base/file.h"
+#include "base/text.h"
 #include "format/hf_config.h"
+#include "format/safetensors.h"
+#include "infer/generate.h"
+#include "model/family.h"
 #include "model/rope.h"
 
 static double real_of(const hora_json *obj, const char *key) {
@@ -53,4 +58,87 @@ static void test_cases(void **state) {
     hora_json_free(all);
 }
 
-HORA_TESTS(vectors_rope, {"every scaling", test_cases, HORA_SHORT});
+/* --- longrope: a set of frequencies for short sequences, one for long ones -------------------- */
+#define LONGROPE "tests/vectors/files/longrope"
+enum { VOCAB = 41, SEVERAL = 5 };
+
+static void near_row(const float *got, hora_st *want, const char *name, int64_t row) {
+    const hora_view *v = &hora_st_find(want, name)->view;
+    hora_assert_close(got, (const float *)v->data + row * VOCAB, VOCAB, 2e-4, name);
+}
+
+/* Passes of several lengths, and decoding over the old length: keys stay as they were turned. */
+static void test_longrope(void **state) {
+    (void)state;
+    static const int lengths[SEVERAL] = {12, 40, 16, 64, 17}; /* on one decoder: over and back */
+    static const int prompts[] = {12, 20};
+    const hora_base_options o = {.dtype = HORA_F32};
+    hora_st *want;
+    hora_base *b;
+    hora_device *host;
+    const float *z;
+    assert_ok(hora_device_open(&host, "host"));
+    assert_ok(hora_st_open(&want, hora_test_source(LONGROPE "/expect.safetensors")));
+    assert_ok(hora_base_open(&b, hora_test_source(LONGROPE "/base"), &o));
+    assert_int_equal(b->far_positions, 16);
+    assert_int_equal(b->max_positions, 64);
+    const int32_t *ids = hora_st_find(want, "ids")->view.data;
+    for (int cache = 0; cache < 2; cache++) {
+        const hora_decoder_config c = {
+            .base = b, .device = host, .context = 64, .cache = cache, .prefill = 7};
+        hora_decoder *d;
+        assert_ok(hora_decoder_new(&d, &c));
+        for (int i = 0; i < SEVERAL; i++) {
+            const size_t n = (size_t)lengths[i], kept = hora_decoder_rewind(d, ids, n);
+            assert_ok(hora_decoder_feed(d, ids + kept, n - kept, &z));
+            near_row(z, want, hora_test_text("logits_%d", lengths[i]), lengths[i] - 1);
+        }
+        for (size_t i = 0; i < HORA_COUNT(prompts) && cache; i++) {
+            hora_decoder_reset(d);
+            assert_ok(hora_decoder_feed(d, ids, (size_t)prompts[i], &z));
+            for (int k = 0; k <= 12; k++) {
+                near_row(z, want, hora_test_text("fed_%d", prompts[i]), k);
+                if (k < 12)
+                    assert_ok(hora_decoder_feed(d, ids + prompts[i] + k, 1, &z));
+            }
+        }
+        hora_decoder_free(d);
+    }
+    hora_base_close(b);
+    hora_device_free(host);
+    hora_st_close(want);
+}
+
+/* The same in one pass of a batch, as hora forward and training lay it out. */
+static void test_longrope_pass(void **state) {
+    (void)state;
+    static const int lengths[] = {12, 17, 40};
+    const char *out = hora_test_path(hora_test_tmp(), "logits.safetensors");
+    hora_st *want, *got;
+    assert_ok(hora_st_open(&want, hora_test_source(LONGROPE "/expect.safetensors")));
+    const int32_t *ids = hora_st_find(want, "ids")->view.data;
+    for (size_t i = 0; i < HORA_COUNT(lengths); i++) {
+        hora_str batch = {0};
+        for (int k = 0; k < lengths[i]; k++)
+            hora_str_printf(&batch, "%s%d", k ? ", " : "{\"input_ids\": [[", ids[k]);
+        hora_str_puts(&batch, "]]}");
+        const char *file = hora_test_path(hora_test_tmp(), "batch.json");
+        assert_ok(hora_file_write(file, batch.s, batch.n));
+        hora_str_release(&batch);
+        const char *command =
+            hora_test_text("%s forward --model '%s' --batch '%s' --out '%s' "
+                           "--overwrite",
+                           hora_test_tool(), hora_test_source(LONGROPE "/base"), file, out);
+        assert_int_equal(hora_test_run(command, NULL, NULL), 0);
+        assert_ok(hora_st_open(&got, out));
+        for (int k = 0; k < lengths[i]; k++)
+            near_row((const float *)hora_st_find(got, "logits")->view.data + k * VOCAB, want,
+                     hora_test_text("logits_%d", lengths[i]), k);
+        hora_st_close(got);
+    }
+    hora_st_close(want);
+}
+
+HORA_TESTS(vectors_rope, {"every scaling", test_cases, HORA_SHORT},
+           {"longrope on both sides of its length", test_longrope, HORA_SHORT},
+           {"longrope in a batch", test_longrope_pass, HORA_SHORT});

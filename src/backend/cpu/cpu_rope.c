@@ -1,10 +1,10 @@
 /*
- * Kernels of op_rope.c. Cosines and sines of the positions below the largest row count are made
- * once, in double, and shared by all calls with the same frequencies; positions beyond are computed
- * for their row.
+ * Kernels of op_rope.c and op_rope_reach.c. Cosines and sines of the positions below the largest
+ * row count are made once, in double, and shared by all calls with the same frequencies; positions
+ * beyond are computed for their row.
  *
  *   table: row pos = cos of head_dim/2 angles, then their sines; several such runs where heads
- *   have frequencies of their own
+ *   have frequencies of their own; of two sets one behind the other
  */
 #include "backend/cpu/cpu_impl.h"
 
@@ -18,6 +18,10 @@ static int64_t positions(const hora_call *c) {
     return n >= 64 ? n : 0;
 }
 
+static int64_t sets(const hora_attr *a) {
+    return a->far ? 2 : 1;
+}
+
 static int64_t runs(const hora_attr *a) {
     return hora_max(a->groups, 1);
 }
@@ -27,10 +31,10 @@ static int64_t numbers(const hora_attr *a) {
     return runs(a) * a->head_dim;
 }
 
-static void angles(const hora_attr *a, int64_t pos, float *row) {
-    int64_t half = a->head_dim / 2;
-    for (int64_t j = 0; j < runs(a) * half; j++) {
-        double t = (double)pos * a->freq[j];
+static void angles(const hora_attr *a, int64_t set, int64_t pos, float *row) {
+    int64_t half = a->head_dim / 2, all = runs(a) * half;
+    for (int64_t j = 0; j < all; j++) {
+        double t = (double)pos * a->freq[set * all + j];
         float *to = row + j / half * a->head_dim + j % half;
         to[0] = (float)(a->rope_scale * cos(t));
         to[half] = (float)(a->rope_scale * sin(t));
@@ -45,24 +49,24 @@ typedef struct table {
 
 static void fill_rows(void *arg, int64_t from, int64_t to) {
     const table *t = arg;
-    for (int64_t pos = from; pos < to; pos++)
-        angles(t->attr, pos, t->data + pos * numbers(t->attr));
+    for (int64_t i = from; i < to; i++)
+        angles(t->attr, i / t->rows, i % t->rows, t->data + i * numbers(t->attr));
 }
 
 static void fill(void *dst, const void *arg) {
     table t = *(const table *)arg;
     t.data = dst;
-    hora_cpu_chunks(t.rows, 64, fill_rows, &t);
+    hora_cpu_chunks(sets(t.attr) * t.rows, 64, fill_rows, &t);
 }
 
 static uint64_t layout_of(const hora_attr *a, int64_t rows) {
-    const size_t bytes = (size_t)(numbers(a) / 2) * sizeof *a->freq;
+    const size_t bytes = (size_t)(sets(a) * numbers(a) / 2) * sizeof *a->freq;
     uint64_t h = hora_hash64(a->freq, bytes, (uint64_t)rows ^ (uint64_t)a->head_dim << 40);
     return hora_hash64(&a->rope_scale, sizeof a->rope_scale, h);
 }
 
 static size_t table_bytes(const hora_call *c) {
-    return (size_t)(positions(c) * numbers(&c->attr)) * sizeof(float);
+    return (size_t)(sets(&c->attr) * positions(c) * numbers(&c->attr)) * sizeof(float);
 }
 
 /* Tables hang on this address: their content is in the layout number. */
@@ -112,11 +116,12 @@ static void rotate(void *arg, int64_t tile, int thread) {
                            (size_t)thread * hora_cpu_aligned((size_t)numbers(a) * sizeof(float)));
     for (int64_t i = tile * t->chunk; i < end; i++) {
         int64_t pos = c->batch->pos[i] + a->shift;
+        const int64_t set = a->far && c->batch->reach[i] + a->shift > a->far;
         const float *row = own;
         if (pos >= 0 && pos < t->s->rows)
-            row = t->s->table + pos * numbers(a);
+            row = t->s->table + (set * t->s->rows + pos) * numbers(a);
         else
-            angles(a, pos, own);
+            angles(a, set, pos, own);
         const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
         const int64_t heads = a->heads / runs(a), part = heads * a->head_dim;
         for (int64_t g = 0; g < runs(a); g++, row += a->head_dim)
@@ -135,5 +140,6 @@ static void run(const hora_impl *impl, const hora_call *c) {
         hora_cpu_parallel(t.s->threads, hora_ceil_div(t.rows, t.chunk), rotate, &t);
 }
 
-extern const hora_cpu_op hora_cpu_op_rope;
+extern const hora_cpu_op hora_cpu_op_rope, hora_cpu_op_rope_reach;
 const hora_cpu_op hora_cpu_op_rope = {query, prepare, run, true, 0};
+const hora_cpu_op hora_cpu_op_rope_reach = {query, prepare, run, true, 0};
