@@ -46,6 +46,7 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
 /* A folder of adapters, and how much of them counts. */
 typedef struct hora_adapter_source {
     char *dir;
+    char *only; /* of those of tasks: this one; NULL: all */
     double weight;
 } hora_adapter_source;
 /* All that lie in the folder together. several: others were or will be given, so that they are

@@ -25,7 +25,8 @@ static const hora_option model_rows[] = {
     OPT_CHOICE(quantize, "quantize", NULL, "none", HORA_QUANTIZE_NAMES,
                "frozen matrices become blocks of this type as the model is opened"),
     OPT_BOOL(double_quant, "double_quant", "bnb_4bit_use_double_quant", "false",
-             "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does"),
+             "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does",
+             .with = "quantize=nf4"),
     OPT_BOOL(quantize_cache, "quantize_cache", NULL, "false",
              "keep those blocks beside the model, in hora-TYPE.safetensors, and take them from "
              "there the next time"),
@@ -216,11 +217,11 @@ hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *f
     hora_adapter **at;
     const char *dir = from->dir;
     int n;
-    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
+    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, from->only, prefer));
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
     for (int i = 0; i < n && several; i++)
-        hora_adapters_name(at[i], i ? at[i]->name : dir, m->adapters, m->n);
+        hora_adapters_name(at[i], i || from->only ? at[i]->name : dir, m->adapters, m->n);
     hora_status s = m->apart ? HORA_OK : hora_adapters_check(m->adapters, m->n);
     for (int i = 0; i < n && s == HORA_OK; i++)
         s = hora_peft_weigh(at[i], from->weight);

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "base/log.h"
 #include "base/options_impl.h"
 #include "base/text.h"
 
@@ -203,6 +204,119 @@ static bool goes_on(const hora_options *table, const hora_option *row, const hor
     return false;
 }
 
+/* The value of a row: does it stand for "nothing"? */
+static bool is_off(const hora_option *row, const void *obj) {
+    const void *at = field(row, obj);
+    switch (row->type) {
+    case HORA_OPT_BOOL:
+        return !*(const bool *)at;
+    case HORA_OPT_INT:
+        return *(const int64_t *)at == 0;
+    case HORA_OPT_REAL:
+        return *(const double *)at == 0;
+    case HORA_OPT_STRING:
+        return !*(char *const *)at || !**(char *const *)at || hora_eq(*(char *const *)at, "none");
+    case HORA_OPT_CHOICE:
+        return choice_of(row, "none") == *(const int *)at;
+    }
+    return true;
+}
+
+bool hora_option_is_default(const hora_option *row, const void *obj) {
+    hora_str own = {0}, def = {0};
+    hora_option any = *row;
+    union {
+        bool b;
+        int64_t i;
+        double d;
+        char *s;
+        int c;
+    } plain = {.s = NULL};
+    any.offset = 0;
+    any.min = any.max = 0;
+    clear(&any, &plain);
+    const hora_setting s = {(char *)row->name, (char *)row->def, "default", false};
+    if (row->def && assign(&any, &plain, &s, false) != HORA_OK)
+        HORA_BUG("option table: %s", hora_errmsg());
+    hora_option_format(row, obj, &own);
+    hora_option_format(&any, &plain, &def);
+    const bool same = hora_eq(own.s ? own.s : "", def.s ? def.s : "");
+    if (row->type == HORA_OPT_STRING)
+        hora_free(plain.s);
+    hora_str_release(&own);
+    hora_str_release(&def);
+    return same;
+}
+
+/* Whether what `row` needs is there; the row that decides it in *need, NULL: nothing. */
+static bool has_effect(const hora_options *table, const hora_option *row, const void *obj,
+                       const hora_option **need) {
+    const char *with = row->with, *list = with ? strchr(with, '=') : NULL, *word;
+    const bool negated = with && *with == '!';
+    size_t n;
+    *need = NULL;
+    if (!with)
+        return true;
+    char *name = hora_strndup(with + negated,
+                              (list ? (size_t)(list - with) : strlen(with)) - (size_t)negated);
+    *need = hora_options_find(table, name);
+    HORA_ASSERT(*need);
+    hora_free(name);
+    if (!list)
+        return is_off(*need, obj) == negated;
+    for (list++; next_word(&list, &word, &n);) {
+        char *choice = hora_option_choice(*need, *(const int *)field(*need, obj));
+        const bool it = same_n(word, n, choice);
+        hora_free(choice);
+        if (it)
+            return true;
+    }
+    return false;
+}
+
+/* What was given, is not the default and decides nothing as things stand. */
+static hora_status check_effect(const hora_options *table, const void *obj,
+                                const hora_setting *given) {
+    const hora_option *row = hora_options_find(table, given->key), *need;
+    if (has_effect(table, row, obj, &need) || hora_option_is_default(row, obj))
+        return HORA_OK;
+    hora_str now = {0}, wanted = {0};
+    hora_option_format(need, obj, &now);
+    for (const char *w = row->with; *w != '!' && *w; w++)
+        hora_str_putc(&wanted, *w == ' ' ? '|' : *w);
+    const char *value = now.s && *now.s ? now.s : "unset";
+    char *head = hora_format("option %s=%s (%s)", given->key, given->value,
+                             given->origin ? given->origin : row->name);
+    char *text = wanted.s ? hora_format("%s has an effect only with %s, and %s is %s; give that "
+                                        "too, or leave it out",
+                                        head, wanted.s, need->name, value)
+                          : hora_format("%s has no effect beside %s=%s; leave one of them out",
+                                        head, need->name, value);
+    const bool recipe = hora_eq(given->origin, "recipe");
+    if (recipe)
+        hora_warn("%s", text);
+    const hora_status s = recipe ? HORA_OK : hora_fail(HORA_EUSAGE, "%s", text);
+    hora_free(text);
+    hora_free(head);
+    hora_str_release(&wanted);
+    hora_str_release(&now);
+    return s;
+}
+
+/* The last setting of a row is the one that counts. */
+static hora_status check_effects(const hora_options *table, const void *obj,
+                                 const hora_settings *s) {
+    for (int i = 0; i < table->n; i++) {
+        const hora_setting *last = NULL;
+        for (int k = 0; k < s->n && table->rows[i].with; k++)
+            if (hora_options_find(table, s->at[k].key) == &table->rows[i])
+                last = &s->at[k];
+        if (last && !hora_eq(last->origin, "recipe of out")) /* that was said when it was begun */
+            HORA_TRY(check_effect(table, obj, last));
+    }
+    return HORA_OK;
+}
+
 hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s) {
     for (int i = 0; i < table->n; i++)
         clear(&table->rows[i], obj);
@@ -223,7 +337,7 @@ hora_status hora_options_take(const hora_options *table, void *obj, hora_setting
         s->at[i].taken = true;
         HORA_TRY(assign(row, obj, &s->at[i], goes_on(table, row, s, i)));
     }
-    return HORA_OK;
+    return check_effects(table, obj, s);
 }
 
 void hora_options_release(const hora_options *table, void *obj) {

@@ -41,6 +41,9 @@ typedef struct hora_option { /* written with the OPT_ macros below */
     unsigned flags;      /* HORA_OPT_RESUMABLE, HORA_OPT_SHORT, HORA_OPT_MAPPING */
     /* STRING: may be given several times; the values are joined by this sign. 0: the last counts */
     char join;
+    /* What it needs to have an effect, a row of the same table: "patience" (set, not 0, none or
+     * false), "!steps" (not so) or "optimizer=adamw lion" (one of these). NULL: nothing */
+    const char *with;
 } hora_option;
 
 /* A resumed run may change it: it says how a run goes, not what it computes. */
@@ -143,8 +146,10 @@ hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
                                const char **rest, int *nrest);
 
 /* Fills every field of `obj` from defaults, then from the settings (marking them taken). What was
- * in the fields is overwritten, not freed. Checks type, range, choice; after a failure `obj` can be
- * released. Defaults need not lie in the range. */
+ * in the fields is overwritten, not freed. Checks type, range, choice, and that what was given has
+ * an effect (hora_option.with): a recipe, which may be another trainer's, is told by a warning,
+ * everybody else by HORA_EUSAGE. After a failure `obj` can be released. Defaults need not lie in
+ * the range. */
 hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s);
 /* Frees the string fields. */
 void hora_options_release(const hora_options *table, void *obj);
@@ -153,6 +158,8 @@ void hora_options_release(const hora_options *table, void *obj);
 hora_status hora_settings_finish(const hora_settings *s, const hora_options *const *tables, int n);
 /* Formats the value of a row in `obj` as text (for the recipe as run). "" when unset. */
 void hora_option_format(const hora_option *row, const void *obj, hora_str *out);
+/* The value of a row in `obj` is the one that it has when nobody gives any. */
+bool hora_option_is_default(const hora_option *row, const void *obj);
 /* What stands behind a flag: help, choices, default, other names. */
 void hora_option_describe(const hora_option *row, hora_str *out);
 /* The table as --help shows it, two columns, defaults and choices included. */

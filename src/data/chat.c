@@ -81,7 +81,9 @@ static hora_status render(hora_talk *t, bool need_cuts) {
         if (k->message + 1 < t->messages)
             k->after = add_cut(t, k->message + 1, false);
     }
-    return hora_template_render_cuts(t->r->tmpl, t->vars, &t->whole, &t->spoken, t->cuts, t->ncuts);
+    const hora_status s =
+        hora_template_render_cuts(t->r->tmpl, t->vars, &t->whole, &t->spoken, t->cuts, t->ncuts);
+    return s ? hora_chat_explain(t->r->tmpl, t->vars, s) : HORA_OK;
 }
 
 /* ---- sequences ---- */
@@ -344,7 +346,7 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
     t.vars = variables(r, c);
     bool off = false;
     hora_status s;
-    HORA_TRY_OUT(s, hora_chat_fit(r->tmpl, t.vars, &out->joined));
+    HORA_TRY_OUT(s, hora_chat_fit(r->tmpl, t.vars, out));
     fitted.messages = hora_json_get(t.vars, "messages");
     HORA_TRY_OUT(s, find_turns(&t));
     for (size_t i = 0; i < t.nturns; i++)
@@ -366,10 +368,10 @@ hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
     const hora_reader r = {.tok = tok, .tmpl = tmpl, .kwargs = kwargs};
     HORA_TRY(check_messages(tmpl, chat->messages));
     hora_json *vars = variables(&r, chat);
-    int64_t joined = 0;
-    hora_status s = hora_chat_fit(tmpl, vars, &joined);
-    if (!s)
-        s = hora_template_render_turns(tmpl, vars, -1, prompt, text, NULL);
+    hora_samples counts = {0};
+    hora_status s = hora_chat_fit(tmpl, vars, &counts);
+    if (!s && (s = hora_template_render_turns(tmpl, vars, -1, prompt, text, NULL)) != HORA_OK)
+        s = hora_chat_explain(tmpl, vars, s);
     hora_json_free(vars);
     return s;
 }

@@ -2,7 +2,7 @@
 #define HORA_DATA_CHAT_IMPL_H
 /*
  * A conversation at work: chat.c makes sequences of it, chat_common.c says what of a turn counts,
- * chat_parts.c what a template has no words for.
+ * chat_parts.c what a template has no words for, chat_explain.c why it fails.
  */
 #include "data/data_impl.h"
 
@@ -54,6 +54,10 @@ hora_status hora_chat_measure(hora_talk *t, hora_turn *k);
 /* Counts the calls that the template does not write, and content of null that it does. */
 void hora_chat_look(hora_talk *t);
 /* Joins the texts of parts in `messages` of the variables where the template treats content as a
- * string; *joined counts messages up. Refuses parts that are no text there. */
-hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, int64_t *joined);
+ * string; out->joined counts messages up, out->foreign those with parts that are no text and that
+ * the template writes. Refuses such parts where it does not. */
+hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, hora_samples *out);
+/* The template failed on these variables with `why`: the same status, with the message of the
+ * conversation that it fails on and what to do about it, as far as that can be found out. */
+hora_status hora_chat_explain(const hora_template *tmpl, const hora_json *vars, hora_status why);
 #endif

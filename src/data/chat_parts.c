@@ -70,12 +70,32 @@ static bool any_part(const hora_json *messages, const hora_str *text, part_fn *i
     return false;
 }
 
-static hora_status no_place(size_t i, const hora_json *part) {
+static hora_status no_place(size_t i, const hora_json *part, bool string) {
     const char *type = hora_json_string(hora_json_get(part, "type"), NULL);
     return hora_fail(HORA_EUNSUPPORTED,
-                     "message %zu has a part of type %.40s, and the chat template writes content "
-                     "as a string, so it has no place for it; give text alone",
-                     i + 1, type ? type : "unknown");
+                     "message %zu has a part of type %.40s, and the chat template %s; give text "
+                     "alone",
+                     i + 1, type ? type : "unknown",
+                     string ? "writes content as a string, so it has no place for it"
+                            : "leaves it out");
+}
+
+static hora_json *texts_of(const hora_json *parts) {
+    hora_json *texts = hora_json_new_array();
+    for (size_t k = 0; k < hora_json_len(parts); k++) {
+        size_t n;
+        if (text_of(hora_json_at(parts, k), &n))
+            hora_json_push(texts, hora_json_share(hora_json_at(parts, k)));
+    }
+    return texts;
+}
+
+static hora_json *with_content(const hora_json *m, hora_json *own) {
+    hora_json *copy = hora_json_new_object();
+    for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
+        hora_json_set(copy, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json_set(copy, "content", own);
+    return copy;
 }
 
 /* The messages with the texts of their parts joined; owned. */
@@ -95,14 +115,11 @@ static hora_status join(const hora_json *messages, hora_json **own, int64_t *joi
                 hora_str_release(&text);
                 hora_json_free(*own);
                 *own = NULL;
-                return no_place(i, hora_json_at(content(m), k));
+                return no_place(i, hora_json_at(content(m), k), true);
             }
             hora_str_add(&text, s, n);
         }
-        hora_json *copy = hora_json_push(*own, hora_json_new_object());
-        for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
-            hora_json_set(copy, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
-        hora_json_set(copy, "content", hora_json_new_string_n(text.s ? text.s : "", text.n));
+        hora_json_push(*own, with_content(m, hora_json_new_string_n(text.s ? text.s : "", text.n)));
         hora_str_release(&text);
         ++*joined;
     }
@@ -121,7 +138,36 @@ static hora_status render(const hora_template *tmpl, const hora_json *vars,
     return s;
 }
 
-hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, int64_t *joined) {
+/* The template reads parts, and wrote `text`: those that are no text (pictures) are either
+ * somewhere in it, which is counted, or were left out, which nobody should have to guess. */
+static hora_status foreign(const hora_template *tmpl, const hora_json *vars, const hora_str *text,
+                           int64_t *count) {
+    const hora_json *messages = hora_json_get(vars, "messages");
+    hora_status s = HORA_OK;
+    for (size_t i = 0; i < hora_json_len(messages) && !s; i++) {
+        const hora_json *m = hora_json_at(messages, i), *odd = NULL;
+        hora_str bare = {0};
+        for (size_t k = 0; is_list(m) && k < hora_json_len(content(m)) && !odd; k++) {
+            size_t n;
+            odd = text_of(hora_json_at(content(m), k), &n) ? NULL : hora_json_at(content(m), k);
+        }
+        if (!odd)
+            continue;
+        hora_json *others = hora_json_new_array();
+        for (size_t k = 0; k < hora_json_len(messages); k++)
+            hora_json_push(others, k == i ? with_content(m, texts_of(content(m)))
+                                          : hora_json_share(hora_json_at(messages, k)));
+        if (render(tmpl, vars, others, &bare) == HORA_OK && bare.n == text->n &&
+            holds(text, bare.s, bare.n))
+            s = no_place(i, odd, false);
+        ++*count;
+        hora_str_release(&bare);
+        hora_json_free(others);
+    }
+    return s;
+}
+
+hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, hora_samples *out) {
     const hora_json *messages = hora_json_get(vars, "messages");
     hora_str text = {0};
     hora_json *own = NULL;
@@ -132,21 +178,20 @@ hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, int64_t *j
     if (!lists)
         return HORA_OK;
     hora_status s = render(tmpl, vars, messages, &text);
-    const bool shown = !s && any_part(messages, &text, printed, true),
+    const bool failed = s != HORA_OK, shown = !s && any_part(messages, &text, printed, true),
                lost = !s && any_part(messages, &text, said, false);
-    if (!s && !shown && !lost)
-        goto out; /* it reads parts */
-    const bool failed = s != HORA_OK;
+    if (!failed && !shown && !lost) { /* it reads parts */
+        s = foreign(tmpl, vars, &text, &out->foreign);
+        goto out;
+    }
     s = join(messages, &own, &n);
-    if (s && !shown) /* whatever the template says of it itself */
-        s = HORA_OK;
     if (!own)
         goto out;
     const bool better = render(tmpl, vars, own, &text) == HORA_OK &&
                         (failed || shown || !any_part(messages, &text, said, false));
     if (better) {
         hora_json_set(vars, "messages", hora_json_share(own));
-        *joined += n;
+        out->joined += n;
     }
 out:
     hora_str_release(&text);

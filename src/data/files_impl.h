@@ -3,7 +3,7 @@
 /*
  * From what a user named to bytes and fields: files.c takes lists of files and folders apart,
  * bytes.c reads one of them, whatever it comes in, read.c and table.c find its records, columns.c
- * gives fields other names.
+ * gives fields other names, format.c says what a file is.
  */
 #include "base/file.h"
 #include "base/json.h"
@@ -73,4 +73,20 @@ void hora_columns_release(hora_columns *c);
 /* The record under our names; owned. A field that its kind needs must be there. */
 hora_status hora_columns_apply(const hora_columns *c, const hora_json *record, hora_json **own);
 bool hora_columns_has(const hora_columns *c, const char *ours);
+
+/* ---- format.c ---- */
+typedef enum {
+    HORA_FORMAT_AUTO,
+    HORA_FORMAT_TEXT,
+    HORA_FORMAT_JSONL,
+    HORA_FORMAT_CSV,
+    HORA_FORMAT_TSV
+} hora_data_format;
+/* What the option says. HORA_EUSAGE: it names no format. */
+hora_status hora_data_format_given(const hora_data_config *c, hora_data_format *out);
+/* What the file is: as the option says, by its name, or by how its n bytes begin. HORA_EUSAGE for a
+ * .txt that begins as something else. */
+hora_status hora_data_format_of(const hora_data_config *c, const char *path,
+                                const hora_columns *columns, const char *s, size_t n,
+                                hora_data_format *out);
 #endif

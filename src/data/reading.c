@@ -85,6 +85,7 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
     o->d->info.joined += samples->joined;
     o->d->info.unwritten += samples->unwritten;
     o->d->info.nulls += samples->nulls;
+    o->d->info.foreign += samples->foreign;
     return some ? HORA_OK
                 : hora_fail(HORA_EFORMAT, "the record has no token to learn; give it text that "
                                           "counts, or remove it");
@@ -223,6 +224,8 @@ static hora_status take_record(void *arg, const hora_json *given, hora_place at)
     if (!s)
         s = samples_of(o, record, &samples, &r.kind);
     if (!s)
+        r.task = hora_tasks_read(&o->d->store->tasks, record);
+    if (!s)
         s = !o->d->rule.labels                       ? keep_all(o, &samples, r)
             : o->d->rule.labels == HORA_LABELS_TEXTS ? keep_texts(o, &samples, r)
                                                      : keep_labelled(o, samples.at, r);
@@ -259,112 +262,6 @@ static hora_status not_utf8(const opening *o, const char *s, size_t bad) {
                      o->path, (long long)line, bad - start + 1);
 }
 
-/* What a file is: by its name, or by how it begins. */
-typedef enum { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSONL, FORMAT_CSV, FORMAT_TSV } format;
-
-static format by_name(const char *path) {
-    static const struct {
-        const char *ending;
-        format f;
-    } rows[] = {{".csv", FORMAT_CSV},     {".tsv", FORMAT_TSV},    {".tab", FORMAT_TSV},
-                {".jsonl", FORMAT_JSONL}, {".json", FORMAT_JSONL}, {".ndjson", FORMAT_JSONL},
-                {".txt", FORMAT_TEXT}};
-    static const char *const packed[] = {".gz", ".zst", ".zstd"};
-    char *name = hora_strdup(path);
-    for (char *p = name; *p; p++)
-        *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
-    for (size_t i = 0; i < HORA_COUNT(packed); i++)
-        if (hora_ends(name, packed[i])) {
-            name[strlen(name) - strlen(packed[i])] = 0;
-            break;
-        }
-    format f = FORMAT_AUTO;
-    for (size_t i = 0; i < HORA_COUNT(rows) && !f; i++)
-        f = hora_ends(name, rows[i].ending) ? rows[i].f : FORMAT_AUTO;
-    hora_free(name);
-    return f;
-}
-
-/* The first line names columns that some kind of record has. */
-static format table_format(const opening *o, const char *s, size_t n) {
-    for (int tabs = 0; tabs < 2; tabs++) {
-        hora_json *names = hora_read_header(s, n, tabs), *record = NULL;
-        const bool fits = names && hora_columns_apply(&o->columns, names, &record) == HORA_OK &&
-                          hora_source_names(record);
-        hora_json_free(record);
-        hora_json_free(names);
-        if (fits)
-            return tabs ? FORMAT_TSV : FORMAT_CSV;
-    }
-    return FORMAT_AUTO;
-}
-
-/* It begins as records do: with an object, or with an array of objects. */
-static bool begins_as_records(const char *s, size_t n) {
-    char first[3] = {0};
-    for (size_t i = 0, k = 0; i < n && k < HORA_COUNT(first); i++)
-        if (!strchr(" \t\r\n", s[i]))
-            first[k++] = s[i];
-    return first[0] == '{' || (first[0] == '[' && (first[1] == '{' || !memcmp(first, "[[{", 3)));
-}
-
-/* The first line is a record of some kind: a file called .txt that holds JSON Lines. */
-static bool is_record_line(const char *s, size_t n) {
-    const char *end = memchr(s, '\n', n);
-    hora_json *record = NULL;
-    if (!begins_as_records(s, n) ||
-        hora_json_parse(&record, s, end ? (size_t)(end - s) : n, "") != HORA_OK)
-        return false;
-    const bool is = hora_source_names(record);
-    hora_json_free(record);
-    return is;
-}
-
-static format by_content(const opening *o, const char *s, size_t n) {
-    if (begins_as_records(s, n))
-        return FORMAT_JSONL;
-    const format f = table_format(o, s, n);
-    return f ? f : FORMAT_TEXT;
-}
-
-static const char *const format_names[] = {"auto", "text", "jsonl", "csv", "tsv"};
-
-static hora_status given_format(const hora_data_config *c, format *out) {
-    const char *given = c->format ? c->format : "auto";
-    size_t k = 0;
-    while (k < HORA_COUNT(format_names) && !hora_eq(given, format_names[k]))
-        k++;
-    *out = (format)k;
-    return k < HORA_COUNT(format_names)
-               ? HORA_OK
-               : hora_fail(HORA_EUSAGE,
-                           "format `%s` is not known; choose auto, text, jsonl, csv or tsv", given);
-}
-
-static hora_status pick_format(const opening *o, const char *s, size_t n, format *out) {
-    HORA_TRY(given_format(o->cfg, out));
-    if (*out == FORMAT_AUTO) {
-        *out = by_name(o->path);
-        if (*out == FORMAT_TEXT && table_format(o, s, n))
-            return hora_fail(HORA_EUSAGE,
-                             "%s: the first line is that of a table; give format=%s, or "
-                             "format=text if it is meant to be learned as it stands",
-                             o->path, format_names[table_format(o, s, n)]);
-        if (*out == FORMAT_TEXT && is_record_line(s, n))
-            return hora_fail(HORA_EUSAGE,
-                             "%s: the first line is a record in JSON; give format=jsonl, or "
-                             "format=text if it is meant to be learned as it stands",
-                             o->path);
-        *out = *out ? *out : by_content(o, s, n);
-    }
-    if (*out == FORMAT_TEXT && o->d->rule.labels)
-        return hora_fail(HORA_EUSAGE,
-                         "%s: plain text has no labels; give JSONL, CSV or TSV with a label for "
-                         "each text",
-                         o->path);
-    return HORA_OK;
-}
-
 /* Plain text is one stream; where only a subset of it is wanted, its windows are records. */
 static hora_status take_text(opening *o, const char *s, size_t n, hora_data_part *p) {
     hora_dataset *d = o->d;
@@ -385,7 +282,12 @@ static hora_status take_text(opening *o, const char *s, size_t n, hora_data_part
                       k = hora_min((int64_t)body, (int64_t)(t->ids.n - at));
         if (k + (d->bos >= 0) >= 2)
             HORA_PUSH(d->store->records, d->store->nrecords, d->store->crecords,
-                      ((hora_data_record){at, k, window + 1, o->nread++, k, -1, 0, {0, 0}}));
+                      ((hora_data_record){.at = at,
+                                          .n = k,
+                                          .line = window + 1,
+                                          .record = o->nread++,
+                                          .full = k,
+                                          .kind = -1}));
     }
     if (p->stream) {
         p->first = from;
@@ -409,17 +311,22 @@ static void thin(opening *o, hora_data_part *p) {
 
 static hora_status take_file(opening *o, const char *s, size_t n, hora_data_part *p) {
     hora_store *st = o->d->store;
-    format f = FORMAT_AUTO;
+    hora_data_format f = HORA_FORMAT_AUTO;
     const int64_t before = o->nread;
-    HORA_TRY(pick_format(o, s, n, &f));
+    HORA_TRY(hora_data_format_of(o->cfg, o->path, &o->columns, s, n, &f));
+    if (f == HORA_FORMAT_TEXT && o->d->rule.labels)
+        return hora_fail(HORA_EUSAGE,
+                         "%s: plain text has no labels; give JSONL, CSV or TSV with a label for "
+                         "each text",
+                         o->path);
     p->first = st->nrecords;
-    o->table = f == FORMAT_CSV || f == FORMAT_TSV;
-    if (f == FORMAT_TEXT)
+    o->table = f == HORA_FORMAT_CSV || f == HORA_FORMAT_TSV;
+    if (f == HORA_FORMAT_TEXT)
         HORA_TRY(take_text(o, s, n, p));
-    else if (f == FORMAT_JSONL)
+    else if (f == HORA_FORMAT_JSONL)
         HORA_TRY(hora_read_records(s, n, o->path, take_record, bad_record, o));
     else
-        HORA_TRY(hora_read_table(s, n, o->path, f == FORMAT_TSV, take_header, take_record,
+        HORA_TRY(hora_read_table(s, n, o->path, f == HORA_FORMAT_TSV, take_header, take_record,
                                  bad_record, o));
     if (p->stream)
         return HORA_OK;
@@ -540,12 +447,12 @@ static hora_status check_sequences(const opening *o) {
 hora_status hora_data_check(const hora_data_config *c) {
     hora_columns columns;
     hora_json *kwargs = NULL;
-    format f;
+    hora_data_format f;
     int train_on;
     if (c->seq_len < 2 || c->seq_len > 1 << 24)
         return hora_fail(HORA_EUSAGE, "seq_len=%lld is not possible; choose 2 to %d",
                          (long long)c->seq_len, 1 << 24);
-    HORA_TRY(given_format(c, &f));
+    HORA_TRY(hora_data_format_given(c, &f));
     HORA_TRY(train_on_of(c, &train_on));
     hora_status s = hora_columns_parse(&columns, c->columns);
     hora_columns_release(&columns);
@@ -566,6 +473,8 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     hora_dataset *d = hora_calloc(1, sizeof *d);
     d->store = hora_calloc(1, sizeof *d->store);
     d->store->refs = 1;
+    d->store->tasks.fallback =
+        cfg->default_task && *cfg->default_task ? hora_strdup(cfg->default_task) : NULL;
     d->tok = tok;
     d->seq_len = cfg->seq_len;
     d->packing = cfg->packing;

@@ -251,6 +251,7 @@ hora_json *hora_data_survey(const hora_dataset *d) {
     set_int(o, "joined_messages", i->joined);
     set_int(o, "unwritten_calls", i->unwritten);
     set_int(o, "null_messages", i->nulls);
+    set_int(o, "foreign_messages", i->foreign);
     set_int(o, "straddling_tokens", i->straddling);
     set_int(o, "texts_with_bos", i->bos);
     set_int(o, "duplicates", duplicates(f, d->nsegments));

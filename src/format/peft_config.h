@@ -98,6 +98,7 @@ typedef enum hora_peft_part {
     HORA_PEFT_EMB_A,       /* .lora_embedding_A        [r, num]    */
     HORA_PEFT_EMB_B,       /* .lora_embedding_B        [dim, r]    */
     HORA_PEFT_TOKENS,      /* .token_adapter.trainable_tokens_delta [tokens, dim]: whole rows */
+    HORA_PEFT_TOKENS_BASE, /* .token_adapter.base_layer.weight      the whole table beside them */
     HORA_PEFT_BASE_BIAS,   /* .base_layer.bias         [out]       */
     HORA_PEFT_BASE_WEIGHT, /* .base_layer.weight     the base's own, beside an embedding adapter */
     HORA_PEFT_WEIGHT,      /* .weight                  modules_to_save, whole */
@@ -105,6 +106,8 @@ typedef enum hora_peft_part {
     HORA_PEFT_PARTS
 } hora_peft_part;
 char *hora_peft_key(const char *module, hora_peft_part part); /* new string */
+/* The weight of its module, all of it. */
+bool hora_peft_is_whole(hora_peft_part part);
 /* The reverse: *module is a new string. HORA_EFORMAT for a key of another shape. */
 hora_status hora_peft_parse_key(const char *key, char **module, hora_peft_part *part);
 #endif

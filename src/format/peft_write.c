@@ -136,6 +136,7 @@ static const char *const suffixes[HORA_PEFT_PARTS] = {
     [HORA_PEFT_EMB_A] = ".lora_embedding_A",
     [HORA_PEFT_EMB_B] = ".lora_embedding_B",
     [HORA_PEFT_TOKENS] = ".token_adapter.trainable_tokens_delta",
+    [HORA_PEFT_TOKENS_BASE] = ".token_adapter.base_layer.weight",
     [HORA_PEFT_BASE_BIAS] = ".base_layer.bias",
     [HORA_PEFT_BASE_WEIGHT] = ".base_layer.weight",
     [HORA_PEFT_WEIGHT] = ".weight",
@@ -144,6 +145,11 @@ static const char *const suffixes[HORA_PEFT_PARTS] = {
 
 char *hora_peft_key(const char *module, hora_peft_part part) {
     return hora_format(KEY_PREFIX "%s%s", module, suffixes[part]);
+}
+
+bool hora_peft_is_whole(hora_peft_part part) {
+    return part == HORA_PEFT_WEIGHT || part == HORA_PEFT_BASE_WEIGHT ||
+           part == HORA_PEFT_TOKENS_BASE;
 }
 
 hora_status hora_peft_parse_key(const char *key, char **module, hora_peft_part *part) {

@@ -566,6 +566,28 @@ const uint64_t *hora_st_hashes(hora_st *st) {
     return st->hashes;
 }
 
+uint64_t hora_st_hash_as(const hora_st *st, const hora_st_tensor *t, hora_dtype as) {
+    const char *name = hora_dtype_name(as);
+    const int64_t all = hora_elems(&t->view), step = (int64_t)(HASH_CHUNK / hora_dtype_size(as));
+    const size_t size = hora_dtype_size(t->view.dtype);
+    void *piece = hora_malloc(HASH_CHUNK);
+    uint64_t h = hora_hash_text(t->name);
+    h = hora_hash64(name, strlen(name), h);
+    h = hora_hash64(t->view.shape.d, (size_t)t->view.shape.n * sizeof t->view.shape.d[0], h);
+    for (int64_t at = 0; at < all; at += step) {
+        const int64_t n = hora_min(step, all - at);
+        hora_st_tensor part = *t;
+        part.view.data = (char *)t->view.data + (size_t)at * size;
+        part.bytes = (size_t)n * size;
+        if (hora_convert(piece, as, part.view.data, t->view.dtype, n))
+            HORA_BUG("hash of %s as %s: %s", t->name, name, hora_errmsg());
+        h = hora_hash64(piece, (size_t)n * hora_dtype_size(as), h);
+        hora_st_forget(st, &part);
+    }
+    hora_free(piece);
+    return h;
+}
+
 uint64_t hora_st_hash(hora_st *st) {
     hash_job job = {st, hora_calloc((size_t)st->n + 1, sizeof *job.of)};
     memcpy(job.of, hora_st_hashes(st), (size_t)st->n * sizeof *job.of);

@@ -72,6 +72,8 @@ uint64_t hora_st_hash(hora_st *st);
 /* One for each tensor, in the order of hora_st_at: of its name, dtype, shape and bytes. Reads
  * everything at the first call; owned by st. */
 const uint64_t *hora_st_hashes(hora_st *st);
+/* That of tensor `t` if its values were stored as `as`, both floats. Reads the tensor. */
+uint64_t hora_st_hash_as(const hora_st *st, const hora_st_tensor *t, hora_dtype as);
 /* The pages of a tensor are no longer needed in memory; they are read again when touched. */
 void hora_st_forget(const hora_st *st, const hora_st_tensor *t);
 

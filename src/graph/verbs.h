@@ -111,6 +111,10 @@ static inline hora_t hora_choice(hora_graph *g, hora_t s) {
     hora_t rest = hora_graph_node(g, HORA_OP_snap, (hora_t[]){s}, &(hora_attr){0});
     return hora_add(g, s, rest, 1);
 }
+/* x, other (rows, d) -> the rows of task `route` from x, the rest from other (NONE: zeros). */
+static inline hora_t hora_route(hora_graph *g, hora_t x, hora_t other, int64_t route) {
+    return hora_graph_node(g, HORA_OP_route, (hora_t[]){x, other}, &(hora_attr){.a = route});
+}
 /* x (rows, k w), m (rows, k) -> runs of w columns times m (rows, k w). */
 static inline hora_t hora_gate(hora_graph *g, hora_t x, hora_t m) {
     return hora_graph_node(g, HORA_OP_gate, (hora_t[]){x, m}, &(hora_attr){0});

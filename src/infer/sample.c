@@ -15,9 +15,11 @@ static const hora_option rows[] = {
             "at most so many tokens"),
     OPT_REAL(temperature, "temperature", "temp", "0", 0, 1e6,
              "of the draw; 0 takes the likeliest token"),
-    OPT_INT(top_k, "top_k", NULL, "0", 0, 1e9, "draw among the N likeliest; 0: all"),
+    OPT_INT(top_k, "top_k", NULL, "0", 0, 1e9, "draw among the N likeliest; 0: all",
+            .with = "temperature"),
     OPT_REAL(top_p, "top_p", NULL, "1", 1e-9, 1,
-             "draw among the fewest that hold this share of the probability"),
+             "draw among the fewest that hold this share of the probability",
+             .with = "temperature"),
     OPT_INT(seed, "seed", NULL, "42", 0, 0, "of the draws: the same seed, the same text"),
     OPT_STRING(stop, "stop", NULL, NULL, "TEXT", "end the answer before this text"),
 };

@@ -14,7 +14,7 @@ static const hora_st_tensor *whole(const hora_st *st, const hora_base *b, int w)
         char *module = NULL, *name = hora_base_canonical(b, t->name);
         hora_peft_part part;
         if (!hora_peft_parse_key(name ? name : t->name, &module, &part) &&
-            (part == HORA_PEFT_WEIGHT || part == HORA_PEFT_BASE_WEIGHT) && hora_eq(module, want))
+            hora_peft_is_whole(part) && hora_eq(module, want))
             found = t;
         hora_free(module);
         hora_free(name);

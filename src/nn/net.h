@@ -37,7 +37,8 @@ struct hora_net {
     bool entered;                     /* hora_net_enter was asked for it */
     bool packed;                      /* its rows are those alone */
     int next;                         /* adapter whose hook the chain of a site asks next */
-    bool weighed;                     /* the hook that was asked has heeded its adapter's weight */
+    bool weighed, routed;             /* the hook that was asked has heeded its weight, its task */
+    int route, around;                /* task of the hook that is asked, and of the one around it */
     hora_t *leaf;                     /* per base weight, NONE until used */
     bool *frozen;                     /* per base weight: its leaf is the base's own */
     hora_t **param_leaf;              /* per adapter, per parameter */
@@ -115,10 +116,14 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
  * one op where this method is the last of the chain. */
 hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
                         hora_t a, hora_t f, double alpha);
-/* The same where this is all that the adapter does to the site: heeds its weight. Other hooks need
- * not: the site goes that share of the way from what it was without them. */
+/* The same where this is all that the adapter does to the site: heeds its weight and its task.
+ * Other hooks need not: the site goes that share of the way from what it was without them, and in
+ * rows of other tasks it stays so. */
 hora_t hora_net_update(hora_net *n, const hora_adapter *ad, const hora_site *s, hora_t x, hora_t w,
                        hora_t b, hora_t xd, hora_t a, hora_t f, double alpha);
+/* Behind hora_net_update, where the hook changes more of the site: rows of other tasks must not
+ * have that either. It heeds the weight itself. */
+void hora_net_beyond(hora_net *n);
 /* For hook 8: the term alpha u f'. Only one of the attached may give it. */
 void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
                        double alpha);

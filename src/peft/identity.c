@@ -25,8 +25,8 @@ static int64_t dimension(const hora_base *b, size_t i) {
 }
 
 /* "F32 0123456789abcdef" */
-static void describe(char text[64], const hora_st_tensor *t, uint64_t hash) {
-    hora_snprintf(text, 64, "%.40s %016llx", t->dtype_name, (unsigned long long)hash);
+static void describe(char text[64], const char *dtype, uint64_t hash) {
+    hora_snprintf(text, 64, "%.40s %016llx", dtype, (unsigned long long)hash);
 }
 
 hora_status hora_identity_write(const hora_base *b, const char *dir) {
@@ -41,7 +41,7 @@ hora_status hora_identity_write(const hora_base *b, const char *dir) {
         hora_json *all = hora_json_set(o, "tensors", hora_json_new_object());
         for (int i = 0; i < hora_st_count(b->files); i++) {
             const hora_st_tensor *t = hora_st_at(b->files, i);
-            describe(text, t, hash[i]);
+            describe(text, t->dtype_name, hash[i]);
             hora_json_set(all, t->name, hora_json_new_string(text));
         }
     }
@@ -76,8 +76,22 @@ static bool other_dimensions(const hora_base *b, const hora_json *o, hora_str *o
     return false;
 }
 
-/* The first tensor that differs although both have it in one dtype. *compared: how many matrices
- * both have so; vectors alone tell nothing, as files in other blocks have them in F32 alike. */
+/* A copy in a wider dtype holds the same numbers (bf16 or f16 stored as f32): rounded back they are
+ * what was trained on, or another base. From a narrower one nothing can be told. */
+static bool widened(const hora_st_tensor *t, const char *was, size_t n, hora_dtype *as) {
+    static const hora_dtype narrow[] = {HORA_BF16, HORA_F16};
+    for (size_t i = 0; i < HORA_COUNT(narrow) && t->view.dtype == HORA_F32 && !t->parts; i++) {
+        const char *name = hora_dtype_name(narrow[i]);
+        *as = narrow[i];
+        if (strlen(name) == n && !memcmp(name, was, n))
+            return true;
+    }
+    return false;
+}
+
+/* The first tensor that differs although both have it in one dtype, or here in a wider one.
+ * *compared: how many matrices both have so; vectors alone tell nothing, as files in other blocks
+ * have them in F32 alike. */
 static bool other_tensors(const hora_base *b, const hora_json *all, int *compared, hora_str *out) {
     const uint64_t *hash = b->files && all ? hora_st_hashes(b->files) : NULL;
     char text[64];
@@ -87,10 +101,13 @@ static bool other_tensors(const hora_base *b, const hora_json *all, int *compare
         const char *was = hora_json_string(hora_json_get(all, t->name), NULL);
         const char *space = was ? strchr(was, ' ') : NULL;
         const size_t n = strlen(t->dtype_name);
-        if (!space || (size_t)(space - was) != n || memcmp(was, t->dtype_name, n) != 0)
+        const bool same = space && (size_t)(space - was) == n && !memcmp(was, t->dtype_name, n);
+        hora_dtype as = t->view.dtype;
+        if (!space || (!same && !widened(t, was, (size_t)(space - was), &as)))
             continue;
         *compared += t->view.shape.n > 1;
-        describe(text, t, hash[i]);
+        describe(text, same ? t->dtype_name : hora_dtype_name(as),
+                 same ? hash[i] : hora_st_hash_as(b->files, t, as));
         if (hora_eq(text, was))
             continue;
         hora_str_printf(out, "%s has other values", t->name);

@@ -40,7 +40,7 @@ static int weight_of(const hora_base *b, const char *key) {
     for (int w = 0; w < b->nweights && found < 0; w++) {
         char *path = hora_base_module(b, w);
         if (hora_eq(path, module) && bias == hora_ends(b->weights[w].name, ".bias") &&
-            (bias || part == HORA_PEFT_WEIGHT || part == HORA_PEFT_BASE_WEIGHT))
+            (bias || hora_peft_is_whole(part)))
             found = w;
         hora_free(path);
     }
@@ -129,8 +129,30 @@ static bool is_wrapper(const hora_adapter *a, const hora_st *st, const hora_st_t
     return yes;
 }
 
+/* Trained tokens of a tied model: PEFT writes them under the head's name too where it writes the
+ * whole tables (a resized vocabulary). They are the embedding's. */
+static bool is_tied_tokens(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t) {
+    const hora_base *b = a->base;
+    char *head = NULL, *embed = NULL;
+    hora_peft_part part = HORA_PEFT_PARTS;
+    bool yes = false;
+    if (b->tied && b->embed >= 0 && !hora_peft_parse_key(t->name, &head, &part) &&
+        part == HORA_PEFT_TOKENS && hora_eq(head, "lm_head")) {
+        char *module = hora_base_module(b, b->embed);
+        embed = hora_peft_key(module, HORA_PEFT_TOKENS);
+        const hora_st_tensor *own = hora_store_find(a, st, embed);
+        yes = own && own != t && hora_shape_equal(&own->view.shape, &t->view.shape) &&
+              own->bytes == t->bytes && !memcmp(own->view.data, t->view.data, t->bytes);
+        hora_free(module);
+    }
+    hora_free(embed);
+    hora_free(head);
+    return yes;
+}
+
 static bool is_param(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t) {
-    bool yes = hora_adapter_find(a, t->name) != NULL || is_wrapper(a, st, t);
+    bool yes =
+        hora_adapter_find(a, t->name) != NULL || is_wrapper(a, st, t) || is_tied_tokens(a, st, t);
     for (int i = 0; i < a->nparams && !yes; i++)
         yes = is_copy(a, st, a->params[i], t);
     for (int i = 0; i < a->nparams && !yes; i++)

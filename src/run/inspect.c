@@ -311,6 +311,14 @@ static hora_status inspect_delta(const char *dir, hora_json *o) {
 
 static hora_status inspect_dir(const char *dir, const char *base_dir, bool heads, hora_json *o);
 
+/* The task of adapter i of a folder, where it has one. */
+static void put_task(hora_json *o, const char *dir, int i) {
+    char *task = hora_adapters_task(dir, i);
+    if (task)
+        put_text(o, "task", task);
+    hora_free(task);
+}
+
 /* Several adapters in one folder: each as if it lay alone. */
 static hora_status inspect_several(const char *dir, const char *base_dir, bool heads,
                                    hora_json *o) {
@@ -323,11 +331,14 @@ static hora_status inspect_several(const char *dir, const char *base_dir, bool h
         hora_json *one = hora_json_push(list, hora_json_new_object());
         char *sub = hora_path_join(dir, names[i]);
         put_text(one, "name", names[i]);
+        put_task(one, dir, i);
         s = inspect_dir(sub, base_dir, heads, one);
         hora_free(sub);
     }
     if (n)
         put_text(o, "name", names[0]);
+    if (n)
+        put_task(o, dir, 0);
     hora_list_free(names, n);
     return s;
 }

@@ -12,6 +12,7 @@
 #include "base/yaml.h"
 #include "run/run_impl.h"
 #include "run/semantic.h"
+#include "run/unused.h"
 
 /* --- settings --------------------------------------------------------------------------------- */
 static hora_status read_recipe(const run *r, hora_json **recipe) {
@@ -313,8 +314,9 @@ static hora_status write_recipe(run *r) {
         return HORA_OK;
     const hora_options *tables[HORA_RUN_TABLES];
     const hora_adapter *only = r->methods.list ? NULL : r->methods.at[0];
-    const hora_adapter_config named = {only && !hora_eq(only->name, only->method->name) ? only->name
-                                                                                        : NULL};
+    const hora_adapter_config named = {
+        .name = only && !hora_eq(only->name, only->method->name) ? only->name : NULL,
+        .task = only ? only->task : NULL};
     int n = own_tables(r, tables);
     r->train.lr = r->result.report.lr;
     hora_run_config as_run = r->run;
@@ -366,6 +368,7 @@ static hora_status plan(run *r) {
     if (settled)
         HORA_TRY(attach(r));
     HORA_TRY(check_before_data(r));
+    HORA_TRY(hora_run_unused(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
     if (!settled)

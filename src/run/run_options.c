@@ -14,7 +14,8 @@ static const hora_option rows[] = {
     OPT_CHOICE(quantize, "quantize", NULL, "none", HORA_QUANTIZE_NAMES,
                "frozen matrices become blocks of this type as the model is opened"),
     OPT_BOOL(double_quant, "double_quant", "bnb_4bit_use_double_quant", "false",
-             "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does"),
+             "nf4: its scales rounded to 8 bits too, as QLoRA's double quantization does",
+             .with = "quantize=nf4"),
     OPT_BOOL(quantize_cache, "quantize_cache", NULL, "false",
              "keep those blocks beside the model, in hora-TYPE.safetensors, and take them from "
              "there the next time"),

@@ -16,6 +16,8 @@ static void print(const hora_json *r) {
     if (hora_cli_number(r, "averaged") > 1)
         printf(", loss %.4f -> %.4f (means of %.0f steps)", hora_cli_number(r, "first_mean"),
                hora_cli_number(r, "last_mean"), hora_cli_number(r, "averaged"));
+    else if (hora_cli_number(r, "averaged") < 1)
+        printf(", all taken before: nothing was trained (--steps N with a larger N goes on)");
     else
         printf(", loss %.4f -> %.4f", hora_cli_number(r, "first_loss"),
                hora_cli_number(r, "last_loss"));

@@ -260,9 +260,16 @@ out:
 static hora_status as_adapter(check *k, const char *path) {
     hora_adapter **at;
     hora_outcome got = {0};
+    char *home, *only;
     int n;
-    HORA_TRY(hora_adapters_load(&at, &n, k->m->base, path, NULL));
-    hora_status s = run_on(k, k->m, at, n, &got);
+    hora_adapters_home(path, &home, &only);
+    hora_status s = hora_adapters_load(&at, &n, k->m->base, home, only, NULL);
+    hora_free(home);
+    hora_free(only);
+    HORA_TRY(s);
+    s = hora_adapters_one_task(at, n, path);
+    if (s == HORA_OK)
+        s = run_on(k, k->m, at, n, &got);
     if (s == HORA_OK)
         s = compare(k, path, &got);
     hora_outcome_release(&got);
@@ -293,6 +300,13 @@ static hora_status against(check *k, const char *path) {
     }
     if (hora_path_has(path, "adapters.safetensors"))
         return as_flat(k, path, true);
+    bool folder;
+    HORA_TRY(hora_path_is_folder(path, &folder));
+    if (!folder)
+        return hora_fail(HORA_EUSAGE,
+                         "--against %s: this file is no GGUF file; give what was exported: the "
+                         "folder of a merged model or of an adapter, or a GGUF file",
+                         path);
     return hora_peft_is_model(path) ? as_model(k, path) : as_adapter(k, path);
 }
 

@@ -181,8 +181,13 @@ hora_status hora_cli_pictures(const char *path, const hora_cli_pictures_config *
         hora_json_set(*out, "sheet", hora_json_new_string(c->sheet));
         if (v.nbad)
             HORA_TRY_OUT(s, hora_images_screen(set, &v));
-        s = make_sheet(set, c->sheet, &p, c->data);
+        HORA_TRY_OUT(s, make_sheet(set, c->sheet, &p, c->data));
     }
+    if (v.nbad && !c->data->skip_bad)
+        s = hora_fail(HORA_EFORMAT,
+                      "%lld of %lld pictures are unreadable, and a training refuses the set; mend "
+                      "or remove them, or leave them out with skip_bad",
+                      (long long)v.nbad, (long long)hora_images_about(set)->samples);
 out:
     hora_images_survey_release(&v);
     hora_images_close(set);

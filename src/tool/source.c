@@ -32,7 +32,7 @@ static hora_status parse(hora_adapter_source *from, const char *text) {
     const char *colon = strrchr(text, ':');
     double weight;
     bool there;
-    *from = (hora_adapter_source){hora_strdup(text), 1};
+    *from = (hora_adapter_source){.dir = hora_strdup(text), .weight = 1};
     if (!colon || colon == text || !hora_parse_double(colon + 1, &weight))
         return HORA_OK;
     HORA_TRY(hora_path_is_there(text, &there));
@@ -41,6 +41,14 @@ static hora_status parse(hora_adapter_source *from, const char *text) {
     from->dir[colon - text] = 0;
     from->weight = weight;
     return HORA_OK;
+}
+
+/* OUT/NAME: an adapter of a task among those of OUT. */
+static void find_home(hora_adapter_source *from) {
+    char *home;
+    hora_adapters_home(from->dir, &home, &from->only);
+    hora_free(from->dir);
+    from->dir = home;
 }
 
 hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
@@ -56,6 +64,7 @@ hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
             char *text = hora_strndup(one, n);
             HORA_PUSH(c->adapters, c->n, cap, ((hora_adapter_source){0}));
             st = parse(&c->adapters[c->n - 1], text);
+            find_home(&c->adapters[c->n - 1]);
             hora_free(text);
         }
     }
@@ -67,8 +76,10 @@ hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
 }
 
 void hora_cli_sources_free(hora_cli_sources *c) {
-    for (int i = 0; i < c->n; i++)
+    for (int i = 0; i < c->n; i++) {
         hora_free(c->adapters[i].dir);
+        hora_free(c->adapters[i].only);
+    }
     hora_free(c->adapters);
     hora_free(c->in);
     *c = (hora_cli_sources){0};
@@ -104,7 +115,9 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer)
     return HORA_OK;
 }
 
-typedef enum { TRAINED, FEATURES, APART } opening;
+/* What is asked of a model: its answers, which records may choose an adapter for, the features
+ * under its head, adapters one by one. */
+typedef enum { TRAINED, ROUTED, FEATURES, APART } opening;
 
 /* A whole model in the place of an adapter stands for itself, and alone. */
 static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
@@ -132,6 +145,8 @@ static hora_status open_source(hora_model **m, hora_settings *s, opening how) {
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
         st = open_from(m, s, &from, &c, how);
+    if (st == HORA_OK && how != ROUTED && from.n)
+        st = hora_adapters_one_task((*m)->adapters, (*m)->n, from.adapters[0].dir);
     if (st == HORA_OK && how != FEATURES)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
@@ -141,6 +156,10 @@ static hora_status open_source(hora_model **m, hora_settings *s, opening how) {
 
 hora_status hora_cli_open(hora_model **m, hora_settings *s) {
     return open_source(m, s, TRAINED);
+}
+
+hora_status hora_cli_open_routed(hora_model **m, hora_settings *s) {
+    return open_source(m, s, ROUTED);
 }
 
 hora_status hora_cli_open_apart(hora_model **m, hora_settings *s) {

@@ -193,6 +193,25 @@ static void make_room(hora_training_parts *p) {
         hora_data_slots(p->eval, slots);
 }
 
+/* Which adapter each record is for. */
+static hora_status route(const hora_training_parts *p) {
+    const char **tasks = hora_calloc((size_t)p->nadapters + 1, sizeof *tasks);
+    const int count = hora_adapters_tasks(p->adapters, p->nadapters, tasks);
+    hora_status s = hora_route_data(p->adapters, p->nadapters, p->train);
+    if (!s)
+        s = hora_route_data(p->adapters, p->nadapters, p->eval);
+    for (int k = 0; k < count && p->train && !s; k++) {
+        hora_dataset *part;
+        hora_data_of_task(&part, p->train, k);
+        if (!part)
+            hora_warn("task `%s` has no training records: its adapter stays as it starts",
+                      tasks[k]);
+        hora_dataset_close(part);
+    }
+    hora_free(tasks);
+    return s;
+}
+
 /* Dropout that is asked for is there; what of it is not computed is said. */
 static hora_status check_drops(const hora_training *t) {
     const hora_base *b = t->parts.base;
@@ -459,6 +478,7 @@ hora_status hora_training_plan(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     hora_train_report *r = &t->report;
     make_room(&t->parts);
+    HORA_TRY(route(p));
     HORA_TRY(check_parts(t));
     HORA_TRY(measure_run(t));
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,

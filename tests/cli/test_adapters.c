@@ -476,6 +476,30 @@ static void test_version_0_1(void **state) {
     }
 }
 
+/* The model of folder `from` with its numbers stored as f32, under the names that they have. */
+static void f32_copy(const char *from, const char *to) {
+    const char *file = hora_test_path(to, "model.safetensors");
+    hora_st_entry e[64];
+    void *all[64];
+    hora_st *st;
+    assert_int_equal(hora_test_run(hora_test_text("cp -r '%s' '%s'", from, to), NULL, NULL), 0);
+    assert_ok(hora_remove_tree(file));
+    assert_ok(hora_st_open(&st, hora_test_path(from, "model.safetensors")));
+    const int n = hora_st_count(st);
+    assert_true(n < 64);
+    for (int i = 0; i < n; i++) {
+        const hora_st_tensor *t = hora_st_at(st, i);
+        const int64_t elems = hora_elems(&t->view);
+        all[i] = hora_malloc((size_t)elems * sizeof(float));
+        assert_ok(hora_convert(all[i], HORA_F32, t->view.data, t->view.dtype, elems));
+        e[i] = (hora_st_entry){t->name, {all[i], HORA_F32, t->view.shape}, HORA_F32};
+    }
+    assert_ok(hora_st_write(file, e, n, NULL, 0));
+    for (int i = 0; i < n; i++)
+        hora_free(all[i]);
+    hora_st_close(st);
+}
+
 /* A base of the same shape with other values, with or without another dtype: refused with the first
  * difference before anything is written, unless it is asked for. */
 static void test_other_base(void **state) {
@@ -483,7 +507,11 @@ static void test_other_base(void **state) {
     const char *m = tiny_model(), *a = hora_test_path(hora_test_tmp(), "own"),
                *merged = hora_test_path(hora_test_tmp(), "relative"),
                *out = hora_test_path(hora_test_tmp(), "never"),
-               *narrow = hora_test_path(hora_test_tmp(), "narrow");
+               *narrow = hora_test_path(hora_test_tmp(), "narrow"),
+               *b = hora_test_path(hora_test_tmp(), "own-narrow"),
+               *other = hora_test_path(hora_test_tmp(), "other-narrow"),
+               *wide = hora_test_path(hora_test_tmp(), "wide"),
+               *wide_other = hora_test_path(hora_test_tmp(), "other-wide");
     const char *train =
         "train --model '%s' --data '%s' --out '%s' --method lora --steps 3 --lr 0.01 "
         "--seq-len 16 %s";
@@ -508,6 +536,14 @@ static void test_other_base(void **state) {
                narrow);
     tool_check(0, NULL, "cannot be told", "generate --model '%s' --adapter '%s' --prompt li",
                narrow, a);
+    /* bf16 stored as f32 holds the same numbers; another base does so there too */
+    tool_check(0, NULL, NULL, train, narrow, data_file(), b, "");
+    tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --dtype bf16 --out '%s'", narrow,
+               b, other);
+    f32_copy(narrow, wide);
+    f32_copy(other, wide_other);
+    tool_check(0, NULL, "", "generate --model '%s' --adapter '%s' --prompt li", wide, b);
+    tool_check(10, "", differs, "generate --model '%s' --adapter '%s' --prompt li", wide_other, b);
     assert_int_equal(
         hora_test_run(
             hora_test_text("sed -i 's/\"layers\": 2/\"layers\": 3/' '%s/hora_base.json'", a), NULL,

@@ -57,6 +57,26 @@ static void test_whose_option(void **state) {
                out);
     tool_check(2, "", "quantize=nf4", "train --model '%s' --data NONE --out '%s' --load-in-4bit", m,
                out);
+    static const char *const idle[][2] = {
+        {"--outer-lr 0.5", "has an effect only with sync_every"},
+        {"--flip 0.5", "is for pictures"},
+        {"--dice 2", "is of the task segment"},
+        {"--similarity-scale 5", "is of the task embedding"},
+        {"--eval-every 5", "needs evaluation data"},
+        {"--patience 2", "waits for evaluations while it trains"},
+        {"--patience 2 --eval-split 3", "waits for evaluations while it trains"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(idle); i++)
+        tool_check(2, "", idle[i][1], "train --model '%s' --data '%s' --out '%s' %s", m,
+                   data_file(), out, idle[i][0]);
+    tool_check(2, "", "has an effect only with temperature",
+               "generate --model '%s' --prompt x --top-p 0.9", m);
+    char *recipe =
+        hora_format("model: %s\ndata: %s\nseq_len: 16\nsteps: 1\nflip: 0.5\n", m, data_file());
+    tool_check(0, "1 steps", "option flip=0.5 (recipe) is for pictures", "train '%s' --out '%s'",
+               tiny_file("idle.yaml", recipe), out_dir("idle"));
+    tool_check(0, NULL, "", "train --resume --out '%s' --quiet", out_dir("idle"));
+    hora_free(recipe);
     tool_check(8, "",
                "there are:", "train --model '%s' --data NONE --out '%s' --method nothing-like-this",
                m, out);
@@ -96,6 +116,9 @@ static void test_longer(void **state) {
     tool_check(0, "40 steps", "steps: 20 there, 40 here", "train --resume --steps 40 --out '%s'",
                out);
     assert_true(hora_path_exists(hora_test_path(out, "checkpoint-40")));
+    tool_check(0, "40 steps, all taken before: nothing was trained", NULL,
+               "train --resume --steps 40 --out '%s'", out);
+    tool_check(2, "", "has no effect beside steps=40", "train --resume --epochs 9 --out '%s'", out);
     hora_str log = {0};
     assert_ok(hora_file_read(&log, hora_test_path(out, "log.jsonl")));
     int lines = 0;

@@ -222,7 +222,9 @@ static void seen(void **state) {
     assert_true(tool_number(hora_json_get(r, "counts"), "d") == 0);
     hora_json_free(r);
     assert_ok(hora_file_write(hora_test_path(dir, "classes.txt"), "a\nb\n", 4));
-    tool_check(0, "unreadable: ", NULL, "data '%s' --task segment", dir);
+    tool_check(4, "unreadable: ", "are unreadable, and a training refuses",
+               "data '%s' --task segment", dir);
+    tool_check(0, "unreadable: ", "", "data '%s' --task segment --skip-bad", dir);
     tool_check(4, "", "255 does not count; write 1", "data '%s' --task segment", bad);
     tool_check(2, "", "has no mask", "data '%s' --task segment", plain);
 }

@@ -93,6 +93,8 @@ static void test_differences(void **state) {
                "--tolerance 1e-4",
                tiny_model(), a, b);
     tool_check(2, NULL, "nothing to compare", "verify --model '%s'", tiny_model());
+    tool_check(2, "", "this file is no GGUF file", "verify --model '%s' --against '%s'",
+               tiny_model(), tiny_file("notes.txt", "not a model"));
     tool_check(8, NULL, "there is nothing", "verify --model '%s' --against '%s/no'", tiny_model(),
                hora_test_tmp());
 }

@@ -291,7 +291,8 @@ static void test_folders(void **state) {
 static void test_broken_files(void **state) {
     const char *name = "vision-files-broken", *model = "vision-model-bare-backbone";
     (void)state;
-    hora_json *note = note_of(name), *got = tool_json("data '%s' --json", in_case(name, "images"));
+    hora_json *note = note_of(name),
+              *got = tool_json("data '%s' --skip-bad --json", in_case(name, "images"));
     const hora_json *want = hora_json_get(hora_json_get(note, "expect"), "unreadable");
     const hora_json *bad = hora_json_get(got, "unreadable");
     for (size_t i = 0; i < hora_json_len(want); i++) {
@@ -305,6 +306,9 @@ static void test_broken_files(void **state) {
     hora_json_free(got);
     hora_json_free(note);
     const char *out = hora_test_path(hora_test_tmp(), "out");
+    tool_check(4, "unreadable: ", "pictures are unreadable, and a training refuses the set",
+               "data '%s'", in_case(name, "images"));
+    tool_check(0, "unreadable: ", NULL, "data '%s' --skip-bad", in_case(name, "images"));
     tool_check(4, NULL, "bad/", "train --model '%s' --data '%s' --method lora --steps 1 --out '%s'",
                in_case(model, "model"), in_case(name, "images"), out);
     tool_check(0, NULL, "skipped",

@@ -216,9 +216,67 @@ static void parts(void **state) {
         reads_with(strings[i], "a.jsonl", text, want);
     reads_with(PARTED, "a.jsonl", text, want);
     reads_with(PARTED, "a.jsonl", image, "<|u|>[I]q<|end|><|a|>[[a<|end|>]]");
+    /* a part that is no text: no place in a string, left out in silence, or with a place */
+    static const char leaves[] =
+        "{% for m in messages %}<|{{ m.role[0] }}|>{% if m.content is string %}{{ m.content }}"
+        "{% else %}{% for p in m.content if p.type == 'text' %}{{ p.text }} {% endfor %}{% endif %}"
+        "<|end|>{% endfor %}{% if add_generation_prompt %}<|a|>{% endif %}";
     char *json = quoted(image);
-    refuses_with(PLAIN, "a.jsonl", json, "message 1 has a part of type image");
+    for (size_t i = 0; i < HORA_COUNT(strings); i++)
+        refuses_with(strings[i], "a.jsonl", json,
+                     "message 1 has a part of type image, and the chat template writes content as "
+                     "a string");
+    refuses_with(leaves, "a.jsonl", json,
+                 "message 1 has a part of type image, and the chat template leaves it out");
     hora_free(json);
+}
+
+/* What a template fails on is told by message, not in Jinja's words alone. */
+static void stumbles(void **state) {
+    (void)state;
+    static const char plus[] = "{% for m in messages %}{% if m.role == 'tool' %}{{ "
+                               "raise_exception('no tools') }}{% endif %}{{ '<|' + m.role[0] + "
+                               "'|>' + m.content + '<|end|>' }}{% endfor %}{% if "
+                               "add_generation_prompt %}<|a|>{% endif %}",
+                      flat[] = "{% for m in messages %}<|{{ m.role[0] }}|>{{ m.content or '' }}{% "
+                               "for c in m.tool_calls or [] %}{{ c.name | tojson }}{% endfor "
+                               "%}<|end|>{% endfor %}{% if add_generation_prompt %}<|a|>{% endif "
+                               "%}";
+#define CALL "'tool_calls': [{'type': 'function', 'function': {'name': 'f', 'arguments': {}}}]"
+    static const char *const cases[][3] = {
+        {plus,
+         "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+         "null, " CALL "}]}",
+         "content of message 2 is null, and the chat template cannot write that"},
+        {plus,
+         "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+         "null, " CALL "}, {'role': 'tool', 'content': '1'}]}",
+         "content of message 2 is null, and the chat template cannot write that"},
+        {plus, "{'messages': [{'role': 'user'}, {'role': 'assistant', 'content': 'a'}]}",
+         "content of message 1 is missing"},
+        {plus,
+         "{'messages': [{'role': 'user', 'content': 7}, {'role': 'assistant', 'content': "
+         "'a'}]}",
+         "content of message 1 is no text"},
+        {plus,
+         "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+         "'x'}, {'role': 'tool', 'content': '1'}, {'role': 'assistant', 'content': 'a'}]}",
+         "message 3: "},
+        {flat,
+         "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+         "null, " CALL "}]}",
+         "message 2 calls tools in a form that the chat template does not read"},
+        {flat,
+         "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+         "null, " CALL "}]}",
+         "without `function` around it"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(cases); i++) {
+        char *json = quoted(cases[i][1]);
+        refuses_with(cases[i][0], "a.jsonl", json, cases[i][2]);
+        hora_free(json);
+    }
+#undef CALL
 }
 
 /* The notes on a file of one record. */
@@ -261,9 +319,14 @@ static void what_templates_leave_out(void **state) {
               "{'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'q'}]}, "
               "{'role': 'assistant', 'content': 'None'}]}",
               "1 messages are lists of parts");
+    notes_are(PARTED,
+              "{'messages': [{'role': 'user', 'content': [{'type': 'image'}]}, {'role': "
+              "'assistant', 'content': 'a'}]}",
+              "1 messages have parts that are no text (pictures)");
 }
 
 HORA_TESTS(unit_data_spellings, {"turns", turns, HORA_SHORT}, {"fields", fields, HORA_SHORT},
            {"a file in an object", wrappers, HORA_SHORT}, {"what is no record", hints, HORA_SHORT},
            {"content as parts", parts, HORA_SHORT},
+           {"what templates fail on", stumbles, HORA_SHORT},
            {"what templates leave out", what_templates_leave_out, HORA_SHORT});

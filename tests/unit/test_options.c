@@ -265,6 +265,59 @@ static void help(void **state) {
     hora_str_release(&s);
 }
 
+/* An option that decides nothing as things stand is refused, of a recipe it is said. */
+static void effects(void **state) {
+    (void)state;
+    typedef struct needy {
+        bool on;
+        int64_t n, steps, epochs;
+        double rate;
+        char *name;
+        int kind;
+    } needy;
+#undef OPT_OF
+#define OPT_OF needy
+    static const hora_option rows[] = {
+        OPT_BOOL(on, "on", NULL, "false", "a switch"),
+        OPT_INT(n, "n", NULL, "4", 0, 9, "how many", .with = "on"),
+        OPT_INT(steps, "steps", "max_steps", NULL, 0, 9, "steps"),
+        OPT_INT(epochs, "epochs", NULL, "1", 0, 9, "epochs", .with = "!steps"),
+        OPT_CHOICE(kind, "kind", NULL, "red", "red green blue", "a colour"),
+        OPT_REAL(rate, "rate", "r", "0.5", 0, 1, "a rate", .with = "kind=green blue"),
+        OPT_STRING(name, "name", NULL, NULL, NULL, "a name", .with = "n"),
+    };
+    static const hora_options table = {"Needy", rows, HORA_COUNT(rows)};
+    static const struct {
+        const char *text, *says; /* NULL: taken */
+    } cases[] = {
+        {"n=5", "option n=5 (test) has an effect only with on, and on is false; give that too"},
+        {"n=4", NULL}, /* the default says nothing */
+        {"n=5,on=true", NULL},
+        {"on=true,n=5,on=false", "has an effect only with on"},
+        {"epochs=2,steps=3", "has no effect beside steps=3; leave one of them out"},
+        {"epochs=2,max_steps=0", NULL},
+        {"epochs=2", NULL},
+        {"r=0.25", "option r=0.25 (test) has an effect only with kind=green|blue, and kind is red"},
+        {"r=0.25,kind=blue", NULL},
+        {"r=5e-1", NULL},
+        {"name=x", NULL},
+        {"name=x,on=true,n=0", "has an effect only with n, and n is 0"},
+    };
+    for (size_t i = 0; i < HORA_COUNT(cases); i++)
+        for (int recipe = 0; recipe < 2; recipe++) {
+            hora_settings s = {0};
+            needy o;
+            assert_ok(hora_settings_parse(&s, cases[i].text, recipe ? "recipe" : "test"));
+            const hora_status got = hora_options_take(&table, &o, &s);
+            if (cases[i].says && !recipe)
+                assert_fails(got, HORA_EUSAGE, cases[i].says);
+            else
+                assert_ok(got);
+            hora_options_release(&table, &o);
+            hora_settings_release(&s);
+        }
+}
+
 HORA_TESTS(unit_options, {"defaults", defaults, HORA_SHORT},
            {"option strings", strings, HORA_SHORT},
            {"values are checked", values_are_checked, HORA_SHORT},
@@ -273,4 +326,4 @@ HORA_TESTS(unit_options, {"defaults", defaults, HORA_SHORT},
            {"command line refuses", command_line_refuses, HORA_SHORT},
            {"open command line", open_command_line, HORA_SHORT},
            {"what is printed reads back", format_reads_back, HORA_SHORT},
-           {"help", help, HORA_SHORT});
+           {"what has no effect is refused", effects, HORA_SHORT}, {"help", help, HORA_SHORT});

@@ -22,16 +22,21 @@ static hora_base *base_with(const char *dir, const char *adapter) {
     return b;
 }
 
-/* Logits of the golden batch are PEFT's. */
-static void check_logits(hora_base *b, hora_adapter *a, const char *what) {
+/* Logits of the golden batch of files/`dir` are PEFT's. */
+static void logits_of(const char *dir, hora_base *b, hora_adapter *a, const char *what) {
     golden_run r;
-    golden_open(&r, b, &a, a ? 1 : 0, "resized/batch.safetensors", &(golden_options){0});
-    hora_st *want = golden_file("resized/expect.safetensors");
+    golden_open(&r, b, &a, a ? 1 : 0, hora_test_text("%s/batch.safetensors", dir),
+                &(golden_options){0});
+    hora_st *want = golden_file(hora_test_text("%s/expect.safetensors", dir));
     assert_int_equal(b->vocab, NEW);
     hora_assert_close(golden_logits(&r), hora_st_find(want, "logits")->view.data,
                       (size_t)(r.batch * r.length * NEW), 1e-4, what);
     hora_st_close(want);
     golden_close(&r);
+}
+
+static void check_logits(hora_base *b, hora_adapter *a, const char *what) {
+    logits_of("resized", b, a, what);
 }
 
 static char *fresh_folder(const char *name) {
@@ -109,6 +114,29 @@ static void test_read(void **state) {
     }
 }
 
+/* The added tokens as rows of their own, on a tied model: PEFT names embedding and head after the
+ * wrapper of the rows, and writes the rows twice. */
+static void test_tokens(void **state) {
+    (void)state;
+    const char *dir = hora_test_source(CASE "/tokens/adapter");
+    hora_base *b = base_with(hora_test_source("tests/vectors/files/tiny_qwen3/base"), dir);
+    hora_adapter *a;
+    assert_int_equal(b->file_vocab, OLD);
+    assert_ok(hora_peft_load(&a, b, dir, NULL));
+    logits_of("resized/tokens", b, a, "tokens");
+    char *merged_dir = fresh_folder("merged-tokens");
+    float **w = hora_calloc((size_t)b->nweights, sizeof *w);
+    assert_ok(hora_peft_merge(&a, 1, w));
+    assert_ok(hora_base_save_like(b, merged_dir, w));
+    hora_base *merged = base_with(merged_dir, NULL);
+    logits_of("resized/tokens", merged, NULL, "tokens, merged");
+    hora_base_close(merged);
+    hora_base_free_merged(b, w);
+    hora_peft_detach(a);
+    hora_base_close(b);
+    hora_free(merged_dir);
+}
+
 /* What was trained on is an adapter of that kind again, with its tokenizer. */
 static void test_written_again(void **state) {
     (void)state;
@@ -150,5 +178,6 @@ static void test_refused(void **state) {
 }
 
 HORA_TESTS(vectors_resized, {"read and merged as PEFT does", test_read, HORA_SHORT},
+           {"trained tokens among them", test_tokens, HORA_SHORT},
            {"written again", test_written_again, HORA_SHORT},
            {"refused by name", test_refused, HORA_SHORT});

@@ -3,6 +3,10 @@
 PEFT, which writes the whole embedding and head beside it.
 
   python tools/oracle/make_resized_vectors.py tests/vectors/files/tiny_llama/base OUT
+  python tools/oracle/make_resized_vectors.py tests/vectors/files/tiny_qwen3/base OUT/tokens tokens
+
+With `tokens` the new ones train as rows of their own (trainable_token_indices), which PEFT names in
+another way; of a tied model they stand under the head's name too.
 
 OUT/adapter: PEFT's folder. OUT/batch.safetensors, OUT/expect.safetensors: ids, new ones among them,
 and the logits of the adapter loaded again onto a freshly resized base.
@@ -15,6 +19,7 @@ import peft
 from safetensors.torch import save_file
 
 base_dir, out = sys.argv[1:3]
+tokens = {"trainable_token_indices": [97, 99, 103]} if sys.argv[3:] == ["tokens"] else {}
 torch.manual_seed(11)
 
 
@@ -29,10 +34,12 @@ model = resized()
 for table in (model.get_input_embeddings(), model.get_output_embeddings()):
     table.weight.data += 0.1 * torch.randn_like(table.weight)  # as training moves them
 model = peft.get_peft_model(model, peft.LoraConfig(r=2, lora_alpha=6, task_type="CAUSAL_LM",
-                                                   target_modules=["q_proj", "v_proj"]))
+                                                   target_modules=["q_proj", "v_proj"], **tokens))
 for key, p in model.named_parameters():
     if "lora_" in key:
         p.data = 0.3 * torch.randn_like(p)
+    if "trainable_tokens_delta" in key:
+        p.data += 0.3 * torch.randn_like(p)
 model.save_pretrained(f"{out}/adapter")
 os.remove(f"{out}/adapter/README.md")
 ids = torch.randint(0, 104, (2, 8))

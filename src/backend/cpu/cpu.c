@@ -14,7 +14,7 @@
     X(permute) X(head_xent) X(lownorm) X(mse) X(bce) X(soft_xent) X(outer) X(reflect) \
     X(segment) X(upsample) \
     X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine) X(tokenmix) \
-    X(isomorph) X(divergence) X(gumbel) X(snap) X(gate) X(share) X(pack) X(unpack) \
+    X(isomorph) X(divergence) X(gumbel) X(snap) X(gate) X(route) X(share) X(pack) X(unpack) \
     X(mix_attention) X(cached_mix_attention) X(latent_attention) X(interleave)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cpu_op hora_cpu_op_##x;
