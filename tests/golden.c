@@ -191,13 +191,12 @@ static void put_pictures(golden_run *r, const hora_base *base, int64_t batch, co
     for (int64_t i = 0; i < (int64_t)n; i++) {
         const int64_t first = i / rows * rows;
         const bool head = i == first;
-        r->ints[2][i] = (int32_t)first;
-        r->ints[3][i] = (int32_t)(first + rows);
         r->ints[4][i] = head ? (int32_t)labels[i / rows] : -1;
         r->weight[i] = head;
         if (!head)
             continue;
         hora_vision_pattern(v, r->ints[0] + i, r->ints[1] + i);
+        hora_vision_ranges(v, i, r->ints[2] + i, r->ints[3] + i);
         hora_vision_cut(v, values + i / rows * hora_vision_values(v), r->patch + i * columns);
     }
     r->rows = (hora_batch){.rows = (int64_t)n,
@@ -334,12 +333,13 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
             first = i;
             start = at;
         }
-        const bool real = r->ints[3][i] > r->ints[2][i];
+        const int64_t seen = r->ints[3][i] - r->ints[2][i]; /* of a picture: all of it */
+        const bool real = seen > 0;
         for (int64_t k = 0; real && i == first + heads && k < slots; k++, at++) {
             w.ints[0][at] = (int32_t)(k - slots);
             w.ints[1][at] = r->patch ? -1 : (int32_t)k;
             w.ints[2][at] = (int32_t)start;
-            w.ints[3][at] = (int32_t)(r->patch ? start + r->length + slots : at + 1);
+            w.ints[3][at] = (int32_t)(r->patch ? start + seen + slots : at + 1);
             w.ints[4][at] = -1;
             if (r->first && k == slots - 1 && r->first[i / r->length] >= 0) {
                 w.ints[4][at] = r->first[i / r->length]; /* what the last of them predicts */
@@ -351,7 +351,7 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
             w.ints[k][at] = r->ints[k][i];
         w.ints[1][at] += (int32_t)(r->patch || !real ? 0 : slots);
         w.ints[2][at] = (int32_t)(real ? start : 0);
-        w.ints[3][at] = (int32_t)(!real ? 0 : r->patch ? start + r->length + slots : at + 1);
+        w.ints[3][at] = (int32_t)(!real ? 0 : r->patch ? start + seen + slots : at + 1);
         w.weight[at] = r->weight[i];
         if (columns)
             memcpy(w.patch + at * columns, r->patch + i * columns, (size_t)columns * sizeof(float));
@@ -367,7 +367,7 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
     hora_free(r->patch);
     r->weight = w.weight;
     r->patch = w.patch;
-    r->length += r->batch > 1 || r->patch ? slots : samples * slots;
+    r->length += r->patch ? samples / r->batch * slots : r->batch > 1 ? slots : samples * slots;
     r->rows.rows = at;
     r->rows.ids = w.ints[0];
     r->rows.pos = w.ints[1];

@@ -45,6 +45,7 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
 /* A folder of adapters, and how much of them counts. */
 typedef struct hora_adapter_source {
     char *dir;
+    char *only; /* of those of tasks: this one; NULL: all */
     double weight;
 } hora_adapter_source;
 /* All that lie in the folder together. several: others were or will be given, so that they are
@@ -71,6 +72,8 @@ hora_status hora_predictor_new_with(hora_predictor **out, hora_model *m, hora_se
  * g->tokenizer are set by the caller. */
 hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t n,
                                hora_generation *g, bool chat);
+/* Bytes of keys and values, or latents, for the whole context; 0: no cache, or nothing was made. */
+size_t hora_predictor_cache(const hora_predictor *p);
 /* A model directory, whole or not at all; companions: directory to copy those files from, or NULL;
  * in: what must survive (base/outdir.h). dtype HORA_DTYPE_OTHER: dtypes and shards of the source
  * (hora_base_save_like). */

@@ -17,6 +17,8 @@ typedef struct model_config {
     bool double_quant, quantize_cache;
     char *device; /* NULL: as hora_device_open has it */
     char *task;
+    int64_t frames;
+    int frame_attention; /* HORA_FRAMES_AUTO .. */
 } model_config;
 #define OPT_OF model_config
 static const hora_option model_rows[] = {
@@ -31,10 +33,16 @@ static const hora_option model_rows[] = {
              "keep those blocks beside the model, in hora-TYPE.safetensors, and take them from "
              "there the next time"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
-               "where it is computed: host or cuda; unset: the host"),
+               "where it is computed: host (or cpu) or cuda; unset: the host"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
                "what the model is used for: " HORA_TASK_NAMES
                "; unset: what its class or the adapter is made for"),
+    OPT_INT(frames, "frames", NULL, NULL, 1, HORA_FRAMES_MOST,
+            "clips, folders of frames, for a model of pictures: so many frames of each; unset: "
+            "what model or adapter says, else pictures"),
+    OPT_CHOICE(frame_attention, "frame_attention", NULL, "auto", HORA_FRAMES_NAMES,
+               "apart: each frame is a picture, and logits their mean; joint: tokens see the "
+               "pieces of all frames; auto: what model or adapter says, else apart"),
 };
 const hora_options hora_model_options = {"Model", model_rows, HORA_COUNT(model_rows)};
 
@@ -48,6 +56,8 @@ hora_status hora_model_open_with(hora_model **out, const char *dir, hora_setting
                                  .double_quant = c.double_quant,
                                  .quantize_cache = c.quantize_cache,
                                  .task = c.task,
+                                 .frames = c.frames,
+                                 .frame_attention = c.frame_attention,
                                  .adapter = adapter};
     hora_model *m = hora_calloc(1, sizeof *m);
     hora_status st = hora_device_open(&m->device, c.device);
@@ -217,11 +227,11 @@ hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *f
     hora_adapter **at;
     const char *dir = from->dir;
     int n;
-    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, prefer));
+    HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, from->only, prefer));
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
     for (int i = 0; i < n && several; i++)
-        hora_adapters_name(at[i], i ? at[i]->name : dir, m->adapters, m->n);
+        hora_adapters_name(at[i], i || from->only ? at[i]->name : dir, m->adapters, m->n);
     hora_status s = hora_adapters_check(m->adapters, m->n);
     for (int i = 0; i < n && s == HORA_OK; i++)
         s = hora_peft_weigh(at[i], from->weight);

@@ -315,6 +315,10 @@ static hora_status ready(hora_predictor *p) {
     return hora_decoder_new(&p->d, &c);
 }
 
+size_t hora_predictor_cache(const hora_predictor *p) {
+    return p->d ? hora_decoder_cache_bytes(p->d) : 0;
+}
+
 hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t n,
                                hora_generation *g, bool chat) {
     hora_ids stop = {0};

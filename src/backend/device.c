@@ -77,10 +77,12 @@ hora_device *hora_device_new(void) {
 static hora_status no_kind(const char *name) {
     hora_str all = {0};
     for (size_t i = 0; i < HORA_COUNT(kinds); i++)
-        hora_str_printf(&all, "%s%s", i ? ", " : "", kinds[i]->name);
+        hora_str_printf(&all, "%s%s%s%s%s", i ? ", " : "", kinds[i]->name,
+                        kinds[i]->also ? " (or " : "", kinds[i]->also ? kinds[i]->also : "",
+                        kinds[i]->also ? ")" : "");
     hora_status s =
         hora_fail(HORA_EUSAGE, "no device `%s` in this build; there is %s%s", name, all.s,
-                  HORA_COUNT(kinds) > 1 ? "" : " (build where nvcc is for cuda)");
+                  HORA_COUNT(kinds) > 1 ? "" : "; for cuda, build where nvcc is");
     hora_str_release(&all);
     return s;
 }
@@ -92,7 +94,7 @@ static const char *wanted(const char *kind) {
 
 const hora_device_kind *hora_device_kind_named(const char *kind) {
     for (size_t i = 0; i < HORA_COUNT(kinds); i++)
-        if (hora_eq(kinds[i]->name, wanted(kind)))
+        if (hora_eq(kinds[i]->name, wanted(kind)) || hora_eq(kinds[i]->also, wanted(kind)))
             return kinds[i];
     return NULL;
 }

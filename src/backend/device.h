@@ -38,6 +38,7 @@ typedef struct hora_param_spans { /* what an update walks over, in pieces cut by
 #define HORA_BRANCHES 32
 typedef struct hora_device_kind {
     const char *name;                   /* "host", "cuda" */
+    const char *also;                   /* what PyTorch calls it, taken too; NULL: the same */
     hora_status (*open)(hora_device *); /* HORA_EUNSUPPORTED: this machine has none */
     void (*close)(hora_device *);
     /* 64-byte aligned, contents undefined; HORA_ENOMEM with what is needed and what is free. */

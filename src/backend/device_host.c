@@ -124,6 +124,7 @@ static void update(hora_device *d, const hora_param_spans *s, const hora_update 
 
 extern const hora_device_kind hora_device_host;
 const hora_device_kind hora_device_host = {.name = "host",
+                                           .also = "cpu",
                                            .alloc = take,
                                            .free = give_back,
                                            .put = put,

@@ -17,6 +17,15 @@ int hora_comm_cores(const hora_comm *c) {
     return c && c->cores ? c->cores : hora_cpu_count();
 }
 
+void hora_comm_command(const hora_comm *c, const char *command, char *out, size_t bytes) {
+    if (hora_comm_size(c) == 1)
+        hora_snprintf(out, bytes, "%s", command);
+    else if (*c->srun)
+        hora_snprintf(out, bytes, "srun --mpi=%s -n %d %s", c->srun, c->size, command);
+    else
+        hora_snprintf(out, bytes, "mpirun -n %d %s", c->size, command);
+}
+
 int hora_comm_rank(const hora_comm *c) {
     return c ? c->rank : 0;
 }

@@ -16,7 +16,9 @@ typedef struct hora_comm hora_comm;
 /* The ranks that the launcher started; one alone where there was none. HORA_EUNSUPPORTED: it
  * started several and this build, or its MPI, sees only one. */
 hora_status hora_comm_open(hora_comm **out);
-const char *hora_comm_built(void);      /* "mpi", or "none": one rank alone */
+const char *hora_comm_built(void); /* "mpi", or "none": one rank alone */
+/* How as many ranks are started again: "mpirun -n 4 COMMAND", "srun --mpi=pmix -n 4 COMMAND". */
+void hora_comm_command(const hora_comm *c, const char *command, char *out, size_t bytes);
 int hora_comm_rank(const hora_comm *c); /* 0 .. size - 1 */
 int hora_comm_size(const hora_comm *c);
 int hora_comm_node_size(const hora_comm *c);

@@ -41,6 +41,7 @@ struct hora_comm {
     const comm_kind *kind;
     int rank, size, node_rank, node_size, cores;
     bool neighbours; /* some rank has one on its machine */
+    char srun[32];   /* srun started the ranks, with this kind of MPI; "": mpirun did */
     hora_sharing sharing;
     hora_comm_phase phase;
     double timeout; /* seconds; 0: none */

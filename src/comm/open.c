@@ -24,6 +24,18 @@ static int ranks_launched(void) {
     return 1;
 }
 
+/* Whether srun started this process by itself, and with which --mpi. Where mpirun runs inside of an
+ * allocation its own variable is there too; Open MPI sets that one later under srun, so this is
+ * asked before MPI starts. */
+static void find_srun(hora_comm *c, int launched) {
+    const char *const tasks = getenv("SLURM_STEP_NUM_TASKS"), *const kind =
+                                                                  getenv("SLURM_MPI_TYPE");
+    int64_t n;
+    if (tasks && hora_parse_int(tasks, &n) && n == launched && !getenv("OMPI_COMM_WORLD_SIZE") &&
+        kind && strlen(kind) < sizeof c->srun)
+        hora_snprintf(c->srun, sizeof c->srun, "%s", kind);
+}
+
 /* The first question for the processor in this process, so that the answer holds from now on. */
 static int share_cores(int ranks) {
     int cores;
@@ -48,6 +60,7 @@ hora_status hora_comm_open(hora_comm **out) {
     hora_comm *c = hora_calloc(1, sizeof *c);
     *out = NULL;
     c->kind = &hora_comm_self;
+    find_srun(c, launched);
 #if HORA_HAVE_MPI
     if (launched > 1)
         c->kind = &hora_comm_mpi;

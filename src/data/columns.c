@@ -26,7 +26,7 @@ static bool needed(const char *field) {
 static hora_status check_field(const char *field) {
     char **all = NULL;
     int n = 0, cap = 0;
-    bool known = false;
+    bool known = hora_eq(field, "task"); /* which every kind of record may have */
     for (int i = 0; i < hora_nsources; i++) {
         const char *lists[] = {hora_sources[i]->keys, hora_sources[i]->more};
         for (size_t k = 0; k < HORA_COUNT(lists); k++)

@@ -37,6 +37,10 @@ static const hora_option rows[] = {
         turns, "turns", NULL, "auto", "auto split last",
         "sequences of a conversation: one, and one more per turn that the template writes in "
         "another way later; one per turn; the last alone"),
+    OPT_STRING(
+        default_task, "default_task", NULL, NULL, "TASK",
+        "task of records that have no `task`, where it chooses their adapter; unset: they are "
+        "refused"),
     OPT_STRING(chat_kwargs, "chat_kwargs", NULL, NULL, "JSON",
                "more variables for the chat template: {\"enable_thinking\": false}; a record's "
                "chat_template_kwargs win",
@@ -86,6 +90,7 @@ void hora_dataset_close(hora_dataset *d) {
             hora_free(st->records);
         }
         hora_labels_release(&st->labels);
+        hora_tasks_release(&st->tasks);
         for (int i = 0; i < st->nparts; i++)
             hora_free(st->parts[i].path);
         hora_free(st->parts);
@@ -119,8 +124,7 @@ const hora_data_info *hora_data_about(const hora_dataset *d) {
 }
 
 /* ---- split ---- */
-/* A piece over the same store, without sequences. */
-static hora_dataset *piece(const hora_dataset *d) {
+hora_dataset *hora_data_piece(const hora_dataset *d) {
     hora_dataset *e = hora_calloc(1, sizeof *e);
     *e = *d;
     e->segments = NULL;
@@ -172,7 +176,7 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
             "eval_split=%g leaves none of %zu sequences to train on; choose fewer, or give "
             "eval_data",
             d->eval_split, d->nsequences);
-    hora_dataset *e = piece(d);
+    hora_dataset *e = hora_data_piece(d);
     size_t *cuts = hora_calloc((size_t)st->nparts + 1, sizeof *cuts), sequence = 0;
     for (int i = 0; i < st->nparts; i++) { /* of each part its share, together `want` */
         const size_t n = sequences_of(d, i, sequence);
@@ -201,7 +205,7 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
 
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed) {
-    hora_dataset *e = piece(d);
+    hora_dataset *e = hora_data_piece(d);
     const uint64_t parts[] = {d->info.hash, hora_hash64(at, (size_t)n * sizeof *at, 5), seed};
     *out = NULL;
     e->seed = seed;

@@ -42,8 +42,10 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     bool train_on_prompt; /* the same as train_on=all */
     int train_on;         /* HORA_TRAIN_ON_.. */
     int turns;            /* HORA_TURNS_.. */
-    char *chat_kwargs;    /* JSON object: more variables for the chat template; NULL: none */
-    char *date;           /* of strftime_now; NULL: today */
+    char
+        *default_task; /* of records without `task`, where that chooses an adapter; NULL: refused */
+    char *chat_kwargs; /* JSON object: more variables for the chat template; NULL: none */
+    char *date;        /* of strftime_now; NULL: today */
     /* plain text: each window starts with BOS (default off: windows are cut from the stream) */
     bool add_bos;
     /* below 1: share of the sequences held out at the end; 1 and more: number of sequences */
@@ -199,6 +201,14 @@ const hora_label_table *hora_data_labels(const hora_dataset *d);
 /* Numbers the classes: class_of[i] of label i of the table, or -1. Before the first batch is
  * filled; pieces of a split share it. */
 void hora_data_set_classes(hora_dataset *d, const int32_t *class_of);
+/* Task routing. From now on batches say of each row which of the n tasks its record names (leaf
+ * `route`: its number; pieces of a split share it). HORA_EFORMAT, with the place, for a record that
+ * names none and has no default, or one that is not among them. */
+hora_status hora_data_route(hora_dataset *d, const char *const *tasks, int n);
+/* The records of task number `route` alone as a set, in their order, for an evaluation; *out NULL:
+ * there are none. d may be closed first. */
+void hora_data_of_task(hora_dataset **out, const hora_dataset *d, int route);
+const char *hora_data_default_task(const hora_dataset *d); /* NULL: none */
 /* Row classes: capacity rounded as the plan does. rows actually used are the smallest of R, 3/4 R,
  * 1/2 R, 1/4 R (rounded up to 64) that holds them. */
 int64_t hora_row_class(int64_t capacity, int64_t rows);

@@ -4,9 +4,10 @@
  * Inside of the data room: files.c and bytes.c say which files are meant and what they hold, read.c
  * finds the records of one and table.c those of CSV and TSV, sources.def and source_*.c turn a
  * record into samples (text and the bytes of it that count; chat*.c for conversations; labels.c and
- * labelled.c for labels), mask.c turns a sample into ids and a mask. reading.c goes that way for
- * all files of a set. pack.c cuts sequences and fills batches, data.c owns the dataset, survey.c
- * looks at it, once.c lends it to other processes, prefetch.c is the thread.
+ * labelled.c for labels; tasks.c for what chooses an adapter), mask.c turns a sample into ids and a
+ * mask. reading.c goes that way for all files of a set. pack.c cuts sequences and fills batches,
+ * data.c owns the dataset, survey.c looks at it, once.c lends it to other processes, prefetch.c is
+ * the thread.
  */
 #include "base/file.h"
 #include "data/data.h"
@@ -119,8 +120,24 @@ typedef struct hora_data_record {
     int64_t full;   /* tokens before the cut to seq_len */
     int kind;       /* row of hora_sources; -1: a window of plain text */
     int part;       /* which text of its record */
+    int32_t task;   /* that it names: 1 + its place in the table; 0: none; -1: what is no text */
     hora_data_labels_at labels;
 } hora_data_record;
+/* The tasks that records name (tasks.c). */
+typedef struct hora_named_task {
+    char *name;
+    int32_t route; /* its number where adapters are chosen by it; -1 */
+} hora_named_task;
+typedef struct hora_task_table {
+    hora_named_task *at;
+    int n, cap;
+    char *fallback;         /* of records without one; NULL: none */
+    int32_t fallback_route; /* its number */
+    bool routed;
+} hora_task_table;
+/* What a record says, as in hora_data_record. */
+int32_t hora_tasks_read(hora_task_table *t, const hora_json *record);
+void hora_tasks_release(hora_task_table *t);
 /* A word that has a tag, but no token: cut off, or nothing is left of it. */
 typedef struct hora_lost_word {
     size_t record; /* where its record begins in the store's ids */
@@ -169,8 +186,9 @@ void hora_pictures_release(hora_pictures *p);         /* accepts NULL */
 uint64_t hora_pictures_bytes(const hora_pictures *p); /* decoded pictures that are kept */
 /* Class of each of the n labels of the table, for masks; nothing where p is NULL. */
 void hora_pictures_classes(hora_pictures *p, const int32_t *class_of, int n);
-/* That many rows for adapters in every picture's pattern; nothing where p is NULL. */
-void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots);
+/* That many rows for adapters in the pattern of every picture, or of each frame where those stand
+ * apart; returns all of a sample. */
+int64_t hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots);
 /* Pieces and positions of the pictures `first` .. `first` + n - 1 of the endless stream. */
 hora_status hora_pictures_fill(const hora_dataset *d, int64_t first, int64_t n, bool eval,
                                hora_batch *b);
@@ -185,6 +203,7 @@ typedef struct hora_store { /* shared by the pieces of a split */
     hora_data_part *parts;
     int nparts, cparts;
     hora_label_store labels;
+    hora_task_table tasks;
     hora_pictures *pictures; /* NULL: a set of texts */
     uint64_t hash;
 } hora_store;
@@ -231,4 +250,11 @@ void hora_pack_sequences(hora_dataset *d, const hora_dataset *from, const int64_
 const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t at, bool eval);
 /* What the task is told of a segment that begins at row `from` of a batch. */
 hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, int64_t from);
+/* The number of a segment's task; -1 where rows are not routed. */
+int32_t hora_tasks_route(const hora_dataset *d, const hora_data_segment *s);
+/* Adds a segment of another set over the same store, packed as records are; `open`: the last
+ * sequence may take it. */
+void hora_pack_again(hora_dataset *d, const hora_data_segment *s, bool open);
+/* A set over the same store, without sequences. */
+hora_dataset *hora_data_piece(const hora_dataset *d);
 #endif

@@ -36,6 +36,7 @@ static int arrays(hora_dataset *d, array out[MOST]) {
                          ARRAY(d->segments, d->nsegments, true),
                          ARRAY(d->sequences, d->nsequences, true),
                          ARRAY(l->table.at, l->table.n, true),
+                         ARRAY(st->tasks.at, st->tasks.n, true),
                          ARRAY(l->ids, l->nids, true),
                          ARRAY(l->numbers, l->nnumbers, true),
                          ARRAY(l->tags, l->ntags, true),
@@ -57,6 +58,10 @@ static void texts_of(const hora_dataset *d, hora_str *out) {
         add_text(out, d->store->parts[i].path);
     for (int i = 0; i < d->store->labels.table.n; i++)
         add_text(out, d->store->labels.table.at[i].name);
+    for (int i = 0; i < d->store->tasks.n; i++)
+        add_text(out, d->store->tasks.at[i].name);
+    if (d->store->tasks.fallback)
+        add_text(out, d->store->tasks.fallback);
 }
 
 size_t hora_data_image_bytes(hora_dataset *d) {
@@ -164,6 +169,10 @@ hora_status hora_data_image_open(hora_dataset **out, const void *image, const ch
         d->store->parts[i].path = take_text(&text);
     for (int i = 0; i < d->store->labels.table.n; i++)
         d->store->labels.table.at[i].name = take_text(&text);
+    for (int i = 0; i < d->store->tasks.n; i++)
+        d->store->tasks.at[i].name = take_text(&text);
+    if (d->store->tasks.fallback)
+        d->store->tasks.fallback = take_text(&text);
     const hora_status s = check(d->store, path);
     if (s)
         hora_dataset_close(d);

@@ -165,7 +165,14 @@ void hora_pack_sequences(hora_dataset *d, const hora_dataset *from, const int64_
     }
 }
 
+void hora_pack_again(hora_dataset *d, const hora_data_segment *s, bool open) {
+    add_segment(d, *s, begins(d, s, open));
+}
+
 void hora_data_slots(hora_dataset *d, int64_t slots) {
+    hora_store *st = d->store;
+    if (st->pictures)
+        slots = hora_pictures_slots(st->pictures, &st->tokens, slots);
     const int64_t more = slots - d->slots;
     if (!more)
         return;
@@ -175,11 +182,10 @@ void hora_data_slots(hora_dataset *d, int64_t slots) {
     d->csegments = 0;
     hora_pack_begin(d);
     d->slots = slots;
-    hora_pictures_slots(d->store->pictures, &d->store->tokens, slots);
     for (size_t i = 0; i < n; i++) {
         const bool open = i && old[i].part == old[i - 1].part;
-        old[i].n += d->store->pictures ? more : 0;
-        add_segment(d, old[i], begins(d, &old[i], open));
+        old[i].n += st->pictures ? more : 0;
+        hora_pack_again(d, &old[i], open);
     }
     hora_free(old);
 }
@@ -204,6 +210,8 @@ static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_
     for (int64_t i = 0; b->type && i < t.n; i++)
         b->type[t.from + i] = t.types && i >= t.skip ? t.types[i - t.skip] : 0;
     hora_batch_reach(b, t.from, t.n, t.n);
+    for (int64_t i = 0; b->route && i < t.n; i++)
+        b->route[t.from + i] = hora_tasks_route(d, s);
     hora_batch_places(b, t.from, t.n, d->rule.pad);
     d->rule.ranges(b, t.from, t.n, t.from, t.from + t.n);
     const hora_counted counted = d->rule.targets(&d->rule, &t, b);

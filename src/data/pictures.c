@@ -202,9 +202,10 @@ static hora_status open_into(hora_dataset *d, hora_pictures *p, hora_comm *comm,
     return HORA_OK;
 }
 
-void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots) {
-    if (!p || p->vision.slots == slots)
-        return;
+int64_t hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots) {
+    const int64_t all = slots * (hora_vision_apart(&p->vision) ? p->vision.frames : 1);
+    if (p->vision.slots == slots)
+        return all;
     p->vision.slots = slots;
     const int64_t rows = hora_vision_rows(&p->vision);
     p->pos = hora_realloc(p->pos, (size_t)rows * sizeof *p->pos);
@@ -212,6 +213,7 @@ void hora_pictures_slots(hora_pictures *p, hora_masked *pattern, int64_t slots) 
     for (int64_t i = 0; i < rows; i++)
         HORA_PUSH(pattern->ids.at, pattern->ids.n, pattern->ids.cap, 0);
     hora_vision_pattern(&p->vision, pattern->ids.at, p->pos);
+    return all;
 }
 
 hora_status hora_pictures_open(hora_dataset **out, hora_comm *comm, const char *path,
@@ -302,6 +304,7 @@ static void cut_one(void *arg, int64_t i, int thread) {
     hora_vision_cut(&p->vision, f->values + i * hora_vision_values(&p->vision),
                     f->b->patch + i * rows * hora_vision_columns(&p->vision));
     memcpy(f->b->pos + i * rows, p->pos, (size_t)rows * sizeof *p->pos);
+    hora_vision_ranges(&p->vision, i * rows, f->b->lo + i * rows, f->b->hi + i * rows);
     if (f->masks)
         cut_mask(f, i);
 }

@@ -224,6 +224,8 @@ static hora_status take_record(void *arg, const hora_json *given, hora_place at)
     if (!s)
         s = samples_of(o, record, &samples, &r.kind);
     if (!s)
+        r.task = hora_tasks_read(&o->d->store->tasks, record);
+    if (!s)
         s = !o->d->rule.labels                       ? keep_all(o, &samples, r)
             : o->d->rule.labels == HORA_LABELS_TEXTS ? keep_texts(o, &samples, r)
                                                      : keep_labelled(o, samples.at, r);
@@ -280,7 +282,12 @@ static hora_status take_text(opening *o, const char *s, size_t n, hora_data_part
                       k = hora_min((int64_t)body, (int64_t)(t->ids.n - at));
         if (k + (d->bos >= 0) >= 2)
             HORA_PUSH(d->store->records, d->store->nrecords, d->store->crecords,
-                      ((hora_data_record){at, k, window + 1, o->nread++, k, -1, 0, {0, 0}}));
+                      ((hora_data_record){.at = at,
+                                          .n = k,
+                                          .line = window + 1,
+                                          .record = o->nread++,
+                                          .full = k,
+                                          .kind = -1}));
     }
     if (p->stream) {
         p->first = from;
@@ -466,6 +473,8 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     hora_dataset *d = hora_calloc(1, sizeof *d);
     d->store = hora_calloc(1, sizeof *d->store);
     d->store->refs = 1;
+    d->store->tasks.fallback =
+        cfg->default_task && *cfg->default_task ? hora_strdup(cfg->default_task) : NULL;
     d->tok = tok;
     d->seq_len = cfg->seq_len;
     d->packing = cfg->packing;

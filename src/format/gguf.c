@@ -334,7 +334,11 @@ static hora_status read_alignment(const key_list *keys, uint64_t *alignment) {
 static hora_status read_counts(cursor *c, uint64_t *tensors, uint64_t *keys) {
     uint64_t version;
     if (c->n < 4 || memcmp(c->bytes, "GGUF", 4) != 0)
-        return hora_fail(HORA_EFORMAT, "this is no GGUF file: it does not begin with GGUF");
+        return hora_fail(HORA_EFORMAT,
+                         "%s: fetch it again, or convert the model again with a "
+                         "current llama.cpp",
+                         c->n ? "this is no GGUF file: it does not begin with GGUF"
+                              : "the file is empty");
     c->at = 4;
     HORA_TRY(take(c, 4, "the header", &version));
     if (version != 2 && version != 3)
@@ -489,7 +493,7 @@ bool hora_gguf_is(const char *path) {
     hora_map m;
     if (!hora_path_exists(path) || hora_path_is_dir(path) || hora_map_open(&m, path))
         return false;
-    const bool is = m.n >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    const bool is = hora_ends(path, ".gguf") || (m.n >= 4 && memcmp(m.data, "GGUF", 4) == 0);
     hora_map_release(&m);
     return is;
 }

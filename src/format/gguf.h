@@ -59,8 +59,9 @@ typedef struct hora_gguf_value {
 /* HORA_EFORMAT with file, place and reason for what breaks the rules above; HORA_EUNSUPPORTED for
  * tensor types that hora does not compute with; HORA_ENOTFOUND naming a missing part. */
 hora_status hora_gguf_open(hora_gguf **out, const char *path);
-void hora_gguf_close(hora_gguf *g);  /* accepts NULL */
-bool hora_gguf_is(const char *path); /* a file that begins with "GGUF" */
+void hora_gguf_close(hora_gguf *g); /* accepts NULL */
+bool hora_gguf_is(
+    const char *path); /* a file that begins with "GGUF", or whose name ends in .gguf */
 int hora_gguf_count(const hora_gguf *g);
 const hora_gguf_tensor *hora_gguf_at(const hora_gguf *g, int i); /* by part, then as in its table */
 const hora_gguf_tensor *hora_gguf_find(const hora_gguf *g, const char *name); /* NULL when absent */

@@ -58,11 +58,20 @@ hora_status hora_gguf_head_dim(const hora_gguf *g, const hora_gguf_arch *arch, i
     HORA_TRY(whole(&r, "embedding_length", true, 0, &hidden));
     if (heads < 1)
         return hora_fail(HORA_EFORMAT,
-                         "%s: %s.attention.head_count is %" PRId64 "; the file is damaged",
+                         "%s: %s.attention.head_count is %" PRId64
+                         "; the file is damaged: fetch or convert it again",
                          hora_gguf_path(g), arch->name, heads);
-    HORA_TRY(whole(&r, "attention.key_length", false, hidden / heads, out));
+    HORA_TRY(whole(&r, "attention.key_length", false, hidden % heads ? -1 : hidden / heads, out));
+    if (*out == -1)
+        return hora_fail(HORA_EFORMAT,
+                         "%s: %s.embedding_length is %" PRId64 ", which is not divided by %" PRId64
+                         " heads, and no attention.key_length says how wide they are; the file is "
+                         "damaged: fetch or convert it again",
+                         hora_gguf_path(g), arch->name, hidden, heads);
     if (*out < 2 || *out % 2)
-        return hora_fail(HORA_EFORMAT, "%s: heads of %" PRId64 " numbers; the file is damaged",
+        return hora_fail(HORA_EFORMAT,
+                         "%s: heads of %" PRId64
+                         " numbers; the file is damaged: fetch or convert it again",
                          hora_gguf_path(g), *out);
     return HORA_OK;
 }

@@ -111,6 +111,10 @@ static inline hora_t hora_choice(hora_graph *g, hora_t s) {
     hora_t rest = hora_graph_node(g, HORA_OP_snap, (hora_t[]){s}, &(hora_attr){0});
     return hora_add(g, s, rest, 1);
 }
+/* x, other (rows, d) -> the rows of task `route` from x, the rest from other (NONE: zeros). */
+static inline hora_t hora_route(hora_graph *g, hora_t x, hora_t other, int64_t route) {
+    return hora_graph_node(g, HORA_OP_route, (hora_t[]){x, other}, &(hora_attr){.a = route});
+}
 /* x (rows, k w), m (rows, k) -> runs of w columns times m (rows, k w). */
 static inline hora_t hora_gate(hora_graph *g, hora_t x, hora_t m) {
     return hora_graph_node(g, HORA_OP_gate, (hora_t[]){x, m}, &(hora_attr){0});
@@ -157,6 +161,11 @@ static inline hora_t hora_layernorm(hora_graph *g, hora_t x, hora_t w, hora_t b,
 static inline hora_t hora_pool(hora_graph *g, hora_t x, int64_t skip, bool joined) {
     return hora_graph_node(g, HORA_OP_pool, (hora_t[]){x}, &(hora_attr){.a = skip, .b = joined});
 }
+/* x (rows, d) of clips, `frames` of `rows` rows each -> the mean over the frames of each, in the
+ * rows of its first. */
+static inline hora_t hora_frames(hora_graph *g, hora_t x, int64_t frames, int64_t rows) {
+    return hora_graph_node(g, HORA_OP_frames, (hora_t[]){x}, &(hora_attr){.a = frames, .b = rows});
+}
 /* x (rows, d) -> the mean over the prompt of each row's segment, (rows, d): the rows up to the
  * first with a target; all of them where none has one or rows see each other both ways. */
 static inline hora_t hora_prompt_mean(hora_graph *g, hora_t x) {
@@ -181,13 +190,16 @@ static inline hora_t hora_rope(hora_graph *g, hora_t x, int64_t heads, int64_t h
         g, HORA_OP_rope, (hora_t[]){x},
         &(hora_attr){.heads = heads, .head_dim = head_dim, .freq = freq, .rope_scale = scale});
 }
-/* The same with `shift` added to every position. */
+/* The same with `shift` added to every position, and, with tables > 1, freq (tables, head_dim/2)
+ * of which head h takes row h tables / heads. */
 static inline hora_t hora_rope_from(hora_graph *g, hora_t x, int64_t heads, int64_t head_dim,
-                                    const double *freq, double scale, int64_t shift) {
+                                    const double *freq, int64_t tables, double scale,
+                                    int64_t shift) {
     return hora_graph_node(g, HORA_OP_rope, (hora_t[]){x},
                            &(hora_attr){.heads = heads,
                                         .head_dim = head_dim,
                                         .freq = freq,
+                                        .groups = tables,
                                         .rope_scale = scale,
                                         .shift = shift});
 }
@@ -224,6 +236,13 @@ static inline hora_t hora_cached_mix_attention(hora_graph *g, hora_t q, hora_t k
                                                hora_t kc, hora_t vc, hora_t m, const hora_attr *a) {
     return hora_graph_node(g, HORA_OP_cached_mix_attention, (hora_t[]){q, k, v, kc, vc, m}, a);
 }
+/* q (rows, H dh), r (rows, 2p G), both turned, c (rows, w), U (G (dh - 2p), w) or NONE, V (G dh, w)
+ * over the state leaf K (capacity, 2p G + w), to which r and c are appended first -> (rows, H dh):
+ * attention over keys (r, U c) and values V c. U and V may have one more column, their bias. */
+static inline hora_t hora_latent_attention(hora_graph *g, hora_t q, hora_t r, hora_t c, hora_t u,
+                                           hora_t v, hora_t cache, const hora_attr *a) {
+    return hora_graph_node(g, HORA_OP_latent_attention, (hora_t[]){q, r, c, u, v, cache}, a);
+}
 static inline hora_t hora_dropout(hora_graph *g, hora_t x, double p, uint64_t stream) {
     return p <= 0 ? x
                   : hora_graph_node(g, HORA_OP_dropout, (hora_t[]){x},
@@ -234,6 +253,10 @@ static inline hora_t hora_drop_path(hora_graph *g, hora_t x, double p, uint64_t 
     return p <= 0 ? x
                   : hora_graph_node(g, HORA_OP_drop_path, (hora_t[]){x},
                                     &(hora_attr){.alpha = p, .stream = stream});
+}
+/* a (n, g s), b (n, g t) -> (n, g (s + t)): of each group the columns of a, then those of b. */
+static inline hora_t hora_interleave(hora_graph *g, hora_t a, hora_t b, int64_t groups) {
+    return hora_graph_node(g, HORA_OP_interleave, (hora_t[]){a, b}, &(hora_attr){.groups = groups});
 }
 /* x (rows, d) of an encoder -> the row that stands `by` behind in the same segment, or zeros. */
 static inline hora_t hora_shift(hora_graph *g, hora_t x, int64_t by) {

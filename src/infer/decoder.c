@@ -25,7 +25,8 @@ struct hora_decoder {
     int64_t context, length; /* tokens */
     int64_t slots;           /* rows of adapters in front of them */
     bool primed;             /* these stand in the caches */
-    hora_view *k, *v;        /* per layer */
+    hora_view *k, *v;        /* per layer; of latents k alone */
+    int64_t ncaches;         /* of both together */
     hora_view *kept;         /* per layer and vector of the prompt; NULL: no adapter keeps any */
     hora_adapter *keeper;
     int64_t prompt; /* rows that were fed first, slots included: what the keeper reads */
@@ -118,20 +119,21 @@ static int64_t cut_kept(hora_decoder *d, char *at) {
 
 static hora_status take_caches(hora_decoder *d) {
     const hora_base *b = d->c.base;
-    const int64_t width = b->kv_heads * b->head_dim, rows = d->context + d->slots;
-    const int64_t one = rows * width;
+    const int64_t width = b->latent ? b->latent : b->kv_heads * b->head_dim;
+    const int64_t rows = d->context + d->slots, one = rows * width;
     const size_t size = hora_dtype_size(b->dtype);
-    d->cache_bytes = (size_t)(2 * b->layers * one + cut_kept(d, NULL)) * size;
+    d->ncaches = (b->latent ? 1 : 2) * b->layers;
+    d->cache_bytes = (size_t)(d->ncaches * one + cut_kept(d, NULL)) * size;
     HORA_TRY(hora_block_new(&d->cache, d->cache_bytes,
                             "keys and values of the context (try a smaller --context)"));
-    d->k = hora_calloc((size_t)b->layers * 2, sizeof *d->k);
-    d->v = d->k + b->layers;
-    for (int64_t i = 0; i < 2 * b->layers; i++)
+    d->k = hora_calloc((size_t)d->ncaches, sizeof *d->k);
+    d->v = b->latent ? NULL : d->k + b->layers;
+    for (int64_t i = 0; i < d->ncaches; i++)
         d->k[i] = (hora_view){(char *)d->cache + (size_t)(i * one) * size, b->dtype,
                               HORA_SHAPE2(rows, width)};
     if (d->keeper)
         d->kept = hora_calloc((size_t)(b->layers * HORA_KEEPS), sizeof *d->kept);
-    cut_kept(d, d->keeper ? (char *)d->cache + (size_t)(2 * b->layers * one) * size : NULL);
+    cut_kept(d, d->keeper ? (char *)d->cache + (size_t)(d->ncaches * one) * size : NULL);
     return HORA_OK;
 }
 
@@ -185,7 +187,7 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
 static void forget_copies(hora_decoder *d) {
     if (hora_device_is_host(d->c.device))
         return;
-    for (int64_t i = 0; d->k && i < 2 * d->c.base->layers; i++)
+    for (int64_t i = 0; d->k && i < d->ncaches; i++)
         hora_device_drop(d->c.device, d->k[i].data);
     for (int64_t i = 0; d->kept && i < d->c.base->layers * HORA_KEEPS; i++)
         hora_device_drop(d->c.device, d->kept[i].data);
@@ -225,6 +227,9 @@ size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n) {
 }
 int64_t hora_decoder_length(const hora_decoder *d) {
     return d->length;
+}
+size_t hora_decoder_cache_bytes(const hora_decoder *d) {
+    return d->cache_bytes;
 }
 int64_t hora_decoder_context(const hora_decoder *d) {
     return d->context;

@@ -67,6 +67,12 @@ hora_status hora_forward_fit(const hora_forward *f, const hora_forward_batch *b)
         return hora_fail(HORA_EUSAGE,
                          "pixel_values have %lld channels, but the model reads %lld; convert them",
                          (long long)p->channels, (long long)v->channels);
+    if (v && p->frames > 1 && !v->fixed && f->objective &&
+        f->objective->task->labels == HORA_LABELS_PIXELS)
+        return hora_fail(HORA_EUSAGE,
+                         "%s is for pictures, but the batch holds clips of %lld "
+                         "frames; give [N, C, H, W]",
+                         f->objective->task->name, (long long)p->frames);
     if (v)
         v->slots = hora_adapters_slots(f->adapters, f->nadapters);
     return v ? hora_vision_resize(v, p->frames, p->height, p->width) : HORA_OK;
@@ -239,6 +245,8 @@ hora_status hora_forward_fill(const hora_forward *f, const hora_forward_batch *b
             st = put_ids(f, b, i, l);
         if (!st)
             rule.ranges(l, seg.from, t, seg.from + s, seg.from + (b->pixels.at ? e : front + e));
+        if (!st && b->pixels.at)
+            hora_vision_ranges(f->base->vision, seg.from, l->lo + seg.from, l->hi + seg.from);
         if (!st && b->labels)
             st = segment(f, b, i, &w, &seg);
         if (!st && b->labels && l->pixels)

@@ -30,6 +30,7 @@ void hora_decoder_reset(hora_decoder *d);
 size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n);
 int64_t hora_decoder_length(const hora_decoder *d); /* tokens fed since the last reset */
 int64_t hora_decoder_context(const hora_decoder *d);
+size_t hora_decoder_cache_bytes(const hora_decoder *d); /* for the whole context; 0: no cache */
 int64_t hora_decoder_vocab(const hora_decoder *d);
 /* Appends n >= 1 tokens; *logits (vocab numbers of what comes next, f32, borrowed until the next
  * call). HORA_EUSAGE, before any work, when the context would overflow. Allocates nothing. */

@@ -13,6 +13,20 @@ static const hora_converter *const converters[] = {
 #undef CONVERTER
 };
 
+#define OPT_OF hora_convert_config
+static const hora_option rows[] = {
+    OPT_INT(rotary_pairs, "rotary_pairs", NULL, "0", 0, 1 << 13,
+            "latent: pairs of columns of a head that stay rotary; 0: head_dim / 8"),
+    OPT_CHOICE(rotary_by, "rotary_by", NULL, "norm", "norm high low uniform",
+               "latent: which pairs: those that add most to q'k, the highest frequencies, the "
+               "lowest, every n-th"),
+    OPT_STRING(calibrate, "calibrate", NULL, NULL, "FILE",
+               "latent: text on which norm measures; unset: from the weights alone"),
+    OPT_INT(calibrate_tokens, "calibrate_tokens", NULL, "4096", 1, 1e9,
+            "latent: at most so many tokens of it"),
+};
+const hora_options hora_convert_options = {"Latent attention", rows, HORA_COUNT(rows)};
+
 static hora_status unknown(const char *text) {
     hora_str all = {0};
     for (size_t i = 0; i < HORA_COUNT(converters); i++)

@@ -33,9 +33,9 @@ static int site_of(const hora_base *b, int weight) {
 }
 
 /* Trained whole: no LoRA can say that. */
-static hora_status check(const hora_export *x, int64_t n) {
+static hora_status check(const hora_export *x, const hora_convert_config *c) {
     const hora_base *b = x->base;
-    (void)n;
+    (void)c;
     for (int k = 0; k < x->n; k++) {
         const hora_adapter *a = x->adapters[k];
         if (!a->method->merge)
@@ -195,7 +195,9 @@ static double worst(const hora_json *list) {
     return most;
 }
 
-static hora_status write(const hora_export *x, int64_t n, const char *dir, hora_json *report) {
+static hora_status write(const hora_export *x, const hora_convert_config *c, const char *dir,
+                         hora_json *report) {
+    const int64_t n = c->n;
     hora_flat *f = NULL;
     hora_json *list = hora_json_set(report, "tensors", hora_json_new_array());
     hora_status s = HORA_OK;

@@ -315,6 +315,8 @@ static void make_encoder_batch(bench *b, hora_rng *r) {
             .from = i * t, .n = t, .ids = x->ids + i * t, .classes = &class_, .labels = 1};
         hora_batch_places(x, s.from, t, o->pad);
         o->rule.ranges(x, s.from, t, s.from, s.from + t);
+        if (b->opened.base->vision)
+            hora_vision_ranges(b->opened.base->vision, s.from, x->lo + s.from, x->hi + s.from);
         x->supervised += o->rule.targets(&o->rule, &s, x).rows;
     }
 }

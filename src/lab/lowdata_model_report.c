@@ -13,8 +13,8 @@
 
 static const char limits[] =
     "Limits: one model, one text, a handful of seeds; loss on held-out text, not task error. With "
-    "few seeds \"not shown\" is a likely outcome on small models. Rates come from one grid, chosen on "
-    "validation sequences that are trained on by nobody. Nothing here says why a method wins.";
+    "few seeds \"not shown\" is a likely outcome on small models. Rates come from one grid, chosen "
+    "on validation sequences that are trained on by nobody. Nothing here says why a method wins.";
 
 typedef struct cell { /* of a student and size */
     int rate;         /* index; -1: every rate blew up */

@@ -51,7 +51,11 @@ hora_status hora_family_pick(hora_base *b) {
 
 hora_t hora_model_pool(hora_net *n, hora_t hidden, bool whole) {
     const hora_family *f = n->base->family;
+    const hora_vision *v = n->base->vision;
     hora_t (*made)(hora_net *, hora_t) = whole ? f->pool : f->each;
+    if (whole && v && hora_vision_apart(v)) /* pooling and heads are linear: the mean of logits */
+        hidden = hora_frames(n->g, hidden, v->frames,
+                             hora_vision_segment(v) - v->slots + hora_net_slots(n));
     return made ? made(n, hidden) : hidden;
 }
 

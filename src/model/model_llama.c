@@ -12,23 +12,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "model/family.h"
+#include "model/llama_impl.h"
 #include "model/rope.h"
-
-typedef struct llama_layer {
-    int input_norm, post_norm, q_norm, k_norm; /* weight indices; -1: none */
-    bool windowed;
-} llama_layer;
-
-typedef struct llama {
-    int64_t window;
-    double eps, theta, rope_scale, init_std;
-    hora_act act;
-    bool qkv_bias, o_bias, mlp_bias, qk_norm;
-    double *freq; /* head_dim / 2 */
-    llama_layer *layer;
-    int final_norm;
-} llama;
 
 /* --- configuration ---------------------------------------------------------------------------- */
 
@@ -194,33 +179,18 @@ static int add_norm(hora_base *b, int layer, const char *name, int64_t width) {
                                 HORA_SHAPE1(width), HORA_ROLE_NORM, layer, 0);
 }
 
-/* module, site, width in, width out in terms of the configuration; heads for methods that work head
- * by head */
-static void add_sites(hora_base *b, const llama *c, int layer) {
-    int64_t d = b->hidden, qw = b->heads * b->head_dim, kw = b->kv_heads * b->head_dim,
-            f = b->intermediate;
-    const struct {
-        const char *module;
-        hora_site_kind kind;
-        int64_t in, out, heads;
-        bool bias;
-    } rows[] = {
-        {"self_attn.q_proj", HORA_SITE_Q, d, qw, b->heads, c->qkv_bias},
-        {"self_attn.k_proj", HORA_SITE_K, d, kw, b->kv_heads, c->qkv_bias},
-        {"self_attn.v_proj", HORA_SITE_V, d, kw, b->kv_heads, c->qkv_bias},
-        {"self_attn.o_proj", HORA_SITE_O, qw, d, b->heads, c->o_bias},
-        {"mlp.gate_proj", HORA_SITE_GATE, d, f, 0, c->mlp_bias},
-        {"mlp.up_proj", HORA_SITE_UP, d, f, 0, c->mlp_bias},
-        {"mlp.down_proj", HORA_SITE_DOWN, f, d, 0, c->mlp_bias},
-    };
-    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
-        hora_site *s = &b->sites[b->nsites++];
+void hora_llama_sites(hora_base *b, const llama *c, int layer, const llama_site *rows, int n) {
+    for (int i = 0; i < n; i++) {
+        hora_site *s = &b->sites[b->nsites];
+        if (!rows[i].out)
+            continue;
+        b->nsites++;
         *s = (hora_site){.kind = rows[i].kind,
                          .layer = layer,
                          .in = rows[i].in,
                          .out = rows[i].out,
                          .heads = rows[i].heads,
-                         .head_dim = b->head_dim,
+                         .head_dim = rows[i].head_dim,
                          .bias = -1};
         s->module = hora_format("model.layers.%d.%s", layer, rows[i].module);
         s->weight =
@@ -232,7 +202,29 @@ static void add_sites(hora_base *b, const llama *c, int layer) {
     }
 }
 
-static void add_weights(hora_base *b, llama *c) {
+static void attention_sites(hora_base *b, const llama *c, int layer) {
+    const int64_t d = b->hidden, dh = b->head_dim, h = b->heads, g = b->kv_heads;
+    const llama_site rows[] = {
+        {"self_attn.q_proj", HORA_SITE_Q, d, h * dh, h, dh, c->qkv_bias},
+        {"self_attn.k_proj", HORA_SITE_K, d, g * dh, g, dh, c->qkv_bias},
+        {"self_attn.v_proj", HORA_SITE_V, d, g * dh, g, dh, c->qkv_bias},
+        {"self_attn.o_proj", HORA_SITE_O, h * dh, d, h, dh, c->o_bias},
+    };
+    hora_llama_sites(b, c, layer, rows, (int)HORA_COUNT(rows));
+}
+
+static void mlp_sites(hora_base *b, const llama *c, int layer) {
+    const int64_t d = b->hidden, f = b->intermediate, dh = b->head_dim;
+    const llama_site rows[] = {
+        {"mlp.gate_proj", HORA_SITE_GATE, d, f, 0, dh, c->mlp_bias},
+        {"mlp.up_proj", HORA_SITE_UP, d, f, 0, dh, c->mlp_bias},
+        {"mlp.down_proj", HORA_SITE_DOWN, f, d, 0, dh, c->mlp_bias},
+    };
+    hora_llama_sites(b, c, layer, rows, (int)HORA_COUNT(rows));
+}
+
+void hora_llama_weights(hora_base *b) {
+    llama *c = b->own;
     b->sites = hora_calloc((size_t)b->layers * HORA_SITES, sizeof *b->sites);
     b->embed =
         hora_base_add_weight(b, hora_strdup("model.embed_tokens.weight"),
@@ -240,7 +232,8 @@ static void add_weights(hora_base *b, llama *c) {
     for (int i = 0; i < b->layers; i++) {
         llama_layer *l = &c->layer[i];
         l->input_norm = add_norm(b, i, "input_layernorm", b->hidden);
-        add_sites(b, c, i);
+        c->sites(b, c, i);
+        mlp_sites(b, c, i);
         l->q_norm = c->qk_norm ? add_norm(b, i, "self_attn.q_norm", b->head_dim) : -1;
         l->k_norm = c->qk_norm ? add_norm(b, i, "self_attn.k_norm", b->head_dim) : -1;
         l->post_norm = add_norm(b, i, "post_attention_layernorm", b->hidden);
@@ -257,7 +250,7 @@ static void add_weights(hora_base *b, llama *c) {
     b->weights[b->head].tied = b->tied;
 }
 
-static hora_status configure(hora_base *b) {
+hora_status hora_llama_read(hora_base *b) {
     llama *c = b->own = hora_calloc(1, sizeof *c);
     b->prefix = "model.";
     b->head_module = "score";
@@ -268,14 +261,15 @@ static hora_status configure(hora_base *b) {
     HORA_TRY(read_window(b, c));
     HORA_TRY(read_switches(b, c));
     b->head_std = c->init_std;
-    add_weights(b, c);
     return HORA_OK;
 }
 
-static void release(hora_base *b) {
+void hora_llama_release(hora_base *b) {
     llama *c = b->own;
     if (!c)
         return;
+    if (c->latent)
+        hora_latent_free(c->latent);
     hora_free(c->freq);
     hora_free(c->layer);
     hora_free(c);
@@ -283,7 +277,8 @@ static void release(hora_base *b) {
 
 /* --- recording -------------------------------------------------------------------------------- */
 
-static hora_t attention(hora_net *n, const llama *c, const llama_layer *l, hora_t x) {
+static hora_t attention(hora_net *n, const llama *c, int layer, hora_t x) {
+    const llama_layer *l = &c->layer[layer];
     hora_graph *g = n->g;
     const hora_base *b = n->base;
     hora_t q = hora_net_site(n, HORA_SITE_Q, x); /* (rows, H dh) */
@@ -300,7 +295,16 @@ static hora_t attention(hora_net *n, const llama *c, const llama_layer *l, hora_
     return hora_net_site(n, HORA_SITE_O, y);
 }
 
-static hora_t record(hora_net *n) {
+static hora_status configure(hora_base *b) {
+    HORA_TRY(hora_llama_read(b));
+    llama *c = b->own;
+    c->sites = attention_sites;
+    c->attention = attention;
+    hora_llama_weights(b);
+    return HORA_OK;
+}
+
+hora_t hora_llama_record(hora_net *n) {
     const llama *c = n->base->own;
     hora_t h = hora_net_embed(n); /* (rows, d) */
     for (int i = 0; i < n->base->layers; i++) {
@@ -308,7 +312,7 @@ static hora_t record(hora_net *n) {
         h = hora_net_block(n, i, h);
         hora_t x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->input_norm), c->eps);
         h = hora_net_sublayer(n, HORA_BLOCK_ATTN, h, x,
-                              attention(n, c, l, hora_net_enter(n, HORA_BLOCK_ATTN, h, x)));
+                              c->attention(n, c, i, hora_net_enter(n, HORA_BLOCK_ATTN, h, x)));
         x = hora_rmsnorm(n->g, h, hora_net_weight(n, l->post_norm), c->eps);
         h = hora_net_sublayer(n, HORA_BLOCK_MLP, h, x,
                               hora_net_gated(n, hora_net_enter(n, HORA_BLOCK_MLP, h, x), c->act));
@@ -335,7 +339,7 @@ const hora_family hora_family_llama = {
     .summary = "Llama 2 and 3.x, TinyLlama, SmolLM2, Mistral, Qwen2, Qwen2.5, Qwen3",
     .model_types = "llama mistral qwen2 qwen3",
     .configure = configure,
-    .record = record,
-    .release = release,
+    .record = hora_llama_record,
+    .release = hora_llama_release,
     .attention = attention_form,
 };

@@ -151,6 +151,8 @@ static bool is_read(const hora_base *b, const hora_st *st, const hora_st_tensor 
 static hora_status compare(const hora_base *b, const hora_st *st) {
     hora_str bad = {0};
     int count = 0;
+    const bool gguf = hora_gguf_is(b->dir);
+    const char *const source = gguf ? "its metadata" : "config.json";
     for (int i = 0; i < b->nweights; i++) {
         const hora_weight *w = &b->weights[i];
         const hora_st_tensor *t = w->tied ? NULL : find(b, st, w);
@@ -159,8 +161,9 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
         if (!t && !w->tied && count++ < 6)
             hora_str_printf(&bad, "; missing %s", hora_weight_spelling(w).name);
         else if (t && !fits(w, t, &shape) && count++ < 6)
-            hora_str_printf(&bad, "; %s is %s, config.json makes it %s", t->name,
-                            hora_shape_text(have, &t->view.shape), hora_shape_text(want, &shape));
+            hora_str_printf(&bad, "; %s is %s, %s makes it %s", t->name,
+                            hora_shape_text(have, &t->view.shape), source,
+                            hora_shape_text(want, &shape));
         else if (t && !hora_dtype_is_float(t->view.dtype) && count++ < 6)
             hora_str_printf(&bad, "; %s has dtype %s", t->name, t->dtype_name);
     }
@@ -168,11 +171,12 @@ static hora_status compare(const hora_base *b, const hora_st *st) {
         if (!hora_st_at(st, i)->beside && !is_read(b, st, hora_st_at(st, i)) && count++ < 6)
             hora_str_printf(&bad, "; %s is not part of a %s", hora_st_at(st, i)->name,
                             b->model_type);
-    hora_status s = count ? hora_fail(HORA_ESHAPE,
-                                      "%s: %d tensors do not fit config.json%s%s; use the weights "
-                                      "and config.json of one model",
-                                      b->dir, count, bad.s, count > 6 ? "; .." : "")
-                          : HORA_OK;
+    hora_status s =
+        count ? hora_fail(HORA_ESHAPE, "%s: %d tensor%s not fit %s%s%s; %s", b->dir, count,
+                          count == 1 ? " does" : "s do", source, bad.s, count > 6 ? "; .." : "",
+                          gguf ? "the file is damaged: fetch or convert it again"
+                               : "use the weights and config.json of one model")
+              : HORA_OK;
     hora_str_release(&bad);
     return s;
 }

@@ -63,6 +63,8 @@ typedef struct hora_adapter {
     double weight_decay; /* of its own where own_decay says so */
     bool own_decay;
     bool enabled; /* off: recordings ignore it */
+    char *task;   /* of the records that it is for; NULL: all */
+    int route;    /* number of that task in batches (hora_adapters_route); -1: all rows */
     /* share of what it changes that counts: 1 but where someone asks for another mixture
      * (hora_peft_weigh); recordings and merges heed it */
     double weight;

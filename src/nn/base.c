@@ -135,6 +135,10 @@ const char *hora_base_words(const hora_base *b) {
     return b->words ? b->words : b->dir;
 }
 
+int64_t hora_base_cache_row(const hora_base *b) {
+    return b->layers * (b->latent ? b->latent : 2 * b->kv_heads * b->head_dim);
+}
+
 const hora_site *hora_base_site(const hora_base *b, hora_site_kind k, int layer) {
     for (int i = 0; i < b->nsites; i++)
         if (b->sites[i].kind == k && b->sites[i].layer == layer)
@@ -151,7 +155,8 @@ bool hora_base_in_attention(const hora_base *b, int w) {
     for (int i = 0; i < b->nsites; i++) {
         const hora_site *s = &b->sites[i];
         const bool its = s->kind == HORA_SITE_Q || s->kind == HORA_SITE_K ||
-                         s->kind == HORA_SITE_V || s->kind == HORA_SITE_O;
+                         s->kind == HORA_SITE_V || s->kind == HORA_SITE_O ||
+                         s->kind == HORA_SITE_KV_DOWN || s->kind == HORA_SITE_K_ROPE;
         if (its && (s->weight == w || s->bias == w))
             return true;
     }

@@ -51,7 +51,7 @@ typedef enum {
     HORA_SITE_HEAD,
     HORA_SITE_NONE
 } hora_site_kind;
-/* "q" "k" "v" "o" "gate" "up" "down" "fc1" "fc2" "embed" "head" */
+/* "q" "k" "v" "o" "gate" "up" "down" "fc1" "fc2" "pooler" "kv_down" "k_rope" "embed" "head" */
 const char *hora_site_short(hora_site_kind k);
 const char *hora_site_alias(hora_site_kind k); /* what a model without such a site may mean */
 
@@ -81,6 +81,9 @@ typedef struct hora_base {
     int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab, max_positions;
     /* longer sequences have other rotary frequencies (longrope); 0: one set for all */
     int64_t far_positions;
+    /* A token's numbers in the cache of a layer, where that holds a latent and turned parts of keys
+     * instead of keys and values; 0: it holds these, 2 kv_heads head_dim */
+    int64_t latent;
     int64_t types; /* of texts that token_type_ids tell apart; 0: it does not read them */
     hora_weight *weights;
     int nweights;
@@ -126,6 +129,8 @@ typedef struct hora_base {
 } hora_base;
 
 int64_t hora_base_parameters(const hora_base *b); /* tied weights once */
+/* Numbers that a decoder keeps of a token, in all layers. */
+int64_t hora_base_cache_row(const hora_base *b);
 /* The folder whose tokenizer is the model's: an adapter's that brought its vocabulary, else its
  * own. Borrowed. */
 const char *hora_base_words(const hora_base *b);

@@ -97,8 +97,8 @@ hora_status hora_base_save(const hora_base *b, const char *dir, float *const *re
 
 /* What config.json says of a task's head. */
 static void copy_task(const hora_base *b, hora_json *to) {
-    static const char *const keys[] = {"problem_type", "id2label", "label2id", "segment_head",
-                                       "dice"};
+    static const char *const keys[] = {"problem_type", "id2label", "label2id",       "segment_head",
+                                       "dice",         "frames",   "frame_attention"};
     for (size_t i = 0; i < HORA_COUNT(keys); i++)
         if (hora_json_get(b->config, keys[i]))
             hora_json_set(to, keys[i], hora_json_copy(hora_json_get(b->config, keys[i])));

@@ -16,6 +16,8 @@ void hora_net_init(hora_net *n, hora_graph *g, const hora_base *base, hora_adapt
                     .nadapters = nadapters,
                     .mode = mode,
                     .layer = -1,
+                    .route = -1,
+                    .around = -1,
                     .gate = HORA_NONE};
     n->leaf = hora_malloc(((size_t)base->nweights + 1) * sizeof *n->leaf);
     for (int i = 0; i < base->nweights; i++)
@@ -65,7 +67,7 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     hora_t *leaf = &n->param_leaf[a][i];
     if (*leaf == HORA_NONE) {
         *leaf = hora_graph_param(n->g, p->name, p->shape, (void *)p);
-        if (p->fixed)
+        if (p->fixed && n->mode != HORA_NET_DECODE) /* there nothing has a gradient */
             *leaf = hora_detach(n->g, *leaf);
     }
     return *leaf;
@@ -87,6 +89,12 @@ int64_t hora_net_slots(const hora_net *n) {
 static hora_t toward(hora_net *n, hora_t from, hora_t to, double weight) {
     return weight == 1 || from == to ? to
                                      : hora_add(n->g, from, hora_add(n->g, to, from, -1), weight);
+}
+
+/* What adapter `a` makes of `from`: its share of the way to `to`, in the rows of its task. */
+static hora_t taken(hora_net *n, const hora_adapter *a, hora_t from, hora_t to) {
+    to = toward(n, from, to, a->weight);
+    return a->route < 0 || from == to ? to : hora_route(n->g, to, from, a->route);
 }
 
 /* The leaf that trains in the place of weight `w`, or NONE. */
@@ -126,8 +134,14 @@ hora_head hora_net_head(hora_net *n, hora_t x) {
                      .f = HORA_NONE};
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
+        const hora_head was = out;
         if (h && h->head)
             h->head(n, n->adapters[a], x, &out);
+        if (n->adapters[a]->route >= 0 && (out.w != was.w || out.b != was.b))
+            hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
+                                             "adapter `%s` changes the output layer itself, which "
+                                             "all tasks share; leave that out, or give it no task",
+                                             n->adapters[a]->name));
     }
     return out;
 }
@@ -139,7 +153,7 @@ void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t 
                                          "adapter `%s` adapts the output layer, which another does "
                                          "already; leave it to one, or merge the other first",
                                          a->name));
-    h->u = u;
+    h->u = a->route < 0 ? u : hora_route(n->g, u, HORA_NONE, a->route);
     h->f = f;
     h->alpha = alpha * a->weight;
 }
@@ -185,7 +199,7 @@ hora_t hora_net_tokens(hora_net *n) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->tokens)
-            h = toward(n, h, o->tokens(n, n->adapters[a], h), n->adapters[a]->weight);
+            h = taken(n, n->adapters[a], h, o->tokens(n, n->adapters[a], h));
     }
     return h;
 }
@@ -214,7 +228,7 @@ hora_t hora_net_embedded(hora_net *n, hora_t h) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *o = hooks_of(n, a);
         if (o && o->input)
-            h = toward(n, h, o->input(n, n->adapters[a], h), n->adapters[a]->weight);
+            h = taken(n, n->adapters[a], h, o->input(n, n->adapters[a], h));
     }
     return dropped(n, h, 0);
 }
@@ -223,8 +237,8 @@ static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
         if (h && h->block)
-            sub.y = toward(n, sub.y, h->block(n, n->adapters[a], n->layer, where, &sub),
-                           n->adapters[a]->weight);
+            sub.y =
+                taken(n, n->adapters[a], sub.y, h->block(n, n->adapters[a], n->layer, where, &sub));
     }
     return sub.y;
 }
@@ -242,22 +256,37 @@ hora_t hora_net_block_end(hora_net *n, hora_t h) {
     return h;
 }
 
-/* The first adapter from `a` on that has something to say about projections; nadapters: none. */
+/* The first adapter from `a` on that has something to say about projections; nadapters: none. While
+ * one of a task is asked, those of other tasks are not: no row is theirs too. */
 static int speaker(const hora_net *n, int a) {
-    while (a < n->nadapters && !(hooks_of(n, a) && hooks_of(n, a)->linear))
-        a++;
+    for (; a < n->nadapters; a++) {
+        const int route = n->adapters[a]->route;
+        const bool other = n->route >= 0 && route >= 0 && route != n->route;
+        if (hooks_of(n, a) && hooks_of(n, a)->linear && !other)
+            break;
+    }
     return a;
 }
 
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b) {
-    int saved = n->next, a = speaker(n, n->next);
+    const int saved = n->next, route = n->route, around = n->around, a = speaker(n, n->next);
     if (a == n->nadapters)
         return hora_linear(n->g, x, w, b, HORA_NONE, 1);
+    const hora_adapter *ad = n->adapters[a];
+    const bool some = ad->route >= 0 && ad->route != route; /* rows of one task among others */
     n->next = a + 1;
+    n->around = route;
+    n->route = ad->route >= 0 ? ad->route : route;
     hora_t y = hooks_of(n, a)->linear(n, n->adapters[a], s, x, w, b);
-    if (n->adapters[a]->weight != 1 && !n->weighed)
-        y = toward(n, hora_net_next(n, s, x, w, b), y, n->adapters[a]->weight);
-    n->weighed = false;
+    n->route = route;
+    n->around = around;
+    const bool share = ad->weight != 1 && !n->weighed, rows = some && !n->routed;
+    if (share || rows) {
+        hora_t without = hora_net_next(n, s, x, w, b);
+        y = share ? toward(n, without, y, ad->weight) : y;
+        y = rows ? hora_route(n->g, y, without, ad->route) : y;
+    }
+    n->weighed = n->routed = false;
     n->next = saved;
     return y;
 }
@@ -273,9 +302,24 @@ hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hor
 
 hora_t hora_net_update(hora_net *n, const hora_adapter *ad, const hora_site *s, hora_t x, hora_t w,
                        hora_t b, hora_t xd, hora_t a, hora_t f, double alpha) {
-    hora_t y = hora_net_lowrank(n, s, x, w, b, xd, a, f, alpha * ad->weight);
-    n->weighed = true;
+    hora_t y;
+    if (n->route == n->around) { /* in all rows that are asked about */
+        y = hora_net_lowrank(n, s, x, w, b, xd, a, f, alpha * ad->weight);
+    } else {
+        const int route = n->route;
+        n->route = n->around; /* what lies behind it is every row's */
+        y = hora_net_next(n, s, x, w, b);
+        n->route = route;
+        hora_t z = hora_linear(n->g, xd, a, HORA_NONE, HORA_NONE, 1); /* (rows, r) */
+        z = hora_route(n->g, z, HORA_NONE, route);
+        y = hora_linear(n->g, z, f, HORA_NONE, y, alpha * ad->weight);
+    }
+    n->weighed = n->routed = true;
     return y;
+}
+
+void hora_net_beyond(hora_net *n) {
+    n->routed = false;
 }
 
 hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x) {
@@ -291,17 +335,28 @@ hora_t hora_net_gated(hora_net *n, hora_t x, hora_act act) {
     return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, act));
 }
 
-hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale) {
+/* x with a width that is not the base's, or a table of frequencies for each group of heads. */
+static hora_t turned(hora_net *n, hora_t x, int64_t heads, int64_t head_dim, const double *freq,
+                     int64_t tables, double scale) {
     int64_t shift = 0;
     for (int a = 0; a < n->nadapters; a++) {
         const hora_hooks *h = hooks_of(n, a);
         if (h && h->shift)
             shift += h->shift(n->adapters[a]);
     }
-    if (n->base->far_positions)
-        return hora_rope_reach(n->g, x, heads, n->base->head_dim, freq, scale, shift,
+    if (n->base->far_positions && tables == 1)
+        return hora_rope_reach(n->g, x, heads, head_dim, freq, scale, shift,
                                n->base->far_positions);
-    return hora_rope_from(n->g, x, heads, n->base->head_dim, freq, scale, shift);
+    return hora_rope_from(n->g, x, heads, head_dim, freq, tables, scale, shift);
+}
+
+hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale) {
+    return turned(n, x, heads, n->base->head_dim, freq, 1, scale);
+}
+
+hora_t hora_net_rope_partly(hora_net *n, hora_t x, int64_t heads, int64_t head_dim,
+                            const double *freq, int64_t tables) {
+    return turned(n, x, heads, head_dim, freq, tables, 1);
 }
 
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
@@ -329,9 +384,9 @@ static hora_t attend(hora_net *n, const hora_attend *t, hora_t kp, hora_t vp, co
 static hora_attend attended(hora_net *n, hora_adapter *a, hora_attend t) {
     const hora_attend was = t;
     a->hooks->attend(n, a, n->layer, &t);
-    t.q = toward(n, was.q, t.q, a->weight);
-    t.k = toward(n, was.k, t.k, a->weight);
-    t.v = toward(n, was.v, t.v, a->weight);
+    t.q = taken(n, a, was.q, t.q);
+    t.k = taken(n, a, was.k, t.k);
+    t.v = taken(n, a, was.v, t.v);
     if (t.mix != was.mix && a->weight != 1)
         t.mix = hora_scale(n->g, t.mix, HORA_NONE, a->weight);
     return t;
@@ -374,6 +429,62 @@ hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t w
         return HORA_NONE;
     }
     return t.mix == HORA_NONE ? attend(n, &t, kp, vp, &at) : attend_mixed(n, &t, &at);
+}
+
+/* What a projection with all that is attached does to any x, as a matrix (out, in), (out, in + 1)
+ * where adapters are attached: they see rows of the identity and one of zeros, whose result is the
+ * bias and is taken off the others. Once for all batches. NONE: the model has no such site. */
+static hora_t effective(hora_net *n, hora_site_kind k, const hora_identity *one) {
+    const hora_site *s = hora_base_site(n->base, k, n->layer);
+    if (!s)
+        return HORA_NONE;
+    const hora_t w = hora_net_weight(n, s->weight);
+    n->next = 0;
+    if (speaker(n, 0) == n->nadapters &&
+        hora_dtype_block(n->base->weights[s->weight].view.dtype) == 1)
+        return w;
+    hora_graph_in_before(n->g, true);
+    hora_t t = hora_net_next(n, s, hora_graph_frozen(n->g, "identity", one->at), w, HORA_NONE);
+    t = hora_add(n->g, t, hora_gather(n->g, t, one->last, s->in + 1), -1);
+    t = hora_permute(n->g, t, 1, s->in + 1, s->out, 1); /* (in + 1, out) -> (out, in + 1) */
+    hora_graph_in_before(n->g, false);
+    return t;
+}
+
+/* Hooks that want keys and values, which are not formed here. */
+static const char *wants_keys(const hora_net *n) {
+    const char *name = NULL;
+    for (int a = 0; a < n->nadapters && !name; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        if (h && (h->kv || h->attend || h->compared || h->keeps))
+            name = n->adapters[a]->name;
+    }
+    return name;
+}
+
+hora_t hora_net_attend_latent(hora_net *n, hora_t q, hora_t r, hora_t c, const hora_identity *one,
+                              int64_t window, double scale) {
+    hora_attr at = {.heads = n->base->heads,
+                    .kv_heads = n->base->kv_heads,
+                    .head_dim = n->base->head_dim,
+                    .window = window,
+                    .scale = scale};
+    const char *name = wants_keys(n);
+    if (name) {
+        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
+                                         "adapter `%s` works on keys and values, which a cache of "
+                                         "latents does not hold; use --no-cache",
+                                         name));
+        return HORA_NONE;
+    }
+    for (int a = 0; a < n->nadapters; a++) {
+        const hora_hooks *h = hooks_of(n, a);
+        if (h && h->reach)
+            h->reach(n->adapters[a], n->layer, &at.window, &at.ahead);
+    }
+    const hora_t u = effective(n, HORA_SITE_K, one), v = effective(n, HORA_SITE_V, one);
+    const hora_t cache = hora_graph_state(n->g, "latent cache", n->kcache[n->layer]);
+    return hora_latent_attention(n->g, q, r, c, u, v, cache, &at);
 }
 
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {

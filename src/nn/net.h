@@ -37,11 +37,13 @@ struct hora_net {
     bool entered;                     /* hora_net_enter was asked for it */
     bool packed;                      /* its rows are those alone */
     int next;                         /* adapter whose hook the chain of a site asks next */
-    bool weighed;                     /* the hook that was asked has heeded its adapter's weight */
+    bool weighed, routed;             /* the hook that was asked has heeded its weight, its task */
+    int route, around;                /* task of the hook that is asked, and of the one around it */
     hora_t *leaf;                     /* per base weight, NONE until used */
     bool *frozen;                     /* per base weight: its leaf is the base's own */
     hora_t **param_leaf;              /* per adapter, per parameter */
-    const hora_view *kcache, *vcache; /* DECODE: per layer, (capacity, G dh), borrowed */
+    const hora_view *kcache, *vcache; /* DECODE: per layer, borrowed: (capacity, G dh),
+                                       * or of latents (capacity, base->latent), kcache alone */
     /* DECODE: per layer and kept vector, borrowed; NULL: nothing is kept. `answers`: they stand
      * there already, else the rows are a whole prompt. */
     const hora_view *kept;
@@ -76,11 +78,24 @@ hora_t hora_net_site(hora_net *n, hora_site_kind k, hora_t x);
 hora_t hora_net_gated(hora_net *n, hora_t x, hora_act act);
 /* Rotates heads of head_dim by their positions, which begin behind what methods put in front. */
 hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale);
+/* The same for heads of another width, with freq (tables, head_dim/2), of which head h takes row
+ * h tables / heads; a pair whose frequency is 0 stays. */
+hora_t hora_net_rope_partly(hora_net *n, hora_t x, int64_t heads, int64_t head_dim,
+                            const double *freq, int64_t tables);
 /* q (rows, H dh), k v (rows, G dh) -> (rows, H dh); prefix and caches are its business. */
 hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale);
 /* The same where a row also sees at most `ahead` keys behind itself; 0: all of its range. */
 hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
                             int64_t ahead, double scale);
+/* DECODE over latents c (rows, w) and turned parts r (rows, G 2p) of keys, which are cached instead
+ * of keys and values: the sites K and V, which make the rest of them from c, are absorbed into q
+ * and the result (op_latent_attention.c). -> (rows, H dh) */
+typedef struct hora_identity {
+    hora_view at;        /* (w + 1, w): ones on the diagonal, the last row zeros */
+    const int32_t *last; /* (w + 1) rows of such a matrix: w for each of the first w, then -1 */
+} hora_identity;
+hora_t hora_net_attend_latent(hora_net *n, hora_t q, hora_t r, hora_t c, const hora_identity *one,
+                              int64_t window, double scale);
 /* What the maps of a sublayer are to read: x, or the rows of it that take part. In front of each
  * hora_net_sublayer. */
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x);
@@ -101,10 +116,14 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
  * one op where this method is the last of the chain. */
 hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
                         hora_t a, hora_t f, double alpha);
-/* The same where this is all that the adapter does to the site: heeds its weight. Other hooks need
- * not: the site goes that share of the way from what it was without them. */
+/* The same where this is all that the adapter does to the site: heeds its weight and its task.
+ * Other hooks need not: the site goes that share of the way from what it was without them, and in
+ * rows of other tasks it stays so. */
 hora_t hora_net_update(hora_net *n, const hora_adapter *ad, const hora_site *s, hora_t x, hora_t w,
                        hora_t b, hora_t xd, hora_t a, hora_t f, double alpha);
+/* Behind hora_net_update, where the hook changes more of the site: rows of other tasks must not
+ * have that either. It heeds the weight itself. */
+void hora_net_beyond(hora_net *n);
 /* For hook 8: the term alpha u f'. Only one of the attached may give it. */
 void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
                        double alpha);

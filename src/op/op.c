@@ -268,6 +268,19 @@ void hora_case_heads(hora_case *c, int64_t n, int64_t heads, int64_t kv, int64_t
     c->attr.scale = 1 / sqrt((double)dh);
 }
 
+void hora_case_seen(hora_case *c, hora_rng *r, int k, int64_t n, int64_t at) {
+    hora_case_batch(c, r, n, 2, 0, false);
+    int32_t *lo = hora_case_alloc(c, (size_t)n, sizeof *lo);
+    int32_t *hi = hora_case_alloc(c, (size_t)n, sizeof *hi);
+    for (int64_t i = 0; i < n; i++) {
+        lo[i] = k == 3 ? 2 : 0;
+        hi[i] = k == 2 && i == n - 1 ? 0 : (int32_t)(at + i + 1); /* last: padding */
+    }
+    c->batch.lo = lo;
+    c->batch.hi = hi;
+    c->batch.cache_row = at;
+}
+
 bool hora_case_cached(hora_rng *r, int k, hora_case *c, int64_t widest) {
     const struct {
         int64_t n, heads, kv, dh, cap, at, window;
@@ -280,16 +293,7 @@ bool hora_case_cached(hora_rng *r, int k, hora_case *c, int64_t widest) {
     c->attr.window = s[k].window;
     hora_case_matrix(c, 3, s[k].cap, s[k].kv * s[k].dh);
     hora_case_matrix(c, 4, s[k].cap, s[k].kv * s[k].dh);
-    hora_case_batch(c, r, s[k].n, 2, 0, false);
-    int32_t *lo = hora_case_alloc(c, (size_t)s[k].n, sizeof *lo);
-    int32_t *hi = hora_case_alloc(c, (size_t)s[k].n, sizeof *hi);
-    for (int64_t i = 0; i < s[k].n; i++) {
-        lo[i] = k == 3 ? 2 : 0;
-        hi[i] = k == 2 && i == s[k].n - 1 ? 0 : (int32_t)(s[k].at + i + 1); /* last: padding */
-    }
-    c->batch.lo = lo;
-    c->batch.hi = hi;
-    c->batch.cache_row = s[k].at;
+    hora_case_seen(c, r, k, s[k].n, s[k].at);
     return true;
 }
 

@@ -41,13 +41,15 @@ typedef struct hora_attr {
      * its range. attention: at most `ahead` keys behind itself; 0: all of its range */
     int64_t window, ahead;
     double scale; /* attention, cache: of q k' before softmax */
-    /* rope: (head_dim/2) angles per position; borrowed for the life of the graph. rope_reach: twice
-     * as many, the second half for sequences of more than `far` positions */
+    /* rope: (head_dim/2) angles per position, or (groups, head_dim/2) where groups > 1; rope_reach:
+     * two sets, the second for sequences of more than `far` positions; borrowed for the life of the
+     * graph */
     const double *freq;
     int64_t far;       /* rope_reach */
     int64_t shift;     /* rope: added to every position */
     double rope_scale; /* rope: factor of cos and sin (attention_factor); 1 */
-    /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped: groups; others: see their files */
+    /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped, interleave: groups; others: see
+     * their files */
     int64_t groups, a, b, w;
     /* gather: row numbers, borrowed, read at run time; NULL: the batch's */
     const int32_t *index;

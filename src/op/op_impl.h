@@ -46,6 +46,9 @@ bool hora_case_like(hora_rng *r, int k, hora_case *c);
 bool hora_case_dropout(hora_rng *r, int k, hora_case *c, bool padded);
 /* q, k and v of n rows as inputs 0 to 2, the output a row tensor, and what attr says of heads. */
 void hora_case_heads(hora_case *c, int64_t n, int64_t heads, int64_t kv, int64_t dh);
+/* The batch of a case over caches: n rows behind `at` others; in case 2 the last row is padding, in
+ * case 3 the first two of the cache are not seen. */
+void hora_case_seen(hora_case *c, hora_rng *r, int k, int64_t n, int64_t at);
 /* Cases of attention over caches (inputs 3 and 4); `widest`: of the heads of the last one. */
 bool hora_case_cached(hora_rng *r, int k, hora_case *c, int64_t widest);
 /* Cases of x (n, d) whose rows hold texts: target 0 an anchor, then 1, its own text, then perhaps

@@ -7,7 +7,9 @@
  *   y_j              = x_j c - x_{j+head_dim/2} s
  *   y_{j+head_dim/2} = x_{j+head_dim/2} c + x_j s
  *
- * Backward is the transpose: the same with s negated. It reads nothing but positions.
+ * With attr.groups T > 1 there are T rows of freq, and head h takes row h T / heads; a frequency of
+ * 0 leaves its pair as it is, but for rope_scale. Backward is the transpose: the same with s
+ * negated. It reads nothing but positions.
  */
 #include "op/op_impl.h"
 
@@ -22,6 +24,9 @@ static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out
         return hora_op_misfit("x", &in[0], NULL, NULL, "make it as wide as heads x head_dim");
     if (!a->freq)
         return hora_fail(HORA_EUSAGE, "no frequencies; set attr.freq to head_dim/2 of them");
+    if (a->groups > 1 && a->heads % a->groups)
+        return hora_fail(HORA_ESHAPE, "%lld tables of frequencies for %lld heads; give a divisor",
+                         (long long)a->groups, (long long)a->heads);
     out->shape = in[0].shape;
     return HORA_OK;
 }
@@ -35,17 +40,20 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
     static const struct {
         int64_t n, h, dh;
         double factor;
-    } s[] = {{1, 1, 2, 1},   {3, 1, 6, 1},    {7, 3, 10, 1.25},
-             {33, 2, 34, 1}, {130, 5, 16, 1}, {200, 4, 64, 1}};
+        int64_t tables;
+    } s[] = {{1, 1, 2, 1, 0},    {3, 1, 6, 1, 0},    {7, 3, 10, 1.25, 0}, {33, 2, 34, 1, 0},
+             {130, 5, 16, 1, 0}, {200, 4, 64, 1, 0}, {9, 4, 6, 1, 2},     {130, 3, 16, 1, 3}};
+    const int64_t half = k < (int)HORA_COUNT(s) ? s[k].dh / 2 : 0;
     if (k >= (int)HORA_COUNT(s))
         return false;
     hora_case_row(c, 0, s[k].n, s[k].h * s[k].dh);
     c->rows |= HORA_OUT;
     c->grad = HORA_IN(0);
     hora_case_batch(c, r, s[k].n, 7, k == 2 ? 2 : 0, false);
-    double *freq = hora_case_alloc(c, (size_t)s[k].dh / 2, sizeof *freq);
-    for (int64_t j = 0; j < s[k].dh / 2; j++)
-        freq[j] = pow(10000, -2.0 * (double)j / (double)s[k].dh);
+    double *freq = hora_case_alloc(c, (size_t)(hora_max(s[k].tables, 1) * half), sizeof *freq);
+    for (int64_t j = 0; j < hora_max(s[k].tables, 1) * half; j++)
+        freq[j] = j % 3 == 2 && s[k].tables ? 0 : pow(10000, -(double)(j % half) / (double)half);
+    c->attr.groups = s[k].tables;
     c->attr.freq = freq;
     c->attr.rope_scale = s[k].factor;
     c->attr.heads = s[k].h;

@@ -31,6 +31,9 @@ const char *hora_method_lacks(const hora_method *m) {
         {(m->alias != NULL) == (m->alias_options != NULL) && (!m->alias || m->options),
          "alias and alias_options, both or none"},
         {m->setup, "setup"},
+        {m->unrouted || !(h->kv || h->slots || h->keeps || h->takes || h->second || h->reach ||
+                          h->compared || m->choose),
+         "unrouted: why it cannot be on in some rows alone"},
         {m->claims, "claims"},
         {m->save, "save"},
         {m->load, "load"},
@@ -104,6 +107,9 @@ hora_status hora_method_foreign(const hora_settings *s, const char *method) {
 static const hora_option rows[] = {
     OPT_STRING(name, "adapter_name", NULL, NULL, "NAME",
                "name of the adapter among several; unset: its method's"),
+    OPT_STRING(task, "adapter_task", NULL, NULL, "TASK",
+               "the adapter is for records whose `task` is this one, and off in all others; unset: "
+               "for all"),
 };
 const hora_options hora_adapter_options = {"Adapter", rows, HORA_COUNT(rows)};
 
@@ -136,6 +142,7 @@ hora_adapter *hora_adapter_new(const hora_method *m, const hora_base *base, cons
     a->dtype = base->dtype == HORA_F64 ? HORA_F64 : HORA_F32;
     a->enabled = true;
     a->weight = 1;
+    a->route = -1;
     a->config = hora_calloc(1, m->config_size ? m->config_size : 1);
     if (m->options && hora_options_take(m->options, a->config, &none))
         HORA_BUG("method %s: its defaults are refused: %s", m->name, hora_errmsg());
@@ -219,6 +226,7 @@ hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const ch
     HORA_TRY(hora_options_take(&hora_adapter_options, &c, settings));
     hora_status s = c.name ? check_name(c.name) : HORA_OK;
     hora_adapter *a = hora_adapter_new(m, base, c.name, seed);
+    a->task = c.task && *c.task ? hora_strdup(c.task) : NULL;
     hora_options_release(&hora_adapter_options, &c);
     if (!s && m->options)
         s = take_options(m, method, a->config, settings);
@@ -241,6 +249,7 @@ void hora_peft_detach(hora_adapter *a) {
         hora_options_release(a->method->options, a->config);
     hora_free(a->config);
     hora_free(a->name);
+    hora_free(a->task);
     hora_free(a->state);
     hora_free(a);
 }

@@ -58,6 +58,9 @@ typedef struct hora_method {
     hora_status (*setup)(hora_adapter *);
     /* what setup made, also after a failure half-way; NULL: none */
     void (*release)(hora_adapter *);
+    /* Why it cannot be on in some rows of a batch and off in others, as adapters of several tasks
+     * are (hora_adapters_route); NULL: it can. */
+    const char *unrouted;
 
     /* --- on disk */
     bool (*claims)(const struct hora_method *, const hora_foreign *); /* this folder is mine */
@@ -120,9 +123,10 @@ hora_status hora_method_foreign(const hora_settings *s, const char *method);
  * hora_peft_load. */
 hora_status hora_peft_attach(hora_adapter **out, const hora_base *base, const char *method,
                              hora_settings *settings, uint64_t seed);
-/* The option of every adapter, whatever its method: adapter_name. hora_peft_attach takes it too. */
+/* The options of every adapter, whatever its method. hora_peft_attach takes them too. */
 typedef struct hora_adapter_config {
     char *name; /* NULL: the method's */
+    char *task; /* of the records that it is for; NULL: all */
 } hora_adapter_config;
 extern const hora_options hora_adapter_options;
 void hora_peft_detach(hora_adapter *a); /* accepts NULL */
@@ -171,6 +175,16 @@ hora_status hora_peft_weigh(hora_adapter *a, double weight);
  * hora_adapters.json says which belong together. */
 /* Refuses two of one name, and two that train the same base weight. */
 hora_status hora_adapters_check(hora_adapter *const *at, int n);
+/* Task routing: an adapter with a task is on in the rows of records that name this task and off in
+ * all others. Numbers the tasks in attach order (adapter.h: route). HORA_EUNSUPPORTED, with the
+ * adapter's name, where one cannot be on in some rows alone. */
+hora_status hora_adapters_route(hora_adapter *const *at, int n);
+bool hora_adapters_routed(hora_adapter *const *at, int n); /* one of them is for a task */
+/* The tasks in the order of their numbers into names (room for n, borrowed); returns how many. */
+int hora_adapters_tasks(hora_adapter *const *at, int n, const char **names);
+/* Where no record says which one is meant: refuses adapters of several tasks, and turns one that is
+ * alone on in all rows. from: where they lie. */
+hora_status hora_adapters_one_task(hora_adapter *const *at, int n, const char *from);
 /* Calls `a` by `name`, or by the folder of that path, made different from the other n. */
 void hora_adapters_name(hora_adapter *a, const char *name, hora_adapter *const *others, int n);
 /* Where adapter i lies in `dir`; new string. */
@@ -178,9 +192,15 @@ char *hora_adapters_path(hora_adapter *const *at, int i, const char *dir);
 /* Writes all of them into the existing folder, sub-folders flushed. */
 hora_status hora_adapters_save(hora_adapter *const *at, int n, const char *dir,
                                const char *card_note);
-/* Opens all that lie in `dir` together; *at is an array to free with hora_free. */
+/* Opens all that lie in `dir` together; *at is an array to free with hora_free. Those of tasks are
+ * numbered (hora_adapters_route); only: of them this one alone, which is then on in all rows. */
 hora_status hora_adapters_load(hora_adapter ***at, int *n, const hora_base *base, const char *dir,
-                               const char *prefer);
+                               const char *only, const char *prefer);
+/* The task of adapter i in that list; NULL: none. Owned. */
+char *hora_adapters_task(const char *dir, int i);
+/* What a path names: OUT/NAME is the adapter NAME of a task among those that lie together in OUT
+ * (*name, *home its OUT), wherever its files are; else *home is dir, and *name NULL. Both owned. */
+void hora_adapters_home(const char *dir, char **home, char **name);
 /* Names of those that lie in `dir` together, the first one's first; none where there is no
  * hora_adapters.json. Free with hora_list_free. */
 hora_status hora_adapters_list(char ***names, int *n, const char *dir);

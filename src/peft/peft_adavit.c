@@ -123,6 +123,7 @@ const hora_method hora_method_adavit = {
     .default_lr = 1e-3,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "which rows take part in a sublayer is decided for all of a batch",
     .hooks = {.linear = linear, .takes = takes},
     .setup = setup,
     .release = release,

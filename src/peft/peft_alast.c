@@ -146,6 +146,7 @@ const hora_method hora_method_alast = {
     .default_lr = 2e-5,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "which blocks train is decided for all of a step",
     .hooks = {.select = hora_adapter_replacement, .block = block},
     .setup = setup,
     .release = release,

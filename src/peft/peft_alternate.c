@@ -61,6 +61,7 @@ const hora_method hora_method_alternate = {
     .default_lr = 1e-4,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "how far rows see is the same in all of a batch",
     .hooks = {.select = hora_adapter_replacement, .reach = reach},
     .setup = setup,
     HORA_DELTA_CALLBACKS,

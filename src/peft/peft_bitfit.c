@@ -67,6 +67,7 @@ const hora_method hora_method_bitfit = {
     .default_lr = 1e-3,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "it puts other values in the place of base weights",
     .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
     .release = release,

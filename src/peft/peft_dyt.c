@@ -100,6 +100,7 @@ const hora_method hora_method_dyt = {
     .default_lr = 1e-3,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "which rows take part in a sublayer is decided for all of a batch",
     .hooks = {.block = block, .takes = takes, .second = second},
     .setup = setup,
     .release = release,

@@ -15,6 +15,7 @@ const hora_method hora_method_full = {
     .summary = "every weight trains; the yardstick of the others",
     .form = "every W and b trains",
     .default_lr = 2e-5,
+    .unrouted = "it puts other values in the place of base weights",
     .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
     HORA_MODEL_FOLDER,

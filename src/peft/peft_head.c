@@ -23,6 +23,7 @@ const hora_method hora_method_head = {
     .summary = "output head only",
     .form = "the output head trains",
     .default_lr = 1e-3,
+    .unrouted = "it puts other values in the place of base weights",
     .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
     HORA_DELTA_FOLDER,

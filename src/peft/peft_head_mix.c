@@ -53,6 +53,7 @@ const hora_method hora_method_head_mix = {
     .default_lr = 1e-2,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "it recombines the heads in all of a batch",
     .hooks = {.attend = attend},
     .setup = setup,
     HORA_DELTA_CALLBACKS,

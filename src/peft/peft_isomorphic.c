@@ -104,6 +104,7 @@ const hora_method hora_method_isomorphic = {
     .default_lr = 1e-3,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "a graph of attention is made of all rows of a batch",
     .hooks = {.compared = compared, .block = block},
     .setup = setup,
     .release = release,

@@ -121,6 +121,8 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
                      hora_t b) {
     const site *t = &((const state *)a->state)->site[s - a->base->sites];
     hora_t y = hora_made_linear(n, a, s, x, w, b);
+    if (t->bias)
+        hora_net_beyond(n);
     return t->bias ? hora_affine(n->g, y, HORA_NONE, t->shift) : y;
 }
 

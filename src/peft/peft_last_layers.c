@@ -41,6 +41,7 @@ const hora_method hora_method_last_layers = {
     .default_lr = 2e-5,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "it puts other values in the place of base weights",
     .hooks = {.select = hora_adapter_replacement},
     .setup = setup,
     HORA_DELTA_FOLDER,

@@ -363,6 +363,8 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     hora_t y =
         hora_dora_lowrank(&t->dora, n, a, s, x, w, shifted(n, t, b), xd, hora_net_param(n, t->a),
                           t->rows ? t->part : hora_net_param(n, t->b), t->scale);
+    if (t->bias || t->start.a0)
+        hora_net_beyond(n);
     return hora_lora_start_minus(&t->start, n, a, x, y);
 }
 

@@ -76,7 +76,7 @@ static int64_t tokens_of(const hora_base *b, int64_t *frame) {
     const hora_vision *v = b->vision;
     *frame =
         v && v->frames > v->tubelet && !v->heads ? v->height / v->patch * (v->width / v->patch) : 0;
-    return v ? hora_vision_rows(v) : b->max_positions;
+    return v ? hora_vision_segment(v) : b->max_positions;
 }
 
 static hora_status check(hora_adapter *a) {

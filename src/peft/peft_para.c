@@ -128,6 +128,7 @@ const hora_method hora_method_para = {
     .default_lr = 1e-3,
     .options = &options,
     .config_size = sizeof(config),
+    .unrouted = "vectors of the prompt are kept for one adapter alone",
     .hooks = {.linear = linear, .keeps = keeps},
     .setup = setup,
     .release = release,

@@ -42,7 +42,13 @@ static hora_status add(hora_adapter *a, int i) {
     config *c = a->config;
     state *st = a->state;
     const hora_site *s = &a->base->sites[i];
+    const hora_site *q = hora_base_site(a->base, HORA_SITE_Q, s->layer);
     block *b = &st->block[s->layer];
+    if (q && s->in != q->in)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "%s reads a latent and not what q reads, so the two cannot share a pair; "
+                         "take targets q, or method lora",
+                         s->module);
     if (s->kind != HORA_SITE_Q && s->kind != HORA_SITE_K && s->kind != HORA_SITE_V)
         return hora_fail(HORA_EUSAGE,
                          "targets: %s does not read what q, k and v read, so it cannot share their "

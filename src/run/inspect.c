@@ -113,6 +113,16 @@ static bool same_site(const hora_site *a, const hora_site *b) {
            (a->bias >= 0) == (b->bias >= 0) && (a->layer < 0) == (b->layer < 0);
 }
 
+/* What a decoder keeps of a token. */
+static void put_cache(hora_json *o, const hora_base *b) {
+    hora_json *c = hora_json_set(o, "cache", hora_json_new_object());
+    const int64_t n = hora_base_cache_row(b), plain = 2 * b->layers * b->kv_heads * b->head_dim;
+    put_int(c, "numbers_per_token", n);
+    put_int(c, "bytes_per_token_f32", n * (int64_t)sizeof(float));
+    put_int(c, "numbers_as_keys_and_values", plain);
+    hora_json_set(c, "share", hora_json_new_real((double)n / (double)plain));
+}
+
 /* Each sort of site once, by its first module; `layers` says how many there are of it. */
 static void put_sites(hora_json *o, const hora_base *b) {
     hora_json *sites = hora_json_set(o, "sites", hora_json_new_array());
@@ -161,6 +171,8 @@ static hora_status inspect_model(const char *dir, hora_json *o) {
     put_int(o, "vocab", b->vocab);
     put_int(o, "max_positions", b->max_positions);
     hora_json_set(o, "tied", hora_json_new_bool(b->tied));
+    if (!b->vision && !b->encoder && !b->bare)
+        put_cache(o, b);
     put_dtypes(o, dir);
     put_sites(o, b);
     s = hora_model_file(dir) ? HORA_OK : put_file(o, "config", dir, "config.json");
@@ -299,6 +311,14 @@ static hora_status inspect_delta(const char *dir, hora_json *o) {
 
 static hora_status inspect_dir(const char *dir, const char *base_dir, bool heads, hora_json *o);
 
+/* The task of adapter i of a folder, where it has one. */
+static void put_task(hora_json *o, const char *dir, int i) {
+    char *task = hora_adapters_task(dir, i);
+    if (task)
+        put_text(o, "task", task);
+    hora_free(task);
+}
+
 /* Several adapters in one folder: each as if it lay alone. */
 static hora_status inspect_several(const char *dir, const char *base_dir, bool heads,
                                    hora_json *o) {
@@ -311,11 +331,14 @@ static hora_status inspect_several(const char *dir, const char *base_dir, bool h
         hora_json *one = hora_json_push(list, hora_json_new_object());
         char *sub = hora_path_join(dir, names[i]);
         put_text(one, "name", names[i]);
+        put_task(one, dir, i);
         s = inspect_dir(sub, base_dir, heads, one);
         hora_free(sub);
     }
     if (n)
         put_text(o, "name", names[0]);
+    if (n)
+        put_task(o, dir, 0);
     hora_list_free(names, n);
     return s;
 }

@@ -70,7 +70,8 @@ hora_status hora_run_methods_attach(hora_run_methods *m, const hora_base *base, 
         HORA_TRY(hora_peft_attach(&a, base, method, s, seed));
         HORA_PUSH(m->at, m->n, m->cap, a);
     }
-    return hora_adapters_check(m->at, m->n);
+    HORA_TRY(hora_adapters_check(m->at, m->n));
+    return hora_adapters_route(m->at, m->n);
 }
 
 hora_status hora_run_methods_read(const hora_run_methods *m, const char *dir) {
@@ -92,6 +93,8 @@ void hora_run_methods_recipe(const hora_run_methods *m, hora_json *recipe) {
         hora_json *o = hora_json_new_object(), *options;
         hora_json_set(o, "method", hora_json_new_string(a->method->name));
         hora_json_set(o, "adapter_name", hora_json_new_string(a->name));
+        if (a->task)
+            hora_json_set(o, "adapter_task", hora_json_new_string(a->task));
         if (a->lr > 0)
             hora_json_set(o, "lr", hora_json_new_real(a->lr));
         if (a->own_decay)

@@ -36,6 +36,8 @@ hora_status hora_open_model(hora_opened *o, const char *dir, const hora_open_opt
                                  .adapter = options->adapter,
                                  .bare = head || o->objective.task->body};
     HORA_TRY(hora_base_open(&o->base, dir, &b));
+    HORA_TRY(
+        hora_objective_clips(&o->objective, o->base, options->frames, options->frame_attention));
     if (o->objective.task->body) {
         hora_base_bare_names(o->base);
         HORA_TRY(hora_embedding_read(&o->objective.how, o->base->dir));

@@ -17,6 +17,8 @@ typedef struct hora_open_options {
     hora_dtype quantize; /* as in hora_base_options */
     bool double_quant, quantize_cache;
     const char *task;    /* NULL: what the model, or the adapter, is made for */
+    int64_t frames;      /* of clips for a model of pictures: hora_objective_clips */
+    int frame_attention; /* HORA_FRAMES_AUTO .. */
     const char *adapter; /* folder that will be loaded onto it: may bring task and classes; NULL */
     const hora_sharing *sharing; /* as in hora_base_options */
 } hora_open_options;

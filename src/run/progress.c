@@ -93,18 +93,21 @@ static void on_step(hora_progress *p, const hora_run_event *e) {
     }
 }
 
-/* The loss, and the two numbers that a task names first. */
+/* The loss, that of each task of a routed training, and the numbers that a task names first. */
 static void on_eval(const hora_run_event *e) {
     static const char best[] = "  (best)";
     const hora_metrics *m = &e->eval->metrics;
     hora_str line = {0};
     hora_str_printf(&line, "step %lld/%lld  evaluation loss %.4f", (long long)e->eval->step,
                     (long long)e->steps, e->eval->loss);
-    for (int i = 1; i < m->n; i++) { /* as many as 80 columns take; the logs have all */
-        char one[64];
-        hora_snprintf(one, sizeof one, "  %s %.4g", m->at[i].name, m->at[i].value);
-        if (isfinite(m->at[i].value) && line.n + strlen(one) + strlen(best) <= 80)
-            hora_str_puts(&line, one);
+    for (int k = 1; k < 2 * m->n; k++) { /* as many as 80 columns take; the logs have all */
+        const hora_metric *one = &m->at[k % m->n];
+        const bool of_task = one->of && hora_eq(one->name, "loss"); /* those go first */
+        char text[64];
+        hora_snprintf(text, sizeof text, "  %.40s %.4g", of_task ? one->of : one->name, one->value);
+        if (k != m->n && of_task == (k < m->n) && isfinite(one->value) &&
+            line.n + strlen(text) + strlen(best) <= 80)
+            hora_str_puts(&line, text);
     }
     hora_info("%s%s", line.s, e->eval->best ? best : "");
     hora_str_release(&line);

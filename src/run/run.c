@@ -163,6 +163,8 @@ static hora_status open_model(run *r) {
                                  .double_quant = r->run.double_quant,
                                  .quantize_cache = r->run.quantize_cache,
                                  .task = r->run.task,
+                                 .frames = r->run.frames,
+                                 .frame_attention = r->run.frame_attention,
                                  .adapter = r->run.init_adapter,
                                  .sharing = hora_comm_sharing(r->comm)};
     r->opened.comm = r->comm;
@@ -314,8 +316,9 @@ static hora_status write_recipe(run *r) {
         return HORA_OK;
     const hora_options *tables[HORA_RUN_TABLES];
     const hora_adapter *only = r->methods.list ? NULL : r->methods.at[0];
-    const hora_adapter_config named = {only && !hora_eq(only->name, only->method->name) ? only->name
-                                                                                        : NULL};
+    const hora_adapter_config named = {
+        .name = only && !hora_eq(only->name, only->method->name) ? only->name : NULL,
+        .task = only ? only->task : NULL};
     int n = own_tables(r, tables);
     r->train.lr = r->result.report.lr;
     hora_run_config as_run = r->run;
@@ -360,6 +363,16 @@ static void say_local(run *r) {
     hora_free(text);
 }
 
+/* segment: the head that model or adapter have, and their loss, unless others are asked for. */
+static void choose_shape(run *r) {
+    hora_objective *o = &r->opened.objective;
+    if (o->told && !hora_settings_get(&r->all, "segment_head"))
+        r->train.segment_head = o->upsampled;
+    if (o->told && !hora_settings_get(&r->all, "dice"))
+        r->train.dice = o->dice;
+    hora_objective_shape(o, r->train.dice, r->train.segment_head == 1);
+}
+
 /* All that can be refused before anything large is taken or anything is written. */
 static hora_status plan(run *r) {
     HORA_TRY(open_model(r));
@@ -371,7 +384,7 @@ static hora_status plan(run *r) {
     if (r->files.train)
         HORA_TRY(open_data(r));
     if (!settled)
-        hora_objective_shape(&r->opened.objective, r->train.dice, r->train.segment_head == 1);
+        choose_shape(r);
     HORA_TRY(hora_open_settle(&r->opened, r->set, r->eval_set, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));

@@ -17,6 +17,8 @@ typedef struct hora_run_config { /* filled from hora_run_options */
     int64_t comm_timeout; /* seconds that ranks wait for each other; 0: for ever */
     int quantize;         /* choice of HORA_QUANTIZE_NAMES */
     bool double_quant, quantize_cache;
+    int64_t frames;      /* of clips for a model of pictures; 0: what it says */
+    int frame_attention; /* HORA_FRAMES_AUTO .. */
 } hora_run_config;
 extern const hora_options hora_run_options;
 /* The tables of a run without those of its method, for an array. */

@@ -49,14 +49,13 @@ static hora_status evaluate(run *r) {
     return hora_train_log_eval(r->log, &r->result.last_eval, now.epoch);
 }
 
-static const char *start_command(const run *r, char text[64]) {
-    const int ranks = hora_comm_size(r->comm);
-    hora_snprintf(text, 64, ranks > 1 ? "mpirun -n %d hora train" : "hora train", ranks);
+static const char *start_command(const run *r, char text[96]) {
+    hora_comm_command(r->comm, "hora train", text, 96);
     return text;
 }
 
 static hora_status interrupted(run *r, int64_t step) {
-    char command[64];
+    char command[96];
     HORA_TRY(save(r));
     return hora_fail(HORA_EINTERRUPTED,
                      "stopped after step %lld, everything is saved; go on with: %s --resume --out "
@@ -66,7 +65,7 @@ static hora_status interrupted(run *r, int64_t step) {
 
 void hora_run_add_way_on(void *user, hora_status why) {
     const run *r = user;
-    char command[64];
+    char command[96];
     if (hora_comm_size(r->comm) == 1 || r->first_step < 0 || why == HORA_ENUMERIC ||
         why == HORA_EINTERRUPTED)
         return;

@@ -28,6 +28,12 @@ static const hora_option rows[] = {
                "what trains; `hora methods` lists them"),
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
                "what the model learns: " HORA_TASK_NAMES "; unset: what its class is made for"),
+    OPT_INT(frames, "frames", NULL, NULL, 1, HORA_FRAMES_MOST,
+            "clips, folders of frames, for a model of pictures: so many frames of each; unset: "
+            "what model or adapter says, else pictures"),
+    OPT_CHOICE(frame_attention, "frame_attention", NULL, "auto", HORA_FRAMES_NAMES,
+               "apart: each frame is a picture, and logits their mean; joint: tokens see the "
+               "pieces of all frames; auto: what model or adapter says, else apart"),
     OPT_STRING(out, "out", "output_dir", NULL, "DIR",
                "folder for the adapter, checkpoints and logs"),
     OPT_STRING(init_adapter, "init_adapter", NULL, NULL, "DIR",

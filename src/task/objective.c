@@ -121,10 +121,17 @@ static hora_status take_problem(hora_objective *o, const hora_json *from) {
                      type);
 }
 
-/* What segment's head is, and its loss. */
+/* What segment's head is, and its loss; which clips are read. */
 static void take_shape(hora_objective *o, const hora_json *from) {
     const char *head = hora_json_string(hora_json_get(from, "segment_head"), NULL);
+    const char *seen = hora_json_string(hora_json_get(from, "frame_attention"), NULL);
     double dice;
+    int64_t frames;
+    if (o->task->pictures && seen && hora_json_int(hora_json_get(from, "frames"), &frames) &&
+        frames > 0 && frames <= HORA_FRAMES_MOST) {
+        o->frames = frames;
+        o->joint = hora_eq(seen, "joint");
+    }
     if (o->task->labels != HORA_LABELS_PIXELS || !head)
         return;
     o->told = true;
@@ -136,6 +143,26 @@ static void take_shape(hora_objective *o, const hora_json *from) {
 void hora_objective_shape(hora_objective *o, double dice, bool upsampled) {
     o->dice = dice;
     o->upsampled = upsampled;
+}
+
+hora_status hora_objective_clips(hora_objective *o, hora_base *base, int64_t frames,
+                                 int attention) {
+    hora_vision *v = base->vision;
+    if (frames)
+        o->frames = frames;
+    if (attention != HORA_FRAMES_AUTO)
+        o->joint = attention == HORA_FRAMES_JOINT;
+    if (!frames && attention == HORA_FRAMES_AUTO && !o->frames)
+        return HORA_OK;
+    if (!v || o->task->labels != HORA_LABELS_CLASS)
+        return hora_fail(HORA_EUSAGE,
+                         "%s is not for clips: leave frames and "
+                         "frame_attention out, or give --task image-classification",
+                         v ? o->task->name : base->model_type);
+    if (!o->frames && !v->fixed)
+        return hora_fail(HORA_EUSAGE, "frame_attention is of clips; give frames too, as many as "
+                                      "are taken of each");
+    return hora_vision_clips(v, o->frames ? o->frames : v->frames, o->joint);
 }
 
 static bool is_regression(const hora_json *c) {
@@ -543,6 +570,11 @@ hora_status hora_objective_settle(hora_objective *o, hora_base *base, hora_datas
         hora_json_set(base->config, "segment_head",
                       hora_json_new_string(o->upsampled ? "upsampled" : "linear"));
         hora_json_set(base->config, "dice", hora_json_new_real(o->dice));
+    }
+    if (o->frames > 1 || hora_json_get(base->config, "frames")) {
+        hora_json_set(base->config, "frames", hora_json_new_int(hora_max(o->frames, 1)));
+        hora_json_set(base->config, "frame_attention",
+                      hora_json_new_string(o->joint ? "joint" : "apart"));
     }
     base->head_elsewhere = !train || o->brought;
     HORA_TRY(hora_base_head(base, o->task->task_type, o->classes, o->task->head_bias, fresh, seed));

@@ -74,6 +74,8 @@ struct hora_objective {
     bool upsampled;          /* segment: two layers, the second on a grid twice as fine */
     bool told;               /* segment: model or adapter said so */
     bool brought;            /* an adapter of this task brings the head */
+    int64_t frames;          /* of clips for a model of pictures; 0: nobody said, 1: pictures */
+    bool joint;              /* their frames see each other (tensor/vision.h) */
 };
 /* Language modelling, for whoever has no other. */
 const hora_objective *hora_objective_causal(void);
@@ -102,6 +104,13 @@ hora_status hora_objective_number(const hora_objective *o, hora_dataset *data);
 /* segment: factor of soft Dice loss, and which head; what a model or an adapter says goes before,
  * unless `fresh` training asks for another. Before it is settled. */
 void hora_objective_shape(hora_objective *o, double dice, bool upsampled);
+/* frames, frame_attention: clips for a model of pictures, as options have them (0: what model or
+ * adapter says), in its base too. Nothing where nobody speaks of clips. HORA_EUSAGE for a model or
+ * task that cannot. Before data are opened. */
+enum { HORA_FRAMES_MOST = 4096 };
+enum { HORA_FRAMES_AUTO, HORA_FRAMES_APART, HORA_FRAMES_JOINT };
+#define HORA_FRAMES_NAMES "auto apart joint" /* in this order */
+hora_status hora_objective_clips(hora_objective *o, hora_base *base, int64_t frames, int attention);
 /* Labels become shares of classes in training: smoothed by `smoothing`, or (mixed) those of mixed
  * samples too. HORA_EUSAGE for a task or loss that has no such. Nothing for neither. */
 hora_status hora_objective_soften(hora_objective *o, double smoothing, bool mixed);

@@ -140,7 +140,7 @@ hora_status hora_cli_attention(hora_settings *s, const hora_cli_attention_config
         hora_adapter *a;
         HORA_TRY_OUT(st, hora_model_load_adapter(&a, m, c->adapter, NULL));
     }
-    if (!m->base->vision || m->base->vision->frames > 1) {
+    if (!m->base->vision || m->base->vision->fixed) {
         st = hora_fail(HORA_EUNSUPPORTED, "--attention: %s reads %s; give a model of pictures",
                        c->model, m->base->vision ? "clips" : "text");
         goto out;

@@ -130,6 +130,29 @@ static void print_overlaps(const hora_json *r) {
     }
 }
 
+/* A line for each task: loss and the first number of the task's own. */
+static void print_tasks(const hora_json *r) {
+    const hora_json *tasks = hora_json_get(r, "tasks");
+    for (void *it = hora_json_iter(tasks); it; it = hora_json_next(tasks, it)) {
+        const hora_json *one = hora_json_iter_value(it);
+        const bool first = it == hora_json_iter(tasks);
+        hora_str head = {0}, line = {0};
+        for (void *m = hora_json_iter(one); m; m = hora_json_next(one, m)) {
+            double x = NAN;
+            hora_json_real(hora_json_iter_value(m), &x);
+            if (head.n > 48)
+                break;
+            hora_str_printf(&head, " %11.11s", hora_json_iter_key(m));
+            hora_str_printf(&line, " %11.*f", x == floor(x) && fabs(x) > 1 ? 0 : 4, x);
+        }
+        if (first)
+            printf("\n%-22s%s\n", "task", head.s);
+        printf("%-22.22s%s\n", hora_json_iter_key(it), line.s);
+        hora_str_release(&head);
+        hora_str_release(&line);
+    }
+}
+
 static void print(const hora_json *r) {
     for (void *it = hora_json_iter(r); it; it = hora_json_next(r, it)) {
         const char *key = hora_json_iter_key(it);
@@ -147,6 +170,7 @@ static void print(const hora_json *r) {
             printf("%s\n", hora_json_string(v, NULL) ? hora_json_string(v, NULL) : "-");
     }
     print_overlaps(r);
+    print_tasks(r);
     print_confusion(r);
 }
 
@@ -186,7 +210,7 @@ static hora_status run(hora_cli *cli) {
             files = hora_strdup(c.data);
         else
             HORA_TRY_OUT(st, hora_data_resolve(&files, c.data, HORA_DATA_TEST, false));
-        HORA_TRY_OUT(st, hora_cli_open(&m, &cli->settings));
+        HORA_TRY_OUT(st, hora_cli_open_routed(&m, &cli->settings));
         st = evaluate(m, &c, files, &cli->settings, &r);
     }
     if (!st && c.confusion)

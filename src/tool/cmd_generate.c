@@ -112,6 +112,7 @@ static hora_status generate(hora_model *m, config *c, hora_generation *g, hora_s
         st = hora_predictor_run(p, ids.at, ids.n, g, c->chat != NULL);
     if (st == HORA_OK) {
         *out = generation_json(g, ids.n, hora_now() - start);
+        hora_json_set(*out, "cache_bytes", hora_json_new_int((int64_t)hora_predictor_cache(p)));
         hora_json_set(*out, "prompt",
                       c->chat ? hora_json_new_string_n(text.s, text.n)
                               : hora_json_new_string(c->prompt));
@@ -132,9 +133,9 @@ static void print(const hora_json *r) {
     const double s = hora_cli_number(r, "seconds"), n = hora_cli_number(r, "tokens");
     putchar('\n');
     if (isatty(STDERR_FILENO))
-        fprintf(stderr, "%.0f + %.0f tokens, %s, %.1f tokens/s\n",
+        fprintf(stderr, "%.0f + %.0f tokens, %s, %.1f tokens/s, %.1f KiB of cache\n",
                 hora_cli_number(r, "prompt_tokens"), n, hora_cli_text(r, "finish"),
-                s > 0 ? n / s : 0);
+                s > 0 ? n / s : 0, hora_cli_number(r, "cache_bytes") / 1024);
 }
 
 static hora_status run(hora_cli *cli) {

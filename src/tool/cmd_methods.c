@@ -153,6 +153,7 @@ static hora_json *method_json(const hora_method *m, const models *all) {
     hora_json_set(o, "alias_options", hora_cli_text_or_null(m->alias_options));
     hora_json_set(o, "default_lr", hora_json_new_real(m->default_lr));
     hora_json_set(o, "merges", hora_json_new_bool(m->merge != NULL));
+    hora_json_set(o, "unrouted", hora_cli_text_or_null(m->unrouted));
     hora_json_set(o, "saved_as", hora_json_new_string(hora_method_export(m)));
     if (all->n) {
         hora_json *list = hora_json_set(o, "models", hora_json_new_array());
@@ -194,6 +195,8 @@ static void print(const hora_json *m) {
                hora_cli_text(m, "alias_options"));
     printf("  saved as %s; %s\n", hora_cli_text(m, "saved_as"),
            merges(m) ? "merges" : "does not merge: use it beside its base");
+    if (*hora_cli_text(m, "unrouted"))
+        printf("  not for one task of several: %s\n", hora_cli_text(m, "unrouted"));
     for (size_t i = 0; i < hora_json_len(hora_json_get(m, "models")); i++)
         print_model(hora_json_at(hora_json_get(m, "models"), i));
     printf("  default learning rate %s\n", hora_format_real(lr, hora_cli_number(m, "default_lr")));

@@ -260,9 +260,16 @@ out:
 static hora_status as_adapter(check *k, const char *path) {
     hora_adapter **at;
     hora_outcome got = {0};
+    char *home, *only;
     int n;
-    HORA_TRY(hora_adapters_load(&at, &n, k->m->base, path, NULL));
-    hora_status s = run_on(k, k->m, at, n, &got);
+    hora_adapters_home(path, &home, &only);
+    hora_status s = hora_adapters_load(&at, &n, k->m->base, home, only, NULL);
+    hora_free(home);
+    hora_free(only);
+    HORA_TRY(s);
+    s = hora_adapters_one_task(at, n, path);
+    if (s == HORA_OK)
+        s = run_on(k, k->m, at, n, &got);
     if (s == HORA_OK)
         s = compare(k, path, &got);
     hora_outcome_release(&got);

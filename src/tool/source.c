@@ -32,7 +32,7 @@ static hora_status parse(hora_adapter_source *from, const char *text) {
     const char *colon = strrchr(text, ':');
     double weight;
     bool there;
-    *from = (hora_adapter_source){hora_strdup(text), 1};
+    *from = (hora_adapter_source){.dir = hora_strdup(text), .weight = 1};
     if (!colon || colon == text || !hora_parse_double(colon + 1, &weight))
         return HORA_OK;
     HORA_TRY(hora_path_is_there(text, &there));
@@ -41,6 +41,14 @@ static hora_status parse(hora_adapter_source *from, const char *text) {
     from->dir[colon - text] = 0;
     from->weight = weight;
     return HORA_OK;
+}
+
+/* OUT/NAME: an adapter of a task among those of OUT. */
+static void find_home(hora_adapter_source *from) {
+    char *home;
+    hora_adapters_home(from->dir, &home, &from->only);
+    hora_free(from->dir);
+    from->dir = home;
 }
 
 hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
@@ -56,6 +64,7 @@ hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
             char *text = hora_strndup(one, n);
             HORA_PUSH(c->adapters, c->n, cap, ((hora_adapter_source){0}));
             st = parse(&c->adapters[c->n - 1], text);
+            find_home(&c->adapters[c->n - 1]);
             hora_free(text);
         }
     }
@@ -67,8 +76,10 @@ hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
 }
 
 void hora_cli_sources_free(hora_cli_sources *c) {
-    for (int i = 0; i < c->n; i++)
+    for (int i = 0; i < c->n; i++) {
         hora_free(c->adapters[i].dir);
+        hora_free(c->adapters[i].only);
+    }
     hora_free(c->adapters);
     hora_free(c->in);
     *c = (hora_cli_sources){0};
@@ -119,7 +130,12 @@ static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_so
     return load(*m, from, c->prefer);
 }
 
-static hora_status open_source(hora_model **m, hora_settings *s, bool features) {
+/* What is asked of a model: the features under its head, or its answers, which records may choose
+ * an adapter for. */
+typedef enum { ANSWERS, ROUTED, FEATURES } asked;
+
+static hora_status open_source(hora_model **m, hora_settings *s, asked what) {
+    const bool features = what == FEATURES;
     source c = {0};
     hora_cli_sources from;
     hora_status st = hora_cli_sources_of(&from, s);
@@ -129,6 +145,8 @@ static hora_status open_source(hora_model **m, hora_settings *s, bool features) 
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
         st = open_from(m, s, &from, &c, features);
+    if (st == HORA_OK && what != ROUTED && from.n)
+        st = hora_adapters_one_task((*m)->adapters, (*m)->n, from.adapters[0].dir);
     if (st == HORA_OK && !features)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);
@@ -137,11 +155,15 @@ static hora_status open_source(hora_model **m, hora_settings *s, bool features) 
 }
 
 hora_status hora_cli_open(hora_model **m, hora_settings *s) {
-    return open_source(m, s, false);
+    return open_source(m, s, ANSWERS);
+}
+
+hora_status hora_cli_open_routed(hora_model **m, hora_settings *s) {
+    return open_source(m, s, ROUTED);
 }
 
 hora_status hora_cli_open_features(hora_model **m, hora_settings *s) {
-    return open_source(m, s, true);
+    return open_source(m, s, FEATURES);
 }
 
 /* Settings without `dtype`, which meant what is written, and with another. */

@@ -118,6 +118,9 @@ hora_status hora_cli_out(hora_outdir **o, const char *dir, bool overwrite,
 /* The model, with its adapters attached, that those options name. A model as --adapter stands for
  * itself. */
 hora_status hora_cli_open(struct hora_model **m, hora_settings *s);
+/* The same for a command whose records choose among adapters of several tasks, which others
+ * refuse. */
+hora_status hora_cli_open_routed(struct hora_model **m, hora_settings *s);
 /* The same for a command that has a use for a model without a trained head. */
 hora_status hora_cli_open_features(struct hora_model **m, hora_settings *s);
 /* The same in bf16 where all of the model is, else in f32: values of bf16 need no copy in f32, they

@@ -190,6 +190,9 @@ hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, h
         hora_json_set(d, old ? "rows" : "sequences",
                       hora_json_new_int(hora_data_about(p->train)->sequences));
         hora_json_set(d, "hash", hex(hora_data_about(p->train)->hash));
+        if (hora_data_default_task(p->train) && hora_adapters_routed(p->adapters, p->nadapters))
+            hora_json_set(d, "default_task",
+                          hora_json_new_string(hora_data_default_task(p->train)));
     }
     for (int a = 0; a < p->nadapters; a++) {
         const hora_method *m = p->adapters[a]->method;
@@ -199,6 +202,9 @@ hora_status hora_checkpoint_identity(hora_training *t, const hora_json *there, h
         hora_json_set(j, "name", hora_json_new_string(m->name));
         if (!hora_eq(p->adapters[a]->name, m->name)) /* version 0.1 had no other names */
             hora_json_set(j, "adapter_name", hora_json_new_string(p->adapters[a]->name));
+        if (p->adapters[a]->task || hora_json_get(hora_json_get(there, key), "adapter_task"))
+            hora_json_set(j, "adapter_task",
+                          hora_json_new_string(p->adapters[a]->task ? p->adapters[a]->task : ""));
         hora_json_set(j, "seed", hora_json_new_int((int64_t)p->adapters[a]->seed));
         put_own(j, hora_json_get(there, key), "lr", p->adapters[a]->lr > 0, p->adapters[a]->lr);
         put_own(j, hora_json_get(there, key), "weight_decay", p->adapters[a]->own_decay,

@@ -197,6 +197,66 @@ static hora_status eval_over(hora_recording *r, const hora_outputs *o, const hor
     return s;
 }
 
+/* --- tasks ------------------------------------------------------------------------------------ */
+hora_status hora_route_data(hora_adapter *const *at, int n, hora_dataset *d) {
+    const char **tasks = hora_calloc((size_t)n + 1, sizeof *tasks);
+    const int count = hora_adapters_tasks(at, n, tasks);
+    const bool routed = hora_adapters_routed(at, n);
+    const hora_status s = d && routed ? hora_data_route(d, tasks, count) : HORA_OK;
+    hora_free(tasks);
+    return s;
+}
+
+/* counted: what the number of what counts is called. */
+static void add_task(const char *task, const char *counted, const hora_eval_info *one,
+                     hora_eval_info *info, hora_json *detail) {
+    hora_json *o = detail ? hora_json_set(detail, task, hora_json_new_object()) : NULL;
+    for (int i = 0; i < one->metrics.n; i++) {
+        const hora_metric *m = &one->metrics.at[i];
+        if (m->of)
+            continue;
+        if (info->metrics.n < (int)HORA_COUNT(info->metrics.at))
+            hora_metrics_add_of(&info->metrics, m->name, task, m->value);
+        if (o)
+            hora_json_set(o, m->name,
+                          isfinite(m->value) ? hora_json_new_real(m->value) : hora_json_new_null());
+    }
+    if (o)
+        hora_json_set(o, counted, hora_json_new_int(one->tokens));
+}
+
+/* Where records choose their adapter: the same numbers for those of each task alone, behind those
+ * of all. */
+static hora_status eval_tasks(hora_recording *r, const hora_outputs *o, const hora_dataset *data,
+                              int64_t batch_size, const hora_training *asked, hora_eval_info *info,
+                              hora_json **detail) {
+    const int n = r->net.nadapters;
+    const char **tasks = hora_calloc((size_t)n + 1, sizeof *tasks);
+    const bool routed = hora_adapters_routed(r->net.adapters, n);
+    const int count = routed ? hora_adapters_tasks(r->net.adapters, n, tasks) : 0;
+    hora_json *all = detail && count ? hora_json_new_object() : NULL;
+    hora_status s = HORA_OK;
+    for (int k = 0; k < count && !s; k++) {
+        hora_dataset *part;
+        hora_eval_info one;
+        hora_data_of_task(&part, data, k);
+        if (!part)
+            continue;
+        s = eval_over(r, o, part, batch_size, asked, &one, NULL);
+        if (!s)
+            add_task(tasks[k], o->objective->task->head ? "predictions" : "tokens", &one, info,
+                     all);
+        info->seconds += one.seconds;
+        hora_dataset_close(part);
+    }
+    if (all && !*detail)
+        *detail = hora_json_new_object();
+    if (all)
+        hora_json_set(*detail, "tasks", all);
+    hora_free(tasks);
+    return s;
+}
+
 bool hora_training_worn(const hora_training *t) {
     return t->config.patience > 0 && t->since_best >= t->config.patience;
 }
@@ -206,6 +266,8 @@ hora_status hora_training_eval(hora_training *t, hora_eval_info *info) {
     if (!t->parts.eval)
         return hora_fail(HORA_EUSAGE, "there is no evaluation data; give eval_data or eval_split");
     HORA_TRY(eval_over(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, t, info, NULL));
+    HORA_TRY(
+        eval_tasks(&t->eval, &t->eval_out, t->parts.eval, t->config.batch_size, t, info, NULL));
     info->step = t->step;
     for (int i = 0; i < t->nevals; i++)
         if (t->evals[i].step == t->step) {
@@ -241,6 +303,7 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
     const int64_t slots = hora_adapters_slots(p->adapters, p->nadapters);
     hora_data_slots(p->data, slots);
     HORA_TRY(hora_check_context(p->base, p->seq_len + slots));
+    HORA_TRY(hora_route_data(p->adapters, p->nadapters, p->data));
     hora_device *own = NULL;
     if (!p->device)
         HORA_TRY(hora_device_open(&own, NULL));
@@ -258,6 +321,8 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
     hora_status s;
     HORA_TRY_OUT(s, hora_recording_open(&r, &parts, &(hora_plan_options){0}, "evaluation"));
     s = eval_over(&r, &o, p->data, p->batch_size, NULL, info, detail);
+    if (!s)
+        s = eval_tasks(&r, &o, p->data, p->batch_size, NULL, info, detail);
 out:
     hora_recording_release(&r);
     hora_device_free(own);

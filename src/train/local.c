@@ -40,7 +40,7 @@ hora_status hora_local_check(const hora_training *t) {
         return HORA_OK;
     if (!hora_device_is_host(t->parts.device))
         return hora_fail(HORA_EUNSUPPORTED,
-                         "sync_every: local steps are done on processors; leave --device out");
+                         "sync_every: local steps are done on processors; take --device host");
     if (ranks > t->config.grad_accum)
         return hora_fail(HORA_EUSAGE,
                          "sync_every: %d workers, but a step has %lld micro-batches, and each "

@@ -117,7 +117,7 @@ static hora_status differs(const char *dir, const char *group, const char *key,
     if (hora_eq(key, "workers"))
         s = hora_fail(HORA_EMISMATCH,
                       "%s was written by %s ranks with local steps (sync_every), and these are %s; "
-                      "go on with mpirun -n %s",
+                      "go on with %s ranks",
                       dir, b.s, a.s, b.s);
     else
         s = hora_fail(HORA_EMISMATCH,

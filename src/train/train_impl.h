@@ -134,6 +134,9 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 /* Refuses data whose tokens the model does not have: a tokenizer of another model. NULL: nothing to
  * check. */
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
+/* Where adapters are for tasks: has the set (NULL: none) say whose each record is, or refuses
+ * it. */
+hora_status hora_route_data(hora_adapter *const *at, int n, hora_dataset *d);
 /* " (records 3, 17 and 20 more)": where the sequences came from; "" when `d` is NULL or `sequence`
  * is negative. ordered: as the sequences lie in the data, not as they are shuffled. */
 void hora_name_records(const hora_dataset *d, int64_t sequence, int64_t sequences, bool ordered,

@@ -42,8 +42,8 @@ static const hora_option rows[] = {
              .with = "optimizer=adamw lion"),
     OPT_REAL(eps, "eps", "adam_epsilon", "1e-8", 1e-30, 1,
              "adamw: added to the root of the second moment", .with = "optimizer=adamw"),
-    OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum",
-             .with = "optimizer=sgd"),
+    /* a method may have an option of this name, so it is not asked for optimizer=sgd */
+    OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum"),
     OPT_INT(sync_every, "sync_every", NULL, "0", 0, 1e9,
             "local steps, another algorithm (DiLoCo) for slow links: ranks train apart and meet "
             "every so many steps; 0: the gradients of every step are added up"),
@@ -94,9 +94,11 @@ static const hora_option rows[] = {
     OPT_CHOICE(class_weights, "class_weights", NULL, "none", "none balanced",
                "weight of each class in the loss; balanced: records / (classes x its records)"),
     OPT_CHOICE(segment_head, "segment_head", NULL, "linear", "linear upsampled",
-               "segment: one layer on the pieces, or two, the second on a grid twice as fine"),
+               "segment: one layer on the pieces, or two, the second on a grid twice as fine; "
+               "unset: the model's, where it has one"),
     OPT_REAL(dice, "dice", NULL, "1", 0, 1e6,
-             "segment: factor of soft Dice loss beside cross-entropy"),
+             "segment: factor of soft Dice loss beside cross-entropy; unset: the model's, where it "
+             "was trained with one"),
     OPT_REAL(similarity_scale, "similarity_scale", NULL, "20", 1e-3, 1e6,
              "embedding: factor of cosines before their softmax; 1 / temperature"),
     OPT_REAL(explode, "explode", NULL, "4", 0, 1e9,
@@ -105,7 +107,7 @@ static const hora_option rows[] = {
     OPT_LIST(backends, "backends", NULL, NULL, "NAMES",
              "kernels in order of preference (cpu ref); unset: the fastest"),
     OPT_STRING(device, "device", NULL, NULL, "NAME",
-               "where the steps run: host or cuda; unset: the host", HORA_OPT_RESUMABLE),
+               "where the steps run: host (or cpu) or cuda; unset: the host", HORA_OPT_RESUMABLE),
 };
 
 hora_dtype hora_train_dtype(const hora_train_config *c) {

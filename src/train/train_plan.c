@@ -135,8 +135,8 @@ static hora_status check_ranks(hora_training *t) {
         return HORA_OK;
     if (!on_host(t))
         return hora_fail(HORA_EUNSUPPORTED,
-                         "several ranks train on processors only; leave --device out, or start one "
-                         "rank");
+                         "several ranks train on processors only: take --device host, or start one "
+                         "rank for the GPU");
     if (ranks > step_sequences)
         return hora_fail(
             HORA_EUSAGE,
@@ -191,6 +191,25 @@ static void make_room(hora_training_parts *p) {
         hora_data_slots(p->train, slots);
     if (p->eval && p->eval != p->train)
         hora_data_slots(p->eval, slots);
+}
+
+/* Which adapter each record is for. */
+static hora_status route(const hora_training_parts *p) {
+    const char **tasks = hora_calloc((size_t)p->nadapters + 1, sizeof *tasks);
+    const int count = hora_adapters_tasks(p->adapters, p->nadapters, tasks);
+    hora_status s = hora_route_data(p->adapters, p->nadapters, p->train);
+    if (!s)
+        s = hora_route_data(p->adapters, p->nadapters, p->eval);
+    for (int k = 0; k < count && p->train && !s; k++) {
+        hora_dataset *part;
+        hora_data_of_task(&part, p->train, k);
+        if (!part)
+            hora_warn("task `%s` has no training records: its adapter stays as it starts",
+                      tasks[k]);
+        hora_dataset_close(part);
+    }
+    hora_free(tasks);
+    return s;
 }
 
 /* Dropout that is asked for is there; what of it is not computed is said. */
@@ -414,8 +433,10 @@ static void estimate_time(hora_training *t) {
     int64_t sequences = r->batch_size * r->grad_accum;
     const hora_objective *o = t->parts.objective;
     const bool each = o->task->labels == HORA_LABELS_NONE || o->task->labels == HORA_LABELS_TAG;
-    const hora_full_work full = {.sequences = sequences,
-                                 .tokens = sequence_tokens(t),
+    const hora_vision *v = t->parts.base->vision;
+    const int64_t parts = v && hora_vision_apart(v) ? v->frames : 1; /* that see each other */
+    const hora_full_work full = {.sequences = sequences * parts,
+                                 .tokens = sequence_tokens(t) / parts,
                                  .targets = each ? r->seq_len : 1,
                                  .whole = o->encoder};
     hora_graph_add_full_work(t->train.g, &full, work);
@@ -459,6 +480,7 @@ hora_status hora_training_plan(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     hora_train_report *r = &t->report;
     make_room(&t->parts);
+    HORA_TRY(route(p));
     HORA_TRY(check_parts(t));
     HORA_TRY(measure_run(t));
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,

@@ -306,6 +306,61 @@ static void test_mixed(void **state) {
     hora_free(three);
 }
 
+/* A model with a cache of latents: convert, inspect, evaluate, generate, train, merge. */
+static void test_latent(void **state) {
+    const char *m = hora_test_path(hora_test_tmp(), "latent"),
+               *a = hora_test_path(hora_test_tmp(), "latent-lora"),
+               *whole = hora_test_path(hora_test_tmp(), "latent-merged");
+    (void)state;
+    if (!hora_lapack())
+        hora_test_skip("this build has no LAPACK");
+    tool_check(0, "nothing left over", NULL,
+               "convert --model '%s' --to latent:16 --rotary-pairs 4 --out '%s'", tiny_model(), m);
+    hora_json *e = tool_json("eval --model '%s' --data '%s' --seq-len 16 --json", m, data_file());
+    assert_true(fabs(tool_number(e, "loss") - loss_of("")) < 1e-5);
+    hora_json_free(e);
+    tool_check(0, "as latent:6; at most", NULL,
+               "convert --model '%s' --to latent:6 --rotary-pairs 1 --calibrate '%s' --out '%s' "
+               "--overwrite",
+               tiny_model(), data_file(), m);
+    e = tool_json("inspect '%s' --json", m);
+    assert_string_equal(hora_json_string(hora_json_get(e, "family"), NULL), "latent");
+    assert_true(tool_number(hora_json_get(e, "cache"), "share") < 0.5);
+    hora_json_free(e);
+    hora_json *kept = tool_json("generate --model '%s' --prompt x --max-new-tokens 9 --json", m);
+    hora_json *anew =
+        tool_json("generate --model '%s' --prompt x --max-new-tokens 9 --no-cache --json", m);
+    assert_true(hora_json_equal(hora_json_get(kept, "ids"), hora_json_get(anew, "ids")));
+    assert_true(tool_number(kept, "cache_bytes") > 0 && tool_number(anew, "cache_bytes") == 0);
+    hora_json_free(kept);
+    hora_json_free(anew);
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --seq-len 16 --batch-size 2 --steps 3 --lr 0.05 "
+               "--method lora --rank 2 --targets all-linear --out '%s' --quiet",
+               m, data_file(), a);
+    tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --out '%s'", m, a, whole);
+    e = tool_json("eval --model '%s' --adapter '%s' --data '%s' --seq-len 16 --json", m, a,
+                  data_file());
+    hora_json *of_whole =
+        tool_json("eval --model '%s' --data '%s' --seq-len 16 --json", whole, data_file());
+    assert_true(fabs(tool_number(e, "loss") - tool_number(of_whole, "loss")) < 1e-5);
+    hora_json_free(e);
+    hora_json_free(of_whole);
+    tool_check(2, NULL, "latents already", "convert --model '%s' --to latent:6 --out '%s.x'", m, m);
+    tool_check(2, NULL, "rank 24 at most",
+               "convert --model '%s' --to latent:99 --rotary-pairs 2 --out '%s.x'", tiny_model(),
+               m);
+    tool_check(2, NULL, "rotary_by is for --to latent",
+               "convert --model '%s' --adapter '%s' --to lora:2 --rotary-by high --out '%s.x'", m,
+               a, m);
+    tool_check(8, NULL, "cannot be opened",
+               "convert --model '%s' --to latent:4 --calibrate /not/there --out '%s.x'",
+               tiny_model(), m);
+    tool_check(5, NULL, "not written to GGUF", "export --model '%s' --to gguf --out '%s.gguf'", m,
+               m);
+    assert_false(hora_path_exists(hora_test_path(hora_test_tmp(), "latent.x")));
+}
+
 /* One adapter instead of two: the exact types measure as both together do. */
 static void test_combine_and_convert(void **state) {
     static const char *const types[] = {"cat", "svd --svd-rank 6"};
@@ -471,7 +526,7 @@ HORA_TESTS(cli_adapters, {"an adapter of another base", test_other_base, HORA_SH
            {"a weight decay of its own", test_own_decay, HORA_SHORT},
            {"several given, some in part", test_mixed, HORA_SHORT},
            {"combine and convert", test_combine_and_convert, HORA_SHORT},
-           {"refusals", test_refusals, HORA_SHORT},
+           {"a cache of latents", test_latent, HORA_SHORT}, {"refusals", test_refusals, HORA_SHORT},
            {"typing mistakes", test_typing_mistakes, HORA_SHORT},
            {"the ends of a tied model", test_tied_ends, HORA_SHORT},
            {"version 0.1's folders", test_version_0_1, HORA_SHORT});

@@ -1,11 +1,13 @@
 /* Clips and attention at the tool: a VideoMAE of our own tells brighter from darker, which no
- * single frame says; what eval measures is what predict writes. */
+ * single frame says; what eval measures is what predict writes. A model of pictures takes clips
+ * frame by frame, or all frames at once. */
 #include <math.h>
 
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "format/image.h"
+#include "format/safetensors.h"
 #include "tiny_model.h"
 #include "tool.h"
 
@@ -17,6 +19,13 @@ static const char config[] =
     "\"num_attention_heads\": 4, \"num_channels\": 3, \"num_frames\": 4, \"tubelet_size\": 2, "
     "\"image_size\": 16, \"patch_size\": 8, \"qkv_bias\": true, \"use_mean_pooling\": true, "
     "\"layer_norm_eps\": 1e-12, \"hidden_act\": \"gelu\", \"torch_dtype\": \"float32\"}";
+
+static const char vit[] =
+    "{\"model_type\": \"vit\", \"architectures\": [\"ViTForImageClassification\"], "
+    "\"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 2, "
+    "\"num_attention_heads\": 4, \"image_size\": 32, \"patch_size\": 8, \"qkv_bias\": true, "
+    "\"num_channels\": 3, \"layer_norm_eps\": 1e-12, \"hidden_act\": \"gelu\", "
+    "\"id2label\": {\"0\": \"brighter\", \"1\": \"darker\"}}";
 
 static const char *const classes[] = {"brighter", "darker"};
 
@@ -89,11 +98,6 @@ static void repeats(void **state) {
 /* A line of tiles for the base, one for it adapted: alike where nothing was learned, not else. */
 static void looked_at(void **state) {
     (void)state;
-    static const char vit[] =
-        "{\"model_type\": \"vit\", \"architectures\": [\"ViTForImageClassification\"], "
-        "\"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 2, "
-        "\"num_attention_heads\": 4, \"image_size\": 32, \"patch_size\": 8, \"qkv_bias\": true, "
-        "\"num_channels\": 3, \"layer_norm_eps\": 1e-12, \"hidden_act\": \"gelu\"}";
     const char *dir = tool_new("vit", vit, ""), *data = draw("looked", 2);
     const char *out = hora_test_path(hora_test_tmp(), "lora");
     const char *png = hora_test_path(hora_test_tmp(), "attention.png");
@@ -126,6 +130,137 @@ static void looked_at(void **state) {
                data, png);
 }
 
+/* --- models of pictures ----------------------------------------------------------------------- */
+
+enum { T = 3, CLIPS = 2 };
+
+/* pixel_values of that shape, drawn. */
+static const char *pixels(const char *name, hora_shape shape) {
+    float at[CLIPS * T * 3 * 32 * 32];
+    hora_rng r = hora_rng_new(8, "pixels");
+    for (size_t i = 0; i < HORA_COUNT(at); i++)
+        at[i] = (float)hora_rng_normal(&r);
+    assert_int_equal(hora_shape_elems(&shape), HORA_COUNT(at));
+    const hora_st_entry e = {"pixel_values", {at, HORA_F32, shape}, HORA_F32};
+    const char *path = hora_test_path(hora_test_tmp(), name);
+    assert_ok(hora_st_write(path, &e, 1, NULL, 0));
+    return path;
+}
+
+/* n numbers of one tensor of a file. */
+static void numbers(const char *path, const char *name, int64_t n, float *out) {
+    hora_st *st;
+    assert_ok(hora_st_open(&st, path));
+    const hora_st_tensor *t = hora_st_find(st, name);
+    assert_non_null(t);
+    assert_int_equal(hora_elems(&t->view), n);
+    memcpy(out, t->view.data, (size_t)n * sizeof *out);
+    hora_st_close(st);
+}
+
+/* Logits of a clip are the mean of those of its frames; of frames that see each other they are not,
+ * but of one frame they are a picture's. */
+static void mean_of_logits(void **state) {
+    (void)state;
+    const char *dir = hora_test_path(hora_test_tmp(), "headed");
+    const char *out = hora_test_path(hora_test_tmp(), "z.st");
+    tool_check(0, NULL, NULL, /* for a head */
+               "train --model '%s' --data '%s' --out '%s' --method full --steps 1 --dtype f32",
+               tool_new("vit", vit, ""), draw("heads", 1), dir);
+    float each[CLIPS * T * 2], clip[CLIPS * 2], joint[CLIPS * 2], mean[CLIPS * 2] = {0};
+    const hora_shape all = {5, {CLIPS, T, 3, 32, 32}}, single = {4, {CLIPS * T, 3, 32, 32}};
+    const char *clips = pixels("clips.st", all), *pictures = pixels("pictures.st", single);
+    tool_check(0, NULL, NULL, "forward --model '%s' --batch '%s' --out '%s'", dir, pictures, out);
+    numbers(out, "logits", CLIPS * T * 2, each);
+    for (int i = 0; i < CLIPS * T * 2; i++)
+        mean[i / (2 * T) * 2 + i % 2] += each[i] / T;
+    tool_check(0, NULL, NULL, "forward --model '%s' --batch '%s' --out '%s' --overwrite", dir,
+               clips, out);
+    numbers(out, "logits", CLIPS * 2, clip);
+    hora_assert_close(clip, mean, CLIPS * 2, 1e-5, "the mean of logits");
+    tool_check(0, NULL, NULL,
+               "forward --model '%s' --batch '%s' --out '%s' --overwrite --frames 3 "
+               "--frame-attention joint",
+               dir, clips, out);
+    numbers(out, "logits", CLIPS * 2, joint);
+    assert_true(fabs((double)joint[0] - (double)mean[0]) > 1e-4);
+    tool_check(0, NULL, NULL,
+               "forward --model '%s' --batch '%s' --out '%s' --overwrite --frames 3 "
+               "--frame-attention joint",
+               dir, pixels("one.st", (hora_shape){5, {CLIPS * T, 1, 3, 32, 32}}), out);
+    float same[CLIPS * T * 2];
+    numbers(out, "logits", CLIPS * T * 2, same);
+    hora_assert_close(same, each, CLIPS * T * 2, 1e-6, "a clip of one frame");
+}
+
+/* Trained on clips, and asked about them, without a word about frames again; merged too. */
+static void learns_by_frames(void **state) {
+    static const char *const ways[] = {
+        "--method hora --targets q+v --rank 2 --frame-attention apart",
+        "--method apt --prompts 2 --frame-attention joint"};
+    (void)state;
+    const char *dir = tool_new("vit", vit, ""), *data = draw("by-frames", 6);
+    for (size_t i = 0; i < HORA_COUNT(ways); i++) {
+        const char *out = hora_test_path(hora_test_tmp(), i ? "joint" : "apart");
+        hora_str s = {0};
+        tool_check(0, NULL, NULL,
+                   "train --model '%s' --data '%s' --out '%s' --frames 3 --batch-size 4 --lr 1e-2 "
+                   "--warmup 0 --dtype f32 --steps 40 %s",
+                   dir, data, out, ways[i]);
+        hora_json *got =
+            tool_json("eval --model '%s' --adapter '%s' --data '%s' --json", dir, out, data);
+        tool_text(&s, "predict --model '%s' --adapter '%s' '%s'", dir, out, data);
+        hora_json *file = tool_json("eval --predictions '%s' --json", tiny_file("said.jsonl", s.s));
+        int lines = 0;
+        for (const char *at = s.s; (at = strchr(at, '\n')); at++)
+            lines++;
+        assert_int_equal(lines, 12);
+        assert_true(fabs(tool_number(got, "accuracy") - tool_number(file, "accuracy")) < 1e-9);
+        hora_json_free(got);
+        hora_json_free(file);
+        s.n = 0;
+        /* a picture is a clip of one frame, and changes nothing for a clip behind it */
+        tool_text(&s,
+                  "predict --model '%s' --adapter '%s' '%s/darker/clip0/1.png' '%s/darker/clip0'",
+                  dir, out, data, data);
+        assert_non_null(strstr(s.s, "darker/clip0/1.png\""));
+        assert_non_null(strstr(s.s, "darker/clip0\""));
+        if (!i) { /* apt does not merge */
+            const char *merged = hora_test_path(hora_test_tmp(), "merged");
+            hora_str t = {0};
+            tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --out '%s'", dir, out,
+                       merged);
+            tool_text(&t, "predict --model '%s' '%s/darker/clip0/1.png' '%s/darker/clip0'", merged,
+                      data, data);
+            assert_int_equal(strchr(t.s, '\n') - t.s > 0, 1);
+            assert_non_null(strstr(t.s, "darker/clip0\""));
+            hora_str_release(&t);
+        }
+        hora_str_release(&s);
+    }
+}
+
+static void refusals_of_frames(void **state) {
+    (void)state;
+    const char *dir = tool_new("vit", vit, ""), *data = draw("some", 1);
+    const char *out = hora_test_path(hora_test_tmp(), "none");
+    tool_check(2, NULL, "give frames too",
+               "train --model '%s' --data '%s' --out '%s' --method head --frame-attention joint",
+               dir, data, out);
+    tool_check(2, NULL, "clips of 4 frames",
+               "train --model '%s' --data '%s' --out '%s' --method head --frames 3", model(), data,
+               out);
+    tool_check(2, NULL, "segment is not for",
+               "train --model '%s' --data '%s' --out '%s' --method head --frames 3 --task segment",
+               dir, data, out);
+    tool_check(2, NULL, "not clips",
+               "train --model '%s' --data '%s' --out '%s' --method head --frames 3 --mixup 0.2",
+               dir, data, out);
+    tool_check(2, NULL, "each clip is a folder",
+               "train --model '%s' --data '%s/darker' --out '%s' --method head --frames 3", dir,
+               data, out);
+}
+
 static void refusals(void **state) {
     (void)state;
     const char *data = draw("some", 1), *out = hora_test_path(hora_test_tmp(), "none");
@@ -140,4 +275,7 @@ static void refusals(void **state) {
 HORA_TESTS(cli_clips, {"a model of clips learns an order of frames", learns, HORA_SHORT},
            {"the same for any number of threads", repeats, HORA_SHORT},
            {"what a model of pictures looks at", looked_at, HORA_SHORT},
+           {"logits of a clip are the mean of its frames'", mean_of_logits, HORA_SHORT},
+           {"a model of pictures learns clips", learns_by_frames, HORA_SHORT},
+           {"refusals of frames", refusals_of_frames, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT});

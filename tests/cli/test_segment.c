@@ -57,6 +57,43 @@ static void refuse(int code, const char *says, const char *data, const char *mor
                base(), data, hora_test_path(hora_test_tmp(), "refused"), more);
 }
 
+/* What out/task.json (or config.json) says of the head. */
+static void assert_head(const char *dir, const char *file, const char *head, double dice) {
+    hora_json *o;
+    assert_ok(hora_json_load(&o, hora_test_path(dir, file)));
+    assert_string_equal(hora_json_string(hora_json_get(o, "segment_head"), NULL), head);
+    assert_true(tool_number(o, "dice") == dice);
+    hora_json_free(o);
+}
+
+/* A model that was trained with a head keeps it, and its loss, in a further training that says
+ * nothing of them; one that asks for another gets a new one, and hears so. */
+static void trained_again(void **state) {
+    (void)state;
+    const char *data = set("again", 4, SIDE, 1), *tmp = hora_test_tmp();
+    const char *first = hora_test_path(tmp, "first"), *second = hora_test_path(tmp, "second");
+    const char *third = hora_test_path(tmp, "third");
+    static const char usual[] =
+        "--task segment --method full --batch-size 2 --dtype f32 --warmup 0";
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --out '%s' --steps 30 --lr 1e-2 --segment-head "
+               "upsampled --dice 0.5 %s",
+               base(), data, first, usual);
+    assert_head(first, "config.json", "upsampled", 0.5);
+    hora_json *was = tool_json("eval --model '%s' --data '%s' --json", first, data);
+    tool_check(0, NULL, NULL, "train --model '%s' --data '%s' --out '%s' --steps 1 --lr 1e-9 %s",
+               first, data, second, usual);
+    assert_head(second, "config.json", "upsampled", 0.5);
+    hora_json *is = tool_json("eval --model '%s' --data '%s' --json", second, data);
+    assert_true(fabs(tool_number(was, "loss") - tool_number(is, "loss")) < 1e-3);
+    tool_check(0, NULL, "a new one is trained",
+               "train --model '%s' --data '%s' --out '%s' --steps 1 --segment-head linear %s",
+               first, data, third, usual);
+    assert_head(third, "config.json", "linear", 0.5);
+    hora_json_free(was);
+    hora_json_free(is);
+}
+
 static void refused(void **state) {
     (void)state;
     refuse(4, "the mask is 12 x 16", set("narrow", 3, 12, 1), "");
@@ -232,6 +269,7 @@ static void seen(void **state) {
 HORA_TESTS(cli_segment, {"sets that are none", refused, HORA_SHORT},
            {"pictures and masks move together", together, HORA_SHORT},
            {"from a list to overlays", drawn, HORA_SHORT},
+           {"a head in further training", trained_again, HORA_SHORT},
            {"heads that are kept", kept, HORA_SHORT},
            {"a head that an adapter brings", brought, HORA_SHORT},
            {"hora data of masks", seen, HORA_SHORT});

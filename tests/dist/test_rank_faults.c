@@ -165,7 +165,30 @@ static void test_term(void **state) {
     }
 }
 
+/* Under srun the way to go on is srun's: its variables here, and not that of Open MPI's launcher,
+ * which Open MPI sets by itself later. */
+static void test_srun(void **state) {
+    (void)state;
+    ranks_needed();
+    if (getenv("ASAN_OPTIONS"))
+        hora_test_skip("a preloaded shim does not go with sanitizers");
+    const fault f = {1, 2, 4, "term"};
+    const char *out = hora_test_path(hora_test_tmp(), "of-srun");
+    hora_str err = {0};
+    const int code =
+        hora_test_run(hora_test_text("%s mpirun --oversubscribe --allow-run-as-root -n 2 env -u "
+                                     "OMPI_COMM_WORLD_SIZE SLURM_STEP_NUM_TASKS=2 "
+                                     "SLURM_MPI_TYPE=pmix %s %s",
+                                     env_of(&f), hora_test_tool(), run_into(out, 60)),
+                      NULL, &err);
+    const char *text = err.s ? err.s : "";
+    if (code != 12 || !strstr(text, "go on with: srun --mpi=pmix -n 2 hora train --resume --out"))
+        fail_msg("exit code %d: %s", code, text);
+    hora_str_release(&err);
+}
+
 HORA_TESTS(dist_rank_faults, {"a rank is killed", test_kill, HORA_MEDIUM},
            {"MPI fails in a rank", test_error, HORA_MEDIUM},
            {"a rank hangs", test_hang, HORA_MEDIUM},
-           {"a rank is asked to stop", test_term, HORA_MEDIUM});
+           {"a rank is asked to stop", test_term, HORA_MEDIUM},
+           {"ranks that srun started", test_srun, HORA_MEDIUM});

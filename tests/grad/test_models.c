@@ -37,6 +37,10 @@ static const shape families[] = {
               "\"num_key_value_heads\":2,\"head_dim\":6,\"tie_word_embeddings\":false}"},
     {"qwen3", "{\"model_type\":\"qwen3\"," DIMS
               "\"num_key_value_heads\":2,\"head_dim\":8,\"tie_word_embeddings\":true}"},
+    {"latent",
+     "{\"model_type\":\"latent\"," DIMS
+     "\"num_key_value_heads\":2,\"head_dim\":6,\"tie_word_embeddings\":false,"
+     "\"attention_bias\":true,\"latent\":{\"rank\":5,\"rotary_pairs\":[[[1],[0]],[[2],[1]]]}}"},
 };
 enum { TRIED = 3 }; /* families that methods are tried on */
 
@@ -97,6 +101,21 @@ static const shape pictures[] = {
 };
 enum { CLASSES = 3 };
 
+/* Clips for models of pictures: a class token, two, the mean of pieces, both. */
+#define VIT  "{\"model_type\":\"vit\"," PICTURES "\"intermediate_size\":20}"
+#define CLIP "{\"model_type\":\"clip_vision_model\"," PICTURES "\"intermediate_size\":20}"
+#define DINO "{\"model_type\":\"dinov2_with_registers\"," PICTURES "\"num_register_tokens\":2}"
+typedef struct clip {
+    const char *name, *config;
+    int frames;
+    bool joint;
+} clip;
+static const clip clips[] = {
+    {"vit, apart", VIT, 3, false},   {"vit, joint", VIT, 3, true},
+    {"clip, apart", CLIP, 2, false}, {"clip, joint", CLIP, 2, true},
+    {"dino, apart", DINO, 2, false}, {"dino, joint", DINO, 2, true},
+};
+
 /* A model of pictures with a head, and batches of another height, where that can be. */
 static hora_base *open_pictures(const char *config) {
     char *path = hora_path_join(hora_test_tmp(), "config.json");
@@ -112,18 +131,17 @@ static hora_base *open_pictures(const char *config) {
     return b;
 }
 
-static bool check_case(const shape *s, const char *method, const char *options) {
+/* Closes b. */
+static bool check_on(hora_base *b, const char *name, const char *method, const char *options) {
     static const int lengths[] = {7, 1, 5};
-    const bool seen = s >= pictures && s < pictures + HORA_COUNT(pictures);
-    hora_base *b = seen ? open_pictures(s->config) : golden_fresh(s->config, HORA_F64, false);
     hora_adapter *a = attach(b, method, options);
     if (!a) {
         hora_base_close(b);
         return false;
     }
-    hora_rng rng = hora_rng_new(1, s->name);
+    hora_rng rng = hora_rng_new(1, name);
     golden_run r;
-    if (seen)
+    if (b->vision)
         golden_pictures(&r, &rng, b, 3, CLASSES);
     else
         golden_synthetic(&r, &rng, b->vocab, lengths, 3, 2);
@@ -138,13 +156,25 @@ static bool check_case(const shape *s, const char *method, const char *options) 
             continue;
         double e = best_error(&r, p, grads + ((double *)p->grad - (double *)r.grads), &rng);
         if (!(e <= 1e-6))
-            fail_msg("%s, %s %s: %s is off by %.3g relative", s->name, method, options, p->name, e);
+            fail_msg("%s, %s %s: %s is off by %.3g relative", name, method, options, p->name, e);
     }
     hora_free(grads);
     golden_close(&r);
     hora_peft_detach(a);
     hora_base_close(b);
     return true;
+}
+
+static bool check_case(const shape *s, const char *method, const char *options) {
+    const bool seen = s >= pictures && s < pictures + HORA_COUNT(pictures);
+    return check_on(seen ? open_pictures(s->config) : golden_fresh(s->config, HORA_F64, false),
+                    s->name, method, options);
+}
+
+static bool check_clip(const clip *s, const char *method, const char *options) {
+    hora_base *b = open_pictures(s->config);
+    assert_ok(hora_vision_clips(b->vision, s->frames, s->joint));
+    return check_on(b, s->name, method, options);
 }
 
 static void test_families(void **state) {
@@ -183,6 +213,20 @@ static void test_methods_of_pictures(void **state) {
     for (size_t i = 0; i < HORA_COUNT(rows); i++)
         for (size_t f = 0; f < HORA_COUNT(pictures); f += 2)
             assert_true(check_case(&pictures[f], rows[i][0], rows[i][1]));
+}
+
+/* Prompts over the time of a clip among them: keys and values beside those of all frames. */
+static void test_clips(void **state) {
+    static const char *const rows[][2] = {{"full", ""},
+                                          {"hora", "rank=2"},
+                                          {"apt", "prompts=3"},
+                                          {"vpt", "prompts=2"},
+                                          {"losa", "rank=2,token_rank=3"}};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        for (size_t f = 0; f < HORA_COUNT(clips); f++)
+            if (f < 2 || i < 4)
+                assert_true(check_clip(&clips[f], rows[i][0], rows[i][1]));
 }
 
 /* Else no layer has a backward that reads anything. */
@@ -242,4 +286,5 @@ static void test_recompute(void **state) {
 HORA_TESTS(grad_models, {"every family, every weight", test_families, HORA_SHORT},
            {"methods", test_methods, HORA_SHORT},
            {"methods of pictures", test_methods_of_pictures, HORA_SHORT},
+           {"clips for models of pictures", test_clips, HORA_SHORT},
            {"recomputed = kept, bit for bit", test_recompute, HORA_SHORT});

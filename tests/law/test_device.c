@@ -329,12 +329,16 @@ static void names(void **state) {
     assert_fails(hora_device_open(&d, "tpu"), HORA_EUSAGE, "no device `tpu`");
     assert_null(d);
     if (hora_device_kind_count() == 1)
-        assert_fails(
-            hora_device_open(&d, "cuda"), HORA_EUSAGE,
-            "no device `cuda` in this build; there is host (build where nvcc is for cuda)");
-    assert_ok(hora_device_open(&d, "host"));
-    assert_true(hora_device_is_host(d));
-    hora_device_free(d);
+        assert_fails(hora_device_open(&d, "cuda"), HORA_EUSAGE,
+                     "no device `cuda` in this build; there is host (or cpu); for cuda, build "
+                     "where nvcc is");
+    static const char *const host[] = {"host", "cpu"};
+    for (size_t i = 0; i < HORA_COUNT(host); i++) {
+        assert_ok(hora_device_open(&d, host[i]));
+        assert_true(hora_device_is_host(d));
+        assert_string_equal(hora_device_kind_of(d)->name, "host");
+        hora_device_free(d);
+    }
 }
 
 HORA_TESTS(law_device, {"devices have names", names, HORA_SHORT},

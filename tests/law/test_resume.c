@@ -155,6 +155,19 @@ static char *other_value(const hora_option *row) {
     return NULL;
 }
 
+/* In a run of steps, on text, by adamw and a cosine, alone, without evaluation; the model has no
+ * body dropout. */
+static bool decides_nothing(const char *option) {
+    static const char *const names[] = {"epochs",         "decay_share",     "outer_lr",
+                                        "outer_momentum", "min_delta",       "body_dropout",
+                                        "eval_every",     "patience",        "segment_head",
+                                        "dice",           "similarity_scale"};
+    for (size_t i = 0; i < HORA_COUNT(names); i++)
+        if (hora_eq(option, names[i]))
+            return true;
+    return false;
+}
+
 /* The flag in an option's row decides, whatever the option. */
 static void rows_say_what_a_resume_may_change(void **state) {
     (void)state;
@@ -165,13 +178,14 @@ static void rows_say_what_a_resume_may_change(void **state) {
     for (int i = 0; i < hora_train_options.n; i++) {
         const hora_option *row = &hora_train_options.rows[i];
         char *value = other_value(row), *text = hora_format("%s=%s", row->name, value);
-        if (row->flags & HORA_OPT_RESUMABLE)
-            assert_ok(world_resume("out", text, NULL, NULL));
-        else if (hora_eq(row->name, "body_dropout")) /* this model has none */
+        const bool idle = decides_nothing(row->name);
+        if (idle)
             assert_fails(world_resume("out", text, NULL, NULL), HORA_EUSAGE, row->name);
+        else if (row->flags & HORA_OPT_RESUMABLE)
+            assert_ok(world_resume("out", text, NULL, NULL));
         else
             assert_fails(world_resume("out", text, NULL, NULL), HORA_EMISMATCH, row->name);
-        may += (row->flags & HORA_OPT_RESUMABLE) != 0;
+        may += (row->flags & HORA_OPT_RESUMABLE) != 0 && !idle;
         hora_free(text);
         hora_free(value);
     }

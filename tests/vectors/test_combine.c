@@ -291,8 +291,8 @@ static void convert(const hora_export *x, const char *to, double *error, hora_ad
     assert_ok(hora_remove_tree(dir));
     assert_ok(hora_mkdirs(dir));
     assert_ok(hora_converter_parse(&c, &n, to));
-    assert_ok(c->check(x, n));
-    assert_ok(c->write(x, n, dir, report));
+    assert_ok(c->check(x, &(hora_convert_config){.n = n}));
+    assert_ok(c->write(x, &(hora_convert_config){.n = n}, dir, report));
     assert_true(hora_json_real(hora_json_get(report, "error"), error));
     assert_ok(hora_peft_load(back, x->base, dir, NULL));
     hora_json_free(report);
@@ -359,9 +359,9 @@ static void test_not_converted(void **state) {
         hora_json *report = hora_json_new_object();
         assert_ok(hora_adapter_allocate(a));
         assert_ok(hora_converter_parse(&c, &n, rows[i][2]));
-        hora_status s = c->check(&x, n);
+        hora_status s = c->check(&x, &(hora_convert_config){.n = n});
         if (!s)
-            s = c->write(&x, n, hora_test_tmp(), report);
+            s = c->write(&x, &(hora_convert_config){.n = n}, hora_test_tmp(), report);
         assert_true(s < 0);
         if (!strstr(hora_errmsg(), rows[i][3]))
             fail_msg("%s: %s", rows[i][0], hora_errmsg());

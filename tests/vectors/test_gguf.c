@@ -91,6 +91,23 @@ static hora_status open_model(const char *path) {
     return s;
 }
 
+/* A message speaks of what the user has in hand: a GGUF file, which has no config.json. */
+static void speaks_of_gguf(const char *name, const char *text) {
+    static const char *const says[][2] = {
+        {"empty.gguf", "the file is empty"},
+        {"magic.gguf", "it does not begin with GGUF"},
+        {"heads-do-not-divide.gguf", "embedding_length is 32, which is not divided by 5 heads"},
+        {"layer-missing.gguf", "9 tensors do not fit its metadata; missing"},
+        {"tensor-missing.gguf", "1 tensor does not fit its metadata; missing"}};
+    if (strstr(text, "safetensors") || strstr(text, "config.json"))
+        fail_msg("%s is blamed on another kind of file: %s", name, text);
+    for (size_t i = 0; i < HORA_COUNT(says); i++)
+        if (hora_eq(name, says[i][0]) && !strstr(text, says[i][1]))
+            fail_msg("%s: no \"%s\" in: %s", name, says[i][1], text);
+    if (!strstr(text, "again") && !strstr(text, "fetch it") && !strstr(text, "is not known here"))
+        fail_msg("%s: what to do? %s", name, text);
+}
+
 static void test_broken(void **state) {
     char **names;
     int n, refused = 0, containers = 0;
@@ -107,6 +124,8 @@ static void test_broken(void **state) {
             fail_msg("%s: %s", names[i], s ? hora_errmsg() : "was accepted");
         if (s && !strstr(hora_errmsg(), names[i]))
             fail_msg("%s is not named: %s", names[i], hora_errmsg());
+        if (s)
+            speaks_of_gguf(names[i], hora_errmsg());
         refused += s != HORA_OK;
         containers += hora_gguf_open(&g, path) != HORA_OK;
         hora_gguf_close(g);

@@ -143,7 +143,7 @@ class World:
         return folder
 
     def gguf(self, arch, options, to):
-        model, folder, file = self.without_zeros(arch), f"{self.tmp}/adapter", f"{self.tmp}/out.gguf"
+        model, folder, file = self.without_zeros(arch), f"{self.tmp}/adapter", f"{self.tmp}/{to}.gguf"
         whole = f"{self.tmp}/base.gguf"
         lora = to == "gguf-lora"
         self.train(model, folder, options)

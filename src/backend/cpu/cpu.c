@@ -9,13 +9,13 @@
 /* clang-format off */
 #define OPS(X)                                                                      \
     X(gather) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)  \
-    X(rmsnorm) X(layernorm) X(input) X(place) X(pool) X(prompt_mean) X(rope)                \
+    X(rmsnorm) X(layernorm) X(input) X(place) X(pool) X(frames) X(prompt_mean) X(rope) \
     X(rope_reach) X(attention) X(cached_attention) X(dropout) X(drop_path) X(shift) \
     X(permute) X(head_xent) X(lownorm) X(mse) X(bce) X(soft_xent) X(outer) X(reflect) \
     X(segment) X(upsample) \
     X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine) X(tokenmix) \
-    X(isomorph) X(divergence) X(gumbel) X(snap) X(gate) X(share) X(pack) X(unpack) \
-    X(mix_attention) X(cached_mix_attention)
+    X(isomorph) X(divergence) X(gumbel) X(snap) X(gate) X(route) X(share) X(pack) X(unpack) \
+    X(mix_attention) X(cached_mix_attention) X(latent_attention) X(interleave)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cpu_op hora_cpu_op_##x;
 OPS(EXTERN)

@@ -1,13 +1,14 @@
 /*
  * Kernels of op_head_xent.c. Only rows with a target go through the head, gathered in chunks whose
- * logits fill at most LOGITS floats of scratch. In a chunk: logits in f32 by a tiled product, then
- * row by row the log-sum-exp and, where needed, logits turned into dz of x's dtype in place, then
- * the products that read dz. Loss terms are added in the order of rows, in double; chunks follow
- * from the targets.
+ * logits fill at most LOGITS floats of scratch, BLOCKS_LOGITS for a W in blocks. In a chunk: logits
+ * in f32 by a tiled product, then row by row the log-sum-exp and, where needed, logits turned into
+ * dz of x's dtype in place, then the products that read dz. Loss terms are added in the order of
+ * rows, in double; chunks follow from the targets.
  */
 #include "backend/cpu/cpu_impl.h"
 
-#define LOGITS ((int64_t)12 << 20)
+#define LOGITS        ((int64_t)12 << 20)
+#define BLOCKS_LOGITS ((int64_t)48 << 20) /* blocks are dear to read: in fewer chunks */
 
 enum { X, W, BIAS, U, F }; /* inputs: u F' is the low-rank term */
 
@@ -39,7 +40,8 @@ static int64_t rank(const hora_call *c) {
 }
 
 static int64_t chunk_of(const hora_call *c) {
-    int64_t most = hora_max(64, hora_min(512, LOGITS / hora_cpu_rows(&c->in[1]) / 64 * 64));
+    int64_t logits = hora_dtype_block(c->in[W].dtype) > 1 ? BLOCKS_LOGITS : LOGITS;
+    int64_t most = hora_max(64, hora_min(512, logits / hora_cpu_rows(&c->in[1]) / 64 * 64));
     return hora_min(most, hora_round_up(hora_cpu_rows(&c->in[0]), 64));
 }
 

@@ -3,7 +3,8 @@
  * row count are made once, in double, and shared by all calls with the same frequencies; positions
  * beyond are computed for their row.
  *
- *   table: row pos = cos of head_dim/2 angles, then their sines; of two sets one behind the other
+ *   table: row pos = cos of head_dim/2 angles, then their sines; several such runs where heads
+ *   have frequencies of their own; of two sets (rope_reach) one table behind the other
  */
 #include "backend/cpu/cpu_impl.h"
 
@@ -21,12 +22,23 @@ static int64_t sets(const hora_attr *a) {
     return a->far ? 2 : 1;
 }
 
+static int64_t runs(const hora_attr *a) {
+    return hora_max(a->groups, 1);
+}
+
+/* Numbers of a position. */
+static int64_t numbers(const hora_attr *a) {
+    return runs(a) * a->head_dim;
+}
+
 static void angles(const hora_attr *a, int64_t set, int64_t pos, float *row) {
     int64_t half = a->head_dim / 2;
-    for (int64_t j = 0; j < half; j++) {
-        double t = (double)pos * a->freq[set * half + j];
-        row[j] = (float)(a->rope_scale * cos(t));
-        row[half + j] = (float)(a->rope_scale * sin(t));
+    const double *freq = a->freq + set * numbers(a) / 2;
+    for (int64_t j = 0; j < runs(a) * half; j++) {
+        double t = (double)pos * freq[j];
+        float *to = row + j / half * a->head_dim + j % half;
+        to[0] = (float)(a->rope_scale * cos(t));
+        to[half] = (float)(a->rope_scale * sin(t));
     }
 }
 
@@ -39,7 +51,7 @@ typedef struct table {
 static void fill_rows(void *arg, int64_t from, int64_t to) {
     const table *t = arg;
     for (int64_t i = from; i < to; i++)
-        angles(t->attr, i / t->rows, i % t->rows, t->data + i * t->attr->head_dim);
+        angles(t->attr, i / t->rows, i % t->rows, t->data + i * numbers(t->attr));
 }
 
 static void fill(void *dst, const void *arg) {
@@ -49,21 +61,21 @@ static void fill(void *dst, const void *arg) {
 }
 
 static uint64_t layout_of(const hora_attr *a, int64_t rows) {
-    const size_t n = (size_t)(sets(a) * a->head_dim / 2);
-    uint64_t h = hora_hash64(a->freq, n * sizeof *a->freq, (uint64_t)rows);
+    const size_t bytes = (size_t)(sets(a) * numbers(a) / 2) * sizeof *a->freq;
+    uint64_t h = hora_hash64(a->freq, bytes, (uint64_t)rows ^ (uint64_t)a->head_dim << 40);
     return hora_hash64(&a->rope_scale, sizeof a->rope_scale, h);
 }
 
 static size_t table_bytes(const hora_call *c) {
-    return (size_t)(sets(&c->attr) * positions(c) * c->attr.head_dim) * sizeof(float);
+    return (size_t)(sets(&c->attr) * positions(c) * numbers(&c->attr)) * sizeof(float);
 }
 
 /* Tables hang on this address: their content is in the layout number. */
 static const char tables = 0;
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    need->scratch =
-        hora_cpu_aligned((size_t)c->attr.head_dim * sizeof(float)) * (size_t)hora_device_threads(d);
+    need->scratch = hora_cpu_aligned((size_t)numbers(&c->attr) * sizeof(float)) *
+                    (size_t)hora_device_threads(d);
     if (positions(c) && !hora_device_has(d, &tables, layout_of(&c->attr, positions(c))))
         need->packed = table_bytes(c);
     return hora_cpu_alike(c, 1);
@@ -102,19 +114,22 @@ static void rotate(void *arg, int64_t tile, int thread) {
     bool forward = c->phase == HORA_FORWARD;
     int64_t width = a->heads * a->head_dim, end = hora_min(t->rows, (tile + 1) * t->chunk);
     float *own = (float *)((char *)c->scratch +
-                           (size_t)thread * hora_cpu_aligned((size_t)a->head_dim * sizeof(float)));
+                           (size_t)thread * hora_cpu_aligned((size_t)numbers(a) * sizeof(float)));
     for (int64_t i = tile * t->chunk; i < end; i++) {
         int64_t pos = c->batch->pos[i] + a->shift;
         const int64_t set = a->far && c->batch->reach[i] + a->shift > a->far;
         const float *row = own;
         if (pos >= 0 && pos < t->s->rows)
-            row = t->s->table + (set * t->s->rows + pos) * a->head_dim;
+            row = t->s->table + (set * t->s->rows + pos) * numbers(a);
         else
             angles(a, set, pos, own);
         const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
-        hora_cpu_loops(x)->rope(a->heads, a->head_dim / 2, row, row + a->head_dim / 2,
-                                forward ? 1.0f : -1.0f, hora_cpu_at(x, i * width),
-                                hora_cpu_at(y, i * width), forward || hora_cpu_overwrites(c, 0));
+        const int64_t heads = a->heads / runs(a), part = heads * a->head_dim;
+        for (int64_t g = 0; g < runs(a); g++, row += a->head_dim)
+            hora_cpu_loops(x)->rope(heads, a->head_dim / 2, row, row + a->head_dim / 2,
+                                    forward ? 1.0f : -1.0f, hora_cpu_at(x, i * width + g * part),
+                                    hora_cpu_at(y, i * width + g * part),
+                                    forward || hora_cpu_overwrites(c, 0));
     }
 }
 

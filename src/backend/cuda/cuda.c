@@ -10,8 +10,8 @@
 #define OPS(X)                                                                                     \
     X(gather) X(input) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)        \
     X(rmsnorm) X(layernorm) X(rope) X(attention) X(cached_attention) X(dropout) X(permute)         \
-    X(pool) X(resample) X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse) X(bce)        \
-    X(soft_xent) X(gramdist) X(reflect) X(orthonormal) X(cayley) X(blocks) X(kron) X(fit)
+    X(pool) X(frames) X(resample) X(outer) X(lownorm) X(ratio) X(detach) X(head_xent) X(mse)       \
+    X(bce) X(soft_xent) X(gramdist) X(reflect) X(orthonormal) X(cayley) X(blocks) X(kron) X(fit)
 /* clang-format on */
 #define EXTERN(x) extern const hora_cuda_op hora_cuda_op_##x;
 OPS(EXTERN)

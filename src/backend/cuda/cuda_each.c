@@ -272,6 +272,11 @@ static void layernorm_backward(const hora_cuda_job *j, const hora_call *c) {
 CUDA_OP(layernorm, layernorm_takes, layernorm_scratch, NULL, layernorm_forward, layernorm_backward);
 
 /* --- rope, dropout ---------------------------------------------------------------------------- */
+/* One row of frequencies for all heads. */
+static bool rope_takes(const hora_cuda *u, const hora_call *c) {
+    return alike(u, c) && c->attr.groups <= 1;
+}
+
 static const void *frequencies(const hora_attr *a, size_t *bytes) {
     *bytes = (size_t)(a->head_dim / 2) * sizeof *a->freq;
     return a->freq;
@@ -290,7 +295,7 @@ static void rope_forward(const hora_cuda_job *j, const hora_call *c) {
 static void rope_backward(const hora_cuda_job *j, const hora_call *c) {
     turn(j, c, -1, c->dout.data, &c->din[0], cu_adds(c, 0));
 }
-CUDA_OP(rope, alike, NULL, frequencies, rope_forward, rope_backward);
+CUDA_OP(rope, rope_takes, NULL, frequencies, rope_forward, rope_backward);
 
 static void drop(const hora_cuda_job *j, const hora_call *c, const void *x, const hora_view *y,
                  bool add) {
@@ -364,7 +369,7 @@ static void input_forward(const hora_cuda_job *j, const hora_call *c) {
 }
 CUDA_OP(input, NULL, NULL, NULL, input_forward, NULL);
 
-/* --- pool, resample --------------------------------------------------------------------------- */
+/* --- pool, frames, resample ------------------------------------------------------------------- */
 static void pool_forward(const hora_cuda_job *j, const hora_call *c) {
     hora_cuda_pool(j->u->stream, c->out.dtype, c->batch, c->attr.a, c->attr.b != 0, c->in[0].data,
                    c->out.data, cu_rows(&c->in[0]), cu_width(&c->in[0]));
@@ -376,6 +381,17 @@ static void pool_backward(const hora_cuda_job *j, const hora_call *c) {
                         cu_width(&c->din[0]));
 }
 CUDA_OP(pool, alike, NULL, NULL, pool_forward, pool_backward);
+
+static void frames_forward(const hora_cuda_job *j, const hora_call *c) {
+    hora_cuda_frames(j->u->stream, c->out.dtype, c->attr.a, c->attr.b, c->in[0].data, c->out.data,
+                     cu_rows(&c->in[0]), cu_width(&c->in[0]));
+}
+
+static void frames_backward(const hora_cuda_job *j, const hora_call *c) {
+    hora_cuda_frames_back(j->u->stream, c->dout.dtype, c->attr.a, c->attr.b, c->dout.data,
+                          c->din[0].data, cu_adds(c, 0), cu_rows(&c->din[0]), cu_width(&c->din[0]));
+}
+CUDA_OP(frames, alike, NULL, NULL, frames_forward, frames_backward);
 
 static hora_cuda_resample resample_of(const hora_call *c) {
     const hora_attr *a = &c->attr;

@@ -133,6 +133,11 @@ void hora_cuda_pool(cudaStream_t s, hora_dtype t, const hora_batch *batch, int64
                     bool joined, const void *x, void *y, int64_t n, int64_t d);
 void hora_cuda_pool_back(cudaStream_t s, hora_dtype t, const hora_batch *batch, int64_t skip,
                          bool joined, const void *dy, void *dx, bool add, int64_t n, int64_t d);
+/* op frames: x, y (n, d), clips of `frames` of `rows` rows; backward reads dy and adds to dx */
+void hora_cuda_frames(cudaStream_t s, hora_dtype t, int64_t frames, int64_t rows, const void *x,
+                      void *y, int64_t n, int64_t d);
+void hora_cuda_frames_back(cudaStream_t s, hora_dtype t, int64_t frames, int64_t rows,
+                           const void *dy, void *dx, bool add, int64_t n, int64_t d);
 
 /* --- kern_loss.cu: cross-entropy over a chunk of logits; losses against values */
 typedef struct hora_cuda_xent {

@@ -381,3 +381,49 @@ extern "C" void hora_cuda_pool_back(cudaStream_t s, hora_dtype t, const hora_bat
                 <<<(unsigned)n, 256, 0, s>>>(batch, skip, joined, (const T *)dy, (T *)dx, add, d);
         });
 }
+
+/* --- frames: a block per row ------------------------------------------------------------------ */
+/* The row of the first frame that row i goes into, in a clip that is whole; -1: none. */
+static __device__ int64_t first_frame(int64_t frames, int64_t rows, int64_t n, int64_t i) {
+    const int64_t from = i / (frames * rows) * (frames * rows);
+    return from + frames * rows <= n ? from + (i - from) % rows : -1;
+}
+
+template <class T>
+__global__ void frames_mean(int64_t frames, int64_t rows, const T *x, T *y, int64_t n, int64_t d) {
+    const int64_t i = blockIdx.x;
+    const bool there = first_frame(frames, rows, n, i) == i;
+    for (int64_t j = threadIdx.x; j < d; j += blockDim.x) {
+        float sum = 0;
+        for (int64_t k = 0; there && k < frames; k++)
+            sum += to_float(x[(i + k * rows) * d + j]);
+        y[i * d + j] = from_float<T>(sum / (float)frames);
+    }
+}
+
+template <class T>
+__global__ void frames_back(int64_t frames, int64_t rows, const T *dy, T *dx, bool add, int64_t n,
+                            int64_t d) {
+    const int64_t i = blockIdx.x, at = first_frame(frames, rows, n, i);
+    for (int64_t j = threadIdx.x; j < d; j += blockDim.x) {
+        float sum[1] = {at < 0 ? 0 : to_float(dy[at * d + j]) / (float)frames};
+        put<1>(dx + i * d + j, sum, add);
+    }
+}
+
+extern "C" void hora_cuda_frames(cudaStream_t s, hora_dtype t, int64_t frames, int64_t rows,
+                                 const void *x, void *y, int64_t n, int64_t d) {
+    if (n)
+        WITH_TYPE(t, T, {
+            frames_mean<T><<<(unsigned)n, 256, 0, s>>>(frames, rows, (const T *)x, (T *)y, n, d);
+        });
+}
+
+extern "C" void hora_cuda_frames_back(cudaStream_t s, hora_dtype t, int64_t frames, int64_t rows,
+                                      const void *dy, void *dx, bool add, int64_t n, int64_t d) {
+    if (n)
+        WITH_TYPE(t, T, {
+            frames_back<T>
+                <<<(unsigned)n, 256, 0, s>>>(frames, rows, (const T *)dy, (T *)dx, add, n, d);
+        });
+}

@@ -12,13 +12,15 @@ REF_KERNEL(rope, NULL);
 
 /* Every pair of every head, rotated by sign * angle. */
 static void T(rotate)(const hora_call *c, const REAL *x, REAL *y, double sign, bool add) {
-    int64_t n = ref_rows(&c->in[0]), width = ref_width(&c->in[0]);
-    int64_t dh = c->attr.head_dim, half = dh / 2;
+    int64_t n = ref_rows(&c->in[0]), heads = c->attr.heads;
+    int64_t dh = c->attr.head_dim, half = dh / 2, tables = hora_max(c->attr.groups, 1);
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < half; j++) {
+        for (int64_t j = 0; j < tables * half; j++) {
             double t = (double)(c->batch->pos[i] + c->attr.shift) * c->attr.freq[j];
             double co = c->attr.rope_scale * cos(t), si = sign * c->attr.rope_scale * sin(t);
-            for (int64_t at = i * width + j; at < (i + 1) * width; at += dh) {
+            int64_t first = j / half * heads / tables, end = (j / half + 1) * heads / tables;
+            for (int64_t h = first; h < end; h++) {
+                int64_t at = (i * heads + h) * dh + j % half;
                 double x1 = LD(x[at]), x2 = LD(x[at + half]);
                 y[at] = ST((add ? LD(y[at]) : 0) + x1 * co - x2 * si);
                 y[at + half] = ST((add ? LD(y[at + half]) : 0) + x2 * co + x1 * si);

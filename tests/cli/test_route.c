@@ -1,0 +1,188 @@
+/* One adapter per task in one training, chosen by the `task` of each record. */
+#include <math.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "base/yaml.h"
+#include "tiny_model.h"
+#include "tool.h"
+
+/* Records of two tasks, mixed; which: 0, 1, or both (2). name NULL: without `task`. */
+static const char *records(const char *file, int which, const char *second) {
+    hora_str s = {0};
+    for (int i = 0; i < 24; i++) {
+        const int k = i * 7 % 3 == 0;
+        if (which < 2 && which != k)
+            continue;
+        hora_str_printf(&s,
+                        k ? "{\"prompt\": \"up %d\", \"completion\": \" is over %d\""
+                          : "{\"prompt\": \"down %d\", \"completion\": \" lies beneath %d\"",
+                        i, i);
+        if (!k || second)
+            hora_str_printf(&s, ", \"task\": \"%s\"", k ? second : "low");
+        hora_str_puts(&s, "}\n");
+    }
+    const char *path = tiny_file(file, s.s);
+    hora_str_release(&s);
+    return path;
+}
+
+static const char *recipe(const char *data, const char *methods, const char *more) {
+    char *text = hora_format("model: %s\ndata: %s\nsteps: 6\nsave_every: 3\nlr: 0.02\nseq_len: 64\n"
+                             "batch_size: 2\nsave_limit: 0\nmethods:\n%s%s\n",
+                             tiny_model(), data, methods, more);
+    const char *path = tiny_file("route.yaml", text);
+    hora_free(text);
+    return path;
+}
+
+static const char two[] = "- {method: lora, adapter_name: deep, adapter_task: low, rank: 2}\n"
+                          "- {method: ia3, adapter_name: tall, adapter_task: high}\n";
+
+static double loss_of(const char *adapter, const char *data, const char *task) {
+    hora_json *e = tool_json("eval --model '%s' --adapter '%s' --data '%s' --seq-len 64 --json",
+                             tiny_model(), adapter, data);
+    const double loss = task ? tool_number(hora_json_get(hora_json_get(e, "tasks"), task), "loss")
+                             : tool_number(e, "loss");
+    hora_json_free(e);
+    return loss;
+}
+
+static void test_train(void **state) {
+    (void)state;
+    const char *out = hora_test_path(hora_test_tmp(), "tasks"),
+               *again = hora_test_path(hora_test_tmp(), "again"),
+               *all = records("all.jsonl", 2, "high"), *low = records("low.jsonl", 0, "high"),
+               *high = records("high.jsonl", 1, "high");
+    char *file = hora_strdup(recipe(all, two, hora_test_text("eval_data: %s\n", all)));
+    tool_check(0, "6 steps", "low ", "train '%s' --out '%s'", file, out);
+    hora_json *c;
+    assert_ok(hora_json_load(&c, hora_test_path(out, "hora_adapters.json")));
+    assert_string_equal(hora_json_string(hora_json_at(hora_json_get(c, "tasks"), 1), NULL), "high");
+    hora_json_free(c);
+    assert_ok(hora_yaml_load(&c, hora_test_path(out, "recipe.yaml")));
+    assert_string_equal(
+        hora_json_string(
+            hora_json_get(hora_json_at(hora_json_get(c, "methods"), 0), "adapter_task"), NULL),
+        "low");
+    hora_json_free(c);
+
+    /* what the records of a task get is what its adapter alone gives */
+    const double whole = loss_of(out, all, NULL);
+    const struct {
+        const char *task, *name, *other, *data;
+    } rows[] = {{"low", "deep", "tall", low}, {"high", "tall", "deep", high}};
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *own = hora_strdup(hora_test_path(out, rows[i].name)),
+             *other = hora_strdup(hora_test_path(out, rows[i].other));
+        const double mine = loss_of(own, rows[i].data, NULL);
+        assert_true(fabs(mine - loss_of(out, all, rows[i].task)) < 1e-5);
+        assert_true(fabs(mine - loss_of(out, rows[i].data, NULL)) < 1e-5);
+        assert_true(fabs(mine - loss_of(other, rows[i].data, NULL)) > 1e-4);
+        assert_true(mine != whole);
+        tool_check(0, NULL, "", "generate --model '%s' --adapter '%s' --prompt up", tiny_model(),
+                   own);
+        hora_free(own);
+        hora_free(other);
+    }
+    tool_check(2, "", "give one of them as --adapter",
+               "generate --model '%s' --adapter '%s' --prompt up", tiny_model(), out);
+    tool_check(2, "", "tasks", "merge --model '%s' --adapter '%s' --out '%s'", tiny_model(), out,
+               hora_test_path(hora_test_tmp(), "merged"));
+    assert_false(hora_path_exists(hora_test_path(hora_test_tmp(), "merged")));
+    tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s/deep' --out '%s'", tiny_model(),
+               out, hora_test_path(hora_test_tmp(), "merged"));
+
+    /* from the middle, with the recipe as run; other tasks are another training */
+    tool_check(10, NULL, "adapter_task is low there and high here",
+               "train '%s' --out '%s' --resume --set methods.0.adapter_task=high "
+               "--set methods.1.adapter_task=low",
+               file, out);
+    tool_check(0, NULL, NULL, "train '%s' --out '%s'", file, again);
+    assert_ok(hora_remove_tree(hora_test_path(again, "checkpoint-6")));
+    tool_check(0, NULL, NULL, "train --resume --out '%s'", again);
+    hora_assert_same_file(out, again, "adapter_model.safetensors");
+    hora_assert_same_file(out, again, "tall/adapter_model.safetensors");
+    hora_free(file);
+}
+
+/* A record without a task, by the option; the field by another name. */
+static void test_default(void **state) {
+    (void)state;
+    const char *out = hora_test_path(hora_test_tmp(), "default"),
+               *named = hora_test_path(hora_test_tmp(), "named");
+    char *file = hora_strdup(recipe(records("some.jsonl", 2, NULL), two, ""));
+    tool_check(4, "", "line 1: the record has no `task`", "train '%s' --out '%s'", file, out);
+    assert_false(hora_path_exists(out));
+    tool_check(2, "", "default_task=hihg: no adapter is for that task; give `high`",
+               "train '%s' --default-task hihg --out '%s'", file, out);
+    tool_check(0, NULL, NULL, "train '%s' --default-task high --out '%s'", file, out);
+    hora_free(file);
+    file = hora_strdup(recipe(records("all.jsonl", 2, "high"), two, ""));
+    tool_check(0, NULL, NULL, "train '%s' --out '%s'", file, named);
+    hora_assert_same_file(out, named, "adapter_model.safetensors");
+    hora_assert_same_file(out, named, "tall/adapter_model.safetensors");
+    tool_check(4, "",
+               "line 1: no adapter is for task `hihg`, did you mean `high`?; there are `low`, "
+               "`high`",
+               "train '%s' --data '%s' --out '%s'", file, records("odd.jsonl", 2, "hihg"),
+               hora_test_path(hora_test_tmp(), "odd"));
+    tool_check(0, NULL, "task `high` has no training records", "train '%s' --data '%s' --out '%s'",
+               file, records("low.jsonl", 0, "high"), hora_test_path(hora_test_tmp(), "one"));
+    hora_free(file);
+}
+
+/* What cannot be on for some records alone is refused by name, before anything is written. */
+static void test_refusals(void **state) {
+    static const struct {
+        const char *methods, *text;
+    } rows[] = {
+        {"- {method: full, adapter_task: low}\n- {method: lora, adapter_task: high}\n",
+         "method full cannot be on for some records alone"},
+        {"- {method: lora, adapter_task: low}\n- {method: prefix, adapter_task: high}\n",
+         "adapter `prefix` is for task `high`, but method prefix cannot"},
+        {"- {method: lora, adapter_task: low, modules_to_save: lm_head}\n",
+         "which all tasks share"},
+        {"- {method: dyt, adapter_task: low}\n", "method dyt cannot"},
+        {"- {method: lora, adapter_task: low, targets: lm_head, lora_bias: true}\n",
+         "changes the output layer itself"},
+    };
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        const char *out = hora_test_path(hora_test_tmp(), "refused");
+        char *file = hora_strdup(
+            recipe(records("all.jsonl", 2, "high"), rows[i].methods, "default_task: low"));
+        tool_check(5, "", rows[i].text, "train '%s' --data '%s' --out '%s'", file,
+                   records("low.jsonl", 0, "high"), out);
+        assert_false(hora_path_exists(out));
+        hora_free(file);
+    }
+}
+
+/* Without adapter_task a `task` in the data says nothing: not a bit changes. */
+static void test_unrouted(void **state) {
+    (void)state;
+    const char *a = hora_test_path(hora_test_tmp(), "with"),
+               *b = hora_test_path(hora_test_tmp(), "without");
+    static const char one[] = "- {method: lora, adapter_name: deep, rank: 2}\n";
+    hora_str bare = {0};
+    hora_str text = {0};
+    assert_ok(hora_file_read(&text, records("all.jsonl", 2, "high")));
+    for (const char *p = text.s; *p; p++) { /* the same records without the field */
+        const char *field = hora_starts(p, ", \"task\"") ? strchr(p, '}') : NULL;
+        p = field ? field : p;
+        hora_str_add(&bare, p, 1);
+    }
+    const char *plain = tiny_file("bare.jsonl", bare.s);
+    tool_check(0, NULL, NULL, "train '%s' --out '%s'",
+               recipe(records("all.jsonl", 2, "high"), one, ""), a);
+    tool_check(0, NULL, NULL, "train '%s' --out '%s'", recipe(plain, one, ""), b);
+    hora_assert_same_file(a, b, "adapter_model.safetensors");
+    hora_str_release(&bare);
+    hora_str_release(&text);
+}
+
+HORA_TESTS(cli_route, {"trained, evaluated, taken apart", test_train, HORA_SHORT},
+           {"records without a task", test_default, HORA_SHORT},
+           {"refusals", test_refusals, HORA_SHORT},
+           {"no adapter_task, nothing changes", test_unrouted, HORA_SHORT});
