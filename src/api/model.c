@@ -37,7 +37,7 @@ static const hora_option model_rows[] = {
     OPT_STRING(task, "task", "task_type", NULL, "NAME",
                "what the model is used for: " HORA_TASK_NAMES
                "; unset: what its class or the adapter is made for"),
-    OPT_INT(frames, "frames", NULL, NULL, 1, HORA_FRAMES_MOST,
+    OPT_INT(frames, "frames", NULL, NULL, 2, HORA_FRAMES_MOST,
             "clips, folders of frames, for a model of pictures: so many frames of each; unset: "
             "what model or adapter says, else pictures"),
     OPT_CHOICE(frame_attention, "frame_attention", NULL, "auto", HORA_FRAMES_NAMES,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/text.h"
 
@@ -76,6 +77,9 @@ hora_status hora_clips_open(hora_clips *c, const hora_images *set, const char *p
         return hora_fail(HORA_EUSAGE,
                          "%s: clips are read from folders of frames: DIR/CLASS/CLIP/0001.jpg",
                          path);
+    if (hora_images_about(set)->bare)
+        hora_warn("%s: %lld folders hold no frames that can be read, and are no clips", path,
+                  (long long)hora_images_about(set)->bare);
     c->first = hora_malloc((size_t)(n + 1) * sizeof *c->first);
     c->frame = hora_malloc((size_t)(n + 1) * sizeof *c->frame);
     c->name = hora_calloc((size_t)n + 1, sizeof *c->name);

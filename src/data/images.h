@@ -40,6 +40,7 @@ typedef struct hora_images_info {
     int64_t beside;  /* pictures beside the class folders, second pictures of a tar's sample */
     int64_t unknown; /* with skip_bad: samples whose class is not in the caller's list */
     int64_t missing; /* with skip_bad: records whose file is not there */
+    int64_t bare;    /* folders within a class's that hold nothing that is read */
 } hora_images_info;
 
 /* cfg may be NULL. HORA_ENOTFOUND: no such path, no picture; HORA_EMISMATCH: classes that the list

@@ -46,6 +46,7 @@ static hora_status walk(hora_images *s, const char *path, const char *label, con
     HORA_TRY(enter(path, up, &here));
     HORA_TRY(hora_list_dir(path, &names, &n));
     hora_status st = HORA_OK;
+    bool bare = true;
     for (int folders = 0; folders < 2; folders++)
         for (int i = 0; i < n && st == HORA_OK; i++) {
             char *child = hora_path_join(path, names[i]);
@@ -54,13 +55,17 @@ static hora_status walk(hora_images *s, const char *path, const char *label, con
                 ;
             else if (folder && folders && hora_images_hidden(names[i]))
                 s->info.hidden++;
-            else if (folder && folders)
+            else if (folder && folders) {
                 st = walk(s, child, label, &here);
-            else if (!folder && !folders && hora_images_take(s, names[i]))
+                bare = false;
+            } else if (!folder && !folders && hora_images_take(s, names[i])) {
                 hora_images_add(s, child, label, -1, 0, 0);
+                bare = false;
+            }
             hora_free(child);
         }
     hora_list_free(names, n);
+    s->info.bare += bare && here.depth > 1; /* an empty class keeps its place and is told as such */
     return st;
 }
 

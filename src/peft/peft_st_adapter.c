@@ -62,7 +62,7 @@ static hora_param *declare(hora_adapter *a, int i, int at, const char *what, hor
 static hora_status check(const hora_adapter *a) {
     const config *c = a->config;
     const hora_vision *v = a->base->vision;
-    if (!v || v->frames <= v->tubelet)
+    if (!v || !v->fixed || v->frames <= v->tubelet) /* !fixed: tokens in front, see st_adapter.md */
         return hora_fail(HORA_EUNSUPPORTED,
                          "%s (%s) has no time axis that could be convolved: it reads %s; take a "
                          "model of clips (videomae), or adaptformer",

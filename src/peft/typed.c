@@ -177,9 +177,9 @@ hora_status hora_typed_fused(const hora_adapter *a, const hora_peft_config *c, b
             HORA_TRY(hora_targets_whole(c, s, true, &whole));
         if (whole)
             return hora_fail(HORA_EUNSUPPORTED,
-                             "the adapter was made on `%s` as one module, and what %s makes of it "
-                             "is not what it makes of its parts, which are trained here; merge it "
-                             "with PEFT and open the merged model",
+                             "the adapter was made on `%s` as one module, and %s is read for its "
+                             "parts alone, which have parameters of their own here; merge it with "
+                             "PEFT and open the merged model",
                              s->fused, a->method->name);
         if (!from_folder)
             hora_info("%s: `%s` is a part of `%s`, which PEFT has as one module; each part has "

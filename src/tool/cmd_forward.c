@@ -17,7 +17,7 @@ typedef struct config {
 static const hora_option rows[] = {
     OPT_STRING(batch, "batch", NULL, NULL, "FILE",
                "safetensors or .json with input_ids, attention_mask, labels; or with pixel_values"),
-    OPT_STRING(image, "image", NULL, NULL, "FILE",
+    OPT_FILES(image, "image", NULL, NULL, "FILE",
                "a picture instead, prepared as the model's files say; may stand several times"),
     OPT_BOOL(exif, "exif", NULL, "true", "turn pictures as their EXIF says"),
     OPT_BOOL(white, "white", NULL, "false", "lay transparent pixels on white"),

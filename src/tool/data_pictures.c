@@ -35,7 +35,8 @@ static void put_left_out(hora_json *o, const hora_images_info *i) {
                  {"other_formats", i->other_formats},
                  {"beside", i->beside},
                  {"unknown", i->unknown},
-                 {"missing", i->missing}};
+                 {"missing", i->missing},
+                 {"bare_folders", i->bare}};
     hora_json *left = hora_json_set(o, "left_out", hora_json_new_object());
     for (size_t k = 0; k < HORA_COUNT(parts); k++)
         hora_json_set(left, parts[k].key, hora_json_new_int(parts[k].n));
@@ -178,10 +179,10 @@ hora_status hora_cli_pictures(const char *path, const hora_cli_pictures_config *
     if (c->sheet) {
         HORA_TRY_OUT(s, c->model ? hora_image_processor_load(&p, c->model)
                                  : hora_image_processor_default(&p, "ViT"));
-        hora_json_set(*out, "sheet", hora_json_new_string(c->sheet));
         if (v.nbad)
             HORA_TRY_OUT(s, hora_images_screen(set, &v));
         HORA_TRY_OUT(s, make_sheet(set, c->sheet, &p, c->data));
+        hora_json_set(*out, "sheet", hora_json_new_string(c->sheet));
     }
     if (v.nbad && !c->data->skip_bad)
         s = hora_fail(HORA_EFORMAT,

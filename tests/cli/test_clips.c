@@ -259,6 +259,32 @@ static void refusals_of_frames(void **state) {
     tool_check(2, NULL, "each clip is a folder",
                "train --model '%s' --data '%s/darker' --out '%s' --method head --frames 3", dir,
                data, out);
+    tool_check(2, NULL, "frames=1",
+               "train --model '%s' --data '%s' --out '%s' --method head --frames 1", dir, data,
+               out);
+    tool_check(5, NULL, "no time axis", /* its class token would be moved */
+               "train --model '%s' --data '%s' --out '%s' --method st_adapter --frames 3", dir,
+               data, out);
+    assert_false(hora_path_exists(out));
+    /* a folder without frames is no clip, and is told */
+    assert_ok(hora_mkdirs(hora_test_path(data, "darker/empty")));
+    tool_check(0, NULL, "1 folders hold no frames",
+               "train --model '%s' --data '%s' --out '%s' --method head --frames 3 --steps 1", dir,
+               data, out);
+}
+
+/* Frames one by one: all of them are taken, and nobody says otherwise. */
+static void pictures_by_name(void **state) {
+    (void)state;
+    const char *dir = tool_new("vit", vit, ""), *data = draw("named", 1);
+    hora_str said = {0};
+    tool_text(&said,
+              "forward --model '%s' --image '%s/darker/clip0/1.png' --image "
+              "'%s/darker/clip0/2.png' --out '%s' 2>&1",
+              dir, data, data, hora_test_path(hora_test_tmp(), "named.st"));
+    assert_non_null(strstr(said.s, "2 samples"));
+    assert_null(strstr(said.s, "last one counts"));
+    hora_str_release(&said);
 }
 
 static double loss_of(const char *base, const char *options, const char *data) {
@@ -323,5 +349,6 @@ HORA_TESTS(cli_clips, {"a model of clips learns an order of frames", learns, HOR
            {"logits of a clip are the mean of its frames'", mean_of_logits, HORA_SHORT},
            {"a model of pictures learns clips", learns_by_frames, HORA_SHORT},
            {"refusals of frames", refusals_of_frames, HORA_SHORT},
+           {"pictures by their names", pictures_by_name, HORA_SHORT},
            {"an adapter over time and space", over_time, HORA_SHORT},
            {"refusals", refusals, HORA_SHORT});
