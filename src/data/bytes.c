@@ -192,9 +192,15 @@ hora_status hora_bytes_open(hora_bytes *b, const char *path) {
         b->s = (const char *)b->map.data;
         b->n = b->map.n;
     }
-    HORA_TRY(hora_refuse_pointer(path, b->s, b->n));
-    HORA_TRY(unpack(b, path));
-    HORA_TRY(refuse_binary(path, b->s, b->n));
+    hora_status s = hora_refuse_pointer(path, b->s, b->n);
+    if (s == HORA_OK)
+        s = unpack(b, path);
+    if (s == HORA_OK)
+        s = refuse_binary(path, b->s, b->n);
+    if (s != HORA_OK) {
+        hora_bytes_release(b);
+        return s;
+    }
     const size_t mark = hora_byte_order_mark(b->s, b->n);
     b->s += mark;
     b->n -= mark;

@@ -114,7 +114,7 @@ static const char *name_it(const char *s, const char *end) {
         return "a tab or a line break stands in a string as it is; in JSON it is \\t or \\n "
                "(json.dumps(record) writes it so)";
     if (second < end && *s == '{' && *second != '"' && *second != '}')
-        return "names of fields stand in double quotes: {\"text\": ..}";
+        return "names of fields stand in double quotes; write {\"text\": ..} (json.dumps)";
     if (!strchr("{[\"", *s))
         return "a record begins with {; this line is text. Give format=text for plain text, or "
                "write {\"text\": ..} (json.dumps)";
