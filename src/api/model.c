@@ -222,12 +222,29 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
     return HORA_OK;
 }
 
+/* What is on for all records comes along with each adapter of its folder, and counts once. */
+static bool is_here(const hora_model *m, const char *dir, const hora_adapter *a, const char *only) {
+    bool open = false, named = false;
+    for (int i = 0; i < m->nloaded; i++)
+        open |= hora_eq(m->loaded[i], dir);
+    for (int i = 0; i < m->n; i++)
+        named |= hora_eq(m->adapters[i]->name, a->name);
+    return open && named && !a->task && !hora_eq(a->name, only);
+}
+
 hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *from,
                                      const char *prefer, bool several) {
     hora_adapter **at;
     const char *dir = from->dir;
     int n;
     HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, from->only, prefer));
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (from->only && is_here(m, dir, at[i], from->only))
+            hora_peft_detach(at[i]);
+        else
+            at[kept++] = at[i];
+    n = kept;
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
     for (int i = 0; i < n && several; i++)

@@ -325,6 +325,21 @@ bool hora_combines_itself(const hora_export *x) {
     return yes;
 }
 
+/* Adapters are finite when they are read, so it is the weights. */
+static hora_status too_large(const char *what) {
+    return hora_fail(HORA_ENUMERIC,
+                     "the sum of %s is no finite number any more; give smaller weights "
+                     "(--adapter A:0.5)",
+                     what);
+}
+
+static bool finite_all(const float *v, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(v[i]))
+            return false;
+    return true;
+}
+
 hora_status hora_combine_own(hora_adapter **out, const hora_export *x, bool typed) {
     const hora_method *m = x->adapters[0]->method;
     if (typed)
@@ -332,7 +347,12 @@ hora_status hora_combine_own(hora_adapter **out, const hora_export *x, bool type
                          "adapters of %s are put together in one way, sums by weight; leave --type "
                          "and its options out",
                          m->name);
-    return m->combine(out, x->adapters, x->n);
+    HORA_TRY(m->combine(out, x->adapters, x->n));
+    if (hora_adapter_finite(*out, false) == HORA_OK)
+        return HORA_OK;
+    hora_peft_detach(*out);
+    *out = NULL;
+    return too_large(m->name);
 }
 
 hora_status hora_combine(hora_flat **out, const hora_export *x, const hora_combine_config *config) {
@@ -354,6 +374,10 @@ hora_status hora_combine(hora_flat **out, const hora_export *x, const hora_combi
         s = site_tasks(t, &n, x, i);
         if (s == HORA_OK && n)
             s = combine_site(&f[i], &b->sites[i], t, n, rank, &c);
+        if (s == HORA_OK && f[i].rank &&
+            !(finite_all(f[i].a, f[i].rank * b->sites[i].in) &&
+              finite_all(f[i].b, f[i].rank * b->sites[i].out)))
+            s = too_large(b->sites[i].module);
         for (int k = 0; k < n; k++) {
             hora_free(t[k].a);
             hora_free(t[k].b);

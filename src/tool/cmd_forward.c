@@ -18,7 +18,7 @@ static const hora_option rows[] = {
     OPT_STRING(batch, "batch", NULL, NULL, "FILE",
                "safetensors or .json with input_ids, attention_mask, labels; or with pixel_values"),
     OPT_FILES(image, "image", NULL, NULL, "FILE",
-               "a picture instead, prepared as the model's files say; may stand several times"),
+              "a picture instead, prepared as the model's files say; may stand several times"),
     OPT_BOOL(exif, "exif", NULL, "true", "turn pictures as their EXIF says"),
     OPT_BOOL(white, "white", NULL, "false", "lay transparent pixels on white"),
     OPT_STRING(out, "out", NULL, NULL, "FILE",

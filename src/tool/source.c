@@ -145,7 +145,9 @@ static hora_status open_source(hora_model **m, hora_settings *s, opening how) {
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
         st = open_from(m, s, &from, &c, how);
-    if (st == HORA_OK && how != ROUTED && how != APART && from.n)
+    /* one by one: those that were named may be of several tasks */
+    const bool named = how == APART && (from.n > 1 || from.adapters[0].only);
+    if (st == HORA_OK && how != ROUTED && !named && from.n)
         st = hora_adapters_one_task((*m)->adapters, (*m)->n, from.adapters[0].dir);
     if (st == HORA_OK && how != FEATURES)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);

@@ -132,6 +132,38 @@ static void test_default(void **state) {
     hora_free(file);
 }
 
+/* What is on for all records comes with each of the tasks, and counts once where two are named. */
+static void test_common(void **state) {
+    (void)state;
+    static const char methods[] =
+        "- {method: lora, adapter_name: deep, adapter_task: low, rank: 2}\n"
+        "- {method: lora, adapter_name: tall, adapter_task: high, rank: 1}\n"
+        "- {method: lora, adapter_name: both, rank: 1}\n";
+    const char *out = hora_test_path(hora_test_tmp(), "common"),
+               *sum = hora_test_path(hora_test_tmp(), "sum"), *all = records("c.jsonl", 2, "high");
+    char *file = hora_strdup(recipe(all, methods, ""));
+    tool_check(0, NULL, NULL, "train '%s' --out '%s'", file, out);
+    tool_check(2, "", "give one of them as --adapter",
+               "combine --model '%s' --adapter '%s' --out '%s'", tiny_model(), out, sum);
+    tool_check(11, "", "no finite number any more; give smaller weights",
+               "combine --model '%s' --adapter '%s/deep:1e300' --adapter '%s/tall' --out '%s'",
+               tiny_model(), out, out, sum);
+    assert_false(hora_path_exists(sum));
+    tool_check(0, "1 deep + 1 both + 1 tall, svd", NULL,
+               "combine --model '%s' --adapter '%s/deep' --adapter '%s/tall' --out '%s'",
+               tiny_model(), out, out, sum);
+    hora_json *e = tool_json("eval --model '%s' --adapter '%s/deep' --adapter '%s/tall' --data "
+                             "'%s' --seq-len 64 --dtype f32 --json",
+                             tiny_model(), out, out, all);
+    const double together = tool_number(e, "loss");
+    hora_json_free(e);
+    e = tool_json("eval --model '%s' --adapter '%s' --data '%s' --seq-len 64 --dtype f32 --json",
+                  tiny_model(), sum, all);
+    assert_true(fabs(together - tool_number(e, "loss")) < 1e-5);
+    hora_json_free(e);
+    hora_free(file);
+}
+
 /* What cannot be on for some records alone is refused by name, before anything is written. */
 static void test_refusals(void **state) {
     static const struct {
@@ -183,6 +215,7 @@ static void test_unrouted(void **state) {
 }
 
 HORA_TESTS(cli_route, {"trained, evaluated, taken apart", test_train, HORA_SHORT},
+           {"what is on for all tasks", test_common, HORA_SHORT},
            {"records without a task", test_default, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},
            {"no adapter_task, nothing changes", test_unrouted, HORA_SHORT});
