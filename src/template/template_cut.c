@@ -118,8 +118,10 @@ enum { NOTED = 3 };
 /* Called where iteration loop->i begins: the cuts that end behind its message and before the next
  * one's. HORA_DONE: it is time for notes. */
 hora_status hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop) {
-    if (!loop->at || loop->backwards || st->inner || st->out != st->page)
+    if (!loop->at || st->inner || st->out != st->page)
         return HORA_OK;
+    if (loop->backwards) /* behind it everything was seen, and no cut is done before it is over */
+        return st->hasty ? HORA_DONE : HORA_OK;
     if (st->twice)
         return st->hasty ? HORA_DONE : HORA_OK;
     size_t from = loop->at[loop->i],
@@ -283,22 +285,24 @@ static void from_the_beginning(const hora_template *t, const hora_json *vars, co
                                hora_cut *c) {
     hora_str text = {0};
     hora_status s = hora_template_render_turns(t, vars, c->turns, c->prompt, &text, NULL);
-    hora_cut_fill(c, s, &text, whole);
+    hora_cut_fill(c, s, &text, 0, whole);
     hora_str_release(&text);
 }
 
-void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_str *whole) {
-    size_t shared = 0, n = text->n < whole->n ? text->n : whole->n;
+void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, size_t same,
+                   const hora_str *whole) {
+    const char *rest = whole->s ? whole->s + same : "";
+    size_t shared = 0, left = whole->n - same, n = text->n < left ? text->n : left;
     uint64_t a, b;
     for (; !s && shared + sizeof a <= n; shared += sizeof a) {
         memcpy(&a, text->s + shared, sizeof a);
-        memcpy(&b, whole->s + shared, sizeof b);
+        memcpy(&b, rest + shared, sizeof b);
         if (a != b)
             break;
     }
-    while (!s && shared < n && text->s[shared] == whole->s[shared])
+    while (!s && shared < n && text->s[shared] == rest[shared])
         shared++;
-    fill(c, s, s ? "" : text->s + shared, s ? 0 : text->n - shared, shared);
+    fill(c, s, s ? "" : text->s + shared, s ? 0 : text->n - shared, s ? 0 : same + shared);
 }
 
 hora_status hora_template_render_cuts(const hora_template *t, const hora_json *vars, hora_str *out,

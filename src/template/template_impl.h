@@ -395,8 +395,10 @@ hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_
 /* template_cut.c */
 hora_status hora_ts_run(hora_ts *st); /* the template, once; its values live until hora_ts_end */
 void hora_ts_end(hora_ts *st);
-/* What `text` is in terms of the whole, or that it cannot be rendered. */
-void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, const hora_str *whole);
+/* What a text is in terms of the whole, or that it cannot be rendered: its first `same` bytes are
+ * the whole's, `text` follows. */
+void hora_cut_fill(hora_cut *c, hora_status s, const hora_str *text, size_t same,
+                   const hora_str *whole);
 hora_status hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop);
 void hora_ts_see(hora_ts *st, size_t messages); /* that many of them were looked at */
 hora_status hora_ts_generation(hora_ts *st, const hora_tn *e, int *signal);

@@ -9,6 +9,11 @@
  * runs. A number that is only compared is read as the answer of the comparison: `loop.index0 >
  * ns.last_user` mostly stays the same while `ns.last_user` moves.
  *
+ * Neighbouring iterations that write nothing and read alike are a chain. What its ends read tells
+ * whether all of a stretch would read the same, so a stretch is played in one step; and what a cut
+ * has in common with the beginning of the whole text is not copied. So a cut costs what it runs,
+ * not what it plays.
+ *
  * Everything is noted by name, because every rendering has namespaces and scopes of its own. What
  * cannot be judged so (a namespace that is handed on, a generator, a macro of an inner scope) makes
  * its unit lost: it runs in every rendering. Values are shared: those of the noted rendering live
@@ -17,7 +22,7 @@
 #include "base/text.h"
 #include "template/template_impl.h"
 
-enum { STATEMENT = -1, ITSELF = -1, ITEM = -2 };
+enum { STATEMENT = -1, ITSELF = -1, ITEM = -2, KEYS = 8 };
 
 typedef struct reading {
     int name, attr; /* attr: of a namespace; ITSELF: the variable; ITEM: element `key` of a list */
@@ -43,7 +48,18 @@ typedef struct unit {
     bool lost;
     int signal;
     int reads, nreads, writes, nwrites;
+    int end;   /* the unit behind it and those in it */
+    int chain; /* of an iteration that belongs to one, or -1 */
 } unit;
+
+/* What the units of a chain read, each kind once: the same value, or one side of an order. */
+typedef struct chain {
+    int last, nkeys; /* its last unit */
+    struct {
+        int first, now; /* readings: the first one, and while the chain grows the last one */
+        int way;        /* the other side of the order grows (1), falls (-1), has not moved (0) */
+    } keys[KEYS];
+} chain;
 
 typedef struct hora_tape {
     bool playing;
@@ -51,10 +67,13 @@ typedef struct hora_tape {
     unit *units;
     reading *reads;
     writing *writes;
-    int nunits, cunits, nreads, creads, nwrites, cwrites;
+    chain *chains;
+    int (*latest)[KEYS]; /* per unit of a chain: the last reading of each kind so far, or -1 */
+    int nunits, cunits, nreads, creads, nwrites, cwrites, nchains, cchains;
     const hora_space *scope; /* in which the open unit stands */
     hora_space given;        /* variables of the caller, turned into values once */
-    int at;                  /* where the next unit is looked for first */
+    int at, statement;       /* the next unit is looked for here first, or behind this one */
+    size_t same;             /* what is played so much of the whole text, in front of `out` */
 } hora_tape;
 
 static unit *open_unit(const hora_ts *st) {
@@ -297,12 +316,20 @@ static bool fits(hora_ts *st, const unit *u) {
     return true;
 }
 
+/* Text [from, to) of the noted rendering. */
+static hora_status play_text(hora_ts *st, size_t from, size_t to, size_t units) {
+    hora_tape *t = st->tape;
+    if (!st->out->n && from == t->same)
+        t->same = to;
+    else if (to > from)
+        hora_str_add(st->out, t->text + from, to - from);
+    return hora_ts_step(st, units + (to - from) / 64);
+}
+
 static hora_status play(hora_ts *st, const unit *u, int *signal) {
     const hora_tape *t = st->tape;
     const hora_space *in;
     hora_tv box;
-    if (u->to > u->from)
-        hora_str_add(st->out, t->text + u->from, u->to - u->from);
     for (int i = 0; i < u->nwrites; i++) {
         const writing *w = &t->writes[u->writes + i];
         if (w->attr == ITSELF)
@@ -311,19 +338,187 @@ static hora_status play(hora_ts *st, const unit *u, int *signal) {
             hora_space_set(st, box.space, w->attr, w->v);
     }
     *signal = u->signal;
-    return hora_ts_step(st, 1 + (u->to - u->from) / 64);
+    return play_text(st, u->from, u->to, 1);
+}
+
+/* The iteration of `message` in the loop that unit `at` belongs to, whose messages come in order;
+ * -1: there is none. */
+static int iteration(const hora_tape *t, int at, int64_t message) {
+    const hora_tn *e = t->units[at].e;
+    const int64_t first = t->units[at].message, ahead = message - first;
+    const int64_t most = ahead < 0 ? -ahead : ahead; /* units between them, if none is left out */
+    int lo = at, hi = most < t->nunits - at ? at + (int)most : t->nunits - 1;
+    while (lo < hi) {
+        const int mid = lo + (hi - lo) / 2;
+        const unit *u = &t->units[mid];
+        if (u->e == e && (ahead < 0 ? u->message > message : u->message < message))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return t->units[lo].e == e && t->units[lo].message == message ? lo : -1;
+}
+
+static bool is(const hora_tape *t, int i, const hora_tn *e, int64_t message) {
+    return i < t->nunits && t->units[i].e == e && t->units[i].message == message;
 }
 
 /* Units come in the order in which they were noted, but for those that this rendering lacks. */
-static const unit *find(hora_tape *t, const hora_tn *e, int64_t message) {
-    for (int k = 0; k < t->nunits; k++) {
-        int i = t->at + k < t->nunits ? t->at + k : t->at + k - t->nunits;
-        if (t->units[i].e != e || t->units[i].message != message)
-            continue;
+static int find(hora_tape *t, const hora_tn *e, int64_t message) {
+    const int behind = t->units[t->statement].end;
+    int i = -1;
+    if (is(t, t->at, e, message))
+        i = t->at;
+    else if (message == STATEMENT && is(t, behind, e, message))
+        i = behind;
+    else if (message != STATEMENT && t->at < t->nunits && t->units[t->at].e == e)
+        i = iteration(t, t->at, message);
+    for (int k = 0; k < t->nunits && i < 0; k++)
+        if (is(t, k, e, message))
+            i = k;
+    if (i >= 0)
         t->at = i + 1 < t->nunits ? i + 1 : 0;
-        return &t->units[i];
+    if (i >= 0 && message == STATEMENT)
+        t->statement = i;
+    return i;
+}
+
+/* ---- chains ---- */
+static bool same_key(const reading *a, const reading *b) {
+    return a->name == b->name && a->attr == b->attr && a->key == b->key && a->op == b->op;
+}
+
+/* Two values of the noted rendering. */
+static bool identical(const reading *a, const reading *b) {
+    const hora_tv *v = &a->v, *w = &b->v;
+    if (a->absent != b->absent || a->depth != b->depth || v->type != w->type ||
+        v->part != w->part || v->safe != w->safe)
+        return false;
+    switch (v->type) {
+    case HORA_TV_UNDEFINED:
+    case HORA_TV_NONE:
+        return true;
+    case HORA_TV_BOOL:
+    case HORA_TV_INT:
+        return v->i == w->i;
+    case HORA_TV_STRING:
+        return v->s == w->s && v->n == w->n;
+    case HORA_TV_LIST:
+    case HORA_TV_TUPLE:
+    case HORA_TV_DICT:
+        return v->list == w->list && v->n == w->n;
+    case HORA_TV_MACRO:
+        return v->macro->node == w->macro->node;
+    case HORA_TV_FUNCTION:
+        return v->fn == w->fn;
+    default:
+        return false;
     }
-    return NULL;
+}
+
+/* `v < 3` and `v < 5` that are both true: then `v < 4` is. */
+static bool order(const reading *r) {
+    return r->v.type == HORA_TV_INT && (r->op == '<' || r->op == '>' ||
+                                        r->op == HORA_OP2('<', '=') || r->op == HORA_OP2('>', '='));
+}
+
+static bool add_key(const hora_tape *t, chain *c, int id) {
+    const reading *r = &t->reads[id];
+    if (r->op && !order(r))
+        return false;
+    for (int k = 0; k < c->nkeys; k++) {
+        const reading *was = &t->reads[c->keys[k].now];
+        if (!same_key(was, r) || (r->op && (was->turned != r->turned || was->yes != r->yes)))
+            continue;
+        if (!r->op && !identical(was, r))
+            return false;
+        const int way = r->op ? (r->v.i > was->v.i) - (r->v.i < was->v.i) : 0;
+        if (way && c->keys[k].way == -way)
+            return false;
+        c->keys[k].way = way ? way : c->keys[k].way;
+        c->keys[k].now = id;
+        return true;
+    }
+    if (c->nkeys == KEYS)
+        return false;
+    c->keys[c->nkeys].first = c->keys[c->nkeys].now = id;
+    c->keys[c->nkeys++].way = 0;
+    return true;
+}
+
+static bool join(const hora_tape *t, chain *c, int id) {
+    const unit *u = &t->units[id];
+    chain longer = *c;
+    if (u->message == STATEMENT || u->lost || u->nwrites || u->signal == HORA_TPL_BREAK)
+        return false;
+    for (int i = 0; i < u->nreads; i++)
+        if (!add_key(t, &longer, u->reads + i))
+            return false;
+    longer.last = id;
+    *c = longer;
+    return true;
+}
+
+/* Neighbours of one loop that see no less than those before, so the last one sees most. */
+static bool follows(const unit *u, const unit *next) {
+    const int64_t step = next->message - u->message;
+    return next->e == u->e && (step == 1 || step == -1) && next->seen >= u->seen &&
+           next->prompt == u->prompt;
+}
+
+static void find_chains(hora_tape *t) {
+    t->latest = hora_malloc((size_t)(t->nunits + 1) * sizeof *t->latest);
+    for (int i = 0; i < t->nunits; i++) {
+        unit *u = &t->units[i];
+        u->chain = i ? t->units[i - 1].chain : -1;
+        if (u->chain < 0 || !follows(u - 1, u) || !join(t, &t->chains[u->chain], i)) {
+            chain own = {.last = i};
+            u->chain = join(t, &own, i) ? t->nchains : -1;
+            if (u->chain >= 0)
+                HORA_PUSH(t->chains, t->nchains, t->cchains, own);
+        }
+        for (int k = 0; k < KEYS && u->chain >= 0; k++)
+            t->latest[i][k] = k < t->chains[u->chain].nkeys ? t->chains[u->chain].keys[k].now : -1;
+    }
+}
+
+/* Unit `from` fits, and so do all behind it up to unit `to` of its chain. */
+static bool fit_up_to(hora_ts *st, int from, int to) {
+    const hora_tape *t = st->tape;
+    const chain *c = &t->chains[t->units[from].chain];
+    if (st->turns >= 0 && t->units[to].seen > (size_t)st->turns)
+        return false;
+    for (int k = 0; k < c->nkeys; k++) {
+        int first = t->latest[from][k], last = t->latest[to][k];
+        if (first == last)
+            continue; /* nothing behind `from` reads it */
+        first = first < 0 ? c->keys[k].first : first;
+        if (!reads_the_same(st, &t->reads[first]) ||
+            (t->reads[first].op && first != last && !reads_the_same(st, &t->reads[last])))
+            return false;
+    }
+    return true;
+}
+
+/* Iteration loop->i, which is unit `from`, and those of its chain that fit as well. */
+static hora_status play_chain(hora_ts *st, int from, hora_loop *loop, int *signal) {
+    hora_tape *t = st->tape;
+    const size_t left = loop->n - 1 - loop->i;
+    int last = t->chains[t->units[from].chain].last, lo = from;
+    if (left < (size_t)(last - from))
+        last = from + (int)left;
+    if ((int64_t)loop->at[loop->i + (size_t)(last - from)] != t->units[last].message)
+        last = from; /* this loop leaves some out */
+    for (int hi = last, at = hi; lo < hi; at = hi == last - 1 ? hi : lo + (hi - lo + 1) / 2) {
+        if (fit_up_to(st, from, at))
+            lo = at; /* mostly all of them, or all but the last */
+        else
+            hi = at - 1;
+    }
+    t->at = lo + 1 < t->nunits ? lo + 1 : 0;
+    loop->i += (size_t)(lo - from);
+    *signal = t->units[lo].signal;
+    return play_text(st, t->units[from].from, t->units[lo].to, (size_t)(lo - from) + 1);
 }
 
 /* ---- units ---- */
@@ -335,8 +530,11 @@ hora_status hora_ts_unit(hora_ts *st, const hora_tn *e, hora_loop *loop, int *si
     hora_tape *t = st->tape;
     const int64_t message = loop ? (int64_t)loop->at[loop->i] : STATEMENT;
     if (t->playing) {
-        const unit *u = find(t, e, message);
-        return u && fits(st, u) ? play(st, u, signal) : run_unit(st, e, loop, signal);
+        const int i = find(t, e, message);
+        if (i < 0 || !fits(st, &t->units[i]))
+            return run_unit(st, e, loop, signal);
+        return t->units[i].chain >= 0 ? play_chain(st, i, loop, signal)
+                                      : play(st, &t->units[i], signal);
     }
     const size_t seen = st->seen;
     const bool prompt = st->seen_prompt;
@@ -355,6 +553,7 @@ hora_status hora_ts_unit(hora_ts *st, const hora_tn *e, hora_loop *loop, int *si
     HORA_TRY(run_unit(st, e, loop, signal));
     unit *u = &t->units[id];
     u->lost = !st->noting;
+    u->end = t->nunits;
     u->to = st->out->n;
     u->seen = st->seen;
     u->prompt = st->seen_prompt;
@@ -390,7 +589,8 @@ static hora_status cut(hora_tape *t, const hora_ts *like, const hora_cut *c, hor
                   .messages = like->messages,
                   .nmessages = like->nmessages,
                   .tape = t};
-    t->at = 0;
+    t->at = t->statement = 0;
+    t->same = 0;
     hora_status s = hora_ts_run(&st);
     hora_ts_end(&st);
     return s;
@@ -405,18 +605,22 @@ bool hora_tape_cuts(const hora_template *t, const hora_json *vars, hora_str *who
               (fresh || (text.n == whole->n && (!text.n || !memcmp(text.s, whole->s, text.n))));
     if (ok && fresh)
         hora_str_add(whole, text.s ? text.s : "", text.n);
+    find_chains(&tape);
     tape.playing = true;
     tape.text = text.s;
     for (int i = 0; i < n && ok; i++) {
         if (cuts[i].done)
             continue;
         own.n = 0;
-        hora_cut_fill(&cuts[i], cut(&tape, &st, &cuts[i], &own), &own, whole);
+        const hora_status s = cut(&tape, &st, &cuts[i], &own);
+        hora_cut_fill(&cuts[i], s, &own, tape.same, whole);
     }
     hora_ts_end(&st);
     hora_free(tape.units);
     hora_free(tape.reads);
     hora_free(tape.writes);
+    hora_free(tape.chains);
+    hora_free(tape.latest);
     hora_str_release(&text);
     hora_str_release(&own);
     return ok;

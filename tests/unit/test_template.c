@@ -403,6 +403,60 @@ static void played(void **state) {
     }
 }
 
+/* Long conversations, whose iterations are played in stretches: what only an end of one, or only
+ * something in the middle, reads in another way has to be found. */
+static void chains(void **state) {
+    (void)state;
+    hora_str talk = {0};
+    hora_str_puts(&talk, "{\"messages\": [");
+    for (int i = 0; i < 24; i++)
+        hora_str_printf(&talk, "%s{\"role\": \"%c\", \"c\": \"%d\"}", i ? ", " : "",
+                        i % 7 == 6 ? 't'
+                        : i % 2    ? 'a'
+                                   : 'u',
+                        i);
+    hora_str_puts(&talk, "], \"add_generation_prompt\": false}");
+#define G "{% if add_generation_prompt %}>{% endif %}"
+#define E "{% endfor %}"
+#define W                                                                                          \
+    "{% set ns = namespace(on=true, u=-1, n=0) %}{% for m in messages[::-1] %}{% set i = "         \
+    "(messages | length - 1) - loop.index0 %}{% set ns.n = ns.n + 1 %}{% if ns.on and m.role == "  \
+    "'u' %}{% set ns.on = false %}{% set ns.u = i %}{% endif %}" E
+#define M "{% for m in messages %}"
+    static const char *const rows[] = {
+        W M "{{ m.c }}{{ '!' if loop.index0 > ns.u }}" E G,
+        W M "{{ m.c }}{{ '!' if m.role == 'a' and loop.index0 >= ns.u }}" E G,
+        W M "{{ m.c }}{{ '!' if ns.n - ns.u < 3 }}{{ '?' if 20 - loop.index0 < ns.u }}" E G,
+        W M "{{ m.c }}{{ '!' if (loop.index0 - 9) * (loop.index0 - 9) > ns.u }}" E G,
+        W M "{{ m.c }}{{ '!' if loop.index0 % 5 < ns.n }}{{ '?' if ns.u < loop.index0 % 11 }}" E G,
+        W M "{{ m.c }}{{ '!' if loop.index0 == ns.u }}{{ '?' if ns.n != loop.index }}" E G,
+        W M "{{ m.c }}{% if m.role == 't' %}{{ ns.u }}{% endif %}" E G,
+        W M
+        "{{ m.c }}{% if m.role == 't' and add_generation_prompt %}{{ ns.u > 8 }}{% endif %}" E G,
+        W M "{{ m.c }}{% if loop.index == 9 %}{{ messages[loop.index0 + 3].c }}{% endif %}" E G,
+        W M "{{ m.c }}{% if loop.nextitem is defined %}{{ loop.nextitem.c }}{% endif %}" E G,
+        W M "{% if loop.index0 > ns.u + 1 %}{% break %}{% endif %}{{ m.c }}" E "{{ ns.n }}" G,
+        W M "{% if loop.index0 > ns.u %}{% continue %}{% endif %}{{ m.c }}" E G,
+        W "{% for m in messages if m.role != 't' %}{{ m.c }}{{ '!' if loop.index > ns.u }}" E G,
+        W "{% for m in messages if m.c | int != ns.u %}{{ m.c }}{{ ns.n > 12 }}" E G,
+        W "{% set a, b, c, d, e, f, g, h, k = 1, 2, 3, 4, 5, 6, 7, 8, ns.u %}" M
+          "{{ m.c }}{{ a + b + c + d + e + f + g + h }}{{ '!' if loop.index0 > k }}" E G,
+        "{% macro f(x) %}<{{ x }}>{% endmacro %}" W M "{{ f(m.c) }}{{ loop.index0 > ns.u }}" E G,
+        "{{ 'begin' }}" W "{{ ns.u }}" M "{{ m.c }}{{ loop.index0 > ns.u }}" E M "{{ m.c }}" E G,
+        W M
+        "{{ m.c }}{% if m.role == 't' %}{% set ns.u = loop.index0 %}{% endif %}{{ loop.index0 > "
+        "ns.u }}" E "{{ ns.u }}" G,
+    };
+#undef G
+#undef E
+#undef W
+#undef M
+    for (size_t i = 0; i < HORA_COUNT(rows); i++)
+        for (int k = 0; k < 2; k++)
+            cuts_equal(rows[i], talk.s, k != 0);
+    hora_str_release(&talk);
+}
+
 static void spoken(const char *source, const char *want) {
     hora_template *t = open_template(source);
     hora_json *vars = json(talk);
@@ -544,6 +598,7 @@ static void several_threads(void **state) {
 HORA_TESTS(unit_template, {"refused at open, with the place", refused_at_open, HORA_SHORT},
            {"cuts equal renderings of their own", cuts, HORA_SHORT},
            {"cuts of templates that look ahead", played, HORA_SHORT},
+           {"stretches of long conversations", chains, HORA_SHORT},
            {"generation blocks", generation_blocks, HORA_SHORT},
            {"from_json", from_json, HORA_SHORT}, {"the date of strftime_now", dates, HORA_SHORT},
            {"a failing rendering leaves no text", failure_leaves_no_text, HORA_SHORT},
