@@ -149,8 +149,8 @@ static void test_common(void **state) {
                "combine --model '%s' --adapter '%s/deep:1e300' --adapter '%s/tall' --out '%s'",
                tiny_model(), out, out, sum);
     assert_false(hora_path_exists(sum));
-    tool_check(0, "1 deep + 1 both + 1 tall, svd", NULL,
-               "combine --model '%s' --adapter '%s/deep' --adapter '%s/tall' --out '%s'",
+    tool_check(0, "1 deep + 1 both + 1 tall, cat", NULL,
+               "combine --model '%s' --adapter '%s/deep' --adapter '%s/tall' --type cat --out '%s'",
                tiny_model(), out, out, sum);
     hora_json *e = tool_json("eval --model '%s' --adapter '%s/deep' --adapter '%s/tall' --data "
                              "'%s' --seq-len 64 --dtype f32 --json",
