@@ -32,8 +32,8 @@ static const char *const says[] = {
     [PIXELS] = "is of the task segment; leave it out, or give task=segment",
     [EMBEDDING] = "is of the task embedding; leave it out, or give task=embedding",
     [EVALUATION] = "needs evaluation data; give eval_data or eval_split, or leave it out",
-    [EVALUATIONS] = "waits for evaluations while it trains; give eval_every, and eval_data or "
-                    "eval_split, or leave it out",
+    [EVALUATIONS] = ("waits for evaluations while it trains; give eval_every, and eval_data or "
+                     "eval_split, or leave it out"),
 };
 
 static bool met(const run *r, need what) {
