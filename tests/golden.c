@@ -101,6 +101,16 @@ char *golden_folder(const method_case *row, const char *path, const char *folder
                                                                             : hora_strdup(folder);
 }
 
+hora_adapter *golden_moved(const hora_base *b, const char *method, const char *options) {
+    hora_adapter *a = golden_attach(b, method, options);
+    assert_ok(hora_adapter_allocate(a));
+    hora_rng r = hora_rng_new(3, "moved");
+    for (int i = 0; i < a->nparams; i++)
+        for (int64_t k = 0; !a->params[i]->fixed && k < a->params[i]->elems; k++)
+            ((float *)a->params[i]->value)[k] += (float)(0.2 * hora_rng_normal(&r));
+    return a;
+}
+
 hora_adapter *golden_start(const hora_base *b, const method_case *row, const char *path) {
     char *dir = hora_format("%s/adapter", path), *init = hora_format("%s/init.safetensors", path);
     const char *file = "init.safetensors";

@@ -4,27 +4,8 @@
 #include <math.h>
 
 #include "base/text.h"
+#include "infer/watch.h"
 #include "model/family.h"
-
-typedef struct watcher {
-    hora_t *q, *k; /* per layer */
-} watcher;
-
-static hora_t watch(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
-                    hora_t b) {
-    watcher *state = a->state;
-    const hora_t y = hora_net_next(n, s, x, w, b);
-    if (s->layer >= 0 && (s->kind == HORA_SITE_Q || s->kind == HORA_SITE_K)) {
-        (s->kind == HORA_SITE_Q ? state->q : state->k)[s->layer] = y;
-        hora_graph_output(n->g, y);
-    }
-    return y;
-}
-
-static void nothing_more(hora_net *n, hora_t hidden, void *user) {
-    (void)user;
-    hora_graph_output(n->g, hidden);
-}
 
 /* (rows, width) of a tensor in f32. */
 static hora_status fetch(const hora_graph *g, hora_t t, int64_t n, float *out) {
@@ -55,7 +36,7 @@ static void head(const float *q, const float *k, int64_t t, int64_t ld, int64_t 
     }
 }
 
-static hora_status take(hora_attention_maps *m, const hora_recording *r, const watcher *w,
+static hora_status take(hora_attention_maps *m, const hora_recording *r, const hora_watch *w,
                         const hora_base *base) {
     const int64_t d = base->heads * base->head_dim, n = m->rows * d;
     float *q = hora_malloc((size_t)n * sizeof *q), *k = hora_malloc((size_t)n * sizeof *k);
@@ -87,17 +68,17 @@ static hora_status check(const hora_forward *f) {
 }
 
 static hora_status pass(hora_attention_maps *m, const hora_forward *f, const hora_forward_batch *b,
-                        hora_adapter **all, const watcher *w) {
+                        const hora_watch *w) {
     hora_recording r = {0};
     hora_batch l = {0};
     const hora_recording_parts parts = {.base = f->base,
-                                        .adapters = all,
-                                        .nadapters = f->nadapters + 1,
+                                        .adapters = w->all,
+                                        .nadapters = w->n,
                                         .device = f->device,
                                         .rows = b->b * m->rows,
                                         .mode = HORA_NET_EVAL,
                                         .model = hora_model_record,
-                                        .outputs = nothing_more};
+                                        .outputs = hora_watch_outputs};
     hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "one pass");
     const hora_leaves leaves = s ? (hora_leaves){{0}} : hora_graph_leaves(r.g);
     if (!s)
@@ -115,7 +96,6 @@ static hora_status pass(hora_attention_maps *m, const hora_forward *f, const hor
 
 hora_status hora_attention_maps_run(hora_attention_maps *m, const hora_forward *f,
                                     const hora_forward_batch *b) {
-    static const hora_hooks hooks = {.linear = watch};
     const hora_base *base = f->base;
     *m = (hora_attention_maps){0};
     HORA_TRY(check(f));
@@ -124,18 +104,11 @@ hora_status hora_attention_maps_run(hora_attention_maps *m, const hora_forward *
     m->heads = base->heads;
     m->rows = hora_vision_rows(base->vision);
     const size_t n = (size_t)(m->layers * m->heads * m->rows * m->rows);
-    watcher w = {hora_calloc((size_t)m->layers, sizeof(hora_t)),
-                 hora_calloc((size_t)m->layers, sizeof(hora_t))};
-    hora_adapter spy = {.hooks = &hooks, .base = base, .state = &w, .enabled = true, .weight = 1};
-    hora_adapter **all = hora_calloc((size_t)f->nadapters + 1, sizeof *all);
-    all[0] = &spy;
-    for (int i = 0; i < f->nadapters; i++)
-        all[i + 1] = f->adapters[i];
+    hora_watch w;
+    hora_watch_open(&w, base, f->adapters, f->nadapters);
     m->at = hora_malloc(n * sizeof *m->at);
-    const hora_status s = pass(m, f, b, all, &w);
-    hora_free(w.q);
-    hora_free(w.k);
-    hora_free(all);
+    const hora_status s = pass(m, f, b, &w);
+    hora_watch_close(&w);
     if (s)
         hora_attention_maps_release(m);
     return s;

@@ -1,34 +1,14 @@
-/* Norms of rotary pairs: an adapter without parameters stands in front of the others and keeps what
- * q and k gave, as for attention maps. */
+/* Norms of rotary pairs, of what is watched of q and k. */
 #include "infer/pair_norms.h"
 
 #include <math.h>
 
 #include "data/data.h"
+#include "infer/watch.h"
 #include "model/family.h"
 #include "nn/recording.h"
 
 enum { PIECE = 512 };
-
-typedef struct watcher {
-    hora_t *q, *k; /* per layer */
-} watcher;
-
-static hora_t watch(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
-                    hora_t b) {
-    watcher *state = a->state;
-    const hora_t y = hora_net_next(n, s, x, w, b);
-    if (s->layer >= 0 && (s->kind == HORA_SITE_Q || s->kind == HORA_SITE_K)) {
-        (s->kind == HORA_SITE_Q ? state->q : state->k)[s->layer] = y;
-        hora_graph_output(n->g, y);
-    }
-    return y;
-}
-
-static void nothing_more(hora_net *n, hora_t hidden, void *user) {
-    (void)user;
-    hora_graph_output(n->g, hidden);
-}
 
 /* Adds the norms of the first n rows of t, (rows, heads head_dim), to sum (heads, head_dim / 2). */
 static void add(const hora_graph *g, hora_t t, int64_t n, int64_t heads, int64_t half,
@@ -45,7 +25,7 @@ static void add(const hora_graph *g, hora_t t, int64_t n, int64_t heads, int64_t
 }
 
 static hora_status piece(hora_pair_norms *out, hora_recording *r, hora_batch *batch,
-                         const watcher *w, const hora_base *b, const int32_t *ids, int64_t n) {
+                         const hora_watch *w, const hora_base *b, const int32_t *ids, int64_t n) {
     batch->rows = hora_min(hora_graph_rows(r->g), hora_row_class(hora_graph_rows(r->g), n));
     batch->tokens = n;
     for (int64_t i = 0; i < n; i++) {
@@ -65,19 +45,19 @@ static hora_status piece(hora_pair_norms *out, hora_recording *r, hora_batch *ba
     return HORA_OK;
 }
 
-static hora_status pieces(hora_pair_norms *out, const hora_base *b, hora_adapter **all, int n,
-                          hora_device *device, const watcher *w, const int32_t *ids) {
+static hora_status pieces(hora_pair_norms *out, const hora_base *b, hora_device *device,
+                          const hora_watch *w, const int32_t *ids) {
     hora_recording r = {0};
     hora_batch batch = {0};
     const int64_t rows = hora_min(hora_min(PIECE, out->tokens), b->max_positions);
     const hora_recording_parts parts = {.base = b,
-                                        .adapters = all,
-                                        .nadapters = n,
+                                        .adapters = w->all,
+                                        .nadapters = w->n,
                                         .device = device,
                                         .rows = rows,
                                         .mode = HORA_NET_EVAL,
                                         .model = hora_model_record,
-                                        .outputs = nothing_more};
+                                        .outputs = hora_watch_outputs};
     hora_status s = hora_recording_open(&r, &parts, &(hora_plan_options){0}, "norms of pairs");
     const hora_leaves leaves = s ? (hora_leaves){{0}} : hora_graph_leaves(r.g);
     if (!s)
@@ -108,28 +88,20 @@ static hora_status check(const hora_base *b, const int32_t *ids, size_t n) {
 hora_status hora_pair_norms_run(hora_pair_norms *out, const hora_base *b,
                                 hora_adapter *const *adapters, int nadapters, hora_device *device,
                                 const int32_t *ids, size_t n) {
-    static const hora_hooks hooks = {.linear = watch};
     *out = (hora_pair_norms){.tokens = (int64_t)n};
     HORA_TRY(check(b, ids, n));
     const int64_t half = b->head_dim / 2, nq = b->layers * b->heads * half,
                   nk = b->layers * b->kv_heads * half;
-    watcher w = {hora_calloc((size_t)b->layers, sizeof(hora_t)),
-                 hora_calloc((size_t)b->layers, sizeof(hora_t))};
-    hora_adapter spy = {.hooks = &hooks, .base = b, .state = &w, .enabled = true, .weight = 1};
-    hora_adapter **all = hora_calloc((size_t)nadapters + 1, sizeof *all);
-    all[0] = &spy;
-    for (int i = 0; i < nadapters; i++)
-        all[i + 1] = adapters[i];
+    hora_watch w;
+    hora_watch_open(&w, b, adapters, nadapters);
     out->q = hora_calloc((size_t)nq, sizeof *out->q);
     out->k = hora_calloc((size_t)nk, sizeof *out->k);
-    const hora_status s = pieces(out, b, all, nadapters + 1, device, &w, ids);
+    const hora_status s = pieces(out, b, device, &w, ids);
     for (int64_t i = 0; i < nq; i++)
         out->q[i] /= (double)n;
     for (int64_t i = 0; i < nk; i++)
         out->k[i] /= (double)n;
-    hora_free(w.q);
-    hora_free(w.k);
-    hora_free(all);
+    hora_watch_close(&w);
     if (s)
         hora_pair_norms_release(out);
     return s;

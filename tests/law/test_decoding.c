@@ -23,16 +23,6 @@ static const char model[] = MODEL("llama", ""),
                                               "[[[0,3],[1,2]],[[0,5],[2,4]]]}");
 enum { CONTEXT = 40, VOCAB = 29 };
 
-static hora_adapter *moved(const hora_base *b, const char *method, const char *options) {
-    hora_adapter *a = golden_attach(b, method, options);
-    assert_ok(hora_adapter_allocate(a));
-    hora_rng r = hora_rng_new(3, "moved");
-    for (int i = 0; i < a->nparams; i++)
-        for (int64_t k = 0; !a->params[i]->fixed && k < a->params[i]->elems; k++)
-            ((float *)a->params[i]->value)[k] += (float)(0.2 * hora_rng_normal(&r));
-    return a;
-}
-
 /* Feeds `first` tokens at once, the others one by one; logits behind each feed (n, VOCAB). */
 static void feed(hora_decoder *d, const int32_t *ids, int first, int n, float *logits) {
     hora_decoder_reset(d);
@@ -77,7 +67,7 @@ static int check(const hora_base *b, const method_case *m) {
     int decoded = 0;
     if (b->latent && !has_place(b, m))
         return 0;
-    hora_adapter *a = moved(b, m->method, m->options);
+    hora_adapter *a = golden_moved(b, m->method, m->options);
     hora_device *host;
     assert_ok(hora_device_open(&host, "host"));
     hora_decoder_config c = {
@@ -155,7 +145,7 @@ static void made_once(void **state) {
     (void)state;
     static float room[CONTEXT * 48];
     hora_base *b = golden_fresh(model, HORA_F32, false);
-    hora_adapter *a = moved(b, "para", "bottleneck=3");
+    hora_adapter *a = golden_moved(b, "para", "bottleneck=3");
     hora_view *views = hora_calloc((size_t)(b->layers * (1 + HORA_KEEPS)), sizeof *views);
     for (int64_t i = 0; i < b->layers * (1 + HORA_KEEPS); i++) {
         const int64_t k = i - b->layers;
@@ -180,7 +170,7 @@ static void answers_are_not_read(void **state) {
     (void)state;
     enum { ROWS = 12, PROMPT = 5 };
     hora_base *b = golden_fresh(model, HORA_F32, false);
-    hora_adapter *a = moved(b, "para", "bottleneck=3");
+    hora_adapter *a = golden_moved(b, "para", "bottleneck=3");
     float z[2][ROWS * VOCAB];
     for (int k = 0; k < 2; k++) {
         golden_run r;
@@ -204,7 +194,7 @@ static void answers_are_not_read(void **state) {
 static void one_keeps(void **state) {
     (void)state;
     hora_base *b = golden_fresh(model, HORA_F32, false);
-    hora_adapter *a[] = {moved(b, "para", ""), moved(b, "para", "")};
+    hora_adapter *a[] = {golden_moved(b, "para", ""), golden_moved(b, "para", "")};
     hora_device *host;
     hora_decoder *d;
     assert_ok(hora_device_open(&host, "host"));

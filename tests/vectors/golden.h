@@ -73,6 +73,8 @@ hora_base *golden_base(const char *model, hora_dtype dtype);
 hora_base *golden_fresh(const char *config, hora_dtype dtype, bool headers_only);
 /* Attaches without allocating; options "rank=3,targets=q+v". */
 hora_adapter *golden_attach(const hora_base *b, const char *method, const char *options);
+/* Allocated too, and what it trains moved away from where it starts: 0.2 times normal numbers. */
+hora_adapter *golden_moved(const hora_base *b, const char *method, const char *options);
 /* The adapter that a case starts from: attached as its row says with the values of
  * init.safetensors; or its folder; or the method's defaults. */
 hora_adapter *golden_start(const hora_base *b, const method_case *row, const char *path);

@@ -238,16 +238,6 @@ static void test_same(void **state) {
     }
 }
 
-static hora_adapter *moved(const hora_base *b, const char *method, const char *options) {
-    hora_adapter *a = golden_attach(b, method, options);
-    assert_ok(hora_adapter_allocate(a));
-    hora_rng r = hora_rng_new(3, "moved");
-    for (int i = 0; i < a->nparams; i++)
-        for (int64_t k = 0; !a->params[i]->fixed && k < a->params[i]->elems; k++)
-            ((float *)a->params[i]->value)[k] += (float)(0.2 * hora_rng_normal(&r));
-    return a;
-}
-
 /* With adapters: what they make of the ways from the latent is absorbed as well; merged is
  * attached. */
 static void test_adapters(void **state) {
@@ -276,7 +266,7 @@ static void test_adapters(void **state) {
     hora_base *b = converted(&(hora_export){.base = from},
                              &(hora_convert_config){.n = 8, .rotary_pairs = 1}, &report);
     for (size_t i = 0; i < HORA_COUNT(rows); i++) {
-        hora_adapter *a = moved(b, rows[i].method, rows[i].options);
+        hora_adapter *a = golden_moved(b, rows[i].method, rows[i].options);
         decode(b, &a, 1, false, 0, ids, 1, TOKENS, want);
         decode(b, NULL, 0, false, 0, ids, 1, TOKENS, got);
         assert_true(farthest(got, want, TOKENS * VOCAB) > 1e-3);
@@ -316,7 +306,7 @@ static void test_folded(void **state) {
         hora_test_skip("this build has no LAPACK");
     fill(ids);
     hora_base *from = saved(models[2]);
-    hora_adapter *a = moved(from, "lora", "rank=2,targets=all-linear");
+    hora_adapter *a = golden_moved(from, "lora", "rank=2,targets=all-linear");
     hora_base *b = converted(&(hora_export){.base = from, .adapters = &a, .n = 1},
                              &(hora_convert_config){.n = 12, .rotary_pairs = 3}, &report);
     decode(from, &a, 1, false, 0, ids, 1, TOKENS, want);
@@ -396,7 +386,7 @@ static void test_needs_keys(void **state) {
     (void)state;
     hora_base *b = golden_fresh(LATENT("{\"rank\":4,\"rotary_pairs\":[[[0],[1]],[[0],[2]]]}"),
                                 HORA_F32, false);
-    hora_adapter *a = moved(b, "head_mix", "");
+    hora_adapter *a = golden_moved(b, "head_mix", "");
     assert_ok(hora_device_open(&host, "host"));
     hora_decoder_config c = {
         .base = b, .adapters = &a, .nadapters = 1, .device = host, .context = 8, .cache = true};

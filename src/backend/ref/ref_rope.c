@@ -1,4 +1,4 @@
-/* Reference kernel of op_rope.c. */
+/* Reference kernel of op_rope.c; its text is op_rope_reach.c's too. */
 #include "backend/ref/ref_impl.h"
 
 #include <math.h>
@@ -14,9 +14,11 @@ REF_KERNEL(rope, NULL);
 static void T(rotate)(const hora_call *c, const REAL *x, REAL *y, double sign, bool add) {
     int64_t n = ref_rows(&c->in[0]), heads = c->attr.heads;
     int64_t dh = c->attr.head_dim, half = dh / 2, tables = hora_max(c->attr.groups, 1);
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        const bool far = c->attr.far && c->batch->reach[i] + c->attr.shift > c->attr.far;
+        const double *freq = c->attr.freq + (far ? tables * half : 0);
         for (int64_t j = 0; j < tables * half; j++) {
-            double t = (double)(c->batch->pos[i] + c->attr.shift) * c->attr.freq[j];
+            double t = (double)(c->batch->pos[i] + c->attr.shift) * freq[j];
             double co = c->attr.rope_scale * cos(t), si = sign * c->attr.rope_scale * sin(t);
             int64_t first = j / half * heads / tables, end = (j / half + 1) * heads / tables;
             for (int64_t h = first; h < end; h++) {
@@ -26,6 +28,7 @@ static void T(rotate)(const hora_call *c, const REAL *x, REAL *y, double sign, b
                 y[at + half] = ST((add ? LD(y[at + half]) : 0) + x2 * co + x1 * si);
             }
         }
+    }
 }
 
 static void T(forward)(const hora_call *c) {
