@@ -1,4 +1,4 @@
-/* Reference kernel of op_rope_reach.c: that of rope, which takes the second set where rows reach. */
+/* Reference kernel of op_rope_reach.c: that of rope, which picks the set of frequencies. */
 #include "backend/ref/ref_impl.h"
 
 #include <math.h>
