@@ -113,12 +113,15 @@ static const hora_option rows[] = {
 };
 const hora_options hora_adapter_options = {"Adapter", rows, HORA_COUNT(rows)};
 
-/* A name is a folder beside checkpoint-N. */
-static hora_status check_name(const char *name) {
+bool hora_adapter_name_valid(const char *name) {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-    if (*name && *name != '.' && *name != '-' && strspn(name, letters) == strlen(name) &&
-        strlen(name) <= 64 && !hora_starts(name, "checkpoint-"))
+    return name && *name && *name != '.' && *name != '-' && strspn(name, letters) == strlen(name) &&
+           strlen(name) <= 64 && !hora_starts(name, "checkpoint-");
+}
+
+static hora_status check_name(const char *name) {
+    if (hora_adapter_name_valid(name))
         return HORA_OK;
     return hora_fail(HORA_EUSAGE,
                      "adapter_name=%.80s: a name is the folder of an adapter: up to 64 letters, "
