@@ -180,9 +180,9 @@ static void test_means(void **state) {
 
 static void test_mark(void **state) {
     (void)state;
-    char *text =
-        hora_format("\xef\xbb\xbf# a comment\nmodel: %s\ndata: %s\nseq_len: 16\nsteps: 1\n",
-                    tiny_model(), data_file());
+    char *text = hora_format(
+        "\xef\xbb\xbf# a comment\n\xef\xbb\xbfmodel: %s\ndata: %s\nseq_len: 16\nsteps: 1\n",
+        tiny_model(), data_file());
     tool_check(0, "1 steps", NULL, "train '%s' --out '%s'", tiny_file("r.yaml", text),
                out_dir("out"));
     hora_free(text);
