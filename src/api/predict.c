@@ -36,6 +36,8 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
     hora_data *d = hora_calloc(1, sizeof *d);
     const int64_t most = m->base->max_positions;
     hora_status st = hora_options_take(&hora_data_options, &d->config, s);
+    if (st == HORA_OK) /* it may be for a trainer */
+        st = hora_data_idle(&d->config, s, m->opened.objective.task->pictures, true);
     if (st == HORA_OK)
         st = hora_open_pictures(&m->opened, &d->config.seq_len);
     if (st == HORA_OK && !hora_settings_get(s, "seq_len"))

@@ -198,7 +198,8 @@ static const char *digits_of(const json_t *v, size_t *n) {
 }
 
 hora_status hora_json_parse(hora_json **out, const char *text, size_t n, const char *what) {
-    return hora_json_parse_at(out, text, n, what, 1, 1);
+    const size_t mark = hora_byte_order_mark(text, n); /* of a file that somebody read whole */
+    return hora_json_parse_at(out, text + mark, n - mark, what, 1, 1);
 }
 
 hora_status hora_json_parse_at(hora_json **out, const char *text, size_t n, const char *what,

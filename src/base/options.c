@@ -303,18 +303,40 @@ static hora_status check_effect(const hora_options *table, const void *obj,
     return s;
 }
 
-/* The last setting of a row is the one that counts. */
+/* The last setting of a row is the one that counts; NULL: nobody gave one. */
+static const hora_setting *last_of(const hora_options *table, const hora_option *row,
+                                   const hora_settings *s) {
+    const hora_setting *last = NULL;
+    for (int k = 0; k < s->n; k++)
+        if (hora_options_find(table, s->at[k].key) == row)
+            last = &s->at[k];
+    /* what the recipe of a run has was told when it was begun */
+    return last && hora_eq(last->origin, "recipe of out") ? NULL : last;
+}
+
 static hora_status check_effects(const hora_options *table, const void *obj,
                                  const hora_settings *s) {
     for (int i = 0; i < table->n; i++) {
-        const hora_setting *last = NULL;
-        for (int k = 0; k < s->n && table->rows[i].with; k++)
-            if (hora_options_find(table, s->at[k].key) == &table->rows[i])
-                last = &s->at[k];
-        if (last && !hora_eq(last->origin, "recipe of out")) /* that was said when it was begun */
+        const hora_option *row = &table->rows[i];
+        const hora_setting *last = row->with ? last_of(table, row, s) : NULL;
+        if (last)
             HORA_TRY(check_effect(table, obj, last));
     }
     return HORA_OK;
+}
+
+hora_status hora_option_idle(const hora_options *table, const void *obj, const hora_settings *s,
+                             const char *name, const char *says) {
+    const hora_option *row = hora_options_find(table, name);
+    const hora_setting *last = row ? last_of(table, row, s) : NULL;
+    if (!last || hora_option_is_default(row, obj))
+        return HORA_OK;
+    if (hora_eq(last->origin, "recipe")) {
+        hora_warn("option %s=%s (%s) %s", last->key, last->value, last->origin, says);
+        return HORA_OK;
+    }
+    return hora_fail(HORA_EUSAGE, "option %s=%s (%s) %s", last->key, last->value,
+                     last->origin ? last->origin : row->name, says);
 }
 
 hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s) {

@@ -151,6 +151,11 @@ hora_status hora_settings_argv(hora_settings *s, int argc, char **argv,
  * everybody else by HORA_EUSAGE. After a failure `obj` can be released. Defaults need not lie in
  * the range. */
 hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s);
+/* HORA_EUSAGE for option `name` of a table whose values were taken, where it was given, is not its
+ * default, and decides nothing for a reason that only its owner knows: it `says` which. As above a
+ * recipe gets a warning. Names that the table has not are HORA_OK. */
+hora_status hora_option_idle(const hora_options *table, const void *obj, const hora_settings *s,
+                             const char *name, const char *says);
 /* Frees the string fields. */
 void hora_options_release(const hora_options *table, void *obj);
 /* After all owners took theirs: the first untaken key is HORA_EUSAGE, with the nearest name among

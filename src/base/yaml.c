@@ -234,12 +234,21 @@ hora_status hora_yaml_parse(hora_json **out, const char *text, size_t n, const c
 
 hora_status hora_yaml_load(hora_json **out, const char *path) {
     hora_map m;
+    hora_str text = {0};
     *out = NULL;
     HORA_TRY(hora_map_open(&m, path));
-    const size_t skip = hora_byte_order_mark(m.data, m.n); /* editors on Windows */
-    hora_status s = hora_yaml_parse(out, (const char *)m.data + skip, m.n - skip, path);
+    const char *s = (const char *)m.data;
+    hora_str_puts(&text, "");
+    for (size_t i = 0, end; i < m.n; i = end) { /* marks stand also where files were put together */
+        const char *stop = memchr(s + i, '\n', m.n - i);
+        end = stop ? (size_t)(stop - s) + 1 : m.n;
+        i += hora_byte_order_mark(s + i, end - i);
+        hora_str_add(&text, s + i, end - i);
+    }
+    hora_status st = hora_yaml_parse(out, text.s, text.n, path);
+    hora_str_release(&text);
     hora_map_release(&m);
-    return s;
+    return st;
 }
 
 /* Words that need no quotes: a letter, then letters, digits and -_./ - and no word of a schema. */

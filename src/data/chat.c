@@ -174,6 +174,12 @@ static hora_status nothing_left(const hora_talk *t) {
                 "to learn: %s",
                 k->message + 1, why);
     }
+    for (size_t i = 0; i < t->nturns; i++)
+        if (!t->turns[i].off && !t->turns[i].message)
+            return hora_fail(HORA_EFORMAT,
+                             "the assistant speaks first, and what the chat template writes in "
+                             "front of that is not certain, so there is nothing to learn; begin "
+                             "with a question");
     return hora_fail(HORA_EFORMAT, "no message of the assistant counts, so there is nothing to "
                                    "learn; give one a weight other than 0, or remove the record");
 }

@@ -199,6 +199,21 @@ static bool is_ending(hora_talk *t, const hora_turn *k, const hora_seen *c, size
     return true;
 }
 
+/* The assistant speaks first: P is the prompt of no conversation at all, which says nothing of what
+ * a template puts in front of one (a system text of its own). Only what begins with what the turn
+ * says is certain. */
+static bool begins_with_turn(const hora_talk *t, const hora_turn *k, const hora_seen *c,
+                             size_t from) {
+    const char *s = NULL;
+    size_t n = 0, i = 0;
+    content_of(hora_json_at(t->chat->messages, k->message), &s, &n);
+    while (from < c->n && blank(hora_seen_at(c, from)))
+        from++;
+    while (i < n && from + i < c->n && hora_seen_at(c, from + i) == s[i])
+        i++;
+    return s && n && i == n;
+}
+
 /* What of turn k counts, and whether W has it. */
 hora_status hora_chat_measure(hora_talk *t, hora_turn *k) {
     const hora_cut *before = &t->cuts[k->before],
@@ -223,7 +238,9 @@ hora_status hora_chat_measure(hora_talk *t, hora_turn *k) {
     }
     k->from = from;
     k->to = c.n;
-    k->context = from >= c.n;
+    k->context = from >= c.n || (!k->message && !begins_with_turn(t, k, &c, from));
+    if (k->context && !k->message)
+        return HORA_OK;
     if (k->joined)
         return HORA_OK;
     size_t same = after ? common(&c, &w) : c.n;

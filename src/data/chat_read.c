@@ -326,6 +326,8 @@ static char *today(void) {
 hora_status hora_chat_open(hora_template **out, const hora_tokenizer *tok, char **date) {
     const char *source = hora_tokenizer_chat_template(tok);
     *out = NULL;
+    if (!source && *date && **date)
+        hora_warn("there is no chat template, so date=%s decides nothing", *date);
     if (!source)
         return HORA_OK;
     HORA_TRY(hora_template_open(out, source, strlen(source), "chat template"));
@@ -335,6 +337,8 @@ hora_status hora_chat_open(hora_template **out, const hora_tokenizer *tok, char 
         *date = today();
         hora_info("the chat template writes the date: %s, today's; --date gives another", *date);
     }
+    if (given && !asked)
+        hora_warn("the chat template writes no date, so date=%s decides nothing", *date);
     hora_status s = asked || given ? hora_template_date(*out, *date) : HORA_OK;
     if (s) {
         hora_template_close(*out);

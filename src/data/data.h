@@ -58,6 +58,10 @@ typedef struct hora_data_config { /* filled from hora_data_options */
     int64_t rand_augment, rand_magnitude; /* its ops and magnitude */
 } hora_data_config;
 extern const hora_options hora_data_options;
+/* HORA_EUSAGE for what was given (and taken into c) and decides nothing where no pictures are read,
+ * or nothing is trained; a recipe gets a warning. */
+hora_status hora_data_idle(const hora_data_config *c, const hora_settings *s, bool pictures,
+                           bool trains);
 /* What of it can be refused before anything is opened. */
 hora_status hora_data_check(const hora_data_config *c);
 /* What of a sequence is supervised: what the assistant says, prompts too, the assistant's last

@@ -496,6 +496,8 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     HORA_TRY_OUT(s, hora_data_resolve(&list, path, HORA_DATA_TRAIN, false));
     HORA_TRY_OUT(s, hora_data_files_parse(&files, list));
     HORA_TRY_OUT(s, read_all(&o, &files));
+    if (cfg->add_bos && d->bos < 0)
+        hora_warn("add_bos is of plain text, and there is none: it decides nothing");
     s = check_sequences(&o);
 out:
     hora_data_files_release(&files);

@@ -20,7 +20,8 @@ static const hora_option rows[] = {
     OPT_REAL(top_p, "top_p", NULL, "1", 1e-9, 1,
              "draw among the fewest that hold this share of the probability",
              .with = "temperature"),
-    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of the draws: the same seed, the same text"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of the draws: the same seed, the same text",
+            .with = "temperature"),
     OPT_STRING(stop, "stop", NULL, NULL, "TEXT", "end the answer before this text"),
 };
 const hora_options hora_sampling_options = {"Sampling", rows, HORA_COUNT(rows)};

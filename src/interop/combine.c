@@ -24,6 +24,9 @@ static const struct {
 };
 enum { LINEAR = 1 };
 
+#define PRUNING                                                                                    \
+    "ties ties_svd dare_linear dare_linear_svd dare_ties dare_ties_svd magnitude_prune "           \
+    "magnitude_prune_svd"
 #define OPT_OF hora_combine_config
 static const hora_option rows[] = {
     OPT_CHOICE(type, "type", "combination_type", "svd",
@@ -31,14 +34,18 @@ static const hora_option rows[] = {
                "magnitude_prune magnitude_prune_svd",
                "how updates become one; cat and svd are the sum itself"),
     OPT_REAL(density, "density", NULL, "-1", 0, 1,
-             "share of the numbers that ties, dare and magnitude_prune keep"),
+             "share of the numbers that ties, dare and magnitude_prune keep",
+             .with = "type=" PRUNING),
     OPT_CHOICE(majority, "majority_sign", "majority_sign_method", "total", "total frequency",
-               "ties: the sign of the sum, or that of most adapters"),
+               "ties: the sign of the sum, or that of most adapters",
+               .with = "type=ties ties_svd dare_ties dare_ties_svd"),
     OPT_INT(svd_rank, "svd_rank", NULL, "0", 0, 1 << 20,
-            "rank of svd and .._svd; 0: the largest of the adapters"),
+            "rank of svd and .._svd; 0: the largest of the adapters",
+            .with = "type=svd ties_svd dare_linear_svd dare_ties_svd magnitude_prune_svd"),
     OPT_REAL(svd_clamp, "svd_clamp", NULL, "0", 0, 1,
              "cut both factors at this quantile of their numbers; 0: not"),
-    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of what dare drops"),
+    OPT_INT(seed, "seed", NULL, "42", 0, 0, "of what dare drops",
+            .with = "type=dare_linear dare_linear_svd dare_ties dare_ties_svd"),
 };
 const hora_options hora_combine_options = {"Combination", rows, HORA_COUNT(rows)};
 

@@ -41,7 +41,8 @@ static const hora_option rows[] = {
         "start from the values of this adapter (same method and options); of several in a folder, "
         "each from the one of its adapter_name, or OUT/NAME"),
     OPT_BOOL(any_base, "any_base", NULL, "false",
-             "init_adapter may have been trained on another base: a warning, no refusal"),
+             "init_adapter may have been trained on another base: a warning, no refusal",
+             .with = "init_adapter"),
     OPT_BOOL(semantic_start, "semantic_start", NULL, "false",
              "A of LoRA starts in the span of the class means of what it reads: one pass over the "
              "training data"),

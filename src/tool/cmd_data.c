@@ -296,6 +296,12 @@ hora_status hora_cli_data(hora_cli *cli) {
         s = hora_cli_pictures(cli->rest[0], &pc, &r);
         goto out;
     }
+    HORA_TRY_OUT(s, hora_data_idle(&data, &cli->settings, false, true));
+    if (c.sheet || c.labels) {
+        s = hora_fail(HORA_EUSAGE, "option %s is for pictures, and texts are read; leave it out",
+                      c.sheet ? "sheet" : "labels");
+        goto out;
+    }
     fit(&data, &cli->settings, c.model);
     for (int i = 0; i < cli->nrest; i++)
         hora_str_printf(&files, "%s%s", i ? "\n" : "", cli->rest[i]);

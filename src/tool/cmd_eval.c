@@ -27,15 +27,26 @@ static const hora_option rows[] = {
                "{\"true\": .., \"pred\": ..}"),
     OPT_CHOICE(entities, "entities", NULL, "default", "default strict",
                "which tags are entities: by conlleval's rule, or only as the scheme writes them"),
-    OPT_INT(bins, "bins", NULL, "15", 1, 1 << 20, "--predictions: of the calibration error"),
+    OPT_INT(bins, "bins", NULL, "15", 1, 1 << 20, "--predictions: of the calibration error",
+            .with = "predictions"),
     OPT_INT(ignore, "ignore", NULL, "-1", -1, INT32_MAX,
-            "--predictions: class of pixels that do not count; -1: none"),
+            "--predictions: class of pixels that do not count; -1: none", .with = "predictions"),
     OPT_STRING(confusion, "confusion", NULL, NULL, "FILE.png",
                "write the confusion matrix as a picture: rows are true classes, columns guesses"),
     OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace the picture of an earlier run"),
     OPT_INT(batch_size, "batch_size", NULL, "8", 1, 1e6, "sequences at a time"),
 };
 static const hora_options options = {"Evaluation", rows, HORA_COUNT(rows)};
+
+/* What changes the pictures that are trained on is not asked here. */
+static hora_status check_idle(const hora_model *m, hora_settings *s) {
+    hora_data_config c = {0};
+    hora_status st = hora_options_take(&hora_data_options, &c, s);
+    if (st == HORA_OK)
+        st = hora_data_idle(&c, s, m->opened.objective.task->pictures, false);
+    hora_options_release(&hora_data_options, &c);
+    return st;
+}
 
 static hora_status evaluate(hora_model *m, const config *c, const char *files, hora_settings *s,
                             hora_json **out) {
@@ -45,6 +56,7 @@ static hora_status evaluate(hora_model *m, const config *c, const char *files, h
     hora_eval_info info = {0};
     const double start = hora_now();
     m->opened.objective.strict = c->entities != 0;
+    HORA_TRY(check_idle(m, s));
     HORA_TRY(hora_model_data(&d, m, files, s));
     if (c->confusion &&
         !(m->opened.objective.names && m->opened.objective.loss == HORA_LOSS_XENT)) {

@@ -18,9 +18,10 @@ static const hora_option rows[] = {
         "JSON list of {\"role\", \"content\"}, or an object with `messages`; rendered with the "
         "model's chat template, with the object's `tools`, `documents`, `chat_template_kwargs`"),
     OPT_STRING(chat_kwargs, "chat_kwargs", NULL, NULL, "JSON",
-               "more variables for the chat template: {\"enable_thinking\": false}"),
+               "more variables for the chat template: {\"enable_thinking\": false}",
+               .with = "chat"),
     OPT_STRING(date, "date", NULL, NULL, "DATE",
-               "2026-01-31: the date that a chat template writes; unset: today"),
+               "2026-01-31: the date that a chat template writes; unset: today", .with = "chat"),
 };
 static const hora_options options = {"Prompt", rows, HORA_COUNT(rows)};
 

@@ -34,7 +34,8 @@ static const hora_option rows[] = {
              "wsd: share of the steps that the final decay takes", .with = "schedule=wsd"),
     OPT_REAL(weight_decay, "weight_decay", "wd", "0", 0, 1e3,
              "decoupled weight decay; spares biases and norms"),
-    OPT_BOOL(decay_all, "decay_all", NULL, "false", "weight decay on biases and norms too"),
+    OPT_BOOL(decay_all, "decay_all", NULL, "false", "weight decay on biases and norms too",
+             .with = "weight_decay"),
     OPT_REAL(beta1, "beta1", "adam_beta1", "0.9", 0, 0.9999999,
              "adamw, lion: decay of the first moment", .with = "optimizer=adamw lion"),
     OPT_REAL(beta2, "beta2", "adam_beta2", "0.999", 0, 0.9999999,
@@ -42,7 +43,7 @@ static const hora_option rows[] = {
              .with = "optimizer=adamw lion"),
     OPT_REAL(eps, "eps", "adam_epsilon", "1e-8", 1e-30, 1,
              "adamw: added to the root of the second moment", .with = "optimizer=adamw"),
-    /* a method may have an option of this name, so it is not asked for optimizer=sgd */
+    /* a method may have an option of this name: run/unused.c asks for optimizer=sgd */
     OPT_REAL(momentum, "momentum", NULL, "0.9", 0, 0.9999999, "sgd: momentum"),
     OPT_INT(sync_every, "sync_every", NULL, "0", 0, 1e9,
             "local steps, another algorithm (DiLoCo) for slow links: ranks train apart and meet "

@@ -65,12 +65,36 @@ static void test_whose_option(void **state) {
         {"--eval-every 5", "needs evaluation data"},
         {"--patience 2", "waits for evaluations while it trains"},
         {"--patience 2 --eval-split 3", "waits for evaluations while it trains"},
+        {"--no-eval-start", "needs evaluation data"},
+        {"--momentum 0.5", "is of optimizer=sgd"},
+        {"--decay-all", "has an effect only with weight_decay"},
+        {"--any-base", "has an effect only with init_adapter"},
+        {"--default-task x", "is of adapters that are bound to tasks"},
+        {"--image-cache 1000", "is for pictures"},
+        {"--mixup 0.5", "is for pictures"},
     };
     for (size_t i = 0; i < HORA_COUNT(idle); i++)
         tool_check(2, "", idle[i][1], "train --model '%s' --data '%s' --out '%s' %s", m,
                    data_file(), out, idle[i][0]);
     tool_check(2, "", "has an effect only with temperature",
                "generate --model '%s' --prompt x --top-p 0.9", m);
+    static const char *const others[][2] = {
+        {"has an effect only with temperature", "generate --model '%s' --prompt x --seed 1"},
+        {"has an effect only with chat", "generate --model '%s' --prompt x --chat-kwargs '{}'"},
+        {"has an effect only with predictions", "eval --model '%s' --data NONE --bins 3"},
+        {"has an effect only with predictions", "eval --model '%s' --data NONE --ignore 0"},
+        {"is for pictures", "data --model '%s' NONE --flip 0.5"},
+        {"is for pictures", "data --model '%s' NONE --sheet x.png"},
+        {"has an effect only with type=ties",
+         "combine --model '%s' --adapter a --adapter b --out c --density 0.5"},
+        {"has an effect only with type=dare",
+         "combine --model '%s' --adapter a --adapter b --out c --seed 1"},
+        {"has an effect only with type=ties",
+         "combine --model '%s' --adapter a --adapter b --out c --majority-sign frequency"}};
+    for (size_t i = 0; i < HORA_COUNT(others); i++)
+        tool_check(2, "", others[i][0], others[i][1], m);
+    tool_check(2, "", "is for pictures", "eval --model '%s' --data '%s' --flip 0.5", m,
+               data_file());
     char *recipe =
         hora_format("model: %s\ndata: %s\nseq_len: 16\nsteps: 1\nflip: 0.5\n", m, data_file());
     tool_check(0, "1 steps", "option flip=0.5 (recipe) is for pictures", "train '%s' --out '%s'",
@@ -156,9 +180,9 @@ static void test_means(void **state) {
 
 static void test_mark(void **state) {
     (void)state;
-    char *text =
-        hora_format("\xef\xbb\xbf# a comment\nmodel: %s\ndata: %s\nseq_len: 16\nsteps: 1\n",
-                    tiny_model(), data_file());
+    char *text = hora_format(
+        "\xef\xbb\xbf# a comment\n\xef\xbb\xbfmodel: %s\ndata: %s\nseq_len: 16\nsteps: 1\n",
+        tiny_model(), data_file());
     tool_check(0, "1 steps", NULL, "train '%s' --out '%s'", tiny_file("r.yaml", text),
                out_dir("out"));
     hora_free(text);

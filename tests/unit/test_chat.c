@@ -219,6 +219,19 @@ static void speaks_first(void **state) {
              "a<|a|>h<|end|><|u|>q<|end|><|a|>[[a<|end|>]]");
     refused(first, TALK(A("h") "," U("q")), (how){0},
             "the prompt before message 1 cannot be rendered, so there is nothing to learn");
+    /* a system text of the template's own is nobody's answer; P and C part inside of it, or at its
+     * end where P is nothing at all */
+    const char *own = "{% if messages and messages[0].role != 'system' %}<|s|>be kind<|end|>{% "
+                      "endif %}" EACH(ROLE "{{ m.content }}<|end|>") ASKED,
+               *mute = "{% if messages and messages[0].role != 'system' %}<|s|>be kind<|end|>{% "
+                       "endif %}" EACH(ROLE "{{ m.content }}<|end|>");
+    rows_are(own, TALK(A("h") "," U("q") "," A("a")),
+             "<|s|>be kind<|end|><|a|>h<|end|><|u|>q<|end|><|a|>[[a<|end|>]]");
+    rows_are(mute, TALK(A("h") "," U("q") "," A("a")),
+             "<|s|>be kind<|end|><|a|>h<|end|><|u|>q<|end|>[[<|a|>a<|end|>]]");
+    refused(own, TALK(A("h") "," U("q")), (how){0}, "the assistant speaks first");
+    rows_are(EACH(ROLE "{{ m.content }}<|end|>") ASKED, TALK(A("h") "," U("q") "," A("a")),
+             "<|a|>[[h<|end|>]]<|u|>q<|end|><|a|>[[a<|end|>]]");
     /* roles that have to alternate: the second of two turns is context */
     const char *strict =
         EACH("{% if not loop.first and m.role == messages[loop.index0 - 1].role %}{{ "
