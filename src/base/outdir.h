@@ -98,6 +98,7 @@ typedef struct hora_outfile {
     const char *kind; /* as in the file's mark; named in the refusal */
     /* *yes: whole, and marked as of this kind. What cannot be read is an error. */
     hora_status (*ours)(const char *path, const char *kind, bool *yes);
+    const char *option; /* that names the file, for people; NULL: --out */
 } hora_outfile;
 /* A single file as output: refuses what is no regular file, what exists without `overwrite`, what
  * an input is or holds, and what is not of the kind (NULL: nothing is replaced). Then removes what

@@ -93,20 +93,21 @@ static hora_status check_kind(const char *path, const hora_outfile *kind) {
 
 static hora_status check(const char *path, bool overwrite, const hora_outfile *kind,
                          const hora_guard *g) {
+    const char *option = kind && kind->option ? kind->option : "--out";
     struct stat st;
     if (stat(path, &st))
         return hora_means_absent(errno) ? HORA_OK : hora_file_error(errno, "cannot be used", path);
     if (!overwrite)
-        return hora_fail(HORA_EEXISTS, "%s exists; give another --out or --overwrite", path);
+        return hora_fail(HORA_EEXISTS, "%s exists; give another %s or --overwrite", path, option);
     if (!S_ISREG(st.st_mode))
-        return hora_fail(HORA_EEXISTS, "%s is no regular file; give another --out", path);
+        return hora_fail(HORA_EEXISTS, "%s is no regular file; give another %s", path, option);
     HORA_TRY(hora_guard_sure(g));
     const hora_input *hit = hora_guard_holds(g, &st);
     if (!hit)
         hit = hora_guard_around(g, path);
     if (hit)
-        return hora_fail(HORA_EEXISTS, "%s is part of the %s (%s); give another --out", path,
-                         hit->what, hit->path);
+        return hora_fail(HORA_EEXISTS, "%s is part of the %s (%s); give another %s", path,
+                         hit->what, hit->path, option);
     return check_kind(path, kind);
 }
 

@@ -117,6 +117,7 @@ typedef enum { HORA_LABEL_NAMES, HORA_LABEL_INTS, HORA_LABEL_TRUTHS } hora_label
 typedef struct hora_label {
     char *name;
     int64_t count, line; /* records or words that have it; where it was seen first */
+    char *where;         /* that place, of what has no lines: a picture; NULL: line `line` */
 } hora_label;
 typedef struct hora_label_table {
     hora_label_style style; /* INTS: whole numbers, also as text */
@@ -205,6 +206,10 @@ const hora_label_table *hora_data_labels(const hora_dataset *d);
 /* Numbers the classes: class_of[i] of label i of the table, or -1. Before the first batch is
  * filled; pieces of a split share it. */
 void hora_data_set_classes(hora_dataset *d, const int32_t *class_of);
+/* With skip_bad: leaves out the records with a label i whose class_of[i] is -1 (of lists: one such
+ * label) and counts them as skipped; before the classes are numbered. Returns how many; 0 without
+ * skip_bad, and for classes of pixels. */
+int64_t hora_data_leave_out(hora_dataset *d, const int32_t *class_of);
 /* Task routing. From now on batches say of each row which of the n tasks its record names (leaf
  * `route`: its number; pieces of a split share it). HORA_EFORMAT, with the place, for a record that
  * names none and has no default, or one that is not among them. */

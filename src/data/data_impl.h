@@ -231,7 +231,7 @@ struct hora_dataset {
     int64_t slots; /* rows for adapters in every sample */
     int32_t bos;   /* -1: windows do not start with BOS */
     hora_data_rule rule;
-    bool packing, shuffle;
+    bool packing, shuffle, skip_bad;
     double eval_split;
     uint64_t seed;
     hora_data_info info;

@@ -24,7 +24,7 @@ static hora_status intern(hora_label_table *t, const char *name, int64_t line, i
                          "more than %d different labels; if they are numbers to be predicted, give "
                          "--task regression",
                          MOST);
-    HORA_PUSH(t->at, t->n, t->cap, ((hora_label){hora_strdup(name), 1, line}));
+    HORA_PUSH(t->at, t->n, t->cap, ((hora_label){hora_strdup(name), 1, line, NULL}));
     *out = t->n - 1;
     return HORA_OK;
 }
@@ -243,7 +243,7 @@ static void unfold_vectors(hora_label_store *s, hora_data_record *records, size_
     size_t nids = 0, cids = 0;
     hora_label_table t = {.style = HORA_LABEL_INTS, .several = true};
     for (int64_t k = 0; k < s->vector; k++)
-        HORA_PUSH(t.at, t.n, t.cap, ((hora_label){hora_format("%lld", (long long)k), 0, 0}));
+        HORA_PUSH(t.at, t.n, t.cap, ((hora_label){hora_format("%lld", (long long)k), 0, 0, NULL}));
     for (size_t i = 0; i < n; i++) {
         const hora_data_labels_at was = records[i].labels;
         records[i].labels.first = nids;
@@ -316,8 +316,10 @@ void hora_labels_finish(hora_label_store *s, hora_data_record *records, size_t n
 }
 
 void hora_labels_release(hora_label_store *s) {
-    for (int i = 0; i < s->table.n; i++)
+    for (int i = 0; i < s->table.n; i++) {
         hora_free(s->table.at[i].name);
+        hora_free(s->table.at[i].where);
+    }
     hora_free(s->table.at);
     hora_free(s->ids);
     hora_free(s->numbers);
@@ -340,6 +342,42 @@ void hora_data_set_classes(hora_dataset *d, const int32_t *class_of) {
         s->lost[i].tag = class_of[s->lost[i].tag];
     hora_pictures_classes(d->store->pictures, class_of, s->table.n);
     s->numbered = true;
+}
+
+/* Some label of the segment has no class. */
+static bool unknown(const hora_dataset *d, const hora_data_segment *s, const int32_t *class_of) {
+    const hora_label_store *l = &d->store->labels;
+    const bool tags = d->rule.labels == HORA_LABELS_TAG;
+    const int32_t *at = tags ? l->tags + s->at : l->ids + s->labels.first;
+    for (int64_t k = 0; k < (tags ? s->n : s->labels.n); k++)
+        if (at[k] >= 0 && class_of[at[k]] < 0)
+            return true;
+    return false;
+}
+
+int64_t hora_data_leave_out(hora_dataset *d, const int32_t *class_of) {
+    const hora_label_kind k = d->rule.labels;
+    hora_data_segment *old = d->segments;
+    const size_t n = d->nsegments;
+    const int64_t before = d->info.records;
+    bool any = false;
+    HORA_ASSERT(!d->store->labels.numbered);
+    for (size_t i = 0; i < n && d->skip_bad && !any; i++)
+        any = (k == HORA_LABELS_CLASS || k == HORA_LABELS_TAG) && unknown(d, &old[i], class_of);
+    if (!any)
+        return 0;
+    d->segments = NULL;
+    d->csegments = 0;
+    hora_pack_begin(d);
+    for (size_t i = 0, last = n; i < n; i++) {
+        if (unknown(d, &old[i], class_of))
+            continue;
+        hora_pack_again(d, &old[i], last < n && old[last].part == old[i].part);
+        last = i;
+    }
+    hora_free(old);
+    d->info.skipped += before - d->info.records;
+    return before - d->info.records;
 }
 
 void hora_data_lost(const hora_dataset *d, int64_t first, int64_t n, hora_lost_fn *tell,

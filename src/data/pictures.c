@@ -94,7 +94,7 @@ static hora_status open_loaders(hora_pictures *p, const hora_data_config *c) {
 
 /* The classes of the set as labels, whole numbers as such. */
 static void take_classes(hora_label_store *l, const hora_images *set) {
-    const int64_t n = hora_images_about(set)->classes;
+    const int64_t n = hora_images_about(set)->classes, samples = hora_images_about(set)->samples;
     int64_t number;
     l->table.style = HORA_LABEL_INTS;
     l->styled = l->seen = true;
@@ -103,7 +103,12 @@ static void take_classes(hora_label_store *l, const hora_images *set) {
         if (!hora_parse_int(name, &number))
             l->table.style = HORA_LABEL_NAMES;
         HORA_PUSH(l->table.at, l->table.n, l->table.cap,
-                  ((hora_label){hora_strdup(name), hora_images_class_count(set, i), i + 1}));
+                  ((hora_label){hora_strdup(name), hora_images_class_count(set, i), i + 1, NULL}));
+    }
+    for (int64_t i = 0; i < samples; i++) { /* the first of each class says where it is */
+        const int64_t k = hora_images_label(set, i);
+        if (k >= 0 && !l->table.at[k].where)
+            l->table.at[k].where = hora_strdup(hora_images_name(set, i));
     }
 }
 
@@ -115,9 +120,9 @@ static hora_status take_parts(hora_label_store *l, const hora_pictures *p) {
     l->styled = l->seen = true;
     for (int c = 0; c < n; c++) {
         const char *name = hora_images_part(p->set, c);
-        HORA_PUSH(
-            l->table.at, l->table.n, l->table.cap,
-            ((hora_label){name ? hora_strdup(name) : hora_format("%d", c), p->with[c], c + 1}));
+        HORA_PUSH(l->table.at, l->table.n, l->table.cap,
+                  ((hora_label){name ? hora_strdup(name) : hora_format("%d", c), p->with[c], c + 1,
+                                hora_format("class %d of the masks", c)}));
     }
     return HORA_OK;
 }
@@ -225,6 +230,7 @@ hora_status hora_pictures_open(hora_dataset **out, hora_comm *comm, const char *
     d->store->refs = 1;
     d->seq_len = hora_vision_rows(vision);
     d->shuffle = c->shuffle;
+    d->skip_bad = c->skip_bad;
     d->eval_split = c->eval_split;
     d->seed = (uint64_t)c->seed;
     d->bos = -1;

@@ -479,6 +479,7 @@ hora_status hora_dataset_open(hora_dataset **out, const char *path, const hora_t
     d->seq_len = cfg->seq_len;
     d->packing = cfg->packing;
     d->shuffle = cfg->shuffle;
+    d->skip_bad = cfg->skip_bad;
     d->eval_split = cfg->eval_split;
     d->seed = (uint64_t)cfg->seed;
     d->rule = *rule;

@@ -421,7 +421,7 @@ void hora_peft_config_copy(hora_peft_config *to, const hora_peft_config *c) {
     to->own = c->own ? hora_json_copy(c->own) : NULL;
 }
 
-static void free_patterns(hora_peft_pattern *p, int n) {
+void hora_peft_patterns_free(hora_peft_pattern *p, int n) {
     for (int i = 0; i < n; i++)
         hora_free(p[i].pattern);
     hora_free(p);
@@ -441,8 +441,8 @@ void hora_peft_config_release(hora_peft_config *c) {
     hora_list_free(c->exclude_modules, c->n_exclude);
     hora_list_free(c->modules_to_save, c->n_save);
     hora_list_free(c->layers_pattern, c->n_layers_pattern);
-    free_patterns(c->rank_pattern, c->n_rank);
-    free_patterns(c->alpha_pattern, c->n_alpha);
+    hora_peft_patterns_free(c->rank_pattern, c->n_rank);
+    hora_peft_patterns_free(c->alpha_pattern, c->n_alpha);
     hora_json_free(c->own);
     *c = (hora_peft_config){0};
 }

@@ -68,6 +68,7 @@ void hora_peft_config_known(const hora_peft_config *c, const char *known, const 
 hora_status hora_peft_config_names(const hora_peft_config *c, const char *key, char ***names,
                                    int *n);
 
+void hora_peft_patterns_free(hora_peft_pattern *p, int n); /* and what they hold */
 /* The patterns under c->own's `key`, new; `whole`: ranks. And an object of such. */
 hora_status hora_peft_config_patterns(const hora_peft_config *c, const char *key, bool whole,
                                       hora_peft_pattern **out, int *n);

@@ -295,7 +295,7 @@ static hora_status ready(const hora_export *x, const hora_combine_config *c) {
                                       "--density 0.5");
     if (types[c->type].prune == RANDOM && c->density == 0)
         return hora_fail(HORA_EUSAGE, "dare divides by --density, which must not be 0");
-    return hora_flat_only(x);
+    return hora_flat_only(x, false);
 }
 
 static hora_status site_tasks(task *t, int *n, const hora_export *x, int site) {

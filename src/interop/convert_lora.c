@@ -44,7 +44,7 @@ static hora_status check(const hora_export *x, const hora_convert_config *c) {
                              "use the adapter beside its base",
                              a->method->name);
         for (int w = 0; a->replaces && w < b->nweights; w++)
-            if (a->replaces[w] && site_of(b, w) < 0)
+            if (a->replaces[w] && site_of(b, w) < 0 && !hora_flat_saves(x, w))
                 return hora_fail(HORA_EUNSUPPORTED,
                                  "adapter %s has trained %s, which is no projection, and a LoRA "
                                  "changes projections alone; fold it in with `hora merge`",
@@ -143,7 +143,7 @@ static hora_status cut_change(hora_flat *f, const hora_base *base, const hora_si
 /* --- all -------------------------------------------------------------------------------------- */
 static hora_status from_factors(hora_flat **out, const hora_export *x, int64_t n, hora_json *list) {
     const hora_base *b = x->base;
-    HORA_TRY(hora_flat_of(out, x));
+    HORA_TRY(hora_flat_of_saved(out, x));
     hora_status s = HORA_OK;
     for (int i = 0; i < hora_flat_sites(b) && s == HORA_OK; i++)
         if ((*out)[i].rank)
@@ -152,10 +152,11 @@ static hora_status from_factors(hora_flat **out, const hora_export *x, int64_t n
 }
 
 /* A change that no LoRA can make. */
-static hora_status check_changes(const hora_base *b, float *const *merged) {
+static hora_status check_changes(const hora_export *x, float *const *merged) {
+    const hora_base *b = x->base;
     for (int w = 0; w < b->nweights; w++) {
         const hora_view *v = &b->weights[w].view;
-        bool same = !merged[w] || site_of(b, w) >= 0;
+        bool same = !merged[w] || site_of(b, w) >= 0 || hora_flat_saves(x, w);
         for (int64_t k = 0; !same && k < hora_elems(v); k++)
             if ((double)merged[w][k] != hora_value_at(v->data, v->dtype, k))
                 return hora_fail(HORA_EUNSUPPORTED,
@@ -174,7 +175,7 @@ static hora_status from_merge(hora_flat **out, const hora_export *x, int64_t n, 
                       : hora_fail(HORA_EUSAGE, "the update has no rank of its own; say one: --to "
                                                "lora:16");
     if (s == HORA_OK)
-        s = check_changes(b, merged);
+        s = check_changes(x, merged);
     for (int w = 0; w < b->nweights; w++) {
         const int i = site_of(b, w);
         if (s == HORA_OK && merged[w] && i >= 0)
@@ -204,8 +205,8 @@ static hora_status write(const hora_export *x, const hora_convert_config *c, con
     for (int k = 0; k < x->n && s == HORA_OK; k++)
         s = hora_adapter_materialise(x->adapters[k]);
     if (s == HORA_OK)
-        s = plain(x) && hora_flat_only(x) == HORA_OK ? from_factors(&f, x, n, list)
-                                                     : from_merge(&f, x, n, list);
+        s = plain(x) && hora_flat_only(x, true) == HORA_OK ? from_factors(&f, x, n, list)
+                                                           : from_merge(&f, x, n, list);
     if (s == HORA_OK && !hora_json_len(list))
         s = hora_fail(HORA_EUSAGE, "the adapter changes nothing, so there is nothing to convert");
     hora_json_set(report, "error", hora_json_new_real(worst(list)));

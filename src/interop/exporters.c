@@ -28,7 +28,40 @@ const hora_exporter *hora_exporter_named(const char *name) {
 }
 
 /* --- flat updates ----------------------------------------------------------------------------- */
-hora_status hora_flat_only(const hora_export *x) {
+/* A task's head, or what modules_to_save names. */
+static bool is_named(const hora_adapter *a, int w) {
+    const hora_base *b = a->base;
+    const hora_peft_config *c = a->method->peft_config ? a->method->peft_config(a) : NULL;
+    bool yes = b->bare && (w == b->head || w == b->head_bias);
+    for (int i = 0; i < b->nneck && b->bare; i++)
+        yes |= w == b->neck[i];
+    char *module = hora_base_module(b, w);
+    for (int i = 0; c && i < c->n_save; i++)
+        yes |= hora_ends(module, c->modules_to_save[i]);
+    hora_free(module);
+    return yes;
+}
+
+/* Its tensor is called as PEFT calls that of a saved module, and it is no projection: that would be
+ * another update. */
+static bool is_saved(const hora_adapter *a, int w) {
+    const hora_param *p = a->replaces ? a->replaces[w] : NULL;
+    char *name = hora_format("base_model.model.%s", a->base->weights[w].name);
+    bool yes = p && hora_eq(p->name, name) && is_named(a, w);
+    for (int i = 0; i < a->base->nsites && yes; i++)
+        yes = a->base->sites[i].weight != w && a->base->sites[i].bias != w;
+    hora_free(name);
+    return yes;
+}
+
+bool hora_flat_saves(const hora_export *x, int w) {
+    for (int i = 0; i < x->n; i++)
+        if (is_saved(x->adapters[i], w))
+            return true;
+    return false;
+}
+
+hora_status hora_flat_only(const hora_export *x, bool saved) {
     for (int i = 0; i < x->n; i++) {
         const hora_adapter *a = x->adapters[i];
         if (!a->method->factors)
@@ -43,7 +76,7 @@ hora_status hora_flat_only(const hora_export *x) {
                 "has no place; fold it into the model with `hora merge`",
                 a->name);
         for (int w = 0; a->replaces && w < x->base->nweights; w++)
-            if (a->replaces[w])
+            if (a->replaces[w] && !(saved && hora_flat_saves(x, w)))
                 return hora_fail(HORA_EUNSUPPORTED,
                                  "adapter %s has trained %s whole, for which this format has no "
                                  "place; fold it into the model with `hora merge`",
@@ -87,11 +120,11 @@ static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *
     return HORA_OK;
 }
 
-hora_status hora_flat_of(hora_flat **out, const hora_export *x) {
+static hora_status flat_of(hora_flat **out, const hora_export *x, bool saved) {
     const hora_base *b = x->base;
     hora_status s = HORA_OK;
     *out = NULL;
-    HORA_TRY(hora_flat_only(x));
+    HORA_TRY(hora_flat_only(x, saved));
     hora_flat *f = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *f);
     for (int k = 0; k < x->n && s == HORA_OK; k++) {
         hora_adapter_refresh(x->adapters[k]);
@@ -112,6 +145,14 @@ hora_status hora_flat_of(hora_flat **out, const hora_export *x) {
     }
     *out = f;
     return HORA_OK;
+}
+
+hora_status hora_flat_of(hora_flat **out, const hora_export *x) {
+    return flat_of(out, x, false);
+}
+
+hora_status hora_flat_of_saved(hora_flat **out, const hora_export *x) {
+    return flat_of(out, x, true);
 }
 
 void hora_flat_free(hora_flat *f, const hora_base *b) {

@@ -55,10 +55,15 @@ static inline int hora_flat_sites(const hora_base *b) {
  * a method without factors, weights or rows of the embedding trained whole, biases (lora_bias),
  * magnitudes below another adapter. */
 hora_status hora_flat_of(hora_flat **out, const hora_export *x);
-/* The part of it that looks at whole adapters: before the work. */
-hora_status hora_flat_only(const hora_export *x);
-/* Writes it into the existing folder as PEFT's plainest LoRA, ranks padded to one, with a model
- * card; what is written is read back. */
+/* The same, but weights trained whole that are modules of modules_to_save (a new head) are no
+ * obstacle: hora_flat_write_peft writes them beside. */
+hora_status hora_flat_of_saved(hora_flat **out, const hora_export *x);
+/* The part of either that looks at whole adapters: before the work. */
+hora_status hora_flat_only(const hora_export *x, bool saved);
+/* Weight w is trained whole, as a module that PEFT saves beside its factors. */
+bool hora_flat_saves(const hora_export *x, int w);
+/* Writes it into the existing folder as PEFT's plainest LoRA, ranks padded to one, with the modules
+ * that the adapters train whole and a model card; what is written is read back. */
 hora_status hora_flat_write_peft(hora_flat *f, const hora_export *x, const char *dir);
 /* Reads another program's adapter for this base: a GGUF LoRA, an MLX-LM folder. A tensor that the
  * base has no place for is HORA_EMISMATCH. */

@@ -69,7 +69,7 @@ hora_status hora_hmoe_out_ready(const hora_hmoe_config *c) {
     hora_outdir *o = NULL;
     if (!c->out)
         return HORA_OK;
-    const hora_outfile kind = {"hmoe", hora_st_is_ours};
+    const hora_outfile kind = {"hmoe", hora_st_is_ours, NULL};
     if (out_is_file(c))
         HORA_TRY(hora_outfile_check(c->out, c->overwrite, &kind, c->in, c->nin));
     else

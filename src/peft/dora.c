@@ -98,14 +98,14 @@ hora_t hora_dora_lowrank(const hora_dora *d, hora_net *n, const hora_adapter *ad
 
 /* --- on disk ---------------------------------------------------------------------------------- */
 
-double hora_dora_norm(const hora_adapter *a, const hora_view *w, const hora_site *s,
+double hora_dora_norm(hora_dtype dtype, const hora_view *w, const hora_site *s,
                       const hora_factors *f, int64_t o, double *row) {
     double sum = 0;
     hora_row_values(w, o, row);
     for (int64_t j = 0; j < f->rank; j++) {
-        const double b = f->scale * hora_value_at(f->b, a->dtype, o * f->rank + j);
+        const double b = f->scale * hora_value_at(f->b, dtype, o * f->rank + j);
         for (int64_t k = 0; k < s->in; k++)
-            row[k] += b * hora_value_at(f->a, a->dtype, j * s->in + k);
+            row[k] += b * hora_value_at(f->a, dtype, j * s->in + k);
     }
     for (int64_t k = 0; k < s->in; k++)
         sum += row[k] * row[k];
@@ -120,7 +120,7 @@ void hora_dora_magnitude(const hora_dora *d, const hora_adapter *a, const hora_s
     for (int64_t o = 0; o < s->out; o++) {
         double m = hora_value_at(d->m->value, a->dtype, o);
         if (tau != 0 && w->data) { /* of headers alone the norm is not known */
-            const double n = hora_dora_norm(a, w, s, f, o, row);
+            const double n = hora_dora_norm(a->dtype, w, s, f, o, row);
             m *= n / (n + tau);
         }
         hora_value_put(out, a->dtype, o, m);

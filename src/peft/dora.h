@@ -34,6 +34,6 @@ hora_t hora_dora_lowrank(const hora_dora *d, hora_net *n, const hora_adapter *ad
 void hora_dora_magnitude(const hora_dora *d, const hora_adapter *a, const hora_site *s,
                          const hora_factors *f, void *out);
 /* Norm of row `o` of W + s B A; `row` has s->in numbers and gets that row. */
-double hora_dora_norm(const hora_adapter *a, const hora_view *w, const hora_site *s,
+double hora_dora_norm(hora_dtype dtype, const hora_view *w, const hora_site *s,
                       const hora_factors *f, int64_t o, double *row);
 #endif

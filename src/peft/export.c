@@ -199,13 +199,22 @@ hora_status hora_peft_config_write(const hora_adapter *a, const hora_peft_config
     if (b->neck_module && b->nneck && replaces(a, b->neck[0]))
         save_module(&c, b->neck_module);
     hora_targets_rename(&c.target_modules, &c.n_targets, a->base);
+    hora_targets_rename(&c.exclude_modules, &c.n_exclude, a->base);
+    hora_status s = hora_patterns_rename(&c.rank_pattern, &c.n_rank, a->base);
+    if (!s)
+        s = hora_patterns_rename(&c.alpha_pattern, &c.n_alpha, a->base);
     c.task_type = (char *)(uintptr_t)task_type(a->base);
     c.base_model = a->base->dir;
     hora_str text = {0};
-    hora_peft_config_dump(&c, &text);
-    hora_status s = write_text(dir, "adapter_config.json", &text);
+    if (!s)
+        hora_peft_config_dump(&c, &text);
+    if (!s)
+        s = write_text(dir, "adapter_config.json", &text);
     hora_str_release(&text);
     hora_list_free(c.target_modules, c.n_targets);
+    hora_list_free(c.exclude_modules, c.n_exclude);
+    hora_peft_patterns_free(c.rank_pattern, c.n_rank);
+    hora_peft_patterns_free(c.alpha_pattern, c.n_alpha);
     hora_free(head);
     hora_free(save);
     return s;

@@ -97,7 +97,7 @@ static void merge_site(const hora_adapter *a, const hora_site *s, const hora_fac
     double *row = hora_malloc((size_t)s->in * sizeof *row);
     for (int64_t o = 0; o < s->out; o++) {
         c[o] = f->magnitude ? hora_value_at(f->magnitude, a->dtype, o) /
-                                  hora_dora_norm(a, leaf, s, f, o, row)
+                                  hora_dora_norm(a->dtype, leaf, s, f, o, row)
                             : 1;
         for (int64_t k = 0; k < s->in; k++)
             row[k] = (double)w[o * s->in + k];

@@ -28,8 +28,9 @@ hora_t hora_made_linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t
     const hora_made *m = &made_of(a)[s - a->base->sites];
     if (!m->rank)
         return hora_net_next(n, s, x, w, b);
-    hora_t xd = hora_dropout(n->g, x, hora_net_dropout(n, m->dropout),
-                             hora_net_stream(n, a, a->method->name, s->kind));
+    hora_t xd = hora_dropout(
+        n->g, x, hora_net_dropout(n, m->dropout),
+        hora_net_stream(n, a, a->method->name, hora_typed_stream(a, (int)(s - a->base->sites))));
     return hora_net_update(n, a, s, x, w, b, xd, m->a, m->f, m->scale);
 }
 

@@ -79,6 +79,10 @@ typedef struct hora_method {
     /* --- what typed.h asks: NULL where the method is no type of PEFT's own */
     const char *peft_type; /* "VERA" */
     const char *peft_keys; /* its keys in adapter_config.json */
+    bool whole; /* a module that holds several sites is adapted as a whole too (typed.h) */
+    /* The parameters of parts of such modules, as they are, have a form of PEFT's too, of the
+     * module, which `save` writes and `load` takes apart; NULL: none. */
+    bool (*joins)(const hora_adapter *);
 
     /* --- what lowrank.h asks; all or none */
     /* Evaluates what `factors` needs from the parameters' present values; NULL: nothing to do. */

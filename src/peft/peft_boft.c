@@ -35,7 +35,7 @@ static hora_param **scales(const hora_adapter *a) {
 
 static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
-    const hora_site *s = &a->base->sites[i];
+    const hora_site whole = hora_typed_whole(a, i), *s = &whole;
     hora_rotation *t = &((hora_rotation *)a->state)[i];
     const int64_t b = c->block ? c->block : s->in / hora_max(1, c->blocks), m = c->factors;
     if (c->block && c->blocks)
@@ -81,7 +81,7 @@ static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x,
     if (!t->p)
         return hora_net_next(n, s, x, w, b);
     hora_t y = hora_net_next(n, s, hora_rotation_turn(t, n, x), w, b);
-    hora_t v = hora_net_param(n, scales(a)[i]);
+    hora_t v = hora_typed_rows(n, a, (int)i, hora_net_param(n, scales(a)[i]));
     if (b == HORA_NONE)
         return hora_scale(n->g, y, v, 1);
     /* s y + (1 - s) b, y with its bias inside */
@@ -96,7 +96,7 @@ static hora_status merge_scale(const hora_adapter *a, int i, const hora_merging 
     HORA_TRY(hora_merging_weight(m, s->weight, &w));
     double *c = hora_malloc((size_t)s->out * sizeof *c);
     for (int64_t o = 0; o < s->out; o++) {
-        c[o] = hora_value_at(p->value, a->dtype, o);
+        c[o] = hora_value_at(p->value, a->dtype, hora_typed_row(a, i) + o);
         for (int64_t k = 0; k < s->in; k++)
             w[o * s->in + k] *= (float)c[o];
     }
@@ -128,6 +128,7 @@ const hora_method hora_method_boft = {
     .release = hora_rotations_release,
     HORA_TYPED_FOLDER,
     .peft_type = "BOFT",
+    .whole = true,
     .peft_keys = "boft_block_size boft_block_num boft_n_butterfly_factor boft_dropout=0.0 "
                  "init_weights=true fan_in_fan_out=false " HORA_TYPED_KEYS,
     .merge = merge,

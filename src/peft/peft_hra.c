@@ -51,7 +51,7 @@ static hora_status pairs(const hora_adapter *a, const hora_param *p, double *out
 
 static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
-    const hora_site *s = &a->base->sites[i];
+    const hora_site whole = hora_typed_whole(a, i), *s = &whole;
     if (c->rank > s->in)
         return hora_fail(HORA_EUSAGE, "rank %lld is above the width of %s, %lld; take fewer",
                          (long long)c->rank, s->module, (long long)s->in);
@@ -156,6 +156,7 @@ const hora_method hora_method_hra = {
     .release = hora_typed_release,
     HORA_TYPED_FOLDER,
     .peft_type = "HRA",
+    .whole = true,
     .peft_keys = "r apply_GS init_weights=true " HORA_TYPED_KEYS,
     .merge = merge,
 };

@@ -44,7 +44,7 @@ typedef struct state {
 static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
     state *st = a->state;
-    const hora_site *s = &a->base->sites[i];
+    const hora_site whole = hora_typed_whole(a, i), *s = &whole;
     double alpha;
     int64_t r;
     HORA_TRY(hora_typed_rank(a, s, c->rank, c->alpha, &r, &alpha));
@@ -89,12 +89,13 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         const int64_t r = st->rank[i];
         if (!r || s->layer != layer)
             continue;
-        hora_t bt[2]; /* (in, r) */
-        for (int k = 0; k < 2; k++)
+        hora_t bt[2], a_[2]; /* (in, r), (out, r) */
+        for (int k = 0; k < 2; k++) {
             bt[k] = hora_permute(g, hora_net_param(n, st->site[i][k].b), 1, r, s->in, 1);
+            a_[k] = hora_typed_rows(n, a, i, hora_net_param(n, st->site[i][k].a));
+        }
         st->made[i].a = hora_permute(g, hora_outer(g, bt[0], bt[1]), 1, s->in, r * r, 1);
-        st->made[i].f = hora_outer(g, hora_net_param(n, st->site[i][0].a),
-                                   hora_net_param(n, st->site[i][1].a)); /* (out, r r) */
+        st->made[i].f = hora_outer(g, a_[0], a_[1]); /* (out, r r) */
     }
 }
 
@@ -111,6 +112,7 @@ const hora_method hora_method_loha = {
     .release = release,
     HORA_TYPED_FOLDER,
     .peft_type = "LOHA",
+    .whole = true,
     .peft_keys =
         "r alpha rank_pattern=RANKS alpha_pattern=ALPHAS init_weights=true module_dropout=0.0 "
         "rank_dropout=0.0 use_effective_conv2d=false layers_to_transform=null "

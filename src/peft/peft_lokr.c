@@ -6,6 +6,9 @@
  * The sizes are two factors of each width, near its square root or near decompose_factor. D, and
  * with decompose_both C, is a product of rank r where that is smaller: C = C_a C_b, D = D_a D_b.
  * C = 0 (C_a = 0): training starts at the base. Op kron forms nothing of the size of W.
+ *
+ * Of a module that holds several sites (timm's qkv) each takes its rows of the product: rows of C,
+ * or where D's height does not divide the site's, both row by row into an update of its size.
  */
 #include "peft/typed.h"
 
@@ -40,6 +43,11 @@ typedef struct factor {
 typedef struct site {
     factor f[2];
     double scale;
+    /* of a module that is adapted as a whole: the rows of C that make this site's, or where these
+     * make others' too, the rows of C and of D for each of the site's; NULL: all */
+    int32_t *rows[2];
+    int64_t nrows;
+    hora_t update; /* then: (out, in) of the recording in progress */
 } site;
 
 /* PEFT's factorization: two numbers whose product is n, the first one no larger. */
@@ -85,9 +93,23 @@ static void declare(hora_adapter *a, const hora_site *s, factor *f, bool first, 
                             hora_kaiming(f->m));
 }
 
+/* Row o of the product is row o / t of C times row o mod t of D. */
+static void take_rows(site *t, const hora_site *s) {
+    const int64_t d = t->f[1].n;
+    const bool split = s->row % d || s->out % d;
+    t->nrows = split ? s->out : s->out / d;
+    for (int k = 0; k < 1 + split; k++) {
+        t->rows[k] = hora_malloc((size_t)t->nrows * sizeof *t->rows[k]);
+        for (int64_t o = 0; o < t->nrows; o++)
+            t->rows[k][o] = (int32_t)(k       ? (s->row + o) % d
+                                      : split ? (s->row + o) / d
+                                              : s->row / d + o);
+    }
+}
+
 static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
-    const hora_site *s = &a->base->sites[i];
+    const hora_site whole = hora_typed_whole(a, i), *s = &whole, *part = &a->base->sites[i];
     site *t = &((site *)a->state)[i];
     double alpha;
     int64_t r;
@@ -95,6 +117,8 @@ static hora_status add(hora_adapter *a, int i) {
     factorise(s->out, c->factor, &t->f[0].n, &t->f[1].n);
     factorise(s->in, c->factor, &t->f[0].m, &t->f[1].m);
     t->scale = alpha / (double)r;
+    if (s->out != part->out)
+        take_rows(t, part);
     for (int k = 0; k < 2; k++)
         declare(a, s, &t->f[k], !k, r, (k || c->both) && 2 * r < hora_max(t->f[k].n, t->f[k].m));
     return HORA_OK;
@@ -105,6 +129,14 @@ static hora_status setup(hora_adapter *a) {
     a->state = hora_calloc((size_t)a->base->nsites + 1, sizeof(site));
     HORA_TRY(hora_typed_patterns(a, c->rank_pattern, c->alpha_pattern));
     return hora_typed_setup(a, add);
+}
+
+static void release(hora_adapter *a) {
+    site *st = a->state;
+    hora_typed_release(a);
+    for (int i = 0; st && i < a->base->nsites; i++)
+        for (int k = 0; k < 2; k++)
+            hora_free(st[i].rows[k]);
 }
 
 /* --- recording -------------------------------------------------------------------------------- */
@@ -121,12 +153,22 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
             hora_t b = hora_permute(n->g, hora_net_param(n, f->b), 1, f->b->shape.d[0], f->m, 1);
             f->made = hora_linear(n->g, hora_net_param(n, f->a), b, HORA_NONE, HORA_NONE, 1);
         }
+    for (int i = 0; i < a->base->nsites; i++) {
+        site *t = &st[i];
+        for (int k = 0; k < 2 && a->base->sites[i].layer == layer; k++)
+            if (t->rows[k])
+                t->f[k].made = hora_gather(n->g, t->f[k].made, t->rows[k], t->nrows);
+        if (t->rows[1] && a->base->sites[i].layer == layer)
+            t->update = hora_outer(n->g, t->f[0].made, t->f[1].made);
+    }
 }
 
 static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
                      hora_t b) {
     const site *t = &((const site *)a->state)[s - a->base->sites];
     hora_t y = hora_net_next(n, s, x, w, b);
+    if (t->rows[1])
+        return hora_linear(n->g, x, t->update, HORA_NONE, y, t->scale);
     return t->f[0].n ? hora_add(n->g, y, hora_kron(n->g, x, t->f[0].made, t->f[1].made), t->scale)
                      : y;
 }
@@ -157,11 +199,12 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
             continue;
         HORA_TRY(hora_merging_weight(m, s->weight, &w));
         double *c = values(a, &t->f[0]), *d = values(a, &t->f[1]);
+        const int64_t from = hora_typed_row(a, i);
         for (int64_t o = 0; o < s->out; o++)
             for (int64_t k = 0; k < s->in; k++)
                 w[o * s->in + k] +=
-                    (float)(t->scale * c[o / t->f[1].n * t->f[0].m + k / t->f[1].m] *
-                            d[o % t->f[1].n * t->f[1].m + k % t->f[1].m]);
+                    (float)(t->scale * c[(from + o) / t->f[1].n * t->f[0].m + k / t->f[1].m] *
+                            d[(from + o) % t->f[1].n * t->f[1].m + k % t->f[1].m]);
         hora_free(c);
         hora_free(d);
     }
@@ -178,9 +221,10 @@ const hora_method hora_method_lokr = {
     .config_size = sizeof(config),
     .hooks = {.select = hora_adapter_replacement, .prelude = prelude, .linear = linear},
     .setup = setup,
-    .release = hora_typed_release,
+    .release = release,
     HORA_TYPED_FOLDER,
     .peft_type = "LOKR",
+    .whole = true,
     .peft_keys = "r alpha decompose_both decompose_factor rank_pattern=RANKS alpha_pattern=ALPHAS "
                  "init_weights=true module_dropout=0.0 rank_dropout=0.0 rank_dropout_scale=false "
                  "use_effective_conv2d=false layers_to_transform=null layers_pattern=null",

@@ -33,7 +33,7 @@ static const hora_options options = {"Method oft", rows, HORA_COUNT(rows)};
 
 static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
-    const hora_site *s = &a->base->sites[i];
+    const hora_site whole = hora_typed_whole(a, i), *s = &whole;
     hora_rotation *t = &((hora_rotation *)a->state)[i];
     const int64_t b = c->block ? c->block : s->in / hora_max(1, c->blocks);
     if (c->block && c->blocks)
@@ -91,6 +91,7 @@ const hora_method hora_method_oft = {
     HORA_TYPED_FILES,
     .configure = configure,
     .peft_type = "OFT",
+    .whole = true,
     .peft_keys = "r oft_block_size use_cayley_neumann num_cayley_neumann_terms block_share "
                  "coft!false eps=6e-05 module_dropout=0.0 init_weights=true "
                  "fan_in_fan_out=false " HORA_TYPED_KEYS,

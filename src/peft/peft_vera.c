@@ -71,7 +71,7 @@ static void shared(hora_adapter *a, const bool *on) {
 static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
     state *st = a->state;
-    const hora_site *s = &a->base->sites[i];
+    const hora_site whole = hora_typed_whole(a, i), *s = &whole;
     st->made[i] = (hora_made){.rank = c->rank, .scale = 1, .alpha = (double)c->rank};
     st->made[i].dropout = c->dropout;
     st->site[i].b = hora_typed_param(a, s, "vera_lambda_b", HORA_SHAPE1(s->out),
@@ -118,9 +118,12 @@ static void prelude(hora_net *n, hora_adapter *a, int layer) {
         const hora_site *s = &a->base->sites[i];
         if (!st->made[i].rank || s->layer != layer)
             continue;
-        hora_t f = hora_scale(g, first(g, hora_net_param(n, st->pair.b), st, s->out),
-                              hora_net_param(n, st->site[i].d), 1); /* (out, r) */
-        hora_t b = hora_permute(g, hora_net_param(n, st->site[i].b), s->out, 1, 1, 1);
+        const hora_site whole = hora_typed_whole(a, i);
+        hora_t pair =
+                   hora_typed_rows(n, a, i, first(g, hora_net_param(n, st->pair.b), st, whole.out)),
+               b = hora_permute(g, hora_net_param(n, st->site[i].b), whole.out, 1, 1, 1);
+        hora_t f = hora_scale(g, pair, hora_net_param(n, st->site[i].d), 1); /* (out, r) */
+        b = hora_typed_rows(n, a, i, b);
         st->made[i].a = columns(g, hora_net_param(n, st->pair.a), st, s->in); /* (r, in) */
         st->made[i].f = hora_outer(g, b, f);
     }
@@ -139,6 +142,7 @@ const hora_method hora_method_vera = {
     .release = release,
     HORA_TYPED_FOLDER,
     .peft_type = "VERA",
+    .whole = true,
     .peft_keys = "r d_initial vera_dropout projection_prng_key save_projection init_weights=true "
                  "fan_in_fan_out=false " HORA_TYPED_KEYS,
     .merge = hora_lowrank_merge,

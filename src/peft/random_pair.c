@@ -2,13 +2,15 @@
 #include "peft/random_pair.h"
 
 #include "base/text.h"
+#include "peft/typed.h"
 
 void hora_random_pair_sides(const hora_adapter *a, const bool *on, int64_t *in, int64_t *out) {
     *in = *out = 1;
     for (int i = 0; i < a->base->nsites; i++)
         if (on[i]) {
-            *in = hora_max(*in, a->base->sites[i].in);
-            *out = hora_max(*out, a->base->sites[i].out);
+            const hora_site s = hora_typed_whole(a, i);
+            *in = hora_max(*in, s.in);
+            *out = hora_max(*out, s.out);
         }
 }
 

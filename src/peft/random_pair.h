@@ -13,7 +13,7 @@ typedef struct hora_random_pair {
     int32_t *first;    /* 0 1 2 .., as many as the longest side; owned */
 } hora_random_pair;
 
-/* The widest input and output of the sites that are on, 1 at least. */
+/* The widest input and output of the sites that are on, 1 at least; of an adapter of typed.h. */
 void hora_random_pair_sides(const hora_adapter *a, const bool *on, int64_t *in, int64_t *out);
 /* Declares both under "base_model.NAME_A" and _B, fixed, with values from `draw`; `longest`: of
  * their sides. Not `saved`: a folder has the seed alone. */

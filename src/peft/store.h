@@ -27,9 +27,21 @@ typedef struct hora_factor_tensor {
     void *own;
 } hora_factor_tensor;
 hora_factor_tensor *hora_factor_tensors(hora_adapter *a, int *n);
+/* The same of factors that are no adapter's: f[i] of the first `sites` of the base's sites and
+ * ends, in `dtype`. Parts of a module whose `a` is one pointer share it. */
+hora_factor_tensor *hora_factor_list(const hora_base *b, hora_dtype dtype, const hora_factors *f,
+                                     int sites, int *n);
+/* Rank of the module that holds the site, as it is written there. */
+int64_t hora_factor_rank(const hora_base *b, const hora_factors *f, int site);
 void hora_factor_tensors_free(hora_factor_tensor *at, int n);
 /* Makes `c` (a copy, changed in place) say the same: targets, ranks, alphas. */
 void hora_factor_config(hora_adapter *a, hora_peft_config *c);
+/* The shortest end of a site's module path (of the module that holds it) that means no module whose
+ * site is not on, of the layers of `c`: ModernBERT has attn.Wo and mlp.Wo. Borrowed of the path. */
+const char *hora_module_short(const hora_peft_config *c, const hora_base *b, const bool *on,
+                              const hora_site *s);
+/* Targets of `c` by these names, in place of what it says: on[i] of the first n sites. */
+void hora_module_targets(hora_peft_config *c, const hora_base *b, const bool *on, int n);
 /* Hash of all low-rank factors, rounded to f32, in site order. Call hora_adapter_materialise first.
  */
 uint64_t hora_factors_hash(hora_adapter *a);

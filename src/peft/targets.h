@@ -35,6 +35,8 @@ hora_status hora_targets_value(const hora_peft_pattern *p, int n, const hora_sit
                                double *out);
 /* A new list of the names as this base's modules have them, where they are another release's. */
 void hora_targets_rename(char ***names, int *n, const hora_base *b);
+/* The same of patterns: those that match modules of another release's paths alone. A new list. */
+hora_status hora_patterns_rename(hora_peft_pattern **p, int *n, const hora_base *b);
 /* on[i] for each of the first `n` sites: base->nsites, or with the ends behind them, which
  * all-linear leaves out. No match at all is HORA_ENOTFOUND and names what there is. typed: by a
  * person, so that every name, of exclude_modules too, must match something; PEFT asks for one match

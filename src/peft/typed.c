@@ -165,30 +165,87 @@ const hora_peft_config *hora_typed_peft_config(const hora_adapter *a) {
 
 /* --- setup ------------------------------------------------------------------------------------ */
 
-hora_status hora_typed_fused(const hora_adapter *a, const hora_peft_config *c, bool from_folder,
-                             const bool *on) {
+/* Numbers of the rows of `s` in its module. */
+static int32_t *rows_of(const hora_site *s) {
+    int32_t *rows = hora_malloc((size_t)s->out * sizeof *rows);
+    for (int64_t o = 0; o < s->out; o++)
+        rows[o] = (int32_t)(s->row + o);
+    return rows;
+}
+
+static hora_status refuse_whole(const hora_adapter *a, const hora_site *s) {
+    return hora_fail(HORA_EUNSUPPORTED,
+                     "the adapter was made on `%s` as one module, and %s is read for its parts "
+                     "alone, which have parameters of their own here; merge it with PEFT and open "
+                     "the merged model",
+                     s->fused, a->method->name);
+}
+
+hora_status hora_typed_fused(hora_adapter *a, const bool *on) {
+    hora_typed *t = a->config;
     const hora_base *b = a->base;
-    bool whole = false;
+    t->rows = hora_calloc((size_t)b->nsites + 1, sizeof *t->rows);
+    t->nrows = b->nsites;
     for (int i = 0; i < b->nsites; i++) {
         const hora_site *s = &b->sites[i];
+        bool whole = false;
         if (!on[i] || !s->fused || !a->method->peft_type)
             continue;
-        if (from_folder)
-            HORA_TRY(hora_targets_whole(c, s, true, &whole));
+        if (t->from_folder || a->method->whole)
+            HORA_TRY(hora_targets_whole(&t->peft, s, t->from_folder, &whole));
+        if (whole && !a->method->whole)
+            return refuse_whole(a, s);
         if (whole)
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "the adapter was made on `%s` as one module, and %s is read for its "
-                             "parts alone, which have parameters of their own here; merge it with "
-                             "PEFT and open the merged model",
-                             s->fused, a->method->name);
-        if (!from_folder)
-            hora_info("%s: `%s` is a part of `%s`, which PEFT has as one module; each part has "
-                      "parameters of its own, and the adapter is saved in a form that hora alone "
-                      "reads (delta_config.json); hora merge makes a model that others read",
-                      a->method->name, s->module, s->fused);
-        return HORA_OK;
+            t->rows[i] = rows_of(s);
     }
     return HORA_OK;
+}
+
+/* Says so where the adapter will be of no use to others. */
+static void tell_parts(const hora_adapter *a, const bool *on) {
+    const hora_typed *t = a->config;
+    const hora_base *b = a->base;
+    int i = 0;
+    while (i < b->nsites && !(on[i] && b->sites[i].fused && !t->rows[i]))
+        i++;
+    if (t->from_folder || i == b->nsites || !a->method->peft_type ||
+        (a->method->joins && a->method->joins(a)))
+        return;
+    hora_info("%s: `%s` is a part of `%s`, which PEFT has as one module; each part has parameters "
+              "of its own, and the adapter is saved in a form that hora alone reads "
+              "(delta_config.json); hora merge makes a model that others read",
+              a->method->name, b->sites[i].module, b->sites[i].fused);
+}
+
+static const int32_t *rows_at(const hora_adapter *a, int site) {
+    const hora_typed *t = a->config;
+    return site < t->nrows ? t->rows[site] : NULL;
+}
+
+hora_site hora_typed_whole(const hora_adapter *a, int site) {
+    hora_site s = a->base->sites[site];
+    if (rows_at(a, site)) {
+        s.module = s.fused;
+        s.out = s.fused_out;
+    }
+    return s;
+}
+
+int64_t hora_typed_row(const hora_adapter *a, int site) {
+    return rows_at(a, site) ? a->base->sites[site].row : 0;
+}
+
+hora_t hora_typed_rows(hora_net *n, const hora_adapter *a, int site, hora_t x) {
+    const int32_t *rows = rows_at(a, site);
+    return rows ? hora_gather(n->g, x, rows, a->base->sites[site].out) : x;
+}
+
+hora_site_kind hora_typed_stream(const hora_adapter *a, int site) {
+    const hora_site *s = &a->base->sites[site];
+    for (int i = 0; i < site && rows_at(a, site); i++)
+        if (rows_at(a, i) && hora_eq(a->base->sites[i].fused, s->fused))
+            return a->base->sites[i].kind;
+    return s->kind;
 }
 
 bool hora_typed_parts(const hora_adapter *a) {
@@ -206,7 +263,7 @@ bool hora_typed_parts(const hora_adapter *a) {
 static hora_status match(hora_adapter *a, bool *on) {
     hora_typed *t = a->config;
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
-    if (!t->from_folder && a->method->peft_type)
+    if (!t->from_folder && a->method->peft_keys)
         hora_typed_keys(a);
     return hora_targets_match(&t->peft, a->base, a->base->nsites, !t->from_folder, on);
 }
@@ -220,13 +277,14 @@ hora_status hora_typed_setup_shared(hora_adapter *a, void (*shared)(hora_adapter
     bool *on = hora_calloc((size_t)a->base->nsites + 1, sizeof *on);
     hora_status s = match(a, on);
     if (!s)
-        s = hora_typed_fused(a, &((const hora_typed *)a->config)->peft,
-                             ((const hora_typed *)a->config)->from_folder, on);
+        s = hora_typed_fused(a, on);
     if (!s && shared)
         shared(a, on);
     for (int i = 0; i < a->base->nsites && !s; i++)
         if (on[i])
             s = add(a, i);
+    if (!s)
+        tell_parts(a, on);
     hora_free(on);
     return s ? s
              : hora_targets_save(a, &((const hora_typed *)a->config)->peft,
@@ -237,6 +295,11 @@ void hora_typed_release(hora_adapter *a) {
     hora_typed *t = a->config;
     hora_peft_config_release(&t->peft);
     hora_targets_release(&t->target);
+    for (int i = 0; i < t->nrows; i++)
+        hora_free(t->rows[i]);
+    hora_free(t->rows);
+    t->rows = NULL;
+    t->nrows = 0;
 }
 
 char *hora_typed_name(const hora_site *s, const char *suffix) {
@@ -246,7 +309,9 @@ char *hora_typed_name(const hora_site *s, const char *suffix) {
 hora_param *hora_typed_param(hora_adapter *a, const hora_site *s, const char *suffix,
                              hora_shape shape, hora_init init) {
     char *name = hora_typed_name(s, suffix);
-    hora_param *p = hora_adapter_param(a, name, shape, init);
+    hora_param *p = hora_adapter_find(a, name);
+    if (!p)
+        p = hora_adapter_param(a, name, shape, init);
     p->layer = s->layer;
     hora_free(name);
     return p;

@@ -21,6 +21,10 @@ typedef struct hora_typed {
     hora_target_options target;
     hora_peft_config peft; /* what counts: from the texts above, or from a folder */
     bool from_folder;
+    /* of setup: per site, its row numbers in a module that is adapted as a whole; NULL: it is
+     * adapted by itself */
+    int32_t **rows;
+    int nrows;
 } hora_typed;
 
 #define HORA_TYPED_OPTIONS(targets_)                                                               \
@@ -42,13 +46,23 @@ typedef struct hora_typed {
 /* Keys of types whose layers can be chosen, and that know no bias. */
 #define HORA_TYPED_KEYS "layers_to_transform=null layers_pattern=null bias!none"
 
-/* Parts of a module that files have as one (timm's qkv): what such methods make of the whole is not
- * what they make of its parts, so no file of PEFT's says it. Such an adapter lies in a delta folder
- * (replaced.h), and setup says so; PEFT's own of the whole module is refused. `on`: sites. LoRA and
- * its kin write factors of the whole instead (factors.c), and are not asked. */
-hora_status hora_typed_fused(const hora_adapter *a, const hora_peft_config *c, bool from_folder,
-                             const bool *on);
+/* Modules that hold several sites (timm's qkv), in setup; `on`: sites. Named as such, or in a
+ * folder of PEFT's, such a module is adapted as a whole where the row says `whole`: its sites share
+ * one set of parameters, and each takes its rows. Parts have parameters of their own, which no file
+ * of PEFT's says: such an adapter lies in a delta folder (replaced.h), and setup says so. Where the
+ * row does not say `whole`, PEFT's own of the whole module is refused. LoRA and its kin write
+ * factors of the whole instead (factors.c), and are not asked. */
+hora_status hora_typed_fused(hora_adapter *a, const bool *on);
 bool hora_typed_parts(const hora_adapter *a); /* it has some */
+/* What the parameters of a site are declared for: the site, or with its name and its height the
+ * module that is adapted as a whole. Borrows the names. */
+hora_site hora_typed_whole(const hora_adapter *a, int site);
+/* The first row of a site in what its parameters are declared for. */
+int64_t hora_typed_row(const hora_adapter *a, int site);
+/* The site's rows of x (height of hora_typed_whole, ..): x itself, or a node. */
+hora_t hora_typed_rows(hora_net *n, const hora_adapter *a, int site, hora_t x);
+/* Whose draws of dropout count: one mask for all that share an input's factors. */
+hora_site_kind hora_typed_stream(const hora_adapter *a, int site);
 
 bool hora_typed_claims(const hora_method *m, const hora_foreign *f);
 hora_status hora_typed_configure(const hora_method *m, void *config, const hora_foreign *f);
@@ -73,7 +87,8 @@ void hora_typed_keys(hora_adapter *a);
 void hora_typed_release(hora_adapter *a); /* of the configuration */
 /* "base_model.model.MODULE.SUFFIX"; new string. */
 char *hora_typed_name(const hora_site *s, const char *suffix);
-/* Declares a parameter of a site under that name. */
+/* Declares a parameter of a site (hora_typed_whole) under that name; what another site of the same
+ * module has declared is shared. */
 hora_param *hora_typed_param(hora_adapter *a, const hora_site *s, const char *suffix,
                              hora_shape shape, hora_init init);
 /* Kaiming's uniform draw with a = sqrt 5, as PEFT draws most factors: U(-b, b), b = 1/sqrt(in). */

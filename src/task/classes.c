@@ -45,6 +45,12 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Where the label was seen first, for people. */
+static const char *place(char text[32], const hora_label *l) {
+    hora_snprintf(text, 32, "line %lld", (long long)l->line);
+    return l->where ? l->where : text;
+}
+
 static hora_status refuse_blanks(const hora_label_table *t) {
     for (int i = 0; i < t->n; i++)
         for (int k = 0; k < i; k++) {
@@ -56,12 +62,13 @@ static hora_status refuse_blanks(const hora_label_table *t) {
                 na--;
             while (nb && (b[nb - 1] == ' ' || b[nb - 1] == '\t'))
                 nb--;
+            char one[32], two[32];
             if (na == nb && !memcmp(a, b, na))
                 return hora_fail(HORA_EFORMAT,
-                                 "line %lld: the label \"%s\" differs from \"%s\" (line %lld) by "
-                                 "blanks only; write them alike",
-                                 (long long)t->at[i].line, t->at[i].name, t->at[k].name,
-                                 (long long)t->at[k].line);
+                                 "%s: the label \"%s\" differs from \"%s\" (%s) by blanks only; "
+                                 "write them alike",
+                                 place(one, &t->at[i]), t->at[i].name, t->at[k].name,
+                                 place(two, &t->at[k]));
         }
     return HORA_OK;
 }
@@ -95,18 +102,24 @@ static hora_status ambiguous(const hora_objective *o, const hora_label_table *t)
     return HORA_OK;
 }
 
+/* A record has the label, and no class is called so. A folder of pictures may be empty. */
+static bool homeless(const hora_objective *o, const hora_label_table *t, int i) {
+    return class_of(o, t, t->at[i].name) < 0 && (t->at[i].count || !o->task->pictures);
+}
+
 static hora_status unknown_label(const hora_objective *o, const hora_label_table *t) {
+    char text[32];
     HORA_TRY(ambiguous(o, t));
     hora_str all = {0};
     for (int64_t i = 0; i < o->classes && i < 12; i++)
         hora_str_printf(&all, "%s%s", i ? ", " : "", o->names[i]);
     hora_status s = HORA_OK;
     for (int i = 0; i < t->n && !s; i++)
-        if (class_of(o, t, t->at[i].name) < 0)
+        if (homeless(o, t, i))
             s = hora_fail(HORA_EMISMATCH,
-                          "line %lld: the label `%s` is none of the model's %lld classes (%s%s); "
-                          "rename it or leave such records out",
-                          (long long)t->at[i].line, t->at[i].name, (long long)o->classes, all.s,
+                          "%s: the label `%s` is none of the model's %lld classes (%s%s); rename "
+                          "it or leave such records out (in data to evaluate on skip_bad does)",
+                          place(text, &t->at[i]), t->at[i].name, (long long)o->classes, all.s,
                           o->classes > 12 ? ", .." : "");
     hora_str_release(&all);
     return s;
@@ -132,6 +145,30 @@ hora_status hora_objective_decide(hora_objective *o, const hora_label_table *t, 
     return unknown_label(o, t);
 }
 
+/* Records of classes that nobody has learnt go, counted and said, where that is asked for. */
+static hora_status leave_out(const hora_objective *o, hora_dataset *data, const int32_t *map) {
+    const hora_label_table *t = hora_data_labels(data);
+    const int64_t n = hora_data_leave_out(data, map);
+    hora_str names = {0};
+    hora_status s = HORA_OK;
+    int shown = 0;
+    for (int i = 0; i < t->n && n; i++)
+        if (homeless(o, t, i) && shown++ < 5)
+            hora_str_printf(&names, "%s`%s` %lld", shown > 1 ? ", " : "", t->at[i].name,
+                            (long long)t->at[i].count);
+    if (n && !hora_data_about(data)->records)
+        s = hora_fail(HORA_EMISMATCH,
+                      "none of the %lld records has a class of the model (theirs: %s%s); rename "
+                      "them, or give other data",
+                      (long long)n, names.s, shown > 5 ? ", .." : "");
+    else if (n)
+        hora_warn("records that were skipped, since their labels are none of the model's %lld "
+                  "classes: %lld (%s%s)",
+                  (long long)o->classes, (long long)n, names.s, shown > 5 ? ", .." : "");
+    hora_str_release(&names);
+    return s;
+}
+
 hora_status hora_objective_number(const hora_objective *o, hora_dataset *data) {
     const hora_label_table *t = hora_data_labels(data);
     if (!o->task->head)
@@ -145,11 +182,16 @@ hora_status hora_objective_number(const hora_objective *o, hora_dataset *data) {
     if (t->several && o->loss != HORA_LOSS_BCE)
         return hora_fail(HORA_EMISMATCH, "the labels are lists, but the model gives each text one "
                                          "class (problem_type single_label_classification)");
-    HORA_TRY(unknown_label(o, t));
+    HORA_TRY(ambiguous(o, t));
     int32_t *map = hora_malloc(((size_t)t->n + 1) * sizeof *map);
     for (int i = 0; i < t->n; i++)
         map[i] = class_of(o, t, t->at[i].name);
-    hora_data_set_classes(data, map);
+    const int64_t before = hora_data_about(data)->skipped;
+    hora_status s = leave_out(o, data, map);
+    if (!s && hora_data_about(data)->skipped == before) /* nothing was left out */
+        s = unknown_label(o, t);
+    if (!s)
+        hora_data_set_classes(data, map);
     hora_free(map);
-    return HORA_OK;
+    return s;
 }

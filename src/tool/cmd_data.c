@@ -5,13 +5,15 @@
 #include "base/log.h"
 #include "base/outdir.h"
 #include "base/text.h"
+#include "format/image.h"
 #include "task/task.h"
 #include "tool/data_pictures.h"
 #include "tool/tool.h"
 
 typedef struct config {
     char *model, *task, *labels, *sheet;
-    int64_t record, show;
+    int64_t record, show, frames;
+    bool overwrite;
 } config;
 #define OPT_OF config
 static const hora_option rows[] = {
@@ -29,6 +31,10 @@ static const hora_option rows[] = {
                "of pictures: number the classes as this set does, by their names"),
     OPT_STRING(sheet, "sheet", NULL, NULL, "FILE",
                "of pictures: PNG to write, 64 of them as training would see them"),
+    OPT_INT(frames, "frames", NULL, NULL, 2, HORA_FRAMES_MOST,
+            "of clips, folders of frames: count them, of so many frames each; unset: as the "
+            "model's files say"),
+    OPT_BOOL(overwrite, "overwrite", NULL, "false", "replace the sheet of an earlier run"),
 };
 static const hora_options options = {"Data shown", rows, HORA_COUNT(rows)};
 
@@ -290,16 +296,19 @@ hora_status hora_cli_data(hora_cli *cli) {
     HORA_TRY_OUT(s, settle(&c, cli->rest[0], &pictures, &masks));
     if (pictures) {
         const hora_input in[] = {{"data", cli->rest[0]}, {"model", c.model}, {"labels", c.labels}};
-        const hora_cli_pictures_config pc = {&data, c.model, c.labels, masks, c.sheet};
+        const hora_cli_pictures_config pc = {&data, c.model, c.labels, masks, c.sheet, c.frames};
+        const hora_outfile kind = {"sheet", hora_image_png_is_ours, "--sheet"};
         if (c.sheet)
-            HORA_TRY_OUT(s, hora_outfile_check(c.sheet, false, NULL, in, (int)HORA_COUNT(in)));
+            HORA_TRY_OUT(s,
+                         hora_outfile_check(c.sheet, c.overwrite, &kind, in, (int)HORA_COUNT(in)));
         s = hora_cli_pictures(cli->rest[0], &pc, &r);
         goto out;
     }
     HORA_TRY_OUT(s, hora_data_idle(&data, &cli->settings, false, true));
-    if (c.sheet || c.labels) {
+    const char *of_pictures = c.sheet ? "sheet" : c.labels ? "labels" : c.frames ? "frames" : NULL;
+    if (of_pictures) {
         s = hora_fail(HORA_EUSAGE, "option %s is for pictures, and texts are read; leave it out",
-                      c.sheet ? "sheet" : "labels");
+                      of_pictures);
         goto out;
     }
     fit(&data, &cli->settings, c.model);
@@ -323,7 +332,7 @@ const hora_command hora_command_data = {
             "the file in numbers. With --record all sequences of that record, and their ids.\n"
             "Of a folder of pictures (or a tar, MNIST, CIFAR; a list with --task "
             "image-classification):\n"
-            "classes, sizes, what cannot be read.",
+            "classes, sizes, what cannot be read; with --frames clips.",
     .tables = {&options, &hora_data_options},
     .most = 256,
     .run = hora_cli_data};

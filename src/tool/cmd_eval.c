@@ -208,9 +208,9 @@ static hora_status run(hora_cli *cli) {
     HORA_TRY_OUT(st, hora_options_take(&options, &c, &cli->settings));
     if (c.confusion) {
         const hora_input in[] = {{"data", c.data}, {"predictions", c.predictions}};
-        const hora_outfile kind = {"confusion", hora_image_png_is_ours};
-        st = hora_outfile_check(c.confusion, c.overwrite, &kind, in, (int)HORA_COUNT(in));
-        HORA_TRY_OUT(st, st ? hora_context(st, "--confusion") : HORA_OK);
+        const hora_outfile kind = {"confusion", hora_image_png_is_ours, "--confusion"};
+        HORA_TRY_OUT(st,
+                     hora_outfile_check(c.confusion, c.overwrite, &kind, in, (int)HORA_COUNT(in)));
     }
     if (c.predictions) {
         st = measure(&c, &cli->settings, &r);

@@ -40,13 +40,13 @@ static hora_status open_out(const config *c, const hora_cli_sources *from, hora_
     *o = NULL;
     if (c->modelfile) {
         char *path = hora_modelfile_path(c->out);
-        const hora_outfile kind = {HORA_MODELFILE_KIND, hora_outfile_text_ours};
+        const hora_outfile kind = {HORA_MODELFILE_KIND, hora_outfile_text_ours, NULL};
         const hora_status s = hora_outfile_check(path, c->overwrite, &kind, from->in, from->nin);
         hora_free(path);
         HORA_TRY(s);
     }
-    const hora_outfile kind = {exporter_of(c)->name,
-                               hora_gguf_is_ours}; /* the files are all GGUF */
+    const hora_outfile kind = {exporter_of(c)->name, hora_gguf_is_ours,
+                               NULL}; /* the files are all GGUF */
     if (exporter_of(c)->file)
         return hora_outfile_check(c->out, c->overwrite, &kind, from->in, from->nin);
     return hora_cli_out(o, c->out, c->overwrite, from);

@@ -128,8 +128,9 @@ static hora_status ready(const config *c, const hora_settings *s) {
     from.in[from.nin++] = (hora_input){"batch", c->batch};
     const bool adapter = from.n > 0;
     if (st == HORA_OK)
-        st = hora_outfile_check(c->out, c->overwrite, &(hora_outfile){"forward", hora_st_is_ours},
-                                from.in, from.nin);
+        st = hora_outfile_check(c->out, c->overwrite,
+                                &(hora_outfile){"forward", hora_st_is_ours, NULL}, from.in,
+                                from.nin);
     hora_cli_sources_free(&from);
     HORA_TRY(st);
     if (adapter && c->method)
@@ -137,6 +138,27 @@ static hora_status ready(const config *c, const hora_settings *s) {
     if (c->grads && !adapter && !c->method)
         return hora_fail(HORA_EUSAGE, "--grads needs something that trains; give --adapter DIR or "
                                       "--method NAME");
+    return HORA_OK;
+}
+
+/* Clips in a file have as many frames as it says: other numbers are refused, and a word about how
+ * frames see each other needs none. */
+static hora_status frames_of_batch(const config *c, const hora_forward_batch *b, hora_settings *s) {
+    const char *given = hora_settings_get(s, "frames");
+    int64_t frames;
+    char text[24];
+    if (!b->pixels.at)
+        return HORA_OK;
+    if (given && hora_parse_int(given, &frames) && frames != b->pixels.frames)
+        return hora_fail(HORA_EUSAGE,
+                         "--frames %s, but %s holds %s of %lld x %lld%s; leave frames out, or give "
+                         "[N, %s, C, H, W]",
+                         given, c->batch, b->pixels.frames > 1 ? "clips" : "pictures",
+                         (long long)b->pixels.width, (long long)b->pixels.height,
+                         b->pixels.frames > 1 ? " with another number of frames" : "", given);
+    hora_snprintf(text, sizeof text, "%lld", (long long)b->pixels.frames);
+    if (!given && b->pixels.frames > 1 && hora_settings_get(s, "frame_attention"))
+        hora_settings_put(s, "frames", text, c->batch);
     return HORA_OK;
 }
 
@@ -160,6 +182,7 @@ static hora_status run(hora_cli *cli) {
     HORA_TRY_OUT(st, ready(&c, s));
     if (c.batch)
         HORA_TRY_OUT(st, hora_forward_batch_load(&b, c.batch));
+    HORA_TRY_OUT(st, frames_of_batch(&c, &b, s));
     HORA_TRY_OUT(st, hora_cli_open_features(&m, s));
     if (c.image)
         HORA_TRY_OUT(st, load_images(m, &c, cli, &b));

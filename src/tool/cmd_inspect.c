@@ -73,7 +73,7 @@ static hora_status attention(hora_cli *cli, const config *c, hora_json **r) {
     HORA_TRY(hora_cli_required("out", c->out, "the picture to write"));
     const hora_input in[] = {
         {"model", a.model}, {"adapter", c->adapter}, {"picture", c->attention}};
-    const hora_outfile kind = {"attention", hora_image_png_is_ours};
+    const hora_outfile kind = {"attention", hora_image_png_is_ours, NULL};
     HORA_TRY(hora_outfile_check(c->out, c->overwrite, &kind, in, (int)HORA_COUNT(in)));
     return hora_cli_attention(&cli->settings, &a, r);
 }

@@ -28,8 +28,9 @@ static hora_status ready(const config *c, const hora_settings *s) {
     hora_cli_sources from;
     hora_status st = hora_cli_sources_of(&from, s);
     if (st == HORA_OK)
-        st = hora_outfile_check(c->out, c->overwrite, &(hora_outfile){"gguf", hora_gguf_is_ours},
-                                from.in, from.nin);
+        st =
+            hora_outfile_check(c->out, c->overwrite,
+                               &(hora_outfile){"gguf", hora_gguf_is_ours, NULL}, from.in, from.nin);
     hora_cli_sources_free(&from);
     return st;
 }

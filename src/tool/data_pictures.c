@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "data/clips.h"
 #include "data/images.h"
+#include "task/task.h"
 #include "tool/data_pictures.h"
 
 enum { SIDE = 112, ACROSS = 8, GAP = 4 };
@@ -96,6 +98,59 @@ static void put_survey(hora_json *o, const hora_images *set, const hora_images_s
     }
 }
 
+/* --- clips ------------------------------------------------------------------------------------ */
+
+/* As many as are taken of each clip: as asked for, else by the model's files; 1: pictures. */
+static hora_status frames_of(const hora_cli_pictures_config *c, int64_t *frames) {
+    hora_json *config = NULL;
+    *frames = c->frames ? c->frames : 1;
+    if (!c->model || c->frames)
+        return HORA_OK;
+    HORA_TRY(hora_json_load_beside(&config, c->model, "config.json"));
+    if (hora_json_int(hora_json_get(config, "num_frames"), frames) || /* VideoMAE */
+        hora_json_int(hora_json_get(config, "frames"), frames))       /* trained on clips */
+        *frames = hora_max(1, hora_min(*frames, HORA_FRAMES_MOST));
+    hora_json_free(config);
+    return HORA_OK;
+}
+
+/* How many there are, of each class too, and how long; which repeat frames, since they have too
+ * few. */
+static void put_clips(hora_json *o, const hora_images *set, const hora_clips *c, int64_t frames) {
+    hora_json *clips = hora_json_set(o, "clips", hora_json_new_object());
+    hora_json *counts = hora_json_set(clips, "counts", hora_json_new_object());
+    const int64_t classes = hora_images_about(set)->classes;
+    int64_t *n = hora_calloc((size_t)classes + 1, sizeof *n);
+    int64_t least = INT64_MAX, most = 0, few = 0;
+    for (int64_t i = 0; i < c->n; i++) {
+        const int64_t length = c->first[i + 1] - c->first[i],
+                      k = hora_images_label(set, c->frame[c->first[i]]);
+        n[k < 0 ? classes : k]++;
+        least = hora_min(least, length);
+        most = hora_max(most, length);
+        few += length < frames;
+    }
+    for (int64_t k = 0; k < classes; k++)
+        hora_json_set(counts, hora_images_class(set, k), hora_json_new_int(n[k]));
+    hora_json_set(clips, "n", hora_json_new_int(c->n));
+    hora_json_set(clips, "frames", hora_json_new_int(frames));
+    hora_json_set(clips, "least_frames", hora_json_new_int(c->n ? least : 0));
+    hora_json_set(clips, "most_frames", hora_json_new_int(most));
+    hora_json_set(clips, "repeat", hora_json_new_int(few));
+    hora_free(n);
+}
+
+static hora_status look_at_clips(hora_json *o, const hora_images *set, const char *path,
+                                 int64_t frames) {
+    hora_clips c;
+    if (frames < 2)
+        return HORA_OK;
+    HORA_TRY(hora_clips_open(&c, set, path, hora_images_about(set)->classes > 0));
+    put_clips(o, set, &c, frames);
+    hora_clips_release(&c);
+    return HORA_OK;
+}
+
 /* --- the sheet -------------------------------------------------------------------------------- */
 
 /* Sample i as training would see it in the first epoch, SIDE x SIDE at (x, y) of the sheet. */
@@ -130,7 +185,7 @@ static hora_status make_sheet(const hora_images *set, const char *file,
     memset(sheet.px, 255, hora_image_bytes(&sheet));
     for (int64_t i = 0; i < n; i++)
         HORA_TRY_OUT(s, put_sample(&sheet, set, i * all / n, i, p, c));
-    s = hora_image_save_png(file, &sheet);
+    s = hora_image_save_png_marked(file, &sheet, "sheet");
 out:
     hora_image_release(&sheet);
     return s;
@@ -156,7 +211,9 @@ hora_status hora_cli_pictures(const char *path, const hora_cli_pictures_config *
                              .decode = {.no_exif = !c->data->exif, .white = c->data->white}};
     hora_image_processor p;
     hora_status s = HORA_OK;
+    int64_t frames;
     int parts = 0;
+    HORA_TRY_OUT(s, frames_of(c, &frames));
     if (c->labels)
         HORA_TRY_OUT(s, names_of(c->labels, &like, &names, &ic.nlabels));
     ic.labels = names;
@@ -176,6 +233,7 @@ hora_status hora_cli_pictures(const char *path, const hora_cli_pictures_config *
         put_classes(*out, set);
     put_survey(*out, set, &v);
     put_left_out(*out, hora_images_about(set));
+    HORA_TRY_OUT(s, look_at_clips(*out, set, path, frames));
     if (c->sheet) {
         HORA_TRY_OUT(s, c->model ? hora_image_processor_load(&p, c->model)
                                  : hora_image_processor_default(&p, "ViT"));
@@ -209,6 +267,17 @@ void hora_cli_put_pictures(const hora_json *r) {
         printf("%6zu  %-40s %8.0f%s\n", i, name, hora_cli_number(counts, name),
                hora_cli_number(counts, name) > 0 ? "" : "  empty");
     }
+    const hora_json *clips = hora_json_get(r, "clips"), *of = hora_json_get(clips, "counts");
+    if (clips)
+        printf("--- %.0f clips of %.0f to %.0f frames, of which %.0f are taken\n",
+               hora_cli_number(clips, "n"), hora_cli_number(clips, "least_frames"),
+               hora_cli_number(clips, "most_frames"), hora_cli_number(clips, "frames"));
+    for (void *it = hora_json_iter(of); it; it = hora_json_next(of, it))
+        printf("        %-40s %8.0f\n", hora_json_iter_key(it),
+               hora_cli_number(of, hora_json_iter_key(it)));
+    if (clips && hora_cli_number(clips, "repeat") > 0)
+        printf("clips of fewer frames, which repeat some: %.0f\n",
+               hora_cli_number(clips, "repeat"));
     static const char *const seen[] = {"turned", "alpha", "grey16", "animated", "dark"};
     for (size_t i = 0; i < HORA_COUNT(seen); i++)
         if (hora_cli_number(r, seen[i]) > 0)

@@ -10,6 +10,7 @@ typedef struct hora_cli_pictures_config {
     const char *labels;           /* another set, whose classes count; NULL: its own */
     bool masks;                   /* each pixel has a class, the picture none */
     const char *sheet;            /* PNG of samples to write; NULL: none */
+    int64_t frames;               /* of clips; 0: what the model's files say, else pictures */
 } hora_cli_pictures_config;
 bool hora_cli_is_pictures(const char *path);
 hora_status hora_cli_pictures(const char *path, const hora_cli_pictures_config *c, hora_json **out);

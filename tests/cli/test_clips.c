@@ -184,10 +184,20 @@ static void mean_of_logits(void **state) {
                dir, clips, out);
     numbers(out, "logits", CLIPS * 2, joint);
     assert_true(fabs((double)joint[0] - (double)mean[0]) > 1e-4);
+    float alone[CLIPS * 2]; /* the batch says how many frames a clip has */
     tool_check(0, NULL, NULL,
-               "forward --model '%s' --batch '%s' --out '%s' --overwrite --frames 3 "
-               "--frame-attention joint",
-               dir, pixels("one.st", (hora_shape){5, {CLIPS * T, 1, 3, 32, 32}}), out);
+               "forward --model '%s' --batch '%s' --out '%s' --overwrite --frame-attention joint",
+               dir, clips, out);
+    numbers(out, "logits", CLIPS * 2, alone);
+    hora_assert_close(alone, joint, CLIPS * 2, 0, "frames of the batch");
+    tool_check(2, NULL, "--frames 2, but",
+               "forward --model '%s' --batch '%s' --out '%s' --overwrite --frames 2", dir, clips,
+               out);
+    tool_check(2, NULL, "holds pictures",
+               "forward --model '%s' --batch '%s' --out '%s' --overwrite --frames 3", dir, pictures,
+               out);
+    tool_check(0, NULL, NULL, "forward --model '%s' --batch '%s' --out '%s' --overwrite", dir,
+               pixels("one.st", (hora_shape){5, {CLIPS * T, 1, 3, 32, 32}}), out);
     float same[CLIPS * T * 2];
     numbers(out, "logits", CLIPS * T * 2, same);
     hora_assert_close(same, each, CLIPS * T * 2, 1e-6, "a clip of one frame");
@@ -273,6 +283,31 @@ static void refusals_of_frames(void **state) {
                data, out);
 }
 
+/* What `hora data` says of clips: as asked for, or as a model of clips reads them. */
+static void surveyed(void **state) {
+    static const struct {
+        const char *options;
+        double frames, repeat;
+    } rows[] = {{"--frames 4", 4, 0}, {"--frames 16", 16, 6}, {NULL, 4, 0}};
+    (void)state;
+    const char *data = draw("surveyed", 3);
+    char *by_model = hora_format("--model '%s'", model());
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_json *r =
+            tool_json("data '%s' %s --json", data, rows[i].options ? rows[i].options : by_model);
+        const hora_json *c = hora_json_get(r, "clips");
+        assert_true(tool_number(c, "n") == 6 && tool_number(c, "frames") == rows[i].frames);
+        assert_true(tool_number(c, "least_frames") == FRAMES);
+        assert_true(tool_number(c, "most_frames") == FRAMES);
+        assert_true(tool_number(c, "repeat") == rows[i].repeat);
+        assert_true(tool_number(hora_json_get(c, "counts"), "darker") == 3);
+        hora_json_free(r);
+    }
+    hora_free(by_model);
+    tool_check(0, "6 clips of 11 to 11 frames, of which 4 are taken", NULL, "data '%s' --frames 4",
+               data);
+}
+
 /* Frames one by one: all of them are taken, and nobody says otherwise. */
 static void pictures_by_name(void **state) {
     (void)state;
@@ -351,4 +386,4 @@ HORA_TESTS(cli_clips, {"a model of clips learns an order of frames", learns, HOR
            {"refusals of frames", refusals_of_frames, HORA_SHORT},
            {"pictures by their names", pictures_by_name, HORA_SHORT},
            {"an adapter over time and space", over_time, HORA_SHORT},
-           {"refusals", refusals, HORA_SHORT});
+           {"refusals", refusals, HORA_SHORT}, {"clips are counted", surveyed, HORA_SHORT});

@@ -147,6 +147,14 @@ static void refusals(void **state) {
                "predict --model '%s' --adapter '%s' '%s' --skip-bad", tiny_encoder(), out, data);
     tool_check(10, NULL, "none of the model's 2 classes",
                "eval --model '%s' --adapter '%s' --data '%s'", tiny_encoder(), out, other);
+    const char *partly = tiny_file("partly.jsonl", "{\"text\": \"b\", \"label\": \"z\"}\n"
+                                                   "{\"text\": \"a\", \"label\": \"x\"}\n");
+    tool_check(0, "accuracy", "classes: 1 (`z` 1)",
+               "eval --model '%s' --adapter '%s' --data '%s' --skip-bad", tiny_encoder(), out,
+               partly);
+    tool_check(10, NULL, "none of the 1 records",
+               "eval --model '%s' --adapter '%s' --data '%s' --skip-bad", tiny_encoder(), out,
+               other);
     tool_check(2, NULL, "writes text", "predict --model '%s' '%s'", tiny_model(), good);
 }
 

@@ -408,6 +408,87 @@ static void test_training(void **state) {
     hora_json_free(r);
 }
 
+/* A class that nobody trained on is named with a picture of it; with --skip-bad its pictures are
+ * left out and counted. An empty folder has none. */
+static void test_unknown_class(void **state) {
+    static const char config[] =
+        "{\"model_type\":\"vit\",\"architectures\":[\"ViTModel\"],\"hidden_size\":16,"
+        "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"intermediate_size\":32,"
+        "\"image_size\":16,\"patch_size\":8}";
+    (void)state;
+    const char *tmp = hora_test_tmp(), *base = tool_new("unknown", config, "");
+    const char *train = hora_test_path(tmp, "known"), *test = hora_test_path(tmp, "more");
+    const char *out = hora_test_path(tmp, "head"), *none = hora_test_path(tmp, "none");
+    draw(train, 4, "train");
+    draw(test, 3, "test");
+    assert_int_equal(rename(hora_test_path(test, "red"), hora_test_path(test, "green")), 0);
+    tool_check(10, NULL, "more/green/0.png: the label `green`",
+               "train --model '%s' --data '%s' --eval-data '%s' --method head --steps 1 --out '%s'",
+               base, train, test, none);
+    assert_false(hora_path_exists(none));
+    tool_check(0, NULL, "classes: 3 (`green` 3)",
+               "train --model '%s' --data '%s' --eval-data '%s' --method head --steps 1 --out '%s' "
+               "--skip-bad",
+               base, train, test, out);
+    tool_check(10, NULL, "more/green/0.png: the label `green`",
+               "eval --model '%s' --adapter '%s' --data '%s'", base, out, test);
+    tool_check(0, "accuracy", "(`green` 3)",
+               "eval --model '%s' --adapter '%s' --data '%s' --skip-bad", base, out, test);
+    assert_ok(hora_remove_tree(hora_test_path(test, "blue")));
+    tool_check(10, NULL, "none of the 3 records",
+               "eval --model '%s' --adapter '%s' --data '%s' --skip-bad", base, out, test);
+    assert_ok(hora_remove_tree(hora_test_path(test, "green")));
+    draw(test, 3, "test");
+    assert_ok(hora_mkdirs(hora_test_path(test, "yellow")));
+    tool_check(0, "accuracy", NULL, "eval --model '%s' --adapter '%s' --data '%s'", base, out,
+               test);
+}
+
+/* Modules by the names of an earlier release, in every list that has some: what is saved names
+ * those of today, and is read back. */
+static void test_older_names(void **state) {
+    static const char config[] =
+        "{\"model_type\":\"vit\",\"architectures\":[\"ViTModel\"],\"hidden_size\":16,"
+        "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":32,"
+        "\"image_size\":16,\"patch_size\":8}";
+    static const char *const lists[] = {"target_modules", "exclude_modules", "rank_pattern"};
+    (void)state;
+    const char *base = tool_new("older", config, ""), *set = hora_test_path(hora_test_tmp(), "old");
+    const char *out = hora_test_path(hora_test_tmp(), "named");
+    hora_json *c;
+    hora_str text = {0};
+    draw(set, 3, "older");
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --method lora --targets query+value --rank-pattern "
+               "query:3 --exclude layer.1.attention.attention.value --steps 1 --out '%s'",
+               base, set, out);
+    assert_ok(hora_json_load(&c, hora_test_path(out, "adapter_config.json")));
+    for (size_t i = 0; i < HORA_COUNT(lists); i++)
+        hora_json_dump(hora_json_get(c, lists[i]), 0, true, &text);
+    if (!strstr(text.s, "q_proj") || !strstr(text.s, "layers.1.attention.v_proj") ||
+        strstr(text.s, "query") || strstr(text.s, "value"))
+        fail_msg("%s", text.s);
+    tool_check(0, "accuracy", NULL, "eval --model '%s' --adapter '%s' --data '%s'", base, out, set);
+    hora_str_release(&text);
+    hora_json_free(c);
+}
+
+/* A sheet of an earlier run is replaced where that is asked for, another file never. */
+static void test_sheet(void **state) {
+    (void)state;
+    const char *set = hora_test_path(hora_test_tmp(), "sheeted");
+    const char *out = hora_test_path(hora_test_tmp(), "sheet.png");
+    draw(set, 2, "sheet");
+    tool_check(0, "sheet: ", NULL, "data '%s' --sheet '%s'", set, out);
+    tool_check(9, NULL, "give another --sheet or --overwrite", "data '%s' --sheet '%s'", set, out);
+    tool_check(0, "sheet: ", NULL, "data '%s' --sheet '%s' --overwrite", set, out);
+    tool_check(9, NULL, "not marked as hora's own", "data '%s' --sheet '%s' --overwrite", set,
+               tiny_file("other.png", "somebody's"));
+    tool_check(2, NULL, "--sheet is of pictures",
+               "data --task sequence-classification '%s' --sheet x",
+               tiny_file("text.jsonl", "{\"text\": \"a\", \"label\": \"b\"}\n"));
+}
+
 HORA_TESTS(cli_vision, {"models and adapters", test_models, HORA_SHORT},
            {"pictures of other sizes", test_sizes, HORA_SHORT},
            {"pictures as they are found", test_pictures, HORA_SHORT},
@@ -417,4 +498,7 @@ HORA_TESTS(cli_vision, {"models and adapters", test_models, HORA_SHORT},
            {"folders as they are found", test_folders, HORA_SHORT},
            {"broken files", test_broken_files, HORA_SHORT},
            {"the confusion matrix as a picture", test_confusion, HORA_SHORT},
-           {"training, evaluating, predicting, merging", test_training, HORA_SHORT});
+           {"training, evaluating, predicting, merging", test_training, HORA_SHORT},
+           {"a class that was not trained on", test_unknown_class, HORA_SHORT},
+           {"modules by older names", test_older_names, HORA_SHORT},
+           {"sheets", test_sheet, HORA_SHORT});

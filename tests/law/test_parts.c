@@ -1,11 +1,12 @@
 /* LoRA of parts of a module: the folder names the module alone, as PEFT does, and computes what the
- * parts did; read back it is the same, as a whole and as parts; what is neither is refused. Other
- * types of PEFT's say nothing of parts: no file of PEFT's is made of them. */
+ * parts did; read back it is the same, as a whole and as parts; what is neither is refused. So is
+ * (IA)3 of parts. Other types of PEFT's say nothing of parts: no file of PEFT's is made of them. */
 #include <math.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/text.h"
+#include "interop/interop.h"
 #include "peft/store.h"
 #include "peft/typed.h"
 #include "vectors/golden.h"
@@ -171,7 +172,7 @@ static bool lies(const char *dir, const char *name) {
     return hora_path_exists(hora_test_path(dir, name));
 }
 
-/* ia3, oft, vera, .. of q and v: read back from hora's own form they are the same. */
+/* oft, vera, .. of q and v: read back from hora's own form they are the same. */
 static void own_form(const hora_base *b, const char *method, const char *opts) {
     hora_adapter *a = golden_attach(b, method, opts), *back;
     const char *dir = hora_test_path(hora_test_tmp(), method);
@@ -195,14 +196,10 @@ static void own_form(const hora_base *b, const char *method, const char *opts) {
 
 static void test_other_types(void **state) {
     static const char *const rows[][2] = {
-        {"ia3", "targets=q+v"},
-        {"oft", "targets=q+v,block_size=4"},
-        {"boft", "targets=q+v,block_size=4"},
-        {"hra", "targets=q+v,rank=4"},
-        {"loha", "targets=q+v,rank=2"},
-        {"lokr", "targets=q+v,rank=2"},
-        {"vera", "targets=q+v,rank=4"},
-        {"fourierft", "targets=q+v,n_frequency=40"},
+        {"ia3", "targets=q+v,feedforward=q"}, {"oft", "targets=q+v,block_size=4"},
+        {"boft", "targets=q+v,block_size=4"}, {"hra", "targets=q+v,rank=4"},
+        {"loha", "targets=q+v,rank=2"},       {"lokr", "targets=q+v,rank=2"},
+        {"vera", "targets=q+v,rank=4"},       {"fourierft", "targets=q+v,n_frequency=40"},
         {"adalora", "targets=q+v"},
     };
     (void)state;
@@ -212,11 +209,10 @@ static void test_other_types(void **state) {
     hora_base_close(b);
 }
 
-/* A folder of PEFT's of the whole module is refused by name, in place of what its parts would be;
- * modules of their own are read and written as ever. */
+/* A folder of PEFT's of the whole module whose type has no parts is refused by name, in place of
+ * what its parts would be; modules of their own are read and written as ever. */
 static void test_whole_of_other_types(void **state) {
-    static const char said[] = "{\"peft_type\":\"IA3\",\"target_modules\":[\"Wqkv\"],"
-                               "\"feedforward_modules\":[]}";
+    static const char said[] = "{\"peft_type\":\"FOURIERFT\",\"target_modules\":[\"Wqkv\"]}";
     (void)state;
     hora_base *b = encoder();
     const char *dir = hora_test_path(hora_test_tmp(), "whole");
@@ -232,6 +228,78 @@ static void test_whole_of_other_types(void **state) {
     assert_ok(hora_peft_save(a, plain, NULL));
     assert_true(lies(plain, "adapter_config.json") && !lies(plain, "delta_config.json"));
     hora_peft_detach(a);
+    hora_base_close(b);
+}
+
+/* (IA)3 of parts: PEFT's folder of the module, 1 where a part has no vector; read as a whole it is
+ * the same, and as parts. */
+static void test_joined(void **state) {
+    static const char *const rows[][2] = {
+        {"targets=k+v+down", "\"Wqkv\""}, /* attn.Wo is not adapted */
+        {"targets=k+v+down", "\"mlp.Wo\""},
+        {"targets=q+o+down,feedforward=down", "\"Wo\""},
+        {"targets=re:.*layers\\.1\\..*Wqkv\\.k,feedforward=", "\"1.attn.Wqkv\""},
+        {"targets=up+gate+q,modules_to_save=final_norm", "\"Wi\""}};
+    (void)state;
+    hora_base *b = encoder();
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_adapter *a = golden_moved(b, "ia3", rows[i][0]), *whole, *parts;
+        const char *dir = hora_test_path(hora_test_tmp(), "joined");
+        hora_str text = {0};
+        assert_true(hora_typed_parts(a));
+        assert_ok(hora_mkdirs(dir));
+        assert_ok(hora_peft_save(a, dir, NULL));
+        assert_ok(hora_file_read(&text, hora_test_path(dir, "adapter_config.json")));
+        if (!strstr(text.s, rows[i][1]))
+            fail_msg("%s: %s", rows[i][0], text.s);
+        hora_str_release(&text);
+        assert_false(lies(dir, "delta_config.json"));
+        assert_ok(hora_peft_load(&whole, b, dir, NULL));
+        assert_false(hora_typed_parts(whole));
+        same_merged(b, a, whole, rows[i][0]);
+        parts = golden_attach(b, "ia3", rows[i][0]);
+        assert_ok(hora_adapter_allocate(parts));
+        assert_ok(hora_adapter_read(parts, dir));
+        same_values(a, parts, rows[i][0]);
+        hora_peft_detach(parts);
+        parts = golden_attach(b, "ia3", "targets=down"); /* of fewer sites */
+        assert_ok(hora_adapter_allocate(parts));
+        assert_true(hora_adapter_read(parts, dir) < 0);
+        hora_peft_detach(parts);
+        parts = golden_attach(b, "ia3", "targets=up+o,feedforward=o");
+        assert_ok(hora_adapter_allocate(parts));
+        assert_true(hora_adapter_read(parts, dir) < 0);
+        hora_peft_detach(parts);
+        hora_peft_detach(whole);
+        hora_peft_detach(a);
+    }
+    hora_base_close(b);
+}
+
+/* Exported at its plainest: one rank for modules, whole or of parts, that computes the same. */
+static void test_exported(void **state) {
+    (void)state;
+    hora_base *b = encoder();
+    const hora_exporter *e = hora_exporter_named("peft");
+    for (size_t i = 0; i < HORA_COUNT(options); i++) {
+        hora_adapter *a = filled(b, options[i]), *back;
+        const hora_export x = {.base = b, .adapters = &a, .n = 1};
+        const char *dir = hora_test_path(hora_test_tmp(), "exported");
+        if (strstr(options[i], "lora_bias")) {
+            assert_fails(e->check(&x), HORA_EUNSUPPORTED, "no place");
+            hora_peft_detach(a);
+            continue;
+        }
+        assert_ok(e->check(&x));
+        assert_ok(hora_mkdirs(dir));
+        assert_ok(e->write(&x, dir));
+        check_names(b, dir);
+        assert_ok(hora_peft_load(&back, b, dir, NULL));
+        same_merged(b, a, back, options[i]);
+        assert_int_equal(back->method->peft_config(back)->n_rank, 0);
+        hora_peft_detach(back);
+        hora_peft_detach(a);
+    }
     hora_base_close(b);
 }
 
@@ -261,4 +329,6 @@ HORA_TESTS(law_parts, {"what is saved is the module's", test_round_trip, HORA_SH
            {"its magnitudes are DoRA's", test_file_is_dora, HORA_SHORT},
            {"what is neither is refused", test_refused, HORA_SHORT},
            {"other types of PEFT's lie in a form of hora's own", test_other_types, HORA_SHORT},
-           {"the whole module of such a type", test_whole_of_other_types, HORA_SHORT});
+           {"the whole module of such a type", test_whole_of_other_types, HORA_SHORT},
+           {"vectors of parts are the module's", test_joined, HORA_SHORT},
+           {"at their plainest", test_exported, HORA_SHORT});

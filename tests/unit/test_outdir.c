@@ -396,7 +396,7 @@ static void single_files(void **state) {
     (void)state;
     assert_ok(hora_mkdirs(at("model")));
     put("model/weights", "w");
-    const hora_outfile kind = {"note", hora_outfile_text_ours};
+    const hora_outfile kind = {"note", hora_outfile_text_ours, NULL};
     hora_str text = {0};
     hora_str_puts(&text, "r\n");
     hora_outfile_seal_text(&text, kind.kind);
@@ -420,8 +420,9 @@ static void single_files(void **state) {
         assert_fails(hora_outfile_check(at("edited"), true, &kind, in, 1), HORA_EEXISTS,
                      "remove it");
     }
-    assert_fails(hora_outfile_check(at("result"), true, &(hora_outfile){"other", kind.ours}, in, 1),
-                 HORA_EEXISTS, "other");
+    assert_fails(
+        hora_outfile_check(at("result"), true, &(hora_outfile){"other", kind.ours, NULL}, in, 1),
+        HORA_EEXISTS, "other");
     assert_fails(hora_outfile_check(at("result"), true, NULL, in, 1), HORA_EEXISTS, "remove it");
     hora_str_release(&text);
     assert_fails(hora_outfile_check("/dev/null", true, &kind, in, 2), HORA_EEXISTS, "regular");
@@ -437,7 +438,7 @@ static void leftovers(void **state) {
         "sweep.gguf.hora-00000000000000ee.tmp", "sweep.gguf.hora-00000000000000ff.tmp"};
     char *input = hora_strdup(at(stay[4])), *name = hora_strdup(at("sweep.gguf"));
     const hora_input in[] = {{"model", input}};
-    const hora_outfile kind = {"note", hora_outfile_text_ours};
+    const hora_outfile kind = {"note", hora_outfile_text_ours, NULL};
     hora_str text = {0};
     hora_str_puts(&text, "whole\n");
     hora_outfile_seal_text(&text, kind.kind);
