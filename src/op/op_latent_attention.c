@@ -61,7 +61,9 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
         bool bias;
     } s[] = {{1, 1, 1, 2, 1, 1, 1, 0, 0, false},        {1, 4, 2, 6, 1, 5, 13, 12, 0, false},
              {5, 3, 1, 8, 3, 7, 17, 0, 3, true},        {7, 6, 3, 16, 2, 33, 67, 31, 0, false},
-             {1, 12, 12, 8, 1, 40, 300, 255, 40, true}, {40, 4, 2, 64, 8, 48, 256, 150, 0, false}};
+             {1, 12, 12, 8, 1, 40, 300, 255, 40, true}, {40, 4, 2, 64, 8, 48, 256, 150, 0, false},
+             {70, 6, 3, 10, 2, 24, 128, 50, 30, true},  {33, 4, 2, 16, 8, 21, 64, 20, 0, true},
+             {130, 2, 1, 12, 1, 6, 200, 70, 0, false}};
     if (k >= (int)HORA_COUNT(s))
         return false;
     const int64_t n = s[k].n, g = s[k].kv, wide = s[k].w + s[k].bias;

@@ -19,6 +19,20 @@ hora_status hora_check_context(const hora_base *b, int64_t seq_len) {
                      (long long)seq_len, (long long)b->max_positions);
 }
 
+hora_status hora_check_positions(const hora_base *b, hora_adapter *const *at, int n,
+                                 int64_t seq_len) {
+    int64_t front = hora_adapters_slots(at, n);
+    for (int a = 0; a < n; a++)
+        if (at[a]->enabled && at[a]->hooks->shift && !b->family->encoder) /* theirs stay */
+            front += at[a]->hooks->shift(at[a]);
+    if (!front || !b->max_positions || seq_len + front <= b->max_positions)
+        return hora_check_context(b, seq_len);
+    return hora_fail(HORA_EUSAGE,
+                     "seq_len=%lld behind %lld positions of prompts is longer than the model's "
+                     "context of %lld tokens; give fewer of one of them",
+                     (long long)seq_len, (long long)front, (long long)b->max_positions);
+}
+
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {
     int32_t id = d && !b->vision ? hora_data_about(d)->max_id : -1;
     const int32_t type = d && !b->vision ? hora_data_about(d)->max_type : 0;
@@ -302,7 +316,7 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
     HORA_TRY(hora_check_vocabulary(p->base, p->data));
     const int64_t slots = hora_adapters_slots(p->adapters, p->nadapters);
     hora_data_slots(p->data, slots);
-    HORA_TRY(hora_check_context(p->base, p->seq_len + slots));
+    HORA_TRY(hora_check_positions(p->base, p->adapters, p->nadapters, p->seq_len));
     HORA_TRY(hora_route_data(p->adapters, p->nadapters, p->data));
     hora_device *own = NULL;
     if (!p->device)

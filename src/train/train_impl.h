@@ -134,6 +134,10 @@ char *hora_checkpoint_tensor(const hora_training *t, const hora_state_slot *s, i
 /* Refuses data whose tokens the model does not have: a tokenizer of another model. NULL: nothing to
  * check. */
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
+/* Refuses sequences that do not fit into the model's context behind the rows and the keys that
+ * adapters put in front of each. */
+hora_status hora_check_positions(const hora_base *b, hora_adapter *const *at, int n,
+                                 int64_t seq_len);
 /* Where adapters are for tasks: has the set (NULL: none) say whose each record is, or refuses
  * it. */
 hora_status hora_route_data(hora_adapter *const *at, int n, hora_dataset *d);

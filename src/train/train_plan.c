@@ -248,7 +248,8 @@ static hora_status check_parts(hora_training *t) {
             "batch_size=%lld sequences of seq_len=%lld tokens are no batch; both must be "
             "positive and their product at most 2^30",
             (long long)t->config.batch_size, (long long)p->seq_len);
-    HORA_TRY(hora_check_context(p->base, p->seq_len));
+    HORA_TRY(hora_check_positions(p->base, p->adapters, p->nadapters,
+                                  p->seq_len - hora_adapters_slots(p->adapters, p->nadapters)));
     HORA_TRY(check_dtype(t));
     HORA_TRY(check_drops(t));
     HORA_TRY(hora_check_vocabulary(p->base, p->train));

@@ -189,6 +189,22 @@ static void test_refusals(void **state) {
     hora_free(head);
 }
 
+/* What stands in front of a text, as rows or as keys, takes of the model's positions. */
+static void test_positions(void **state) {
+    static const char *const methods[] = {"prompt", "ptuning", "prefix"};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+        tool_check(2, "",
+                   "seq_len=32 behind 65 positions of prompts is longer than the model's "
+                   "context of 96 tokens",
+                   "plan --model '%s' --seq-len 32 --steps 1 --method %s --virtual-tokens 65",
+                   tiny_model(), methods[i]);
+        tool_check(0, NULL, NULL,
+                   "plan --model '%s' --seq-len 32 --steps 1 --method %s --virtual-tokens 64",
+                   tiny_model(), methods[i]);
+    }
+}
+
 /* A name that matches nothing is a typing mistake, wherever it stands. */
 static void test_typing_mistakes(void **state) {
     (void)state;
@@ -555,7 +571,8 @@ static void test_other_base(void **state) {
     hora_free(any);
 }
 
-HORA_TESTS(cli_adapters, {"an adapter of another base", test_other_base, HORA_SHORT},
+HORA_TESTS(cli_adapters, {"positions of prompts", test_positions, HORA_SHORT},
+           {"an adapter of another base", test_other_base, HORA_SHORT},
            {"several in one training", test_several, HORA_SHORT},
            {"a learning rate of its own", test_own_rate, HORA_SHORT},
            {"a weight decay of its own", test_own_decay, HORA_SHORT},
