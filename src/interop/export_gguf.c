@@ -12,6 +12,7 @@
 #include "format/gguf_names.h"
 #include "interop/interop.h"
 #include "model/family.h"
+#include "model/rope.h"
 #include "tensor/blocks.h"
 #include "token/gguf_vocab.h"
 
@@ -83,11 +84,9 @@ static hora_status put_rope(hora_gguf_out *o, const hora_export *x, const char *
     b->family->attention(b, 0, &form);
     hora_gguf_put_float(o, key_of(key, arch, "rope.freq_base"), theta);
     *factors = hora_calloc((size_t)n, sizeof **factors);
-    for (int64_t i = 0; i < n; i++) {
-        const double f = pow(theta, -(double)i / (double)n) / form.freq[i];
-        (*factors)[i] = fabs(f - 1) < 1e-6 ? 1 : (float)f;
+    HORA_TRY(hora_rope_divisors(*factors, scaling, theta, n, b->max_positions));
+    for (int64_t i = 0; i < n; i++)
         plain &= (*factors)[i] == 1;
-    }
     if (plain)
         return HORA_OK;
     const bool scaled = fabs(form.scale * sqrt((double)b->head_dim) - 1) > 1e-6;

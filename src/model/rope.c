@@ -145,7 +145,8 @@ static hora_status scale(rope *r) {
     return bad;
 }
 
-hora_status hora_rope_read(hora_rope_frequencies *out, const hora_json *rope_scaling, double theta,
+/* In double precision. */
+static hora_status compute(hora_rope_frequencies *out, const hora_json *rope_scaling, double theta,
                            int64_t n, int64_t positions) {
     rope r = {
         .s = rope_scaling, .theta = theta, .n = n, .positions = (double)positions, .out = out};
@@ -154,9 +155,25 @@ hora_status hora_rope_read(hora_rope_frequencies *out, const hora_json *rope_sca
     for (int64_t i = 0; i < n; i++)
         out->freq[i] = pow(theta, -(double)i / (double)n);
     const hora_status s = hora_json_type(rope_scaling) == HORA_JOBJECT ? scale(&r) : HORA_OK;
-    for (int64_t i = 0; i < (out->far ? 2 * n : n); i++)
-        out->freq[i] = (float)out->freq[i]; /* the reference keeps them in f32 */
     if (s != HORA_OK)
         hora_free(out->freq);
     return s;
+}
+
+hora_status hora_rope_read(hora_rope_frequencies *out, const hora_json *rope_scaling, double theta,
+                           int64_t n, int64_t positions) {
+    HORA_TRY(compute(out, rope_scaling, theta, n, positions));
+    for (int64_t i = 0; i < (out->far ? 2 * n : n); i++)
+        out->freq[i] = (float)out->freq[i]; /* the reference keeps them in f32 */
+    return HORA_OK;
+}
+
+hora_status hora_rope_divisors(float *divisors, const hora_json *rope_scaling, double theta,
+                               int64_t n, int64_t positions) {
+    hora_rope_frequencies f;
+    HORA_TRY(compute(&f, rope_scaling, theta, n, positions));
+    for (int64_t i = 0; i < n; i++)
+        divisors[i] = (float)(pow(theta, -(double)i / (double)n) / f.freq[i]);
+    hora_free(f.freq);
+    return HORA_OK;
 }

@@ -20,4 +20,8 @@ typedef struct hora_rope_frequencies {
  */
 hora_status hora_rope_read(hora_rope_frequencies *out, const hora_json *rope_scaling, double theta,
                            int64_t n, int64_t positions);
+/* What the same scaling divides theta^(-i/n) by, of short sequences, before frequencies are
+ * rounded: divisors (n), 1 without scaling. Errors as above. */
+hora_status hora_rope_divisors(float *divisors, const hora_json *rope_scaling, double theta,
+                               int64_t n, int64_t positions);
 #endif

@@ -29,67 +29,71 @@ typedef float KERN_JOIN2(elem, f32);
 #define NR    (NV * VL)
 #define AHEAD 32 /* rows between what is packed and what is fetched */
 
-/* Vectors of B at one step, ready to be multiplied, and a unit of x in all lanes. */
+/* A unit without a dot product of its own is multiplied in two halves, its elements in order. */
 #if ELEM_BF16 && !defined(HORA_VARIANT_avx512_bf16)
-typedef struct G(bvec) {
-    vf even, odd;
-} G(bvec);
-INLINE G(bvec) G(b_of)(vu u) {
-    return (G(bvec)){(vf)(u << 16), (vf)(u & 0xffff0000u)};
-}
-INLINE vf G(dot)(uint32_t x, G(bvec) b, vf acc) {
-    union {
-        uint32_t u;
-        float f;
-    } even = {x << 16}, odd = {x & 0xffff0000u};
-    return v_fma(v_set(odd.f), b.odd, v_fma(v_set(even.f), b.even, acc));
+#define HALVES 2
+INLINE vu G(half)(vu unit, int h) {
+    return h ? unit & 0xffff0000u : unit << 16;
 }
 #else
-typedef vu G(bvec);
-INLINE G(bvec) G(b_of)(vu u) {
-    return u;
-}
-INLINE vf G(dot)(uint32_t x, G(bvec) b, vf acc) {
-#if ELEM_BF16
-    return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)_mm512_set1_epi32((int)x), (__m512bh)b);
-#else
-    union {
-        uint32_t u;
-        float f;
-    } one = {x};
-    return v_fma(v_set(one.f), (vf)b, acc);
-#endif
+#define HALVES 1
+INLINE vu G(half)(vu unit, int h) {
+    (void)h;
+    return unit;
 }
 #endif
 
-/* Adds a term to the sums of mr rows and nv vectors. */
-INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_t i, const char *b,
-                     vf acc[][NV]) {
-    const char *x = (const char *)t->x + i * t->sxi;
-    const int64_t sxi = t->sxi, sxp = t->sxp, whole = t->k / PER;
-    const int64_t su = t->su ? t->su : nv * (int64_t)sizeof(vu);
-    for (int64_t p = 0; p < whole; p++) {
-        G(bvec) bj[NV];
+/* A unit of x in all lanes. Its elements are taken apart there, where a load puts them by itself:
+ * taken apart before, each costs a move into a vector. GCC would turn that round. */
+INLINE vu G(lanes)(uint32_t unit) {
+    vu x = unit - (vu){0};
+#if HALVES == 2 && VL > 4
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+
+INLINE vf G(dot)(vu x, vu b, vf acc) {
+#if ELEM_BF16 && defined(HORA_VARIANT_avx512_bf16)
+    return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)x, (__m512bh)b);
+#else
+    return v_fma((vf)x, (vf)b, acc);
+#endif
+}
+
+/* Adds unit p of a term to the sums of mr rows and nv vectors; only its first element is in x where
+ * `last` says so. One half for all rows before the other: fewer vectors are held at a time, and a
+ * sum's two additions stand apart. */
+INLINE void G(unit)(const int mr, const int nv, const hora_gemm_term *t, const char *x,
+                    const char *b, const bool last, vf acc[][NV]) {
+#pragma GCC unroll 2
+    for (int h = 0; h < HALVES; h++) {
+        vu bj[NV];
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++)
-            bj[j] = G(b_of)(*(const vu_any *)(b + p * su + j * (int64_t)sizeof(vu)));
+            bj[j] = G(half)(*(const vu_any *)(b + j * (int64_t)sizeof(vu)), h);
 #pragma GCC unroll 8
         for (int r = 0; r < mr; r++) {
-            uint32_t xr = *(const u32_any *)(x + r * sxi + p * sxp);
+            const char *at = x + r * t->sxi;
+            const vu xr = G(half)(G(lanes)(last ? *(const uint16_t *)at : *(const u32_any *)at), h);
 #pragma GCC unroll 4
             for (int j = 0; j < nv; j++)
                 acc[r][j] = G(dot)(xr, bj[j], acc[r][j]);
         }
     }
+}
+
+/* Adds a term to the sums of mr rows and nv vectors. */
+INLINE void G(block)(const int mr, const int nv, const hora_gemm_term *t, int64_t i, const char *b,
+                     vf acc[][NV]) {
+    const char *x = (const char *)t->x + i * t->sxi;
+    const int64_t sxp = t->sxp, whole = t->k / PER;
+    const int64_t su = t->su ? t->su : nv * (int64_t)sizeof(vu);
+    for (int64_t p = 0; p < whole; p++)
+        G(unit)(mr, nv, t, x + p * sxp, b + p * su, false, acc);
 #if ELEM_BF16
     if (t->k % 2) /* the last unit of x may be half outside */
-#pragma GCC unroll 4
-        for (int j = 0; j < nv; j++) {
-            G(bvec) bj = G(b_of)(*(const vu_any *)(b + whole * su + j * (int64_t)sizeof(vu)));
-#pragma GCC unroll 8
-            for (int r = 0; r < mr; r++)
-                acc[r][j] = G(dot)(*(const uint16_t *)(x + r * sxi + whole * sxp), bj, acc[r][j]);
-        }
+        G(unit)(mr, nv, t, x + whole * sxp, b + whole * su, true, acc);
 #endif
 }
 
@@ -414,6 +418,7 @@ const hora_kern_gemm TABLE = {NR, sizeof(E), G(gemm), G(few), G(pack_bytes), G(p
 #undef G
 #undef E
 #undef PER
+#undef HALVES
 #undef MR
 #undef NV
 #undef NR
