@@ -484,7 +484,7 @@ static void test_sheet(void **state) {
     tool_check(0, "sheet: ", NULL, "data '%s' --sheet '%s' --overwrite", set, out);
     tool_check(9, NULL, "not marked as hora's own", "data '%s' --sheet '%s' --overwrite", set,
                tiny_file("other.png", "somebody's"));
-    tool_check(2, NULL, "--sheet is of pictures",
+    tool_check(2, NULL, "option sheet is for pictures",
                "data --task sequence-classification '%s' --sheet x",
                tiny_file("text.jsonl", "{\"text\": \"a\", \"label\": \"b\"}\n"));
 }
