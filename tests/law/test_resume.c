@@ -158,10 +158,10 @@ static char *other_value(const hora_option *row) {
 /* In a run of steps, on text, by adamw and a cosine, alone, without evaluation; the model has no
  * body dropout. */
 static bool decides_nothing(const char *option) {
-    static const char *const names[] = {"epochs",         "decay_share",      "outer_lr",
-                                        "outer_momentum", "min_delta",        "body_dropout",
-                                        "eval_every",     "patience",         "segment_head",
-                                        "dice",           "similarity_scale", "momentum"};
+    static const char *const names[] = {
+        "epochs",           "decay_share", "outer_lr",  "outer_momentum", "min_delta",
+        "body_dropout",     "eval_every",  "patience",  "segment_head",   "dice",
+        "similarity_scale", "momentum",    "eval_start"};
     for (size_t i = 0; i < HORA_COUNT(names); i++)
         if (hora_eq(option, names[i]))
             return true;
