@@ -14,6 +14,7 @@
  *
  * What is not certain is refused with its reason (chat_common.c).
  */
+#include "base/log.h"
 #include "base/text.h"
 #include "data/chat_impl.h"
 
@@ -340,12 +341,14 @@ hora_status hora_chat_samples(const hora_reader *r, const hora_chat *c, hora_sam
     hora_talk t = {.r = r,
                    .chat = &fitted,
                    .specials = hora_tokenizer_special_map(r->tok),
+                   .given = c->messages,
                    .messages = hora_json_len(c->messages),
                    .out = out};
     bool blocks_say = hora_template_generates(r->tmpl) && r->train_on != HORA_TRAIN_ON_ALL;
     t.vars = variables(r, c);
     bool off = false;
     hora_status s;
+    hora_chat_normal(t.vars);
     HORA_TRY_OUT(s, hora_chat_fit(r->tmpl, t.vars, out));
     fitted.messages = hora_json_get(t.vars, "messages");
     HORA_TRY_OUT(s, find_turns(&t));
@@ -369,9 +372,19 @@ hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
     HORA_TRY(check_messages(tmpl, chat->messages));
     hora_json *vars = variables(&r, chat);
     hora_samples counts = {0};
+    hora_str own = {0};
+    hora_chat_normal(vars);
     hora_status s = hora_chat_fit(tmpl, vars, &counts);
-    if (!s && (s = hora_template_render_turns(tmpl, vars, -1, prompt, text, NULL)) != HORA_OK)
+    if (!s && (s = hora_template_render_turns(tmpl, vars, -1, prompt, &own, NULL)) != HORA_OK)
         s = hora_chat_explain(tmpl, vars, s);
+    const int64_t nulls = s ? 0 : hora_chat_nulls(tmpl, vars, chat->messages, prompt, &own);
+    if (nulls)
+        hora_info("%lld messages have keys that are null: the template does not see them (it would "
+                  "have written them, or failed)",
+                  (long long)nulls);
+    if (!s)
+        hora_str_add(text, own.s, own.n);
+    hora_str_release(&own);
     hora_json_free(vars);
     return s;
 }

@@ -85,7 +85,7 @@ static size_t first(const hora_json *messages, bool (*is)(const hora_json *m)) {
 static hora_status content_of(const hora_json *messages, size_t at, hora_status why,
                               const char *said) {
     const hora_json *m = hora_json_at(messages, at - 1), *c = hora_json_get(m, "content");
-    const char *what = !c ? "missing" : hora_json_type(c) == HORA_JNULL ? "null" : "no text";
+    const char *what = c ? "no text" : "missing or null";
     return hora_fail(why,
                      "content of message %zu is %s, and the chat template cannot write that (%s); "
                      "write a text there, \"content\": \"\" where nothing is said",

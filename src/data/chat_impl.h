@@ -2,7 +2,8 @@
 #define HORA_DATA_CHAT_IMPL_H
 /*
  * A conversation at work: chat.c makes sequences of it, chat_common.c says what of a turn counts,
- * chat_parts.c what a template has no words for, chat_explain.c why it fails.
+ * chat_normal.c what a template finds in a message, chat_parts.c what it has no words for,
+ * chat_explain.c why it fails.
  */
 #include "data/data_impl.h"
 
@@ -37,6 +38,7 @@ typedef struct hora_talk {
     const hora_chat *chat;
     hora_json *vars;
     const hora_json *specials; /* borrowed; may be NULL */
+    const hora_json *given;    /* the messages as the record has them */
     size_t messages;
     hora_turn *turns;
     size_t nturns, cturns;
@@ -51,8 +53,16 @@ typedef struct hora_talk {
 
 /* What of turn k counts, and whether W has it; its cuts are rendered. */
 hora_status hora_chat_measure(hora_talk *t, hora_turn *k);
-/* Counts the calls that the template does not write, and content of null that it does. */
+/* Counts the calls that the template does not write, and keys of null that it would have. */
 void hora_chat_look(hora_talk *t);
+/* `messages` of the variables as transformers hands them on: without keys of null, thinking under
+ * each of its names, no empty list as content. */
+void hora_chat_normal(hora_json *vars);
+bool hora_chat_has_null(const hora_json *message); /* a key of it is null */
+/* How many messages of `given` have keys of null, if the template, which makes `text` of vars
+ * (`prompt`: with the generation prompt), wrote something else with them, or failed; else 0. */
+int64_t hora_chat_nulls(const hora_template *tmpl, const hora_json *vars, const hora_json *given,
+                        int prompt, const hora_str *text);
 /* Joins the texts of parts in `messages` of the variables where the template treats content as a
  * string; out->joined counts messages up, out->foreign those with parts that are no text and that
  * the template writes. Refuses such parts where it does not. */

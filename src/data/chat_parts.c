@@ -1,9 +1,8 @@
 /*
- * What not every template has words for: content that is a list of parts, calls of tools, content
- * that is null. A template that treats content as a string would write a list as Python prints it,
- * or drop it; there the texts of the parts are joined, as templates that read parts write them.
- * Calls that a template leaves out and a null that it writes as `None` are what the template says,
- * so they stay and are counted, for people to see.
+ * What not every template has words for: content that is a list of parts, calls of tools. A
+ * template that treats content as a string would write a list as Python prints it, or drop it;
+ * there the texts of the parts are joined, as templates that read parts write them. Calls that a
+ * template leaves out are what the template says, so they stay and are counted, for people to see.
  */
 #include "base/text.h"
 #include "data/chat_impl.h"
@@ -21,14 +20,38 @@ static bool holds(const hora_str *text, const char *s, size_t n) {
     return !n || (text->n && memmem(text->s, text->n, s, n) != NULL);
 }
 
+/* A part that names a type which is no text. */
+static bool is_other(const hora_json *part) {
+    const char *type = hora_json_string(hora_json_get(part, "type"), NULL);
+    return type && !hora_eq(type, "text") && !hora_eq(type, "input_text") &&
+           !hora_eq(type, "output_text");
+}
+
 /* The text of a part: {"type": "text", "text": ..} or a string; NULL: it has none. */
 static const char *text_of(const hora_json *part, size_t *n) {
-    const char *s = hora_json_string(part, n),
-               *type = hora_json_string(hora_json_get(part, "type"), NULL);
-    if (s || (type && !hora_eq(type, "text") && !hora_eq(type, "input_text") &&
-              !hora_eq(type, "output_text")))
-        return s;
-    return hora_json_string(hora_json_get(part, "text"), n);
+    const char *s = hora_json_string(part, n);
+    return s || is_other(part) ? s : hora_json_string(hora_json_get(part, "text"), n);
+}
+
+/* Parts that say they are texts are. */
+static hora_status check_texts(const hora_json *messages) {
+    for (size_t i = 0; i < hora_json_len(messages); i++) {
+        const hora_json *parts = content(hora_json_at(messages, i));
+        for (size_t k = 0; hora_json_type(parts) == HORA_JARRAY && k < hora_json_len(parts); k++) {
+            const hora_json *part = hora_json_at(parts, k), *text = hora_json_get(part, "text");
+            size_t n;
+            if (is_other(part) || text_of(part, &n) || (!hora_json_get(part, "type") && !text))
+                continue;
+            return hora_fail(HORA_EFORMAT,
+                             "part %zu of message %zu is a text whose `text` is %s; write a text "
+                             "there, or leave the part out",
+                             k + 1, i + 1,
+                             !text                                ? "missing"
+                             : hora_json_type(text) == HORA_JNULL ? "null"
+                                                                  : "no string");
+        }
+    }
+    return HORA_OK;
 }
 
 /* The text shows the part as Python or JSON print an object. */
@@ -177,6 +200,7 @@ hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, hora_sampl
         lists = lists || is_list(hora_json_at(messages, i));
     if (!lists)
         return HORA_OK;
+    HORA_TRY(check_texts(messages));
     hora_status s = render(tmpl, vars, messages, &text);
     const bool failed = s != HORA_OK, shown = !s && any_part(messages, &text, printed, true),
                lost = !s && any_part(messages, &text, said, false);
@@ -199,13 +223,9 @@ out:
     return s;
 }
 
-/* ---- calls, null ---- */
+/* ---- calls ---- */
 static bool has_calls(const hora_json *message) {
     return hora_json_len(hora_json_get(message, "tool_calls")) > 0;
-}
-
-static bool has_null(const hora_json *message) {
-    return hora_json_type(content(message)) == HORA_JNULL;
 }
 
 /* No name of a function that it calls stands in the text. */
@@ -221,47 +241,35 @@ static bool unnamed(const hora_json *message, const hora_str *text) {
     return true;
 }
 
-/* The conversation without calls (`calls`), or with empty texts in place of null, rendered. */
-static hora_status render_without(const hora_talk *t, bool calls, hora_str *text) {
+/* The conversation without calls, rendered. */
+static hora_status render_without(const hora_talk *t, hora_str *text) {
     hora_json *messages = hora_json_new_array();
     for (size_t i = 0; i < t->messages; i++) {
         const hora_json *m = hora_json_at(t->chat->messages, i);
         hora_json *copy = hora_json_push(messages, hora_json_new_object());
         for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
-            if (!calls || !hora_eq(hora_json_iter_key(it), "tool_calls"))
+            if (!hora_eq(hora_json_iter_key(it), "tool_calls"))
                 hora_json_set(copy, hora_json_iter_key(it),
                               hora_json_share(hora_json_iter_value(it)));
-        if (!calls && has_null(m))
-            hora_json_set(copy, "content", hora_json_new_string(""));
     }
     hora_status s = render(t->r->tmpl, t->vars, messages, text);
     hora_json_free(messages);
     return s;
 }
 
-static size_t nones(const hora_str *text) {
-    size_t n = 0;
-    for (const char *s = text->s; s && (s = strstr(s, "None")) != NULL; s += 4)
-        n++;
-    return n;
-}
-
 void hora_chat_look(hora_talk *t) {
-    int64_t calls = 0, bare = 0, nulls = 0;
+    int64_t calls = 0, bare = 0;
     hora_str text = {0};
     for (size_t i = 0; i < t->messages; i++) {
         const hora_json *m = hora_json_at(t->chat->messages, i);
         calls += has_calls(m);
         bare += has_calls(m) && unnamed(m, &t->whole);
-        nulls += has_null(m);
     }
     /* names that stand in the descriptions of the tools as well say nothing */
-    if (calls > bare && t->chat->tools && render_without(t, true, &text) == HORA_OK &&
+    if (calls > bare && t->chat->tools && render_without(t, &text) == HORA_OK &&
         text.n == t->whole.n && !memcmp(text.s, t->whole.s, text.n))
         bare = calls;
     t->out->unwritten += bare;
-    if (nulls && nones(&t->whole) && render_without(t, false, &text) == HORA_OK &&
-        nones(&t->whole) > nones(&text))
-        t->out->nulls += nulls;
+    t->out->nulls += hora_chat_nulls(t->r->tmpl, t->vars, t->given, 0, &t->whole);
     hora_str_release(&text);
 }

@@ -272,8 +272,8 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
             (long long)i->unwritten);
     if (i->nulls)
         say(out,
-            "%lld messages have no content, where the template writes `None`: the model would "
-            "learn that word, so write \"content\": \"\"",
+            "%lld messages have keys that are null: the template does not see them (it would have "
+            "written them, or failed)",
             (long long)i->nulls);
     if (i->foreign)
         say(out,

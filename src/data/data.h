@@ -137,8 +137,8 @@ typedef struct hora_data_info {
      * out */
     int64_t context, split, dropped;
     /* messages: of parts, whose texts were joined; whose calls of tools the template does not
-     * write; whose content is null, where it writes None; with parts that are no text (pictures),
-     * for which it writes a place */
+     * write; with keys of null, which it would have written; with parts that are no text
+     * (pictures), for which it writes a place */
     int64_t joined, unwritten, nulls, foreign;
     int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
     int64_t bos;        /* texts that begin with BOS already */

@@ -87,6 +87,7 @@ METHOD(o_changed) {
         HORA_TRY(hora_tv_room(st, (size_t)a->n, sizeof *l->changed, &l->changed));
         memcpy(l->changed, a->at, (size_t)a->n * sizeof *l->changed);
         l->nchanged = a->n;
+        st->oldest = 0;
     }
     *out = hora_tv_bool(!same);
     return HORA_OK;

@@ -118,14 +118,14 @@ enum { NOTED = 3 };
 /* Called where iteration loop->i begins: the cuts that end behind its message and before the next
  * one's. HORA_DONE: it is time for notes. */
 hora_status hora_ts_branch(hora_ts *st, const hora_tn *e, hora_loop *loop) {
-    if (!loop->at || st->inner || st->out != st->page)
+    if (!loop->over || st->inner || st->out != st->page)
         return HORA_OK;
     if (loop->backwards) /* behind it everything was seen, and no cut is done before it is over */
         return st->hasty ? HORA_DONE : HORA_OK;
     if (st->twice)
         return st->hasty ? HORA_DONE : HORA_OK;
-    size_t from = loop->at[loop->i],
-           to = loop->i + 1 < loop->n ? loop->at[loop->i + 1] : st->nmessages;
+    size_t from = hora_loop_message(loop, loop->i),
+           to = loop->i + 1 < loop->n ? hora_loop_message(loop, loop->i + 1) : st->nmessages;
     int lo = 0, hi = st->ncuts; /* the first cut behind message `from` */
     while (lo < hi) {
         int mid = (lo + hi) / 2;

@@ -108,7 +108,8 @@ enum {
     HORA_TPL_LENGTH = 2,  /* a filter that counts */
     HORA_TPL_SAFE = 4,    /* a filter that keeps the mark of `safe` */
     HORA_TPL_METHOD = 8,  /* an attribute that may be a method */
-    HORA_TPL_ORDER = 16   /* a filter that gives the same elements: list, reverse */
+    HORA_TPL_ORDER = 16,  /* a filter that gives the same elements: list, reverse */
+    HORA_TPL_EACH = 32    /* a filter that makes something of each element, or nothing */
 };
 
 typedef struct hora_tn hora_tn;
@@ -196,7 +197,8 @@ typedef struct hora_space {
     int *names;
     hora_tv *values;
     int n, cap;
-    int born; /* the unit in which it was made (template_replay.c) */
+    int born;     /* the unit in which it was made (template_replay.c) */
+    int64_t made; /* how many were made before it */
 } hora_space;
 
 typedef struct hora_loop {
@@ -204,10 +206,16 @@ typedef struct hora_loop {
     size_t n, i;
     hora_tv *changed; /* arguments of the last loop.changed() */
     int nchanged;
-    const size_t *at; /* over messages: which of them each item is; NULL: another loop */
-    bool backwards;   /* over messages from the last one on */
+    bool over;      /* it goes over messages: item i is number from + i, or from - i, */
+    bool backwards; /* from the last one on */
+    size_t from;
+    const size_t *at; /* where not all are taken: at[i]; else NULL */
     bool cycler;      /* it is no loop: cycler(..) gives items in turn */
 } hora_loop;
+
+static inline size_t hora_loop_message(const hora_loop *l, size_t i) {
+    return l->at ? l->at[i] : l->backwards ? l->from - i : l->from + i;
+}
 
 enum { HORA_TPL_VARARGS = 1, HORA_TPL_KWARGS = 2 }; /* what a macro's body speaks of */
 typedef struct hora_macro {
@@ -258,6 +266,8 @@ struct hora_ts {
     int passed;  /* cuts that could not be branched off */
     size_t seen; /* what was read so far is the same with this many messages or more */
     bool seen_prompt;
+    int64_t made;      /* how many scopes and namespaces were */
+    int64_t oldest;    /* of those that were written to (template_loop.c); 0: something else was */
     bool keep;         /* the value that is evaluated now may stay marked */
     hora_json **trees; /* what from_json read; the values borrow from it */
     int ntrees, ctrees;
@@ -414,10 +424,14 @@ void hora_note_read(hora_ts *st, const hora_space *in, int name, const hora_tv *
 void hora_note_path(hora_ts *st, int name, const hora_tv *box, const hora_tn *e, const hora_tv *v);
 void hora_note_write(hora_ts *st, int name, int attr, const hora_tv *v);
 int hora_note_mark(const hora_ts *st);
-void hora_note_compare(hora_ts *st, int from, int between, int64_t op, const hora_tv *a,
+void hora_note_compare(hora_ts *st, const hora_tn *e, int from, int between, const hora_tv *a,
                        const hora_tv *b, bool yes);
 bool hora_tape_given(hora_ts *st, int name, hora_tv *out);
 void hora_tape_give(hora_ts *st, int name, hora_tv v);
+/* A filter over messages that asks each for itself (HORA_TPL_EACH): made once, when all of them are
+ * noted; where fewer are played it gives the beginning of that. False: it is not known. */
+bool hora_tape_picked(hora_ts *st, const hora_tn *e, const hora_tv *in, hora_tv *out);
+hora_status hora_tape_pick(hora_ts *st, const hora_tn *e, const hora_args *a, hora_tv *out);
 /* Renders the cuts that are not done; false: it cannot say anything about them. `whole` is the
  * whole conversation; `fresh`: it is empty and gets it. */
 bool hora_tape_cuts(const hora_template *t, const hora_json *vars, hora_str *whole, bool fresh,
@@ -445,6 +459,7 @@ hora_status hora_tv_json(hora_ts *st, const hora_json *j, hora_tv *out);
 bool hora_tv_truth(const hora_tv *v);
 bool hora_tv_number(const hora_tv *v, double *out); /* bool, int, real */
 bool hora_tv_integer(const hora_tv *v, int64_t *out);
+bool hora_tv_same(const hora_tv *a, const hora_tv *b); /* nothing tells them apart */
 hora_status hora_tv_equal(hora_ts *st, const hora_tv *a, const hora_tv *b, bool *out);
 hora_status hora_tv_order(hora_ts *st, const hora_tv *a, const hora_tv *b, int *out);
 hora_status hora_tv_contains(hora_ts *st, const hora_tv *box, const hora_tv *v, bool *out);

@@ -41,15 +41,17 @@ static hora_status loop_items(hora_ts *st, const hora_tn *e, hora_loop *loop) {
     st->at = e;
     HORA_TRY(hora_tv_elements(st, &all, &loop->items, &loop->n));
     if (all.part) {
-        const bool backwards = all.part == HORA_TPL_BACKWARDS;
-        size_t first = backwards ? 0 : (size_t)(all.list - st->messages);
-        loop->backwards = backwards;
-        if (st->noting)
+        loop->over = true;
+        loop->backwards = all.part == HORA_TPL_BACKWARDS;
+        loop->from = loop->backwards ? all_of(st) - 1 : (size_t)(all.list - st->messages);
+        if (st->noting && !st->inner && st->out == st->page)
             hora_note_lost(st); /* its iterations are the units */
+    }
+    if (all.part && e->b) {
         HORA_TRY(hora_tv_room(st, loop->n, sizeof *at, &room));
         at = (size_t *)room;
         for (size_t i = 0; i < loop->n; i++)
-            at[i] = backwards ? all_of(st) - 1 - i : first + i;
+            at[i] = hora_loop_message(loop, i);
     }
     if (e->b)
         HORA_TRY(select_items(st, e, loop, at));
@@ -74,11 +76,11 @@ hora_status hora_loop_attr(hora_ts *st, const hora_loop *l, const char *s, size_
             return HORA_OK;
         }
         hora_ts_see(st, SIZE_MAX);
-    } else if (l->at) { /* which of them speak of what is still to come */
+    } else if (l->over) { /* which of them speak of what is still to come */
         bool next = (n == 4 && !memcmp(s, "last", 4)) || (n == 8 && !memcmp(s, "nextitem", 8));
         bool count = (n == 6 && !memcmp(s, "length", 6)) || (n >= 8 && !memcmp(s, "revindex", 8));
         if (next && i + 1 < all)
-            hora_ts_see(st, l->at[i + 1] + 1);
+            hora_ts_see(st, hora_loop_message(l, l->i + 1) + 1);
         else if (count)
             hora_ts_see(st, SIZE_MAX);
     }
@@ -120,22 +122,40 @@ hora_status hora_ts_iterate(hora_ts *st, const hora_tn *e, hora_loop *loop, int 
     return s;
 }
 
+/* An iteration, and whether it left anything behind: text, another value of a variable that was
+ * there before it, the end of the loop. */
+static hora_status step(hora_ts *st, const hora_tn *e, hora_loop *loop, int *inner, bool *left) {
+    const size_t n = st->out->n;
+    const int64_t oldest = st->oldest, made = st->made;
+    st->oldest = INT64_MAX;
+    HORA_TRY(loop->over && hora_ts_top(st) ? hora_ts_unit(st, e, loop, inner)
+                                           : hora_ts_iterate(st, e, loop, inner));
+    *left = *inner == HORA_TPL_BREAK || st->out->n != n || st->oldest <= made;
+    st->oldest = oldest < st->oldest ? oldest : st->oldest;
+    return HORA_OK;
+}
+
 hora_status hora_ts_for(hora_ts *st, const hora_tn *e, int *signal) {
     hora_space *saved = st->scope;
     hora_loop *loop = hora_pool_get(&st->pool, sizeof *loop);
     HORA_TRY(loop_items(st, e, loop));
-    st->twice = st->twice || (st->journal && loop->at && loop->n > 1);
+    st->twice = st->twice || (st->journal && loop->over && loop->n > 1);
+    /* Behind the last iteration that left something behind it makes no difference how many there
+     * are; where there are none, `else` has its turn. */
+    size_t most = loop->over && loop->n && e->c ? hora_loop_message(loop, 0) + 1 : 0;
     for (loop->i = 0; loop->i < loop->n; loop->i++) {
         int inner = HORA_TPL_GO;
+        bool left = false;
         if (st->ncuts)
             HORA_TRY(hora_ts_branch(st, e, loop));
-        HORA_TRY(loop->at && hora_ts_top(st) ? hora_ts_unit(st, e, loop, &inner)
-                                             : hora_ts_iterate(st, e, loop, &inner));
+        HORA_TRY(step(st, e, loop, &inner, &left));
+        if (left && loop->over)
+            most = hora_loop_message(loop, loop->i) + 1;
         if (inner == HORA_TPL_BREAK)
             break;
     }
-    if (loop->at) /* where it ended tells how many there are */
-        hora_ts_see(st, SIZE_MAX);
+    if (loop->over)
+        hora_ts_see(st, loop->backwards || e->b ? SIZE_MAX : most);
     if (loop->n || !e->c)
         return HORA_OK;
     st->scope = hora_space_new(st, saved);

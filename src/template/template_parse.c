@@ -425,7 +425,9 @@ static unsigned filter_traits(const hora_builtin *fn) {
                 {"trim", HORA_TPL_SAFE},       {"indent", HORA_TPL_SAFE},
                 {"capitalize", HORA_TPL_SAFE}, {"string", HORA_TPL_SAFE},
                 {"list", HORA_TPL_ORDER},      {"reverse", HORA_TPL_SAFE | HORA_TPL_ORDER},
-                {"center", HORA_TPL_SAFE}};
+                {"center", HORA_TPL_SAFE},     {"map", HORA_TPL_EACH},
+                {"select", HORA_TPL_EACH},     {"reject", HORA_TPL_EACH},
+                {"selectattr", HORA_TPL_EACH}, {"rejectattr", HORA_TPL_EACH}};
     for (size_t i = 0; i < HORA_COUNT(rows) && fn; i++)
         if (!strcmp(fn->name, rows[i].name))
             return rows[i].traits;

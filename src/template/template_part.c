@@ -221,7 +221,7 @@ hora_status hora_ts_compare(hora_ts *st, const hora_tn *e, hora_tv *out) {
         see_operands(st, c->op, &left, &right);
         HORA_TRY(hora_tv_binary(st, c->op, &left, &right, out));
         if (st->noting && e->nlist == 1)
-            hora_note_compare(st, from, between, c->op, &left, &right, hora_tv_truth(out));
+            hora_note_compare(st, e, from, between, &left, &right, hora_tv_truth(out));
         if (!hora_tv_truth(out))
             return HORA_OK;
         left = right;

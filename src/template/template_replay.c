@@ -9,7 +9,7 @@
  * runs. A number that is only compared is read as the answer of the comparison: `loop.index0 >
  * ns.last_user` mostly stays the same while `ns.last_user` moves.
  *
- * Neighbouring iterations that write nothing and read alike are a chain. What its ends read tells
+ * Neighbouring iterations that read alike are a chain (template_chains.c). What its ends read tells
  * whether all of a stretch would read the same, so a stretch is played in one step; and what a cut
  * has in common with the beginning of the whole text is not copied. So a cut costs what it runs,
  * not what it plays.
@@ -19,6 +19,8 @@
  * its unit lost: it runs in every rendering. Values are shared: those of the noted rendering live
  * until the last cut is done.
  */
+#include <limits.h>
+
 #include "base/text.h"
 #include "template/template_tape.h"
 
@@ -163,13 +165,21 @@ int hora_note_mark(const hora_ts *st) {
     return st->noting ? st->tape->nreads : 0;
 }
 
+/* x, x.y or x[1]: what is read there is what it gives */
+static bool alone(const hora_tn *e) {
+    return e->kind == HORA_TN_NAME ||
+           ((e->kind == HORA_TN_ATTR || e->kind == HORA_TN_ITEM) && e->a->kind == HORA_TN_NAME);
+}
+
 /* One comparison of a with b, whose readings are [from, between) and [between, to): where one is
  * a variable alone, only the answer counts. */
-void hora_note_compare(hora_ts *st, int from, int between, int64_t op, const hora_tv *a,
+void hora_note_compare(hora_ts *st, const hora_tn *e, int from, int between, const hora_tv *a,
                        const hora_tv *b, bool yes) {
     hora_tape *t = st->tape;
+    const int64_t op = e->list[0]->op;
     int to = t->nreads;
-    bool left = between - from == 1 && to == between, right = to - between == 1 && between == from;
+    bool left = between - from == 1 && to == between && alone(e->a),
+         right = to - between == 1 && between == from && alone(e->list[0]->b);
     bool numbers = a->type == HORA_TV_INT && b->type == HORA_TV_INT;
     bool equality = op == HORA_OP2('=', '=') || op == HORA_OP2('!', '=');
     bool mappings = a->type == HORA_TV_DICT && b->type == HORA_TV_DICT && equality;
@@ -178,10 +188,11 @@ void hora_note_compare(hora_ts *st, int from, int between, int64_t op, const hor
     reading *r = &t->reads[t->nreads - 1];
     const hora_tv *own = left ? a : b;
     if (r->absent || r->v.type != own->type || r->v.i != own->i)
-        return; /* a number made of the variable */
+        return;
     r->op = op;
     r->turned = right;
     r->yes = yes;
+    r->own = *own;
     r->v = left ? *b : *a;
 }
 
@@ -226,19 +237,24 @@ static bool same_answer(hora_ts *st, const reading *r, const hora_tv *v) {
     return hora_tv_truth(&out) == r->yes;
 }
 
+/* What the reading would find now; false: nothing. */
+static bool current(hora_ts *st, const reading *r, hora_tv *v) {
+    const hora_space *in;
+    const hora_tv key = hora_tv_int(r->key);
+    if (!look(st, st->scope, r->name, v, &in))
+        return false;
+    if (r->attr >= 0)
+        return v->type == HORA_TV_SPACE && hora_space_get(v->space, r->attr, v);
+    return r->attr != ITEM || (v->type == HORA_TV_LIST && !v->part && !v->once &&
+                               hora_tv_item(st, v, &key, v) == HORA_OK);
+}
+
 static bool reads_the_same(hora_ts *st, const reading *r) {
     const hora_space *in;
     hora_tv v;
-    bool found = look(st, st->scope, r->name, &v, &in);
-    if (found && r->attr >= 0) {
-        if (v.type != HORA_TV_SPACE)
-            return false;
-        found = hora_space_get(v.space, r->attr, &v);
-    } else if (found && r->attr == ITEM) {
-        const hora_tv key = hora_tv_int(r->key);
-        if (v.type != HORA_TV_LIST || v.part || v.once || hora_tv_item(st, &v, &key, &v))
-            return false;
-    }
+    const bool found = current(st, r, &v);
+    if (!found && r->absent && r->attr >= 0)
+        return look(st, st->scope, r->name, &v, &in) && v.type == HORA_TV_SPACE;
     if (!found || r->absent)
         return found != r->absent;
     return r->op ? same_answer(st, r, &v) : same_value(st, r, &v);
@@ -272,17 +288,18 @@ static hora_status play_text(hora_ts *st, size_t from, size_t to, size_t units) 
     return hora_ts_step(st, units + (to - from) / 64);
 }
 
-static hora_status play(hora_ts *st, const unit *u, int *signal) {
-    const hora_tape *t = st->tape;
+static void write(hora_ts *st, const writing *w) {
     const hora_space *in;
     hora_tv box;
-    for (int i = 0; i < u->nwrites; i++) {
-        const writing *w = &t->writes[u->writes + i];
-        if (w->attr == ITSELF)
-            hora_space_set(st, st->scope, w->name, w->v);
-        else if (look(st, st->scope, w->name, &box, &in))
-            hora_space_set(st, box.space, w->attr, w->v);
-    }
+    if (w->attr == ITSELF)
+        hora_space_set(st, st->scope, w->name, w->v);
+    else if (look(st, st->scope, w->name, &box, &in))
+        hora_space_set(st, box.space, w->attr, w->v);
+}
+
+static hora_status play(hora_ts *st, const unit *u, int *signal) {
+    for (int i = 0; i < u->nwrites; i++)
+        write(st, &st->tape->writes[u->writes + i]);
     *signal = u->signal;
     return play_text(st, u->from, u->to, 1);
 }
@@ -330,22 +347,70 @@ static int find(hora_tape *t, const hora_tn *e, int64_t message) {
 }
 
 /* ---- chains ---- */
+/* Units behind `from` up to `to` asked whether it equals one of them: it still does not. */
+static bool equals_none(hora_ts *st, int from, int to, int k) {
+    const hora_tape *t = st->tape;
+    const int chain = t->units[from].chain;
+    const reading *r = &t->reads[t->chains[chain].keys[k].first];
+    hora_tv v;
+    return current(st, r, &v) && v.type == r->own.type && !v.part &&
+           hora_tape_rival(t, chain, k, hora_tape_hash(&v), from) > to;
+}
+
+/* What units of the chain before `from` wrote and later ones read is there, and what those up to
+ * `to` write can be written. */
+static bool sets_fit(hora_ts *st, const chain *c, int from, int to) {
+    const hora_tape *t = st->tape;
+    const hora_space *in;
+    hora_tv box;
+    for (int k = 0; k < c->nsets; k++) {
+        const int before = from > c->first ? t->latest[from - 1].sets[k] : -1;
+        const int last = t->latest[to].sets[k];
+        const writing *w = &t->writes[c->sets[k].now];
+        const reading r = {.name = w->name, .attr = w->attr};
+        if (last >= 0 && (!look(st, st->scope, w->name, &box, &in) || box.type != HORA_TV_SPACE))
+            return false;
+        if (before >= 0 && c->sets[k].read &&
+            (!current(st, &r, &box) || !same_value(st, &(reading){.v = t->writes[before].v}, &box)))
+            return false;
+    }
+    return true;
+}
+
 /* Unit `from` fits, and so do all behind it up to unit `to` of its chain. */
 static bool fit_up_to(hora_ts *st, int from, int to) {
     const hora_tape *t = st->tape;
     const chain *c = &t->chains[t->units[from].chain];
-    if (st->turns >= 0 && t->units[to].seen > (size_t)st->turns)
+    if (st->turns >= 0 && t->latest[to].seen > (size_t)st->turns)
         return false;
     for (int k = 0; k < c->nkeys; k++) {
-        int first = t->latest[from][k], last = t->latest[to][k];
+        int first = t->latest[from].reads[k], last = t->latest[to].reads[k];
         if (first == last)
             continue; /* nothing behind `from` reads it */
         first = first < 0 ? c->keys[k].first : first;
-        if (!reads_the_same(st, &t->reads[first]) ||
-            (t->reads[first].op && first != last && !reads_the_same(st, &t->reads[last])))
+        const reading *r = &t->reads[first];
+        if (hora_reading_equality(r) ? !equals_none(st, from, to, k) : !reads_the_same(st, r))
+            return false;
+        if (r->op && !hora_reading_equality(r) && !reads_the_same(st, &t->reads[last]))
             return false;
     }
-    return true;
+    return sets_fit(st, c, from, to);
+}
+
+/* What units `from` to `to` leave behind, in the order in which it was written. */
+static void write_up_to(hora_ts *st, int from, int to) {
+    const hora_tape *t = st->tape;
+    const int n = t->chains[t->units[from].chain].nsets;
+    for (int done = t->units[from].writes - 1, next; n; done = next) {
+        next = INT_MAX;
+        for (int k = 0; k < n; k++) {
+            const int id = t->latest[to].sets[k];
+            next = id > done && id < next ? id : next;
+        }
+        if (next == INT_MAX)
+            return;
+        write(st, &t->writes[next]);
+    }
 }
 
 /* Iteration loop->i, which is unit `from`, and those of its chain that fit as well. */
@@ -355,7 +420,7 @@ static hora_status play_chain(hora_ts *st, int from, hora_loop *loop, int *signa
     int last = t->chains[t->units[from].chain].last, lo = from;
     if (left < (size_t)(last - from))
         last = from + (int)left;
-    if ((int64_t)loop->at[loop->i + (size_t)(last - from)] != t->units[last].message)
+    if ((int64_t)hora_loop_message(loop, loop->i + (size_t)(last - from)) != t->units[last].message)
         last = from; /* this loop leaves some out */
     for (int hi = last, at = hi; lo < hi; at = hi == last - 1 ? hi : lo + (hi - lo + 1) / 2) {
         if (fit_up_to(st, from, at))
@@ -363,6 +428,7 @@ static hora_status play_chain(hora_ts *st, int from, hora_loop *loop, int *signa
         else
             hi = at - 1;
     }
+    write_up_to(st, from, lo);
     t->at = lo + 1 < t->nunits ? lo + 1 : 0;
     loop->i += (size_t)(lo - from);
     *signal = t->units[lo].signal;
@@ -376,7 +442,7 @@ static hora_status run_unit(hora_ts *st, const hora_tn *e, hora_loop *loop, int 
 
 hora_status hora_ts_unit(hora_ts *st, const hora_tn *e, hora_loop *loop, int *signal) {
     hora_tape *t = st->tape;
-    const int64_t message = loop ? (int64_t)loop->at[loop->i] : STATEMENT;
+    const int64_t message = loop ? (int64_t)hora_loop_message(loop, loop->i) : STATEMENT;
     if (t->playing) {
         const int i = find(t, e, message);
         if (i < 0 || !fits(st, &t->units[i]))
@@ -412,6 +478,49 @@ hora_status hora_ts_unit(hora_ts *st, const hora_tn *e, hora_loop *loop, int *si
     hora_ts_see(st, seen);
     st->seen_prompt = prompt || st->seen_prompt;
     return HORA_OK;
+}
+
+/* ---- filters over messages ---- */
+bool hora_tape_picked(hora_ts *st, const hora_tn *e, const hora_tv *in, hora_tv *out) {
+    const hora_tape *t = st->tape;
+    const pick *p = t->picks;
+    while (p && (p->e != e || p->in != in->list || p->n < in->n))
+        p = p->next;
+    if (p)
+        *out = hora_tv_seq(HORA_TV_LIST, p->items, p->upto[in->n]);
+    if (p)
+        hora_ts_see(st, SIZE_MAX);
+    return p != NULL;
+}
+
+static bool constant(const hora_tn *e) {
+    return e->kind == HORA_TN_CONST || (e->kind == HORA_TN_KEYWORD && constant(e->a));
+}
+
+hora_status hora_tape_pick(hora_ts *st, const hora_tn *e, const hora_args *a, hora_tv *out) {
+    hora_tape *t = st->tape;
+    hora_args one = *a;
+    hora_tv *items, *room, v;
+    bool fixed = !t->playing;
+    for (int i = 0; i < e->nlist; i++)
+        fixed = fixed && constant(e->list[i]);
+    if (!fixed)
+        return e->fn->call(st, a, out);
+    pick *p = hora_pool_get(&st->pool, sizeof *p);
+    HORA_TRY(hora_tv_room(st, a->in.n, sizeof *items, &items));
+    HORA_TRY(hora_tv_room(st, a->in.n + 1, sizeof *p->upto, &room));
+    *p = (pick){.e = e, .in = a->in.list, .n = a->in.n, .items = items, .upto = (size_t *)room};
+    for (size_t i = 0, n = 0; i < p->n; i++) {
+        one.in = hora_tv_seq(HORA_TV_LIST, a->in.list + i, 1);
+        HORA_TRY(e->fn->call(st, &one, &v));
+        if (v.n)
+            items[n++] = v.list[0];
+        p->upto[i + 1] = n;
+    }
+    p->next = t->picks;
+    t->picks = p;
+    *out = hora_tv_seq(HORA_TV_LIST, p->items, p->upto[p->n]);
+    return hora_tv_generator(st, out);
 }
 
 /* ---- variables of the caller ---- */
@@ -469,6 +578,7 @@ bool hora_tape_cuts(const hora_template *t, const hora_json *vars, hora_str *who
     hora_free(tape.writes);
     hora_free(tape.chains);
     hora_free(tape.latest);
+    hora_free(tape.rivals);
     hora_str_release(&text);
     hora_str_release(&own);
     return ok;

@@ -44,6 +44,7 @@ hora_space *hora_space_new(hora_ts *st, hora_space *outer) {
     hora_space *s = hora_pool_get(&st->pool, sizeof *s);
     s->outer = outer;
     s->born = st->epoch;
+    s->made = ++st->made;
     return s;
 }
 
@@ -66,11 +67,17 @@ static void note(hora_ts *st, hora_space *s, int i) {
 void hora_space_set(hora_ts *st, hora_space *s, int name, hora_tv v) {
     for (int i = 0; i < s->n; i++)
         if (s->names[i] == name) {
+            /* what a unit leaves to others is noted, though it was the same before */
+            if (s->made < st->oldest &&
+                ((st->noting && s->born != st->epoch) || !hora_tv_same(&s->values[i], &v)))
+                st->oldest = s->made;
             if (st->journal)
                 note(st, s, i);
             s->values[i] = v;
             return;
         }
+    if (s->made < st->oldest)
+        st->oldest = s->made;
     if (st->journal)
         note(st, s, s->n);
     if (s->n == s->cap) {
@@ -95,8 +102,8 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
     const char *s = st->t->names[name];
     const hora_json *j = hora_json_get(st->vars, s);
     const hora_builtin *fn;
-    bool prompt = name == st->t->prompt; /* not kept: a cut has another */
-    if (hora_tape_given(st, name, out)) {
+    bool prompt = name == st->t->prompt;  /* not kept: a cut has another */
+    if (hora_tape_given(st, name, out)) { /* no loop asks what was written to: it is played */
         hora_space_set(st, root, name, *out);
         return HORA_OK;
     }
@@ -115,7 +122,9 @@ static hora_status outer_variable(hora_ts *st, hora_space *root, int name, hora_
     }
     if (out->type == HORA_TV_UNDEFINED || prompt)
         return HORA_OK;
+    const int64_t oldest = st->oldest;
     hora_space_set(st, root, name, *out);
+    st->oldest = oldest; /* it is what it was */
     hora_tape_give(st, name, *out);
     return HORA_OK;
 }
@@ -227,15 +236,18 @@ static hora_status eval_builtin(hora_ts *st, const hora_tn *e, hora_tv *out) {
                             (int)(e->n > 40 ? 40 : e->n), e->s);
     /* to be defined has nothing to do with the number of messages; a length has, which is known */
     bool defined = e->traits & HORA_TPL_DEFINED, length = e->traits & HORA_TPL_LENGTH;
-    bool order = e->traits & HORA_TPL_ORDER;
+    bool order = e->traits & HORA_TPL_ORDER, each = (e->traits & HORA_TPL_EACH) && st->tape;
     if (defined && e->a->kind == HORA_TN_NAME)
         HORA_TRY(hora_ts_name(st, e->a->name, &a.in));
     else
-        HORA_TRY((length || order ? hora_ts_part : hora_ts_eval)(st, e->a, &a.in));
+        HORA_TRY((length || order || each ? hora_ts_part : hora_ts_eval)(st, e->a, &a.in));
+    each = each && a.in.part == HORA_TPL_PART && a.in.type == HORA_TV_LIST;
+    if (each && hora_tape_picked(st, e, &a.in, out))
+        return hora_tv_generator(st, out);
     HORA_TRY(hora_ts_args(st, e->list, e->nlist, &given, &n));
     st->at = e;
     HORA_TRY(hora_ts_bind(st, e->fn, given, n, &a));
-    HORA_TRY(e->fn->call(st, &a, out));
+    HORA_TRY(each ? hora_tape_pick(st, e, &a, out) : e->fn->call(st, &a, out));
     if (e->kind == HORA_TN_TEST)
         *out = hora_tv_bool(hora_tv_truth(out) != (e->op != 0));
     else if (e->traits & HORA_TPL_SAFE)

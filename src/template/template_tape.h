@@ -10,9 +10,9 @@ typedef struct reading {
     int64_t key;
     bool absent;
     int depth;  /* of a macro: how many scopes out its own is */
-    int64_t op; /* not 0: only `v op value` was asked (turned: `value op v`), and it was `yes` */
+    int64_t op; /* not 0: only `own op v` was asked (turned: `v op own`), and it was `yes` */
     bool turned, yes;
-    hora_tv v;
+    hora_tv v, own; /* what was read; own: of a comparison, whose other side is v */
 } reading;
 
 typedef struct writing {
@@ -33,14 +33,41 @@ typedef struct unit {
     int chain; /* of an iteration that belongs to one, or -1 */
 } unit;
 
-/* What the units of a chain read, each kind once: the same value, or one side of an order. */
+/* What units of a chain read from outside of it, each kind once: the same value, one side of an
+ * order, or that it equals none of several others; and what they write. */
 typedef struct chain {
-    int last, nkeys; /* its last unit */
+    int first, last, way; /* its units; messages come in order (1) or backwards (-1) */
+    int nkeys, nsets;
     struct {
         int first, now; /* readings: the first one, and while the chain grows the last one */
         int way;        /* the other side of the order grows (1), falls (-1), has not moved (0) */
     } keys[KEYS];
+    struct {
+        int now;   /* the last writing */
+        bool read; /* a unit behind it reads it */
+    } sets[KEYS];
 } chain;
+
+/* Of a unit in a chain: the last reading and writing of each kind so far, or -1; how many messages
+ * the units so far need. */
+typedef struct standing {
+    int reads[KEYS], sets[KEYS];
+    size_t seen;
+} standing;
+
+/* That unit `unit` asked whether variable `key` of its chain equals a value of that hash. */
+typedef struct rival {
+    int chain, key, unit;
+    uint64_t hash;
+} rival;
+
+/* What a filter made of the n messages from `in` on: of the first k it is items[0, upto[k]). */
+typedef struct pick {
+    const hora_tn *e;
+    const hora_tv *in, *items;
+    size_t n, *upto;
+    const struct pick *next;
+} pick;
 
 typedef struct hora_tape {
     bool playing;
@@ -49,14 +76,25 @@ typedef struct hora_tape {
     reading *reads;
     writing *writes;
     chain *chains;
-    int (*latest)[KEYS]; /* per unit of a chain: the last reading of each kind so far, or -1 */
-    int nunits, cunits, nreads, creads, nwrites, cwrites, nchains, cchains;
+    standing *latest; /* per unit */
+    rival *rivals;    /* in order */
+    int nunits, cunits, nreads, creads, nwrites, cwrites, nchains, cchains, nrivals, crivals;
+    const pick *picks;       /* in the pool of the noted rendering */
     const hora_space *scope; /* in which the open unit stands */
     hora_space given;        /* variables of the caller, turned into values once */
     int at, statement;       /* the next unit is looked for here first, or behind this one */
     size_t same;             /* what is played so much of the whole text, in front of `out` */
 } hora_tape;
 
-/* Sets units' `chain`, `chains` and `latest`, once all is noted. */
+/* Sets units' `chain`, `chains`, `latest` and `rivals`, once all is noted. */
 void hora_tape_find_chains(hora_tape *t);
+/* `own op other` can only be asked of values that may be equal. */
+static inline bool hora_reading_equality(const reading *r) {
+    return r->op == HORA_OP2('=', '=') || r->op == HORA_OP2('!', '=');
+}
+/* Of a number or a mapping: equal values have the same. */
+uint64_t hora_tape_hash(const hora_tv *v);
+/* The first unit behind `from` that asked whether key k of the chain equals such a value, or
+ * INT_MAX. */
+int hora_tape_rival(const hora_tape *t, int chain, int k, uint64_t hash, int from);
 #endif

@@ -194,6 +194,14 @@ hora_status hora_tv_generator(hora_ts *st, hora_tv *v) {
     return HORA_OK;
 }
 
+bool hora_tv_same(const hora_tv *a, const hora_tv *b) {
+    if (a->type != b->type || a->safe != b->safe || a->part != b->part || a->n != b->n)
+        return false;
+    if (a->type == HORA_TV_STRING)
+        return a->s == b->s || !a->n || !memcmp(a->s, b->s, a->n);
+    return a->i == b->i && a->fn == b->fn; /* pointers, too */
+}
+
 static hora_status equal_inner(hora_ts *st, const hora_tv *a, const hora_tv *b, bool *out) {
     int64_t i, j;
     double x, y;
@@ -217,7 +225,7 @@ static hora_status equal_inner(hora_ts *st, const hora_tv *a, const hora_tv *b, 
             HORA_TRY(hora_tv_equal(st, &a->list[k], &b->list[k], out));
     } else if (a->type == HORA_TV_DICT) {
         *out = a->n == b->n;
-        for (size_t k = 0; *out && k < a->n; k++) {
+        for (size_t k = a->list == b->list ? a->n : 0; *out && k < a->n; k++) {
             const hora_tv *other;
             HORA_TRY(hora_tv_dict_get(st, b, &a->list[2 * k], &other));
             if (other)
@@ -337,6 +345,7 @@ hora_status hora_tv_elements(hora_ts *st, const hora_tv *v, const hora_tv **item
             if (st->journal)
                 HORA_PUSH(st->undo, st->nundo, st->cundo, ((hora_undo){.flag = v->once}));
             *v->once = true;
+            st->oldest = 0;
         }
         *items = v->list;
         return HORA_OK;

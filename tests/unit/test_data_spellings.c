@@ -247,11 +247,11 @@ static void stumbles(void **state) {
         {plus,
          "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
          "null, " CALL "}]}",
-         "content of message 2 is null, and the chat template cannot write that"},
+         "content of message 2 is missing or null, and the chat template cannot write that"},
         {plus,
          "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
          "null, " CALL "}, {'role': 'tool', 'content': '1'}]}",
-         "content of message 2 is null, and the chat template cannot write that"},
+         "content of message 2 is missing or null, and the chat template cannot write that"},
         {plus, "{'messages': [{'role': 'user'}, {'role': 'assistant', 'content': 'a'}]}",
          "content of message 1 is missing"},
         {plus,
@@ -310,7 +310,7 @@ static void what_templates_leave_out(void **state) {
                          "endfor %}{% if add_generation_prompt %}<|a|>{% endif %}",
                *leaves = "{{ tools }}{% for m in messages %}<|{{ m.role[0] }}|>{{ m.content or '' "
                          "}}<|end|>{% endfor %}{% if add_generation_prompt %}<|a|>{% endif %}";
-    notes_are(PLAIN, calls, "1 messages have no content, where the template writes `None`");
+    notes_are(PLAIN, calls, "1 messages have keys that are null");
     notes_are(PLAIN, calls, "1 messages call tools, and the template does not write calls");
     notes_are(writes, calls, NULL);
     notes_are(writes, described, NULL);
@@ -325,8 +325,67 @@ static void what_templates_leave_out(void **state) {
               "1 messages have parts that are no text (pictures)");
 }
 
+/* A message as a template of transformers 5.24 finds it; what it writes was made there, but for the
+ * empty list, which it prints. */
+static void keys(void **state) {
+    (void)state;
+    static const char dump
+        [] = "{% for m in messages %}<|{{ m.role[0] }}|>{{ m | tojson }}<|end|>{% "
+             "endfor %}{% if add_generation_prompt %}<|a|>{% endif %}",
+    *const cases[][2] = {
+        {"'content': 'a', 'tool_calls': null, 'name': null", "\"content\": \"a\""},
+        {"'content': null, 'tool_calls': [{'function': {'name': 'f', 'arguments': {'x': null}}}]",
+         "\"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"x\": null}}}]"},
+        {"'content': 'a', 'thinking': 't', 'reasoning_content': 'r'",
+         "\"content\": \"a\", \"reasoning_content\": \"r\""},
+        {"'content': []", "\"content\": \"\""},
+    };
+    for (size_t i = 0; i < HORA_COUNT(cases); i++) {
+        char *record = hora_format("{'messages': [{'role': 'user', 'content': 'q'}, {'role': "
+                                   "'assistant', %s}]}",
+                                   cases[i][0]);
+        char *want =
+            hora_format("<|u|>{\"role\": \"user\", \"content\": \"q\"}<|end|><|a|>[[{%s\"role\""
+                        ": \"assistant\", %s}<|end|>]]",
+                        i == 2 ? "\"thinking\": \"t\", " : "", cases[i][1]);
+        reads_with(dump, "a.jsonl", record, want);
+        hora_free(record);
+        hora_free(want);
+    }
+    static const char says[] = "{% for m in messages %}<|{{ m.role[0] }}|>{% if "
+                               "m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ "
+                               "m.content }}{{ m.thinking }}<|end|>{% endfor %}{% if "
+                               "add_generation_prompt %}<|a|>{% endif %}",
+                      *const names[] = {"reasoning_content", "thinking", "reasoning"};
+    for (size_t i = 0; i < HORA_COUNT(names); i++) {
+        char *record = hora_format("{'messages': [{'role': 'user', 'content': 'q'}, {'role': "
+                                   "'assistant', 'content': 'a', '%s': 'why'}]}",
+                                   names[i]);
+        reads_with(says, "a.jsonl", record, "<|u|>q<|end|><|a|>[[(why)awhy<|end|>]]");
+        hora_free(record);
+    }
+    reads_with(PLAIN, "a.jsonl",
+               "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+               "[]}, {'role': 'user', 'content': 'p'}, {'role': 'assistant', 'content': 'a'}]}",
+               "<|u|>q<|end|><|a|>[[<|end|>]]<|u|>p<|end|><|a|>[[a<|end|>]]");
+    static const char *const texts[][2] = {{"{'type': 'text', 'text': null}", "is null"},
+                                           {"{'type': 'text'}", "is missing"},
+                                           {"{'type': 'input_text', 'text': 7}", "is no string"},
+                                           {"{'text': null}", "is null"}};
+    for (size_t i = 0; i < HORA_COUNT(texts); i++) {
+        char *record = hora_format("{'messages': [{'role': 'user', 'content': [%s]}, {'role': "
+                                   "'assistant', 'content': 'a'}]}",
+                                   texts[i][0]);
+        char *json = quoted(record);
+        refuses_with(PLAIN, "a.jsonl", json, "part 1 of message 1 is a text whose `text`");
+        refuses_with(PARTED, "a.jsonl", json, texts[i][1]);
+        hora_free(record);
+        hora_free(json);
+    }
+}
+
 HORA_TESTS(unit_data_spellings, {"turns", turns, HORA_SHORT}, {"fields", fields, HORA_SHORT},
            {"a file in an object", wrappers, HORA_SHORT}, {"what is no record", hints, HORA_SHORT},
-           {"content as parts", parts, HORA_SHORT},
+           {"content as parts", parts, HORA_SHORT}, {"keys of a message", keys, HORA_SHORT},
            {"what templates fail on", stumbles, HORA_SHORT},
            {"what templates leave out", what_templates_leave_out, HORA_SHORT});

@@ -446,6 +446,9 @@ static void chains(void **state) {
         W M
         "{{ m.c }}{% if m.role == 't' %}{% set ns.u = loop.index0 %}{% endif %}{{ loop.index0 > "
         "ns.u }}" E "{{ ns.u }}" G,
+        W "{% set ns.n = 25 - ns.u %}" M "{{ m.c }}{{ '!' if ns.n % 4 == 1 }}" E G,
+        W M "{{ m.c }}{% for q in messages[loop.index:] %}{% if q.role == 't' %}{% set ns.on = 5 "
+            "%}{% endif %}{% endfor %}" E "{{ ns.on }}" G,
     };
 #undef G
 #undef E

@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "data/data.h"
 
-enum { KINDS = 4, MOST = 64 };
+enum { KINDS = 4, MOST = 512 };
 static const char *const kinds[KINDS] = {"one exchange", "three exchanges", "with tool calls",
                                          "assistant first"};
 typedef struct table {
@@ -146,6 +146,78 @@ static void cuts(void **state) {
         cuts_of(str(hora_json_at(want, i), "template"),
                 hora_json_at(talks, (size_t)num(hora_json_at(want, i), "conversation")));
     hora_json_free(talks);
+    hora_json_free(want);
+}
+
+/* ---- cuts of long conversations ---- */
+typedef struct dice {
+    uint64_t s;
+} dice;
+static int roll(dice *d, int n) {
+    d->s = d->s * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int)(d->s >> 40) % n;
+}
+
+static hora_json *say(hora_json *messages, const char *role, const char *content) {
+    hora_json *m = hora_json_push(messages, hora_json_new_object());
+    hora_json_set(m, "role", hora_json_new_string(role));
+    hora_json_set(m, "content", hora_json_new_string(content));
+    return m;
+}
+
+/* Few words, so that messages are equal now and then; calls, results, thinking, null. */
+static hora_json *long_talk(dice *d, int turns, bool tools) {
+    static const char *const words[] = {"yes", "no", "<think>\nw\n</think>\n\nok", "one two", ""};
+    hora_json *talk = hora_json_new_object();
+    hora_json *messages = hora_json_set(talk, "messages", hora_json_new_array());
+    if (roll(d, 2))
+        say(messages, "system", "be kind");
+    for (int i = 0; i < turns; i++) {
+        hora_json *m;
+        say(messages, "user", words[roll(d, 2)]);
+        for (int calls = tools ? roll(d, 3) : 0; calls > 0; calls--) {
+            static const char one[] =
+                "[{\"id\": \"abcde1234\", \"type\": \"function\", \"function\": {\"name\": "
+                "\"rotate\", \"arguments\": {\"letters\": \"kdf\"}}}]";
+            hora_json *list;
+            m = say(messages, "assistant", "");
+            assert_ok(hora_json_parse(&list, one, sizeof one - 1, "calls"));
+            hora_json_set(m, "tool_calls", list);
+            m = say(messages, "tool", words[roll(d, 2)]);
+            hora_json_set(m, "tool_call_id", hora_json_new_string("abcde1234"));
+        }
+        m = say(messages, "assistant", words[roll(d, 5)]);
+        if (!roll(d, 4))
+            hora_json_set(m, "reasoning_content", hora_json_new_string("why"));
+    }
+    static const char tool[] =
+        "[{\"type\": \"function\", \"function\": {\"name\": \"rotate\", \"description\": "
+        "\"turns\", "
+        "\"parameters\": {\"type\": \"object\", \"properties\": {\"letters\": {\"type\": "
+        "\"string\"}}}}}]";
+    hora_json *list;
+    assert_ok(hora_json_parse(&list, tool, sizeof tool - 1, "tools"));
+    if (tools)
+        hora_json_set(talk, "tools", list);
+    else
+        hora_json_free(list);
+    return talk;
+}
+
+static void long_cuts(void **state) {
+    (void)state;
+    hora_json *want = lines_of("rendered.jsonl");
+    dice d = {7};
+    const char *last = "";
+    for (size_t i = 0; i < hora_json_len(want); i++) {
+        const char *name = str(hora_json_at(want, i), "template");
+        for (int k = 0; k < 6 && strcmp(name, last) != 0; k++) {
+            hora_json *talk = long_talk(&d, 3 + 5 * k, k % 2);
+            cuts_of(name, talk);
+            hora_json_free(talk);
+        }
+        last = name;
+    }
     hora_json_free(want);
 }
 
@@ -299,5 +371,7 @@ static void shared_masks(void **state) {
 }
 
 HORA_TESTS(vectors_hub, {"templates built as those of the hub", renderings, HORA_SHORT},
-           {"their cuts", cuts, HORA_SHORT}, {"their masks", own_masks, HORA_SHORT},
+           {"their cuts", cuts, HORA_SHORT},
+           {"their cuts of long conversations", long_cuts, HORA_SHORT},
+           {"their masks", own_masks, HORA_SHORT},
            {"masks of ../shared/templates", shared_masks, HORA_SHORT});
