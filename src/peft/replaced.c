@@ -64,13 +64,31 @@ bool hora_model_claims(const hora_method *m, const hora_foreign *f) {
     return f->model;
 }
 
+/* Each weight as it is now, in w, without copies: where nothing but f32 parameters in the places of
+ * weights has to be written. A model that trains may fill most of the memory. */
+static bool as_they_lie(hora_adapter *a, float **w) {
+    const hora_base *b = a->base;
+    const bool apart = b->tied && a->replaces[b->head] != a->replaces[b->embed];
+    if (a->method->merge != hora_replaced_merge || a->dtype != HORA_F32 || a->weight != 1 || apart)
+        return false;
+    hora_adapter_refresh(a);
+    for (int i = 0; i < b->nweights; i++)
+        if (a->replaces[i] && !b->weights[i].tied)
+            w[i] = a->replaces[i]->value;
+    return true;
+}
+
 /* A model directory is complete with what its tokenizer needs. */
 hora_status hora_model_save(hora_adapter *a, const char *dir) {
     float **w = hora_calloc((size_t)a->base->nweights, sizeof *w);
-    hora_status s = hora_peft_merge(&a, 1, w);
+    const bool borrowed = a->replaces && as_they_lie(a, w);
+    hora_status s = borrowed ? HORA_OK : hora_peft_merge(&a, 1, w);
     if (!s)
         s = hora_base_save(a->base, dir, w, HORA_F32);
-    hora_base_free_merged(a->base, w);
+    if (borrowed)
+        hora_free(w);
+    else
+        hora_base_free_merged(a->base, w);
     return s ? s : hora_copy_companions(hora_base_words(a->base), dir);
 }
 

@@ -436,7 +436,7 @@ hora_status hora_patterns_match(const hora_peft_config *c, const hora_base *b, i
             if (v == 0)
                 return hora_fail(HORA_ENOTFOUND,
                                  "%s: `%s` matches none of the adapted modules (the first is %s); "
-                                 "correct it or leave it out",
+                                 "correct it or leave it out (a `;` stands between two)",
                                  names[l], lists[l][i].pattern, first_on(b, n, on));
         }
     return HORA_OK;

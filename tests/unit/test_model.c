@@ -300,10 +300,37 @@ static void test_adapter_files(void **state) {
     hora_base_close(b);
 }
 
+/* A model that trains may fill most of the memory: its weights are written from where they lie. */
+static void test_saved_without_a_copy(void **state) {
+    (void)state;
+    hora_base *b = golden_fresh("{\"model_type\":\"llama\",\"hidden_size\":512,"
+                                "\"intermediate_size\":1024,\"num_hidden_layers\":4,"
+                                "\"num_attention_heads\":4,\"vocab_size\":11}",
+                                HORA_F32, false);
+    hora_adapter *a = golden_attach(b, "full", "");
+    assert_ok(hora_adapter_allocate(a));
+    size_t bytes = 0;
+    for (int k = 0; k < a->nparams; k++) {
+        bytes += (size_t)a->params[k]->elems * sizeof(float);
+        memset(a->params[k]->value, 0, (size_t)a->params[k]->elems * sizeof(float));
+    }
+    assert_true(bytes > (size_t)32 << 20);
+    char *dir = hora_format("%s/large", hora_test_tmp());
+    assert_ok(hora_mkdirs(dir));
+    const bool told = hora_rss_peak_reset();
+    const size_t before = hora_rss();
+    assert_ok(hora_peft_save(a, dir, "made by a test"));
+    if (told)
+        assert_true(hora_rss_peak() < before + bytes / 2);
+    hora_free(dir);
+    hora_peft_detach(a);
+    hora_base_close(b);
+}
+
 HORA_TESTS(unit_model, {"rotary frequencies", test_rope, HORA_SHORT},
            {"written models come back", test_round_trip, HORA_SHORT},
            {"bf16 is mapped, the rest is rounded once", test_bf16, HORA_SHORT},
            {"configurations that are refused", test_config_refusals, HORA_SHORT},
            {"weights that do not fit", test_weights_that_do_not_fit, HORA_SHORT},
-           {"targets", test_targets, HORA_SHORT},
-           {"adapter files", test_adapter_files, HORA_SHORT});
+           {"targets", test_targets, HORA_SHORT}, {"adapter files", test_adapter_files, HORA_SHORT},
+           {"a model is saved without a copy", test_saved_without_a_copy, HORA_SHORT});
