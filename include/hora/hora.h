@@ -155,7 +155,8 @@ HORA_API hora_status hora_model_verify(hora_model *m, int tokens, double *differ
  * method, and seed. */
 HORA_API hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *method,
                                          const char *options);
-/* Attaches an adapter directory: ours or PEFT's; several stand one after another. Options:
+/* Attaches an adapter directory: ours or PEFT's; several stand one after another. Of those that
+ * lie in one folder one by its name, OUT/NAME; the folder itself is HORA_EUSAGE. Options:
  * prefer=native|materialised, weight (1), as hora_adapter_weigh has it, any_base (false): one of
  * another base, by the hashes that hora_base.json has, is HORA_EMISMATCH without it. */
 HORA_API hora_status hora_adapter_load(hora_adapter **out, hora_model *m, const char *dir,

@@ -206,7 +206,13 @@ hora_status hora_adapter_attach(hora_adapter **out, hora_model *m, const char *m
 
 hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const char *dir,
                                     const char *prefer) {
-    HORA_TRY(hora_peft_load(out, m->base, dir, prefer));
+    char *folder;
+    HORA_TRY(hora_adapters_one(&folder, dir, NULL));
+    const hora_status bad = hora_peft_load(out, m->base, folder, prefer);
+    if (bad) {
+        hora_free(folder);
+        return bad;
+    }
     for (int i = 0; i < m->n; i++)
         if (hora_eq(m->adapters[i]->name, (*out)->name)) {
             hora_adapters_name(*out, dir, m->adapters, m->n);
@@ -215,21 +221,22 @@ hora_status hora_model_load_adapter(hora_adapter **out, hora_model *m, const cha
     enlist(m, *out);
     const hora_status s = hora_adapters_check(m->adapters, m->n);
     if (s) {
+        hora_free(folder);
         hora_adapter_detach(*out);
         return s;
     }
-    HORA_PUSH(m->loaded, m->nloaded, m->cloaded, hora_strdup(dir));
+    HORA_PUSH(m->loaded, m->nloaded, m->cloaded, folder);
     return HORA_OK;
 }
 
 /* What is on for all records comes along with each adapter of its folder, and counts once. */
-static bool is_here(const hora_model *m, const char *dir, const hora_adapter *a, const char *only) {
+static bool is_here(const hora_model *m, const char *dir, const hora_adapter *a) {
     bool open = false, named = false;
     for (int i = 0; i < m->nloaded; i++)
         open |= hora_eq(m->loaded[i], dir);
     for (int i = 0; i < m->n; i++)
         named |= hora_eq(m->adapters[i]->name, a->name);
-    return open && named && !a->task && !hora_eq(a->name, only);
+    return open && named && !a->task;
 }
 
 hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *from,
@@ -239,12 +246,22 @@ hora_status hora_model_load_adapters(hora_model *m, const hora_adapter_source *f
     int n;
     HORA_TRY(hora_adapters_load(&at, &n, m->base, dir, from->only, prefer));
     int kept = 0;
+    bool twice = false;
     for (int i = 0; i < n; i++)
-        if (from->only && is_here(m, dir, at[i], from->only))
+        if (from->only && is_here(m, dir, at[i])) {
+            twice |= hora_eq(at[i]->name, from->only);
             hora_peft_detach(at[i]);
-        else
+        } else {
             at[kept++] = at[i];
+        }
     n = kept;
+    if (twice) {
+        hora_free(at);
+        return hora_fail(HORA_EUSAGE,
+                         "adapter `%s` of %s is here already, by itself or with one of a task; "
+                         "leave it out",
+                         from->only, dir);
+    }
     for (int i = 0; i < n; i++)
         enlist(m, at[i]);
     for (int i = 0; i < n && several; i++)

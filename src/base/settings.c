@@ -207,8 +207,14 @@ static hora_status note_key(reading *r, const char *prefix, const char *key,
 
 static hora_status member_text(const char *key, const hora_json *v, const hora_option *row,
                                hora_str *text) {
-    if (hora_json_type(v) == HORA_JARRAY)
+    if (hora_json_type(v) == HORA_JARRAY) {
+        if (row && !row->join && hora_json_len(v) != 1) /* "a+b" would be a value of its own */
+            return hora_fail(
+                HORA_EUSAGE,
+                "recipe key `%s` takes one value, not a list of %zu; write `%s: VALUE`", key,
+                hora_json_len(v), row->name);
         return list_text(key, v, (char)(row && row->join ? row->join : '+'), text);
+    }
     if (hora_json_type(v) == HORA_JOBJECT && row && row->flags & HORA_OPT_MAPPING)
         hora_json_dump(v, 0, false, text);
     else if (!scalar_text(v, text))

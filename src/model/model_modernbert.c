@@ -320,7 +320,7 @@ static hora_t attention(hora_net *n, const modernbert *c, bool local, hora_t x) 
 static hora_t record(hora_net *n) {
     const modernbert *c = n->base->own;
     hora_net_begin(n);
-    hora_t h = hora_embed(n->g, hora_net_weight(n, n->base->embed));
+    hora_t h = hora_net_tokens(n);
     h = hora_net_embedded(n, norm(n, c->norm, h)); /* (rows, d) */
     for (int i = 0; i < n->base->layers; i++) {
         const modernbert_layer *l = &c->layer[i];

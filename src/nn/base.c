@@ -76,8 +76,10 @@ void hora_base_bare_names(hora_base *b) {
 
 /* "PREFIX" "PATH" "REST" with another path in the middle; NULL: `path` is not there. */
 static char *exchange(const char *name, const char *path, const char *by) {
-    static const char adapter[] = "base_model.model.";
-    const size_t skip = hora_starts(name, adapter) ? sizeof adapter - 1 : 0, n = strlen(path);
+    static const char adapter[] = "base_model.model.", prompts[] = "base_model.";
+    const size_t n = strlen(path), skip = hora_starts(name, adapter)   ? sizeof adapter - 1
+                                          : hora_starts(name, prompts) ? sizeof prompts - 1
+                                                                       : 0;
     const char *rest = name + skip;
     if (strncmp(rest, path, n) != 0 || (rest[n] != '.' && rest[n]))
         return NULL;

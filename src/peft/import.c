@@ -122,17 +122,23 @@ static const hora_method *claimant(const hora_foreign *f) {
     return NULL;
 }
 
-/* A delta folder that holds a task's head has trained it, whatever the method. */
-static hora_status take_delta_head(hora_adapter *a, const hora_foreign *f) {
+/* A delta folder that holds a task's head has trained it, whatever the method; so has PEFT's of
+ * prompts, which names none in its configuration that is the base's. */
+static hora_status take_head(hora_adapter *a, const hora_foreign *f) {
     const hora_base *b = a->base;
-    if (!f->delta || !b->bare || b->head < 0 || hora_adapter_replacement(a, b->head))
+    if ((!f->delta && !f->peft) || !b->bare || b->head < 0 || hora_adapter_replacement(a, b->head))
         return HORA_OK;
-    char *path = hora_path_join(f->dir, "delta.safetensors");
+    char *path =
+        hora_path_join(f->dir, f->delta ? "delta.safetensors" : "adapter_model.safetensors");
     hora_st *st = NULL;
     hora_status s = hora_path_exists(path) ? hora_st_open(&st, path) : HORA_OK;
-    char *beside = hora_format("base_model.model.%s", b->weights[b->head].name); /* of adapters */
-    if (st && (hora_store_find(a, st, b->weights[b->head].name) || hora_st_find(st, beside)))
+    const char *name = b->weights[b->head].name;
+    char *beside = hora_format("base_model.model.%s", name); /* of adapters */
+    char *prompts = hora_format("base_model.%s", name);
+    if (st && f->delta ? hora_store_find(a, st, name) || hora_st_find(st, beside)
+                       : st && hora_store_find(a, st, prompts))
         hora_adapter_take_head(a);
+    hora_free(prompts);
     hora_free(beside);
     hora_st_close(st);
     hora_free(path);
@@ -143,7 +149,7 @@ static hora_status attach_and_read(hora_adapter *a, const hora_foreign *f) {
     if (a->method->configure)
         HORA_TRY(a->method->configure(a->method, a->config, f));
     HORA_TRY(hora_adapter_setup(a));
-    HORA_TRY(take_delta_head(a, f));
+    HORA_TRY(take_head(a, f));
     HORA_TRY(hora_adapter_allocate(a));
     return a->method->load(a, f);
 }

@@ -113,12 +113,15 @@ static const hora_option rows[] = {
 };
 const hora_options hora_adapter_options = {"Adapter", rows, HORA_COUNT(rows)};
 
-/* A name is a folder beside checkpoint-N. */
-static hora_status check_name(const char *name) {
+bool hora_adapter_name_valid(const char *name) {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-    if (*name && *name != '.' && *name != '-' && strspn(name, letters) == strlen(name) &&
-        strlen(name) <= 64 && !hora_starts(name, "checkpoint-"))
+    return name && *name && *name != '.' && *name != '-' && strspn(name, letters) == strlen(name) &&
+           strlen(name) <= 64 && !hora_starts(name, "checkpoint-");
+}
+
+static hora_status check_name(const char *name) {
+    if (hora_adapter_name_valid(name))
         return HORA_OK;
     return hora_fail(HORA_EUSAGE,
                      "adapter_name=%.80s: a name is the folder of an adapter: up to 64 letters, "
@@ -177,11 +180,20 @@ static bool trains_weights(const hora_adapter *a) {
            a->method->save == hora_model_save;
 }
 
+/* Around prompts PEFT has the model itself where other types have a tuner, so that its names are a
+ * part shorter. */
+static const char *root(const hora_adapter *a) {
+    static const char *const prompts[] = {"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"};
+    for (size_t i = 0; i < HORA_COUNT(prompts); i++)
+        if (hora_eq(a->method->peft_type, prompts[i]))
+            return "base_model.";
+    return trains_weights(a) ? "" : "base_model.model.";
+}
+
 static void take_part(hora_adapter *a, int w) {
     if (w < 0 || hora_adapter_replacement(a, w))
         return;
-    char *name =
-        hora_format("%s%s", trains_weights(a) ? "" : "base_model.model.", a->base->weights[w].name);
+    char *name = hora_format("%s%s", root(a), a->base->weights[w].name);
     hora_adapter_replace(a, w, name);
     hora_free(name);
 }

@@ -178,6 +178,8 @@ hora_status hora_peft_weigh(hora_adapter *a, double weight);
 /* --- several at once: several.c
  * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.
  * hora_adapters.json says which belong together. */
+/* It may be an adapter's: the name of a folder beside checkpoint-N. NULL: no. */
+bool hora_adapter_name_valid(const char *name);
 /* Refuses two of one name, and two that train the same base weight. */
 hora_status hora_adapters_check(hora_adapter *const *at, int n);
 /* Task routing: an adapter with a task is on in the rows of records that name this task and off in
@@ -203,9 +205,18 @@ hora_status hora_adapters_load(hora_adapter ***at, int *n, const hora_base *base
                                const char *only, const char *prefer);
 /* The task of adapter i in that list; NULL: none. Owned. */
 char *hora_adapters_task(const char *dir, int i);
-/* What a path names: OUT/NAME is the adapter NAME of a task among those that lie together in OUT
- * (*name, *home its OUT), wherever its files are; else *home is dir, and *name NULL. Both owned. */
-void hora_adapters_home(const char *dir, char **home, char **name);
+/* What a path names: OUT/NAME is the adapter NAME of those that lie together in OUT (*name, *home
+ * its OUT), wherever its files are; else *home is dir, and *name NULL. One that is for all records
+ * and lies in a folder of its own, beside none of a task, is that folder. Both owned. */
+hora_status hora_adapters_home(const char *dir, char **home, char **name);
+/* Folder of the one adapter that a path names; owned. HORA_EUSAGE where several lie there and none
+ * is called `name` (NULL: none is preferred). */
+hora_status hora_adapters_one(char **folder, const char *dir, const char *name);
+/* Folders of the adapters `at` in `dir`, by their names, into n strings, owned; one alone may have
+ * another name there. HORA_EUSAGE where one is not there; *unused: names of those that none of `at`
+ * is, owned, NULL: none. */
+hora_status hora_adapters_folders(hora_adapter *const *at, int n, const char *dir, char **folders,
+                                  char **unused);
 /* Names of those that lie in `dir` together, the first one's first; none where there is no
  * hora_adapters.json. Free with hora_list_free. */
 hora_status hora_adapters_list(char ***names, int *n, const char *dir);

@@ -13,7 +13,7 @@ typedef struct config {
 
 #define OPT_OF config
 static const hora_option rows[] = {
-    OPT_STRING(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
+    OPT_LIST(target.layers, "layers", "layers_to_transform", NULL, "LIST", "only these layers"),
     OPT_BOOL(bias, "bias", NULL, "true", "its bias trains too, where there is one"),
 };
 static const hora_options options = {"Method apla", rows, HORA_COUNT(rows)};

@@ -24,9 +24,10 @@ static const hora_option rows[] = {
     OPT_BOOL(both, "decompose_both", NULL, "false", "the first factor is a product too"),
     OPT_INT(factor, "decompose_factor", NULL, "-1", -1, 65536,
             "height and width of the first factor; -1: near the square root"),
-    OPT_STRING(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..", "ranks by module name pattern"),
-    OPT_STRING(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
-               "alphas by module name pattern"),
+    OPT_PATTERNS(rank_pattern, "rank_pattern", NULL, NULL, "P:N;..",
+                 "ranks by module name pattern"),
+    OPT_PATTERNS(alpha_pattern, "alpha_pattern", NULL, NULL, "P:X;..",
+                 "alphas by module name pattern"),
     HORA_TYPED_OPTIONS("q+v"),
 };
 static const hora_options options = {"Method lokr", rows, HORA_COUNT(rows)};

@@ -1,15 +1,14 @@
 /*
  * Several adapters of one training in one folder: the first in the folder itself, the others in
- * sub-folders, as PEFT has them, and hora_adapters.json, which names them in attach order, and the
- * task of each where they have some.
+ * sub-folders, as PEFT has them, and hora_adapters.json (several_list.c), which names them in
+ * attach order, and the task of each where they have some.
  */
 #include <math.h>
 
 #include "base/file.h"
 #include "base/text.h"
+#include "peft/several_list.h"
 #include "peft/store.h"
-
-#define LIST "hora_adapters.json"
 
 /* What starts from a base weight and counts on it (a magnitude, single rows) while another adapter
  * moves that weight. */
@@ -132,7 +131,7 @@ static hora_status write_list(hora_adapter *const *at, int n, const char *dir) {
     for (int i = 0; i < n && routed; i++)
         hora_json_push(tasks,
                        at[i]->task ? hora_json_new_string(at[i]->task) : hora_json_new_null());
-    hora_status s = hora_json_save(o, 2, true, dir, LIST);
+    hora_status s = hora_json_save(o, 2, true, dir, HORA_ADAPTERS_LIST);
     hora_json_free(o);
     return s;
 }
@@ -156,43 +155,9 @@ hora_status hora_adapters_save(hora_adapter *const *at, int n, const char *dir,
     }
     if (n > 1 || (n && at[0]->task))
         return write_list(at, n, dir);
-    char *list = hora_path_join(dir, LIST); /* of others that lay here before */
+    char *list = hora_path_join(dir, HORA_ADAPTERS_LIST); /* of others that lay here before */
     hora_status s = hora_remove_tree(list);
     hora_free(list);
-    return s;
-}
-
-/* The list of `dir`; *out NULL: there is none. */
-static hora_status read_list(hora_json **out, const char *dir) {
-    char *path = hora_path_join(dir, LIST);
-    *out = NULL;
-    hora_status s = hora_path_exists(path) ? hora_json_load(out, path) : HORA_OK;
-    hora_free(path);
-    return s;
-}
-
-hora_status hora_adapters_list(char ***names, int *n, const char *dir) {
-    hora_json *o;
-    int cap = 0;
-    *names = NULL;
-    *n = 0;
-    hora_status s = read_list(&o, dir);
-    const hora_json *list = hora_json_get(o, "adapters");
-    for (size_t i = 0; i < hora_json_len(list) && !s; i++) {
-        const char *name = hora_json_string(hora_json_at(list, i), NULL);
-        if (!name || !*name || *name == '.' || strchr(name, '/'))
-            s = hora_fail(HORA_EFORMAT,
-                          "%s/" LIST ": adapter %zu has no proper name; correct the file", dir,
-                          i + 1);
-        else
-            HORA_PUSH(*names, *n, cap, hora_strdup(name));
-    }
-    if (!s && o && !*n)
-        s = hora_fail(HORA_EFORMAT, "%s/" LIST " names no adapters; correct or remove the file",
-                      dir);
-    if (s)
-        hora_list_free(*names, *n);
-    hora_json_free(o);
     return s;
 }
 
@@ -208,81 +173,38 @@ static hora_status load_one(hora_adapter **a, const hora_base *base, const char 
     return s;
 }
 
-/* --- tasks ------------------------------------------------------------------------------------ */
-/* The task of adapter i in the list; NULL: for all. */
-static const char *task_at(const hora_json *list, int i) {
-    return hora_json_string(hora_json_at(hora_json_get(list, "tasks"), (size_t)i), NULL);
-}
-
-char *hora_adapters_task(const char *dir, int i) {
-    hora_json *list = NULL;
-    const char *task = read_list(&list, dir) ? NULL : task_at(list, i);
-    char *own = task ? hora_strdup(task) : NULL;
-    hora_json_free(list);
-    return own;
-}
-
-void hora_adapters_home(const char *dir, char **home, char **name) {
-    char *path = hora_strdup(dir);
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/')
-        path[--end] = 0;
-    const char *word = hora_path_base(path);
-    char *parent = word == path ? hora_strdup(".") : hora_strndup(path, (size_t)(word - path));
-    hora_json *list = NULL;
-    *name = NULL;
-    hora_status s = read_list(&list, parent);
-    for (size_t i = 0; !s && i < hora_json_len(hora_json_get(list, "adapters")); i++)
-        if (task_at(list, (int)i) &&
-            hora_eq(hora_json_string(hora_json_at(hora_json_get(list, "adapters"), i), NULL), word))
-            *name = hora_strdup(word);
-    for (end = strlen(parent); end > 1 && parent[end - 1] == '/';)
-        parent[--end] = 0;
-    *home = hora_strdup(*name ? parent : dir);
-    hora_json_free(list);
-    hora_free(parent);
-    hora_free(path);
-}
-
-/* Adapter i of the list is among those that `only` (NULL: all) stands for. */
-static bool meant(const hora_json *list, char *const *names, int i, const char *only) {
-    return !only || !task_at(list, i) || hora_eq(names[i], only);
+/* Adapter i of the list is among those that `only` (NULL: all) stands for: one of a task with those
+ * that are for all, one for all by itself. */
+static bool meant(const hora_json *list, int i, const char *only) {
+    const int mine = only ? hora_adapters_place(list, only) : -1;
+    return !only || i == mine ||
+           (hora_adapters_task_at(list, mine) && !hora_adapters_task_at(list, i));
 }
 
 static hora_status load_all(hora_adapter **at, int *n, const hora_base *base, const char *dir,
-                            const char *only, const char *prefer) {
-    char **names;
-    hora_json *list = NULL;
-    int count;
-    HORA_TRY(hora_adapters_list(&names, &count, dir));
-    hora_status s = read_list(&list, dir);
-    for (int i = 0; i < hora_max(count, 1) && !s; i++) {
-        if (count && !meant(list, names, i, only))
+                            const hora_json *list, const char *only, const char *prefer) {
+    const int count = hora_adapters_listed(list);
+    for (int i = 0; i < hora_max(count, 1); i++) {
+        if (count && !meant(list, i, only))
             continue;
-        s = load_one(&at[*n], base, dir, count ? names[i] : NULL, i == 0, prefer);
-        if (!s && !only && task_at(list, i))
-            at[*n]->task = hora_strdup(task_at(list, i));
-        *n += !s;
+        HORA_TRY(load_one(&at[*n], base, dir, hora_adapters_name_at(list, i), i == 0, prefer));
+        if (!only && hora_adapters_task_at(list, i))
+            at[*n]->task = hora_strdup(hora_adapters_task_at(list, i));
+        ++*n;
     }
-    if (!s)
-        s = hora_adapters_check(at, *n);
-    if (!s)
-        s = hora_adapters_route(at, *n);
-    hora_list_free(names, count);
-    hora_json_free(list);
-    return s;
+    HORA_TRY(hora_adapters_check(at, *n));
+    return hora_adapters_route(at, *n);
 }
 
 hora_status hora_adapters_load(hora_adapter ***at, int *n, const hora_base *base, const char *dir,
                                const char *only, const char *prefer) {
-    char **names;
-    int count;
+    hora_json *list;
     *at = NULL;
     *n = 0;
-    HORA_TRY(hora_adapters_list(&names, &count, dir));
-    hora_list_free(names, count);
-    *at = hora_calloc((size_t)count + 1, sizeof **at);
-    hora_status s = load_all(*at, n, base, dir, only, prefer);
+    HORA_TRY(hora_adapters_read_list(&list, dir));
+    *at = hora_calloc((size_t)hora_adapters_listed(list) + 1, sizeof **at);
+    hora_status s = load_all(*at, n, base, dir, list, only, prefer);
+    hora_json_free(list);
     if (s) {
         while (*n > 0)
             hora_peft_detach((*at)[--*n]);

@@ -84,10 +84,23 @@ const hora_st_tensor *hora_store_find(const hora_adapter *a, const hora_st *st, 
     return t;
 }
 
+/* A head beside prompts: before 0.2 it had the names that it has beside other types. */
+static const hora_st_tensor *find_longer(const hora_adapter *a, const hora_st *st,
+                                         const hora_param *p) {
+    static const char root[] = "base_model.";
+    if (p->weight < 0 || !hora_starts(p->name, root))
+        return NULL;
+    char *name = hora_format("%smodel.%s", root, p->name + sizeof root - 1);
+    const hora_st_tensor *t = hora_store_find(a, st, name);
+    hora_free(name);
+    return t;
+}
+
 static const hora_st_tensor *find_param(const hora_adapter *a, const hora_st *st,
                                         const hora_param *p) {
     const hora_st_tensor *t = hora_store_find(a, st, p->name);
-    return t || !weight_name(a, p) ? t : hora_st_find(st, weight_name(a, p));
+    t = t || !weight_name(a, p) ? t : hora_st_find(st, weight_name(a, p));
+    return t ? t : find_longer(a, st, p);
 }
 
 /* The file's tensor has its shape, or that which its weight has on disk. */

@@ -374,11 +374,32 @@ static hora_status inspect_checkpoint(const char *dir, const char *base_dir, boo
     return inspect_dir(dir, base_dir, heads, inside);
 }
 
+/* OUT/NAME, whose files lie in OUT itself: NAME without the others. */
+static hora_status inspect_first(const char *path, const char *base_dir, bool heads,
+                                 hora_json **out) {
+    char *home, *name;
+    HORA_TRY(hora_adapters_home(path, &home, &name));
+    hora_json *o = hora_json_new_object();
+    put_text(o, "path", path);
+    put_text(o, "name", name);
+    hora_status s = !name ? hora_fail(HORA_ENOTFOUND, "%s: is not there; check the path", path)
+                    : hora_path_has(home, "adapter_config.json")
+                        ? inspect_adapter(home, base_dir, heads, o)
+                        : inspect_delta(home, o);
+    if (s)
+        hora_json_free(o);
+    else
+        *out = o;
+    hora_free(home);
+    hora_free(name);
+    return s;
+}
+
 hora_status hora_inspect(const char *path, const char *base_dir, bool heads, hora_json **out) {
     bool folder;
     HORA_TRY(hora_path_is_folder(path, &folder));
     if (!folder && !hora_path_exists(path))
-        return hora_fail(HORA_ENOTFOUND, "%s: is not there; check the path", path);
+        return inspect_first(path, base_dir, heads, out);
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "path", hora_json_new_string(path));
     hora_status s = hora_model_file(path) ? inspect_model(path, o)

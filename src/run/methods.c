@@ -1,6 +1,7 @@
 /* The adapters of a run: attached from settings, read, written into the recipe as run. */
 #include "run/methods.h"
 
+#include "base/log.h"
 #include "base/text.h"
 #include "run/run.h"
 
@@ -74,13 +75,20 @@ hora_status hora_run_methods_attach(hora_run_methods *m, const hora_base *base, 
     return hora_adapters_route(m->at, m->n);
 }
 
-hora_status hora_run_methods_read(const hora_run_methods *m, const char *dir) {
-    for (int i = 0; i < m->n; i++) {
-        char *from = hora_adapters_path(m->at, i, dir);
-        hora_status s = hora_adapter_read(m->at[i], from);
-        hora_free(from);
-        HORA_TRY(s);
-    }
+hora_status hora_run_methods_from(const hora_run_methods *m, const char *dir, char ***folders) {
+    char *unused = NULL;
+    *folders = hora_calloc((size_t)m->n + 1, sizeof **folders);
+    const hora_status s = hora_adapters_folders(m->at, m->n, dir, *folders, &unused);
+    if (unused)
+        hora_warn("init_adapter: %s of %s are in no element of methods, and are left out", unused,
+                  dir);
+    hora_free(unused);
+    return s;
+}
+
+hora_status hora_run_methods_read(const hora_run_methods *m, char *const *folders) {
+    for (int i = 0; i < m->n; i++)
+        HORA_TRY(hora_adapter_read(m->at[i], folders[i]));
     return HORA_OK;
 }
 

@@ -17,8 +17,12 @@ typedef struct hora_run_methods { /* zeroed before hora_run_methods_attach */
  */
 hora_status hora_run_methods_attach(hora_run_methods *m, const hora_base *base, hora_settings *s,
                                     const char *method, uint64_t seed);
-/* Values of an earlier folder: each from where the same one lies there. */
-hora_status hora_run_methods_read(const hora_run_methods *m, const char *dir);
+/* Where in an earlier folder each of them lies: by their names; one alone also under another, where
+ * the path names it (OUT/NAME) or no other is there. *folders has m->n strings, to free with
+ * hora_list_free, also after a failure. HORA_EUSAGE where it does not say which is meant. */
+hora_status hora_run_methods_from(const hora_run_methods *m, const char *dir, char ***folders);
+/* Values from there. */
+hora_status hora_run_methods_read(const hora_run_methods *m, char *const *folders);
 /* Adds `methods` to a recipe as run; only for a list. */
 void hora_run_methods_recipe(const hora_run_methods *m, hora_json *recipe);
 void hora_run_methods_release(hora_run_methods *m);

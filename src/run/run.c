@@ -51,7 +51,7 @@ static hora_status open_out(run *r, const hora_settings *given) {
     const bool resume = r->run.resume;
     const hora_input others[] = {{"model", r->run.model},
                                  /* a resume reads its own recipe, and init_adapter no more */
-                                 {"adapter of init_adapter", resume ? NULL : r->run.init_adapter},
+                                 {"adapter of init_adapter", resume ? NULL : r->init_home},
                                  {"recipe", resume ? NULL : given->file}};
     const int nothers = (int)HORA_COUNT(others), n = r->files.npaths + nothers;
     hora_input *in = hora_calloc((size_t)n, sizeof *in);
@@ -105,6 +105,16 @@ static hora_status same_options(const run *r) {
     return s;
 }
 
+/* OUT/NAME of init_adapter has no folder of its own where NAME is the first of OUT. */
+static hora_status find_init(run *r) {
+    char *name = NULL;
+    if (!r->run.init_adapter || r->run.resume)
+        return HORA_OK;
+    const hora_status s = hora_adapters_home(r->run.init_adapter, &r->init_home, &name);
+    hora_free(name);
+    return s;
+}
+
 /* writes: the folder will be written to. */
 static hora_status take_settings(run *r, hora_settings *given, bool writes) {
     HORA_TRY(hora_options_take(&hora_run_options, &r->run, given));
@@ -145,7 +155,7 @@ static hora_status take_settings(run *r, hora_settings *given, bool writes) {
         return hora_fail(HORA_EUSAGE, "of several ranks only one has standard input (-): put the "
                                       "data into a file that all can read");
     hora_run_files_find(&r->files, &r->run, &r->data);
-    return HORA_OK;
+    return find_init(r);
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
@@ -165,7 +175,7 @@ static hora_status open_model(run *r) {
                                  .task = r->run.task,
                                  .frames = r->run.frames,
                                  .frame_attention = r->run.frame_attention,
-                                 .adapter = r->run.init_adapter,
+                                 .adapter = r->run.resume ? r->run.init_adapter : r->init_home,
                                  .sharing = hora_comm_sharing(r->comm)};
     r->opened.comm = r->comm;
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
@@ -211,12 +221,19 @@ static hora_status check_before_data(run *r) {
     HORA_TRY(hora_check_context(r->opened.base, r->data.seq_len));
     HORA_TRY(hora_train_check(&r->train));
     HORA_TRY(hora_data_check(&r->data));
-    if (r->run.init_adapter && !r->run.resume && !hora_path_is_dir(r->run.init_adapter))
+    if (r->init_home && !hora_path_is_dir(r->init_home))
         return hora_fail(HORA_ENOTFOUND, "init_adapter: %s is no folder; give that of an adapter",
                          r->run.init_adapter);
     if (r->opened.base->vision)
         hora_run_files_as_named(&r->files, &r->run);
     return hora_run_files_found(&r->files);
+}
+
+/* Which folder each adapter starts from, once the methods are known. */
+static hora_status choose_init(run *r) {
+    return r->init_home && !r->init_from
+               ? hora_run_methods_from(&r->methods, r->run.init_adapter, &r->init_from)
+               : HORA_OK;
 }
 
 static void say_files(const hora_dataset *d, hora_str *out) {
@@ -380,6 +397,8 @@ static hora_status plan(run *r) {
     if (settled)
         HORA_TRY(attach(r));
     HORA_TRY(check_before_data(r));
+    if (settled)
+        HORA_TRY(choose_init(r));
     HORA_TRY(hora_run_unused(r));
     if (r->files.train)
         HORA_TRY(open_data(r));
@@ -388,6 +407,7 @@ static hora_status plan(run *r) {
     HORA_TRY(hora_open_settle(&r->opened, r->set, r->eval_set, true, (uint64_t)r->train.seed));
     if (!settled)
         HORA_TRY(attach(r));
+    HORA_TRY(choose_init(r));
     HORA_TRY(soften(r));
     if (!r->run.resume)
         HORA_TRY(weigh(r));
@@ -424,8 +444,8 @@ static hora_status start(run *r) {
     HORA_TRY(hora_base_finite(r->opened.base));
     for (int i = 0; i < r->methods.n; i++)
         HORA_TRY(hora_adapter_allocate(r->methods.at[i]));
-    if (r->run.init_adapter && !r->run.resume)
-        HORA_TRY(hora_run_methods_read(&r->methods, r->run.init_adapter));
+    if (r->init_from)
+        HORA_TRY(hora_run_methods_read(&r->methods, r->init_from));
     HORA_TRY(start_from_classes(r));
     HORA_TRY(hora_training_prepare(r->training));
     hora_training_watch(r->training, r->hooks ? r->hooks->stop : NULL);
@@ -444,6 +464,9 @@ static void release(run *r) {
     hora_train_log_close(r->log);
     hora_outdir_close(r->out);
     hora_training_free(r->training);
+    if (r->init_from)
+        hora_list_free(r->init_from, r->methods.n);
+    hora_free(r->init_home);
     hora_run_methods_release(&r->methods);
     hora_dataset_close(r->eval_set);
     hora_dataset_close(r->set);

@@ -18,6 +18,8 @@ typedef struct run {
     hora_run_files files;
     const hora_run_hooks *hooks;
     hora_opened opened;
+    char *init_home;  /* where the files of init_adapter lie together; NULL: not asked for */
+    char **init_from; /* the folder of each adapter's first values; NULL: drawn */
     hora_run_methods methods;
     hora_dataset *set, *eval_set;
     hora_training *training;

@@ -36,8 +36,10 @@ static const hora_option rows[] = {
                "pieces of all frames; auto: what model or adapter says, else apart"),
     OPT_STRING(out, "out", "output_dir", NULL, "DIR",
                "folder for the adapter, checkpoints and logs"),
-    OPT_STRING(init_adapter, "init_adapter", NULL, NULL, "DIR",
-               "start from the values of this adapter (same method and options)"),
+    OPT_STRING(
+        init_adapter, "init_adapter", NULL, NULL, "DIR",
+        "start from the values of this adapter (same method and options); of several in a folder, "
+        "each from the one of its adapter_name, or OUT/NAME"),
     OPT_BOOL(any_base, "any_base", NULL, "false",
              "init_adapter may have been trained on another base: a warning, no refusal",
              .with = "init_adapter"),

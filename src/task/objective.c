@@ -241,13 +241,17 @@ hora_status hora_objective_choose(hora_objective *o, const char *name, const hor
 /* A whole head saved beside the factors: "base_model.model.score.weight", RoBERTa's
  * "..classifier.out_proj.weight", not the layer in front of DistilBERT's. */
 static bool is_head(const char *name) {
-    char *module;
+    char *module, *full = NULL;
     hora_peft_part part;
+    if (hora_starts(name, "base_model.") && !hora_starts(name, "base_model.model."))
+        full = hora_format("base_model.model.%s", name + strlen("base_model.")); /* of prompts */
     const bool ours =
-        hora_peft_parse_key(name, &module, &part) == HORA_OK && part == HORA_PEFT_WEIGHT &&
+        hora_peft_parse_key(full ? full : name, &module, &part) == HORA_OK &&
+        part == HORA_PEFT_WEIGHT &&
         (hora_ends(module, ".out_proj") || (!strchr(module, '.') && !hora_eq(module, "lm_head") &&
                                             !hora_eq(module, "pre_classifier")));
     hora_free(module);
+    hora_free(full);
     return ours;
 }
 

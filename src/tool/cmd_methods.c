@@ -1,15 +1,17 @@
 /* hora methods: the table of methods, from the registry; one of them; what each trains, and what a
  * step of it costs by the plan. */
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "model/family.h"
 #include "nn/recording.h"
 #include "peft/peft.h"
 #include "run/open.h"
+#include "tool/step_times.h"
 #include "tool/tool.h"
 
 typedef struct config {
-    char *model;
+    char *model, *families, *times;
     bool table;
 } config;
 
@@ -19,6 +21,11 @@ static const hora_option rows[] = {
         model, "model", NULL, NULL, "DIR",
         "say what each trains in this model, with its default options, and what a step costs "
         "against LoRA's; several: A,B,..; the step is that of the first"),
+    OPT_STRING(families, "families", NULL, NULL, "DIRS",
+               "say of which of these models' families each can train one: A,B,.."),
+    OPT_STRING(
+        times, "times", NULL, NULL, "FILES",
+        "say what a step took against LoRA's: runs of bench/methods, a file of each set: A,B"),
     OPT_BOOL(table, "table", NULL, "false", "as a Markdown table"),
 };
 static const hora_options own = {"Methods", rows, HORA_COUNT(rows)};
@@ -37,7 +44,7 @@ static hora_json *options_json(const hora_options *t) {
 }
 
 /* --- on models -------------------------------------------------------------------------------- */
-enum { MODELS = 8, SEQUENCES = 8, TOKENS = 128 };
+enum { MODELS = 16, SEQUENCES = 8, TOKENS = 128, TIMES = 4 };
 
 typedef struct cost {
     double flops, bytes; /* of a step; of activations, gradients and moments */
@@ -48,13 +55,18 @@ typedef struct models {
     cost lora; /* on the first; flops 0: not there */
 } models;
 
-/* The language model's loss; else one on what the blocks give. */
+typedef struct source { /* what is said of every method */
+    models models, families;
+    hora_step_times times[TIMES];
+    int ntimes;
+} source;
+
+/* The loss of a head, where there is one; else one on what the blocks give. */
 static void outputs(hora_net *n, hora_t hidden, void *user) {
     const hora_base *b = user;
-    const hora_head head = b->head >= 0 && !b->bare ? hora_net_head(n, hidden) : (hora_head){0};
-    hora_graph_loss(
-        n->g, b->head >= 0 && !b->bare ? hora_net_xent(n, &head, hidden) : hora_mse(n->g, hidden),
-        1);
+    const hora_head head = b->head >= 0 ? hora_net_head(n, hidden) : (hora_head){0};
+    hora_graph_loss(n->g, b->head >= 0 ? hora_net_xent(n, &head, hidden) : hora_mse(n->g, hidden),
+                    1);
 }
 
 /* A step over a few sequences, or pictures, nothing recomputed. The plan is that of the reference
@@ -105,13 +117,48 @@ static hora_json *on_model(const hora_method *m, const models *all, int i) {
     hora_json_set(o, "trained",
                   s ? hora_json_new_null() : hora_json_new_int(hora_adapter_trainable(a)));
     hora_json_set(o, "refused", s ? hora_json_new_string(hora_errmsg()) : hora_json_new_null());
-    if (!i && all->lora.flops > 0 && !s && !plan_cost(all->at[0], a, &c)) {
+    const bool asked = !i && all->lora.flops > 0 && !s;
+    if (asked && plan_cost(all->at[0], a, &c)) {
+        hora_json_set(o, "unplanned", hora_json_new_string(hora_errmsg()));
+    } else if (asked) {
         hora_json_set(o, "step_against_lora", hora_json_new_real(c.flops / all->lora.flops));
         hora_json_set(o, "memory_against_lora", hora_json_new_real(c.bytes / all->lora.bytes));
     }
     hora_peft_detach(a);
     hora_settings_release(&none);
     return o;
+}
+
+static void nowhere(void *user, int level, const char *text) {
+    (void)user;
+    (void)level;
+    (void)text;
+}
+
+/* It can be attached and recorded: a step of it can be planned. */
+static bool works(const hora_method *m, hora_base *b) {
+    hora_settings none = {0};
+    hora_adapter *a = NULL;
+    cost c;
+    hora_log_sink(nowhere, NULL); /* how it would be saved is not asked */
+    const bool yes = !hora_peft_attach(&a, b, m->name, &none, 0) && !plan_cost(b, a, &c);
+    hora_log_sink(NULL, NULL);
+    hora_peft_detach(a);
+    hora_settings_release(&none);
+    return yes;
+}
+
+/* Each family once, though several of its models may be there: one that works will do. */
+static hora_json *family_names(const hora_method *m, const models *all) {
+    hora_json *list = hora_json_new_array();
+    const char *last = NULL;
+    for (int i = 0; i < all->n; i++) {
+        const char *name = all->at[i]->family->name;
+        if (hora_eq(name, last) || !works(m, all->at[i]))
+            continue;
+        hora_json_push(list, hora_json_new_string(last = name));
+    }
+    return list;
 }
 
 static void measure_lora(models *all) {
@@ -124,26 +171,76 @@ static void measure_lora(models *all) {
     hora_settings_release(&none);
 }
 
-static hora_status open_models(models *all, const char *list) {
+static hora_status open_model(hora_base **b, const char *dir, bool heads) {
+    hora_base_options o = {.dtype = HORA_F32, .headers_only = true, .config_alone = true};
+    hora_status s = hora_base_open(b, dir, &o);
+    if (!s && (!heads || (*b)->head >= 0))
+        return HORA_OK;
+    if (!s)
+        hora_base_close(*b);
+    o.bare = true; /* an encoder, which writes no text */
+    HORA_TRY(hora_base_open(b, dir, &o));
+    if (heads &&
+        (s = hora_base_head(*b, (*b)->vision ? "IMAGE_CLS" : "TOKEN_CLS", 3, false, false, 0))) {
+        hora_base_close(*b);
+        return s;
+    }
+    return HORA_OK;
+}
+
+/* heads: a model without one is there for a task, and gets one. */
+static hora_status open_models(models *all, const char *list, bool heads) {
     hora_status s = HORA_OK;
-    for (char *dir; !s && (dir = hora_list_word(&list, ",")); hora_free(dir)) {
-        hora_base_options o = {.dtype = HORA_F32, .headers_only = true, .config_alone = true};
+    for (char *dir; !s && list && (dir = hora_list_word(&list, ",")); hora_free(dir)) {
         hora_base **b = &all->at[all->n];
         if (all->n == MODELS)
             s = hora_fail(HORA_EUSAGE, "more than %d models; give fewer", MODELS);
-        else if ((s = hora_base_open(b, dir, &o))) {
-            o.bare = true; /* an encoder, which writes no text */
-            s = hora_base_open(b, dir, &o);
-        }
+        else
+            s = open_model(b, dir, heads);
         all->n += !s;
     }
-    if (!s)
-        measure_lora(all);
     return s;
 }
 
+static hora_status read_times(source *from, const char *list) {
+    hora_status s = HORA_OK;
+    for (char *path; !s && list && (path = hora_list_word(&list, ",")); hora_free(path))
+        s = from->ntimes == TIMES
+                ? hora_fail(HORA_EUSAGE, "more than %d files of times; give fewer", TIMES)
+                : hora_step_times_read(&from->times[from->ntimes++], path);
+    return s;
+}
+
+static hora_status open_source(source *from, const config *o) {
+    HORA_TRY(open_models(&from->models, o->model, false));
+    measure_lora(&from->models);
+    HORA_TRY(open_models(&from->families, o->families, true));
+    return read_times(from, o->times);
+}
+
+static void release_source(source *from) {
+    for (int i = 0; i < from->models.n; i++)
+        hora_base_close(from->models.at[i]);
+    for (int i = 0; i < from->families.n; i++)
+        hora_base_close(from->families.at[i]);
+    for (int i = 0; i < from->ntimes; i++)
+        hora_step_times_release(&from->times[i]);
+}
+
 /* --- showing ---------------------------------------------------------------------------------- */
-static hora_json *method_json(const hora_method *m, const models *all) {
+static hora_json *times_json(const hora_method *m, const source *from) {
+    hora_json *o = hora_json_new_object();
+    double ratio;
+    for (int i = 0; i < from->ntimes; i++)
+        hora_json_set(o, from->times[i].set,
+                      hora_step_times_ratio(&from->times[i], m->name, &ratio)
+                          ? hora_json_new_real(ratio)
+                          : hora_json_new_null());
+    return o;
+}
+
+static hora_json *method_json(const hora_method *m, const source *from) {
+    const models *all = &from->models;
     hora_json *o = hora_json_new_object();
     hora_json_set(o, "name", hora_json_new_string(m->name));
     hora_json_set(o, "summary", hora_json_new_string(m->summary));
@@ -160,6 +257,10 @@ static hora_json *method_json(const hora_method *m, const models *all) {
         for (int i = 0; i < all->n; i++)
             hora_json_push(list, on_model(m, all, i));
     }
+    if (from->families.n)
+        hora_json_set(o, "families", family_names(m, &from->families));
+    if (from->ntimes)
+        hora_json_set(o, "time_against_lora", times_json(m, from));
     hora_json_set(o, "options", options_json(m->options));
     return o;
 }
@@ -181,6 +282,31 @@ static void print_model(const hora_json *m) {
     if (hora_json_real(hora_json_get(m, "step_against_lora"), &step))
         printf("  a step computes %.2f and takes %.2f of what LoRA's does\n", step,
                hora_cli_number(m, "memory_against_lora"));
+    else if (*hora_cli_text(m, "unplanned"))
+        printf("  no step of it could be planned: %s\n", hora_cli_text(m, "unplanned"));
+}
+
+static void put_families(const hora_json *list, hora_str *out) {
+    for (size_t i = 0; i < hora_json_len(list); i++)
+        hora_str_printf(out, "%s%s", i ? ", " : "", hora_json_string(hora_json_at(list, i), NULL));
+    if (!out->n)
+        hora_str_puts(out, "-");
+}
+
+static void print_more(const hora_json *m) {
+    const hora_json *times = hora_json_get(m, "time_against_lora");
+    const hora_json *list = hora_json_get(m, "families");
+    hora_str text = {0};
+    put_families(list, &text);
+    if (list)
+        printf("  trains models of %s\n", text.s);
+    hora_str_release(&text);
+    for (void *it = hora_json_iter(times); it; it = hora_json_next(times, it)) {
+        double ratio;
+        if (hora_json_real(hora_json_iter_value(it), &ratio))
+            printf("  a step on %s took %.2f of the time of LoRA's\n", hora_json_iter_key(it),
+                   ratio);
+    }
 }
 
 static void print(const hora_json *m) {
@@ -199,6 +325,7 @@ static void print(const hora_json *m) {
         printf("  not for one task of several: %s\n", hora_cli_text(m, "unrouted"));
     for (size_t i = 0; i < hora_json_len(hora_json_get(m, "models")); i++)
         print_model(hora_json_at(hora_json_get(m, "models"), i));
+    print_more(m);
     printf("  default learning rate %s\n", hora_format_real(lr, hora_cli_number(m, "default_lr")));
     for (size_t i = 0; i < hora_json_len(options); i++) {
         const hora_json *o = hora_json_at(options, i);
@@ -223,6 +350,8 @@ static void print_ratio(const hora_json *model, const char *name) {
 static void print_row(const hora_json *m) {
     const hora_json *list = hora_json_get(m, "models");
     const char *name = hora_cli_text(m, "name"), *paper = hora_cli_text(m, "paper");
+    const hora_json *times = hora_json_get(m, "time_against_lora");
+    const hora_json *families = hora_json_get(m, "families");
     printf("| [%s](%s.md) | %s |", name, name, hora_cli_text(m, "summary"));
     for (size_t i = 0; i < hora_json_len(list); i++) {
         int64_t n;
@@ -235,56 +364,68 @@ static void print_row(const hora_json *m) {
         print_ratio(hora_json_at(list, 0), "step_against_lora");
         print_ratio(hora_json_at(list, 0), "memory_against_lora");
     }
+    for (void *it = hora_json_iter(times); it; it = hora_json_next(times, it))
+        print_ratio(times, hora_json_iter_key(it));
+    if (families) {
+        hora_str text = {0};
+        put_families(families, &text);
+        printf(" %s |", text.s);
+        hora_str_release(&text);
+    }
     printf(" %s | %s | %s |\n", merges(m) ? "yes" : "no", hora_cli_text(m, "saved_as"),
            *paper ? paper : "-");
 }
 
-static void print_head(const models *all) {
+static void print_head(const source *from) {
+    const models *all = &from->models;
     printf("| method | what it does |");
     for (int i = 0; i < all->n; i++)
         printf(" %s |", hora_path_base(all->at[i]->dir));
-    printf("%s merges | folder | paper |\n|---|---|", all->n ? " step | memory |" : "");
-    for (int i = 0; i < all->n; i++)
+    printf("%s", all->n ? " step | memory |" : "");
+    for (int i = 0; i < from->ntimes; i++)
+        printf(" time, %s |", from->times[i].set);
+    printf("%s merges | folder | paper |\n|---|---|", from->families.n ? " families |" : "");
+    for (int i = 0; i < all->n + from->ntimes + (all->n ? 2 : 0); i++)
         printf("---:|");
-    printf("%s---|---|---|\n", all->n ? "---:|---:|" : "");
+    printf("%s---|---|---|\n", from->families.n ? "---|" : "");
 }
 
-static hora_status show(hora_cli *c, const config *o, const models *all, const hora_method *one) {
+static hora_status show(hora_cli *c, const config *o, const source *from, const hora_method *one) {
     if (o->table && !c->json)
-        print_head(all);
+        print_head(from);
     for (int i = 0, shown = 0; i < hora_method_count(); i++) {
         const hora_method *m = hora_method_at(i);
         if (one && m != one)
             continue;
         if (shown++ && !c->json && !o->table)
             putchar('\n');
-        hora_cli_show(c, method_json(m, all), o->table ? print_row : print);
+        hora_cli_show(c, method_json(m, from), o->table ? print_row : print);
     }
     return HORA_OK;
 }
 
 static hora_status run(hora_cli *c) {
     config o;
-    models all = {0};
+    source from = {0};
     const hora_method *one = NULL;
     HORA_TRY(hora_options_take(&own, &o, &c->settings));
     hora_status s = HORA_OK;
     if (c->nrest && !(one = hora_method_named(c->rest[0])))
         s = hora_method_unknown(c->rest[0]);
-    if (!s && o.model)
-        s = open_models(&all, o.model);
     if (!s)
-        s = show(c, &o, &all, one);
-    for (int i = 0; i < all.n; i++)
-        hora_base_close(all.at[i]);
+        s = open_source(&from, &o);
+    if (!s)
+        s = show(c, &o, &from, one);
+    release_source(&from);
     hora_options_release(&own, &o);
     return s;
 }
 
-const hora_command hora_command_methods = {.name = "methods",
-                                           .summary =
-                                               "Methods with their equations, options and defaults",
-                                           .usage = "[NAME] [--model DIR] [--table] [--json]",
-                                           .tables = {&own},
-                                           .most = 1,
-                                           .run = run};
+const hora_command hora_command_methods = {
+    .name = "methods",
+    .summary = "Methods with their equations, options and defaults",
+    .usage = "[NAME] [--model DIR] [--families DIRS] [--times FILES] "
+             "[--table] [--json]",
+    .tables = {&own},
+    .most = 1,
+    .run = run};

@@ -262,7 +262,7 @@ static hora_status as_adapter(check *k, const char *path) {
     hora_outcome got = {0};
     char *home, *only;
     int n;
-    hora_adapters_home(path, &home, &only);
+    HORA_TRY(hora_adapters_home(path, &home, &only));
     hora_status s = hora_adapters_load(&at, &n, k->m->base, home, only, NULL);
     hora_free(home);
     hora_free(only);

@@ -43,12 +43,13 @@ static hora_status parse(hora_adapter_source *from, const char *text) {
     return HORA_OK;
 }
 
-/* OUT/NAME: an adapter of a task among those of OUT. */
-static void find_home(hora_adapter_source *from) {
+/* OUT/NAME: one of the adapters of OUT. */
+static hora_status find_home(hora_adapter_source *from) {
     char *home;
-    hora_adapters_home(from->dir, &home, &from->only);
+    HORA_TRY(hora_adapters_home(from->dir, &home, &from->only));
     hora_free(from->dir);
     from->dir = home;
+    return HORA_OK;
 }
 
 hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
@@ -64,7 +65,8 @@ hora_status hora_cli_sources_of(hora_cli_sources *c, const hora_settings *s) {
             char *text = hora_strndup(one, n);
             HORA_PUSH(c->adapters, c->n, cap, ((hora_adapter_source){0}));
             st = parse(&c->adapters[c->n - 1], text);
-            find_home(&c->adapters[c->n - 1]);
+            if (!st)
+                st = find_home(&c->adapters[c->n - 1]);
             hora_free(text);
         }
     }

@@ -1,6 +1,7 @@
 /* The front of the tool: help, version, near names, exit codes, tables. */
 #include "base/file.h"
 #include "base/text.h"
+#include "tiny_model.h"
 #include "tool.h"
 
 static const char *const commands[] = {"train",  "eval",    "generate", "forward", "tokenize",
@@ -29,13 +30,49 @@ static void test_help(void **state) {
     tool_check(0, "--target-modules", NULL, "%s", "train --help");
 }
 
+/* Steps are compared with LoRA's of the same machine alone, failed runs left out. */
+static void test_times(void) {
+    static const char head[] = "set,variant,status,step_ms,device,dtype,threads,cpu\n";
+    static const struct {
+        const char *runs, *text;
+        int status;
+    } rows[] = {
+        {"text,lora,ok,10,host,f32,1,\"a, b\"\ntext,lora,ok,100,host,f32,2,\"a, b\"\n"
+         "text,ia3,ok,15,host,f32,1,\"a, b\"\ntext,ia3,ok,150,host,f32,2,\"a, b\"\n"
+         "text,ia3,failed 5,,host,f32,1,x\ntext,ia3,ok,7,cuda,f32,1,x\n",
+         "a step on text took 1.50 of the time of LoRA's", 0},
+        {"text,lora,ok,ten,host,f32,1,x\n", "line 2: step_ms is no time", 4},
+        {"text,lora,ok,1\n", "line 2 has no cell `device`", 4},
+        {"", "holds no run that went well", 4},
+    };
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        char *text = hora_format("%s%s", head, rows[i].runs);
+        const char *file = tiny_file("runs.csv", text);
+        tool_check(rows[i].status, rows[i].status ? "" : rows[i].text,
+                   rows[i].status ? rows[i].text : "", "methods ia3 --times '%s'", file);
+        hora_free(text);
+    }
+    tool_check(4, "", "has no column `set`", "methods ia3 --times '%s'",
+               tiny_file("no.csv", "a,b\n"));
+}
+
 /* One method, what it trains, and the page that the table makes. */
 static void test_methods(void **state) {
     (void)state;
     const char *page = hora_test_source("docs/methods/README.md");
     const char *at = hora_test_source("tests/cli/files");
-    char *line = hora_format("methods --table --model %s/llama7b,%s/vit_b,%s/bert_b,%s/stories260k",
-                             at, at, at, at);
+    static const char *const families[] = {"llama", "latent", "bert", "modernbert", "vit", "clips"};
+    char *shared = hora_format("methods --model %s/llama7b,%s/vit_b,%s/bert_b,%s/stories260k "
+                               "--families ",
+                               at, at, at, at);
+    hora_str said = {0};
+    hora_str_puts(&said, shared);
+    for (size_t i = 0; i < HORA_COUNT(families); i++)
+        hora_str_printf(&said, "%s%s/families/%s", i ? "," : "", at, families[i]);
+    hora_str_printf(&said, " --times %s,%s --table",
+                    hora_test_source("bench/results/methods_text.csv"),
+                    hora_test_source("bench/results/methods_pictures.csv"));
+    char *line = said.s;
     hora_str text = {0};
     tool_check(0, "y = W x + b + (alpha / r) B A x", "", "%s", "methods dora");
     tool_check(8, "", "did you mean `lora`", "%s", "methods lorra");
@@ -45,6 +82,8 @@ static void test_methods(void **state) {
     tool_check(0, table, "", "%s", line);
     hora_str_release(&text);
     hora_free(line);
+    hora_free(shared);
+    test_times();
 }
 
 /* Letters stand in front of the flag they mean, and mean it at every place. */

@@ -132,6 +132,13 @@ static void test_default(void **state) {
     hora_free(file);
 }
 
+/* The adapter NAME of `several` has the values of the one in `alone`. */
+static void assert_same_as(const char *several, const char *name, const char *alone) {
+    char *sub = hora_path_join(several, name);
+    hora_assert_same_file(sub, alone, "adapter_model.safetensors");
+    hora_free(sub);
+}
+
 /* What is on for all records comes with each of the tasks, and counts once where two are named. */
 static void test_common(void **state) {
     (void)state;
@@ -189,6 +196,97 @@ static void test_refusals(void **state) {
         assert_false(hora_path_exists(out));
         hora_free(file);
     }
+    tool_check(2, "", "`methods.0.adapter_task` takes one value, not a list of 2",
+               "train '%s' --out '%s'",
+               recipe(records("all.jsonl", 2, "high"),
+                      "- {method: lora, adapter_task: [low, high]}\n", ""),
+               hora_test_path(hora_test_tmp(), "refused"));
+}
+
+/* Adapters of one folder, by their names: what a training, an answer or a report takes. */
+static void test_names(void **state) {
+    static const char methods[] = "- {method: lora, adapter_name: deep, rank: 2}\n"
+                                  "- {method: ia3, adapter_name: tall}\n";
+    (void)state;
+    const char *all = records("all.jsonl", 2, "high");
+    char *plain = hora_strdup(hora_test_path(hora_test_tmp(), "plain")),
+         *out = hora_strdup(hora_test_path(hora_test_tmp(), "from")),
+         *file = hora_strdup(recipe(all, methods, "")),
+         *one = hora_format("train --model '%s' --data '%s' --seq-len 64 --steps 1 --out '%s'",
+                            tiny_model(), all, out);
+    tool_check(0, NULL, NULL, "train '%s' --out '%s'", file, plain);
+    tool_check(0, NULL, NULL, "generate --model '%s' --adapter '%s/deep' --prompt up", tiny_model(),
+               plain);
+    tool_check(0, "deep", NULL, "inspect '%s/deep'", plain);
+    tool_check(2, "", "holds 2 adapters, of which one is wanted here; give it by name: ",
+               "%s --method lora --rank 2 --init-adapter '%s'", one, plain);
+    assert_false(hora_path_exists(out));
+    tool_check(0, NULL, NULL, "%s --method lora --rank 2 --init-adapter '%s/deep'", one, plain);
+    hora_assert_same_file(plain, out, "adapter_model.safetensors");
+    tool_check(0, NULL, NULL, "%s --overwrite --method ia3 --adapter-name tall --init-adapter '%s'",
+               one, plain);
+    assert_same_as(plain, "tall", out);
+    tool_check(0, NULL, NULL, "%s --overwrite --method ia3 --init-adapter '%s/tall'", one, plain);
+    assert_same_as(plain, "tall", out);
+    /* a list: by name, in any order */
+    char *turned = hora_strdup(recipe(all,
+                                      "- {method: ia3, adapter_name: tall}\n"
+                                      "- {method: lora, adapter_name: deep, rank: 2}\n",
+                                      ""));
+    tool_check(0, NULL, NULL, "train '%s' --out '%s' --overwrite --steps 1 --init-adapter '%s'",
+               turned, out, plain);
+    assert_same_as(plain, "tall", out);
+    tool_check(2, "", "holds no adapter `toll`, there are",
+               "train '%s' --out '%s' --overwrite --set methods.0.adapter_name=toll "
+               "--init-adapter '%s'",
+               turned, out, plain);
+    tool_check(2, "", "is one adapter, and methods has 2",
+               "train '%s' --out '%s' --overwrite --init-adapter '%s/deep'", turned, out, plain);
+    tool_check(9, "", "is or holds the adapter",
+               "train '%s' --out '%s' --overwrite --init-adapter '%s/deep'", file, plain, plain);
+    hora_free(turned);
+    hora_free(one);
+    hora_free(file);
+    hora_free(plain);
+    hora_free(out);
+}
+
+/* A damaged list is believed in no part. */
+static void test_damaged(void **state) {
+    static const struct {
+        const char *list, *text;
+    } rows[] = {
+        {"[]", "it is no object"},
+        {"{\"adapters\": []}", "`adapters` is no list of names"},
+        {"{\"tasks\": [null]}", "`adapters` is no list of names"},
+        {"{\"adapters\": [\"deep\", 2]}", "adapter 2 has no proper name"},
+        {"{\"adapters\": [\"deep\", \"../tall\"]}", "adapter 2 has no proper name"},
+        {"{\"adapters\": [\"deep\", \"deep\"]}", "are both called `deep`"},
+        {"{\"adapters\": [\"deep\", \"tall\"], \"tasks\": [\"low\"]}", "is no list of 2"},
+        {"{\"adapters\": [\"deep\", \"tall\"], \"tasks\": [\"low\", 1]}",
+         "task 2 is neither a name nor null"},
+        {"{\"adapters\": [\"deep\", \"tall\"], \"task\": [\"low\", \"high\"]}",
+         "`task` is no key of it"},
+        {"{\"adapters\": [\"deep\"", "line 1"},
+    };
+    (void)state;
+    char *out = hora_strdup(hora_test_path(hora_test_tmp(), "damaged"));
+    char *file = hora_strdup(recipe(records("all.jsonl", 2, "high"), two, ""));
+    tool_check(0, NULL, NULL, "train '%s' --out '%s' --steps 1", file, out);
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        assert_ok(hora_file_write(hora_test_path(out, "hora_adapters.json"), rows[i].list,
+                                  strlen(rows[i].list)));
+        for (int k = 0; k < 3; k++)
+            tool_check(4, "", rows[i].text, "generate --model '%s' --adapter '%s%s' --prompt up",
+                       tiny_model(), out,
+                       k == 0   ? ""
+                       : k == 1 ? "/deep"
+                                : "/tall");
+        tool_check(4, "", rows[i].text, "train '%s' --out '%s-2' --init-adapter '%s'", file, out,
+                   out);
+    }
+    hora_free(file);
+    hora_free(out);
 }
 
 /* Without adapter_task a `task` in the data says nothing: not a bit changes. */
@@ -218,4 +316,6 @@ HORA_TESTS(cli_route, {"trained, evaluated, taken apart", test_train, HORA_SHORT
            {"what is on for all tasks", test_common, HORA_SHORT},
            {"records without a task", test_default, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},
+           {"one of several by its name", test_names, HORA_SHORT},
+           {"damaged lists", test_damaged, HORA_SHORT},
            {"no adapter_task, nothing changes", test_unrouted, HORA_SHORT});

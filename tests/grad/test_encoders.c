@@ -95,7 +95,8 @@ static void make_batch(kit *k, bool types) {
                                                   : (double)hora_rng_below(&r, 3);
 }
 
-static void kit_open(kit *k, const char *config, const char *task, bool upsampled) {
+static void kit_open(kit *k, const char *config, const char *task, bool upsampled,
+                     const char *method, const char *options) {
     char *path = hora_path_join(hora_test_tmp(), "config.json");
     hora_json *c;
     *k = (kit){.device = hora_device_new()};
@@ -109,7 +110,7 @@ static void kit_open(kit *k, const char *config, const char *task, bool upsample
     hora_objective_shape(&k->o, 0.7, upsampled);
     assert_ok(hora_objective_settle(&k->o, k->base, NULL, NULL, false, 5));
     assert_ok(hora_base_complete(k->base));
-    k->a = golden_attach(k->base, "full", "");
+    k->a = golden_attach(k->base, method, options);
     assert_ok(hora_adapter_allocate(k->a));
     hora_rng r = hora_rng_new(3, "perturb"); /* no bias may be zero */
     for (int64_t i = 0; i < k->a->elems; i++)
@@ -164,12 +165,13 @@ static void check_param(kit *k, hora_param *p, const double *grad, hora_rng *rng
         fail_msg("%s: %s is off by %.3g relative", what, p->name, best);
 }
 
-static void check(const char *config, const char *task, bool upsampled) {
+static void check(const char *config, const char *task, bool upsampled, const char *method,
+                  const char *options) {
     kit k;
-    kit_open(&k, config, task, upsampled);
+    kit_open(&k, config, task, upsampled, method, options);
     hora_rng rng = hora_rng_new(1, task);
     assert_ok(hora_forward_run(&k.f, &k.batch));
-    char *what = hora_format("%s %s", k.base->model_type, task);
+    char *what = hora_format("%s %s %s", k.base->model_type, task, method);
     k.f.grads = false;
     for (int i = 0; i < k.a->nparams; i++)
         check_param(&k, k.a->params[i], k.a->params[i]->grad, &rng, what);
@@ -181,15 +183,28 @@ static void test_all(void **state) {
     (void)state;
     for (size_t f = 0; f < HORA_COUNT(families); f++)
         for (size_t t = 0; t < HORA_COUNT(tasks); t++)
-            check(families[f], tasks[t], false);
+            check(families[f], tasks[t], false, "full", "");
+}
+
+/* What stands in front of a text, or changes the rows of its tokens, reaches every family. */
+static void test_rows(void **state) {
+    static const char *const methods[][2] = {{"prompt", "virtual_tokens=2"},
+                                             {"ptuning", "virtual_tokens=2,encoder_hidden_size=5"},
+                                             {"prefix", "virtual_tokens=2"},
+                                             {"lora", "targets=embed,rank=2"}};
+    (void)state;
+    for (size_t f = 0; f < HORA_COUNT(families); f++)
+        for (size_t m = 0; m < HORA_COUNT(methods); m++)
+            check(families[f], tasks[0], false, methods[m][0], methods[m][1]);
 }
 
 static void test_segment(void **state) {
     (void)state;
     for (size_t f = 0; f < HORA_COUNT(seen); f++)
         for (int head = 0; head < 2; head++)
-            check(seen[f], "segment", head == 1);
+            check(seen[f], "segment", head == 1, "full", "");
 }
 
 HORA_TESTS(grad_encoders, {"every family, every task, every weight", test_all, HORA_SHORT},
+           {"prompts and rows of tokens", test_rows, HORA_SHORT},
            {"a class of each pixel", test_segment, HORA_SHORT});

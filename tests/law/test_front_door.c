@@ -260,6 +260,34 @@ static void test_folders(void **state) {
     hora_model_close(m);
 }
 
+/* Of several in a folder one is loaded by its name, the first too; a folder alone names none. */
+static void test_one_of_several(void **state) {
+    (void)state;
+    hora_model *m, *fresh;
+    hora_adapter *a, *b;
+    hora_trainer *t;
+    hora_data *d;
+    const char *ck = hora_test_path(hora_test_tmp(), "both");
+    assert_ok(hora_model_open(&m, tiny_model(), NULL));
+    assert_ok(hora_adapter_attach(&a, m, "lora", "rank=2"));
+    assert_ok(hora_adapter_attach(&b, m, "ia3", NULL));
+    assert_ok(hora_data_open(
+        &d, m, tiny_file("text.txt", "a text, and some more of it, to the end"), "seq_len=8"));
+    assert_ok(hora_trainer_new(&t, m, d, "steps=1"));
+    assert_ok(hora_trainer_save(t, ck));
+    hora_trainer_free(t);
+    hora_data_close(d);
+    assert_ok(hora_model_open(&fresh, tiny_model(), NULL));
+    assert_fails(hora_adapter_load(&b, fresh, ck, NULL), HORA_EUSAGE, "holds 2 adapters");
+    assert_ok(hora_adapter_load(&a, fresh, hora_test_path(ck, "lora"), NULL));
+    assert_ok(hora_adapter_load(&b, fresh, hora_test_path(ck, "ia3"), NULL));
+    assert_fails(hora_adapter_load(&b, fresh, hora_test_path(ck, "other"), NULL), HORA_ENOTFOUND,
+                 "no such adapter folder");
+    assert_fails(hora_model_export(fresh, ck, "overwrite"), HORA_EEXISTS, "adapter");
+    hora_model_close(fresh);
+    hora_model_close(m);
+}
+
 /* A NaN in an adapter file is named; one in a model makes no result. */
 static void test_not_finite(void **state) {
     (void)state;
@@ -310,4 +338,5 @@ HORA_TESTS(law_front_door, {"lora: off, saved, exported, merged", test_lora, HOR
            {"scores, logits, cache", test_prediction, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT}, {"version", test_version, HORA_SHORT},
            {"folders and what is in them", test_folders, HORA_SHORT},
+           {"one of several adapters", test_one_of_several, HORA_SHORT},
            {"what is not finite", test_not_finite, HORA_SHORT});

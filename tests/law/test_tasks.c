@@ -70,10 +70,10 @@ static hora_status train(const char *task, const char *out, const char *more, vo
     hora_settings_put(&s, "data", data_of(task), "test");
     hora_settings_put(&s, "task", task, "test");
     hora_settings_put(&s, "out", hora_test_path(hora_test_tmp(), out), "test");
-    assert_ok(hora_settings_parse(&s,
-                                  "method=lora,rank=4,batch_size=2,seq_len=24,lr=1e-2,dtype=f32,"
-                                  "eval_split=4",
-                                  "test"));
+    assert_ok(
+        hora_settings_parse(&s, "batch_size=2,seq_len=24,lr=1e-2,dtype=f32,eval_split=4", "test"));
+    if (!strstr(more, "virtual_tokens"))
+        assert_ok(hora_settings_parse(&s, "method=lora,rank=4", "test"));
     assert_ok(hora_settings_parse(&s, more, "test"));
     const hora_run_hooks hooks = {event, (void *)(uintptr_t)stop, stop, NULL};
     hora_log_sink(quiet, NULL);
@@ -120,6 +120,62 @@ static void stopped_is_never_stopped(void **state) {
                                   hora_test_path(hora_test_tmp(), whole), files[f]);
         hora_free(cut);
         hora_free(whole);
+    }
+}
+
+/* Beside prompts a head has PEFT's names for it, a part shorter than beside other types, and is
+ * read by those that it had before too. */
+static void heads_beside_prompts(void **state) {
+    static const char *const methods[] = {"prompt", "ptuning", "prefix"};
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(methods); m++) {
+        hora_run_result r;
+        const char *tmp = hora_test_tmp(), *out = hora_test_path(tmp, "prompts"),
+                   *file = hora_test_path(out, "adapter_model.safetensors");
+        assert_ok(
+            train(tasks[0], "prompts",
+                  hora_test_text("steps=3,overwrite=true,virtual_tokens=2,method=%s", methods[m]),
+                  NULL, NULL, &r));
+        for (int old = 0; old < 2; old++) {
+            hora_st *st;
+            hora_opened o = {0};
+            hora_adapter *a;
+            assert_ok(hora_st_open(&st, file));
+            hora_st_entry e[8];
+            char *names[8];
+            const int n = hora_st_count(st);
+            assert_true(n <= 8);
+            assert_non_null(hora_st_find(st, "base_model.score.weight"));
+            for (int i = 0; i < n; i++) {
+                const hora_st_tensor *t = hora_st_at(st, i);
+                const char *rest = hora_starts(t->name, "base_model.") ? t->name + 11 : NULL;
+                names[i] = rest ? hora_format("base_model.model.%s", rest) : hora_strdup(t->name);
+                e[i] = (hora_st_entry){names[i], t->view, HORA_F32};
+            }
+            if (old) {
+                out = hora_test_path(tmp, "longer");
+                assert_ok(hora_remove_tree(out));
+                assert_int_equal(
+                    hora_test_run(hora_test_text("cp -r '%s/prompts' '%s'", tmp, out), NULL, NULL),
+                    0);
+                assert_ok(
+                    hora_st_write(hora_test_path(out, "adapter_model.safetensors"), e, n, NULL, 0));
+            }
+            assert_ok(hora_open_model(&o, model(),
+                                      &(hora_open_options){.dtype = HORA_F32, .adapter = out}));
+            assert_ok(hora_open_settle(&o, NULL, NULL, false, 0));
+            assert_ok(hora_peft_load(&a, o.base, out, NULL));
+            assert_ok(hora_open_trained(&o, &a, 1));
+            const hora_param *p = hora_adapter_replacement(a, o.base->head);
+            assert_non_null(p);
+            assert_memory_equal(p->value, hora_st_find(st, "base_model.score.weight")->view.data,
+                                (size_t)p->elems * sizeof(float));
+            hora_peft_detach(a);
+            hora_open_close(&o);
+            for (int i = 0; i < n; i++)
+                hora_free(names[i]);
+            hora_st_close(st);
+        }
     }
 }
 
@@ -238,6 +294,7 @@ static void classes_give_the_start(void **state) {
 }
 
 HORA_TESTS(law_tasks, {"they learn", they_learn, HORA_SHORT},
+           {"heads beside prompts", heads_beside_prompts, HORA_SHORT},
            {"stopped and resumed = never stopped", stopped_is_never_stopped, HORA_SHORT},
            {"adapters bring head and classes; packed = unpacked", measured_again, HORA_SHORT},
            {"classes give the start", classes_give_the_start, HORA_SHORT},

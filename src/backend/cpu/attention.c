@@ -4,7 +4,8 @@
  * rows of a span: query heads of the same rows first, then rows. Blocks and tiles of keys begin
  * with their span, so an encoder's samples have neither masks nor tiles of two of them. Blocks go
  * over the keys that they see tile by tile, with a running softmax, and share each packed tile of
- * values; keys are read in place. A few rows (decoding) read both in place.
+ * values; keys are read in place. Tiles of a prefix follow in the same way. A few rows (decoding)
+ * read both in place.
  */
 #include "backend/cpu/cpu_attention.h"
 
@@ -53,10 +54,9 @@ typedef struct item {
     hora_key_bounds bounds;
 } item;
 
-/* The block against one tile of keys, whose values are packed. */
-static void attend(const forward *f, char *own, const item *w, const hora_tile *t, int64_t g,
-                   const hora_packed *v) {
-    const hora_attention *a = f->a;
+/* The block against one tile of a's keys, whose values are packed. */
+static void attend(const forward *f, const hora_attention *a, char *own, const item *w,
+                   const hora_tile *t, int64_t g, const hora_packed *v) {
     float *s = (float *)(own + f->layout.s);
     void *p = a->elem == 2 ? own + f->layout.p : own + f->layout.s;
     for (hora_key_run r = {0}; hora_tile_keys(t, &r);)
@@ -127,6 +127,31 @@ static void begin(const forward *f, char *own, item *w, int64_t g, const span *s
     }
 }
 
+/* The blocks against keys [from, to) of `a`, in tiles from j0 on. */
+static void over(const forward *f, const hora_attention *a, char *own, item *w, int count,
+                 int64_t g, int64_t j0, int64_t to) {
+    for (; j0 < to; j0 += HORA_KEYS) {
+        int64_t j1 = hora_min(to, j0 + HORA_KEYS);
+        hora_packed v = {.b = NULL};
+        for (int i = 0; i < count; i++) {
+            hora_tile t;
+            if (!hora_tile_make(&t, &w[i].bounds, j0, j1))
+                continue;
+            if (!v.b)
+                v = hora_attention_pack(a, a->v + (j0 * a->ldk + g * a->dh) * a->elem, a->ldk,
+                                        false, j1 - j0, a->dh, own + f->layout.v);
+            attend(f, a, own, &w[i], &t, g, &v);
+        }
+    }
+}
+
+static void over_prefix(const forward *f, char *own, item *w, int count, int64_t g) {
+    const hora_attention before = hora_attention_before(f->a);
+    for (int i = 0; i < count; i++)
+        hora_prefix_bounds_make(&w[i].bounds, f->a, w[i].i0, w[i].i0 + w[i].bounds.rows);
+    over(f, &before, own, w, count, g, 0, before.prefix);
+}
+
 static void rows(void *arg, int64_t tile, int thread) {
     const forward *f = arg;
     const hora_attention *a = f->a;
@@ -146,19 +171,9 @@ static void rows(void *arg, int64_t tile, int thread) {
     }
     /* tiles of keys begin at multiples of their size from the span's first: a row's bits do not
      * depend on its neighbours */
-    for (int64_t j0 = base + (from - base) / HORA_KEYS * HORA_KEYS; j0 < to; j0 += HORA_KEYS) {
-        int64_t j1 = hora_min(to, j0 + HORA_KEYS);
-        hora_packed v = {.b = NULL};
-        for (int i = 0; i < count; i++) {
-            hora_tile t;
-            if (!hora_tile_make(&t, &w[i].bounds, j0, j1))
-                continue;
-            if (!v.b)
-                v = hora_attention_pack(a, a->v + (j0 * a->ldk + g * a->dh) * a->elem, a->ldk,
-                                        false, j1 - j0, a->dh, own + f->layout.v);
-            attend(f, own, &w[i], &t, g, &v);
-        }
-    }
+    over(f, a, own, w, count, g, base + (from - base) / HORA_KEYS * HORA_KEYS, to);
+    if (a->prefix)
+        over_prefix(f, own, w, count, g);
     for (int i = 0; i < count; i++) {
         int64_t i0 = w[i].i0, h = w[i].head;
         a->kern->softmax_finish(w[i].bounds.rows, a->dh, w[i].m, w[i].l, w[i].o,
@@ -222,7 +237,7 @@ void hora_attention_run(const hora_attention *a, int64_t n, int threads, void *s
                         int32_t *cuts) {
     forward f = {.a = a, .n = n, .layout = layout_of(a), .scratch = scratch};
     int32_t all, *chunks = cuts ? cuts + 2 * n + 1 : &all, sum = 0;
-    if (n <= FEW && n * a->each <= BLOCK) {
+    if (n <= FEW && n * a->each <= BLOCK && !a->prefix) {
         hora_cpu_parallel(threads, a->groups, few_rows, &f);
         return;
     }

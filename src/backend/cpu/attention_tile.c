@@ -1,10 +1,44 @@
 /* Bounds, tiles and products of attention; see cpu_attention.h. */
 #include "backend/cpu/cpu_attention.h"
 
+static int64_t prefix_of(const hora_call *c) {
+    return c->op_id == HORA_OP_attention && !hora_absent(&c->in[3]) ? hora_cpu_rows(&c->in[3]) : 0;
+}
+
 bool hora_attention_takes(const hora_call *c) {
-    hora_dtype t = c->in[0].dtype;
+    const hora_dtype t = c->in[0].dtype, p = c->in[3].dtype;
+    const bool prefix = prefix_of(c) > 0;
     return (t == HORA_F32 || t == HORA_BF16) && c->in[1].dtype == t && c->in[2].dtype == t &&
-           c->out.dtype == t;
+           c->out.dtype == t && (!prefix || ((p == t || p == HORA_F32) && c->in[4].dtype == p));
+}
+
+size_t hora_attention_prefix_bytes(const hora_attention *a) {
+    const bool other = a->prefix && a->c->in[3].dtype != a->c->in[0].dtype;
+    return other ? hora_cpu_aligned((size_t)(2 * a->prefix * a->ldk * a->elem)) : 0;
+}
+
+void hora_attention_prefix(hora_attention *a, void *memory) {
+    const int64_t n = a->prefix * a->ldk;
+    uint16_t *to = memory;
+    if (!a->prefix)
+        return;
+    a->kp = a->c->in[3].data;
+    a->vp = a->c->in[4].data;
+    if (!hora_attention_prefix_bytes(a))
+        return;
+    for (int64_t i = 0; i < n; i++) {
+        to[i] = hora_f32_to_bf16(((const float *)a->c->in[3].data)[i]);
+        to[n + i] = hora_f32_to_bf16(((const float *)a->c->in[4].data)[i]);
+    }
+    a->kp = (const char *)to;
+    a->vp = (const char *)(to + n);
+}
+
+hora_attention hora_attention_before(const hora_attention *a) {
+    hora_attention b = *a;
+    b.k = a->kp;
+    b.v = a->vp;
+    return b;
 }
 
 hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const hora_view *v) {
@@ -21,13 +55,26 @@ hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const h
                             .ldq = a->heads * a->head_dim,
                             .ldk = a->kv_heads * a->head_dim,
                             .elem = bf16 ? 2 : 4,
+                            .prefix = prefix_of(c),
                             .q = c->in[0].data,
                             .k = k->data,
                             .v = v->data,
                             .out = c->out.data};
 }
 
-void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1) {
+typedef hora_seen sees(const hora_attention *a, int64_t i);
+
+static hora_seen sees_prefix(const hora_attention *a, int64_t i) {
+    const bool any = a->c->batch->lo[i] < a->c->batch->hi[i];
+    return (hora_seen){0, any ? a->prefix : 0};
+}
+
+static hora_seen sees_keys(const hora_attention *a, int64_t i) {
+    return hora_attention_sees(a, i);
+}
+
+static void make_bounds(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1,
+                        sees *what) {
     s->rows = i1 - i0;
     s->subtiles = (int)hora_ceil_div(s->rows, HORA_CELL);
     s->pairs = s->most = s->all_from = 0;
@@ -35,7 +82,7 @@ void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i
     for (int g = 0; g < s->subtiles; g++) {
         int32_t from = INT32_MAX, to = 0, all_from = 0, all_to = INT32_MAX;
         for (int64_t r = g * HORA_CELL; r < (g + 1) * HORA_CELL; r++) {
-            hora_seen e = r < s->rows ? hora_attention_sees(a, i0 + r) : (hora_seen){0, 0};
+            hora_seen e = r < s->rows ? what(a, i0 + r) : (hora_seen){0, 0};
             bool any = e.from < e.to;
             s->from[r] = any ? (int32_t)e.from : 0;
             s->to[r] = any ? (int32_t)e.to : 0;
@@ -56,6 +103,14 @@ void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i
         s->all_from = (int32_t)hora_max(s->all_from, all_from);
         s->all_to = (int32_t)hora_min(s->all_to, all_to);
     }
+}
+
+void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1) {
+    make_bounds(s, a, i0, i1, sees_keys);
+}
+
+void hora_prefix_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1) {
+    make_bounds(s, a, i0, i1, sees_prefix);
 }
 
 /* Subtiles [*s0, *s1) compute `key`; false: there are others between them. */

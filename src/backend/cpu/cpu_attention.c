@@ -1,4 +1,4 @@
-/* Kernels of op_attention.c. Calls with a prefix are left to ref. */
+/* Kernels of op_attention.c. */
 #include "backend/cpu/cpu_attention.h"
 
 static size_t cuts_bytes(const hora_view *q) {
@@ -6,12 +6,13 @@ static size_t cuts_bytes(const hora_view *q) {
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    if (!hora_absent(&c->in[3]) || !hora_attention_takes(c))
+    if (!hora_attention_takes(c))
         return false;
     int threads = hora_device_threads(d);
     hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
     need->scratch = c->phase == HORA_FORWARD
-                        ? hora_attention_scratch(&a) * (size_t)threads + cuts_bytes(&c->in[0])
+                        ? hora_attention_scratch(&a) * (size_t)threads + cuts_bytes(&c->in[0]) +
+                              hora_attention_prefix_bytes(&a)
                         : hora_attention_grad_scratch(&a, hora_cpu_rows(&c->in[0]), threads);
     return true;
 }
@@ -37,9 +38,10 @@ static void run(const hora_impl *impl, const hora_call *c) {
     }
     hora_attention a = hora_attention_of(c, &c->in[1], &c->in[2]);
     a.lse = c->grad ? c->saved[0].data : NULL;
-    hora_attention_run(
-        &a, hora_cpu_rows(&c->in[0]), s->threads, c->scratch,
-        (int32_t *)((char *)c->scratch + hora_attention_scratch(&a) * (size_t)s->threads));
+    char *own = (char *)c->scratch + hora_attention_prefix_bytes(&a);
+    hora_attention_prefix(&a, c->scratch);
+    hora_attention_run(&a, hora_cpu_rows(&c->in[0]), s->threads, own,
+                       (int32_t *)(own + hora_attention_scratch(&a) * (size_t)s->threads));
 }
 
 extern const hora_cpu_op hora_cpu_op_attention;

@@ -24,12 +24,16 @@ typedef struct hora_attention {
     int64_t ldq, ldk;                /* elements of a row of q and of k */
     int64_t elem;                    /* bytes of an element of q, k, v and out */
     int64_t first;                   /* number of row 0 among the keys */
+    /* keys of op attention's prefix, which every row sees that sees anything; and they, their
+     * values in elements as those of k (hora_attention_prefix) */
+    int64_t prefix;
+    const char *kp, *vp;
     const char *q, *k, *v;
     char *out;
     float *lse; /* (n, heads) or NULL */
 } hora_attention;
 
-/* Are q, k, v and y all f32 or all bf16? */
+/* Are q, k, v and y all f32 or all bf16? A prefix may be f32 beside bf16. */
 bool hora_attention_takes(const hora_call *c);
 /* first and lse are 0. */
 hora_attention hora_attention_of(const hora_call *c, const hora_view *k, const hora_view *v);
@@ -47,6 +51,12 @@ static inline hora_seen hora_attention_sees(const hora_attention *a, int64_t i) 
     return s;
 }
 
+/* Finds the prefix, or makes it in memory of that size where its elements are others. */
+size_t hora_attention_prefix_bytes(const hora_attention *a);
+void hora_attention_prefix(hora_attention *a, void *memory);
+/* The same call over the prefix's keys and values. */
+hora_attention hora_attention_before(const hora_attention *a);
+
 /* What a block of rows sees. Rows that see nothing, and those past the end, have 0, 0. */
 typedef struct hora_key_bounds {
     int64_t rows, pairs; /* pairs: of a row and a key that it sees */
@@ -59,6 +69,8 @@ typedef struct hora_key_bounds {
     } subtile[HORA_SUBTILES];
 } hora_key_bounds;
 void hora_key_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1);
+/* The same of the prefix, counted from its first key. */
+void hora_prefix_bounds_make(hora_key_bounds *s, const hora_attention *a, int64_t i0, int64_t i1);
 
 /* Cells that are computed: of each subtile of rows the keys [from, to), counted from j0; whole
  * cells, or up to the last key. */
