@@ -20,8 +20,7 @@ static void test_all(void **state) {
     const char *talk = tiny_file("talk.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": "
                                                "\"Hi\"}, {\"role\": \"assistant\", \"content\": "
                                                "\"Ho\"}]}\n");
-    const char *labels = tiny_file("labels.jsonl", "{\"text\": \"Hi\", \"label\": \"good\"}\n"
-                                                   "{\"text\": \"Ho\", \"label\": \"bad\"}\n");
+    const char *labels = tiny_file("labels.csv", "text,label\nHi,good\nHo,bad\n");
     char **names;
     int n, plans = 0;
     assert_ok(hora_list_dir(dir, &names, &n));
