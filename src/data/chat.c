@@ -388,6 +388,12 @@ hora_status hora_chat_text(const hora_tokenizer *tok, const hora_template *tmpl,
         hora_info("%lld messages have keys that are null: the template does not see them (it would "
                   "have written them, or failed)",
                   (long long)nulls);
+    static const char *const lists[] = {"tools", "documents"};
+    for (size_t i = 0; i < HORA_COUNT(lists) && !s; i++)
+        if (hora_chat_leaves_out(tmpl, vars, lists[i], prompt, &own))
+            hora_info("the template does not write the %s of this conversation: the model does not "
+                      "see them",
+                      lists[i]);
     if (!s)
         hora_str_add(text, own.s, own.n);
     hora_str_release(&own);

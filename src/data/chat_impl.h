@@ -53,8 +53,12 @@ typedef struct hora_talk {
 
 /* What of turn k counts, and whether W has it; its cuts are rendered. */
 hora_status hora_chat_measure(hora_talk *t, hora_turn *k);
-/* Counts the calls that the template does not write, and keys of null that it would have. */
+/* Counts calls, tools and documents that the template does not write, and keys of null that it
+ * would have. */
 void hora_chat_look(hora_talk *t);
+/* vars have a list `key` (tools, documents), and the template makes the same `text` without it. */
+bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, const char *key,
+                          int prompt, const hora_str *text);
 /* `messages` of the variables as transformers hands them on: without keys of null, thinking under
  * each of its names, no empty list as content. */
 void hora_chat_normal(hora_json *vars);

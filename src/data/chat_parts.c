@@ -257,6 +257,22 @@ static hora_status render_without(const hora_talk *t, hora_str *text) {
     return s;
 }
 
+bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, const char *key,
+                          int prompt, const hora_str *text) {
+    if (!hora_json_len(hora_json_get(vars, key)))
+        return false;
+    hora_json *with = hora_json_new_object();
+    hora_str other = {0};
+    for (void *it = hora_json_iter(vars); it; it = hora_json_next(vars, it))
+        hora_json_set(with, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json_set(with, key, hora_json_new_null()); /* as where there are none */
+    const bool same = hora_template_render_turns(tmpl, with, -1, prompt, &other, NULL) == HORA_OK &&
+                      other.n == text->n && holds(text, other.s, other.n);
+    hora_str_release(&other);
+    hora_json_free(with);
+    return same;
+}
+
 void hora_chat_look(hora_talk *t) {
     int64_t calls = 0, bare = 0;
     hora_str text = {0};
@@ -270,6 +286,8 @@ void hora_chat_look(hora_talk *t) {
         text.n == t->whole.n && !memcmp(text.s, t->whole.s, text.n))
         bare = calls;
     t->out->unwritten += bare;
+    t->out->no_tools += hora_chat_leaves_out(t->r->tmpl, t->vars, "tools", 0, &t->whole);
+    t->out->no_documents += hora_chat_leaves_out(t->r->tmpl, t->vars, "documents", 0, &t->whole);
     t->out->nulls += hora_chat_nulls(t->r->tmpl, t->vars, t->given, 0, &t->whole);
     hora_str_release(&text);
 }

@@ -270,6 +270,16 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
             "%lld messages call tools, and the template does not write calls: the model learns "
             "nothing of them, so take another template (chat_template.jinja beside the model)",
             (long long)i->unwritten);
+    if (i->no_tools)
+        say(out,
+            "%lld conversations give tools that the template does not write: the model does not "
+            "see them there",
+            (long long)i->no_tools);
+    if (i->no_documents)
+        say(out,
+            "%lld conversations give documents that the template does not write: the model does "
+            "not see them there",
+            (long long)i->no_documents);
     if (i->nulls)
         say(out,
             "%lld messages have keys that are null: the template does not see them (it would have "

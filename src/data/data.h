@@ -145,6 +145,7 @@ typedef struct hora_data_info {
      * write; with keys of null, which it would have written; with parts that are no text
      * (pictures), for which it writes a place */
     int64_t joined, unwritten, nulls, foreign;
+    int64_t no_tools, no_documents; /* conversations that give some, and the template writes none */
     int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
     int64_t bos;        /* texts that begin with BOS already */
     int64_t sequences, tokens, supervised; /* tokens in the sequences; those that are targets */

@@ -51,6 +51,7 @@ typedef struct hora_samples {
     /* messages: of parts that were joined; whose calls the template does not write; whose null it
      * does; with parts that are no text, for which it writes a place */
     int64_t joined, unwritten, nulls, foreign;
+    int64_t no_tools, no_documents; /* conversations that give some, and the template writes none */
 } hora_samples;
 hora_sample *hora_samples_add(hora_samples *s); /* valid until the next one is added */
 void hora_samples_release(hora_samples *s);

@@ -86,6 +86,8 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
     o->d->info.unwritten += samples->unwritten;
     o->d->info.nulls += samples->nulls;
     o->d->info.foreign += samples->foreign;
+    o->d->info.no_tools += samples->no_tools;
+    o->d->info.no_documents += samples->no_documents;
     return some ? HORA_OK
                 : hora_fail(HORA_EFORMAT, "the record has no token to learn; give it text that "
                                           "counts, or remove it");

@@ -250,6 +250,8 @@ hora_json *hora_data_survey(const hora_dataset *d) {
     set_int(o, "dropped_turns", i->dropped);
     set_int(o, "joined_messages", i->joined);
     set_int(o, "unwritten_calls", i->unwritten);
+    set_int(o, "unwritten_tools", i->no_tools);
+    set_int(o, "unwritten_documents", i->no_documents);
     set_int(o, "null_messages", i->nulls);
     set_int(o, "foreign_messages", i->foreign);
     set_int(o, "straddling_tokens", i->straddling);

@@ -216,7 +216,7 @@ static hora_status draw_pairs(hora_outdir *dir, const char *label, const char *t
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 3 && heads[i]; k++)
             hora_str_printf(&body,
-                            "set title \"%s of {/Symbol D}%c\"\nset cbrange [*:1]\n"
+                            "set title \"%s of {/Symbol D}%c\"\nset cbrange [* < 0.9:1]\n"
                             "set xrange [-0.5:%lld.5]\nset yrange [%lld.5:-0.5]\n"
                             "plot \"%s\" skip 1 using 2:1:%d with image\n",
                             pair_titles[k], "QV"[i], (long long)heads[i] - 1,

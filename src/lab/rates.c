@@ -63,7 +63,7 @@ hora_status hora_rates(hora_settings *settings, hora_json **out, hora_str *text)
     hora_status s;
     HORA_TRY_OUT(s, hora_options_take(&hora_rates_options, &c, settings));
     if (!c.seeds)
-        c.seeds = c.quick ? 4 : 16;
+        c.seeds = c.quick ? 8 : 16;
     HORA_TRY_OUT(s, run_all(&c, out, text));
 out:
     hora_options_release(&hora_rates_options, &c);

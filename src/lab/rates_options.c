@@ -22,7 +22,7 @@ static const hora_option rows[] = {
              "starts: near (the truth, moved), random (best of 4)"),
     OPT_LIST(n, "n", NULL, NULL, "LIST",
              "sample sizes; unset: 250,500,1000,2000,4000,8000 (quick: 250,1000,4000)"),
-    OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 4)"),
+    OPT_INT(seeds, "seeds", NULL, "0", 0, 10000, "teachers and samples per size; 0: 16 (quick: 8)"),
     OPT_INT(seed, "seed", NULL, "0", 0, 1e9, "the first seed"),
     OPT_REAL(sigma, "sigma", NULL, "0.1", 1e-10, 10, "deviation of the noise"),
     OPT_BOOL(quick, "quick", NULL, "false", "few sizes, seeds and students: under a minute"),

@@ -166,6 +166,8 @@ static void say(rates_report *r, const char *where, const char *claim, verdict v
 static void say(rates_report *r, const char *where, const char *claim, verdict v, const char *fmt,
                 ...) {
     static const char *const names[] = {"supported", "refuted", "not shown"};
+    const bool few = r->run->c->seeds < HORA_FEW_SEEDS; /* then nothing is, of whatever kind */
+    hora_str why = {0};
     char because[512];
     va_list ap;
     va_start(ap, fmt);
@@ -174,8 +176,11 @@ static void say(rates_report *r, const char *where, const char *claim, verdict v
     hora_json *o = hora_json_push(r->verdicts, hora_json_new_object());
     hora_json_set(o, "where", hora_json_new_string(where));
     hora_json_set(o, "claim", hora_json_new_string(claim));
-    hora_json_set(o, "verdict", hora_json_new_string(names[v]));
-    hora_json_set(o, "because", hora_json_new_string(because));
+    hora_json_set(o, "verdict", hora_json_new_string(names[few ? NOT_SHOWN : v]));
+    hora_str_printf(&why, "%s%s", because,
+                    few && v != NOT_SHOWN ? "; too few seeds for a verdict" : "");
+    hora_json_set(o, "because", hora_json_new_string(why.s));
+    hora_str_release(&why);
 }
 
 static const rates_curve *curve(const rates_report *r, const char *name) {

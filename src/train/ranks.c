@@ -22,7 +22,7 @@ enum {
     SAY_BAD,
     SAY_BAD_COUNT,
     SAY_BUSY, /* seconds of computing */
-    SAY_COMM, /* seconds of communication since the step before */
+    SAY_COMM, /* share of the time since it last said so that went into communication */
     SAY_WORK,
     SAY_LOSSES = SAY_WORK + HORA_WORKS
 };
@@ -110,6 +110,8 @@ hora_status hora_training_gather_up(hora_training *t) {
     const size_t each = SAY_LOSSES + (size_t)hora_ceil_div(micro, ranks);
     t->said = hora_calloc(each, sizeof *t->said);
     t->heard = hora_calloc(each * (size_t)ranks, sizeof *t->heard);
+    t->comm_before = hora_comm_about(t->parts.comm).seconds;
+    t->said_before = hora_now();
     return HORA_OK;
 }
 
@@ -144,17 +146,19 @@ hora_status hora_training_meet(hora_training *t, hora_step_tally *a) {
     if (ranks == 1)
         return HORA_OK;
     const size_t each = SAY_LOSSES + (size_t)hora_ceil_div(hora_training_micro(t), ranks);
-    const double seconds = hora_comm_about(t->parts.comm).seconds;
+    const double comm = hora_comm_about(t->parts.comm).seconds, now = hora_now();
     double *m = t->said;
     m[SAY_STOP] = a->stop || hora_training_stopping(t);
     m[SAY_TOKENS] = (double)a->tokens;
     m[SAY_SUPERVISED] = (double)a->supervised;
     m[SAY_BAD] = (double)a->bad_sequence;
     m[SAY_BAD_COUNT] = (double)a->bad_sequences;
-    m[SAY_BUSY] = hora_now() - a->started;
-    m[SAY_COMM] = seconds - t->comm_before;
+    m[SAY_BUSY] = now - a->started;
+    /* a share: what a rank waited while another wrote a checkpoint is none of that one's step */
+    m[SAY_COMM] = now > t->said_before ? (comm - t->comm_before) / (now - t->said_before) : 0;
     memcpy(m + SAY_WORK, a->work, sizeof a->work);
-    t->comm_before = seconds;
+    t->comm_before = comm;
+    t->said_before = now;
     HORA_TRY(hora_comm_gather(t->parts.comm, m, each * sizeof *m, t->heard));
     a->loss = 0;
     a->tokens = a->supervised = 0;

@@ -164,7 +164,7 @@ static hora_status finish(hora_training *t, hora_step_tally *a, hora_step_info *
                              .ranks = ranks,
                              .slowest = a->slowest,
                              .sync_every = t->config.sync_every,
-                             .comm_seconds = a->comm};
+                             .comm_seconds = a->comm * seconds};
     if (t->report.peak_flops > 0 && seconds > 0)
         info->mfu = hora_graph_flops(t->train.g, a->work) / seconds / t->report.peak_flops / ranks;
     return HORA_OK;

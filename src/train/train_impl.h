@@ -31,8 +31,9 @@ struct hora_training {
     hora_tree *tree; /* adds up micro-batches; NULL: there is but one, or the device adds them */
     struct hora_local *local; /* of local steps; NULL: gradients are added up in every step */
     double *said, *heard;     /* of the ranks, once a step; NULL: one alone */
-    double comm_before;       /* seconds of communication when the step before ended */
-    int64_t limit;            /* sequences of the whole run */
+    /* when this rank last said how it goes: seconds of communication until then, the time */
+    double comm_before, said_before;
+    int64_t limit; /* sequences of the whole run */
     bool prepared;
     hora_adapter *chooser; /* of the blocks that train in a step; NULL: all of them do */
     bool *trains, *chosen; /* per block; per parameter of the graph */
@@ -61,7 +62,8 @@ typedef struct hora_step_tally {
     int64_t micro;                       /* of all ranks */
     int64_t counts;                      /* supervised tokens of this rank alone */
     bool stop;                           /* a rank was asked to stop: nothing is to be updated */
-    double slowest, comm;                /* as in hora_step_info */
+    double slowest;                      /* as in hora_step_info */
+    double comm; /* share of the ranks' time in communication and waiting, their mean: 0 to 1 */
 } hora_step_tally;
 
 /* --- ranks ------------------------------------------------------------------------------------ */

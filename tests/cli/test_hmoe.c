@@ -134,6 +134,11 @@ static void test_pictures(void **state) {
                        "--out '%s'",
                        tiny_model(), adapter, prose(), out);
     tool_check(0, "coupling", NULL, "%s", args);
+    /* a scale that follows rounding shows a pattern where there is none, from 1 to 1 */
+    hora_str script = {0};
+    assert_ok(hora_file_read(&script, hora_test_path(out, "hmoe_pairs_0.gp")));
+    assert_non_null(strstr(script.s, "set cbrange [* < 0.9:1]"));
+    hora_str_release(&script);
     for (size_t i = 0; i < HORA_COUNT(always); i++)
         if (!is_there(out, always[i]))
             fail_msg("no %s", always[i]);

@@ -20,8 +20,7 @@ static void test_all(void **state) {
     const char *talk = tiny_file("talk.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": "
                                                "\"Hi\"}, {\"role\": \"assistant\", \"content\": "
                                                "\"Ho\"}]}\n");
-    const char *labels = tiny_file("labels.jsonl", "{\"text\": \"Hi\", \"label\": \"good\"}\n"
-                                                   "{\"text\": \"Ho\", \"label\": \"bad\"}\n");
+    const char *labels = tiny_file("labels.csv", "text,label\nHi,good\nHo,bad\n");
     char **names;
     int n, plans = 0;
     assert_ok(hora_list_dir(dir, &names, &n));
@@ -53,4 +52,16 @@ static void test_all(void **state) {
     hora_list_free(names, n);
 }
 
-HORA_TESTS(cli_recipes, {"each plans, each line says why", test_all, HORA_SHORT});
+/* The page of the first ten minutes shows the list of commands as it is. */
+static void test_first_page(void **state) {
+    (void)state;
+    hora_str page = {0}, help = {0};
+    assert_ok(hora_file_read(&page, hora_test_source("docs/guide/first-run.md")));
+    tool_text(&help, "--help");
+    assert_non_null(strstr(page.s, help.s));
+    hora_str_release(&page);
+    hora_str_release(&help);
+}
+
+HORA_TESTS(cli_recipes, {"each plans, each line says why", test_all, HORA_SHORT},
+           {"the first page shows the help", test_first_page, HORA_SHORT});

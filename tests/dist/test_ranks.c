@@ -114,6 +114,30 @@ static void test_short_step(void **state) {
     }
 }
 
+/* A rank that waits while another writes a checkpoint does not wait within that one's step. */
+static void test_waits(void **state) {
+    (void)state;
+    ranks_needed();
+    const char *out = out_of("waits");
+    hora_str text = {0};
+    int steps = 0;
+    ranks_run(2, "train %s --out '%s'",
+              causal("--method lora --rank 2 --batch-size 1 --grad-accum 2"), out);
+    assert_ok(hora_file_read(&text, hora_test_path(out, "log.jsonl")));
+    for (char *line = strtok(text.s, "\n"); line; line = strtok(NULL, "\n")) {
+        hora_json *o;
+        assert_ok(hora_json_parse(&o, line, strlen(line), "log.jsonl"));
+        if (hora_json_get(o, "comm_ms")) {
+            assert_true(tool_number(o, "comm_ms") >= 0);
+            assert_true(tool_number(o, "comm_ms") <= tool_number(o, "ms"));
+            steps++;
+        }
+        hora_json_free(o);
+    }
+    assert_true(steps > 0);
+    hora_str_release(&text);
+}
+
 static void test_resume(void **state) {
     (void)state;
     ranks_needed();
@@ -287,6 +311,7 @@ HORA_TESTS(dist_ranks, {"language models: the same bits for any number", test_ca
            {"ranks without work change nothing", test_idle, HORA_MEDIUM},
            {"pictures and sequences: the same bits", test_tasks, HORA_MEDIUM},
            {"a short last step", test_short_step, HORA_SHORT},
+           {"communication within a step", test_waits, HORA_SHORT},
            {"another number goes on", test_resume, HORA_MEDIUM},
            {"what a plan says of ranks", test_plan, HORA_SHORT},
            {"bench in two ranks", test_bench, HORA_SHORT},

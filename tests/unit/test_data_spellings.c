@@ -310,11 +310,22 @@ static void what_templates_leave_out(void **state) {
                          "endfor %}{% if add_generation_prompt %}<|a|>{% endif %}",
                *leaves = "{{ tools }}{% for m in messages %}<|{{ m.role[0] }}|>{{ m.content or '' "
                          "}}<|end|>{% endfor %}{% if add_generation_prompt %}<|a|>{% endif %}";
+    /* tools stand beside the system message, and there is none */
+#define TALK                                                                                       \
+    "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]"
+    const char *system = "{% for m in messages %}<|{{ m.role[0] }}|>{{ m.content }}{% if m.role == "
+                         "'system' %}{{ tools }}{% endif %}<|end|>{% endfor %}{% if "
+                         "add_generation_prompt %}<|a|>{% endif %}";
     notes_are(PLAIN, calls, "1 messages have keys that are null");
     notes_are(PLAIN, calls, "1 messages call tools, and the template does not write calls");
     notes_are(writes, calls, NULL);
-    notes_are(writes, described, NULL);
     notes_are(leaves, described, "1 messages call tools");
+    notes_are(writes, described, "1 conversations give tools that the template does not write");
+    notes_are(system, TALK ", 'tools': [{'name': 'f'}]}",
+              "1 conversations give tools that the template does not write");
+    notes_are(system, TALK ", 'tools': []}", NULL);
+    notes_are(system, TALK ", 'documents': [{'title': 'd', 'text': 'x'}]}",
+              "1 conversations give documents that the template does not write");
     notes_are(PLAIN,
               "{'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'q'}]}, "
               "{'role': 'assistant', 'content': 'None'}]}",
