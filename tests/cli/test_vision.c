@@ -516,6 +516,10 @@ static void test_left_out(void **state) {
         tool_check(0, NULL, of[i].says, "predict --model '%s' --adapter '%s' '%s' --skip-bad", base,
                    out, list);
     }
+    const char lines[] = "image,label\nblue/0.png,\"a\nb\"\nred/1.png,c\n";
+    assert_ok(hora_file_write(list, lines, sizeof lines - 1)); /* a name of two lines */
+    tool_check(0, "0  a\\nb                                            1\n", NULL,
+               "data --task image-classification '%s'", list);
     assert_ok(hora_file_write(gif, "GIF89a", 6));
     tool_check(0, NULL, "that are not read, left out: 1",
                "predict --model '%s' --adapter '%s' '%s'", base, out, set);

@@ -291,6 +291,8 @@ static void tars(void **state) {
     check_classes(s, "cat=1 dog=1");
     hora_images_close(s);
 
+    put_bytes("off.tar", t.s, t.n - 1024 + 100); /* within a header */
+    assert_fails(hora_images_open(&s, in("off.tar"), NULL), HORA_EFORMAT, "breaks off");
     t.s[148] ^= 1;
     put_bytes("sum.tar", t.s, t.n);
     assert_fails(hora_images_open(&s, in("sum.tar"), NULL), HORA_EFORMAT, "header");
