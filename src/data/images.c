@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
@@ -348,12 +349,27 @@ static hora_status open_set(hora_images *s) {
     s->info.kind = s->kind->name;
     HORA_TRY(s->kind->list(s));
     if (!s->n)
-        return hora_fail(HORA_ENOTFOUND,
-                         "%s: no picture was found (left out: %lld by their endings, %lld of other "
-                         "formats, %lld hidden); pictures are JPEG, PNG, WebP, PPM or PGM",
-                         s->path, (long long)s->info.not_pictures, (long long)s->info.other_formats,
-                         (long long)s->info.hidden);
+        return hora_fail(
+            HORA_ENOTFOUND,
+            "%s: no picture was found (left out: %lld by their endings, %lld of other "
+            "formats, %lld hidden); pictures are JPEG, PNG, WebP, PPM or PGM, and what is "
+            "packed is unpacked first",
+            s->path, (long long)s->info.not_pictures, (long long)s->info.other_formats,
+            (long long)s->info.hidden);
     return label_all(s);
+}
+
+void hora_images_say_left_out(const hora_images *s) {
+    const struct {
+        int64_t n;
+        const char *what;
+    } out[] = {{s->info.missing, "records whose picture or mask is not there"},
+               {s->info.unknown, "samples of classes that are not to choose from"},
+               {s->info.other_formats, "pictures of formats that are not read"},
+               {s->info.beside, "pictures beside the class folders, or a sample's second"}};
+    for (size_t k = 0; k < HORA_COUNT(out); k++)
+        if (out[k].n)
+            hora_warn("%s: %s, left out: %lld", s->path, out[k].what, (long long)out[k].n);
 }
 
 hora_status hora_images_open(hora_images **out, const char *path, const hora_images_config *cfg) {

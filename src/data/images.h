@@ -48,6 +48,8 @@ typedef struct hora_images_info {
 hora_status hora_images_open(hora_images **out, const char *path, const hora_images_config *cfg);
 void hora_images_close(hora_images *s); /* accepts NULL */
 const hora_images_info *hora_images_about(const hora_images *s);
+/* Warns of what was left out and could have been meant: all but hidden and other endings. */
+void hora_images_say_left_out(const hora_images *s);
 const char *hora_images_class(const hora_images *s, int64_t label);
 int64_t hora_images_class_count(const hora_images *s, int64_t label); /* samples; 0 where empty */
 /* -1 where the set has no labels (a folder of pictures, a list without that column). */

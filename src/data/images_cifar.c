@@ -32,11 +32,14 @@ static bool is_cifar(const char *path) {
     return labels_of(path) != 0;
 }
 
+static const char *names_file(const char *path) {
+    return labels_of(path) == 2 ? "fine_label_names.txt" : "batches.meta.txt";
+}
+
 /* The names beside the file, one a line; none: labels stay numbers. */
 static hora_status read_names(const char *file, char ***names, size_t *n) {
     char *dir = hora_path_dir(file);
-    char *path =
-        hora_path_join(dir, labels_of(file) == 2 ? "fine_label_names.txt" : "batches.meta.txt");
+    char *path = hora_path_join(dir, names_file(file));
     hora_str text = {0};
     size_t cap = 0;
     hora_status st = hora_path_exists(path) ? hora_file_read(&text, path) : HORA_OK;
@@ -55,7 +58,8 @@ static hora_status read_names(const char *file, char ***names, size_t *n) {
 
 static hora_status list_file(hora_images *s, const char *path, char *const *names, size_t n) {
     int64_t file;
-    size_t head = (size_t)labels_of(path), record = head + 3 * PIXELS;
+    const size_t head = (size_t)labels_of(path), record = head + 3 * PIXELS;
+    const size_t classes = n ? n : head == 2 ? 100 : 10;
     HORA_TRY(hora_images_map(s, path, &file));
     const hora_map *m = &s->maps[file];
     if (!m->n || m->n % record)
@@ -65,12 +69,14 @@ static hora_status list_file(hora_images *s, const char *path, char *const *name
         unsigned v = m->data[i * record + head - 1];
         char number[8], *name = hora_format("%s: %zu", path, i);
         hora_snprintf(number, sizeof number, "%u", v);
-        hora_status st =
-            n && v >= n
-                ? hora_fail(HORA_EFORMAT,
-                            "%s: the label %u has no name among the %zu beside it; fetch it again",
-                            name, v, n)
-                : HORA_OK;
+        hora_status st = HORA_OK;
+        if (v >= classes)
+            st = hora_fail(HORA_EFORMAT,
+                           "%s: the label %u is none of %zu, %s; fetch it again, or name all "
+                           "classes in %s",
+                           name, v, classes,
+                           n ? "which have names beside it" : "as many as the format has",
+                           names_file(path));
         if (st == HORA_OK)
             hora_images_add(s, name, n ? names[v] : number, file, i * record + head, 3 * PIXELS);
         hora_free(name);

@@ -83,10 +83,13 @@ static hora_status list_entries(archive *a) {
     const unsigned char *p = a->map->data;
     char *longer = NULL; /* the next entry's name */
     hora_status st = HORA_OK;
-    for (size_t at = 0; st == HORA_OK && a->map->n - at >= BLOCK;) {
+    size_t at = 0;
+    bool ended = false;
+    while (st == HORA_OK && a->map->n - at >= BLOCK) {
         const unsigned char *h = p + at;
         static const unsigned char zero[BLOCK];
-        if (!memcmp(h, zero, BLOCK))
+        ended = !memcmp(h, zero, BLOCK);
+        if (ended)
             break;
         uint64_t n = octal(h + 124, 12);
         if (!sum_is_right(h))
@@ -113,6 +116,8 @@ static hora_status list_entries(archive *a) {
         if (at > a->map->n)
             break;
     }
+    if (st == HORA_OK && !ended && at < a->map->n && a->map->n - at < BLOCK)
+        st = damaged(a, at, "the archive breaks off");
     hora_free(longer);
     return st;
 }

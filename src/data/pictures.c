@@ -48,11 +48,13 @@ static hora_status open_set(hora_pictures *p, hora_comm *comm, const char *path,
                                    .decode = {.no_exif = !c->exif, .white = c->white}};
     hora_images_survey v = {0};
     HORA_TRY(hora_images_open(&p->set, path, &ic));
+    const hora_images_info *about = hora_images_about(p->set);
+    hora_images_say_left_out(p->set);
     hora_status s = hora_images_look_together(p->set, comm, &v);
     if (!s && v.nbad && c->skip_bad)
         hora_warn("%s: pictures that were skipped: %lld; the first: %s", path, (long long)v.nbad,
                   v.bad[0].why);
-    info->skipped = c->skip_bad ? v.nbad : 0;
+    info->skipped = c->skip_bad ? v.nbad + about->missing + about->unknown : 0;
     p->cache = hora_min(c->image_cache, v.bytes + p->masked * v.bytes / 3);
     memcpy(p->with, v.with, sizeof p->with);
     if (!s)

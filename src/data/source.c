@@ -163,9 +163,11 @@ hora_status hora_source_string(const hora_json *record, const char *key, bool ne
                          "`%s` is a list of strings; write a record for each of them (pandas: "
                          "to_json(.., orient=\"records\", lines=True))",
                          key);
+    if (!v)
+        return hora_fail(HORA_EFORMAT, "the record lacks `%s`; add it, or call it so", key);
     if (hora_json_type(v) != HORA_JSTRING)
-        return hora_fail(HORA_EFORMAT, "`%s` should be a string, is %s %s; correct the record", key,
-                         hora_json_type(v) == HORA_JNULL ? "" : "of type",
+        return hora_fail(HORA_EFORMAT, "`%s` should be a string, is %s%s; correct the record", key,
+                         hora_json_type(v) == HORA_JNULL ? "" : "of type ",
                          hora_json_type_name(hora_json_type(v)));
     *s = hora_json_string(v, n);
     return HORA_OK;

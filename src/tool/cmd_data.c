@@ -317,7 +317,10 @@ hora_status hora_cli_data(hora_cli *cli) {
     s = look(files.s, &c, &data, &r);
 out:
     hora_str_release(&files);
-    hora_cli_show_lines(cli, r, print);
+    if (hora_json_get(r, "counts")) /* names of classes are no texts of several lines */
+        hora_cli_show(cli, r, print);
+    else
+        hora_cli_show_lines(cli, r, print);
     hora_options_release(&options, &c);
     hora_options_release(&hora_data_options, &data);
     return s;

@@ -193,6 +193,7 @@ static hora_status ask_path(asking *a, const char *path) {
         hora_image_name_kind(path) != HORA_IMAGE_NAME_NONE)
         return ask_one(a, &path, 1, path, NULL);
     HORA_TRY(hora_images_open(&set, path, &ic));
+    hora_images_say_left_out(set);
     a->set = set;
     const hora_status s = a->frames > 1 ? ask_clips(a, path) : ask_all(a);
     hora_images_close(set);

@@ -141,8 +141,8 @@ static void refusals(void **state) {
     tool_check(4, NULL, "write it as", "train --model '%s' --task embedding --data '%s' --out '%s'",
                tiny_encoder(), good, hora_test_path(hora_test_tmp(), "none"));
     const char *out = trained("sequence-classification", good);
-    tool_check(4, NULL, "line 2", "predict --model '%s' --adapter '%s' '%s'", tiny_encoder(), out,
-               data);
+    tool_check(4, NULL, "line 2: the record lacks `text`",
+               "predict --model '%s' --adapter '%s' '%s'", tiny_encoder(), out, data);
     tool_check(0, "\"error\"", "could not be used: 1",
                "predict --model '%s' --adapter '%s' '%s' --skip-bad", tiny_encoder(), out, data);
     tool_check(10, NULL, "none of the model's 2 classes",

@@ -109,6 +109,10 @@ static void refused(void **state) {
     dir = set("lacks", 2, SIDE, 1);
     assert_ok(hora_remove_tree(hora_test_path(dir, "masks/a/1.png")));
     refuse(8, "1.png is not there, the mask of", dir, "");
+    tool_check(0, NULL, "mask is not there, left out: 1",
+               "train --model '%s' --data '%s' --task segment --method full --steps 1 --batch-size "
+               "1 --skip-bad --out '%s'",
+               base(), dir, hora_test_path(hora_test_tmp(), "lacking"));
     refuse(2, "has no mask", hora_test_path(set("plain", 2, SIDE, 1), "images"), "");
     refuse(2, "rand_augment turns", set("turned", 2, SIDE, 1), "--rand-augment 1");
     refuse(2, "class_weights=balanced", set("turned", 2, SIDE, 1), "--class-weights balanced");

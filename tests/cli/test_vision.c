@@ -489,6 +489,42 @@ static void test_sheet(void **state) {
                tiny_file("text.jsonl", "{\"text\": \"a\", \"label\": \"b\"}\n"));
 }
 
+/* What a set leaves out is counted where it is used, not only where it is looked at. */
+static void test_left_out(void **state) {
+    static const char config[] =
+        "{\"model_type\":\"vit\",\"architectures\":[\"ViTModel\"],\"hidden_size\":16,"
+        "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"intermediate_size\":32,"
+        "\"image_size\":16,\"patch_size\":8}";
+    static const struct {
+        const char *more, *says;
+    } of[] = {{"blue/9.png,0\n", "is not there, left out: 1"},
+              {"blue/0.png,-1\n", "not to choose from, left out: 1"}};
+    (void)state;
+    const char *base = tool_new("leaves", config, ""),
+               *set = hora_test_path(hora_test_tmp(), "left");
+    const char *out = hora_test_path(hora_test_tmp(), "left-out");
+    const char *list = hora_test_path(set, "list.csv"), *gif = hora_test_path(set, "red/x.gif");
+    draw(set, 2, "left");
+    for (size_t i = 0; i < HORA_COUNT(of); i++) {
+        char *text = hora_format("image,label\nblue/0.png,0\nred/1.png,1\n%s", of[i].more);
+        assert_ok(hora_file_write(list, text, strlen(text)));
+        hora_free(text);
+        tool_check(0, NULL, of[i].says,
+                   "train --model '%s' --data '%s' --method head --steps 1 --batch-size 1 "
+                   "--skip-bad --out '%s' --overwrite",
+                   base, list, out);
+        tool_check(0, NULL, of[i].says, "predict --model '%s' --adapter '%s' '%s' --skip-bad", base,
+                   out, list);
+    }
+    const char lines[] = "image,label\nblue/0.png,\"a\nb\"\nred/1.png,c\n";
+    assert_ok(hora_file_write(list, lines, sizeof lines - 1)); /* a name of two lines */
+    tool_check(0, "0  a\\nb                                            1\n", NULL,
+               "data --task image-classification '%s'", list);
+    assert_ok(hora_file_write(gif, "GIF89a", 6));
+    tool_check(0, NULL, "that are not read, left out: 1",
+               "predict --model '%s' --adapter '%s' '%s'", base, out, set);
+}
+
 HORA_TESTS(cli_vision, {"models and adapters", test_models, HORA_SHORT},
            {"pictures of other sizes", test_sizes, HORA_SHORT},
            {"pictures as they are found", test_pictures, HORA_SHORT},
@@ -500,5 +536,6 @@ HORA_TESTS(cli_vision, {"models and adapters", test_models, HORA_SHORT},
            {"the confusion matrix as a picture", test_confusion, HORA_SHORT},
            {"training, evaluating, predicting, merging", test_training, HORA_SHORT},
            {"a class that was not trained on", test_unknown_class, HORA_SHORT},
+           {"what is left out is counted", test_left_out, HORA_SHORT},
            {"modules by older names", test_older_names, HORA_SHORT},
            {"sheets", test_sheet, HORA_SHORT});

@@ -291,6 +291,8 @@ static void tars(void **state) {
     check_classes(s, "cat=1 dog=1");
     hora_images_close(s);
 
+    put_bytes("off.tar", t.s, t.n - 1024 + 100); /* within a header */
+    assert_fails(hora_images_open(&s, in("off.tar"), NULL), HORA_EFORMAT, "breaks off");
     t.s[148] ^= 1;
     put_bytes("sum.tar", t.s, t.n);
     assert_fails(hora_images_open(&s, in("sum.tar"), NULL), HORA_EFORMAT, "header");
@@ -352,6 +354,9 @@ static void cifar(void **state) {
     assert_memory_equal(im.px, ((uint8_t[]){11, 21, 31, 12, 0, 0}), 6);
     hora_image_release(&im);
     hora_images_close(s);
+    r[0] = 10; /* without names: the classes that the format has */
+    put_bytes("bare/test_batch.bin", r, 3073);
+    assert_fails(hora_images_open(&s, in("bare/test_batch.bin"), NULL), HORA_EFORMAT, "label 10");
     r[0] = 3;
     put_bytes("c/data_batch_1.bin", r, 3073);
     assert_fails(hora_images_open(&s, in("c"), NULL), HORA_EFORMAT, "label 3");
@@ -365,6 +370,9 @@ static void cifar(void **state) {
     assert_int_equal(hora_images_label(s, 0), 5);
     assert_int_equal(hora_images_label(s, 1), 2);
     hora_images_close(s);
+    r[1] = 100;
+    put_bytes("c100/train.bin", r, 2 * 3074);
+    assert_fails(hora_images_open(&s, in("c100/train.bin"), NULL), HORA_EFORMAT, "label 100");
 }
 
 /* --- a look at all ---------------------------------------------------------------------------- */
