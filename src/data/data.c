@@ -173,9 +173,10 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval) {
     if (want >= all)
         return hora_fail(
             HORA_EUSAGE,
-            "eval_split=%g leaves none of %zu sequences to train on; choose fewer, or give "
+            "eval_split=%g leaves none of %zu sequences to train on; choose fewer, %sor give "
             "eval_data",
-            d->eval_split, d->nsequences);
+            d->eval_split, d->nsequences,
+            d->packing ? "packing=false (here several records share a sequence), " : "");
     hora_dataset *e = hora_data_piece(d);
     size_t *cuts = hora_calloc((size_t)st->nparts + 1, sizeof *cuts), sequence = 0;
     for (int i = 0; i < st->nparts; i++) { /* of each part its share, together `want` */
