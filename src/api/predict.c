@@ -5,6 +5,7 @@
 
 #include "api/handles.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "infer/forward.h"
 
@@ -307,14 +308,26 @@ hora_status hora_predictor_score(hora_predictor *p, const int32_t *ids, size_t n
 static hora_status ready(hora_predictor *p) {
     if (p->d)
         return HORA_OK;
-    const hora_decoder_config c = {.base = p->m->base,
-                                   .adapters = p->m->adapters,
-                                   .nadapters = p->m->n,
-                                   .device = p->m->device,
-                                   .context = p->c.context,
-                                   .prefill = p->c.prefill,
-                                   .cache = p->c.cache};
-    return hora_decoder_new(&p->d, &c);
+    hora_decoder_config c = {.base = p->m->base,
+                             .adapters = p->m->adapters,
+                             .nadapters = p->m->n,
+                             .device = p->m->device,
+                             .context = p->c.context,
+                             .prefill = p->c.prefill,
+                             .cache = p->c.cache};
+    hora_status s = hora_decoder_new(&p->d, &c);
+    if (s != HORA_EUNSUPPORTED || !c.cache)
+        return s;
+    /* what an adapter does to keys and values may have no place in a cache */
+    char *why = hora_strdup(hora_errmsg());
+    c.cache = false;
+    s = hora_decoder_new(&p->d, &c);
+    if (s)
+        hora_error_restore(why);
+    else
+        hora_warn("%.*s: every token computes all before it anew", (int)strcspn(why, ";"), why);
+    hora_free(why);
+    return s;
 }
 
 size_t hora_predictor_cache(const hora_predictor *p) {

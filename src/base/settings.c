@@ -352,8 +352,9 @@ static int put_flag(hora_settings *s, const flags *f, const char *flag, const ch
     }
     const char *negated = !row && !inside && hora_starts(key, "no-") ? key + 3 : NULL;
     const hora_option *negated_row = negated ? row_of(f, negated) : NULL;
-    if (row && row->type == HORA_OPT_BOOL) {
-        hora_settings_put(s, key, inside ? inside : "true", command_line);
+    if (row && row->type == HORA_OPT_BOOL) { /* `--packing false`, as other trainers have it */
+        used = !inside && after && (hora_eq(after, "true") || hora_eq(after, "false"));
+        hora_settings_put(s, key, inside ? inside : used ? after : "true", command_line);
     } else if (row && (inside || follows)) {
         hora_settings_put(s, key, inside ? inside : after, command_line);
         used = !inside;

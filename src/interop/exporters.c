@@ -65,10 +65,14 @@ hora_status hora_flat_only(const hora_export *x, bool saved) {
     for (int i = 0; i < x->n; i++) {
         const hora_adapter *a = x->adapters[i];
         if (!a->method->factors)
-            return hora_fail(
-                HORA_EUNSUPPORTED, "method %s is no low-rank update; %s", a->method->name,
-                a->method->merge ? "fold it into the model with `hora merge`, or into a whole file"
-                                 : "it does not merge either: hora alone runs it");
+            return hora_fail(HORA_EUNSUPPORTED, "method %s is no low-rank update; %s",
+                             a->method->name,
+                             !a->method->merge ? "it does not merge either: hora alone runs it"
+                             : a->method->peft_type
+                                 ? "PEFT reads its folder as it stands; others need it folded "
+                                   "into the model (`hora merge`), or into a whole file"
+                                 : "fold it into the model with `hora merge`, or into a whole "
+                                   "file");
         if (a->method->peft_config(a)->n_tokens)
             return hora_fail(
                 HORA_EUNSUPPORTED,

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "peft/several_list.h"
 #include "peft/store.h"
@@ -196,12 +197,38 @@ static hora_status load_all(hora_adapter **at, int *n, const hora_base *base, co
     return hora_adapters_route(at, *n);
 }
 
+/* Adapters in sub-folders that no list names: another program's, or a copy that lost it. The one in
+ * `dir` itself counts, and that is said. */
+static void say_unlisted(const char *dir) {
+    char **names;
+    int n;
+    hora_str all = {0};
+    if (hora_list_dir(dir, &names, &n))
+        return;
+    for (int i = 0; i < n; i++) {
+        char *sub = hora_path_join(dir, names[i]),
+             *config = hora_path_join(sub, "adapter_config.json");
+        if (hora_adapter_name_valid(names[i]) && hora_path_exists(config))
+            hora_str_printf(&all, "%s%s", all.n ? ", " : "", names[i]);
+        hora_free(config);
+        hora_free(sub);
+    }
+    if (all.n)
+        hora_warn("%s: %s hold adapters too, but there is no " HORA_ADAPTERS_LIST
+                  " that says so; the one in the folder itself is taken alone",
+                  dir, all.s);
+    hora_str_release(&all);
+    hora_list_free(names, n);
+}
+
 hora_status hora_adapters_load(hora_adapter ***at, int *n, const hora_base *base, const char *dir,
                                const char *only, const char *prefer) {
     hora_json *list;
     *at = NULL;
     *n = 0;
     HORA_TRY(hora_adapters_read_list(&list, dir));
+    if (!list)
+        say_unlisted(dir);
     *at = hora_calloc((size_t)hora_adapters_listed(list) + 1, sizeof **at);
     hora_status s = load_all(*at, n, base, dir, list, only, prefer);
     hora_json_free(list);

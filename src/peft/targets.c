@@ -111,7 +111,8 @@ static void parse_targets(hora_peft_config *c, const char *text, const hora_base
         return;
     }
     split_names(text, &c->target_modules, &c->n_targets, base);
-    qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
+    if (c->n_targets) /* an array of none is NULL, which qsort does not take */
+        qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
 }
 
 static void parse_exclude(hora_peft_config *c, const char *text, const hora_base *base) {
@@ -211,7 +212,8 @@ static hora_status no_match(const hora_peft_config *c, const hora_base *b) {
         hora_str_printf(&want, "%s%s", i ? "+" : "", c->target_modules[i]);
     hora_status s = hora_fail(
         HORA_ENOTFOUND,
-        "no site matches `%s`%s; each of the %lld layers of this model has%s (try targets=q+v)",
+        "no site matches `%s`%s; each of the %lld layers of this model has%s (try targets=q+v, "
+        "or all-linear)",
         want.s ? want.s : "", c->n_layers ? " in the layers asked for" : "", (long long)b->layers,
         have.s ? have.s : " none");
     hora_str_release(&have);

@@ -207,11 +207,26 @@ static hora_status keeps_vocabulary(const hora_base *b, hora_adapter *const *at,
     return HORA_OK;
 }
 
+/* Blocks are for what stays frozen: a matrix that trains would only start from rounded values. */
+static hora_status blocks_serve(const hora_base *b, hora_adapter *const *at, int n) {
+    for (int w = 0; w < b->nweights; w++) {
+        bool trains = b->weights[w].tied || b->weights[w].view.shape.n != 2;
+        for (int i = 0; i < n; i++)
+            trains |= at[i]->replaces && at[i]->replaces[w];
+        if (!trains)
+            return HORA_OK;
+    }
+    return hora_fail(HORA_EUSAGE, "quantize: no matrix of this model stays frozen, all of them "
+                                  "train; leave quantize out");
+}
+
 static hora_status attach(run *r) {
     const hora_options *tables[HORA_RUN_TABLES];
     HORA_TRY(hora_run_methods_attach(&r->methods, r->opened.base, &r->all, r->run.method,
                                      (uint64_t)r->train.seed));
     HORA_TRY(keeps_vocabulary(r->opened.base, r->methods.at, r->methods.n));
+    if (hora_quantize_type(r->run.quantize) != HORA_F32)
+        HORA_TRY(blocks_serve(r->opened.base, r->methods.at, r->methods.n));
     if (!r->methods.list)
         HORA_TRY(hora_method_foreign(&r->all, r->run.method));
     return hora_settings_finish(&r->all, tables, own_tables(r, tables));

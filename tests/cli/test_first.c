@@ -57,6 +57,10 @@ static void test_whose_option(void **state) {
                out);
     tool_check(2, "", "quantize=nf4", "train --model '%s' --data NONE --out '%s' --load-in-4bit", m,
                out);
+    tool_check(
+        2, "", "no matrix of this model stays frozen",
+        "train --model '%s' --data '%s' --seq-len 16 --out '%s' --method full --quantize q8_0", m,
+        data_file(), out);
     static const char *const idle[][2] = {
         {"--outer-lr 0.5", "has an effect only with sync_every"},
         {"--flip 0.5", "is for pictures"},

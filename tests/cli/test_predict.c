@@ -129,8 +129,37 @@ static void test_too_long(void **state) {
     tool_check(2, "", "give one of --prompt", "generate --model '%s' --prompt x --chat y", m);
 }
 
+/* An adapter whose keys have no place in a cache answers all the same, and says what that costs. */
+static void test_without_cache(void **state) {
+    (void)state;
+    static const char *const methods[] = {"prefix", "apt", "isomorphic", "tiny_attention"};
+    const char *text =
+        tiny_file("t.jsonl", "{\"text\": \"a cat sat on a mat and sang to the moon\"}\n");
+    for (size_t i = 0; i < HORA_COUNT(methods); i++) {
+        const char *out = hora_test_path(hora_test_tmp(), methods[i]);
+        tool_check(
+            0, NULL, NULL,
+            "train --model '%s' --data '%s' --seq-len 16 --batch-size 2 --steps 2 --method %s "
+            "--out '%s' --quiet",
+            tiny_model(), text, methods[i], out);
+        tool_check(0, NULL, "computes all before it anew",
+                   "generate --model '%s' --adapter '%s' --prompt x --max-new-tokens 4",
+                   tiny_model(), out);
+        hora_json *kept = tool_json("generate --model '%s' --adapter '%s' --prompt x "
+                                    "--max-new-tokens 4 --json",
+                                    tiny_model(), out);
+        hora_json *anew = tool_json("generate --model '%s' --adapter '%s' --prompt x "
+                                    "--max-new-tokens 4 --json --no-cache",
+                                    tiny_model(), out);
+        assert_true(hora_json_equal(hora_json_get(kept, "ids"), hora_json_get(anew, "ids")));
+        hora_json_free(kept);
+        hora_json_free(anew);
+    }
+}
+
 HORA_TESTS(cli_predict, {"greedy text of stories260k", test_expected, HORA_SHORT},
            {"cache equals no cache", test_cache, HORA_SHORT},
+           {"adapters that keys in a cache do not suit", test_without_cache, HORA_SHORT},
            {"cache equals no cache on real weights", test_cache_stories, HORA_MEDIUM},
            {"sampling follows its options and seed", test_sampling, HORA_SHORT},
            {"stop text", test_stop_text, HORA_SHORT}, {"conversations", test_chat, HORA_SHORT},

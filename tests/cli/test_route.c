@@ -285,6 +285,9 @@ static void test_damaged(void **state) {
         tool_check(4, "", rows[i].text, "train '%s' --out '%s-2' --init-adapter '%s'", file, out,
                    out);
     }
+    assert_ok(hora_remove_tree(hora_test_path(out, "hora_adapters.json")));
+    tool_check(0, NULL, "tall hold adapters too",
+               "generate --model '%s' --adapter '%s' --prompt up", tiny_model(), out);
     hora_free(file);
     hora_free(out);
 }

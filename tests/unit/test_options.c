@@ -185,6 +185,12 @@ static void command_line(void **state) {
     assert_string_equal(l.rest[1], "-x");
     assert_string_equal(l.rest[2], "--steps");
     hora_settings_release(&l.s);
+    char told[] = "--packed false --json true in.txt";
+    assert_ok(read_line(&l, told, false));
+    assert_string_equal(hora_settings_get(&l.s, "packed"), "false");
+    assert_string_equal(hora_settings_get(&l.s, "json"), "true");
+    assert_int_equal(l.n, 1);
+    hora_settings_release(&l.s);
 }
 
 static void command_line_refuses(void **state) {
