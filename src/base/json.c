@@ -476,6 +476,13 @@ hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v) {
     return own_v;
 }
 
+hora_json *hora_json_members(const hora_json *o) {
+    hora_json *with = hora_json_new_object();
+    for (void *it = hora_json_iter(o); it; it = hora_json_next(o, it))
+        hora_json_set(with, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    return with;
+}
+
 void hora_json_remove(hora_json *obj, const char *key) {
     (void)json_object_del(in(obj), key);
 }

@@ -80,8 +80,9 @@ hora_json *hora_json_new_int(int64_t v);
 hora_json *hora_json_new_real(double v); /* not finite: null */
 hora_json *hora_json_new_string(const char *s);
 hora_json *hora_json_new_string_n(const char *s, size_t n);
-hora_json *hora_json_copy(const hora_json *v);  /* deep */
-hora_json *hora_json_share(const hora_json *v); /* the same value with one owner more */
+hora_json *hora_json_copy(const hora_json *v);    /* deep */
+hora_json *hora_json_share(const hora_json *v);   /* the same value with one owner more */
+hora_json *hora_json_members(const hora_json *o); /* a new object with its members, shared */
 hora_json *hora_json_set(hora_json *obj, const char *key, hora_json *own_v);
 hora_json *hora_json_push(hora_json *array, hora_json *own_v);
 void hora_json_remove(hora_json *obj, const char *key); /* nothing where there is no such member */

@@ -274,6 +274,16 @@ static bool has_effect(const hora_options *table, const hora_option *row, const 
     return false;
 }
 
+/* A recipe may serve several runs: it gets a warning, everybody else a refusal. */
+static hora_status tell_idle(const hora_setting *given, const hora_option *row, const char *says) {
+    const char *origin = given->origin ? given->origin : row->name;
+    if (!hora_eq(origin, "recipe"))
+        return hora_fail(HORA_EUSAGE, "option %s=%s (%s) %s", given->key, given->value, origin,
+                         says);
+    hora_warn("option %s=%s (%s) %s", given->key, given->value, origin, says);
+    return HORA_OK;
+}
+
 /* What was given, is not the default and decides nothing as things stand. */
 static hora_status check_effect(const hora_options *table, const void *obj,
                                 const hora_setting *given) {
@@ -285,19 +295,13 @@ static hora_status check_effect(const hora_options *table, const void *obj,
     for (const char *w = row->with; *w != '!' && *w; w++)
         hora_str_putc(&wanted, *w == ' ' ? '|' : *w);
     const char *value = now.s && *now.s ? now.s : "unset";
-    char *head = hora_format("option %s=%s (%s)", given->key, given->value,
-                             given->origin ? given->origin : row->name);
-    char *text = wanted.s ? hora_format("%s has an effect only with %s, and %s is %s; give that "
-                                        "too, or leave it out",
-                                        head, wanted.s, need->name, value)
-                          : hora_format("%s has no effect beside %s=%s; leave one of them out",
-                                        head, need->name, value);
-    const bool recipe = hora_eq(given->origin, "recipe");
-    if (recipe)
-        hora_warn("%s", text);
-    const hora_status s = recipe ? HORA_OK : hora_fail(HORA_EUSAGE, "%s", text);
+    char *text = wanted.s ? hora_format("has an effect only with %s, and %s is %s; give that too, "
+                                        "or leave it out",
+                                        wanted.s, need->name, value)
+                          : hora_format("has no effect beside %s=%s; leave one of them out",
+                                        need->name, value);
+    const hora_status s = tell_idle(given, row, text);
     hora_free(text);
-    hora_free(head);
     hora_str_release(&wanted);
     hora_str_release(&now);
     return s;
@@ -329,14 +333,7 @@ hora_status hora_option_idle(const hora_options *table, const void *obj, const h
                              const char *name, const char *says) {
     const hora_option *row = hora_options_find(table, name);
     const hora_setting *last = row ? last_of(table, row, s) : NULL;
-    if (!last || hora_option_is_default(row, obj))
-        return HORA_OK;
-    if (hora_eq(last->origin, "recipe")) {
-        hora_warn("option %s=%s (%s) %s", last->key, last->value, last->origin, says);
-        return HORA_OK;
-    }
-    return hora_fail(HORA_EUSAGE, "option %s=%s (%s) %s", last->key, last->value,
-                     last->origin ? last->origin : row->name, says);
+    return !last || hora_option_is_default(row, obj) ? HORA_OK : tell_idle(last, row, says);
 }
 
 hora_status hora_options_take(const hora_options *table, void *obj, hora_settings *s) {

@@ -165,9 +165,7 @@ static void endings(hora_talk *t, const hora_turn *k) {
     if (t->ending_known)
         return;
     t->ending_known = true;
-    vars = hora_json_new_object();
-    for (void *it = hora_json_iter(t->vars); it; it = hora_json_next(t->vars, it))
-        hora_json_set(vars, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    vars = hora_json_members(t->vars);
     messages = hora_json_set(vars, "messages", hora_json_new_array());
     for (size_t i = 0; i < k->message; i++)
         hora_json_push(messages, hora_json_share(hora_json_at(t->chat->messages, i)));

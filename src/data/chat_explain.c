@@ -11,7 +11,7 @@ enum { MOST = 256 }; /* messages that are tried one after the other */
 /* What is changed before the conversation is rendered again; NULL: the message stays. */
 typedef hora_json *change_fn(const hora_json *message);
 
-static hora_json *copy_without(const hora_json *m, const char *key) {
+hora_json *hora_chat_without(const hora_json *m, const char *key) {
     hora_json *copy = hora_json_new_object();
     for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
         if (!hora_eq(hora_json_iter_key(it), key))
@@ -28,7 +28,7 @@ static bool is_odd(const hora_json *m) {
 static hora_json *with_content(const hora_json *m) {
     if (!is_odd(m))
         return NULL;
-    hora_json *copy = copy_without(m, "content");
+    hora_json *copy = hora_chat_without(m, "content");
     hora_json_set(copy, "content", hora_json_new_string(""));
     return copy;
 }
@@ -38,7 +38,7 @@ static bool has_calls(const hora_json *m) {
 }
 
 static hora_json *without_calls(const hora_json *m) {
-    return has_calls(m) ? copy_without(m, "tool_calls") : NULL;
+    return has_calls(m) ? hora_chat_without(m, "tool_calls") : NULL;
 }
 
 /* {"function": {"name", "arguments"}} as {"name", "arguments"}. */
@@ -46,7 +46,7 @@ static hora_json *with_flat_calls(const hora_json *m) {
     const hora_json *calls = hora_json_get(m, "tool_calls");
     if (!has_calls(m))
         return NULL;
-    hora_json *copy = copy_without(m, "tool_calls");
+    hora_json *copy = hora_chat_without(m, "tool_calls");
     hora_json *flat = hora_json_set(copy, "tool_calls", hora_json_new_array());
     for (size_t i = 0; i < hora_json_len(calls); i++) {
         const hora_json *call = hora_json_at(calls, i), *inner = hora_json_get(call, "function");
@@ -59,7 +59,7 @@ static hora_json *with_flat_calls(const hora_json *m) {
 static bool renders(const hora_template *tmpl, const hora_json *vars, change_fn *change,
                     change_fn *more) {
     const hora_json *messages = hora_json_get(vars, "messages");
-    hora_json *with = copy_without(vars, "messages");
+    hora_json *with = hora_chat_without(vars, "messages");
     hora_json *all = hora_json_set(with, "messages", hora_json_new_array());
     hora_str text = {0};
     for (size_t i = 0; i < hora_json_len(messages); i++) {

@@ -56,6 +56,11 @@ hora_status hora_chat_measure(hora_talk *t, hora_turn *k);
 /* Counts calls, tools and documents that the template does not write, and keys of null that it
  * would have. */
 void hora_chat_look(hora_talk *t);
+/* A new message without that key; the other members are shared. */
+hora_json *hora_chat_without(const hora_json *message, const char *key);
+/* The template makes exactly `text` of these variables, which are freed. */
+bool hora_chat_same(const hora_template *tmpl, hora_json *own_vars, int prompt,
+                    const hora_str *text);
 /* vars have a list `key` (tools, documents), and the template makes the same `text` without it. */
 bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, const char *key,
                           int prompt, const hora_str *text);

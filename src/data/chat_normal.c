@@ -77,10 +77,7 @@ int64_t hora_chat_nulls(const hora_template *tmpl, const hora_json *vars, const 
         n += hora_chat_has_null(hora_json_at(given, i));
     if (!n)
         return 0;
-    hora_json *with = hora_json_new_object(), *all = hora_json_new_array();
-    hora_str other = {0};
-    for (void *it = hora_json_iter(vars); it; it = hora_json_next(vars, it))
-        hora_json_set(with, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json *with = hora_json_members(vars), *all = hora_json_new_array();
     for (size_t i = 0; i < hora_json_len(messages); i++) {
         const hora_json *was = hora_json_at(given, i), *now = hora_json_at(messages, i);
         hora_json *m = hora_json_push(all, hora_json_new_object());
@@ -90,9 +87,5 @@ int64_t hora_chat_nulls(const hora_template *tmpl, const hora_json *vars, const 
             hora_json_set(m, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
     }
     hora_json_set(with, "messages", all);
-    const bool same = hora_template_render_turns(tmpl, with, -1, prompt, &other, NULL) == HORA_OK &&
-                      other.n == text->n && (!text->n || !memcmp(other.s, text->s, text->n));
-    hora_str_release(&other);
-    hora_json_free(with);
-    return same ? 0 : n;
+    return hora_chat_same(tmpl, with, prompt, text) ? 0 : n;
 }

@@ -114,9 +114,7 @@ static hora_json *texts_of(const hora_json *parts) {
 }
 
 static hora_json *with_content(const hora_json *m, hora_json *own) {
-    hora_json *copy = hora_json_new_object();
-    for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
-        hora_json_set(copy, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json *copy = hora_json_members(m);
     hora_json_set(copy, "content", own);
     return copy;
 }
@@ -149,11 +147,20 @@ static hora_status join(const hora_json *messages, hora_json **own, int64_t *joi
     return HORA_OK;
 }
 
+bool hora_chat_same(const hora_template *tmpl, hora_json *own_vars, int prompt,
+                    const hora_str *text) {
+    hora_str other = {0};
+    const bool same =
+        hora_template_render_turns(tmpl, own_vars, -1, prompt, &other, NULL) == HORA_OK &&
+        other.n == text->n && (!text->n || !memcmp(other.s, text->s, text->n));
+    hora_str_release(&other);
+    hora_json_free(own_vars);
+    return same;
+}
+
 static hora_status render(const hora_template *tmpl, const hora_json *vars,
                           const hora_json *messages, hora_str *text) {
-    hora_json *with = hora_json_new_object();
-    for (void *it = hora_json_iter(vars); it; it = hora_json_next(vars, it))
-        hora_json_set(with, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json *with = hora_json_members(vars);
     hora_json_set(with, "messages", hora_json_share(messages));
     text->n = 0;
     hora_status s = hora_template_render_turns(tmpl, with, -1, 0, text, NULL);
@@ -169,23 +176,20 @@ static hora_status foreign(const hora_template *tmpl, const hora_json *vars, con
     hora_status s = HORA_OK;
     for (size_t i = 0; i < hora_json_len(messages) && !s; i++) {
         const hora_json *m = hora_json_at(messages, i), *odd = NULL;
-        hora_str bare = {0};
         for (size_t k = 0; is_list(m) && k < hora_json_len(content(m)) && !odd; k++) {
             size_t n;
             odd = text_of(hora_json_at(content(m), k), &n) ? NULL : hora_json_at(content(m), k);
         }
         if (!odd)
             continue;
-        hora_json *others = hora_json_new_array();
+        hora_json *with = hora_json_members(vars);
+        hora_json *others = hora_json_set(with, "messages", hora_json_new_array());
         for (size_t k = 0; k < hora_json_len(messages); k++)
             hora_json_push(others, k == i ? with_content(m, texts_of(content(m)))
                                           : hora_json_share(hora_json_at(messages, k)));
-        if (render(tmpl, vars, others, &bare) == HORA_OK && bare.n == text->n &&
-            holds(text, bare.s, bare.n))
+        if (hora_chat_same(tmpl, with, 0, text))
             s = no_place(i, odd, false);
         ++*count;
-        hora_str_release(&bare);
-        hora_json_free(others);
     }
     return s;
 }
@@ -241,53 +245,37 @@ static bool unnamed(const hora_json *message, const hora_str *text) {
     return true;
 }
 
-/* The conversation without calls, rendered. */
-static hora_status render_without(const hora_talk *t, hora_str *text) {
-    hora_json *messages = hora_json_new_array();
-    for (size_t i = 0; i < t->messages; i++) {
-        const hora_json *m = hora_json_at(t->chat->messages, i);
-        hora_json *copy = hora_json_push(messages, hora_json_new_object());
-        for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
-            if (!hora_eq(hora_json_iter_key(it), "tool_calls"))
-                hora_json_set(copy, hora_json_iter_key(it),
-                              hora_json_share(hora_json_iter_value(it)));
-    }
-    hora_status s = render(t->r->tmpl, t->vars, messages, text);
-    hora_json_free(messages);
-    return s;
+/* The template makes the same of the conversation without its calls. */
+static bool leaves_out_calls(const hora_talk *t) {
+    hora_json *with = hora_json_members(t->vars);
+    hora_json *messages = hora_json_set(with, "messages", hora_json_new_array());
+    for (size_t i = 0; i < t->messages; i++)
+        hora_json_push(messages,
+                       hora_chat_without(hora_json_at(t->chat->messages, i), "tool_calls"));
+    return hora_chat_same(t->r->tmpl, with, 0, &t->whole);
 }
 
 bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, const char *key,
                           int prompt, const hora_str *text) {
     if (!hora_json_len(hora_json_get(vars, key)))
         return false;
-    hora_json *with = hora_json_new_object();
-    hora_str other = {0};
-    for (void *it = hora_json_iter(vars); it; it = hora_json_next(vars, it))
-        hora_json_set(with, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json *with = hora_json_members(vars);
     hora_json_set(with, key, hora_json_new_null()); /* as where there are none */
-    const bool same = hora_template_render_turns(tmpl, with, -1, prompt, &other, NULL) == HORA_OK &&
-                      other.n == text->n && holds(text, other.s, other.n);
-    hora_str_release(&other);
-    hora_json_free(with);
-    return same;
+    return hora_chat_same(tmpl, with, prompt, text);
 }
 
 void hora_chat_look(hora_talk *t) {
     int64_t calls = 0, bare = 0;
-    hora_str text = {0};
     for (size_t i = 0; i < t->messages; i++) {
         const hora_json *m = hora_json_at(t->chat->messages, i);
         calls += has_calls(m);
         bare += has_calls(m) && unnamed(m, &t->whole);
     }
     /* names that stand in the descriptions of the tools as well say nothing */
-    if (calls > bare && t->chat->tools && render_without(t, &text) == HORA_OK &&
-        text.n == t->whole.n && !memcmp(text.s, t->whole.s, text.n))
+    if (calls > bare && t->chat->tools && leaves_out_calls(t))
         bare = calls;
     t->out->unwritten += bare;
     t->out->no_tools += hora_chat_leaves_out(t->r->tmpl, t->vars, "tools", 0, &t->whole);
     t->out->no_documents += hora_chat_leaves_out(t->r->tmpl, t->vars, "documents", 0, &t->whole);
     t->out->nulls += hora_chat_nulls(t->r->tmpl, t->vars, t->given, 0, &t->whole);
-    hora_str_release(&text);
 }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "template/template_tape.h"
 
 static bool same_key(const reading *a, const reading *b) {
@@ -143,13 +144,6 @@ static bool follows(const chain *c, const unit *u, const unit *next) {
 }
 
 /* ---- values that must not be met ---- */
-static uint64_t hash_bytes(const char *s, size_t n) {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
-
 uint64_t hora_tape_hash(const hora_tv *v) {
     uint64_t h = v->n;
     if (v->type != HORA_TV_DICT)
@@ -157,7 +151,7 @@ uint64_t hora_tape_hash(const hora_tv *v) {
     for (size_t k = 0; k < v->n; k++) { /* in any order; numbers may be equal in other types */
         const hora_tv *key = &v->list[2 * k], *value = key + 1;
         if (key->type == HORA_TV_STRING && value->type == HORA_TV_STRING)
-            h += hash_bytes(key->s, key->n) * 31 + hash_bytes(value->s, value->n);
+            h += hora_hash64(key->s, key->n, hora_hash64(value->s, value->n, 0));
     }
     return h;
 }

@@ -1,23 +1,11 @@
 /* Templates: what is refused at open and where, what a failing rendering leaves behind, bounds of
  * steps, depth and size, prefixes of a conversation, several renderings at once. */
-#include "hora_test.h"
+#include "template_kit.h"
 
 #include <pthread.h>
 #include <string.h>
 
 #include "template/template.h"
-
-static hora_template *open_template(const char *source) {
-    hora_template *t = NULL;
-    assert_ok(hora_template_open(&t, source, strlen(source), "chat.jinja"));
-    return t;
-}
-
-static hora_json *json(const char *text) {
-    hora_json *v = NULL;
-    assert_ok(hora_json_parse(&v, text, strlen(text), "vars"));
-    return v;
-}
 
 static void refused_at_open(void **state) {
     (void)state;

@@ -1,7 +1,7 @@
 /* Templates put together by chance from what templates of the hub are made of (counts and flags in
  * namespaces, searches among what follows, filters over messages, loops that break off): a cut of
  * each is what a rendering of its own is. */
-#include "hora_test.h"
+#include "template_kit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,13 +10,6 @@
 
 enum { MOST = 64, MADE = 1500 };
 
-typedef struct dice {
-    uint64_t s;
-} dice;
-static int roll(dice *d, int n) {
-    d->s = d->s * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (int)(d->s >> 40) % n;
-}
 #define PICK(d, list) ((list)[roll((d), (int)HORA_COUNT(list))])
 
 static const char *const conditions[] = {

@@ -1,22 +1,10 @@
 /* Templates: what those of models have and Jinja has not: generation blocks, from_json, the date of
  * strftime_now. */
-#include "hora_test.h"
+#include "template_kit.h"
 
 #include <string.h>
 
 #include "template/template.h"
-
-static hora_template *open_template(const char *source) {
-    hora_template *t = NULL;
-    assert_ok(hora_template_open(&t, source, strlen(source), "chat.jinja"));
-    return t;
-}
-
-static hora_json *json(const char *text) {
-    hora_json *v = NULL;
-    assert_ok(hora_json_parse(&v, text, strlen(text), "vars"));
-    return v;
-}
 
 static const char talk[] =
     "{\"messages\": [{\"role\": \"you\", \"text\": \"a\"}, {\"role\": \"bot\", "

@@ -4,8 +4,8 @@
  * conversations of each kind the masks hold what the assistant says and nothing of what others say.
  * Prints the table of docs/formats/data.md.
  */
-#include "hora_test.h"
 #include "task/task.h"
+#include "template_kit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,13 +150,6 @@ static void cuts(void **state) {
 }
 
 /* ---- cuts of long conversations ---- */
-typedef struct dice {
-    uint64_t s;
-} dice;
-static int roll(dice *d, int n) {
-    d->s = d->s * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (int)(d->s >> 40) % n;
-}
 
 static hora_json *say(hora_json *messages, const char *role, const char *content) {
     hora_json *m = hora_json_push(messages, hora_json_new_object());
