@@ -126,7 +126,7 @@ static const scenario scenarios[] = {
     {"eval", {0}, "eval --model model " DATA, NULL, NULL, NULL},
     {"generate",
      {0},
-     "generate --model model --prompt abc --max-new-tokens 4 --seed 1 --threads 1",
+     "generate --model model --prompt abc --max-new-tokens 4 --temperature 1 --seed 1 --threads 1",
      NULL,
      NULL,
      NULL},
