@@ -78,8 +78,7 @@ int64_t hora_chat_nulls(const hora_template *tmpl, const hora_json *vars, const 
                         int prompt, const hora_str *text);
 /* Joins the texts of parts in `messages` of the variables where the template treats content as a
  * string; out->told.joined counts messages up, out->told.foreign those with parts that are no text
- * and that
- * the template writes. Refuses such parts where it does not. */
+ * and that the template writes. Refuses such parts where it does not. */
 hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, hora_samples *out);
 /* The template failed on these variables with `why`: the same status, with the message of the
  * conversation that it fails on and what to do about it, as far as that can be found out. */
