@@ -107,6 +107,7 @@ static hora_status read_rope(hora_base *b, llama *c) {
     c->rope_scale = f.scale;
     b->max_positions = hora_max(f.positions, f.far);
     b->far_positions = f.far ? f.positions : 0;
+    b->far_stretch = f.stretch;
     return HORA_OK;
 }
 
