@@ -5,9 +5,9 @@
  *   t = (pos_i + shift) f,   f = freq[j]                     where L <= far, else
  *                            f = freq[head_dim/2 + j]        without `stretch`: a second set, as
  *                                                            LongRoPE has it (arXiv 2402.13753)
- *                            f = freq[j] g^(-2j / (head_dim - 2)),  g = stretch L / far - stretch + 1
- *                                                            dynamic NTK: the base grows with L
- *                                                            (transformers modeling_rope_utils)
+ *                            f = freq[j] g^(-2j / (head_dim - 2))     with it
+ *   g = stretch L / far - stretch + 1:  dynamic NTK, whose base grows with L (transformers
+ *                                       modeling_rope_utils)
  *
  * and y as in rope. Backward is the transpose: the same with the angle negated. It reads nothing
  * but positions.

@@ -59,7 +59,7 @@ static void test_cases(void **state) {
 }
 
 /* --- frequencies that change behind 16 positions ---------------------------------------------- */
-/* A second set of them, and a base that grows with the length: tools/oracle/make_far_rope_vectors.py. */
+/* A second set of them, and a base that grows with the length (make_far_rope_vectors.py). */
 static const char *const kinds[] = {"longrope", "dynamic"};
 enum { VOCAB = 41, SEVERAL = 5 };
 
