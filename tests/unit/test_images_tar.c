@@ -1,4 +1,5 @@
-/* Archives of samples, made here: what belongs to a key, what is told of the rest, compressed ones. */
+/* Archives of samples, made here: what belongs to a key, what is told of the rest, compressed
+ * ones. */
 #include "base/json.h"
 #include "base/log.h"
 #include "images_kit.h"
