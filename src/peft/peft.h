@@ -124,7 +124,8 @@ const char *hora_method_lacks(const hora_method *m);
 /* What its folder is to others: PEFT's type ("IA3", "LORA"), "LORA, own state beside", "a model",
  * or "hora": read by hora alone. */
 const char *hora_method_export(const hora_method *m);
-/* HORA_EUSAGE for a setting that nobody took and that is an option of another method: names it. */
+/* HORA_EUSAGE for a setting that nobody took and that is an option of other methods: names them,
+ * and what this one has. */
 hora_status hora_method_foreign(const hora_settings *s, const char *method);
 
 /* Attaches: takes the method's options out of `settings` (which may hold others' too), matches
