@@ -90,7 +90,8 @@ typedef struct hora_method {
     /* Low-rank form of a site (index into base->sites); rank 0: the site is untouched. Call
      * hora_adapter_materialise first. */
     void (*factors)(hora_adapter *, int site, hora_factors *);
-    bool ends; /* it is asked about the ends too */
+    bool ends;                /* it is asked about the ends too */
+    const char *factors_rank; /* of them, in words: "r r"; NULL: the option `rank` */
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 

@@ -250,6 +250,14 @@ static hora_json *method_json(const hora_method *m, const source *from) {
     hora_json_set(o, "alias_options", hora_cli_text_or_null(m->alias_options));
     hora_json_set(o, "default_lr", hora_json_new_real(m->default_lr));
     hora_json_set(o, "merges", hora_json_new_bool(m->merge != NULL));
+    hora_json_set(o, "plain_lora",
+                  hora_cli_text_or_null(m->factors ? "exact"
+                                        : m->merge ? "nearest"
+                                                   : NULL));
+    hora_json_set(o, "plain_lora_rank",
+                  hora_cli_text_or_null(!m->factors       ? NULL
+                                        : m->factors_rank ? m->factors_rank
+                                                          : "the rank"));
     hora_json_set(o, "unrouted", hora_cli_text_or_null(m->unrouted));
     hora_json_set(o, "saved_as", hora_json_new_string(hora_method_export(m)));
     if (all->n) {
@@ -321,6 +329,12 @@ static void print(const hora_json *m) {
                hora_cli_text(m, "alias_options"));
     printf("  saved as %s; %s\n", hora_cli_text(m, "saved_as"),
            merges(m) ? "merges" : "does not merge: use it beside its base");
+    if (*hora_cli_text(m, "plain_lora_rank"))
+        printf("  exports as a plain LoRA, exact, of rank: %s\n",
+               hora_cli_text(m, "plain_lora_rank"));
+    else if (*hora_cli_text(m, "plain_lora"))
+        printf("  no plain LoRA; `hora convert --to lora:N` makes the nearest of rank N where it "
+               "changes projections alone\n");
     if (*hora_cli_text(m, "unrouted"))
         printf("  not for one task of several: %s\n", hora_cli_text(m, "unrouted"));
     for (size_t i = 0; i < hora_json_len(hora_json_get(m, "models")); i++)
