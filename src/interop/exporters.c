@@ -76,12 +76,13 @@ int hora_flat_beyond(const hora_export *x, int k) {
 /* Where an adapter without factors can go. */
 static hora_status no_factors(const hora_export *x, int k) {
     const hora_method *m = x->adapters[k]->method;
-    const char *peft = m->peft_type ? "; PEFT reads its folder as it stands" : "";
+    const bool read = m->peft_type && !(m->hooks.kv && x->base->encoder); /* PEFT refuses those */
+    const char *peft = read ? "; PEFT reads its folder as it stands" : "";
     if (!m->merge)
         return hora_fail(HORA_EUNSUPPORTED,
                          "method %s is no low-rank update and does not merge%s%s", m->name, peft,
-                         m->peft_type ? ", no other format has a place for it"
-                                      : ": hora alone runs it, beside its base");
+                         read ? ", no other format has a place for it"
+                              : ": hora alone runs it, beside its base");
     return hora_fail(HORA_EUNSUPPORTED,
                      "method %s is no low-rank update%s; fold it into the model with `hora merge`, "
                      "or into a whole file with --to gguf%s",

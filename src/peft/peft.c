@@ -39,6 +39,8 @@ const char *hora_method_lacks(const hora_method *m) {
         {m->load, "load"},
         {(m->factors != NULL) == (m->peft_config != NULL), "factors and peft_config, both or none"},
         {m->factors || !m->materialise, "factors, which materialise is for"},
+        {!m->factors || m->factors_rank || (m->options && hora_options_find(m->options, "rank")),
+         "factors_rank: there is no option `rank`"},
     };
     for (size_t i = 0; i < HORA_COUNT(needs); i++)
         if (!needs[i].there)
