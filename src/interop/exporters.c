@@ -83,14 +83,18 @@ static hora_status no_factors(const hora_export *x, int k) {
                          "method %s is no low-rank update and does not merge%s%s", m->name, peft,
                          read ? ", no other format has a place for it"
                               : ": hora alone runs it, beside its base");
+    const bool cut = hora_flat_beyond(x, k) < 0;
     return hora_fail(HORA_EUNSUPPORTED,
                      "method %s is no low-rank update%s; fold it into the model with `hora merge`, "
-                     "or into a whole file with --to gguf%s",
+                     "or into a whole file with --to gguf%s%s",
                      m->name, peft,
-                     hora_flat_beyond(x, k) < 0
-                         ? ", or make the LoRA of a rank that is nearest to it with `hora convert "
-                           "--to lora:16`"
-                         : "");
+                     !cut ? ""
+                     : m->factors_rank
+                         ? ", or write the LoRA that does the same with `hora convert --to "
+                           "lora:N`, N at least "
+                         : ", or make the LoRA of a rank that is nearest to it with `hora convert "
+                           "--to lora:16`",
+                     cut && m->factors_rank ? m->factors_rank : "");
 }
 
 hora_status hora_flat_only(const hora_export *x, bool saved) {

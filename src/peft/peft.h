@@ -90,8 +90,10 @@ typedef struct hora_method {
     /* Low-rank form of a site (index into base->sites); rank 0: the site is untouched. Call
      * hora_adapter_materialise first. */
     void (*factors)(hora_adapter *, int site, hora_factors *);
-    bool ends;                /* it is asked about the ends too */
-    const char *factors_rank; /* of them, in words: "r r"; NULL: the option `rank` */
+    bool ends; /* it is asked about the ends too */
+    /* Their rank in words, "r r"; NULL: the option `rank`. Without them: the rank of what a merge
+     * adds to a weight, NULL: any. */
+    const char *factors_rank;
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
