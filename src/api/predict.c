@@ -42,7 +42,8 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
     if (st == HORA_OK)
         st = hora_open_pictures(&m->opened, &d->config.seq_len);
     if (st == HORA_OK && !hora_settings_get(s, "seq_len"))
-        hora_open_length(&m->opened, &d->config.seq_len);
+        hora_open_length(&m->opened, hora_adapters_front(m->base, m->adapters, m->n),
+                         &d->config.seq_len);
     if (st == HORA_OK && most > 0 && d->config.seq_len > most)
         st = hora_fail(
             HORA_EUSAGE,
@@ -238,14 +239,21 @@ struct hora_predictor {
     predictor_config c;
 };
 
+/* Tokens that fit into the model's positions behind what adapters put in front. */
+static int64_t room(const hora_model *m) {
+    const int64_t front = hora_adapters_front(m->base, m->adapters, m->n);
+    return m->base->max_positions > 0 ? hora_max(m->base->max_positions - front, 1) : INT64_MAX;
+}
+
 hora_status hora_predictor_new_with(hora_predictor **out, hora_model *m, hora_settings *s) {
     predictor_config c;
     HORA_TRY(hora_options_take(&hora_predictor_options, &c, s));
+    HORA_TRY(hora_decoder_fits(m->base, m->adapters, m->n, c.context));
     hora_predictor *p = hora_calloc(1, sizeof *p);
     p->m = m;
     p->c = c;
     if (!c.context)
-        p->c.context = m->base->max_positions > 0 ? hora_min(m->base->max_positions, 4096) : 4096;
+        p->c.context = hora_min(room(m), 4096);
     *out = p;
     return HORA_OK;
 }
@@ -337,11 +345,10 @@ size_t hora_predictor_cache(const hora_predictor *p) {
 hora_status hora_predictor_run(hora_predictor *p, const int32_t *prompt, size_t n,
                                hora_generation *g, bool chat) {
     hora_ids stop = {0};
-    const int64_t most = p->m->base->max_positions;
     if ((int64_t)n > p->c.context)
         return hora_fail(
             HORA_EUSAGE, "the prompt has %zu tokens, but the context ends at %lld%s; shorten it", n,
-            (long long)p->c.context, p->c.context == most ? ", the model's positions" : "");
+            (long long)p->c.context, p->c.context == room(p->m) ? ", the model's positions" : "");
     HORA_TRY(ready(p));
     hora_status s = hora_stop_ids(g->tokenizer, p->m->base->dir, chat, &stop);
     g->stop_ids = stop.at;

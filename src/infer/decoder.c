@@ -153,25 +153,37 @@ static hora_status take(hora_decoder *d) {
     return record(d, &d->one, 1, d->keeper != NULL);
 }
 
+hora_status hora_decoder_fits(const hora_base *b, hora_adapter *const *at, int n, int64_t context) {
+    const int64_t most = b->max_positions, front = hora_adapters_front(b, at, n);
+    if (most <= 0 || hora_max(context, 1) + front <= most)
+        return HORA_OK;
+    if (!front)
+        return hora_fail(HORA_EUSAGE,
+                         "a context of %lld is asked for, but the model has %lld positions; give "
+                         "at most these",
+                         (long long)context, (long long)most);
+    return hora_fail(HORA_EUSAGE,
+                     "a context of %lld behind %lld positions of prompts is asked for, but the "
+                     "model has %lld positions; give --context %lld",
+                     (long long)hora_max(context, 1), (long long)front, (long long)most,
+                     (long long)hora_max(most - front, 0));
+}
+
 hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
     const int64_t most = c->base->max_positions;
     if (c->base->bare)
         return hora_fail(HORA_EUNSUPPORTED,
                          "this model has a head for classes, none for tokens: it does not "
                          "generate; give a causal language model or --task causal");
-    const int64_t slots = hora_adapters_slots(c->adapters, c->nadapters);
-    if (most > 0 && hora_max(c->context, 1) + slots > most)
-        return hora_fail(HORA_EUSAGE,
-                         "a context of %lld is asked for, but the model has %lld positions; give "
-                         "at most these",
-                         (long long)(hora_max(c->context, 1) + slots), (long long)most);
+    const int64_t front = hora_adapters_front(c->base, c->adapters, c->nadapters);
+    HORA_TRY(hora_decoder_fits(c->base, c->adapters, c->nadapters, c->context));
     hora_adapter *keeper;
     HORA_TRY(hora_adapters_keeper(c->adapters, c->nadapters, &keeper));
     hora_decoder *d = hora_calloc(1, sizeof *d);
     d->c = *c;
     d->keeper = keeper;
-    d->slots = slots;
-    d->context = c->context > 0 ? c->context : most > 0 ? most - slots : 2048;
+    d->slots = hora_adapters_slots(c->adapters, c->nadapters);
+    d->context = c->context > 0 ? c->context : most > 0 ? most - front : 2048;
     d->logits = hora_calloc((size_t)c->base->vocab, sizeof *d->logits);
     d->raw = hora_calloc((size_t)c->base->vocab, sizeof(double));
     hora_status s = take(d);

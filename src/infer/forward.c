@@ -289,10 +289,13 @@ static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
     HORA_TRY(hora_forward_fit(f, b));
     if (b->b < 1 || length(f, b) < 1)
         return hora_fail(HORA_EUSAGE, "the batch is empty; give at least one token");
-    if (most > 0 && length(f, b) > most)
+    const int64_t front = hora_adapters_front(f->base, f->adapters, f->nadapters);
+    if (most > 0 && b->t + front > most)
         return hora_fail(HORA_EUSAGE,
-                         "the batch is %lld rows long, but the model has %lld positions; cut it",
-                         (long long)length(f, b), (long long)most);
+                         "the batch is %lld rows long, but the model has %lld positions; cut it to "
+                         "%lld tokens",
+                         (long long)(b->t + front), (long long)most,
+                         (long long)hora_max(most - front, 0));
     if (f->grads && !b->labels)
         return hora_fail(HORA_EUSAGE, "gradients need a loss; add `labels` to the batch");
     return b->labels ? check_labels(f, b) : HORA_OK;

@@ -21,6 +21,9 @@ typedef struct hora_decoder_config {
     int64_t prefill; /* rows of a prompt chunk; 0: 128 */
     bool cache;
 } hora_decoder_config;
+/* Refuses a context (0: none is asked for) that the model's positions have no room for behind what
+ * adapters put in front (hora_adapters_front). */
+hora_status hora_decoder_fits(const hora_base *b, hora_adapter *const *at, int n, int64_t context);
 /* Records, plans and takes all memory. */
 hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c);
 void hora_decoder_free(hora_decoder *d); /* accepts NULL */

@@ -34,7 +34,6 @@ static int site_of(const hora_base *b, int weight) {
 
 /* Trained whole: no LoRA can say that. */
 static hora_status check(const hora_export *x, const hora_convert_config *c) {
-    const hora_base *b = x->base;
     (void)c;
     for (int k = 0; k < x->n; k++) {
         const hora_adapter *a = x->adapters[k];
@@ -43,12 +42,12 @@ static hora_status check(const hora_export *x, const hora_convert_config *c) {
                              "method %s changes no weight, so there is no LoRA that does the same; "
                              "use the adapter beside its base",
                              a->method->name);
-        for (int w = 0; a->replaces && w < b->nweights; w++)
-            if (a->replaces[w] && site_of(b, w) < 0 && !hora_flat_saves(x, w))
-                return hora_fail(HORA_EUNSUPPORTED,
-                                 "adapter %s has trained %s, which is no projection, and a LoRA "
-                                 "changes projections alone; fold it in with `hora merge`",
-                                 a->name, b->weights[w].name);
+        const int w = hora_flat_beyond(x, k);
+        if (w >= 0)
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "adapter %s has trained %s, which is no projection, and a LoRA "
+                             "changes projections alone; fold it in with `hora merge`",
+                             a->name, x->base->weights[w].name);
     }
     return HORA_OK;
 }

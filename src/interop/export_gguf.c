@@ -20,8 +20,10 @@
 static const struct {
     hora_dtype dtype;
     int file_type;
-} kinds[] = {{HORA_F32, 0},  {HORA_F16, 1},  {HORA_BF16, 32}, {HORA_Q8_0, 7},
-             {HORA_Q4_0, 2}, {HORA_Q5_0, 8}, {HORA_Q4_K, 14}};
+    const char *name;
+} kinds[] = {{HORA_F32, 0, "f32"},   {HORA_F16, 1, "f16"},   {HORA_BF16, 32, "bf16"},
+             {HORA_Q8_0, 7, "q8_0"}, {HORA_Q4_0, 2, "q4_0"}, {HORA_Q5_0, 8, "q5_0"},
+             {HORA_Q4_K, 14, "q4_k"}};
 
 static size_t kind_of(hora_dtype t) {
     size_t k = 0;
@@ -214,6 +216,8 @@ static hora_status write(const hora_export *x, const char *path) {
     hora_gguf_out_free(o);
     hora_base_free_merged(b, merged);
     hora_free(factors);
+    if (x->made)
+        hora_json_set(x->made, "dtype", hora_json_new_string(kinds[kind_of(dtype_of(x))].name));
     return s;
 }
 

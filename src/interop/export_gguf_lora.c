@@ -88,6 +88,7 @@ static hora_status write(const hora_export *x, const char *path) {
         hora_free(rows[i]);
     hora_free(rows);
     hora_gguf_out_free(o);
+    hora_flat_say(f, x);
     hora_flat_free(f, b);
     return s;
 }

@@ -145,6 +145,7 @@ static hora_status write(const hora_export *x, const char *dir) {
     if (s == HORA_OK)
         s = hora_json_save(config, 2, true, dir, "adapter_config.json");
     hora_json_free(config);
+    hora_flat_say(f, x);
     hora_flat_free(f, x->base);
     return s;
 }

@@ -210,6 +210,7 @@ static hora_status write(const hora_export *x, const char *dir) {
         s = write_config(x, f, dir);
     if (s == HORA_OK)
         s = hora_card_write(x->adapters[0], dir, x->note);
+    hora_flat_say(f, x);
     hora_flat_free(f, x->base);
     return s;
 }

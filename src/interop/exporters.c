@@ -61,18 +61,47 @@ bool hora_flat_saves(const hora_export *x, int w) {
     return false;
 }
 
+int hora_flat_beyond(const hora_export *x, int k) {
+    const hora_base *b = x->base;
+    for (int w = 0; x->adapters[k]->replaces && w < b->nweights; w++) {
+        bool other = x->adapters[k]->replaces[w] && !hora_flat_saves(x, w);
+        for (int i = 0; i < hora_flat_sites(b) && other; i++)
+            other = b->sites[i].weight != w;
+        if (other)
+            return w;
+    }
+    return -1;
+}
+
+/* Where an adapter without factors can go. */
+static hora_status no_factors(const hora_export *x, int k) {
+    const hora_method *m = x->adapters[k]->method;
+    const bool read = m->peft_type && !(m->hooks.kv && x->base->encoder); /* PEFT refuses those */
+    const char *peft = read ? "; PEFT reads its folder as it stands" : "";
+    if (!m->merge)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "method %s is no low-rank update and does not merge%s%s", m->name, peft,
+                         read ? ", no other format has a place for it"
+                              : ": hora alone runs it, beside its base");
+    const bool cut = hora_flat_beyond(x, k) < 0;
+    return hora_fail(HORA_EUNSUPPORTED,
+                     "method %s is no low-rank update%s; fold it into the model with `hora merge`, "
+                     "or into a whole file with --to gguf%s%s",
+                     m->name, peft,
+                     !cut ? ""
+                     : m->factors_rank
+                         ? ", or write the LoRA that does the same with `hora convert --to "
+                           "lora:N`, N at least "
+                         : ", or make the LoRA of a rank that is nearest to it with `hora convert "
+                           "--to lora:16`",
+                     cut && m->factors_rank ? m->factors_rank : "");
+}
+
 hora_status hora_flat_only(const hora_export *x, bool saved) {
     for (int i = 0; i < x->n; i++) {
         const hora_adapter *a = x->adapters[i];
         if (!a->method->factors)
-            return hora_fail(HORA_EUNSUPPORTED, "method %s is no low-rank update; %s",
-                             a->method->name,
-                             !a->method->merge ? "it does not merge either: hora alone runs it"
-                             : a->method->peft_type
-                                 ? "PEFT reads its folder as it stands; others need it folded "
-                                   "into the model (`hora merge`), or into a whole file"
-                                 : "fold it into the model with `hora merge`, or into a whole "
-                                   "file");
+            return no_factors(x, i);
         if (a->method->peft_config(a)->n_tokens)
             return hora_fail(
                 HORA_EUNSUPPORTED,
@@ -173,6 +202,23 @@ int64_t hora_flat_rank(const hora_flat *f, const hora_base *b) {
     for (int i = 0; i < hora_flat_sites(b); i++)
         rank = hora_max(rank, f[i].rank);
     return rank;
+}
+
+void hora_flat_say(const hora_flat *f, const hora_export *x) {
+    int64_t modules = 0, enough = 0;
+    bool dora = false;
+    for (int i = 0; i < hora_flat_sites(x->base); i++) {
+        const hora_site *s = &x->base->sites[i];
+        modules += f[i].rank > 0;
+        dora |= f[i].magnitude != NULL;
+        enough = hora_max(enough, hora_min(f[i].rank, hora_min(s->in, s->out)));
+    }
+    if (!x->made)
+        return;
+    hora_json_set(x->made, "rank", hora_json_new_int(hora_flat_rank(f, x->base)));
+    hora_json_set(x->made, "magnitudes", hora_json_new_bool(dora));
+    hora_json_set(x->made, "enough", hora_json_new_int(enough));
+    hora_json_set(x->made, "modules", hora_json_new_int(modules));
 }
 
 void hora_flat_pad(hora_flat *f, const hora_site *s, int64_t rank) {

@@ -15,6 +15,9 @@ typedef struct hora_export {
     hora_dtype dtype; /* of matrices in a whole model; HORA_DTYPE_OTHER: the exporter's choice */
     const hora_tokenizer *tokenizer; /* where the row is `whole` */
     const char *note;                /* one line about where it comes from, for model cards */
+    /* An object that gets what `write` made: "rank", "enough", "modules", "magnitudes" of a LoRA, or "dtype" of a
+     * whole model's matrices; NULL: nobody asks. */
+    hora_json *made;
 } hora_export;
 
 typedef struct hora_exporter {
@@ -58,10 +61,16 @@ hora_status hora_flat_of(hora_flat **out, const hora_export *x);
 /* The same, but weights trained whole that are modules of modules_to_save (a new head) are no
  * obstacle: hora_flat_write_peft writes them beside. */
 hora_status hora_flat_of_saved(hora_flat **out, const hora_export *x);
+/* Puts rank and number of modules of what is written into x->made, and the rank that would be
+ * enough: no matrix has more than its smaller side. */
+void hora_flat_say(const hora_flat *f, const hora_export *x);
 /* The part of either that looks at whole adapters: before the work. */
 hora_status hora_flat_only(const hora_export *x, bool saved);
 /* Weight w is trained whole, as a module that PEFT saves beside its factors. */
 bool hora_flat_saves(const hora_export *x, int w);
+/* The first weight that adapter k trains whole and that no LoRA could change, as it changes
+ * projections alone; -1: none. */
+int hora_flat_beyond(const hora_export *x, int k);
 /* Writes it into the existing folder as PEFT's plainest LoRA, ranks padded to one, with the modules
  * that the adapters train whole and a model card; what is written is read back. */
 hora_status hora_flat_write_peft(hora_flat *f, const hora_export *x, const char *dir);

@@ -81,6 +81,14 @@ int64_t hora_adapters_slots(hora_adapter *const *at, int n) {
     return sum;
 }
 
+int64_t hora_adapters_front(const hora_base *b, hora_adapter *const *at, int n) {
+    int64_t sum = hora_adapters_slots(at, n);
+    for (int a = 0; a < n && !b->encoder; a++)
+        if (at[a]->enabled && at[a]->hooks->shift)
+            sum += at[a]->hooks->shift(at[a]);
+    return sum;
+}
+
 int64_t hora_net_slots(const hora_net *n) {
     return hora_adapters_slots(n->adapters, n->nadapters);
 }

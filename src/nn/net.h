@@ -131,6 +131,9 @@ void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t 
  * tokens in front of the pieces): their ids are -n .. -1. Only one adapter can ask for some. */
 int64_t hora_adapters_slots(hora_adapter *const *at, int n);
 int64_t hora_net_slots(const hora_net *n);
+/* Positions of the base that stand in front of a text's first token: those rows, and where tokens
+ * are turned behind the keys of a prefix (an encoder's stay) those keys. */
+int64_t hora_adapters_front(const hora_base *b, hora_adapter *const *at, int n);
 /* One adapter, which keeps vectors of the prompt: *a; NULL: none. HORA_EUSAGE: two do. */
 hora_status hora_adapters_keeper(hora_adapter *const *at, int n, hora_adapter **a);
 /* y (rows, w) times the i-th vector that the block in progress keeps of the prompt: x (rows, w),

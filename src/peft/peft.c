@@ -39,6 +39,8 @@ const char *hora_method_lacks(const hora_method *m) {
         {m->load, "load"},
         {(m->factors != NULL) == (m->peft_config != NULL), "factors and peft_config, both or none"},
         {m->factors || !m->materialise, "factors, which materialise is for"},
+        {!m->factors || m->factors_rank || (m->options && hora_options_find(m->options, "rank")),
+         "factors_rank: there is no option `rank`"},
     };
     for (size_t i = 0; i < HORA_COUNT(needs); i++)
         if (!needs[i].there)
@@ -87,19 +89,59 @@ hora_status hora_method_unknown(const char *name) {
     return s;
 }
 
+/* Word i of n, as in "a, b and c". */
+static void put_word(hora_str *out, const char *word, int i, int n) {
+    hora_str_printf(out, "%s%s", !i ? "" : i < n - 1 ? ", " : " and ", word);
+}
+
+/* The methods that have an option of this name; returns how many. */
+static int having(const char *key, const char **names) {
+    int n = 0;
+    for (int k = 0; k < hora_method_count(); k++) {
+        const hora_method *m = hora_method_at(k);
+        if (m->options && hora_options_find(m->options, key))
+            names[n++] = m->name;
+    }
+    return n;
+}
+
+static hora_status refuse_foreign(const hora_setting *given, const hora_method *m,
+                                  const char *const *names, int n) {
+    const bool flag = hora_eq(given->origin, "command line");
+    const int own = m->options ? m->options->n : 0;
+    hora_str key = {0}, also = {0}, has = {0};
+    hora_str_printf(&key, "%s%s", flag ? "--" : "", given->key);
+    for (char *p = key.s; flag && *p; p++)
+        *p = *p == '_' ? '-' : *p;
+    hora_str_puts(&also, n > 1 ? " (" : "");
+    for (int i = 1; i < n; i++)
+        put_word(&also, names[i], i - 1, n - 1);
+    hora_str_puts(&also, n > 2 ? " have it too)" : n > 1 ? " has it too)" : "");
+    hora_str_puts(&has, own ? "" : "no options");
+    for (int i = 0; i < own; i++)
+        put_word(&has, m->options->rows[i].name, i, own);
+    const hora_status s =
+        hora_fail(HORA_EUSAGE,
+                  "%s is an option of method %s, not of %s%s; leave it out or give --method %s%s; "
+                  "%s has %s",
+                  key.s, names[0], m->name, also.s, names[0], n > 1 ? " or one of these" : "",
+                  m->name, has.s);
+    hora_str_release(&key);
+    hora_str_release(&also);
+    hora_str_release(&has);
+    return s;
+}
+
 hora_status hora_method_foreign(const hora_settings *s, const char *method) {
-    for (int i = 0; i < s->n; i++)
-        for (int k = 0; k < hora_method_count() && !s->at[i].taken; k++) {
-            const hora_method *m = hora_method_at(k);
-            const hora_option *row =
-                m->options ? hora_options_find(m->options, s->at[i].key) : NULL;
-            if (!row || hora_eq(m->name, method))
-                continue;
-            return hora_fail(HORA_EUSAGE,
-                             "--%s is an option of method %s, not of %s; leave it out or give "
-                             "--method %s",
-                             row->name, m->name, method, m->name);
-        }
+    const hora_method *m = hora_method_named(method);
+    const char *names[HORA_COUNT(methods)];
+    for (int i = 0; m && i < s->n; i++) {
+        if (s->at[i].taken || (m->options && hora_options_find(m->options, s->at[i].key)))
+            continue;
+        const int n = having(s->at[i].key, names);
+        if (n)
+            return refuse_foreign(&s->at[i], m, names, n);
+    }
     return HORA_OK;
 }
 

@@ -91,6 +91,9 @@ typedef struct hora_method {
      * hora_adapter_materialise first. */
     void (*factors)(hora_adapter *, int site, hora_factors *);
     bool ends; /* it is asked about the ends too */
+    /* Their rank in words, "r r"; NULL: the option `rank`. Without them: the rank of what a merge
+     * adds to a weight, NULL: any. */
+    const char *factors_rank;
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
@@ -124,7 +127,8 @@ const char *hora_method_lacks(const hora_method *m);
 /* What its folder is to others: PEFT's type ("IA3", "LORA"), "LORA, own state beside", "a model",
  * or "hora": read by hora alone. */
 const char *hora_method_export(const hora_method *m);
-/* HORA_EUSAGE for a setting that nobody took and that is an option of another method: names it. */
+/* HORA_EUSAGE for a setting that nobody took and that is an option of other methods: names them,
+ * and what this one has. */
 hora_status hora_method_foreign(const hora_settings *s, const char *method);
 
 /* Attaches: takes the method's options out of `settings` (which may hold others' too), matches

@@ -359,5 +359,6 @@ const hora_method hora_method_adalora = {
         "use_qalora=false velora_config=null " HORA_TYPED_KEYS,
     .merge = hora_lowrank_merge,
     HORA_MADE_FACTORS,
+    .factors_rank = "the triplets that the budget has left",
     .stepped = stepped,
 };

@@ -159,4 +159,5 @@ const hora_method hora_method_hra = {
     .whole = true,
     .peft_keys = "r apply_GS init_weights=true " HORA_TYPED_KEYS,
     .merge = merge,
+    .factors_rank = "the rank",
 };

@@ -164,4 +164,5 @@ const hora_method hora_method_kadapt = {
     HORA_DELTA_CALLBACKS,
     .merge = merge,
     HORA_MADE_FACTORS,
+    .factors_rank = "the terms; trained with bias=false",
 };

@@ -39,6 +39,8 @@ static void all_norms(hora_adapter *a) {
     const hora_base *b = a->base;
     hora_peft_config *p = &((config *)a->config)->typed.peft;
     int cap = p->n_targets;
+    hora_free(p->target_regex);
+    p->target_regex = NULL;
     for (int w = 0; w < b->nweights; w++) {
         if (b->weights[w].role != HORA_ROLE_NORM)
             continue;
@@ -82,7 +84,9 @@ static hora_status setup(hora_adapter *a) {
     HORA_TRY(hora_targets_parse(&t->peft, &t->target, a->base));
     if (!t->from_folder)
         hora_typed_keys(a);
-    if (!t->peft.n_targets && !t->peft.target_regex)
+    /* all-linear of a folder is what PEFT takes it for: projections */
+    if (!t->peft.n_targets &&
+        (!t->peft.target_regex || (!t->from_folder && hora_peft_all_linear(&t->peft))))
         all_norms(a);
     HORA_TRY(choose(a));
     return hora_targets_save(a, &t->peft, !t->from_folder);

@@ -119,4 +119,5 @@ const hora_method hora_method_loha = {
         "layers_pattern=null",
     .merge = hora_lowrank_merge,
     HORA_MADE_FACTORS,
+    .factors_rank = "rank x rank",
 };

@@ -509,6 +509,7 @@ const hora_method hora_method_lora = {
     .configure = configure,
     .materialise = materialise,
     .factors = factors,
+    .factors_rank = "the rank, twice that with init pissa or olora",
     .ends = true,
     .peft_config = peft_config,
 };

@@ -8,6 +8,7 @@
  * Keys are not rotated; the rows of the batch have positions from n on. Does not merge. What others
  * read is P; with a projection the network that makes it lies beside it.
  */
+#include "base/log.h"
 #include "base/text.h"
 #include "peft/prompts.h"
 
@@ -72,6 +73,11 @@ static hora_status setup(hora_adapter *a) {
     HORA_TRY(check(a, c));
     if (!c->typed.from_folder)
         hora_typed_keys(a);
+    if (!c->typed.from_folder && a->base->encoder)
+        hora_info(
+            "prefix: a %s is an encoder, in which PEFT refuses prefixes; hora alone reads the "
+            "folder",
+            a->base->model_type);
     st->index = hora_malloc((size_t)(a->base->layers * 2) * sizeof *st->index);
     for (int32_t i = 0; i < a->base->layers * 2; i++)
         st->index[i] = i;

@@ -231,4 +231,5 @@ const hora_method hora_method_randlora = {
                  "very_sparse init_weights=true fan_in_fan_out=false " HORA_TYPED_KEYS,
     .merge = hora_lowrank_merge,
     HORA_MADE_FACTORS,
+    .factors_rank = "the smaller side of the matrix, in whole bases of `rank`",
 };

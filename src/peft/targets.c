@@ -9,6 +9,19 @@
 
 #define ALL_LINEAR "all-linear"
 
+/* PEFT's word, in any case, and what other trainers write for it. */
+static bool means_all(const char *name) {
+    static const char *const words[] = {ALL_LINEAR, "all", "*"};
+    for (size_t i = 0; i < HORA_COUNT(words); i++) {
+        const char *word = words[i], *p = name;
+        while (*word && (*p >= 'A' && *p <= 'Z' ? *p - 'A' + 'a' : *p == '_' ? '-' : *p) == *word)
+            p++, word++;
+        if (!*word && !*p)
+            return true;
+    }
+    return false;
+}
+
 /* The words as new strings, where *out holds none yet. */
 static void split(const char *text, char ***out, int *n) {
     int cap = 0;
@@ -68,13 +81,27 @@ static void push_names(const char *name, const hora_base *b, char ***out, int *n
         HORA_PUSH(*out, *n, *cap, hora_strdup(name));
 }
 
-/* Splits, short names spelled out. */
-static void split_names(const char *text, char ***out, int *n, const hora_base *base) {
+/* What all-linear stands for, where it is one name of several. */
+static void push_all(const hora_base *b, char ***out, int *n, int *cap) {
+    bool done[HORA_SITES] = {0};
+    for (int i = 0; i < b->nsites; i++) {
+        const hora_site_kind kind = b->sites[i].kind;
+        if (!done[kind])
+            push_names(hora_site_short(kind), b, out, n, cap);
+        done[kind] = true;
+    }
+}
+
+/* Splits, short names spelled out; all: so is that for every one. */
+static void split_names(const char *text, char ***out, int *n, const hora_base *base, bool all) {
     char **typed = NULL;
     int k = 0, cap = 0;
     split(text, &typed, &k);
     for (int i = 0; i < k; i++)
-        push_names(typed[i], base, out, n, &cap);
+        if (all && means_all(typed[i]))
+            push_all(base, out, n, &cap);
+        else
+            push_names(typed[i], base, out, n, &cap);
     hora_list_free(typed, k);
 }
 
@@ -92,8 +119,10 @@ static hora_status parse_layers(hora_peft_config *c, const char *text) {
     for (int i = 0; i < n; i++) {
         int64_t v = 0;
         if (!hora_parse_int(parts[i], &v) || v < 0)
-            s = hora_fail(HORA_EUSAGE, "layers: `%s` is no layer number; write layers=0+1+5",
-                          parts[i]);
+            s = hora_fail(
+                HORA_EUSAGE,
+                "layers: `%s` is no layer number; write layers=0+1+5, or leave it out for all",
+                parts[i]);
         HORA_PUSH(c->layers, c->n_layers, cap, v);
         hora_free(parts[i]);
     }
@@ -106,11 +135,11 @@ static void parse_targets(hora_peft_config *c, const char *text, const hora_base
         c->target_regex = hora_strdup(text + 3);
         return;
     }
-    if (hora_eq(text, ALL_LINEAR)) {
+    if (means_all(text)) {
         c->target_regex = hora_strdup(ALL_LINEAR);
         return;
     }
-    split_names(text, &c->target_modules, &c->n_targets, base);
+    split_names(text, &c->target_modules, &c->n_targets, base, true);
     if (c->n_targets) /* an array of none is NULL, which qsort does not take */
         qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
 }
@@ -119,7 +148,7 @@ static void parse_exclude(hora_peft_config *c, const char *text, const hora_base
     if (hora_starts(text, "re:"))
         c->exclude_regex = hora_strdup(text + 3);
     else
-        split_names(text, &c->exclude_modules, &c->n_exclude, base);
+        split_names(text, &c->exclude_modules, &c->n_exclude, base, false);
 }
 
 hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o,

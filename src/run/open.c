@@ -93,8 +93,9 @@ hora_status hora_open_chat(hora_opened *o, char **date) {
     return HORA_OK;
 }
 
-void hora_open_length(const hora_opened *o, int64_t *seq_len) {
-    const int64_t limits[] = {o->objective.how.most, o->base->max_positions};
+void hora_open_length(const hora_opened *o, int64_t front, int64_t *seq_len) {
+    const int64_t most = o->base->max_positions;
+    const int64_t limits[] = {o->objective.how.most, most > front ? most - front : most};
     for (size_t i = 0; i < HORA_COUNT(limits); i++)
         *seq_len = limits[i] > 0 ? hora_min(*seq_len, limits[i]) : *seq_len;
 }

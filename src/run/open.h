@@ -46,9 +46,9 @@ hora_status hora_open_chat(hora_opened *o, char **date);
  * usual way of that model type), and rows of that size. Nothing for others. *seq_len (may be NULL)
  * becomes the rows of a picture. */
 hora_status hora_open_pictures(hora_opened *o, int64_t *seq_len);
-/* A length that nobody gave: at most the model's context, and of the task embedding what the folder
- * says of texts. */
-void hora_open_length(const hora_opened *o, int64_t *seq_len);
+/* A length that nobody gave: at most the model's context behind `front` positions
+ * (hora_adapters_front), and of the task embedding what the folder says of texts. */
+void hora_open_length(const hora_opened *o, int64_t front, int64_t *seq_len);
 /* The data set in the file `path`, read as the task wants it; the caller closes it first.
  * config->date is filled in where the template asks for it. */
 hora_status hora_open_data(hora_opened *o, hora_dataset **out, const char *path,

@@ -181,7 +181,7 @@ static hora_status open_model(run *r) {
     HORA_TRY(hora_open_model(&r->opened, r->run.model, &o));
     r->opened.base->any_base = r->run.any_base;
     if (!hora_settings_get(&r->all, "seq_len"))
-        hora_open_length(&r->opened, &r->data.seq_len);
+        hora_open_length(&r->opened, 0, &r->data.seq_len);
     return hora_open_pictures(&r->opened, &r->data.seq_len);
 }
 
@@ -411,6 +411,10 @@ static hora_status plan(run *r) {
     const bool settled = r->opened.objective.settled; /* else the head waits for the data */
     if (settled)
         HORA_TRY(attach(r));
+    if (settled && !hora_settings_get(&r->all, "seq_len") && !r->opened.base->vision)
+        hora_open_length(&r->opened,
+                         hora_adapters_front(r->opened.base, r->methods.at, r->methods.n),
+                         &r->data.seq_len);
     HORA_TRY(check_before_data(r));
     if (settled)
         HORA_TRY(choose_init(r));

@@ -65,14 +65,12 @@ static hora_status ready(const config *c, const hora_settings *s, const hora_cli
     return hora_cli_sources_adapters(from);
 }
 
-static hora_json *report(const hora_model *m, const config *c) {
-    hora_json *r = hora_json_new_object();
+static void report(const hora_model *m, const config *c, hora_json *r) {
     hora_json *names = hora_json_set(r, "adapters", hora_json_new_array());
     hora_json_set(r, "out", hora_json_new_string(c->out));
     hora_json_set(r, "format", hora_json_new_string(exporter_of(c)->name));
     for (int i = 0; i < m->n; i++)
         hora_json_push(names, hora_json_new_string(m->adapters[i]->method->name));
-    return r;
 }
 
 static void print(const hora_json *r) {
@@ -82,7 +80,20 @@ static void print(const hora_json *r) {
         printf("the model");
     for (size_t i = 0; i < hora_json_len(names); i++)
         printf("%s%s", i ? " and " : "", hora_json_string(hora_json_at(names, i), NULL));
-    printf(" as %s\n", hora_cli_text(r, "format"));
+    printf(" as %s", hora_cli_text(r, "format"));
+    int64_t rank = 0, enough = 0;
+    bool dora = false;
+    hora_json_bool(hora_json_get(r, "magnitudes"), &dora);
+    hora_json_int(hora_json_get(r, "enough"), &enough);
+    if (!hora_json_int(hora_json_get(r, "rank"), &rank))
+        printf("%s, matrices in %s", hora_json_len(names) ? ": merged into the model" : "",
+               hora_cli_text(r, "dtype"));
+    else
+        printf(": a %s of rank %lld in %lld modules, exact", dora ? "DoRA" : "plain LoRA",
+               (long long)rank, (long long)hora_cli_number(r, "modules"));
+    if (enough < rank && !dora)
+        printf("; `hora convert --to lora` writes the same with rank %lld", (long long)enough);
+    putchar('\n');
 }
 
 /* Weights as the files have them: a merge sums in f32 whatever they are. */
@@ -109,14 +120,19 @@ static hora_status export(const config *c, hora_settings *s, hora_json **r) {
                            .base = m->base,
                            .adapters = m->adapters,
                            .n = m->n,
-                           .note = "Written by `hora export`."};
+                           .note = "Written by `hora export`.",
+                           .made = *r = hora_json_new_object()};
     HORA_TRY_OUT(st, exporter_of(c)->check(&x));
     st = o ? write_folder(exporter_of(c), &x, o) : exporter_of(c)->write(&x, c->out);
     if (st == HORA_OK && c->modelfile)
         st = hora_modelfile_write(c->out, t, m->base->dir);
     if (st == HORA_OK)
-        *r = report(m, c);
+        report(m, c, *r);
 out:
+    if (st) {
+        hora_json_free(*r);
+        *r = NULL;
+    }
     hora_outdir_close(o);
     hora_model_close(m);
     hora_cli_sources_free(&from);

@@ -250,6 +250,13 @@ static hora_json *method_json(const hora_method *m, const source *from) {
     hora_json_set(o, "alias_options", hora_cli_text_or_null(m->alias_options));
     hora_json_set(o, "default_lr", hora_json_new_real(m->default_lr));
     hora_json_set(o, "merges", hora_json_new_bool(m->merge != NULL));
+    const char *rank = m->factors && !m->factors_rank ? "the rank" : m->factors_rank;
+    hora_json_set(o, "plain_lora",
+                  hora_cli_text_or_null(rank       ? "exact"
+                                        : m->merge ? "nearest"
+                                                   : NULL));
+    hora_json_set(o, "plain_lora_rank", hora_cli_text_or_null(rank));
+    hora_json_set(o, "exports", hora_json_new_bool(m->factors != NULL));
     hora_json_set(o, "unrouted", hora_cli_text_or_null(m->unrouted));
     hora_json_set(o, "saved_as", hora_json_new_string(hora_method_export(m)));
     if (all->n) {
@@ -265,10 +272,26 @@ static hora_json *method_json(const hora_method *m, const source *from) {
     return o;
 }
 
-static bool merges(const hora_json *m) {
+static bool says(const hora_json *m, const char *key) {
     bool yes = false;
-    hora_json_bool(hora_json_get(m, "merges"), &yes);
+    hora_json_bool(hora_json_get(m, key), &yes);
     return yes;
+}
+
+static bool merges(const hora_json *m) {
+    return says(m, "merges");
+}
+
+/* How far it is a LoRA to others. */
+static void print_lora(const hora_json *m) {
+    const char *rank = hora_cli_text(m, "plain_lora_rank");
+    if (says(m, "exports"))
+        printf("  exports as a plain LoRA, exact, of rank: %s\n", rank);
+    else if (*rank)
+        printf("  a plain LoRA by `hora convert --to lora:N`, exact where N is %s or more\n", rank);
+    else if (merges(m))
+        printf("  no plain LoRA; `hora convert --to lora:N` makes the nearest of rank N where it "
+               "changes projections alone\n");
 }
 
 static void print_model(const hora_json *m) {
@@ -321,6 +344,7 @@ static void print(const hora_json *m) {
                hora_cli_text(m, "alias_options"));
     printf("  saved as %s; %s\n", hora_cli_text(m, "saved_as"),
            merges(m) ? "merges" : "does not merge: use it beside its base");
+    print_lora(m);
     if (*hora_cli_text(m, "unrouted"))
         printf("  not for one task of several: %s\n", hora_cli_text(m, "unrouted"));
     for (size_t i = 0; i < hora_json_len(hora_json_get(m, "models")); i++)

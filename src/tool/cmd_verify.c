@@ -61,7 +61,8 @@ static hora_status random_batch(check *k) {
             k->batch.pixels.at[i] = (float)hora_rng_normal(&r);
         return HORA_OK;
     }
-    const int64_t most = k->m->base->max_positions;
+    const hora_model *m = k->m;
+    const int64_t most = m->base->max_positions - hora_adapters_front(m->base, m->adapters, m->n);
     k->batch.t = most > 0 ? hora_min(k->c->tokens, most) : k->c->tokens;
     k->batch.ids = hora_malloc((size_t)(k->batch.b * k->batch.t) * sizeof *k->batch.ids);
     for (int64_t i = 0; i < k->batch.b * k->batch.t; i++)

@@ -94,8 +94,7 @@ hora_status hora_cli_sources_adapters(const hora_cli_sources *c) {
         if (hora_peft_is_model(c->adapters[i].dir))
             return hora_fail(HORA_EUSAGE,
                              "%s is a whole model (method full), no adapter: there is nothing to "
-                             "merge, use it with "
-                             "--model",
+                             "merge or to write as one, use it with --model",
                              c->adapters[i].dir);
     return HORA_OK;
 }

@@ -21,16 +21,14 @@ hora_status hora_check_context(const hora_base *b, int64_t seq_len) {
 
 hora_status hora_check_positions(const hora_base *b, hora_adapter *const *at, int n,
                                  int64_t seq_len) {
-    int64_t front = hora_adapters_slots(at, n);
-    for (int a = 0; a < n; a++)
-        if (at[a]->enabled && at[a]->hooks->shift && !b->family->encoder) /* theirs stay */
-            front += at[a]->hooks->shift(at[a]);
+    const int64_t front = hora_adapters_front(b, at, n);
     if (!front || !b->max_positions || seq_len + front <= b->max_positions)
         return hora_check_context(b, seq_len);
     return hora_fail(HORA_EUSAGE,
                      "seq_len=%lld behind %lld positions of prompts is longer than the model's "
-                     "context of %lld tokens; give fewer of one of them",
-                     (long long)seq_len, (long long)front, (long long)b->max_positions);
+                     "context of %lld tokens; give --seq-len %lld, or a shorter prompt",
+                     (long long)seq_len, (long long)front, (long long)b->max_positions,
+                     (long long)hora_max(b->max_positions - front, 0));
 }
 
 hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d) {

@@ -202,6 +202,24 @@ static void test_positions(void **state) {
         tool_check(0, NULL, NULL,
                    "plan --model '%s' --seq-len 32 --steps 1 --method %s --virtual-tokens 64",
                    tiny_model(), methods[i]);
+        const char *out = hora_test_path(hora_test_tmp(), methods[i]);
+        tool_check(0, NULL, NULL,
+                   "train --model '%s' --data '%s' --steps 1 --batch-size 1 --method %s "
+                   "--virtual-tokens 64 --out '%s'",
+                   tiny_model(), data_file(), methods[i], out);
+        tool_check(2, "", "give --context 32",
+                   "generate --model '%s' --adapter '%s' --prompt a --context 33", tiny_model(),
+                   out);
+        tool_check(2, "", "give --context 32", "chat --model '%s' --adapter '%s' --context 33",
+                   tiny_model(), out);
+        tool_check(0, NULL, NULL,
+                   "generate --model '%s' --adapter '%s' --prompt a --max-new-tokens 200",
+                   tiny_model(), out);
+        tool_check(0, "loss", NULL, "eval --model '%s' --adapter '%s' --data '%s'", tiny_model(),
+                   out, data_file());
+        tool_check(2, "", "give --seq-len 32",
+                   "eval --model '%s' --adapter '%s' --data '%s' --seq-len 33", tiny_model(), out,
+                   data_file());
     }
 }
 

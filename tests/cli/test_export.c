@@ -25,7 +25,8 @@ static void test_writes(void **state) {
     const char *hora = train("hora", "--method hora"), *tmp = hora_test_tmp();
     const char *file = hora_test_path(tmp, "a.gguf"), *dir = hora_test_path(tmp, "plain");
     (void)state;
-    check(0, "hora as gguf-lora", hora, "gguf-lora", file);
+    check(0, "hora as gguf-lora: a plain LoRA of rank 8 in 4 modules, exact", hora, "gguf-lora",
+          file);
     check(9, "exists", hora, "gguf-lora", file);
     check(0, "hora as peft", hora, "peft", dir);
     check(9, "exists", hora, "peft", dir);
@@ -43,12 +44,15 @@ static void test_writes(void **state) {
 
 static void test_refuses(void **state) {
     const char *dora = train("dora", "--method lora --use-dora"),
-               *ia3 = train("ia3", "--method ia3");
+               *ia3 = train("ia3", "--method ia3"), *norms = train("norms", "--method ln_tuning"),
+               *prefix = train("prefix", "--method prefix");
     const char *tmp = hora_test_tmp(), *out = hora_test_path(tmp, "none");
     (void)state;
     check(5, "magnitude", dora, "gguf-lora", out);
-    check(0, "lora as mlx", dora, "mlx", hora_test_path(tmp, "dora-mlx"));
-    check(5, "hora merge", ia3, "peft", out);
+    check(0, "lora as mlx: a DoRA of rank 8", dora, "mlx", hora_test_path(tmp, "dora-mlx"));
+    check(5, "hora convert --to lora:16", ia3, "peft", out);
+    check(5, "PEFT reads its folder as it stands; fold", norms, "mlx", out);
+    check(5, "does not merge; PEFT reads its folder", prefix, "gguf-lora", out);
     check(2, "gguf-lora", dora, "nothing", out);
     check(9, "model", dora, "peft --overwrite", tiny_model());
     check(9, "adapter", dora, "peft --overwrite", dora);
@@ -59,7 +63,8 @@ static void test_refuses(void **state) {
                "export --model '%s' --adapter '%s' --to peft --dtype f16 --out '%s'", tiny_model(),
                dora, out);
     assert_false(hora_path_exists(out));
-    check(0, "lora as gguf", dora, "gguf --dtype q8_0", out); /* merged, it can be said */
+    check(0, "lora as gguf: merged into the model, matrices in q8_0", dora, "gguf --dtype q8_0",
+          out); /* merged, it can be said */
     check(9, "exists", dora, "gguf", out);
     tool_check(0, "loss", NULL, "eval --model '%s' --data '%s' --seq-len 16", out,
                tiny_file("again.txt", "a small text; and another, of some length; more\n"));

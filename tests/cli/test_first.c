@@ -50,6 +50,14 @@ static void test_whose_option(void **state) {
                "train --model '%s' --data NONE --out '%s' --method lora --act relu", m, out);
     tool_check(2, "", "--act is an option of method hora, not of lora",
                "plan --model '%s' --method lora --act relu", m);
+    tool_check(2, "", "(lora, vera, loha, ", "plan --model '%s' --method ia3 --rank 4", m);
+    tool_check(2, "", "ia3 has targets, feedforward, exclude and modules_to_save",
+               "plan --model '%s' --method ia3 --rank 4", m);
+    tool_check(2, "", "full has no options", "plan --model '%s' --method full --alpha 4", m);
+    tool_check(2, "", "--virtual-tokens is an option of method prefix, not of lora (",
+               "plan --model '%s' --method lora --virtual_tokens 4", m);
+    tool_check(2, "", "give --method hora; lora has rank, ",
+               "plan --model '%s' --method lora --generator shared", m);
     tool_check(2, "", "q_proj+v_proj",
                "train --model '%s' --data NONE --out '%s' --method lora --targets q_proj v_proj", m,
                out);

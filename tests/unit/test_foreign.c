@@ -61,7 +61,7 @@ static void test_meaning(void **state) {
         {"finetuning_type: full", "method=full"},
         {"lora_rank: 16\nlora_alpha: 32", "rank=16 lora_alpha=32"},
         {"lora_r: 4\nlora_target_modules: [q_proj, v_proj]", "rank=4 targets=q_proj+v_proj"},
-        {"lora_target: all", "targets=all-linear"},
+        {"lora_target: all", "targets=all"},
         {"lora_target: q_proj,v_proj", "targets=q_proj,v_proj"},
         {"lora_target_linear: true", "targets=all-linear"},
         {"val_set_size: 0.05", "eval_split=0.05"},

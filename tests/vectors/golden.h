@@ -4,9 +4,11 @@
  * with its tolerances. */
 #include "format/safetensors.h"
 #include "hora_test.h"
+#include "infer/forward.h"
 #include "method_cases.h"
 #include "model/family.h"
 #include "peft/peft.h"
+#include "run/open.h"
 #include "task/task.h"
 
 /* Models of ../shared/vectors whose cases vectors/tasks walks. */
@@ -57,6 +59,22 @@ void golden_again(golden_run *r); /* runs the same recording once more: paramete
 void golden_close(golden_run *r);
 /* (B T, V), of pictures (B, classes); valid until close. */
 const float *golden_logits(golden_run *r);
+
+/* A model with its task, one adapter and a batch, through the doors that the commands use:
+ * run/open.h and infer/forward.h. */
+typedef struct golden_kit {
+    hora_opened o;
+    hora_adapter *a; /* owned; set between golden_kit_model and golden_kit_batch */
+    hora_device *device;
+    hora_forward_batch batch;
+    hora_forward f;
+    float *logits;
+    int64_t n; /* of them */
+} golden_kit;
+/* Opens the model in the folder `base`, with the task of the adapter's folder (NULL: its own). */
+void golden_kit_model(golden_kit *k, const char *base, const char *adapter, hora_dtype dtype);
+void golden_kit_batch(golden_kit *k, const char *batch);
+void golden_kit_close(golden_kit *k);
 
 /* max |d| <= rel * max |want| + abs */
 void golden_compare(const char *what, const float *got, const hora_st *want, const char *name,

@@ -10,10 +10,8 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "infer/forward.h"
 #include "interop/interop.h"
 #include "peft/store.h"
-#include "run/open.h"
 
 #define MODEL "tiny_modernbert"
 
@@ -25,49 +23,18 @@ typedef struct places {
 } places;
 static const places fused = {MODEL "/base", MODEL "/base/batch.safetensors"};
 
-typedef struct kit {
-    const places *model;
-    hora_opened o;
-    hora_adapter *a;
-    hora_device *device;
-    hora_forward_batch batch;
-    hora_forward f;
-    float *logits;
-    size_t n;
-} kit;
-
 /* `model` holds the base and its batch. */
-static void kit_open(kit *k, const places *model, const char *folder) {
-    *k = (kit){.model = model};
-    const hora_open_options oo = {.dtype = HORA_F32, .adapter = folder};
-    assert_ok(hora_device_open(&k->device, NULL));
-    assert_ok(hora_open_model(&k->o, golden_path(model->base), &oo));
-    assert_ok(hora_open_settle(&k->o, NULL, NULL, false, 0));
+static void kit_open(golden_kit *k, const places *model, const char *folder) {
+    golden_kit_model(k, golden_path(model->base), folder, HORA_F32);
     assert_ok(hora_peft_load(&k->a, k->o.base, folder, NULL));
-    assert_ok(hora_forward_batch_load(&k->batch, golden_path(model->batch)));
-    k->f = (hora_forward){.base = k->o.base,
-                          .objective = &k->o.objective,
-                          .adapters = &k->a,
-                          .nadapters = 1,
-                          .device = k->device};
-    const hora_shape s = hora_forward_logits(&k->f, &k->batch);
-    k->n = (size_t)hora_shape_elems(&s);
-    k->f.logits = k->logits = hora_calloc(k->n, sizeof(float));
+    golden_kit_batch(k, golden_path(model->batch));
 }
 
-static void kit_close(kit *k) {
-    hora_free(k->logits);
-    hora_forward_batch_release(&k->batch);
-    hora_peft_detach(k->a);
-    hora_device_free(k->device);
-    hora_open_close(&k->o);
-}
-
-static void check_logits(kit *k, const hora_st *want, const char *name) {
+static void check_logits(golden_kit *k, const hora_st *want, const char *name) {
     const hora_st_tensor *t = hora_st_find(want, name);
     assert_non_null(t);
     assert_int_equal(hora_elems(&t->view), k->n);
-    hora_assert_close(k->logits, t->view.data, k->n, 1e-4, name);
+    hora_assert_close(k->logits, t->view.data, (size_t)k->n, 1e-4, name);
 }
 
 /* The folder that is written has the tensors of PEFT's, and no other. */
@@ -86,7 +53,7 @@ static void check_written(const char *ours, const char *theirs) {
     hora_st_close(want);
 }
 
-static void check_merged(kit *k, const hora_st *want, const char *name) {
+static void check_merged(golden_kit *k, const hora_st *want, const char *name) {
     float **w = hora_calloc((size_t)k->o.base->nweights, sizeof *w);
     hora_view *old = hora_calloc((size_t)k->o.base->nweights, sizeof *old);
     assert_ok(hora_peft_merge(&k->a, 1, w));
@@ -101,11 +68,11 @@ static void check_merged(kit *k, const hora_st *want, const char *name) {
 }
 
 /* As a plain LoRA, with the trained head beside it. */
-static void check_exported(kit *k, const hora_st *want, const char *name) {
+static void check_exported(golden_kit *k, const hora_st *want, const char *name) {
     const hora_exporter *e = hora_exporter_named("peft");
     const hora_export x = {.base = k->o.base, .adapters = &k->a, .n = 1};
     const char *dir = hora_test_path(hora_test_tmp(), "exported");
-    kit back;
+    golden_kit back;
     if (!k->a->method->factors) {
         assert_fails(e->check(&x), HORA_EUNSUPPORTED, "no low-rank update");
         return;
@@ -113,15 +80,15 @@ static void check_exported(kit *k, const hora_st *want, const char *name) {
     assert_ok(e->check(&x));
     assert_ok(hora_mkdirs(dir));
     assert_ok(e->write(&x, dir));
-    kit_open(&back, k->model, dir);
+    kit_open(&back, &fused, dir);
     assert_ok(hora_forward_run(&back.f, &back.batch));
     check_logits(&back, want, name);
     assert_string_equal(back.a->method->name, "lora");
-    kit_close(&back);
+    golden_kit_close(&back);
 }
 
 /* Logits (`logits` of the file, or the case's name), loss and gradients. */
-static void check_values(kit *k, const char *from, const hora_st *want, const char *name,
+static void check_values(golden_kit *k, const char *from, const hora_st *want, const char *name,
                          const char *logits, const char *loss) {
     hora_st *grads;
     assert_ok(hora_st_open(&grads, hora_test_path(from, "grads.safetensors")));
@@ -139,7 +106,7 @@ static void check_values(kit *k, const char *from, const hora_st *want, const ch
 
 static void check_case(const char *name, const hora_st *want) {
     const char *from = hora_test_source(hora_test_text("tests/vectors/files/fused/%s", name));
-    kit k;
+    golden_kit k;
     kit_open(&k, &fused, from);
     check_values(&k, from, want, name, name, hora_test_text("%s.loss", name));
     const char *dir = hora_test_path(hora_test_tmp(), name);
@@ -148,11 +115,11 @@ static void check_case(const char *name, const hora_st *want) {
     check_written(dir, from);
     check_merged(&k, want, name);
     check_exported(&k, want, name);
-    kit_close(&k);
+    golden_kit_close(&k);
     kit_open(&k, &fused, dir); /* its configuration too */
     assert_ok(hora_forward_run(&k.f, &k.batch));
     check_logits(&k, want, name);
-    kit_close(&k);
+    golden_kit_close(&k);
 }
 
 static void test_fused(void **state) {
@@ -173,17 +140,17 @@ static void test_encoders(void **state) {
                               hora_test_path(folder, "batch.safetensors")};
         const char *from = golden_path(folder), *dir = hora_test_path(hora_test_tmp(), names[i]);
         hora_st *want = golden_file(hora_test_path(folder, "expect.safetensors"));
-        kit k;
+        golden_kit k;
         kit_open(&k, &model, hora_test_path(from, "adapter"));
         check_values(&k, from, want, names[i], "logits", "loss");
         assert_ok(hora_mkdirs(dir));
         assert_ok(hora_peft_save(k.a, dir, NULL));
         check_merged(&k, want, "logits");
-        kit_close(&k);
+        golden_kit_close(&k);
         kit_open(&k, &model, dir);
         assert_ok(hora_forward_run(&k.f, &k.batch));
         check_logits(&k, want, "logits");
-        kit_close(&k);
+        golden_kit_close(&k);
         hora_st_close(want);
     }
 }

@@ -10,23 +10,11 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "infer/forward.h"
 #include "peft/store.h"
-#include "run/open.h"
 #include "train/train.h"
 
 enum { STEPS = 8 };
 static const char *const models[] = {GOLDEN_TASK_MODELS};
-
-typedef struct kit {
-    hora_opened o;
-    hora_adapter *a;
-    hora_device *device;
-    hora_forward_batch batch;
-    hora_forward f;
-    float *logits;
-    int64_t n;
-} kit;
 
 static char *at(const char *model, const char *rest) {
     return hora_format("%s/%s/%s", hora_test_shared("vectors"), model, rest);
@@ -78,7 +66,7 @@ static double beside(which w) {
 
 /* The adapter that a case starts from: its folder, or what its row attaches with the values of
  * init.safetensors. BitFit trains the head too. */
-static void start(kit *k, which w) {
+static void start(golden_kit *k, which w) {
     char *folder = in_case(w, "adapter"), *init = in_case(w, "init.safetensors");
     k->o.base->head_trains = !w.name || hora_eq(w.row->method, "bitfit");
     if (w.name && hora_path_exists(folder) && !hora_path_exists(init)) {
@@ -101,50 +89,29 @@ static void start(kit *k, which w) {
     hora_free(init);
 }
 
-static void kit_open_in(kit *k, which w, hora_dtype dtype) {
+static void kit_open_in(golden_kit *k, which w, hora_dtype dtype) {
     char *dir = at(w.model, "base"), *batch = at(w.model, "base/batch.safetensors");
     char *from = w.name ? in_case(w, "adapter") : NULL;
-    *k = (kit){.device = NULL};
-    assert_ok(hora_device_open(&k->device, dtype == HORA_F64 ? "host" : NULL));
-    const hora_open_options oo = {.dtype = dtype,
-                                  .adapter = from && hora_path_exists(from) ? from : NULL};
-    assert_ok(hora_open_model(&k->o, dir, &oo));
-    assert_ok(hora_open_settle(&k->o, NULL, NULL, false, 0));
+    golden_kit_model(k, dir, from && hora_path_exists(from) ? from : NULL, dtype);
     start(k, w);
-    assert_ok(hora_forward_batch_load(&k->batch, batch));
-    k->f = (hora_forward){.base = k->o.base,
-                          .objective = &k->o.objective,
-                          .adapters = &k->a,
-                          .nadapters = 1,
-                          .device = k->device};
-    const hora_shape s = hora_forward_logits(&k->f, &k->batch);
-    k->n = hora_shape_elems(&s);
-    k->f.logits = k->logits = hora_calloc((size_t)k->n, sizeof(float));
+    golden_kit_batch(k, batch);
     hora_free(dir);
     hora_free(batch);
     hora_free(from);
 }
 
-static void kit_open(kit *k, which w) {
+static void kit_open(golden_kit *k, which w) {
     kit_open_in(k, w, HORA_F32);
 }
 
 /* Rows of a sample. */
-static int64_t length(const kit *k) {
+static int64_t length(const golden_kit *k) {
     return k->o.base->vision ? hora_vision_rows(k->o.base->vision) : k->batch.t;
-}
-
-static void kit_close(kit *k) {
-    hora_free(k->logits);
-    hora_forward_batch_release(&k->batch);
-    hora_peft_detach(k->a);
-    hora_device_free(k->device);
-    hora_open_close(&k->o);
 }
 
 /* Padding is computed by both, so all logits are compared; token classification's padded queries
  * see what sdpa lets them see. */
-static void check_forward(kit *k, which w) {
+static void check_forward(golden_kit *k, which w) {
     const which files = {w.model, w.name ? w.name : "base", NULL};
     const char *model = w.model, *what = files.name;
     char *ep = in_case(files, "expect.safetensors"), *gp = in_case(files, "grads.safetensors");
@@ -180,18 +147,18 @@ static void test_base(void **state) {
     (void)state;
     for (size_t m = 0; m < HORA_COUNT(models); m++) {
         const which w = {models[m], NULL, NULL};
-        kit k;
+        golden_kit k;
         kit_open(&k, w);
         check_forward(&k, w);
-        kit_close(&k);
+        golden_kit_close(&k);
     }
 }
 
 static void forward_case(which w) {
-    kit k;
+    golden_kit k;
     kit_open(&k, w);
     check_forward(&k, w);
-    kit_close(&k);
+    golden_kit_close(&k);
 }
 
 static void test_adapters(void **state) {
@@ -201,7 +168,7 @@ static void test_adapters(void **state) {
 
 /* --- eight steps ------------------------------------------------------------------------------ */
 /* The outside batch as a trainer's micro-batch. */
-static void make_batch(const kit *k, hora_batch *b) {
+static void make_batch(const golden_kit *k, hora_batch *b) {
     const hora_objective *o = &k->o.objective;
     hora_leaves leaves = hora_leaves_plain();
     leaves.columns[HORA_LEAF_value] = o->loss == HORA_LOSS_XENT ? 0 : o->classes;
@@ -211,7 +178,7 @@ static void make_batch(const kit *k, hora_batch *b) {
     assert_ok(hora_forward_fill(&k->f, &k->batch, b));
 }
 
-static void steps(kit *k, which w) {
+static void steps(golden_kit *k, which w) {
     if (golden_host_only(w.row))
         return;
     const char *model = w.model, *method = w.name;
@@ -288,7 +255,7 @@ static void compare_values(const hora_adapter *got, const hora_adapter *want,
 }
 
 /* Values after the steps: of a folder, or of step8.safetensors. */
-static void compare_trained(kit *k, which w) {
+static void compare_trained(golden_kit *k, which w) {
     char *folder = in_case(w, "adapter_step8"), *dir = in_case(w, "");
     char *own = in_case(w, "step8.safetensors"); /* beside a folder that others may read */
     hora_adapter *trained;
@@ -315,11 +282,11 @@ static void compare_trained(kit *k, which w) {
 }
 
 static void steps_case(which w) {
-    kit k;
+    golden_kit k;
     kit_open(&k, w);
     steps(&k, w);
     compare_trained(&k, w);
-    kit_close(&k);
+    golden_kit_close(&k);
 }
 
 static void test_steps(void **state) {
@@ -330,7 +297,7 @@ static void test_steps(void **state) {
 /* --- adapters out and in again, merged -------------------------------------------------------- */
 static void round_trip(which w) {
     const char *out = hora_test_path(hora_test_tmp(), "saved");
-    kit k;
+    golden_kit k;
     hora_adapter *again;
     hora_peft_config c;
     kit_open(&k, w);
@@ -353,7 +320,7 @@ static void round_trip(which w) {
         hora_peft_config_release(&c);
     }
     assert_ok(hora_remove_tree(out));
-    kit_close(&k);
+    golden_kit_close(&k);
 }
 
 static void test_round_trip(void **state) {
@@ -364,7 +331,7 @@ static void test_round_trip(void **state) {
 /* The merged model, saved and opened as a directory of its own, gives the adapter's logits. */
 static void merged_case(which w) {
     const char *out = hora_test_path(hora_test_tmp(), "merged");
-    kit k;
+    golden_kit k;
     kit_open(&k, w);
     float **values = hora_calloc((size_t)k.o.base->nweights, sizeof *values);
     assert_ok(hora_forward_run(&k.f, &k.batch));
@@ -395,7 +362,7 @@ static void merged_case(which w) {
         hora_open_close(&merged);
         assert_ok(hora_remove_tree(out));
     }
-    kit_close(&k);
+    golden_kit_close(&k);
 }
 
 static void test_merged(void **state) {
@@ -404,7 +371,7 @@ static void test_merged(void **state) {
 }
 
 /* --- finite differences ----------------------------------------------------------------------- */
-static double loss_at(kit *k, double *x, double value) {
+static double loss_at(golden_kit *k, double *x, double value) {
     const double was = *x;
     *x = value;
     assert_ok(hora_forward_run(&k->f, &k->batch));
@@ -413,7 +380,7 @@ static double loss_at(kit *k, double *x, double value) {
 }
 
 /* In f64: some entries of every trained tensor, the head's among them. */
-static void differentiate(kit *k, const char *what) {
+static void differentiate(golden_kit *k, const char *what) {
     hora_rng r = hora_rng_new(5, what);
     k->f.logits = NULL;
     k->f.grads = true;
@@ -438,12 +405,12 @@ static void differentiate(kit *k, const char *what) {
 static void test_differences(void **state) {
     (void)state;
     for (size_t m = 0; m < HORA_COUNT(models); m++) {
-        kit k;
+        golden_kit k;
         kit_open_in(&k, (which){models[m], "lora_qv", method_case_at(0)}, HORA_F64);
         differentiate(&k, models[m]);
-        kit_close(&k);
+        golden_kit_close(&k);
     }
-    kit k; /* several labels at once */
+    golden_kit k; /* several labels at once */
     kit_open_in(&k, (which){models[0], "lora_qv", method_case_at(0)}, HORA_F64);
     k.o.objective.loss = HORA_LOSS_BCE;
     hora_free(k.batch.labels);
@@ -452,7 +419,7 @@ static void test_differences(void **state) {
     for (int64_t i = 0; i < k.batch.b * k.batch.per; i += 2)
         k.batch.labels[i] = 1;
     differentiate(&k, "several labels");
-    kit_close(&k);
+    golden_kit_close(&k);
 }
 
 HORA_TESTS(vectors_tasks, {"base: logits, loss, gradients", test_base, HORA_SHORT},
