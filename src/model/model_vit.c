@@ -296,6 +296,8 @@ static hora_status configure(hora_base *b) {
     }
     b->prefix = v->kind->prefix;
     b->head_module = v->kind->head;
+    b->whole_type = v->kind->whole_type;
+    b->whole_key = v->kind->whole_key;
     hora_status s;
     HORA_TRY_OUT(s, read_dimensions(b, c, v));
     HORA_TRY_OUT(s, hora_family_act(c, "hidden_act", v->kind->act, &v->act));

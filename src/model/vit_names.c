@@ -150,7 +150,7 @@ static const vit_kind kinds[] = {
      DINO_BLOCKS,
      .unused = {"dinov2_with_registers.embeddings.mask_token", "embeddings.mask_token"}},
     {.type = "clip", CLIP_TOWER},
-    {.type = "clip_vision_model", CLIP_TOWER},
+    {.type = "clip_vision_model", CLIP_TOWER, .whole_type = "clip", .whole_key = "vision_config"},
     {.type = "videomae",
      .prefix = "videomae.",
      .head = "classifier",

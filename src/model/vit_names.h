@@ -20,6 +20,7 @@ typedef struct vit_names {
 typedef struct vit_kind {
     const char *type; /* model_type */
     const char *prefix, *head, *act;
+    const char *whole_type, *whole_key; /* of the base; NULL: it is no part */
     const char *taught[2]; /* heads of class and distillation token, whose mean counts; NULL */
     double eps;
     int64_t image, patch; /* defaults */

@@ -91,9 +91,12 @@ typedef struct hora_base {
     int nweights;
     hora_site *sites; /* layer by layer, kinds in the order above; then the ends */
     int nsites, nends;
-    int embed, head;         /* weight indices; -1: no such table; head: bare */
-    int head_bias;           /* -1: none */
-    const char *prefix;      /* of names, "model."; files of a bare backbone lack it; NULL: none */
+    int embed, head;    /* weight indices; -1: no such table; head: bare */
+    int head_bias;      /* -1: none */
+    const char *prefix; /* of names, "model."; files of a bare backbone lack it; NULL: none */
+    /* A part that is saved with a task's head is saved as the whole of this model_type: config.json
+     * has the part's under this key, names have the prefix. NULL: it is none */
+    const char *whole_type, *whole_key;
     const char *head_module; /* of a task's head: "score", "classifier"; NULL: none */
     /* As modules_to_save of PEFT names the head, where that is not head_module, and what stands
      * between the last hidden state and it, where that is no part of the former; NULL */

@@ -18,6 +18,33 @@ static void say_apart(const hora_base *b, float *const *replace) {
                   "written, tie_word_embeddings is false");
 }
 
+static bool is_whole(const hora_base *b) {
+    return b->whole_type && b->bare && b->head >= 0;
+}
+
+/* The config.json of a part becomes that of a whole with the part in it, which takes over what is
+ * of the head. Returns one or the other; c is used up. */
+static hora_json *whole_config(const hora_base *b, hora_json *c) {
+    static const char *const moved[] = {
+        "architectures", "id2label", "label2id", "num_labels",      "problem_type",
+        "segment_head",  "dice",     "frames",   "frame_attention", "transformers_version"};
+    if (!is_whole(b))
+        return c;
+    hora_json *o = hora_json_new_object();
+    hora_json_set(o, "model_type", hora_json_new_string(b->whole_type));
+    for (size_t i = 0; i < HORA_COUNT(moved); i++)
+        if (hora_json_get(c, moved[i])) {
+            hora_json_set(o, moved[i], hora_json_copy(hora_json_get(c, moved[i])));
+            hora_json_remove(c, moved[i]);
+        }
+    static const char *const both[] = {"dtype", "torch_dtype"};
+    for (size_t i = 0; i < HORA_COUNT(both); i++)
+        if (hora_json_get(c, both[i]))
+            hora_json_set(o, both[i], hora_json_copy(hora_json_get(c, both[i])));
+    hora_json_set(o, b->whole_key, c);
+    return o;
+}
+
 static hora_status save_config(const hora_base *b, const char *dir, hora_dtype dtype, bool apart) {
     hora_json *c = hora_json_copy(b->config);
     const char *name = dtype == HORA_BF16 ? "bfloat16" : dtype == HORA_F16 ? "float16" : "float32";
@@ -25,6 +52,7 @@ static hora_status save_config(const hora_base *b, const char *dir, hora_dtype d
     hora_json_remove(c, "quantization_config"); /* it is plain now */
     if (apart)
         hora_json_set(c, "tie_word_embeddings", hora_json_new_bool(false));
+    c = whole_config(b, c);
     hora_status s = hora_json_save(c, 2, true, dir, "config.json");
     hora_json_free(c);
     return s;
@@ -173,9 +201,31 @@ typedef struct shards { /* what goes into the shard that is being filled */
     int n;
     bool *written; /* per weight of the base */
     void **own;    /* per entry: tensors that were put together; NULL: none */
+    bool prefixed; /* a whole is made of a part: its names get the prefix */
+    char **names;  /* owned; of those */
+    int nnames;
     hora_json *map;
     uint64_t bytes;
 } shards;
+
+/* The source is a part whose names lack the prefix, and what is made of it has them. */
+static bool is_prefixed(const hora_base *b, const hora_st *st) {
+    bool bare = false;
+    for (int i = 0; i < b->nweights && is_whole(b) && b->prefix && !bare; i++) {
+        const char *own = hora_weight_spelling(&b->weights[i]).name;
+        bare = hora_starts(own, b->prefix) && !hora_st_find(st, own) &&
+               hora_st_find(st, own + strlen(b->prefix));
+    }
+    return bare;
+}
+
+/* What the source calls `name`; w: its weight, -1: none. */
+static const char *name_of(shards *s, const hora_base *b, const char *name, int w) {
+    const char *own = w < 0 ? NULL : hora_weight_spelling(&b->weights[w]).name;
+    if (!s->prefixed || hora_starts(name, b->prefix) || (own && !hora_starts(own, b->prefix)))
+        return name;
+    return s->names[s->nnames++] = hora_format("%s%s", b->prefix, name);
+}
 
 static void add_entry(shards *s, const char *name, hora_view view, hora_dtype dtype,
                       const char *file) {
@@ -209,7 +259,7 @@ static hora_status fill_shard(shards *s, const hora_base *b, const hora_st *st, 
         if (new_value)
             HORA_TRY(tensor_of(b, w, replace, HORA_F32, &view, &s->own[s->n]));
         last = t->view.dtype;
-        add_entry(s, t->name, view, last, path);
+        add_entry(s, name_of(s, b, t->name, w), view, last, path);
         for (int i = 0; w >= 0 && i < b->nweights; i++)
             s->written[i] |= hora_eq(hora_weight_spelling(&b->weights[i]).name,
                                      hora_weight_spelling(&b->weights[w]).name);
@@ -272,6 +322,7 @@ static hora_status copy_config(const hora_base *b, const char *dir, bool apart) 
         s = hora_copy_file(from, to);
     } else if (s == HORA_OK) {
         tell_head(b, c, apart);
+        c = whole_config(b, c);
         s = hora_json_save(c, 2, true, dir, "config.json");
     }
     hora_json_free(c);
@@ -303,6 +354,8 @@ hora_status hora_base_save_like(const hora_base *b, const char *dir, float *cons
         .own = hora_calloc(most, sizeof *s.own),
         .written = hora_calloc((size_t)b->nweights, sizeof *s.written),
         .map = hora_json_new_object(),
+        .prefixed = is_prefixed(b, st),
+        .names = hora_calloc(most, sizeof *s.names),
     };
     hora_status bad = write_shards(&s, b, st, dir, replace);
     if (bad == HORA_OK && hora_st_files(st) > 1)
@@ -311,6 +364,9 @@ hora_status hora_base_save_like(const hora_base *b, const char *dir, float *cons
         bad = copy_config(b, dir, comes_apart(b, replace));
     for (size_t i = 0; i < most; i++)
         hora_free(s.own[i]);
+    for (int i = 0; i < s.nnames; i++)
+        hora_free(s.names[i]);
+    hora_free(s.names);
     hora_free(s.own);
     hora_json_free(s.map);
     hora_free(s.written);

@@ -340,18 +340,40 @@ hora_status hora_objective_soften(hora_objective *o, double smoothing, bool mixe
 }
 
 /* --- settling --------------------------------------------------------------------------------- */
+/* Of transformers' class, the part that is the model's: "BertForMaskedLM", "ViTModel",
+ * "CLIPVisionModelWithProjection". NULL: it is none of these. */
+static char *class_stem(const char *name) {
+    static const char *const cuts[] = {"For", "VisionModel", "LMHeadModel", "Model", "Backbone"};
+    for (size_t i = 0; name && i < HORA_COUNT(cuts); i++) {
+        const char *cut = strstr(name, cuts[i]);
+        if (cut && cut > name)
+            return hora_strndup(name, (size_t)(cut - name));
+    }
+    return NULL;
+}
+
+/* The class of the model with this head. */
+static char *class_name(const hora_objective *o, const hora_base *b) {
+    static const char clips[] = "ForVideoClassification";
+    const char *was = architecture(b->config), *type = b->model_type;
+    const char *own = o->task->architecture;
+    if (made_for(b->config, o->task))
+        return hora_strdup(was);
+    const bool video = b->vision && b->vision->fixed && hora_has_word(own, clips);
+    char *stem = class_stem(was);
+    stem =
+        stem ? stem
+             : hora_format("%c%s", type[0] - ('a' <= type[0] && type[0] <= 'z' ? 32 : 0), type + 1);
+    char *name = video ? hora_format("%s%s", stem, clips)
+                       : hora_format("%s%.*s", stem, (int)strcspn(own, " "), own);
+    hora_free(stem);
+    return name;
+}
+
 /* config.json of the model with this head: its class, names, problem. */
 static void tell_config(const hora_objective *o, hora_base *b) {
     hora_json *c = b->config;
-    const char *was = architecture(c);
-    const char *cut = was ? strstr(was, "For") : NULL;
-    const char *type = b->model_type, *own = o->task->architecture;
-    const int n = (int)strcspn(own, " ");
-    char *name =
-        made_for(c, o->task) ? hora_strdup(was)
-        : cut                ? hora_format("%.*s%.*s", (int)(cut - was), was, n, own)
-              : hora_format("%c%s%.*s", type[0] - ('a' <= type[0] && type[0] <= 'z' ? 32 : 0),
-                            type + 1, n, own);
+    char *name = class_name(o, b);
     hora_json *list = hora_json_new_array();
     hora_json_push(list, hora_json_new_string(name));
     hora_json_set(c, "architectures", list);

@@ -185,6 +185,49 @@ static void test_teacher(void **state) {
                picture);
 }
 
+/* transformers has classes for a CLIP alone: merged with a head the tower is one, by its type and
+ * its names, and computes what base and adapter do. */
+static void check_whole(const char *base, const char *picture) {
+    static const char *const dtypes[] = {"", "--dtype f32"};
+    const char *run = hora_test_path(hora_test_tmp(), "of the tower");
+    const char *out[2] = {hora_test_path(hora_test_tmp(), "c.safetensors"),
+                          hora_test_path(hora_test_tmp(), "d.safetensors")};
+    tool_check(0, NULL, NULL,
+               "train --model '%s' --data '%s' --method lora --rank 2 --steps 2 --out '%s'", base,
+               pictures(2), run);
+    tool_check(0, NULL, NULL, "forward --model '%s' --adapter '%s' --image '%s' --out '%s'", base,
+               run, picture, out[0]);
+    for (size_t i = 0; i < HORA_COUNT(dtypes); i++) {
+        const char *merged = hora_test_path(hora_test_tmp(), i ? "as f32" : "as it is");
+        hora_json *c;
+        hora_st *st, *got, *want;
+        tool_check(0, NULL, NULL, "merge --model '%s' --adapter '%s' --out '%s' %s", base, run,
+                   merged, dtypes[i]);
+        assert_ok(hora_json_load(&c, hora_test_path(merged, "config.json")));
+        assert_string_equal(hora_json_string(hora_json_get(c, "model_type"), NULL), "clip");
+        assert_string_equal(
+            hora_json_string(hora_json_at(hora_json_get(c, "architectures"), 0), NULL),
+            "CLIPForImageClassification");
+        assert_non_null(hora_json_get(c, "id2label"));
+        assert_non_null(hora_json_get(hora_json_get(c, "vision_config"), "hidden_size"));
+        hora_json_free(c);
+        assert_ok(hora_st_open(&st, hora_test_path(merged, "model.safetensors")));
+        for (int k = 0; k < hora_st_count(st); k++)
+            assert_true(hora_starts(hora_st_at(st, k)->name, "vision_model.") ||
+                        hora_starts(hora_st_at(st, k)->name, "classifier."));
+        hora_st_close(st);
+        tool_check(0, NULL, NULL, "forward --model '%s' --image '%s' --out '%s' --overwrite",
+                   merged, picture, out[1]);
+        assert_ok(hora_st_open(&want, out[0]));
+        assert_ok(hora_st_open(&got, out[1]));
+        const hora_view *a = &hora_st_find(want, "logits")->view,
+                        *b = &hora_st_find(got, "logits")->view;
+        hora_assert_close(b->data, a->data, (size_t)hora_elems(a), 1e-5, "merged");
+        hora_st_close(want);
+        hora_st_close(got);
+    }
+}
+
 /* CLIP's tower as transformers 5 saves it alone, without the prefix. */
 static void test_tower(void **state) {
     (void)state;
@@ -217,6 +260,7 @@ static void test_tower(void **state) {
         hora_free(e);
     }
     hora_assert_same_file(out[0], out[1], NULL);
+    check_whole(base, picture);
 }
 
 HORA_TESTS(cli_deep, {"stochastic depth, dropout of the body", test_drops, HORA_SHORT},

@@ -10,7 +10,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "model/family.h"
 #include "task/metric.h"
+#include "task/objective.h"
 #include "task/predictions.h"
 #include "task/task.h"
 #include "tiny_tokenizer.h"
@@ -516,7 +518,53 @@ static void help_names_all(void **state) {
     hora_str_release(&names);
 }
 
-HORA_TESTS(unit_task, {"help names all rows", help_names_all, HORA_SHORT},
+/* --- the class that config.json of a model with a new head names ------------------------------ */
+static void class_names(void **state) {
+    static const struct {
+        const char *type, *was, *task, *want;
+    } rows[] = {
+        {"vit", "ViTModel", "image-classification", "ViTForImageClassification"},
+        {"vit", "ViTForMaskedImageModeling", "image-classification", "ViTForImageClassification"},
+        {"dinov2", "Dinov2Backbone", "image-classification", "Dinov2ForImageClassification"},
+        {"clip_vision_model", "CLIPVisionModelWithProjection", "image-classification",
+         "CLIPForImageClassification"},
+        {"videomae", "VideoMAEForPreTraining", "image-classification",
+         "VideoMAEForVideoClassification"},
+        {"bert", "BertForMaskedLM", "token-classification", "BertForTokenClassification"},
+        {"modernbert", "ModernBertModel", "sequence-classification",
+         "ModernBertForSequenceClassification"},
+        {"bert", NULL, "sequence-classification", "BertForSequenceClassification"},
+    };
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        const char *path = hora_test_path(hora_test_tmp(), "config.json");
+        const char *was = rows[i].was ? hora_test_text("\"%s\"", rows[i].was) : "";
+        const char *text = hora_test_text(
+            "{\"model_type\":\"%s\",\"architectures\":[%s],\"hidden_size\":8,"
+            "\"intermediate_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+            "\"vocab_size\":9,\"image_size\":4,\"patch_size\":2,\"num_frames\":2}",
+            rows[i].type, was);
+        hora_objective o;
+        hora_json *config;
+        hora_base *b;
+        assert_ok(hora_file_write(path, text, strlen(text)));
+        assert_ok(hora_json_load(&config, path));
+        assert_ok(hora_objective_choose(&o, rows[i].task, config));
+        assert_ok(
+            hora_base_fresh(&b, path, &(hora_base_options){.headers_only = true, .bare = true}, 1));
+        o.classes = 3;
+        assert_ok(hora_objective_settle(&o, b, NULL, NULL, false, 1));
+        assert_string_equal(
+            hora_json_string(hora_json_at(hora_json_get(b->config, "architectures"), 0), NULL),
+            rows[i].want);
+        hora_base_close(b);
+        hora_objective_release(&o);
+        hora_json_free(config);
+    }
+}
+
+HORA_TESTS(unit_task, {"names of classes of models", class_names, HORA_SHORT},
+           {"help names all rows", help_names_all, HORA_SHORT},
            {"measures against other libraries", measures, HORA_SHORT},
            {"measures by hand", measures_by_hand, HORA_SHORT},
            {"BILOU is IOBES", bilou, HORA_SHORT}, {"labels in all spellings", labels, HORA_SHORT},
