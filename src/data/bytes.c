@@ -165,12 +165,16 @@ static hora_status read_pipe(hora_bytes *b, const char *path) {
     return s;
 }
 
-static hora_status unpack(hora_bytes *b, const char *path) {
+hora_status hora_bytes_unpack(const char *path, const void *data, size_t n, hora_str *out) {
     const hora_unpack_limits limits = {memory_for_text(), LARGE, 1000};
+    return hora_unpack(hora_data_shown(path), data, n, &limits, out);
+}
+
+static hora_status unpack(hora_bytes *b, const char *path) {
     hora_str text = {0};
     if (!hora_unpack_kind(b->s, b->n))
         return HORA_OK;
-    const hora_status s = hora_unpack(hora_data_shown(path), b->s, b->n, &limits, &text);
+    const hora_status s = hora_bytes_unpack(path, b->s, b->n, &text);
     hora_map_release(&b->map);
     hora_str_release(&b->own);
     b->own = text;

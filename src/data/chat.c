@@ -194,20 +194,20 @@ static hora_status sequences_of_turns(hora_talk *t) {
     /* `last` is the sequence that ends with the last turn; where more follows it, that is not W */
     if (only_last && last && !last->fits) {
         own_sequence(t, last);
-        t->out->lost += (int64_t)t->nturns - 1;
+        t->out->told.dropped += (int64_t)t->nturns - 1;
         return HORA_OK;
     }
     for (size_t i = 0; i < t->nturns; i++) {
         const hora_turn *k = &t->turns[i];
-        t->out->context += k->context && !k->off;
+        t->out->told.context += k->context && !k->off;
         if (!wanted(t, k, last) || (k->fits && !split))
             continue;
         if (only_last) {
-            t->out->lost++;
+            t->out->told.dropped++;
             continue;
         }
         own_sequence(t, k);
-        t->out->split++;
+        t->out->told.split++;
     }
     if (!split)
         whole_sequence(t, last);
@@ -265,7 +265,7 @@ static hora_status split_blocks(hora_talk *t, const hora_turn *last) {
             hora_sample *r = sequence(t, &v);
             for (int b = before; b < n; b++)
                 hora_sample_span(r, at_.at[b].from, at_.at[b].to);
-            t->out->split++;
+            t->out->told.split++;
         }
         hora_str_release(&text);
     }

@@ -53,8 +53,8 @@ typedef struct hora_talk {
 
 /* What of turn k counts, and whether W has it; its cuts are rendered. */
 hora_status hora_chat_measure(hora_talk *t, hora_turn *k);
-/* Counts calls, tools and documents that the template does not write, and keys of null that it
- * would have. */
+/* Counts calls, thinking, tools and documents that the template does not write, and keys of null
+ * that it would have. */
 void hora_chat_look(hora_talk *t);
 /* A new message without that key; the other members are shared. */
 hora_json *hora_chat_without(const hora_json *message, const char *key);
@@ -67,14 +67,18 @@ bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, cons
 /* `messages` of the variables as transformers hands them on: without keys of null, thinking under
  * each of its names, no empty list as content. */
 void hora_chat_normal(hora_json *vars);
+/* What the message says was thought, under any of its names (borrowed; NULL: nothing), and a new
+ * message without that. */
+const hora_json *hora_chat_thought(const hora_json *message);
+hora_json *hora_chat_thoughtless(const hora_json *message);
 bool hora_chat_has_null(const hora_json *message); /* a key of it is null */
 /* How many messages of `given` have keys of null, if the template, which makes `text` of vars
  * (`prompt`: with the generation prompt), wrote something else with them, or failed; else 0. */
 int64_t hora_chat_nulls(const hora_template *tmpl, const hora_json *vars, const hora_json *given,
                         int prompt, const hora_str *text);
 /* Joins the texts of parts in `messages` of the variables where the template treats content as a
- * string; out->joined counts messages up, out->foreign those with parts that are no text and that
- * the template writes. Refuses such parts where it does not. */
+ * string; out->told.joined counts messages up, out->told.foreign those with parts that are no text
+ * and that the template writes. Refuses such parts where it does not. */
 hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, hora_samples *out);
 /* The template failed on these variables with `why`: the same status, with the message of the
  * conversation that it fails on and what to do about it, as far as that can be found out. */

@@ -10,7 +10,7 @@
 /* The first is what templates read; gpt-oss reads the second. */
 static const char *const thoughts[] = {"reasoning_content", "thinking", "reasoning"};
 
-static const hora_json *thought(const hora_json *message) {
+const hora_json *hora_chat_thought(const hora_json *message) {
     for (size_t k = 0; k < HORA_COUNT(thoughts); k++) {
         const hora_json *v = hora_json_get(message, thoughts[k]);
         if (hora_json_type(v) != HORA_JNULL)
@@ -31,12 +31,12 @@ bool hora_chat_has_null(const hora_json *message) {
 }
 
 static bool is_normal(const hora_json *message) {
-    return !hora_chat_has_null(message) && !thought(message) &&
+    return !hora_chat_has_null(message) && !hora_chat_thought(message) &&
            !is_empty_list(hora_json_get(message, "content"));
 }
 
 static hora_json *normal(const hora_json *message) {
-    const hora_json *thought_ = thought(message);
+    const hora_json *thought_ = hora_chat_thought(message);
     hora_json *m = hora_json_new_object();
     if (thought_) /* in front, also of its own */
         hora_json_set(m, "thinking", hora_json_share(thought_));
@@ -67,6 +67,13 @@ void hora_chat_normal(hora_json *vars) {
         hora_json_push(own, is_normal(m) ? hora_json_share(m) : normal(m));
     }
     hora_json_set(vars, "messages", own);
+}
+
+hora_json *hora_chat_thoughtless(const hora_json *message) {
+    hora_json *m = hora_json_members(message);
+    for (size_t k = 0; k < HORA_COUNT(thoughts); k++)
+        hora_json_remove(m, thoughts[k]);
+    return m;
 }
 
 int64_t hora_chat_nulls(const hora_template *tmpl, const hora_json *vars, const hora_json *given,

@@ -209,7 +209,7 @@ hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, hora_sampl
     const bool failed = s != HORA_OK, shown = !s && any_part(messages, &text, printed, true),
                lost = !s && any_part(messages, &text, said, false);
     if (!failed && !shown && !lost) { /* it reads parts */
-        s = foreign(tmpl, vars, &text, &out->foreign);
+        s = foreign(tmpl, vars, &text, &out->told.foreign);
         goto out;
     }
     s = join(messages, &own, &n);
@@ -219,7 +219,7 @@ hora_status hora_chat_fit(const hora_template *tmpl, hora_json *vars, hora_sampl
                         (failed || shown || !any_part(messages, &text, said, false));
     if (better) {
         hora_json_set(vars, "messages", hora_json_share(own));
-        out->joined += n;
+        out->told.joined += n;
     }
 out:
     hora_str_release(&text);
@@ -264,6 +264,37 @@ bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, cons
     return hora_chat_same(tmpl, with, prompt, text);
 }
 
+/* How many messages have thinking, if the template never writes any. Many drop that of earlier
+ * turns, so the conversation up to the last message that has some decides. */
+static int64_t thoughts_left_out(const hora_talk *t) {
+    const hora_json *messages = hora_json_get(t->vars, "messages");
+    int64_t count = 0;
+    size_t upto = 0, n = 0, size = 0;
+    const char *thought = NULL;
+    for (size_t i = 0; i < hora_json_len(messages); i++) {
+        const char *s = hora_json_string(hora_chat_thought(hora_json_at(messages, i)), &n);
+        if (!s || !n)
+            continue;
+        upto = i + 1, thought = s, size = n;
+        count++;
+    }
+    if (!count || holds(&t->whole, thought, size))
+        return 0;
+    hora_json *with = hora_json_members(t->vars), *bare = hora_json_members(t->vars);
+    hora_json *some = hora_json_set(with, "messages", hora_json_new_array());
+    hora_json *none = hora_json_set(bare, "messages", hora_json_new_array());
+    for (size_t i = 0; i < upto; i++) {
+        hora_json_push(some, hora_json_share(hora_json_at(messages, i)));
+        hora_json_push(none, hora_chat_thoughtless(hora_json_at(messages, i)));
+    }
+    hora_str text = {0};
+    const bool fine = hora_template_render_turns(t->r->tmpl, with, -1, 0, &text, NULL) == HORA_OK;
+    const bool same = hora_chat_same(t->r->tmpl, bare, 0, &text);
+    hora_str_release(&text);
+    hora_json_free(with);
+    return fine && same ? count : 0;
+}
+
 void hora_chat_look(hora_talk *t) {
     int64_t calls = 0, bare = 0;
     for (size_t i = 0; i < t->messages; i++) {
@@ -271,11 +302,13 @@ void hora_chat_look(hora_talk *t) {
         calls += has_calls(m);
         bare += has_calls(m) && unnamed(m, &t->whole);
     }
-    /* names that stand in the descriptions of the tools as well say nothing */
-    if (calls > bare && t->chat->tools && leaves_out_calls(t))
+    /* a name may stand in a description of the tool, or in what somebody says */
+    if (calls > bare && leaves_out_calls(t))
         bare = calls;
-    t->out->unwritten += bare;
-    t->out->no_tools += hora_chat_leaves_out(t->r->tmpl, t->vars, "tools", 0, &t->whole);
-    t->out->no_documents += hora_chat_leaves_out(t->r->tmpl, t->vars, "documents", 0, &t->whole);
-    t->out->nulls += hora_chat_nulls(t->r->tmpl, t->vars, t->given, 0, &t->whole);
+    t->out->told.no_calls += bare;
+    t->out->told.no_thoughts += thoughts_left_out(t);
+    t->out->told.no_tools += hora_chat_leaves_out(t->r->tmpl, t->vars, "tools", 0, &t->whole);
+    t->out->told.no_documents +=
+        hora_chat_leaves_out(t->r->tmpl, t->vars, "documents", 0, &t->whole);
+    t->out->told.nulls += hora_chat_nulls(t->r->tmpl, t->vars, t->given, 0, &t->whole);
 }

@@ -235,7 +235,7 @@ static void say(hora_str *out, const char *fmt, ...) {
 
 void hora_data_notes(const hora_dataset *d, hora_str *out) {
     const hora_data_info *i = &d->info;
-    const char *unit = i->split ? "sequences" : i->texts > 1 ? "texts" : "records";
+    const char *unit = i->told.split ? "sequences" : i->texts > 1 ? "texts" : "records";
     const long long all = (long long)i->samples;
     if (d->store->pictures) {
         char kept[32];
@@ -252,45 +252,11 @@ void hora_data_notes(const hora_dataset *d, hora_str *out) {
     if (i->truncated > i->lost)
         say(out, "%lld of %lld %s were cut to %lld tokens", (long long)(i->truncated - i->lost),
             all, unit, (long long)d->seq_len);
-    if (i->split)
-        say(out,
-            "%lld sequences hold one turn of a conversation each, as the template writes it there",
-            (long long)i->split);
-    if (i->dropped)
-        say(out, "%lld earlier turns are not learned (turns=last)", (long long)i->dropped);
-    if (i->context)
-        say(out, "%lld turns are context only: the template cannot render their prompt",
-            (long long)i->context);
-    if (i->joined)
-        say(out,
-            "%lld messages are lists of parts, which the template does not read: their texts were "
-            "joined",
-            (long long)i->joined);
-    if (i->unwritten)
-        say(out,
-            "%lld messages call tools, and the template does not write calls: the model learns "
-            "nothing of them, so take another template (chat_template.jinja beside the model)",
-            (long long)i->unwritten);
-    if (i->no_tools)
-        say(out,
-            "%lld conversations give tools that the template does not write: the model does not "
-            "see them there",
-            (long long)i->no_tools);
-    if (i->no_documents)
-        say(out,
-            "%lld conversations give documents that the template does not write: the model does "
-            "not see them there",
-            (long long)i->no_documents);
-    if (i->nulls)
-        say(out,
-            "%lld messages have keys that are null: the template does not see them (it would have "
-            "written them, or failed)",
-            (long long)i->nulls);
-    if (i->foreign)
-        say(out,
-            "%lld messages have parts that are no text (pictures): the template writes a place for "
-            "them, and nothing stands there",
-            (long long)i->foreign);
+#define HORA_TOLD(field, name, sentence)                                                           \
+    if (i->told.field)                                                                             \
+        say(out, "%lld " sentence, (long long)i->told.field);
+#include "data/told.def"
+#undef HORA_TOLD
     if (i->bos)
         say(out, "%lld texts begin with BOS already and got no second one", (long long)i->bos);
 }

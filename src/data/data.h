@@ -130,6 +130,13 @@ typedef struct hora_label_table {
     int64_t lost_words; /* tagged words that became no token or were cut off */
 } hora_label_table;
 
+/* Counts of conversations: told.def says of what. */
+typedef struct hora_told {
+#define HORA_TOLD(field, name, sentence) int64_t field;
+#include "data/told.def"
+#undef HORA_TOLD
+} hora_told;
+
 typedef struct hora_dataset hora_dataset;
 typedef struct hora_data_info {
     int64_t records;   /* in the sequences (of plain text: windows) */
@@ -138,14 +145,7 @@ typedef struct hora_data_info {
     int64_t samples;   /* sequences of records read, lost ones among them; of a subset: before it */
     int64_t lost;      /* of those: whose supervised part lies behind seq_len */
     int64_t cut;       /* tokens cut off */
-    /* turns that are context only; sequences that hold one turn each; turns that turns=last leaves
-     * out */
-    int64_t context, split, dropped;
-    /* messages: of parts, whose texts were joined; whose calls of tools the template does not
-     * write; with keys of null, which it would have written; with parts that are no text
-     * (pictures), for which it writes a place */
-    int64_t joined, unwritten, nulls, foreign;
-    int64_t no_tools, no_documents; /* conversations that give some, and the template writes none */
+    hora_told told;
     int64_t straddling; /* tokens that stand on both sides of a boundary of what is supervised */
     int64_t bos;        /* texts that begin with BOS already */
     int64_t sequences, tokens, supervised; /* tokens in the sequences; those that are targets */

@@ -45,13 +45,7 @@ hora_status hora_sample_ids(const hora_tokenizer *tok, const hora_sample *s, hor
 typedef struct hora_samples {
     hora_sample *at;
     int n, cap;
-    int64_t context; /* turns of the assistant that only others can follow from */
-    int64_t split;   /* sequences that hold one turn each */
-    int64_t lost;    /* turns that turns=last leaves out */
-    /* messages: of parts that were joined; whose calls the template does not write; whose null it
-     * does; with parts that are no text, for which it writes a place */
-    int64_t joined, unwritten, nulls, foreign;
-    int64_t no_tools, no_documents; /* conversations that give some, and the template writes none */
+    hora_told told;
 } hora_samples;
 hora_sample *hora_samples_add(hora_samples *s); /* valid until the next one is added */
 void hora_samples_release(hora_samples *s);

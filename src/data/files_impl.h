@@ -34,6 +34,9 @@ typedef struct hora_bytes {
  * way. */
 hora_status hora_bytes_open(hora_bytes *b, const char *path);
 void hora_bytes_release(hora_bytes *b);
+/* Appends what the n bytes of `path` hold, which hora_unpack_kind knows; at most half of the free
+ * memory, and no bombs. */
+hora_status hora_bytes_unpack(const char *path, const void *data, size_t n, hora_str *out);
 const char *hora_data_shown(const char *path); /* "standard input" for "-" */
 
 /* ---- read.c, table.c: records of a file ---- */

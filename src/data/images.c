@@ -68,14 +68,6 @@ void hora_images_declare(hora_images *s, const char *name) {
     HORA_PUSH(s->classes, s->nclasses, s->cclasses, own);
 }
 
-hora_status hora_images_map(hora_images *s, const char *path, int64_t *file) {
-    hora_map m;
-    HORA_TRY(hora_map_open(&m, path));
-    *file = (int64_t)s->nmaps;
-    HORA_PUSH(s->maps, s->nmaps, s->cmaps, m);
-    return HORA_OK;
-}
-
 bool hora_images_hidden(const char *name) {
     static const char *const made_by_systems[] = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"};
     for (size_t i = 0; i < HORA_COUNT(made_by_systems); i++)
@@ -269,6 +261,27 @@ static void settle(hora_images *s) {
         s->info.empty_classes += s->counts[i] == 0;
 }
 
+/* Where others have a class, samples without are refused, or left out and counted. */
+static hora_status drop_unlabelled(hora_images *s, size_t labelled) {
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        hora_images_item *it = &s->items[i];
+        if (it->label) {
+            s->items[kept++] = *it;
+        } else if (s->cfg.skip_bad) {
+            s->info.unlabelled++;
+            item_release(it);
+        } else {
+            return hora_fail(HORA_EFORMAT,
+                             "%s has no label, %zu of %zu samples have; give it one, or leave it "
+                             "out with skip_bad",
+                             it->name, labelled, s->n);
+        }
+    }
+    s->n = kept;
+    return HORA_OK;
+}
+
 /* A label is text that can be shown, and where one sample has a label all have. */
 static hora_status check_labels(hora_images *s) {
     size_t said = 0, bad;
@@ -279,11 +292,7 @@ static hora_status check_labels(hora_images *s) {
             return hora_fail(HORA_EFORMAT, "%s: the name of its class is not UTF-8; rename it",
                              s->items[i].name);
     }
-    for (size_t i = 0; i < s->n && said && said < s->n; i++)
-        if (!s->items[i].label)
-            return hora_fail(HORA_EFORMAT, "%s has no label, %zu of %zu samples have; give it one",
-                             s->items[i].name, said, s->n);
-    return HORA_OK;
+    return said && said < s->n && !s->cfg.partial ? drop_unlabelled(s, said) : HORA_OK;
 }
 
 static uint64_t hash_text(const char *text, uint64_t seed) {
@@ -327,6 +336,16 @@ static hora_status label_all(hora_images *s) {
 
 /* --- a set ------------------------------------------------------------------------------------ */
 
+bool hora_images_is_container(const char *path) {
+    static const char *const others[] = {".bin", "-ubyte"};
+    if (hora_path_is_dir(path))
+        return false;
+    for (size_t i = 0; i < HORA_COUNT(kinds); i++)
+        if (kinds[i]->container && kinds[i]->is(path))
+            return true;
+    return hora_images_other_archive(path) || hora_images_ending(path, others, HORA_COUNT(others));
+}
+
 static hora_status open_set(hora_images *s) {
     if (!hora_path_exists(s->path))
         return hora_fail(HORA_ENOTFOUND,
@@ -335,16 +354,17 @@ static hora_status open_set(hora_images *s) {
     for (size_t i = 0; i < HORA_COUNT(kinds) && !s->kind; i++)
         if (kinds[i]->is(s->path))
             s->kind = kinds[i];
-    static const char *const packed[] = {".gz", ".tgz", ".zip", ".xz", ".zst", ".7z"};
-    for (size_t i = 0; i < HORA_COUNT(packed) && !s->kind; i++)
-        if (hora_ends(s->path, packed[i]))
-            return hora_fail(HORA_EUNSUPPORTED,
-                             "%s: packed files are not read; unpack it and give what comes out",
-                             s->path);
+    if (!s->kind && (hora_images_compressed(s->path) || hora_images_compressed_otherwise(s->path) ||
+                     hora_images_other_archive(s->path)))
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "%s: this kind of packed file is not read; unpack it and give what comes "
+                         "out",
+                         s->path);
     if (!s->kind)
         return hora_fail(HORA_EUNSUPPORTED,
                          "%s: this is no set of pictures; give a folder of class folders, a "
-                         ".jsonl, .csv or .tsv list, a .tar, or MNIST's or CIFAR's files",
+                         ".jsonl, .csv or .tsv list, a .tar (.tar.gz, .tar.zst), or MNIST's or "
+                         "CIFAR's files",
                          s->path);
     s->info.kind = s->kind->name;
     HORA_TRY(s->kind->list(s));
@@ -352,10 +372,10 @@ static hora_status open_set(hora_images *s) {
         return hora_fail(
             HORA_ENOTFOUND,
             "%s: no picture was found (left out: %lld by their endings, %lld of other "
-            "formats, %lld hidden); pictures are JPEG, PNG, WebP, PPM or PGM, and what is "
-            "packed is unpacked first",
+            "formats, %lld hidden, %lld classes of no picture, %lld links); pictures are JPEG, "
+            "PNG, WebP, PPM or PGM, and what is packed within is unpacked first",
             s->path, (long long)s->info.not_pictures, (long long)s->info.other_formats,
-            (long long)s->info.hidden);
+            (long long)s->info.hidden, (long long)s->info.alone, (long long)s->info.links);
     return label_all(s);
 }
 
@@ -365,7 +385,10 @@ void hora_images_say_left_out(const hora_images *s) {
         const char *what;
     } out[] = {{s->info.missing, "records whose picture or mask is not there"},
                {s->info.unknown, "samples of classes that are not to choose from"},
+               {s->info.unlabelled, "samples without a class, which others have"},
                {s->info.other_formats, "pictures of formats that are not read"},
+               {s->info.alone, "classes of no picture (no picture of that name in the archive)"},
+               {s->info.links, "links in the archive, which hold nothing of their own"},
                {s->info.beside, "pictures beside the class folders, or a sample's second"}};
     for (size_t k = 0; k < HORA_COUNT(out); k++)
         if (out[k].n)
@@ -397,12 +420,12 @@ void hora_images_close(hora_images *s) {
     for (size_t i = 0; i < s->nparts; i++)
         hora_free(s->parts[i]);
     hora_free(s->parts);
-    for (size_t i = 0; i < s->nmaps; i++)
-        hora_map_release(&s->maps[i]);
+    for (size_t i = 0; i < s->nfiles; i++)
+        hora_images_file_release(&s->files[i]);
     hora_free(s->items);
     hora_free(s->classes);
     hora_free(s->counts);
-    hora_free(s->maps);
+    hora_free(s->files);
     hora_free(s->path);
     hora_free(s);
 }
@@ -479,7 +502,7 @@ hora_status hora_images_read(const hora_images *s, int64_t i, hora_image *out,
     const hora_images_item *it = &s->items[i];
     if (it->file < 0)
         return hora_image_load(out, it->name, &s->cfg.decode, info);
-    const unsigned char *p = s->maps[it->file].data + it->at;
+    const unsigned char *p = s->files[it->file].data + it->at;
     if (!s->kind->raw)
         return hora_image_decode(out, p, it->n, it->name, &s->cfg.decode, info);
     HORA_TRY(hora_image_init(out, s->width, s->height, 3));

@@ -6,8 +6,8 @@
  *     folder   DIR/CLASS/../x.jpg          a folder for each class
  *     masks    DIR/images/x.jpg            beside DIR/masks/x.png: a class for each pixel
  *     list     x.jsonl, x.csv, x.tsv       a path and a label in each record
- *     tar      x.tar                       key.jpg beside key.cls or key.json; else folders
- *     idx      train-images-idx3-ubyte     MNIST; the labels lie beside it
+ *     tar      x.tar, also in .gz, .zst    key.jpg beside key.cls or key.json; else folders
+ *     idx      train-images-idx3-ubyte     MNIST, also in .gz; the labels lie beside it
  *     cifar    data_batch_1.bin, train.bin CIFAR-10 and -100, binary
  *
  * A set is listed at open and not read; hora_images_read decodes one sample and may be called by
@@ -25,7 +25,10 @@ typedef struct hora_images_config {
     /* class names in order; NULL: the set's own, by bytes (numbers: by value, 0 .. the largest) */
     const char *const *labels;
     int64_t nlabels;
-    bool skip_bad; /* samples of unknown classes and missing files are left out and counted */
+    /* samples of unknown classes, or of none where others have one, and missing files are left out
+     * and counted */
+    bool skip_bad;
+    bool partial; /* samples without a class stay, though others have one */
     hora_image_options decode;
 } hora_images_config;
 
@@ -37,10 +40,13 @@ typedef struct hora_images_info {
     int64_t hidden;        /* files and folders whose names begin with a dot, and such */
     int64_t not_pictures;  /* by their endings */
     int64_t other_formats; /* gif, tiff, ..: pictures that are not read */
-    int64_t beside;  /* pictures beside the class folders, second pictures of a tar's sample */
-    int64_t unknown; /* with skip_bad: samples whose class is not in the caller's list */
-    int64_t missing; /* with skip_bad: records whose file is not there */
-    int64_t bare;    /* folders within a class's that hold nothing that is read */
+    int64_t beside;     /* pictures beside the class folders, second pictures of a tar's sample */
+    int64_t alone;      /* classes that a tar says of no picture */
+    int64_t links;      /* entries of a tar that are no files of their own */
+    int64_t unlabelled; /* with skip_bad: samples without a class, where others have one */
+    int64_t unknown;    /* with skip_bad: samples whose class is not in the caller's list */
+    int64_t missing;    /* with skip_bad: records whose file is not there */
+    int64_t bare;       /* folders within a class's that hold nothing that is read */
 } hora_images_info;
 
 /* cfg may be NULL. HORA_ENOTFOUND: no such path, no picture; HORA_EMISMATCH: classes that the list
@@ -48,6 +54,9 @@ typedef struct hora_images_info {
 hora_status hora_images_open(hora_images **out, const char *path, const hora_images_config *cfg);
 void hora_images_close(hora_images *s); /* accepts NULL */
 const hora_images_info *hora_images_about(const hora_images *s);
+/* By its name: a file of many pictures (tar, idx, cifar), or an archive that is refused with the
+ * reason; a list looks like one of texts and does not count. */
+bool hora_images_is_container(const char *path);
 /* Warns of what was left out and could have been meant: all but hidden and other endings. */
 void hora_images_say_left_out(const hora_images *s);
 const char *hora_images_class(const hora_images *s, int64_t label);

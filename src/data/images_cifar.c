@@ -61,7 +61,7 @@ static hora_status list_file(hora_images *s, const char *path, char *const *name
     const size_t head = (size_t)labels_of(path), record = head + 3 * PIXELS;
     const size_t classes = n ? n : head == 2 ? 100 : 10;
     HORA_TRY(hora_images_map(s, path, &file));
-    const hora_map *m = &s->maps[file];
+    const hora_images_file *m = &s->files[file];
     if (!m->n || m->n % record)
         return hora_fail(HORA_EFORMAT, "%s: %zu bytes are not whole records of %zu; fetch it again",
                          path, m->n, record);
@@ -137,4 +137,4 @@ static hora_status raw(const hora_images *s, const unsigned char *p, hora_image 
 }
 
 const hora_images_kind hora_images_kind_cifar = {
-    .name = "cifar", .is = is_cifar, .list = list_cifar, .raw = raw};
+    .name = "cifar", .is = is_cifar, .container = true, .list = list_cifar, .raw = raw};

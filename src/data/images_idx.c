@@ -2,26 +2,40 @@
  * MNIST's idx: 0, 0, type (8: bytes), number of dimensions, the dimensions as 32-bit big-endian
  * numbers, the values. Pictures are (n, height, width) or (n, height, width, 3); the labels, (n),
  * lie in a file beside it of the same name with "labels" for "images" and "idx1" for "idx3". A
- * folder with train-images-idx3-ubyte is its training set. Source: yann.lecun.com/exdb/mnist.
+ * folder with train-images-idx3-ubyte is its training set. Each file as it is, or in .gz or .zst.
+ * Source: yann.lecun.com/exdb/mnist.
  */
 #include "base/text.h"
 #include "data/images_impl.h"
 
 static const char *const train[] = {"train-images-idx3-ubyte", "train-images.idx3-ubyte"};
 
-/* The file of pictures that `path` means; NULL: none. New string. */
-static char *pictures_of(const char *path) {
-    if (!hora_path_is_dir(path))
-        return strstr(hora_path_base(path), "idx3-ubyte") && !hora_ends(path, ".gz")
-                   ? hora_strdup(path)
-                   : NULL;
-    for (size_t i = 0; i < HORA_COUNT(train); i++) {
-        char *file = hora_path_join(path, train[i]);
+/* The file of that name as it is or compressed; NULL: neither is there. New string. */
+static char *packed_or_not(const char *path) {
+    static const char *const endings[] = {"", ".gz", ".zst"};
+    const int n = (int)(strlen(path) - hora_images_compressed(path));
+    for (size_t i = 0; i < HORA_COUNT(endings); i++) {
+        char *file = hora_format("%.*s%s", n, path, endings[i]);
         if (hora_path_exists(file))
             return file;
         hora_free(file);
     }
     return NULL;
+}
+
+/* The file of pictures that `path` means; NULL: none. New string. */
+static char *pictures_of(const char *path) {
+    char *file = NULL;
+    if (!hora_path_is_dir(path))
+        return strstr(hora_path_base(path), "idx3-ubyte") && !hora_images_compressed_otherwise(path)
+                   ? hora_strdup(path)
+                   : NULL;
+    for (size_t i = 0; i < HORA_COUNT(train) && !file; i++) {
+        char *plain = hora_path_join(path, train[i]);
+        file = packed_or_not(plain);
+        hora_free(plain);
+    }
+    return file;
 }
 
 static bool is_idx(const char *path) {
@@ -35,7 +49,7 @@ static uint32_t big(const unsigned char *p) {
 }
 
 /* Checks the header; dims[0 .. n-1] and where the values begin. */
-static hora_status header(const hora_map *m, int least, int most, int64_t *dims, int *n,
+static hora_status header(const hora_images_file *m, int least, int most, int64_t *dims, int *n,
                           size_t *at) {
     const unsigned char *p = m->data;
     if (m->n < 4 || p[0] || p[1] || p[2] != 8 || p[3] < least || p[3] > most ||
@@ -62,6 +76,7 @@ static hora_status header(const hora_map *m, int least, int most, int64_t *dims,
     return HORA_OK;
 }
 
+/* NULL: there are none. New string. */
 static char *labels_beside(const char *pictures) {
     char *path = hora_strdup(pictures);
     char *base = path + (hora_path_base(path) - path), *word = strstr(base, "images"),
@@ -69,11 +84,14 @@ static char *labels_beside(const char *pictures) {
     if (word)
         memcpy(word, "labels", 6);
     digit[3] = '1';
-    return path;
+    char *there = hora_eq(path, pictures) ? NULL : packed_or_not(path);
+    hora_free(path);
+    return there;
 }
 
-static hora_status list_pictures(hora_images *s, int64_t file, const hora_map *labels, size_t at) {
-    const hora_map *m = &s->maps[file];
+static hora_status list_pictures(hora_images *s, int64_t file, const hora_images_file *labels,
+                                 size_t at) {
+    const hora_images_file *m = &s->files[file];
     int64_t dims[4];
     int nd;
     size_t first;
@@ -106,13 +124,13 @@ static hora_status list_idx(hora_images *s) {
     int nd;
     size_t at = 0;
     hora_status st = hora_images_map(s, pictures, &file);
-    if (st == HORA_OK && strcmp(beside, pictures) != 0 && hora_path_exists(beside)) {
+    if (st == HORA_OK && beside) {
         st = hora_images_map(s, beside, &labels);
         if (st == HORA_OK)
-            st = header(&s->maps[labels], 1, 1, dims, &nd, &at);
+            st = header(&s->files[labels], 1, 1, dims, &nd, &at);
     }
     if (st == HORA_OK)
-        st = list_pictures(s, file, labels < 0 ? NULL : &s->maps[labels], at);
+        st = list_pictures(s, file, labels < 0 ? NULL : &s->files[labels], at);
     hora_free(pictures);
     hora_free(beside);
     return st;
@@ -126,4 +144,4 @@ static hora_status raw(const hora_images *s, const unsigned char *p, hora_image 
 }
 
 const hora_images_kind hora_images_kind_idx = {
-    .name = "idx", .is = is_idx, .list = list_idx, .raw = raw};
+    .name = "idx", .is = is_idx, .container = true, .list = list_idx, .raw = raw};

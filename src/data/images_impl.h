@@ -16,9 +16,19 @@ typedef struct hora_images_item {
     size_t at, n;   /* where its bytes lie in there */
 } hora_images_item;
 
+/* A container: mapped, or unpacked where it is compressed. */
+typedef struct hora_images_file {
+    const unsigned char *data;
+    size_t n;
+    char *path;
+    hora_map map;
+    hora_str own;
+} hora_images_file;
+
 typedef struct hora_images_kind {
     const char *name;
     bool (*is)(const char *path); /* asked in the order of images.def */
+    bool container;               /* one file of many pictures */
     hora_status (*list)(hora_images *s);
     /* pictures that are no files, from their bytes; NULL: they are decoded */
     hora_status (*raw)(const hora_images *s, const unsigned char *p, hora_image *out);
@@ -33,10 +43,10 @@ struct hora_images {
     size_t n, cap;
     char **classes; /* owned; while listing: those that are declared, empty ones too */
     size_t nclasses, cclasses;
-    int64_t *counts; /* samples by class */
-    bool names_only; /* labels are never numbers: folders */
-    hora_map *maps;  /* containers */
-    size_t nmaps, cmaps;
+    int64_t *counts;         /* samples by class */
+    bool names_only;         /* labels are never numbers: folders */
+    hora_images_file *files; /* containers */
+    size_t nfiles, cfiles;
     int64_t width, height, channels; /* of raw pictures */
     char **parts; /* owned; names of the classes of pixels; none: they are numbers */
     size_t nparts, cparts;
@@ -51,8 +61,16 @@ void hora_images_add_mask(hora_images *s, const char *path);
 hora_status hora_images_read_parts(hora_images *s, const char *dir);
 /* A class that exists even without samples. */
 void hora_images_declare(hora_images *s, const char *name);
-/* Maps a container and gives its index. */
+/* Maps a container, or unpacks it into memory where it is gzip or Zstandard, and gives its
+ * index. */
 hora_status hora_images_map(hora_images *s, const char *path, int64_t *file);
+void hora_images_file_release(hora_images_file *f);
+/* The length of the one of the endings that path has; 0: none. */
+size_t hora_images_ending(const char *path, const char *const *endings, size_t n);
+/* That of ".gz" and such; 0: not compressed. The second: in a way that is not read. */
+size_t hora_images_compressed(const char *path);
+size_t hora_images_compressed_otherwise(const char *path);
+bool hora_images_other_archive(const char *path); /* one that is not read, by its name */
 /* Counts a file that is not taken by its name: hidden, no picture, a format that is not read. True:
  * it is to be taken. */
 bool hora_images_take(hora_images *s, const char *name);

@@ -1,14 +1,18 @@
 /*
  * A tar of samples, as WebDataset writes them: files of one key (the path up to the first dot of
- * its base name) belong together; key.jpg is the picture, key.cls holds its class, or key.json has
- * it as "label", "cls" or "class". Where no sample has either, the folder that a picture lies in
- * is its class. The archive is mapped; nothing is unpacked.
+ * its base name), one behind the other, belong together; key.jpg is the picture, key.cls holds its
+ * class, or else key.json has it as "label", "cls" or "class". A class that stands apart from its
+ * picture (all pictures first, then all classes) goes to the first picture of its key that has
+ * none. Where no sample has a class, the folder that a picture lies in is it. The archive is
+ * mapped; only one that is compressed is unpacked, into memory.
  *
  * A header is 512 bytes: name (0, 100), size in octal (124, 12; base 256 when the top bit is set),
  * sum of the header's bytes (148, 8), type (156), "ustar" (257), prefix of the name (345, 155).
  * Long names come in front as an entry of type L (GNU) or x with "path=" (pax). Source: POSIX pax,
  * GNU tar.
  */
+#include <stdlib.h>
+
 #include "base/json.h"
 #include "base/text.h"
 #include "data/images_impl.h"
@@ -36,19 +40,30 @@ static bool sum_is_right(const unsigned char *p) {
 }
 
 static bool is_tar(const char *path) {
-    return !hora_path_is_dir(path) && hora_ends(path, ".tar");
+    char *inner = hora_strndup(path, strlen(path) - hora_images_compressed(path));
+    const bool named =
+        hora_ends(inner, ".tar") || hora_ends(path, ".tgz") || hora_ends(path, ".tzst");
+    hora_free(inner);
+    return named && !hora_path_is_dir(path);
 }
 
 typedef struct entry {
     char *name; /* owned */
     size_t at, n;
 } entry;
+typedef struct alone {
+    char *key, *label; /* owned; of a class without a picture beside it */
+    size_t at;         /* its place among them */
+    size_t given;      /* of the first of a key: how many of that key have their pictures */
+} alone;
 typedef struct archive {
     hora_images *s;
-    const hora_map *map;
+    const hora_images_file *map;
     int64_t file;
     entry *e;
     size_t n, cap;
+    alone *alone;
+    size_t nalone, calone;
 } archive;
 
 /* "LENGTH path=NAME\n" among a pax header's records; NULL: none. New string. */
@@ -104,11 +119,12 @@ static hora_status list_entries(archive *a) {
             hora_free(longer);
             longer = type == 'L' ? hora_strndup((const char *)body, strnlen((const char *)body, n))
                                  : pax_path(body, n);
-        } else if (type == '0' || type == 0) {
+        } else if (type == '0' || type == 0 || type == '7') {
             entry e = {longer ? longer : header_name(h), at + BLOCK, n};
             HORA_PUSH(a->e, a->n, a->cap, e);
             longer = NULL;
-        } else if (type != 'g') {
+        } else if (type != 'g' && type != 'K') { /* K: the name that the next, a link, leads to */
+            a->s->info.links += type == '1' || type == '2';
             hora_free(longer);
             longer = NULL;
         }
@@ -173,10 +189,17 @@ static bool hidden(const char *name) {
     return yes;
 }
 
+/* What they mean is not known before all are listed: a class may stand apart from its picture. */
+static void keep_alone(archive *a, const char *name, char *label) {
+    alone e = {hora_strndup(name, key_length(name)), label, a->nalone, 0};
+    HORA_PUSH(a->alone, a->nalone, a->calone, e);
+}
+
 /* Entries first .. end - 1 are one sample. */
 static hora_status add_sample(archive *a, size_t first, size_t end) {
     const entry *picture = NULL;
     char *label = NULL;
+    bool by_cls = false;
     hora_status st = HORA_OK;
     for (size_t i = first; i < end && st == HORA_OK; i++) {
         const char *ending = a->e[i].name + key_length(a->e[i].name);
@@ -186,13 +209,15 @@ static hora_status add_sample(archive *a, size_t first, size_t end) {
             continue;
         }
         st = label_in(a, &a->e[i], &here);
-        if (here && !label)
+        const bool says = here != NULL;
+        if (here && (!label || (!by_cls && !strcmp(ending, ".cls")))) {
+            hora_free(label);
             label = here;
-        else
+            by_cls = !strcmp(ending, ".cls");
+        } else {
             hora_free(here);
-        if (!strcmp(ending, ".cls") || !strcmp(ending, ".json"))
-            continue;
-        if (hora_images_take(a->s, hora_path_base(a->e[i].name))) {
+        }
+        if (!says && hora_images_take(a->s, hora_path_base(a->e[i].name))) {
             a->s->info.beside += picture != NULL;
             picture = picture ? picture : &a->e[i];
         }
@@ -201,9 +226,46 @@ static hora_status add_sample(archive *a, size_t first, size_t end) {
         char *name = hora_format("%s: %s", a->s->path, picture->name);
         hora_images_add(a->s, name, label, a->file, picture->at, picture->n);
         hora_free(name);
+    } else if (label && st == HORA_OK) {
+        keep_alone(a, a->e[first].name, label);
+        label = NULL;
     }
     hora_free(label);
     return st;
+}
+
+static int by_key(const void *x, const void *y) {
+    const alone *a = x, *b = y;
+    const int order = strcmp(a->key, b->key);
+    return order ? order : (a->at > b->at) - (a->at < b->at);
+}
+
+/* Gives the classes that stand apart to their pictures and counts the rest. */
+static void give_alone(archive *a) {
+    hora_images *s = a->s;
+    if (a->nalone)
+        qsort(a->alone, a->nalone, sizeof *a->alone, by_key);
+    for (size_t i = 0; i < s->n && a->nalone; i++) {
+        const char *name = s->items[i].name + strlen(s->path) + 2; /* behind "ARCHIVE: " */
+        char *key = hora_strndup(name, key_length(name));
+        size_t lo = 0, hi = a->nalone;
+        while (lo < hi) { /* the first of that key */
+            const size_t mid = lo + (hi - lo) / 2;
+            if (strcmp(a->alone[mid].key, key) < 0)
+                lo = mid + 1;
+            else
+                hi = mid;
+        }
+        const size_t next = lo + (lo < a->nalone ? a->alone[lo].given : 0);
+        if (!s->items[i].label && next < a->nalone && hora_eq(a->alone[next].key, key)) {
+            s->items[i].label = a->alone[next].label;
+            a->alone[next].label = NULL;
+            a->alone[lo].given++;
+        }
+        hora_free(key);
+    }
+    for (size_t i = 0; i < a->nalone; i++)
+        s->info.alone += a->alone[i].label != NULL;
 }
 
 /* Where no sample said its class it is the folder's name. */
@@ -224,19 +286,27 @@ static void label_by_folder(hora_images *s) {
 static hora_status list_tar(hora_images *s) {
     archive a = {.s = s};
     HORA_TRY(hora_images_map(s, s->path, &a.file));
-    a.map = &s->maps[a.file];
+    a.map = &s->files[a.file];
     hora_status st = list_entries(&a);
     for (size_t i = 0, end; i < a.n && st == HORA_OK; i = end) {
         for (end = i + 1; end < a.n && same_key(&a.e[i], &a.e[end]);)
             end++;
         st = add_sample(&a, i, end);
     }
-    if (st == HORA_OK)
+    if (st == HORA_OK) {
+        give_alone(&a);
         label_by_folder(s);
+    }
     for (size_t i = 0; i < a.n; i++)
         hora_free(a.e[i].name);
+    for (size_t i = 0; i < a.nalone; i++) {
+        hora_free(a.alone[i].key);
+        hora_free(a.alone[i].label);
+    }
+    hora_free(a.alone);
     hora_free(a.e);
     return st;
 }
 
-const hora_images_kind hora_images_kind_tar = {.name = "tar", .is = is_tar, .list = list_tar};
+const hora_images_kind hora_images_kind_tar = {
+    .name = "tar", .is = is_tar, .container = true, .list = list_tar};

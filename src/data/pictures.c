@@ -54,7 +54,7 @@ static hora_status open_set(hora_pictures *p, hora_comm *comm, const char *path,
     if (!s && v.nbad && c->skip_bad)
         hora_warn("%s: pictures that were skipped: %lld; the first: %s", path, (long long)v.nbad,
                   v.bad[0].why);
-    info->skipped = c->skip_bad ? v.nbad + about->missing + about->unknown : 0;
+    info->skipped = c->skip_bad ? v.nbad + about->missing + about->unknown + about->unlabelled : 0;
     p->cache = hora_min(c->image_cache, v.bytes + p->masked * v.bytes / 3);
     memcpy(p->with, v.with, sizeof p->with);
     if (!s)

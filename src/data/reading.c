@@ -79,15 +79,9 @@ static hora_status keep_all(opening *o, const hora_samples *samples, hora_data_r
     bool some = false;
     for (int i = 0; i < samples->n; i++)
         HORA_TRY(keep(o, &samples->at[i], r, &some));
-    o->d->info.context += samples->context;
-    o->d->info.split += samples->split;
-    o->d->info.dropped += samples->lost;
-    o->d->info.joined += samples->joined;
-    o->d->info.unwritten += samples->unwritten;
-    o->d->info.nulls += samples->nulls;
-    o->d->info.foreign += samples->foreign;
-    o->d->info.no_tools += samples->no_tools;
-    o->d->info.no_documents += samples->no_documents;
+#define HORA_TOLD(field, name, sentence) o->d->info.told.field += samples->told.field;
+#include "data/told.def"
+#undef HORA_TOLD
     return some ? HORA_OK
                 : hora_fail(HORA_EFORMAT, "the record has no token to learn; give it text that "
                                           "counts, or remove it");

@@ -137,6 +137,9 @@ hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
         if (is_for(hora_sources[i], k))
             hora_str_printf(&want, "%s%s", want.n ? " or " : "", hora_sources[i]->shape);
     const char *hint = type == HORA_JOBJECT ? looks_like(record) : NULL;
+    bool other = false;
+    for (int i = HORA_LABELS_NONE; i < HORA_LABEL_KINDS; i++)
+        other = other || hora_source_of(record, (hora_label_kind)i, NULL);
     hora_status s =
         written_twice(record)
             ? hora_fail(HORA_EFORMAT, "a record is a string that holds JSON itself: it was written "
@@ -144,8 +147,9 @@ hora_status hora_source_unknown(const hora_json *record, hora_label_kind k) {
         : hint ? hora_fail(HORA_EFORMAT, "a record has %s: %s", have.s, hint)
                : hora_fail(HORA_EFORMAT,
                            "a record has %s; write it as %s, or say which fields they are "
-                           "(columns: prompt=question,completion=answer)",
-                           have.s, want.s);
+                           "(columns: prompt=question,completion=answer)%s",
+                           have.s, want.s,
+                           other ? ", or name the task that such records are for (task=NAME)" : "");
     hora_str_release(&have);
     hora_str_release(&want);
     return s;

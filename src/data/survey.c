@@ -245,15 +245,9 @@ hora_json *hora_data_survey(const hora_dataset *d) {
     hora_json_set(o, "cut_share",
                   hora_json_new_real(i->cut ? (double)i->cut / (double)(i->cut + i->tokens) : 0));
     set_int(o, "bad_records", i->skipped);
-    set_int(o, "split_sequences", i->split);
-    set_int(o, "context_turns", i->context);
-    set_int(o, "dropped_turns", i->dropped);
-    set_int(o, "joined_messages", i->joined);
-    set_int(o, "unwritten_calls", i->unwritten);
-    set_int(o, "unwritten_tools", i->no_tools);
-    set_int(o, "unwritten_documents", i->no_documents);
-    set_int(o, "null_messages", i->nulls);
-    set_int(o, "foreign_messages", i->foreign);
+#define HORA_TOLD(field, name, sentence) set_int(o, name, i->told.field);
+#include "data/told.def"
+#undef HORA_TOLD
     set_int(o, "straddling_tokens", i->straddling);
     set_int(o, "texts_with_bos", i->bos);
     set_int(o, "duplicates", duplicates(f, d->nsegments));

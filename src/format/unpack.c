@@ -53,7 +53,7 @@ hora_status hora_unpack_put(hora_unpacking *u, const void *piece, size_t n) {
     char size[32], most[32];
     if (all > u->limits->large && (double)all > u->limits->ratio * (double)u->n)
         return hora_fail(HORA_EFORMAT,
-                         "%s: %s of compressed data become more than %s, as no text does; if that "
+                         "%s: %s of compressed data become more than %s, as no data do; if that "
                          "is meant, unpack it yourself",
                          u->what, hora_human_bytes(size, (double)u->n),
                          hora_human_bytes(most, (double)(all - n)));

@@ -213,16 +213,18 @@ static inline hora_t hora_rope_from(hora_graph *g, hora_t x, int64_t heads, int6
                                         .shift = shift});
 }
 /* The same, but rows of sequences of more than `far` positions take the second half of freq
- * (head_dim). */
+ * (head_dim), or with stretch > 0 what that makes of freq (head_dim/2). */
 static inline hora_t hora_rope_reach(hora_graph *g, hora_t x, int64_t heads, int64_t head_dim,
-                                     const double *freq, double scale, int64_t shift, int64_t far) {
+                                     const double *freq, double scale, int64_t shift, int64_t far,
+                                     double stretch) {
     return hora_graph_node(g, HORA_OP_rope_reach, (hora_t[]){x},
                            &(hora_attr){.heads = heads,
                                         .head_dim = head_dim,
                                         .freq = freq,
                                         .rope_scale = scale,
                                         .shift = shift,
-                                        .far = far});
+                                        .far = far,
+                                        .stretch = stretch});
 }
 /* q (rows, H dh), k v (rows, G dh), prefix kp vp (p, G dh) or NONE -> (rows, H dh). a: heads,
  * kv_heads, head_dim, window, scale. */

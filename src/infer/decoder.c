@@ -225,15 +225,19 @@ void hora_decoder_free(hora_decoder *d) {
 void hora_decoder_reset(hora_decoder *d) {
     d->length = 0;
 }
+/* Texts of which lengths have the same rotary frequencies: those with the same number. */
+static int64_t turning(const hora_decoder *d, int64_t length) {
+    const hora_base *b = d->c.base;
+    return !b->far_positions || length <= b->far_positions ? 0 : b->far_stretch > 0 ? length : 1;
+}
+
 size_t hora_decoder_rewind(hora_decoder *d, const int32_t *ids, size_t n) {
     size_t same = 0;
     while (same + 1 < n && (int64_t)same < d->length && ids[same] == d->ids[same])
         same++;
     d->length = d->keeper ? 0 : (int64_t)same; /* another prompt: everything is made of it anew */
-    /* so it is where the rows that are kept were turned as those of a short text, and this one is
-     * long, or the other way round */
-    const int64_t far = d->c.base->far_positions;
-    if (far && (d->prompt > far) != (d->slots + (int64_t)n > far))
+    /* so it is where the rows that are kept were turned as those of a text of another length */
+    if (turning(d, d->prompt) != turning(d, d->slots + (int64_t)n))
         d->length = 0;
     return (size_t)d->length;
 }

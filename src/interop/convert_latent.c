@@ -44,8 +44,8 @@ static hora_status check_family(const hora_base *b) {
                          b->model_type);
     if (b->far_positions)
         return hora_fail(HORA_EUNSUPPORTED,
-                         "this %s has other rotary frequencies beyond %lld positions (longrope); a "
-                         "latent cache keeps one set",
+                         "this %s has other rotary frequencies beyond %lld positions (longrope, "
+                         "dynamic); a latent cache keeps one set",
                          b->model_type, (long long)b->far_positions);
     for (int i = 0; i < b->layers; i++) {
         hora_attention_form f;

@@ -49,6 +49,43 @@ hora_status hora_family_pick(hora_base *b) {
     return s;
 }
 
+hora_status hora_family_act(const hora_json *config, const char *key, const char *def,
+                            hora_act *out) {
+    static const struct {
+        const char *name;
+        hora_act act;
+    } acts[] = {{"gelu", HORA_ACT_GELU},
+                {"gelu_python", HORA_ACT_GELU},
+                {"gelu_new", HORA_ACT_GELU_TANH},
+                {"gelu_pytorch_tanh", HORA_ACT_GELU_TANH},
+                {"gelu_python_tanh", HORA_ACT_GELU_TANH},
+                {"gelu_fast", HORA_ACT_GELU_TANH}, /* the same with rounded constants */
+                {"gelu_accurate", HORA_ACT_GELU_TANH},
+                {"quick_gelu", HORA_ACT_QUICK_GELU},
+                {"relu", HORA_ACT_RELU},
+                {"silu", HORA_ACT_SILU},
+                {"swish", HORA_ACT_SILU},
+                {"tanh", HORA_ACT_TANH},
+                {"sigmoid", HORA_ACT_SIGMOID},
+                {"linear", HORA_ACT_IDENTITY}};
+    const char *name;
+    HORA_TRY(hora_json_get_string(config, key, def, &name));
+    hora_str known = {0};
+    for (size_t i = 0; i < HORA_COUNT(acts); i++) {
+        if (hora_eq(name, acts[i].name)) {
+            *out = acts[i].act;
+            hora_str_release(&known);
+            return HORA_OK;
+        }
+        hora_str_printf(&known, "%s%s", i ? ", " : "", acts[i].name);
+    }
+    const hora_status s =
+        hora_fail(HORA_EUNSUPPORTED, "config.json: %s `%s` is not known; these are computed: %s",
+                  key, name ? name : "?", known.s);
+    hora_str_release(&known);
+    return s;
+}
+
 hora_t hora_model_pool(hora_net *n, hora_t hidden, bool whole) {
     const hora_family *f = n->base->family;
     const hora_vision *v = n->base->vision;

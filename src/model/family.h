@@ -72,6 +72,10 @@ hora_status hora_base_open(hora_base **out, const char *dir, const hora_base_opt
  * neck stays), else drawn from `seed` as a new model's. */
 hora_status hora_base_head(hora_base *b, const char *task_type, int64_t classes, bool bias,
                            bool fresh, uint64_t seed);
+/* The activation that `key` of a config.json names, in transformers' words; `def` where it is
+ * missing. HORA_EUNSUPPORTED lists what is known. */
+hora_status hora_family_act(const hora_json *config, const char *key, const char *def,
+                            hora_act *out);
 /* For `head` of a family: one more weight of the neck. */
 void hora_base_neck(hora_base *b, const char *name, hora_shape shape, hora_role role);
 /* What the head reads: the family's `pool` of `hidden` for a head of the whole, else its `each`;

@@ -138,27 +138,6 @@ static hora_status read_dimensions(hora_base *b, const kind *k) {
     return HORA_OK;
 }
 
-static hora_status read_activation(const hora_base *b, bert *c) {
-    static const struct {
-        const char *name;
-        hora_act act;
-    } acts[] = {{"gelu", HORA_ACT_GELU},          {"gelu_python", HORA_ACT_GELU},
-                {"gelu_new", HORA_ACT_GELU_TANH}, {"gelu_pytorch_tanh", HORA_ACT_GELU_TANH},
-                {"relu", HORA_ACT_RELU},          {"silu", HORA_ACT_SILU},
-                {"swish", HORA_ACT_SILU}};
-    const char *name;
-    HORA_TRY(hora_json_get_string(b->config, c->kind->act_key, "gelu", &name));
-    for (size_t i = 0; i < HORA_COUNT(acts); i++)
-        if (hora_eq(name, acts[i].name)) {
-            c->act = acts[i].act;
-            return HORA_OK;
-        }
-    return hora_fail(HORA_EUNSUPPORTED,
-                     "config.json: %s `%s` is not known; this family computes gelu, gelu_new, relu "
-                     "and silu",
-                     c->kind->act_key, name);
-}
-
 static hora_status refuse(const hora_base *b) {
     static const char *const off[] = {"is_decoder", "add_cross_attention"};
     const char *positions;
@@ -281,7 +260,7 @@ static hora_status configure(hora_base *b) {
     HORA_ASSERT(c->kind);
     HORA_TRY(refuse(b));
     HORA_TRY(read_dimensions(b, c->kind));
-    HORA_TRY(read_activation(b, c));
+    HORA_TRY(hora_family_act(b->config, c->kind->act_key, "gelu", &c->act));
     const int64_t positions = b->max_positions;
     HORA_TRY(read_rest(b, c));
     c->attn = hora_calloc((size_t)b->layers, sizeof *c->attn);

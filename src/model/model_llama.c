@@ -67,29 +67,6 @@ static hora_status read_dimensions(hora_base *b) {
     return HORA_OK;
 }
 
-static hora_status read_activation(const hora_base *b, llama *c) {
-    static const struct {
-        const char *name;
-        hora_act act;
-    } acts[] = {{"silu", HORA_ACT_SILU},
-                {"swish", HORA_ACT_SILU},
-                {"gelu", HORA_ACT_GELU},
-                {"relu", HORA_ACT_RELU},
-                {"gelu_pytorch_tanh", HORA_ACT_GELU_TANH},
-                {"gelu_new", HORA_ACT_GELU_TANH}};
-    const char *name;
-    HORA_TRY(hora_json_get_string(b->config, "hidden_act", "silu", &name));
-    for (size_t i = 0; i < HORA_COUNT(acts); i++)
-        if (hora_eq(name, acts[i].name)) {
-            c->act = acts[i].act;
-            return HORA_OK;
-        }
-    return hora_fail(HORA_EUNSUPPORTED,
-                     "config.json: hidden_act `%s` is not known; this family computes silu, gelu, "
-                     "gelu_pytorch_tanh, relu",
-                     name);
-}
-
 static hora_status read_rope(hora_base *b, llama *c) {
     double partial;
     HORA_TRY(hora_json_get_real(b->config, "rope_theta", 10000, &c->theta));
@@ -107,6 +84,7 @@ static hora_status read_rope(hora_base *b, llama *c) {
     c->rope_scale = f.scale;
     b->max_positions = hora_max(f.positions, f.far);
     b->far_positions = f.far ? f.positions : 0;
+    b->far_stretch = f.stretch;
     return HORA_OK;
 }
 
@@ -256,7 +234,7 @@ hora_status hora_llama_read(hora_base *b) {
     b->head_module = "score";
     HORA_TRY(read_dimensions(b));
     c->layer = hora_calloc((size_t)b->layers, sizeof *c->layer);
-    HORA_TRY(read_activation(b, c));
+    HORA_TRY(hora_family_act(b->config, "hidden_act", "silu", &c->act));
     HORA_TRY(read_rope(b, c));
     HORA_TRY(read_window(b, c));
     HORA_TRY(read_switches(b, c));

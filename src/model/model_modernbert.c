@@ -73,28 +73,6 @@ static hora_status read_dimensions(hora_base *b) {
     return HORA_OK;
 }
 
-static hora_status read_act(const hora_base *b, const char *key, hora_act *out) {
-    static const struct {
-        const char *name;
-        hora_act act;
-    } acts[] = {{"gelu", HORA_ACT_GELU},
-                {"gelu_new", HORA_ACT_GELU_TANH},
-                {"gelu_pytorch_tanh", HORA_ACT_GELU_TANH},
-                {"relu", HORA_ACT_RELU},
-                {"silu", HORA_ACT_SILU}};
-    const char *name;
-    HORA_TRY(hora_json_get_string(b->config, key, "gelu", &name));
-    for (size_t i = 0; i < HORA_COUNT(acts); i++)
-        if (hora_eq(name, acts[i].name)) {
-            *out = acts[i].act;
-            return HORA_OK;
-        }
-    return hora_fail(HORA_EUNSUPPORTED,
-                     "config.json: %s `%s` is not known; this family computes gelu, gelu_new, relu "
-                     "and silu",
-                     key, name);
-}
-
 /* Which layers are local: layer_types where it stands, else all but every n-th. */
 static hora_status read_layers(hora_base *b, modernbert *c) {
     int64_t every, span;
@@ -242,8 +220,8 @@ static hora_status configure(hora_base *b) {
     HORA_TRY(read_dimensions(b));
     c->layer = hora_calloc((size_t)b->layers, sizeof *c->layer);
     HORA_TRY(read_switches(b, c));
-    HORA_TRY(read_act(b, "hidden_activation", &c->act));
-    HORA_TRY(read_act(b, "classifier_activation", &c->head_act));
+    HORA_TRY(hora_family_act(b->config, "hidden_activation", "gelu", &c->act));
+    HORA_TRY(hora_family_act(b->config, "classifier_activation", "gelu", &c->head_act));
     HORA_TRY(read_layers(b, c));
     HORA_TRY(read_rope(b, c));
     b->prefix = "model.";
@@ -281,7 +259,8 @@ static bool ignores(const hora_base *b, const char *name) {
     return false;
 }
 
-/* neck: dense weight, [dense bias], norm weight, [norm bias] */
+/* neck: dense weight, [dense bias], norm weight, [norm bias]; the dense layer is a site too: PEFT's
+ * all-linear adapts it */
 static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
     (void)classes;
     const modernbert *c = b->own;
@@ -290,6 +269,13 @@ static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
     hora_base_neck(b, "head.dense.weight", HORA_SHAPE2(b->hidden, b->hidden), HORA_ROLE_WEIGHT);
     if (c->head_bias)
         hora_base_neck(b, "head.dense.bias", HORA_SHAPE1(b->hidden), HORA_ROLE_BIAS);
+    *hora_base_add_site(b) = (hora_site){.kind = HORA_SITE_POOLER,
+                                         .layer = -1,
+                                         .module = hora_strdup("head.dense"),
+                                         .in = b->hidden,
+                                         .out = b->hidden,
+                                         .weight = b->neck[0],
+                                         .bias = c->head_bias ? b->neck[1] : -1};
     hora_base_neck(b, "head.norm.weight", HORA_SHAPE1(b->hidden), HORA_ROLE_NORM);
     if (c->norm_bias)
         hora_base_neck(b, "head.norm.bias", HORA_SHAPE1(b->hidden), HORA_ROLE_BIAS);
@@ -339,11 +325,9 @@ static hora_t record(hora_net *n) {
 static hora_t each(hora_net *n, hora_t hidden) {
     const hora_base *b = n->base;
     const modernbert *c = b->own;
-    int at = 0;
-    const hora_t w = hora_net_weight(n, b->neck[at++]);
-    const hora_t bias = c->head_bias ? hora_net_weight(n, b->neck[at++]) : HORA_NONE;
-    hora_t x = hora_linear(n->g, hidden, w, bias, HORA_NONE, 1);
+    const int at = 1 + c->head_bias;
     const pair_at p = {b->neck[at], c->norm_bias ? b->neck[at + 1] : -1};
+    const hora_t x = hora_net_site(n, HORA_SITE_POOLER, hidden);
     return norm(n, p, hora_activate(n->g, x, c->head_act));
 }
 

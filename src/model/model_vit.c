@@ -17,6 +17,8 @@
 #include "model/family.h"
 #include "model/vit_names.h"
 
+#define POOL_EPS 1e-5 /* of VideoMAE's fc_norm, which does not heed layer_norm_eps */
+
 typedef struct vit_layer {
     int norm[2], norm_bias[2], scale[2]; /* weight indices; -1: none */
 } vit_layer;
@@ -59,26 +61,6 @@ static hora_status want_pair(const hora_json *c, const char *key, int64_t def, i
         out[0] > 1 << 20 || out[1] > 1 << 20)
         return hora_fail(HORA_EFORMAT, "config.json: %s should be one or two sizes", key);
     return HORA_OK;
-}
-
-static hora_status read_act(const hora_json *c, vit *v) {
-    static const struct {
-        const char *name;
-        hora_act act;
-    } acts[] = {{"gelu", HORA_ACT_GELU},          {"quick_gelu", HORA_ACT_QUICK_GELU},
-                {"gelu_new", HORA_ACT_GELU_TANH}, {"gelu_pytorch_tanh", HORA_ACT_GELU_TANH},
-                {"relu", HORA_ACT_RELU},          {"silu", HORA_ACT_SILU}};
-    const char *name;
-    HORA_TRY(hora_json_get_string(c, "hidden_act", v->kind->act, &name));
-    for (size_t i = 0; i < HORA_COUNT(acts); i++)
-        if (hora_eq(name, acts[i].name)) {
-            v->act = acts[i].act;
-            return HORA_OK;
-        }
-    return hora_fail(HORA_EUNSUPPORTED,
-                     "config.json: hidden_act `%s` is not known; this family computes gelu, "
-                     "quick_gelu, gelu_new, relu, silu",
-                     name ? name : "?");
 }
 
 static hora_status read_vision(hora_base *b, const hora_json *c, vit *v) {
@@ -134,7 +116,9 @@ static hora_status read_dimensions(hora_base *b, const hora_json *c, vit *v) {
         HORA_TRY(want_int(c, "num_register_tokens", 4, &v->registers));
     HORA_TRY(hora_json_get_real(c, "layer_norm_eps", v->kind->eps, &v->eps));
     HORA_TRY(hora_json_get_real(c, "initializer_range", 0.02, &v->init_std));
-    HORA_TRY(hora_json_get_bool(c, v->kind->video ? "qv_bias" : "qkv_bias", true, &v->qkv_bias));
+    HORA_TRY(hora_json_get_bool(c, "qkv_bias", true, &v->qkv_bias));
+    if (v->kind->video) /* since transformers 5; before it was called qkv_bias, too */
+        HORA_TRY(hora_json_get_bool(c, "qv_bias", v->qkv_bias, &v->qkv_bias));
     HORA_TRY(hora_json_get_bool(c, "use_mean_pooling", v->kind->video, &v->mean_pool));
     HORA_TRY(hora_json_get_real(c, "hidden_dropout_prob", 0, &b->drop[0]));
     b->drop[1] = b->drop[0];
@@ -277,7 +261,6 @@ static void add_weights(hora_base *b, vit *v) {
         add_layer(b, v, i);
     const vit_names none = {0};
     add_norm(b, k->video && v->mean_pool ? &none : &k->final_norm, -1, v->final_norm);
-    add_norm(b, v->mean_pool ? &k->pool_norm : &none, -1, v->pool_norm);
 }
 
 /* VideoMAE's positions: sines and cosines of the place in the whole clip, by pairs of columns. */
@@ -304,6 +287,7 @@ static hora_status configure(hora_base *b) {
     vit *v = b->own = hora_calloc(1, sizeof *v);
     hora_json *made = NULL;
     v->kind = hora_vit_kind_of(b->model_type);
+    v->pool_norm[0] = v->pool_norm[1] = -1;
     const hora_json *c = own_config(b);
     if (v->kind->timm) {
         HORA_TRY(hora_vit_timm_config(&made, b->config));
@@ -314,7 +298,7 @@ static hora_status configure(hora_base *b) {
     b->head_module = v->kind->head;
     hora_status s;
     HORA_TRY_OUT(s, read_dimensions(b, c, v));
-    HORA_TRY_OUT(s, read_act(c, v));
+    HORA_TRY_OUT(s, hora_family_act(c, "hidden_act", v->kind->act, &v->act));
     HORA_TRY_OUT(s, read_vision(b, c, v));
     v->layer = hora_calloc((size_t)b->layers, sizeof *v->layer);
     b->head_std = v->init_std;
@@ -332,8 +316,7 @@ static bool ignores(const hora_base *b, const char *name) {
     for (const char *const *p = v->kind->unused; *p; p++)
         if (hora_starts(name, *p))
             return true;
-    /* of segment's head (map_head), like the classifier */
-    return hora_eq(name, "decoder.weight") || hora_eq(name, "decoder.bias");
+    return hora_starts(name, "decoder."); /* of segment's head (map_head), or of pretraining */
 }
 
 static void release(hora_base *b) {
@@ -347,11 +330,15 @@ static void release(hora_base *b) {
 
 /* --- recording -------------------------------------------------------------------------------- */
 
+static hora_t norm_by(hora_net *n, const int at[2], hora_t x, double eps) {
+    return at[0] < 0
+               ? x
+               : hora_layernorm(n->g, x, hora_net_weight(n, at[0]), hora_net_weight(n, at[1]), eps);
+}
+
 static hora_t norm(hora_net *n, const int at[2], hora_t x) {
     const vit *v = n->base->own;
-    return at[0] < 0 ? x
-                     : hora_layernorm(n->g, x, hora_net_weight(n, at[0]), hora_net_weight(n, at[1]),
-                                      v->eps);
+    return norm_by(n, at, x, v->eps);
 }
 
 /* The table of positions for the pictures' grid, (rows of it, d). */
@@ -434,7 +421,7 @@ static hora_t pool(hora_net *n, hora_t h) {
     if (v->kind->joined)
         return hora_pool(n->g, h, heads, true);
     if (v->kind->mean || v->mean_pool)
-        return norm(n, v->pool_norm, hora_pool(n->g, h, heads, false));
+        return norm_by(n, v->pool_norm, hora_pool(n->g, h, heads, false), POOL_EPS);
     return h;
 }
 
@@ -456,6 +443,18 @@ static hora_status map_head(hora_base *b) {
     return HORA_OK;
 }
 
+/* VideoMAE's norm of the mean. What was pretrained alone has none: it begins as ones and zeros, in
+ * transformers too, so that it is known and need not train for that reason. */
+static void add_pool_norm(hora_base *b, vit *v) {
+    const bool trains = b->neck_trains;
+    b->neck_module = "fc_norm";
+    hora_base_neck(b, "fc_norm.weight", HORA_SHAPE1(b->hidden), HORA_ROLE_NORM);
+    hora_base_neck(b, "fc_norm.bias", HORA_SHAPE1(b->hidden), HORA_ROLE_BIAS);
+    b->neck_trains = trains;
+    v->pool_norm[0] = b->neck[0];
+    v->pool_norm[1] = b->neck[1];
+}
+
 /* Both heads of a distilled model, where its files have them for these classes: a new one reads
  * the class token alone. */
 static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
@@ -466,6 +465,8 @@ static hora_status head(hora_base *b, const char *task_type, int64_t classes) {
     int64_t own = 0;
     if (hora_eq(task_type, "IMAGE_SEG"))
         return map_head(b);
+    if (v->kind->video && v->mean_pool)
+        add_pool_norm(b, v);
     if (!hora_json_int(hora_json_get(b->config, "num_classes"), &own))
         own = (int64_t)hora_json_len(hora_json_get(b->config, "id2label"));
     v->taught = names[0] && !b->head_fresh && (!own || own == classes) &&

@@ -113,12 +113,24 @@ static hora_status longrope(rope *r) {
     return HORA_OK;
 }
 
-/* `dynamic` stretches only what is longer than max_position_embeddings, which is never computed. */
+/* Nothing changes up to max_position_embeddings; the base grows with the length of what is longer,
+ * for which `factor` says how far that goes. */
+static hora_status dynamic(rope *r) {
+    if (!(r->factor >= 1) || (r->factor > 1 && r->n < 2))
+        return hora_fail(HORA_EFORMAT, "config.json: rope_scaling dynamic needs factor >= 1 and "
+                                       "heads wider than 2");
+    if (r->factor > 1) {
+        r->out->far = (int64_t)(r->factor * r->positions);
+        r->out->stretch = r->factor;
+    }
+    return HORA_OK;
+}
+
 static const struct {
     const char *type;
     hora_status (*scale)(rope *r);
 } types[] = {{"default", no_scaling}, {"linear", linear}, {"llama3", llama3},
-             {"dynamic", no_scaling}, {"yarn", yarn},     {"longrope", longrope}};
+             {"dynamic", dynamic},    {"yarn", yarn},     {"longrope", longrope}};
 
 static hora_status scale(rope *r) {
     const char *type;
@@ -163,7 +175,7 @@ static hora_status compute(hora_rope_frequencies *out, const hora_json *rope_sca
 hora_status hora_rope_read(hora_rope_frequencies *out, const hora_json *rope_scaling, double theta,
                            int64_t n, int64_t positions) {
     HORA_TRY(compute(out, rope_scaling, theta, n, positions));
-    for (int64_t i = 0; i < (out->far ? 2 * n : n); i++)
+    for (int64_t i = 0; i < (out->far && !(out->stretch > 0) ? 2 * n : n); i++)
         out->freq[i] = (float)out->freq[i]; /* the reference keeps them in f32 */
     return HORA_OK;
 }

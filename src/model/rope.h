@@ -7,9 +7,11 @@ typedef struct hora_rope_frequencies {
     double *freq;      /* (n) radians per position, rounded to f32; hora_free */
     double scale;      /* of cos and sin: q'k gets its square */
     int64_t positions; /* for which they are right: what was given, or less (longrope) */
-    /* longrope: sequences of up to so many positions have the n frequencies that stand behind the
-     * others in freq; 0: none have */
+    /* Longer sequences, up to so many positions, have other frequencies; 0: none have. longrope:
+     * the n that stand behind the others in freq. dynamic: what `stretch` makes of them
+     * (op/op_rope_reach.c) */
     int64_t far;
+    double stretch; /* 0: not dynamic */
 } hora_rope_frequencies;
 
 /*

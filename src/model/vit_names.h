@@ -28,7 +28,7 @@ typedef struct vit_kind {
     bool joined;    /* the head reads class token and mean */
     bool mean;      /* the head reads the mean of the pieces */
     bool antialias; /* of interpolated positions */
-    vit_names token[2], register_tokens, patches, positions, pre_norm, final_norm, pool_norm;
+    vit_names token[2], register_tokens, patches, positions, pre_norm, final_norm;
     vit_names norm[2], scale[2], site[HORA_SITES];
     const char *unused[8]; /* beginnings of tensors that nothing reads */
 } vit_kind;

@@ -82,8 +82,10 @@ typedef struct hora_base {
     /* A token's numbers in the cache of a layer, where that holds a latent and turned parts of keys
      * instead of keys and values; 0: it holds these, 2 kv_heads head_dim */
     int64_t latent;
-    /* longer sequences have other rotary frequencies (longrope); 0: one set for all */
+    /* longer sequences have other rotary frequencies: a second set (longrope), or with far_stretch
+     * above 0 those of a base that grows with the length (dynamic); 0: one set for all */
     int64_t far_positions;
+    double far_stretch;
     int64_t types; /* of texts that token_type_ids tell apart; 0: it does not read them */
     hora_weight *weights;
     int nweights;

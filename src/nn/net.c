@@ -362,8 +362,8 @@ static hora_t turned(hora_net *n, hora_t x, int64_t heads, int64_t head_dim, con
             shift += h->shift(n->adapters[a]);
     }
     if (n->base->far_positions)
-        return hora_rope_reach(n->g, x, heads, head_dim, freq, scale, shift,
-                               n->base->far_positions);
+        return hora_rope_reach(n->g, x, heads, head_dim, freq, scale, shift, n->base->far_positions,
+                               n->base->far_stretch);
     return hora_rope_from(n->g, x, heads, head_dim, freq, tables, scale, shift);
 }
 

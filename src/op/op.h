@@ -43,9 +43,10 @@ typedef struct hora_attr {
     double scale; /* attention, cache: of q k' before softmax */
     /* rope: (head_dim/2) angles per position, or (groups, head_dim/2) where groups > 1; borrowed
      * for the life of the graph. rope_reach: twice as many, the second half for sequences of more
-     * than `far` positions */
+     * than `far` positions; with `stretch` above 0 no second half, it says what they become */
     const double *freq;
     int64_t far;       /* rope_reach */
+    double stretch;    /* rope_reach */
     int64_t shift;     /* rope: added to every position */
     double rope_scale; /* rope: factor of cos and sin (attention_factor); 1 */
     /* permute: (groups, a, b, w) -> (groups, b, a, w); grouped, interleave: groups; others: see

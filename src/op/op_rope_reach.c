@@ -1,9 +1,13 @@
 /*
- * rope_reach: rope (op_rope.c) with two sets of frequencies, as LongRoPE has them (Y. Ding et al.,
- * 2024): all rows of a segment of up to `far` positions take the first, those of a longer one the
- * second. x (n, heads head_dim), per row i and head, j < head_dim/2:
+ * rope_reach: rope (op_rope.c) whose frequencies change where a segment has more than `far`
+ * positions. x (n, heads head_dim), per row i and head, j < head_dim/2, L = reach_i + shift:
  *
- *   f = freq[reach_i + shift > far ? head_dim/2 + j : j],   t = (pos_i + shift) f,
+ *   t = (pos_i + shift) f,   f = freq[j]                     where L <= far, else
+ *                            f = freq[head_dim/2 + j]        without `stretch`: a second set, as
+ *                                                            LongRoPE has it (arXiv 2402.13753)
+ *                            f = freq[j] g^(-2j / (head_dim - 2))     with it
+ *   g = stretch L / far - stretch + 1:  dynamic NTK, whose base grows with L (transformers
+ *                                       modeling_rope_utils)
  *
  * and y as in rope. Backward is the transpose: the same with the angle negated. It reads nothing
  * but positions.
@@ -18,6 +22,8 @@ static hora_status shape(const hora_view *in, const hora_attr *a, hora_view *out
     if (a->groups > 1)
         return hora_fail(HORA_EUSAGE, "two sets of frequencies are those of all heads, not of %d",
                          (int)a->groups);
+    if (a->stretch != 0 && !(a->stretch >= 1 && a->head_dim > 2))
+        return hora_fail(HORA_EUSAGE, "stretch is at least 1, of heads wider than 2");
     return hora_op_rope.shape(in, a, out);
 }
 
@@ -26,7 +32,7 @@ static unsigned reads(unsigned grad) {
     return 0;
 }
 
-/* Those of rope, with a length in the middle of what there is. */
+/* Those of rope, with a length in the middle of what there is; every other one stretches. */
 static bool sample(hora_rng *r, int k, hora_case *c) {
     if (!hora_op_rope.sample(r, k, c))
         return false;
@@ -42,6 +48,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
         longest = hora_max(longest, (int64_t)c->batch.reach[i]);
     c->attr.freq = freq;
     c->attr.far = hora_max(1, longest / 2);
+    c->attr.stretch = k % 2 && c->attr.head_dim > 2 ? 3.5 : 0;
     return true;
 }
 

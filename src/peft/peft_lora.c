@@ -225,15 +225,19 @@ static hora_status train_biases(hora_adapter *a, bool all) {
     const state *st = a->state;
     for (int w = 0; w < b->nweights; w++) {
         const char *module = NULL;
-        for (int i = 0; i < b->nsites; i++)
-            if (b->sites[i].bias == w && st->sites[i].a)
-                module = b->sites[i].module;
+        bool shared = false; /* with others, in a module of transformers */
+        for (int i = 0; i < b->nsites; i++) {
+            if (b->sites[i].bias != w)
+                continue;
+            module = st->sites[i].a ? b->sites[i].module : module;
+            shared = b->sites[i].fused != NULL;
+        }
         if (b->weights[w].role != HORA_ROLE_BIAS || (!module && !all))
             continue;
-        if (hora_weight_spelling(&b->weights[w]).rows)
+        if (shared)
             return hora_fail(HORA_EUNSUPPORTED,
                              "bias: %s is part of a tensor, which PEFT trains as a whole; leave "
-                             "bias out, or use the model in transformers' form",
+                             "bias out, or train biases with method bitfit",
                              b->weights[w].name);
         char *name = module ? hora_peft_key(module, HORA_PEFT_BASE_BIAS)
                             : hora_format("base_model.model.%s", b->weights[w].name);

@@ -123,21 +123,33 @@ static bool is_copy(const hora_adapter *a, const hora_st *st, const hora_param *
     return yes;
 }
 
-/* Beside a module of modules_to_save PEFT (0.21, where the vocabulary was resized) writes both
- * halves of its wrapper: the values again, and those that they replace. It reads neither. */
+/* The parameter's tensor stands in the file under this name. */
+static bool is_half_of(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t,
+                       const char *plain, bool same) {
+    const hora_st_tensor *p = hora_st_find(st, plain);
+    const hora_param *own = hora_adapter_find(a, plain);
+    return p && own && own->weight >= 0 && hora_shape_equal(&p->view.shape, &t->view.shape) &&
+           (!same || (p->bytes == t->bytes && !memcmp(p->view.data, t->view.data, t->bytes)));
+}
+
+/* Beside a module of modules_to_save PEFT (0.21, where the vocabulary was resized, and of biases
+ * where all train) writes both halves of its wrapper: the values again, sometimes under the
+ * adapter's name, and those that they replace. It reads neither. */
 static bool is_wrapper(const hora_adapter *a, const hora_st *st, const hora_st_tensor *t) {
-    static const char *const halves[] = {".modules_to_save.weight", ".original_module.weight"};
+    static const char *const halves[] = {".modules_to_save.", ".original_module."};
     bool yes = false;
     for (size_t i = 0; i < HORA_COUNT(halves); i++) {
-        if (!hora_ends(t->name, halves[i]))
+        const char *at = strstr(t->name, halves[i]);
+        if (!at)
             continue;
-        const size_t stem = strlen(t->name) - strlen(halves[i]);
-        char *plain = hora_format("%.*s.weight", (int)stem, t->name);
-        const hora_st_tensor *p = hora_st_find(st, plain);
-        const hora_param *own = hora_adapter_find(a, plain);
-        yes = p && own && own->weight >= 0 && hora_shape_equal(&p->view.shape, &t->view.shape) &&
-              (i || (p->bytes == t->bytes && !memcmp(p->view.data, t->view.data, t->bytes)));
+        const char *rest = at + strlen(halves[i]), *named = strchr(rest, '.');
+        const int stem = (int)(at - t->name);
+        char *plain = hora_format("%.*s.%s", stem, t->name, rest);
+        char *shorter = named ? hora_format("%.*s%s", stem, t->name, named) : NULL;
+        yes |= is_half_of(a, st, t, plain, !i);
+        yes |= shorter && !i && is_half_of(a, st, t, shorter, true);
         hora_free(plain);
+        hora_free(shorter);
     }
     return yes;
 }

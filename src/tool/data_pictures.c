@@ -17,7 +17,7 @@ bool hora_cli_is_pictures(const char *path) {
     int n = 0;
     bool text = false;
     if (!hora_path_is_dir(path))
-        return hora_ends(path, ".tar") || hora_ends(path, "-ubyte") || hora_ends(path, ".bin");
+        return hora_images_is_container(path);
     if (hora_list_dir(path, &names, &n) == HORA_OK)
         for (int i = 0; i < n; i++)
             for (size_t k = 0; k < HORA_COUNT(texts); k++)
@@ -36,6 +36,9 @@ static void put_left_out(hora_json *o, const hora_images_info *i) {
                  {"not_pictures", i->not_pictures},
                  {"other_formats", i->other_formats},
                  {"beside", i->beside},
+                 {"classes_alone", i->alone},
+                 {"links", i->links},
+                 {"unlabelled", i->unlabelled},
                  {"unknown", i->unknown},
                  {"missing", i->missing},
                  {"bare_folders", i->bare}};

@@ -187,6 +187,7 @@ static hora_status ask_clips(asking *a, const char *path) {
 
 static hora_status ask_path(asking *a, const char *path) {
     const hora_images_config ic = {.skip_bad = a->c->skip_bad,
+                                   .partial = true,
                                    .decode = {.no_exif = !a->c->exif, .white = a->c->white}};
     hora_images *set = NULL;
     if ((a->frames == 1 || !a->m->base->vision->fixed) && !hora_path_is_dir(path) &&

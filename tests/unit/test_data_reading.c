@@ -20,6 +20,8 @@ static void bad_files(void **state) {
         {"a.jsonl", "{\"text\": \"a\"}\n\n{\"txt\": 1}\n", HORA_EFORMAT,
          "line 3, column 1: a record "
          "has the keys `txt`; write"},
+        {"a.jsonl", "{\"anchor\": \"a\", \"positive\": \"b\"}", HORA_EFORMAT,
+         "name the task that such records are for (task=NAME)"},
         {"a.jsonl", "{\"text\": 5}", HORA_EFORMAT, "line 1, column 1: `text` should be a string"},
         {"a.jsonl", "{\"prompt\": \"a\", \"completion\": null}", HORA_EFORMAT, "`completion`"},
         {"a.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\", \"system\": \"c\"}", HORA_EFORMAT,

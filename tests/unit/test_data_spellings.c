@@ -326,6 +326,22 @@ static void what_templates_leave_out(void **state) {
     notes_are(system, TALK ", 'tools': []}", NULL);
     notes_are(system, TALK ", 'documents': [{'title': 'd', 'text': 'x'}]}",
               "1 conversations give documents that the template does not write");
+    /* the name of the tool stands in what the user says */
+    notes_are(PLAIN,
+              "{'messages': [{'role': 'user', 'content': 'find it'}, {'role': 'assistant', "
+              "'content': '', 'tool_calls': [{'function': {'name': 'find', 'arguments': {}}}]}, "
+              "{'role': 'tool', 'content': 'x'}, {'role': 'assistant', 'content': 'a'}]}",
+              "1 messages call tools");
+    /* thinking: never written; written in other letters */
+#define THOUGHT                                                                                    \
+    "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a', "       \
+    "'reasoning_content': ' I see '}]}"
+    const char *late =
+        "{% for m in messages %}<|{{ m.role[0] }}|>{% if loop.last and m.reasoning_content %}({{ "
+        "m.reasoning_content | trim | upper }}){% endif %}{{ m.content }}<|end|>{% endfor %}{% if "
+        "add_generation_prompt %}<|a|>{% endif %}";
+    notes_are(PLAIN, THOUGHT, "1 messages have thinking that the template never writes");
+    notes_are(late, THOUGHT, NULL);
     notes_are(PLAIN,
               "{'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'q'}]}, "
               "{'role': 'assistant', 'content': 'None'}]}",

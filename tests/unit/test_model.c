@@ -119,6 +119,31 @@ static void test_config_refusals(void **state) {
     }
 }
 
+/* transformers' words for the same function; every family reads them. */
+static void test_activations(void **state) {
+    static const struct {
+        const char *name;
+        hora_act act;
+    } rows[] = {{"gelu_python", HORA_ACT_GELU},   {"gelu_fast", HORA_ACT_GELU_TANH},
+                {"gelu_new", HORA_ACT_GELU_TANH}, {"quick_gelu", HORA_ACT_QUICK_GELU},
+                {"swish", HORA_ACT_SILU},         {"tanh", HORA_ACT_TANH},
+                {"linear", HORA_ACT_IDENTITY}};
+    hora_act act;
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+        hora_json *config;
+        const char *text = hora_test_text("{\"hidden_act\": \"%s\"}", rows[i].name);
+        assert_ok(hora_json_parse(&config, text, strlen(text), "config.json"));
+        assert_ok(hora_family_act(config, "hidden_act", "gelu", &act));
+        assert_int_equal(act, rows[i].act);
+        assert_ok(hora_family_act(config, "another", "relu", &act));
+        assert_int_equal(act, HORA_ACT_RELU);
+        assert_fails(hora_family_act(config, "another", "gelu_10", &act), HORA_EUNSUPPORTED,
+                     "gelu_10");
+        hora_json_free(config);
+    }
+}
+
 /* Rotary frequencies of 4 pairs, theta 10000, 64 positions; by hand from the definitions. */
 static void test_rope(void **state) {
     (void)state;
@@ -331,7 +356,8 @@ static void test_saved_without_a_copy(void **state) {
     hora_base_close(b);
 }
 
-HORA_TESTS(unit_model, {"rotary frequencies", test_rope, HORA_SHORT},
+HORA_TESTS(unit_model, {"activations", test_activations, HORA_SHORT},
+           {"rotary frequencies", test_rope, HORA_SHORT},
            {"written models come back", test_round_trip, HORA_SHORT},
            {"bf16 is mapped, the rest is rounded once", test_bf16, HORA_SHORT},
            {"configurations that are refused", test_config_refusals, HORA_SHORT},

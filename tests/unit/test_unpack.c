@@ -98,7 +98,7 @@ static void broken(packer pack) {
         hora_str_putc(&text, 0);
     pack(&packed, text.s, text.n);
     fails(packed.s, packed.n, &(hora_unpack_limits){1 << 24, 1 << 20, 500}, HORA_EFORMAT,
-          "as no text does");
+          "as no data do");
     holds(&packed, &(hora_unpack_limits){1 << 24, 1 << 23, 500}, text.s, text.n);
     hora_str_release(&packed);
     hora_str_release(&text);

@@ -1,7 +1,8 @@
 /*
  * Adapters of other types than LoRA on modules that hold several sites (files/fused, made by
  * tools/oracle/make_fused_vectors.py): logits, loss and gradients are PEFT's; what is written again
- * is PEFT's form, of the same values; merged it computes the same.
+ * is PEFT's form, of the same values; merged it computes the same. So with a LoRA and all biases of
+ * whole encoders (files/encoders, make_encoder_vectors.py).
  */
 #include "vectors/golden.h"
 
@@ -17,10 +18,16 @@
 static const char *const cases[] = {"ia3",  "ia3_input", "loha", "lokr", "lokr_both",
                                     "vera", "hra",       "oft",  "boft"};
 
-static void kit_open(golden_kit *k, const char *folder) {
-    golden_kit_model(k, golden_path(MODEL "/base"), folder, HORA_F32);
+typedef struct places {
+    const char *base, *batch;
+} places;
+static const places fused = {MODEL "/base", MODEL "/base/batch.safetensors"};
+
+/* `model` holds the base and its batch. */
+static void kit_open(golden_kit *k, const places *model, const char *folder) {
+    golden_kit_model(k, golden_path(model->base), folder, HORA_F32);
     assert_ok(hora_peft_load(&k->a, k->o.base, folder, NULL));
-    golden_kit_batch(k, golden_path(MODEL "/base/batch.safetensors"));
+    golden_kit_batch(k, golden_path(model->batch));
 }
 
 static void check_logits(golden_kit *k, const hora_st *want, const char *name) {
@@ -73,37 +80,43 @@ static void check_exported(golden_kit *k, const hora_st *want, const char *name)
     assert_ok(e->check(&x));
     assert_ok(hora_mkdirs(dir));
     assert_ok(e->write(&x, dir));
-    kit_open(&back, dir);
+    kit_open(&back, &fused, dir);
     assert_ok(hora_forward_run(&back.f, &back.batch));
     check_logits(&back, want, name);
     assert_string_equal(back.a->method->name, "lora");
     golden_kit_close(&back);
 }
 
+/* Logits (`logits` of the file, or the case's name), loss and gradients. */
+static void check_values(golden_kit *k, const char *from, const hora_st *want, const char *name,
+                         const char *logits, const char *loss) {
+    hora_st *grads;
+    assert_ok(hora_st_open(&grads, hora_test_path(from, "grads.safetensors")));
+    k->f.grads = true;
+    assert_ok(hora_forward_grads(k->a));
+    assert_ok(hora_forward_run(&k->f, &k->batch));
+    check_logits(k, want, logits);
+    const float got = (float)k->f.loss;
+    golden_compare(name, &got, want, loss, 1e-5, 0);
+    golden_compare_grads(NULL, k->a, grads);
+    hora_forward_grads_free(k->a);
+    k->f.grads = false;
+    hora_st_close(grads);
+}
+
 static void check_case(const char *name, const hora_st *want) {
     const char *from = hora_test_source(hora_test_text("tests/vectors/files/fused/%s", name));
-    hora_st *grads;
     golden_kit k;
-    kit_open(&k, from);
-    assert_ok(hora_st_open(&grads, hora_test_path(from, "grads.safetensors")));
-    k.f.grads = true;
-    assert_ok(hora_forward_grads(k.a));
-    assert_ok(hora_forward_run(&k.f, &k.batch));
-    check_logits(&k, want, name);
-    const float loss = (float)k.f.loss;
-    golden_compare(name, &loss, want, hora_test_text("%s.loss", name), 1e-5, 0);
-    golden_compare_grads(NULL, k.a, grads);
-    hora_forward_grads_free(k.a);
-    k.f.grads = false;
+    kit_open(&k, &fused, from);
+    check_values(&k, from, want, name, name, hora_test_text("%s.loss", name));
     const char *dir = hora_test_path(hora_test_tmp(), name);
     assert_ok(hora_mkdirs(dir));
     assert_ok(hora_peft_save(k.a, dir, NULL));
     check_written(dir, from);
     check_merged(&k, want, name);
     check_exported(&k, want, name);
-    hora_st_close(grads);
     golden_kit_close(&k);
-    kit_open(&k, dir); /* its configuration too */
+    kit_open(&k, &fused, dir); /* its configuration too */
     assert_ok(hora_forward_run(&k.f, &k.batch));
     check_logits(&k, want, name);
     golden_kit_close(&k);
@@ -117,4 +130,30 @@ static void test_fused(void **state) {
     hora_st_close(want);
 }
 
-HORA_TESTS(vectors_fused, {"modules of several sites as PEFT adapts them", test_fused, HORA_SHORT});
+/* What is read in each: files/encoders, by its maker's words. */
+static void test_encoders(void **state) {
+    static const char *const names[] = {"video", "modernbert", "dinov2"};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(names); i++) {
+        const char *folder = hora_test_text("encoders/%s", names[i]);
+        const places model = {hora_test_path(folder, "base"),
+                              hora_test_path(folder, "batch.safetensors")};
+        const char *from = golden_path(folder), *dir = hora_test_path(hora_test_tmp(), names[i]);
+        hora_st *want = golden_file(hora_test_path(folder, "expect.safetensors"));
+        golden_kit k;
+        kit_open(&k, &model, hora_test_path(from, "adapter"));
+        check_values(&k, from, want, names[i], "logits", "loss");
+        assert_ok(hora_mkdirs(dir));
+        assert_ok(hora_peft_save(k.a, dir, NULL));
+        check_merged(&k, want, "logits");
+        golden_kit_close(&k);
+        kit_open(&k, &model, dir);
+        assert_ok(hora_forward_run(&k.f, &k.batch));
+        check_logits(&k, want, "logits");
+        golden_kit_close(&k);
+        hora_st_close(want);
+    }
+}
+
+HORA_TESTS(vectors_fused, {"modules of several sites as PEFT adapts them", test_fused, HORA_SHORT},
+           {"whole encoders as PEFT adapts them", test_encoders, HORA_SHORT});

@@ -260,7 +260,7 @@ static void check_masks(const hora_dataset *d, const hora_json *messages, const 
         hora_str_release(&counts);
         hora_str_release(&all);
     }
-    int64_t context = hora_data_about(d)->context;
+    int64_t context = hora_data_about(d)->told.context;
     for (size_t i = hora_json_len(messages); i-- > 0;) {
         const hora_json *m = hora_json_at(messages, i);
         if (strcmp(str(m, "role"), "assistant") != 0 || !word_of(m, word, sizeof word) ||

@@ -58,9 +58,14 @@ static void test_cases(void **state) {
     hora_json_free(all);
 }
 
-/* --- longrope: a set of frequencies for short sequences, one for long ones -------------------- */
-#define LONGROPE "tests/vectors/files/longrope"
+/* --- frequencies that change behind 16 positions ---------------------------------------------- */
+/* A second set of them, and a base that grows with the length (make_far_rope_vectors.py). */
+static const char *const kinds[] = {"longrope", "dynamic"};
 enum { VOCAB = 41, SEVERAL = 5 };
+
+static const char *file_of(const char *kind, const char *name) {
+    return hora_test_source(hora_test_text("tests/vectors/files/%s/%s", kind, name));
+}
 
 static void near_row(const float *got, hora_st *want, const char *name, int64_t row) {
     const hora_view *v = &hora_st_find(want, name)->view;
@@ -68,8 +73,7 @@ static void near_row(const float *got, hora_st *want, const char *name, int64_t 
 }
 
 /* Passes of several lengths, and decoding over the old length: keys stay as they were turned. */
-static void test_longrope(void **state) {
-    (void)state;
+static void test_kind(const char *kind) {
     static const int lengths[SEVERAL] = {12, 40, 16, 64, 17}; /* on one decoder: over and back */
     static const int prompts[] = {12, 20};
     const hora_base_options o = {.dtype = HORA_F32};
@@ -78,8 +82,8 @@ static void test_longrope(void **state) {
     hora_device *host;
     const float *z;
     assert_ok(hora_device_open(&host, "host"));
-    assert_ok(hora_st_open(&want, hora_test_source(LONGROPE "/expect.safetensors")));
-    assert_ok(hora_base_open(&b, hora_test_source(LONGROPE "/base"), &o));
+    assert_ok(hora_st_open(&want, file_of(kind, "expect.safetensors")));
+    assert_ok(hora_base_open(&b, file_of(kind, "base"), &o));
     assert_int_equal(b->far_positions, 16);
     assert_int_equal(b->max_positions, 64);
     const int32_t *ids = hora_st_find(want, "ids")->view.data;
@@ -109,13 +113,18 @@ static void test_longrope(void **state) {
     hora_st_close(want);
 }
 
-/* The same in one pass of a batch, as hora forward and training lay it out. */
-static void test_longrope_pass(void **state) {
+static void test_far(void **state) {
     (void)state;
+    for (size_t i = 0; i < HORA_COUNT(kinds); i++)
+        test_kind(kinds[i]);
+}
+
+/* The same in one pass of a batch, as hora forward and training lay it out. */
+static void test_kind_pass(const char *kind) {
     static const int lengths[] = {12, 17, 40};
     const char *out = hora_test_path(hora_test_tmp(), "logits.safetensors");
     hora_st *want, *got;
-    assert_ok(hora_st_open(&want, hora_test_source(LONGROPE "/expect.safetensors")));
+    assert_ok(hora_st_open(&want, file_of(kind, "expect.safetensors")));
     const int32_t *ids = hora_st_find(want, "ids")->view.data;
     for (size_t i = 0; i < HORA_COUNT(lengths); i++) {
         hora_str batch = {0};
@@ -125,10 +134,9 @@ static void test_longrope_pass(void **state) {
         const char *file = hora_test_path(hora_test_tmp(), "batch.json");
         assert_ok(hora_file_write(file, batch.s, batch.n));
         hora_str_release(&batch);
-        const char *command =
-            hora_test_text("%s forward --model '%s' --batch '%s' --out '%s' "
-                           "--overwrite",
-                           hora_test_tool(), hora_test_source(LONGROPE "/base"), file, out);
+        const char *command = hora_test_text("%s forward --model '%s' --batch '%s' --out '%s' "
+                                             "--overwrite",
+                                             hora_test_tool(), file_of(kind, "base"), file, out);
         assert_int_equal(hora_test_run(command, NULL, NULL), 0);
         assert_ok(hora_st_open(&got, out));
         for (int k = 0; k < lengths[i]; k++)
@@ -139,6 +147,12 @@ static void test_longrope_pass(void **state) {
     hora_st_close(want);
 }
 
+static void test_far_pass(void **state) {
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(kinds); i++)
+        test_kind_pass(kinds[i]);
+}
+
 HORA_TESTS(vectors_rope, {"every scaling", test_cases, HORA_SHORT},
-           {"longrope on both sides of its length", test_longrope, HORA_SHORT},
-           {"longrope in a batch", test_longrope_pass, HORA_SHORT});
+           {"both sides of the length where they change", test_far, HORA_SHORT},
+           {"that length in a batch", test_far_pass, HORA_SHORT});

@@ -5,6 +5,8 @@
  *
  *   table: row pos = cos of head_dim/2 angles, then their sines; several such runs where heads
  *   have frequencies of their own; of two sets one behind the other
+ *
+ * Frequencies that grow with the sequence have a table for short ones alone.
  */
 #include "backend/cpu/cpu_impl.h"
 
@@ -19,7 +21,7 @@ static int64_t positions(const hora_call *c) {
 }
 
 static int64_t sets(const hora_attr *a) {
-    return a->far ? 2 : 1;
+    return a->far && !(a->stretch > 0) ? 2 : 1;
 }
 
 static int64_t runs(const hora_attr *a) {
@@ -31,10 +33,12 @@ static int64_t numbers(const hora_attr *a) {
     return runs(a) * a->head_dim;
 }
 
-static void angles(const hora_attr *a, int64_t set, int64_t pos, float *row) {
+/* `grown`: of op_rope_reach.c's g, by which the pair's frequency is divided for each j; 1: not. */
+static void angles(const hora_attr *a, int64_t set, double grown, int64_t pos, float *row) {
     int64_t half = a->head_dim / 2, all = runs(a) * half;
-    for (int64_t j = 0; j < all; j++) {
-        double t = (double)pos * a->freq[set * all + j];
+    double less = 1;
+    for (int64_t j = 0; j < all; j++, less /= grown) {
+        double t = (double)pos * less * a->freq[set * all + j];
         float *to = row + j / half * a->head_dim + j % half;
         to[0] = (float)(a->rope_scale * cos(t));
         to[half] = (float)(a->rope_scale * sin(t));
@@ -50,7 +54,7 @@ typedef struct table {
 static void fill_rows(void *arg, int64_t from, int64_t to) {
     const table *t = arg;
     for (int64_t i = from; i < to; i++)
-        angles(t->attr, i / t->rows, i % t->rows, t->data + i * numbers(t->attr));
+        angles(t->attr, i / t->rows, 1, i % t->rows, t->data + i * numbers(t->attr));
 }
 
 static void fill(void *dst, const void *arg) {
@@ -100,6 +104,12 @@ static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) 
     return HORA_OK;
 }
 
+/* What each pair's frequency is divided by more than its neighbour's. */
+static double step_of(const hora_attr *a, int64_t length) {
+    const double g = a->stretch * (double)length / (double)a->far - a->stretch + 1;
+    return pow(g, 2 / (double)(a->head_dim - 2));
+}
+
 typedef struct rotation {
     const hora_call *c;
     const state *s;
@@ -116,12 +126,14 @@ static void rotate(void *arg, int64_t tile, int thread) {
                            (size_t)thread * hora_cpu_aligned((size_t)numbers(a) * sizeof(float)));
     for (int64_t i = tile * t->chunk; i < end; i++) {
         int64_t pos = c->batch->pos[i] + a->shift;
-        const int64_t set = a->far && c->batch->reach[i] + a->shift > a->far;
+        const int64_t length = a->far ? c->batch->reach[i] + a->shift : 0;
+        const int64_t set = length > a->far && sets(a) == 2;
+        const double grown = length > a->far && sets(a) == 1 ? step_of(a, length) : 1;
         const float *row = own;
-        if (pos >= 0 && pos < t->s->rows)
+        if (pos >= 0 && pos < t->s->rows && grown == 1)
             row = t->s->table + (set * t->s->rows + pos) * numbers(a);
         else
-            angles(a, set, pos, own);
+            angles(a, set, grown, pos, own);
         const hora_view *x = forward ? &c->in[0] : &c->dout, *y = forward ? &c->out : &c->din[0];
         const int64_t heads = a->heads / runs(a), part = heads * a->head_dim;
         for (int64_t g = 0; g < runs(a); g++, row += a->head_dim)
