@@ -425,6 +425,9 @@ static void test_combine_and_convert(void **state) {
     hora_free(both);
     tool_check(2, NULL, "lora[:N]", "convert --model '%s' --adapter '%s' --to x --out '%s.x'",
                tiny_model(), c, one);
+    tool_check(2, NULL, "all weights are 0",
+               "combine --model '%s' --adapter '%s:0' --adapter '%s:0' --out '%s.x'", tiny_model(),
+               a, c, one);
     tool_check(9, NULL, "adapter",
                "combine --model '%s' --adapter '%s' --adapter '%s' --overwrite "
                "--out '%s'",
