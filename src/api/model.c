@@ -331,7 +331,7 @@ static hora_status merge_all(hora_model *m, float ***out) {
     hora_adapter **on = hora_calloc((size_t)m->n + 1, sizeof *on);
     int n = 0;
     for (int i = 0; i < m->n; i++)
-        if (m->adapters[i]->enabled)
+        if (hora_adapter_on(m->adapters[i]))
             on[n++] = m->adapters[i];
     hora_status s = hora_peft_merge(on, n, all);
     hora_free(on);

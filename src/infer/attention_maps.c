@@ -59,7 +59,7 @@ static hora_status check(const hora_forward *f) {
         return hora_fail(HORA_EUNSUPPORTED, "attention is shown over pictures, but a %s reads text",
                          f->base->model_type);
     for (int a = 0; a < f->nadapters; a++)
-        if (f->adapters[a]->enabled && f->adapters[a]->hooks->kv)
+        if (hora_adapter_on(f->adapters[a]) && f->adapters[a]->hooks->kv)
             return hora_fail(HORA_EUNSUPPORTED,
                              "adapter %s puts keys of its own in front, which have no place in the "
                              "picture",

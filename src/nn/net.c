@@ -51,9 +51,18 @@ void hora_net_bind(hora_net *n) {
             hora_graph_bind_frozen(n->g, n->leaf[w], n->base->weights[w].view.data);
 }
 
+bool hora_adapter_whole(const hora_adapter *a) {
+    const hora_hooks *h = a->hooks;
+    return h->kv || h->slots || h->takes || h->reach;
+}
+
+bool hora_adapter_on(const hora_adapter *a) {
+    return a->enabled && (a->weight != 0 || !hora_adapter_whole(a));
+}
+
 /* Hooks of adapter `a`, NULL while it is switched off. */
 static const hora_hooks *hooks_of(const hora_net *n, int a) {
-    return n->adapters[a]->enabled ? n->adapters[a]->hooks : NULL;
+    return hora_adapter_on(n->adapters[a]) ? n->adapters[a]->hooks : NULL;
 }
 
 hora_t hora_net_param(hora_net *n, const hora_param *p) {
@@ -76,7 +85,7 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
 int64_t hora_adapters_slots(hora_adapter *const *at, int n) {
     int64_t sum = 0;
     for (int a = 0; a < n; a++)
-        if (at[a]->enabled && at[a]->hooks->slots)
+        if (hora_adapter_on(at[a]) && at[a]->hooks->slots)
             sum += at[a]->hooks->slots(at[a]);
     return sum;
 }
@@ -84,7 +93,7 @@ int64_t hora_adapters_slots(hora_adapter *const *at, int n) {
 int64_t hora_adapters_front(const hora_base *b, hora_adapter *const *at, int n) {
     int64_t sum = hora_adapters_slots(at, n);
     for (int a = 0; a < n && !b->encoder; a++)
-        if (at[a]->enabled && at[a]->hooks->shift)
+        if (hora_adapter_on(at[a]) && at[a]->hooks->shift)
             sum += at[a]->hooks->shift(at[a]);
     return sum;
 }

@@ -130,6 +130,11 @@ void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t 
 /* Rows that batches hold for adapters, in front of every sample's tokens (of pictures: behind the
  * tokens in front of the pieces): their ids are -n .. -1. Only one adapter can ask for some. */
 int64_t hora_adapters_slots(hora_adapter *const *at, int n);
+/* There is no share of what it does: prompts and prefixes are there or not, and so is what decides
+ * which rows take part or are seen. */
+bool hora_adapter_whole(const hora_adapter *a);
+/* Recordings ask it: it is switched on, and where there is no share its weight is not 0. */
+bool hora_adapter_on(const hora_adapter *a);
 int64_t hora_net_slots(const hora_net *n);
 /* Positions of the base that stand in front of a text's first token: those rows, and where tokens
  * are turned behind the keys of a prefix (an encoder's stay) those keys. */

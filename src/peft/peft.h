@@ -102,6 +102,8 @@ typedef struct hora_method {
      * NULL: by `factors` alone, or not at all. */
     hora_status (*combine)(hora_adapter **out, hora_adapter *const *at, int n);
 
+    /* Refuses a run of so many steps in which what `stepped` does has no room; NULL: any will do */
+    hora_status (*scheduled)(const hora_adapter *, int64_t steps);
     /* After update `step` (from 1) of `steps`, parameters and gradients on the host: what a method
      * does to its parameters between steps. NULL: nothing. */
     void (*stepped)(hora_adapter *, int64_t step, int64_t steps);
@@ -181,7 +183,7 @@ hora_status hora_merging_rows(const hora_merging *m, const hora_site *s,
 /* How much of what the adapter changes counts: 1 all, 0.5 half of the way, negative against it.
  * Every recording made later and every merge heeds it; values of base weights that it replaces are
  * moved at once (a head that no file of the base has stays). HORA_EUNSUPPORTED where a share means
- * nothing: prefixes of attention. Its files keep the whole adapter. */
+ * nothing (hora_adapter_whole): 0 switches those off. Its files keep the whole adapter. */
 hora_status hora_peft_weigh(hora_adapter *a, double weight);
 /* --- several at once: several.c
  * As PEFT has them: the first lies in the folder itself, the others in sub-folders of their names.

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "peft/made.h"
 #include "peft/typed.h"
@@ -231,6 +232,21 @@ static void apply(const site *t) {
             ((float *)t->p[E]->value)[k] = 0;
 }
 
+static hora_status scheduled(const hora_adapter *a, int64_t steps) {
+    const config *c = a->config;
+    const int64_t total = c->total ? c->total : steps;
+    if (c->tinit + c->tfinal >= total)
+        return hora_fail(HORA_EUSAGE,
+                         "adalora: tinit=%lld and tfinal=%lld leave none of %lld steps for the "
+                         "budget to shrink in; give smaller ones, or more steps",
+                         (long long)c->tinit, (long long)c->tfinal, (long long)total);
+    if (total > steps)
+        hora_warn("adalora: the schedule is one of %lld steps (total_step) and the run has %lld: "
+                  "the budget ends above target_rank",
+                  (long long)total, (long long)steps);
+    return HORA_OK;
+}
+
 static void stepped(hora_adapter *a, int64_t step, int64_t steps) {
     const config *c = a->config;
     const state *st = a->state;
@@ -360,5 +376,6 @@ const hora_method hora_method_adalora = {
     .merge = hora_lowrank_merge,
     HORA_MADE_FACTORS,
     .factors_rank = "the triplets that the budget has left",
+    .scheduled = scheduled,
     .stepped = stepped,
 };

@@ -61,11 +61,15 @@ static hora_status add(hora_adapter *a, int i) {
     state *st = a->state;
     const hora_site *s = &a->base->sites[i];
     const int64_t n = c->n;
-    if (s->in % n || s->out % n)
+    int64_t fits = hora_min(n, hora_min(s->in, s->out));
+    while (s->in % fits || s->out % fits)
+        fits--;
+    if (fits != n)
         return hora_fail(HORA_EUSAGE,
                          "terms=%lld does not divide %s, which is %lld x %lld; take a number that "
-                         "divides both",
-                         (long long)n, s->module, (long long)s->out, (long long)s->in);
+                         "divides both, %lld for one",
+                         (long long)n, s->module, (long long)s->out, (long long)s->in,
+                         (long long)fits);
     if (!st->s[s->kind]) {
         st->s[s->kind] = declare(a, -1, "s", s->kind, HORA_SHAPE2(n, n), 1 / sqrt((double)n));
         st->t[s->kind] = declare(a, -1, "t", s->kind, HORA_SHAPE2(n, n), 1 / sqrt((double)n));

@@ -99,16 +99,15 @@ static void move_replaced(hora_adapter *a, double weight) {
 hora_status hora_peft_weigh(hora_adapter *a, double weight) {
     if (!isfinite(weight))
         return hora_fail(HORA_EUSAGE, "the weight of adapter `%s` is no number", a->name);
-    if (weight != 1 && a->method->hooks.kv)
+    const hora_hooks *h = &a->method->hooks;
+    const char *what = h->kv      ? "gives attention further keys and values"
+                       : h->slots ? "puts rows in front"
+                                  : "decides which rows take part or are seen";
+    if (weight != 1 && weight != 0 && hora_adapter_whole(a))
         return hora_fail(HORA_EUNSUPPORTED,
-                         "method %s gives attention further keys and values, of which there is no "
-                         "share; use the adapter whole, or switch it off",
-                         a->method->name);
-    if (weight != 1 && (a->method->hooks.takes || a->method->hooks.reach))
-        return hora_fail(HORA_EUNSUPPORTED,
-                         "method %s decides which rows take part or are seen, of which there is no "
-                         "share; use the adapter whole, or switch it off",
-                         a->method->name);
+                         "method %s %s, of which there is no share; use the adapter whole, or "
+                         "switch it off (weight 0)",
+                         a->method->name, what);
     if (a->replaces && (weight != 1 || a->kept))
         move_replaced(a, weight);
     a->weight = weight;

@@ -58,6 +58,16 @@ static bool typed(const hora_settings *s) {
     return yes;
 }
 
+/* Of nothing but weights of 0 an adapter that does nothing would come. */
+static hora_status some_weight(const hora_cli_sources *from) {
+    bool some = false;
+    for (int i = 0; i < from->n; i++)
+        some |= from->adapters[i].weight != 0;
+    return some ? HORA_OK
+                : hora_fail(HORA_EUSAGE, "all weights are 0, so that nothing is left of the "
+                                         "adapters; give one of them another");
+}
+
 static hora_status combine(const config *c, const hora_combine_config *k, hora_settings *s,
                            const hora_cli_sources *from, hora_json **r) {
     hora_model *m = NULL;
@@ -68,6 +78,7 @@ static hora_status combine(const config *c, const hora_combine_config *k, hora_s
     hora_status st;
     HORA_TRY(hora_cli_required("out", c->out, "the folder to write"));
     HORA_TRY(hora_cli_sources_adapters(from));
+    HORA_TRY(some_weight(from));
     HORA_TRY_OUT(st, hora_cli_out(&o, c->out, c->overwrite, from));
     HORA_TRY_OUT(st, hora_cli_open_apart(&m, s));
     const hora_export x = {.dtype = HORA_DTYPE_OTHER,

@@ -3,6 +3,7 @@
 
 #include "api/handles.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "format/safetensors.h"
 #include "tool/tool.h"
@@ -111,6 +112,12 @@ hora_status hora_cli_out(hora_outdir **o, const char *dir, bool overwrite,
 /* --- opening ---------------------------------------------------------------------------------- */
 static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer) {
     static const char *const names[] = {NULL, "native", "materialised"};
+    for (int i = 0; i < from->n; i++)
+        for (int k = 0; k < i; k++)
+            if (hora_eq(from->adapters[k].dir, from->adapters[i].dir) &&
+                hora_eq(from->adapters[k].only, from->adapters[i].only))
+                hora_warn("--adapter %s is given twice: it counts twice, each time by its weight",
+                          from->adapters[i].dir);
     for (int i = 0; i < from->n; i++)
         HORA_TRY(hora_model_load_adapters(m, &from->adapters[i], names[prefer], from->n > 1));
     return HORA_OK;

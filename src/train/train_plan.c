@@ -484,6 +484,9 @@ hora_status hora_training_plan(hora_training *t) {
     HORA_TRY(route(p));
     HORA_TRY(check_parts(t));
     HORA_TRY(measure_run(t));
+    for (int a = 0; a < p->nadapters; a++)
+        if (p->adapters[a]->method->scheduled)
+            HORA_TRY(p->adapters[a]->method->scheduled(p->adapters[a], r->steps));
     HORA_TRY(hora_state_layout(&t->state, p->adapters, p->nadapters,
                                hora_optimizer_at(t->config.optimizer), t->lr, t->config.loraplus,
                                t->config.weight_decay, t->config.decay_all));

@@ -189,40 +189,6 @@ static void test_refusals(void **state) {
     hora_free(head);
 }
 
-/* What stands in front of a text, as rows or as keys, takes of the model's positions. */
-static void test_positions(void **state) {
-    static const char *const methods[] = {"prompt", "ptuning", "prefix"};
-    (void)state;
-    for (size_t i = 0; i < HORA_COUNT(methods); i++) {
-        tool_check(2, "",
-                   "seq_len=32 behind 65 positions of prompts is longer than the model's "
-                   "context of 96 tokens",
-                   "plan --model '%s' --seq-len 32 --steps 1 --method %s --virtual-tokens 65",
-                   tiny_model(), methods[i]);
-        tool_check(0, NULL, NULL,
-                   "plan --model '%s' --seq-len 32 --steps 1 --method %s --virtual-tokens 64",
-                   tiny_model(), methods[i]);
-        const char *out = hora_test_path(hora_test_tmp(), methods[i]);
-        tool_check(0, NULL, NULL,
-                   "train --model '%s' --data '%s' --steps 1 --batch-size 1 --method %s "
-                   "--virtual-tokens 64 --out '%s'",
-                   tiny_model(), data_file(), methods[i], out);
-        tool_check(2, "", "give --context 32",
-                   "generate --model '%s' --adapter '%s' --prompt a --context 33", tiny_model(),
-                   out);
-        tool_check(2, "", "give --context 32", "chat --model '%s' --adapter '%s' --context 33",
-                   tiny_model(), out);
-        tool_check(0, NULL, NULL,
-                   "generate --model '%s' --adapter '%s' --prompt a --max-new-tokens 200",
-                   tiny_model(), out);
-        tool_check(0, "loss", NULL, "eval --model '%s' --adapter '%s' --data '%s'", tiny_model(),
-                   out, data_file());
-        tool_check(2, "", "give --seq-len 32",
-                   "eval --model '%s' --adapter '%s' --data '%s' --seq-len 33", tiny_model(), out,
-                   data_file());
-    }
-}
-
 /* A name that matches nothing is a typing mistake, wherever it stands. */
 static void test_typing_mistakes(void **state) {
     (void)state;
@@ -459,6 +425,9 @@ static void test_combine_and_convert(void **state) {
     hora_free(both);
     tool_check(2, NULL, "lora[:N]", "convert --model '%s' --adapter '%s' --to x --out '%s.x'",
                tiny_model(), c, one);
+    tool_check(2, NULL, "all weights are 0",
+               "combine --model '%s' --adapter '%s:0' --adapter '%s:0' --out '%s.x'", tiny_model(),
+               a, c, one);
     tool_check(9, NULL, "adapter",
                "combine --model '%s' --adapter '%s' --adapter '%s' --overwrite "
                "--out '%s'",
@@ -589,8 +558,7 @@ static void test_other_base(void **state) {
     hora_free(any);
 }
 
-HORA_TESTS(cli_adapters, {"positions of prompts", test_positions, HORA_SHORT},
-           {"an adapter of another base", test_other_base, HORA_SHORT},
+HORA_TESTS(cli_adapters, {"an adapter of another base", test_other_base, HORA_SHORT},
            {"several in one training", test_several, HORA_SHORT},
            {"a learning rate of its own", test_own_rate, HORA_SHORT},
            {"a weight decay of its own", test_own_decay, HORA_SHORT},

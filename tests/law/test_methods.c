@@ -159,10 +159,17 @@ static void test_weights(void **state) {
         hora_peft_detach(pair[0]);
         hora_peft_detach(pair[1]);
     }
-    hora_adapter *prefix = attach(b, "apt", "");
-    assert_fails(hora_peft_weigh(prefix, 0.5), HORA_EUNSUPPORTED, "no share");
-    assert_ok(hora_peft_weigh(prefix, 1));
-    hora_peft_detach(prefix);
+    static const char *const whole[] = {"apt", "prefix", "dyt", "alternate"};
+    for (size_t i = 0; i < HORA_COUNT(whole); i++) {
+        hora_adapter *a = attach(b, whole[i], "");
+        perturb(a);
+        float *was = logits_of(b, &a, 1, &n);
+        assert_fails(hora_peft_weigh(a, 0.5), HORA_EUNSUPPORTED, "no share");
+        check_weight(b, a, 0, was, base, n);
+        check_weight(b, a, 1, was, base, n);
+        hora_free(was);
+        hora_peft_detach(a);
+    }
     hora_free(base);
     hora_base_close(b);
 }
