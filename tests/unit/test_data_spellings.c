@@ -334,8 +334,8 @@ static void what_templates_leave_out(void **state) {
               "1 messages call tools");
     /* thinking: never written; written in other letters */
 #define THOUGHT                                                                                    \
-    "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a', "       \
-    "'reasoning_content': ' I see '}]}"
+    "{'messages': [{'role': 'user', 'content': 'What do I see?'}, {'role': 'assistant', "          \
+    "'content': 'a', 'reasoning_content': ' I see'}]}"
     const char *late =
         "{% for m in messages %}<|{{ m.role[0] }}|>{% if loop.last and m.reasoning_content %}({{ "
         "m.reasoning_content | trim | upper }}){% endif %}{{ m.content }}<|end|>{% endfor %}{% if "
