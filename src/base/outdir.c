@@ -459,3 +459,21 @@ void hora_outdir_close(hora_outdir *o) {
     hora_error_restore(said);
     hora_free(said);
 }
+
+hora_status hora_outdir_missing(const char *dir, hora_status s) {
+    const bool replaced = hora_path_has(dir, HORA_ASIDE HORA_UNFINISHED);
+    if (!hora_path_has(dir, HORA_MARK) ||
+        !(replaced || hora_path_has(dir, HORA_STAGE HORA_UNFINISHED)))
+        return s;
+    char *said = hora_strdup(hora_errmsg());
+    s = hora_fail(s,
+                  "%s: whoever was writing this folder was stopped or is not done; give that "
+                  "command again%s (%s)",
+                  dir,
+                  replaced ? ", what was here before lies in " HORA_ASIDE HORA_UNFINISHED
+                             " and comes back with it"
+                           : "",
+                  said);
+    hora_free(said);
+    return s;
+}

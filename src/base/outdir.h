@@ -55,6 +55,10 @@ hora_status hora_outdir_begin(hora_outdir *o);
  * stays. */
 void hora_outdir_close(hora_outdir *o);
 
+/* For readers of a folder that found in it nothing of theirs (`s` and the error text): the same,
+ * with what to do where a writer was killed. */
+hora_status hora_outdir_missing(const char *dir, hora_status s);
+
 const char *hora_outdir_path(const hora_outdir *o); /* as given */
 bool hora_outdir_marked(const hora_outdir *o);      /* the folder has a mark */
 /* The entry is there and ours, with all that it holds. An error when that cannot be found out. */

@@ -229,7 +229,9 @@ out:
 
 /* ---- calls ---- */
 static bool has_calls(const hora_json *message) {
-    return hora_json_len(hora_json_get(message, "tool_calls")) > 0;
+    const hora_json *calls = hora_json_get(message, "tool_calls");
+    const char *text = hora_json_string(calls, NULL); /* which no template reads */
+    return hora_json_len(calls) > 0 || (text && *text);
 }
 
 /* No name of a function that it calls stands in the text. */
@@ -267,19 +269,20 @@ bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, cons
 /* How many messages have thinking, if the template never writes any. Many drop that of earlier
  * turns, so the conversation up to the last message that has some decides. */
 static int64_t thoughts_left_out(const hora_talk *t) {
-    const hora_json *messages = hora_json_get(t->vars, "messages");
+    const hora_json *messages = hora_json_get(t->vars, "messages"), *last = NULL;
     int64_t count = 0;
-    size_t upto = 0, n = 0, size = 0;
-    const char *thought = NULL;
+    size_t upto = 0, n = 0;
     for (size_t i = 0; i < hora_json_len(messages); i++) {
-        const char *s = hora_json_string(hora_chat_thought(hora_json_at(messages, i)), &n);
-        if (!s || !n)
+        const hora_json *v = hora_chat_thought(hora_json_at(messages, i));
+        if (!v || (hora_json_string(v, &n) && !n))
             continue;
-        upto = i + 1, thought = s, size = n;
+        last = v;
+        upto = i + 1;
         count++;
     }
-    const bool telling = size >= 16; /* a shorter one may stand in what is said as well */
-    if (!count || (telling && holds(&t->whole, thought, size)))
+    const char *text_ = hora_json_string(last, &n); /* NULL: a thought that is no text */
+    const bool telling = text_ && n >= 16; /* a shorter one may stand in what is said as well */
+    if (!count || (telling && holds(&t->whole, text_, n)))
         return 0;
     hora_json *with = hora_json_members(t->vars), *bare = hora_json_members(t->vars);
     hora_json *some = hora_json_set(with, "messages", hora_json_new_array());

@@ -6,6 +6,7 @@
 #include "format/hf_config.h"
 
 #include "base/file.h"
+#include "base/outdir.h"
 #include "base/text.h"
 #include "format/gguf_hf.h"
 #include "format/jax_vit.h"
@@ -171,6 +172,7 @@ hora_status hora_hf_config_load(hora_json **out, const char *dir_or_file) {
     if (!hora_path_exists(path)) {
         s = hora_fail(HORA_ENOTFOUND, "%s is not there; name the folder of a Hugging Face model",
                       path);
+        s = folder ? hora_outdir_missing(dir_or_file, s) : s;
     } else if ((s = hora_json_load(&raw, path)) == HORA_OK) {
         s = hora_hf_config_normalize(out, raw);
         if (s != HORA_OK)

@@ -57,6 +57,11 @@ static hora_status check(const hora_export *x) {
     HORA_TRY(hora_json_get_string(b->config, "hidden_act", "silu", &act));
     if (!hora_eq(act, "silu") && !hora_eq(act, "swish"))
         return hora_fail(HORA_EUNSUPPORTED, "llama.cpp computes silu here, not %s", act);
+    if (b->far_positions)
+        hora_warn("beyond %" PRId64
+                  " positions this model's rotary frequencies are others, which GGUF has no words "
+                  "for: the file says that its context ends there",
+                  b->far_positions);
     for (int i = 0; i < b->layers; i++) {
         b->family->attention(b, i, &form);
         if (form.window && form.window < b->max_positions) {

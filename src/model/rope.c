@@ -116,9 +116,13 @@ static hora_status longrope(rope *r) {
 /* Nothing changes up to max_position_embeddings; the base grows with the length of what is longer,
  * for which `factor` says how far that goes. */
 static hora_status dynamic(rope *r) {
-    if (!(r->factor >= 1) || (r->factor > 1 && r->n < 2))
-        return hora_fail(HORA_EFORMAT, "config.json: rope_scaling dynamic needs factor >= 1 and "
-                                       "heads wider than 2");
+    const double most = (double)(INT64_C(1) << 31);
+    if (hora_json_type(hora_json_get(r->s, "factor")) == HORA_JNULL || !(r->factor >= 1) ||
+        !(r->factor * r->positions <= most) || (r->factor > 1 && r->n < 2))
+        return hora_fail(HORA_EFORMAT,
+                         "config.json: rope_scaling dynamic needs a `factor` of 1 .. %.0f and "
+                         "heads wider than 2",
+                         floor(most / r->positions));
     if (r->factor > 1) {
         r->out->far = (int64_t)(r->factor * r->positions);
         r->out->stretch = r->factor;

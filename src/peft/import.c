@@ -3,6 +3,7 @@
  * the methods' business.
  */
 #include "base/file.h"
+#include "base/outdir.h"
 #include "base/text.h"
 #include "peft/identity.h"
 #include "peft/peft_impl.h"
@@ -107,10 +108,11 @@ static hora_status nobody(const hora_foreign *f) {
                          "%s: peft_type \"%.40s\" is not supported; merge the adapter with PEFT "
                          "and use the model",
                          f->dir, f->peft->peft_type);
-    return hora_fail(HORA_ENOTFOUND,
-                     "%s is no adapter folder: it should hold adapter_config.json (PEFT), "
-                     "delta_config.json or a model",
-                     f->dir);
+    return hora_outdir_missing(
+        f->dir, hora_fail(HORA_ENOTFOUND,
+                          "%s is no adapter folder: it should hold adapter_config.json (PEFT), "
+                          "delta_config.json or a model",
+                          f->dir));
 }
 
 static const hora_method *claimant(const hora_foreign *f) {

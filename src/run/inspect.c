@@ -6,6 +6,7 @@
 #include "run/open.h"
 
 #include "base/file.h"
+#include "base/outdir.h"
 #include "base/text.h"
 #include "format/gguf_hf.h"
 #include "format/peft_config.h"
@@ -152,7 +153,8 @@ static hora_status inspect_model(const char *dir, hora_json *o) {
     hora_status s = hora_open_model(&opened, dir, &oo);
     if (!s)
         s = hora_open_settle(&opened, NULL, NULL, false, 0);
-    if (s) {
+    /* without a head and data its classes are not known, which is no fault of a model */
+    if (s && !(s == HORA_EUSAGE && opened.base && !opened.objective.classes)) {
         hora_open_close(&opened);
         return s;
     }
@@ -352,10 +354,11 @@ static hora_status inspect_dir(const char *dir, const char *base_dir, bool heads
         return inspect_delta(dir, o);
     if (hora_path_has(dir, "config.json"))
         return inspect_model(dir, o);
-    return hora_fail(HORA_EFORMAT,
-                     "%s: is no model, adapter or checkpoint (no config.json, adapter_config.json, "
-                     "delta_config.json or state.json); give another path",
-                     dir);
+    return hora_outdir_missing(
+        dir, hora_fail(HORA_EFORMAT,
+                       "%s: is no model, adapter or checkpoint (no config.json, "
+                       "adapter_config.json, delta_config.json or state.json); give another path",
+                       dir));
 }
 
 static hora_status inspect_checkpoint(const char *dir, const char *base_dir, bool heads,

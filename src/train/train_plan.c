@@ -100,6 +100,9 @@ static hora_status measure_run(hora_training *t) {
                                      .warmup = hora_schedule_warmup(c->warmup, r->steps),
                                      .decay = (int64_t)ceil(c->decay_share * (double)r->steps),
                                      .floor = t->lr > 0 ? fmin(1, c->min_lr / t->lr) : 0};
+    if (r->steps == 1 && t->shape.warmup > 0)
+        hora_warn("the only step is the first of the warmup, at a learning rate of 0: nothing is "
+                  "learned; give warmup=0, or more steps");
     return HORA_OK;
 }
 

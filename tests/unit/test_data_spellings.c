@@ -342,6 +342,16 @@ static void what_templates_leave_out(void **state) {
         "add_generation_prompt %}<|a|>{% endif %}";
     notes_are(PLAIN, THOUGHT, "1 messages have thinking that the template never writes");
     notes_are(late, THOUGHT, NULL);
+    /* neither is what it should be */
+    notes_are(PLAIN,
+              "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+              "'a', 'thinking': ['I see'], 'tool_calls': 'f()'}]}",
+              "1 messages call tools, and the template does not write calls");
+    notes_are(PLAIN,
+              "{'messages': [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': "
+              "'a', 'thinking': {'a': 1}}, {'role': 'user', 'content': 'r'}, {'role': "
+              "'assistant', 'content': 'b'}]}",
+              "1 messages have thinking that the template never writes");
     notes_are(PLAIN,
               "{'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'q'}]}, "
               "{'role': 'assistant', 'content': 'None'}]}",

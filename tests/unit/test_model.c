@@ -93,6 +93,11 @@ static void test_config_refusals(void **state) {
          ",\"rope_scaling\":{\"rope_type\":\"longrope\",\"short_factor\":[1]}}",
          HORA_EFORMAT, "short_factor with"},
         {"{\"model_type\":\"llama\"," DIMS ",\"rope_theta\":-1.0}", HORA_EFORMAT, "rope_theta"},
+        {"{\"model_type\":\"llama\"," DIMS ",\"rope_scaling\":{\"rope_type\":\"dynamic\"}}",
+         HORA_EFORMAT, "`factor`"},
+        {"{\"model_type\":\"llama\"," DIMS
+         ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":1e30}}",
+         HORA_EFORMAT, "`factor`"},
         {"{\"model_type\":\"llama\"," DIMS ",\"partial_rotary_factor\":0.5}", HORA_EUNSUPPORTED,
          "partial_rotary_factor"},
         {"{\"model_type\":\"llama\"," DIMS ",\"quantization_config\":{\"bits\":4}}",

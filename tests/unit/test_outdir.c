@@ -253,6 +253,10 @@ static void killed_replacements(void **state) {
             assert_ok(hora_remove_tree(at("out")));
             make_out("one");
             ends_at(step);
+            /* who reads it is told, as long as something lies aside */
+            const hora_status none = hora_fail(HORA_ENOTFOUND, "nothing is there");
+            assert_fails(hora_outdir_missing(at("out"), none), HORA_ENOTFOUND,
+                         step <= 3 ? "was stopped" : "nothing is there");
             assert_ok(open_out(&o, (hora_out_mode)mode, NULL, 0));
             assert_holds("out/file", step > 3 ? "two" : "one");
             assert_true(hora_path_exists(at("out/below/deep")) == (step <= 3));
