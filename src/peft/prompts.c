@@ -19,7 +19,7 @@ hora_status hora_prompt_check(hora_adapter *a) {
         return hora_fail(HORA_EMISMATCH,
                          "these prompts are %lld wide, the model %lld; they are of another base",
                          (long long)c->width, (long long)b->hidden);
-    if (b->max_positions > 0 && c->n >= b->max_positions)
+    if (b->max_positions > 0 && c->n + 2 > b->max_positions) /* one is read, one is learned */
         return hora_fail(HORA_EUSAGE,
                          "virtual_tokens=%lld leave no room in %lld positions; give fewer",
                          (long long)c->n, (long long)b->max_positions);
