@@ -44,18 +44,23 @@ static inline void check_classes(const hora_images *s, const char *want) {
     hora_str_release(&got);
 }
 
-static inline void tar_add(hora_str *tar, const char *name, char type, const void *bytes,
-                           size_t n) {
-    char h[512] = {0};
+static inline void tar_header(char h[512], const char *name, char type, unsigned n) {
     unsigned sum = 0;
+    memset(h, 0, 512);
     snprintf(h, 101, "%s", name);
-    snprintf(h + 124, 12, "%011o", (unsigned)n);
+    snprintf(h + 124, 12, "%011o", n);
     memset(h + 148, ' ', 8);
     h[156] = type;
     memcpy(h + 257, "ustar\00000", 8);
     for (int i = 0; i < 512; i++)
         sum += (unsigned char)h[i];
     snprintf(h + 148, 8, "%06o", sum);
+}
+
+static inline void tar_add(hora_str *tar, const char *name, char type, const void *bytes,
+                           size_t n) {
+    char h[512];
+    tar_header(h, name, type, (unsigned)n);
     hora_str_add(tar, h, 512);
     hora_str_add(tar, bytes, n);
     for (; tar->n % 512;)

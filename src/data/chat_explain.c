@@ -12,10 +12,8 @@ enum { MOST = 256 }; /* messages that are tried one after the other */
 typedef hora_json *change_fn(const hora_json *message);
 
 hora_json *hora_chat_without(const hora_json *m, const char *key) {
-    hora_json *copy = hora_json_new_object();
-    for (void *it = hora_json_iter(m); it; it = hora_json_next(m, it))
-        if (!hora_eq(hora_json_iter_key(it), key))
-            hora_json_set(copy, hora_json_iter_key(it), hora_json_share(hora_json_iter_value(it)));
+    hora_json *copy = hora_json_members(m);
+    hora_json_remove(copy, key);
     return copy;
 }
 

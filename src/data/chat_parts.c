@@ -247,14 +247,23 @@ static bool unnamed(const hora_json *message, const hora_str *text) {
     return true;
 }
 
+/* The variables with the first n messages, each changed. */
+static hora_json *changed(const hora_talk *t, size_t n, hora_json *(*change)(const hora_json *m)) {
+    const hora_json *messages = hora_json_get(t->vars, "messages");
+    hora_json *with = hora_json_members(t->vars);
+    hora_json *own = hora_json_set(with, "messages", hora_json_new_array());
+    for (size_t i = 0; i < n; i++)
+        hora_json_push(own, change(hora_json_at(messages, i)));
+    return with;
+}
+
+static hora_json *without_calls(const hora_json *message) {
+    return hora_chat_without(message, "tool_calls");
+}
+
 /* The template makes the same of the conversation without its calls. */
 static bool leaves_out_calls(const hora_talk *t) {
-    hora_json *with = hora_json_members(t->vars);
-    hora_json *messages = hora_json_set(with, "messages", hora_json_new_array());
-    for (size_t i = 0; i < t->messages; i++)
-        hora_json_push(messages,
-                       hora_chat_without(hora_json_at(t->chat->messages, i), "tool_calls"));
-    return hora_chat_same(t->r->tmpl, with, 0, &t->whole);
+    return hora_chat_same(t->r->tmpl, changed(t, t->messages, without_calls), 0, &t->whole);
 }
 
 bool hora_chat_leaves_out(const hora_template *tmpl, const hora_json *vars, const char *key,
@@ -284,18 +293,11 @@ static int64_t thoughts_left_out(const hora_talk *t) {
     const bool telling = text_ && n >= 16; /* a shorter one may stand in what is said as well */
     if (!count || (telling && holds(&t->whole, text_, n)))
         return 0;
-    hora_json *with = hora_json_members(t->vars), *bare = hora_json_members(t->vars);
-    hora_json *some = hora_json_set(with, "messages", hora_json_new_array());
-    hora_json *none = hora_json_set(bare, "messages", hora_json_new_array());
-    for (size_t i = 0; i < upto; i++) {
-        hora_json_push(some, hora_json_share(hora_json_at(messages, i)));
-        hora_json_push(none, hora_chat_thoughtless(hora_json_at(messages, i)));
-    }
     hora_str text = {0};
-    const bool fine = hora_template_render_turns(t->r->tmpl, with, -1, 0, &text, NULL) == HORA_OK;
-    const bool same = hora_chat_same(t->r->tmpl, bare, 0, &text);
+    const bool fine =
+        hora_template_render_turns(t->r->tmpl, t->vars, (int64_t)upto, 0, &text, NULL) == HORA_OK;
+    const bool same = hora_chat_same(t->r->tmpl, changed(t, upto, hora_chat_thoughtless), 0, &text);
     hora_str_release(&text);
-    hora_json_free(with);
     return fine && same ? count : 0;
 }
 

@@ -1,12 +1,8 @@
 /* Containers of pictures that lie: tar, idx and CIFAR cut and damaged at random. They are listed
  * or refused, and what is listed can be read or refused. The sanitizers watch; the seed is
  * fixed. */
-#include <stdio.h>
-
-#include "base/file.h"
 #include "base/rng.h"
-#include "data/images.h"
-#include "hora_test.h"
+#include "images_kit.h"
 
 static void write_bytes(const char *path, const void *bytes, size_t n) {
     FILE *f = fopen(path, "wb"); /* without fsync: there are thousands */
@@ -53,19 +49,6 @@ static void damage(const char *name, const char *bytes, size_t n, size_t reach,
     }
     hora_free(b);
     assert_true(taken > 50 && refused > 50); /* or the damage is not worth its name */
-}
-
-static void tar_header(char *h, const char *name, char type, unsigned n) {
-    unsigned sum = 0;
-    memset(h, 0, 512);
-    snprintf(h, 100, "%s", name);
-    snprintf(h + 124, 12, "%011o", n);
-    memset(h + 148, ' ', 8);
-    h[156] = type;
-    memcpy(h + 257, "ustar\00000", 8);
-    for (int i = 0; i < 512; i++)
-        sum += (unsigned char)h[i];
-    snprintf(h + 148, 8, "%06o", sum);
 }
 
 static void damaged_tar(void **state) {
