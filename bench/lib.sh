@@ -33,11 +33,11 @@ column() {
     done < "$1"
 }
 
-# machine: sets cpu and commit
+# machine: sets cpu and commit. Virtual machines of different processors say the same model; the instruction set tells them apart.
 machine() {
     [ -x "$HORA" ] || fail "there is no tool at $HORA; build it (cmake --build build) or give HORA=PATH"
     version=$("$HORA" --version --json) || exit 2
-    cpu=$(field "$version" cpu)
+    cpu="$(field "$version" cpu) ($(field "$version" isa))"
     commit=$(field "$version" commit)
 }
 
