@@ -316,7 +316,7 @@ void golden_pictures(golden_run *r, hora_rng *rng, const hora_base *b, int n, in
 
 /* A batch's arrays, as they were or wider. */
 typedef struct arrays {
-    int32_t *ints[5];
+    int32_t *ints[5], *route;
     float *weight, *patch;
 } arrays;
 
@@ -324,21 +324,24 @@ static arrays arrays_new(int64_t rows, int64_t columns) {
     arrays w;
     for (int k = 0; k < 5; k++)
         w.ints[k] = hora_calloc((size_t)rows, sizeof(int32_t));
+    w.route = hora_calloc((size_t)rows, sizeof(int32_t));
     w.weight = hora_calloc((size_t)rows, sizeof(float));
     w.patch = columns ? hora_calloc((size_t)(rows * columns), sizeof(float)) : NULL;
     return w;
 }
 
 /* Rows for adapters in every sample, as the data put them there: in front of a text, behind the
- * `heads` rows in front of a picture's pieces. */
-static void make_room(golden_run *r, int64_t slots, int64_t heads) {
-    const int64_t n = r->rows.rows,
+ * `heads` rows in front of a picture's pieces. Of each task its own. */
+static void make_room(golden_run *r, hora_adapter *const *adapters, int nadapters, int64_t heads) {
+    const int64_t n = r->rows.rows, most = hora_adapters_slots(adapters, nadapters),
                   columns = r->patch ? r->rows.leaves.columns[HORA_LEAF_patch] : 0;
     int64_t samples = 0, first = 0, start = 0, at = 0, counted = 0;
     for (int64_t i = 0; i < n; i++)
         samples += r->ints[2][i] == i && r->ints[3][i] > i;
-    const arrays w = arrays_new(n + samples * slots, columns);
+    const arrays w = arrays_new(n + samples * most, columns);
     for (int64_t i = 0; i < n; i++) {
+        const int32_t route = r->rows.route ? r->rows.route[i] : -1;
+        const int64_t slots = hora_adapters_slots_of(adapters, nadapters, route);
         if (r->ints[2][i] == i && r->ints[3][i] > i) {
             first = i;
             start = at;
@@ -351,6 +354,7 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
             w.ints[2][at] = (int32_t)start;
             w.ints[3][at] = (int32_t)(r->patch ? start + seen + slots : at + 1);
             w.ints[4][at] = -1;
+            w.route[at] = route;
             if (r->first && k == slots - 1 && r->first[i / r->length] >= 0) {
                 w.ints[4][at] = r->first[i / r->length]; /* what the last of them predicts */
                 w.weight[at] = 1;
@@ -362,6 +366,7 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
         w.ints[1][at] += (int32_t)(r->patch || !real ? 0 : slots);
         w.ints[2][at] = (int32_t)(real ? start : 0);
         w.ints[3][at] = (int32_t)(!real ? 0 : r->patch ? start + seen + slots : at + 1);
+        w.route[at] = route;
         w.weight[at] = r->weight[i];
         if (columns)
             memcpy(w.patch + at * columns, r->patch + i * columns, (size_t)columns * sizeof(float));
@@ -377,7 +382,7 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
     hora_free(r->patch);
     r->weight = w.weight;
     r->patch = w.patch;
-    r->length += r->patch ? samples / r->batch * slots : r->batch > 1 ? slots : samples * slots;
+    r->length += r->patch ? samples / r->batch * most : r->batch > 1 ? most : at - n;
     r->rows.rows = at;
     r->rows.ids = w.ints[0];
     r->rows.pos = w.ints[1];
@@ -385,14 +390,14 @@ static void make_room(golden_run *r, int64_t slots, int64_t heads) {
     r->rows.hi = w.ints[3];
     r->rows.target = w.ints[4];
     r->rows.weight = w.weight;
+    r->rows.route = r->route = w.route;
     r->rows.patch = w.patch;
 }
 
 void golden_record(golden_run *r, hora_base *base, hora_adapter *const *adapters, int n,
                    const golden_options *o) {
-    const int64_t slots = hora_adapters_slots(adapters, n);
-    if (slots)
-        make_room(r, slots, base->vision ? base->vision->heads : 0);
+    if (hora_adapters_slots(adapters, n))
+        make_room(r, adapters, n, base->vision ? base->vision->heads : 0);
     const bool host = o->backends || base->dtype == HORA_F64; /* what only the host has */
     assert_ok(hora_device_open(&r->device, host ? "host" : NULL));
     const hora_recording_parts parts = {.base = base,
@@ -442,6 +447,7 @@ void golden_close(golden_run *r) {
     hora_block_free(r->grads, r->grad_bytes);
     for (int k = 0; k < 5; k++)
         hora_free(r->ints[k]);
+    hora_free(r->route);
     hora_free(r->weight);
     hora_free(r->patch);
     hora_free(r->first);

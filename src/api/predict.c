@@ -42,8 +42,7 @@ hora_status hora_model_data(hora_data **out, hora_model *m, const char *path, ho
     if (st == HORA_OK)
         st = hora_open_pictures(&m->opened, &d->config.seq_len);
     if (st == HORA_OK && !hora_settings_get(s, "seq_len"))
-        hora_open_length(&m->opened, hora_adapters_front(m->base, m->adapters, m->n),
-                         &d->config.seq_len);
+        hora_open_length(&m->opened, hora_adapters_front(m->adapters, m->n), &d->config.seq_len);
     if (st == HORA_OK && most > 0 && d->config.seq_len > most)
         st = hora_fail(
             HORA_EUSAGE,
@@ -241,7 +240,7 @@ struct hora_predictor {
 
 /* Tokens that fit into the model's positions behind what adapters put in front. */
 static int64_t room(const hora_model *m) {
-    const int64_t front = hora_adapters_front(m->base, m->adapters, m->n);
+    const int64_t front = hora_adapters_front(m->adapters, m->n);
     return m->base->max_positions > 0 ? hora_max(m->base->max_positions - front, 1) : INT64_MAX;
 }
 

@@ -81,6 +81,7 @@ void hora_dataset_close(hora_dataset *d) {
     if (!d)
         return;
     hora_store *st = d->store;
+    hora_free(d->slots);
     if (--st->refs == 0) {
         if (!st->lent) {
             hora_ids_release(&st->tokens.ids);
@@ -131,6 +132,9 @@ hora_dataset *hora_data_piece(const hora_dataset *d) {
     e->sequences = NULL;
     e->csegments = e->csequences = 0;
     e->nsegments = e->nsequences = 0;
+    e->slots = hora_malloc(((size_t)d->nslots + 1) * sizeof *e->slots);
+    for (int i = 0; i < d->nslots; i++)
+        e->slots[i] = d->slots[i];
     e->store->refs++;
     e->info = (hora_data_info){.hash = hora_hash64("held out", 8, d->info.hash)};
     e->eval_split = 0;

@@ -189,9 +189,10 @@ hora_status hora_data_split(hora_dataset *d, hora_dataset **eval);
  * counts. */
 hora_status hora_data_pick(hora_dataset **out, const hora_dataset *d, const int64_t *at, int64_t n,
                            uint64_t seed);
-/* Every sample gets `slots` more rows for adapters (hora_adapters_slots), beyond seq_len. Of pieces
- * of a split each one by itself. */
-void hora_data_slots(hora_dataset *d, int64_t slots);
+/* Samples get more rows for adapters, beyond seq_len: slots[0] those of no task, slots[1 + k] those
+ * of task k, which hora_data_route has numbered before (n > 0 in all, copied). Of pieces of a split
+ * each one by itself. */
+void hora_data_slots(hora_dataset *d, const int64_t *slots, int n);
 const hora_data_info *hora_data_about(const hora_dataset *d);
 /* File i of the list; false past the last. Strings are the set's. */
 typedef struct hora_data_part_info {

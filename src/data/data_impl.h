@@ -223,8 +223,9 @@ struct hora_dataset {
     hora_data_sequence *sequences;
     size_t nsequences, csequences;
     int64_t seq_len;
-    int64_t slots; /* rows for adapters in every sample */
-    int32_t bos;   /* -1: windows do not start with BOS */
+    int64_t *slots; /* rows for adapters: hora_data_slots; none yet: NULL */
+    int nslots;
+    int32_t bos; /* -1: windows do not start with BOS */
     hora_data_rule rule;
     bool packing, shuffle, skip_bad;
     double eval_split;

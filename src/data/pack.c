@@ -23,8 +23,21 @@ int64_t hora_row_class(int64_t capacity, int64_t rows) {
     return all;
 }
 
+/* ---- in front of samples ---- */
+static int64_t slots_of(const hora_dataset *d, const hora_data_segment *s) {
+    const int at = 1 + hora_tasks_route(d, s);
+    return at < d->nslots ? d->slots[at] : 0;
+}
+
+static int64_t most_slots(const hora_dataset *d) {
+    int64_t most = 0;
+    for (int i = 0; i < d->nslots; i++)
+        most = hora_max(most, d->slots[i]);
+    return most;
+}
+
 int64_t hora_data_sequence_tokens(const hora_dataset *d) {
-    int64_t most = d->rule.labels == HORA_LABELS_TEXTS ? 1 : d->seq_len + d->slots;
+    int64_t most = d->rule.labels == HORA_LABELS_TEXTS ? 1 : d->seq_len + most_slots(d);
     for (size_t i = 0; i < d->nsequences && d->rule.labels == HORA_LABELS_TEXTS; i++)
         most = hora_max(most, d->sequences[i].tokens);
     return most;
@@ -36,7 +49,7 @@ hora_segment hora_data_told(const hora_dataset *d, const hora_data_segment *s, i
     const hora_label_store *l = &st->labels;
     const hora_label_kind k = d->rule.labels;
     const bool plain = st->parts[s->part].plain;
-    const int64_t bos = plain && d->bos >= 0, slots = st->pictures ? 0 : d->slots;
+    const int64_t bos = plain && d->bos >= 0, slots = st->pictures ? 0 : slots_of(d, s);
     return (hora_segment){
         .from = from,
         .n = s->n + slots + bos,
@@ -71,7 +84,7 @@ static void add_segment(hora_dataset *d, hora_data_segment s, bool new_sequence)
     d->info.records += !last || last->record != s.record || last->part != s.part ||
                        last->index + 1 != s.index; /* it may be several sequences, one by one */
     d->info.sequences = (int64_t)d->nsequences;
-    d->info.tokens += n - d->slots;
+    d->info.tokens += n - slots_of(d, &s);
     d->info.texts = hora_max(d->info.texts, t.part + 1);
     for (int64_t i = 0; i < s.n && !d->store->pictures; i++)
         d->info.max_id =
@@ -94,7 +107,8 @@ static bool begins(const hora_dataset *d, const hora_data_segment *s, bool open)
     if (d->rule.labels == HORA_LABELS_TEXTS)
         return hora_data_told(d, s, 0).part == 0;
     return !open || !d->packing || d->store->parts[s->part].plain ||
-           d->sequences[d->nsequences - 1].tokens + s->n + d->slots > d->seq_len + d->slots;
+           d->sequences[d->nsequences - 1].tokens + s->n + slots_of(d, s) >
+               d->seq_len + most_slots(d);
 }
 
 /* Of the n records (or sequences of one) from..to those that are on; NULL: all. A sequence holds
@@ -169,20 +183,26 @@ void hora_pack_again(hora_dataset *d, const hora_data_segment *s, bool open) {
     add_segment(d, *s, begins(d, s, open));
 }
 
-void hora_data_slots(hora_dataset *d, int64_t slots) {
+void hora_data_slots(hora_dataset *d, const int64_t *slots, int n) {
     hora_store *st = d->store;
-    if (st->pictures)
-        slots = hora_pictures_slots(st->pictures, &st->tokens, slots);
-    const int64_t more = slots - d->slots;
-    if (!more)
+    int64_t *now = hora_malloc((size_t)n * sizeof *now);
+    bool same = true;
+    for (int i = 0; i < n; i++) {
+        now[i] = st->pictures ? hora_pictures_slots(st->pictures, &st->tokens, slots[i]) : slots[i];
+        same &= now[i] == (i < d->nslots ? d->slots[i] : 0);
+    }
+    const int64_t more = now[0] - (d->nslots ? d->slots[0] : 0);
+    hora_free(d->slots);
+    d->slots = now;
+    d->nslots = n;
+    if (same)
         return;
     hora_data_segment *old = d->segments;
-    const size_t n = d->nsegments;
+    const size_t count = d->nsegments;
     d->segments = NULL;
     d->csegments = 0;
     hora_pack_begin(d);
-    d->slots = slots;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < count; i++) {
         const bool open = i && old[i].part == old[i - 1].part;
         old[i].n += st->pictures ? more : 0;
         hora_pack_again(d, &old[i], open);
@@ -201,10 +221,11 @@ const hora_data_sequence *hora_data_sequence_at(const hora_dataset *d, int64_t a
 /* ---- filling ---- */
 static void put_segment(const hora_dataset *d, const hora_data_segment *s, hora_batch *b) {
     const hora_segment t = hora_data_told(d, s, b->tokens);
+    const int64_t slots = slots_of(d, s);
     for (int64_t i = 0; i < t.n; i++) {
-        b->ids[t.from + i] = i >= t.skip                           ? t.ids[i - t.skip]
-                             : i < d->slots && !d->store->pictures ? (int32_t)(i - d->slots)
-                                                                   : d->bos;
+        b->ids[t.from + i] = i >= t.skip                        ? t.ids[i - t.skip]
+                             : i < slots && !d->store->pictures ? (int32_t)(i - slots)
+                                                                : d->bos;
         b->pos[t.from + i] = (int32_t)i;
     }
     for (int64_t i = 0; b->type && i < t.n; i++)

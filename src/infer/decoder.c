@@ -154,7 +154,7 @@ static hora_status take(hora_decoder *d) {
 }
 
 hora_status hora_decoder_fits(const hora_base *b, hora_adapter *const *at, int n, int64_t context) {
-    const int64_t most = b->max_positions, front = hora_adapters_front(b, at, n);
+    const int64_t most = b->max_positions, front = hora_adapters_front(at, n);
     if (most <= 0 || hora_max(context, 1) + front <= most)
         return HORA_OK;
     if (!front)
@@ -175,7 +175,7 @@ hora_status hora_decoder_new(hora_decoder **out, const hora_decoder_config *c) {
         return hora_fail(HORA_EUNSUPPORTED,
                          "this model has a head for classes, none for tokens: it does not "
                          "generate; give a causal language model or --task causal");
-    const int64_t front = hora_adapters_front(c->base, c->adapters, c->nadapters);
+    const int64_t front = hora_adapters_front(c->adapters, c->nadapters);
     HORA_TRY(hora_decoder_fits(c->base, c->adapters, c->nadapters, c->context));
     hora_adapter *keeper;
     HORA_TRY(hora_adapters_keeper(c->adapters, c->nadapters, &keeper));

@@ -289,7 +289,7 @@ static hora_status check(const hora_forward *f, const hora_forward_batch *b) {
     HORA_TRY(hora_forward_fit(f, b));
     if (b->b < 1 || length(f, b) < 1)
         return hora_fail(HORA_EUSAGE, "the batch is empty; give at least one token");
-    const int64_t front = hora_adapters_front(f->base, f->adapters, f->nadapters);
+    const int64_t front = hora_adapters_front(f->adapters, f->nadapters);
     if (most > 0 && b->t + front > most)
         return hora_fail(HORA_EUSAGE,
                          "the batch is %lld rows long, but the model has %lld positions; cut it to "

@@ -2,7 +2,7 @@
  * One recording: leaves are made on first use, sites ask the attached methods in order, blocks
  * bracket segments and call preludes.
  */
-#include "nn/net.h"
+#include "nn/net_impl.h"
 
 #include <stdio.h>
 
@@ -60,8 +60,7 @@ bool hora_adapter_on(const hora_adapter *a) {
     return a->enabled && (a->weight != 0 || !hora_adapter_whole(a));
 }
 
-/* Hooks of adapter `a`, NULL while it is switched off. */
-static const hora_hooks *hooks_of(const hora_net *n, int a) {
+const hora_hooks *hora_net_hooks(const hora_net *n, int a) {
     return hora_adapter_on(n->adapters[a]) ? n->adapters[a]->hooks : NULL;
 }
 
@@ -82,34 +81,13 @@ hora_t hora_net_param(hora_net *n, const hora_param *p) {
     return *leaf;
 }
 
-int64_t hora_adapters_slots(hora_adapter *const *at, int n) {
-    int64_t sum = 0;
-    for (int a = 0; a < n; a++)
-        if (hora_adapter_on(at[a]) && at[a]->hooks->slots)
-            sum += at[a]->hooks->slots(at[a]);
-    return sum;
-}
-
-int64_t hora_adapters_front(const hora_base *b, hora_adapter *const *at, int n) {
-    int64_t sum = hora_adapters_slots(at, n);
-    for (int a = 0; a < n && !b->encoder; a++)
-        if (hora_adapter_on(at[a]) && at[a]->hooks->shift)
-            sum += at[a]->hooks->shift(at[a]);
-    return sum;
-}
-
-int64_t hora_net_slots(const hora_net *n) {
-    return hora_adapters_slots(n->adapters, n->nadapters);
-}
-
 /* From `from`, `weight` of the way to `to`. */
 static hora_t toward(hora_net *n, hora_t from, hora_t to, double weight) {
     return weight == 1 || from == to ? to
                                      : hora_add(n->g, from, hora_add(n->g, to, from, -1), weight);
 }
 
-/* What adapter `a` makes of `from`: its share of the way to `to`, in the rows of its task. */
-static hora_t taken(hora_net *n, const hora_adapter *a, hora_t from, hora_t to) {
+hora_t hora_net_taken(hora_net *n, const hora_adapter *a, hora_t from, hora_t to) {
     to = toward(n, from, to, a->weight);
     return a->route < 0 || from == to ? to : hora_route(n->g, to, from, a->route);
 }
@@ -118,7 +96,7 @@ static hora_t taken(hora_net *n, const hora_adapter *a, hora_t from, hora_t to) 
 static hora_t trained(hora_net *n, int w) {
     hora_t leaf = HORA_NONE;
     for (int a = 0; a < n->nadapters && leaf == HORA_NONE; a++) {
-        const hora_hooks *h = hooks_of(n, a);
+        const hora_hooks *h = hora_net_hooks(n, a);
         hora_param *p = !h          ? NULL
                         : h->select ? h->select(n->adapters[a], w)
                                     : hora_adapter_replacement(n->adapters[a], w);
@@ -150,7 +128,7 @@ hora_head hora_net_head(hora_net *n, hora_t x) {
                      .u = HORA_NONE,
                      .f = HORA_NONE};
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
+        const hora_hooks *h = hora_net_hooks(n, a);
         const hora_head was = out;
         if (h && h->head)
             h->head(n, n->adapters[a], x, &out);
@@ -190,7 +168,7 @@ static void prelude(hora_net *n, int layer) {
         return;
     hora_graph_in_before(n->g, true);
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
+        const hora_hooks *h = hora_net_hooks(n, a);
         if (h && h->prelude)
             h->prelude(n, n->adapters[a], layer);
     }
@@ -214,9 +192,9 @@ hora_t hora_net_embed(hora_net *n) {
 hora_t hora_net_tokens(hora_net *n) {
     hora_t h = hora_embed(n->g, hora_net_weight(n, n->base->embed));
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *o = hooks_of(n, a);
+        const hora_hooks *o = hora_net_hooks(n, a);
         if (o && o->tokens)
-            h = taken(n, n->adapters[a], h, o->tokens(n, n->adapters[a], h));
+            h = hora_net_taken(n, n->adapters[a], h, o->tokens(n, n->adapters[a], h));
     }
     return h;
 }
@@ -243,19 +221,19 @@ static hora_t skipped(hora_net *n, hora_t y, hora_where where) {
 
 hora_t hora_net_embedded(hora_net *n, hora_t h) {
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *o = hooks_of(n, a);
+        const hora_hooks *o = hora_net_hooks(n, a);
         if (o && o->input)
-            h = taken(n, n->adapters[a], h, o->input(n, n->adapters[a], h));
+            h = hora_net_taken(n, n->adapters[a], h, o->input(n, n->adapters[a], h));
     }
     return dropped(n, h, 0);
 }
 
 static hora_t around(hora_net *n, hora_where where, hora_sub sub) {
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
+        const hora_hooks *h = hora_net_hooks(n, a);
         if (h && h->block)
-            sub.y =
-                taken(n, n->adapters[a], sub.y, h->block(n, n->adapters[a], n->layer, where, &sub));
+            sub.y = hora_net_taken(n, n->adapters[a], sub.y,
+                                   h->block(n, n->adapters[a], n->layer, where, &sub));
     }
     return sub.y;
 }
@@ -273,20 +251,19 @@ hora_t hora_net_block_end(hora_net *n, hora_t h) {
     return h;
 }
 
-/* The first adapter from `a` on that has something to say about projections; nadapters: none. While
- * one of a task is asked, those of other tasks are not: no row is theirs too. */
-static int speaker(const hora_net *n, int a) {
+int hora_net_speaker(const hora_net *n, int a) {
     for (; a < n->nadapters; a++) {
         const int route = n->adapters[a]->route;
         const bool other = n->route >= 0 && route >= 0 && route != n->route;
-        if (hooks_of(n, a) && hooks_of(n, a)->linear && !other)
+        if (hora_net_hooks(n, a) && hora_net_hooks(n, a)->linear && !other)
             break;
     }
     return a;
 }
 
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b) {
-    const int saved = n->next, route = n->route, around = n->around, a = speaker(n, n->next);
+    const int saved = n->next, route = n->route, around = n->around,
+              a = hora_net_speaker(n, n->next);
     if (a == n->nadapters)
         return hora_linear(n->g, x, w, b, HORA_NONE, 1);
     const hora_adapter *ad = n->adapters[a];
@@ -294,7 +271,7 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
     n->next = a + 1;
     n->around = route;
     n->route = ad->route >= 0 ? ad->route : route;
-    hora_t y = hooks_of(n, a)->linear(n, n->adapters[a], s, x, w, b);
+    hora_t y = hora_net_hooks(n, a)->linear(n, n->adapters[a], s, x, w, b);
     n->route = route;
     n->around = around;
     const bool share = ad->weight != 1 && !n->weighed, rows = some && !n->routed;
@@ -310,7 +287,7 @@ hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t
 
 hora_t hora_net_lowrank(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b, hora_t xd,
                         hora_t a, hora_t f, double alpha) {
-    if (speaker(n, n->next) == n->nadapters)
+    if (hora_net_speaker(n, n->next) == n->nadapters)
         return hora_lowrank(n->g, x, w, b, HORA_NONE, a, f, xd == x ? HORA_NONE : xd, alpha);
     hora_t y = hora_net_next(n, s, x, w, b);
     hora_t z = hora_linear(n->g, xd, a, HORA_NONE, HORA_NONE, 1); /* (rows, r) */
@@ -352,164 +329,12 @@ hora_t hora_net_gated(hora_net *n, hora_t x, hora_act act) {
     return hora_net_site(n, HORA_SITE_DOWN, hora_glu(n->g, gate, up, act));
 }
 
-/* x with a width that is not the base's, or a table of frequencies for each group of heads. */
-static hora_t turned(hora_net *n, hora_t x, int64_t heads, int64_t head_dim, const double *freq,
-                     int64_t tables, double scale) {
-    int64_t shift = 0;
-    for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
-        if (h && h->shift)
-            shift += h->shift(n->adapters[a]);
-    }
-    if (n->base->far_positions)
-        return hora_rope_reach(n->g, x, heads, head_dim, freq, scale, shift, n->base->far_positions,
-                               n->base->far_stretch);
-    return hora_rope_from(n->g, x, heads, head_dim, freq, tables, scale, shift);
-}
-
-hora_t hora_net_rope(hora_net *n, hora_t x, int64_t heads, const double *freq, double scale) {
-    return turned(n, x, heads, n->base->head_dim, freq, 1, scale);
-}
-
-hora_t hora_net_rope_partly(hora_net *n, hora_t x, int64_t heads, int64_t head_dim,
-                            const double *freq, int64_t tables) {
-    return turned(n, x, heads, head_dim, freq, tables, 1);
-}
-
-hora_t hora_net_attend(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window, double scale) {
-    return hora_net_attend_near(n, q, k, v, window, 0, scale);
-}
-
-/* Maps are recombined by ops of their own. */
-static hora_t attend_mixed(hora_net *n, const hora_attend *t, const hora_attr *at) {
-    if (n->mode != HORA_NET_DECODE)
-        return hora_mix_attention(n->g, t->q, t->k, t->v, t->mix, at);
-    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
-    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
-    return hora_cached_mix_attention(n->g, t->q, t->k, t->v, kc, vc, t->mix, at);
-}
-
-static hora_t attend(hora_net *n, const hora_attend *t, hora_t kp, hora_t vp, const hora_attr *at) {
-    if (n->mode != HORA_NET_DECODE)
-        return hora_attention(n->g, t->q, t->k, t->v, kp, vp, at);
-    hora_t kc = hora_graph_state(n->g, "k cache", n->kcache[n->layer]);
-    hora_t vc = hora_graph_state(n->g, "v cache", n->vcache[n->layer]);
-    return hora_cached_attention(n->g, t->q, t->k, t->v, kc, vc, at);
-}
-
-/* What an adapter makes of it, by its weight. */
-static hora_attend attended(hora_net *n, hora_adapter *a, hora_attend t) {
-    const hora_attend was = t;
-    a->hooks->attend(n, a, n->layer, &t);
-    t.q = taken(n, a, was.q, t.q);
-    t.k = taken(n, a, was.k, t.k);
-    t.v = taken(n, a, was.v, t.v);
-    if (t.mix != was.mix && a->weight != 1)
-        t.mix = hora_scale(n->g, t.mix, HORA_NONE, a->weight);
-    return t;
-}
-
-hora_t hora_net_attend_near(hora_net *n, hora_t q, hora_t k, hora_t v, int64_t window,
-                            int64_t ahead, double scale) {
-    hora_attr at = {.heads = n->base->heads,
-                    .kv_heads = n->base->kv_heads,
-                    .head_dim = n->base->head_dim,
-                    .window = window,
-                    .ahead = ahead,
-                    .scale = scale};
-    hora_attend t = {q, k, v, HORA_NONE};
-    hora_t kp = HORA_NONE, vp = HORA_NONE;
-    for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
-        if (h && h->reach)
-            h->reach(n->adapters[a], n->layer, &at.window, &at.ahead);
-    }
-    for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
-        if (h && h->compared)
-            h->compared(n, n->adapters[a], q, k, &at);
-        if (h && h->kv)
-            h->kv(n, n->adapters[a], n->layer, &kp, &vp);
-        if (h && h->attend)
-            t = attended(n, n->adapters[a], t);
-    }
-    const char *why =
-        kp == HORA_NONE ? NULL
-        : n->mode == HORA_NET_DECODE
-            ? "attention prefixes are not decoded with a cache; use --no-cache"
-        : t.mix != HORA_NONE
-            ? "one adapter gives attention further keys and values, another mixes its "
-              "heads; train them apart"
-            : NULL;
-    if (why) {
-        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED, "%s", why));
-        return HORA_NONE;
-    }
-    return t.mix == HORA_NONE ? attend(n, &t, kp, vp, &at) : attend_mixed(n, &t, &at);
-}
-
-/* What a projection with all that is attached does to any x, as a matrix (out, in), (out, in + 1)
- * where adapters are attached: they see rows of the identity and one of zeros, whose result is the
- * bias and is taken off the others. Once for all batches. NONE: the model has no such site. */
-static hora_t effective(hora_net *n, hora_site_kind k, const hora_identity *one) {
-    const hora_site *s = hora_base_site(n->base, k, n->layer);
-    if (!s)
-        return HORA_NONE;
-    const hora_t w = hora_net_weight(n, s->weight);
-    n->next = 0;
-    if (speaker(n, 0) == n->nadapters &&
-        hora_dtype_block(n->base->weights[s->weight].view.dtype) == 1)
-        return w;
-    hora_graph_in_before(n->g, true);
-    hora_t t = hora_net_next(n, s, hora_graph_frozen(n->g, "identity", one->at), w, HORA_NONE);
-    t = hora_add(n->g, t, hora_gather(n->g, t, one->last, s->in + 1), -1);
-    t = hora_permute(n->g, t, 1, s->in + 1, s->out, 1); /* (in + 1, out) -> (out, in + 1) */
-    hora_graph_in_before(n->g, false);
-    return t;
-}
-
-/* Hooks that want keys and values, which are not formed here. */
-static const char *wants_keys(const hora_net *n) {
-    const char *name = NULL;
-    for (int a = 0; a < n->nadapters && !name; a++) {
-        const hora_hooks *h = hooks_of(n, a);
-        if (h && (h->kv || h->attend || h->compared || h->keeps))
-            name = n->adapters[a]->name;
-    }
-    return name;
-}
-
-hora_t hora_net_attend_latent(hora_net *n, hora_t q, hora_t r, hora_t c, const hora_identity *one,
-                              int64_t window, double scale) {
-    hora_attr at = {.heads = n->base->heads,
-                    .kv_heads = n->base->kv_heads,
-                    .head_dim = n->base->head_dim,
-                    .window = window,
-                    .scale = scale};
-    const char *name = wants_keys(n);
-    if (name) {
-        hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
-                                         "adapter `%s` works on keys and values, which a cache of "
-                                         "latents does not hold; use --no-cache",
-                                         name));
-        return HORA_NONE;
-    }
-    for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
-        if (h && h->reach)
-            h->reach(n->adapters[a], n->layer, &at.window, &at.ahead);
-    }
-    const hora_t u = effective(n, HORA_SITE_K, one), v = effective(n, HORA_SITE_V, one);
-    const hora_t cache = hora_graph_state(n->g, "latent cache", n->kcache[n->layer]);
-    return hora_latent_attention(n->g, q, r, c, u, v, cache, &at);
-}
-
 hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {
     bool whole = false;
     n->entered = true;
     n->gate = HORA_NONE;
     for (int a = 0; a < n->nadapters; a++) {
-        const hora_hooks *h = hooks_of(n, a);
+        const hora_hooks *h = hora_net_hooks(n, a);
         hora_t m =
             h && h->takes ? h->takes(n, n->adapters[a], n->layer, where, res, &whole) : HORA_NONE;
         if (m == HORA_NONE)
@@ -528,7 +353,7 @@ hora_t hora_net_enter(hora_net *n, hora_where where, hora_t res, hora_t x) {
 static hora_t leave(hora_net *n, hora_t y) {
     const hora_t m = n->gate;
     for (int a = 0; a < n->nadapters && !n->entered; a++) /* it must not be left out in silence */
-        if (hooks_of(n, a) && hooks_of(n, a)->takes)
+        if (hora_net_hooks(n, a) && hora_net_hooks(n, a)->takes)
             hora_graph_error(n->g, hora_fail(HORA_EUNSUPPORTED,
                                              "adapter `%s` leaves rows out, which this family of "
                                              "models is not recorded for",
@@ -542,7 +367,7 @@ bool hora_net_wants_second(const hora_net *n, bool *distil) {
     bool yes = false;
     *distil = false;
     for (int a = 0; a < n->nadapters && n->mode == HORA_NET_TRAIN; a++) {
-        const hora_hooks *h = hooks_of(n, a);
+        const hora_hooks *h = hora_net_hooks(n, a);
         yes |= h && h->second && h->second(n->adapters[a], distil);
     }
     return yes;
@@ -553,13 +378,6 @@ hora_t hora_net_sublayer(hora_net *n, hora_where where, hora_t res, hora_t x, ho
     n->packed = false;
     y = skipped(n, around(n, where, (hora_sub){res, x, y}), where);
     return hora_graph_onto(n->g, res, y);
-}
-
-void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p) {
-    if (*prefix != HORA_NONE)
-        hora_graph_error(n->g, hora_fail(HORA_EUSAGE, "two adapters give attention further keys "
-                                                      "and values; leave that to one"));
-    *prefix = p;
 }
 
 hora_status hora_adapters_keeper(hora_adapter *const *at, int n, hora_adapter **a) {

@@ -109,7 +109,7 @@ hora_t hora_net_xent(hora_net *n, const hora_head *h, hora_t x);
 
 /* --- for methods ------------------------------------------------------------------------------ */
 hora_t hora_net_param(hora_net *n, const hora_param *p); /* its leaf in this recording */
-/* In hook `kv`: gives attention the prefix p; only one adapter can. */
+/* In hook `kv`: gives attention the prefix p; of a sample only one adapter can. */
 void hora_net_prefix(hora_net *n, hora_t *prefix, hora_t p);
 hora_t hora_net_next(hora_net *n, const hora_site *s, hora_t x, hora_t w, hora_t b);
 /* The projection plus alpha (xd a') f', with a (r, in), f (out, r) and xd made of x (or x itself):
@@ -127,18 +127,20 @@ void hora_net_beyond(hora_net *n);
 /* For hook 8: the term alpha u f'. Only one of the attached may give it. */
 void hora_net_head_low(hora_net *n, const hora_adapter *a, hora_head *h, hora_t u, hora_t f,
                        double alpha);
-/* Rows that batches hold for adapters, in front of every sample's tokens (of pictures: behind the
- * tokens in front of the pieces): their ids are -n .. -1. Only one adapter can ask for some. */
+/* Rows that batches hold for adapters, in front of a sample's tokens (of pictures: behind the
+ * tokens in front of the pieces): their ids are -n .. -1. The most that a sample has, and those of
+ * the samples of a task (-1: of none). */
 int64_t hora_adapters_slots(hora_adapter *const *at, int n);
+int64_t hora_adapters_slots_of(hora_adapter *const *at, int n, int route);
 /* There is no share of what it does: prompts and prefixes are there or not, and so is what decides
  * which rows take part or are seen. */
 bool hora_adapter_whole(const hora_adapter *a);
 /* Recordings ask it: it is switched on, and where there is no share its weight is not 0. */
 bool hora_adapter_on(const hora_adapter *a);
 int64_t hora_net_slots(const hora_net *n);
-/* Positions of the base that stand in front of a text's first token: those rows, and where tokens
- * are turned behind the keys of a prefix (an encoder's stay) those keys. */
-int64_t hora_adapters_front(const hora_base *b, hora_adapter *const *at, int n);
+/* Positions of the base that stand in front of a text's first token, at most: those rows, and where
+ * tokens are turned behind the keys of a prefix (an encoder's stay) those keys. */
+int64_t hora_adapters_front(hora_adapter *const *at, int n);
 /* One adapter, which keeps vectors of the prompt: *a; NULL: none. HORA_EUSAGE: two do. */
 hora_status hora_adapters_keeper(hora_adapter *const *at, int n, hora_adapter **a);
 /* y (rows, w) times the i-th vector that the block in progress keeps of the prompt: x (rows, w),

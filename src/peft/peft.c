@@ -31,8 +31,8 @@ const char *hora_method_lacks(const hora_method *m) {
         {(m->alias != NULL) == (m->alias_options != NULL) && (!m->alias || m->options),
          "alias and alias_options, both or none"},
         {m->setup, "setup"},
-        {m->unrouted || !(h->kv || h->slots || h->keeps || h->takes || h->second || h->reach ||
-                          h->compared || m->choose),
+        {m->unrouted ||
+             !(h->keeps || h->takes || h->second || h->reach || h->compared || m->choose),
          "unrouted: why it cannot be on in some rows alone"},
         {m->claims, "claims"},
         {m->save, "save"},

@@ -106,7 +106,6 @@ const hora_method hora_method_apt = {
     .default_lr = 1e-2,
     .options = &options,
     .config_size = sizeof(config),
-    .unrouted = "further keys and values stand in front of every record",
     .hooks = {.prelude = prelude, .kv = kv},
     .setup = setup,
     .release = release,

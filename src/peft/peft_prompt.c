@@ -67,7 +67,6 @@ const hora_method hora_method_prompt = {
     .default_lr = 3e-2,
     .options = &options,
     .config_size = sizeof(config),
-    .unrouted = "prompts stand in front of every record",
     .hooks = {.select = hora_adapter_replacement, .tokens = tokens, .slots = hora_prompt_slots},
     .setup = setup,
     .release = hora_typed_release,

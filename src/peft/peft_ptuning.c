@@ -113,7 +113,6 @@ const hora_method hora_method_ptuning = {
     .default_lr = 1e-3,
     .options = &options,
     .config_size = sizeof(config),
-    .unrouted = "prompts stand in front of every record",
     .hooks = {.select = hora_adapter_replacement,
               .prelude = prelude,
               .tokens = tokens,

@@ -64,7 +64,7 @@ const hora_method hora_method_vpt = {
     .default_lr = 1e-2,
     .options = &options,
     .config_size = sizeof(config),
-    .unrouted = "prompts stand in front of every record",
+    .unrouted = "pictures of one batch have the same number of rows",
     .hooks = {.block = block, .slots = slots},
     .setup = setup,
     HORA_DELTA_CALLBACKS,

@@ -26,16 +26,25 @@ static hora_status check_ground(const hora_adapter *a, const hora_adapter *other
     return HORA_OK;
 }
 
+/* In front of a sample, or of its keys, there is room for one. */
+static hora_status check_fronts(const hora_adapter *a, const hora_adapter *other) {
+    const bool apart = a->task && other->task && !hora_eq(a->task, other->task),
+               slots = a->hooks->slots && other->hooks->slots,
+               keys = a->hooks->kv && other->hooks->kv;
+    if (apart || !(slots || keys))
+        return HORA_OK;
+    return hora_fail(
+        HORA_EUSAGE,
+        "adapters `%s` and `%s` both %s; leave that to one, or give each a task of its "
+        "own (adapter_task)",
+        a->name, other->name,
+        slots ? "put prompts in front of a sample" : "give attention further keys and values");
+}
+
 hora_status hora_adapters_check(hora_adapter *const *at, int n) {
-    int prompts = 0;
-    for (int i = 0; i < n; i++)
-        if (at[i]->hooks->slots && prompts++)
-            return hora_fail(HORA_EUSAGE,
-                             "adapter `%s` puts prompts in front of every sample, which another "
-                             "does already; leave that to one",
-                             at[i]->name);
     for (int i = 0; i < n; i++)
         for (int k = i + 1; k < n; k++) {
+            HORA_TRY(check_fronts(at[i], at[k]));
             HORA_TRY(check_ground(at[i], at[k]));
             HORA_TRY(check_ground(at[k], at[i]));
             if (hora_eq(at[i]->name, at[k]->name))

@@ -412,8 +412,7 @@ static hora_status plan(run *r) {
     if (settled)
         HORA_TRY(attach(r));
     if (settled && !hora_settings_get(&r->all, "seq_len") && !r->opened.base->vision)
-        hora_open_length(&r->opened,
-                         hora_adapters_front(r->opened.base, r->methods.at, r->methods.n),
+        hora_open_length(&r->opened, hora_adapters_front(r->methods.at, r->methods.n),
                          &r->data.seq_len);
     HORA_TRY(check_before_data(r));
     if (settled)

@@ -90,7 +90,7 @@ static hora_json *generation_json(const hora_generation *g, size_t prompt, doubl
 static void fit_context(hora_settings *s, const hora_model *m, size_t prompt, int64_t fresh) {
     if (hora_settings_get(s, "context"))
         return;
-    const int64_t most = m->base->max_positions - hora_adapters_front(m->base, m->adapters, m->n);
+    const int64_t most = m->base->max_positions - hora_adapters_front(m->adapters, m->n);
     const int64_t want = hora_round_up((int64_t)prompt + fresh, 64);
     char text[32];
     hora_snprintf(text, sizeof text, "%lld", (long long)(most > 0 ? hora_min(want, most) : want));

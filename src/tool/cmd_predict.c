@@ -343,7 +343,7 @@ static hora_status texts(hora_model *m, const hora_predict_config *c, const hora
     HORA_TRY(hora_open_tokenizer(&m->opened));
     HORA_TRY(hora_embedding_read(&r.how, m->base->dir));
     r.tok = m->opened.tokenizer;
-    const int64_t front = hora_adapters_front(m->base, m->adapters, m->n);
+    const int64_t front = hora_adapters_front(m->adapters, m->n);
     r.most = m->base->max_positions ? hora_max(m->base->max_positions - front, 1) : 1 << 20;
     if (o->task->body && r.how.most > 0)
         r.most = hora_min(r.most, r.how.most);

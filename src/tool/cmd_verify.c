@@ -62,7 +62,7 @@ static hora_status random_batch(check *k) {
         return HORA_OK;
     }
     const hora_model *m = k->m;
-    const int64_t most = m->base->max_positions - hora_adapters_front(m->base, m->adapters, m->n);
+    const int64_t most = m->base->max_positions - hora_adapters_front(m->adapters, m->n);
     k->batch.t = most > 0 ? hora_min(k->c->tokens, most) : k->c->tokens;
     k->batch.ids = hora_malloc((size_t)(k->batch.b * k->batch.t) * sizeof *k->batch.ids);
     for (int64_t i = 0; i < k->batch.b * k->batch.t; i++)

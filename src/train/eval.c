@@ -21,7 +21,7 @@ hora_status hora_check_context(const hora_base *b, int64_t seq_len) {
 
 hora_status hora_check_positions(const hora_base *b, hora_adapter *const *at, int n,
                                  int64_t seq_len) {
-    const int64_t front = hora_adapters_front(b, at, n);
+    const int64_t front = hora_adapters_front(at, n);
     if (!front || !b->max_positions || seq_len + front <= b->max_positions)
         return hora_check_context(b, seq_len);
     return hora_fail(HORA_EUSAGE,
@@ -211,10 +211,18 @@ static hora_status eval_over(hora_recording *r, const hora_outputs *o, const hor
 
 /* --- tasks ------------------------------------------------------------------------------------ */
 hora_status hora_route_data(hora_adapter *const *at, int n, hora_dataset *d) {
+    if (!d)
+        return HORA_OK;
     const char **tasks = hora_calloc((size_t)n + 1, sizeof *tasks);
-    const int count = hora_adapters_tasks(at, n, tasks);
+    int64_t *slots = hora_calloc((size_t)n + 1, sizeof *slots);
     const bool routed = hora_adapters_routed(at, n);
-    const hora_status s = d && routed ? hora_data_route(d, tasks, count) : HORA_OK;
+    const int count = routed ? hora_adapters_tasks(at, n, tasks) : 0;
+    const hora_status s = routed ? hora_data_route(d, tasks, count) : HORA_OK;
+    for (int k = -1; k < count; k++)
+        slots[k + 1] = hora_adapters_slots_of(at, n, k);
+    if (!s)
+        hora_data_slots(d, slots, count + 1);
+    hora_free(slots);
     hora_free(tasks);
     return s;
 }
@@ -312,8 +320,6 @@ hora_status hora_evaluate(const hora_eval_parts *p, hora_eval_info *info, hora_j
     if (detail)
         *detail = NULL;
     HORA_TRY(hora_check_vocabulary(p->base, p->data));
-    const int64_t slots = hora_adapters_slots(p->adapters, p->nadapters);
-    hora_data_slots(p->data, slots);
     HORA_TRY(hora_check_positions(p->base, p->adapters, p->nadapters, p->seq_len));
     HORA_TRY(hora_route_data(p->adapters, p->nadapters, p->data));
     hora_device *own = NULL;

@@ -140,8 +140,8 @@ hora_status hora_check_vocabulary(const hora_base *b, const hora_dataset *d);
  * adapters put in front of each. */
 hora_status hora_check_positions(const hora_base *b, hora_adapter *const *at, int n,
                                  int64_t seq_len);
-/* Where adapters are for tasks: has the set (NULL: none) say whose each record is, or refuses
- * it. */
+/* Where adapters are for tasks: has the set (NULL: none) say whose each record is, or refuses it.
+ * Leaves room for the rows that they put in front. */
 hora_status hora_route_data(hora_adapter *const *at, int n, hora_dataset *d);
 /* " (records 3, 17 and 20 more)": where the sequences came from; "" when `d` is NULL or `sequence`
  * is negative. ordered: as the sequences lie in the data, not as they are shuffled. */

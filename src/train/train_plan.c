@@ -186,16 +186,6 @@ static hora_status find_chooser(hora_training *t) {
     return HORA_OK;
 }
 
-/* Rows that adapters want in every sample stand beyond seq_len. */
-static void make_room(hora_training_parts *p) {
-    const int64_t slots = hora_adapters_slots(p->adapters, p->nadapters);
-    p->seq_len += slots;
-    if (p->train)
-        hora_data_slots(p->train, slots);
-    if (p->eval && p->eval != p->train)
-        hora_data_slots(p->eval, slots);
-}
-
 /* Which adapter each record is for. */
 static hora_status route(const hora_training_parts *p) {
     const char **tasks = hora_calloc((size_t)p->nadapters + 1, sizeof *tasks);
@@ -483,7 +473,7 @@ static void record(hora_training *t) {
 hora_status hora_training_plan(hora_training *t) {
     const hora_training_parts *p = &t->parts;
     hora_train_report *r = &t->report;
-    make_room(&t->parts);
+    t->parts.seq_len += hora_adapters_slots(p->adapters, p->nadapters); /* beyond it */
     HORA_TRY(route(p));
     HORA_TRY(check_parts(t));
     HORA_TRY(measure_run(t));

@@ -106,6 +106,60 @@ static void test_train(void **state) {
     hora_free(file);
 }
 
+/* Rows and keys in front of records: each task its own, of any number, and none in front of those
+ * of an adapter that has none. */
+static void test_fronts(void **state) {
+    static const char *const methods[] = {
+        "- {method: prompt, adapter_name: deep, adapter_task: low, virtual_tokens: 3}\n"
+        "- {method: ptuning, adapter_name: tall, adapter_task: high, virtual_tokens: 7}\n",
+        "- {method: prefix, adapter_name: deep, adapter_task: low, virtual_tokens: 3}\n"
+        "- {method: apt, adapter_name: tall, adapter_task: high}\n",
+        "- {method: ia3, adapter_name: deep, adapter_task: low}\n"
+        "- {method: prompt, adapter_name: tall, adapter_task: high, virtual_tokens: 5}\n",
+    };
+    const char *out = hora_test_path(hora_test_tmp(), "fronts"),
+               *again = hora_test_path(hora_test_tmp(), "fronts-again"),
+               *all = records("all.jsonl", 2, "high"), *low = records("low.jsonl", 0, "high"),
+               *high = records("high.jsonl", 1, "high");
+    const struct {
+        const char *task, *name, *data;
+    } rows[] = {{"low", "deep", low}, {"high", "tall", high}};
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(methods); m++) {
+        char *file = hora_strdup(
+            recipe(all, methods[m], hora_test_text("eval_data: %s\npacking: true\n", all)));
+        tool_check(0, "6 steps", "low ", "train '%s' --out '%s' --overwrite", file, out);
+        for (size_t i = 0; i < HORA_COUNT(rows); i++) {
+            char *own = hora_strdup(hora_test_path(out, rows[i].name));
+            const double mine = loss_of(own, rows[i].data, NULL);
+            assert_true(fabs(mine - loss_of(out, all, rows[i].task)) < 1e-5);
+            assert_true(fabs(mine - loss_of(out, rows[i].data, NULL)) < 1e-5);
+            assert_true(fabs(mine - loss_of(out, all, NULL)) > 1e-4);
+            hora_free(own);
+        }
+        tool_check(0, NULL, NULL, "train '%s' --out '%s' --overwrite", file, again);
+        assert_ok(hora_remove_tree(hora_test_path(again, "checkpoint-6")));
+        tool_check(0, NULL, NULL, "train --resume --out '%s'", again);
+        hora_assert_same_file(out, again, "adapter_model.safetensors");
+        hora_assert_same_file(out, again,
+                              strstr(methods[m], ": apt") ? "tall/delta.safetensors"
+                                                          : "tall/adapter_model.safetensors");
+        hora_free(file);
+    }
+    tool_check(2, "", "both put prompts in front of a sample", "train '%s' --out '%s-2'",
+               recipe(all,
+                      "- {method: prompt, adapter_name: a, adapter_task: low}\n"
+                      "- {method: ptuning, adapter_name: b, adapter_task: low}\n",
+                      "default_task: low"),
+               out);
+    tool_check(2, "", "both give attention further keys and values", "train '%s' --out '%s-2'",
+               recipe(all,
+                      "- {method: prefix, adapter_name: a, adapter_task: low}\n"
+                      "- {method: apt, adapter_name: b}\n",
+                      "default_task: low"),
+               out);
+}
+
 /* A record without a task, by the option; the field by another name. */
 static void test_default(void **state) {
     (void)state;
@@ -178,8 +232,8 @@ static void test_refusals(void **state) {
     } rows[] = {
         {"- {method: full, adapter_task: low}\n- {method: lora, adapter_task: high}\n",
          "method full cannot be on for some records alone"},
-        {"- {method: lora, adapter_task: low}\n- {method: prefix, adapter_task: high}\n",
-         "adapter `prefix` is for task `high`, but method prefix cannot"},
+        {"- {method: lora, adapter_task: low}\n- {method: head_mix, adapter_task: high}\n",
+         "adapter `head_mix` is for task `high`, but method head_mix cannot"},
         {"- {method: lora, adapter_task: low, modules_to_save: lm_head}\n",
          "which all tasks share"},
         {"- {method: dyt, adapter_task: low}\n", "method dyt cannot"},
@@ -316,6 +370,7 @@ static void test_unrouted(void **state) {
 }
 
 HORA_TESTS(cli_route, {"trained, evaluated, taken apart", test_train, HORA_SHORT},
+           {"rows and keys in front of records", test_fronts, HORA_SHORT},
            {"what is on for all tasks", test_common, HORA_SHORT},
            {"records without a task", test_default, HORA_SHORT},
            {"refusals", test_refusals, HORA_SHORT},

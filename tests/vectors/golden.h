@@ -29,6 +29,7 @@ typedef struct golden_run {
     hora_t logits, loss; /* its */
     hora_batch rows;
     int32_t *ints[5]; /* ids pos lo hi target */
+    int32_t *route;   /* of rows among which some were put */
     float *weight, *patch;
     int32_t *first;           /* label of the first token of each text, -1: none; NULL: not known */
     hora_objective objective; /* of pictures */
