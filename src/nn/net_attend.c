@@ -1,6 +1,6 @@
 /*
- * Attention of a recording: what adapters have in front of samples and of keys, the positions behind
- * it, and what they make of queries, keys and values.
+ * Attention of a recording: what adapters have in front of samples and of keys, positions behind
+ * that, and what they make of queries, keys and values.
  */
 #include "nn/net_impl.h"
 
