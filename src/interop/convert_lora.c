@@ -25,13 +25,6 @@ static bool plain(const hora_export *x) {
     return yes;
 }
 
-static int site_of(const hora_base *b, int weight) {
-    for (int i = 0; i < hora_flat_sites(b); i++)
-        if (b->sites[i].weight == weight)
-            return i;
-    return -1;
-}
-
 /* Trained whole: no LoRA can say that. */
 static hora_status check(const hora_export *x, const hora_convert_config *c) {
     (void)c;
@@ -53,37 +46,11 @@ static hora_status check(const hora_export *x, const hora_convert_config *c) {
 }
 
 /* --- one site --------------------------------------------------------------------------------- */
-static void put(hora_flat *f, const hora_site *s, int64_t rank, const double *b, const double *a) {
-    f->rank = rank;
-    f->a = hora_realloc(f->a, (size_t)(rank * s->in) * sizeof *f->a);
-    f->b = hora_realloc(f->b, (size_t)(s->out * rank) * sizeof *f->b);
-    for (int64_t i = 0; i < rank * s->in; i++)
-        f->a[i] = (float)a[i];
-    for (int64_t i = 0; i < s->out * rank; i++)
-        f->b[i] = (float)b[i];
-}
-
 static double *doubles(const float *x, int64_t n) {
     double *d = hora_malloc((size_t)n * sizeof *d);
     for (int64_t i = 0; i < n; i++)
         d[i] = (double)x[i];
     return d;
-}
-
-static void say(hora_json *list, const hora_site *s, int64_t rank, double left, double all) {
-    hora_json *o = hora_json_push(list, hora_json_new_object());
-    hora_json_set(o, "name", hora_json_new_string(s->module));
-    hora_json_set(o, "rank", hora_json_new_int(rank));
-    hora_json_set(o, "norm", hora_json_new_real(all));
-    hora_json_set(o, "left", hora_json_new_real(left));
-    hora_json_set(o, "error", hora_json_new_real(all > 0 ? left / all : 0));
-}
-
-static double norm_of(const double *x, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i] * x[i];
-    return sqrt(sum);
 }
 
 /* An update that is of low rank: as it is, or cut to n. */
@@ -96,46 +63,16 @@ static hora_status cut(hora_flat *f, const hora_site *s, int64_t n, hora_json *l
     if (rank < f->rank) {
         st = hora_best_rank_product(fb, fa, s->out, s->in, f->rank, rank, b, a, &left);
         if (st == HORA_OK) {
-            kept = norm_of(b, s->out * rank); /* a has orthonormal rows */
-            put(f, s, rank, b, a);
+            kept = hora_frobenius(b, s->out * rank); /* a has orthonormal rows */
+            hora_flat_put(f, s, rank, b, a);
         }
     }
     if (st == HORA_OK)
-        say(list, s, f->rank, left, hypot(left, kept));
+        hora_flat_say_cut(list, s, f->rank, left, hypot(left, kept));
     hora_free(fa);
     hora_free(fb);
     hora_free(a);
     hora_free(b);
-    return st;
-}
-
-/* What a merge adds to weight w as a (out, in) matrix: a table lies the other way round. */
-static double *change_of(const hora_base *b, const hora_site *s, const float *merged) {
-    const hora_view *v = &b->weights[s->weight].view;
-    double *d = hora_malloc((size_t)(s->out * s->in) * sizeof *d);
-    for (int64_t o = 0; o < s->out; o++)
-        for (int64_t k = 0; k < s->in; k++) {
-            const int64_t at = s->kind == HORA_SITE_EMBED ? k * s->out + o : o * s->in + k;
-            d[o * s->in + k] = (double)merged[at] - hora_value_at(v->data, v->dtype, at);
-        }
-    return d;
-}
-
-static hora_status cut_change(hora_flat *f, const hora_base *base, const hora_site *s,
-                              const float *merged, int64_t n, hora_json *list) {
-    double *d = change_of(base, s, merged), left = 0;
-    const double all = norm_of(d, s->out * s->in);
-    const int64_t rank = hora_min(n, hora_min(s->out, s->in));
-    double *b = hora_malloc((size_t)(s->out * rank) * sizeof *b),
-           *a = hora_malloc((size_t)(rank * s->in) * sizeof *a);
-    hora_status st = all > 0 ? hora_best_rank(d, s->out, s->in, rank, b, a, &left) : HORA_OK;
-    if (st == HORA_OK && all > 0) {
-        put(f, s, rank, b, a);
-        say(list, s, rank, left, all);
-    }
-    hora_free(a);
-    hora_free(b);
-    hora_free(d);
     return st;
 }
 
@@ -150,41 +87,11 @@ static hora_status from_factors(hora_flat **out, const hora_export *x, int64_t n
     return s;
 }
 
-/* A change that no LoRA can make. */
-static hora_status check_changes(const hora_export *x, float *const *merged) {
-    const hora_base *b = x->base;
-    for (int w = 0; w < b->nweights; w++) {
-        const hora_view *v = &b->weights[w].view;
-        bool same = !merged[w] || site_of(b, w) >= 0 || hora_flat_saves(x, w);
-        for (int64_t k = 0; !same && k < hora_elems(v); k++)
-            if ((double)merged[w][k] != hora_value_at(v->data, v->dtype, k))
-                return hora_fail(HORA_EUNSUPPORTED,
-                                 "the adapter changes %s, which no plain LoRA can; fold it in with "
-                                 "`hora merge`",
-                                 b->weights[w].name);
-    }
-    return HORA_OK;
-}
-
-static hora_status from_merge(hora_flat **out, const hora_export *x, int64_t n, hora_json *list) {
-    const hora_base *b = x->base;
-    float **merged = hora_calloc((size_t)b->nweights + 1, sizeof *merged);
-    hora_flat *f = *out = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *f);
-    hora_status s = n ? hora_peft_merge(x->adapters, x->n, merged)
-                      : hora_fail(HORA_EUSAGE, "the update has no rank of its own; say one: --to "
-                                               "lora:16");
-    if (s == HORA_OK)
-        s = check_changes(x, merged);
-    for (int w = 0; w < b->nweights; w++) {
-        const int i = site_of(b, w);
-        if (s == HORA_OK && merged[w] && i >= 0)
-            s = cut_change(&f[i], b, &b->sites[i], merged[w], n, list);
-        hora_free(merged[w]);
-    }
-    for (int i = 0; i < hora_flat_sites(b); i++)
-        f[i].site = i;
-    hora_free(merged);
-    return s;
+static hora_status from_change(hora_flat **out, const hora_export *x, int64_t n, hora_json *list) {
+    const int64_t rank = n ? n : hora_flat_change_rank(x);
+    if (!rank)
+        return hora_fail(HORA_EUSAGE, "the update has no rank of its own; say one: --to lora:16");
+    return hora_flat_of_change(out, x, rank, list);
 }
 
 static double worst(const hora_json *list) {
@@ -205,7 +112,7 @@ static hora_status write(const hora_export *x, const hora_convert_config *c, con
         s = hora_adapter_materialise(x->adapters[k]);
     if (s == HORA_OK)
         s = plain(x) && hora_flat_only(x, true) == HORA_OK ? from_factors(&f, x, n, list)
-                                                           : from_merge(&f, x, n, list);
+                                                           : from_change(&f, x, n, list);
     if (s == HORA_OK && !hora_json_len(list))
         s = hora_fail(HORA_EUSAGE, "the adapter changes nothing, so there is nothing to convert");
     hora_json_set(report, "error", hora_json_new_real(worst(list)));

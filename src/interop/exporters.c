@@ -83,39 +83,50 @@ static hora_status no_factors(const hora_export *x, int k) {
                          "method %s is no low-rank update and does not merge%s%s", m->name, peft,
                          read ? ", no other format has a place for it"
                               : ": hora alone runs it, beside its base");
-    const bool cut = hora_flat_beyond(x, k) < 0;
     return hora_fail(HORA_EUNSUPPORTED,
                      "method %s is no low-rank update%s; fold it into the model with `hora merge`, "
-                     "or into a whole file with --to gguf%s%s",
+                     "or into a whole file with --to gguf%s",
                      m->name, peft,
-                     !cut ? ""
-                     : m->factors_rank
-                         ? ", or write the LoRA that does the same with `hora convert --to "
-                           "lora:N`, N at least "
-                         : ", or make the LoRA of a rank that is nearest to it with `hora convert "
-                           "--to lora:16`",
-                     cut && m->factors_rank ? m->factors_rank : "");
+                     hora_flat_beyond(x, k) < 0 ? ", or make the LoRA of a rank that is nearest to "
+                                                  "it with `hora convert --to lora:16`"
+                                                : "");
+}
+
+/* What no low-rank update holds, be it saved beside one. */
+static hora_status check_whole(const hora_export *x, const hora_adapter *a, bool saved) {
+    if (a->method->peft_config && a->method->peft_config(a)->n_tokens)
+        return hora_fail(HORA_EUNSUPPORTED,
+                         "adapter %s has trained tokens of the embedding, for which this format "
+                         "has no place; fold it into the model with `hora merge`",
+                         a->name);
+    for (int w = 0; a->replaces && w < x->base->nweights; w++)
+        if (a->replaces[w] && !(saved && hora_flat_saves(x, w)))
+            return hora_fail(HORA_EUNSUPPORTED,
+                             "adapter %s has trained %s whole, for which this format has no "
+                             "place; fold it into the model with `hora merge`",
+                             a->name, x->base->weights[w].name);
+    return HORA_OK;
 }
 
 hora_status hora_flat_only(const hora_export *x, bool saved) {
     for (int i = 0; i < x->n; i++) {
-        const hora_adapter *a = x->adapters[i];
-        if (!a->method->factors)
+        if (!x->adapters[i]->method->factors)
             return no_factors(x, i);
-        if (a->method->peft_config(a)->n_tokens)
-            return hora_fail(
-                HORA_EUNSUPPORTED,
-                "adapter %s has trained tokens of the embedding, for which this format "
-                "has no place; fold it into the model with `hora merge`",
-                a->name);
-        for (int w = 0; a->replaces && w < x->base->nweights; w++)
-            if (a->replaces[w] && !(saved && hora_flat_saves(x, w)))
-                return hora_fail(HORA_EUNSUPPORTED,
-                                 "adapter %s has trained %s whole, for which this format has no "
-                                 "place; fold it into the model with `hora merge`",
-                                 a->name, x->base->weights[w].name);
+        HORA_TRY(check_whole(x, x->adapters[i], saved));
     }
     return HORA_OK;
+}
+
+/* Where not every adapter has factors, but all of them together a low rank. */
+static hora_status from_change(hora_flat **out, const hora_export *x, int64_t rank, bool saved) {
+    for (int i = 0; i < x->n; i++)
+        HORA_TRY(check_whole(x, x->adapters[i], saved));
+    hora_status s = hora_flat_of_change(out, x, rank, NULL);
+    if (s) {
+        hora_flat_free(*out, x->base);
+        *out = NULL;
+    }
+    return s;
 }
 
 /* Appends one adapter's factors of a site to what stands there. */
@@ -156,12 +167,19 @@ static hora_status append(hora_flat *f, const hora_site *s, const hora_adapter *
 static hora_status flat_of(hora_flat **out, const hora_export *x, bool saved) {
     const hora_base *b = x->base;
     hora_status s = HORA_OK;
+    bool factors = true;
     *out = NULL;
+    for (int k = 0; k < x->n; k++) {
+        factors &= x->adapters[k]->method->factors != NULL;
+        hora_adapter_refresh(x->adapters[k]);
+        HORA_TRY(hora_adapter_materialise(x->adapters[k]));
+    }
+    const int64_t rank = factors ? 0 : hora_flat_change_rank(x);
+    if (rank)
+        return from_change(out, x, rank, saved);
     HORA_TRY(hora_flat_only(x, saved));
     hora_flat *f = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *f);
     for (int k = 0; k < x->n && s == HORA_OK; k++) {
-        hora_adapter_refresh(x->adapters[k]);
-        s = hora_adapter_materialise(x->adapters[k]);
         hora_adapter *a = x->adapters[k];
         const int sites = a->method->ends ? hora_flat_sites(b) : b->nsites;
         for (int i = 0; i < sites && s == HORA_OK; i++) {

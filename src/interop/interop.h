@@ -55,8 +55,8 @@ static inline int hora_flat_sites(const hora_base *b) {
     return b->nsites + b->nends;
 }
 /* One entry per site and end of the base. HORA_EUNSUPPORTED for an adapter that is more than this:
- * a method without factors, weights or rows of the embedding trained whole, biases (lora_bias),
- * magnitudes below another adapter. */
+ * a method without factors whose change has no low rank either, weights or rows of the embedding
+ * trained whole, biases (lora_bias), magnitudes below another adapter. */
 hora_status hora_flat_of(hora_flat **out, const hora_export *x);
 /* The same, but weights trained whole that are modules of modules_to_save (a new head) are no
  * obstacle: hora_flat_write_peft writes them beside. */
@@ -64,8 +64,19 @@ hora_status hora_flat_of_saved(hora_flat **out, const hora_export *x);
 /* Puts rank and number of modules of what is written into x->made, and the rank that would be
  * enough: no matrix has more than its smaller side. */
 void hora_flat_say(const hora_flat *f, const hora_export *x);
-/* The part of either that looks at whole adapters: before the work. */
+/* The part of either that looks at whole adapters with factors: before the work. */
 hora_status hora_flat_only(const hora_export *x, bool saved);
+/* Rank at most of what the adapters together add to a weight, where one of them has no factors; 0:
+ * none is known. Call hora_adapter_materialise first. */
+int64_t hora_flat_change_rank(const hora_export *x);
+/* What a merge adds to each weight, its n largest singular values. `list` gets what is left out
+ * (hora_flat_say_cut); NULL: nobody asks. HORA_EUNSUPPORTED where it changes more than sites. */
+hora_status hora_flat_of_change(hora_flat **out, const hora_export *x, int64_t n, hora_json *list);
+/* Takes b (out, rank) and a (rank, in) in. */
+void hora_flat_put(hora_flat *f, const hora_site *s, int64_t rank, const double *b,
+                   const double *a);
+/* {name, rank, norm, left, error} of a site of which `left` is left out; norms. */
+void hora_flat_say_cut(hora_json *list, const hora_site *s, int64_t rank, double left, double all);
 /* Weight w is trained whole, as a module that PEFT saves beside its factors. */
 bool hora_flat_saves(const hora_export *x, int w);
 /* The first weight that adapter k trains whole and that no LoRA could change, as it changes

@@ -6,6 +6,7 @@
 
 #include "base/lapack.h"
 #include "base/mem.h"
+#include "base/rng.h"
 
 hora_status hora_best_rank(double *delta, int64_t out, int64_t in, int64_t rank, double *b,
                            double *a, double *left) {
@@ -88,4 +89,45 @@ hora_status hora_best_rank_product(double *f, double *g, int64_t out, int64_t in
     s = hora_best_rank(delta, out, in, rank, b, a, left);
     hora_free(delta);
     return s;
+}
+
+hora_status hora_low_rank(const double *delta, int64_t out, int64_t in, int64_t rank, double floor,
+                          double *b, double *a, double *left, bool *found) {
+    const int64_t more = 8, k = rank + more; /* columns beyond the rank find all of the range */
+    *found = false;
+    if (2 * k > hora_min(out, in))
+        return HORA_OK;
+    double *omega = hora_malloc((size_t)(in * k) * sizeof *omega),
+           *y = hora_malloc((size_t)(out * k) * sizeof *y),
+           *q = hora_malloc((size_t)(out * k) * sizeof *q),
+           *r = hora_malloc((size_t)(k * k) * sizeof *r),
+           *g = hora_malloc((size_t)(k * in) * sizeof *g), *qt = NULL, cut = 0;
+    hora_rng rng = hora_rng_new(1, "range");
+    for (int64_t i = 0; i < in * k; i++)
+        omega[i] = hora_rng_normal(&rng);
+    product(delta, omega, out, in, k, y);
+    hora_status s = hora_qr(y, out, k, q, r);
+    if (s == HORA_OK) {
+        qt = transposed(q, out, k);
+        product(qt, delta, k, out, in, g);
+        const double all = hora_frobenius(delta, out * in), in_range = hora_frobenius(g, k * in);
+        *left = sqrt(fmax(0, (all - in_range) * (all + in_range)));
+        s = hora_best_rank_product(q, g, out, in, k, rank, b, a, &cut);
+        *left = hypot(*left, cut);
+        *found = s == HORA_OK && *left <= floor;
+    }
+    hora_free(omega);
+    hora_free(y);
+    hora_free(q);
+    hora_free(r);
+    hora_free(g);
+    hora_free(qt);
+    return s;
+}
+
+double hora_frobenius(const double *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
 }

@@ -41,6 +41,8 @@ const char *hora_method_lacks(const hora_method *m) {
         {m->factors || !m->materialise, "factors, which materialise is for"},
         {!m->factors || m->factors_rank || (m->options && hora_options_find(m->options, "rank")),
          "factors_rank: there is no option `rank`"},
+        {m->factors ? !m->change_rank : (m->change_rank != NULL) == (m->factors_rank != NULL),
+         "factors, or change_rank and factors_rank, or none of them"},
     };
     for (size_t i = 0; i < HORA_COUNT(needs); i++)
         if (!needs[i].there)

@@ -92,8 +92,9 @@ typedef struct hora_method {
     void (*factors)(hora_adapter *, int site, hora_factors *);
     bool ends; /* it is asked about the ends too */
     /* Their rank in words, "r r"; NULL: the option `rank`. Without them: the rank of what a merge
-     * adds to a weight, NULL: any. */
+     * adds to a weight, as change_rank gives it, at most; NULL both: any. */
     const char *factors_rank;
+    int64_t (*change_rank)(const hora_adapter *);
     /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 

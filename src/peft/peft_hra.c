@@ -143,6 +143,11 @@ static hora_status merge(hora_adapter *a, const hora_merging *m) {
     return HORA_OK;
 }
 
+/* I - V U': as many columns as reflections. */
+static int64_t change_rank(const hora_adapter *a) {
+    return ((const config *)a->config)->rank;
+}
+
 const hora_method hora_method_hra = {
     .name = "hra",
     .summary = "Householder reflections of a projection's input",
@@ -160,4 +165,5 @@ const hora_method hora_method_hra = {
     .peft_keys = "r apply_GS init_weights=true " HORA_TYPED_KEYS,
     .merge = merge,
     .factors_rank = "the rank",
+    .change_rank = change_rank,
 };

@@ -256,7 +256,7 @@ static hora_json *method_json(const hora_method *m, const source *from) {
                                         : m->merge ? "nearest"
                                                    : NULL));
     hora_json_set(o, "plain_lora_rank", hora_cli_text_or_null(rank));
-    hora_json_set(o, "exports", hora_json_new_bool(m->factors != NULL));
+    hora_json_set(o, "exports", hora_json_new_bool(rank != NULL));
     hora_json_set(o, "unrouted", hora_cli_text_or_null(m->unrouted));
     hora_json_set(o, "saved_as", hora_json_new_string(hora_method_export(m)));
     if (all->n) {
@@ -287,8 +287,6 @@ static void print_lora(const hora_json *m) {
     const char *rank = hora_cli_text(m, "plain_lora_rank");
     if (says(m, "exports"))
         printf("  exports as a plain LoRA, exact, of rank: %s\n", rank);
-    else if (*rank)
-        printf("  a plain LoRA by `hora convert --to lora:N`, exact where N is %s or more\n", rank);
     else if (merges(m))
         printf("  no plain LoRA; `hora convert --to lora:N` makes the nearest of rank N where it "
                "changes projections alone\n");

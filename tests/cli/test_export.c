@@ -1,4 +1,6 @@
 /* hora export at the tool: what it refuses, and that nothing of a user's is touched. */
+#include <math.h>
+
 #include "base/file.h"
 #include "base/text.h"
 #include "tiny_model.h"
@@ -40,6 +42,36 @@ static void test_writes(void **state) {
                "export --model '%s' --adapter '%s' --to peft --out '%s' --overwrite", tiny_model(),
                hora, dir);
     assert_true(hora_path_exists(hora_test_path(dir, "adapters.safetensors")));
+}
+
+/* A rotation of what a projection reads is no update as it stands, but its change has a rank. */
+static void test_changes(void **state) {
+    static const char *const forms[] = {"peft", "mlx", "gguf-lora"};
+    const char *hra = train("hra", "--method hra --rank 2 --lr 0.1"), *tmp = hora_test_tmp(),
+               *data = tiny_file("again.txt", "a small text; and another, of some length; more\n");
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(forms); i++)
+        check(0, "a plain LoRA of rank 2 in 4 modules, exact", hra, forms[i],
+              hora_test_path(tmp, forms[i]));
+    char *half = hora_format("%s:0.5", hra);
+    check(0, "a plain LoRA of rank 2 in 4 modules, exact", half, "peft",
+          hora_test_path(tmp, "half"));
+    const char *pairs[][2] = {{hra, "peft"}, {half, "half"}};
+    double loss[2][2];
+    for (int k = 0; k < 2; k++)
+        for (int side = 0; side < 2; side++) {
+            hora_json *e = tool_json(
+                "eval --model '%s' --adapter '%s' --data '%s' --seq-len 16 --dtype f32 --json",
+                tiny_model(), side ? hora_test_path(tmp, pairs[k][1]) : pairs[k][0], data);
+            loss[k][side] = tool_number(e, "loss");
+            hora_json_free(e);
+        }
+    assert_true(fabs(loss[0][0] - loss[0][1]) < 1e-5 && fabs(loss[1][0] - loss[1][1]) < 1e-5);
+    assert_true(fabs(loss[0][0] - loss[1][0]) > 1e-4);
+    tool_check(0, "0.0000% of an update is left", NULL,
+               "convert --model '%s' --adapter '%s' --to lora --out '%s'", tiny_model(), hra,
+               hora_test_path(tmp, "converted"));
+    hora_free(half);
 }
 
 static void test_refuses(void **state) {
@@ -96,4 +128,5 @@ static void test_modelfile(void **state) {
 
 HORA_TESTS(cli_export, {"an Ollama Modelfile", test_modelfile, HORA_SHORT},
            {"adapters are written once", test_writes, HORA_SHORT},
+           {"a change of low rank", test_changes, HORA_SHORT},
            {"refusals leave nothing behind", test_refuses, HORA_SHORT});
