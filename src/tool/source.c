@@ -110,7 +110,13 @@ hora_status hora_cli_out(hora_outdir **o, const char *dir, bool overwrite,
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
-static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer) {
+/* What is asked of a model: its answers, which records may choose an adapter for (ROUTED), the
+ * features under its head, or adapters that never work together. */
+typedef enum { ANSWERS, ROUTED, FEATURES, APART } opening;
+
+/* A folder of several tasks says whose each adapter is; nobody asks that of those that are taken one
+ * by one, by their names. */
+static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer, opening how) {
     static const char *const names[] = {NULL, "native", "materialised"};
     for (int i = 0; i < from->n; i++)
         for (int k = 0; k < i; k++)
@@ -118,14 +124,16 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer)
                 hora_eq(from->adapters[k].only, from->adapters[i].only))
                 hora_warn("--adapter %s is given twice: it counts twice, each time by its weight",
                           from->adapters[i].dir);
-    for (int i = 0; i < from->n; i++)
+    const bool named = how == APART && (from->n > 1 || (from->n && from->adapters[0].only));
+    for (int i = 0; i < from->n; i++) {
+        const int before = m->n;
         HORA_TRY(hora_model_load_adapters(m, &from->adapters[i], names[prefer], from->n > 1));
-    return HORA_OK;
+        if (how != ROUTED && !named)
+            HORA_TRY(
+                hora_adapters_one_task(m->adapters + before, m->n - before, from->adapters[i].dir));
+    }
+    return how == ROUTED ? hora_adapters_route(m->adapters, m->n) : HORA_OK; /* of all folders */
 }
-
-/* What is asked of a model: its answers, which records may choose an adapter for (ROUTED), the
- * features under its head, or adapters that never work together. */
-typedef enum { ANSWERS, ROUTED, FEATURES, APART } opening;
 
 /* A whole model in the place of an adapter stands for itself, and alone. */
 static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_sources *from,
@@ -140,7 +148,7 @@ static hora_status open_from(hora_model **m, hora_settings *s, const hora_cli_so
                              : hora_open_settle(&(*m)->opened, NULL, NULL, false, 0));
     (*m)->apart = how == APART;
     (*m)->base->any_base = c->any_base;
-    return load(*m, from, c->prefer);
+    return load(*m, from, c->prefer, how);
 }
 
 static hora_status open_source(hora_model **m, hora_settings *s, opening how) {
@@ -153,10 +161,6 @@ static hora_status open_source(hora_model **m, hora_settings *s, opening how) {
         st = hora_cli_required("model", c.model, "a model directory");
     if (st == HORA_OK)
         st = open_from(m, s, &from, &c, how);
-    /* one by one: those that were named may be of several tasks */
-    const bool named = how == APART && (from.n > 1 || from.adapters[0].only);
-    if (st == HORA_OK && how != ROUTED && !named && from.n)
-        st = hora_adapters_one_task((*m)->adapters, (*m)->n, from.adapters[0].dir);
     if (st == HORA_OK && how != FEATURES)
         st = hora_open_trained(&(*m)->opened, (*m)->adapters, (*m)->n);
     hora_options_release(&hora_cli_source_options, &c);

@@ -106,6 +106,35 @@ static void test_train(void **state) {
     hora_free(file);
 }
 
+/* From folders of their own: records choose among the adapters of all of them. */
+static void test_folders(void **state) {
+    static const char *const methods[][2] = {
+        {"lora --rank 2", "ia3"}, {"prompt --virtual-tokens 3", "prefix --virtual-tokens 5"}};
+    const char *all = records("all.jsonl", 2, "high"), *low = records("low.jsonl", 0, "high"),
+               *high = records("high.jsonl", 1, "high");
+    const char *const data[] = {low, high}, *const tasks[] = {"low", "high"};
+    (void)state;
+    for (size_t m = 0; m < HORA_COUNT(methods); m++) {
+        char *out[2];
+        for (int i = 0; i < 2; i++) {
+            out[i] = hora_strdup(hora_test_path(hora_test_tmp(), tasks[i]));
+            tool_check(
+                0, NULL, NULL,
+                "train --model '%s' --data '%s' --seq-len 64 --steps 4 --lr 0.05 --method %s "
+                "--adapter-task %s --out '%s' --overwrite",
+                tiny_model(), data[i], methods[m][i], tasks[i], out[i]);
+        }
+        char *both = hora_format("%s' --adapter '%s", out[0], out[1]);
+        for (int i = 0; i < 2; i++)
+            assert_true(fabs(loss_of(out[i], data[i], NULL) - loss_of(both, all, tasks[i])) < 1e-5);
+        tool_check(0, NULL, NULL, "generate --model '%s' --adapter '%s' --no-cache --prompt up",
+                   tiny_model(), both); /* named, both are meant */
+        hora_free(both);
+        hora_free(out[0]);
+        hora_free(out[1]);
+    }
+}
+
 /* Rows and keys in front of records: each task its own, of any number, and none in front of those
  * of an adapter that has none. */
 static void test_fronts(void **state) {
@@ -370,6 +399,7 @@ static void test_unrouted(void **state) {
 }
 
 HORA_TESTS(cli_route, {"trained, evaluated, taken apart", test_train, HORA_SHORT},
+           {"from several folders", test_folders, HORA_SHORT},
            {"rows and keys in front of records", test_fronts, HORA_SHORT},
            {"what is on for all tasks", test_common, HORA_SHORT},
            {"records without a task", test_default, HORA_SHORT},
