@@ -129,20 +129,12 @@ static hora_json *on_model(const hora_method *m, const models *all, int i) {
     return o;
 }
 
-static void nowhere(void *user, int level, const char *text) {
-    (void)user;
-    (void)level;
-    (void)text;
-}
-
 /* It can be attached and recorded: a step of it can be planned. */
 static bool works(const hora_method *m, hora_base *b) {
     hora_settings none = {0};
     hora_adapter *a = NULL;
     cost c;
-    hora_log_sink(nowhere, NULL); /* how it would be saved is not asked */
     const bool yes = !hora_peft_attach(&a, b, m->name, &none, 0) && !plan_cost(b, a, &c);
-    hora_log_sink(NULL, NULL);
     hora_peft_detach(a);
     hora_settings_release(&none);
     return yes;
@@ -426,6 +418,12 @@ static hora_status show(hora_cli *c, const config *o, const source *from, const 
     return HORA_OK;
 }
 
+static void nowhere(void *user, int level, const char *text) {
+    (void)user;
+    (void)level;
+    (void)text;
+}
+
 static hora_status run(hora_cli *c) {
     config o;
     source from = {0};
@@ -436,8 +434,11 @@ static hora_status run(hora_cli *c) {
         s = hora_method_unknown(c->rest[0]);
     if (!s)
         s = open_source(&from, &o);
+    if (!one || from.families.n) /* what an attach remarks has no place in a list */
+        hora_log_sink(nowhere, NULL);
     if (!s)
         s = show(c, &o, &from, one);
+    hora_log_sink(NULL, NULL);
     release_source(&from);
     hora_options_release(&own, &o);
     return s;
