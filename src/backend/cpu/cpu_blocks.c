@@ -1,104 +1,178 @@
-/* Kernels of op_blocks.c. Rows go to the threads; for R's gradient its blocks do, and rows are
- * added in order. */
+/*
+ * Kernels of op_blocks.c: products of small matrices. Rows go to the threads in tiles; for R's
+ * gradient its blocks do, and rows are added in order.
+ *
+ *   scratch   a thread's own, one after another | R's blocks, packed | from: column of x that stands
+ *             at each of P x
+ */
 #include "backend/cpu/cpu_lines.h"
+#include "backend/cpu/small.h"
 
 #include "op/op_blocks.h"
 
-static int64_t room(const hora_call *c) {
-    return 4 * hora_cpu_width(c->phase == HORA_FORWARD ? &c->in[0] : &c->dout);
+typedef struct sizes {
+    int64_t n, d, b; /* rows; width of x and of a block */
+    int64_t blocks, packed, level;
+    int64_t tile, step; /* rows of a tile, and of a step of R's gradient */
+} sizes;
+
+enum { FEW = 8192 }; /* numbers of a tile, where rows are narrow */
+
+/* One block for all of a row that stays in place: as many rows of that width. */
+static bool flat(const hora_call *c) {
+    return hora_cpu_rows(&c->in[1]) == hora_cpu_width(&c->in[1]) && !c->attr.a;
+}
+
+static sizes sizes_of(const hora_call *c) {
+    const hora_view *x = c->phase == HORA_FORWARD ? &c->in[0] : &c->dout;
+    const int64_t b = hora_cpu_width(&c->in[1]), d = flat(c) ? b : hora_cpu_width(x);
+    return (sizes){.n = hora_elems(x) / d,
+                   .d = d,
+                   .b = b,
+                   .blocks = hora_cpu_rows(&c->in[1]) / b,
+                   .packed = hora_small_room(b, b),
+                   .level = c->attr.a,
+                   .tile = hora_max(32, FEW / d),
+                   .step = hora_max(256, FEW / b)};
+}
+
+/* Floats of a thread's first array and of each that follows: a tile, or a step of a block. */
+static int64_t part(const sizes *z) {
+    return hora_round_up(hora_max(z->tile * z->d, z->step * z->b), 16);
+}
+
+static int64_t room(const sizes *z) {
+    return 3 * part(z) + hora_small_room(z->step, z->b);
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    need->scratch = hora_cpu_own_bytes(d, room(c));
+    const sizes z = sizes_of(c);
+    need->scratch = hora_cpu_own_bytes(d, room(&z)) +
+                    (size_t)(z.blocks * z.packed) * sizeof(float) + (size_t)z.d * sizeof(int32_t);
     return hora_cpu_weights_f32(c, 1, 1) && hora_cpu_alike(c, 1);
 }
 
-/* P x into u. */
-static void exchange(const float *x, float *u, int64_t d, int64_t b, int64_t level) {
-    for (int64_t p = 0; p < d; p++)
-        u[hora_butterfly(p, b, level)] = x[p];
-}
+typedef struct job {
+    const hora_call *c;
+    sizes z;
+    float *packed;
+    int32_t *from;
+} job;
 
-/* v_k = u_k R_k, or u_k R_k'. */
-static void rotate(const hora_call *c, const float *u, float *v, int64_t d, bool transpose) {
-    const int64_t b = hora_cpu_width(&c->in[1]);
-    const bool shared = hora_cpu_rows(&c->in[1]) == b;
-    for (int64_t k = 0; k < d; k += b) {
-        const float *r = hora_f32(&c->in[1]) + (shared ? 0 : k * b);
-        for (int64_t l = 0; l < b; l++)
-            v[k + l] = 0;
-        for (int64_t j = 0; j < b; j++)
-            for (int64_t l = 0; l < b; l++)
-                if (transpose)
-                    v[k + j] += u[k + l] * r[j * b + l];
-                else
-                    v[k + l] += u[k + j] * r[j * b + l];
-    }
+/* The rows from..from + m of x as P x: (m, d), where they are or in u. */
+static const float *exchanged(const job *j, const hora_view *x, int64_t from, int64_t m, float *u,
+                              float *room) {
+    const sizes *z = &j->z;
+    const float *line = hora_cpu_line(x, from * z->d, m * z->d, z->level ? room : u);
+    if (!z->level)
+        return line;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t q = 0; q < z->d; q++)
+            u[i * z->d + q] = line[i * z->d + j->from[q]];
+    return u;
 }
-
-enum { ROWS = 16 }; /* of a tile */
 
 static void some_rows(void *arg, int64_t tile, int thread) {
-    const hora_call *c = arg;
+    const job *j = arg;
+    const sizes *z = &j->z;
+    const hora_call *c = j->c;
     const bool fwd = c->phase == HORA_FORWARD;
     const hora_view *x = fwd ? &c->in[0] : &c->dout, *y = fwd ? &c->out : &c->din[0];
-    const int64_t d = hora_cpu_width(x), b = hora_cpu_width(&c->in[1]), level = c->attr.a;
-    float *u = hora_cpu_own(c, thread, room(c)), *v = u + d, *w = v + d, *z = w + d;
-    for (int64_t i = tile * ROWS; i < hora_min(hora_cpu_rows(x), (tile + 1) * ROWS); i++) {
-        const float *from = hora_cpu_line(x, i * d, d, w);
-        if (level) {
-            exchange(from, u, d, b, level);
-            from = u;
-        }
-        rotate(c, from, v, d, !fwd);
-        for (int64_t p = 0; level && p < d; p++)
-            z[p] = v[hora_butterfly(p, b, level)];
-        hora_cpu_put_line(y, i * d, d, level ? z : v, fwd || hora_cpu_overwrites(c, 0), w);
+    const int64_t from = tile * z->tile, m = hora_min(z->tile, z->n - from);
+    float *own = hora_cpu_own(c, thread, room(z)), *v = own + part(z), *w = v + part(z);
+    const float *u = exchanged(j, x, from, m, own, w);
+    for (int64_t k = 0; k < z->d; k += z->b)
+        hora_small_product(
+            &(hora_small){.m = m,
+                          .n = z->b,
+                          .k = z->b,
+                          .a = u + k,
+                          .lda = z->d,
+                          .b = j->packed + (z->blocks > 1 ? k / z->b : 0) * z->packed,
+                          .y = v + k,
+                          .ldy = z->d});
+    for (int64_t i = 0; z->level && i < m; i++)
+        for (int64_t q = 0; q < z->d; q++)
+            own[i * z->d + j->from[q]] = v[i * z->d + q];
+    hora_cpu_put_line(y, from * z->d, m * z->d, z->level ? own : v,
+                      fwd || hora_cpu_overwrites(c, 0), w);
+}
+
+/* Columns k..k + b of the rows from..from + m of P x: (m, b). */
+static void columns(const job *j, const hora_view *x, int64_t from, int64_t m, int64_t k,
+                    float *to) {
+    const sizes *z = &j->z;
+    if (z->b == z->d && !z->level) {
+        hora_cpu_widen(x, from * z->d, m * z->d, to);
+        return;
+    }
+    for (int64_t i = from; i < from + m; i++, to += z->b) {
+        if (!z->level)
+            hora_cpu_widen(x, i * z->d + k, z->b, to);
+        for (int64_t q = 0; z->level && q < z->b; q++)
+            to[q] = (float)hora_value_at(x->data, x->dtype, i * z->d + j->from[k + q]);
     }
 }
 
-/* dR of one block: rows of u and of P dy of its columns. A shared block gets those of all. */
+/* dR of one block: rows of u' times P dy of its columns. A shared block gets those of all. */
 static void one_block(void *arg, int64_t tile, int thread) {
-    const hora_call *c = arg;
-    const int64_t n = hora_cpu_rows(&c->dout), d = hora_cpu_width(&c->dout);
-    const int64_t b = hora_cpu_width(&c->in[1]), level = c->attr.a;
-    const bool shared = hora_cpu_rows(&c->in[1]) == b;
-    float *dr = hora_f32(&c->din[1]) + tile * b * b;
-    float *u = hora_cpu_own(c, thread, room(c)), *g = u + d, *w = g + d;
-    for (int64_t k = 0; hora_cpu_overwrites(c, 1) && k < b * b; k++)
-        dr[k] = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const float *x = hora_cpu_line(&c->in[0], i * d, d, w), *ux = x, *gy;
-        if (level) {
-            exchange(x, u, d, b, level);
-            ux = u;
-        } else if (c->in[0].dtype != HORA_F32) {
-            for (int64_t k = 0; k < d; k++)
-                u[k] = x[k];
-            ux = u;
+    const job *j = arg;
+    const sizes *z = &j->z;
+    const hora_call *c = j->c;
+    const bool shared = z->blocks == 1;
+    float *u = hora_cpu_own(c, thread, room(z)), *g = u + part(z), *packed = g + part(z);
+    float *dr = hora_f32(&c->din[1]) + tile * z->b * z->b;
+    bool add = !hora_cpu_overwrites(c, 1);
+    for (int64_t i = 0; i < z->n; i += z->step) {
+        const int64_t m = hora_min(z->step, z->n - i);
+        for (int64_t k = shared ? 0 : tile * z->b; k < (shared ? z->d : (tile + 1) * z->b);
+             k += z->b, add = true) {
+            columns(j, &c->in[0], i, m, k, u);
+            columns(j, &c->dout, i, m, k, g);
+            hora_small_pack(g, z->b, false, m, z->b, packed);
+            hora_small_product(&(hora_small){.m = z->b,
+                                             .n = z->b,
+                                             .k = m,
+                                             .a = u,
+                                             .lda = z->b,
+                                             .transpose = true,
+                                             .b = packed,
+                                             .y = dr,
+                                             .ldy = z->b,
+                                             .add = add});
         }
-        gy = hora_cpu_line(&c->dout, i * d, d, w);
-        if (level) {
-            exchange(gy, g, d, b, level);
-            gy = g;
-        }
-        for (int64_t k = shared ? 0 : tile * b; k < (shared ? d : (tile + 1) * b); k += b)
-            for (int64_t j = 0; j < b; j++)
-                for (int64_t l = 0; l < b; l++)
-                    dr[j * b + l] += ux[k + j] * gy[k + l];
     }
+}
+
+typedef struct state {
+    int threads;
+    size_t own; /* bytes of the threads' scratch */
+} state;
+
+static hora_status prepare(hora_device *d, const hora_call *c, hora_impl *impl) {
+    const sizes z = sizes_of(c);
+    state *s = hora_calloc(1, sizeof *s);
+    *s = (state){hora_device_threads(d), hora_cpu_own_bytes(d, room(&z))};
+    impl->state = s;
+    return HORA_OK;
 }
 
 static void run(const hora_impl *impl, const hora_call *c) {
-    const int threads = *(const int *)impl->state;
-    const hora_view *x = c->phase == HORA_FORWARD ? &c->out : &c->dout;
-    if (c->phase == HORA_FORWARD || hora_cpu_wants(c, 0))
-        hora_cpu_parallel(threads, hora_ceil_div(hora_cpu_rows(x), ROWS), some_rows,
-                          (void *)(uintptr_t)c);
+    const state *s = impl->state;
+    const bool fwd = c->phase == HORA_FORWARD;
+    job j = {c, sizes_of(c), (float *)((char *)c->scratch + s->own), NULL};
+    const sizes *z = &j.z;
+    j.from = (int32_t *)(j.packed + z->blocks * z->packed);
+    for (int64_t p = 0; p < z->d; p++)
+        j.from[hora_butterfly(p, z->b, z->level)] = (int32_t)p;
+    for (int64_t k = 0; k < z->blocks; k++)
+        hora_small_pack(hora_f32(&c->in[1]) + k * z->b * z->b, z->b, !fwd, z->b, z->b,
+                        j.packed + k * z->packed);
+    if (fwd || hora_cpu_wants(c, 0))
+        hora_cpu_parallel(s->threads, hora_ceil_div(z->n, z->tile), some_rows, &j);
     if (hora_cpu_wants(c, 1))
-        hora_cpu_parallel(threads, hora_cpu_rows(&c->in[1]) / hora_cpu_width(&c->in[1]), one_block,
-                          (void *)(uintptr_t)c);
+        hora_cpu_parallel(s->threads, z->blocks, one_block, &j);
 }
 
 extern const hora_cpu_op hora_cpu_op_blocks;
-const hora_cpu_op hora_cpu_op_blocks = {query, hora_cpu_count_threads, run, true, 0};
+const hora_cpu_op hora_cpu_op_blocks = {query, prepare, run, true, 0};

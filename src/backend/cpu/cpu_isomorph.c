@@ -1,16 +1,38 @@
-/* Kernels of op_isomorph.c: forward by rows; backward by panels of columns, along saved edges. */
+/*
+ * Kernels of op_isomorph.c: forward by tiles of rows, whose scores of a head are one product;
+ * backward by panels of columns, along saved edges.
+ */
 #include <math.h>
 
 #include "backend/cpu/cpu_lines.h"
+#include "backend/cpu/small.h"
 
-enum { ROWS = 16, PANEL = 64 };
+enum { ROWS = 64, PANEL = 64 };
 
-/* Forward: a line of A, the scores of a head, q and k of a head, a row and its sum. Backward: a
- * panel of rows, summed in f32. */
+/* What a thread has of a tile of ROWS rows, which see keys of n in all. */
+typedef struct own {
+    float *a, *z;     /* (ROWS, n): sums over the heads' maps; scores of a head */
+    float *q;         /* (ROWS, dh), times the scale */
+    float *k, *keys;  /* (n, dh) of a head, and packed */
+    float *sum, *row; /* (d) */
+} own;
+
+/* Cuts it out of `at`, which may be NULL; returns its floats. */
+static int64_t cut(const hora_call *c, float *at, own *o) {
+    const int64_t n = hora_cpu_rows(&c->in[0]), dh = c->attr.head_dim,
+                  d = hora_cpu_width(&c->in[2]);
+    const int64_t parts[] = {ROWS * n, ROWS * n, ROWS * dh, n * dh, hora_small_room(dh, n), d, d};
+    float **const to[] = {&o->a, &o->z, &o->q, &o->k, &o->keys, &o->sum, &o->row};
+    int64_t sum = 0;
+    for (size_t i = 0; i < HORA_COUNT(parts); sum += hora_round_up(parts[i++], 16))
+        *to[i] = at ? at + sum : NULL;
+    return sum;
+}
+
+/* Backward: a panel of rows, summed in f32. */
 static int64_t own_floats(const hora_call *c) {
-    const int64_t n = hora_cpu_rows(&c->in[0]);
-    return c->phase == HORA_FORWARD ? 2 * n + 2 * c->attr.head_dim + 3 * hora_cpu_width(&c->in[2])
-                                    : (n + 2) * PANEL;
+    own o;
+    return c->phase == HORA_FORWARD ? cut(c, NULL, &o) : (hora_cpu_rows(&c->in[0]) + 2) * PANEL;
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
@@ -18,58 +40,84 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     return hora_cpu_alike(c, 3);
 }
 
-/* a (hi - lo) = sum over heads of row i's map; room: scores, then q and k of a head. */
-static void map(const hora_call *c, int64_t i, int64_t lo, int64_t hi, float *a, float *room) {
-    const int64_t dh = c->attr.head_dim, n = hi - lo, w = hora_cpu_width(&c->in[1]);
-    float *z = room, *qroom = room + hora_cpu_rows(&c->in[0]), *kroom = qroom + dh;
-    for (int64_t j = 0; j < n; j++)
-        a[j] = 0;
-    for (int64_t h = 0; h < c->attr.heads && n > 0; h++) {
-        const float *q = hora_cpu_line(&c->in[0], (i * c->attr.heads + h) * dh, dh, qroom);
-        const int64_t at = h * c->attr.kv_heads / c->attr.heads * dh;
-        float most = -INFINITY, sum = 0;
-        for (int64_t j = 0; j < n; j++) {
-            const float *k = hora_cpu_line(&c->in[1], (lo + j) * w + at, dh, kroom);
-            float s = 0;
+/* o->a (m, keys) = sums over heads of the maps of m rows from `from`, keys from..to of them. */
+static void map(const hora_call *c, int64_t from, int64_t m, int64_t first, int64_t keys,
+                const own *o) {
+    const hora_kern *kern = hora_kern_get();
+    const int64_t dh = c->attr.head_dim, heads = c->attr.heads, w = hora_cpu_width(&c->in[1]);
+    int64_t packed = -1;
+    memset(o->a, 0, (size_t)(m * keys) * sizeof *o->a);
+    for (int64_t h = 0; h < heads && keys > 0; h++) {
+        const int64_t at = h * c->attr.kv_heads / heads * dh;
+        for (int64_t j = 0; at != packed && j < keys; j++)
+            hora_cpu_widen(&c->in[1], (first + j) * w + at, dh, o->k + j * dh);
+        if (at != packed)
+            hora_small_pack(o->k, dh, true, dh, keys, o->keys);
+        packed = at;
+        for (int64_t i = 0; i < m; i++) {
+            float *q = o->q + i * dh;
+            hora_cpu_widen(&c->in[0], ((from + i) * heads + h) * dh, dh, q);
             for (int64_t l = 0; l < dh; l++)
-                s += q[l] * k[l];
-            z[j] = (float)c->attr.scale * s;
-            most = fmaxf(most, z[j]);
+                q[l] *= (float)c->attr.scale;
         }
-        for (int64_t j = 0; j < n; j++)
-            sum += z[j] = expf(z[j] - most);
-        for (int64_t j = 0; j < n; j++)
-            a[j] += z[j] / sum;
+        hora_small_product(&(hora_small){.m = m,
+                                         .n = keys,
+                                         .k = dh,
+                                         .a = o->q,
+                                         .lda = dh,
+                                         .b = o->keys,
+                                         .y = o->z,
+                                         .ldy = keys});
+        for (int64_t i = 0; i < m; i++) {
+            int64_t lo, hi;
+            hora_call_sees(c, from + i, &lo, &hi);
+            float *z = o->z + i * keys + lo - first, *a = o->a + i * keys + lo - first;
+            if (hi <= lo)
+                continue;
+            kern->softmax->weigh(hi - lo, kern->softmax->lse(hi - lo, z), 1, z);
+            kern->rows->add(hi - lo, 1, a, z, a);
+        }
     }
+}
+
+/* Row i of the result from its line of the map. */
+static void gather(const hora_call *c, int64_t i, int64_t lo, int64_t hi, const float *a,
+                   const own *o) {
+    const int64_t d = hora_cpu_width(&c->in[2]), most = 2 * c->attr.heads;
+    int64_t edges = 0;
+    memset(o->sum, 0, (size_t)d * sizeof *o->sum);
+    for (int64_t j = lo; j < hi; j++) {
+        if (!(a[j - lo] > 0.5f))
+            continue;
+        const float s = 1 / (1 + expf(-10 * (fminf(1, a[j - lo]) - 0.5f)));
+        const float *x = hora_cpu_line(&c->in[2], j * d, d, o->row);
+        hora_kern_get()->rows->add(d, s, o->sum, x, o->sum);
+        if (c->grad) {
+            hora_f32(&c->saved[0])[i * most + edges] = s;
+            hora_f32(&c->saved[1])[i * most + edges++] = (float)j;
+        }
+    }
+    for (; c->grad && edges < most; edges++)
+        hora_f32(&c->saved[0])[i * most + edges] = hora_f32(&c->saved[1])[i * most + edges] = -1;
+    hora_cpu_put_line(&c->out, i * d, d, o->sum, true, o->row);
 }
 
 static void forward(void *arg, int64_t tile, int thread) {
     const hora_call *c = arg;
-    const int64_t n = hora_cpu_rows(&c->in[0]), d = hora_cpu_width(&c->in[2]);
-    const int64_t most = 2 * c->attr.heads;
-    float *a = hora_cpu_own(c, thread, own_floats(c)), *room = a + n;
-    float *row = room + n + 2 * c->attr.head_dim, *sum = row + d, *more = sum + d;
-    for (int64_t i = tile * ROWS; i < hora_min(n, (tile + 1) * ROWS); i++) {
-        int64_t lo, hi, edges = 0;
+    const int64_t n = hora_cpu_rows(&c->in[0]), from = tile * ROWS, m = hora_min(ROWS, n - from);
+    int64_t first = n, end = 0, lo, hi;
+    own o;
+    cut(c, hora_cpu_own(c, thread, own_floats(c)), &o);
+    for (int64_t i = from; i < from + m; i++) {
         hora_call_sees(c, i, &lo, &hi);
-        map(c, i, lo, hi, a, room);
-        memset(sum, 0, (size_t)d * sizeof *sum);
-        for (int64_t j = lo; j < hi; j++) {
-            if (!(a[j - lo] > 0.5f))
-                continue;
-            const float s = 1 / (1 + expf(-10 * (fminf(1, a[j - lo]) - 0.5f)));
-            const float *x = hora_cpu_line(&c->in[2], j * d, d, row);
-            for (int64_t l = 0; l < d; l++)
-                sum[l] += s * x[l];
-            if (c->grad) {
-                hora_f32(&c->saved[0])[i * most + edges] = s;
-                hora_f32(&c->saved[1])[i * most + edges++] = (float)j;
-            }
-        }
-        for (; c->grad && edges < most; edges++)
-            hora_f32(&c->saved[0])[i * most + edges] = hora_f32(&c->saved[1])[i * most + edges] =
-                -1;
-        hora_cpu_put_line(&c->out, i * d, d, sum, true, more);
+        first = hi > lo ? hora_min(first, lo) : first;
+        end = hi > lo ? hora_max(end, hi) : end;
+    }
+    const int64_t keys = hora_max(0, end - first);
+    map(c, from, m, first, keys, &o);
+    for (int64_t i = from; i < from + m; i++) {
+        hora_call_sees(c, i, &lo, &hi);
+        gather(c, i, lo, hi, o.a + (i - from) * keys + lo - first, &o);
     }
 }
 

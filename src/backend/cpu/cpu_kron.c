@@ -1,8 +1,14 @@
-/* Kernels of op_kron.c: Y = C (X D') row by row. Rows go to the threads in chunks of fixed length;
- * each chunk has sums of its own for the gradients of C and D, which are added in order. */
+/*
+ * Kernels of op_kron.c: Y = C (X D') row by row, products of small matrices; those with D of a few
+ * rows at once. Rows go to the threads in chunks of fixed length; each chunk has sums of its own for
+ * the gradients of C and D, which are added in order.
+ *
+ *   scratch   a thread's own, one after another | sums of every chunk | D, packed
+ */
 #include "backend/cpu/cpu_lines.h"
+#include "backend/cpu/small.h"
 
-enum { CHUNKS = 16 };
+enum { CHUNKS = 16, ROWS = 8 /* at once */ };
 
 typedef struct sizes {
     int64_t p, q, s, t;
@@ -13,99 +19,178 @@ static sizes sizes_of(const hora_call *c) {
                    hora_cpu_width(&c->in[2])};
 }
 
-/* x, y, X D' and C' dY, and room to widen into. */
+static int64_t lines(int64_t floats) {
+    return hora_round_up(floats, 16);
+}
+
+/* What a thread has of ROWS rows. */
+typedef struct own {
+    float *x, *dx;  /* (ROWS q, t) */
+    float *y;       /* (ROWS, p s) */
+    float *xd, *cg; /* (ROWS q, s): X D' and C' dY */
+    float *packed, *room;
+} own;
+
+static int64_t packed_floats(const sizes *z) {
+    return hora_max(hora_max(hora_small_room(z->q, z->s), hora_small_room(z->p, z->s)),
+                    hora_max(hora_small_room(z->s, z->q), hora_small_room(ROWS * z->q, z->t)));
+}
+
+/* Cuts it out of `at`, which may be NULL; returns its floats. */
+static int64_t cut(const sizes *z, float *at, own *o) {
+    const int64_t parts[] = {ROWS * z->q * z->t,
+                             ROWS * z->q * z->t,
+                             ROWS * z->p * z->s,
+                             ROWS * z->q * z->s,
+                             ROWS * z->q * z->s,
+                             packed_floats(z),
+                             hora_max(z->q * z->t, z->p * z->s)};
+    float **const to[] = {&o->x, &o->dx, &o->y, &o->xd, &o->cg, &o->packed, &o->room};
+    int64_t n = 0;
+    for (size_t i = 0; i < HORA_COUNT(parts); n += lines(parts[i++]))
+        *to[i] = at ? at + n : NULL;
+    return n;
+}
+
 static int64_t room(const hora_call *c) {
     const sizes z = sizes_of(c);
-    return 2 * z.q * z.t + 2 * z.p * z.s + 2 * z.q * z.s + hora_max(z.q * z.t, z.p * z.s);
+    own o;
+    return cut(&z, NULL, &o);
 }
 
 static int64_t sums(const hora_call *c) {
     return hora_elems(&c->in[1]) + hora_elems(&c->in[2]);
 }
 
+/* D' (t, s), and D (s, t) behind it. */
+static int64_t packed_d(const sizes *z) {
+    return hora_small_room(z->t, z->s) + hora_small_room(z->s, z->t);
+}
+
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
-    need->scratch = hora_cpu_own_bytes(d, room(c)) + sizeof(float) * (size_t)(CHUNKS * sums(c));
+    const sizes z = sizes_of(c);
+    need->scratch = hora_cpu_own_bytes(d, room(c)) +
+                    sizeof(float) * (size_t)(lines(CHUNKS * sums(c)) + packed_d(&z));
     return hora_cpu_weights_f32(c, 1, 2) && hora_cpu_alike(c, 1);
-}
-
-/* y (n, k) (+)= a (n, m) b (m, k); with ta, a is (m, n). */
-static void product(float *y, const float *a, const float *b, int64_t n, int64_t m, int64_t k,
-                    bool ta, bool overwrite) {
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t l = 0; overwrite && l < k; l++)
-            y[i * k + l] = 0;
-        for (int64_t j = 0; j < m; j++) {
-            const float f = ta ? a[j * n + i] : a[i * m + j];
-            for (int64_t l = 0; l < k; l++)
-                y[i * k + l] += f * b[j * k + l];
-        }
-    }
-}
-
-/* y (n, m) (+)= a (n, k) b (m, k)' */
-static void product_t(float *y, const float *a, const float *b, int64_t n, int64_t m, int64_t k,
-                      bool overwrite) {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < m; j++) {
-            float part[8] = {0}, sum = overwrite ? 0 : y[i * m + j];
-            int64_t l = 0;
-            for (; l + 8 <= k; l += 8)
-                for (int64_t h = 0; h < 8; h++)
-                    part[h] += a[i * k + l + h] * b[j * k + l + h];
-            for (; l < k; l++)
-                sum += a[i * k + l] * b[j * k + l];
-            for (int64_t h = 0; h < 8; h++)
-                sum += part[h];
-            y[i * m + j] = sum;
-        }
 }
 
 typedef struct job {
     const hora_call *c;
-    float *sums;
-    int64_t len; /* rows of a chunk */
+    sizes z;
+    float *sums, *d; /* packed */
+    int64_t len;     /* rows of a chunk */
 } job;
+
+/* Rows from..from + m of v in f32: where they are or in `to`. */
+static const float *floats(const hora_view *v, int64_t from, int64_t m, float *to) {
+    const int64_t w = hora_cpu_width(v);
+    return hora_cpu_line(v, from * w, m * w, to);
+}
+
+/* xd = X D' of m rows. */
+static void by_d(const job *b, const float *x, int64_t m, float *xd) {
+    const sizes *z = &b->z;
+    hora_small_product(&(hora_small){
+        .m = m * z->q, .n = z->s, .k = z->t, .a = x, .lda = z->t, .b = b->d, .y = xd, .ldy = z->s});
+}
 
 static void forward(void *arg, int64_t tile, int thread) {
     const job *b = arg;
     const hora_call *c = b->c;
-    const sizes z = sizes_of(c);
-    const int64_t n = hora_cpu_rows(&c->out), in = z.q * z.t, out = z.p * z.s;
-    float *y = hora_cpu_own(c, thread, room(c)), *xd = y + out, *w = xd + z.q * z.s;
-    for (int64_t i = tile * b->len; i < hora_min(n, (tile + 1) * b->len); i++) {
-        const float *x = hora_cpu_line(&c->in[0], i * in, in, w);
-        product_t(xd, x, hora_f32(&c->in[2]), z.q, z.s, z.t, true);
-        product(y, hora_f32(&c->in[1]), xd, z.p, z.q, z.s, false, true);
-        hora_cpu_put_line(&c->out, i * out, out, y, true, w);
+    const sizes *z = &b->z;
+    const int64_t end = hora_min(hora_cpu_rows(&c->out), (tile + 1) * b->len), out = z->p * z->s;
+    own o;
+    cut(z, hora_cpu_own(c, thread, room(c)), &o);
+    for (int64_t i = tile * b->len; i < end; i += ROWS) {
+        const int64_t m = hora_min(ROWS, end - i);
+        by_d(b, floats(&c->in[0], i, m, o.x), m, o.xd);
+        for (int64_t k = 0; k < m; k++) {
+            hora_small_pack(o.xd + k * z->q * z->s, z->s, false, z->q, z->s, o.packed);
+            hora_small_product(&(hora_small){.m = z->p,
+                                             .n = z->s,
+                                             .k = z->q,
+                                             .a = hora_f32(&c->in[1]),
+                                             .lda = z->q,
+                                             .b = o.packed,
+                                             .y = o.y,
+                                             .ldy = z->s});
+            hora_cpu_put_line(&c->out, (i + k) * out, out, o.y, true, o.room);
+        }
+    }
+}
+
+/* Of m rows: cg = C' dY, and with dc: dc += dY (X D')'. */
+static void by_c(const job *b, const float *dy, int64_t m, const own *o, float *dc) {
+    const sizes *z = &b->z;
+    for (int64_t k = 0; k < m; k++, dy += z->p * z->s) {
+        hora_small_pack(dy, z->s, false, z->p, z->s, o->packed);
+        hora_small_product(&(hora_small){.m = z->q,
+                                         .n = z->s,
+                                         .k = z->p,
+                                         .a = hora_f32(&b->c->in[1]),
+                                         .lda = z->q,
+                                         .transpose = true,
+                                         .b = o->packed,
+                                         .y = o->cg + k * z->q * z->s,
+                                         .ldy = z->s});
+        if (!dc)
+            continue;
+        hora_small_pack(o->xd + k * z->q * z->s, z->s, true, z->s, z->q, o->packed);
+        hora_small_product(&(hora_small){.m = z->p,
+                                         .n = z->q,
+                                         .k = z->s,
+                                         .a = dy,
+                                         .lda = z->s,
+                                         .b = o->packed,
+                                         .y = dc,
+                                         .ldy = z->q,
+                                         .add = true});
     }
 }
 
 static void backward(void *arg, int64_t tile, int thread) {
     const job *b = arg;
     const hora_call *c = b->c;
-    const sizes z = sizes_of(c);
-    const int64_t n = hora_cpu_rows(&c->dout), in = z.q * z.t, out = z.p * z.s;
-    float *dx = hora_cpu_own(c, thread, room(c)), *g = dx + in, *xd = g + out, *cg = xd + z.q * z.s,
-          *x = cg + z.q * z.s, *w = x + in;
-    float *dc = b->sums + tile * sums(c), *dd = dc + z.p * z.q;
-    const float *cw = hora_f32(&c->in[1]), *dw = hora_f32(&c->in[2]);
+    const sizes *z = &b->z;
+    const int64_t end = hora_min(hora_cpu_rows(&c->dout), (tile + 1) * b->len), in = z->q * z->t;
     const bool trains = hora_cpu_wants(c, 1) || hora_cpu_wants(c, 2);
+    float *dc = b->sums + tile * sums(c), *dd = dc + z->p * z->q;
+    own o;
+    cut(z, hora_cpu_own(c, thread, room(c)), &o);
     for (int64_t k = 0; trains && k < sums(c); k++)
         dc[k] = 0;
-    for (int64_t i = tile * b->len; i < hora_min(n, (tile + 1) * b->len); i++) {
-        const float *dy = hora_cpu_line(&c->dout, i * out, out, g);
-        product(cg, cw, dy, z.q, z.p, z.s, true, true); /* C' dY (q, s) */
-        const float *xi = trains ? hora_cpu_line(&c->in[0], i * in, in, x) : NULL;
-        if (hora_cpu_wants(c, 1)) {
-            product_t(xd, xi, dw, z.q, z.s, z.t, true);
-            product_t(dc, dy, xd, z.p, z.q, z.s, false);
+    for (int64_t i = tile * b->len; i < end; i += ROWS) {
+        const int64_t m = hora_min(ROWS, end - i);
+        const float *x = trains ? floats(&c->in[0], i, m, o.x) : NULL;
+        if (hora_cpu_wants(c, 1))
+            by_d(b, x, m, o.xd);
+        by_c(b, floats(&c->dout, i, m, o.y), m, &o, hora_cpu_wants(c, 1) ? dc : NULL);
+        if (hora_cpu_wants(c, 2)) {
+            hora_small_pack(x, z->t, false, m * z->q, z->t, o.packed);
+            hora_small_product(&(hora_small){.m = z->s,
+                                             .n = z->t,
+                                             .k = m * z->q,
+                                             .a = o.cg,
+                                             .lda = z->s,
+                                             .transpose = true,
+                                             .b = o.packed,
+                                             .y = dd,
+                                             .ldy = z->t,
+                                             .add = true});
         }
-        if (hora_cpu_wants(c, 2))
-            product(dd, cg, xi, z.s, z.q, z.t, true, false);
-        if (hora_cpu_wants(c, 0)) {
-            product(dx, cg, dw, z.q, z.s, z.t, false, true);
-            hora_cpu_put_line(&c->din[0], i * in, in, dx, hora_cpu_overwrites(c, 0), w);
-        }
+        if (!hora_cpu_wants(c, 0))
+            continue;
+        hora_small_product(&(hora_small){.m = m * z->q,
+                                         .n = z->t,
+                                         .k = z->s,
+                                         .a = o.cg,
+                                         .lda = z->s,
+                                         .b = b->d + hora_small_room(z->t, z->s),
+                                         .y = o.dx,
+                                         .ldy = z->t});
+        for (int64_t k = 0; k < m; k++)
+            hora_cpu_put_line(&c->din[0], (i + k) * in, in, o.dx + k * in,
+                              hora_cpu_overwrites(c, 0), o.room);
     }
 }
 
@@ -137,8 +222,14 @@ static void run(const hora_impl *impl, const hora_call *c) {
     const state *s = impl->state;
     const bool fwd = c->phase == HORA_FORWARD;
     const int64_t n = hora_cpu_rows(fwd ? &c->out : &c->dout);
-    job b = {c, (float *)((char *)c->scratch + s->sums), hora_ceil_div(hora_max(1, n), CHUNKS)};
+    job b = {c, sizes_of(c), (float *)((char *)c->scratch + s->sums), NULL,
+             hora_ceil_div(hora_max(1, n), CHUNKS)};
     const int64_t tiles = hora_ceil_div(n, b.len);
+    const sizes *z = &b.z;
+    const float *d = hora_f32(&c->in[2]);
+    b.d = b.sums + lines(CHUNKS * sums(c));
+    hora_small_pack(d, z->t, true, z->t, z->s, b.d);
+    hora_small_pack(d, z->t, false, z->s, z->t, b.d + hora_small_room(z->t, z->s));
     hora_cpu_parallel(s->threads, tiles, fwd ? forward : backward, &b);
     for (int i = 1; i <= 2; i++)
         if (hora_cpu_wants(c, i))
