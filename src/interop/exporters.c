@@ -83,6 +83,12 @@ static hora_status no_factors(const hora_export *x, int k) {
                          "method %s is no low-rank update and does not merge%s%s", m->name, peft,
                          read ? ", no other format has a place for it"
                               : ": hora alone runs it, beside its base");
+    if (m->change_rank)
+        return hora_fail(
+            HORA_EUNSUPPORTED,
+            "method %s is no low-rank update as it stands; write the LoRA that does the "
+            "same with `hora convert --to lora` first",
+            m->name);
     return hora_fail(HORA_EUNSUPPORTED,
                      "method %s is no low-rank update%s; fold it into the model with `hora merge`, "
                      "or into a whole file with --to gguf%s",
@@ -122,11 +128,28 @@ static hora_status from_change(hora_flat **out, const hora_export *x, int64_t ra
     for (int i = 0; i < x->n; i++)
         HORA_TRY(check_whole(x, x->adapters[i], saved));
     hora_status s = hora_flat_of_change(out, x, rank, NULL);
+    if (!s && !hora_flat_rank(*out, x->base))
+        s = hora_fail(HORA_EUSAGE, "the adapter changes nothing, so there is nothing to write");
     if (s) {
         hora_flat_free(*out, x->base);
         *out = NULL;
     }
     return s;
+}
+
+/* Why there is no such rank: an adapter that has none of any kind, or magnitudes (DoRA). */
+static hora_status no_rank(const hora_export *x) {
+    int has = 0;
+    for (int i = 0; i < x->n; i++)
+        if (!x->adapters[i]->method->factors && !x->adapters[i]->method->change_rank)
+            return no_factors(x, i);
+        else if (x->adapters[i]->method->change_rank)
+            has = i;
+    return hora_fail(
+        HORA_EUNSUPPORTED,
+        "magnitudes (DoRA) and adapter %s (%s) are no single low-rank update; fold them "
+        "into the model with `hora merge`",
+        x->adapters[has]->name, x->adapters[has]->method->name);
 }
 
 /* Appends one adapter's factors of a site to what stands there. */
@@ -175,8 +198,8 @@ static hora_status flat_of(hora_flat **out, const hora_export *x, bool saved) {
         HORA_TRY(hora_adapter_materialise(x->adapters[k]));
     }
     const int64_t rank = factors ? 0 : hora_flat_change_rank(x);
-    if (rank)
-        return from_change(out, x, rank, saved);
+    if (!factors)
+        return rank ? from_change(out, x, rank, saved) : no_rank(x);
     HORA_TRY(hora_flat_only(x, saved));
     hora_flat *f = hora_calloc((size_t)hora_flat_sites(b) + 1, sizeof *f);
     for (int k = 0; k < x->n && s == HORA_OK; k++) {

@@ -119,7 +119,7 @@ hora_status hora_flat_of_change(hora_flat **out, const hora_export *x, int64_t n
     if (s == HORA_OK)
         s = check_changes(x, merged);
     for (int w = 0; w < b->nweights; w++) {
-        const int i = site_of(b, w);
+        const int i = hora_flat_saves(x, w) ? -1 : site_of(b, w); /* it goes along whole */
         if (s == HORA_OK && merged[w] && i >= 0)
             s = cut_change(&f[i], b, &b->sites[i], merged[w], n, list);
         hora_free(merged[w]);

@@ -37,7 +37,8 @@ const char *hora_method_lacks(const hora_method *m) {
         {m->claims, "claims"},
         {m->save, "save"},
         {m->load, "load"},
-        {(m->factors != NULL) == (m->peft_config != NULL), "factors and peft_config, both or none"},
+        {(m->factors || m->change_rank) == (m->peft_config != NULL),
+         "peft_config with factors or change_rank, or none of them"},
         {m->factors || !m->materialise, "factors, which materialise is for"},
         {!m->factors || m->factors_rank || (m->options && hora_options_find(m->options, "rank")),
          "factors_rank: there is no option `rank`"},
@@ -157,20 +158,32 @@ static const hora_option rows[] = {
 };
 const hora_options hora_adapter_options = {"Adapter", rows, HORA_COUNT(rows)};
 
+/* As files are called that lie in the folder of a training, hora's or those of a tokenizer. */
+static bool is_file(const char *name) {
+    static const char *const ends[] = {".json", ".jsonl", ".safetensors", ".md",    ".yaml",
+                                       ".csv",  ".txt",   ".model",       ".jinja", ".tmp"};
+    bool yes = false;
+    for (size_t i = 0; i < HORA_COUNT(ends); i++)
+        yes |= hora_ends(name, ends[i]);
+    return yes;
+}
+
 bool hora_adapter_name_valid(const char *name) {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
     return name && *name && *name != '.' && *name != '-' && strspn(name, letters) == strlen(name) &&
-           strlen(name) <= 64 && !hora_starts(name, "checkpoint-");
+           strlen(name) <= 64 && !hora_starts(name, "checkpoint-") && !is_file(name);
 }
 
 static hora_status check_name(const char *name) {
     if (hora_adapter_name_valid(name))
         return HORA_OK;
-    return hora_fail(HORA_EUSAGE,
-                     "adapter_name=%.80s: a name is the folder of an adapter: up to 64 letters, "
-                     "digits, `_`, `-` and `.`, a letter, digit or `_` first, not checkpoint-..",
-                     name);
+    return hora_fail(
+        HORA_EUSAGE,
+        "adapter_name=%.80s: a name is the folder of an adapter: up to 64 letters, "
+        "digits, `_`, `-` and `.`, a letter, digit or `_` first, not checkpoint-.., nor "
+        "what ends as a file does (.json, .md ..)",
+        name);
 }
 
 /* Draws of an adapter with a name of its own are its own too: two of one method that started alike

@@ -95,7 +95,8 @@ typedef struct hora_method {
      * adds to a weight, as change_rank gives it, at most; NULL both: any. */
     const char *factors_rank;
     int64_t (*change_rank)(const hora_adapter *);
-    /* Ranks, targets and patterns as adapter_config.json has them, borrowed. */
+    /* Ranks, targets and patterns as adapter_config.json has them, borrowed. With change_rank too.
+     */
     const hora_peft_config *(*peft_config)(const hora_adapter *);
 
     /* Several adapters of this method as one, where PEFT adds them or their changes add up:

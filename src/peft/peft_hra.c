@@ -166,4 +166,5 @@ const hora_method hora_method_hra = {
     .merge = merge,
     .factors_rank = "the rank",
     .change_rank = change_rank,
+    .peft_config = hora_typed_peft_config,
 };

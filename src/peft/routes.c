@@ -72,8 +72,11 @@ hora_status hora_adapters_one_task(hora_adapter *const *at, int n, const char *f
                       "%s holds adapters of several tasks, and nothing here says which one is "
                       "meant; give one of them as --adapter: %s",
                       from, list.s);
-    for (int i = 0; i < n && !several; i++)
+    for (int i = 0; i < n && !several; i++) {
         at[i]->route = -1;
+        hora_free(at[i]->task);
+        at[i]->task = NULL;
+    }
     hora_str_release(&list);
     return s;
 }

@@ -33,12 +33,13 @@ static hora_status check_fronts(const hora_adapter *a, const hora_adapter *other
                keys = a->hooks->kv && other->hooks->kv;
     if (apart || !(slots || keys))
         return HORA_OK;
-    return hora_fail(
-        HORA_EUSAGE,
-        "adapters `%s` and `%s` both %s; leave that to one, or give each a task of its "
-        "own (adapter_task)",
-        a->name, other->name,
-        slots ? "put prompts in front of a sample" : "give attention further keys and values");
+    return hora_fail(HORA_EUSAGE,
+                     "adapters `%s` and `%s` both %s; leave that to one (where records choose "
+                     "their adapter by a "
+                     "task, each task may have its own)",
+                     a->name, other->name,
+                     slots ? "put prompts in front of a sample"
+                           : "give attention further keys and values");
 }
 
 hora_status hora_adapters_check(hora_adapter *const *at, int n) {

@@ -65,9 +65,18 @@ static bool tells(const char *name, hora_site_kind kind, const hora_base *b) {
     return yes;
 }
 
+static bool in_layers(const hora_peft_config *c, int64_t layer) {
+    bool yes = !c->n_layers;
+    for (int i = 0; i < c->n_layers; i++)
+        yes |= c->layers[i] == layer;
+    return yes;
+}
+
 /* Appends the module names behind a short one, "q": "q_proj", whatever the family calls it; each
- * layer's path where others end alike; anything else as it is. */
-static void push_names(const char *name, const hora_base *b, char ***out, int *n, int *cap) {
+ * chosen layer's path where others end alike, of which PEFT asks no layer; anything else as it is.
+ */
+static void push_names(const hora_peft_config *c, const char *name, const hora_base *b, char ***out,
+                       int *n, int *cap) {
     const hora_site_kind kind = kind_of(name, b);
     bool done = false;
     for (int i = 0; i < b->nsites + b->nends && !done; i++) {
@@ -75,33 +84,35 @@ static void push_names(const char *name, const hora_base *b, char ***out, int *n
         if (s->kind != kind)
             continue;
         done = tells(last_part(s->module), kind, b);
-        HORA_PUSH(*out, *n, *cap, hora_strdup(done ? last_part(s->module) : s->module));
+        if (done || in_layers(c, s->layer))
+            HORA_PUSH(*out, *n, *cap, hora_strdup(done ? last_part(s->module) : s->module));
     }
     if (kind == HORA_SITE_NONE)
         HORA_PUSH(*out, *n, *cap, hora_strdup(name));
 }
 
 /* What all-linear stands for, where it is one name of several. */
-static void push_all(const hora_base *b, char ***out, int *n, int *cap) {
+static void push_all(const hora_peft_config *c, const hora_base *b, char ***out, int *n, int *cap) {
     bool done[HORA_SITES] = {0};
     for (int i = 0; i < b->nsites; i++) {
         const hora_site_kind kind = b->sites[i].kind;
         if (!done[kind])
-            push_names(hora_site_short(kind), b, out, n, cap);
+            push_names(c, hora_site_short(kind), b, out, n, cap);
         done[kind] = true;
     }
 }
 
 /* Splits, short names spelled out; all: so is that for every one. */
-static void split_names(const char *text, char ***out, int *n, const hora_base *base, bool all) {
+static void split_names(const hora_peft_config *c, const char *text, char ***out, int *n,
+                        const hora_base *base, bool all) {
     char **typed = NULL;
     int k = 0, cap = 0;
     split(text, &typed, &k);
     for (int i = 0; i < k; i++)
         if (all && means_all(typed[i]))
-            push_all(base, out, n, &cap);
+            push_all(c, base, out, n, &cap);
         else
-            push_names(typed[i], base, out, n, &cap);
+            push_names(c, typed[i], base, out, n, &cap);
     hora_list_free(typed, k);
 }
 
@@ -139,7 +150,7 @@ static void parse_targets(hora_peft_config *c, const char *text, const hora_base
         c->target_regex = hora_strdup(ALL_LINEAR);
         return;
     }
-    split_names(text, &c->target_modules, &c->n_targets, base, true);
+    split_names(c, text, &c->target_modules, &c->n_targets, base, true);
     if (c->n_targets) /* an array of none is NULL, which qsort does not take */
         qsort(c->target_modules, (size_t)c->n_targets, sizeof *c->target_modules, by_text);
 }
@@ -148,18 +159,58 @@ static void parse_exclude(hora_peft_config *c, const char *text, const hora_base
     if (hora_starts(text, "re:"))
         c->exclude_regex = hora_strdup(text + 3);
     else
-        split_names(text, &c->exclude_modules, &c->n_exclude, base, false);
+        split_names(&(hora_peft_config){0}, text, &c->exclude_modules, &c->n_exclude, base, false);
+}
+
+static hora_status check_layers(const hora_peft_config *c, const hora_base *b) {
+    for (int i = 0; i < c->n_layers; i++)
+        if (c->layers[i] >= b->layers)
+            return hora_fail(HORA_EUSAGE,
+                             "layers: there is no layer %lld; the model has layers 0 to %lld",
+                             (long long)c->layers[i], (long long)b->layers - 1);
+    return HORA_OK;
+}
+
+/* PEFT chooses layers of a list alone, so a regex, or all-linear, becomes the list of what it means
+ * in them. */
+static hora_status list_of_layers(hora_peft_config *c, const hora_base *b) {
+    char **names = NULL;
+    int n = 0, cap = 0;
+    HORA_TRY(check_layers(c, b));
+    for (int i = 0; i < b->nsites; i++) {
+        const hora_site *s = &b->sites[i];
+        bool yes, whole;
+        HORA_TRY(hora_targets_site(c, s, &yes));
+        HORA_TRY(hora_targets_whole(c, s, false, &whole));
+        if (!yes || !in_layers(c, s->layer))
+            continue;
+        const char *name = whole ? s->fused : s->module;
+        if (!n || !hora_eq(names[n - 1], name)) /* parts stand side by side */
+            HORA_PUSH(names, n, cap, hora_strdup(name));
+    }
+    if (!n)
+        return hora_fail(HORA_ENOTFOUND,
+                         "targets=%s matches nothing in the layers that `layers` names",
+                         c->target_regex);
+    hora_free(c->target_regex);
+    c->target_regex = NULL;
+    c->target_modules = names;
+    c->n_targets = n;
+    qsort(names, (size_t)n, sizeof *names, by_text);
+    return HORA_OK;
 }
 
 hora_status hora_targets_parse(hora_peft_config *c, const hora_target_options *o,
                                const hora_base *base) {
-    if (!c->n_targets && !c->target_regex && o->targets)
+    HORA_TRY(parse_layers(c, o->layers));
+    const bool typed = !c->n_targets && !c->target_regex && o->targets;
+    if (typed)
         parse_targets(c, o->targets, base);
     if (!c->exclude_regex && !c->n_exclude && o->exclude)
         parse_exclude(c, o->exclude, base);
     split(o->layers_pattern, &c->layers_pattern, &c->n_layers_pattern);
     split(o->save, &c->modules_to_save, &c->n_save);
-    return parse_layers(c, o->layers);
+    return typed && c->target_regex && c->n_layers ? list_of_layers(c, base) : HORA_OK;
 }
 
 /* --- for people ------------------------------------------------------------------------------- */
@@ -476,11 +527,7 @@ hora_status hora_patterns_match(const hora_peft_config *c, const hora_base *b, i
 hora_status hora_targets_match(const hora_peft_config *c, const hora_base *b, int n, bool typed,
                                bool *on) {
     bool any = false;
-    for (int i = 0; i < c->n_layers; i++)
-        if (c->layers[i] >= b->layers)
-            return hora_fail(HORA_EUSAGE,
-                             "layers: there is no layer %lld; the model has layers 0 to %lld",
-                             (long long)c->layers[i], (long long)b->layers - 1);
+    HORA_TRY(check_layers(c, b));
     if (typed)
         HORA_TRY(check_excluded(c, b));
     for (int i = 0; i < n; i++) {

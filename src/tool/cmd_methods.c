@@ -278,7 +278,7 @@ static bool merges(const hora_json *m) {
 static void print_lora(const hora_json *m) {
     const char *rank = hora_cli_text(m, "plain_lora_rank");
     if (says(m, "exports"))
-        printf("  exports as a plain LoRA, exact, of rank: %s\n", rank);
+        printf("  exports as a plain LoRA, exact; its rank: %s\n", rank);
     else if (merges(m))
         printf("  no plain LoRA; `hora convert --to lora:N` makes the nearest of rank N where it "
                "changes projections alone\n");

@@ -114,8 +114,25 @@ hora_status hora_cli_out(hora_outdir **o, const char *dir, bool overwrite,
  * features under its head, or adapters that never work together. */
 typedef enum { ANSWERS, ROUTED, FEATURES, APART } opening;
 
-/* A folder of several tasks says whose each adapter is; nobody asks that of those that are taken one
- * by one, by their names. */
+/* What adapters of several folders do that each alone does not; first: of each folder. */
+static void say_together(const hora_model *m, const int *first, const hora_cli_sources *from,
+                         opening how) {
+    int tasks = 0;
+    for (int i = 0; i < m->n; i++)
+        tasks += m->adapters[i]->task != NULL;
+    for (int f = 0; f < from->n && tasks; f++)
+        for (int i = first[f]; i < first[f + 1]; i++)
+            if (how == ROUTED && !m->adapters[i]->task)
+                hora_warn("--adapter %s: `%s` is for all records, those of the other folders too",
+                          from->adapters[f].dir, m->adapters[i]->name);
+            else if (how != ROUTED && m->adapters[i]->task)
+                hora_warn("--adapter %s: `%s` is for task `%s`; here no record names one, so it is "
+                          "on in all, together with the others",
+                          from->adapters[f].dir, m->adapters[i]->name, m->adapters[i]->task);
+}
+
+/* A folder of several tasks says whose each adapter is; nobody asks that of those that are taken
+ * one by one, by their names. */
 static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer, opening how) {
     static const char *const names[] = {NULL, "native", "materialised"};
     for (int i = 0; i < from->n; i++)
@@ -125,14 +142,21 @@ static hora_status load(hora_model *m, const hora_cli_sources *from, int prefer,
                 hora_warn("--adapter %s is given twice: it counts twice, each time by its weight",
                           from->adapters[i].dir);
     const bool named = how == APART && (from->n > 1 || (from->n && from->adapters[0].only));
-    for (int i = 0; i < from->n; i++) {
-        const int before = m->n;
-        HORA_TRY(hora_model_load_adapters(m, &from->adapters[i], names[prefer], from->n > 1));
-        if (how != ROUTED && !named)
-            HORA_TRY(
-                hora_adapters_one_task(m->adapters + before, m->n - before, from->adapters[i].dir));
+    int *first = hora_calloc((size_t)from->n + 1, sizeof *first);
+    hora_status s = HORA_OK;
+    for (int i = 0; i < from->n && !s; i++) {
+        s = hora_model_load_adapters(m, &from->adapters[i], names[prefer], from->n > 1);
+        first[i + 1] = m->n;
     }
-    return how == ROUTED ? hora_adapters_route(m->adapters, m->n) : HORA_OK; /* of all folders */
+    if (!s && from->n > 1 && !named)
+        say_together(m, first, from, how);
+    for (int i = 0; i < from->n && !s && how != ROUTED && !named; i++)
+        s = hora_adapters_one_task(m->adapters + first[i], first[i + 1] - first[i],
+                                   from->adapters[i].dir);
+    hora_free(first);
+    if (!s && how == ROUTED)
+        s = hora_adapters_route(m->adapters, m->n); /* those of all folders */
+    return !s && !m->apart ? hora_adapters_check(m->adapters, m->n) : s;
 }
 
 /* A whole model in the place of an adapter stands for itself, and alone. */

@@ -170,6 +170,8 @@ static void test_refusals(void **state) {
          "both train lm_head.weight"},
         {"method: lora\nadapter_name: checkpoint-3\n", "adapter_name=checkpoint-3"},
         {"method: lora\nadapter_name: ../x\n", "adapter_name=../x"},
+        {"method: lora\nadapter_name: README.md\n", "adapter_name=README.md"},
+        {"method: lora\nadapter_name: log.jsonl\n", "adapter_name=log.jsonl"},
         {"methods: [{method: hora, magnitude: doran}, {method: full}]\n", "stands on it as it is"},
         {"methods: [{method: full}, {method: lora, use_dora: true}]\n", "stands on it as it is"},
         {"method: lora\nalpha: inf\n", "finite"},

@@ -56,9 +56,13 @@ static void test_changes(void **state) {
     char *half = hora_format("%s:0.5", hra);
     check(0, "a plain LoRA of rank 2 in 4 modules, exact", half, "peft",
           hora_test_path(tmp, "half"));
-    const char *pairs[][2] = {{hra, "peft"}, {half, "half"}};
-    double loss[2][2];
-    for (int k = 0; k < 2; k++)
+    const char *saved = train("saved", "--method hra --rank 2 --lr 0.1 --modules-to-save lm_head");
+    check(0, "a plain LoRA of rank 2 in 4 modules, exact", saved, "peft",
+          hora_test_path(tmp, "saved-peft"));
+    check(5, "has trained lm_head.weight whole", saved, "mlx", hora_test_path(tmp, "none"));
+    const char *pairs[][2] = {{hra, "peft"}, {half, "half"}, {saved, "saved-peft"}};
+    double loss[HORA_COUNT(pairs)][2];
+    for (size_t k = 0; k < HORA_COUNT(pairs); k++) {
         for (int side = 0; side < 2; side++) {
             hora_json *e = tool_json(
                 "eval --model '%s' --adapter '%s' --data '%s' --seq-len 16 --dtype f32 --json",
@@ -66,12 +70,24 @@ static void test_changes(void **state) {
             loss[k][side] = tool_number(e, "loss");
             hora_json_free(e);
         }
-    assert_true(fabs(loss[0][0] - loss[0][1]) < 1e-5 && fabs(loss[1][0] - loss[1][1]) < 1e-5);
-    assert_true(fabs(loss[0][0] - loss[1][0]) > 1e-4);
+        assert_true(fabs(loss[k][0] - loss[k][1]) < 1e-5);
+    }
+    assert_true(fabs(loss[0][0] - loss[1][0]) > 1e-4 && fabs(loss[0][0] - loss[2][0]) > 1e-6);
     tool_check(0, "0.0000% of an update is left", NULL,
-               "convert --model '%s' --adapter '%s' --to lora --out '%s'", tiny_model(), hra,
+               "convert --model '%s' --adapter '%s' --to lora --out '%s'", tiny_model(), saved,
                hora_test_path(tmp, "converted"));
     hora_free(half);
+    /* nothing, and what no rank is known of: by the name of the one that is to blame */
+    char *off = hora_format("%s:0", hra), *both = NULL;
+    check(2, "changes nothing", off, "peft", hora_test_path(tmp, "none"));
+    both = hora_format("%s' --adapter '%s", hra, train("with-ia3", "--method ia3"));
+    check(5, "method ia3 is no low-rank update", both, "peft", hora_test_path(tmp, "none"));
+    hora_free(both);
+    both = hora_format("%s' --adapter '%s", hra, train("with-dora", "--method lora --use-dora"));
+    check(5, "magnitudes (DoRA) and adapter hra (hra)", both, "peft", hora_test_path(tmp, "none"));
+    assert_false(hora_path_exists(hora_test_path(tmp, "none")));
+    hora_free(both);
+    hora_free(off);
 }
 
 static void test_refuses(void **state) {

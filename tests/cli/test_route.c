@@ -106,15 +106,19 @@ static void test_train(void **state) {
     hora_free(file);
 }
 
-/* From folders of their own: records choose among the adapters of all of them. */
+/* From folders of their own: records choose among the adapters of all of them; where there are no
+ * records, those that were named are on together, which is said, or cannot be. */
 static void test_folders(void **state) {
-    static const char *const methods[][2] = {
-        {"lora --rank 2", "ia3"}, {"prompt --virtual-tokens 3", "prefix --virtual-tokens 5"}};
+    static const struct {
+        const char *each[2], *refused;
+    } rows[] = {{{"lora --rank 2", "ia3"}, NULL},
+                {{"prompt --virtual-tokens 3", "prefix --virtual-tokens 5"}, NULL},
+                {{"prompt --virtual-tokens 3", "ptuning --virtual-tokens 4"}, "both put prompts"}};
     const char *all = records("all.jsonl", 2, "high"), *low = records("low.jsonl", 0, "high"),
                *high = records("high.jsonl", 1, "high");
     const char *const data[] = {low, high}, *const tasks[] = {"low", "high"};
     (void)state;
-    for (size_t m = 0; m < HORA_COUNT(methods); m++) {
+    for (size_t m = 0; m < HORA_COUNT(rows); m++) {
         char *out[2];
         for (int i = 0; i < 2; i++) {
             out[i] = hora_strdup(hora_test_path(hora_test_tmp(), tasks[i]));
@@ -122,13 +126,15 @@ static void test_folders(void **state) {
                 0, NULL, NULL,
                 "train --model '%s' --data '%s' --seq-len 64 --steps 4 --lr 0.05 --method %s "
                 "--adapter-task %s --out '%s' --overwrite",
-                tiny_model(), data[i], methods[m][i], tasks[i], out[i]);
+                tiny_model(), data[i], rows[m].each[i], tasks[i], out[i]);
         }
         char *both = hora_format("%s' --adapter '%s", out[0], out[1]);
         for (int i = 0; i < 2; i++)
             assert_true(fabs(loss_of(out[i], data[i], NULL) - loss_of(both, all, tasks[i])) < 1e-5);
-        tool_check(0, NULL, NULL, "generate --model '%s' --adapter '%s' --no-cache --prompt up",
-                   tiny_model(), both); /* named, both are meant */
+        tool_check(rows[m].refused ? 2 : 0, NULL,
+                   rows[m].refused ? rows[m].refused : "is for task `high`; here no record names",
+                   "generate --model '%s' --adapter '%s' --no-cache --prompt up", tiny_model(),
+                   both);
         hora_free(both);
         hora_free(out[0]);
         hora_free(out[1]);

@@ -10,7 +10,8 @@
 #define OPS(X)                                                                      \
     X(gather) X(linear) X(lowrank) X(grouped) X(add) X(mul) X(scale) X(act) X(glu)  \
     X(rmsnorm) X(layernorm) X(input) X(place) X(pool) X(frames) X(prompt_mean) X(rope)          \
-    X(rope_reach) X(attention) X(cached_attention) X(dropout) X(detach) X(drop_path) X(shift)             \
+    X(rope_reach) X(attention) X(cached_attention) X(dropout) X(detach) X(drop_path)    \
+    X(shift)                                                                            \
     X(permute) X(head_xent) X(lownorm) X(mse) X(bce) X(soft_xent) X(outer) X(reflect) \
     X(segment) X(upsample) \
     X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine) X(tokenmix) \

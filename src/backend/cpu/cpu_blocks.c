@@ -2,8 +2,8 @@
  * Kernels of op_blocks.c: products of small matrices. Rows go to the threads in tiles; for R's
  * gradient its blocks do, and rows are added in order.
  *
- *   scratch   a thread's own, one after another | R's blocks, packed | from: column of x that stands
- *             at each of P x
+ *   scratch   a thread's own, one after another | R's blocks, packed | from: the column of x that
+ *             stands at each of P x
  */
 #include "backend/cpu/cpu_lines.h"
 #include "backend/cpu/small.h"

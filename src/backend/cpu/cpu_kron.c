@@ -1,7 +1,7 @@
 /*
  * Kernels of op_kron.c: Y = C (X D') row by row, products of small matrices; those with D of a few
- * rows at once. Rows go to the threads in chunks of fixed length; each chunk has sums of its own for
- * the gradients of C and D, which are added in order.
+ * rows at once. Rows go to the threads in chunks of fixed length; each chunk has sums of its own
+ * for the gradients of C and D, which are added in order.
  *
  *   scratch   a thread's own, one after another | sums of every chunk | D, packed
  */
