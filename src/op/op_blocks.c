@@ -43,7 +43,7 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
         bool shared;
     } s[] = {{1, 1, 1, 0, false},     {3, 6, 2, 0, false},   {5, 8, 4, 0, true},
              {7, 8, 2, 1, false},     {13, 32, 4, 2, false}, {67, 48, 8, 1, true},
-             {523, 64, 32, 0, false}, {261, 96, 4, 0, true}};
+             {523, 64, 32, 0, false}, {261, 96, 4, 0, true}, {157, 67, 1, 0, true}};
     (void)r;
     if (k >= (int)HORA_COUNT(s))
         return false;

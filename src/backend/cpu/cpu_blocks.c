@@ -144,6 +144,37 @@ static void one_block(void *arg, int64_t tile, int thread) {
     }
 }
 
+/* --- R is one number -------------------------------------------------------------------------- */
+static void times_number(void *arg, int64_t from, int64_t to) {
+    const hora_call *c = arg;
+    const bool fwd = c->phase == HORA_FORWARD;
+    const hora_view *x = fwd ? &c->in[0] : &c->dout, *y = fwd ? &c->out : &c->din[0];
+    void *at = hora_cpu_at(y, from);
+    hora_cpu_loops(y)->add(to - from, hora_f32(&c->in[1])[0],
+                           fwd || hora_cpu_overwrites(c, 0) ? NULL : at, hora_cpu_at(x, from), at);
+}
+
+/* Its gradient, summed in order by one thread. */
+static void grad_of_number(const job *j) {
+    const hora_call *c = j->c;
+    float *u = c->scratch, *g = u + part(&j->z), sum, *dr = hora_f32(&c->din[1]);
+    if (hora_cpu_overwrites(c, 1))
+        *dr = 0;
+    for (int64_t i = 0; i < j->z.n; i += FEW, *dr += sum) {
+        const int64_t m = hora_min(FEW, j->z.n - i);
+        hora_kern_get()->attention[0]->dots(1, m, hora_cpu_line(&c->in[0], i, m, u),
+                                            hora_cpu_line(&c->dout, i, m, g), m, &sum);
+    }
+}
+
+static void run_number(const job *j, bool dx, bool dr) {
+    if (dx)
+        hora_cpu_chunks(j->z.n, HORA_CPU_CHUNK, times_number, (void *)(uintptr_t)j->c);
+    if (dr)
+        grad_of_number(j);
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
 typedef struct state {
     int threads;
     size_t own; /* bytes of the threads' scratch */
@@ -162,6 +193,10 @@ static void run(const hora_impl *impl, const hora_call *c) {
     const bool fwd = c->phase == HORA_FORWARD;
     job j = {c, sizes_of(c), (float *)((char *)c->scratch + s->own), NULL};
     const sizes *z = &j.z;
+    if (z->b == 1 && flat(c)) {
+        run_number(&j, fwd || hora_cpu_wants(c, 0), hora_cpu_wants(c, 1));
+        return;
+    }
     j.from = (int32_t *)(j.packed + z->blocks * z->packed);
     for (int64_t p = 0; p < z->d; p++)
         j.from[hora_butterfly(p, z->b, z->level)] = (int32_t)p;
