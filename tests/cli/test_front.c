@@ -56,6 +56,27 @@ static void test_times(void) {
                tiny_file("no.csv", "a,b\n1,2\n"));
 }
 
+/* The page of what was measured is what the bench makes of the lines that are kept. */
+static void test_measured(void **state) {
+    static const char *const sets[] = {"text", "pictures"};
+    hora_str page = {0}, out = {0}, err = {0};
+    (void)state;
+    assert_ok(hora_file_read(&page, hora_test_source("docs/methods/measured.md")));
+    for (size_t i = 0; i < HORA_COUNT(sets); i++) {
+        char *command = hora_format("%s --table --runs %s/methods_%s.csv %s",
+                                    hora_test_source("bench/methods"),
+                                    hora_test_source("bench/results"), sets[i], sets[i]);
+        assert_int_equal(hora_test_run(command, &out, &err), 0);
+        assert_true(out.n > 1000);
+        if (!strstr(page.s, out.s))
+            fail_msg("docs/methods/measured.md is not what `%s` gives", command);
+        hora_free(command);
+    }
+    hora_str_release(&page);
+    hora_str_release(&out);
+    hora_str_release(&err);
+}
+
 /* One method, what it trains, and the page that the table makes. */
 static void test_methods(void **state) {
     (void)state;
@@ -172,7 +193,8 @@ static void test_tables(void **state) {
     tool_check(0, "\"model_types\"", "", "%s", "models --json");
 }
 
-HORA_TESTS(cli_front, {"help of every command comes from its tables", test_help, HORA_SHORT},
+HORA_TESTS(cli_front, {"what was measured is on its page", test_measured, HORA_SHORT},
+           {"help of every command comes from its tables", test_help, HORA_SHORT},
            {"-h, -q and -v", test_letters, HORA_SHORT},
            {"commands in a group", test_group, HORA_SHORT},
            {"unknown commands and options name the nearest", test_near_names, HORA_SHORT},
