@@ -14,9 +14,10 @@ typedef struct sizes {
     int64_t n, d, b; /* rows; width of x and of a block */
     int64_t blocks, packed, level;
     int64_t tile, step; /* rows of a tile, and of a step of R's gradient */
+    int64_t group;      /* columns of it, in whole blocks: rows are read once for all of them */
 } sizes;
 
-enum { FEW = 8192 }; /* numbers of a tile, where rows are narrow */
+enum { FEW = 8192, GROUP = 256 }; /* numbers of a tile, where rows are narrow; columns */
 
 /* One block for all of a row that stays in place: as many rows of that width. */
 static bool flat(const hora_call *c) {
@@ -33,12 +34,13 @@ static sizes sizes_of(const hora_call *c) {
                    .packed = hora_small_room(b, b),
                    .level = c->attr.a,
                    .tile = hora_max(32, FEW / d),
-                   .step = hora_max(256, FEW / b)};
+                   .step = hora_max(256, FEW / b),
+                   .group = hora_min(d, hora_max(1, GROUP / b) * b)};
 }
 
 /* Floats of a thread's first array and of each that follows: a tile, or a step of a block. */
 static int64_t part(const sizes *z) {
-    return hora_round_up(hora_max(z->tile * z->d, z->step * z->b), 16);
+    return hora_round_up(hora_max(z->tile * z->d, z->step * z->group), 16);
 }
 
 static int64_t room(const sizes *z) {
@@ -98,50 +100,64 @@ static void some_rows(void *arg, int64_t tile, int thread) {
                       fwd || hora_cpu_overwrites(c, 0), w);
 }
 
-/* Columns k..k + b of the rows from..from + m of P x: (m, b). */
-static void columns(const job *j, const hora_view *x, int64_t from, int64_t m, int64_t k,
+/* Columns k..k + w of the rows from..from + m of P x: (m, w). */
+static void columns(const job *j, const hora_view *x, int64_t from, int64_t m, int64_t k, int64_t w,
                     float *to) {
     const sizes *z = &j->z;
-    if (z->b == z->d && !z->level) {
+    if (w == z->d && !z->level) {
         hora_cpu_widen(x, from * z->d, m * z->d, to);
         return;
     }
-    for (int64_t i = from; i < from + m; i++, to += z->b) {
+    for (int64_t i = from; i < from + m; i++, to += w) {
         if (!z->level)
-            hora_cpu_widen(x, i * z->d + k, z->b, to);
-        for (int64_t q = 0; z->level && q < z->b; q++)
-            to[q] = (float)hora_value_at(x->data, x->dtype, i * z->d + j->from[k + q]);
+            hora_cpu_widen(x, i * z->d + k, w, to);
+        else if (x->dtype == HORA_F32)
+            for (int64_t q = 0; q < w; q++)
+                to[q] = hora_f32(x)[i * z->d + j->from[k + q]];
+        else
+            for (int64_t q = 0; q < w; q++)
+                to[q] = hora_bf16_to_f32(((const uint16_t *)x->data)[i * z->d + j->from[k + q]]);
     }
 }
 
-/* dR of one block: rows of u' times P dy of its columns. A shared block gets those of all. */
-static void one_block(void *arg, int64_t tile, int thread) {
-    const job *j = arg;
+/* dR of the blocks of w columns from k on: rows of u' times P dy of a block's columns. */
+static void group(const job *j, int64_t k, int64_t w, float *own, bool *add) {
     const sizes *z = &j->z;
     const hora_call *c = j->c;
+    float *u = own, *g = u + part(z), *packed = g + part(z);
     const bool shared = z->blocks == 1;
-    float *u = hora_cpu_own(c, thread, room(z)), *g = u + part(z), *packed = g + part(z);
-    float *dr = hora_f32(&c->din[1]) + tile * z->b * z->b;
-    bool add = !hora_cpu_overwrites(c, 1);
     for (int64_t i = 0; i < z->n; i += z->step) {
         const int64_t m = hora_min(z->step, z->n - i);
-        for (int64_t k = shared ? 0 : tile * z->b; k < (shared ? z->d : (tile + 1) * z->b);
-             k += z->b, add = true) {
-            columns(j, &c->in[0], i, m, k, u);
-            columns(j, &c->dout, i, m, k, g);
-            hora_small_pack(g, z->b, false, m, z->b, packed);
-            hora_small_product(&(hora_small){.m = z->b,
-                                             .n = z->b,
-                                             .k = m,
-                                             .a = u,
-                                             .lda = z->b,
-                                             .transpose = true,
-                                             .b = packed,
-                                             .y = dr,
-                                             .ldy = z->b,
-                                             .add = add});
+        columns(j, &c->in[0], i, m, k, w, u);
+        columns(j, &c->dout, i, m, k, w, g);
+        for (int64_t b = 0; b < w; b += z->b, *add |= shared) {
+            hora_small_pack(g + b, w, false, m, z->b, packed);
+            hora_small_product(
+                &(hora_small){.m = z->b,
+                              .n = z->b,
+                              .k = m,
+                              .a = u + b,
+                              .lda = w,
+                              .transpose = true,
+                              .b = packed,
+                              .y = hora_f32(&c->din[1]) + (shared ? 0 : (k + b) * z->b),
+                              .ldy = z->b,
+                              .add = *add});
         }
+        *add = true;
     }
+}
+
+/* The blocks of a group; one that all share gets the sums of all groups. */
+static void some_blocks(void *arg, int64_t tile, int thread) {
+    const job *j = arg;
+    const sizes *z = &j->z;
+    float *own = hora_cpu_own(j->c, thread, room(z));
+    bool add = !hora_cpu_overwrites(j->c, 1);
+    if (z->blocks > 1)
+        group(j, tile * z->group, hora_min(z->group, z->d - tile * z->group), own, &add);
+    for (int64_t k = 0; k < z->d && z->blocks == 1; k += z->group)
+        group(j, k, hora_min(z->group, z->d - k), own, &add);
 }
 
 /* --- R is one number -------------------------------------------------------------------------- */
@@ -206,7 +222,8 @@ static void run(const hora_impl *impl, const hora_call *c) {
     if (fwd || hora_cpu_wants(c, 0))
         hora_cpu_parallel(s->threads, hora_ceil_div(z->n, z->tile), some_rows, &j);
     if (hora_cpu_wants(c, 1))
-        hora_cpu_parallel(s->threads, z->blocks, one_block, &j);
+        hora_cpu_parallel(s->threads, z->blocks > 1 ? hora_ceil_div(z->d, z->group) : 1,
+                          some_blocks, &j);
 }
 
 extern const hora_cpu_op hora_cpu_op_blocks;
