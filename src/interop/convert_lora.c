@@ -87,20 +87,14 @@ static hora_status from_factors(hora_flat **out, const hora_export *x, int64_t n
     return s;
 }
 
-/* Of whose change no rank is known. */
-static const char *culprit(const hora_export *x) {
-    for (int k = 0; k < x->n; k++)
-        if (!x->adapters[k]->method->factors && !x->adapters[k]->method->change_rank)
-            return x->adapters[k]->method->name;
-    return x->n > 1 ? "all of them together" : x->adapters[0]->method->name;
-}
-
 static hora_status from_change(hora_flat **out, const hora_export *x, int64_t n, hora_json *list) {
     const int64_t rank = n ? n : hora_flat_change_rank(x);
+    const int k = hora_flat_unranked(x);
     if (!rank)
         return hora_fail(HORA_EUSAGE,
                          "the update has no rank of its own (%s); say one: --to lora:16",
-                         culprit(x));
+                         k >= 0 || x->n == 1 ? x->adapters[k >= 0 ? k : 0]->method->name
+                                             : "all of them together");
     return hora_flat_of_change(out, x, rank, list);
 }
 

@@ -139,17 +139,17 @@ static hora_status from_change(hora_flat **out, const hora_export *x, int64_t ra
 
 /* Why there is no such rank: an adapter that has none of any kind, or magnitudes (DoRA). */
 static hora_status no_rank(const hora_export *x) {
-    int has = 0;
-    for (int i = 0; i < x->n; i++)
-        if (!x->adapters[i]->method->factors && !x->adapters[i]->method->change_rank)
-            return no_factors(x, i);
-        else if (x->adapters[i]->method->change_rank)
-            has = i;
+    const int k = hora_flat_unranked(x);
+    if (k >= 0)
+        return no_factors(x, k);
+    int i = 0;
+    while (!x->adapters[i]->method->change_rank)
+        i++;
     return hora_fail(
         HORA_EUNSUPPORTED,
         "magnitudes (DoRA) and adapter %s (%s) are no single low-rank update; fold them "
         "into the model with `hora merge`",
-        x->adapters[has]->name, x->adapters[has]->method->name);
+        x->adapters[i]->name, x->adapters[i]->method->name);
 }
 
 /* Appends one adapter's factors of a site to what stands there. */

@@ -7,6 +7,13 @@
 #include "interop/interop.h"
 #include "interop/svd.h"
 
+int hora_flat_unranked(const hora_export *x) {
+    for (int k = 0; k < x->n; k++)
+        if (!x->adapters[k]->method->factors && !x->adapters[k]->method->change_rank)
+            return k;
+    return -1;
+}
+
 int64_t hora_flat_change_rank(const hora_export *x) {
     int64_t sum = 0;
     for (int k = 0; k < x->n; k++) {

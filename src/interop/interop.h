@@ -69,6 +69,8 @@ hora_status hora_flat_only(const hora_export *x, bool saved);
 /* Rank at most of what the adapters together add to a weight, where one of them has no factors; 0:
  * none is known. Call hora_adapter_materialise first. */
 int64_t hora_flat_change_rank(const hora_export *x);
+/* The first adapter that has neither factors nor a change of known rank; -1: all have. */
+int hora_flat_unranked(const hora_export *x);
 /* What a merge adds to each weight, its n largest singular values. `list` gets what is left out
  * (hora_flat_say_cut); NULL: nobody asks. HORA_EUNSUPPORTED where it changes more than sites. */
 hora_status hora_flat_of_change(hora_flat **out, const hora_export *x, int64_t n, hora_json *list);
