@@ -63,9 +63,9 @@ static void test_measured(void **state) {
     (void)state;
     assert_ok(hora_file_read(&page, hora_test_source("docs/methods/measured.md")));
     for (size_t i = 0; i < HORA_COUNT(sets); i++) {
-        char *command = hora_format("%s --table --runs %s/methods_%s.csv %s",
-                                    hora_test_source("bench/methods"),
-                                    hora_test_source("bench/results"), sets[i], sets[i]);
+        char *command =
+            hora_format("%s --table --runs %s/methods_%s.csv %s", hora_test_source("bench/methods"),
+                        hora_test_source("bench/results"), sets[i], sets[i]);
         assert_int_equal(hora_test_run(command, &out, &err), 0);
         assert_true(out.n > 1000);
         if (!strstr(page.s, out.s))
