@@ -147,7 +147,7 @@ hora_status hora_graph_sync(hora_graph *g);
 void hora_graph_get(const hora_graph *g, hora_t t, void *to);
 /* --- profile ---------------------------------------------------------------------------------- */
 typedef struct hora_op_time { /* all calls of one kind */
-    const char *op;
+    const char *op, *backend;
     hora_phase phase;
     bool recomputed; /* a forward, for backward */
     bool frozen;     /* a product with a frozen weight */

@@ -84,8 +84,8 @@ void hora_graph_profile_steps(hora_graph *g, int first, int n) {
 }
 
 static bool same_row(const hora_op_time *a, const hora_op_time *b) {
-    return a->op == b->op && a->phase == b->phase && a->recomputed == b->recomputed &&
-           a->frozen == b->frozen;
+    return a->op == b->op && a->backend == b->backend && a->phase == b->phase &&
+           a->recomputed == b->recomputed && a->frozen == b->frozen;
 }
 
 int hora_graph_profile_get(const hora_graph *g, hora_op_time *rows, int cap) {
@@ -93,7 +93,10 @@ int hora_graph_profile_get(const hora_graph *g, hora_op_time *rows, int cap) {
     for (int i = 0; g->profile && i < g->step_count; i++) {
         const step *s = &g->steps[i];
         const tally *t = &g->profile->of[i];
-        hora_op_time key = {.op = s->call.op->name, .phase = s->phase, .recomputed = s->recomputed};
+        hora_op_time key = {.op = s->call.op->name,
+                            .backend = s->backend->name,
+                            .phase = s->phase,
+                            .recomputed = s->recomputed};
         int k = 0;
         key.frozen = s->call.op->flops && s->call.frozen & HORA_IN(1);
         while (k < n && !same_row(&rows[k], &key))

@@ -72,6 +72,7 @@ static hora_json *ops_json(const bench_result *r) {
         hora_json *o = hora_json_push(list, hora_json_new_object());
         hora_json_set(o, "op", hora_json_new_string(t->op));
         hora_json_set(o, "phase", hora_json_new_string(phase_of(t)));
+        hora_json_set(o, "backend", hora_json_new_string(t->backend));
         hora_json_set(o, "frozen", hora_json_new_bool(t->frozen));
         hora_json_set(o, "calls", hora_json_new_int(t->calls / r->nprofiled));
         hora_json_set(o, "ms", hora_json_new_real(1e3 * t->seconds / steps));
@@ -103,8 +104,9 @@ static void ops_text(const bench_result *r, hora_str *out) {
                     "ms", "share", "GFLOP/s", "GB/s", "roofline");
     for (int i = 0; i < r->nops; i++) {
         char name[64];
-        hora_snprintf(name, sizeof name, "%s %s%s", t[i].op, phase_of(&t[i]),
-                      t[i].frozen ? ", frozen" : "");
+        hora_snprintf(name, sizeof name, "%s %s%s%s", t[i].op, phase_of(&t[i]),
+                      t[i].frozen ? ", frozen" : "",
+                      hora_eq(t[i].backend, "ref") ? ", ref" : ""); /* slow, and meant to be */
         const double s = t[i].seconds > 0 ? t[i].seconds : 1e-12;
         hora_str_printf(out, "%-28s %6lld %9.2f %5.1f %% %9.1f %9.2f %7.0f %%\n", name,
                         (long long)(t[i].calls / r->nprofiled), 1e3 * s / steps,

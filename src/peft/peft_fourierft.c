@@ -6,9 +6,11 @@
  *      = scaling / (out in) sum_k c_k cos(2 pi (u_k o / out + v_k i / in))
  *
  * cos(a + b) = cos a cos b - sin a sin b: a low-rank update of rank 2 n with fixed factors, the
- * cosines and sines of columns and of rows, and it is computed as that:
+ * cosines and sines of columns and of rows:
  *
  *   y = W x + b + scaling / (out in) E ((c, -c) * (G x))     G (2 n, in), E (out, 2 n)
+ *
+ * That rank may be above the width of W; then dW is formed where many rows share it.
  *
  * The places are PyTorch's randperm(out in) from random_loc_seed, row major. c starts at random as
  * in PEFT (init_weights: at zero, the base). Merges.
@@ -152,22 +154,34 @@ static hora_t fixed(hora_net *n, const hora_adapter *a, const char *name, const 
         n->g, name, (hora_view){(void *)(uintptr_t)data, a->dtype, HORA_SHAPE2(rows_, width)});
 }
 
+/* Products: of every row with both tables, or of the tables first and then of every row with dW. */
+static bool forms_update(double rows, double rank, double out, double in) {
+    return out * in * (rank + rows) < rows * rank * (out + in);
+}
+
 static hora_t linear(hora_net *n, hora_adapter *a, const hora_site *s, hora_t x, hora_t w,
                      hora_t b) {
     const config *c = a->config;
     const state *st = a->state;
+    hora_graph *g = n->g;
     const int i = (int)(s - a->base->sites);
     hora_t y = hora_net_next(n, s, x, w, b);
     if (!st->c[i])
         return y;
     const table *t = table_of(a, i);
-    hora_t spectrum = hora_permute(n->g, hora_net_param(n, st->c[i]), 1, 1, 1, c->n);
-    hora_t both = hora_outer(n->g, fixed(n, a, "signs", st->sign, 1, 2), spectrum); /* (1, 2 n) */
-    hora_t z = hora_linear(n->g, x, fixed(n, a, "columns", t->cols, 2 * c->n, s->in), HORA_NONE,
-                           HORA_NONE, 1);
-    z = hora_scale(n->g, z, both, 1); /* (rows, 2 n) */
-    return hora_linear(n->g, z, fixed(n, a, "rows", t->rows, s->out, 2 * c->n), HORA_NONE, y,
-                       c->scaling / (double)(s->in * s->out));
+    const int64_t rank = 2 * c->n;
+    const double scale = c->scaling / (double)(s->in * s->out);
+    hora_t spectrum = hora_permute(g, hora_net_param(n, st->c[i]), 1, 1, 1, c->n);
+    hora_t both = hora_outer(g, fixed(n, a, "signs", st->sign, 1, 2), spectrum); /* (1, 2 n) */
+    hora_t columns = fixed(n, a, "columns", t->cols, rank, s->in);
+    hora_t rows_ = fixed(n, a, "rows", t->rows, s->out, rank);
+    if (forms_update((double)hora_graph_rows(g), (double)rank, (double)s->out, (double)s->in)) {
+        columns = hora_permute(g, columns, 1, rank, s->in, 1); /* (in, 2 n) */
+        hora_t dw = hora_linear(g, hora_scale(g, rows_, both, 1), columns, HORA_NONE, HORA_NONE, 1);
+        return hora_linear(g, x, dw, HORA_NONE, y, scale);
+    }
+    hora_t z = hora_linear(g, x, columns, HORA_NONE, HORA_NONE, 1);
+    return hora_linear(g, hora_scale(g, z, both, 1), rows_, HORA_NONE, y, scale);
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */

@@ -296,7 +296,49 @@ static void trainings_are_one(void **state) {
     hora_log_sink(NULL, NULL);
 }
 
-HORA_TESTS(law_every, {"merged is attached, or refused", merged_is_attached, HORA_SHORT},
+/* What moves less than the residual stream holds are vectors and small tables: those may be its. */
+static void ref_has_rows(golden_run *r, const hora_base *b, const method_case *m) {
+    enum { CAP = 128 };
+    hora_op_time rows[CAP];
+    hora_graph_profile(r->g, true);
+    golden_again(r);
+    const int n = hora_graph_profile_get(r->g, rows, CAP);
+    assert_in_range(n, 1, CAP - 1);
+    const double stream = (double)(r->rows.rows * b->hidden) * (double)hora_dtype_size(b->dtype);
+    for (int i = 0; i < n; i++)
+        if (hora_eq(rows[i].backend, "ref") && rows[i].bytes >= stream * (double)rows[i].calls)
+            fail_msg("%s %s in %s: op %s (%s) has no kernel of the cpu backend", m->method,
+                     m->options, hora_dtype_name(b->dtype), rows[i].op,
+                     rows[i].phase == HORA_FORWARD ? "forward" : "backward");
+}
+
+/* What the cpu backend declines the reference computes, a hundred times slower. */
+static void nothing_is_left_to_the_reference(void **state) {
+    static const hora_dtype dtypes[] = {HORA_F32, HORA_BF16};
+    static const int many[] = {41, 30};
+    (void)state;
+    for (size_t d = 0; d < HORA_COUNT(dtypes); d++) {
+        hora_base *b = golden_fresh(model, dtypes[d], false);
+        for (int i = 0; i < method_case_count(); i++) {
+            const method_case *m = method_case_at(i);
+            if (!fit(m))
+                continue;
+            hora_adapter *a = moved(b, m);
+            golden_run r;
+            hora_rng rng = hora_rng_new(1, "batch");
+            golden_synthetic(&r, &rng, b->vocab, many, 2, 0);
+            golden_record(&r, b, &a, 1, &(golden_options){.backends = "cpu ref", .backward = true});
+            ref_has_rows(&r, b, m);
+            golden_close(&r);
+            hora_peft_detach(a);
+        }
+        hora_base_close(b);
+    }
+}
+
+HORA_TESTS(law_every,
+           {"nothing is left to the reference", nothing_is_left_to_the_reference, HORA_SHORT},
+           {"merged is attached, or refused", merged_is_attached, HORA_SHORT},
            {"exports as plain LoRA are exact", exports_are_exact, HORA_SHORT},
            {"folders of another base, spoilt or torn, are refused", bad_folders_are_refused,
             HORA_SHORT},

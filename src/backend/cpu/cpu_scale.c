@@ -1,5 +1,5 @@
 /* Kernels of op_scale.c. Work goes by rows when there is a v or a bias, by elements when not. */
-#include "backend/cpu/cpu_impl.h"
+#include "backend/cpu/cpu_lines.h"
 
 /* A bias of f32 behind rows of bf16 is rounded first. */
 static size_t bias_bytes(const hora_call *c) {
@@ -20,15 +20,43 @@ static const void *bias_of(const hora_call *c) {
     return to;
 }
 
+/* Gradients of v and b are sums over rows, taken in f32. Those of bf16 are narrowed: a sum and the
+ * gradient that stands there lie behind the floats of v. */
+static bool sums_narrowed(const hora_call *c) {
+    return (hora_cpu_wants(c, 1) && c->din[1].dtype == HORA_BF16) ||
+           (hora_cpu_wants(c, 2) && c->din[2].dtype == HORA_BF16);
+}
+
+static size_t sum_bytes(const hora_call *c) {
+    return hora_cpu_aligned((size_t)hora_cpu_width(&c->dout) * sizeof(float));
+}
+
+static void sum_rows(const hora_call *c, int input, double alpha, const hora_view *by) {
+    const hora_view *to = &c->din[input];
+    const int64_t d = hora_cpu_width(&c->dout), n = d ? hora_elems(&c->dout) / d : 0;
+    const bool overwrite = hora_cpu_overwrites(c, input);
+    if (to->dtype == HORA_F32) {
+        hora_cpu_column_sums(n, d, (float)alpha, &c->dout, by, to->data, overwrite);
+        return;
+    }
+    float *sum = (float *)((char *)c->scratch + hora_cpu_floats_bytes(&c->in[1]));
+    hora_cpu_column_sums(n, d, (float)alpha, &c->dout, by, sum, true);
+    hora_cpu_put_line(to, 0, d, sum, overwrite, sum + sum_bytes(c) / sizeof *sum);
+}
+
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     (void)d;
     need->scratch = hora_cpu_floats_bytes(&c->in[1]);
+    if (c->phase == HORA_BACKWARD) {
+        need->scratch += sums_narrowed(c) ? 2 * sum_bytes(c) : 0;
+        return hora_cpu_alike(c, 1);
+    }
     const hora_view *b = &c->in[2];
     if (!hora_absent(b) && ((hora_absent(&c->in[1]) && c->attr.alpha != 1) ||
                             (b->dtype != c->out.dtype && b->dtype != HORA_F32)))
         return false; /* nobody needs that fast */
     need->scratch += bias_bytes(c);
-    return hora_cpu_alike(c, 1) && hora_cpu_sums_f32(c, 1) && hora_cpu_sums_f32(c, 2);
+    return hora_cpu_alike(c, 1);
 }
 
 typedef struct scaling {
@@ -73,10 +101,9 @@ static void run(const hora_impl *impl, const hora_call *c) {
         }
     }
     if (hora_cpu_wants(c, 1))
-        hora_cpu_column_sums(n, d, (float)c->attr.alpha, &c->dout, &c->in[0], c->din[1].data,
-                             hora_cpu_overwrites(c, 1));
+        sum_rows(c, 1, c->attr.alpha, &c->in[0]);
     if (hora_cpu_wants(c, 2))
-        hora_cpu_column_sums(n, d, 1, &c->dout, NULL, c->din[2].data, hora_cpu_overwrites(c, 2));
+        sum_rows(c, 2, 1, NULL);
 }
 
 extern const hora_cpu_op hora_cpu_op_scale;

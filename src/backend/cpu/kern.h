@@ -114,6 +114,7 @@ typedef struct hora_kern_rows {
                  const void *x, void *y, bool overwrite);
     /* y = x rounded to bf16; y may begin where x does */
     void (*narrow)(int64_t n, const float *x, uint16_t *y);
+    void (*widen)(int64_t n, const uint16_t *x, float *y); /* of bf16 */
     /* m (4 n) = 1 where a word of philox's is at least `least`, else 0; counters from `counter` on,
      * whose lowest 24 bits do not run over. m holds a multiple of 64. */
     void (*mask)(uint64_t seed, uint64_t stream, uint64_t counter, int64_t n, uint32_t least,

@@ -120,6 +120,15 @@ static void narrow(int64_t n, const float *x, uint16_t *y) {
     }
 }
 
+static void widen(int64_t n, const uint16_t *x, float *y) {
+    for (int64_t i = 0; i < n; i += VL) {
+        if (n - i >= VL)
+            v_store(y + i, v_load_bf16(x + i));
+        else
+            v_store_n(y + i, v_load_bf16_n(x + i, n - i), n - i);
+    }
+}
+
 /* hora_philox of base/rng.c in every lane. */
 INLINE void philox(uint64_t seed, uint64_t stream, uint64_t counter, vu c[4]) {
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);

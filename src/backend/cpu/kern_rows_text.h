@@ -276,11 +276,26 @@ static void R(rope)(int64_t heads, int64_t half, const float *cos, const float *
 }
 
 extern const hora_kern_rows ROWS;
-const hora_kern_rows ROWS = {
-    R(act),       R(act_grad),     R(glu),          R(glu_grad), R(add),        R(mul),
-    R(scale),     R(accumulate),   R(column_sums),  R(rmsnorm),  R(rmsnorm_dx), R(rmsnorm_dw),
-    R(layernorm), R(layernorm_dx), R(layernorm_dw), R(rope),     narrow,        mask,
-    merge};
+const hora_kern_rows ROWS = {R(act),
+                             R(act_grad),
+                             R(glu),
+                             R(glu_grad),
+                             R(add),
+                             R(mul),
+                             R(scale),
+                             R(accumulate),
+                             R(column_sums),
+                             R(rmsnorm),
+                             R(rmsnorm_dx),
+                             R(rmsnorm_dw),
+                             R(layernorm),
+                             R(layernorm_dx),
+                             R(layernorm_dw),
+                             R(rope),
+                             narrow,
+                             widen,
+                             mask,
+                             merge};
 
 #undef EGET
 #undef ESET

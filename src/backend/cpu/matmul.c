@@ -46,12 +46,10 @@ void hora_cpu_few_or_parallel(int threads, double products, int64_t tiles,
 }
 
 void hora_cpu_widen(const hora_view *v, int64_t at, int64_t n, float *to) {
-    if (v->dtype == HORA_F32) {
+    if (v->dtype == HORA_F32)
         memcpy(to, (const float *)v->data + at, (size_t)n * sizeof(float));
-        return;
-    }
-    for (int64_t i = 0; i < n; i++)
-        to[i] = hora_bf16_to_f32(((const uint16_t *)v->data)[at + i]);
+    else
+        hora_kern_get()->rows->widen(n, (const uint16_t *)v->data + at, to);
 }
 
 static bool in_blocks(const hora_cpu_matmul_spec *s) {
