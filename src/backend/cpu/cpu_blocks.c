@@ -2,7 +2,10 @@
  * Kernels of op_blocks.c: products of small matrices. Rows go to the threads in tiles; for R's
  * gradient its blocks do, and rows are added in order.
  *
- *   scratch   a thread's own, one after another | R's blocks, packed | from: the column of x that
+ * Blocks narrower than a vector are joined: their products are those of one matrix that has them on
+ * its diagonal and zeros beside them.
+ *
+ *   scratch   a thread's own, one after another | R's units, packed | from: the column of x that
  *             stands at each of P x
  */
 #include "backend/cpu/cpu_lines.h"
@@ -12,30 +15,43 @@
 
 typedef struct sizes {
     int64_t n, d, b; /* rows; width of x and of a block */
-    int64_t blocks, packed, level;
-    int64_t tile, step; /* rows of a tile, and of a step of R's gradient */
-    int64_t group;      /* columns of it, in whole blocks: rows are read once for all of them */
+    int64_t blocks, level;
+    int64_t unit, units, packed; /* width of what is multiplied, how many differ, floats of one */
+    int64_t tile, step;          /* rows of a tile, and of a step of R's gradient */
+    int64_t group; /* columns of it, in whole units: rows are read once for all of them */
 } sizes;
 
 enum { FEW = 8192, GROUP = 256 }; /* numbers of a tile, where rows are narrow; columns */
+enum { JOINED = 16 };             /* columns of joined blocks, at most */
 
 /* One block for all of a row that stays in place: as many rows of that width. */
 static bool flat(const hora_call *c) {
     return hora_cpu_rows(&c->in[1]) == hora_cpu_width(&c->in[1]) && !c->attr.a;
 }
 
+/* Width of as many of n blocks as make a unit: a divisor of n, so that units are alike. */
+static int64_t joined(int64_t n, int64_t b) {
+    int64_t k = hora_max(1, hora_min(n, JOINED / b));
+    while (n % k)
+        k--;
+    return k * b;
+}
+
 static sizes sizes_of(const hora_call *c) {
     const hora_view *x = c->phase == HORA_FORWARD ? &c->in[0] : &c->dout;
     const int64_t b = hora_cpu_width(&c->in[1]), d = flat(c) ? b : hora_cpu_width(x);
+    const int64_t blocks = hora_cpu_rows(&c->in[1]) / b, unit = joined(d / b, b);
     return (sizes){.n = hora_elems(x) / d,
                    .d = d,
                    .b = b,
-                   .blocks = hora_cpu_rows(&c->in[1]) / b,
-                   .packed = hora_small_room(b, b),
+                   .blocks = blocks,
                    .level = c->attr.a,
+                   .unit = unit,
+                   .units = blocks > 1 ? d / unit : 1,
+                   .packed = hora_small_room(unit, unit),
                    .tile = hora_max(32, FEW / d),
-                   .step = hora_max(256, FEW / b),
-                   .group = hora_min(d, hora_max(1, GROUP / b) * b)};
+                   .step = hora_max(256, FEW / unit),
+                   .group = hora_min(d, hora_max(1, GROUP / unit) * unit)};
 }
 
 /* Floats of a thread's first array and of each that follows: a tile, or a step of a block. */
@@ -44,13 +60,13 @@ static int64_t part(const sizes *z) {
 }
 
 static int64_t room(const sizes *z) {
-    return 3 * part(z) + hora_small_room(z->step, z->b);
+    return 3 * part(z) + hora_small_room(z->step, z->unit);
 }
 
 static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     const sizes z = sizes_of(c);
-    need->scratch = hora_cpu_own_bytes(d, room(&z)) +
-                    (size_t)(z.blocks * z.packed) * sizeof(float) + (size_t)z.d * sizeof(int32_t);
+    need->scratch = hora_cpu_own_bytes(d, room(&z)) + (size_t)(z.units * z.packed) * sizeof(float) +
+                    (size_t)z.d * sizeof(int32_t);
     return hora_cpu_weights_f32(c, 1, 1) && hora_cpu_alike(c, 1);
 }
 
@@ -83,14 +99,14 @@ static void some_rows(void *arg, int64_t tile, int thread) {
     const int64_t from = tile * z->tile, m = hora_min(z->tile, z->n - from);
     float *own = hora_cpu_own(c, thread, room(z)), *v = own + part(z), *w = v + part(z);
     const float *u = exchanged(j, x, from, m, own, w);
-    for (int64_t k = 0; k < z->d; k += z->b)
+    for (int64_t k = 0; k < z->d; k += z->unit)
         hora_small_product(
             &(hora_small){.m = m,
-                          .n = z->b,
-                          .k = z->b,
+                          .n = z->unit,
+                          .k = z->unit,
                           .a = u + k,
                           .lda = z->d,
-                          .b = j->packed + (z->blocks > 1 ? k / z->b : 0) * z->packed,
+                          .b = j->packed + (z->units > 1 ? k / z->unit : 0) * z->packed,
                           .y = v + k,
                           .ldy = z->d});
     for (int64_t i = 0; z->level && i < m; i++)
@@ -120,30 +136,44 @@ static void columns(const job *j, const hora_view *x, int64_t from, int64_t m, i
     }
 }
 
+/* dR of the blocks in columns k..k + unit: u' g, both (m, unit) of rows w apart. */
+static void unit(const job *j, int64_t k, int64_t m, const float *u, const float *g, int64_t w,
+                 float *packed, bool *add) {
+    const sizes *z = &j->z;
+    const bool shared = z->blocks == 1, alone = z->unit == z->b;
+    float all[JOINED * JOINED], *dr = hora_f32(&j->c->din[1]) + (shared ? 0 : k * z->b);
+    hora_small_pack(g, w, false, m, z->unit, packed);
+    hora_small_product(&(hora_small){.m = z->unit,
+                                     .n = z->unit,
+                                     .k = m,
+                                     .a = u,
+                                     .lda = w,
+                                     .transpose = true,
+                                     .b = packed,
+                                     .y = alone ? dr : all,
+                                     .ldy = z->unit,
+                                     .add = alone && *add});
+    for (int64_t b = 0; !alone && b < z->unit;
+         b += z->b, *add |= shared) /* those on the diagonal */
+        for (int64_t i = 0; i < z->b; i++)
+            for (int64_t q = 0; q < z->b; q++) {
+                float *to = dr + ((shared ? 0 : b) + i) * z->b + q;
+                *to = all[(b + i) * z->unit + b + q] + (*add ? *to : 0);
+            }
+    *add |= shared;
+}
+
 /* dR of the blocks of w columns from k on: rows of u' times P dy of a block's columns. */
 static void group(const job *j, int64_t k, int64_t w, float *own, bool *add) {
     const sizes *z = &j->z;
     const hora_call *c = j->c;
     float *u = own, *g = u + part(z), *packed = g + part(z);
-    const bool shared = z->blocks == 1;
     for (int64_t i = 0; i < z->n; i += z->step) {
         const int64_t m = hora_min(z->step, z->n - i);
         columns(j, &c->in[0], i, m, k, w, u);
         columns(j, &c->dout, i, m, k, w, g);
-        for (int64_t b = 0; b < w; b += z->b, *add |= shared) {
-            hora_small_pack(g + b, w, false, m, z->b, packed);
-            hora_small_product(
-                &(hora_small){.m = z->b,
-                              .n = z->b,
-                              .k = m,
-                              .a = u + b,
-                              .lda = w,
-                              .transpose = true,
-                              .b = packed,
-                              .y = hora_f32(&c->din[1]) + (shared ? 0 : (k + b) * z->b),
-                              .ldy = z->b,
-                              .add = *add});
-        }
+        for (int64_t b = 0; b < w; b += z->unit)
+            unit(j, k + b, m, u + b, g + b, w, packed, add);
         *add = true;
     }
 }
@@ -183,6 +213,22 @@ static void grad_of_number(const job *j) {
     }
 }
 
+/* Unit k of R, or of R transposed. */
+static void pack_unit(const job *j, int64_t k, bool transpose) {
+    const sizes *z = &j->z;
+    const float *r = hora_f32(&j->c->in[1]) + (z->blocks > 1 ? k * z->unit * z->b : 0);
+    float all[JOINED * JOINED] = {0}, *to = j->packed + k * z->packed;
+    if (z->unit == z->b) {
+        hora_small_pack(r, z->b, transpose, z->b, z->b, to);
+        return;
+    }
+    for (int64_t b = 0; b < z->unit; b += z->b)
+        for (int64_t i = 0; i < z->b; i++)
+            memcpy(all + (b + i) * z->unit + b, r + ((z->blocks > 1 ? b : 0) + i) * z->b,
+                   (size_t)z->b * sizeof *all);
+    hora_small_pack(all, z->unit, transpose, z->unit, z->unit, to);
+}
+
 static void run_number(const job *j, bool dx, bool dr) {
     if (dx)
         hora_cpu_chunks(j->z.n, HORA_CPU_CHUNK, times_number, (void *)(uintptr_t)j->c);
@@ -213,12 +259,11 @@ static void run(const hora_impl *impl, const hora_call *c) {
         run_number(&j, fwd || hora_cpu_wants(c, 0), hora_cpu_wants(c, 1));
         return;
     }
-    j.from = (int32_t *)(j.packed + z->blocks * z->packed);
+    j.from = (int32_t *)(j.packed + z->units * z->packed);
     for (int64_t p = 0; p < z->d; p++)
         j.from[hora_butterfly(p, z->b, z->level)] = (int32_t)p;
-    for (int64_t k = 0; k < z->blocks; k++)
-        hora_small_pack(hora_f32(&c->in[1]) + k * z->b * z->b, z->b, !fwd, z->b, z->b,
-                        j.packed + k * z->packed);
+    for (int64_t k = 0; k < z->units; k++)
+        pack_unit(&j, k, !fwd);
     if (fwd || hora_cpu_wants(c, 0))
         hora_cpu_parallel(s->threads, hora_ceil_div(z->n, z->tile), some_rows, &j);
     if (hora_cpu_wants(c, 1))
