@@ -89,19 +89,20 @@ static void turn(const job *j, const float *c, int64_t m, float *x) {
                                      .add = true});
 }
 
-/* to (r, n) += c' x, x (m, n); `packed` is room for it */
-static void gather(const job *j, const float *c, const float *x, int64_t n, int64_t m,
-                   float *packed, float *to) {
-    hora_small_pack(x, n, false, m, n, packed);
+/* to (r, d) += c' x; `packed` is room for x (m, d) */
+static void gather(const job *j, const float *c, const float *x, int64_t m, float *packed,
+                   float *to) {
+    const int64_t d = j->s.d;
+    hora_small_pack(x, d, false, m, d, packed);
     hora_small_product(&(hora_small){.m = j->s.r,
-                                     .n = n,
+                                     .n = d,
                                      .k = m,
                                      .a = c,
                                      .lda = j->s.r,
                                      .transpose = true,
                                      .b = packed,
                                      .y = to,
-                                     .ldy = n,
+                                     .ldy = d,
                                      .add = true});
 }
 
@@ -135,10 +136,10 @@ static void forward(void *arg, int64_t tile, int thread) {
 /* The sums of a block: coefficients here are -h and -g. */
 static void slopes(const job *j, const own *o, int64_t m, float *du, float *pairs) {
     const sizes s = j->s;
-    gather(j, o->cg, o->x, s.d, m, o->packed, du);
+    gather(j, o->cg, o->x, m, o->packed, du);
     for (int64_t i = 0; i < m * s.r; i++)
         o->cx[i] = -o->cx[i];
-    gather(j, o->cx, o->g, s.d, m, o->packed, du);
+    gather(j, o->cx, o->g, m, o->packed, du);
     for (int64_t i = 0; i < m; i++)
         for (int64_t k = 0; k < s.r; k++)
             for (int64_t l = 0; l < s.r; l++)
