@@ -169,6 +169,36 @@ static void rounds_alike(const char *path) {
     end(&exact);
 }
 
+static double loss_in_f64(const char *path, bool unpacked) {
+    const hora_base_options options = {.dtype = HORA_F64, .unpacked = unpacked};
+    int32_t ids[20];
+    double labels[20];
+    const hora_forward_batch batch = {.b = 1, .t = 20, .ids = ids, .labels = labels, .per = 20};
+    hora_base *b;
+    hora_device *host;
+    assert_ok(hora_base_open(&b, path, &options));
+    for (int i = 0; i < 20; i++)
+        labels[i] = ids[i] = (i * 37 + 11) % (int)b->vocab;
+    assert_ok(hora_device_open(&host, "host"));
+    hora_forward f = {.base = b, .device = host};
+    assert_ok(hora_forward_run(&f, &batch));
+    hora_device_free(host);
+    hora_base_close(b);
+    return f.loss;
+}
+
+/* In f64 every op is the reference's, and its table of embeddings comes in blocks alone. */
+static void test_f64(void **state) {
+    static const char *const files[] = {"llama/q8_0", "llama/q4_k", "qwen3/q4_k"};
+    (void)state;
+    for (size_t i = 0; i < HORA_COUNT(files); i++) {
+        const char *path = hora_test_shared(hora_test_text("gguf/models/%s.gguf", files[i]));
+        const double blocks = loss_in_f64(path, false), plain = loss_in_f64(path, true);
+        if (!(fabs(blocks - plain) <= 1e-12 * plain))
+            fail_msg("%s: loss %.15g, unpacked %.15g", path, blocks, plain);
+    }
+}
+
 /* Both orientations of every product, in every type, are those of the weights out of their
  * blocks. */
 static void test_blocks(void **state) {
@@ -239,4 +269,5 @@ static void test_methods(void **state) {
 
 HORA_TESTS(vectors_blocks, {"kernels give the bits of the reference", test_kernels, HORA_SHORT},
            {"training on blocks is training on their values", test_blocks, HORA_SHORT},
+           {"f64 on blocks is f64 on their values", test_f64, HORA_SHORT},
            {"every method trains on blocks", test_methods, HORA_SHORT});

@@ -1,6 +1,6 @@
 /*
  * The reference backend: the law that other backends are held against. One table from op to kernel,
- * f32 and f64; calls of any mix of f32, f64 and bf16 go through mixed.c. Prepares nothing.
+ * f32 and f64; calls of any mix of f32, f64, bf16 and blocks go through mixed.c. Prepares nothing.
  */
 #include "backend/ref/ref_impl.h"
 
@@ -25,7 +25,7 @@ static int dtype_of(const hora_call *c) {
         hora_dtype t = c->in[i].dtype;
         if (t != HORA_F32 && t != HORA_F64 && t != HORA_BF16 && hora_dtype_block(t) == 1)
             return -1;
-        mixed |= t == HORA_BF16 || t != c->in[0].dtype;
+        mixed |= t == HORA_BF16 || hora_dtype_block(t) > 1 || t != c->in[0].dtype;
     }
     const hora_dtype all = c->op->nin ? c->in[0].dtype : c->out.dtype;
     return mixed ? REF_MIXED : all == HORA_F32 ? REF_F32 : REF_F64;
