@@ -11,7 +11,8 @@
 static void attention_flops(const node *n, hora_phase phase, double prefix, double f[HORA_WORKS]) {
     const bool q = n->live_inputs & HORA_IN(0), k = n->live_inputs & HORA_IN(1),
                v = n->live_inputs & HORA_IN(2);
-    double products = phase == HORA_FORWARD ? 2 : 1 + (q || k) + q + k + v;
+    const int forward = hora_op_at(n->op)->options & HORA_OP_SCORES ? 1 : 2;
+    double products = phase == HORA_FORWARD ? forward : 1 + (q || k) + q + k + v;
     double pair = products * 2.0 * (double)(n->attr.heads * n->attr.head_dim);
     f[n->attr.window ? HORA_WORK_WINDOWED : HORA_WORK_PAIR] += pair;
     f[HORA_WORK_TOKEN] += pair * prefix;
@@ -37,7 +38,8 @@ void hora_graph_node_flops(const hora_graph *g, const node *n, hora_phase phase,
     hora_view in[HORA_MAX_IN];
     for (int k = 0; k < HORA_MAX_IN; k++)
         in[k] = *hora_graph_view(g, n->in[k]);
-    if (op->options & HORA_OP_PAIRS) {
+    const bool in_rows = op->options & HORA_OP_SCORES && phase == HORA_BACKWARD;
+    if (op->options & HORA_OP_PAIRS && !in_rows) {
         const bool prefix = op->optional & HORA_IN(3) && !hora_absent(&in[3]);
         attention_flops(n, phase, prefix ? (double)in[3].shape.d[0] : 0, f);
         return;

@@ -119,6 +119,8 @@ typedef struct hora_op {
 #define HORA_OP_TARGETS 1024u
 #define HORA_OP_PICKS   2048u /* reads no more of in[0] than it writes */
 #define HORA_OP_SOURCE  4096u /* of the batch it reads the leaf attr.source */
+/* with PAIRS: forward they are scored and no more, backward is counted in rows */
+#define HORA_OP_SCORES 8192u
 
 /* Rows of ops.def, in its order. */
 typedef enum hora_op_id {

@@ -81,7 +81,8 @@ static bool sample(hora_rng *r, int k, hora_case *c) {
 
 const hora_op hora_op_isomorph = {.name = "isomorph",
                                   .nin = 3,
-                                  .options = HORA_OP_BATCH | HORA_OP_SAVED_ROWS,
+                                  .options = HORA_OP_BATCH | HORA_OP_SAVED_ROWS | HORA_OP_PAIRS |
+                                             HORA_OP_SCORES,
                                   .leaves = HORA_LEAF(lo) | HORA_LEAF(hi),
                                   .shape = shape,
                                   .reads = reads,

@@ -336,8 +336,37 @@ static void nothing_is_left_to_the_reference(void **state) {
     }
 }
 
+/* FLOPs are counted for a token, a pair, a target and once: not more of them in a larger batch. */
+static void work_is_that_of_its_rows(void **state) {
+    static const int thrice[] = {11, 6, 11, 6, 11, 6};
+    (void)state;
+    hora_base *b = golden_fresh(model, HORA_F32, false);
+    for (int i = 0; i < method_case_count(); i++) {
+        const method_case *m = method_case_at(i);
+        double f[2][HORA_WORKS];
+        if (!fit(m))
+            continue;
+        hora_adapter *a = moved(b, m);
+        for (int k = 0; k < 2; k++) {
+            golden_run r;
+            hora_rng rng = hora_rng_new(1, "batch");
+            golden_synthetic(&r, &rng, b->vocab, thrice, k ? 6 : 2, 0);
+            golden_record(&r, b, &a, 1, &(golden_options){.backward = true});
+            memcpy(f[k], hora_graph_info(r.g)->flops, sizeof f[k]);
+            golden_close(&r);
+        }
+        for (int k = 0; k < HORA_WORKS; k++)
+            if (k != HORA_WORK_ONCE && !(f[1][k] <= f[0][k] * (1 + 1e-9)))
+                fail_msg("%s %s: work %d is %g in three times the batch, %g in one", m->method,
+                         m->options, k, f[1][k], f[0][k]);
+        hora_peft_detach(a);
+    }
+    hora_base_close(b);
+}
+
 HORA_TESTS(law_every,
            {"nothing is left to the reference", nothing_is_left_to_the_reference, HORA_SHORT},
+           {"work is that of its rows", work_is_that_of_its_rows, HORA_SHORT},
            {"merged is attached, or refused", merged_is_attached, HORA_SHORT},
            {"exports as plain LoRA are exact", exports_are_exact, HORA_SHORT},
            {"folders of another base, spoilt or torn, are refused", bad_folders_are_refused,
