@@ -100,7 +100,7 @@ static void ops_text(const bench_result *r, hora_str *out) {
     hora_op_time *t = hora_calloc((size_t)r->nops + 1, sizeof *t);
     memcpy(t, r->ops, (size_t)r->nops * sizeof *t);
     qsort(t, (size_t)r->nops, sizeof *t, longest_first);
-    hora_str_printf(out, "\n%-28s %6s %9s %7s %9s %9s %9s\n", "op, in a profiled step", "calls",
+    hora_str_printf(out, "\n%-32s %6s %9s %7s %9s %9s %9s\n", "op, in a profiled step", "calls",
                     "ms", "share", "GFLOP/s", "GB/s", "roofline");
     for (int i = 0; i < r->nops; i++) {
         char name[64];
@@ -108,12 +108,12 @@ static void ops_text(const bench_result *r, hora_str *out) {
                       t[i].frozen ? ", frozen" : "",
                       hora_eq(t[i].backend, "ref") ? ", ref" : ""); /* slow, and meant to be */
         const double s = t[i].seconds > 0 ? t[i].seconds : 1e-12;
-        hora_str_printf(out, "%-28s %6lld %9.2f %5.1f %% %9.1f %9.2f %7.0f %%\n", name,
+        hora_str_printf(out, "%-32s %6lld %9.2f %5.1f %% %9.1f %9.2f %7.0f %%\n", name,
                         (long long)(t[i].calls / r->nprofiled), 1e3 * s / steps,
                         100 * s / r->profiled, 1e-9 * t[i].flops / s, 1e-9 * t[i].bytes / s,
                         100 * roofline(r, &t[i]));
     }
-    hora_str_printf(out, "%-28s %6s %9.2f %5.1f %%\n", "outside (clip, update, ..)", "",
+    hora_str_printf(out, "%-32s %6s %9.2f %5.1f %%\n", "outside (clip, update, ..)", "",
                     1e3 * outside(r) / steps, 100 * outside(r) / r->profiled);
     hora_free(t);
 }

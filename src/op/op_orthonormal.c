@@ -4,8 +4,7 @@
  *   v_i = u_i - sum_(j<i) (w_j'u_i) w_j      w_i = v_i / |v_i|      U, W (r, d)
  *
  * A row that the earlier ones span has no direction left: it is divided by the length of a rounding
- * error. Backward goes through the steps in reverse; it reads U and W. Small, and made of
- * parameters: there is a reference kernel only.
+ * error. Backward goes through the steps in reverse; it reads U and W.
  */
 #include "op/op_impl.h"
 
@@ -24,7 +23,7 @@ static unsigned reads(unsigned grad) {
 }
 
 static bool sample(hora_rng *r, int k, hora_case *c) {
-    static const int64_t s[][2] = {{1, 1}, {1, 7}, {3, 5}, {4, 33}};
+    static const int64_t s[][2] = {{1, 1}, {1, 7}, {3, 5}, {4, 33}, {9, 70}};
     (void)r;
     if (k >= (int)HORA_COUNT(s))
         return false;

@@ -42,14 +42,17 @@ static hora_status add(hora_adapter *a, int i) {
         return hora_fail(HORA_EUSAGE, "give block_size or blocks, not both");
     if (b < 2 || s->in % b || (c->blocks && s->in % c->blocks))
         return hora_fail(HORA_EUSAGE,
-                         "%s is %lld wide, which %s=%lld does not divide; take a number that does",
+                         "%s is %lld wide, and %s=%lld does not cut that into equal blocks of 2 or "
+                         "more; take a number that does",
                          s->module, (long long)s->in, c->block ? "block_size" : "blocks",
                          (long long)(c->block ? c->block : c->blocks));
     if (m > 1 && (b % 2 || s->in % (b << (m - 1))))
-        return hora_fail(HORA_EUSAGE,
-                         "factors=%lld: %s is %lld wide; the block must be even, and block_size "
-                         "times 2^%lld divide the width",
-                         (long long)m, s->module, (long long)s->in, (long long)m - 1);
+        return hora_fail(
+            HORA_EUSAGE,
+            "factors=%lld: %s is %lld wide; blocks of %lld must be even, and %lld times "
+            "2^%lld divide that; take fewer factors, or an even block_size",
+            (long long)m, s->module, (long long)s->in, (long long)b, (long long)b,
+            (long long)m - 1);
     *t = (hora_rotation){.block = b, .blocks = s->in / b, .factors = m, .whole = true};
     t->p = hora_typed_param(a, s, "boft_R", (hora_shape){4, {m, t->blocks, b, b}},
                             (hora_init){.kind = HORA_INIT_ZERO});

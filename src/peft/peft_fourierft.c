@@ -57,11 +57,17 @@ static hora_status add(hora_adapter *a, int i) {
     state *st = a->state;
     const hora_site *s = &a->base->sites[i];
     int t = 0;
-    if (c->n > s->in * s->out || s->in * s->out >= (INT64_C(1) << 32) / 20)
+    if (c->n > s->in * s->out)
         return hora_fail(HORA_EUSAGE,
-                         "%s is %lld x %lld: %lld frequencies do not fit, or their places cannot "
-                         "be drawn as PyTorch draws them",
-                         s->module, (long long)s->out, (long long)s->in, (long long)c->n);
+                         "%s is %lld x %lld, so it has no more than %lld frequencies; take as many "
+                         "or fewer (it was %lld), or leave it out of targets",
+                         s->module, (long long)s->out, (long long)s->in,
+                         (long long)(s->in * s->out), (long long)c->n);
+    if (s->in * s->out >= (INT64_C(1) << 32) / 20)
+        return hora_fail(HORA_EUSAGE,
+                         "%s is %lld x %lld: places in a matrix so large cannot be drawn as "
+                         "PyTorch draws them; leave it out of targets",
+                         s->module, (long long)s->out, (long long)s->in);
     while (t < st->ntables && (st->tables[t].out != s->out || st->tables[t].in != s->in))
         t++;
     if (t == st->ntables) {

@@ -40,7 +40,8 @@ static hora_status add(hora_adapter *a, int i) {
         return hora_fail(HORA_EUSAGE, "give block_size or blocks, not both");
     if (b < 2 || s->in % b || (c->blocks && s->in % c->blocks))
         return hora_fail(HORA_EUSAGE,
-                         "%s is %lld wide, which %s=%lld does not divide; take a number that does",
+                         "%s is %lld wide, and %s=%lld does not cut that into equal blocks of 2 or "
+                         "more; take a number that does",
                          s->module, (long long)s->in, c->block ? "block_size" : "blocks",
                          (long long)(c->block ? c->block : c->blocks));
     *t = (hora_rotation){.block = b,

@@ -86,6 +86,8 @@ static void test_differences(void **state) {
                "verify --model '%s' --adapter '%s' --against '%s' "
                "--tolerance 1e-3",
                tiny_model(), a, b);
+    tool_check(5, "cannot be merged", "nothing can be compared",
+               "verify --model '%s' --adapter '%s' --tolerance 1e-3", tiny_model(), serial);
     tool_check(0, "cannot be merged", NULL, "verify --model '%s' --adapter '%s'", tiny_model(),
                serial);
     tool_check(0, "merged", NULL,

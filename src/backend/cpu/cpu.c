@@ -13,6 +13,7 @@
     X(rope_reach) X(attention) X(cached_attention) X(dropout) X(detach) X(drop_path)    \
     X(shift)                                                                            \
     X(permute) X(head_xent) X(lownorm) X(mse) X(bce) X(soft_xent) X(outer) X(reflect) \
+    X(orthonormal) \
     X(segment) X(upsample) \
     X(cayley) X(blocks) X(kron) X(fit) X(gramdist) X(moved) X(contrast) X(cosine) X(tokenmix) \
     X(isomorph) X(depthwise) X(divergence) X(gumbel) X(snap) X(gate) X(route) X(share) \
