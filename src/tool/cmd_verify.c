@@ -421,6 +421,7 @@ const hora_command hora_command_verify = {
         "than the\n"
         "tolerance (1e-4 without one) of its largest number. GGUF and MLX files are read back "
         "as their\n"
-        "programs read them. Beyond the tolerance the exit code is 10.",
+        "programs read them. Beyond the tolerance the exit code is 10; 5 where nothing can be "
+        "compared.",
     .tables = {&hora_cli_source_options, &options},
     .run = run};
