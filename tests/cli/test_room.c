@@ -61,7 +61,7 @@ static void test_no_room(void **state) {
         {"adalora --total-step 1000", "the budget ends above target_rank", 0},
         {"kadapt --terms 31", "take a number that divides both, 16 for one", 2},
         {"head_lora --heads 99", "there is no head 99", 2},
-        {"oft --block-size 7", "which block_size=7 does not divide", 2},
+        {"oft --block-size 7", "block_size=7 does not cut that into equal blocks", 2},
         {"boft --block-size 4 --factors 9", "factors=9", 2},
         {"alast --train-layers 99", "train_layers=99", 2},
         {"dyt --budget 1.5", "a number from 0 to 1", 2},
