@@ -35,15 +35,8 @@ static hora_status add(hora_adapter *a, int i) {
     const config *c = a->config;
     const hora_site whole = hora_typed_whole(a, i), *s = &whole;
     hora_rotation *t = &((hora_rotation *)a->state)[i];
-    const int64_t b = c->block ? c->block : s->in / hora_max(1, c->blocks);
-    if (c->block && c->blocks)
-        return hora_fail(HORA_EUSAGE, "give block_size or blocks, not both");
-    if (b < 2 || s->in % b || (c->blocks && s->in % c->blocks))
-        return hora_fail(HORA_EUSAGE,
-                         "%s is %lld wide, and %s=%lld does not cut that into equal blocks of 2 or "
-                         "more; take a number that does",
-                         s->module, (long long)s->in, c->block ? "block_size" : "blocks",
-                         (long long)(c->block ? c->block : c->blocks));
+    int64_t b;
+    HORA_TRY(hora_rotation_block(s, c->block, c->blocks, &b));
     *t = (hora_rotation){.block = b,
                          .blocks = c->share ? 1 : s->in / b,
                          .factors = 1,

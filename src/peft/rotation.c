@@ -26,6 +26,19 @@ static void prelude(hora_rotation *t, hora_net *n) {
         t->r[f] = t->index ? hora_gather(g, r, t->index + f * rows, rows) : r;
 }
 
+hora_status hora_rotation_block(const hora_site *s, int64_t block, int64_t blocks, int64_t *b) {
+    if (block && blocks)
+        return hora_fail(HORA_EUSAGE, "give block_size or blocks, not both");
+    *b = block ? block : s->in / hora_max(1, blocks);
+    if (*b < 2 || s->in % *b || (blocks && s->in % blocks))
+        return hora_fail(HORA_EUSAGE,
+                         "%s is %lld wide, and %s=%lld does not cut that into equal blocks of 2 or "
+                         "more; take a number that does",
+                         s->module, (long long)s->in, block ? "block_size" : "blocks",
+                         (long long)(block ? block : blocks));
+    return HORA_OK;
+}
+
 void hora_rotations_prelude(hora_net *n, hora_adapter *a, int layer) {
     hora_rotation *t = a->state;
     for (int i = 0; i < a->base->nsites; i++)

@@ -20,6 +20,9 @@ typedef struct hora_rotation {       /* of one site; p NULL: none */
 /* Allocates the state of a method: an entry per site, zeroed. And frees what they hold. */
 hora_rotation *hora_rotations_new(hora_adapter *a);
 void hora_rotations_release(hora_adapter *a);
+/* *b: the width of a block of s, from a width or a number of blocks of which one is 0. HORA_EUSAGE:
+ * both are given, or they do not cut the width of s into equal blocks of 2 or more. */
+hora_status hora_rotation_block(const hora_site *s, int64_t block, int64_t blocks, int64_t *b);
 /* Hook `prelude`. */
 void hora_rotations_prelude(hora_net *n, hora_adapter *a, int layer);
 /* x R_(m-1) .. R_0 */
