@@ -44,7 +44,8 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
 
 typedef struct job {
     const hora_call *c;
-    float *sums; /* per tile: dV (r, t), dU (t, r) */
+    float *sums;               /* per tile: dV (r, t), dU (t, r) */
+    int64_t first[GROUPS + 1]; /* rows where groups begin, and where the last ends */
 } job;
 
 /* What is (.., PANEL) has numbers in its first w columns; there are zeros in the others of z. */
@@ -193,17 +194,23 @@ static void backward_line(const panel *p, const hora_token_line *l) {
     backward_in(p, l, n);
 }
 
-/* The lines of segments [s / groups g, s / groups (g + 1)) of s. */
-static void group(const panel *p, int64_t g) {
-    const hora_batch *b = p->c->batch;
-    int64_t all = 0, i = 0;
-    for (int64_t from = 0; from < p->s.n; from = hora_segment_end(b, from, p->s.n))
+/* As many segments for each group. */
+static void cut(job *j, sizes s) {
+    const hora_batch *b = j->c->batch;
+    int64_t all = 0, i = 0, g = 0;
+    for (int64_t from = 0; from < s.n; from = hora_segment_end(b, from, s.n))
         all++;
+    for (int64_t from = 0; from < s.n; from = hora_segment_end(b, from, s.n), i++)
+        while (g < s.groups && all * g / s.groups == i)
+            j->first[g++] = from;
+    while (g <= s.groups)
+        j->first[g++] = s.n;
+}
+
+static void lines(const panel *p, int64_t first, int64_t end) {
     hora_token_line l;
-    for (int64_t from = 0, to; from < p->s.n; from = to, i++) {
-        to = hora_segment_end(b, from, p->s.n);
-        if (i < all * g / p->s.groups || i >= all * (g + 1) / p->s.groups)
-            continue;
+    for (int64_t from = first, to; from < end; from = to) {
+        to = hora_segment_end(p->c->batch, from, p->s.n);
         for (int64_t k = 0; hora_token_line_at(&p->c->attr, from, to, k, &l); k++)
             p->c->phase == HORA_FORWARD ? forward_line(p, &l) : backward_line(p, &l);
     }
@@ -227,7 +234,7 @@ static void one_tile(void *arg, int64_t tile, int thread) {
     if (p.dv)
         memset(p.dv, 0, (size_t)(2 * s.r * s.t) * sizeof *p.dv);
     memset(p.z, 0, (size_t)(3 * s.r * PANEL) * sizeof *p.z);
-    group(&p, tile / s.panels);
+    lines(&p, j->first[tile / s.panels], j->first[tile / s.panels + 1]);
 }
 
 static void add_up(const hora_call *c, const float *sums, int input) {
@@ -244,11 +251,8 @@ static void add_up(const hora_call *c, const float *sums, int input) {
 static void run(const hora_impl *impl, const hora_call *c) {
     const sizes s = sizes_of(c);
     const int threads = *(const int *)impl->state;
-    job j = {c, NULL};
-    if (sums(c))
-        j.sums =
-            (float *)((char *)c->scratch +
-                      (size_t)threads * hora_cpu_aligned((size_t)own_floats(s) * sizeof(float)));
+    job j = {.c = c, .sums = sums(c) ? hora_cpu_own(c, threads, own_floats(s)) : NULL};
+    cut(&j, s);
     hora_cpu_parallel(threads, s.panels * s.groups, one_tile, &j);
     if (sums(c)) {
         add_up(c, j.sums, 1);

@@ -121,12 +121,8 @@ static void narrow(int64_t n, const float *x, uint16_t *y) {
 }
 
 static void widen(int64_t n, const uint16_t *x, float *y) {
-    for (int64_t i = 0; i < n; i += VL) {
-        if (n - i >= VL)
-            v_store(y + i, v_load_bf16(x + i));
-        else
-            v_store_n(y + i, v_load_bf16_n(x + i, n - i), n - i);
-    }
+    EACH(n)
+        SET(y, left_ >= VL ? v_load_bf16(x + at_) : v_load_bf16_n(x + at_, left_));
 }
 
 /* hora_philox of base/rng.c in every lane. */
