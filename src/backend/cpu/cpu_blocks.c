@@ -136,6 +136,13 @@ static void columns(const job *j, const hora_view *x, int64_t from, int64_t m, i
     }
 }
 
+/* dr (b, b) (+)= a block on the diagonal of a unit. */
+static void put_block(float *dr, const float *from, const sizes *z, bool add) {
+    for (int64_t i = 0; i < z->b; i++)
+        for (int64_t q = 0; q < z->b; q++)
+            dr[i * z->b + q] = from[i * z->unit + q] + (add ? dr[i * z->b + q] : 0);
+}
+
 /* dR of the blocks in columns k..k + unit: u' g, both (m, unit) of rows w apart. */
 static void unit(const job *j, int64_t k, int64_t m, const float *u, const float *g, int64_t w,
                  float *packed, bool *add) {
@@ -153,13 +160,8 @@ static void unit(const job *j, int64_t k, int64_t m, const float *u, const float
                                      .y = alone ? dr : all,
                                      .ldy = z->unit,
                                      .add = alone && *add});
-    for (int64_t b = 0; !alone && b < z->unit;
-         b += z->b, *add |= shared) /* those on the diagonal */
-        for (int64_t i = 0; i < z->b; i++)
-            for (int64_t q = 0; q < z->b; q++) {
-                float *to = dr + ((shared ? 0 : b) + i) * z->b + q;
-                *to = all[(b + i) * z->unit + b + q] + (*add ? *to : 0);
-            }
+    for (int64_t b = 0; !alone && b < z->unit; b += z->b, *add |= shared)
+        put_block(dr + (shared ? 0 : b * z->b), all + b * z->unit + b, z, *add);
     *add |= shared;
 }
 
@@ -190,29 +192,6 @@ static void some_blocks(void *arg, int64_t tile, int thread) {
         group(j, k, hora_min(z->group, z->d - k), own, &add);
 }
 
-/* --- R is one number -------------------------------------------------------------------------- */
-static void times_number(void *arg, int64_t from, int64_t to) {
-    const hora_call *c = arg;
-    const bool fwd = c->phase == HORA_FORWARD;
-    const hora_view *x = fwd ? &c->in[0] : &c->dout, *y = fwd ? &c->out : &c->din[0];
-    void *at = hora_cpu_at(y, from);
-    hora_cpu_loops(y)->add(to - from, hora_f32(&c->in[1])[0],
-                           fwd || hora_cpu_overwrites(c, 0) ? NULL : at, hora_cpu_at(x, from), at);
-}
-
-/* Its gradient, summed in order by one thread. */
-static void grad_of_number(const job *j) {
-    const hora_call *c = j->c;
-    float *u = c->scratch, *g = u + part(&j->z), sum, *dr = hora_f32(&c->din[1]);
-    if (hora_cpu_overwrites(c, 1))
-        *dr = 0;
-    for (int64_t i = 0; i < j->z.n; i += FEW, *dr += sum) {
-        const int64_t m = hora_min(FEW, j->z.n - i);
-        hora_kern_get()->attention[0]->dots(1, m, hora_cpu_line(&c->in[0], i, m, u),
-                                            hora_cpu_line(&c->dout, i, m, g), m, &sum);
-    }
-}
-
 /* Unit k of R, or of R transposed. */
 static void pack_unit(const job *j, int64_t k, bool transpose) {
     const sizes *z = &j->z;
@@ -227,6 +206,28 @@ static void pack_unit(const job *j, int64_t k, bool transpose) {
             memcpy(all + (b + i) * z->unit + b, r + ((z->blocks > 1 ? b : 0) + i) * z->b,
                    (size_t)z->b * sizeof *all);
     hora_small_pack(all, z->unit, transpose, z->unit, z->unit, to);
+}
+
+/* --- R is one number -------------------------------------------------------------------------- */
+static void times_number(void *arg, int64_t from, int64_t to) {
+    const hora_call *c = arg;
+    const bool fwd = c->phase == HORA_FORWARD;
+    const hora_view *x = fwd ? &c->in[0] : &c->dout, *y = fwd ? &c->out : &c->din[0];
+    void *at = hora_cpu_at(y, from);
+    hora_cpu_loops(y)->add(to - from, hora_f32(&c->in[1])[0],
+                           fwd || hora_cpu_overwrites(c, 0) ? NULL : at, hora_cpu_at(x, from), at);
+}
+
+/* Its gradient, summed in order by one thread. */
+static void grad_of_number(const job *j) {
+    const hora_call *c = j->c;
+    float *u = c->scratch, *g = u + part(&j->z), *dr = hora_f32(&c->din[1]);
+    if (hora_cpu_overwrites(c, 1))
+        *dr = 0;
+    for (int64_t i = 0; i < j->z.n; i += FEW) {
+        const int64_t m = hora_min(FEW, j->z.n - i);
+        *dr += hora_cpu_dot(m, hora_cpu_line(&c->in[0], i, m, u), hora_cpu_line(&c->dout, i, m, g));
+    }
 }
 
 static void run_number(const job *j, bool dx, bool dr) {

@@ -109,9 +109,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     const sizes s = sizes_of(c);
     const int threads = *(const int *)impl->state;
     const float *k = hora_f32(&c->in[1]);
-    float *turned =
-        (float *)((char *)c->scratch +
-                  (size_t)threads * hora_cpu_aligned((size_t)own_floats(s) * sizeof(float)));
+    float *turned = hora_cpu_own(c, threads, own_floats(s));
     job j = {c, turned};
     if (c->phase == HORA_FORWARD || hora_cpu_wants(c, 0)) {
         for (int64_t i = 0; i < s.d * s.taps; i++)

@@ -66,8 +66,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     const int threads = *(const int *)impl->state;
     const int64_t n = hora_cpu_rows(&c->in[0]);
     job b = {c, NULL};
-    b.sums = (double *)((char *)c->scratch +
-                        (size_t)threads * hora_cpu_aligned((size_t)room(c) * sizeof(float)));
+    b.sums = (double *)(void *)hora_cpu_own(c, threads, room(c));
     if (c->phase == HORA_BACKWARD && !hora_cpu_wants(c, 0))
         return;
     hora_cpu_parallel(threads, hora_ceil_div(n, ROWS), some_rows, &b);

@@ -34,6 +34,16 @@ static inline void *hora_cpu_at(const hora_view *v, int64_t i) {
 static inline const hora_kern_rows *hora_cpu_loops(const hora_view *v) {
     return v->dtype == HORA_BF16 ? hora_kern_get()->rows_bf16 : hora_kern_get()->rows;
 }
+/* a' b of n floats */
+static inline float hora_cpu_dot(int64_t n, const float *a, const float *b) {
+    float sum;
+    hora_kern_get()->attention[0]->dots(1, n, a, b, n, &sum);
+    return sum;
+}
+/* y += alpha x, n floats */
+static inline void hora_cpu_axpy(int64_t n, float alpha, const float *x, float *y) {
+    hora_kern_get()->rows->add(n, alpha, y, x, y);
+}
 /* The first n inputs and the output have one dtype. */
 static inline bool hora_cpu_alike(const hora_call *c, int n) {
     for (int i = 0; i < n; i++)

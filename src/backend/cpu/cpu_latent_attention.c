@@ -42,20 +42,6 @@ static int64_t room(const shape *s) {
     return HEADS * (2 * s->p + 2 * s->w) + KEYS * s->row + s->ldu + 2 * s->dh + KEYS;
 }
 
-static const hora_kern_attention *floats(void) {
-    return hora_kern_get()->attention[0];
-}
-
-static float dot(int64_t n, const float *a, const float *b) {
-    float sum = 0;
-    floats()->dots(1, n, a, b, n, &sum);
-    return sum;
-}
-
-static void axpy(int64_t n, float x, const float *v, float *y) {
-    hora_kern_get()->rows->add(n, x, y, v, y);
-}
-
 /* r and a of head h in row i; own: `ldu` + dh floats. */
 static void begin(const hora_call *c, const shape *s, int64_t i, int64_t h, one *o, float *own) {
     const float *q = hora_cpu_line(&c->in[0], (i * s->heads + h) * s->dh, s->dh, own + s->ldu);
@@ -66,7 +52,7 @@ static void begin(const hora_call *c, const shape *s, int64_t i, int64_t h, one 
     memset(o->sum, 0, (size_t)s->w * sizeof *o->sum);
     for (int64_t k = 0; k < 2 * s->rest; k++) {
         const float *u = hora_cpu_line(&c->in[3], (g * 2 * s->rest + k) * s->ldu, s->w, own);
-        axpy(s->w, q[k / s->rest * s->half + s->p + k % s->rest], u, o->a);
+        hora_cpu_axpy(s->w, q[k / s->rest * s->half + s->p + k % s->rest], u, o->a);
     }
     o->most = -INFINITY;
     o->all = 0;
@@ -78,8 +64,8 @@ static void go_on(const hora_call *c, const shape *s, int64_t g, one *o, const f
     float most = o->most;
     for (int64_t j = 0; j < n; j++) {
         const float *key = keys + j * s->row;
-        z[j] = (float)c->attr.scale *
-               (dot(2 * s->p, o->r, key + g * 2 * s->p) + dot(s->w, o->a, key + s->turned));
+        z[j] = (float)c->attr.scale * (hora_cpu_dot(2 * s->p, o->r, key + g * 2 * s->p) +
+                                       hora_cpu_dot(s->w, o->a, key + s->turned));
         most = fmaxf(most, z[j]);
     }
     const float less = expf(o->most - most);
@@ -89,7 +75,7 @@ static void go_on(const hora_call *c, const shape *s, int64_t g, one *o, const f
     for (int64_t j = 0; j < n; j++) {
         z[j] = expf(z[j] - most);
         o->all += z[j];
-        axpy(s->w, z[j], keys + j * s->row + s->turned, o->sum);
+        hora_cpu_axpy(s->w, z[j], keys + j * s->row + s->turned, o->sum);
     }
     o->most = most;
 }
@@ -100,7 +86,8 @@ static void finish(const hora_call *c, const shape *s, int64_t i, int64_t h, con
     float *y = own + s->ldu, *more = y + s->dh;
     for (int64_t k = 0; k < s->dh; k++) {
         const float *v = hora_cpu_line(&c->in[4], (g * s->dh + k) * s->ldu, s->ldu, own);
-        y[k] = o->all > 0 ? dot(s->w, v, o->sum) / o->all + (s->ldu > s->w ? v[s->w] : 0) : 0;
+        y[k] =
+            o->all > 0 ? hora_cpu_dot(s->w, v, o->sum) / o->all + (s->ldu > s->w ? v[s->w] : 0) : 0;
     }
     hora_cpu_put_line(&c->out, (i * s->heads + h) * s->dh, s->dh, y, true, more);
 }
@@ -212,7 +199,7 @@ static void form(void *arg, int64_t tile, int thread) {
     const char *latent = hora_cpu_at(&f->c->in[5], j0 * s->row + s->turned);
     hora_attention_across(&f->a, &f->v, latent, s->row, m, 0, s->dh, 1, y, s->dh);
     for (int64_t j = 0; j < m && s->ldu > s->w; j++)
-        axpy(s->dh, 1, bias, y + j * s->dh);
+        hora_cpu_axpy(s->dh, 1, bias, y + j * s->dh);
     put(f, f->at.values, j0, y, m);
     if (s->rest)
         hora_attention_across(&f->a, &f->u, latent, s->row, m, 0, 2 * s->rest, 1, y, 2 * s->rest);

@@ -36,7 +36,7 @@ static inline bool hora_cpu_weights_f32(const hora_call *c, int from, int to) {
     return true;
 }
 
-/* Scratch of a thread. */
+/* Scratch of a thread; of the one behind the last: what they share. */
 static inline float *hora_cpu_own(const hora_call *c, int thread, int64_t floats) {
     return (float *)((char *)c->scratch +
                      (size_t)thread * hora_cpu_aligned((size_t)floats * sizeof(float)));

@@ -12,25 +12,14 @@ static bool query(hora_device *d, const hora_call *c, hora_need *need) {
     return c->in[0].dtype == HORA_F32 && c->out.dtype == HORA_F32 && hora_cpu_sums_f32(c, 0);
 }
 
-static float dot(const float *x, const float *y, int64_t d) {
-    float sum;
-    hora_kern_get()->attention[0]->dots(1, d, x, y, d, &sum);
-    return sum;
-}
-
-/* y += f x */
-static void onto(float *y, float f, const float *x, int64_t d) {
-    hora_kern_get()->rows->add(d, f, y, x, y);
-}
-
 /* v = row i of U without its parts along w_0 .. w_(i-1), which go to `part`; its length. */
 static float rest(const float *u, const float *w, int64_t i, int64_t d, float *v, float *part) {
     memcpy(v, u + i * d, (size_t)d * sizeof *v);
     for (int64_t j = 0; j < i; j++) {
-        part[j] = dot(w + j * d, v, d);
-        onto(v, -part[j], w + j * d, d);
+        part[j] = hora_cpu_dot(d, w + j * d, v);
+        hora_cpu_axpy(d, -part[j], w + j * d, v);
     }
-    return sqrtf(dot(v, v, d));
+    return sqrtf(hora_cpu_dot(d, v, v));
 }
 
 static void forward(const hora_call *c) {
@@ -50,15 +39,15 @@ static void backward(const hora_call *c) {
     memcpy(gw, c->dout.data, (size_t)(r * d) * sizeof *gw);
     for (int64_t i = r - 1; i >= 0; i--) {
         const float norm = rest(hora_f32(&c->in[0]), w, i, d, v, part);
-        const float along = dot(w + i * d, gw + i * d, d);
+        const float along = hora_cpu_dot(d, w + i * d, gw + i * d);
         for (int64_t k = 0; k < d; k++)
             g[k] = (gw[i * d + k] - along * w[i * d + k]) / norm;
         for (int64_t j = i - 1; j >= 0; j--) {
-            const float wg = dot(w + j * d, g, d);
-            onto(v, part[j], w + j * d, d);
-            onto(gw + j * d, -wg, v, d);
-            onto(gw + j * d, -part[j], g, d);
-            onto(g, -wg, w + j * d, d);
+            const float wg = hora_cpu_dot(d, w + j * d, g);
+            hora_cpu_axpy(d, part[j], w + j * d, v);
+            hora_cpu_axpy(d, -wg, v, gw + j * d);
+            hora_cpu_axpy(d, -part[j], g, gw + j * d);
+            hora_cpu_axpy(d, -wg, w + j * d, g);
         }
         float *du = hora_f32(&c->din[0]) + i * d;
         hora_kern_get()->rows->add(d, 1, hora_cpu_overwrites(c, 0) ? NULL : du, g, du);

@@ -184,8 +184,7 @@ static void add_up(const job *j, int64_t tiles) {
     const float *pairs = j->sums + s.r * s.d;
     for (int64_t k = 0; k < s.r; k++)
         for (int64_t l = 0; l < k; l++)
-            hora_kern_get()->rows->add(s.d, pairs[k * s.r + l] - pairs[l * s.r + k], du + k * s.d,
-                                       u + l * s.d, du + k * s.d);
+            hora_cpu_axpy(s.d, pairs[k * s.r + l] - pairs[l * s.r + k], u + l * s.d, du + k * s.d);
 }
 
 static void directions(const job *j) {
@@ -207,8 +206,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     const sizes s = sizes_of(c);
     const int64_t tiles = hora_ceil_div(s.n, s.chunk);
     job j = {.c = c, .s = s};
-    j.b = (float *)((char *)c->scratch +
-                    (size_t)threads * hora_cpu_aligned((size_t)own_floats(s) * sizeof(float)));
+    j.b = hora_cpu_own(c, threads, own_floats(s));
     j.gram = j.b + s.r;
     j.wide = j.b + table_floats(s);
     j.tall = j.wide + hora_small_room(s.r, s.d);

@@ -218,9 +218,7 @@ static void run(const hora_impl *impl, const hora_call *c) {
     const int threads = *(const int *)impl->state;
     job j = {c, hora_mesh_of(&c->attr, hora_cpu_width(&c->in[0])), NULL};
     const int64_t n = hora_cpu_rows(&c->in[0]);
-    j.loss =
-        (double *)((char *)c->scratch +
-                   (size_t)threads * hora_cpu_aligned((size_t)own_floats(&j.m) * sizeof(float)));
+    j.loss = (double *)(void *)hora_cpu_own(c, threads, own_floats(&j.m));
     if (c->phase == HORA_BACKWARD)
         clear(c);
     hora_cpu_parallel(threads, n, one_row, &j);

@@ -35,11 +35,10 @@ size_t hora_cpu_texts_scratch(hora_device *d, const hora_call *c) {
 
 static void unit(void *arg, int64_t i, int thread) {
     const hora_cpu_texts *t = arg;
-    float *u = t->u + i * t->d, square = 0;
+    float *u = t->u + i * t->d;
     (void)thread;
     hora_cpu_widen(&t->c->in[0], t->row[i] * t->d, t->d, u);
-    hora_kern_get()->attention[0]->dots(1, t->d, u, u, t->d, &square);
-    t->inverse[i] = (float)(1 / fmax(sqrt((double)square), 1e-12));
+    t->inverse[i] = (float)(1 / fmax(sqrt((double)hora_cpu_dot(t->d, u, u)), 1e-12));
     hora_kern_get()->rows->add(t->d, t->inverse[i], NULL, u, u);
 }
 
@@ -65,9 +64,7 @@ void hora_cpu_texts_find(hora_cpu_texts *t, const hora_call *c) {
 }
 
 float hora_cpu_texts_dot(const hora_cpu_texts *t, int64_t i, int64_t j) {
-    float out;
-    hora_kern_get()->attention[0]->dots(1, t->d, t->u + i * t->d, t->u + j * t->d, t->d, &out);
-    return out;
+    return hora_cpu_dot(t->d, t->u + i * t->d, t->u + j * t->d);
 }
 
 void hora_cpu_texts_put(const hora_cpu_texts *t, int64_t at, float *du) {
@@ -76,15 +73,13 @@ void hora_cpu_texts_put(const hora_cpu_texts *t, int64_t at, float *du) {
     const bool overwrite = hora_cpu_overwrites(t->c, 0);
     const int64_t i = t->number[at];
     void *to = hora_cpu_at(dx, at * t->d);
-    float along;
     if (!du) {
         if (overwrite)
             memset(to, 0, (size_t)t->d * hora_dtype_size(dx->dtype));
         return;
     }
     const float *u = t->u + i * t->d;
-    hora_kern_get()->attention[0]->dots(1, t->d, du, u, t->d, &along);
-    rows->add(t->d, -along, du, u, du);
+    hora_cpu_axpy(t->d, -hora_cpu_dot(t->d, du, u), u, du);
     rows->add(t->d, t->inverse[i], NULL, du, du);
     if (!overwrite)
         hora_cpu_loops(dx)->accumulate(t->d, to, du, false);

@@ -163,12 +163,6 @@ static void make_values(void *arg, int64_t h, int thread) {
                           line + BLOCK * b->dh);
 }
 
-static float inner(const block *b, const float *x, const float *y, int64_t n) {
-    float sum;
-    b->kern->attention[0]->dots(1, n, x, y, n, &sum);
-    return sum;
-}
-
 /* Row h of dM, dZ_h and dq_h. */
 static void make_queries(void *arg, int64_t h, int thread) {
     const block *b = arg;
@@ -176,14 +170,14 @@ static void make_queries(void *arg, int64_t h, int thread) {
     void *room = own(b, thread, &map, &line);
     const int64_t size = b->rows * b->n;
     for (int64_t g = 0; b->dm && g < b->heads; g++)
-        b->dm[h * b->heads + g] += inner(b, map_of(b, b->dpp, h), map_of(b, b->p, g), size);
+        b->dm[h * b->heads + g] += hora_cpu_dot(size, map_of(b, b->dpp, h), map_of(b, b->p, g));
     if (!b->dq && !b->dk)
         return;
     recombine(b, b->dpp, h, b->m + h, b->heads, map);
     float *ds = map_of(b, b->ds, h);
     for (int64_t i = 0; i < b->rows; i++) {
         const float *p = map_of(b, b->p, h) + i * b->n, *dp = map + i * b->n;
-        const float mean = inner(b, p, dp, b->n);
+        const float mean = hora_cpu_dot(b->n, p, dp);
         for (int64_t j = 0; j < b->n; j++)
             ds[i * b->n + j] = p[j] * (dp[j] - mean);
     }
